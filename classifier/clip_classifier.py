@@ -1,0 +1,65 @@
+"""Clips in, logits out: log-mel, normalisation and network as one module.
+
+Training, evaluation and serving all go through it, so that they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from classifier.audio_format import AudioFormat
+from classifier.errors import CheckpointError
+from classifier.logmel import LogMel
+from classifier.resnet9 import REFERENCE_WIDTHS, ResNet9
+
+MAX_WIDTH = 8192
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """What ResNet9 is built from, besides the number of labels."""
+
+    widths: tuple[int, int, int, int] = REFERENCE_WIDTHS
+    early_pooling: bool = False
+
+    def __post_init__(self) -> None:
+        if not all(1 <= width <= MAX_WIDTH for width in self.widths):
+            raise CheckpointError(
+                f"network field widths = {self.widths!r} cannot be right; "
+                f"each is between 1 and {MAX_WIDTH}"
+            )
+
+
+class ClipClassifier(nn.Module):
+    """Clips (B, S) to logits (B, L); `scores` gives calibrated probabilities (B, L)."""
+
+    band_mean: Tensor
+    band_std: Tensor
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        audio_format: AudioFormat,
+        shape: NetworkShape,
+        mel_bank: Tensor,
+    ) -> None:
+        super().__init__()
+        self.logmel = LogMel(audio_format, mel_bank)
+        self.network = ResNet9(len(labels), shape.widths, shape.early_pooling)
+        self.register_buffer("band_mean", torch.zeros(audio_format.n_mels), persistent=False)
+        self.register_buffer("band_std", torch.ones(audio_format.n_mels), persistent=False)
+        self.temperature = 1.0
+
+    def normalise(self, decibels: Tensor) -> Tensor:
+        """Decibels (B, M, F) to network input (B, 1, M, F), by the training clips' statistics."""
+        return ((decibels - self.band_mean[:, None]) / self.band_std[:, None]).unsqueeze(1)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.network(self.normalise(self.logmel(clips)))  # type: ignore[no-any-return]
+
+    def scores(self, clips: Tensor) -> Tensor:
+        return torch.softmax(self(clips).float() / self.temperature, dim=1)

@@ -1,0 +1,281 @@
+"""From a file to mono clips. Runs inside decode workers; imports neither torch nor librosa.
+
+A task is one *stretch* of a file, so that a recording of any length streams through bounded
+memory. Stretches of one file may be decoded by different workers: each reads a little more than it
+needs, so that resampled stretches join without a seam.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import math
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from classifier.containers import Header, check_header, check_magic
+from classifier.errors import DecodingError, FileChanged
+from classifier.fingerprint import fingerprint
+
+Samples = npt.NDArray[np.float32]
+
+BLOCK_FRAMES = 65_536
+SEAM_SECONDS = 0.1  # read around a stretch; many times the resampler's filter
+MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
+SHORT_SECONDS = 0.1  # missing at the end before a recording counts as truncated
+UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63-1 where a header names no length
+MAX_LEVEL = 2.0**32  # integer samples of 32 bits, stored as float without being scaled
+NOT_A_FILE = "not a regular file; clfd reads regular files only, and follows no links"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What to decode: `max_clips` clips of a file from clip `first_clip` on.
+
+    Clips are `clip_samples` long at `sample_rate_hz` and start every `hop_samples`, counted from
+    `start_seconds`; nothing after `end_seconds` is heard. With `fingerprint` the file must still
+    be that very one. `max_seconds` refuses longer recordings; `size_bytes` earns big files time.
+    """
+
+    path: bytes
+    sample_rate_hz: int
+    clip_samples: int
+    hop_samples: int
+    max_clips: int
+    first_clip: int = 0
+    start_seconds: float = 0.0
+    end_seconds: float = math.inf
+    fingerprint: str | None = None
+    max_seconds: float = math.inf
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Clips (C, S) float32 of one stretch, and what the file says of itself.
+
+    `digest` is the SHA-256 of the whole file; it comes with the first stretch only.
+    `seconds` and `total_clips` are the length of the whole recording and the clips it makes. Where
+    the header names no length they are the length heard so far and None, until the end is reached.
+    """
+
+    clips: Samples
+    digest: str | None
+    fingerprint: str
+    seconds: float
+    total_clips: int | None
+    sample_rate_hz: int
+    channels: int
+
+
+def decode(stretch: Stretch) -> Decoded:
+    """Decodes one stretch. Raises DecodingError, or FileChanged where the file is another one."""
+    with _regular_file(stretch.path) as fd:
+        before = fingerprint(os.fstat(fd))
+        if stretch.fingerprint not in (None, before):
+            raise FileChanged
+        digest = _digest(fd) if stretch.first_clip == 0 else None
+        try:
+            decoded = _decode(fd, stretch, digest, before)
+        except DecodingError as error:
+            raise error.of(digest) from error
+        finally:
+            # Whatever came out of bytes that moved meanwhile, good or bad, means nothing.
+            if fingerprint(os.fstat(fd)) != before:
+                raise FileChanged
+    return decoded
+
+
+def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
+    """How many clips a recording of `n_samples` makes; at least one, the last one padded."""
+    beyond = max(0, n_samples - clip_samples)
+    has_tail = beyond % hop_samples >= MIN_TAIL * clip_samples
+    return 1 + beyond // hop_samples + has_tail
+
+
+@contextmanager
+def _regular_file(path: bytes) -> Iterator[int]:
+    """Opens without following a link and without blocking on a pipe; regular files only."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise DecodingError("vanished", "the file was gone before it could be read") from error
+    except PermissionError as error:
+        raise DecodingError(
+            "unreadable", "no permission to read the file; change its mode or owner, then retry"
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise DecodingError("not_a_file", NOT_A_FILE) from error
+        raise _read_error(error) from error
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise DecodingError("not_a_file", NOT_A_FILE)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _digest(fd: int) -> str:
+    try:
+        with os.fdopen(os.dup(fd), "rb", buffering=0) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.lseek(fd, 0, os.SEEK_SET)
+    except OSError as error:
+        raise _read_error(error) from error
+    return digest
+
+
+def _read_error(error: OSError) -> DecodingError:
+    reason = f"the file cannot be read ({error.strerror}); check the disk or the mount, then retry"
+    return DecodingError("io", reason, transient=True)
+
+
+def _decode(fd: int, stretch: Stretch, digest: str | None, token: str) -> Decoded:
+    check_magic(fd)
+    try:
+        with _Sound(fd, closefd=False) as sound:
+            check_header(Header(sound.format, sound.subtype, sound.samplerate, sound.channels))
+            clips, seconds, is_last = _clips(sound, stretch)
+            return Decoded(clips, digest, token, seconds, is_last, sound.samplerate, sound.channels)
+    except soundfile.SoundFileError as error:
+        raise DecodingError(
+            "damaged", f"the audio cannot be decoded ({_why(error)}); copy it again from its source"
+        ) from error
+    except MemoryError as error:
+        raise DecodingError(
+            "too_large", "decoding asks for more memory than a worker may have; split the file"
+        ) from error
+
+
+class _Sound(soundfile.SoundFile):  # type: ignore[misc]
+    """soundfile seeks after each read, which fails at the end of a stream of unknown length."""
+
+    def seekable(self) -> bool:
+        return self.frames < UNKNOWN_FRAMES and bool(super().seekable())
+
+
+def _why(error: soundfile.SoundFileError) -> str:
+    reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+    # libsndfile says this of an MP3 file in which it finds no frame.
+    return "no audio found in it" if reason.startswith("File does not exist") else reason
+
+
+def _clips(sound: soundfile.SoundFile, stretch: Stretch) -> tuple[Samples, float, int | None]:
+    """Clips (C, S), and the recording's seconds and clips in all."""
+    size, hop, rate_hz = stretch.clip_samples, stretch.hop_samples, stretch.sample_rate_hz
+    total = _heard_samples(sound, stretch)
+    stop_clip = stretch.first_clip + stretch.max_clips
+    begin, end = stretch.first_clip * hop, (stop_clip - 1) * hop + size
+    origin = round(stretch.start_seconds * rate_hz)
+    audio = _resampled(sound, origin + begin, origin + min(end, total), rate_hz)
+    if sound.frames < UNKNOWN_FRAMES:
+        _check_complete(len(audio), min(end, total) - begin, begin, rate_hz)
+    elif len(audio) < min(end, total) - begin:
+        total = begin + len(audio)
+    if total == 0:
+        raise DecodingError(
+            "no_audio", "no audio samples follow the header; check what recorded it, or remove it"
+        )
+    total_clips = count_clips(total, size, hop)
+    clips = np.zeros((max(0, min(total_clips, stop_clip) - stretch.first_clip), size), np.float32)
+    for index, clip in enumerate(clips):
+        heard = audio[index * hop : index * hop + size]
+        clip[: len(heard)] = heard
+    seconds = min(total, end if total >= UNKNOWN_FRAMES else total) / rate_hz
+    _check_length(seconds, stretch.max_seconds)
+    return clips, seconds, total_clips if total < UNKNOWN_FRAMES else None
+
+
+def _heard_samples(sound: soundfile.SoundFile, stretch: Stretch) -> int:
+    """Samples between start and end at the wanted rate; UNKNOWN_FRAMES where no header says."""
+    seconds = math.inf
+    if sound.frames < UNKNOWN_FRAMES:
+        seconds = sound.frames / sound.samplerate
+        _check_length(seconds, stretch.max_seconds)
+    heard = min(seconds, stretch.end_seconds) - stretch.start_seconds
+    if math.isinf(heard):
+        return UNKNOWN_FRAMES
+    return max(0, math.ceil(round(heard * stretch.sample_rate_hz, 6)))
+
+
+def _check_length(seconds: float, max_seconds: float) -> None:
+    if seconds > max_seconds:
+        raise DecodingError(
+            "too_long",
+            f"{seconds / 3600:.1f} hours long, over the limit of {max_seconds / 3600:g} "
+            "hours; raise engine.max_hours, or split the file",
+        )
+
+
+def _check_complete(n_samples: int, n_promised: int, begin: int, rate_hz: int) -> None:
+    if n_samples < n_promised - SHORT_SECONDS * rate_hz:
+        raise DecodingError(
+            "truncated",
+            f"cut short or damaged: the header promises {(begin + n_promised) / rate_hz:.1f} s, "
+            f"decoding ends at {(begin + n_samples) / rate_hz:.1f} s; copy it again",
+        )
+
+
+def _resampled(sound: soundfile.SoundFile, begin: int, end: int, rate_hz: int) -> Samples:
+    """Samples [begin, end) of the recording at `rate_hz`; fewer where it ends before.
+
+    Reading starts where the clocks of both rates tick together, a seam before `begin`, so that
+    the samples of every stretch lie on one grid.
+    """
+    source_hz = sound.samplerate
+    if source_hz == rate_hz:
+        return _mono(sound, begin, end - begin)
+    common = math.gcd(source_hz, rate_hz)
+    source_unit, unit = source_hz // common, rate_hz // common
+    seam_units = math.ceil(SEAM_SECONDS * common)
+    first_unit = max(0, begin // unit - seam_units)
+    source_begin = first_unit * source_unit
+    source_end = math.ceil((end / rate_hz + SEAM_SECONDS) * source_hz)
+    mono = _mono(sound, source_begin, source_end - source_begin)
+    resampled: Samples = soxr.resample(mono, source_hz, rate_hz)
+    skip = begin - first_unit * unit
+    return resampled[skip : skip + end - begin]
+
+
+def _mono(sound: soundfile.SoundFile, begin: int, n_frames: int) -> Samples:
+    """Frames [begin, begin + n_frames) as the mean over channels; fewer where the file ends."""
+    if begin >= sound.frames:
+        return np.zeros(0, np.float32)
+    _seek(sound, begin)
+    mono = np.empty(min(n_frames, sound.frames - begin), np.float32)
+    done = 0
+    while done < len(mono):
+        block = sound.read(min(BLOCK_FRAMES, len(mono) - done), "float32", always_2d=True)
+        if not len(block):
+            break
+        heard = mono[done : done + len(block)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            block.mean(axis=1, out=heard)
+        if not (np.abs(heard) <= MAX_LEVEL).all():  # false for NaN, too
+            raise DecodingError(
+                "not_finite",
+                "holds samples that are no numbers (NaN, infinity or beyond any scale); "
+                "export it again",
+            )
+        done += len(block)
+    return mono[:done]
+
+
+def _seek(sound: soundfile.SoundFile, frame: int) -> None:
+    """Where a stream cannot be searched (its header names no length), reads up to the place."""
+    if frame == 0:
+        return
+    if sound.frames < UNKNOWN_FRAMES:
+        sound.seek(frame)
+        return
+    while frame > 0 and (skipped := len(sound.read(min(BLOCK_FRAMES, frame), "float32"))):
+        frame -= skipped

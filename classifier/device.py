@@ -1,0 +1,47 @@
+"""Which device the network runs on: never a silent fall-back."""
+
+from __future__ import annotations
+
+import torch
+
+from classifier.errors import DeviceError
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` takes CUDA, else MPS, else the CPU; anything else is taken at its word.
+
+    Raises DeviceError where the device named is not there.
+    """
+    if wanted == "auto":
+        return torch.device(_best())
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise DeviceError(
+            f"device {wanted!r} cannot be used ({_first_line(error)}); "
+            f"choose 'auto' or one of: {', '.join(available_devices())}"
+        ) from error
+    return device
+
+
+def available_devices() -> list[str]:
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def describe_device(device: torch.device) -> str:
+    """`cuda:0 (NVIDIA H100)` or `cpu (2 threads)`: what status and logs say."""
+    if device.type == "cuda":
+        return f"cuda:{device.index or 0} ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        return f"cpu ({torch.get_num_threads()} threads)"
+    return str(device)
+
+
+def _best() -> str:
+    return available_devices()[0]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "no reason"

@@ -1,0 +1,48 @@
+"""What can go wrong between an audio file and its scores."""
+
+from __future__ import annotations
+
+
+class ClassifierError(Exception):
+    """One line: what, which one, what to do."""
+
+    exit_code = 1
+
+
+class DeviceError(ClassifierError):
+    """The device that was asked for is not there."""
+
+    exit_code = 78
+
+
+class CheckpointError(ClassifierError):
+    """A checkpoint file that must not be served: names the file and the field."""
+
+
+class DecodingError(ClassifierError):
+    """Audio that could not be turned into clips.
+
+    `kind` is a stable word for tables and filters; `transient` says whether the same bytes may
+    decode another time (a killed worker, an I/O error) or never will. `digest` is the file's
+    SHA-256 where it could be read that far.
+    """
+
+    def __init__(
+        self, kind: str, reason: str, transient: bool = False, digest: str | None = None
+    ) -> None:
+        super().__init__(kind, reason, transient, digest)  # all of them, to survive pickling
+        self.kind = kind
+        self.reason = reason
+        self.transient = transient
+        self.digest = digest
+
+    def __str__(self) -> str:
+        return self.reason
+
+    def of(self, digest: str | None) -> DecodingError:
+        """The same failure, of the content with this digest."""
+        return DecodingError(self.kind, self.reason, self.transient, digest)
+
+
+class FileChanged(ClassifierError):
+    """The file is not the one that was asked for, or changed while it was read."""

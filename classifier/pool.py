@@ -1,0 +1,227 @@
+"""Decoding in worker processes that can be killed.
+
+Pebble's pool has what the standard library's lack: a deadline per task that kills the worker, and
+the name of the task that a dead worker was busy with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from classifier.decoding import Decoded, Stretch, decode
+from classifier.errors import DecodingError, FileChanged
+
+Key = TypeVar("Key", bound=Hashable)
+Answer = Decoded | DecodingError | FileChanged
+
+WORKER_MEMORY_BYTES = 2 * 2**30
+HASH_BYTES_PER_SECOND = 10e6  # a slow share; a big file may take that long to be read once
+PR_SET_PDEATHSIG = 1
+MAX_TRIES = 3  # of a task that was waiting when a worker died with another one, or with none
+LOOK_SECONDS = 0.1
+STUCK_SECONDS = 10.0  # past every deadline without a sign of life
+
+
+@dataclass(eq=False)
+class _Task(Generic[Key]):
+    key: Key
+    stretch: Stretch
+    seconds: float
+    tries: int = 0
+
+
+class DecodePool(Generic[Key]):
+    """Bounded by its user: hand in stretches, collect answers, in any order.
+
+    `on_answer` is called from another thread whenever `collect` has something new.
+    """
+
+    def __init__(
+        self, workers: int, timeout_seconds: float, on_answer: Callable[[], None] = lambda: None
+    ) -> None:
+        self._workers = workers or os.cpu_count() or 1
+        self._timeout_seconds = timeout_seconds
+        self._on_answer = on_answer
+        self._tasks: dict[Future[Decoded], _Task[Key]] = {}  # what the present pool was given
+        self._done: SimpleQueue[Future[Decoded]] = SimpleQueue()
+        self._answers: deque[tuple[Key, Answer]] = deque()
+        self._in_flight = 0
+        self._last_sign = time.monotonic()
+        self._pool = self._new_pool()
+
+    @property
+    def in_flight(self) -> int:
+        """Stretches handed in whose answers have not been collected."""
+        return self._in_flight
+
+    @property
+    def workers(self) -> int:
+        return self._workers
+
+    def submit(self, key: Key, stretch: Stretch) -> None:
+        self._in_flight += 1
+        seconds = self._timeout_seconds + stretch.size_bytes / HASH_BYTES_PER_SECOND
+        self._hand_in(_Task(key, stretch, seconds))
+
+    def collect(self) -> list[tuple[Key, Answer]]:
+        """What has been answered since the last call; never waits."""
+        while not self._done.empty():
+            self._settle(self._done.get())
+        self._revive()
+        answers = list(self._answers)
+        self._answers.clear()
+        self._in_flight -= len(answers)
+        return answers
+
+    def wait(self) -> tuple[Key, Answer]:
+        """The next answer, waiting for it."""
+        while not self._answers:
+            try:
+                self._settle(self._done.get(timeout=LOOK_SECONDS))
+            except Empty:
+                self._revive()
+        self._in_flight -= 1
+        return self._answers.popleft()
+
+    def close(self) -> None:
+        """Kills what is still running."""
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+    def __enter__(self) -> DecodePool[Key]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _new_pool(self) -> ProcessPool:
+        # Spawn: a fork of a process that runs threads or CUDA is not safe.
+        return ProcessPool(
+            self._workers,
+            initializer=prepare_worker,
+            initargs=(os.getpid(),),
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    def _hand_in(self, task: _Task[Key]) -> None:
+        task.tries += 1
+        try:
+            future = self._schedule(task)
+        except RuntimeError:
+            self._renew()
+            future = self._schedule(task)
+        self._last_sign = time.monotonic()
+        self._tasks[future] = task
+        future.add_done_callback(self._finished)
+
+    def _schedule(self, task: _Task[Key]) -> Future[Decoded]:
+        return self._pool.schedule(decode, (task.stretch,), timeout=task.seconds)
+
+    def _finished(self, future: Future[Decoded]) -> None:
+        self._last_sign = time.monotonic()
+        self._done.put(future)
+        self._on_answer()
+
+    def _settle(self, future: Future[Decoded]) -> None:
+        task = self._tasks.pop(future, None)
+        if task is None:
+            return  # the last word of a pool that was given up
+        if _is_innocent(future) and task.tries < MAX_TRIES:
+            self._hand_in(task)
+        else:
+            self._answers.append((task.key, _answer(future, task.seconds)))
+
+    def _revive(self) -> None:
+        if self._tasks and (self._is_stuck() or not self._pool.active):
+            self._renew()
+
+    def _is_stuck(self) -> bool:
+        """A worker that is killed while it holds the pool's lock leaves the others waiting."""
+        longest = max(task.seconds for task in self._tasks.values())
+        return time.monotonic() - self._last_sign > longest + STUCK_SECONDS
+
+    def _renew(self) -> None:
+        """Pebble gives a pool up when a worker dies between two tasks; we begin another."""
+        orphans = {future: task for future, task in self._tasks.items() if not future.done()}
+        self.close()
+        self._pool = self._new_pool()
+        for future, task in orphans.items():
+            del self._tasks[future]
+            if task.tries < MAX_TRIES:
+                self._hand_in(task)
+            else:
+                self._answers.append((task.key, _died(None)))
+
+
+def decode_all(
+    pool: DecodePool[Key], jobs: Iterable[tuple[Key, Stretch]]
+) -> Iterator[tuple[Key, Answer]]:
+    """Answers of many stretches, a bounded number in flight, in the order they finish."""
+    for key, stretch in jobs:
+        pool.submit(key, stretch)
+        if pool.in_flight >= 4 * pool.workers:
+            yield pool.wait()
+    while pool.in_flight:
+        yield pool.wait()
+
+
+def prepare_worker(parent: int) -> None:
+    """Limits for a process that reads files nobody vouches for."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY_BYTES, WORKER_MEMORY_BYTES))
+    # Pebble's own handler is Python, which a decoder that spins in C never comes to run.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
+    # Decoders write to stderr on their own; the reason they give also comes as an exception.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # the daemon died before the line above could take effect
+
+
+def _is_innocent(done: Future[Decoded]) -> bool:
+    """Whether the task never ran: its pool was given up before a worker took it."""
+    return done.cancelled() or isinstance(done.exception(), BrokenProcessPool)
+
+
+def _died(exit_code: int | None) -> DecodingError:
+    return DecodingError(
+        "worker_died",
+        f"the decoder crashed or was killed on this file (exit {exit_code}); "
+        "it is probably damaged",
+        transient=True,
+    )
+
+
+def _answer(done: Future[Decoded], seconds: float) -> Answer:
+    try:
+        return done.result()
+    except (DecodingError, FileChanged) as error:
+        return error
+    except TimeoutError:
+        return DecodingError(
+            "timeout",
+            f"decoding took longer than {seconds:.0f} s and was stopped; "
+            "the file is probably damaged, else raise engine.decode_timeout_seconds",
+        )
+    except (ProcessExpired, BrokenProcessPool, CancelledError) as error:
+        return _died(getattr(error, "exitcode", None))
+    except Exception as error:  # a fault of ours must cost one file, not the daemon
+        return DecodingError("internal", f"unexpected {type(error).__name__}: {error}")

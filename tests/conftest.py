@@ -1,0 +1,131 @@
+"""Fixtures that more than one test file speaks with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+if TYPE_CHECKING:
+    from house import House
+
+Samples = npt.NDArray[np.float32]
+
+BLOCK_FRAMES = 65_536
+
+
+@pytest.fixture(scope="session")
+def tone() -> Callable[..., Samples]:
+    """`tone(hz, seconds, rate_hz)`: a sine at half scale."""
+
+    def make(hz: float = 440.0, seconds: float = 1.0, rate_hz: int = 8000) -> Samples:
+        time = np.arange(round(seconds * rate_hz)) / rate_hz
+        return (0.5 * np.sin(2 * np.pi * hz * time)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def noise() -> Callable[..., Samples]:
+    """`noise(seconds, rate_hz, seed)`: the same noise for the same seed, never alike twice."""
+
+    def make(seconds: float = 1.0, rate_hz: int = 8000, seed: int = 0) -> Samples:
+        n_samples = round(seconds * rate_hz)
+        return (0.1 * np.random.RandomState(seed).randn(n_samples)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def audio_file(tmp_path: Path, tone: Callable[..., Samples]) -> Callable[..., Path]:
+    """`audio_file(name, samples, rate_hz, subtype)`: a file in tmp_path; a one-second tone."""
+
+    def write(
+        name: str = "tone.wav",
+        samples: Samples | None = None,
+        rate_hz: int = 8000,
+        subtype: str | None = None,
+    ) -> Path:
+        samples = tone(rate_hz=rate_hz) if samples is None else samples
+        path = tmp_path / name
+        channels = 1 if samples.ndim == 1 else samples.shape[1]
+        with soundfile.SoundFile(path, "w", rate_hz, channels, subtype) as file:
+            # In blocks: libsndfile crashes on a long Ogg written at once.
+            for begin in range(0, len(samples), BLOCK_FRAMES):
+                file.write(samples[begin : begin + BLOCK_FRAMES])
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that hears half-second clips at 8 kHz and knows `bell`, `dog` and `rain`."""
+    import torch
+
+    from classifier.audio_format import AudioFormat
+    from classifier.checkpoint import save_checkpoint
+    from classifier.clip_classifier import ClipClassifier, NetworkShape
+    from classifier.logmel import mel_filter_bank
+    from classifier.resnet9 import widths_from
+
+    audio_format = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
+    labels, shape = ("bell", "dog", "rain"), NetworkShape(widths_from(4))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = ClipClassifier(labels, audio_format, shape, mel_filter_bank(audio_format))
+        model.network.head[-1].weight.data *= 20  # untrained scores are too alike to tell apart
+    folder = tmp_path_factory.mktemp("checkpoints")
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    return save_checkpoint(folder, model, labels, shape, {"epochs": 0}, now)
+
+
+@pytest.fixture
+def make_house(tmp_path: Path, checkpoint_file: Path) -> Iterator[Callable[..., House]]:
+    """`make_house(**{"intake.settle_seconds": 1})`: a started daemon over a home in tmp_path.
+
+    Made twice in one test, the second is the same home after a restart.
+    """
+    from house import House, house_settings
+
+    from storage.home import Home
+    from storage.ledger import open_ledger
+
+    houses: list[House] = []
+
+    def make(**overrides: object) -> House:
+        home = Home(tmp_path / "home")
+        home.create()
+        settings = house_settings(home, **overrides)
+        house = House(home, open_ledger(settings.database, "daemon"), settings)
+        if house.shelf.active() is None:
+            house.publish(checkpoint_file)
+        house.service.start()
+        houses.append(house)
+        return house
+
+    yield make
+    for house in houses:
+        house.model.stop()
+        house.ledger.close()
+
+
+@pytest.fixture
+def house(make_house: Callable[..., House]) -> House:
+    return make_house()
+
+
+@pytest.fixture(scope="session")
+def esc10() -> Path:
+    """The folder of the ESC-10 recordings, with `labels.csv` in it; skips where it is not given."""
+    folder = os.environ.get("ESC10_DIR")
+    if not folder:
+        pytest.skip("set ESC10_DIR to the folder with ESC-10's labels.csv")
+    return Path(folder)

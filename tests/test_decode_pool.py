@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from classifier.decoding import Decoded, Stretch
+from classifier.errors import DecodingError, FileChanged
+from classifier.pool import DecodePool, decode_all
+
+Write = Callable[..., Path]
+
+
+def half_seconds(path: Path, **more) -> Stretch:
+    return Stretch(os.fsencode(path), 8000, 4000, 4000, max_clips=100, **more)
+
+
+def kind(answer: object) -> str:
+    return answer.kind if isinstance(answer, DecodingError) else type(answer).__name__
+
+
+def workers() -> list[multiprocessing.Process]:
+    return [child for child in multiprocessing.active_children() if "pebble" in child.name]
+
+
+def has_open(worker: multiprocessing.Process, path: Path) -> bool:
+    try:
+        return any(link.readlink() == path for link in Path(f"/proc/{worker.pid}/fd").iterdir())
+    except FileNotFoundError:  # another file was closed meanwhile
+        return False
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool[str]]:
+    with DecodePool[str](workers=1, timeout_seconds=1.0) as pool:
+        yield pool
+
+
+@pytest.fixture
+def spinning_file(tmp_path: Path) -> Path:
+    """A WAV whose chunk size, read as signed, sends libsndfile 1.2.2 back for ever (#1118)."""
+    notes = b"INFOIXYZ" + struct.pack("<I", 0xFFFFFFF8)
+    chunks = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16_000, 2, 16)
+    chunks += b"LIST" + struct.pack("<I", len(notes)) + notes
+    chunks += b"data" + struct.pack("<I", 72) + bytes(72)
+    content = b"RIFF" + struct.pack("<I", len(chunks)) + chunks
+    assert len(content) == 136
+    path = tmp_path / "spinning.wav"
+    path.write_bytes(content)
+    return path
+
+
+def test_a_file_is_decoded_in_another_process(pool: DecodePool[str], audio_file: Write) -> None:
+    pool.submit("tone", half_seconds(audio_file()))
+    key, answer = pool.wait()
+    assert key == "tone"
+    assert isinstance(answer, Decoded)
+    assert answer.clips.shape == (2, 4000)
+    assert os.getpid() not in {worker.pid for worker in workers()}
+
+
+def test_a_refusal_crosses_the_process_border_whole(pool: DecodePool[str], tmp_path: Path) -> None:
+    path = tmp_path / "empty.wav"
+    path.touch()
+    pool.submit("empty", half_seconds(path))
+    _, answer = pool.wait()
+    assert isinstance(answer, DecodingError)
+    assert (answer.kind, answer.transient, len(answer.digest or "")) == ("empty", False, 64)
+    assert str(answer).startswith("the file is empty")
+
+
+def test_a_changed_file_is_an_answer_of_its_own(pool: DecodePool[str], audio_file: Write) -> None:
+    pool.submit("tone", half_seconds(audio_file(), fingerprint="another"))
+    assert isinstance(pool.wait()[1], FileChanged)
+
+
+def test_a_spinning_decoder_is_killed_at_its_deadline_and_the_next_file_is_answered(
+    pool: DecodePool[str], audio_file: Write, spinning_file: Path
+) -> None:
+    pool.submit("spinning", half_seconds(spinning_file))
+    pool.submit("tone", half_seconds(audio_file()))
+    answers = dict([pool.wait(), pool.wait()])
+    assert kind(answers["spinning"]) == "timeout"
+    assert "was stopped; the file is probably damaged" in str(answers["spinning"])
+    assert kind(answers["tone"]) == "Decoded"
+
+
+def test_a_worker_killed_at_work_costs_its_own_task_only(
+    pool: DecodePool[str], audio_file: Write, spinning_file: Path
+) -> None:
+    pool.submit("tone", half_seconds(audio_file()))
+    pool.wait()
+    (worker,) = workers()
+    pool.submit("spinning", half_seconds(spinning_file))
+    pool.submit("tone", half_seconds(audio_file("after.wav")))
+    while not has_open(worker, spinning_file):
+        pass
+    worker.kill()
+    answers = dict([pool.wait(), pool.wait()])
+    assert kind(answers["spinning"]) == "worker_died"
+    assert answers["spinning"].transient
+    assert kind(answers["tone"]) == "Decoded"
+
+
+def test_the_pool_survives_a_worker_that_dies_while_idle(
+    pool: DecodePool[str], audio_file: Write
+) -> None:
+    path = audio_file()
+    pool.submit("before", half_seconds(path))
+    pool.wait()
+    (worker,) = workers()
+    worker.kill()
+    worker.join()
+    for key in ("first", "second", "third"):
+        pool.submit(key, half_seconds(path))
+    answers = dict(pool.wait() for _ in range(3))
+    assert {key: kind(answer) for key, answer in answers.items()} == {
+        "first": "Decoded",
+        "second": "Decoded",
+        "third": "Decoded",
+    }
+
+
+def test_an_undefined_fault_costs_one_file(pool: DecodePool[str], audio_file: Write) -> None:
+    pool.submit("fault", half_seconds(audio_file(), start_seconds=float("nan")))
+    _, answer = pool.wait()
+    assert kind(answer) == "internal"
+
+
+def test_collect_never_waits_and_the_bell_says_when_to_come(audio_file: Write) -> None:
+    bell = threading.Event()
+    with DecodePool[str](1, 5.0, on_answer=bell.set) as pool:
+        assert pool.collect() == []
+        pool.submit("tone", half_seconds(audio_file()))
+        assert pool.in_flight == 1
+        assert bell.wait(10)
+        ((key, answer),) = pool.collect()
+        assert (key, kind(answer), pool.in_flight) == ("tone", "Decoded", 0)
+
+
+def test_every_file_is_answered_once_with_few_in_flight(
+    pool: DecodePool[str], audio_file: Write
+) -> None:
+    path, most = audio_file(), 0
+    found = []
+    for key, answer in decode_all(pool, ((str(n), half_seconds(path)) for n in range(20))):
+        most = max(most, pool.in_flight)
+        found.append((key, kind(answer)))
+    assert sorted(found) == sorted((str(n), "Decoded") for n in range(20))
+    assert most <= 4 * pool.workers
+
+
+def test_a_file_that_asks_for_too_much_memory_is_refused(
+    pool: DecodePool[str], audio_file: Write
+) -> None:
+    pool.submit("huge", Stretch(os.fsencode(audio_file()), 768_000, 2**31, 2**31, max_clips=1))
+    assert kind(pool.wait()[1]) == "too_large"
+
+
+def test_a_closed_pool_leaves_no_process(audio_file: Write, spinning_file: Path) -> None:
+    before = {worker.pid for worker in workers()}
+    with DecodePool[str](1, 60.0) as pool:
+        pool.submit("tone", half_seconds(audio_file()))
+        pool.wait()
+        pool.submit("spinning", half_seconds(spinning_file))
+    assert {worker.pid for worker in workers()} <= before

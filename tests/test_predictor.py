@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from classifier.checkpoint import read_checkpoint
+from classifier.predictor import Predictor, pool_scores
+
+Samples = np.ndarray
+
+
+@pytest.fixture(scope="module")
+def predictor(checkpoint_file: Path) -> Predictor:
+    return Predictor(read_checkpoint(checkpoint_file), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def clips(noise: Callable[..., Samples]) -> Samples:
+    loudness = np.geomspace(1e-3, 5, 8, dtype=np.float32)
+    return np.stack([level * noise(0.5, seed=seed) for seed, level in enumerate(loudness)])
+
+
+def test_scores_are_probabilities_of_the_labels(predictor: Predictor, clips: Samples) -> None:
+    scores = predictor.score(clips)
+    assert scores.shape == (8, 3)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_batch_of_one_equals_that_row_of_a_batch_of_eight(
+    predictor: Predictor, clips: Samples
+) -> None:
+    one_by_one = np.concatenate([predictor.score(clip[None]) for clip in clips])
+    np.testing.assert_allclose(one_by_one, predictor.score(clips), atol=1e-5)
+
+
+def test_different_sounds_get_different_scores(predictor: Predictor, clips: Samples) -> None:
+    assert np.ptp(predictor.score(clips), axis=0).max() > 0.01
+
+
+def test_silence_gets_finite_scores(predictor: Predictor) -> None:
+    assert np.isfinite(predictor.score(np.zeros((1, 4000), np.float32))).all()
+
+
+def test_scoring_leaves_the_clips_and_the_network_as_they_were(
+    predictor: Predictor, clips: Samples
+) -> None:
+    before = clips.copy()
+    first = predictor.score(clips)
+    np.testing.assert_array_equal(predictor.score(clips), first)
+    np.testing.assert_array_equal(clips, before)
+
+
+def test_training_features_and_serving_features_are_the_same(
+    checkpoint_file: Path, predictor: Predictor, clips: Samples
+) -> None:
+    in_training = read_checkpoint(checkpoint_file).build()
+    scores = in_training.scores(torch.from_numpy(clips)).detach().numpy()
+    np.testing.assert_allclose(predictor.score(clips), scores, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_agrees_with_the_cpu(
+    checkpoint_file: Path, predictor: Predictor, clips: Samples
+) -> None:
+    on_gpu = Predictor(read_checkpoint(checkpoint_file), torch.device("cuda"))
+    np.testing.assert_allclose(on_gpu.score(clips), predictor.score(clips), atol=0.02)
+
+
+CLIP_SCORES = np.array([[0.9, 0.1, 0.0], [0.1, 0.7, 0.2]], np.float32)
+
+
+def test_a_recordings_scores_are_the_mean_over_its_clips() -> None:
+    np.testing.assert_allclose(pool_scores(CLIP_SCORES, "mean"), [0.5, 0.4, 0.1], atol=1e-6)
+
+
+def test_max_pooling_keeps_the_rare_sound_and_still_sums_to_one() -> None:
+    pooled = pool_scores(CLIP_SCORES, "max")
+    np.testing.assert_allclose(pooled, np.array([0.9, 0.7, 0.2]) / 1.8, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_the_scores_of_a_single_clip_are_the_recordings(pooling: str) -> None:
+    np.testing.assert_allclose(pool_scores(CLIP_SCORES[:1], pooling), CLIP_SCORES[0], atol=1e-6)
