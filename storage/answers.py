@@ -1,0 +1,322 @@
+"""How outcomes change recordings: the rules first, as plain objects, then a few bulk statements.
+
+Of all content versions of a file at most one is current (done or failed); a touched file, or
+content that came back, is folded into the row that knows its digest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from storage.outcomes import (
+    AudioFacts,
+    Changed,
+    Failed,
+    Linked,
+    Outcome,
+    Postponed,
+    Scored,
+    printable,
+)
+from storage.tables import prediction, recording
+
+# SQLite takes 32,766 variables in a statement; shorter lists are compiled and planned faster.
+_IN_LIMIT = 500
+
+T = TypeVar("T")
+PredictionKey = tuple[int, int]  # recording, checkpoint
+
+
+@dataclass
+class _Row:
+    """The columns of a recording that an outcome reads or changes."""
+
+    id: int
+    inbox_id: int
+    path: bytes
+    fingerprint: str
+    size_bytes: int
+    digest: str | None
+    state: str
+    attempts: int
+    claimed_by: str | None
+    claimed_at: str | None
+    requeued: str | None
+    requeued_at: str | None
+    error_class: str | None
+    error: str | None
+    warning: str | None
+    duration_s: float | None
+    sample_rate_hz: int | None
+    channels: int | None
+    prediction_id: int | None
+    answered_at: str | None
+
+    @property
+    def file(self) -> tuple[int, bytes]:
+        return self.inbox_id, self.path
+
+    def leave_queue(self) -> None:
+        self.claimed_by = self.claimed_at = self.requeued = self.requeued_at = None
+
+    def give_attempt_back(self) -> None:
+        self.claimed_by = self.claimed_at = None
+        self.attempts = max(0, self.attempts - 1)
+
+    def describe(self, facts: AudioFacts) -> None:
+        self.digest = facts.digest
+        self.duration_s = facts.duration_s
+        self.sample_rate_hz = facts.sample_rate_hz
+        self.channels = facts.channels
+
+
+_COLUMNS = [recording.c[field.name] for field in fields(_Row)]
+
+
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Pieces short enough for an IN list."""
+    for start in range(0, len(values), _IN_LIMIT):
+        yield values[start : start + _IN_LIMIT]
+
+
+def apply_outcomes(connection: Connection, outcomes: Sequence[Outcome], now: str) -> None:
+    """Write what came of the work, inside the caller's transaction. Outcomes must be checked.
+
+    An outcome whose recording is gone or superseded changes no answer. A link whose leader has no
+    prediction (any more) goes back to the queue.
+    """
+    rows = _rows_of_same_files(connection, [outcome.recording_id for outcome in outcomes])
+    leaders = [outcome.leader_id for outcome in outcomes if isinstance(outcome, Linked)]
+    book = _Book(rows, _predictions_of(connection, [*rows, *leaders]), now)
+    for outcome in outcomes:
+        book.enter(outcome)
+    book.write(connection)
+
+
+class _Book:
+    """The rows an outcome may touch, the predictions they have, and what is to be written."""
+
+    def __init__(
+        self, rows: dict[int, _Row], predictions: dict[PredictionKey, int], now: str
+    ) -> None:
+        self._rows = rows
+        self._predictions = predictions
+        self._now = now
+        self._new_predictions: dict[PredictionKey, Scored] = {}
+        self._links_to_new: list[tuple[_Row, PredictionKey]] = []
+        self._targets: dict[int, int] = {}  # of rows that were folded into others
+        self._folded: list[_Row] = []
+        self._changed: dict[int, _Row] = {}
+        self._versions: dict[tuple[int, bytes], list[_Row]] = defaultdict(list)
+        for row in rows.values():
+            self._versions[row.file].append(row)
+
+    def enter(self, outcome: Outcome) -> None:
+        row = self._rows.get(outcome.recording_id)
+        if row is None:
+            return
+        self._changed[row.id] = row
+        if row.state == "superseded":
+            row.leave_queue()
+        elif isinstance(outcome, Changed):
+            self._rest(row)
+        elif isinstance(outcome, Postponed):
+            row.claimed_by = row.claimed_at = None
+        else:
+            self._enter_read(outcome, row)
+
+    def _enter_read(self, outcome: Scored | Linked | Failed, row: _Row) -> None:
+        target = self._target(row, outcome.digest)
+        if target is None:
+            self._rest(row)
+        elif _keeps_answer(target, row):
+            self._keep(target, row)
+        elif self._leads_nowhere(outcome):
+            row.give_attempt_back()
+        else:
+            self._answer(target, row, outcome)
+
+    def _target(self, row: _Row, digest: str | None) -> _Row | None:
+        """The row of this content; None when `row` is known to be of other content."""
+        if digest is None or row.digest == digest:
+            return row
+        if row.digest is not None:
+            return None
+        same = (other for other in self._versions[row.file] if other.digest == digest)
+        return next(same, row)
+
+    def _rest(self, row: _Row) -> None:
+        """Out of the queue until a scan admits the file as it is then."""
+        if row.state == "pending":
+            self._remove(row)
+            return
+        row.give_attempt_back()
+        row.fingerprint = ""
+
+    def _keep(self, target: _Row, row: _Row) -> None:
+        if target is row:
+            row.leave_queue()
+            return
+        self._fold(row, target)
+        if target.state == "superseded":
+            target.state, target.answered_at = "done", self._now
+            self._supersede_others(target)
+
+    def _answer(self, target: _Row, row: _Row, outcome: Scored | Linked | Failed) -> None:
+        if target is not row:
+            self._fold(row, target)
+        if isinstance(outcome, Failed):
+            self._fail(target, outcome)
+        else:
+            self._finish(target, outcome)
+        target.leave_queue()
+        self._supersede_others(target)
+
+    def _fail(self, target: _Row, outcome: Failed) -> None:
+        if target.state == "done":  # a rescore; the answer that is there stays
+            target.warning = printable(f"rescoring failed: {outcome.error}")
+            return
+        target.state, target.answered_at = "failed", self._now
+        target.digest = outcome.digest or target.digest
+        target.error_class = printable(outcome.error_class)
+        target.error = printable(outcome.error)
+
+    def _finish(self, target: _Row, outcome: Scored | Linked) -> None:
+        target.state, target.answered_at = "done", self._now
+        target.error_class = target.error = target.warning = None
+        target.describe(outcome.facts)
+        if isinstance(outcome, Linked):
+            self._link(target, self._leader_key(outcome))
+            return
+        target.warning = None if outcome.warning is None else printable(outcome.warning)
+        key = (target.id, outcome.checkpoint_id)
+        target.prediction_id = self._predictions.get(key)
+        if target.prediction_id is None:
+            self._new_predictions[key] = outcome
+
+    def _link(self, target: _Row, leader: PredictionKey) -> None:
+        target.prediction_id = self._predictions.get(leader)
+        if target.prediction_id is None:
+            self._links_to_new.append((target, leader))
+
+    def _leader_key(self, outcome: Linked) -> PredictionKey:
+        leader_id = self._targets.get(outcome.leader_id, outcome.leader_id)
+        return leader_id, outcome.checkpoint_id
+
+    def _leads_nowhere(self, outcome: Outcome) -> bool:
+        if not isinstance(outcome, Linked):
+            return False
+        key = self._leader_key(outcome)
+        return key not in self._predictions and key not in self._new_predictions
+
+    def _fold(self, row: _Row, target: _Row) -> None:
+        target.fingerprint, target.size_bytes = row.fingerprint, row.size_bytes
+        self._changed[target.id] = target
+        self._targets[row.id] = target.id
+        self._remove(row)
+
+    def _remove(self, row: _Row) -> None:
+        self._folded.append(row)
+        self._changed.pop(row.id, None)
+        self._rows.pop(row.id)
+        self._versions[row.file].remove(row)
+
+    def _supersede_others(self, target: _Row) -> None:
+        for other in self._versions[target.file]:
+            if other is not target and other.state in ("done", "failed"):
+                other.state = "superseded"
+                other.leave_queue()
+                self._changed[other.id] = other
+
+    def write(self, connection: Connection) -> None:
+        """Predictions before the rows that name them, old versions before the new current one."""
+        written = _insert_predictions(connection, self._new_predictions, self._now)
+        for (recording_id, _), prediction_id in written.items():
+            self._rows[recording_id].prediction_id = prediction_id
+        for row, leader in self._links_to_new:
+            row.prediction_id = written[leader]
+        _delete_rows(connection, self._folded)
+        rows = sorted(self._changed.values(), key=lambda row: row.state != "superseded")
+        _update_rows(connection, rows)
+
+
+def _keeps_answer(target: _Row, row: _Row) -> bool:
+    """`done` is never answered again, unless this very row was queued for it."""
+    if target is not row:
+        return target.prediction_id is not None
+    return row.state == "done" and row.requeued != "rescore"
+
+
+# --- statements
+
+
+def _rows_of_same_files(connection: Connection, ids: Sequence[int]) -> dict[int, _Row]:
+    """Every version of every file that one of the recordings belongs to."""
+    wanted, version = recording.alias("wanted"), recording
+    same_file = (version.c.inbox_id == wanted.c.inbox_id) & (version.c.path == wanted.c.path)
+    found: dict[int, _Row] = {}
+    for some in chunks(ids):
+        query = select(*_COLUMNS).join_from(wanted, version, same_file).where(wanted.c.id.in_(some))
+        found.update((row.id, _Row(*row)) for row in connection.execute(query))
+    return found
+
+
+def _predictions_of(connection: Connection, ids: Sequence[int]) -> dict[PredictionKey, int]:
+    columns = (prediction.c.recording_id, prediction.c.checkpoint_id, prediction.c.id)
+    found: dict[PredictionKey, int] = {}
+    for some in chunks(ids):
+        query = select(*columns).where(prediction.c.recording_id.in_(some))
+        found.update(((row[0], row[1]), row[2]) for row in connection.execute(query))
+    return found
+
+
+def _insert_predictions(
+    connection: Connection, new: dict[PredictionKey, Scored], now: str
+) -> dict[PredictionKey, int]:
+    if not new:
+        return {}
+    columns = (prediction.c.recording_id, prediction.c.checkpoint_id, prediction.c.id)
+    values = [
+        {
+            "recording_id": recording_id,
+            "checkpoint_id": checkpoint_id,
+            "label": scored.label,
+            "confidence": scored.confidence,
+            "scores": scored.scores,
+            "clip_scores": scored.clip_scores,
+            "clip_seconds": scored.clip_seconds,
+            "clip_hop_seconds": scored.clip_hop_seconds,
+            "classified_at": now,
+        }
+        for (recording_id, checkpoint_id), scored in new.items()
+    ]
+    inserted = connection.execute(insert(prediction).returning(*columns), values)
+    return {(row[0], row[1]): row[2] for row in inserted}
+
+
+def _delete_rows(connection: Connection, rows: Iterable[_Row]) -> None:
+    for some in chunks([row.id for row in rows]):
+        connection.execute(delete(recording).where(recording.c.id.in_(some)))
+
+
+def _update_rows(connection: Connection, rows: Sequence[_Row]) -> None:
+    if not rows:
+        return
+    changing = [column for column in _COLUMNS if column.name not in ("id", "inbox_id", "path")]
+    statement = (
+        update(recording)
+        .where(recording.c.id == bindparam("row_id"))
+        .values({column: bindparam(f"new_{column.name}") for column in changing})
+    )
+    connection.execute(
+        statement,
+        [
+            {"row_id": row.id} | {f"new_{c.name}": getattr(row, c.name) for c in changing}
+            for row in rows
+        ],
+    )

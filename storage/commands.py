@@ -1,0 +1,289 @@
+"""The commands about what clfd remembers: results, status, retry, config, db."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from storage.invocation import Invocation
+    from storage.queries import Filters
+
+
+class When(click.ParamType[str]):
+    """A point in time, as `storage.times` understands it; gives the ledger's stamp."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from storage.times import parse_when, stamp
+
+        try:
+            return stamp(parse_when(value, datetime.now(UTC)))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
+_FORMATS = click.Choice(["table", "csv", "json", "jsonl"])
+_AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
+_CONFIDENCE = click.FloatRange(0, 1)
+
+
+@click.command()
+@click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
+@click.option("--min-confidence", type=_CONFIDENCE, help="At least this confidence.")
+@click.option("--max-confidence", type=_CONFIDENCE, help="At most this confidence.")
+@click.option("--since", type=When(), help="From then on: 2h, 3d, yesterday or ISO 8601.")
+@click.option("--until", type=When(), help="Before then.")
+@click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox).")
+@click.option("--status", type=_STATUSES, help="Which recordings; done if not said.")
+@click.option("--checkpoint", help="Answers of this checkpoint: name, digest or their start.")
+@click.option("--history", is_flag=True, help="Every prediction, not only the current answer.")
+@click.option("--clips", is_flag=True, help="A row for each clip of the recordings found.")
+@click.option(
+    "--sort",
+    type=click.Choice(["newest", "oldest", "confidence", "path"]),
+    default="newest",
+    show_default=True,
+)
+@click.option(
+    "--limit", type=click.IntRange(0), help="At most so many rows; 0 means all.  [tables: 50]"
+)
+@click.option("--count-by", type=_AXES, help="How many rows share it; days are UTC.")
+@click.option("--follow", is_flag=True, help="Wait, and print new rows as they come.")
+@click.option("--format", "shape", type=_FORMATS, help="If not said: the file's suffix, or table.")
+@click.option("-o", "--output", "file", type=click.Path(path_type=Path, dir_okay=False))
+@click.pass_obj
+def results(
+    invocation: Invocation,
+    labels: tuple[str, ...],
+    min_confidence: float | None,
+    max_confidence: float | None,
+    since: str | None,
+    until: str | None,
+    path: str | None,
+    status: str | None,
+    checkpoint: str | None,
+    history: bool,
+    clips: bool,
+    sort: str,
+    limit: int | None,
+    count_by: str | None,
+    follow: bool,
+    shape: str | None,
+    file: Path | None,
+) -> None:
+    """What was heard.
+
+    \b
+    Example:
+      clfd results --label siren --since 2h
+    """
+    from storage import listing as asked
+    from storage.database import open_database
+    from storage.queries import Filters
+
+    filters = Filters(
+        status=status or ("all" if count_by == "status" else "done"),  # type: ignore[arg-type]
+        labels=labels,
+        min_confidence=min_confidence,
+        max_confidence=max_confidence,
+        since=since,
+        until=until,
+        path=path,
+        checkpoint=_checkpoint(invocation, checkpoint),
+        history=history,
+    )
+    shape = shape or _shape_of(file)
+    _refuse_what_does_not_go_together(filters, shape, clips, count_by, follow, file)
+    listing = asked.Listing(filters, sort, limit, clips, shape, file)  # type: ignore[arg-type]
+    with open_database(invocation.settings().database, "reader") as database:
+        hint = None
+        if follow:
+            asked.follow(database, listing)
+        elif count_by:
+            hint = asked.write_counts(database, listing, count_by)  # type: ignore[arg-type]
+        else:
+            hint = asked.write_results(database, listing)
+    if hint and invocation.verbosity >= 0:
+        click.echo(hint, err=True)
+
+
+def _checkpoint(invocation: Invocation, reference: str | None) -> str | None:
+    """`active` and `previous` are words of the shelf; names may outlive their files."""
+    if reference not in ("active", "previous"):
+        return reference
+    from storage.shelf import Shelf
+
+    return Shelf(invocation.home().checkpoints).find(reference)
+
+
+def _shape_of(file: Path | None) -> str:
+    suffix = file.suffix.removeprefix(".") if file else ""
+    return suffix if suffix in _FORMATS.choices else "table"
+
+
+def _refuse_what_does_not_go_together(
+    filters: Filters, shape: str, clips: bool, count_by: str | None, follow: bool, file: Path | None
+) -> None:
+    if count_by and clips:
+        raise click.UsageError("--count-by counts recordings; leave out --clips")
+    if follow and (count_by or clips or file or filters.history or shape == "json"):
+        raise click.UsageError(
+            "--follow prints recordings as they come, as table, csv or jsonl;"
+            " leave out --count-by, --clips, --history, -o and --format json"
+        )
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
+@click.pass_obj
+def status(invocation: Invocation, as_json: bool) -> None:
+    """Is a daemon running, what does it serve, what is left to do. Exit 3 when none runs.
+
+    \b
+    Example:
+      clfd status --json
+    """
+    from storage.standing import lines, standing
+
+    told = standing(invocation.home(), invocation.settings().database, datetime.now(UTC))
+    if as_json:
+        click.echo(json.dumps(told, ensure_ascii=False))
+    else:
+        for word, text in lines(told):
+            click.echo(f"{word + ':':20}{_visible(text)}")
+    if not told["running"]:
+        raise click.exceptions.Exit(3)
+
+
+def _visible(text: str) -> str:
+    from storage.rendering import visible
+
+    return visible(text)
+
+
+@click.command()
+@click.option("--failed", is_flag=True, help="Every failed recording.")
+@click.argument("paths", nargs=-1, type=click.Path())
+@click.pass_obj
+def retry(invocation: Invocation, failed: bool, paths: tuple[str, ...]) -> None:
+    """Queue failed recordings again: all, or those that a path, folder or glob names.
+
+    PATHS are relative to the inbox, or absolute.
+
+    \b
+    Example:
+      clfd retry 'yard/*.flac'
+    """
+    import os
+
+    from storage.errors import StorageError
+    from storage.ledger import open_ledger
+
+    if failed == bool(paths):
+        raise click.UsageError("say what to retry: either --failed or one PATH or more")
+    patterns = None if failed else [os.fsencode(path) for path in paths]
+    with open_ledger(invocation.settings().database, "editor") as ledger:
+        queued = ledger.requeue_failed(patterns)
+    if not queued:
+        raise StorageError("no failed recording matches; `clfd results --status failed` lists them")
+    click.echo(f"queued {queued} again", err=True)
+
+
+@click.group()
+def config() -> None:
+    """The settings and where they come from.
+
+    \b
+    Example:
+      clfd config show
+    """
+
+
+@config.command()
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["table", "toml", "json"]),
+    default="table",
+    show_default=True,
+)
+@click.pass_obj
+def show(invocation: Invocation, shape: str) -> None:
+    """Each effective value and where it came from.
+
+    \b
+    Example:
+      clfd config show --format toml
+    """
+    from storage.rendering import output
+    from storage.settings import effective_settings
+    from storage.settings_page import write_settings
+
+    with output(None) as stream:
+        write_settings(stream, effective_settings(invocation.home()), shape)
+
+
+@config.command()
+@click.pass_obj
+def path(invocation: Invocation) -> None:
+    """Where the settings file is looked for.
+
+    \b
+    Example:
+      clfd config path
+    """
+    click.echo(invocation.home().settings_file)
+
+
+@click.group()
+def db() -> None:
+    """Look after the ledger.
+
+    \b
+    Example:
+      clfd db check
+    """
+
+
+@db.command()
+@click.pass_obj
+def check(invocation: Invocation) -> None:
+    """Is the ledger sound? Exit 1 with what is wrong.
+
+    \b
+    Example:
+      clfd db check
+    """
+    from storage.database import open_database
+    from storage.errors import LedgerDamaged
+
+    with open_database(invocation.settings().database, "reader") as database:
+        problems = database.problems()
+        if problems:
+            raise LedgerDamaged(f"{database.path} is damaged: {'; '.join(problems[:5])}")
+        click.echo(f"{database.path} is sound, schema {database.version()}", err=True)
+
+
+@db.command()
+@click.pass_obj
+def upgrade(invocation: Invocation) -> None:
+    """Bring the ledger to this version, after a backup beside it. Stop the daemon first.
+
+    \b
+    Example:
+      clfd db upgrade
+    """
+    from storage.database import upgrade as upgrade_database
+    from storage.presence import DaemonLock
+
+    with DaemonLock.acquire(invocation.home()):
+        backup = upgrade_database(invocation.settings().database)
+    said = f"upgraded; the backup is {backup}" if backup else "already at this version"
+    click.echo(said, err=True)

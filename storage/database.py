@@ -1,0 +1,351 @@
+"""The only module that knows SQLite: opening, transactions, schema versions, backups."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, StatementError
+
+from storage.errors import (
+    ConfigurationError,
+    LedgerDamaged,
+    LedgerMissing,
+    LedgerUnavailable,
+    RowRefused,
+    SchemaMismatch,
+    StorageError,
+)
+from storage.home import FILE_MODE
+from storage.tables import SCHEMA_VERSION
+
+Role = Literal["daemon", "writer", "editor", "reader"]
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_WAL_LIMIT_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class _Duties:
+    writes: bool
+    prepares: bool  # makes a missing ledger, upgrades an old one
+    checkpoints: bool = False
+    foreign_keys: bool = True
+
+
+_DUTIES: dict[Role, _Duties] = {
+    # Only one process moves the WAL into the database: SQLite below 3.51.3 may corrupt it when a
+    # second one does so at the same moment.
+    "daemon": _Duties(writes=True, prepares=True, checkpoints=True),
+    "writer": _Duties(writes=True, prepares=True),
+    "editor": _Duties(writes=True, prepares=False),
+    "reader": _Duties(writes=False, prepares=False),
+}
+# Moving a table would delete its children by cascade; the keys are checked before the commit.
+_MIGRATING = _Duties(writes=True, prepares=False, foreign_keys=False)
+
+
+def driver() -> ModuleType:
+    """The bundled SQLite where there is one (the system's may have the WAL-reset bug)."""
+    try:
+        return importlib.import_module("pysqlite3")
+    except ImportError:
+        return importlib.import_module("sqlite3")
+
+
+def open_database(url: str, role: Role) -> Database:
+    """Open the ledger's database; `daemon` and `writer` create or upgrade it first.
+
+    `editor` writes to an existing ledger of this version, `reader` never writes. Raises
+    ConfigurationError, LedgerMissing, LedgerDamaged, SchemaMismatch or LedgerUnavailable.
+    """
+    path, duties = _file_of(url), _DUTIES[role]
+    if duties.prepares:
+        _prepare(path)
+    database = Database(path, duties)
+    try:
+        _require_current(database.version(), path)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def upgrade(url: str) -> Path | None:
+    """Bring an existing ledger to this version; returns the backup, None if it was current.
+
+    Raises as `open_database`.
+    """
+    path = _file_of(url)
+    if not path.exists():
+        raise _missing(path)
+    return _prepare(path)
+
+
+class Database:
+    """An open ledger file. Threads may share it; each transaction has a connection of its own."""
+
+    def __init__(self, path: Path, duties: _Duties) -> None:
+        self.path = path
+        self._writes = duties.writes
+        self._engine = _engine(path, duties)
+        self._identity = _identity(path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction, begun at once for writers; rolled back if the body raises.
+
+        Raises LedgerUnavailable (locked, full), LedgerDamaged, or RowRefused (a bad value).
+        """
+        self._require_in_place()
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except (StatementError, UnicodeError, OverflowError) as error:
+            raise _explained(error, self.path) from error
+
+    def version(self) -> str:
+        """The schema version. Raises LedgerDamaged when the file is no ledger."""
+        try:
+            with self.transaction() as connection:
+                found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        except RowRefused as error:
+            raise _no_ledger(self.path) from error
+        if not found:
+            raise _no_ledger(self.path)
+        return str(found)
+
+    def problems(self) -> list[str]:
+        """What SQLite's own check and the foreign keys have to complain about; empty is sound."""
+        with self.transaction() as connection:
+            check = connection.execute(text("PRAGMA quick_check")).scalars().all()
+            orphans = connection.execute(text("PRAGMA foreign_key_check")).all()
+        broken = [str(line) for line in check if line != "ok"]
+        return broken + [f"{row[0]} row {row[1]} has no {row[2]}" for row in orphans]
+
+    def back_up(self, target: Path) -> None:
+        """Write a whole copy, aside and renamed; readers and writers go on meanwhile."""
+        aside = target.with_name(f"{target.name}.new")
+        aside.unlink(missing_ok=True)
+        raw = self._engine.raw_connection()
+        try:
+            raw.cursor().execute("VACUUM INTO ?", (str(aside),))
+        except Exception as error:
+            raise LedgerUnavailable(f"cannot back up {self.path} to {target}: {error}") from error
+        finally:
+            raw.close()
+        aside.chmod(FILE_MODE)
+        aside.rename(target)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _require_in_place(self) -> None:
+        # SQLite goes on committing into a file that was renamed or deleted, that is, into the void.
+        if self._writes and _identity(self.path) != self._identity:
+            raise StorageError(
+                f"the ledger {self.path} was moved, deleted or replaced while clfd had it open;"
+                " put it back or start clfd again"
+            )
+
+
+def _file_of(url: str) -> Path:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(f"database = {url!r} is no SQLAlchemy URL") from error
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        raise ConfigurationError(
+            f"database = {parsed.render_as_string()!r}: this version keeps its ledger in an SQLite"
+            " file only; write sqlite:////folder/clfd.db"
+        )
+    return Path(str(parsed.database))
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except OSError as error:
+        raise LedgerUnavailable(f"cannot reach the ledger {path}: {error.strerror}") from error
+    return found.st_dev, found.st_ino
+
+
+# --- connections
+
+
+def _engine(path: Path, duties: _Duties) -> Engine:
+    module = driver()
+    uri = f"file:{quote(str(path))}?mode=rw"  # opening never creates
+    timeout_seconds = 60 if duties.writes else 10
+
+    def connect() -> Any:
+        return module.connect(
+            uri, uri=True, timeout=timeout_seconds, isolation_level=None, check_same_thread=False
+        )
+
+    engine = create_engine(f"sqlite:///{path}", module=module, creator=connect)
+    # The driver would begin late and let a reader turn writer, which fails at once when another
+    # process has written; so the transaction's kind is said at its first word.
+    begin = "BEGIN IMMEDIATE" if duties.writes else "BEGIN"
+    event.listen(engine, "connect", lambda raw, _: _configure(raw, duties))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _configure(raw: Any, duties: _Duties) -> None:
+    cursor = raw.cursor()
+    cursor.execute(f"PRAGMA foreign_keys = {int(duties.foreign_keys)}")
+    if cursor.execute("PRAGMA foreign_keys").fetchone() != (int(duties.foreign_keys),):
+        raise StorageError("this SQLite cannot enforce foreign keys; install pysqlite3")
+    if duties.writes:
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+    else:
+        cursor.execute("PRAGMA query_only = ON")
+    if not duties.checkpoints:
+        cursor.execute("PRAGMA wal_autocheckpoint = 0")
+    cursor.close()
+
+
+# --- what went wrong
+
+
+def _explained(error: Exception, path: Path) -> StorageError:
+    reason = str(error.orig if isinstance(error, DBAPIError) else error)
+    if "malformed" in reason or "not a database" in reason:
+        return LedgerDamaged(
+            f"the ledger {path} is damaged ({reason}); put a backup in its place, or move it away"
+            " and run `clfd init`"
+        )
+    if not isinstance(error, OperationalError) or "no such" in reason:
+        return RowRefused(f"the ledger {path} refused a value: {reason}")
+    return LedgerUnavailable(f"the ledger {path} cannot be used now: {_with_remedy(reason)}")
+
+
+def _with_remedy(reason: str) -> str:
+    remedies = {
+        "locked": "another program is writing for long; try again",
+        "full": "make room on its disk",
+        "readonly": "join the group that owns the home",
+        "unable to open": "join the group that owns the home",
+    }
+    fitting = [remedy for word, remedy in remedies.items() if word in reason]
+    return "; ".join([reason, *fitting[:1]])
+
+
+def _missing(path: Path) -> LedgerMissing:
+    return LedgerMissing(f"there is no ledger at {path}; `clfd init` makes one")
+
+
+def _no_ledger(path: Path) -> LedgerDamaged:
+    return LedgerDamaged(
+        f"{path} is no clfd ledger; put a backup in its place, or move it away and run `clfd init`"
+    )
+
+
+def _require_current(version: str, path: Path) -> None:
+    if version > SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"the ledger {path} was written by a newer clfd (schema {version}, this one knows"
+            f" {SCHEMA_VERSION}); update clfd"
+        )
+    if version < SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"the ledger {path} has the older schema {version}, not {SCHEMA_VERSION};"
+            " stop the daemon and run `clfd db upgrade`"
+        )
+
+
+# --- making and upgrading
+
+
+def _prepare(path: Path) -> Path | None:
+    """Create or upgrade; one process at a time. Returns the backup of an upgraded ledger."""
+    with _alone(path.parent):
+        if not path.exists():
+            _create(path)
+            return None
+        with Database(path, _DUTIES["editor"]) as database:
+            version = database.version()
+        if version >= SCHEMA_VERSION:
+            return None
+        backup = _back_up(path, version)
+        _migrate(path)
+        return backup
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise LedgerMissing(
+            f"cannot open the ledger's folder {folder}: {error.strerror}; `clfd init` makes a home"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+        os.fsync(handle)  # the names made in it
+    finally:
+        os.close(handle)
+
+
+def _create(path: Path) -> None:
+    """Made aside and renamed: whoever sees the file sees a whole ledger."""
+    aside = path.with_name(f"{path.name}.new")
+    for leftover in (aside, *(aside.with_name(aside.name + end) for end in ("-wal", "-shm"))):
+        leftover.unlink(missing_ok=True)
+    try:
+        handle = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE)
+        os.fchmod(handle, FILE_MODE)  # SQLite gives its side files the mode of this one
+        os.close(handle)
+    except OSError as error:
+        raise StorageError(f"cannot make the ledger {path}: {error.strerror}") from error
+    _migrate(aside)
+    aside.rename(path)
+
+
+def _back_up(path: Path, version: str) -> Path:
+    taken = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    backup = path.with_name(f"{path.name}.schema-{version}-{taken}.backup")
+    with Database(path, _DUTIES["editor"]) as database:
+        database.back_up(backup)
+    return backup
+
+
+def _migrate(path: Path) -> None:
+    """Run the missing migrations in one transaction: all of them, or none."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    with Database(path, _MIGRATING) as database, database.transaction() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        if connection.execute(text("PRAGMA foreign_key_check")).first():
+            raise LedgerDamaged(f"upgrading {path} would lose rows, so nothing was changed")

@@ -1,0 +1,43 @@
+"""What can go wrong with what we remember; every text is one line: what, which one, what to do."""
+
+from __future__ import annotations
+
+
+class StorageError(Exception):
+    """Base of this package's errors; `exit_code` is what the command line ends with."""
+
+    exit_code: int = 1
+
+
+class ConfigurationError(StorageError):
+    """Starting again changes nothing; a person has to."""
+
+    exit_code = 78
+
+
+class SettingsError(ConfigurationError):
+    """A setting is unknown or its value is not allowed."""
+
+
+class AlreadyRunning(ConfigurationError):
+    """Another daemon serves this home."""
+
+
+class SchemaMismatch(ConfigurationError):
+    """The ledger was written by a newer clfd, or by an older one and not upgraded yet."""
+
+
+class LedgerMissing(StorageError):
+    """There is no ledger where one is expected."""
+
+
+class LedgerDamaged(StorageError):
+    """The file is not a ledger (any more)."""
+
+
+class LedgerUnavailable(StorageError):
+    """Locked, full or unreadable for now: nothing was written, and a later try may succeed."""
+
+
+class RowRefused(StorageError):
+    """The database refused a value; the transaction was rolled back."""

@@ -1,0 +1,80 @@
+"""The home: the one folder in which clfd keeps all it owns."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import StorageError
+
+# Group-owned, so that readers only need to join the group; setgid hands the group down.
+FOLDER_MODE = 0o2770
+FILE_MODE = 0o660
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where everything lies. Nothing has to exist yet; `create` makes the folders."""
+
+    root: Path
+
+    @property
+    def settings_file(self) -> Path:
+        return self.root / "clfd.toml"
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def ledger_file(self) -> Path:
+        return self.root / "clfd.db"
+
+    @property
+    def status_file(self) -> Path:
+        return self.root / "status.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / "daemon.lock"
+
+    def create(self) -> None:
+        """Make the folders that are missing; those that exist keep their mode. Safe to repeat.
+
+        Raises StorageError naming the folder that cannot be made.
+        """
+        for folder in (self.root, self.inbox, self.checkpoints, self.reports):
+            _make_folder(folder)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(FOLDER_MODE)  # mkdir drops what the umask forbids, and setgid
+    except OSError as error:
+        raise StorageError(
+            f"cannot make the folder {folder}: {error.strerror}; choose another home with --home"
+        ) from error
+
+
+def resolve_home(option: Path | None) -> Home:
+    """`--home`, else CLFD_HOME, else the user's data folder; absolute, whether it exists or not."""
+    chosen = option or os.environ.get("CLFD_HOME") or _user_data_folder()
+    return Home(Path(chosen).expanduser().absolute())
+
+
+def _user_data_folder() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("clfd")

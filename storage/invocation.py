@@ -1,0 +1,35 @@
+"""What every command is handed: the options that stand before or after any verb."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from storage.home import Home
+    from storage.settings import Settings
+
+
+@dataclass
+class Invocation:
+    """`--home`, `-v` (+1 each) and `-q` (-1) of one call."""
+
+    home_option: Path | None = None
+    verbosity: int = 0
+
+    def home(self) -> Home:
+        from storage.home import resolve_home
+
+        return resolve_home(self.home_option)
+
+    def settings(self, **overrides: object) -> Settings:
+        """The effective settings; keys are dotted (`**{"engine.device": "cpu"}`), None is ignored.
+
+        Raises SettingsError.
+        """
+        from storage.settings import load_settings
+
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return load_settings(self.home(), given)

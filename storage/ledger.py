@@ -1,0 +1,448 @@
+"""The ledger's writes: what arrived, who works on it, and what came of it.
+
+Every method is one transaction. All of them raise LedgerUnavailable when the database is locked
+or full; nothing was written then, and the call may be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from storage.answers import apply_outcomes, chunks
+from storage.database import Database, Role, open_database
+from storage.errors import RowRefused
+from storage.outcomes import (
+    Arrival,
+    AudioFacts,
+    Changed,
+    Claim,
+    Failed,
+    Linked,
+    Outcome,
+    Postponed,
+    Scored,
+    checked,
+    printable,
+)
+from storage.tables import checkpoint, inbox, is_queued, prediction, recording
+from storage.times import utc_now
+
+__all__ = [
+    "Arrival",
+    "AudioFacts",
+    "Changed",
+    "Claim",
+    "Failed",
+    "Ledger",
+    "Linked",
+    "Outcome",
+    "Postponed",
+    "Scored",
+    "open_ledger",
+]
+
+_row = recording.c
+_IS_PENDING = and_(_row.state == "pending", _row.requeued.is_(None))
+# A person waits for a retry; a rescore has an answer already.
+_QUEUE: dict[str, ColumnElement[bool]] = {
+    "retry": _row.requeued == "retry",
+    "new": _IS_PENDING,
+    "rescore": _row.requeued == "rescore",
+}
+_IS_WORK = and_(text(f"({is_queued})"), _row.fingerprint != "")
+_UNCLAIMED = {"claimed_by": None, "claimed_at": None}
+
+
+def open_ledger(url: str, role: Role) -> Ledger:
+    """Open the ledger at an SQLAlchemy URL (`settings.database`); see `database.open_database`."""
+    return Ledger(open_database(url, role))
+
+
+class Ledger:
+    """`clock` gives the stamp of this moment; tests pass their own."""
+
+    def __init__(self, database: Database, clock: Callable[[], str] = utc_now) -> None:
+        self.database = database
+        self._clock = clock
+
+    # --- intake
+
+    def known(self, inbox: Path, paths: Sequence[bytes]) -> dict[bytes, str]:
+        """The fingerprint of the newest version of each path; unknown paths are absent."""
+        found: dict[bytes, str] = {}
+        with self.database.transaction() as connection:
+            for row in _newest(connection, inbox, paths):
+                found[row.path] = row.fingerprint
+        return found
+
+    def admit(self, arrivals: Sequence[Arrival]) -> int:
+        """Queue files that came to rest; returns how many rows were added or refreshed.
+
+        A version that nobody has read yet gives its row to the newer one; while it is being read
+        the arrival is left for a later scan, as the row's outcome belongs to the older bytes.
+        """
+        latest = {(arrival.inbox, arrival.path): arrival for arrival in arrivals}
+        admitted = 0
+        with self.database.transaction() as connection:
+            for folder in {arrival.inbox for arrival in latest.values()}:
+                here = [arrival for arrival in latest.values() if arrival.inbox == folder]
+                admitted += _admit_to(connection, folder, here, self._clock())
+        return admitted
+
+    # --- work
+
+    def reclaim(self) -> int:
+        """At start: free what an earlier daemon left claimed; attempts stay.
+
+        Whoever claimed it: a ledger has one daemon, and host and folder names may change.
+        """
+        statement = update(recording).where(_row.claimed_by.is_not(None)).values(_UNCLAIMED)
+        with self.database.transaction() as connection:
+            return connection.execute(statement).rowcount
+
+    def has_work(self) -> bool:
+        """Whether anything is queued, claimed or not."""
+        with self.database.transaction() as connection:
+            return bool(connection.scalar(select(select(_row.id).where(_IS_WORK).exists())))
+
+    def claim(self, claimant: str, limit: int, max_attempts: int) -> list[Claim]:
+        """Take up to `limit` recordings: retries, then new ones, then rescores, oldest first.
+
+        Those that were tried `max_attempts` times without an end are left for `claim_suspect`.
+        The attempt is counted and committed before anybody reads the file, so that a file which
+        kills the daemon runs out of attempts.
+        """
+        return self._claim(claimant, limit, _row.attempts < max_attempts)
+
+    def claim_suspect(self, claimant: str, max_attempts: int) -> list[Claim]:
+        """Take one recording with no attempts left, so that it can be tried all alone."""
+        return self._claim(claimant, 1, _row.attempts >= max_attempts)
+
+    def _claim(self, claimant: str, limit: int, which: ColumnElement[bool]) -> list[Claim]:
+        claims: list[Claim] = []
+        with self.database.transaction() as connection:
+            for purpose in _QUEUE:
+                if len(claims) < limit:
+                    claims += _unclaimed(connection, purpose, which, limit - len(claims))
+            _mark_claimed(connection, claims, claimant, self._clock())
+        return claims
+
+    def release(self, recording_ids: Sequence[int]) -> None:
+        """Give claimed work back unread; the attempt does not count."""
+        attempts = case((_row.attempts > 0, _row.attempts - 1), else_=0)
+        with self.database.transaction() as connection:
+            for some in chunks(list(recording_ids)):
+                claimed = _row.id.in_(some) & _row.claimed_by.is_not(None)
+                values = {**_UNCLAIMED, "attempts": attempts}
+                connection.execute(update(recording).where(claimed).values(values))
+
+    def known_answer(
+        self, recording_id: int, digest: str, checkpoint_id: int, link: bool
+    ) -> int | None:
+        """The recording whose answer serves this content, if any; hand it on as `Linked`.
+
+        That is an answered version of the same file under any checkpoint, or, with `link`, any
+        recording of this content that the checkpoint has scored.
+        """
+        with self.database.transaction() as connection:
+            own = _answered_version(connection, recording_id, digest)
+            if own is not None or not link:
+                return own
+            return _first_scored(connection, digest, checkpoint_id)
+
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Write what came of claimed work, in one transaction.
+
+        A value that cannot be stored costs only its own recording, which fails as `internal`.
+        """
+        sound = [checked(outcome) for outcome in outcomes]
+        try:
+            self._record(sound)
+        except RowRefused:
+            for outcome in sound:
+                self._record_alone(outcome)
+
+    def _record(self, outcomes: Sequence[Outcome]) -> None:
+        with self.database.transaction() as connection:
+            apply_outcomes(connection, outcomes, self._clock())
+
+    def _record_alone(self, outcome: Outcome) -> None:
+        try:
+            self._record([outcome])
+        except RowRefused as error:
+            self._record([Failed(outcome.recording_id, "internal", str(error))])
+
+    def requeue_failed(self, patterns: Sequence[bytes] | None = None) -> int:
+        """Queue failed recordings again with all their attempts; returns how many.
+
+        A pattern is a path or a glob, relative to its inbox or absolute; a folder means all in it.
+        None queues every failed recording.
+        """
+        with self.database.transaction() as connection:
+            ids = _failed_ids(connection, patterns)
+            for some in chunks(ids):
+                values = {"requeued": "retry", "requeued_at": self._clock(), "attempts": 0}
+                connection.execute(update(recording).where(_row.id.in_(some)).values(values))
+        return len(ids)
+
+    # --- checkpoints
+
+    def register_checkpoint(
+        self,
+        digest: str,
+        name: str,
+        labels: Sequence[str],
+        clip_seconds: float,
+        facts: Mapping[str, object],
+    ) -> int:
+        """Note that a checkpoint was accepted; returns its id. Safe to repeat."""
+        accepted = {
+            "name": name,
+            "labels": json.dumps(list(labels), ensure_ascii=False),
+            "clip_seconds": clip_seconds,
+            "facts": json.dumps(dict(facts), ensure_ascii=False),
+            "verdict": "accepted",
+            "reason": None,
+        }
+        with self.database.transaction() as connection:
+            return _put_checkpoint(connection, digest, accepted, self._clock())
+
+    def refuse_checkpoint(self, name: str, digest: str, reason: str) -> None:
+        """Note that a checkpoint was refused, and why. Safe to repeat."""
+        refused = {"name": name, "verdict": "refused", "reason": printable(reason)}
+        with self.database.transaction() as connection:
+            _put_checkpoint(connection, digest, refused, self._clock())
+
+    # --- figures
+
+    def counts(self) -> dict[str, int]:
+        """Recordings per state, and `queued`: what a daemon still has to do."""
+        with self.database.transaction() as connection:
+            return state_counts(connection)
+
+    def last_failure(self) -> tuple[str, str, str] | None:
+        """Path, reason and time of the newest failure."""
+        with self.database.transaction() as connection:
+            return newest_failure(connection)
+
+    def close(self) -> None:
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def state_counts(connection: Connection) -> dict[str, int]:
+    per_state = select(_row.state, func.count()).group_by(_row.state)
+    counts = dict.fromkeys(("pending", "done", "failed", "superseded"), 0)
+    counts.update((state, number) for state, number in connection.execute(per_state))
+    queued = connection.scalar(select(func.count()).select_from(recording).where(_IS_WORK))
+    return counts | {"queued": queued or 0}
+
+
+def newest_failure(connection: Connection) -> tuple[str, str, str] | None:
+    failure = (
+        select(_row.path_text, _row.error, _row.answered_at)
+        .where(_row.state == "failed")
+        .order_by(_row.answered_at.desc(), _row.id.desc())
+        .limit(1)
+    )
+    row = connection.execute(failure).first()
+    return None if row is None else (row.path_text, row.error, row.answered_at)
+
+
+# --- intake
+
+
+def _newest(connection: Connection, folder: Path, paths: Sequence[bytes]) -> list[Row[Any]]:
+    """The current and the provisional version of each path, the provisional one last."""
+    columns = (_row.id, _row.path, _row.fingerprint, _row.digest, _row.claimed_by)
+    found: list[Row[Any]] = []
+    for some in chunks(list(paths)):
+        query = (
+            select(*columns)
+            .join(inbox)
+            .where(inbox.c.path == os.fsencode(folder), _row.path.in_(some))
+            .where(_row.state != "superseded")
+            .order_by(_row.id)
+        )
+        found += connection.execute(query)
+    return sorted(found, key=lambda row: row.digest is None)
+
+
+def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival], now: str) -> int:
+    inbox_id = _inbox_id(connection, folder)
+    newest = {row.path: row for row in _newest(connection, folder, [a.path for a in arrivals])}
+    added, refreshed = [], []
+    for arrival in arrivals:
+        row = newest.get(arrival.path)
+        if row is None or (row.digest is not None and row.fingerprint != arrival.fingerprint):
+            added.append(_new_row(inbox_id, arrival, now))
+        elif row.fingerprint != arrival.fingerprint and row.claimed_by is None:
+            refreshed.append(_refreshed_row(row.id, arrival))
+    if added:
+        connection.execute(insert(recording), added)
+    if refreshed:
+        connection.execute(_REFRESH, refreshed)
+    return len(added) + len(refreshed)
+
+
+def _inbox_id(connection: Connection, folder: Path) -> int:
+    path = os.fsencode(folder)
+    found = connection.scalar(select(inbox.c.id).where(inbox.c.path == path))
+    if found is not None:
+        return int(found)
+    added = insert(inbox).values(path=path, path_text=printable_path(path))
+    return int(connection.execute(added.returning(inbox.c.id)).scalar_one())
+
+
+def printable_path(path: bytes) -> str:
+    """The twin that people read; bytes that are no UTF-8 show as escapes."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def _new_row(inbox_id: int, arrival: Arrival, now: str) -> dict[str, object]:
+    return {
+        "inbox_id": inbox_id,
+        "path": arrival.path,
+        "path_text": printable_path(arrival.path),
+        "fingerprint": arrival.fingerprint,
+        "size_bytes": arrival.size_bytes,
+        "state": "pending",
+        "first_seen_at": now,
+    }
+
+
+_REFRESH = (
+    update(recording)
+    .where(_row.id == bindparam("row_id"))
+    .values(
+        fingerprint=bindparam("new_fingerprint"),
+        size_bytes=bindparam("new_size_bytes"),
+        state="pending",
+        attempts=0,
+        requeued=None,
+        requeued_at=None,
+        error_class=None,
+        error=None,
+        answered_at=None,
+    )
+)
+
+
+def _refreshed_row(row_id: int, arrival: Arrival) -> dict[str, object]:
+    return {
+        "row_id": row_id,
+        "new_fingerprint": arrival.fingerprint,
+        "new_size_bytes": arrival.size_bytes,
+    }
+
+
+# --- work
+
+
+def _unclaimed(
+    connection: Connection, purpose: str, which: ColumnElement[bool], limit: int
+) -> list[Claim]:
+    query = (
+        select(_row.id, inbox.c.path, _row.path, _row.fingerprint, _row.size_bytes, _row.attempts)
+        .join(inbox)
+        .where(_QUEUE[purpose], _IS_WORK, which, _row.claimed_by.is_(None))
+        .order_by(_row.id)
+        .limit(limit)
+    )
+    return [
+        Claim(row_id, Path(os.fsdecode(folder)), path, fingerprint, size, attempts + 1, purpose)
+        for row_id, folder, path, fingerprint, size, attempts in connection.execute(query)
+    ]
+
+
+def _mark_claimed(connection: Connection, claims: Sequence[Claim], claimant: str, now: str) -> None:
+    values = {"claimed_by": claimant, "claimed_at": now, "attempts": _row.attempts + 1}
+    for some in chunks([claim.recording_id for claim in claims]):
+        connection.execute(update(recording).where(_row.id.in_(some)).values(values))
+
+
+def _answered_version(connection: Connection, recording_id: int, digest: str) -> int | None:
+    me = recording.alias("me")
+    same_file = (_row.inbox_id == me.c.inbox_id) & (_row.path == me.c.path)
+    query = (
+        select(_row.id)
+        .join_from(me, recording, same_file)
+        # Not itself: a rescore asks for a new answer although it has one.
+        .where(me.c.id == recording_id, _row.id != recording_id, _row.digest == digest)
+        .where(_row.prediction_id.is_not(None))
+    )
+    found: int | None = connection.scalar(query)
+    return found
+
+
+def _first_scored(connection: Connection, digest: str, checkpoint_id: int) -> int | None:
+    query = (
+        select(_row.id)
+        .join(prediction, prediction.c.recording_id == _row.id)
+        .where(_row.digest == digest, prediction.c.checkpoint_id == checkpoint_id)
+        .order_by(_row.id)
+        .limit(1)
+    )
+    found: int | None = connection.scalar(query)
+    return found
+
+
+def _failed_ids(connection: Connection, patterns: Sequence[bytes] | None) -> list[int]:
+    query = select(_row.id, inbox.c.path, _row.path).join(inbox).where(_row.state == "failed")
+    return [
+        row_id
+        for row_id, folder, path in connection.execute(query)
+        if patterns is None or any(_names(pattern, folder, path) for pattern in patterns)
+    ]
+
+
+def _names(pattern: bytes, folder: bytes, path: bytes) -> bool:
+    wanted = pattern.rstrip(b"/")
+    file = folder + b"/" + path if wanted.startswith(b"/") else path
+    # The name itself comes first: `take[1].wav` is also a glob, for another file.
+    return file == wanted or file.startswith(wanted + b"/") or fnmatchcase(file, wanted)
+
+
+# --- checkpoints
+
+
+def _put_checkpoint(
+    connection: Connection, digest: str, values: Mapping[str, object], now: str
+) -> int:
+    found = connection.scalar(select(checkpoint.c.id).where(checkpoint.c.digest == digest))
+    if found is not None:
+        connection.execute(update(checkpoint).where(checkpoint.c.id == found).values(dict(values)))
+        return int(found)
+    unread = {"labels": "[]", "facts": "{}", "digest": digest, "seen_at": now}
+    added = insert(checkpoint).values({**unread, **values}).returning(checkpoint.c.id)
+    return int(connection.execute(added).scalar_one())

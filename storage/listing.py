@@ -1,0 +1,220 @@
+"""`clfd results`: from what was asked to what is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+from sqlalchemy import Connection
+
+from storage.database import Database
+from storage.queries import (
+    CLIP_COLUMNS,
+    COLUMNS,
+    Axis,
+    Filters,
+    Result,
+    Sort,
+    count,
+    count_by,
+    count_others,
+    labels_seen,
+    latest,
+    results,
+    results_after,
+)
+from storage.rendering import output, visible, write_csv, write_json, write_jsonl, write_table
+from storage.times import from_stamp
+
+Format = Literal["table", "csv", "json", "jsonl"]
+TABLE_LIMIT = 50
+_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One question and the shape of its answer; a limit of None is the format's own."""
+
+    filters: Filters
+    sort: Sort = "newest"
+    limit: int | None = None
+    clips: bool = False
+    format: Format = "table"
+    file: Path | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return CLIP_COLUMNS if self.clips else COLUMNS
+
+    @property
+    def rows_limit(self) -> int:
+        if self.limit is not None:
+            return self.limit
+        return TABLE_LIMIT if self.format == "table" else 0
+
+
+def write_results(database: Database, listing: Listing) -> str | None:
+    """Write what was found; returns a hint when that is nothing."""
+    with database.transaction() as connection:
+        found = results(
+            connection, listing.filters, listing.sort, listing.rows_limit, listing.clips
+        )
+        first = next(found, None)
+        rows = _with_first(first, found)
+        with output(listing.file) as stream:
+            if listing.format == "table":
+                shown = list(rows)
+                if shown:
+                    foot = _foot(connection, listing, len(shown))
+                    _write_table(stream, listing, shown, foot)
+            else:
+                _write_data(stream, listing, rows)
+        return _hint(connection, listing.filters) if first is None else None
+
+
+def write_counts(database: Database, listing: Listing, axis: Axis) -> str | None:
+    """Write how many rows share a value; returns a hint when there are none."""
+    with database.transaction() as connection:
+        counts = count_by(connection, listing.filters, axis)
+        hint = None if counts else _hint(connection, listing.filters)
+    objects = [{axis: value, "count": number} for value, number in counts]
+    with output(listing.file) as stream:
+        match listing.format:
+            case "csv":
+                write_csv(stream, (axis, "count"), objects)
+            case "json":
+                write_json(stream, objects)
+            case "jsonl":
+                write_jsonl(stream, objects)
+            case "table" if counts:
+                rows = [(str(value or "-"), str(number)) for value, number in counts]
+                write_table(stream, (axis, "count"), rows)
+    return hint
+
+
+def follow(
+    database: Database,
+    listing: Listing,
+    wait: Callable[[float], None] = time.sleep,
+) -> None:
+    """Write rows as they come, until interrupted or until the reader leaves."""
+    with database.transaction() as connection:
+        cursor = latest(connection, listing.filters)
+    with output(None) as stream:
+        if listing.format == "csv":
+            write_csv(stream, listing.columns, ())
+            stream.flush()
+        while True:
+            wait(_POLL_SECONDS)
+            with database.transaction() as connection:  # short, so that the WAL can shrink
+                found = results_after(connection, listing.filters, cursor)
+                cursor = latest(connection, listing.filters) if found else cursor
+            _write_more(stream, listing, found)
+            stream.flush()
+
+
+def _with_first(first: Result | None, rest: Iterator[Result]) -> Iterator[Result]:
+    if first is not None:
+        yield first
+        yield from rest
+
+
+def _write_data(stream: TextIO, listing: Listing, rows: Iterable[Result]) -> None:
+    match listing.format:
+        case "csv":
+            records = (row.record(listing.columns) for row in rows)
+            write_csv(stream, listing.columns, records)
+        case "json":
+            write_json(stream, (_object(row, listing.columns) for row in rows))
+        case _:
+            write_jsonl(stream, (_object(row, listing.columns) for row in rows))
+
+
+def _write_more(stream: TextIO, listing: Listing, rows: list[Result]) -> None:
+    match listing.format:
+        case "csv":
+            records = (row.record(listing.columns) for row in rows)
+            write_csv(stream, listing.columns, records, header=False)
+        case "table":
+            columns = _table_columns(listing)
+            stream.writelines("  ".join(_cells(row, columns)) + "\n" for row in rows)
+        case _:
+            write_jsonl(stream, (_object(row, listing.columns) for row in rows))
+
+
+def _object(row: Result, columns: tuple[str, ...]) -> dict[str, object]:
+    return {"id": row.id, **row.record(columns), "scores": row.scores()}
+
+
+def _write_table(stream: TextIO, listing: Listing, rows: list[Result], foot: str) -> None:
+    columns = _table_columns(listing)
+    write_table(stream, columns, [_cells(row, columns) for row in rows], foot)
+
+
+def _table_columns(listing: Listing) -> tuple[str, ...]:
+    """The few that help a person: what is the same in every row is left out."""
+    filters = listing.filters
+    columns = ["time", "path"]
+    if filters.status != "done":
+        columns.append("status")
+    if listing.clips:
+        columns += ["start_s", "end_s"]
+    if filters.status != "pending":
+        columns += ["label", "confidence"]
+    if filters.history or filters.checkpoint:
+        columns.append("checkpoint")
+    if filters.status in ("failed", "all"):
+        columns.append("error")
+    return tuple(columns)
+
+
+def _cells(row: Result, columns: tuple[str, ...]) -> list[str]:
+    shown = {
+        "time": _local(row.classified_at),
+        "confidence": "" if row.confidence is None else f"{row.confidence:.3f}",
+        "start_s": f"{row.start_s or 0:.1f}",
+        "end_s": f"{row.end_s or 0:.1f}",
+    }
+    return [visible(shown.get(column, getattr(row, column, None) or "")) for column in columns]
+
+
+def _local(moment: str | None) -> str:
+    if moment is None:
+        return ""
+    return from_stamp(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _foot(connection: Connection, listing: Listing, shown: int) -> str:
+    """`50 of 400 done (3 failed, 2 pending)`; clips are many to a recording and not counted up."""
+    filters = listing.filters
+    noun = "recordings" if filters.status == "all" else filters.status
+    if listing.clips:
+        total = f"{shown} clips"
+    elif filters.history:
+        total = f"{shown} of {count(connection, filters)} predictions"
+    else:
+        total = f"{shown} of {count(connection, filters)} {noun}"
+    others = count_others(connection, filters)
+    listed = ", ".join(f"{number} {state}" for state, number in others.items())
+    return f"{total} ({listed})" if listed else total
+
+
+def _hint(connection: Connection, filters: Filters) -> str:
+    """What a person who finds nothing probably wants to know."""
+    seen = labels_seen(connection)
+    strange = [label for label in filters.labels if label not in seen]
+    if strange and seen:
+        return f"nothing found: no recording is labelled {', '.join(strange)};" + (
+            f" labels given so far: {', '.join(seen)}"
+        )
+    others = ", ".join(f"{n} {state}" for state, n in count_others(connection, filters).items())
+    if others:
+        return f"nothing found; other recordings: {others} (see --status)"
+    if filters == Filters(status=filters.status):
+        return (
+            "nothing found: the ledger is empty; drop audio files into the inbox, then `clfd run`"
+        )
+    return "nothing found; widen the filters"

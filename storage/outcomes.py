@@ -1,0 +1,147 @@
+"""What the daemon hands to the ledger, and the check that keeps bad values out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from math import isfinite
+from pathlib import Path
+
+_INTEGER_LIMIT = 2**63
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file that came to rest: `path` is relative to `inbox`, as bytes."""
+
+    inbox: Path
+    path: bytes
+    fingerprint: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Work taken from the queue; `attempts` counts this one, `purpose` is new, retry or rescore."""
+
+    recording_id: int
+    inbox: Path
+    path: bytes
+    fingerprint: str
+    size_bytes: int
+    attempts: int
+    purpose: str
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """What the file is, whatever it sounds like; `digest` is the SHA-256 of its bytes, in hex."""
+
+    digest: str
+    duration_s: float
+    sample_rate_hz: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An answer. `scores` is float32 (L,), `clip_scores` float16 (C, L), both little-endian."""
+
+    recording_id: int
+    facts: AudioFacts
+    checkpoint_id: int
+    label: str
+    confidence: float
+    scores: bytes
+    clip_scores: bytes
+    clip_seconds: float
+    clip_hop_seconds: float
+    warning: str | None = None
+
+    @property
+    def digest(self) -> str:
+        return self.facts.digest
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The same content as `leader_id`, whose prediction under the checkpoint is shared."""
+
+    recording_id: int
+    facts: AudioFacts
+    checkpoint_id: int
+    leader_id: int
+
+    @property
+    def digest(self) -> str:
+        return self.facts.digest
+
+
+@dataclass(frozen=True)
+class Failed:
+    """No answer, and why, in a sentence a person can act on; `digest` if the file was read."""
+
+    recording_id: int
+    error_class: str
+    error: str
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Postponed:
+    """No answer this time, for a reason that may pass; the attempt counts."""
+
+    recording_id: int
+    error_class: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The file changed while it was read; what was read of it belongs to no version."""
+
+    recording_id: int
+
+
+Outcome = Scored | Linked | Failed | Postponed | Changed
+
+
+def checked(outcome: Outcome) -> Outcome:
+    """The outcome itself, or a failure naming the value that no database should keep."""
+    problem = _first_problem(outcome)
+    if problem is None:
+        return outcome
+    error = f"clfd made a wrong value ({problem}); please report it"
+    return Failed(int(outcome.recording_id), "internal", error)
+
+
+def printable(text: str) -> str:
+    """Text that can be stored: what is no Unicode (bytes of odd file names) is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _first_problem(part: object) -> str | None:
+    """Checks by the declared type, so that a numpy number or a NaN never reaches a column."""
+    assert is_dataclass(part)
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if is_dataclass(value):
+            problem = _first_problem(value)
+            if problem is not None:
+                return problem
+        elif not _is_sound(value, str(field.type)):
+            return f"{field.name} = {value!r}"
+    return None
+
+
+def _is_sound(value: object, declared: str) -> bool:
+    match declared:
+        case "int":
+            return type(value) is int and 0 <= value < _INTEGER_LIMIT
+        case "float":
+            return type(value) in (int, float) and isfinite(value)  # type: ignore[arg-type]
+        case "bytes":
+            return type(value) is bytes
+        case "str":
+            return type(value) is str
+        case _:
+            return value is None or type(value) is str

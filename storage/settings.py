@@ -1,0 +1,354 @@
+"""Settings: command line > CLFD_SECTION__KEY > clfd.toml > default, as one frozen object."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from storage.errors import SettingsError
+from storage.home import Home
+
+PREFIX = "CLFD_"
+# Variables of ours that are no settings.
+EXEMPT_VARIABLES = frozenset({"CLFD_HOME"})
+_SQLITE = "sqlite:///"
+
+
+def _listed(value: object) -> object:
+    """One text may stand for a list; in the environment a comma separates."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
+
+
+class Intake(_Section):
+    """What is taken in, and when."""
+
+    suffixes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"),
+        min_length=1,
+        description="endings of audio files, in any case; other files are counted as ignored",
+    )
+    settle_seconds: float = Field(
+        default=2.0, ge=0, description="how long a file must lie still before it is taken"
+    )
+    scan_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="time between two full listings of the inbox, which find what events miss",
+    )
+    duplicates: Literal["link", "score"] = Field(
+        default="link",
+        description="a copy under another name shares the first answer, or is scored again",
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, description="how often a recording is tried before it counts as failed"
+    )
+
+    @field_validator("suffixes")
+    @classmethod
+    def _lower_with_dot(cls, suffixes: tuple[str, ...]) -> tuple[str, ...]:
+        for suffix in suffixes:
+            if not re.fullmatch(r"\.[^./\s]+", suffix):
+                raise ValueError(f"{suffix!r} is no suffix; write one like .wav")
+        return tuple(dict.fromkeys(suffix.lower() for suffix in suffixes))
+
+
+class Engine(_Section):
+    """How recordings are decoded and scored."""
+
+    device: str = Field(
+        default="auto", description="where the network runs: auto, cpu, cuda, cuda:N or mps"
+    )
+    batch_clips: int = Field(default=32, ge=1, description="most clips scored in one step")
+    clip_pooling: Literal["mean", "max"] = Field(
+        default="mean", description="how a recording's scores are made from those of its clips"
+    )
+    overlap_seconds: float = Field(
+        default=0.0, ge=0, description="how much of a clip the next one repeats"
+    )
+    decode_workers: int = Field(
+        default=0, ge=0, description="processes that decode audio; 0 is one for each core"
+    )
+    decode_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="longest time for decoding one stretch before its worker is killed",
+    )
+    max_hours: float = Field(
+        default=48.0, gt=0, description="longest recording that is accepted, in hours"
+    )
+    threads: int = Field(default=0, ge=0, description="torch threads; 0 leaves the choice to torch")
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+            raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
+        return device
+
+
+class Log(_Section):
+    """What the daemon writes to stderr."""
+
+    format: Literal["text", "json"] = Field(
+        default="text", description="lines for people (text) or for machines (json)"
+    )
+    level: Literal["debug", "info", "warning"] = Field(
+        default="info", description="the least important message that is written"
+    )
+
+
+class Settings(_Section):
+    """Every setting, checked; paths are absolute when made by `load_settings`."""
+
+    inbox: tuple[Path, ...] = Field(
+        default=(Path("inbox"),),
+        min_length=1,
+        description="the watched folder, or a list of them; relative to the home",
+    )
+    database: str = Field(
+        default=f"{_SQLITE}clfd.db",
+        pattern=r"^[a-z0-9+]+://",
+        description="SQLAlchemy URL of the ledger; a relative SQLite file is relative to the home",
+    )
+    intake: Intake = Intake()
+    engine: Engine = Engine()
+    log: Log = Log()
+
+    @property
+    def inboxes(self) -> tuple[Path, ...]:
+        """The watched folders, absolute."""
+        return self.inbox
+
+    @field_validator("inbox", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        folders = [value] if isinstance(value, str | Path) else value
+        if isinstance(folders, list) and any(str(folder).strip() == "" for folder in folders):
+            raise ValueError("should name a folder")
+        return folders
+
+    @field_validator("inbox")
+    @classmethod
+    def _absolute_and_apart(
+        cls, folders: tuple[Path, ...], info: ValidationInfo
+    ) -> tuple[Path, ...]:
+        root = _root_of(info)
+        absolute = tuple(Path(os.path.normpath(root / f.expanduser())) for f in folders)
+        for position, folder in enumerate(absolute):
+            for other in absolute[position + 1 :]:
+                if folder.is_relative_to(other) or other.is_relative_to(folder):
+                    raise ValueError(f"{folder} and {other} overlap; a file belongs to one inbox")
+        return absolute
+
+    @field_validator("database")
+    @classmethod
+    def _in_home(cls, url: str, info: ValidationInfo) -> str:
+        if not url.startswith(_SQLITE):
+            return url
+        return f"{_SQLITE}{_root_of(info) / url.removeprefix(_SQLITE)}"
+
+
+@dataclass(frozen=True)
+class EffectiveSetting:
+    """One value and where it came from: default, clfd.toml, a variable, or command line."""
+
+    key: str
+    value: object
+    source: str
+
+
+@dataclass(frozen=True)
+class SettingDescription:
+    """One line of the table of all settings."""
+
+    key: str
+    variable: str
+    default: object
+    description: str
+
+
+@dataclass(frozen=True)
+class _Given:
+    value: object
+    source: str
+
+
+def load_settings(
+    home: Home,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """`overrides` has dotted keys and stands for the command line.
+
+    Raises SettingsError: one line with every unknown key and every value that is not allowed.
+    """
+    return _validated(home, _given(home, overrides or {}, environ))
+
+
+def effective_settings(
+    home: Home,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> list[EffectiveSetting]:
+    """Every setting with its value (plain text, numbers and lists) and its source.
+
+    Raises SettingsError like `load_settings`.
+    """
+    given = _given(home, overrides or {}, environ)
+    values = dict(_flat(_validated(home, given).model_dump(mode="json")))
+    return [
+        EffectiveSetting(key, values[key], given[key].source if key in given else "default")
+        for key, _ in _fields()
+    ]
+
+
+def described_settings() -> list[SettingDescription]:
+    """Every setting with its variable, default and reason, in the order of the sections."""
+    return [
+        SettingDescription(key, _variable(key), field.default, field.description or "")
+        for key, field in _fields()
+    ]
+
+
+def _fields() -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, _Section):
+            yield from ((f"{name}.{key}", inner) for key, inner in section.model_fields.items())
+        else:
+            yield name, field
+
+
+def _sections() -> set[str]:
+    return {key.partition(".")[0] for key, _ in _fields() if "." in key}
+
+
+def _variable(key: str) -> str:
+    return PREFIX + key.replace(".", "__").upper()
+
+
+def _root_of(info: ValidationInfo) -> Path:
+    home = (info.context or {}).get("home")
+    return home.root if isinstance(home, Home) else Path.cwd()
+
+
+def _given(
+    home: Home, overrides: Mapping[str, object], environ: Mapping[str, str]
+) -> dict[str, _Given]:
+    """What was said anywhere, the strongest voice last; unknown keys are refused."""
+    file, variables = _from_file(home.settings_file), _from_environment(environ)
+    layers = [
+        {key: _Given(value, home.settings_file.name) for key, value in file.items()},
+        {key: _Given(value, name) for key, (name, value) in variables.items()},
+        {key: _Given(value, "command line") for key, value in overrides.items()},
+    ]
+    _refuse_unknown((key, said.source) for layer in layers for key, said in layer.items())
+    return {key: said for layer in layers for key, said in layer.items()}
+
+
+def _from_file(file: Path) -> dict[str, object]:
+    try:
+        return dict(_flat(tomllib.loads(file.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:  # broken TOML, or not UTF-8
+        raise SettingsError(f"{file} is not valid TOML: {error}") from error
+
+
+def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in table.items():
+        key = f"{prefix}{name}"
+        # An empty table is harmless where it is a section of ours; elsewhere it is an unknown key.
+        if isinstance(value, Mapping) and (value or key in _sections()):
+            yield from _flat(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[str, object]]:
+    found: dict[str, tuple[str, object]] = {}
+    for name, value in environ.items():
+        if name.startswith(PREFIX) and name not in EXEMPT_VARIABLES:
+            key = name.removeprefix(PREFIX).lower().replace("__", ".")
+            found[key] = (name, value.split(os.pathsep) if key == "inbox" else value)
+    return found
+
+
+def _refuse_unknown(said: Iterable[tuple[str, str]]) -> None:
+    known = [key for key, _ in _fields()]
+    problems = [
+        f"unknown setting {_named(key, source)}; did you mean"
+        f" {_spelled(_nearest(key, known), source)}?"
+        for key, source in said
+        if key not in known
+    ]
+    if problems:
+        raise SettingsError("; ".join(problems))
+
+
+def _named(key: str, source: str) -> str:
+    spelled = _spelled(key, source)
+    return spelled if spelled == source else f"{spelled} ({source})"
+
+
+def _spelled(key: str, source: str) -> str:
+    """As the person wrote it, or should have: a variable's name in the environment."""
+    return _variable(key) if source.startswith(PREFIX) else key
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    """Whole keys are compared, and their last words: `devise` means engine.device."""
+
+    def likeness(candidate: str) -> float:
+        whole = SequenceMatcher(None, key, candidate).ratio()
+        last = SequenceMatcher(None, key.split(".")[-1], candidate.split(".")[-1]).ratio()
+        return max(whole, last)
+
+    return max(known, key=likeness)
+
+
+def _validated(home: Home, given: Mapping[str, _Given]) -> Settings:
+    nested: dict[str, object] = {}
+    for key, said in given.items():
+        section, dot, name = key.rpartition(".")
+        table = nested.setdefault(section, {}) if dot else nested
+        assert isinstance(table, dict)
+        table[name] = said.value
+    try:
+        return Settings.model_validate(nested, context={"home": home})
+    except ValidationError as error:
+        problems = dict.fromkeys(_problem(details, given) for details in error.errors())
+        raise SettingsError("; ".join(problems)) from error
+
+
+def _problem(details: ErrorDetails, given: Mapping[str, _Given]) -> str:
+    key = ".".join(str(part) for part in details["loc"] if isinstance(part, str))
+    said = given[key]
+    allowed = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{_named(key, said.source)} = {said.value!r}: {allowed}"

@@ -1,0 +1,121 @@
+"""`clfd status`: how things stand, from the lock, the status file and, at rest, the ledger."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+
+from storage.database import open_database
+from storage.errors import StorageError
+from storage.home import Home
+from storage.ledger import newest_failure, state_counts
+from storage.presence import Holder, holder, read_status
+from storage.shelf import Shelf
+from storage.times import from_stamp
+
+KEYS = (
+    "running",
+    "pid",
+    "host",
+    "uptime_s",
+    "device",
+    "precision",
+    "checkpoint",
+    "served_checkpoint",
+    "pending",
+    "done",
+    "failed",
+    "ignored",
+    "clips_per_s",
+    "eta_s",
+    "last_error",
+    "heartbeat_at",
+    "version",
+)
+_SILENT_AFTER = timedelta(seconds=60)
+
+Standing = dict[str, object]
+
+
+def standing(home: Home, database_url: str, now: datetime) -> Standing:
+    """Every key of the contract, None where nobody knows, and whatever else the daemon wrote.
+
+    `silent_since` is the last heartbeat of a daemon that holds the lock but does not respond;
+    `ledger_error` says why the counts are missing. Raises StorageError when the home is unreadable.
+    """
+    written = read_status(home) or {}
+    found = holder(home)
+    if found is None:
+        stopped = _stopped(home, written)
+        return stopped | _counted(database_url)
+    return _running(found, written, now)
+
+
+def lines(told: Standing) -> list[tuple[str, str]]:
+    """The same for people: a word and what there is to say about it."""
+    running = f"yes, pid {told['pid']} on {told['host']}" if told["running"] else "no"
+    said = {"running": running}
+    if told.get("silent_since"):
+        said["running"] += f", but not responding since {told['silent_since']}"
+    for key, value in told.items():
+        if key not in ("running", "pid", "host", "silent_since") and value not in (
+            None,
+            "",
+            [],
+            {},
+        ):
+            said[key.removesuffix("_s").replace("_", " ")] = _worded(key, value)
+    return list(said.items())
+
+
+def _running(found: Holder, written: Standing, now: datetime) -> Standing:
+    # A file of another process is what an earlier daemon left; this one has not written yet.
+    live = written if written.get("pid") == found.pid else {}
+    identity = {"running": True, "pid": found.pid, "host": found.host}
+    told = _empty() | live | identity
+    heartbeat = told["heartbeat_at"]
+    if isinstance(heartbeat, str) and now - from_stamp(heartbeat) > _SILENT_AFTER:
+        told["silent_since"] = heartbeat
+    return told
+
+
+def _stopped(home: Home, written: Standing) -> Standing:
+    return _empty() | {
+        "checkpoint": Shelf(home.checkpoints).active(),
+        "heartbeat_at": written.get("heartbeat_at"),
+    }
+
+
+def _counted(database_url: str) -> Standing:
+    try:
+        with (
+            open_database(database_url, "reader") as database,
+            database.transaction() as connection,
+        ):
+            counts, failure = state_counts(connection), newest_failure(connection)
+    except StorageError as error:
+        return {"ledger_error": str(error)}
+    last_error = None if failure is None else f"{failure[0]}: {failure[1]}"
+    figures = {state: counts[state] for state in ("pending", "done", "failed")}
+    return {**figures, "last_error": last_error}
+
+
+def _empty() -> Standing:
+    return dict.fromkeys(KEYS) | {"running": False, "version": _installed_version()}
+
+
+def _installed_version() -> str | None:
+    try:
+        return version("clfd")
+    except PackageNotFoundError:  # run from a source tree
+        return None
+
+
+def _worded(key: str, value: object) -> str:
+    if key in ("uptime_s", "eta_s") and isinstance(value, int | float):
+        return str(timedelta(seconds=round(value)))
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {inner}" for name, inner in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)

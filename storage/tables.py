@@ -1,0 +1,147 @@
+"""The ledger's tables. Constraints live here, so that no caller can break a promise.
+
+Times are text (see `times.stamp`), digests SHA-256 in hex, paths the bytes the file system knows,
+each with a printable twin.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    REAL,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+# The newest migration; revisions are zero-padded numbers, so that they compare as text.
+SCHEMA_VERSION = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Real: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", LargeBinary, nullable=False, unique=True),
+    Column("path_text", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("labels", Text, nullable=False),  # JSON list, in the order of the scores
+    Column("clip_seconds", Real),
+    Column("facts", Text, nullable=False),  # JSON object
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text),
+    Column("seen_at", Text, nullable=False),
+    CheckConstraint("verdict IN ('accepted', 'refused')", name="verdict"),
+    sqlite_strict=True,
+)
+
+recording = Table(
+    "recording",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("inbox_id", ForeignKey("inbox.id"), nullable=False),
+    Column("path", LargeBinary, nullable=False),  # relative to the inbox
+    Column("path_text", Text, nullable=False),
+    # What `stat` said of the content; empty: at rest until a scan admits what lies there now.
+    Column("fingerprint", Text, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("digest", Text),  # NULL: provisional, nobody has read the content yet
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("claimed_by", Text),
+    Column("claimed_at", Text),
+    Column("requeued", Text),
+    Column("requeued_at", Text),
+    Column("error_class", Text),
+    Column("error", Text),
+    Column("warning", Text),
+    Column("duration_s", Real),
+    Column("sample_rate_hz", Integer),
+    Column("channels", Integer),
+    # The current answer; a duplicate shares that of another recording.
+    Column("prediction_id", ForeignKey("prediction.id", use_alter=True)),
+    Column("first_seen_at", Text, nullable=False),
+    Column("answered_at", Text),
+    CheckConstraint("state IN ('pending', 'done', 'failed', 'superseded')", name="state"),
+    CheckConstraint("requeued IN ('retry', 'rescore')", name="requeued"),
+    CheckConstraint(
+        "state <> 'done' OR (prediction_id IS NOT NULL AND digest IS NOT NULL)", name="done"
+    ),
+    CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed"),
+    UniqueConstraint("inbox_id", "path", "digest"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,  # a late outcome never meets another recording under its id
+)
+
+prediction = Table(
+    "prediction",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("recording_id", ForeignKey("recording.id", ondelete="CASCADE"), nullable=False),
+    Column("checkpoint_id", ForeignKey("checkpoint.id"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("confidence", Real, nullable=False),
+    Column("scores", LargeBinary, nullable=False),  # float32 little-endian, (L,)
+    Column("clip_scores", LargeBinary, nullable=False),  # float16 little-endian, (C, L)
+    Column("clip_seconds", Real, nullable=False),
+    Column("clip_hop_seconds", Real, nullable=False),
+    Column("classified_at", Text, nullable=False),
+    UniqueConstraint("recording_id", "checkpoint_id"),
+    sqlite_strict=True,
+)
+
+is_queued = "state = 'pending' OR requeued IS NOT NULL"
+
+
+def _partial(name: str, *columns: Column[object], where: str, unique: bool = False) -> Index:
+    return Index(
+        name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where)
+    )
+
+
+_row = recording.c
+_partial("uq_recording_provisional", _row.inbox_id, _row.path, where="digest IS NULL", unique=True)
+_partial(
+    "uq_recording_current",  # of all content versions of a file, one answer is the current one
+    _row.inbox_id,
+    _row.path,
+    where="state IN ('done', 'failed')",
+    unique=True,
+)
+_partial("ix_recording_queue", _row.requeued, _row.id, where=is_queued)
+Index("ix_recording_state_answered_at", _row.state, _row.answered_at)
+# For lists of all states in order of time, which would sort the whole ledger.
+Index("ix_recording_moment", func.coalesce(_row.answered_at, _row.first_seen_at))
+Index("ix_recording_digest", _row.digest)
+Index("ix_recording_prediction_id", _row.prediction_id)
+Index("ix_prediction_label", prediction.c.label)
+Index("ix_prediction_checkpoint_id", prediction.c.checkpoint_id)

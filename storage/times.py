@@ -1,0 +1,48 @@
+"""Words for time: stamps as the ledger keeps them, and times as people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def stamp(moment: datetime) -> str:
+    """UTC ISO 8601 with milliseconds and Z, so that stamps sort as text."""
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="milliseconds") + "Z"
+
+
+def utc_now() -> str:
+    """The stamp of this moment."""
+    return stamp(datetime.now(UTC))
+
+
+def from_stamp(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def parse_when(text: str, now: datetime) -> datetime:
+    """`2h`, `3d`, `now`, `today`, `yesterday` or ISO 8601; a time without a zone is local.
+
+    `now` must carry a zone. Raises ValueError saying what is understood.
+    """
+    word = text.strip().lower()
+    midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    named = {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}
+    if word in named:
+        return named[word]
+    if ago := _AGO.fullmatch(word):
+        return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
+    return _parse_iso(text.strip())
+
+
+def _parse_iso(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is no time; write 2h, 3d, today, yesterday or 2026-01-31T12:00"
+        ) from None
