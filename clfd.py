@@ -1,0 +1,162 @@
+"""The command line: every command by name, loaded when it is called.
+
+`clfd --help` and light commands must not wait for torch, so this module and the tops of the
+`commands.py` modules import click and the standard library only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from classifier.errors import ClassifierError
+from daemon.errors import DaemonError
+from storage.errors import StorageError
+from storage.invocation import Invocation
+from trainer.errors import TrainerError
+
+COMMANDS = {
+    "The daemon": ("daemon.commands", ("init", "run", "scan", "classify", "doctor")),
+    "Results": ("storage.commands", ("results", "status", "retry", "config", "db")),
+    "Learning": ("trainer.commands", ("train", "checkpoints", "demo")),
+}
+MODULES = {name: module for module, names in COMMANDS.values() for name in names}
+INTERRUPTED = 130
+
+
+class Refusal(click.ClickException):
+    """An error of ours as one line and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"clfd: {self.message}", file=file or sys.stderr)
+
+
+class CommandLine(click.Group):
+    """Finds commands in their packages and turns errors into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(MODULES)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in MODULES:
+            return None
+        command: click.Command = getattr(importlib.import_module(MODULES[name]), name)
+        add_common_options(command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, (_, names) in COMMANDS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(heading):
+                formatter.write_dl([(n, c.get_short_help_str(70)) for n, c in commands if c])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ClassifierError, DaemonError, StorageError, TrainerError) as error:
+            show_traceback(ctx)
+            raise Refusal(str(error), error.exit_code) from error
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            show_traceback(ctx)
+            what = f"{type(error).__name__}: {error}"
+            hint = "this is a fault in clfd; run again with -v for the traceback and report it"
+            raise Refusal(f"unexpected {what}; {hint}", 1) from error
+
+
+def show_traceback(ctx: click.Context) -> None:
+    if ctx.ensure_object(Invocation).verbosity > 0:
+        traceback.print_exc()
+
+
+def common_option(
+    *names: str, apply: Callable[[Invocation, Any], None], **attributes: Any
+) -> click.Option:
+    """An option that changes the invocation and may stand before or after the verb."""
+
+    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        if value:
+            apply(ctx.ensure_object(Invocation), value)
+
+    return click.Option(names, expose_value=False, callback=callback, **attributes)
+
+
+def set_home(invocation: Invocation, value: Path) -> None:
+    invocation.home_option = value
+
+
+def change_verbosity(invocation: Invocation, steps: int) -> None:
+    invocation.verbosity += steps
+
+
+def common_options() -> list[click.Parameter]:
+    return [
+        common_option(
+            "--home",
+            apply=set_home,
+            type=click.Path(path_type=Path, file_okay=False),
+            help="The folder clfd keeps everything in. [default: $CLFD_HOME or the user's data]",
+        ),
+        common_option(
+            "-v", "--verbose", apply=change_verbosity, count=True, help="Say more; tracebacks."
+        ),
+        common_option(
+            "-q",
+            "--quiet",
+            apply=lambda invocation, times: change_verbosity(invocation, -times),
+            count=True,
+            help="Say less; no progress.",
+        ),
+    ]
+
+
+def add_common_options(command: click.Command) -> None:
+    """Gives a command, and the commands below it, --home, -v, -q and -h; once."""
+    if any(parameter.name == "home" for parameter in command.params):
+        return
+    command.params.extend(common_options())
+    command.context_settings.setdefault("help_option_names", ["-h", "--help"])
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            add_common_options(below)
+
+
+@click.command(
+    cls=CommandLine,
+    params=common_options(),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(version("clfd"), prog_name="clfd", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Classifies every audio file dropped into a folder, and learns from your labels.
+
+    \b
+    clfd init                 make a home with an inbox
+    clfd train LABELS.csv     learn from labelled files
+    clfd run                  classify what is dropped into the inbox
+    clfd results              what was heard
+    """
+    ctx.ensure_object(Invocation)
+
+
+def main() -> None:
+    cli(prog_name="clfd")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""The daemon's commands: init, run, scan, classify, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from storage.invocation import Invocation
+
+
+@click.command()
+@click.pass_obj
+def init(invocation: Invocation) -> None:
+    """Make the home: folders, a settings file to edit, the ledger.
+
+    Safe to repeat: what is there stays as it is.
+
+    \b
+    Example:
+      clfd init
+    """
+    from daemon.initialising import initialise
+
+    for line in initialise(invocation.home(), invocation.settings()):
+        click.echo(line)
+
+
+@click.command()
+@click.option(
+    "--once", is_flag=True, help="Empty the inbox, then exit; 0 when each file has a row."
+)
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
+@click.pass_obj
+def run(invocation: Invocation, once: bool, device: str | None) -> None:
+    """The daemon in the foreground: classifies what is dropped into the inbox.
+
+    Stops on Ctrl-C or SIGTERM after finishing what is in flight; a second one hurries.
+
+    \b
+    Example:
+      clfd run --once
+    """
+    from daemon.logs import start_logging
+    from daemon.wiring import run_daemon
+
+    settings = invocation.settings(**{"engine.device": device})
+    start_logging(settings.log, invocation.verbosity)
+    run_daemon(invocation.home(), settings, once)
+
+
+@click.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "jsonl"]),
+    default="table",
+    show_default=True,
+    help="jsonl: an object for each file.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    help="Names shown in a table; 0 is all.",
+)
+@click.pass_obj
+def scan(invocation: Invocation, form: str, limit: int) -> None:
+    """What a run would take, wait for and ignore, without doing it.
+
+    Files that have their row are counted, not listed.
+
+    \b
+    Example:
+      clfd scan
+    """
+    from daemon.preview import preview, show_preview
+
+    show_preview(preview(invocation.settings()), form, limit)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--checkpoint", default="active", show_default=True, help="Name, prefix or file.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "jsonl"]),
+    default="table",
+    show_default=True,
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
+@click.pass_obj
+def classify(
+    invocation: Invocation,
+    paths: tuple[Path, ...],
+    checkpoint: str,
+    device: str | None,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Classify files or folders once: no daemon, nothing recorded.
+
+    Exit 1 when a file could not be classified.
+
+    \b
+    Example:
+      clfd classify recording.wav
+    """
+    from daemon.oneoff import classify_paths
+
+    settings = invocation.settings(**{"engine.device": device})
+    show_progress = invocation.verbosity >= 0
+    home = invocation.home()
+    if classify_paths(home, settings, paths, checkpoint, form, output, show_progress):
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.pass_obj
+def doctor(invocation: Invocation) -> None:
+    """Check this machine and this home, and say what to do about what is wrong.
+
+    Exit 1 when something would keep the daemon from working.
+
+    \b
+    Example:
+      clfd doctor
+    """
+    from daemon.examination import examine, show_findings
+
+    if not show_findings(examine(invocation.home(), invocation.settings())):
+        raise click.exceptions.Exit(1)

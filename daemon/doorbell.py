@@ -1,0 +1,160 @@
+"""File system events as a doorbell: they say "look there soon", never "this is so".
+
+watchdog loses events under load, stays silent about roots that vanish, and dies of an exception
+in a handler. So handlers do nothing but note a path, the observer is supervised, and whatever
+looks odd asks for a scan, which is the truth.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+logger = logging.getLogger(__name__)
+
+# Given to the kernel as a mask: our own reads and every single write never become events.
+EVENTS: list[type[FileSystemEvent]] = [
+    FileCreatedEvent,
+    FileClosedEvent,
+    FileMovedEvent,
+    DirCreatedEvent,
+    DirMovedEvent,
+]
+MAX_NOTED = 10_000  # beyond that a scan is cheaper than looking at every path
+
+# watchdog tells of folders that vanish while it adds them; the scan covers those.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
+
+
+class Doorbell:
+    """Rings for paths in the given folders; `wake` is called, from other threads, when it does."""
+
+    def __init__(self, roots: Sequence[Path], wake: Callable[[], None] = lambda: None) -> None:
+        self._roots = roots
+        self._wake = wake
+        self._noted: dict[tuple[Path, bytes], None] = {}
+        self._scan_wanted = False
+        self._observer: BaseObserver | None = None
+        self._identities: list[tuple[int, int] | None] = []
+        self._listener = _OverflowListener(self._ask_for_scan)
+
+    def start(self) -> None:
+        """Watches every root that can be watched; `is_watching` says whether that is all."""
+        logging.getLogger("watchdog.observers").addHandler(self._listener)
+        self._watch()
+
+    def stop(self) -> None:
+        logging.getLogger("watchdog.observers").removeHandler(self._listener)
+        self._unwatch()
+
+    @property
+    def is_watching(self) -> bool:
+        """False while any root relies on scans alone."""
+        return self._observer is not None and None not in self._identities
+
+    def collect(self) -> tuple[list[tuple[Path, bytes]], bool]:
+        """Paths to look at since the last call, and whether a whole scan is wanted."""
+        noted, self._noted = self._noted, {}
+        wanted, self._scan_wanted = self._scan_wanted, False
+        return list(noted), wanted
+
+    def supervise(self) -> None:
+        """Watches anew when a thread of the observer died or a root became another folder."""
+        if self._is_sound():
+            return
+        logger.warning("watching the inbox anew: it was replaced, or its watcher stopped")
+        self._unwatch()
+        self._watch()
+        self._ask_for_scan()
+
+    def _watch(self) -> None:
+        self._identities = [_identity(root) for root in self._roots]
+        try:
+            self._observer = Observer()
+            for root, identity in zip(self._roots, self._identities, strict=True):
+                if identity is not None:
+                    handler = _Handler(root, self._note, self._ask_for_scan)
+                    self._observer.schedule(handler, str(root), recursive=True, event_filter=EVENTS)
+            self._observer.start()
+        except OSError as error:  # out of inotify instances or watches
+            logger.warning("no file events (%s); relying on scans", error.strerror)
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.stop()
+            if observer.is_alive():
+                observer.join()
+
+    def _is_sound(self) -> bool:
+        if self._identities != [_identity(root) for root in self._roots]:
+            return False
+        observer = self._observer
+        if observer is None:
+            return True  # scans carry on; the kernel's limits do not change by trying again
+        return observer.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
+
+    def _note(self, root: Path, path: bytes) -> None:
+        if len(self._noted) < MAX_NOTED:
+            self._noted[root, path] = None
+        else:
+            self._scan_wanted = True
+        self._wake()
+
+    def _ask_for_scan(self) -> None:
+        self._scan_wanted = True
+        self._wake()
+
+
+class _Handler(FileSystemEventHandler):
+    def __init__(
+        self, root: Path, note: Callable[[Path, bytes], None], ask_for_scan: Callable[[], None]
+    ) -> None:
+        self._root = root
+        self._prefix = os.fsencode(root) + b"/"
+        self._note = note
+        self._ask_for_scan = ask_for_scan
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.is_directory:
+            self._ask_for_scan()  # a folder moved in brings files for which nothing else rings
+            return
+        path = os.fsencode(event.dest_path or event.src_path)
+        if path.startswith(self._prefix):
+            self._note(self._root, path.removeprefix(self._prefix))
+
+
+class _OverflowListener(logging.Handler):
+    """watchdog reports a full kernel queue in its log only."""
+
+    def __init__(self, ask_for_scan: Callable[[], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._ask_for_scan = ask_for_scan
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._ask_for_scan()
+
+
+def _identity(root: Path) -> tuple[int, int] | None:
+    """Which folder the root is now; None where it is missing or may not be read."""
+    try:
+        found = root.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if os.access(root, os.R_OK | os.X_OK) else None

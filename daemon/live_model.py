@@ -1,0 +1,161 @@
+"""The live model: which checkpoint is served, and how another one takes over.
+
+`checkpoints/active` says what should be served. A candidate is read, checked and warmed in a
+thread of its own while the old one serves; `refresh` only flips a reference, between two ticks.
+Recordings hold on to the model with which their decoding began, so a batch never mixes two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifier.checkpoint import Checkpoint
+from classifier.errors import CheckpointError
+from classifier.predictor import Predictor
+from daemon.errors import NothingToServe
+from storage.ledger import Ledger
+from storage.shelf import Shelf
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5  # between two looks at the link
+
+
+@dataclass(frozen=True)
+class Served:
+    """A predictor, how far apart its clips start, and its checkpoint's number in the ledger."""
+
+    predictor: Predictor
+    hop_samples: int
+    checkpoint_id: int
+
+    @property
+    def name(self) -> str:
+        return self.predictor.checkpoint.name
+
+
+class LiveModel:
+    """`load` turns a checkpoint file into a predictor, or raises CheckpointError.
+
+    `wake` is called, from another thread, when a candidate is ready.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        ledger: Ledger,
+        load: Callable[[Path], Predictor],
+        overlap_seconds: float = 0.0,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._overlap_seconds = overlap_seconds
+        self._shelf = shelf
+        self._ledger = ledger
+        self._load = load
+        self._wake = wake
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="candidate")
+        self._candidate: tuple[str, Future[Predictor]] | None = None
+        self._look_due = 0.0
+        self._served: Served | None = None
+        self.wanted: str | None = None
+        self.refusal: str | None = None
+
+    @property
+    def served(self) -> Served:
+        assert self._served is not None, "start() comes first"
+        return self._served
+
+    def start(self) -> None:
+        """Serves the active checkpoint, else the previous one.
+
+        Raises NothingToServe with the reasons where neither can be served.
+        """
+        self.wanted = self._shelf.active()
+        reasons = []
+        for name in dict.fromkeys((self.wanted, self._shelf.previous())):
+            if name is None:
+                continue
+            try:
+                self._serve(self._load(self._shelf.path(name)))
+                return
+            except CheckpointError as error:
+                self._refuse(name, error)
+                reasons.append(str(error))
+        raise NothingToServe(
+            "no checkpoint to serve: "
+            + ("; ".join(reasons) or f"none in {self._shelf.folder}")
+            + "; make one with `clfd train LABELS.csv`, or see `clfd init`"
+        )
+
+    def refresh(self, now: float) -> None:
+        """Takes a prepared candidate over, and begins to prepare one that became active."""
+        if self._candidate is not None and self._candidate[1].done():
+            self._take_over(*self._candidate)
+            self._candidate = None
+        if self._candidate is None and now >= self._look_due:
+            self._look_due = now + LOOK_SECONDS
+            self._look()
+
+    def stop(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def _look(self) -> None:
+        name = self._shelf.active()
+        if name is None or name == self.wanted:
+            return
+        self.wanted, self.refusal = name, None
+        if name != self.served.name:
+            logger.info("checkpoint %s became active; preparing it", name)
+            future = self._thread.submit(self._load, self._shelf.path(name))
+            future.add_done_callback(lambda _: self._wake())
+            self._candidate = (name, future)
+
+    def _take_over(self, name: str, prepared: Future[Predictor]) -> None:
+        try:
+            self._serve(prepared.result())
+        except CheckpointError as error:
+            self._refuse(name, error)
+
+    def _serve(self, predictor: Predictor) -> None:
+        checkpoint = predictor.checkpoint
+        hop = hop_samples(checkpoint, self._overlap_seconds)
+        checkpoint_id = self._ledger.register_checkpoint(
+            checkpoint.digest,
+            checkpoint.name,
+            checkpoint.labels,
+            checkpoint.audio_format.clip_seconds,
+            checkpoint.description.model_dump(mode="json", exclude={"labels", "canary"}),
+        )
+        self._served = Served(predictor, hop, checkpoint_id)
+        logger.info("serving checkpoint %s (%d labels)", checkpoint.name, len(checkpoint.labels))
+
+    def _refuse(self, name: str, error: CheckpointError) -> None:
+        self.refusal = str(error)
+        logger.error("%s", error)
+        self._ledger.refuse_checkpoint(name, _digest(self._shelf.path(name)), str(error))
+
+
+def hop_samples(checkpoint: Checkpoint, overlap_seconds: float) -> int:
+    """Samples from the start of one clip to the start of the next."""
+    audio = checkpoint.audio_format
+    hop = audio.clip_samples - round(overlap_seconds * audio.sample_rate_hz)
+    if hop < 1:
+        raise CheckpointError(
+            f"checkpoint {checkpoint.name} refused: its clips of {audio.clip_seconds:g} s are not "
+            f"longer than engine.overlap_seconds = {overlap_seconds:g}; set a smaller overlap"
+        )
+    return hop
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file that was refused; a word in its place where it is unreadable."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return f"unread {path.name}"

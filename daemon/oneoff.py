@@ -1,0 +1,159 @@
+"""`clfd classify`: the daemon's own window over files that are named, without inbox or ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from classifier.checkpoint import SUFFIX
+from classifier.fingerprint import fingerprint
+from classifier.predictor import Predictor
+from daemon.errors import DaemonError
+from daemon.inbox import Inbox
+from daemon.live_model import Served, hop_samples
+from daemon.progress import progress_bar
+from daemon.window import Window
+from daemon.wiring import decode_pool, engine_device, load_predictor
+from storage.home import Home
+from storage.outcomes import Arrival, Claim, Failed, Outcome, Scored, printable
+from storage.queries import COLUMNS
+from storage.rendering import output, write_csv, write_json, write_jsonl, write_table
+from storage.settings import Settings
+from storage.shelf import Shelf
+from storage.times import utc_now
+
+Record = dict[str, object]
+
+
+def classify_paths(
+    home: Home,
+    settings: Settings,
+    paths: Sequence[Path],
+    checkpoint: str,
+    form: str,
+    file: Path | None,
+    show_progress: bool,
+) -> int:
+    """Writes a row for each file; returns how many could not be classified.
+
+    Raises DaemonError where a folder holds no audio files.
+    """
+    arrivals = _arrivals(paths, settings)
+    predictor = _predictor(home, settings, checkpoint)
+    claims = [_claim(number, arrival) for number, arrival in enumerate(arrivals)]
+    with progress_bar(show_progress, len(claims)) as advance:
+        records = []
+        for outcome in _outcomes(settings, claims, predictor):
+            records.append(_record(outcome, claims[outcome.recording_id], predictor))
+            advance()
+    records.sort(key=lambda record: str(record["path"]))
+    _write(records, form, file)
+    return sum(record["status"] == "failed" for record in records)
+
+
+def _arrivals(paths: Sequence[Path], settings: Settings) -> list[Arrival]:
+    """Files are taken whatever their name; folders are searched like an inbox."""
+    suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
+    found = []
+    for path in paths:
+        absolute = path.absolute()
+        if path.is_dir():
+            here = Inbox(absolute, suffixes).scan().take(10**9)
+            if not here:
+                raise DaemonError(f"no audio files in {path}; name another folder, or a file")
+            found += here
+        else:
+            stat = absolute.stat()
+            name = os.fsencode(absolute.name)
+            found.append(Arrival(absolute.parent, name, fingerprint(stat), stat.st_size))
+    return list({(arrival.inbox, arrival.path): arrival for arrival in found}.values())
+
+
+def _predictor(home: Home, settings: Settings, checkpoint: str) -> Predictor:
+    path = Path(checkpoint)
+    if path.suffix != SUFFIX or not path.is_file():
+        shelf = Shelf(home.checkpoints)
+        path = shelf.path(shelf.find(checkpoint))
+    return load_predictor(path, engine_device(settings))
+
+
+def _claim(number: int, arrival: Arrival) -> Claim:
+    return Claim(
+        number, arrival.inbox, arrival.path, arrival.fingerprint, arrival.size_bytes, 1, "new"
+    )
+
+
+def _outcomes(
+    settings: Settings, claims: Sequence[Claim], predictor: Predictor
+) -> Iterator[Outcome]:
+    """One attempt each, every file for itself."""
+    hop = hop_samples(predictor.checkpoint, settings.engine.overlap_seconds)
+    served = Served(predictor, hop, checkpoint_id=0)
+    waiting = iter(claims)
+    with decode_pool(settings) as (pool, wake):
+        window = Window(pool, settings.engine, max_attempts=1, links_duplicates=False)
+        while True:
+            wake.clear()
+            window.take(islice(waiting, window.free), served)
+            yield from window.step()
+            if not len(window):
+                return
+            if not window.has_ready_clips:
+                wake.wait(1.0)
+
+
+def _record(outcome: Outcome, claim: Claim, predictor: Predictor) -> Record:
+    record: Record = dict.fromkeys(COLUMNS)
+    record["path"] = printable(os.fsdecode(claim.path))
+    record["inbox"] = str(claim.inbox)
+    record["checkpoint"] = predictor.checkpoint.name
+    record["checkpoint_digest"] = predictor.checkpoint.digest
+    record["classified_at"] = utc_now()
+    if isinstance(outcome, Scored):
+        return record | _answer(outcome, predictor)
+    error = outcome.error if isinstance(outcome, Failed) else "the file changed while it was read"
+    return record | {"status": "failed", "error": error}
+
+
+def _answer(outcome: Scored, predictor: Predictor) -> Record:
+    scores = np.frombuffer(outcome.scores, "<f4").tolist()
+    return {
+        "status": "done",
+        "label": outcome.label,
+        "confidence": round(outcome.confidence, 6),
+        "duration_s": round(outcome.facts.duration_s, 3),
+        "sample_rate_hz": outcome.facts.sample_rate_hz,
+        "digest": outcome.facts.digest,
+        "scores": {
+            label: round(score, 6)
+            for label, score in zip(predictor.checkpoint.labels, scores, strict=True)
+        },
+    }
+
+
+def _write(records: list[Record], form: str, file: Path | None) -> None:
+    with output(file) as stream:
+        if form == "json":
+            write_json(stream, records)
+        elif form == "jsonl":
+            write_jsonl(stream, records)
+        elif form == "csv":
+            write_csv(stream, COLUMNS, ({key: r[key] for key in COLUMNS} for r in records))
+        else:
+            write_table(stream, *_table(records))
+
+
+def _table(records: list[Record]) -> tuple[list[str], list[list[str]]]:
+    columns = ["path", "label", "confidence"]
+    if any(record["error"] for record in records):
+        columns.append("error")
+    cells = [[_cell(record[column]) for column in columns] for record in records]
+    return columns, cells
+
+
+def _cell(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value or "")

@@ -1,0 +1,178 @@
+"""The life of the daemon on one screen: start, tick until told to stop, drain.
+
+Everything it works with is an argument, the clock included, so that tests run the whole daemon
+without sleeping. Only this thread touches the ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from daemon.doorbell import Doorbell
+from daemon.errors import DaemonError
+from daemon.intake import Intake
+from daemon.live_model import LiveModel
+from daemon.notify import notify
+from daemon.status import Progress, StatusReport
+from daemon.window import Window
+from storage.errors import LedgerUnavailable
+from storage.ledger import Ledger, Outcome
+
+logger = logging.getLogger(__name__)
+
+CLAIM_SECONDS = 1.0  # between two looks for work that another process queued
+REST_SECONDS = 0.5  # at most, so that a new checkpoint is noticed
+DRAIN_SECONDS = 30.0  # then a long recording starts anew next time
+SUMMARY_SECONDS = 10.0
+TROUBLE_SECONDS = 1.0  # between two tries at a ledger that cannot be used
+
+
+class Service:
+    def __init__(
+        self,
+        claimant: str,
+        max_attempts: int,
+        ledger: Ledger,
+        model: LiveModel,
+        doorbell: Doorbell,
+        intake: Intake,
+        window: Window,
+        report: StatusReport,
+        wake: threading.Event,
+        clock: Callable[[], float],
+    ) -> None:
+        self._claimant = claimant
+        self._max_attempts = max_attempts
+        self._ledger = ledger
+        self._model = model
+        self._doorbell = doorbell
+        self._intake = intake
+        self._window = window
+        self._report = report
+        self._wake = wake
+        self._clock = clock
+        self._stop_requests = 0
+        self._claim_due = self._summary_due = 0.0
+        self._finished = 0
+        self._unwritten: list[Outcome] = []
+        self._trouble: str | None = None
+
+    def run(self, once: bool = False) -> None:
+        """Until a stop is requested; with `once` until every file in the inbox has a row."""
+        self.start()
+        while not self._stop_requests and not (once and self.is_done):
+            self._wake.clear()  # before the work: a ring during the work is not lost
+            if not self._tick_through_trouble():
+                self._wake.wait(self._seconds_to_rest())
+        self.drain()
+        if once and self._intake.faults:
+            raise DaemonError(f"not everything could be read: {'; '.join(self._intake.faults)}")
+
+    def request_stop(self) -> None:
+        """From a signal handler. The first request drains, a second one hurries."""
+        self._stop_requests += 1
+        self._wake.set()
+
+    def start(self) -> None:
+        self._model.start()  # first: without a model there is nothing to promise
+        self._ledger.reclaim()
+        self._doorbell.start()  # before the first scan, so that nothing falls between
+        notify("READY=1")
+
+    def tick(self, now: float) -> bool:
+        """One turn of everything. True when there is more to do at once."""
+        self._model.refresh(now)
+        if self._intake.look(now):
+            self._claim_due = now
+        self._claim(now)
+        self._finish_some()
+        if now >= self._report.due:
+            self._tell(now)
+        return self._window.has_ready_clips or self._intake.is_scanning
+
+    def drain(self) -> None:
+        """Stop taking in, finish what is in flight, write it, close."""
+        notify("STOPPING=1")
+        logger.info("stopping: finishing %d recordings in flight", len(self._window))
+        self._doorbell.stop()
+        deadline = self._clock() + DRAIN_SECONDS
+        while len(self._window) and self._stop_requests < 2 and self._clock() < deadline:
+            self._wake.clear()
+            self._finish_some()
+            if not self._window.has_ready_clips and len(self._window):
+                self._wake.wait(REST_SECONDS)
+        self._ledger.release(self._window.abandon())  # their attempts do not count
+        self._model.stop()
+        self._tell(self._clock())
+        logger.info("stopped: %s", self._report.summary())
+
+    @property
+    def is_done(self) -> bool:
+        """Every file has come to rest and has its row; a last scan found nothing new."""
+        if len(self._window) or self._intake.waiting or self._ledger.has_work():
+            return False
+        if not self._intake.is_scanning and not self._intake.last_scan_found_nothing:
+            self._intake.scan_soon(self._clock())
+        return self._intake.last_scan_found_nothing and not self._intake.is_scanning
+
+    def _tick_through_trouble(self) -> bool:
+        """A ledger that is locked or full is waited for; what was scored is kept meanwhile."""
+        try:
+            more = self.tick(self._clock())
+            self._trouble = None
+        except LedgerUnavailable as error:
+            if self._trouble is None:
+                logger.error("%s; nothing is lost, clfd goes on trying", error)
+            self._trouble = str(error)
+            self._tell(self._clock())
+            self._wake.wait(TROUBLE_SECONDS)
+            return True
+        return more
+
+    def _claim(self, now: float) -> None:
+        if now < self._claim_due or not self._window.wants_more:
+            return
+        room = self._window.free
+        claims = self._ledger.claim(self._claimant, room, self._max_attempts)
+        if not claims and not len(self._window):
+            # What never came to an end may be what brought the daemon down: alone, it shows.
+            claims = self._ledger.claim_suspect(self._claimant, self._max_attempts)
+        self._claim_due = now if len(claims) == room else now + CLAIM_SECONDS
+        self._window.take(claims, self._model.served)
+
+    def _finish_some(self) -> None:
+        """One batch, one transaction: `done` and its prediction together."""
+        self._unwritten = self._unwritten or self._window.step()
+        if self._unwritten:
+            self._ledger.record(self._unwritten)
+            self._finished += len(self._unwritten)
+            self._unwritten = []
+
+    def _tell(self, now: float) -> None:
+        progress = Progress(now, self._window.clips_scored, self._finished)
+        self._report.update(
+            progress,
+            {
+                "checkpoint": self._model.wanted,
+                "served_checkpoint": self._model.served.name,
+                "checkpoint_refused": self._model.refusal,
+                "ignored": self._intake.ignored,
+                "waiting": self._intake.waiting,
+                "in_flight": len(self._window),
+                "watching": "events and scans" if self._doorbell.is_watching else "scans",
+                "faults": [*self._intake.faults, *([self._trouble] if self._trouble else [])],
+                "stopping": bool(self._stop_requests),
+            },
+        )
+        if now >= self._summary_due and len(self._window):
+            self._summary_due = now + SUMMARY_SECONDS
+            logger.info("%s", self._report.summary())
+            notify(f"STATUS={self._report.summary()}")
+
+    def _seconds_to_rest(self) -> float:
+        due = min(self._intake.next_due(), self._report.due)
+        if self._window.wants_more:
+            due = min(due, self._claim_due)
+        return min(max(due - self._clock(), 0.01), REST_SECONDS)

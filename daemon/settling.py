@@ -1,0 +1,61 @@
+"""When has a file come to rest? A pure rule: path, fingerprint, now.
+
+A file is at rest when its fingerprint has stayed the same for `settle_seconds` on a monotonic
+clock. A change starts the wait anew; it is never a verdict.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from pathlib import Path
+
+from storage.ledger import Arrival
+
+Key = tuple[Path, bytes]
+
+
+class Settling:
+    """Arrivals that are watched until they rest."""
+
+    def __init__(self, settle_seconds: float) -> None:
+        self._settle_seconds = settle_seconds
+        # Insertion order is the order of `since`: a file that changes moves to the end.
+        self._waiting: dict[Key, tuple[str, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def see(self, arrival: Arrival, now: float) -> None:
+        """Notes a file as it is now; a fingerprint seen before keeps its place."""
+        key = (arrival.inbox, arrival.path)
+        known = self._waiting.get(key)
+        if known is None or known[0] != arrival.fingerprint:
+            self._waiting.pop(key, None)
+            self._waiting[key] = (arrival.fingerprint, now)
+
+    def forget(self, key: Key) -> None:
+        self._waiting.pop(key, None)
+
+    def restart(self, key: Key, now: float) -> None:
+        """Makes a file wait its whole time once more."""
+        token, _ = self._waiting.pop(key)
+        self._waiting[key] = (token, now)
+
+    def due(self, now: float) -> list[Key]:
+        """Files that were not seen to change for long enough: look at them once more."""
+        waiting = self._waiting.items()
+        return [key for key, _ in takewhile(lambda item: self._rests(item[1][1], now), waiting)]
+
+    def has_rested(self, arrival: Arrival, now: float) -> bool:
+        """Whether this look confirms that the file rests; if not, its wait goes on or restarts."""
+        self.see(arrival, now)
+        _, since = self._waiting[arrival.inbox, arrival.path]
+        return self._rests(since, now)
+
+    def next_due(self) -> float | None:
+        """The moment at which the first file may have settled."""
+        first = next(iter(self._waiting.values()), None)
+        return None if first is None else first[1] + self._settle_seconds
+
+    def _rests(self, since: float, now: float) -> bool:
+        return now - since >= self._settle_seconds

@@ -1,0 +1,122 @@
+"""What the daemon says of itself, once a second, in the home's status file."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import NamedTuple
+
+WRITE_SECONDS = 1.0
+RATE_SECONDS = 30.0
+COUNT_SHARE = 0.02  # of the time at most goes into counting rows
+MIN_RATE = 1e-3
+
+
+class Progress(NamedTuple):
+    """Counted since the start, at a moment of the monotonic clock."""
+
+    at: float
+    clips: int
+    recordings: int
+
+
+class Rates:
+    """Clips and recordings a second over the last half minute."""
+
+    def __init__(self) -> None:
+        self._points: deque[Progress] = deque()
+
+    def add(self, point: Progress) -> None:
+        self._points.append(point)
+        while point.at - self._points[0].at > RATE_SECONDS and len(self._points) > 2:
+            self._points.popleft()
+
+    @property
+    def clips_per_s(self) -> float:
+        return self._rate(lambda point: point.clips)
+
+    @property
+    def recordings_per_s(self) -> float:
+        return self._rate(lambda point: point.recordings)
+
+    def _rate(self, value: Callable[[Progress], int]) -> float:
+        if len(self._points) < 2:
+            return 0.0
+        first, last = self._points[0], self._points[-1]
+        return (value(last) - value(first)) / max(last.at - first.at, 1e-9)
+
+
+@dataclass
+class StatusReport:
+    """Puts together the status and hands it to `write`, not more than once a second.
+
+    `count` gives the ledger's rows per state; it is asked as often as its cost allows.
+    """
+
+    write: Callable[[Mapping[str, object]], None]
+    count: Callable[[], Mapping[str, int]]
+    clock: Callable[[], float]
+    facts: Mapping[str, object]  # what does not change: device, precision, inboxes
+
+    def __post_init__(self) -> None:
+        self._started_at = self.clock()
+        self._rates = Rates()
+        self._counts: Mapping[str, int] = {}
+        self._due = self._count_due = self._started_at
+
+    @property
+    def due(self) -> float:
+        return self._due
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return self._counts
+
+    def update(self, progress: Progress, now_facts: Mapping[str, object]) -> None:
+        """`now_facts` is what changes: checkpoints, what waits, faults."""
+        self._due = progress.at + WRITE_SECONDS
+        self._rates.add(progress)
+        self._recount(progress.at)
+        self.write({**self._status(progress.at), **now_facts})
+
+    def summary(self) -> str:
+        """One line for logs and the service manager."""
+        counts, eta_s = self._counts, self._eta_s()
+        left = f"; {self._rates.clips_per_s:.1f} clips/s" if self._rates.clips_per_s else ""
+        left += f", about {eta_s:.0f} s left" if eta_s else ""
+        done, failed = counts.get("done", 0), counts.get("failed", 0)
+        return f"{done} done, {failed} failed, {counts.get('queued', 0)} pending{left}"
+
+    def _recount(self, now: float) -> None:
+        if now < self._count_due:
+            return
+        began = self.clock()
+        self._counts = self.count()
+        self._count_due = now + (self.clock() - began) / COUNT_SHARE
+
+    def _eta_s(self) -> float | None:
+        rate = self._rates.recordings_per_s
+        pending = self._counts.get("queued", 0)
+        return round(pending / rate, 1) if pending and rate > MIN_RATE else None
+
+    def _status(self, now: float) -> dict[str, object]:
+        return {
+            "running": True,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "uptime_s": round(now - self._started_at, 1),
+            "pending": self._counts.get("queued", 0),
+            "done": self._counts.get("done", 0),
+            "failed": self._counts.get("failed", 0),
+            "superseded": self._counts.get("superseded", 0),
+            "clips_per_s": round(self._rates.clips_per_s, 2),
+            "eta_s": self._eta_s(),
+            "heartbeat_at": datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "version": version("clfd"),
+            **self.facts,
+        }

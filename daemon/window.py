@@ -1,0 +1,313 @@
+"""The bounded window between claim and outcome: decoding, batching, scoring.
+
+A recording is pinned to the checkpoint that was served when its decoding began. Its stretches go
+to the decode workers a few at a time, its clips to batches that hold one checkpoint each. A batch
+goes when it is full or when nothing more is ready; there is no timer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from classifier.decoding import Decoded, Stretch
+from classifier.errors import DecodingError, FileChanged
+from classifier.pool import Answer, DecodePool
+from classifier.predictor import Scores, pool_scores
+from daemon.live_model import Served
+from daemon.settling import Key
+from storage.ledger import (
+    AudioFacts,
+    Changed,
+    Claim,
+    Failed,
+    Linked,
+    Outcome,
+    Postponed,
+    Scored,
+)
+from storage.settings import Engine
+
+HearingPool = DecodePool[tuple["Hearing", int]]  # the first clip of the stretch asked for
+ReadyClip = tuple["Hearing", int, npt.NDArray[np.float32]]  # and its place in the recording
+
+STRETCH_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
+
+
+@dataclass(eq=False)
+class Hearing:
+    """One recording on its way through the window."""
+
+    claim: Claim
+    served: Served
+    digest: str | None = None
+    seconds: float = 0.0
+    sample_rate_hz: int = 0
+    channels: int = 0
+    total_clips: int | None = None
+    next_clip: int = 0  # the first one not asked for yet
+    stretches_out: int = 0
+    scores: dict[int, Scores] = field(default_factory=dict)
+    followers: list[Hearing] = field(default_factory=list)
+    over: bool = False
+
+    @property
+    def is_heard(self) -> bool:
+        return self.total_clips is not None and len(self.scores) == self.total_clips
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another stretch may be asked for; one at a time while the length is unknown."""
+        if self.total_clips is None:
+            return self.stretches_out == 0
+        return self.next_clip < self.total_clips
+
+    @property
+    def facts(self) -> AudioFacts:
+        assert self.digest is not None
+        return AudioFacts(self.digest, self.seconds, self.sample_rate_hz, self.channels)
+
+
+class Window:
+    """`known_answer` names a recording whose answer serves for this one too, if there is any.
+
+    Its arguments: recording id, digest, checkpoint id. With `links_duplicates` recordings of the
+    same content share one answer also while they are in the window together.
+    """
+
+    def __init__(
+        self,
+        pool: HearingPool,
+        engine: Engine,
+        max_attempts: int,
+        links_duplicates: bool,
+        known_answer: Callable[[int, str, int], int | None] = lambda *_: None,
+    ) -> None:
+        self._pool = pool
+        self._engine = engine
+        self._max_attempts = max_attempts
+        self._links_duplicates = links_duplicates
+        self._known_answer = known_answer
+        self._capacity = 2 * self._engine.batch_clips + 2 * pool.workers
+        self._hearings: dict[Key, Hearing] = {}
+        self._leaders: dict[tuple[str, int], Hearing] = {}
+        self._unfinished: deque[Hearing] = deque()  # with stretches still to ask for
+        self._ready: dict[int, deque[ReadyClip]] = {}
+        self._outcomes: list[Outcome] = []
+        self.clips_scored = 0
+
+    def __len__(self) -> int:
+        """Recordings in the window."""
+        return len(self._hearings)
+
+    @property
+    def free(self) -> int:
+        """How many further recordings fit."""
+        return max(0, self._capacity - self._load)
+
+    @property
+    def wants_more(self) -> bool:
+        """Room for enough recordings that claiming them is worth a commit."""
+        return self.free >= max(1, self._capacity // 4)
+
+    @property
+    def has_ready_clips(self) -> bool:
+        return bool(self._ready)
+
+    def holds(self, key: Key) -> bool:
+        return key in self._hearings
+
+    def take(self, claims: Iterable[Claim], served: Served) -> None:
+        """Begins to decode; gives up what was tried over and over and never came to an end."""
+        for claim in claims:
+            if claim.attempts > 2 * self._max_attempts:
+                self._outcomes.append(_given_up(claim))
+            else:
+                self._begin(claim, served)
+
+    def step(self) -> list[Outcome]:
+        """Collects what was decoded and scores at most one batch; returns what is finished."""
+        for (hearing, first_clip), answer in self._pool.collect():
+            self._answered(hearing, first_clip, answer)
+        self._ask_for_more()
+        if self._ready:
+            self._score(self._next_batch())
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def abandon(self) -> list[int]:
+        """Ids of the recordings that will not be finished; their answers are ignored."""
+        unfinished = list(self._hearings.values())
+        for hearing in unfinished:
+            hearing.over = True
+        self._hearings.clear()
+        self._ready.clear()
+        return [hearing.claim.recording_id for hearing in unfinished]
+
+    @property
+    def _load(self) -> int:
+        return self._pool.in_flight + sum(len(queue) for queue in self._ready.values())
+
+    def _begin(self, claim: Claim, served: Served) -> None:
+        hearing = Hearing(claim, served)
+        self._hearings[claim.inbox, claim.path] = hearing
+        self._ask(hearing)
+
+    def _ask(self, hearing: Hearing) -> None:
+        audio = hearing.served.predictor.checkpoint.audio_format
+        hop = hearing.served.hop_samples
+        stretch = Stretch(
+            path=os.path.join(os.fsencode(hearing.claim.inbox), hearing.claim.path),
+            sample_rate_hz=audio.sample_rate_hz,
+            clip_samples=audio.clip_samples,
+            hop_samples=hop,
+            max_clips=max(1, round(STRETCH_SECONDS * audio.sample_rate_hz / hop)),
+            first_clip=hearing.next_clip,
+            fingerprint=hearing.claim.fingerprint,
+            max_seconds=self._engine.max_hours * 3600,
+            size_bytes=hearing.claim.size_bytes if hearing.next_clip == 0 else 0,
+        )
+        self._pool.submit((hearing, hearing.next_clip), stretch)
+        hearing.next_clip += stretch.max_clips
+        hearing.stretches_out += 1
+
+    def _ask_for_more(self) -> None:
+        """The next stretches of long recordings, in turns."""
+        for _ in range(len(self._unfinished)):
+            hearing = self._unfinished.popleft()
+            while self._may_ask(hearing):
+                self._ask(hearing)
+            if not hearing.over and hearing.has_more:
+                self._unfinished.append(hearing)
+
+    def _may_ask(self, hearing: Hearing) -> bool:
+        return (
+            not hearing.over
+            and hearing.has_more
+            and hearing.stretches_out < self._pool.workers
+            and self._load < self._capacity
+        )
+
+    def _answered(self, hearing: Hearing, first_clip: int, answer: Answer) -> None:
+        hearing.stretches_out -= 1
+        if hearing.over:
+            return
+        if isinstance(answer, FileChanged):
+            self._end(hearing, lambda claim: Changed(claim.recording_id))
+        elif isinstance(answer, DecodingError):
+            self._end(hearing, lambda claim: self._failed(claim, answer))
+        else:
+            self._heard(hearing, first_clip, answer)
+
+    def _heard(self, hearing: Hearing, first_clip: int, answer: Decoded) -> None:
+        hearing.seconds, hearing.total_clips = answer.seconds, answer.total_clips
+        hearing.sample_rate_hz, hearing.channels = answer.sample_rate_hz, answer.channels
+        if answer.digest is not None:
+            hearing.digest = answer.digest
+            if self._is_answered_elsewhere(hearing, answer.digest):
+                return
+        ready = self._ready.setdefault(hearing.served.checkpoint_id, deque())
+        ready.extend((hearing, first_clip + i, clip) for i, clip in enumerate(answer.clips))
+        if hearing.has_more and hearing not in self._unfinished:
+            self._unfinished.append(hearing)
+        self._finish_if_heard(hearing)
+
+    def _is_answered_elsewhere(self, hearing: Hearing, digest: str) -> bool:
+        """The same content is scored once per checkpoint, also while it is still in the window."""
+        checkpoint_id = hearing.served.checkpoint_id
+        leader = self._leaders.setdefault((digest, checkpoint_id), hearing)
+        if leader is not hearing and self._links_duplicates:
+            hearing.over = True
+            leader.followers.append(hearing)
+            return True
+        answered = self._known_answer(hearing.claim.recording_id, digest, checkpoint_id)
+        if answered is None:
+            return False
+        facts = hearing.facts
+        self._end(hearing, lambda claim: Linked(claim.recording_id, facts, checkpoint_id, answered))
+        return True
+
+    def _next_batch(self) -> list[ReadyClip]:
+        """Up to a batch of clips for one checkpoint, the one that has waited longest."""
+        checkpoint_id, queue = next(iter(self._ready.items()))
+        n_clips = min(len(queue), self._engine.batch_clips)
+        batch = [queue.popleft() for _ in range(n_clips)]
+        if not queue:
+            del self._ready[checkpoint_id]
+        return [ready for ready in batch if not ready[0].over]
+
+    def _score(self, batch: list[ReadyClip]) -> None:
+        if not batch:
+            return
+        scores = batch[0][0].served.predictor.score(np.stack([clip for _, _, clip in batch]))
+        self.clips_scored += len(batch)
+        for (hearing, index, _), row in zip(batch, scores, strict=True):
+            hearing.scores[index] = row
+        for hearing in dict.fromkeys(hearing for hearing, _, _ in batch):
+            self._finish_if_heard(hearing)
+
+    def _finish_if_heard(self, hearing: Hearing) -> None:
+        if not hearing.is_heard:
+            return
+        clip_scores = np.stack([hearing.scores[index] for index in sorted(hearing.scores)])
+        if not np.isfinite(clip_scores).all():
+            self._end(hearing, lambda claim: _not_finite(claim, hearing.digest))
+            return
+        scored = self._scored(hearing, clip_scores)
+        self._end(
+            hearing, lambda claim: scored if claim is hearing.claim else _shared(claim, scored)
+        )
+
+    def _scored(self, hearing: Hearing, clip_scores: Scores) -> Scored:
+        checkpoint = hearing.served.predictor.checkpoint
+        audio = checkpoint.audio_format
+        scores = pool_scores(clip_scores, self._engine.clip_pooling)
+        best = int(scores.argmax())
+        return Scored(
+            recording_id=hearing.claim.recording_id,
+            facts=hearing.facts,
+            checkpoint_id=hearing.served.checkpoint_id,
+            label=checkpoint.labels[best],
+            confidence=float(scores[best]),
+            scores=scores.astype("<f4").tobytes(),
+            clip_scores=clip_scores.astype("<f2").tobytes(),
+            clip_seconds=audio.clip_seconds,
+            clip_hop_seconds=hearing.served.hop_samples / audio.sample_rate_hz,
+        )
+
+    def _end(self, hearing: Hearing, outcome: Callable[[Claim], Outcome]) -> None:
+        """The recording, and those with the same content that waited for it, are done with."""
+        hearing.over = True
+        identity = (hearing.digest or "", hearing.served.checkpoint_id)
+        if self._leaders.get(identity) is hearing:
+            del self._leaders[identity]
+        for ended in (hearing, *hearing.followers):
+            del self._hearings[ended.claim.inbox, ended.claim.path]
+            self._outcomes.append(outcome(ended.claim))
+
+    def _failed(self, claim: Claim, error: DecodingError) -> Outcome:
+        if error.transient and claim.attempts < self._max_attempts:
+            return Postponed(claim.recording_id, error.kind, error.reason)
+        return Failed(claim.recording_id, error.kind, error.reason, error.digest)
+
+
+def _shared(claim: Claim, scored: Scored) -> Linked:
+    return Linked(claim.recording_id, scored.facts, scored.checkpoint_id, scored.recording_id)
+
+
+def _not_finite(claim: Claim, digest: str | None) -> Failed:
+    reason = "its scores are no numbers; the samples are far out of range, export the file again"
+    return Failed(claim.recording_id, "not_finite", reason, digest)
+
+
+def _given_up(claim: Claim) -> Failed:
+    reason = (
+        f"tried {claim.attempts - 1} times, and each time the daemon was stopped or killed before "
+        "the end; look at the file, then `clfd retry`"
+    )
+    return Failed(claim.recording_id, "given_up", reason, None)

@@ -1,0 +1,129 @@
+"""Putting the daemon together from its parts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from classifier.checkpoint import read_checkpoint
+from classifier.device import choose_device, describe_device
+from classifier.pool import DecodePool
+from classifier.predictor import Predictor
+from daemon.doorbell import Doorbell
+from daemon.intake import Intake
+from daemon.live_model import LiveModel
+from daemon.service import Service
+from daemon.status import StatusReport
+from daemon.window import HearingPool, Window
+from storage.home import Home
+from storage.ledger import Ledger, open_ledger
+from storage.presence import DaemonLock, write_status
+from storage.settings import Settings
+from storage.shelf import Shelf
+
+logger = logging.getLogger(__name__)
+
+
+def run_daemon(home: Home, settings: Settings, once: bool) -> None:
+    """The whole life of a daemon. Raises AlreadyRunning, NothingToServe and the like."""
+    lock = DaemonLock.acquire(home)
+    try:
+        with (
+            open_ledger(settings.database, "daemon") as ledger,
+            decode_pool(settings) as (pool, wake),
+        ):
+            service = assemble(home, settings, ledger, pool, wake)
+            with stop_signals(service):
+                service.run(once)
+    finally:
+        lock.release()
+
+
+def assemble(
+    home: Home, settings: Settings, ledger: Ledger, pool: HearingPool, wake: threading.Event
+) -> Service:
+    device = engine_device(settings)
+    logger.info("clfd runs on %s, home %s", describe_device(device), home.root)
+    links = settings.intake.duplicates == "link"
+    window = Window(
+        pool,
+        settings.engine,
+        settings.intake.max_attempts,
+        links,
+        partial(ledger.known_answer, link=links),
+    )
+    doorbell = Doorbell(settings.inboxes, wake.set)
+    report = StatusReport(
+        write=partial(write_status, home),
+        count=ledger.counts,
+        clock=time.monotonic,
+        facts={
+            "device": describe_device(device),
+            "precision": Predictor.precision,
+            "inboxes": [str(inbox) for inbox in settings.inboxes],
+        },
+    )
+    model = LiveModel(
+        Shelf(home.checkpoints),
+        ledger,
+        partial(load_predictor, device=device),
+        settings.engine.overlap_seconds,
+        wake.set,
+    )
+    intake = Intake(settings.inboxes, settings.intake, ledger, doorbell, window.holds)
+    return Service(
+        claimant=f"{socket.gethostname()}:{home.root}",
+        max_attempts=settings.intake.max_attempts,
+        ledger=ledger,
+        model=model,
+        doorbell=doorbell,
+        intake=intake,
+        window=window,
+        report=report,
+        wake=wake,
+        clock=time.monotonic,
+    )
+
+
+def engine_device(settings: Settings) -> torch.device:
+    """The device of `engine.device`, with torch's threads set as `engine.threads` says."""
+    if settings.engine.threads:
+        torch.set_num_threads(settings.engine.threads)
+    return choose_device(settings.engine.device)
+
+
+def load_predictor(path: Path, device: torch.device) -> Predictor:
+    return Predictor(read_checkpoint(path), device)
+
+
+@contextmanager
+def decode_pool(settings: Settings) -> Iterator[tuple[HearingPool, threading.Event]]:
+    """The workers, and the event that they set with each answer."""
+    wake = threading.Event()
+    engine = settings.engine
+    workers = engine.decode_workers or os.cpu_count() or 1
+    pool: HearingPool = DecodePool(workers, engine.decode_timeout_seconds, wake.set)
+    with pool:
+        yield pool, wake
+
+
+@contextmanager
+def stop_signals(service: Service) -> Iterator[None]:
+    """SIGTERM and SIGINT ask for a stop; the handler only sets a flag."""
+    stops = (signal.SIGTERM, signal.SIGINT)
+    before = {stop: signal.signal(stop, lambda *_: service.request_stop()) for stop in stops}
+    try:
+        yield
+    finally:
+        for stop, handler in before.items():
+            signal.signal(stop, handler)

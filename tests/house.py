@@ -1,0 +1,170 @@
+"""A whole daemon in one process: decoding inline, the clock in the test's hand, no events."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from classifier.decoding import Stretch, decode
+from classifier.errors import DecodingError, FileChanged
+from classifier.pool import Answer
+from daemon.intake import Intake
+from daemon.live_model import LiveModel
+from daemon.service import Service
+from daemon.status import StatusReport
+from daemon.window import Window
+from daemon.wiring import load_predictor
+from storage.home import Home
+from storage.ledger import Ledger
+from storage.settings import Settings, load_settings
+from storage.shelf import Shelf
+
+STEP_SECONDS = 0.5
+
+
+class InlinePool:
+    """A decode pool without processes: answers at once, in order."""
+
+    workers = 2
+
+    def __init__(self) -> None:
+        self._answers: list[tuple[object, Answer]] = []
+        self.submitted: list[Stretch] = []
+        self.next_error: DecodingError | FileChanged | None = None
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._answers)
+
+    def submit(self, key: object, stretch: Stretch) -> None:
+        self.submitted.append(stretch)
+        self._answers.append((key, self._answer(stretch)))
+
+    def collect(self) -> list[tuple[object, Answer]]:
+        answers, self._answers = self._answers, []
+        return answers
+
+    def _answer(self, stretch: Stretch) -> Answer:
+        error, self.next_error = self.next_error, None
+        if error is not None:
+            return error
+        try:
+            return decode(stretch)
+        except (DecodingError, FileChanged) as error:
+            return error
+
+
+class SilentDoorbell:
+    """Never rings: what is found is found by scans. `ring` plays the events of a test."""
+
+    is_watching = False
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[Path, bytes]] = []
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def supervise(self) -> None: ...
+
+    def ring(self, root: Path, path: bytes) -> None:
+        self.noted.append((root, path))
+
+    def collect(self) -> tuple[list[tuple[Path, bytes]], bool]:
+        noted, self.noted = self.noted, []
+        return noted, False
+
+
+class House:
+    """`tick` turns the daemon once, `live` for some seconds of its clock, in no time at all."""
+
+    def __init__(self, home: Home, ledger: Ledger, settings: Settings) -> None:
+        self.home, self.ledger, self.settings = home, ledger, settings
+        self.inbox = settings.inboxes[0]
+        self.shelf = Shelf(home.checkpoints)
+        self.now = 1000.0
+        self.pool, self.doorbell = InlinePool(), SilentDoorbell()
+        self.statuses: list[dict[str, object]] = []
+        self.model = LiveModel(
+            self.shelf,
+            ledger,
+            partial(load_predictor, device=torch.device("cpu")),
+            settings.engine.overlap_seconds,
+        )
+        links = settings.intake.duplicates == "link"
+        self.window = Window(
+            self.pool,  # type: ignore[arg-type]
+            settings.engine,
+            settings.intake.max_attempts,
+            links,
+            partial(ledger.known_answer, link=links),
+        )
+        self.intake = Intake(
+            settings.inboxes,
+            settings.intake,
+            ledger,
+            self.doorbell,
+            self.window.holds,  # type: ignore[arg-type]
+        )
+        report = StatusReport(
+            lambda status: self.statuses.append(dict(status)), ledger.counts, lambda: self.now, {}
+        )
+        self.service = Service(
+            claimant="test",
+            max_attempts=settings.intake.max_attempts,
+            ledger=ledger,
+            model=self.model,
+            doorbell=self.doorbell,  # type: ignore[arg-type]
+            intake=self.intake,
+            window=self.window,
+            report=report,
+            wake=threading.Event(),
+            clock=lambda: self.now,
+        )
+
+    def live(self, seconds: float = 40.0) -> None:
+        """Long enough, by default, for a scan, the settling and the scoring of a few files."""
+        end = self.now + seconds
+        while self.now < end:
+            while self.service.tick(self.now):
+                pass
+            self.now += STEP_SECONDS
+
+    def drop(self, source: Path, name: str | bytes) -> Path:
+        """Copies a file into the inbox under a name, with its folders."""
+        target = self.inbox / (
+            name if isinstance(name, str) else name.decode(errors="surrogateescape")
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        return target
+
+    def publish(self, checkpoint_file: Path, name: str | None = None) -> str:
+        """Puts a checkpoint on the shelf and activates it."""
+        target = self.home.checkpoints / (f"{name}.safetensors" if name else checkpoint_file.name)
+        shutil.copyfile(checkpoint_file, target)
+        self.shelf.activate(target.stem)
+        return target.stem
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(path, state) of every row, sorted."""
+        with self.ledger.database.transaction() as connection:
+            found = connection.exec_driver_sql("SELECT path_text, state FROM recording")
+            return sorted((path, state) for path, state in found)
+
+    def ask(self, sql: str) -> list[tuple[object, ...]]:
+        with self.ledger.database.transaction() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(sql)]
+
+
+def house_settings(home: Home, **overrides: object) -> Settings:
+    return load_settings(home, overrides, environ={})
+
+
+HouseMaker = Callable[..., House]

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.inbox import Inbox
+
+SUFFIXES = frozenset({b".wav"})
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Inbox:
+    return Inbox(tmp_path, SUFFIXES)
+
+
+def put(inbox: Inbox, *names: str) -> None:
+    for name in names:
+        path = inbox.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def found(inbox: Inbox) -> list[bytes]:
+    return sorted(arrival.path for arrival in inbox.scan().take(100))
+
+
+def test_files_in_folders_of_any_depth_are_found(inbox: Inbox) -> None:
+    put(inbox, "a.wav", "card/b.WAV", "card/2026/01/c.wav")
+    assert found(inbox) == [b"a.wav", b"card/2026/01/c.wav", b"card/b.WAV"]
+
+
+def test_a_name_that_is_no_text_is_found(inbox: Inbox) -> None:
+    name = os.fsencode(inbox.root) + b"/\xff\xfe\n\xf0\x9f\x90\xb8.wav"
+    os.close(os.open(name, os.O_CREAT))
+    assert found(inbox) == [b"\xff\xfe\n\xf0\x9f\x90\xb8.wav"]
+
+
+def test_links_are_never_followed(inbox: Inbox, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret.wav").write_bytes(b"x")
+    (inbox.root / "link.wav").symlink_to(outside / "secret.wav")
+    (inbox.root / "folder").symlink_to(outside)
+    assert found(inbox) == []
+
+
+def test_a_pipe_named_like_audio_is_no_arrival(inbox: Inbox) -> None:
+    os.mkfifo(inbox.root / "pipe.wav")
+    assert found(inbox) == []
+
+
+def test_system_folders_are_not_entered(inbox: Inbox) -> None:
+    put(inbox, "@eaDir/a.wav", ".stversions/b.wav", "__MACOSX/c.wav", "d.wav")
+    assert found(inbox) == [b"d.wav"]
+
+
+def test_what_is_left_out_is_counted(inbox: Inbox) -> None:
+    put(inbox, "a.wav", "notes.txt", "b.wav.part", ".hidden.wav")
+    scan = inbox.scan()
+    scan.take(100)
+    assert (scan.ignored, scan.partial) == (2, 1)
+
+
+def test_a_scan_goes_on_where_it_paused(inbox: Inbox) -> None:
+    put(inbox, *(f"{i}.wav" for i in range(10)))
+    scan = inbox.scan()
+    assert [len(scan.take(4)) for _ in range(4)] == [4, 4, 2, 0]
+
+
+def test_a_missing_inbox_is_a_fault_and_not_an_empty_inbox(tmp_path: Path) -> None:
+    scan = Inbox(tmp_path / "gone", SUFFIXES).scan()
+    assert scan.take(1) == []
+    assert scan.fault == f"inbox {tmp_path / 'gone'} cannot be listed: No such file or directory"
+
+
+def test_a_look_at_a_path_inside_a_system_folder_sees_nothing(inbox: Inbox) -> None:
+    put(inbox, "@eaDir/a.wav", "b/a.wav")
+    assert inbox.look_at(b"@eaDir/a.wav") is None
+    assert inbox.look_at(b"b/a.wav") is not None
+
+
+def test_a_look_and_a_scan_see_the_same_file(inbox: Inbox) -> None:
+    put(inbox, "b/a.wav")
+    assert inbox.scan().take(1) == [inbox.look_at(b"b/a.wav")]

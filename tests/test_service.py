@@ -1,0 +1,293 @@
+"""The whole daemon in one process, without sleeping: see house.py."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from house import House, HouseMaker
+
+from classifier.errors import DecodingError, FileChanged
+from daemon.errors import NothingToServe
+
+OLD, NEW = "20260102T030405Z-00000001", "20260203T030405Z-00000002"
+
+
+def test_a_file_that_is_there_at_start_gets_its_row(
+    make_house: HouseMaker, audio_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "home" / "inbox").mkdir(parents=True)
+    audio_file("home/inbox/a.wav")
+    house = make_house()
+    house.live()
+    assert house.rows() == [("a.wav", "done")]
+
+
+def test_files_dropped_later_in_folders_are_answered(
+    house: House, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
+) -> None:
+    for index, name in enumerate(["a.wav", "card 1/b.WAV", "card 2/deep/c.flac"]):
+        house.drop(audio_file(f"x{Path(name).suffix.lower()}", noise(seed=index)), name)
+    house.live()
+    assert [state for _, state in house.rows()] == ["done"] * 3
+
+
+def test_a_done_row_has_scores_that_sum_to_one(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    house.drop(audio_file(), "a.wav")
+    house.live()
+    [(scores, label, confidence)] = house.ask("SELECT scores, label, confidence FROM prediction")
+    values = np.frombuffer(scores, "<f4")  # type: ignore[arg-type]
+    assert values.sum() == pytest.approx(1)
+    assert ("bell", "dog", "rain")[int(values.argmax())] == label
+    assert values.max() == pytest.approx(confidence)
+
+
+def test_a_long_recording_is_scored_clip_by_clip(
+    house: House, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
+) -> None:
+    house.drop(audio_file("long.wav", noise(seconds=200)), "long.wav")
+    house.live()
+    [(clip_scores, scores)] = house.ask("SELECT clip_scores, scores FROM prediction")
+    clips = np.frombuffer(clip_scores, "<f2").reshape(-1, 3)  # type: ignore[arg-type]
+    assert len(clips) == 400
+    assert np.frombuffer(scores, "<f4") == pytest.approx(clips.mean(axis=0), abs=1e-3)  # type: ignore[arg-type]
+
+
+def test_clips_overlap_where_a_setting_says_so(
+    make_house: HouseMaker, audio_file: Callable[..., Path]
+) -> None:
+    house = make_house(**{"engine.overlap_seconds": 0.25})
+    house.drop(audio_file(), "one-second.wav")
+    house.live()
+    [(clip_scores, hop_seconds)] = house.ask("SELECT clip_scores, clip_hop_seconds FROM prediction")
+    assert len(clip_scores) == 3 * 3 * 2  # type: ignore[arg-type]
+    assert hop_seconds == 0.25
+
+
+def test_a_bad_file_costs_only_itself(house: House, audio_file: Callable[..., Path]) -> None:
+    house.drop(audio_file(), "good.wav")
+    (house.inbox / "bad.wav").write_bytes(os.urandom(1000))
+    house.live()
+    assert house.rows() == [("bad.wav", "failed"), ("good.wav", "done")]
+
+
+def test_a_failed_row_carries_a_reason(house: House) -> None:
+    (house.inbox / "empty.wav").touch()
+    house.live()
+    [(kind, reason)] = house.ask("SELECT error_class, error FROM recording")
+    assert kind == "empty"
+    assert "0 bytes" in str(reason)
+
+
+def test_a_copy_shares_the_first_answer(house: House, audio_file: Callable[..., Path]) -> None:
+    for name in ("a.wav", "b.wav", "c/a.wav"):
+        house.drop(audio_file(), name)
+    house.live()
+    assert [state for _, state in house.rows()] == ["done"] * 3
+    assert len(house.ask("SELECT id FROM prediction")) == 1
+
+
+def test_copies_are_scored_one_by_one_where_a_setting_says_so(
+    make_house: HouseMaker, audio_file: Callable[..., Path]
+) -> None:
+    house = make_house(**{"intake.duplicates": "score"})
+    for name in ("a.wav", "b.wav"):
+        house.drop(audio_file(), name)
+    house.live()
+    assert len(house.ask("SELECT id FROM prediction")) == 2
+
+
+def test_a_touch_adds_no_row_and_no_answer(house: House, audio_file: Callable[..., Path]) -> None:
+    path = house.drop(audio_file(), "a.wav")
+    house.live()
+    os.utime(path, (1, 1))
+    house.live()
+    assert house.rows() == [("a.wav", "done")]
+    assert len(house.ask("SELECT id FROM prediction")) == 1
+
+
+def test_new_content_under_an_old_name_supersedes_the_earlier_row(
+    house: House, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
+) -> None:
+    house.drop(audio_file("1.wav"), "a.wav")
+    house.live()
+    house.drop(audio_file("2.wav", noise()), "a.wav")
+    house.live()
+    assert house.rows() == [("a.wav", "done"), ("a.wav", "superseded")]
+
+
+def test_a_file_that_changed_while_it_was_read_is_taken_again(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    house.drop(audio_file(), "a.wav")
+    house.pool.next_error = FileChanged()
+    house.live(80)
+    assert house.rows() == [("a.wav", "done")]
+
+
+def test_a_passing_fault_is_tried_again(house: House, audio_file: Callable[..., Path]) -> None:
+    house.drop(audio_file(), "a.wav")
+    house.pool.next_error = DecodingError("io", "the disk hiccuped", transient=True)
+    house.live()
+    assert house.ask("SELECT state, attempts, error FROM recording") == [("done", 2, None)]
+
+
+def test_what_was_claimed_when_the_daemon_died_is_taken_up_again(
+    make_house: HouseMaker, audio_file: Callable[..., Path]
+) -> None:
+    house = make_house()
+    house.drop(audio_file(), "a.wav")
+    house.live(3)
+    house.ledger.claim("the dead", 10, 3)
+    restarted = make_house()
+    restarted.live()
+    assert restarted.rows() == [("a.wav", "done")]
+
+
+def test_what_never_comes_to_an_end_is_given_up_with_a_reason(
+    make_house: HouseMaker, audio_file: Callable[..., Path]
+) -> None:
+    house = make_house()
+    house.drop(audio_file(), "a.wav")
+    house.intake.look(house.now)
+    house.intake.look(house.now + 3)
+    for _ in range(6):
+        house.ledger.claim("the dead", 10, 99)
+        house.ledger.reclaim()
+    house.live()
+    [(state, error)] = house.ask("SELECT state, error FROM recording")
+    assert state == "failed"
+    assert "tried 6 times" in str(error)
+
+
+def test_a_new_checkpoint_takes_over_between_two_files(
+    house: House,
+    checkpoint_file: Path,
+    audio_file: Callable[..., Path],
+    noise: Callable[..., np.ndarray],
+) -> None:
+    house.drop(audio_file("1.wav", noise(seed=1)), "1.wav")
+    house.live()
+    house.publish(checkpoint_file, NEW)
+    wait_for_candidate(house)
+    house.drop(audio_file("2.wav", noise(seed=2)), "2.wav")
+    house.live()
+    assert house.model.served.name == NEW
+    assert [state for _, state in house.rows()] == ["done"] * 2
+
+
+def test_a_bad_checkpoint_never_replaces_a_good_one(house: House, checkpoint_file: Path) -> None:
+    served = house.model.served.name
+    broken = house.home.checkpoints / f"{NEW}.safetensors"
+    broken.write_bytes(checkpoint_file.read_bytes()[:-1])
+    house.shelf.activate(NEW)
+    wait_for_candidate(house)
+    house.live(3)
+    assert house.model.served.name == served
+    assert house.statuses[-1]["checkpoint"] == NEW
+    assert house.statuses[-1]["served_checkpoint"] == served
+    assert "not a whole safetensors file" in str(house.statuses[-1]["checkpoint_refused"])
+
+
+def test_at_start_a_bad_checkpoint_gives_way_to_the_previous_one(
+    make_house: HouseMaker, checkpoint_file: Path
+) -> None:
+    house = make_house()
+    served = house.model.served.name
+    (house.home.checkpoints / f"{NEW}.safetensors").write_bytes(b"no checkpoint")
+    house.shelf.activate(NEW)
+    restarted = make_house()
+    assert restarted.model.served.name == served
+    assert restarted.model.refusal is not None
+
+
+def test_without_any_checkpoint_the_daemon_names_the_way_to_one(
+    house: House, checkpoint_file: Path
+) -> None:
+    for file in house.home.checkpoints.iterdir():
+        file.unlink()
+    with pytest.raises(NothingToServe, match=r"clfd train LABELS\.csv") as refusal:
+        house.model.start()
+    assert refusal.value.exit_code == 78
+
+
+def test_a_stop_finishes_what_is_in_flight(house: House, audio_file: Callable[..., Path]) -> None:
+    begin_to_decode(house, audio_file())
+    house.service.request_stop()
+    house.service.drain()
+    assert house.rows() == [("a.wav", "done")]
+
+
+def test_a_second_stop_request_leaves_the_rest_for_the_next_start(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    begin_to_decode(house, audio_file())
+    house.service.request_stop()
+    house.service.request_stop()
+    house.service.drain()
+    assert house.ask("SELECT state, attempts, claimed_by FROM recording") == [("pending", 0, None)]
+
+
+def test_one_run_ends_when_every_file_has_a_row(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    house.drop(audio_file(), "a.wav")
+    (house.inbox / "bad.wav").write_bytes(b"bad")
+    house.live()
+    assert house.service.is_done
+
+
+def test_a_file_that_still_settles_keeps_one_run_going(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    house.live()
+    house.doorbell.ring(house.inbox, b"a.wav")
+    house.drop(audio_file(), "a.wav")
+    house.service.tick(house.now)
+    assert not house.service.is_done
+
+
+def test_a_missing_inbox_is_shown_and_never_read_as_done(house: House) -> None:
+    house.inbox.rmdir()
+    house.live()
+    assert "cannot be listed" in json.dumps(house.statuses[-1]["faults"])
+
+
+def test_the_status_counts_what_it_says(house: House, audio_file: Callable[..., Path]) -> None:
+    house.drop(audio_file(), "a.wav")
+    (house.inbox / "notes.txt").touch()
+    (house.inbox / "bad.wav").write_bytes(b"bad")
+    house.live()
+    status = house.statuses[-1]
+    assert [status[key] for key in ("done", "failed", "pending", "ignored")] == [1, 1, 0, 1]
+
+
+def test_samples_far_out_of_range_fail_with_a_reason(house: House, tmp_path: Path) -> None:
+    samples = np.full(4000, 3e38, np.float32)
+    soundfile.write(tmp_path / "x.wav", samples, 8000, subtype="FLOAT")
+    house.drop(tmp_path / "x.wav", "x.wav")
+    house.live()
+    assert house.ask("SELECT state, error_class FROM recording") == [("failed", "not_finite")]
+
+
+def begin_to_decode(house: House, source: Path) -> None:
+    house.drop(source, "a.wav")
+    house.intake.look(house.now)
+    house.intake.look(house.now + 3)
+    house.window.take(house.ledger.claim("test", 10, 3), house.model.served)
+
+
+def wait_for_candidate(house: House) -> None:
+    """Lets the daemon notice the new link, and its thread finish."""
+    house.live(1)
+    candidate = house.model._candidate
+    if candidate is not None:
+        candidate[1].exception(timeout=30)
+    house.live(1)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from daemon.settling import Settling
+from storage.ledger import Arrival
+
+INBOX = Path("/inbox")
+
+
+def arrival(fingerprint: str = "1", path: bytes = b"a.wav") -> Arrival:
+    return Arrival(INBOX, path, fingerprint, 10)
+
+
+def test_a_file_that_was_just_seen_is_not_due() -> None:
+    settling = Settling(2)
+    settling.see(arrival(), now=10)
+    assert settling.due(now=11.9) == []
+
+
+def test_a_file_at_rest_is_due_after_the_settle_time() -> None:
+    settling = Settling(2)
+    settling.see(arrival(), now=10)
+    assert settling.due(now=12) == [(INBOX, b"a.wav")]
+
+
+def test_a_second_look_at_the_same_file_does_not_prolong_its_wait() -> None:
+    settling = Settling(2)
+    settling.see(arrival(), now=10)
+    settling.see(arrival(), now=11)
+    assert settling.has_rested(arrival(), now=12)
+
+
+def test_a_half_copied_file_is_left_alone() -> None:
+    settling = Settling(2)
+    for second in range(60):
+        settling.see(arrival(fingerprint=str(second)), now=second)
+    assert settling.due(now=60) == []
+
+
+def test_a_change_found_at_the_last_look_starts_the_wait_anew() -> None:
+    settling = Settling(2)
+    settling.see(arrival("1"), now=10)
+    assert not settling.has_rested(arrival("2"), now=12)
+    assert settling.has_rested(arrival("2"), now=14)
+
+
+def test_a_file_that_changes_for_ever_does_not_hold_up_the_others() -> None:
+    settling = Settling(2)
+    settling.see(arrival("1", b"restless.wav"), now=0)
+    settling.see(arrival("1", b"calm.wav"), now=1)
+    settling.see(arrival("2", b"restless.wav"), now=2)
+    assert settling.due(now=3) == [(INBOX, b"calm.wav")]
+
+
+def test_it_says_when_to_look_again() -> None:
+    settling = Settling(2)
+    assert settling.next_due() is None
+    settling.see(arrival(), now=10)
+    assert settling.next_due() == 12

@@ -1,0 +1,51 @@
+"""What can go wrong between a labels file and a published checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+MAX_LISTED = 20
+
+
+class TrainerError(Exception):
+    """One line: what, which one, what to do."""
+
+    exit_code = 1
+
+
+class LabelsError(TrainerError):
+    """Rows of a labels file that cannot be used; `problems` has one line for each fault.
+
+    The text names the first; `listing` is what a person wants to see of all of them.
+    """
+
+    def __init__(self, source: Path, problems: Sequence[str]) -> None:
+        super().__init__(source, problems)
+        self.source = source
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        how_many = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        first = "" if len(self.problems) == 1 else "the first: "
+        return (
+            f"{self.source}: {how_many}, {first}{self.problems[0]}; "
+            "correct the labels, or leave such rows out with --skip-bad"
+        )
+
+    def listing(self) -> list[str]:
+        """The first problems, one a line, and how many more there are."""
+        more = len(self.problems) - MAX_LISTED
+        return [*self.problems[:MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
+
+
+class SplitError(TrainerError):
+    """The examples cannot be divided as asked."""
+
+
+class RecipeError(TrainerError):
+    """A choice of hyperparameters from which no network can be built."""
+
+
+class TrainingDiverged(TrainerError):
+    """The loss or a weight is no number any more."""
