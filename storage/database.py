@@ -72,13 +72,8 @@ def open_database(url: str, role: Role) -> Database:
     path, duties = _file_of(url), _DUTIES[role]
     if duties.prepares:
         _prepare(path)
-    database = Database(path, duties)
-    try:
-        _require_current(database.version(), path)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    _require_current(_version_of(path), path)
+    return Database(path, duties)
 
 
 def upgrade(url: str) -> Path | None:
@@ -267,6 +262,12 @@ def _no_ledger(path: Path) -> LedgerDamaged:
     )
 
 
+def _version_of(path: Path) -> str:
+    """Asked as a reader: opening for writing already changes a file, and it may not be ours."""
+    with Database(path, _DUTIES["reader"]) as database:
+        return database.version()
+
+
 def _require_current(version: str, path: Path) -> None:
     if version > SCHEMA_VERSION:
         raise SchemaMismatch(
@@ -289,8 +290,7 @@ def _prepare(path: Path) -> Path | None:
         if not path.exists():
             _create(path)
             return None
-        with Database(path, _DUTIES["editor"]) as database:
-            version = database.version()
+        version = _version_of(path)
         if version >= SCHEMA_VERSION:
             return None
         backup = _back_up(path, version)

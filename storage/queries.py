@@ -177,7 +177,7 @@ def count_others(connection: Connection, filters: Filters) -> dict[str, int]:
     """The recordings that the status leaves out, per state, of the same paths and times."""
     wider = Filters(status="all", since=filters.since, until=filters.until, path=filters.path)
     query = select(_row.state, func.count()).select_from(_joined(wider)).group_by(_row.state)
-    counts: dict[str, int] = dict(row.tuple() for row in connection.execute(_where(query, wider)))
+    counts = dict(_pairs(connection, _where(query, wider)))
     return {
         state: counts[state]
         for state in ("done", "failed", "pending", "superseded")
@@ -192,7 +192,7 @@ def count_by(connection: Connection, filters: Filters, axis: Axis) -> list[tuple
     else:
         key = _axis(filters, axis)
         query = select(key, func.count()).select_from(_joined(filters)).group_by(key)
-        counts = list(connection.execute(_where(query, filters)).tuples())
+        counts = _pairs(connection, _where(query, filters))
     if axis == "day":
         return sorted(counts, key=lambda pair: pair[0] or "")
     return sorted(counts, key=lambda pair: (-pair[1], pair[0] or ""))
@@ -317,6 +317,10 @@ def _axis(filters: Filters, axis: Axis) -> ColumnElement[Any]:
         "day": func.substr(_moment(filters), 1, len("2026-01-31")),
     }
     return axes[axis]
+
+
+def _pairs(connection: Connection, query: Select[Any]) -> list[tuple[Any, int]]:
+    return [(row[0], row[1]) for row in connection.execute(query)]
 
 
 def _count_folders(connection: Connection, filters: Filters) -> list[tuple[str | None, int]]:

@@ -22,7 +22,8 @@ from storage.errors import StorageError
 
 _WIDTH_WITHOUT_TERMINAL = 120
 _SHORTEST_PATH = 16
-_PADDING = 2
+_FOLDED = ("path", "error", "value")
+_PADDING = 3
 
 
 @contextmanager
@@ -91,7 +92,7 @@ def write_table(
     console = console_for(stream)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in ("path", "error"))
+        table.add_column(column, overflow="fold", no_wrap=column not in _FOLDED)
     room = _room_for_path(console.width, columns, rows)
     for row in rows:
         cells = [

@@ -32,6 +32,14 @@ KEYS = (
     "heartbeat_at",
     "version",
 )
+_WORDS = {
+    "uptime_s": "uptime",
+    "clips_per_s": "clips per second",
+    "eta_s": "time left",
+    "heartbeat_at": "heartbeat",
+    "checkpoint": "active checkpoint",
+    "checkpoint_refused": "refused",
+}
 _SILENT_AFTER = timedelta(seconds=60)
 
 Standing = dict[str, object]
@@ -54,18 +62,17 @@ def standing(home: Home, database_url: str, now: datetime) -> Standing:
 def lines(told: Standing) -> list[tuple[str, str]]:
     """The same for people: a word and what there is to say about it."""
     running = f"yes, pid {told['pid']} on {told['host']}" if told["running"] else "no"
-    said = {"running": running}
     if told.get("silent_since"):
-        said["running"] += f", but not responding since {told['silent_since']}"
-    for key, value in told.items():
-        if key not in ("running", "pid", "host", "silent_since") and value not in (
-            None,
-            "",
-            [],
-            {},
-        ):
-            said[key.removesuffix("_s").replace("_", " ")] = _worded(key, value)
-    return list(said.items())
+        running += f", but not responding since {told['silent_since']}"
+    shown = [(key, value) for key, value in told.items() if _is_worth_a_line(key, value)]
+    words = [(_WORDS.get(key, key.replace("_", " ")), _worded(key, value)) for key, value in shown]
+    return [("running", running), *words]
+
+
+def _is_worth_a_line(key: str, value: object) -> bool:
+    if key in ("running", "pid", "host", "silent_since"):
+        return False  # told in the first line
+    return key in ("pending", "done", "failed") or bool(value)
 
 
 def _running(found: Holder, written: Standing, now: datetime) -> Standing:

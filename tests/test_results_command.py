@@ -1,0 +1,291 @@
+"""The commands that answer questions: results, status, retry, config, db."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from test_queries import add
+
+from storage.commands import config, db, results, retry, status
+from storage.database import open_database
+from storage.errors import AlreadyRunning, LedgerMissing, SettingsError, StorageError
+from storage.home import Home
+from storage.invocation import Invocation
+from storage.ledger import open_ledger
+from storage.listing import Listing, follow
+from storage.presence import DaemonLock, write_status
+from storage.queries import Filters
+from storage.standing import KEYS
+from storage.times import stamp
+
+HEADER = (
+    "path,status,label,confidence,duration_s,sample_rate_hz,checkpoint,classified_at,error,"
+    "inbox,digest,checkpoint_digest"
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    for name in [name for name in os.environ if name.startswith("CLFD_")]:
+        monkeypatch.delenv(name)
+    home = Home(tmp_path)
+    home.create()
+    with open_ledger(url_of(home), "daemon") as ledger:
+        add(ledger, "yard/a.wav", "dog", 0.9)
+        add(ledger, "=b,\x1b[31m\n.wav", "siren", 0.6)
+        add(ledger, "broken.wav", None)
+    return home
+
+
+def url_of(home: Home) -> str:
+    return f"sqlite:///{home.ledger_file}"
+
+
+def call(home: Home, command: click.Command, *arguments: str) -> Result:
+    """Errors of ours come out as they are; the assembled command line makes lines of them."""
+    done = CliRunner().invoke(command, arguments, obj=Invocation(home.root))
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def test_the_csv_header_is_the_contract(home: Home) -> None:
+    told = call(home, results, "--format", "csv").stdout
+    assert told.splitlines()[0] == HEADER
+    assert len(list(csv.reader(io.StringIO(told)))) == 3
+
+
+def test_clips_add_two_columns_at_the_end(home: Home) -> None:
+    told = call(home, results, "--format", "csv", "--clips", "--path", "yard/*").stdout
+    assert told.splitlines()[0] == f"{HEADER},start_s,end_s"
+    assert len(told.splitlines()) == 3
+
+
+def test_json_is_one_array_with_id_and_scores(home: Home) -> None:
+    (found,) = json.loads(call(home, results, "--format", "json", "--label", "dog").stdout)
+    assert list(found) == ["id", *HEADER.split(","), "scores"]
+    assert found["scores"] == {"dog": 0.9, "siren": 0.1}
+    assert found["classified_at"].endswith("Z")
+
+
+def test_nothing_is_an_empty_array_and_a_hint(home: Home) -> None:
+    told = call(home, results, "--format", "json", "--label", "cat")
+    assert json.loads(told.stdout) == []
+    assert "labels given so far: dog, siren" in told.stderr
+
+
+def test_json_lines_are_one_object_each(home: Home) -> None:
+    lines = call(home, results, "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["label"] for line in lines] == ["siren", "dog"]
+
+
+def test_a_table_counts_what_it_leaves_out(home: Home) -> None:
+    told = call(home, results, "--limit", "1").stdout
+    assert told.splitlines()[-1] == "1 of 2 done (1 failed)"
+
+
+def test_control_characters_in_names_are_shown_and_not_obeyed(home: Home) -> None:
+    told = call(home, results).stdout
+    assert r"=b,\x1b[31m\n.wav" in told
+    assert "\x1b" not in told
+
+
+def test_a_table_fits_its_width(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_ledger(url_of(home), "daemon") as ledger:
+        add(ledger, "long/" * 40 + "end.wav", "dog")
+    monkeypatch.setenv("COLUMNS", "70")
+    told = call(home, results).stdout
+    assert max(map(len, told.splitlines())) <= 70
+    assert "…" in told
+    assert "end.wav" in told
+
+
+def test_a_failure_says_why(home: Home) -> None:
+    assert "no audio" in call(home, results, "--status", "failed").stdout
+
+
+def test_a_file_appears_complete_and_its_suffix_chooses_the_format(home: Home) -> None:
+    file = home.root / "out.csv"
+    assert call(home, results, "-o", str(file)).stdout == ""
+    assert file.read_text().startswith(HEADER)
+    assert list(home.root.glob(".out*")) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--count-by", "label", "--clips"),
+        ("--follow", "--format", "json"),
+        ("--since", "soon"),
+        ("--min-confidence", "2"),
+        ("--status", "lost"),
+    ],
+)
+def test_wrong_usage_ends_with_2(home: Home, arguments: tuple[str, ...]) -> None:
+    assert call(home, results, *arguments).exit_code == 2
+
+
+def test_counts_by_status_are_of_all_recordings(home: Home) -> None:
+    told = call(home, results, "--count-by", "status", "--format", "csv").stdout
+    assert told == "status,count\ndone,2\nfailed,1\n"
+
+
+def test_a_home_without_a_ledger_names_init(tmp_path: Path) -> None:
+    with pytest.raises(LedgerMissing, match="clfd init"):
+        call(Home(tmp_path / "nowhere"), results)
+
+
+def test_following_prints_rows_as_they_come(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    def arrive_then_stop(_seconds: float, waits: list[int] = []) -> None:  # noqa: B006
+        waits.append(1)
+        if len(waits) > 1:
+            raise KeyboardInterrupt
+        with open_ledger(url_of(home), "daemon") as ledger:
+            add(ledger, "late.wav", "dog")
+
+    with open_database(url_of(home), "reader") as database, pytest.raises(KeyboardInterrupt):
+        follow(database, Listing(Filters(), format="jsonl"), arrive_then_stop)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["path"] == "late.wav"
+
+
+def run_results(home: Home, program: str) -> subprocess.CompletedProcess[str]:
+    call_results = (
+        "import sys; from pathlib import Path; from storage.commands import results;"
+        "from storage.invocation import Invocation;"
+        f"results.main(['--format', 'jsonl'], obj=Invocation(Path({str(home.root)!r})),"
+        " standalone_mode=False);"
+    )
+    command = [sys.executable, "-c", call_results + program]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_results_never_load_what_is_heavy(home: Home) -> None:
+    heavy = "{'torch', 'librosa', 'pandas', 'numpy'}"
+    done = run_results(home, f"sys.exit(str({heavy} & set(sys.modules)))")
+    assert done.stderr.strip() == "set()"
+
+
+def test_a_reader_that_leaves_early_is_no_error(home: Home) -> None:
+    listing = f'{sys.executable} -c "$PROGRAM" | true; echo ${{PIPESTATUS[0]}}'
+    program = (
+        "import time; time.sleep(0.2); from pathlib import Path;"
+        "from storage.commands import results; from storage.invocation import Invocation;"
+        f"results(['--format', 'csv'], obj=Invocation(Path({str(home.root)!r})))"
+    )
+    environment = {
+        **os.environ,
+        "PROGRAM": program,
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+    done = subprocess.run(
+        ["bash", "-c", listing], capture_output=True, text=True, check=True, env=environment
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+# --- status
+
+
+def told_status(home: Home) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(call(home, status, "--json").stdout)
+    return told
+
+
+def test_without_a_daemon_the_ledger_gives_the_counts_and_exit_is_3(home: Home) -> None:
+    assert call(home, status, "--json").exit_code == 3
+    told = told_status(home)
+    assert list(told)[: len(KEYS)] == list(KEYS)
+    assert (told["running"], told["done"], told["failed"]) == (False, 2, 1)
+    assert told["last_error"] == "broken.wav: no audio"
+
+
+def test_without_a_ledger_status_still_answers(home: Home) -> None:
+    home.ledger_file.unlink()
+    assert "clfd init" in told_status(home)["ledger_error"]
+
+
+def test_a_running_daemon_tells_its_own_figures(home: Home) -> None:
+    with DaemonLock.acquire(home):
+        now = stamp(datetime.now(UTC))
+        write_status(home, {"pid": os.getpid(), "done": 7, "heartbeat_at": now, "waiting": 1})
+        told = told_status(home)
+        assert call(home, status).exit_code == 0
+    assert (told["running"], told["done"], told["waiting"]) == (True, 7, 1)
+    assert "silent_since" not in told
+
+
+def test_a_daemon_that_is_silent_is_said_to_be(home: Home) -> None:
+    with DaemonLock.acquire(home):
+        then = stamp(datetime.now(UTC) - timedelta(minutes=5))
+        write_status(home, {"pid": os.getpid(), "heartbeat_at": then})
+        assert f"not responding since {then}" in call(home, status).stdout
+
+
+def test_figures_of_an_earlier_daemon_are_not_told_as_live(home: Home) -> None:
+    with DaemonLock.acquire(home):
+        write_status(home, {"pid": os.getpid() + 1, "done": 7})
+        assert told_status(home)["done"] is None
+
+
+# --- retry, config, db
+
+
+def test_retry_says_how_many_it_queued(home: Home) -> None:
+    assert call(home, retry, "broken.wav").stderr == "queued 1 again\n"
+
+
+def test_a_retry_of_nothing_is_an_error(home: Home) -> None:
+    with pytest.raises(StorageError, match="no failed recording matches"):
+        call(home, retry, "other.wav")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--failed", "a.wav")])
+def test_a_retry_must_say_what(home: Home, arguments: tuple[str, ...]) -> None:
+    assert call(home, retry, *arguments).exit_code == 2
+
+
+def test_the_toml_page_is_a_settings_file(home: Home) -> None:
+    before = call(home, config, "show", "--format", "json").stdout
+    home.settings_file.write_text(call(home, config, "show", "--format", "toml").stdout)
+    after = call(home, config, "show", "--format", "json").stdout
+    assert after == before.replace('"default"', '"clfd.toml"')
+
+
+def test_the_table_page_names_every_source(home: Home) -> None:
+    assert "default" in call(home, config, "show").stdout
+
+
+def test_a_bad_setting_stops_a_command(home: Home) -> None:
+    home.settings_file.write_text("[engine]\ndevise = 'cpu'\n")
+    with pytest.raises(SettingsError, match=r"engine\.device"):
+        call(home, results)
+
+
+def test_the_settings_file_has_a_place(home: Home) -> None:
+    assert call(home, config, "path").stdout == f"{home.settings_file}\n"
+
+
+def test_a_sound_ledger_passes_the_check(home: Home) -> None:
+    assert "is sound" in call(home, db, "check").stderr
+
+
+def test_an_upgrade_waits_for_the_daemon_to_stop(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.presence._TRIES", 1)
+    with DaemonLock.acquire(home), pytest.raises(AlreadyRunning):
+        call(home, db, "upgrade")
+    assert "already at this version" in call(home, db, "upgrade").stderr

@@ -1,0 +1,116 @@
+"""Settings: who wins, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from storage.errors import SettingsError
+from storage.home import Home
+from storage.settings import (
+    Settings,
+    described_settings,
+    effective_settings,
+    load_settings,
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def write(home: Home, toml: str) -> None:
+    home.settings_file.write_text(toml)
+
+
+def load(home: Home, overrides: dict[str, object] | None = None, **environ: str) -> Settings:
+    return load_settings(home, overrides, environ)
+
+
+def test_a_home_without_a_settings_file_has_the_defaults(home: Home) -> None:
+    settings = load(home)
+    assert settings.inboxes == (home.inbox,)
+    assert settings.database == f"sqlite:///{home.ledger_file}"
+
+
+def test_the_command_line_beats_variables_beats_the_file_beats_defaults(home: Home) -> None:
+    write(home, "[engine]\nbatch_clips = 2\nthreads = 2\ndecode_workers = 2\n")
+    variables = {"CLFD_ENGINE__BATCH_CLIPS": "3", "CLFD_ENGINE__THREADS": "3"}
+    engine = load(home, {"engine.batch_clips": 4}, **variables).engine
+    assert (engine.batch_clips, engine.threads, engine.decode_workers) == (4, 3, 2)
+
+
+def test_every_value_says_where_it_came_from(home: Home) -> None:
+    write(home, "[engine]\nthreads = 2\n")
+    told = effective_settings(home, {"log.level": "debug"}, {"CLFD_DATABASE": "sqlite:////x.db"})
+    sources = {setting.key: setting.source for setting in told}
+    assert sources["engine.threads"] == "clfd.toml"
+    assert sources["log.level"] == "command line"
+    assert sources["database"] == "CLFD_DATABASE"
+    assert sources["inbox"] == "default"
+
+
+def test_several_inboxes_may_stand_in_one_variable(home: Home) -> None:
+    assert load(home, CLFD_INBOX="yard:/srv/roof").inboxes == (
+        home.root / "yard",
+        Path("/srv/roof"),
+    )
+
+
+def test_inboxes_may_not_overlap(home: Home) -> None:
+    with pytest.raises(SettingsError, match=r"CLFD_INBOX = .* overlap"):
+        load(home, CLFD_INBOX="/srv/yard:/srv/yard/roof")
+
+
+def test_suffixes_are_lower_case(home: Home) -> None:
+    assert load(home, CLFD_INTAKE__SUFFIXES=".WAV, .flac").intake.suffixes == (".wav", ".flac")
+
+
+@pytest.mark.parametrize(
+    ("toml", "complaint"),
+    [
+        ("[engine]\ndevise = 'cpu'", r"engine\.devise .*did you mean engine\.device"),
+        ("devise = 'cpu'", r"did you mean engine\.device"),
+        ("[engin]\ndevice = 'cpu'", r"did you mean engine\.device"),
+        ("[nothing]", r"unknown setting nothing"),
+        ("[engine]\nbatch_clips = 0", r"engine\.batch_clips .*= 0: .*greater than or equal to 1"),
+        ("[engine]\ndevice = 'gpu'", r"engine\.device .*auto, cpu, cuda"),
+        ("[intake]\nsuffixes = ['wav']", r"intake\.suffixes .*write one like \.wav"),
+        ("[intake]\nduplicates = 'no'", r"intake\.duplicates .*'link' or 'score'"),
+        ("[intake]\nscan_seconds = inf", r"intake\.scan_seconds .*finite"),
+        ("inbox = ''", r"inbox .*should name a folder"),
+        ("inbox = ", r"not valid TOML"),
+    ],
+)
+def test_a_bad_file_is_refused_by_name(home: Home, toml: str, complaint: str) -> None:
+    write(home, toml)
+    with pytest.raises(SettingsError, match=complaint) as refusal:
+        load(home)
+    assert refusal.value.exit_code == 78
+    assert "\n" not in str(refusal.value) or "TOML" in str(refusal.value)
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest(home: Home) -> None:
+    with pytest.raises(SettingsError, match="CLFD_DATABSE; did you mean CLFD_DATABASE"):
+        load(home, CLFD_DATABSE="x")
+
+
+def test_the_home_variable_is_no_setting(home: Home) -> None:
+    assert load(home, CLFD_HOME="/elsewhere").inboxes == (home.inbox,)
+
+
+def test_all_problems_are_told_at_once(home: Home) -> None:
+    with pytest.raises(SettingsError, match=r"engine\.threads.*; log\.level"):
+        load(home, {"engine.threads": -1, "log.level": "loud"})
+
+
+def test_settings_do_not_change(home: Home) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load(home).engine.batch_clips = 3  # type: ignore[misc]
+
+
+def test_every_setting_has_a_reason() -> None:
+    assert all(setting.description for setting in described_settings())

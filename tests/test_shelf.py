@@ -1,0 +1,88 @@
+"""The shelf: which checkpoint is to be served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storage.errors import StorageError
+from storage.shelf import Shelf
+
+OLD, MIDDLE, NEW = (f"2026010{day}T000000Z-{day}{'a' * 7}" for day in (1, 2, 3))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    shelf = Shelf(tmp_path)
+    for name in (MIDDLE, OLD, NEW):
+        shelf.path(name).touch()
+    return shelf
+
+
+def test_names_come_newest_first(shelf: Shelf) -> None:
+    assert shelf.names() == [NEW, MIDDLE, OLD]
+
+
+def test_half_written_and_foreign_files_are_not_on_the_shelf(shelf: Shelf) -> None:
+    (shelf.folder / f".{NEW}.safetensors").touch()
+    (shelf.folder / "mine.safetensors").touch()
+    assert len(shelf.names()) == 3
+
+
+def test_activating_remembers_what_was_active(shelf: Shelf) -> None:
+    shelf.activate(OLD)
+    shelf.activate(NEW)
+    assert (shelf.active(), shelf.previous()) == (NEW, OLD)
+
+
+def test_activating_the_active_one_keeps_the_previous(shelf: Shelf) -> None:
+    for name in (OLD, NEW, NEW):
+        shelf.activate(name)
+    assert (shelf.active(), shelf.previous()) == (NEW, OLD)
+
+
+def test_rolling_back_twice_ends_where_it_began(shelf: Shelf) -> None:
+    shelf.activate(OLD)
+    shelf.activate(NEW)
+    assert [shelf.rollback(), shelf.rollback()] == [OLD, NEW]
+
+
+def test_there_is_no_way_back_from_the_first_checkpoint(shelf: Shelf) -> None:
+    shelf.activate(OLD)
+    with pytest.raises(StorageError, match="no previous checkpoint"):
+        shelf.rollback()
+
+
+def test_a_link_that_leads_nowhere_is_no_checkpoint(shelf: Shelf) -> None:
+    shelf.activate(NEW)
+    shelf.path(NEW).unlink()
+    assert shelf.active() is None
+
+
+def test_a_link_that_leads_out_of_the_shelf_is_no_checkpoint(shelf: Shelf) -> None:
+    (shelf.folder / "active").symlink_to(Path("..") / shelf.folder.name / f"{NEW}.safetensors")
+    assert shelf.active() is None
+
+
+def test_what_is_not_there_cannot_become_active(shelf: Shelf) -> None:
+    shelf.activate(OLD)
+    with pytest.raises(StorageError, match="on no shelf"):
+        shelf.activate("20260109T000000Z-99999999")
+    assert shelf.active() == OLD
+
+
+@pytest.mark.parametrize(
+    "reference", [NEW, f"{NEW}.safetensors", "20260103", "3aa", "3aaaaaaa" + "b" * 56, "active"]
+)
+def test_a_checkpoint_has_many_names(shelf: Shelf, reference: str) -> None:
+    shelf.activate(NEW)
+    assert shelf.find(reference) == NEW
+
+
+@pytest.mark.parametrize("reference", ["2026", "", "zzz", "previous"])
+def test_a_name_that_means_no_single_checkpoint_lists_what_there_is(
+    shelf: Shelf, reference: str
+) -> None:
+    with pytest.raises(StorageError, match=OLD):
+        shelf.find(reference)
