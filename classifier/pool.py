@@ -158,11 +158,11 @@ class DecodePool(Generic[Key]):
 
     def _renew(self) -> None:
         """Pebble gives a pool up when a worker dies between two tasks; we begin another."""
-        orphans = {future: task for future, task in self._tasks.items() if not future.done()}
+        waiting = [future for future in self._tasks if not future.done()]
+        orphans = [self._tasks.pop(future) for future in waiting]
         self.close()
         self._pool = self._new_pool()
-        for future, task in orphans.items():
-            del self._tasks[future]
+        for task in orphans:
             if task.tries < MAX_TRIES:
                 self._hand_in(task)
             else:

@@ -144,14 +144,17 @@ class Service:
 
     def _finish_some(self) -> None:
         """One batch, one transaction: `done` and its prediction together."""
-        self._unwritten = self._unwritten or self._window.step()
+        self._unwritten = self._unwritten or self._window.step(bool(self._stop_requests))
         if self._unwritten:
             self._ledger.record(self._unwritten)
             self._finished += len(self._unwritten)
             self._unwritten = []
 
     def _tell(self, now: float) -> None:
-        progress = Progress(now, self._window.clips_scored, self._finished)
+        window = self._window
+        progress = Progress(
+            now, window.clips_scored, self._finished, len(window), window.clips_left
+        )
         self._report.update(
             progress,
             {

@@ -7,9 +7,10 @@ import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import NamedTuple
+
+from storage.times import utc_now
 
 WRITE_SECONDS = 1.0
 RATE_SECONDS = 30.0
@@ -18,15 +19,17 @@ MIN_RATE = 1e-3
 
 
 class Progress(NamedTuple):
-    """Counted since the start, at a moment of the monotonic clock."""
+    """Counted since the start, at a moment of the monotonic clock; and what is in the window."""
 
     at: float
     clips: int
     recordings: int
+    in_flight: int = 0
+    clips_left: int = 0
 
 
 class Rates:
-    """Clips and recordings a second over the last half minute."""
+    """Clips a second over the last half minute, and what follows from it."""
 
     def __init__(self) -> None:
         self._points: deque[Progress] = deque()
@@ -38,28 +41,34 @@ class Rates:
 
     @property
     def clips_per_s(self) -> float:
-        return self._rate(lambda point: point.clips)
-
-    @property
-    def recordings_per_s(self) -> float:
-        return self._rate(lambda point: point.recordings)
-
-    def _rate(self, value: Callable[[Progress], int]) -> float:
         if len(self._points) < 2:
             return 0.0
         first, last = self._points[0], self._points[-1]
-        return (value(last) - value(first)) / max(last.at - first.at, 1e-9)
+        return (last.clips - first.clips) / max(last.at - first.at, 1e-9)
+
+    def seconds_left(self, pending: int) -> float | None:
+        """For `pending` recordings, those in the window included; None while nothing moves.
+
+        What is not in the window is taken to be as long as what was scored so far.
+        """
+        if not pending or self.clips_per_s < MIN_RATE:
+            return None
+        last = self._points[-1]
+        clips_each = max(1.0, last.clips / max(1, last.recordings))
+        return (last.clips_left + max(0, pending - last.in_flight) * clips_each) / self.clips_per_s
 
 
 @dataclass
 class StatusReport:
     """Puts together the status and hands it to `write`, not more than once a second.
 
-    `count` gives the ledger's rows per state; it is asked as often as its cost allows.
+    `count` gives the ledger's rows per state, `last_failure` path, reason and time of the newest
+    failure; they are asked as often as their cost allows.
     """
 
     write: Callable[[Mapping[str, object]], None]
     count: Callable[[], Mapping[str, int]]
+    last_failure: Callable[[], tuple[str, str, str] | None]
     clock: Callable[[], float]
     facts: Mapping[str, object]  # what does not change: device, precision, inboxes
 
@@ -67,6 +76,7 @@ class StatusReport:
         self._started_at = self.clock()
         self._rates = Rates()
         self._counts: Mapping[str, int] = {}
+        self._last_error: str | None = None
         self._due = self._count_due = self._started_at
 
     @property
@@ -97,12 +107,13 @@ class StatusReport:
             return
         began = self.clock()
         self._counts = self.count()
+        failure = self.last_failure()
+        self._last_error = None if failure is None else f"{failure[0]}: {failure[1]}"
         self._count_due = now + (self.clock() - began) / COUNT_SHARE
 
     def _eta_s(self) -> float | None:
-        rate = self._rates.recordings_per_s
-        pending = self._counts.get("queued", 0)
-        return round(pending / rate, 1) if pending and rate > MIN_RATE else None
+        seconds = self._rates.seconds_left(self._counts.get("queued", 0))
+        return None if seconds is None else round(seconds, 1)
 
     def _status(self, now: float) -> dict[str, object]:
         return {
@@ -110,13 +121,14 @@ class StatusReport:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "uptime_s": round(now - self._started_at, 1),
-            "pending": self._counts.get("queued", 0),
+            "pending": self._counts.get("pending", 0),
             "done": self._counts.get("done", 0),
             "failed": self._counts.get("failed", 0),
             "superseded": self._counts.get("superseded", 0),
             "clips_per_s": round(self._rates.clips_per_s, 2),
             "eta_s": self._eta_s(),
-            "heartbeat_at": datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "last_error": self._last_error,
+            "heartbeat_at": utc_now(),
             "version": version("clfd"),
             **self.facts,
         }

@@ -99,6 +99,7 @@ class Window:
         self._unfinished: deque[Hearing] = deque()  # with stretches still to ask for
         self._ready: dict[int, deque[ReadyClip]] = {}
         self._outcomes: list[Outcome] = []
+        self._stopping = False
         self.clips_scored = 0
 
     def __len__(self) -> int:
@@ -119,6 +120,12 @@ class Window:
     def has_ready_clips(self) -> bool:
         return bool(self._ready)
 
+    @property
+    def clips_left(self) -> int:
+        """Clips that are not scored yet of the recordings in the window, as far as is known."""
+        known = (h for h in self._hearings.values() if h.total_clips is not None and not h.over)
+        return sum((hearing.total_clips or 0) - len(hearing.scores) for hearing in known)
+
     def holds(self, key: Key) -> bool:
         return key in self._hearings
 
@@ -130,8 +137,12 @@ class Window:
             else:
                 self._begin(claim, served)
 
-    def step(self) -> list[Outcome]:
-        """Collects what was decoded and scores at most one batch; returns what is finished."""
+    def step(self, stopping: bool = False) -> list[Outcome]:
+        """Collects what was decoded and scores at most one batch; returns what is finished.
+
+        While `stopping`, a worker may have died of the stop: that is no failure of its file.
+        """
+        self._stopping = stopping
         for (hearing, first_clip), answer in self._pool.collect():
             self._answered(hearing, first_clip, answer)
         self._ask_for_more()
@@ -291,7 +302,7 @@ class Window:
             self._outcomes.append(outcome(ended.claim))
 
     def _failed(self, claim: Claim, error: DecodingError) -> Outcome:
-        if error.transient and claim.attempts < self._max_attempts:
+        if error.transient and (self._stopping or claim.attempts < self._max_attempts):
             return Postponed(claim.recording_id, error.kind, error.reason)
         return Failed(claim.recording_id, error.kind, error.reason, error.digest)
 

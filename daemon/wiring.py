@@ -66,6 +66,7 @@ def assemble(
     report = StatusReport(
         write=partial(write_status, home),
         count=ledger.counts,
+        last_failure=ledger.last_failure,
         clock=time.monotonic,
         facts={
             "device": describe_device(device),

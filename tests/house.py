@@ -113,7 +113,11 @@ class House:
             self.window.holds,  # type: ignore[arg-type]
         )
         report = StatusReport(
-            lambda status: self.statuses.append(dict(status)), ledger.counts, lambda: self.now, {}
+            lambda status: self.statuses.append(dict(status)),
+            ledger.counts,
+            ledger.last_failure,
+            lambda: self.now,
+            {},
         )
         self.service = Service(
             claimant="test",

@@ -267,6 +267,7 @@ def test_the_status_counts_what_it_says(house: House, audio_file: Callable[..., 
     house.live()
     status = house.statuses[-1]
     assert [status[key] for key in ("done", "failed", "pending", "ignored")] == [1, 1, 0, 1]
+    assert str(status["last_error"]).startswith("bad.wav: not an audio file")
 
 
 def test_samples_far_out_of_range_fail_with_a_reason(house: House, tmp_path: Path) -> None:
