@@ -15,23 +15,22 @@ class TrainerError(Exception):
 
 
 class LabelsError(TrainerError):
-    """Rows of a labels file that cannot be used; `problems` has one line for each fault.
+    """Labels that cannot be used; `problems` has one line for each fault.
 
-    The text names the first; `listing` is what a person wants to see of all of them.
+    The text names the first; `listing` is what a person wants to see of all of them. Faults of
+    rows can be left out, faults of the whole file cannot.
     """
 
-    def __init__(self, source: Path, problems: Sequence[str]) -> None:
-        super().__init__(source, problems)
+    def __init__(self, source: Path, problems: Sequence[str], of_rows: bool = False) -> None:
+        super().__init__(source, problems, of_rows)
         self.source = source
         self.problems = tuple(problems)
+        self._of_rows = of_rows
 
     def __str__(self) -> str:
-        how_many = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        first = "" if len(self.problems) == 1 else "the first: "
-        return (
-            f"{self.source}: {how_many}, {first}{self.problems[0]}; "
-            "correct the labels, or leave such rows out with --skip-bad"
-        )
+        how_many = f"{len(self.problems)} problems, the first: " if len(self.problems) > 1 else ""
+        remedy = "correct the labels" + ", or leave such rows out with --skip-bad" * self._of_rows
+        return f"{self.source}: {how_many}{self.problems[0]}; {remedy}"
 
     def listing(self) -> list[str]:
         """The first problems, one a line, and how many more there are."""

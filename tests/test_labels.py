@@ -1,0 +1,168 @@
+"""What a labels file may look like, and what is said about one that is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trainer.errors import LabelsError
+from trainer.labels import LabelSet, read_labels
+
+SUFFIXES = (".wav", ".flac")
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def labels_csv(tmp_path: Path) -> Write:
+    """`labels_csv(text, encoding)`: a labels file beside the empty files a.wav to d.wav."""
+    for name in "abcd":
+        (tmp_path / f"{name}.wav").touch()
+
+    def write(text: str, encoding: str = "utf-8") -> Path:
+        path = tmp_path / "labels.csv"
+        path.write_text(text, encoding=encoding)
+        return path
+
+    return write
+
+
+def read(path: Path, skip_bad: bool = False) -> LabelSet:
+    return read_labels(path, SUFFIXES, skip_bad)
+
+
+def problems_of(path: Path) -> tuple[str, ...]:
+    with pytest.raises(LabelsError) as refused:
+        read(path)
+    return refused.value.problems
+
+
+@pytest.mark.parametrize("path_column", ["path", "file", "filename", "File_Name"])
+@pytest.mark.parametrize("label_column", ["label", "category", "class"])
+def test_columns_have_aliases_in_any_case(
+    labels_csv: Write, path_column: str, label_column: str
+) -> None:
+    labels = read(labels_csv(f"{label_column},{path_column}\nx,a.wav\ny,b.wav\n"))
+    assert [(example.path.name, example.label) for example in labels.examples] == [
+        ("a.wav", "x"),
+        ("b.wav", "y"),
+    ]
+
+
+def test_every_column_is_read(labels_csv: Write) -> None:
+    path = labels_csv(
+        "path,label,start,end,fold,src_file,split\na.wav,x,1.5,3,2.0,g,val\nb.wav,y,,,,,train\n"
+    )
+    first, second = read(path).examples
+    assert (first.start_seconds, first.end_seconds, first.fold) == (1.5, 3.0, 2)
+    assert (first.group, first.split, first.row) == ("g", "val", 2)
+    assert (second.start_seconds, second.end_seconds, second.fold) == (0.0, math.inf, None)
+
+
+def test_a_file_without_a_group_is_its_own(labels_csv: Write) -> None:
+    path = labels_csv("path,label,start\na.wav,x,0\n./a.wav,y,5\nb.wav,y,0\n")
+    assert [example.group for example in read(path).examples] == ["a.wav", "a.wav", "b.wav"]
+
+
+def test_words_for_nothing_are_labels(labels_csv: Write) -> None:
+    labels = read(labels_csv("path,label\na.wav,NA\nb.wav,None\n"))
+    assert [example.label for example in labels.examples] == ["NA", "None"]
+
+
+def test_a_byte_order_mark_and_blank_lines_do_no_harm(labels_csv: Write) -> None:
+    labels = read(labels_csv("path,label\n\na.wav, x\n\nb.wav,y\n", "utf-8-sig"))
+    assert [(example.label, example.row) for example in labels.examples] == [("x", 3), ("y", 5)]
+
+
+def test_all_problems_are_told_at_once_with_row_and_column(labels_csv: Write) -> None:
+    path = labels_csv(
+        "file,class,start,end,fold,split\n"
+        "a.wav,x,0,1,1,train\n"
+        "gone.wav,y,0,1,1,train\n"
+        "b.wav,,0,1,1,train\n"
+        "c.wav,y,2,1,one,test\n"
+    )
+    assert problems_of(path) == (
+        f"row 3, column file: no such file: {path.parent / 'gone.wav'}",
+        "row 4, column class: it is empty",
+        "row 5, column end: 1 s does not lie behind the start, 2 s",
+        "row 5, column fold: 'one' is no whole number",
+        "row 5, column split: 'test' is neither train nor val",
+    )
+
+
+@pytest.mark.parametrize("start", ["-1", "nan", "inf", "soon"])
+def test_a_start_is_a_time_in_seconds(labels_csv: Write, start: str) -> None:
+    [problem] = problems_of(labels_csv(f"path,label,start\na.wav,x,{start}\nb.wav,y,0\n"))
+    assert problem == f"row 2, column start: {start!r} is no time in seconds"
+
+
+def test_one_recording_cannot_have_two_labels(labels_csv: Write) -> None:
+    [problem] = problems_of(labels_csv("path,label\na.wav,x\nb.wav,y\na.wav,y\n"))
+    assert problem == "row 4, column label: 'y', but row 2 says 'x'"
+
+
+def test_a_missing_column_is_named_with_its_aliases(labels_csv: Write) -> None:
+    [problem] = problems_of(labels_csv("sound,label\na.wav,x\nb.wav,y\n"))
+    expected = "row 1: no column path or file or filename or file_name; it has sound, label"
+    assert problem == expected
+
+
+def test_two_columns_for_one_thing_are_refused(labels_csv: Write) -> None:
+    [problem] = problems_of(labels_csv("path,label,category\na.wav,x,1\nb.wav,y,2\n"))
+    assert problem == "row 1: columns label and category mean the same; keep one of them"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "said"),
+    [
+        ("", "utf-8", "it is empty"),
+        ("path,label\na.wav,x\nb.wav,y,z\n", "utf-8", "it is not a CSV file"),
+        ("path,label\na.wav,Käfer\n", "latin-1", "it is not UTF-8 text; save it as UTF-8"),
+        ("path,label\na.wav,x\nb.wav,x\n", "utf-8", "it has only the label 'x'"),
+        ("path,label\n", "utf-8", "it has no usable example"),
+    ],
+)
+def test_what_is_no_labels_file_is_refused_in_words(
+    labels_csv: Write, text: str, encoding: str, said: str
+) -> None:
+    [problem] = problems_of(labels_csv(text, encoding))
+    assert problem.startswith(said)
+
+
+def test_bad_rows_can_be_left_out(labels_csv: Write) -> None:
+    labels = read(labels_csv("path,label\na.wav,x\ngone.wav,x\nb.wav,y\n"), skip_bad=True)
+    assert [example.path.name for example in labels.examples] == ["a.wav", "b.wav"]
+    assert len(labels.skipped) == 1
+
+
+def test_many_problems_are_listed_up_to_twenty() -> None:
+    listing = LabelsError(Path("labels.csv"), [f"row {n}" for n in range(25)]).listing()
+    assert (len(listing), listing[-1]) == (21, "and 5 more")
+
+
+def test_a_refusal_is_one_line_that_says_what_to_do() -> None:
+    problems = ["row 2, column label: it is empty", "row 3, column label: it is empty"]
+    error = LabelsError(Path("labels.csv"), problems, of_rows=True)
+    assert str(error) == (
+        "labels.csv: 2 problems, the first: row 2, column label: it is empty; "
+        "correct the labels, or leave such rows out with --skip-bad"
+    )
+
+
+def test_a_fault_of_the_whole_file_cannot_be_left_out() -> None:
+    assert str(LabelsError(Path("a.csv"), ["it is empty"])) == (
+        "a.csv: it is empty; correct the labels"
+    )
+
+
+def test_a_folder_of_folders_is_a_labels_file(tmp_path: Path) -> None:
+    for name in ("dog/1.WAV", "dog/deep/2.wav", "rain/3.flac", "rain/notes.txt", "4.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "rain" / ".5.wav").touch()
+    found = [(example.group, example.label) for example in read(tmp_path).examples]
+    assert found == [("dog/1.WAV", "dog"), ("dog/deep/2.wav", "dog"), ("rain/3.flac", "rain")]

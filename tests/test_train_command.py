@@ -1,0 +1,233 @@
+"""`clfd train` from the outside: two kinds of tones in, a served checkpoint out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from click.testing import CliRunner, Result
+
+from classifier.checkpoint import read_checkpoint
+from storage.home import Home
+from storage.invocation import Invocation
+from storage.shelf import Shelf
+from trainer.commands import train
+from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
+from trainer.publishing import judge
+
+RATE_HZ = 8000
+SMALL = (
+    *("--width", "4", "--mels", "16", "--clip-seconds", "0.25", "--sample-rate", str(RATE_HZ)),
+    *("--epochs", "12", "--batch-size", "8", "--lr", "0.01", "--device", "cpu"),
+)
+CONTRACT = (
+    *("checkpoint", "digest", "labels", "epochs", "train_files", "val_files", "val_accuracy"),
+    *("val_macro_f1", "val_loss", "ece", "history", "folds", "mean_accuracy", "std_accuracy"),
+    *("seconds", "promoted", "promotion_reason"),
+)
+
+Train = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads of such small networks only wait for each other, for minutes on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """labels.csv with 12 low and 12 high tones in six groups of four and three folds."""
+    folder = tmp_path_factory.mktemp("sounds")
+    lines = ["path,label,group,fold"]
+    for number in range(12):
+        for label, hz in (("low", 300 + 25 * number), ("high", 1500 + 100 * number)):
+            time = np.arange(RATE_HZ // 4) / RATE_HZ
+            noise = 0.01 * np.random.RandomState(hz).randn(len(time))
+            soundfile.write(
+                folder / f"{label}{number}.wav", np.sin(hz * 6.28 * time) / 2 + noise, RATE_HZ
+            )
+            lines.append(f"{label}{number}.wav,{label},g{number // 2},{number // 4 + 1}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    return folder / "labels.csv"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def run(home: Home) -> Train:
+    """`run(labels, *options)`: `clfd train` with a small network."""
+
+    def call(labels: Path, *options: str) -> Result:
+        invocation = Invocation(home_option=home.root)
+        return CliRunner().invoke(train, [str(labels), *SMALL, *options], obj=invocation)
+
+    return call
+
+
+@dataclass
+class Trained:
+    result: Result
+    outcome: dict[str, Any]
+    home: Home
+
+
+@pytest.fixture(scope="module")
+def trained(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """One run with `--json` that many tests look at."""
+    home = Home(tmp_path_factory.mktemp("trained") / "home")
+    arguments = [str(sounds), *SMALL, "--json"]
+    result = CliRunner().invoke(train, arguments, obj=Invocation(home_option=home.root))
+    assert result.exit_code == 0, result.stderr
+    return Trained(result, json.loads(result.stdout), home)
+
+
+def test_json_prints_the_one_object_of_the_contract(trained: Trained) -> None:
+    assert set(trained.outcome) == set(CONTRACT)
+    assert set(trained.outcome["history"][0]) == {
+        *("epoch", "train_loss", "val_loss", "val_accuracy", "seconds")
+    }
+
+
+def test_it_learns_what_it_is_told(trained: Trained) -> None:
+    outcome = trained.outcome
+    assert (outcome["labels"], outcome["val_accuracy"]) == (["high", "low"], 1.0)
+    assert (outcome["train_files"], outcome["val_files"]) == (20, 4)
+
+
+def test_a_first_checkpoint_is_served(trained: Trained) -> None:
+    assert Shelf(trained.home.checkpoints).active() == trained.outcome["checkpoint"]
+    assert trained.outcome["promotion_reason"] == "no checkpoint was active"
+
+
+def test_the_checkpoint_remembers_how_it_was_made(trained: Trained, sounds: Path) -> None:
+    path = Shelf(trained.home.checkpoints).path(trained.outcome["checkpoint"])
+    checkpoint = read_checkpoint(path)
+    facts = checkpoint.description.training
+    assert checkpoint.digest == trained.outcome["digest"]
+    assert facts["val_accuracy"] == trained.outcome["val_accuracy"]
+    assert len(facts["recording_digests"]) == trained.outcome["train_files"]
+    assert (facts["recipe"]["epochs"], facts["seed"], facts["skipped"]) == (12, 0, 0)
+    assert facts["labels_file"] == sounds.name
+
+
+def test_the_report_is_where_it_says(trained: Trained) -> None:
+    report = trained.home.reports / trained.outcome["checkpoint"]
+    assert f"report: {report}" in trained.result.stderr
+    assert json.loads((report / "metrics.json").read_text())["digest"] == trained.outcome["digest"]
+
+
+def test_progress_goes_to_stderr_a_line_for_each_epoch(trained: Trained) -> None:
+    epochs = [line for line in trained.result.stderr.splitlines() if line.startswith("epoch")]
+    assert len(epochs) == 12
+    assert "training on 20 recordings, validating on 4" in trained.result.stderr
+
+
+def test_the_name_goes_to_stdout(run: Train, sounds: Path, home: Home) -> None:
+    result = run(sounds, "--epochs", "1", "--promote", "never")
+    assert result.stdout.split() == Shelf(home.checkpoints).names()
+    assert Shelf(home.checkpoints).active() is None
+
+
+def test_quiet_says_nothing_but_the_name(sounds: Path, home: Home) -> None:
+    quiet = Invocation(home_option=home.root, verbosity=-1)
+    result = CliRunner().invoke(train, [str(sounds), *SMALL, "--epochs", "1"], obj=quiet)
+    assert (result.stderr, len(result.stdout.splitlines())) == ("", 1)
+
+
+def test_folds_are_reported_and_the_checkpoint_learns_from_all(run: Train, sounds: Path) -> None:
+    outcome = json.loads(run(sounds, "--cross-validate", "--json").stdout)
+    assert [fold["fold"] for fold in outcome["folds"]] == [1, 2, 3]
+    accuracies = [fold["val_accuracy"] for fold in outcome["folds"]]
+    assert outcome["mean_accuracy"] == pytest.approx(np.mean(accuracies))
+    assert outcome["std_accuracy"] == pytest.approx(np.std(accuracies))
+    assert (outcome["train_files"], outcome["val_files"]) == (24, 0)
+    assert outcome["val_accuracy"] is None
+
+
+def test_without_validation_everything_trains(run: Train, sounds: Path) -> None:
+    outcome = json.loads(run(sounds, "--val-fraction", "0", "--epochs", "1", "--json").stdout)
+    assert (outcome["train_files"], outcome["val_accuracy"], outcome["ece"]) == (24, None, None)
+
+
+def test_bad_files_stop_it_before_training_and_are_listed(
+    run: Train, sounds: Path, home: Home
+) -> None:
+    spoiled = spoil(sounds)
+    result = run(spoiled)
+    assert isinstance(result.exception, LabelsError)
+    assert "row 26, column path:" in result.stderr
+    assert Shelf(home.checkpoints).names() == []
+
+
+def test_bad_files_can_be_left_out(run: Train, sounds: Path) -> None:
+    result = run(spoil(sounds), "--skip-bad", "--epochs", "1", "--json")
+    assert json.loads(result.stdout)["train_files"] == 20
+    assert result.stderr.count("left out: ") == 2
+
+
+def spoil(sounds: Path) -> Path:
+    """The same labels, and two files that hold no audio."""
+    for name in ("bad1.wav", "bad2.wav"):
+        (sounds.parent / name).write_bytes(b"no audio at all")
+    spoiled = sounds.with_name("spoiled.csv")
+    spoiled.write_text(f"{sounds.read_text()}\nbad1.wav,low,b1,1\nbad2.wav,low,b2,1\n")
+    return spoiled
+
+
+def test_copies_of_a_sound_do_not_validate_what_they_taught(
+    run: Train, sounds: Path, tmp_path: Path
+) -> None:
+    for number in range(6):
+        for label in ("low", "high"):
+            copy = (sounds.parent / f"{label}0.wav").read_bytes()
+            (tmp_path / label).mkdir(exist_ok=True)
+            (tmp_path / label / f"{number}.wav").write_bytes(copy)
+    result = run(tmp_path, "--epochs", "1")
+    assert isinstance(result.exception, SplitError)
+    assert "nothing to validate on" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--fold", "9"), SplitError),
+        (("--clip-seconds", "0.01"), RecipeError),
+    ],
+)
+def test_a_wrong_choice_is_refused_before_decoding(
+    run: Train, sounds: Path, options: tuple[str, ...], error: type[TrainerError]
+) -> None:
+    result = run(sounds, *options)
+    assert isinstance(result.exception, error)
+    assert result.stdout == ""
+
+
+def test_ways_to_split_exclude_each_other(run: Train, sounds: Path) -> None:
+    result = run(sounds, "--fold", "1", "--cross-validate")
+    assert result.exit_code == 2
+    assert "--fold and --cross-validate exclude each other" in result.stderr
+
+
+def test_only_a_network_that_tells_labels_apart_replaces_another() -> None:
+    labels, truth = ("a", "b"), np.array([0, 1])
+    apart, collapsed = np.eye(2, dtype=np.float32), np.array([[0.9, 0.1]] * 2, np.float32)
+    assert judge("old", "auto", labels, apart, truth).promoted
+    assert not judge("old", "auto", labels, collapsed, truth).promoted
+    assert not judge("old", "auto", labels, apart * np.nan, truth).promoted
+    assert judge("old", "always", labels, collapsed, truth).promoted
+    assert not judge(None, "never", labels, apart, truth).promoted
+    assert judge(None, "auto", labels, collapsed, truth).promoted
