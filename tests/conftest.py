@@ -16,6 +16,8 @@ import soundfile
 if TYPE_CHECKING:
     from house import House
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as clfd.py does, before torch is loaded
+
 Samples = npt.NDArray[np.float32]
 
 BLOCK_FRAMES = 65_536
