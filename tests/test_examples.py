@@ -1,0 +1,112 @@
+"""The example of every command's help, typed by a user who has files of those names."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+from command_tree import every_command, example_of
+from house import House, house_settings
+
+from clfd import cli
+from storage.home import Home
+from storage.ledger import open_ledger
+
+NAMED = "20260131T120000Z-1a2b3c4d"  # the checkpoint that examples name
+EARLIER = "20260130T120000Z-00000001"
+LABELS = ("dog_bark", "siren")
+
+EXAMPLES = dict.fromkeys(example_of(command) for _, command in every_command())
+EXIT_CODES = {"clfd status --json": 3}  # no daemon runs
+# Learning takes as long as the network is wide, so the same words are said of a narrow one;
+# the last word on epochs counts.
+NARROW = " --epochs 2 --width 2 --mels 8 --clip-seconds 0.5 --sample-rate 8000"
+# Those that log, or load torch and set it up, leave traces in a process.
+NEED_A_PROCESS = ("classify", "doctor", "run", "train")
+ELSEWHERE = ("clfd demo",)  # has a test file of its own
+
+
+@pytest.fixture(scope="module")
+def tidy_desk(
+    tmp_path_factory: pytest.TempPathFactory,
+    checkpoint_file: Path,
+    noise: Callable[..., np.ndarray],
+) -> Path:
+    """`recording.wav`, `sounds/labels.csv`, an inbox and a home in use."""
+    desk = tmp_path_factory.mktemp("desk")
+    (desk / "sounds").mkdir()
+    names = [f"{label}-{take}.wav" for label in LABELS for take in range(3)]
+    for seed, name in enumerate(names):
+        soundfile.write(desk / "sounds" / name, noise(0.5, seed=seed), 8000)
+    rows = [f"{name},{name.partition('-')[0]}\n" for name in names]
+    (desk / "sounds" / "labels.csv").write_text("path,label\n" + "".join(rows))
+    soundfile.write(desk / "recording.wav", noise(seed=9), 8000)
+    fill_home(desk, checkpoint_file)
+    return desk
+
+
+def fill_home(desk: Path, checkpoint_file: Path) -> None:
+    """Two checkpoints, an answered recording, a failed one, and one that nobody looked at."""
+    home = Home(desk / "home")
+    home.create()
+    settings = house_settings(home)
+    with open_ledger(settings.database, "daemon") as ledger:
+        house = House(home, ledger, settings)
+        for name in (EARLIER, NAMED):
+            house.publish(checkpoint_file, name)
+        house.drop(desk / "recording.wav", "a.wav")
+        house.inbox.joinpath("yard").mkdir()
+        house.inbox.joinpath("yard", "broken.flac").write_text("<html>404</html>")
+        house.service.start()
+        house.live(5)
+        house.model.stop()
+    house.drop(desk / "sounds" / "siren-0.wav", "new.wav")
+
+
+@pytest.fixture
+def desk(tidy_desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A desk of one's own to stand at; only the inbox is shared, where clfd writes nothing."""
+    desk = shutil.copytree(tidy_desk, tmp_path / "desk", symlinks=True)
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("CLFD_HOME", str(desk / "home"))
+    monkeypatch.setenv("CLFD_INBOX", str(tidy_desk / "home" / "inbox"))
+    monkeypatch.setenv("CLFD_INTAKE__SETTLE_SECONDS", "0")
+    return desk
+
+
+def typed(example: str) -> tuple[int, str]:
+    """Exit code and what was printed."""
+    words = shlex.split(example)[1:]
+    if words[0] not in NEED_A_PROCESS:
+        result = CliRunner().invoke(cli, words)
+        return result.exit_code, result.output
+    done = subprocess.run(
+        [sys.executable, "-m", "clfd", *words],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if e and e not in ELSEWHERE])
+def test_the_example_does_what_it_says(example: str, desk: Path) -> None:
+    is_long = example.startswith("clfd train")
+    exit_code, printed = typed(example + NARROW if is_long else example)
+    assert exit_code == EXIT_CODES.get(example, 0), printed
+
+
+def test_no_example_is_missing() -> None:
+    leaves = [command for _, command in every_command() if not isinstance(command, click.Group)]
+    assert len(EXAMPLES) >= len(leaves)
