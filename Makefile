@@ -22,7 +22,7 @@ run: $(READY)
 	$(BIN)/clfd run
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.bench
+	$(BIN)/python -m benchmarks.bench $(if $(RECORD),--record)
 
 # Rebuilt when the pinned versions or the package's own metadata change.
 $(READY): constraints.txt pyproject.toml

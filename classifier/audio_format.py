@@ -32,8 +32,7 @@ class AudioFormat:
         for name, sound in self._rules().items():
             if not sound:
                 raise CheckpointError(
-                    f"audio format field {name} = {getattr(self, name)!r} cannot be right; "
-                    "train or export the checkpoint again"
+                    f"audio format field {name} = {getattr(self, name)!r} cannot be right"
                 )
 
     def _rules(self) -> dict[str, bool]:

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.pass_obj
 def init(invocation: Invocation) -> None:
-    """Make the home: folders, a settings file to edit, the ledger.
+    """Make the home: folders, settings file, ledger.
 
-    Safe to repeat: what is there stays as it is.
+    The settings file shows every setting with its default, to be edited. Safe to repeat: what
+    is there stays as it is.
 
     \b
     Example:
@@ -35,9 +36,10 @@ def init(invocation: Invocation) -> None:
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
 @click.pass_obj
 def run(invocation: Invocation, once: bool, device: str | None) -> None:
-    """The daemon in the foreground: classifies what is dropped into the inbox.
+    """The daemon: classifies what comes into the inbox.
 
-    Stops on Ctrl-C or SIGTERM after finishing what is in flight; a second one hurries.
+    It runs in the foreground. It stops on Ctrl-C or SIGTERM after finishing what is in flight;
+    a second one hurries.
 
     \b
     Example:
@@ -69,9 +71,9 @@ def run(invocation: Invocation, once: bool, device: str | None) -> None:
 )
 @click.pass_obj
 def scan(invocation: Invocation, form: str, limit: int) -> None:
-    """What a run would take, wait for and ignore, without doing it.
+    """What a run would take, wait for and ignore.
 
-    Files that have their row are counted, not listed.
+    Nothing is done to them. Files that have their row are counted, not listed.
 
     \b
     Example:
@@ -90,8 +92,7 @@ def scan(invocation: Invocation, form: str, limit: int) -> None:
     "--format",
     "form",
     type=click.Choice(["table", "csv", "json", "jsonl"]),
-    default="table",
-    show_default=True,
+    help="If not said: the file's suffix, or table.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
 @click.pass_obj
@@ -100,12 +101,12 @@ def classify(
     paths: tuple[Path, ...],
     checkpoint: str,
     device: str | None,
-    form: str,
+    form: str | None,
     output: Path | None,
 ) -> None:
-    """Classify files or folders once: no daemon, nothing recorded.
+    """Classify files or folders once, recording nothing.
 
-    Exit 1 when a file could not be classified.
+    No daemon and no ledger are needed. Exit 1 when a file could not be classified.
 
     \b
     Example:
@@ -123,9 +124,9 @@ def classify(
 @click.command()
 @click.pass_obj
 def doctor(invocation: Invocation) -> None:
-    """Check this machine and this home, and say what to do about what is wrong.
+    """Check this machine and this home.
 
-    Exit 1 when something would keep the daemon from working.
+    Says what to do about what is wrong. Exit 1 when something would keep the daemon from working.
 
     \b
     Example:

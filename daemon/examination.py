@@ -14,13 +14,11 @@ import numpy as np
 import soundfile
 import torch
 
-from classifier.checkpoint import read_checkpoint
 from classifier.decoding import Decoded, Stretch
 from classifier.device import available_devices, describe_device
 from classifier.errors import ClassifierError
 from classifier.pool import DecodePool
-from classifier.predictor import Predictor
-from daemon.wiring import engine_device
+from daemon.wiring import engine_device, load_predictor
 from storage.database import driver
 from storage.errors import StorageError
 from storage.home import Home
@@ -173,9 +171,12 @@ def _device(settings: Settings) -> Finding:
 def _checkpoint(home: Home, settings: Settings) -> Finding:
     shelf = Shelf(home.checkpoints)
     active = shelf.active()
+    if active is None and (previous := shelf.previous()):
+        text = f"none is active, the daemon would serve {previous}; clfd checkpoints activate"
+        return Finding("note", "checkpoint", text)
     if active is None:
         return Finding("fault", "checkpoint", "none is active; make one: clfd train LABELS.csv")
-    predictor = Predictor(read_checkpoint(shelf.path(active)), engine_device(settings))
+    predictor = load_predictor(shelf.path(active), engine_device(settings))
     n_samples = predictor.checkpoint.audio_format.clip_samples
     clips = np.zeros((PROBE_CLIPS, n_samples), np.float32)
     began = time.perf_counter()

@@ -21,7 +21,7 @@ from daemon.wiring import decode_pool, engine_device, load_predictor
 from storage.home import Home
 from storage.outcomes import Arrival, Claim, Failed, Outcome, Scored, printable
 from storage.queries import COLUMNS
-from storage.rendering import output, write_csv, write_json, write_jsonl, write_table
+from storage.rendering import output, shape_of, write_csv, write_json, write_jsonl, write_table
 from storage.settings import Settings
 from storage.shelf import Shelf
 from storage.times import utc_now
@@ -34,7 +34,7 @@ def classify_paths(
     settings: Settings,
     paths: Sequence[Path],
     checkpoint: str,
-    form: str,
+    form: str | None,
     file: Path | None,
     show_progress: bool,
 ) -> int:
@@ -51,7 +51,7 @@ def classify_paths(
             records.append(_record(outcome, claims[outcome.recording_id], predictor))
             advance()
     records.sort(key=lambda record: str(record["path"]))
-    _write(records, form, file)
+    _write(records, form or shape_of(file), file)
     return sum(record["status"] == "failed" for record in records)
 
 

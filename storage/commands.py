@@ -80,6 +80,8 @@ def results(
 ) -> None:
     """What was heard.
 
+    Shows recordings with their label and confidence, newest first; filters add up.
+
     \b
     Example:
       clfd results --label siren --since 2h
@@ -87,6 +89,7 @@ def results(
     from storage import listing as asked
     from storage.database import open_database
     from storage.queries import Filters
+    from storage.rendering import shape_of
 
     filters = Filters(
         status=status or ("all" if count_by == "status" else "done"),  # type: ignore[arg-type]
@@ -99,7 +102,7 @@ def results(
         checkpoint=_checkpoint(invocation, checkpoint),
         history=history,
     )
-    shape = shape or _shape_of(file)
+    shape = shape or shape_of(file)
     _refuse_what_does_not_go_together(filters, shape, clips, count_by, follow, file)
     listing = asked.Listing(filters, sort, limit, clips, shape, file)  # type: ignore[arg-type]
     with open_database(invocation.settings().database, "reader") as database:
@@ -123,11 +126,6 @@ def _checkpoint(invocation: Invocation, reference: str | None) -> str | None:
     return Shelf(invocation.home().checkpoints).find(reference)
 
 
-def _shape_of(file: Path | None) -> str:
-    suffix = file.suffix.removeprefix(".") if file else ""
-    return suffix if suffix in _FORMATS.choices else "table"
-
-
 def _refuse_what_does_not_go_together(
     filters: Filters, shape: str, clips: bool, count_by: str | None, follow: bool, file: Path | None
 ) -> None:
@@ -144,7 +142,9 @@ def _refuse_what_does_not_go_together(
 @click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
 @click.pass_obj
 def status(invocation: Invocation, as_json: bool) -> None:
-    """Is a daemon running, what does it serve, what is left to do. Exit 3 when none runs.
+    """Whether a daemon runs, and how much it has to do.
+
+    Exit 3 when none runs.
 
     \b
     Example:
@@ -173,9 +173,10 @@ def _visible(text: str) -> str:
 @click.argument("paths", nargs=-1, type=click.Path())
 @click.pass_obj
 def retry(invocation: Invocation, failed: bool, paths: tuple[str, ...]) -> None:
-    """Queue failed recordings again: all, or those that a path, folder or glob names.
+    """Queue failed recordings again.
 
-    PATHS are relative to the inbox, or absolute.
+    Either all of them (--failed), or those that PATHS name: files, folders or globs, relative to
+    the inbox or absolute. A daemon that runs takes them up; else the next one does.
 
     \b
     Example:
@@ -274,7 +275,9 @@ def check(invocation: Invocation) -> None:
 @db.command()
 @click.pass_obj
 def upgrade(invocation: Invocation) -> None:
-    """Bring the ledger to this version, after a backup beside it. Stop the daemon first.
+    """Bring the ledger to this version, after a backup.
+
+    The backup lies beside it. Stop the daemon first.
 
     \b
     Example:

@@ -26,6 +26,15 @@ _FOLDED = ("path", "error", "value")
 _PADDING = 3
 
 
+SHAPES = ("table", "csv", "json", "jsonl")
+
+
+def shape_of(file: Path | None) -> str:
+    """The shape that a file's suffix asks for; a table where it says nothing."""
+    suffix = file.suffix.removeprefix(".") if file else ""
+    return suffix if suffix in SHAPES else "table"
+
+
 @contextmanager
 def output(file: Path | None) -> Iterator[TextIO]:
     """Standard output, or a file that appears only when it is complete.

@@ -74,7 +74,7 @@ class RunningHouse:
             open_ledger(settings.database, "reader") as ledger,
             ledger.database.transaction() as connection,
         ):
-            return dict(connection.exec_driver_sql(query).tuples().all())
+            return {row[0]: row[1] for row in connection.exec_driver_sql(query)}
 
     def wait_until(self, is_so: Callable[[], bool]) -> None:
         """Polls; a deadline is a failure, never a matter of luck."""

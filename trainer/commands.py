@@ -208,6 +208,9 @@ def activate(invocation: Invocation, name: str) -> None:
     shelf = Shelf(invocation.home().checkpoints)
     chosen = shelf.find(name)
     read_checkpoint(shelf.path(chosen))
+    if chosen == shelf.active():
+        click.echo(f"{chosen} is active already", err=True)
+        return
     shelf.activate(chosen)
     click.echo(f"{chosen} is active now; `clfd checkpoints rollback` undoes it", err=True)
 

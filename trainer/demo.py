@@ -45,7 +45,7 @@ SECOND = Round("second-round", (*FIRST.labels, "car_horn"), 2)
 LEARNED_SEED = 0
 LEARNED_PER_LABEL = 40
 UNHEARD_PER_LABEL = 6
-EPOCHS = 12
+EPOCHS = 8
 # A narrow network on short clips learns these sounds in seconds on two cores.
 SMALL = ("--width", "8", "--mels", "40", "--clip-seconds", "1", "--epochs", str(EPOCHS))
 NOT_AUDIO = "download-failed.wav"

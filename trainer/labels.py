@@ -76,16 +76,19 @@ def read_labels(source: Path, suffixes: Collection[str], skip_bad: bool = False)
     found = _read_folder(source, suffixes) if source.is_dir() else _read_csv(source)
     if found.skipped and not skip_bad:
         raise LabelsError(source, found.skipped, of_rows=True)
-    check_labels(source, found.examples)
+    check_labels(source, found.examples, found.skipped)
     return found
 
 
-def check_labels(source: Path, examples: Sequence[Example]) -> None:
-    """Raises LabelsError where there is nothing to tell apart."""
+def check_labels(source: Path, examples: Sequence[Example], skipped: Sequence[str] = ()) -> None:
+    """Raises LabelsError where what is left, without the rows that were `skipped`, is one label."""
     labels = sorted({example.label for example in examples})
     if len(labels) < MIN_LABELS:
         found = f"only the label {labels[0]!r}" if labels else "no usable example"
-        raise LabelsError(source, [f"it has {found}, but a classifier needs {MIN_LABELS} labels"])
+        problem = f"it has {found}, but a classifier needs {MIN_LABELS} labels"
+        if source.is_dir():
+            problem += ", each in a sub-folder of its own"
+        raise LabelsError(source, [*(f"left out: {row}" for row in skipped), problem])
 
 
 def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:

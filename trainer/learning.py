@@ -122,7 +122,7 @@ def decode(
         dataset = load_dataset(labels.examples, audio_format, pool, device, on_recording=advance)
     if dataset.problems and not request.skip_bad:
         raise LabelsError(labels.source, dataset.problems, of_rows=True)
-    check_labels(labels.source, dataset.examples)
+    check_labels(labels.source, dataset.examples, (*labels.skipped, *dataset.problems))
     for problem in (*labels.skipped, *dataset.problems):
         narrator.say(f"left out: {problem}")
     return dataset

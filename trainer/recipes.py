@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,6 +53,10 @@ class Recipe:
     floor_decibels: float = 80.0
     normalise: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < math.inf:
+            raise RecipeError(f"--lr {self.learning_rate} is no learning rate; try 0.001")
+
     @property
     def audio_format(self) -> AudioFormat:
         """Raises RecipeError where these numbers make no spectrogram the network can read."""
@@ -68,7 +73,10 @@ class Recipe:
                 floor_decibels=self.floor_decibels,
             )
         except CheckpointError as error:
-            raise RecipeError(f"no network can hear this: {error}") from error
+            raise RecipeError(
+                f"no network can hear this: {error} with clips of {self.clip_seconds:g} s at "
+                f"{self.sample_rate_hz} Hz; take a larger --clip-seconds or a smaller --mels"
+            ) from error
         self._check_size(audio_format)
         return audio_format
 
