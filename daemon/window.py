@@ -7,6 +7,7 @@ goes when it is full or when nothing more is ready; there is no timer.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -31,7 +32,10 @@ from storage.ledger import (
     Postponed,
     Scored,
 )
+from storage.rendering import visible
 from storage.settings import Engine
+
+logger = logging.getLogger(__name__)
 
 HearingPool = DecodePool[tuple["Hearing", int]]  # the first clip of the stretch asked for
 ReadyClip = tuple["Hearing", int, npt.NDArray[np.float32]]  # and its place in the recording
@@ -133,7 +137,7 @@ class Window:
         """Begins to decode; gives up what was tried over and over and never came to an end."""
         for claim in claims:
             if claim.attempts > 2 * self._max_attempts:
-                self._outcomes.append(_given_up(claim))
+                self._put(claim, _given_up(claim))
             else:
                 self._begin(claim, served)
 
@@ -299,7 +303,16 @@ class Window:
             del self._leaders[identity]
         for ended in (hearing, *hearing.followers):
             del self._hearings[ended.claim.inbox, ended.claim.path]
-            self._outcomes.append(outcome(ended.claim))
+            self._put(ended.claim, outcome(ended.claim))
+
+    def _put(self, claim: Claim, outcome: Outcome) -> None:
+        """A failing file is one line in the log, at any number of files; the others are in -v."""
+        path = visible(os.fsdecode(claim.path))
+        if isinstance(outcome, Failed):
+            logger.warning("%s failed: %s", path, outcome.error)
+        elif isinstance(outcome, Scored):
+            logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence)
+        self._outcomes.append(outcome)
 
     def _failed(self, claim: Claim, error: DecodingError) -> Outcome:
         if error.transient and (self._stopping or claim.attempts < self._max_attempts):
