@@ -77,6 +77,11 @@ class Intake:
     def is_scanning(self) -> bool:
         return bool(self._scans)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether another look at once would get on with a scan; a full waiting room pauses it."""
+        return self.is_scanning and len(self._settling) < MAX_WAITING
+
     def next_due(self) -> float:
         """The next moment at which `look` has something to do by itself."""
         settled = self._settling.next_due()

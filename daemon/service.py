@@ -64,7 +64,7 @@ class Service:
         self.start()
         while not self._stop_requests and not (once and self.is_done):
             self._wake.clear()  # before the work: a ring during the work is not lost
-            if not self._tick_through_trouble():
+            if not self.try_tick():
                 self._wake.wait(self._seconds_to_rest())
         self.drain()
         if once and self._intake.faults:
@@ -81,6 +81,20 @@ class Service:
         self._doorbell.start()  # before the first scan, so that nothing falls between
         notify("READY=1")
 
+    def try_tick(self) -> bool:
+        """A ledger that is locked or full is waited for; what was scored is kept meanwhile."""
+        try:
+            more = self.tick(self._clock())
+            self._trouble = None
+        except LedgerUnavailable as error:
+            if self._trouble is None:
+                logger.error("%s; nothing is lost, clfd goes on trying", error)
+            self._trouble = str(error)
+            self._tell(self._clock())
+            self._wake.wait(TROUBLE_SECONDS)
+            return True
+        return more
+
     def tick(self, now: float) -> bool:
         """One turn of everything. True when there is more to do at once."""
         self._model.refresh(now)
@@ -90,7 +104,7 @@ class Service:
         self._finish_some()
         if now >= self._report.due:
             self._tell(now)
-        return self._window.has_ready_clips or self._intake.is_scanning
+        return self._window.has_ready_clips or self._intake.has_more
 
     def drain(self) -> None:
         """Stop taking in, finish what is in flight, write it, close."""
@@ -98,10 +112,10 @@ class Service:
         logger.info("stopping: finishing %d recordings in flight", len(self._window))
         self._doorbell.stop()
         deadline = self._clock() + DRAIN_SECONDS
-        while len(self._window) and self._stop_requests < 2 and self._clock() < deadline:
+        while self._is_unfinished and self._stop_requests < 2 and self._clock() < deadline:
             self._wake.clear()
             self._finish_some()
-            if not self._window.has_ready_clips and len(self._window):
+            if self._is_unfinished and not self._window.has_ready_clips:
                 self._wake.wait(REST_SECONDS)
         self._ledger.release(self._window.abandon())  # their attempts do not count
         self._model.stop()
@@ -117,19 +131,9 @@ class Service:
             self._intake.scan_soon(self._clock())
         return self._intake.last_scan_found_nothing and not self._intake.is_scanning
 
-    def _tick_through_trouble(self) -> bool:
-        """A ledger that is locked or full is waited for; what was scored is kept meanwhile."""
-        try:
-            more = self.tick(self._clock())
-            self._trouble = None
-        except LedgerUnavailable as error:
-            if self._trouble is None:
-                logger.error("%s; nothing is lost, clfd goes on trying", error)
-            self._trouble = str(error)
-            self._tell(self._clock())
-            self._wake.wait(TROUBLE_SECONDS)
-            return True
-        return more
+    @property
+    def _is_unfinished(self) -> bool:
+        return bool(len(self._window) or self._unwritten)
 
     def _claim(self, now: float) -> None:
         if now < self._claim_due or not self._window.wants_more:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import NamedTuple
 
+from storage.errors import LedgerUnavailable
 from storage.times import utc_now
 
 WRITE_SECONDS = 1.0
@@ -106,9 +107,11 @@ class StatusReport:
         if now < self._count_due:
             return
         began = self.clock()
-        self._counts = self.count()
-        failure = self.last_failure()
-        self._last_error = None if failure is None else f"{failure[0]}: {failure[1]}"
+        try:
+            self._counts, failure = self.count(), self.last_failure()
+            self._last_error = None if failure is None else f"{failure[0]}: {failure[1]}"
+        except LedgerUnavailable:
+            pass  # the figures of before; the trouble itself is told among the faults
         self._count_due = now + (self.clock() - began) / COUNT_SHARE
 
     def _eta_s(self) -> float | None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
@@ -41,15 +41,17 @@ class _Duties:
     prepares: bool  # makes a missing ledger, upgrades an old one
     checkpoints: bool = False
     foreign_keys: bool = True
+    patience_seconds: int = 60  # with another process that holds the lock
 
 
 _DUTIES: dict[Role, _Duties] = {
     # Only one process moves the WAL into the database: SQLite below 3.51.3 may corrupt it when a
     # second one does so at the same moment.
-    "daemon": _Duties(writes=True, prepares=True, checkpoints=True),
+    # It comes back by itself, and shows a sign of life in between.
+    "daemon": _Duties(writes=True, prepares=True, checkpoints=True, patience_seconds=5),
     "writer": _Duties(writes=True, prepares=True),
     "editor": _Duties(writes=True, prepares=False),
-    "reader": _Duties(writes=False, prepares=False),
+    "reader": _Duties(writes=False, prepares=False, patience_seconds=10),
 }
 # Moving a table would delete its children by cascade; the keys are checked before the commit.
 _MIGRATING = _Duties(writes=True, prepares=False, foreign_keys=False)
@@ -148,12 +150,7 @@ class Database:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _require_in_place(self) -> None:
@@ -194,7 +191,7 @@ def _identity(path: Path) -> tuple[int, int]:
 def _engine(path: Path, duties: _Duties) -> Engine:
     module = driver()
     uri = f"file:{quote(str(path))}?mode=rw"  # opening never creates
-    timeout_seconds = 60 if duties.writes else 10
+    timeout_seconds = duties.patience_seconds
 
     def connect() -> Any:
         return module.connect(

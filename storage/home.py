@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.errors import StorageError
+from storage.errors import ConfigurationError, StorageError
 
 # Group-owned, so that readers only need to join the group; setgid hands the group down.
 FOLDER_MODE = 0o2770
@@ -69,9 +69,17 @@ def _make_folder(folder: Path) -> None:
 
 
 def resolve_home(option: Path | None) -> Home:
-    """`--home`, else CLFD_HOME, else the user's data folder; absolute, whether it exists or not."""
-    chosen = option or os.environ.get("CLFD_HOME") or _user_data_folder()
-    return Home(Path(chosen).expanduser().absolute())
+    """`--home`, else CLFD_HOME, else the user's data folder; absolute, whether it exists or not.
+
+    Raises ConfigurationError for the home of a user who is not known (`~nobody-here`).
+    """
+    chosen = Path(option or os.environ.get("CLFD_HOME") or _user_data_folder())
+    try:
+        return Home(chosen.expanduser().absolute())
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"home {chosen} names a user who is not known here; write the folder's whole path"
+        ) from error
 
 
 def _user_data_folder() -> Path:

@@ -9,7 +9,6 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from storage.errors import AlreadyRunning, StorageError
@@ -59,12 +58,7 @@ class DaemonLock:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 

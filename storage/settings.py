@@ -157,7 +157,7 @@ class Settings(_Section):
         cls, folders: tuple[Path, ...], info: ValidationInfo
     ) -> tuple[Path, ...]:
         root = _root_of(info)
-        absolute = tuple(Path(os.path.normpath(root / f.expanduser())) for f in folders)
+        absolute = tuple(Path(os.path.normpath(root / _expanded(f))) for f in folders)
         for position, folder in enumerate(absolute):
             for other in absolute[position + 1 :]:
                 if folder.is_relative_to(other) or other.is_relative_to(folder):
@@ -169,7 +169,9 @@ class Settings(_Section):
     def _in_home(cls, url: str, info: ValidationInfo) -> str:
         if not url.startswith(_SQLITE):
             return url
-        return f"{_SQLITE}{_root_of(info) / url.removeprefix(_SQLITE)}"
+        # A URL reads these two as the beginning of an escape and of its query.
+        root = Path(str(_root_of(info)).replace("%", "%25").replace("?", "%3F"))
+        return f"{_SQLITE}{root / url.removeprefix(_SQLITE)}"
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,13 @@ def _sections() -> set[str]:
 
 def _variable(key: str) -> str:
     return PREFIX + key.replace(".", "__").upper()
+
+
+def _expanded(folder: Path) -> Path:
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{folder} names a user who is not known here") from None
 
 
 def _root_of(info: ValidationInfo) -> Path:

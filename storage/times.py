@@ -34,15 +34,11 @@ def parse_when(text: str, now: datetime) -> datetime:
     named = {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}
     if word in named:
         return named[word]
-    if ago := _AGO.fullmatch(word):
-        return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
-    return _parse_iso(text.strip())
-
-
-def _parse_iso(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
+        if ago := _AGO.fullmatch(word):
+            return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
+        return datetime.fromisoformat(text.strip()).astimezone()
+    except (ValueError, OverflowError):  # the latter before the year 1
         raise ValueError(
             f"{text!r} is no time; write 2h, 3d, today, yesterday or 2026-01-31T12:00"
         ) from None

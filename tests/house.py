@@ -136,7 +136,7 @@ class House:
         """Long enough, by default, for a scan, the settling and the scoring of a few files."""
         end = self.now + seconds
         while self.now < end:
-            while self.service.tick(self.now):
+            while self.service.try_tick():
                 pass
             self.now += STEP_SECONDS
 

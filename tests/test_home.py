@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import AlreadyRunning, StorageError
+from storage.errors import AlreadyRunning, ConfigurationError, StorageError
 from storage.home import Home, resolve_home
 from storage.presence import DaemonLock, holder, read_status, write_status
 
@@ -34,6 +34,11 @@ def test_a_home_without_option_or_variable_is_the_users_data_folder(
     monkeypatch.delenv("CLFD_HOME", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert resolve_home(None).root == tmp_path / "clfd"
+
+
+def test_a_home_of_an_unknown_user_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="names a user who is not known"):
+        resolve_home(Path("~no-such-user/clfd"))
 
 
 def test_a_home_belongs_to_its_group(home: Home) -> None:

@@ -171,3 +171,8 @@ def test_a_time_with_a_zone_keeps_it() -> None:
 def test_words_that_are_no_time_are_refused_with_examples() -> None:
     with pytest.raises(ValueError, match="'soon' is no time; write 2h"):
         parse_when("soon", NOW)
+
+
+def test_a_span_that_reaches_before_all_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="is no time; write 2h"):
+        parse_when("999999999w", datetime.now(UTC))

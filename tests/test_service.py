@@ -14,6 +14,7 @@ from house import House, HouseMaker
 
 from classifier.errors import DecodingError, FileChanged
 from daemon.errors import NothingToServe
+from storage.errors import LedgerUnavailable
 
 OLD, NEW = "20260102T030405Z-00000001", "20260203T030405Z-00000002"
 
@@ -260,6 +261,23 @@ def test_a_missing_inbox_is_shown_and_never_read_as_done(house: House) -> None:
     assert "cannot be listed" in json.dumps(house.statuses[-1]["faults"])
 
 
+def test_a_locked_ledger_is_waited_for_and_shown(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.drop(audio_file(), "a.wav")
+    with monkeypatch.context() as locked:
+        for question in ("known", "admit", "claim", "record"):
+            locked.setattr(house.ledger, question, refuse)
+        locked.setattr("daemon.service.TROUBLE_SECONDS", 0)
+        for _ in range(10):
+            house.service.try_tick()
+            house.now += 1
+        assert "database is locked" in str(house.statuses[-1]["faults"])
+    house.live()
+    assert house.rows() == [("a.wav", "done")]
+    assert house.statuses[-1]["faults"] == []
+
+
 def test_the_status_counts_what_it_says(house: House, audio_file: Callable[..., Path]) -> None:
     house.drop(audio_file(), "a.wav")
     (house.inbox / "notes.txt").touch()
@@ -276,6 +294,10 @@ def test_samples_far_out_of_range_fail_with_a_reason(house: House, tmp_path: Pat
     house.drop(tmp_path / "x.wav", "x.wav")
     house.live()
     assert house.ask("SELECT state, error_class FROM recording") == [("failed", "not_finite")]
+
+
+def refuse(*_: object) -> None:
+    raise LedgerUnavailable("database is locked")
 
 
 def begin_to_decode(house: House, source: Path) -> None:

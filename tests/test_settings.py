@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from storage.errors import SettingsError
 from storage.home import Home
+from storage.ledger import open_ledger
 from storage.settings import (
     Settings,
     described_settings,
@@ -114,3 +115,15 @@ def test_settings_do_not_change(home: Home) -> None:
 
 def test_every_setting_has_a_reason() -> None:
     assert all(setting.description for setting in described_settings())
+
+
+def test_the_ledger_is_found_in_a_home_with_odd_characters(tmp_path: Path) -> None:
+    home = Home(tmp_path / "50%20 or so? #1")
+    home.create()
+    with open_ledger(load(home).database, "writer"):
+        assert home.ledger_file.exists()
+
+
+def test_an_inbox_of_an_unknown_user_is_refused(home: Home) -> None:
+    with pytest.raises(SettingsError, match=r"inbox .* names a user who is not known"):
+        load(home, {"inbox": "~no-such-user/inbox"})
