@@ -11,7 +11,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -213,9 +213,9 @@ class Window:
         if hearing.over:
             return
         if isinstance(answer, FileChanged):
-            self._end(hearing, lambda claim: Changed(claim.recording_id))
+            self._end(hearing, Changed(hearing.claim.recording_id))
         elif isinstance(answer, DecodingError):
-            self._end(hearing, lambda claim: self._failed(claim, answer))
+            self._end(hearing, self._failed(hearing.claim, answer))
         else:
             self._heard(hearing, first_clip, answer)
 
@@ -243,8 +243,8 @@ class Window:
         answered = self._known_answer(hearing.claim.recording_id, digest, checkpoint_id)
         if answered is None:
             return False
-        facts = hearing.facts
-        self._end(hearing, lambda claim: Linked(claim.recording_id, facts, checkpoint_id, answered))
+        claim = hearing.claim
+        self._end(hearing, Linked(claim.recording_id, hearing.facts, checkpoint_id, answered))
         return True
 
     def _next_batch(self) -> list[ReadyClip]:
@@ -271,12 +271,9 @@ class Window:
             return
         clip_scores = np.stack([hearing.scores[index] for index in sorted(hearing.scores)])
         if not np.isfinite(clip_scores).all():
-            self._end(hearing, lambda claim: _not_finite(claim, hearing.digest))
+            self._end(hearing, _not_finite(hearing.claim, hearing.digest))
             return
-        scored = self._scored(hearing, clip_scores)
-        self._end(
-            hearing, lambda claim: scored if claim is hearing.claim else _shared(claim, scored)
-        )
+        self._end(hearing, self._scored(hearing, clip_scores))
 
     def _scored(self, hearing: Hearing, clip_scores: Scores) -> Scored:
         checkpoint = hearing.served.predictor.checkpoint
@@ -295,15 +292,19 @@ class Window:
             clip_hop_seconds=hearing.served.hop_samples / audio.sample_rate_hz,
         )
 
-    def _end(self, hearing: Hearing, outcome: Callable[[Claim], Outcome]) -> None:
+    def _end(self, hearing: Hearing, outcome: Outcome) -> None:
         """The recording, and those with the same content that waited for it, are done with."""
         hearing.over = True
         identity = (hearing.digest or "", hearing.served.checkpoint_id)
         if self._leaders.get(identity) is hearing:
             del self._leaders[identity]
-        for ended in (hearing, *hearing.followers):
-            del self._hearings[ended.claim.inbox, ended.claim.path]
-            self._put(ended.claim, outcome(ended.claim))
+        self._leave(hearing, outcome)
+        for follower in hearing.followers:
+            self._leave(follower, _of_same_content(follower.claim, outcome))
+
+    def _leave(self, hearing: Hearing, outcome: Outcome) -> None:
+        del self._hearings[hearing.claim.inbox, hearing.claim.path]
+        self._put(hearing.claim, outcome)
 
     def _put(self, claim: Claim, outcome: Outcome) -> None:
         """A failing file is one line in the log, at any number of files; the others are in -v."""
@@ -320,8 +321,13 @@ class Window:
         return Failed(claim.recording_id, error.kind, error.reason, error.digest)
 
 
-def _shared(claim: Claim, scored: Scored) -> Linked:
-    return Linked(claim.recording_id, scored.facts, scored.checkpoint_id, scored.recording_id)
+def _of_same_content(claim: Claim, leader: Outcome) -> Outcome:
+    """An answer is shared; whatever befell the leader's file may not befall this one."""
+    if isinstance(leader, Scored):
+        return Linked(claim.recording_id, leader.facts, leader.checkpoint_id, leader.recording_id)
+    if isinstance(leader, Linked):
+        return replace(leader, recording_id=claim.recording_id)
+    return Changed(claim.recording_id)  # a scan brings it in again
 
 
 def _not_finite(claim: Claim, digest: str | None) -> Failed:

@@ -95,6 +95,21 @@ def test_a_copy_shares_the_first_answer(house: House, audio_file: Callable[..., 
     assert len(house.ask("SELECT id FROM prediction")) == 1
 
 
+def test_a_copy_of_a_recording_that_vanished_half_way_is_heard_itself(
+    house: House, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
+) -> None:
+    long = audio_file("long.wav", noise(seconds=300))
+    house.drop(long, "a.wav")
+    house.drop(long, "b.wav")
+    house.intake.look(house.now)
+    house.intake.look(house.now + 3)
+    house.window.take(house.ledger.claim("test", 10, 3), house.model.served)
+    house.ledger.record(house.window.step())
+    (house.inbox / "a.wav").unlink()
+    house.live()
+    assert house.rows() == [("a.wav", "failed"), ("b.wav", "done")]
+
+
 def test_copies_are_scored_one_by_one_where_a_setting_says_so(
     make_house: HouseMaker, audio_file: Callable[..., Path]
 ) -> None:
