@@ -13,6 +13,7 @@ import torch
 from classifier.decoding import Stretch, decode
 from classifier.errors import DecodingError, FileChanged
 from classifier.pool import Answer
+from daemon.inbox import Inbox
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
 from daemon.service import Service
@@ -20,7 +21,7 @@ from daemon.status import StatusReport
 from daemon.window import Window
 from daemon.wiring import load_predictor
 from storage.home import Home
-from storage.ledger import Ledger
+from storage.ledger import Arrival, Ledger
 from storage.settings import Settings, load_settings
 from storage.shelf import Shelf
 
@@ -148,6 +149,13 @@ class House:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
         return target
+
+    def look_at(self, name: bytes) -> Arrival:
+        """A file in the inbox as a scan would find it."""
+        suffixes = frozenset(suffix.encode() for suffix in self.settings.intake.suffixes)
+        arrival = Inbox(self.inbox, suffixes).look_at(name)
+        assert arrival is not None
+        return arrival
 
     def publish(self, checkpoint_file: Path, name: str | None = None) -> str:
         """Puts a checkpoint on the shelf and activates it."""

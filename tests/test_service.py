@@ -99,10 +99,9 @@ def test_a_copy_of_a_recording_that_vanished_half_way_is_heard_itself(
     house: House, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
 ) -> None:
     long = audio_file("long.wav", noise(seconds=300))
-    house.drop(long, "a.wav")
-    house.drop(long, "b.wav")
-    house.intake.look(house.now)
-    house.intake.look(house.now + 3)
+    for name in (b"a.wav", b"b.wav"):
+        house.drop(long, name)
+        house.ledger.admit([house.look_at(name)])
     house.window.take(house.ledger.claim("test", 10, 3), house.model.served)
     house.ledger.record(house.window.step())
     (house.inbox / "a.wav").unlink()
