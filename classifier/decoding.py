@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
+from numpy.lib.stride_tricks import sliding_window_view
 
 from classifier.containers import Header, check_header, check_magic
 from classifier.errors import DecodingError, FileChanged
@@ -60,20 +61,32 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Clips (C, S) float32 of one stretch, and what the file says of itself.
+    """One stretch as clips, and what the file says of itself.
+
+    `audio` holds the samples once, however much the clips overlap.
 
     `digest` is the SHA-256 of the whole file; it comes with the first stretch only.
     `seconds` and `total_clips` are the length of the whole recording and the clips it makes. Where
     the header names no length they are the length heard so far and None, until the end is reached.
     """
 
-    clips: Samples
+    audio: Samples
+    clip_samples: int
+    hop_samples: int
     digest: str | None
     fingerprint: str
     seconds: float
     total_clips: int | None
     sample_rate_hz: int
     channels: int
+
+    @property
+    def clips(self) -> Samples:
+        """(C, S), views of `audio`; none where a stretch lies behind the end."""
+        if not len(self.audio):
+            return self.audio.reshape(0, self.clip_samples)
+        windows: Samples = sliding_window_view(self.audio, self.clip_samples)[:: self.hop_samples]
+        return windows
 
 
 def decode(stretch: Stretch) -> Decoded:
@@ -144,8 +157,18 @@ def _decode(fd: int, stretch: Stretch, digest: str | None, token: str) -> Decode
     try:
         with _Sound(fd, closefd=False) as sound:
             check_header(Header(sound.format, sound.subtype, sound.samplerate, sound.channels))
-            clips, seconds, is_last = _clips(sound, stretch)
-            return Decoded(clips, digest, token, seconds, is_last, sound.samplerate, sound.channels)
+            audio, seconds, total_clips = _heard(sound, stretch)
+            return Decoded(
+                audio,
+                stretch.clip_samples,
+                stretch.hop_samples,
+                digest,
+                token,
+                seconds,
+                total_clips,
+                sound.samplerate,
+                sound.channels,
+            )
     except soundfile.SoundFileError as error:
         raise DecodingError(
             "damaged", f"the audio cannot be decoded ({_why(error)}); copy it again from its source"
@@ -169,8 +192,8 @@ def _why(error: soundfile.SoundFileError) -> str:
     return "no audio found in it" if reason.startswith("File does not exist") else reason
 
 
-def _clips(sound: soundfile.SoundFile, stretch: Stretch) -> tuple[Samples, float, int | None]:
-    """Clips (C, S), and the recording's seconds and clips in all."""
+def _heard(sound: soundfile.SoundFile, stretch: Stretch) -> tuple[Samples, float, int | None]:
+    """The stretch's samples, filled up to whole clips; the recording's seconds and clips in all."""
     size, hop, rate_hz = stretch.clip_samples, stretch.hop_samples, stretch.sample_rate_hz
     total = _heard_samples(sound, stretch)
     stop_clip = stretch.first_clip + stretch.max_clips
@@ -186,13 +209,13 @@ def _clips(sound: soundfile.SoundFile, stretch: Stretch) -> tuple[Samples, float
             "no_audio", "no audio samples follow the header; check what recorded it, or remove it"
         )
     total_clips = count_clips(total, size, hop)
-    clips = np.zeros((max(0, min(total_clips, stop_clip) - stretch.first_clip), size), np.float32)
-    for index, clip in enumerate(clips):
-        heard = audio[index * hop : index * hop + size]
-        clip[: len(heard)] = heard
+    n_clips = max(0, min(total_clips, stop_clip) - stretch.first_clip)
+    filled = np.zeros((n_clips - 1) * hop + size if n_clips else 0, np.float32)
+    used = audio[: len(filled)]  # what is left over is too short for a clip
+    filled[: len(used)] = used
     seconds = min(total, end if total >= UNKNOWN_FRAMES else total) / rate_hz
     _check_length(seconds, stretch.max_seconds)
-    return clips, seconds, total_clips if total < UNKNOWN_FRAMES else None
+    return filled, seconds, total_clips if total < UNKNOWN_FRAMES else None
 
 
 def _heard_samples(sound: soundfile.SoundFile, stretch: Stretch) -> int:

@@ -54,7 +54,7 @@ class LeftOut(NamedTuple):
 
 @dataclass
 class Scan:
-    """One listing in progress, asked for a few arrivals at a time; one open folder a level.
+    """One listing in progress, asked for a few arrivals at a time.
 
     `ignored` counts files with other suffixes, links and the like, `partial` names of copies under
     way. `fault` says why the root, `unreadable` which sub-folders, could not be listed.
@@ -81,21 +81,23 @@ class Scan:
                 self.ignored += not found.is_partial
             yield found
 
-    def _list(self, folder: bytes) -> Iterator[Arrival | LeftOut]:
-        try:
-            with os.scandir(os.path.join(os.fsencode(self.inbox.root), folder)) as entries:
-                for entry in entries:
-                    yield from self._entry(entry, os.path.join(folder, entry.name))
-        except OSError as error:
-            self._not_listed(folder, error)
-
-    def _entry(self, entry: os.DirEntry[bytes], path: bytes) -> Iterator[Arrival | LeftOut]:
-        if not entry.is_dir(follow_symlinks=False):
-            yield from self._file(entry, path)
-        elif is_system_folder(entry.name):
-            yield LeftOut(path, False, "a hidden or system folder")
-        else:
-            yield from self._list(path)
+    def _list(self, top: bytes) -> Iterator[Arrival | LeftOut]:
+        """Folder by folder: one is open at a time, and a tree may be deeper than Python's stack."""
+        folders = [top]
+        while folders:
+            folder = folders.pop()
+            try:
+                with os.scandir(os.path.join(os.fsencode(self.inbox.root), folder)) as entries:
+                    for entry in entries:
+                        path = os.path.join(folder, entry.name)
+                        if not entry.is_dir(follow_symlinks=False):
+                            yield from self._file(entry, path)
+                        elif is_system_folder(entry.name):
+                            yield LeftOut(path, False, "a hidden or system folder")
+                        else:
+                            folders.append(path)
+            except OSError as error:
+                self._not_listed(folder, error)
 
     def _file(self, entry: os.DirEntry[bytes], path: bytes) -> Iterator[Arrival | LeftOut]:
         verdict = judge_name(entry.name, self.inbox.suffixes)

@@ -14,6 +14,7 @@ from pathlib import Path
 from daemon.doorbell import Doorbell
 from daemon.inbox import Inbox, Scan
 from daemon.settling import Key, Settling
+from storage.errors import LedgerUnavailable
 from storage.ledger import Arrival, Ledger
 from storage.settings import Intake as IntakeSettings
 
@@ -90,9 +91,19 @@ class Intake:
     def look(self, now: float) -> int:
         """One look around; returns how many new rows came of it."""
         self._supervise(now)
-        self._answer_doorbell(now)
-        self._scan(now)
-        return self._admit_rested(now)
+        try:
+            self._answer_doorbell(now)
+            self._scan(now)
+            return self._admit_rested(now)
+        except LedgerUnavailable:
+            self.begin_anew(now)  # what was in hand is found again
+            raise
+
+    def begin_anew(self, now: float) -> None:
+        """Trusts no listing so far: something in the inbox is known to wait for the next one."""
+        self._scans = []
+        self.last_scan_found_nothing = False
+        self.scan_soon(now)
 
     def scan_soon(self, when: float) -> None:
         self._scan_due = min(self._scan_due, when)

@@ -75,9 +75,9 @@ class LiveModel:
 
         Raises NothingToServe with the reasons where neither can be served.
         """
-        self.wanted = self._shelf.active()
-        reasons = []
-        for name in dict.fromkeys((self.wanted, self._shelf.previous())):
+        active = self._look_at_link()
+        reasons = [self.refusal] if self.refusal else []
+        for name in dict.fromkeys((active, self._shelf.previous())):
             if name is None:
                 continue
             try:
@@ -86,9 +86,11 @@ class LiveModel:
             except CheckpointError as error:
                 self._refuse(name, error)
                 reasons.append(str(error))
+        there = ", ".join(self._shelf.names())
         raise NothingToServe(
             "no checkpoint to serve: "
-            + ("; ".join(reasons) or f"none in {self._shelf.folder}")
+            + ("; ".join(reasons) or f"none is active in {self._shelf.folder}")
+            + (f"; activate one of {there} with `clfd checkpoints activate`" if there else "")
             + "; make one with `clfd train LABELS.csv`, or see `clfd init`"
         )
 
@@ -105,15 +107,25 @@ class LiveModel:
         self._thread.shutdown(cancel_futures=True)
 
     def _look(self) -> None:
-        name = self._shelf.active()
-        if name is None or name == self.wanted:
+        before = self.wanted
+        name = self._look_at_link()
+        if name is None or name == before:
             return
-        self.wanted, self.refusal = name, None
+        self.refusal = None
         if name != self.served.name:
             logger.info("checkpoint %s became active; preparing it", name)
             future = self._thread.submit(self._load, self._shelf.path(name))
             future.add_done_callback(lambda _: self._wake())
             self._candidate = (name, future)
+
+    def _look_at_link(self) -> str | None:
+        """The checkpoint that should be served, if it is there; tells once if it is not."""
+        name, broken = self._shelf.active(), self._shelf.broken_link()
+        if broken and broken != self.wanted:
+            self.refusal = f"the link {self._shelf.folder / 'active'} leads to {broken}, not there"
+            logger.error("%s; activate another: `clfd checkpoints activate`", self.refusal)
+        self.wanted = name or broken
+        return name
 
     def _take_over(self, name: str, prepared: Future[Predictor]) -> None:
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from daemon.progress import progress_bar
 from daemon.window import Window
 from daemon.wiring import decode_pool, engine_device, load_predictor
 from storage.home import Home
-from storage.outcomes import Arrival, Claim, Failed, Outcome, Scored, printable
+from storage.outcomes import Arrival, Claim, Failed, Outcome, Scored, printable_path
 from storage.queries import COLUMNS
 from storage.rendering import output, shape_of, write_csv, write_json, write_jsonl, write_table
 from storage.settings import Settings
@@ -93,22 +93,21 @@ def _outcomes(
     """One attempt each, every file for itself."""
     hop = hop_samples(predictor.checkpoint, settings.engine.overlap_seconds)
     served = Served(predictor, hop, checkpoint_id=0)
-    waiting = iter(claims)
+    waiting = deque(claims)
     with decode_pool(settings) as (pool, wake):
         window = Window(pool, settings.engine, max_attempts=1, links_duplicates=False)
-        while True:
+        while waiting or len(window):
             wake.clear()
-            window.take(islice(waiting, window.free), served)
+            n_claims = min(window.free, len(waiting))
+            window.take([waiting.popleft() for _ in range(n_claims)], served)
             yield from window.step()
-            if not len(window):
-                return
-            if not window.has_ready_clips:
+            if len(window) and not window.has_ready_clips:
                 wake.wait(1.0)
 
 
 def _record(outcome: Outcome, claim: Claim, predictor: Predictor) -> Record:
     record: Record = dict.fromkeys(COLUMNS)
-    record["path"] = printable(os.fsdecode(claim.path))
+    record["path"] = printable_path(claim.path)
     record["inbox"] = str(claim.inbox)
     record["checkpoint"] = predictor.checkpoint.name
     record["checkpoint_digest"] = predictor.checkpoint.digest

@@ -14,7 +14,7 @@ from daemon.errors import DaemonError
 from daemon.inbox import Inbox, LeftOut
 from storage.errors import LedgerMissing
 from storage.ledger import Arrival, Ledger, open_ledger
-from storage.outcomes import printable
+from storage.outcomes import printable_path
 from storage.rendering import output, write_jsonl, write_table
 from storage.settings import Settings
 
@@ -103,5 +103,5 @@ def show_preview(found: Iterator[Preview], form: str, limit: int) -> None:
 
 
 def _object(file: Preview) -> dict[str, str]:
-    path = printable(os.fsdecode(file.path))
+    path = printable_path(file.path)
     return {"action": file.action, "path": path, "why": file.why, "inbox": str(file.inbox)}

@@ -7,6 +7,7 @@ without sleeping. Only this thread touches the ledger.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 
@@ -18,7 +19,7 @@ from daemon.notify import notify
 from daemon.status import Progress, StatusReport
 from daemon.window import Window
 from storage.errors import LedgerUnavailable
-from storage.ledger import Ledger, Outcome
+from storage.ledger import Changed, Ledger, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +77,8 @@ class Service:
         self._wake.set()
 
     def start(self) -> None:
-        self._model.start()  # first: without a model there is nothing to promise
-        self._ledger.reclaim()
+        self._patiently(self._model.start)  # first: without a model there is nothing to promise
+        self._patiently(self._ledger.reclaim)
         self._doorbell.start()  # before the first scan, so that nothing falls between
         notify("READY=1")
 
@@ -87,13 +88,32 @@ class Service:
             more = self.tick(self._clock())
             self._trouble = None
         except LedgerUnavailable as error:
-            if self._trouble is None:
-                logger.error("%s; nothing is lost, clfd goes on trying", error)
-            self._trouble = str(error)
+            self._note_trouble(error)
             self._tell(self._clock())
             self._wake.wait(TROUBLE_SECONDS)
             return True
         return more
+
+    def _patiently(self, work: Callable[[], object], deadline: float = math.inf) -> None:
+        """Does what has to be done before anything else can go on, also with a locked ledger.
+
+        Raises LedgerUnavailable at the deadline, or when a stop does not want to wait any more.
+        """
+        while True:
+            try:
+                work()
+                return
+            except LedgerUnavailable as error:
+                self._note_trouble(error)
+                hurried = self._stop_requests > (0 if deadline == math.inf else 1)
+                if hurried or self._clock() >= deadline:
+                    raise
+                self._wake.wait(TROUBLE_SECONDS)
+
+    def _note_trouble(self, error: LedgerUnavailable) -> None:
+        if self._trouble is None:
+            logger.error("%s; nothing is lost, clfd goes on trying", error)
+        self._trouble = str(error)
 
     def tick(self, now: float) -> bool:
         """One turn of everything. True when there is more to do at once."""
@@ -114,22 +134,29 @@ class Service:
         deadline = self._clock() + DRAIN_SECONDS
         while self._is_unfinished and self._stop_requests < 2 and self._clock() < deadline:
             self._wake.clear()
-            self._finish_some()
+            self._patiently(self._finish_some, deadline)
             if self._is_unfinished and not self._window.has_ready_clips:
                 self._wake.wait(REST_SECONDS)
-        self._ledger.release(self._window.abandon())  # their attempts do not count
+        unfinished = self._window.abandon()
+        self._patiently(lambda: self._ledger.release(unfinished), deadline)  # no attempt counts
         self._model.stop()
-        self._tell(self._clock())
+        self._tell(self._clock(), recount=True)
         logger.info("stopped: %s", self._report.summary())
 
     @property
     def is_done(self) -> bool:
         """Every file has come to rest and has its row; a last scan found nothing new."""
-        if len(self._window) or self._intake.waiting or self._ledger.has_work():
+        if self._is_unfinished or self._intake.waiting or self._has_work():
             return False
         if not self._intake.is_scanning and not self._intake.last_scan_found_nothing:
             self._intake.scan_soon(self._clock())
         return self._intake.last_scan_found_nothing and not self._intake.is_scanning
+
+    def _has_work(self) -> bool:
+        try:
+            return self._ledger.has_work()
+        except LedgerUnavailable:
+            return True  # nobody knows; the next tick tells why
 
     @property
     def _is_unfinished(self) -> bool:
@@ -152,9 +179,11 @@ class Service:
         if self._unwritten:
             self._ledger.record(self._unwritten)
             self._finished += len(self._unwritten)
+            if any(isinstance(outcome, Changed) for outcome in self._unwritten):
+                self._intake.begin_anew(self._clock())  # what it is now has no row yet
             self._unwritten = []
 
-    def _tell(self, now: float) -> None:
+    def _tell(self, now: float, recount: bool = False) -> None:
         window = self._window
         progress = Progress(
             now, window.clips_scored, self._finished, len(window), window.clips_left
@@ -172,6 +201,7 @@ class Service:
                 "faults": [*self._intake.faults, *([self._trouble] if self._trouble else [])],
                 "stopping": bool(self._stop_requests),
             },
+            recount,
         )
         if now >= self._summary_due and len(self._window):
             self._summary_due = now + SUMMARY_SECONDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections import deque
@@ -13,9 +14,12 @@ from typing import NamedTuple
 from storage.errors import LedgerUnavailable
 from storage.times import utc_now
 
+logger = logging.getLogger(__name__)
+
 WRITE_SECONDS = 1.0
 RATE_SECONDS = 30.0
 COUNT_SHARE = 0.02  # of the time at most goes into counting rows
+MAX_COUNT_SECONDS = 10.0  # between two counts, however dear they are
 MIN_RATE = 1e-3
 
 
@@ -78,6 +82,7 @@ class StatusReport:
         self._rates = Rates()
         self._counts: Mapping[str, int] = {}
         self._last_error: str | None = None
+        self._write_failed = False
         self._due = self._count_due = self._started_at
 
     @property
@@ -88,12 +93,21 @@ class StatusReport:
     def counts(self) -> Mapping[str, int]:
         return self._counts
 
-    def update(self, progress: Progress, now_facts: Mapping[str, object]) -> None:
+    def update(
+        self, progress: Progress, now_facts: Mapping[str, object], recount: bool = False
+    ) -> None:
         """`now_facts` is what changes: checkpoints, what waits, faults."""
         self._due = progress.at + WRITE_SECONDS
         self._rates.add(progress)
-        self._recount(progress.at)
-        self.write({**self._status(progress.at), **now_facts})
+        if recount or progress.at >= self._count_due:
+            self._recount(progress.at)
+        try:
+            self.write({**self._status(progress.at), **now_facts})
+            self._write_failed = False
+        except OSError as error:  # a full disk must not stop the work that may still be done
+            if not self._write_failed:
+                logger.error("the status file cannot be written: %s", error.strerror)
+            self._write_failed = True
 
     def summary(self) -> str:
         """One line for logs and the service manager."""
@@ -104,15 +118,14 @@ class StatusReport:
         return f"{done} done, {failed} failed, {counts.get('queued', 0)} pending{left}"
 
     def _recount(self, now: float) -> None:
-        if now < self._count_due:
-            return
         began = self.clock()
         try:
             self._counts, failure = self.count(), self.last_failure()
             self._last_error = None if failure is None else f"{failure[0]}: {failure[1]}"
         except LedgerUnavailable:
             pass  # the figures of before; the trouble itself is told among the faults
-        self._count_due = now + (self.clock() - began) / COUNT_SHARE
+        pause = (self.clock() - began) / COUNT_SHARE
+        self._count_due = now + min(pause, MAX_COUNT_SECONDS)
 
     def _eta_s(self) -> float | None:
         seconds = self._rates.seconds_left(self._counts.get("queued", 0))

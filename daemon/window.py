@@ -32,6 +32,7 @@ from storage.ledger import (
     Postponed,
     Scored,
 )
+from storage.outcomes import printable_path
 from storage.rendering import visible
 from storage.settings import Engine
 
@@ -98,10 +99,11 @@ class Window:
         self._links_duplicates = links_duplicates
         self._known_answer = known_answer
         self._capacity = 2 * self._engine.batch_clips + 2 * pool.workers
-        self._hearings: dict[Key, Hearing] = {}
+        self._hearings: dict[int, Hearing] = {}  # by recording: a file may have two versions here
         self._leaders: dict[tuple[str, int], Hearing] = {}
         self._unfinished: deque[Hearing] = deque()  # with stretches still to ask for
         self._ready: dict[int, deque[ReadyClip]] = {}
+        self._answers: deque[tuple[tuple[Hearing, int], Answer]] = deque()
         self._outcomes: list[Outcome] = []
         self._stopping = False
         self.clips_scored = 0
@@ -131,7 +133,8 @@ class Window:
         return sum((hearing.total_clips or 0) - len(hearing.scores) for hearing in known)
 
     def holds(self, key: Key) -> bool:
-        return key in self._hearings
+        """Whether the file at this inbox and path is being read."""
+        return any(hearing.claim.file == key for hearing in self._hearings.values())
 
     def take(self, claims: Iterable[Claim], served: Served) -> None:
         """Begins to decode; gives up what was tried over and over and never came to an end."""
@@ -147,8 +150,11 @@ class Window:
         While `stopping`, a worker may have died of the stop: that is no failure of its file.
         """
         self._stopping = stopping
-        for (hearing, first_clip), answer in self._pool.collect():
+        self._answers.extend(self._pool.collect())
+        while self._answers:
+            (hearing, first_clip), answer = self._answers[0]
             self._answered(hearing, first_clip, answer)
+            self._answers.popleft()  # only now: the ledger may have been out of reach
         self._ask_for_more()
         if self._ready:
             self._score(self._next_batch())
@@ -170,7 +176,7 @@ class Window:
 
     def _begin(self, claim: Claim, served: Served) -> None:
         hearing = Hearing(claim, served)
-        self._hearings[claim.inbox, claim.path] = hearing
+        self._hearings[claim.recording_id] = hearing
         self._ask(hearing)
 
     def _ask(self, hearing: Hearing) -> None:
@@ -209,6 +215,7 @@ class Window:
         )
 
     def _answered(self, hearing: Hearing, first_clip: int, answer: Answer) -> None:
+        known = self._ask_ledger(hearing, answer)  # may raise; nothing has changed by then
         hearing.stretches_out -= 1
         if hearing.over:
             return
@@ -217,14 +224,22 @@ class Window:
         elif isinstance(answer, DecodingError):
             self._end(hearing, self._failed(hearing.claim, answer))
         else:
-            self._heard(hearing, first_clip, answer)
+            self._heard(hearing, first_clip, answer, known)
 
-    def _heard(self, hearing: Hearing, first_clip: int, answer: Decoded) -> None:
+    def _ask_ledger(self, hearing: Hearing, answer: Answer) -> int | None:
+        """The recording whose answer serves for this content; asked when its digest comes."""
+        if hearing.over or not isinstance(answer, Decoded) or answer.digest is None:
+            return None
+        return self._known_answer(
+            hearing.claim.recording_id, answer.digest, hearing.served.checkpoint_id
+        )
+
+    def _heard(self, hearing: Hearing, first_clip: int, answer: Decoded, known: int | None) -> None:
         hearing.seconds, hearing.total_clips = answer.seconds, answer.total_clips
         hearing.sample_rate_hz, hearing.channels = answer.sample_rate_hz, answer.channels
         if answer.digest is not None:
             hearing.digest = answer.digest
-            if self._is_answered_elsewhere(hearing, answer.digest):
+            if self._is_answered_elsewhere(hearing, answer.digest, known):
                 return
         ready = self._ready.setdefault(hearing.served.checkpoint_id, deque())
         ready.extend((hearing, first_clip + i, clip) for i, clip in enumerate(answer.clips))
@@ -232,7 +247,7 @@ class Window:
             self._unfinished.append(hearing)
         self._finish_if_heard(hearing)
 
-    def _is_answered_elsewhere(self, hearing: Hearing, digest: str) -> bool:
+    def _is_answered_elsewhere(self, hearing: Hearing, digest: str, known: int | None) -> bool:
         """The same content is scored once per checkpoint, also while it is still in the window."""
         checkpoint_id = hearing.served.checkpoint_id
         leader = self._leaders.setdefault((digest, checkpoint_id), hearing)
@@ -240,11 +255,10 @@ class Window:
             hearing.over = True
             leader.followers.append(hearing)
             return True
-        answered = self._known_answer(hearing.claim.recording_id, digest, checkpoint_id)
-        if answered is None:
+        if known is None:
             return False
         claim = hearing.claim
-        self._end(hearing, Linked(claim.recording_id, hearing.facts, checkpoint_id, answered))
+        self._end(hearing, Linked(claim.recording_id, hearing.facts, checkpoint_id, known))
         return True
 
     def _next_batch(self) -> list[ReadyClip]:
@@ -303,12 +317,12 @@ class Window:
             self._leave(follower, _of_same_content(follower.claim, outcome))
 
     def _leave(self, hearing: Hearing, outcome: Outcome) -> None:
-        del self._hearings[hearing.claim.inbox, hearing.claim.path]
+        del self._hearings[hearing.claim.recording_id]
         self._put(hearing.claim, outcome)
 
     def _put(self, claim: Claim, outcome: Outcome) -> None:
         """A failing file is one line in the log, at any number of files; the others are in -v."""
-        path = visible(os.fsdecode(claim.path))
+        path = visible(printable_path(claim.path))
         if isinstance(outcome, Failed):
             logger.warning("%s failed: %s", path, outcome.error)
         elif isinstance(outcome, Scored):

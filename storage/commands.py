@@ -86,8 +86,11 @@ def results(
     Example:
       clfd results --label siren --since 2h
     """
+    import os
+
     from storage import listing as asked
     from storage.database import open_database
+    from storage.outcomes import printable_path
     from storage.queries import Filters
     from storage.rendering import shape_of
 
@@ -98,7 +101,7 @@ def results(
         max_confidence=max_confidence,
         since=since,
         until=until,
-        path=path,
+        path=None if path is None else printable_path(os.fsencode(path)),
         checkpoint=_checkpoint(invocation, checkpoint),
         history=history,
     )

@@ -39,5 +39,11 @@ class LedgerUnavailable(StorageError):
     """Locked, full or unreadable for now: nothing was written, and a later try may succeed."""
 
 
+class UnknownShape(StorageError):
+    """A file was asked for in a format that is not written."""
+
+    exit_code = 2
+
+
 class RowRefused(StorageError):
     """The database refused a value; the transaction was rolled back."""

@@ -20,6 +20,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     insert,
     select,
@@ -42,6 +43,7 @@ from storage.outcomes import (
     Scored,
     checked,
     printable,
+    printable_path,
 )
 from storage.tables import checkpoint, inbox, is_queued, prediction, recording
 from storage.times import utc_now
@@ -62,11 +64,19 @@ __all__ = [
 
 _row = recording.c
 _IS_PENDING = and_(_row.state == "pending", _row.requeued.is_(None))
+_newer = recording.alias("newer")
+# What was queued again has been replaced meanwhile: the newer version is heard in its stead.
+_IS_NEWEST = ~exists().where(
+    _newer.c.inbox_id == _row.inbox_id,
+    _newer.c.path == _row.path,
+    _newer.c.digest.is_(None),
+    _newer.c.id != _row.id,
+)
 # A person waits for a retry; a rescore has an answer already.
 _QUEUE: dict[str, ColumnElement[bool]] = {
-    "retry": _row.requeued == "retry",
+    "retry": and_(_row.requeued == "retry", _IS_NEWEST),
     "new": _IS_PENDING,
-    "rescore": _row.requeued == "rescore",
+    "rescore": and_(_row.requeued == "rescore", _IS_NEWEST),
 }
 _IS_WORK = and_(text(f"({is_queued})"), _row.fingerprint != "")
 _UNCLAIMED = {"claimed_by": None, "claimed_at": None}
@@ -316,11 +326,6 @@ def _inbox_id(connection: Connection, folder: Path) -> int:
         return int(found)
     added = insert(inbox).values(path=path, path_text=printable_path(path))
     return int(connection.execute(added.returning(inbox.c.id)).scalar_one())
-
-
-def printable_path(path: bytes) -> str:
-    """The twin that people read; bytes that are no UTF-8 show as escapes."""
-    return path.decode("utf-8", "backslashreplace")
 
 
 def _new_row(inbox_id: int, arrival: Arrival, now: str) -> dict[str, object]:

@@ -31,6 +31,10 @@ class Claim:
     attempts: int
     purpose: str
 
+    @property
+    def file(self) -> tuple[Path, bytes]:
+        return self.inbox, self.path
+
 
 @dataclass(frozen=True)
 class AudioFacts:
@@ -117,6 +121,11 @@ def checked(outcome: Outcome) -> Outcome:
 def printable(text: str) -> str:
     """Text that can be stored: what is no Unicode (bytes of odd file names) is escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def printable_path(path: bytes) -> str:
+    """The twin that people read; bytes that are no UTF-8 show as escapes."""
+    return path.decode("utf-8", "backslashreplace")
 
 
 def _first_problem(part: object) -> str | None:

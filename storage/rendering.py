@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from storage.errors import StorageError
+from storage.errors import StorageError, UnknownShape
 
 _WIDTH_WITHOUT_TERMINAL = 120
 _SHORTEST_PATH = 16
@@ -30,9 +30,19 @@ SHAPES = ("table", "csv", "json", "jsonl")
 
 
 def shape_of(file: Path | None) -> str:
-    """The shape that a file's suffix asks for; a table where it says nothing."""
-    suffix = file.suffix.removeprefix(".") if file else ""
-    return suffix if suffix in SHAPES else "table"
+    """The shape that a file's suffix asks for; a table where it has none, or `.txt`.
+
+    Raises UnknownShape for a suffix that means something else.
+    """
+    suffix = file.suffix.removeprefix(".").lower() if file else ""
+    if suffix in ("", "txt"):
+        return "table"
+    if suffix not in SHAPES:
+        raise UnknownShape(
+            f"{file} asks for a format clfd does not write; choose one by --format: "
+            + ", ".join(SHAPES)
+        )
+    return suffix
 
 
 @contextmanager

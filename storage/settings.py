@@ -100,7 +100,9 @@ class Engine(_Section):
     max_hours: float = Field(
         default=48.0, gt=0, description="longest recording that is accepted, in hours"
     )
-    threads: int = Field(default=0, ge=0, description="torch threads; 0 leaves the choice to torch")
+    threads: int = Field(
+        default=0, ge=0, le=1024, description="torch threads; 0 leaves the choice to torch"
+    )
 
     @field_validator("device")
     @classmethod

@@ -42,6 +42,14 @@ class Shelf:
         """The name that was active before; None as for `active`."""
         return self._linked("previous")
 
+    def broken_link(self) -> str | None:
+        """Where `active` leads, if there is such a link but no checkpoint at its end."""
+        try:
+            target = (self.folder / "active").readlink()
+        except OSError:
+            return None
+        return None if self.active() else str(target)
+
     def find(self, reference: str) -> str:
         """The name meant by a name, a file name, the start of a name or digest, or a link's word.
 

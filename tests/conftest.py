@@ -107,7 +107,7 @@ def make_house(tmp_path: Path, checkpoint_file: Path) -> Iterator[Callable[..., 
         home.create()
         settings = house_settings(home, **overrides)
         house = House(home, open_ledger(settings.database, "daemon"), settings)
-        if house.shelf.active() is None:
+        if not house.shelf.names():
             house.publish(checkpoint_file)
         house.service.start()
         houses.append(house)

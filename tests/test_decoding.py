@@ -352,3 +352,10 @@ def test_a_file_that_changes_into_nonsense_is_changed_not_bad(
     monkeypatch.setattr(soundfile.SoundFile, "read", fails_as_it_shrinks)
     with pytest.raises(FileChanged):
         hear(path)
+
+
+def test_clips_that_overlap_share_their_samples(audio_file: Callable[..., Path]) -> None:
+    path = audio_file()
+    decoded = decode(Stretch(str(path).encode(), 8000, 4000, 40, max_clips=200))
+    assert decoded.clips.shape == (101, 4000)
+    assert decoded.audio.size == 8000

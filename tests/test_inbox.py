@@ -83,3 +83,15 @@ def test_a_look_at_a_path_inside_a_system_folder_sees_nothing(inbox: Inbox) -> N
 def test_a_look_and_a_scan_see_the_same_file(inbox: Inbox) -> None:
     put(inbox, "b/a.wav")
     assert inbox.scan().take(1) == [inbox.look_at(b"b/a.wav")]
+
+
+def test_a_tree_deeper_than_the_stack_of_python_is_listed(inbox: Inbox) -> None:
+    here = os.open(inbox.root, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("a.wav", os.O_CREAT, dir_fd=here))
+    os.close(here)
+    assert [len(path) for path in found(inbox)] == [2 * 1200 + len("a.wav")]

@@ -171,8 +171,7 @@ def test_what_never_comes_to_an_end_is_given_up_with_a_reason(
 ) -> None:
     house = make_house()
     house.drop(audio_file(), "a.wav")
-    house.intake.look(house.now)
-    house.intake.look(house.now + 3)
+    house.ledger.admit([house.look_at(b"a.wav")])
     for _ in range(6):
         house.ledger.claim("the dead", 10, 99)
         house.ledger.reclaim()
@@ -221,6 +220,21 @@ def test_at_start_a_bad_checkpoint_gives_way_to_the_previous_one(
     restarted = make_house()
     assert restarted.model.served.name == served
     assert restarted.model.refusal is not None
+
+
+def test_an_active_link_that_leads_nowhere_is_told_and_the_previous_one_served(
+    make_house: HouseMaker, checkpoint_file: Path
+) -> None:
+    house = make_house()
+    served = house.model.served.name
+    house.publish(checkpoint_file, NEW)
+    house.shelf.path(NEW).unlink()
+    restarted = make_house()
+    restarted.live(3)
+    assert restarted.model.served.name == served
+    assert f"leads to {NEW}.safetensors, not there" in str(
+        restarted.statuses[-1]["checkpoint_refused"]
+    )
 
 
 def test_without_any_checkpoint_the_daemon_names_the_way_to_one(
@@ -275,6 +289,67 @@ def test_a_missing_inbox_is_shown_and_never_read_as_done(house: House) -> None:
     assert "cannot be listed" in json.dumps(house.statuses[-1]["faults"])
 
 
+def test_a_ledger_locked_in_the_middle_of_an_answer_loses_no_recording(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_to_decode(house, audio_file())
+    with monkeypatch.context() as locked:
+        locked.setattr(house.window, "_known_answer", refuse)
+        with pytest.raises(LedgerUnavailable):
+            house.window.step()
+    house.live()
+    assert house.rows() == [("a.wav", "done")]
+
+
+def test_a_ledger_locked_in_the_middle_of_a_scan_hides_no_file(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.drop(audio_file(), "a.wav")
+    with monkeypatch.context() as locked:
+        locked.setattr(house.ledger, "known", refuse)
+        with pytest.raises(LedgerUnavailable):
+            house.intake.look(house.now)
+    assert not house.service.is_done
+    house.live(5)
+    assert house.rows() == [("a.wav", "done")]
+
+
+def test_a_file_that_changed_while_it_was_read_keeps_one_run_going(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    house.live()  # a scan of the empty inbox found nothing
+    house.pool.next_error = FileChanged()
+    begin_to_decode(house, audio_file())
+    house.service.tick(house.now)
+    assert house.rows() == []
+    assert not house.service.is_done
+
+
+def test_a_retry_of_a_file_that_was_replaced_hears_the_new_one(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    (house.inbox / "a.wav").write_bytes(b"bad")
+    house.live()
+    house.drop(audio_file(), "a.wav")
+    house.ledger.admit([house.look_at(b"a.wav")])
+    assert house.ledger.requeue_failed() == 1
+    house.live()
+    assert house.rows() == [("a.wav", "done"), ("a.wav", "superseded")]
+    assert not house.ledger.has_work()
+
+
+def test_a_full_disk_does_not_stop_the_daemon_that_cannot_write_its_status(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(house.service._report, "write", full)
+    house.drop(audio_file(), "a.wav")
+    house.live()
+    assert house.rows() == [("a.wav", "done")]
+
+
 def test_a_locked_ledger_is_waited_for_and_shown(
     house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,8 +391,7 @@ def refuse(*_: object) -> None:
 
 def begin_to_decode(house: House, source: Path) -> None:
     house.drop(source, "a.wav")
-    house.intake.look(house.now)
-    house.intake.look(house.now + 3)
+    house.ledger.admit([house.look_at(b"a.wav")])
     house.window.take(house.ledger.claim("test", 10, 3), house.model.served)
 
 
