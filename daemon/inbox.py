@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -67,13 +67,17 @@ class Scan:
     unreadable: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._arrivals = (found for found in self.entries() if isinstance(found, Arrival))
+        self._found = self.entries()
 
     def take(self, n: int) -> list[Arrival]:
         """Up to `n` further arrivals; an empty list at the end."""
-        return list(islice(self._arrivals, n))
+        return list(islice((f for f in self._found if isinstance(f, Arrival)), n))
 
-    def entries(self) -> Iterator[Arrival | LeftOut]:
+    def close(self) -> None:
+        """Gives up a listing half way, with the folder that is open."""
+        self._found.close()
+
+    def entries(self) -> Generator[Arrival | LeftOut]:
         """Everything there is, also what is left out."""
         for found in self._list(b""):
             if isinstance(found, LeftOut):

@@ -101,6 +101,8 @@ class Intake:
 
     def begin_anew(self, now: float) -> None:
         """Trusts no listing so far: something in the inbox is known to wait for the next one."""
+        for scan in self._scans:
+            scan.close()
         self._scans = []
         self.last_scan_found_nothing = False
         self.scan_soon(now)
