@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,19 @@ def test_one_recording_cannot_have_two_labels(labels_csv: Write) -> None:
     assert problem == "row 4, column label: 'y', but row 2 says 'x'"
 
 
+def test_a_row_at_fault_does_not_spoil_another_of_the_same_file(labels_csv: Write) -> None:
+    path = labels_csv("path,label,start\na.wav,x,soon\na.wav,y,\nb.wav,,\nb.wav,z,\n")
+    labels = read(path, skip_bad=True)
+    assert [(example.row, example.label) for example in labels.examples] == [(3, "y"), (5, "z")]
+
+
+def test_what_stops_it_is_told_before_the_rows_that_were_left_out(labels_csv: Write) -> None:
+    path = labels_csv("path,label\na.wav,x\n" + "gone.wav,y\n" * 30)
+    with pytest.raises(LabelsError) as refused:
+        read(path, skip_bad=True)
+    assert refused.value.listing()[0].startswith("it has only the label 'x'")
+
+
 def test_a_missing_column_is_named_with_its_aliases(labels_csv: Write) -> None:
     [problem] = problems_of(labels_csv("sound,label\na.wav,x\nb.wav,y\n"))
     expected = "row 1: no column path or file or filename or file_name; it has sound, label"
@@ -120,7 +134,9 @@ def test_two_columns_for_one_thing_are_refused(labels_csv: Write) -> None:
     ("text", "encoding", "said"),
     [
         ("", "utf-8", "it is empty"),
+        ("\npath,label\n", "utf-8", "it is empty, or begins with an empty row"),
         ("path,label\na.wav,x\nb.wav,y,z\n", "utf-8", "it is not a CSV file"),
+        ("path;label\na.wav;x\n", "utf-8", "row 1: 'path;label' is one column; separate them by"),
         ("path,label\na.wav,Käfer\n", "latin-1", "it is not UTF-8 text; save it as UTF-8"),
         ("path,label\na.wav,x\nb.wav,x\n", "utf-8", "it has only the label 'x'"),
         ("path,label\n", "utf-8", "it has no usable example"),
@@ -166,3 +182,12 @@ def test_a_folder_of_folders_is_a_labels_file(tmp_path: Path) -> None:
     (tmp_path / "rain" / ".5.wav").touch()
     found = [(example.group, example.label) for example in read(tmp_path).examples]
     assert found == [("dog/1.WAV", "dog"), ("dog/deep/2.wav", "dog"), ("rain/3.flac", "rain")]
+
+
+def test_a_folder_whose_name_no_checkpoint_can_hold_is_refused(tmp_path: Path) -> None:
+    for name in (b"d\xf6g", b"rain"):
+        folder = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))
+        folder.mkdir()
+        (folder / "1.wav").touch()
+    [problem] = problems_of(tmp_path)
+    assert problem.endswith("rename the folder")

@@ -115,6 +115,28 @@ def test_a_fold_that_proves_nothing_is_refused(examples: list[Example], said: st
         split_examples(examples, groups_of(examples), SplitChoice(fold=2))
 
 
+@pytest.mark.parametrize("choice", [SplitChoice(), SplitChoice(fold=2)])
+def test_a_column_that_divides_copies_of_one_sound_is_refused(choice: SplitChoice) -> None:
+    examples = [example("x", name, 1, "train") for name in "ab"] + [example("x", "c", 2, "val")]
+    groups = related_groups(groups_of(examples), ["s1", "s2", "s1"])
+    with pytest.raises(SplitError, match=r"a\.wav, and c\.wav: of one group, or the same sound"):
+        split_examples(examples, groups, choice)
+
+
+@pytest.mark.parametrize(
+    ("examples", "said"),
+    [
+        ([example("x", "a", 1), example("y", "b", 2)], "'x' has no example left to train on"),
+        ([example("x", "a", 1), example("x", "a", 2)], "group 'a' is in training and in valid"),
+    ],
+)
+def test_cross_validation_refuses_folds_that_prove_nothing(
+    examples: list[Example], said: str
+) -> None:
+    with pytest.raises(SplitError, match=said):
+        folds(examples, groups_of(examples), seed=0)
+
+
 def test_hash_folds_validate_every_file_once() -> None:
     examples = plain(12, "x") + plain(7, "y")
     rounds = folds(examples, groups_of(examples), seed=0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +188,17 @@ def spoil(sounds: Path) -> Path:
     spoiled = sounds.with_name("spoiled.csv")
     spoiled.write_text(f"{sounds.read_text()}\nbad1.wav,low,b1,1\nbad2.wav,low,b2,1\n")
     return spoiled
+
+
+def test_a_folder_may_have_a_name_that_is_not_utf_8(
+    run: Train, sounds: Path, tmp_path: Path
+) -> None:
+    folder = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"gr\xfcn")))
+    for label in ("low", "high"):
+        (folder / label).mkdir(parents=True)
+        shutil.copyfile(sounds.parent / f"{label}0.wav", folder / label / "0.wav")
+    result = run(folder, "--epochs", "1", "--val-fraction", "0")
+    assert result.exit_code == 0, result.exception
 
 
 def test_copies_of_a_sound_do_not_validate_what_they_taught(

@@ -98,9 +98,12 @@ def test_validation_files_do_not_change_the_weights(tones: Dataset, split: Split
     recipe = replace(RECIPE, epochs=2, normalise=True)
     validated = train_network(tones, split, recipe, seed=0).model
     alone = train_network(tones, replace(split, validation=()), recipe, seed=0).model
+    assert torch.equal(validated.band_mean, alone.band_mean)
     assert all(
         torch.equal(one, other)
-        for one, other in zip(validated.buffers(), alone.buffers(), strict=True)
+        for one, other in zip(
+            validated.state_dict().values(), alone.state_dict().values(), strict=True
+        )
     )
 
 

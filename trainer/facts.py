@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from classifier.predictor import Scores
+from storage.outcomes import printable
 from trainer.dataset import Dataset
 from trainer.evaluation import Evaluation, Truth, accuracy
 from trainer.labels import LabelSet
@@ -68,7 +69,7 @@ def training_facts(
     """From what, and with what, a checkpoint was made."""
     return {
         "created_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-        "labels_file": labels.source.name,
+        "labels_file": printable(labels.source.name),
         "labels_digest": labels.digest,
         "recording_digests": sorted({dataset.digests[at] for at in split.train}),
         "skipped": len(labels.skipped) + len(dataset.problems),

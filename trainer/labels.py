@@ -88,7 +88,7 @@ def check_labels(source: Path, examples: Sequence[Example], skipped: Sequence[st
         problem = f"it has {found}, but a classifier needs {MIN_LABELS} labels"
         if source.is_dir():
             problem += ", each in a sub-folder of its own"
-        raise LabelsError(source, [*(f"left out: {row}" for row in skipped), problem])
+        raise LabelsError(source, [problem, *(f"left out: {row}" for row in skipped)])
 
 
 def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:
@@ -99,7 +99,16 @@ def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:
     )
     listing = "".join(f"{example.group}\n" for example in examples)
     digest = hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
+    unwritable = sorted({ascii(e.label) for e in examples if not _is_text(e.label)})
+    if unwritable:
+        problem = f"{unwritable[0]} is not UTF-8 and so no name for a label; rename the folder"
+        raise LabelsError(folder, [problem])
     return LabelSet(folder, digest, examples)
+
+
+def _is_text(name: str) -> bool:
+    """Whether the name of a folder is UTF-8; other bytes cannot be written into a checkpoint."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _audio_files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
@@ -143,7 +152,7 @@ def _table(source: Path) -> pd.DataFrame:
     except OSError as error:
         raise LabelsError(source, [f"it cannot be read ({error.strerror})"]) from error
     except pd.errors.EmptyDataError as error:
-        raise LabelsError(source, ["it is empty"]) from error
+        raise LabelsError(source, ["it is empty, or begins with an empty row"]) from error
     except pd.errors.ParserError as error:
         reason = str(error).strip().splitlines()[0]
         raise LabelsError(source, [f"it is not a CSV file ({reason})"]) from error
@@ -153,6 +162,8 @@ def _table(source: Path) -> pd.DataFrame:
 
 def _columns(source: Path, header: Sequence[str]) -> dict[str, tuple[int, str]]:
     """Our name of each column there is -> its position and the name it has in the file."""
+    if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
+        raise LabelsError(source, [f"row 1: {header[0]!r} is one column; separate them by commas"])
     columns: dict[str, tuple[int, str]] = {}
     problems = []
     for ours, names in COLUMNS.items():
@@ -222,15 +233,14 @@ def _examples(
     problems = []
     for row in rows:
         example = row.example()
-        first = heard.setdefault(
-            (example.path, example.start_seconds, example.end_seconds), example
-        )
-        if example.label != first.label and not row.problems:
-            row.problems.append(
-                ("label", f"{example.label!r}, but row {first.row} says {first.label!r}")
-            )
         if not row.problems:
-            examples.append(example)
+            part = example.path, example.start_seconds, example.end_seconds
+            first = heard.setdefault(part, example)
+            if example.label == first.label:
+                examples.append(example)
+            else:
+                said = f"{example.label!r}, but row {first.row} says {first.label!r}"
+                row.problems.append(("label", said))
         problems += [
             f"row {row.number}, column {written[column]}: {reason}"
             for column, reason in row.problems

@@ -45,11 +45,11 @@ def split_examples(
     """
     if choice.fold is not None:
         validates = _in_fold(examples, choice.fold)
-        return _columns_split(examples, validates, f"fold {choice.fold} validates")
+        return _columns_split(examples, groups, validates, f"fold {choice.fold} validates")
     has_column = all(example.split is not None for example in examples)
     if has_column and choice.val_fraction is None:
         validates = {at for at, example in enumerate(examples) if example.split == "val"}
-        return _columns_split(examples, validates, "column split")
+        return _columns_split(examples, groups, validates, "column split")
     fraction = VAL_FRACTION if choice.val_fraction is None else choice.val_fraction
     labels = [example.label for example in examples]
     chosen = validation_groups(labels, groups, fraction, choice.seed)
@@ -84,7 +84,8 @@ def everything(n_examples: int) -> Split:
 def folds(examples: Sequence[Example], groups: Sequence[str], seed: int) -> dict[int, Split]:
     """Cross-validation by the fold column, else by five folds of hashed groups; by fold number.
 
-    Examples without a fold train in every round. Raises SplitError with fewer than two folds.
+    Examples without a fold train in every round. Raises SplitError with fewer than two folds, and
+    where the column crosses a group or leaves a label without training examples.
     """
     by_column = any(example.fold is not None for example in examples)
     numbers = (
@@ -98,9 +99,12 @@ def folds(examples: Sequence[Example], groups: Sequence[str], seed: int) -> dict
     splits = {}
     for fold in found:
         validates = {at for at, number in enumerate(numbers) if number == fold}
-        splits[fold] = _split(len(examples), validates, f"fold {fold} validates")
-        if by_column:
-            _refuse_crossing(examples, validates)
+        description = f"fold {fold} validates"
+        splits[fold] = (
+            _columns_split(examples, groups, validates, description)
+            if by_column
+            else _split(len(examples), validates, description)
+        )
     return splits
 
 
@@ -172,24 +176,33 @@ def _in_fold(examples: Sequence[Example], fold: int) -> set[int]:
     return {at for at, example in enumerate(examples) if example.fold == fold}
 
 
-def _columns_split(examples: Sequence[Example], validates: set[int], description: str) -> Split:
-    _refuse_crossing(examples, validates)
+def _columns_split(
+    examples: Sequence[Example], groups: Sequence[str], validates: set[int], description: str
+) -> Split:
+    _refuse_crossing(examples, groups, validates)
     split = _split(len(examples), validates, description)
     trained = {examples[at].label for at in split.train}
     untrained = sorted({example.label for example in examples} - trained)
     if untrained:
-        raise SplitError(f"{description}: label {untrained[0]!r} has no example left to train on")
+        raise SplitError(
+            f"{description}: label {untrained[0]!r} has no example left to train on; "
+            "correct the fold or split column, or leave that label out"
+        )
     return split
 
 
-def _refuse_crossing(examples: Sequence[Example], validates: set[int]) -> None:
+def _refuse_crossing(
+    examples: Sequence[Example], groups: Sequence[str], validates: set[int]
+) -> None:
     """A network that has heard one half of a recording answers for the other by heart."""
-    side: dict[str, bool] = {}
-    for at, example in enumerate(examples):
-        if side.setdefault(example.group, at in validates) != (at in validates):
+    first_of: dict[str, int] = {}
+    for at, group in enumerate(groups):
+        first = first_of.setdefault(group, at)
+        if (first in validates) != (at in validates):
+            places = f"{examples[first].place}, and {examples[at].place}"
             raise SplitError(
-                f"group {example.group!r} is in training and in validation ({example.place}); "
-                "correct the fold or split column, so that a group stays on one side"
+                f"group {group!r} is in training and in validation ({places}: of one group, or "
+                "the same sound); correct the fold or split column, so that it stays on one side"
             )
 
 
