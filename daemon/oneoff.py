@@ -40,37 +40,46 @@ def classify_paths(
 ) -> int:
     """Writes a row for each file; returns how many could not be classified.
 
-    Raises DaemonError where a folder holds no audio files.
+    Raises DaemonError where a folder cannot be listed or holds no audio files.
     """
-    arrivals = _arrivals(paths, settings)
+    named = _named(paths, settings)
     predictor = _predictor(home, settings, checkpoint)
-    claims = [_claim(number, arrival) for number, arrival in enumerate(arrivals)]
+    claims = [_claim(number, arrival) for number, arrival in enumerate(named.values())]
+    names = list(named)
     with progress_bar(show_progress, len(claims)) as advance:
         records = []
         for outcome in _outcomes(settings, claims, predictor):
-            records.append(_record(outcome, claims[outcome.recording_id], predictor))
+            records.append(_record(outcome, names[outcome.recording_id], predictor))
             advance()
     records.sort(key=lambda record: str(record["path"]))
     _write(records, form or shape_of(file), file)
     return sum(record["status"] == "failed" for record in records)
 
 
-def _arrivals(paths: Sequence[Path], settings: Settings) -> list[Arrival]:
-    """Files are taken whatever their name; folders are searched like an inbox."""
+def _named(paths: Sequence[Path], settings: Settings) -> dict[str, Arrival]:
+    """Arrivals by the name a person gave them; files are taken whatever their suffix."""
     suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
-    found = []
+    found: dict[str, Arrival] = {}
     for path in paths:
-        absolute = path.absolute()
         if path.is_dir():
-            here = Inbox(absolute, suffixes).scan().take(10**9)
-            if not here:
-                raise DaemonError(f"no audio files in {path}; name another folder, or a file")
-            found += here
+            found |= _in_folder(path, Inbox(path.resolve(), suffixes))
         else:
-            stat = absolute.stat()
-            name = os.fsencode(absolute.name)
-            found.append(Arrival(absolute.parent, name, fingerprint(stat), stat.st_size))
-    return list({(arrival.inbox, arrival.path): arrival for arrival in found}.values())
+            target = path.resolve()  # a person may name a link
+            stat, name = target.stat(), os.fsencode(target.name)
+            arrival = Arrival(target.parent, name, fingerprint(stat), stat.st_size)
+            found[printable_path(os.fsencode(path))] = arrival
+    return found
+
+
+def _in_folder(folder: Path, inbox: Inbox) -> dict[str, Arrival]:
+    scan = inbox.scan()
+    found = {printable_path(os.fsencode(folder) + b"/" + a.path): a for a in scan.take(10**9)}
+    if scan.fault or scan.unreadable:
+        which = folder / scan.unreadable[0] if scan.unreadable else folder
+        raise DaemonError(f"{which} cannot be listed; change its permissions, or leave it out")
+    if not found:
+        raise DaemonError(f"no audio files in {folder}; name another folder, or a file")
+    return found
 
 
 def _predictor(home: Home, settings: Settings, checkpoint: str) -> Predictor:
@@ -105,10 +114,10 @@ def _outcomes(
                 wake.wait(1.0)
 
 
-def _record(outcome: Outcome, claim: Claim, predictor: Predictor) -> Record:
+def _record(outcome: Outcome, name: str, predictor: Predictor) -> Record:
+    """The columns of `clfd results`; `path` as it was named, and no inbox."""
     record: Record = dict.fromkeys(COLUMNS)
-    record["path"] = printable_path(claim.path)
-    record["inbox"] = str(claim.inbox)
+    record["path"] = name
     record["checkpoint"] = predictor.checkpoint.name
     record["checkpoint_digest"] = predictor.checkpoint.digest
     record["classified_at"] = utc_now()

@@ -64,9 +64,12 @@ def _judged(
 ) -> Iterator[Preview]:
     paths = [entry.path for entry in entries if isinstance(entry, Arrival)]
     known = ledger.known(root, paths) if ledger else {}
+    queued = ledger.queued(root, paths) if ledger else set()
     for entry in entries:
         if isinstance(entry, LeftOut):
             yield Preview("wait" if entry.is_partial else "ignore", root, entry.path, entry.why)
+        elif entry.path in queued:
+            yield Preview("take", root, entry.path, "waits in the queue")
         elif known.get(entry.path) == entry.fingerprint:
             yield Preview("known", root, entry.path, "has its row")
         elif _age_seconds(root, entry.path) < settle_seconds:

@@ -104,6 +104,19 @@ class Ledger:
                 found[row.path] = row.fingerprint
         return found
 
+    def queued(self, folder: Path, paths: Sequence[bytes]) -> set[bytes]:
+        """Those of the paths that wait in the queue already."""
+        found: set[bytes] = set()
+        with self.database.transaction() as connection:
+            for some in chunks(list(paths)):
+                query = (
+                    select(_row.path)
+                    .join(inbox)
+                    .where(inbox.c.path == os.fsencode(folder), _row.path.in_(some), _IS_WORK)
+                )
+                found.update(connection.scalars(query))
+        return found
+
     def admit(self, arrivals: Sequence[Arrival]) -> int:
         """Queue files that came to rest; returns how many rows were added or refreshed.
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple, Self
 
-from storage.errors import AlreadyRunning, StorageError
+from storage.errors import AlreadyRunning, ConfigurationError, StorageError
 from storage.home import FILE_MODE, Home
 
 # `holder` takes the lock for an instant to see whether it is free; a daemon that starts in that
@@ -105,7 +105,7 @@ def _open_lock_file(home: Home) -> int:
     try:
         handle = os.open(home.lock_file, os.O_RDWR | os.O_CREAT, FILE_MODE)
     except OSError as error:
-        raise StorageError(
+        raise ConfigurationError(
             f"cannot open {home.lock_file}: {error.strerror}; `clfd init` makes the home"
         ) from error
     with contextlib.suppress(PermissionError):  # another user's file, whose mode is theirs to set

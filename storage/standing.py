@@ -72,7 +72,7 @@ def lines(told: Standing) -> list[tuple[str, str]]:
 def _is_worth_a_line(key: str, value: object) -> bool:
     if key in ("running", "pid", "host", "silent_since"):
         return False  # told in the first line
-    return key in ("pending", "done", "failed") or bool(value)
+    return bool(value) or (key in ("pending", "done", "failed") and value == 0)
 
 
 def _running(found: Holder, written: Standing, now: datetime) -> Standing:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
 import soundfile
@@ -105,8 +104,3 @@ def test_the_example_does_what_it_says(example: str, desk: Path) -> None:
     is_long = example.startswith("clfd train")
     exit_code, printed = typed(example + NARROW if is_long else example)
     assert exit_code == EXIT_CODES.get(example, 0), printed
-
-
-def test_no_example_is_missing() -> None:
-    leaves = [command for _, command in every_command() if not isinstance(command, click.Group)]
-    assert len(EXAMPLES) >= len(leaves)

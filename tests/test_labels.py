@@ -191,3 +191,13 @@ def test_a_folder_whose_name_no_checkpoint_can_hold_is_refused(tmp_path: Path) -
         (folder / "1.wav").touch()
     [problem] = problems_of(tmp_path)
     assert problem.endswith("rename the folder")
+
+
+def test_a_label_with_control_characters_is_refused(
+    tmp_path: Path, audio_file: Callable[..., Path]
+) -> None:
+    audio_file("a.wav"), audio_file("b.wav")
+    source = tmp_path / "labels.csv"
+    source.write_text('path,label\na.wav,"si\x1b[31mren"\nb.wav,dog\n')
+    with pytest.raises(LabelsError, match="control character"):
+        read_labels(source, (".wav",), skip_bad=False)

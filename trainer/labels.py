@@ -207,7 +207,7 @@ class _Row:
             self.problems.append(("end", f"{end:g} s does not lie behind the start, {start:g} s"))
         return Example(
             path=path,
-            label=self.take("label", _text, ""),
+            label=self.take("label", _label, ""),
             start_seconds=start,
             end_seconds=end,
             fold=self.take("fold", _fold, None),
@@ -252,6 +252,12 @@ def _text(text: str) -> str:
     if not text:
         raise ValueError("it is empty")
     return text
+
+
+def _label(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{text!r} holds a line break or a control character")
+    return _text(text)
 
 
 def _seconds(text: str, default: float) -> float:

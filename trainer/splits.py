@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from trainer.errors import SplitError
 from trainer.labels import Example
@@ -132,13 +133,17 @@ def validation_groups(
 
 
 def _hash_folds(labels: Sequence[str], groups: Sequence[str], seed: int) -> list[int | None]:
-    """Deals the groups of each label round; a label's only group trains always (no fold)."""
+    """Deals the groups of each label round; a label's only group trains always (no fold).
+
+    A label begins where the one before it ended, so that the folds grow alike.
+    """
     _, groups_of = _members(labels, groups)
     fold_of: dict[str, int | None] = {}
+    turns = count()
     for label in _rarest_first(groups_of):
         alone = len(groups_of[label]) == 1
-        for turn, group in enumerate(_by_hash(groups_of[label] - fold_of.keys(), seed)):
-            fold_of[group] = None if alone else 1 + turn % HASH_FOLDS
+        for group in _by_hash(groups_of[label] - fold_of.keys(), seed):
+            fold_of[group] = None if alone else 1 + next(turns) % HASH_FOLDS
     return [fold_of[group] for group in groups]
 
 
