@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.ledger import Arrival, AudioFacts, Ledger, Scored, open_ledger
+from storage.ledger import Ledger, open_ledger
+from storage.outcomes import Arrival, AudioFacts, Scored
 from storage.settings import Settings
 
 LABELS = ("dog_bark", "drilling", "engine_idling", "siren", "street_music")

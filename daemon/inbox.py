@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from classifier.fingerprint import fingerprint
 from daemon.names import Verdict, is_system_folder, judge_name
-from storage.ledger import Arrival
+from storage.outcomes import Arrival
 
 
 @dataclass

@@ -15,7 +15,8 @@ from daemon.doorbell import Doorbell
 from daemon.inbox import Inbox, Scan
 from daemon.settling import Key, Settling
 from storage.errors import LedgerUnavailable
-from storage.ledger import Arrival, Ledger
+from storage.ledger import Ledger
+from storage.outcomes import Arrival
 from storage.settings import Intake as IntakeSettings
 
 logger = logging.getLogger(__name__)

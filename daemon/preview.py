@@ -13,8 +13,8 @@ from pathlib import Path
 from daemon.errors import DaemonError
 from daemon.inbox import Inbox, LeftOut
 from storage.errors import LedgerMissing
-from storage.ledger import Arrival, Ledger, open_ledger
-from storage.outcomes import printable_path
+from storage.ledger import Ledger, open_ledger
+from storage.outcomes import Arrival, printable_path
 from storage.rendering import output, write_jsonl, write_table
 from storage.settings import Settings
 

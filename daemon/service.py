@@ -19,7 +19,8 @@ from daemon.notify import notify
 from daemon.status import Progress, StatusReport
 from daemon.window import Window
 from storage.errors import LedgerUnavailable
-from storage.ledger import Changed, Ledger, Outcome
+from storage.ledger import Ledger
+from storage.outcomes import Changed, Outcome
 
 logger = logging.getLogger(__name__)
 

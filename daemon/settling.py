@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import takewhile
 from pathlib import Path
 
-from storage.ledger import Arrival
+from storage.outcomes import Arrival
 
 Key = tuple[Path, bytes]
 

@@ -11,7 +11,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,10 @@ from classifier.decoding import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged
 from classifier.pool import Answer, DecodePool
 from classifier.predictor import Scores, pool_scores
+from daemon.hearing import Hearing
 from daemon.live_model import Served
 from daemon.settling import Key
-from storage.ledger import (
-    AudioFacts,
+from storage.outcomes import (
     Changed,
     Claim,
     Failed,
@@ -31,51 +31,17 @@ from storage.ledger import (
     Outcome,
     Postponed,
     Scored,
+    printable_path,
 )
-from storage.outcomes import printable_path
 from storage.rendering import visible
 from storage.settings import Engine
 
 logger = logging.getLogger(__name__)
 
-HearingPool = DecodePool[tuple["Hearing", int]]  # the first clip of the stretch asked for
-ReadyClip = tuple["Hearing", int, npt.NDArray[np.float32]]  # and its place in the recording
+HearingPool = DecodePool[tuple[Hearing, int]]  # the first clip of the stretch asked for
+ReadyClip = tuple[Hearing, int, npt.NDArray[np.float32]]  # and its place in the recording
 
 STRETCH_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
-
-
-@dataclass(eq=False)
-class Hearing:
-    """One recording on its way through the window."""
-
-    claim: Claim
-    served: Served
-    digest: str | None = None
-    seconds: float = 0.0
-    sample_rate_hz: int = 0
-    channels: int = 0
-    total_clips: int | None = None
-    next_clip: int = 0  # the first one not asked for yet
-    stretches_out: int = 0
-    scores: dict[int, Scores] = field(default_factory=dict)
-    followers: list[Hearing] = field(default_factory=list)
-    over: bool = False
-
-    @property
-    def is_heard(self) -> bool:
-        return self.total_clips is not None and len(self.scores) == self.total_clips
-
-    @property
-    def has_more(self) -> bool:
-        """Whether another stretch may be asked for; one at a time while the length is unknown."""
-        if self.total_clips is None:
-            return self.stretches_out == 0
-        return self.next_clip < self.total_clips
-
-    @property
-    def facts(self) -> AudioFacts:
-        assert self.digest is not None
-        return AudioFacts(self.digest, self.seconds, self.sample_rate_hz, self.channels)
 
 
 class Window:

@@ -33,34 +33,15 @@ from storage.database import Database, Role, open_database
 from storage.errors import RowRefused
 from storage.outcomes import (
     Arrival,
-    AudioFacts,
-    Changed,
     Claim,
     Failed,
-    Linked,
     Outcome,
-    Postponed,
-    Scored,
     checked,
     printable,
     printable_path,
 )
 from storage.tables import checkpoint, inbox, is_queued, prediction, recording
 from storage.times import utc_now
-
-__all__ = [
-    "Arrival",
-    "AudioFacts",
-    "Changed",
-    "Claim",
-    "Failed",
-    "Ledger",
-    "Linked",
-    "Outcome",
-    "Postponed",
-    "Scored",
-    "open_ledger",
-]
 
 _row = recording.c
 _IS_PENDING = and_(_row.state == "pending", _row.requeued.is_(None))

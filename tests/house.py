@@ -21,7 +21,8 @@ from daemon.status import StatusReport
 from daemon.window import Window
 from daemon.wiring import load_predictor
 from storage.home import Home
-from storage.ledger import Arrival, Ledger
+from storage.ledger import Ledger
+from storage.outcomes import Arrival
 from storage.settings import Settings, load_settings
 from storage.shelf import Shelf
 

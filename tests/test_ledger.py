@@ -12,16 +12,8 @@ import pytest
 from sqlalchemy import select, update
 
 from storage.database import open_database
-from storage.ledger import (
-    Arrival,
-    AudioFacts,
-    Changed,
-    Claim,
-    Failed,
-    Ledger,
-    Linked,
-    Scored,
-)
+from storage.ledger import Ledger
+from storage.outcomes import Arrival, AudioFacts, Changed, Claim, Failed, Linked, Scored
 from storage.tables import prediction, recording
 
 INBOX = Path("/inbox")

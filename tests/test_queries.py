@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Connection
 
 from storage.database import open_database
-from storage.ledger import Arrival, AudioFacts, Failed, Ledger, Outcome, Scored
+from storage.ledger import Ledger
+from storage.outcomes import Arrival, AudioFacts, Failed, Outcome, Scored
 from storage.queries import (
     Filters,
     count,

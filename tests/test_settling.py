@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from daemon.settling import Settling
-from storage.ledger import Arrival
+from storage.outcomes import Arrival
 
 INBOX = Path("/inbox")
 
