@@ -36,17 +36,14 @@ logger = logging.getLogger(__name__)
 
 def run_daemon(home: Home, settings: Settings, once: bool) -> None:
     """The whole life of a daemon. Raises AlreadyRunning, NothingToServe and the like."""
-    lock = DaemonLock.acquire(home)
-    try:
-        with (
-            open_ledger(settings.database, "daemon") as ledger,
-            decode_pool(settings) as (pool, wake),
-        ):
-            service = assemble(home, settings, ledger, pool, wake)
-            with stop_signals(service):
-                service.run(once)
-    finally:
-        lock.release()
+    with (
+        DaemonLock.acquire(home),
+        open_ledger(settings.database, "daemon") as ledger,
+        decode_pool(settings) as (pool, wake),
+    ):
+        service = assemble(home, settings, ledger, pool, wake)
+        with stop_signals(service):
+            service.run(once)
 
 
 def assemble(

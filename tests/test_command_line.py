@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import clfd
+from storage.invocation import Invocation
+
+HEAVY = "torch", "librosa", "pandas", "numpy", "sqlalchemy"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(clfd.cli, arguments, obj=Invocation())
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, clfd\n"
+        "try: clfd.main()\n"
+        f"finally: print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--help"], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == "[]"
+
+
+def test_the_home_may_stand_before_or_after_the_verb(tmp_path: Path) -> None:
+    before = run("--home", str(tmp_path), "config", "path")
+    after = run("config", "path", "--home", str(tmp_path))
+    assert before.stdout == after.stdout == f"{tmp_path / 'clfd.toml'}\n"
+
+
+def test_an_error_of_ours_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
+    done = run("--home", str(tmp_path / "none"), "results")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"clfd: there is no ledger at {tmp_path / 'none' / 'clfd.db'}; `clfd init` makes one\n"
+    )
+
+
+def test_a_wrong_setting_ends_with_78_and_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLFD_ENGINE__DEVISE", "cpu")
+    done = run("--home", str(tmp_path), "results")
+    assert done.exit_code == 78
+    assert "CLFD_ENGINE__DEVICE" in done.stderr
+
+
+def test_wrong_usage_ends_with_2(tmp_path: Path) -> None:
+    assert run("--home", str(tmp_path), "results", "--min-confidence", "7").exit_code == 2
+
+
+@pytest.mark.parametrize("verbose", [(), ("-v",)])
+def test_a_fault_of_ours_shows_its_traceback_only_when_asked(
+    monkeypatch: pytest.MonkeyPatch, verbose: tuple[str, ...]
+) -> None:
+    @click.command()
+    def config() -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr("storage.commands.config", config)
+    done = run("config", *verbose)
+    assert done.exit_code == 1
+    assert "clfd: unexpected KeyError: 'surprise'" in done.stderr
+    assert ("Traceback" in done.stderr) == bool(verbose)
+    assert verbose or len(done.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def config() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("storage.commands.config", config)
+    assert run("config").exit_code == 130
