@@ -91,7 +91,7 @@ class Service:
         except LedgerUnavailable as error:
             self._note_trouble(error)
             self._tell(self._clock())
-            self._wake.wait(TROUBLE_SECONDS)
+            self._wait_out_trouble()
             return True
         return more
 
@@ -109,7 +109,11 @@ class Service:
                 hurried = self._stop_requests > (0 if deadline == math.inf else 1)
                 if hurried or self._clock() >= deadline:
                     raise
-                self._wake.wait(TROUBLE_SECONDS)
+                self._wait_out_trouble()
+
+    def _wait_out_trouble(self) -> None:
+        self._wake.clear()  # only what rings from now on may cut the wait short
+        self._wake.wait(TROUBLE_SECONDS)
 
     def _note_trouble(self, error: LedgerUnavailable) -> None:
         if self._trouble is None:
