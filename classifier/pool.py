@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable
 from concurrent.futures import CancelledError, Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -167,18 +167,6 @@ class DecodePool(Generic[Key]):
                 self._hand_in(task)
             else:
                 self._answers.append((task.key, _died(None)))
-
-
-def decode_all(
-    pool: DecodePool[Key], jobs: Iterable[tuple[Key, Stretch]]
-) -> Iterator[tuple[Key, Answer]]:
-    """Answers of many stretches, a bounded number in flight, in the order they finish."""
-    for key, stretch in jobs:
-        pool.submit(key, stretch)
-        if pool.in_flight >= 4 * pool.workers:
-            yield pool.wait()
-    while pool.in_flight:
-        yield pool.wait()
 
 
 def prepare_worker(parent: int) -> None:

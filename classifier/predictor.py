@@ -12,8 +12,8 @@ from classifier.errors import CheckpointError
 Scores = npt.NDArray[np.float32]
 
 # Of the widest feature map of one pass on a CPU. More leaves the caches: the reference's network
-# takes 139 ms a clip for 32 clips at once (1.8 GB), 103 ms one by one; a sixteenth of it is best
-# at 8 (two cores of AMD EPYC).
+# takes 139 ms a clip for 32 clips at once (1.8 GB), 103 ms one by one; one of a quarter of its
+# width and half its bands is fastest at 8 (two cores of AMD EPYC).
 CPU_MAP_BYTES = 16 * 2**20
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,6 +48,7 @@ class Doorbell:
     def __init__(self, roots: Sequence[Path], wake: Callable[[], None] = lambda: None) -> None:
         self._roots = roots
         self._wake = wake
+        self._lock = threading.Lock()  # handlers run in the observer's thread
         self._noted: dict[tuple[Path, bytes], None] = {}
         self._scan_wanted = False
         self._observer: BaseObserver | None = None
@@ -69,8 +71,9 @@ class Doorbell:
 
     def collect(self) -> tuple[list[tuple[Path, bytes]], bool]:
         """Paths to look at since the last call, and whether a whole scan is wanted."""
-        noted, self._noted = self._noted, {}
-        wanted, self._scan_wanted = self._scan_wanted, False
+        with self._lock:
+            noted, self._noted = self._noted, {}
+            wanted, self._scan_wanted = self._scan_wanted, False
         return list(noted), wanted
 
     def supervise(self) -> None:
@@ -111,14 +114,16 @@ class Doorbell:
         return observer.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
 
     def _note(self, root: Path, path: bytes) -> None:
-        if len(self._noted) < MAX_NOTED:
-            self._noted[root, path] = None
-        else:
-            self._scan_wanted = True
+        with self._lock:
+            if len(self._noted) < MAX_NOTED:
+                self._noted[root, path] = None
+            else:
+                self._scan_wanted = True
         self._wake()
 
     def _ask_for_scan(self) -> None:
-        self._scan_wanted = True
+        with self._lock:
+            self._scan_wanted = True
         self._wake()
 
 

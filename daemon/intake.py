@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 SCAN_STEP = 500  # arrivals compared with the ledger in one look, so that a tick stays short
 MAX_WAITING = 50_000  # a scan pauses here until the first files have come to rest
-QUIET_SECONDS = 1.0  # without events: the burst is over
+GATHER_SECONDS = 1.0  # from an event to the scan that makes sure; one scan serves a burst
 SCAN_SHARE = 0.1  # of the time at most goes into scans that bursts ask for
 SUPERVISE_SECONDS = 1.0
 
@@ -121,7 +121,7 @@ class Intake:
         looks = (self._inboxes[root].look_at(path) for root, path in paths)
         self._see_new([arrival for arrival in looks if arrival], now)
         if paths or scan_wanted:
-            self.scan_soon(max(now + QUIET_SECONDS, self._no_scan_before))
+            self.scan_soon(max(now + GATHER_SECONDS, self._no_scan_before))
 
     def _scan(self, now: float) -> None:
         if not self._scans and now >= self._scan_due:

@@ -89,10 +89,6 @@ class StatusReport:
     def due(self) -> float:
         return self._due
 
-    @property
-    def counts(self) -> Mapping[str, int]:
-        return self._counts
-
     def update(
         self, progress: Progress, now_facts: Mapping[str, object], recount: bool = False
     ) -> None:

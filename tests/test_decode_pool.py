@@ -11,7 +11,7 @@ import pytest
 
 from classifier.decoding import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged
-from classifier.pool import DecodePool, decode_all
+from classifier.pool import DecodePool
 
 Write = Callable[..., Path]
 
@@ -141,18 +141,6 @@ def test_collect_never_waits_and_the_bell_says_when_to_come(audio_file: Write) -
         assert bell.wait(10)
         ((key, answer),) = pool.collect()
         assert (key, kind(answer), pool.in_flight) == ("tone", "Decoded", 0)
-
-
-def test_every_file_is_answered_once_with_few_in_flight(
-    pool: DecodePool[str], audio_file: Write
-) -> None:
-    path, most = audio_file(), 0
-    found = []
-    for key, answer in decode_all(pool, ((str(n), half_seconds(path)) for n in range(20))):
-        most = max(most, pool.in_flight)
-        found.append((key, kind(answer)))
-    assert sorted(found) == sorted((str(n), "Decoded") for n in range(20))
-    assert most <= 4 * pool.workers
 
 
 def test_a_file_that_asks_for_too_much_memory_is_refused(

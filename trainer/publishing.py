@@ -20,8 +20,6 @@ from trainer.errors import TrainerError
 from trainer.evaluation import Truth
 from trainer.recipes import Recipe
 
-PROMOTE = ("auto", "always", "never")
-
 
 @dataclass(frozen=True)
 class Promotion:
