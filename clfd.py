@@ -1,7 +1,7 @@
 """The command line: every command by name, loaded when it is called.
 
 `clfd --help` and light commands must not wait for torch, so this module and the tops of the
-`commands.py` modules import click and the standard library only.
+`...commands.py` modules import click and the standard library only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from trainer.errors import TrainerError
 COMMANDS = {
     "The daemon": ("daemon.commands", ("init", "run", "scan", "classify", "doctor")),
     "Results": ("storage.commands", ("results", "status", "retry", "config", "db")),
-    "Learning": ("trainer.commands", ("train", "checkpoints", "demo")),
+    "Learning": ("trainer.commands", ("train", "evaluate", "demo")),
+    "Checkpoints": ("trainer.shelf_commands", ("checkpoints",)),
 }
 # Read by torch's OpenMP when it is loaded. Its threads otherwise spin while they wait for each
 # other, and on a machine that does anything else beside, say training beside the daemon, a small

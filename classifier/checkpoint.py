@@ -7,6 +7,7 @@ what is checked are the very bytes that are served.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -111,12 +112,16 @@ def save_checkpoint(
     shape: NetworkShape,
     training: Mapping[str, Any],
     now: datetime,
+    weights_dtype: torch.dtype = torch.float32,
 ) -> Path:
     """Writes `model` aside, flushes it and renames it to its final name in `folder`.
 
-    `now` is an aware UTC time and becomes part of the name. Returns the path of the new file.
+    `now` is an aware UTC time and becomes part of the name. `weights_dtype` is what the weights
+    of convolutions and of the last layer are rounded to; half as wide, the file is half as large.
+    Features and batch statistics stay as they are: they are few, and range over decades. Returns
+    the path of the new file.
     """
-    model = model.eval().cpu()
+    model = _rounded(model.eval().cpu(), weights_dtype)
     description = Description(
         labels=labels,
         audio_format=model.logmel.audio_format,
@@ -125,7 +130,7 @@ def save_checkpoint(
         canary=_canary(model, seed=0),
         training=dict(training),
     )
-    data = safetensors.torch.save(_tensors(model), _metadata(description))
+    data = safetensors.torch.save(_tensors(model, weights_dtype), _metadata(description))
     digest = hashlib.sha256(data).hexdigest()
     path = folder / f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}{SUFFIX}"
     _publish(path, data)
@@ -137,12 +142,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises CheckpointError naming the file and the field where anything about it is wrong.
     """
+    return read_with_bytes(path, remedy="train again, or activate another one")[0]
+
+
+def read_with_bytes(path: Path, remedy: str) -> tuple[Checkpoint, bytes]:
+    """A checkpoint and the very bytes that were checked, to be copied. Raises CheckpointError."""
     try:
-        return parse_checkpoint(path.stem, _read(path))
+        data = _read(path)
+        return parse_checkpoint(path.stem, data), data
     except CheckpointError as error:
-        raise CheckpointError(
-            f"checkpoint {path.name} refused: {error}; train again, or activate another one"
-        ) from error
+        raise CheckpointError(f"checkpoint {path.name} refused: {error}; {remedy}") from error
 
 
 def parse_checkpoint(name: str, data: bytes) -> Checkpoint:
@@ -212,8 +221,26 @@ def _expected_shapes(about: Description) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in _tensors(model).items()}
 
 
-def _tensors(model: ClipClassifier) -> dict[str, Tensor]:
-    weights = {f"{WEIGHTS}{key}": value for key, value in model.network.state_dict().items()}
+def _rounded(model: ClipClassifier, weights_dtype: torch.dtype) -> ClipClassifier:
+    """A copy with the weights that a reader of the file will find, so that its canary is theirs."""
+    model = copy.deepcopy(model)
+    for tensor in model.network.state_dict().values():
+        if _is_rounded(tensor):
+            tensor.copy_(tensor.to(weights_dtype))
+    return model
+
+
+def _is_rounded(tensor: Tensor) -> bool:
+    return tensor.ndim > 1  # batch statistics, scales and biases have one axis
+
+
+def _tensors(
+    model: ClipClassifier, weights_dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
+    weights = {
+        f"{WEIGHTS}{key}": value.to(weights_dtype) if _is_rounded(value) else value
+        for key, value in model.network.state_dict().items()
+    }
     features = {
         "mel_bank": model.logmel.bank,
         "band_mean": model.band_mean,

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
+from typing import TYPE_CHECKING
 
+from classifier.starter import Starter, packaged_starter
 from storage.home import FILE_MODE, Home
 from storage.ledger import open_ledger
 from storage.settings import SettingDescription, Settings, described_settings
 from storage.shelf import Shelf
 
+if TYPE_CHECKING:
+    from classifier.checkpoint import Checkpoint
 
-def initialise(home: Home, settings: Settings) -> Iterator[str]:
+
+def initialise(
+    home: Home,
+    settings: Settings,
+    find_starter: Callable[[], Starter | None] = packaged_starter,
+) -> Iterator[str]:
     """Makes what is missing; yields a line about each step."""
     home.create()
     yield f"home        {home.root}"
@@ -21,10 +30,43 @@ def initialise(home: Home, settings: Settings) -> Iterator[str]:
     yield f"ledger      {settings.database} ({n_done} recordings done)"
     for inbox in settings.inboxes:
         yield f"inbox       {inbox}{'' if inbox.is_dir() else ' (missing: make or mount it)'}"
-    active = Shelf(home.checkpoints).active()
-    yield f"checkpoint  {active or 'none yet: make one with `clfd train LABELS.csv`'}"
-    if active:
-        yield "next        clfd run, and drop audio files into the inbox"
+    yield from _checkpoint(Shelf(home.checkpoints), find_starter)
+
+
+def _checkpoint(shelf: Shelf, find_starter: Callable[[], Starter | None]) -> Iterator[str]:
+    """The starter goes where nothing is served; nothing that was chosen is ever replaced by it."""
+    served = shelf.active() or shelf.previous()
+    starter = None if served else find_starter()
+    if starter is not None:
+        yield from _install(shelf, starter)
+    elif served is None:
+        yield "checkpoint  none yet: make one with `clfd train LABELS.csv`"
+        return
+    else:
+        yield f"checkpoint  {served}"
+    yield "next        clfd run, and drop audio files into the inbox"
+
+
+def _install(shelf: Shelf, starter: Starter) -> Iterator[str]:
+    from classifier.checkpoint import parse_checkpoint  # torch: seconds that most calls need not
+
+    checkpoint = parse_checkpoint(starter.name, starter.data)
+    shelf.put(starter.name, starter.data)
+    shelf.activate(starter.name)
+    yield f"checkpoint  {starter.name}, the starter that comes with clfd"
+    yield from _introduction(checkpoint)
+
+
+def _introduction(checkpoint: Checkpoint) -> Iterator[str]:
+    """What a first user must know to believe no more of its answers than is true."""
+    labels, facts = checkpoint.labels, checkpoint.description.training
+    yield f"recognises  {', '.join(labels)} ({len(labels)} labels)"
+    yield "            and nothing else: any other sound is given one of these labels too;"
+    yield "            teach it your own with `clfd train LABELS.csv`"
+    if (accuracy := facts.get("mean_accuracy")) is not None:
+        yield f"accuracy    {accuracy:.1%}, cross-validated on recordings of these sounds"
+    if attribution := facts.get("attribution"):
+        yield f"learned     from {attribution}"
 
 
 def _write_settings(home: Home) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import StorageError
+from storage.home import FILE_MODE
+from storage.whole_file import flush_folder, write_whole
 
 SUFFIX = ".safetensors"
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
@@ -82,6 +84,50 @@ class Shelf:
             self._activate(name)
             return name
 
+    def put(self, name: str, data: bytes) -> None:
+        """Places a file on the shelf, in one step; it replaces one that has this name already."""
+        write_whole(self.path(name), data, FILE_MODE)
+
+    def remove(self, name: str) -> None:
+        """Takes a checkpoint away. Raises StorageError for one to which a link leads."""
+        with self._alone():
+            self.refuse_if_linked(name)
+            self._unlink([name])
+
+    def prune(self, keep: int, spared: Collection[str] = ()) -> list[str]:
+        """Takes away all but the newest `keep` (0 keeps all); returns the names, oldest last.
+
+        Those in `spared`, and those to which a link leads, stay whatever their age.
+        """
+        with self._alone():
+            kept = {*spared, self.active(), self.previous()}
+            doomed = [name for name in self.names()[keep:] if keep and name not in kept]
+            self._unlink(doomed)
+            return doomed
+
+    def refuse_if_linked(self, name: str) -> None:
+        """Raises StorageError saying what to do, for the active and the previous checkpoint."""
+        if name == self.active():
+            raise StorageError(
+                f"checkpoint {name} is active and stays;"
+                " activate another one first, with `clfd checkpoints activate`"
+            )
+        if name == self.previous():
+            raise StorageError(
+                f"checkpoint {name} is the previous one and stays, so that there is a way back;"
+                " it can go once another one was activated"
+            )
+
+    def _unlink(self, names: list[str]) -> None:
+        for name in names:
+            try:
+                self.path(name).unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(
+                    f"cannot remove {self.path(name)}: {error.strerror}; ask who owns the folder"
+                ) from error
+        flush_folder(self.folder)
+
     def _activate(self, name: str) -> None:
         if not self.path(name).is_file():
             self._refuse(f"checkpoint {name!r} is on no shelf")
@@ -107,11 +153,11 @@ class Shelf:
         aside.unlink(missing_ok=True)
         aside.symlink_to(self.path(name).name)
         aside.replace(self.folder / link)
-        _flush_folder(self.folder)
+        flush_folder(self.folder)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One activation at a time: trainer, `rollback` and a person may meet."""
+        """One change at a time: trainer, `rollback`, `remove` and a person may meet."""
         try:
             handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
@@ -130,6 +176,11 @@ class Shelf:
         raise StorageError(f"{problem}; in {self.folder} there is: {there}")
 
 
+def is_name(text: str) -> bool:
+    """Whether it has the shape of a checkpoint's name; of one that may be on no shelf."""
+    return _NAME.fullmatch(text) is not None
+
+
 def _means(reference: str, name: str) -> bool:
     if reference == name:
         return True
@@ -137,11 +188,3 @@ def _means(reference: str, name: str) -> bool:
     starts = name.startswith(reference) or digest.startswith(reference)
     # Eight digits are in the name; a whole digest, as `results` prints it, means the same.
     return bool(reference) and (starts or reference.startswith(digest))
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -55,10 +56,12 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
-def save_again(checkpoint: Checkpoint, folder: Path) -> Path:
+def save_again(
+    checkpoint: Checkpoint, folder: Path, weights_dtype: torch.dtype = torch.float32
+) -> Path:
     about = checkpoint.description
     return save_checkpoint(
-        folder, checkpoint.build(), about.labels, about.network, about.training, NOW
+        folder, checkpoint.build(), about.labels, about.network, about.training, NOW, weights_dtype
     )
 
 
@@ -268,6 +271,55 @@ def test_a_half_written_checkpoint_never_has_its_final_name(
     while_writing, after_renaming = seen
     assert while_writing.startswith(".")
     assert after_renaming == path.name
+
+
+# Rounded weights
+
+
+@pytest.fixture
+def rounded(checkpoint_file: Path, tmp_path: Path) -> Checkpoint:
+    return read_checkpoint(save_again(read_checkpoint(checkpoint_file), tmp_path, torch.bfloat16))
+
+
+def test_rounded_weights_take_half_the_room(checkpoint_file: Path, tmp_path: Path) -> None:
+    whole = safetensors.torch.load(checkpoint_file.read_bytes())
+    path = save_again(read_checkpoint(checkpoint_file), tmp_path, torch.bfloat16)
+    halved = safetensors.torch.load(path.read_bytes())
+    assert halved[HEAD].nbytes == whole[HEAD].nbytes / 2
+    assert path.stat().st_size < 0.75 * checkpoint_file.stat().st_size
+
+
+def test_the_canary_is_that_of_the_rounded_weights(rounded: Checkpoint) -> None:
+    canary = rounded.description.canary
+    clips = canary.clips(canary.seed, rounded.audio_format.clip_samples)
+    scores = Predictor(rounded, torch.device("cpu")).score(clips.numpy())
+    np.testing.assert_allclose(scores, canary.scores, atol=1e-6)
+
+
+def test_features_and_batch_statistics_are_never_rounded(
+    checkpoint_file: Path, tmp_path: Path
+) -> None:
+    checkpoint = read_checkpoint(checkpoint_file)
+    thirds = {
+        name: torch.full_like(tensor, 1 / 3)
+        for name, tensor in checkpoint.tensors.items()
+        if tensor.ndim == 1 or name == "mel_bank"
+    }
+    odd = Checkpoint(
+        checkpoint.name, checkpoint.digest, checkpoint.description, {**checkpoint.tensors, **thirds}
+    )
+    again = read_checkpoint(save_again(odd, tmp_path, torch.bfloat16))
+    for name, tensor in thirds.items():
+        torch.testing.assert_close(again.tensors[name], tensor, rtol=0, atol=0)
+
+
+def test_saving_leaves_the_network_in_hand_as_it_is(checkpoint_file: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(checkpoint_file)
+    model = checkpoint.build()
+    about = checkpoint.description
+    save_checkpoint(tmp_path, model, about.labels, about.network, {}, NOW, torch.bfloat16)
+    weight = model.network.state_dict()[HEAD.removeprefix("network.")]
+    torch.testing.assert_close(weight, checkpoint.tensors[HEAD], rtol=0, atol=0)
 
 
 # What serving does without

@@ -16,10 +16,13 @@ from storage.errors import StorageError
 from storage.home import Home
 from storage.invocation import Invocation
 from storage.shelf import Shelf
-from trainer.commands import checkpoints
+from trainer.errors import ExportError
+from trainer.pruning import prune, tidy
+from trainer.shelf_commands import checkpoints
 
 Run = Callable[..., Result]
 
+OLDEST = "20250101T000000Z-00000009"
 NEWER = "20260202T000000Z-00000000"
 BROKEN = "20260303T000000Z-11111111"
 
@@ -78,13 +81,6 @@ def test_show_tells_everything_but_the_weights(
     assert facts["training"] == {"epochs": 0}
 
 
-@pytest.mark.usefixtures("shelf")
-def test_show_reads_well_too(run: Run) -> None:
-    lines = dict(line.split(maxsplit=1) for line in run("show", "active").stdout.splitlines())
-    assert lines["labels"].strip() == "bell, dog, rain"
-    assert lines["training.epochs"].strip() == "0"
-
-
 def test_activate_changes_what_is_served_and_rollback_undoes_it(
     run: Run, shelf: Shelf, checkpoint_file: Path
 ) -> None:
@@ -107,3 +103,159 @@ def test_a_broken_checkpoint_is_never_activated(
 @pytest.mark.usefixtures("shelf")
 def test_what_is_not_there_is_said(run: Run, words: tuple[str, ...]) -> None:
     assert isinstance(run(*words).exception, StorageError)
+
+
+# Import
+
+
+def test_an_imported_checkpoint_is_there_but_not_served(
+    run: Run, home: Home, checkpoint_file: Path
+) -> None:
+    result = run("import", str(checkpoint_file))
+    assert result.stdout == f"{checkpoint_file.stem}\n"
+    assert f"clfd checkpoints activate {checkpoint_file.stem}" in result.stderr
+    shelf = Shelf(home.checkpoints)
+    assert shelf.path(checkpoint_file.stem).read_bytes() == checkpoint_file.read_bytes()
+    assert (shelf.names(), shelf.active()) == ([checkpoint_file.stem], None)
+
+
+def test_an_imported_checkpoint_can_be_served_at_once(
+    run: Run, home: Home, checkpoint_file: Path
+) -> None:
+    assert "is active now" in run("import", str(checkpoint_file), "--activate").stderr
+    assert Shelf(home.checkpoints).active() == checkpoint_file.stem
+
+
+def test_importing_makes_the_home_that_it_needs(tmp_path: Path, checkpoint_file: Path) -> None:
+    home = Home(tmp_path / "fresh")
+    CliRunner().invoke(
+        checkpoints, ["import", str(checkpoint_file)], obj=Invocation(home_option=home.root)
+    )
+    assert Shelf(home.checkpoints).names() == [checkpoint_file.stem]
+
+
+@pytest.mark.parametrize("name", ["mine.safetensors", f"{NEWER}.safetensors", "noname"])
+def test_a_file_with_a_wrong_name_gets_the_right_one(
+    run: Run, home: Home, checkpoint_file: Path, tmp_path: Path, name: str
+) -> None:
+    renamed = shutil.copy(checkpoint_file, tmp_path / name)
+    named = run("import", str(renamed)).stdout.strip()
+    assert named.endswith(checkpoint_file.stem[-9:])
+    assert Shelf(home.checkpoints).names() == [named]
+
+
+def test_what_is_there_already_is_not_imported_twice(
+    run: Run, home: Home, checkpoint_file: Path, tmp_path: Path
+) -> None:
+    run("import", str(checkpoint_file))
+    result = run("import", str(shutil.copy(checkpoint_file, tmp_path / "again.safetensors")))
+    assert (result.exit_code, result.stdout) == (0, f"{checkpoint_file.stem}\n")
+    assert "is already on the shelf" in result.stderr
+    assert len(Shelf(home.checkpoints).names()) == 1
+
+
+def test_importing_heals_a_file_that_was_damaged_on_the_shelf(
+    run: Run, home: Home, checkpoint_file: Path
+) -> None:
+    damaged = Shelf(home.checkpoints).path(checkpoint_file.stem)
+    damaged.write_bytes(checkpoint_file.read_bytes()[:-1])
+    assert run("import", str(checkpoint_file)).exit_code == 0
+    assert damaged.read_bytes() == checkpoint_file.read_bytes()
+
+
+def test_a_file_that_is_not_sound_is_not_imported(run: Run, home: Home, tmp_path: Path) -> None:
+    (tmp_path / "page.safetensors").write_text("<html>404</html>")
+    result = run("import", str(tmp_path / "page.safetensors"))
+    assert isinstance(result.exception, CheckpointError)
+    assert "page.safetensors refused: not a whole safetensors file" in str(result.exception)
+    assert Shelf(home.checkpoints).names() == []
+
+
+# Export
+
+
+@pytest.mark.usefixtures("shelf")
+def test_an_exported_checkpoint_is_the_same_file(
+    run: Run, checkpoint_file: Path, tmp_path: Path
+) -> None:
+    result = run("export", "active", "-o", str(tmp_path / "out.safetensors"))
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert (tmp_path / "out.safetensors").read_bytes() == checkpoint_file.read_bytes()
+
+
+@pytest.mark.usefixtures("shelf")
+def test_export_replaces_a_file_only_by_force(
+    run: Run, checkpoint_file: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.safetensors"
+    target.write_text("precious")
+    refused = run("export", "active", "-o", str(target))
+    assert isinstance(refused.exception, ExportError)
+    assert "exists already" in str(refused.exception)
+    assert target.read_text() == "precious"
+    assert run("export", "active", "-o", str(target), "--force").exit_code == 0
+    assert target.read_bytes() == checkpoint_file.read_bytes()
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_folder_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
+    result = run("export", "active", "-o", str(tmp_path / "none" / "out.safetensors"))
+    assert isinstance(result.exception, StorageError)
+    assert "none/out.safetensors: No such file or directory" in str(result.exception)
+
+
+# Remove
+
+
+def test_a_removed_checkpoint_takes_its_reports_along(run: Run, shelf: Shelf, home: Home) -> None:
+    for report in (BROKEN, f"{BROKEN}-evaluation-20260304T000000Z", NEWER):
+        (home.reports / report).mkdir()
+        (home.reports / report / "metrics.json").touch()
+    assert f"{BROKEN} is removed" in run("remove", BROKEN).stderr
+    assert BROKEN not in shelf.names()
+    assert [folder.name for folder in home.reports.iterdir()] == [NEWER]
+
+
+@pytest.mark.parametrize("reference", ["active", "previous"])
+def test_what_is_served_or_was_before_stays_and_everything_with_it(
+    run: Run, shelf: Shelf, reference: str
+) -> None:
+    shelf.activate(NEWER)
+    result = run("remove", BROKEN, reference)
+    assert isinstance(result.exception, StorageError)
+    assert len(shelf.names()) == 3
+
+
+# Pruning
+
+
+def test_pruning_takes_the_oldest_and_their_reports(
+    shelf: Shelf, home: Home, checkpoint_file: Path
+) -> None:
+    shutil.copy(checkpoint_file, shelf.path(OLDEST))
+    (home.reports / OLDEST).mkdir()
+    said: list[str] = []
+    tidy(home, 2, said.append)
+    assert shelf.names() == [BROKEN, NEWER, checkpoint_file.stem]  # the last one is active
+    assert said == [f"removed by checkpoints.keep = 2: {OLDEST}"]
+    assert list(home.reports.iterdir()) == []
+
+
+def test_the_starter_is_never_pruned(
+    shelf: Shelf, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.pruning.starter_name", lambda: NEWER)
+    assert prune(home, 1) == []
+
+
+@pytest.mark.usefixtures("shelf")
+def test_files_that_cannot_be_pruned_spoil_no_training(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    said: list[str] = []
+    tidy(home, 1, said.append)
+    assert "Permission denied" in said[0]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -86,3 +89,69 @@ def test_a_name_that_means_no_single_checkpoint_lists_what_there_is(
 ) -> None:
     with pytest.raises(StorageError, match=OLD):
         shelf.find(reference)
+
+
+# What comes and goes
+
+
+def test_a_file_comes_onto_the_shelf_whole_and_for_the_group(shelf: Shelf) -> None:
+    shelf.put(NEW, b"content")
+    assert shelf.path(NEW).read_bytes() == b"content"
+    assert shelf.path(NEW).stat().st_mode & 0o777 == 0o660
+    assert len(list(shelf.folder.iterdir())) == 3
+
+
+def test_a_file_that_does_not_fit_leaves_nothing_behind(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk_full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", disk_full)
+    with pytest.raises(StorageError, match=r"cannot write .*: No space left on device"):
+        shelf.put(NEW, b"content")
+    assert shelf.path(NEW).read_bytes() == b""
+    assert len(list(shelf.folder.iterdir())) == 3
+
+
+def test_what_is_removed_is_gone(shelf: Shelf) -> None:
+    shelf.remove(OLD)
+    assert shelf.names() == [NEW, MIDDLE]
+
+
+def test_neither_the_active_nor_the_previous_one_can_be_removed(shelf: Shelf) -> None:
+    shelf.activate(OLD)
+    shelf.activate(NEW)
+    with pytest.raises(StorageError, match=f"{NEW} is active .* `clfd checkpoints activate`"):
+        shelf.remove(NEW)
+    with pytest.raises(StorageError, match=f"{OLD} is the previous one"):
+        shelf.remove(OLD)
+    assert len(shelf.names()) == 3
+
+
+def test_removing_waits_for_an_activation_and_then_respects_it(shelf: Shelf) -> None:
+    handle = os.open(shelf.folder, os.O_RDONLY)
+    with ThreadPoolExecutor(1) as thread:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        removal = thread.submit(shelf.remove, OLD)
+        (shelf.folder / "active").symlink_to(shelf.path(OLD).name)
+        os.close(handle)
+        with pytest.raises(StorageError, match="is active"):
+            removal.result()
+    assert shelf.active() == OLD
+
+
+def test_pruning_leaves_the_newest(shelf: Shelf) -> None:
+    assert shelf.prune(2) == [OLD]
+    assert shelf.names() == [NEW, MIDDLE]
+
+
+def test_nothing_is_pruned_where_all_are_to_be_kept(shelf: Shelf) -> None:
+    assert shelf.prune(0) == shelf.prune(3) == []
+
+
+def test_pruning_spares_what_is_active_previous_or_named(shelf: Shelf) -> None:
+    shelf.activate(OLD)
+    assert shelf.prune(1, spared=[MIDDLE]) == []
+    shelf.activate(MIDDLE)
+    assert shelf.prune(1) == []

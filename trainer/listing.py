@@ -1,9 +1,8 @@
-"""Checkpoints as people read them: a table of all, and everything about one."""
+"""All checkpoints of a shelf in one table, and what can be said of one in a line."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +14,8 @@ from classifier.checkpoint import Checkpoint, read_checkpoint
 from classifier.errors import CheckpointError
 from storage.shelf import Shelf
 
-COUNTED = ("recording_digests", "history", "folds")  # `--json` has them whole
-WIDTH_WITHOUT_TERMINAL = 120
 
-
-def print_table(shelf: Shelf) -> list[str]:
+def print_table(shelf: Shelf, console: Console) -> list[str]:
     """One line for each checkpoint, newest first; returns why the refused ones are."""
     table = Table("name", "", "labels", "accuracy", "trained", "size", box=None, pad_edge=False)
     active, previous = shelf.active(), shelf.previous()
@@ -33,55 +29,37 @@ def print_table(shelf: Shelf) -> list[str]:
             cells = "", "refused", ""
             refusals.append(str(error))
         table.add_row(*(Text(cell) for cell in (name, mark, *cells, size)))
-    _console().print(table)
+    console.print(table)
     return refusals
-
-
-def print_description(facts: Mapping[str, Any]) -> None:
-    table = Table.grid("name", "value", padding=(0, 2))
-    for name, value in _flat(facts):
-        table.add_row(Text(name), Text(value))
-    _console().print(table)
-
-
-def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Everything a checkpoint says of itself, without its weights and their check."""
-    about = checkpoint.description.model_dump(mode="json", exclude={"canary"})
-    return {"checkpoint": checkpoint.name, "digest": checkpoint.digest, **about}
 
 
 def accuracy_text(facts: Mapping[str, Any]) -> str:
     """Of what `clfd train` measured: the validation's, else the mean over folds."""
-    if facts.get("val_accuracy") is not None:
-        return f"{facts['val_accuracy']:.1%}"
-    if facts.get("mean_accuracy") is not None:
-        return f"{facts['mean_accuracy']:.1%} ± {facts['std_accuracy']:.1%} over folds"
+    if measured := percent(facts.get("val_accuracy")):
+        return measured
+    if mean := percent(facts.get("mean_accuracy")):
+        deviation = percent(facts.get("std_accuracy"))
+        return f"{mean} ± {deviation} over folds" if deviation else f"{mean} over folds"
     return "not measured"
+
+
+def percent(share: object) -> str | None:
+    """None for what is no number: a file may say anything of itself."""
+    try:
+        return f"{share:.1%}" if isinstance(share, int | float) else None
+    except OverflowError:
+        return None
+
+
+def local_time(written: object) -> str | None:
+    """An ISO 8601 time as the clock on this wall shows it; None for anything else."""
+    try:
+        return f"{datetime.fromisoformat(str(written)).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):
+        return None
 
 
 def _cells(checkpoint: Checkpoint) -> tuple[str, str, str]:
     training = checkpoint.description.training
-    return str(len(checkpoint.labels)), accuracy_text(training), _local(training.get("created_at"))
-
-
-def _local(written: str | None) -> str:
-    if written is None:
-        return ""
-    return f"{datetime.fromisoformat(written).astimezone():%Y-%m-%d %H:%M}"
-
-
-def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in facts.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif name in COUNTED:
-            yield f"{prefix}{name}", f"{len(value)} entries"
-        elif isinstance(value, list):
-            yield f"{prefix}{name}", ", ".join(str(item) for item in value)
-        else:
-            yield f"{prefix}{name}", "-" if value is None else str(value)
-
-
-def _console() -> Console:
-    width = shutil.get_terminal_size((WIDTH_WITHOUT_TERMINAL, 24)).columns
-    return Console(width=width, highlight=False)
+    made = local_time(training.get("created_at"))
+    return str(len(checkpoint.labels)), accuracy_text(training), made or ""

@@ -1,0 +1,62 @@
+"""Checkpoints leave the shelf, and their reports with them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+
+from classifier.starter import starter_name
+from storage.errors import StorageError
+from storage.home import Home
+from storage.shelf import Shelf
+
+
+def remove(home: Home, names: Sequence[str]) -> None:
+    """Takes checkpoints and their reports away; all of them, or none where one must stay.
+
+    Answers stay in the ledger, with the digest of the checkpoint that gave them. Raises
+    StorageError for the active and the previous one.
+    """
+    shelf = Shelf(home.checkpoints)
+    for name in names:
+        shelf.refuse_if_linked(name)
+    for name in names:
+        shelf.remove(name)
+        _remove_reports(home, name)
+
+
+def prune(home: Home, keep: int) -> list[str]:
+    """Takes the oldest beyond the newest `keep` away (0 keeps all); returns their names.
+
+    The active one, the previous one and the starter stay whatever their age.
+    """
+    starter = starter_name()
+    removed = Shelf(home.checkpoints).prune(keep, spared=() if starter is None else (starter,))
+    for name in removed:
+        _remove_reports(home, name)
+    return removed
+
+
+def tidy(home: Home, keep: int, say: Callable[[str], None]) -> None:
+    """Prunes after a training run, and says so; what was learned must not fail over old files."""
+    try:
+        removed = prune(home, keep)
+    except StorageError as error:
+        say(f"old checkpoints stay: {error}")
+        return
+    if removed:
+        say(f"removed by checkpoints.keep = {keep}: {', '.join(removed)}")
+
+
+def _remove_reports(home: Home, name: str) -> None:
+    """That of its training, and those of its evaluations."""
+    for folder in (home.reports / name, *home.reports.glob(f"{name}-evaluation-*")):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StorageError(
+                f"checkpoint {name} is removed, but not its report {folder}: {error.strerror};"
+                " remove it by hand"
+            ) from error
