@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,8 +65,9 @@ def test_every_column_is_read(labels_csv: Write) -> None:
 
 
 def test_a_file_without_a_group_is_its_own(labels_csv: Write) -> None:
-    path = labels_csv("path,label,start\na.wav,x,0\n./a.wav,y,5\nb.wav,y,0\n")
-    assert [example.group for example in read(path).examples] == ["a.wav", "a.wav", "b.wav"]
+    path = labels_csv("path,label,end,group\na.wav,x,5,\n./a.wav,x,,\nb.wav,y,,g\n")
+    found = [(example.group, example.grouped) for example in read(path).examples]
+    assert found == [("a.wav", False), ("a.wav", False), ("g", True)]
 
 
 def test_words_for_nothing_are_labels(labels_csv: Write) -> None:
@@ -102,8 +104,12 @@ def test_a_start_is_a_time_in_seconds(labels_csv: Write, start: str) -> None:
 
 
 def test_one_recording_cannot_have_two_labels(labels_csv: Write) -> None:
-    [problem] = problems_of(labels_csv("path,label\na.wav,x\nb.wav,y\na.wav,y\n"))
-    assert problem == "row 4, column label: 'y', but row 2 says 'x'"
+    path = labels_csv("path,class\na.wav,x\nb.wav,y\nc.wav,x\na.wav,y\n")
+    assert problems_of(path) == (
+        "row 2, column class: 'x', but row 5 is 'y' and holds the same sound",
+        "row 5, column class: 'y', but row 2 is 'x' and holds the same sound",
+    )
+    assert [example.row for example in read(path, skip_bad=True).examples] == [3, 4]
 
 
 def test_a_row_at_fault_does_not_spoil_another_of_the_same_file(labels_csv: Write) -> None:
@@ -135,7 +141,7 @@ def test_two_columns_for_one_thing_are_refused(labels_csv: Write) -> None:
     [
         ("", "utf-8", "it is empty"),
         ("\npath,label\n", "utf-8", "it is empty, or begins with an empty row"),
-        ("path,label\na.wav,x\nb.wav,y,z\n", "utf-8", "it is not a CSV file"),
+        ('path,label\na.wav,x\nb.wav,"y\n', "utf-8", "it is not a CSV file (line 3: "),
         ("path;label\na.wav;x\n", "utf-8", "row 1: 'path;label' is one column; separate them by"),
         ("path,label\na.wav,Käfer\n", "latin-1", "it is not UTF-8 text; save it as UTF-8"),
         ("path,label\na.wav,x\nb.wav,x\n", "utf-8", "it has only the label 'x'"),
@@ -147,6 +153,69 @@ def test_what_is_no_labels_file_is_refused_in_words(
 ) -> None:
     [problem] = problems_of(labels_csv(text, encoding))
     assert problem.startswith(said)
+
+
+def test_a_comma_too_many_costs_its_row_only(labels_csv: Write) -> None:
+    [problem] = problems_of(labels_csv("path,label\na.wav,x\nb.wav,y,z\nc.wav,y\n"))
+    expected = "row 3: it has 3 cells and the header 2; put a cell that holds a comma in quotes"
+    assert problem == expected
+
+
+def test_empty_columns_and_rows_of_a_spreadsheet_do_no_harm(labels_csv: Write) -> None:
+    text = "path,label,,\r\na.wav,x,,\r\nb.wav,y,,,,\r\nc.wav,y\r\n,,,\r\n , ,,\r\n\r\n"
+    assert [example.row for example in read(labels_csv(text, "utf-8-sig")).examples] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("label", ["夜鷹", "मोर", "می‌خواهم", "🏴‍☠️", "Käfer", "قطة", "snow owl"])
+def test_labels_are_names_in_any_script(labels_csv: Write, label: str) -> None:
+    assert read(labels_csv(f"path,label\na.wav,{label}\nb.wav,y\n")).examples[0].label == label
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [unicodedata.normalize("NFD", "Käfer im Gras"), "Käfer\u00a0im Gras", "Käfer  im\u3000Gras"],
+)
+def test_spellings_that_look_alike_are_one_label(labels_csv: Write, spelling: str) -> None:
+    path = labels_csv(f"path,label\na.wav,Käfer im Gras\nb.wav,{spelling}\nc.wav,y\n")
+    assert {example.label for example in read(path).examples} == {"Käfer im Gras", "y"}
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        ("label", "#N/A", "'#N/A' is an error of the spreadsheet"),
+        ("label", "si\u202eren", "'si\\u202eren' holds a line break or a control character"),
+        ("group", "#REF!", "'#REF!' is an error of the spreadsheet"),
+        ("group", '"a\tb"', "'a\\tb' holds a line break or a control character"),
+        ("group", "1.23457E+11", "'1.23457E+11' is a number that a spreadsheet has shortened"),
+        ("split", "", "'' is neither train nor val"),
+    ],
+)
+def test_a_cell_that_means_nothing_is_named(
+    labels_csv: Write, column: str, cell: str, said: str
+) -> None:
+    cells = {"path": "a.wav", "label": "x", "group": "g", "split": "val"} | {column: cell}
+    row = ",".join(cells.values())
+    [problem] = problems_of(labels_csv(f"path,label,group,split\n{row}\nb.wav,y,,val\n"))
+    assert problem.startswith(f"row 2, column {column}: {said}")
+
+
+def test_spellings_of_one_group_are_one_group(labels_csv: Write) -> None:
+    other = unicodedata.normalize("NFD", "Käfer")
+    path = labels_csv(f"path,label,source\na.wav,x,Käfer\nb.wav,y,{other}\n")
+    assert len({example.group for example in read(path).examples}) == 1
+
+
+def test_a_table_from_another_system_finds_its_files(labels_csv: Write, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / unicodedata.normalize("NFD", "é.wav")).touch()
+    labels = read(labels_csv("path,label\nsub\\é.wav,x\nb.wav,y\n"))
+    assert labels.examples[0].path.is_file()
+
+
+def test_a_path_with_control_characters_is_shown_not_obeyed(labels_csv: Write) -> None:
+    [problem] = problems_of(labels_csv('path,label\na.wav,x\nb.wav,y\n"\x1b[31m.wav",y\n'))
+    assert problem.endswith("\\x1b[31m.wav")
 
 
 def test_bad_rows_can_be_left_out(labels_csv: Write) -> None:
@@ -175,29 +244,38 @@ def test_a_fault_of_the_whole_file_cannot_be_left_out() -> None:
     )
 
 
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
 def test_a_folder_of_folders_is_a_labels_file(tmp_path: Path) -> None:
-    for name in ("dog/1.WAV", "dog/deep/2.wav", "rain/3.flac", "rain/notes.txt", "4.wav"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "rain" / ".5.wav").touch()
+    touch(tmp_path, "dog/1.WAV", "dog/deep/2.wav", "rain/3.flac", "rain/notes.txt", "notes.txt")
+    touch(tmp_path, "rain/.5.wav", "rain/@eaDir/6.wav", ".trash/7.wav")
     found = [(example.group, example.label) for example in read(tmp_path).examples]
     assert found == [("dog/1.WAV", "dog"), ("dog/deep/2.wav", "dog"), ("rain/3.flac", "rain")]
 
 
+def test_all_problems_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
+    touch(tmp_path, "dog/1.wav", "rain/2.wav", "3.wav", "si\x1bren/4.wav")
+    (tmp_path / "dog" / "gone.wav").symlink_to("nowhere")
+    assert problems_of(tmp_path) == (
+        f"{tmp_path}/3.wav: it is in no sub-folder, and so has no label",
+        f"{tmp_path}/dog/gone.wav: no such file, or no regular one",
+        f"{tmp_path}/si\\x1bren: 'si\\x1bren' holds a line break or a control character; "
+        "rename the folder",
+    )
+    assert len(read(tmp_path, skip_bad=True).examples) == 2
+
+
 def test_a_folder_whose_name_no_checkpoint_can_hold_is_refused(tmp_path: Path) -> None:
-    for name in (b"d\xf6g", b"rain"):
-        folder = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))
-        folder.mkdir()
-        (folder / "1.wav").touch()
+    touch(tmp_path, os.fsdecode(b"d\xf6g/1.wav"), "rain/1.wav")
     [problem] = problems_of(tmp_path)
-    assert problem.endswith("rename the folder")
+    assert problem.endswith("not UTF-8 and so no name for a label; rename the folder")
 
 
-def test_a_label_with_control_characters_is_refused(
-    tmp_path: Path, audio_file: Callable[..., Path]
-) -> None:
-    audio_file("a.wav"), audio_file("b.wav")
-    source = tmp_path / "labels.csv"
-    source.write_text('path,label\na.wav,"si\x1b[31mren"\nb.wav,dog\n')
-    with pytest.raises(LabelsError, match="control character"):
-        read_labels(source, (".wav",), skip_bad=False)
+def test_folders_whose_names_look_alike_are_one_label(tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "Käfer") for form in ("NFC", "NFD")]
+    touch(tmp_path, *(f"{name}/1.wav" for name in names), "rain/1.wav")
+    assert {example.label for example in read(tmp_path).examples} == {"Käfer", "rain"}

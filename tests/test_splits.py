@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.errors import SplitError
@@ -22,7 +22,8 @@ MEMBERS = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 12)), min_si
 
 
 def example(label: str, group: str, fold: int | None = None, split: str | None = None) -> Example:
-    return Example(Path(f"{group}.wav"), label, fold=fold, group=group, split=split)
+    path = Path(f"{group}.wav")
+    return Example(path, label, fold=fold, group=group, split=split, grouped=True)
 
 
 def plain(n_groups: int, label: str) -> list[Example]:
@@ -34,6 +35,7 @@ def groups_of(examples: list[Example]) -> list[str]:
 
 
 @given(MEMBERS, st.integers(0, 5), st.sampled_from([0.1, 0.2, 0.5, 0.9]))
+@settings(deadline=None)  # a busy machine is no fault
 def test_every_label_keeps_a_group_to_train_on(
     members: list[tuple[str, int]], seed: int, fraction: float
 ) -> None:
@@ -44,6 +46,7 @@ def test_every_label_keeps_a_group_to_train_on(
 
 
 @given(MEMBERS, st.integers(0, 5))
+@settings(deadline=None)  # a busy machine is no fault
 def test_a_label_with_two_groups_of_its_own_is_validated(
     members: list[tuple[str, int]], seed: int
 ) -> None:
@@ -67,6 +70,11 @@ def test_groups_stay_whole() -> None:
     split = split_examples(examples, groups_of(examples), SplitChoice())
     sides = [{examples[at].group for at in side} for side in (split.train, split.validation)]
     assert not sides[0] & sides[1]
+
+
+def test_a_group_with_most_of_a_label_is_not_taken_from_training() -> None:
+    labels, groups = ["x"] * 30, ["big"] * 20 + [str(n) for n in range(10)]
+    assert all("big" not in validation_groups(labels, groups, 0.2, seed) for seed in range(20))
 
 
 def test_a_new_group_displaces_at_most_one_other() -> None:
@@ -95,6 +103,12 @@ def test_the_split_column_is_taken_at_its_word() -> None:
     assert split_examples(examples, groups_of(examples), SplitChoice()).validation == (1,)
 
 
+def test_a_split_column_in_which_nothing_validates_is_refused() -> None:
+    examples = [example("x", str(n), split="train") for n in range(3)]
+    with pytest.raises(SplitError, match="no row has val in its column split"):
+        split_examples(examples, groups_of(examples), SplitChoice())
+
+
 def test_a_fold_validates() -> None:
     examples = [example("x", str(n), fold=n % 2 + 1) for n in range(4)]
     split = split_examples(examples, groups_of(examples), SplitChoice(fold=2))
@@ -106,8 +120,8 @@ def test_a_fold_validates() -> None:
     [
         ([example("x", "a"), example("y", "b")], "the labels have no fold column"),
         ([example("x", "a", 1), example("y", "b", 3)], "choose one of: 1, 3"),
-        ([example("x", "a", 1), example("y", "b", 2)], "'y' has no example left to train on"),
-        ([example("x", "a", 1), example("x", "a", 2)], "group 'a' is in training and in valid"),
+        ([example("x", "a", 1), example("y", "b", 2)], "'y' has nothing left to train on"),
+        ([example("x", "a", 1), example("x", "a", 2)], "of the same group 'a', is in fold"),
     ],
 )
 def test_a_fold_that_proves_nothing_is_refused(examples: list[Example], said: str) -> None:
@@ -119,15 +133,15 @@ def test_a_fold_that_proves_nothing_is_refused(examples: list[Example], said: st
 def test_a_column_that_divides_copies_of_one_sound_is_refused(choice: SplitChoice) -> None:
     examples = [example("x", name, 1, "train") for name in "ab"] + [example("x", "c", 2, "val")]
     groups = related_groups(groups_of(examples), ["s1", "s2", "s1"])
-    with pytest.raises(SplitError, match=r"a\.wav, and c\.wav: of one group, or the same sound"):
+    with pytest.raises(SplitError, match=r"c\.wav, whose group holds the same sound, is"):
         split_examples(examples, groups, choice)
 
 
 @pytest.mark.parametrize(
     ("examples", "said"),
     [
-        ([example("x", "a", 1), example("y", "b", 2)], "'x' has no example left to train on"),
-        ([example("x", "a", 1), example("x", "a", 2)], "group 'a' is in training and in valid"),
+        ([example("x", "a", 1), example("y", "b", 2)], "'x' has nothing left to train on"),
+        ([example("x", "a", 1), example("x", "a", 2)], "of the same group 'a', is in fold"),
     ],
 )
 def test_cross_validation_refuses_folds_that_prove_nothing(
@@ -150,6 +164,20 @@ def test_hash_folds_never_divide_a_group_and_always_train_on_an_only_one() -> No
         trained = {examples[at].group for at in split.train}
         assert not trained & {examples[at].group for at in split.validation}
         assert "y0" in trained
+
+
+@given(MEMBERS, st.integers(0, 5))
+@settings(deadline=None)  # a busy machine is no fault
+def test_hash_folds_leave_every_label_something_to_train_on(
+    members: list[tuple[str, int]], seed: int
+) -> None:
+    examples = [example(label, str(group)) for label, group in members]
+    try:
+        rounds = folds(examples, groups_of(examples), seed)
+    except SplitError:
+        return  # too few groups for two folds
+    for split in rounds.values():
+        assert {examples[at].label for at in split.train} == {label for label, _ in members}
 
 
 def test_folds_come_from_the_column_where_there_is_one() -> None:

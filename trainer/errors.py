@@ -48,3 +48,7 @@ class RecipeError(TrainerError):
 
 class TrainingDiverged(TrainerError):
     """The loss or a weight is no number any more."""
+
+
+class ExportError(TrainerError):
+    """A checkpoint cannot be written in the form or to the place that was asked for."""

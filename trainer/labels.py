@@ -1,6 +1,6 @@
 """Labelled examples, from a CSV file or from a folder with one sub-folder per label.
 
-Whatever is wrong is found before any audio is decoded and reported together.
+Whatever can be seen to be wrong without decoding is found here and reported together.
 """
 
 from __future__ import annotations
@@ -8,26 +8,26 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import pandas as pd
-
+from storage.rendering import visible
+from trainer.cells import (
+    read_fold,
+    read_group,
+    read_name,
+    read_seconds,
+    read_split,
+    read_text,
+)
+from trainer.contents import contradictions
 from trainer.errors import LabelsError
+from trainer.labels_csv import Row, Table, read_table
+from trainer.labels_folder import list_folder
 
-# What a column may be called; the first name is ours.
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "path": ("path", "file", "filename", "file_name"),
-    "label": ("label", "category", "class"),
-    "start": ("start",),
-    "end": ("end",),
-    "fold": ("fold",),
-    "group": ("group", "src_file", "source"),
-    "split": ("split",),
-}
-SPLITS = ("train", "val")
 MIN_LABELS = 2
 
 T = TypeVar("T")
@@ -38,7 +38,8 @@ class Example:
     """A recording, or a part of one, and the label a person gave it.
 
     Examples of one `group` are relatives that must stay together; a file without a group is its
-    own. `row` counts as a spreadsheet does, the header being 1; there is none in a folder.
+    own, and `grouped` says whether a person named one. `row` counts as a spreadsheet does, the
+    header being 1; there is none in a folder. `columns` are the file's own names of its columns.
     """
 
     path: Path
@@ -49,11 +50,29 @@ class Example:
     group: str = ""
     split: str | None = None
     row: int | None = None
+    grouped: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def file(self) -> str:
+        """The path as a person can read it, whatever bytes it holds."""
+        return visible(str(self.path))
+
+    @property
+    def name(self) -> str:
+        """How another line speaks of this example."""
+        return self.file if self.row is None else f"row {self.row}"
+
+    def spot(self, column: str) -> str:
+        """Where a person finds what this example says in `column` (our name of it)."""
+        if self.row is None:
+            return self.file
+        return f"row {self.row}, column {self.columns.get(column, column)}"
 
     @property
     def place(self) -> str:
         """Where a person finds this example again."""
-        return str(self.path) if self.row is None else f"row {self.row}, column path: {self.path}"
+        return self.file if self.row is None else f"{self.spot('path')}: {self.file}"
 
 
 @dataclass(frozen=True)
@@ -71,13 +90,23 @@ def read_labels(source: Path, suffixes: Collection[str], skip_bad: bool = False)
 
     `suffixes` (lower case, with dot) say which files of a folder are audio; a CSV names its files
     itself. Raises LabelsError listing every problem; with `skip_bad` rows with problems are left
-    out instead.
+    out instead, and named in `skipped`.
     """
     found = _read_folder(source, suffixes) if source.is_dir() else _read_csv(source)
-    if found.skipped and not skip_bad:
-        raise LabelsError(source, found.skipped, of_rows=True)
-    check_labels(source, found.examples, found.skipped)
+    check_problems(source, found.examples, found.skipped, skip_bad)
     return found
+
+
+def check_problems(
+    source: Path, examples: Sequence[Example], problems: Sequence[str], skip_bad: bool
+) -> None:
+    """Raises LabelsError listing the problems, unless they may be skipped and what is left will do.
+
+    `examples` are those without problems.
+    """
+    if problems and not skip_bad:
+        raise LabelsError(source, problems, of_rows=True)
+    check_labels(source, examples, problems)
 
 
 def check_labels(source: Path, examples: Sequence[Example], skipped: Sequence[str] = ()) -> None:
@@ -92,200 +121,109 @@ def check_labels(source: Path, examples: Sequence[Example], skipped: Sequence[st
 
 
 def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:
-    found = sorted(_audio_files(folder, suffixes))
+    try:
+        listing = list_folder(folder, suffixes)
+    except OSError as error:
+        raise LabelsError(folder, [f"it cannot be read ({error.strerror})"]) from error
     examples = tuple(
-        Example(path, label=path.relative_to(folder).parts[0], group=_name(path, folder))
-        for path in found
+        Example(path, label, group=path.relative_to(folder).as_posix())
+        for path, label in listing.files
     )
-    listing = "".join(f"{example.group}\n" for example in examples)
-    digest = hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
-    unwritable = sorted({ascii(e.label) for e in examples if not _is_text(e.label)})
-    if unwritable:
-        problem = f"{unwritable[0]} is not UTF-8 and so no name for a label; rename the folder"
-        raise LabelsError(folder, [problem])
-    return LabelSet(folder, digest, examples)
-
-
-def _is_text(name: str) -> bool:
-    """Whether the name of a folder is UTF-8; other bytes cannot be written into a checkpoint."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def _audio_files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
-    for path in folder.glob("*/**/*"):
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith((".", "@")) for part in parts)  # @eaDir is a NAS's own
-        if path.suffix.lower() in suffixes and not hidden and path.is_file():
-            yield path
-
-
-def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
+    names = "".join(f"{example.group}\n" for example in examples)
+    digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
+    return LabelSet(folder, digest, examples, tuple(listing.problems))
 
 
 def _read_csv(source: Path) -> LabelSet:
-    table = _table(source)
-    columns = _columns(source, [str(name) for name in table.iloc[0]])
-    rows = [
-        _Row(number, source.parent, {ours: str(cells[at]) for ours, (at, _) in columns.items()})
-        for number, cells in enumerate(table.itertuples(index=False, name=None), start=1)
-        if number > 1 and any(cells)
-    ]
-    written = {ours: theirs for ours, (_, theirs) in columns.items()}
-    examples, problems = _examples(rows, written)
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    return LabelSet(source, digest, examples, problems)
-
-
-def _table(source: Path) -> pd.DataFrame:
-    """All cells as text, the header being the first row: "NA" and "None" may be labels."""
     try:
-        return pd.read_csv(
-            source,
-            header=None,
-            dtype=str,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            skipinitialspace=True,
-            encoding="utf-8-sig",
-        ).fillna("")
+        content = source.read_bytes()
     except OSError as error:
         raise LabelsError(source, [f"it cannot be read ({error.strerror})"]) from error
-    except pd.errors.EmptyDataError as error:
-        raise LabelsError(source, ["it is empty, or begins with an empty row"]) from error
-    except pd.errors.ParserError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise LabelsError(source, [f"it is not a CSV file ({reason})"]) from error
-    except UnicodeDecodeError as error:
-        raise LabelsError(source, ["it is not UTF-8 text; save it as UTF-8"]) from error
+    examples, problems = _examples(read_table(source, content), source.parent)
+    return LabelSet(source, hashlib.sha256(content).hexdigest(), examples, problems)
 
 
-def _columns(source: Path, header: Sequence[str]) -> dict[str, tuple[int, str]]:
-    """Our name of each column there is -> its position and the name it has in the file."""
-    if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
-        raise LabelsError(source, [f"row 1: {header[0]!r} is one column; separate them by commas"])
-    columns: dict[str, tuple[int, str]] = {}
-    problems = []
-    for ours, names in COLUMNS.items():
-        hits = [at for at, name in enumerate(header) if name.strip().lower() in names]
-        if len(hits) > 1:
-            twice = " and ".join(header[at] for at in hits)
-            problems.append(f"row 1: columns {twice} mean the same; keep one of them")
-        elif hits:
-            columns[ours] = hits[0], header[hits[0]].strip()
-        elif ours in ("path", "label"):
-            problems.append(
-                f"row 1: no column {' or '.join(names)}; it has {', '.join(header) or 'none'}"
-            )
-    if problems:
-        raise LabelsError(source, problems)
-    return columns
+def _examples(table: Table, folder: Path) -> tuple[tuple[Example, ...], tuple[str, ...]]:
+    """Sound examples, and a line for each problem, in the order of the rows."""
+    sound: list[Example] = []
+    problems: list[tuple[int, str]] = []
+    for row in table.rows:
+        reading = _Reading(row, table, folder)
+        example = reading.example()
+        if reading.problems:
+            problems += [(row.number, line) for line in reading.problems]
+        else:
+            sound.append(example)
+    faults = contradictions(sound, [example.path for example in sound])
+    contradictory = {at: fault.line for fault in faults for at in fault.positions}
+    problems += [(sound[at].row or 0, line) for at, line in contradictory.items()]
+    kept = tuple(example for at, example in enumerate(sound) if at not in contradictory)
+    return kept, tuple(line for _, line in sorted(problems, key=lambda problem: problem[0]))
 
 
 @dataclass
-class _Row:
-    number: int
-    folder: Path
-    cells: Mapping[str, str]
-    problems: list[tuple[str, str]] = field(default_factory=list)
+class _Reading:
+    """One row on its way to an example; `problems` has a line for each cell at fault."""
 
-    def take(self, column: str, parse: Callable[[str], T], default: T) -> T:
-        """The parsed cell, or `default` where there is no such column or its cell is at fault."""
-        if column not in self.cells:
-            return default
-        try:
-            return parse(self.cells[column].strip())
-        except ValueError as error:
-            self.problems.append((column, str(error)))
-            return default
+    row: Row
+    table: Table
+    folder: Path
+    problems: list[str] = field(default_factory=list)
 
     def example(self) -> Example:
-        path = self.take("path", self._file, Path())
-        start = self.take("start", lambda text: _seconds(text, default=0.0), 0.0)
-        end = self.take("end", lambda text: _seconds(text, default=math.inf), math.inf)
+        if self.row.surplus:
+            self.problems.append(
+                f"row {self.row.number}: it has {self.row.surplus} cells and the header "
+                f"{self.table.header_cells}; put a cell that holds a comma in quotes"
+            )
+        path = self._take("path", self._file, Path())
+        start = self._take("start", lambda cell: read_seconds(cell, default=0.0), 0.0)
+        end = self._take("end", lambda cell: read_seconds(cell, default=math.inf), math.inf)
         if start >= end:
-            self.problems.append(("end", f"{end:g} s does not lie behind the start, {start:g} s"))
+            self._refuse("end", f"{end:g} s does not lie behind the start, {start:g} s")
+        group = self._take("group", read_group, "")
         return Example(
             path=path,
-            label=self.take("label", _label, ""),
+            label=self._take("label", read_name, ""),
             start_seconds=start,
             end_seconds=end,
-            fold=self.take("fold", _fold, None),
-            group=self.cells.get("group", "").strip()
-            or os.path.normpath(self.cells["path"].strip()),
-            split=self.take("split", _split, None),
-            row=self.number,
+            fold=self._take("fold", read_fold, None),
+            group=group or os.path.normpath(self.row.cells["path"]),
+            split=self._take("split", read_split, None),
+            row=self.row.number,
+            grouped=bool(group),
+            columns=self.table.columns,
         )
 
-    def _file(self, text: str) -> Path:
-        path = self.folder / _text(text)
-        if not os.path.isfile(path):  # Path.is_file raises on names that are too long
-            raise ValueError(f"no such file: {path}")
-        return path
+    def _take(self, column: str, read: Callable[[str], T], default: T) -> T:
+        """What the cell says; `default` where there is no such column or the cell is at fault."""
+        if column not in self.row.cells:
+            return default
+        try:
+            return read(self.row.cells[column])
+        except ValueError as error:
+            self._refuse(column, str(error))
+            return default
+
+    def _refuse(self, column: str, reason: str) -> None:
+        self.problems.append(
+            f"row {self.row.number}, column {self.table.columns[column]}: {reason}"
+        )
+
+    def _file(self, cell: str) -> Path:
+        for spelling in _spellings(read_text(cell)):
+            path = self.folder / spelling
+            if os.path.isfile(path):  # Path.is_file raises on names that are too long
+                return path
+        raise ValueError(f"no such file: {visible(str(self.folder / cell))}")
 
 
-def _examples(
-    rows: Sequence[_Row], written: Mapping[str, str]
-) -> tuple[tuple[Example, ...], tuple[str, ...]]:
-    """Sound examples, and a line for each problem; `written` are the column names of the file."""
-    examples: list[Example] = []
-    heard: dict[tuple[Path, float, float], Example] = {}
-    problems = []
-    for row in rows:
-        example = row.example()
-        if not row.problems:
-            part = example.path, example.start_seconds, example.end_seconds
-            first = heard.setdefault(part, example)
-            if example.label == first.label:
-                examples.append(example)
-            else:
-                said = f"{example.label!r}, but row {first.row} says {first.label!r}"
-                row.problems.append(("label", said))
-        problems += [
-            f"row {row.number}, column {written[column]}: {reason}"
-            for column, reason in row.problems
-        ]
-    return tuple(examples), tuple(problems)
+def _spellings(path: str) -> Iterator[str]:
+    """A table may have been written on another system than the one that holds its files.
 
-
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError("it is empty")
-    return text
-
-
-def _label(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError(f"{text!r} holds a line break or a control character")
-    return _text(text)
-
-
-def _seconds(text: str, default: float) -> float:
-    if not text:
-        return default
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{text!r} is no time in seconds")
-    return seconds
-
-
-def _fold(text: str) -> int | None:
-    """Spreadsheets write 1 as 1.0; an empty fold trains in every round."""
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not number.is_integer():
-        raise ValueError(f"{text!r} is no whole number")
-    return int(number)
-
-
-def _split(text: str) -> str:
-    if text.lower() not in SPLITS:
-        raise ValueError(f"{text!r} is neither {' nor '.join(SPLITS)}")
-    return text.lower()
+    macOS takes accents apart and tables compose them, or the other way round; Windows writes \\.
+    """
+    for slashed in (path, path.replace("\\", "/")):
+        yield slashed
+        yield unicodedata.normalize("NFC", slashed)
+        yield unicodedata.normalize("NFD", slashed)

@@ -11,9 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import TYPE_CHECKING
 
 from trainer.errors import SplitError
-from trainer.labels import Example
+from trainer.held_out import Rounds, crossings, untrained
+
+if TYPE_CHECKING:
+    from trainer.labels import Example
 
 HASH_FOLDS = 5
 VAL_FRACTION = 0.2
@@ -42,31 +46,43 @@ def split_examples(
 ) -> Split:
     """Divides the examples; `groups` says for each who its relatives are.
 
-    Raises SplitError where a column crosses a group or leaves a label without training examples.
+    Raises SplitError where a column crosses a group, leaves a label without training examples, or
+    lets nothing validate.
     """
+    rounds = column_rounds(examples, choice)
+    if rounds is None:
+        return _hash_split(examples, groups, choice)
+    _check_columns(examples, groups, rounds)
+    validates = {at for at, number in enumerate(rounds.of) if number is not None}
+    if not validates:
+        raise _nothing_validates(examples, choice)
+    description = "column split" if choice.fold is None else f"fold {choice.fold} validates"
+    return _split(len(examples), validates, description)
+
+
+def column_rounds(
+    examples: Sequence[Example], choice: SplitChoice, cross_validate: bool = False
+) -> Rounds | None:
+    """Who validates by a fold or split column; None where hashes decide."""
+    if cross_validate:
+        numbers = tuple(example.fold for example in examples)
+        return None if set(numbers) <= {None} else Rounds("fold", numbers)
     if choice.fold is not None:
-        validates = _in_fold(examples, choice.fold)
-        return _columns_split(examples, groups, validates, f"fold {choice.fold} validates")
+        held = (example.fold if example.fold == choice.fold else None for example in examples)
+        return Rounds("fold", tuple(held))
     has_column = all(example.split is not None for example in examples)
     if has_column and choice.val_fraction is None:
-        validates = {at for at, example in enumerate(examples) if example.split == "val"}
-        return _columns_split(examples, groups, validates, "column split")
-    fraction = VAL_FRACTION if choice.val_fraction is None else choice.val_fraction
-    labels = [example.label for example in examples]
-    chosen = validation_groups(labels, groups, fraction, choice.seed)
-    validates = {at for at, group in enumerate(groups) if group in chosen}
-    return _split(len(examples), validates, f"{fraction:g} of groups by hash, seed {choice.seed}")
+        return Rounds("split", tuple(0 if e.split == "val" else None for e in examples))
+    return None
 
 
 def related_groups(groups: Sequence[str], contents: Sequence[Hashable]) -> list[str]:
-    """Groups that share a content become one, named after the first of them in the alphabet.
-
-    A copy under another name would otherwise be learned by heart and then asked for.
-    """
+    """Groups that share a content become one, named after the first of them in the alphabet."""
     leader = {group: group for group in groups}
 
     def find(group: str) -> str:
         while leader[group] != group:
+            leader[group] = leader[leader[group]]  # halves the way for the next one
             group = leader[group]
         return group
 
@@ -88,25 +104,23 @@ def folds(examples: Sequence[Example], groups: Sequence[str], seed: int) -> dict
     Examples without a fold train in every round. Raises SplitError with fewer than two folds, and
     where the column crosses a group or leaves a label without training examples.
     """
-    by_column = any(example.fold is not None for example in examples)
-    numbers = (
-        [example.fold for example in examples]
-        if by_column
-        else _hash_folds([example.label for example in examples], groups, seed)
-    )
+    rounds = column_rounds(examples, SplitChoice(seed), cross_validate=True)
+    if rounds is None:
+        numbers = _hash_folds([example.label for example in examples], groups, seed)
+    else:
+        _check_columns(examples, groups, rounds)
+        numbers = list(rounds.of)
     found = sorted({number for number in numbers if number is not None})
     if len(found) < 2:
         raise SplitError("cross-validation needs two folds or more; add files, or a fold column")
-    splits = {}
-    for fold in found:
-        validates = {at for at, number in enumerate(numbers) if number == fold}
-        description = f"fold {fold} validates"
-        splits[fold] = (
-            _columns_split(examples, groups, validates, description)
-            if by_column
-            else _split(len(examples), validates, description)
+    return {
+        fold: _split(
+            len(examples),
+            {at for at, number in enumerate(numbers) if number == fold},
+            f"fold {fold} validates",
         )
-    return splits
+        for fold in found
+    }
 
 
 def validation_groups(
@@ -115,16 +129,20 @@ def validation_groups(
     """Groups that validate: of each label the nearest whole number to `fraction` of its groups.
 
     Every label keeps a group to train on and, where it has two, one to validate on. Rare labels
-    choose first, since a group may hold several labels.
+    choose first, since a group may hold several labels. A group with most of a label's examples
+    validates only where it must: little would be left to learn from.
     """
     labels_of, groups_of = _members(labels, groups)
+    size_of, total_of = Counter(zip(labels, groups, strict=True)), Counter(labels)
     training = {label: len(members) for label, members in groups_of.items()}
     chosen: set[str] = set()
     for label in _rarest_first(groups_of):
-        total = len(groups_of[label])
-        wanted = min(max(1, round(fraction * total)), total - 1) if fraction > 0 else 0
-        for group in _by_hash(groups_of[label] - chosen, seed):
-            if total - training[label] >= wanted:
+        n_groups = len(groups_of[label])
+        wanted = min(max(1, round(fraction * n_groups)), n_groups - 1) if fraction > 0 else 0
+        most = {group for group in groups_of[label] if 2 * size_of[label, group] > total_of[label]}
+        candidates = groups_of[label] - chosen
+        for group in _by_hash(candidates - most, seed) + _by_hash(candidates & most, seed):
+            if n_groups - training[label] >= wanted:
                 break
             if all(training[member] > 1 for member in labels_of[group]):
                 chosen.add(group)
@@ -132,18 +150,30 @@ def validation_groups(
     return chosen
 
 
-def _hash_folds(labels: Sequence[str], groups: Sequence[str], seed: int) -> list[int | None]:
-    """Deals the groups of each label round; a label's only group trains always (no fold).
+def _hash_split(examples: Sequence[Example], groups: Sequence[str], choice: SplitChoice) -> Split:
+    fraction = VAL_FRACTION if choice.val_fraction is None else choice.val_fraction
+    labels = [example.label for example in examples]
+    chosen = validation_groups(labels, groups, fraction, choice.seed)
+    validates = {at for at, group in enumerate(groups) if group in chosen}
+    description = f"{fraction:g} of groups by hash, seed {choice.seed}"
+    return _split(len(examples), validates, description)
 
-    A label begins where the one before it ended, so that the folds grow alike.
+
+def _hash_folds(labels: Sequence[str], groups: Sequence[str], seed: int) -> list[int | None]:
+    """Deals the groups of each label round. A label begins where the one before it ended, so that
+    the folds grow alike.
+
+    Where all groups of a label came into one fold, the first of them trains always (no fold).
     """
     _, groups_of = _members(labels, groups)
     fold_of: dict[str, int | None] = {}
     turns = count()
     for label in _rarest_first(groups_of):
-        alone = len(groups_of[label]) == 1
         for group in _by_hash(groups_of[label] - fold_of.keys(), seed):
-            fold_of[group] = None if alone else 1 + next(turns) % HASH_FOLDS
+            fold_of[group] = 1 + next(turns) % HASH_FOLDS
+    for members in groups_of.values():
+        if len({fold_of[group] for group in members}) == 1:
+            fold_of[_by_hash(members, seed)[0]] = None
     return [fold_of[group] for group in groups]
 
 
@@ -171,44 +201,22 @@ def _hash(group: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{group}".encode(errors="surrogateescape")).hexdigest()
 
 
-def _in_fold(examples: Sequence[Example], fold: int) -> set[int]:
-    there = Counter(example.fold for example in examples if example.fold is not None)
-    if not there:
-        raise SplitError(f"fold {fold} cannot validate: the labels have no fold column; add one")
-    if fold not in there:
-        known = ", ".join(str(number) for number in sorted(there))
-        raise SplitError(f"no example is in fold {fold}; choose one of: {known}")
-    return {at for at, example in enumerate(examples) if example.fold == fold}
+def _check_columns(examples: Sequence[Example], groups: Sequence[str], rounds: Rounds) -> None:
+    faults = [*crossings(examples, groups, rounds), *untrained(examples, rounds)]
+    if faults:
+        raise SplitError(f"{faults[0].line}; correct the column, or leave such rows out")
 
 
-def _columns_split(
-    examples: Sequence[Example], groups: Sequence[str], validates: set[int], description: str
-) -> Split:
-    _refuse_crossing(examples, groups, validates)
-    split = _split(len(examples), validates, description)
-    trained = {examples[at].label for at in split.train}
-    untrained = sorted({example.label for example in examples} - trained)
-    if untrained:
-        raise SplitError(
-            f"{description}: label {untrained[0]!r} has no example left to train on; "
-            "correct the fold or split column, or leave that label out"
+def _nothing_validates(examples: Sequence[Example], choice: SplitChoice) -> SplitError:
+    if choice.fold is None:
+        return SplitError("no row has val in its column split; give it to some, or drop the column")
+    known = sorted({example.fold for example in examples if example.fold is not None})
+    if not known:
+        return SplitError(
+            f"fold {choice.fold} cannot validate: the labels have no fold column; add one"
         )
-    return split
-
-
-def _refuse_crossing(
-    examples: Sequence[Example], groups: Sequence[str], validates: set[int]
-) -> None:
-    """A network that has heard one half of a recording answers for the other by heart."""
-    first_of: dict[str, int] = {}
-    for at, group in enumerate(groups):
-        first = first_of.setdefault(group, at)
-        if (first in validates) != (at in validates):
-            places = f"{examples[first].place}, and {examples[at].place}"
-            raise SplitError(
-                f"group {group!r} is in training and in validation ({places}: of one group, or "
-                "the same sound); correct the fold or split column, so that it stays on one side"
-            )
+    numbers = ", ".join(str(number) for number in known)
+    return SplitError(f"no example is in fold {choice.fold}; choose one of: {numbers}")
 
 
 def _split(n_examples: int, validates: set[int], description: str) -> Split:

@@ -1,0 +1,101 @@
+"""A labels file as a table of text: which of its columns mean what, and its rows.
+
+What is wrong with the file as a whole is refused here; what a cell may say is none of its business.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.errors import LabelsError
+
+# What a column may be called; the first name is ours.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "path": ("path", "file", "filename", "file_name"),
+    "label": ("label", "category", "class"),
+    "start": ("start",),
+    "end": ("end",),
+    "fold": ("fold",),
+    "group": ("group", "src_file", "source"),
+    "split": ("split",),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cells by our names of the columns. `number` counts as a spreadsheet does, the header is 1.
+
+    `surplus` is how many cells it has in all, where that is more than the header has.
+    """
+
+    number: int
+    cells: Mapping[str, str]
+    surplus: int = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that are not blank; `columns` has the file's own name for each of ours."""
+
+    columns: Mapping[str, str]
+    header_cells: int
+    rows: tuple[Row, ...]
+
+
+def read_table(source: Path, content: bytes) -> Table:
+    """Raises LabelsError where this is no CSV with a column for the path and one for the label."""
+    records = _records(source, content)
+    if not records or not any(records[0]):
+        raise LabelsError(source, ["it is empty, or begins with an empty row"])
+    header = records[0]
+    columns = _columns(source, header)
+    rows = tuple(
+        _row(number, cells, columns, len(header))
+        for number, cells in enumerate(records[1:], start=2)
+        if any(cells)
+    )
+    return Table({ours: header[at] for ours, at in columns.items()}, len(header), rows)
+
+
+def _records(source: Path, content: bytes) -> list[list[str]]:
+    try:
+        text = content.decode("utf-8-sig")  # Excel begins its UTF-8 with a byte order mark
+    except UnicodeDecodeError as error:
+        raise LabelsError(source, ["it is not UTF-8 text; save it as UTF-8"]) from error
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    try:
+        return [[cell.strip() for cell in record] for record in reader]
+    except csv.Error as error:
+        reason = f"it is not a CSV file (line {reader.line_num}: {error})"
+        raise LabelsError(source, [reason]) from error
+
+
+def _columns(source: Path, header: Sequence[str]) -> dict[str, int]:
+    """The position of each column there is."""
+    if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
+        raise LabelsError(source, [f"row 1: {header[0]!r} is one column; separate them by commas"])
+    columns: dict[str, int] = {}
+    problems = []
+    for ours, names in COLUMNS.items():
+        hits = [at for at, name in enumerate(header) if name.lower() in names]
+        if len(hits) > 1:
+            twice = " and ".join(header[at] for at in hits)
+            problems.append(f"row 1: columns {twice} mean the same; keep one of them")
+        elif hits:
+            columns[ours] = hits[0]
+        elif ours in ("path", "label"):
+            problems.append(
+                f"row 1: no column {' or '.join(names)}; it has {', '.join(header) or 'none'}"
+            )
+    if problems:
+        raise LabelsError(source, problems)
+    return columns
+
+
+def _row(number: int, cells: Sequence[str], columns: Mapping[str, int], width: int) -> Row:
+    named = {ours: cells[at] if at < len(cells) else "" for ours, at in columns.items()}
+    return Row(number, named, len(cells) if any(cells[width:]) else 0)
