@@ -23,7 +23,9 @@ from storage.ledger import open_ledger
 
 NAMED = "20260131T120000Z-1a2b3c4d"  # the checkpoint that examples name
 EARLIER = "20260130T120000Z-00000001"
-LABELS = ("dog_bark", "siren")
+OLD = "20260129T120000Z-00000002"  # neither active nor previous
+BROUGHT = "20260130T120000Z-5e6f7a8b"  # a file that was copied from another machine
+LABELS = ("dog", "rain")  # two of those that the checkpoint knows
 
 EXAMPLES = dict.fromkeys(example_of(command) for _, command in every_command())
 EXIT_CODES = {"clfd status --json": 3}  # no daemon runs
@@ -31,7 +33,7 @@ EXIT_CODES = {"clfd status --json": 3}  # no daemon runs
 # the last word on epochs counts.
 NARROW = " --epochs 2 --width 2 --mels 8 --clip-seconds 0.5 --sample-rate 8000"
 # Those that log, or load torch and set it up, leave traces in a process.
-NEED_A_PROCESS = ("classify", "doctor", "run", "train")
+NEED_A_PROCESS = ("classify", "doctor", "evaluate", "run", "train")
 ELSEWHERE = ("clfd demo",)  # has a test file of its own
 
 
@@ -41,7 +43,7 @@ def tidy_desk(
     checkpoint_file: Path,
     noise: Callable[..., np.ndarray],
 ) -> Path:
-    """`recording.wav`, `sounds/labels.csv`, an inbox and a home in use."""
+    """`recording.wav`, `sounds/labels.csv`, a checkpoint file, an inbox and a home in use."""
     desk = tmp_path_factory.mktemp("desk")
     (desk / "sounds").mkdir()
     names = [f"{label}-{take}.wav" for label in LABELS for take in range(3)]
@@ -50,18 +52,19 @@ def tidy_desk(
     rows = [f"{name},{name.partition('-')[0]}\n" for name in names]
     (desk / "sounds" / "labels.csv").write_text("path,label\n" + "".join(rows))
     soundfile.write(desk / "recording.wav", noise(seed=9), 8000)
+    shutil.copyfile(checkpoint_file, desk / f"{BROUGHT}.safetensors")
     fill_home(desk, checkpoint_file)
     return desk
 
 
 def fill_home(desk: Path, checkpoint_file: Path) -> None:
-    """Two checkpoints, an answered recording, a failed one, and one that nobody looked at."""
+    """Three checkpoints, an answered recording, a failed one, and one that nobody looked at."""
     home = Home(desk / "home")
     home.create()
     settings = house_settings(home)
     with open_ledger(settings.database, "daemon") as ledger:
         house = House(home, ledger, settings)
-        for name in (EARLIER, NAMED):
+        for name in (OLD, EARLIER, NAMED):
             house.publish(checkpoint_file, name)
         house.drop(desk / "recording.wav", "a.wav")
         house.inbox.joinpath("yard").mkdir()
@@ -69,7 +72,7 @@ def fill_home(desk: Path, checkpoint_file: Path) -> None:
         house.service.start()
         house.live(5)
         house.model.stop()
-    house.drop(desk / "sounds" / "siren-0.wav", "new.wav")
+    house.drop(desk / "sounds" / "rain-0.wav", "new.wav")
 
 
 @pytest.fixture

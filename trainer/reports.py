@@ -1,133 +1,103 @@
-"""The report of a training run: numbers for machines, pictures for people."""
+"""The report's folder: numbers for machines, pictures and a page for people."""
 
 from __future__ import annotations
 
 import csv
 import json
-import warnings
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
 from storage.home import FILE_MODE, FOLDER_MODE
-from trainer.evaluation import Evaluation
+from trainer.errors import TrainerError
+from trainer.evaluation import LabelQuality
+from trainer.figures import (
+    DARK,
+    LIGHT,
+    draw_confusion,
+    draw_curves,
+    draw_reliability,
+    png,
+    spectrogram_png,
+)
+from trainer.findings import Findings
+from trainer.report_page import render_page
 from trainer.training import EpochFacts
 
-LABEL_LETTERS = 24  # longer names would squeeze the picture
-COUNTED_LABELS = 40  # with more of them the counts in the cells cannot be read
 
+def write_report(folder: Path, findings: Findings) -> None:
+    """Writes everything aside and renames it: there is a whole report, or none.
 
-def write_report(
-    folder: Path,
-    metrics: Mapping[str, Any],
-    history: Sequence[EpochFacts],
-    evaluation: Evaluation | None,
-    title: str,
-) -> None:
-    """Writes metrics.json, history.csv, curves.png and, where something was judged, confusion.png.
-
-    `title` says what the evaluation was made on.
+    Raises TrainerError where something lies in the folder already, or it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(FOLDER_MODE)
-    judged = None if evaluation is None else asdict(evaluation)
-    text = json.dumps({**metrics, "evaluation": judged}, indent=2, ensure_ascii=False)
+    check_folder(folder)
+    aside = folder.with_name(f".{folder.name}.new")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
+        aside.mkdir(parents=True)
+        _fill(aside, findings)
+        for file in aside.iterdir():
+            file.chmod(FILE_MODE)
+        aside.chmod(FOLDER_MODE)
+        aside.rename(folder)
+    except OSError as error:
+        raise TrainerError(
+            f"cannot write the report {folder}: {error.strerror}; "
+            "check the folder and the space on its disk"
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises TrainerError where no report can be written, or would have to replace something."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise TrainerError(f"{folder} is there already; name a folder that is new, or empty")
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise TrainerError(f"no permission to write to {above}; name another folder with -o")
+
+
+def _fill(folder: Path, findings: Findings) -> None:
+    text = json.dumps(findings.as_json(), indent=2, ensure_ascii=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    write_history(folder / "history.csv", history)
-    save_figure(draw_curves(history), folder / "curves.png")
-    if evaluation is not None:
-        save_figure(draw_confusion(evaluation, title), folder / "confusion.png")
-    for file in folder.iterdir():
-        file.chmod(FILE_MODE)
+    if findings.history:
+        rows = [asdict(facts) for facts in findings.history]
+        _write_csv(folder / "history.csv", EpochFacts, rows)
+    if findings.evaluation is not None:
+        rows = [asdict(quality) for quality in findings.evaluation.per_label]
+        _write_csv(folder / "per_label.csv", LabelQuality, rows)
+    pictures = draw_pictures(findings)
+    for name, data in pictures.items():
+        if not name.endswith("-dark"):
+            (folder / f"{name}.png").write_bytes(data)
+    (folder / "report.html").write_text(render_page(findings, pictures), encoding="utf-8")
 
 
-def write_history(path: Path, history: Sequence[EpochFacts]) -> None:
+def draw_pictures(findings: Findings) -> dict[str, bytes]:
+    """PNGs by name; those for dark pages end with `-dark`."""
+    judged, uncalibrated = findings.evaluation, findings.uncalibrated
+    drawings: dict[str, Any] = {}
+    if findings.history:
+        drawings["curves"] = lambda: draw_curves(findings.history)
+    if judged is not None:
+        drawings["confusion"] = lambda: draw_confusion(judged, findings.judged_on)
+    if judged is not None and uncalibrated is not None:
+        drawings["reliability"] = lambda: draw_reliability(uncalibrated, judged)
+    pictures = {}
+    for name, draw in drawings.items():
+        pictures[name] = png(draw, LIGHT)
+        pictures[f"{name}-dark"] = png(draw, DARK)
+    for number, mistake in enumerate(findings.mistakes, start=1):
+        pictures[f"mistake_{number:02d}"] = spectrogram_png(mistake.decibels)
+    return pictures
+
+
+def _write_csv(path: Path, kind: type, rows: Sequence[Mapping[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(EpochFacts)])
+        writer = csv.DictWriter(file, [field.name for field in fields(kind)])
         writer.writeheader()
-        writer.writerows(asdict(facts) for facts in history)
-
-
-def draw_curves(history: Sequence[EpochFacts]) -> Figure:
-    """Loss and, where something validates, accuracy over epochs."""
-    epochs = [facts.epoch for facts in history]
-    validated = history[0].val_loss is not None
-    figure = Figure(figsize=(9 if validated else 5, 3.5), layout="constrained")
-    axes = figure.subplots(1, 2 if validated else 1, squeeze=False)[0]
-    _curve(axes[0], epochs, [facts.train_loss for facts in history], "training")
-    axes[0].set(title="Loss", xlabel="epoch", ylabel="cross entropy (nats)")
-    if validated:
-        _curve(axes[0], epochs, [facts.val_loss for facts in history], "validation")
-        _curve(axes[1], epochs, [facts.val_accuracy for facts in history], "validation", "C1")
-        axes[1].set(title="Accuracy", xlabel="epoch", ylabel="recordings right", ylim=(0, 1.02))
-    for each in axes:
-        each.xaxis.set_major_locator(MaxNLocator(integer=True))
-        each.grid(alpha=0.3)
-        each.legend(frameon=False)
-    return figure
-
-
-def draw_confusion(evaluation: Evaluation, title: str) -> Figure:
-    """Counts in the cells, colour by share of the row: the diagonal is recall."""
-    counts = np.array(evaluation.confusion)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    n_labels = len(counts)
-    side = min(16.0, 3.4 + 0.36 * n_labels)
-    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true label's recordings")
-    names = [_shortened(label) for label in evaluation.labels]
-    axes.set_xticks(range(n_labels), names, rotation=90)
-    axes.set_yticks(range(n_labels), names)
-    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        text.set_parse_math(False)  # a label may hold a dollar sign
-    axes.set(xlabel="answer", ylabel="truth")
-    axes.set_title(f"{title}\n{evaluation.accuracy:.1%} of {evaluation.n_recordings} right")
-    if n_labels <= COUNTED_LABELS:
-        _write_counts(axes, counts, shares)
-    return figure
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    with warnings.catch_warnings():
-        # A label in a script the font lacks shows as boxes; that is no news for a log.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]
-
-
-def _curve(
-    axes: Axes,
-    epochs: Sequence[int],
-    values: Sequence[float | None],
-    name: str,
-    colour: str | None = None,
-) -> None:
-    numbers = np.array(values, dtype=float)
-    axes.plot(epochs, numbers, marker="o", markersize=3, label=name, color=colour)
-
-
-def _write_counts(axes: Axes, counts: np.ndarray[Any, Any], shares: np.ndarray[Any, Any]) -> None:
-    for row, column in np.argwhere(counts > 0):
-        axes.text(
-            column,
-            row,
-            str(counts[row, column]),
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if shares[row, column] > 0.5 else "black",
-        )
-
-
-def _shortened(label: str) -> str:
-    """Both ends stay, since long names often differ in one of them only."""
-    half = LABEL_LETTERS // 2
-    return label if len(label) <= LABEL_LETTERS else f"{label[:half]}…{label[1 - half :]}"
+        writer.writerows(rows)

@@ -1,0 +1,121 @@
+"""Labelled recordings to judge a checkpoint by, as that checkpoint hears them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from classifier.audio_format import AudioFormat
+from classifier.checkpoint import Checkpoint
+from classifier.pool import DecodePool
+from storage.settings import Settings
+from trainer.contents import contradictions
+from trainer.dataset import Dataset, load_dataset
+from trainer.errors import LabelsError, TrainerError
+from trainer.labels import Example, LabelSet, read_labels
+from trainer.progress import Narrator
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a labels file gave: the recordings that can be judged, and how many were left out."""
+
+    labels: LabelSet
+    dataset: Dataset
+    skipped: int
+
+
+def gather(
+    source: Path,
+    fold: int | None,
+    skip_bad: bool,
+    checkpoint: Checkpoint,
+    settings: Settings,
+    device: torch.device,
+    narrator: Narrator,
+) -> Material:
+    """Reads labels, of one fold or all, and decodes their files.
+
+    Raises LabelsError naming what is wrong with the labels, what cannot be decoded, the same sound
+    under two labels, and labels that the checkpoint does not know; with `skip_bad` such recordings
+    are left out and named.
+    """
+    labels = read_labels(source, settings.intake.suffixes, skip_bad)
+    asked = of_fold(labels, fold)
+    unknown = unknown_labels(asked, checkpoint, source)
+    refuse(source, unknown, skip_bad)
+    examples = [each for each in asked if each.label in checkpoint.labels]
+    decoded = decode(examples, checkpoint.audio_format, settings, device, narrator)
+    faults = contradictions(decoded.examples, decoded.digests)
+    problems = (*decoded.problems, *(fault.line for fault in faults))
+    refuse(source, problems, skip_bad)
+    contradictory = {at for fault in faults for at in fault.positions}
+    dataset = decoded.only([n for n in range(len(decoded.examples)) if n not in contradictory])
+    if not dataset.examples:
+        raise TrainerError(f"{source}: no recording is left to judge by; correct the labels")
+    for line in (*labels.skipped, *unknown, *problems):
+        narrator.say(f"left out: {line}")
+    n_rows = len(labels.skipped) + len(asked)
+    return Material(labels, dataset, skipped=n_rows - len(dataset.examples))
+
+
+def of_fold(labels: LabelSet, fold: int | None) -> list[Example]:
+    """All examples, or those of one fold. Raises TrainerError where that fold is empty."""
+    asked = [each for each in labels.examples if fold is None or each.fold == fold]
+    if not asked:
+        known = sorted({each.fold for each in labels.examples if each.fold is not None})
+        which = f"choose one of: {', '.join(map(str, known))}" if known else "add a fold column"
+        raise TrainerError(f"{labels.source}: no example is in fold {fold}; {which}")
+    return asked
+
+
+def unknown_labels(examples: Sequence[Example], checkpoint: Checkpoint, source: Path) -> list[str]:
+    """A line for each label that the checkpoint does not know.
+
+    Their recordings would be no mistakes of the network, which was never told that there is such a
+    sound. Raises TrainerError where it knows none of the labels.
+    """
+    strange: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        if example.label not in checkpoint.labels:
+            strange[example.label].append(example)
+    if sum(map(len, strange.values())) == len(examples):
+        raise TrainerError(
+            f"{source}: {checkpoint.name} knows none of its labels, only "
+            f"{', '.join(checkpoint.labels)}; name another --checkpoint, or other labels"
+        )
+    return [
+        f"label {label!r}: unknown to {checkpoint.name} (recordings: {len(found)}, the first: "
+        f"{found[0].place})"
+        for label, found in sorted(strange.items())
+    ]
+
+
+def refuse(source: Path, problems: Sequence[str], skip_bad: bool) -> None:
+    if problems and not skip_bad:
+        raise LabelsError(source, problems, of_rows=True)
+
+
+def decode(
+    examples: Sequence[Example],
+    audio_format: AudioFormat,
+    settings: Settings,
+    device: torch.device,
+    narrator: Narrator,
+) -> Dataset:
+    """Every example as clips of this format."""
+    engine = settings.engine
+    try:
+        with (
+            DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool,
+            narrator.bar("decoding", len(examples)) as advance,
+        ):
+            return load_dataset(examples, audio_format, pool, device, on_recording=advance)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainerError(
+            f"{device} has too little memory for these clips; take --device cpu, or fewer files"
+        ) from error
