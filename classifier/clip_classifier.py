@@ -25,6 +25,7 @@ class NetworkShape:
 
     widths: tuple[int, int, int, int] = REFERENCE_WIDTHS
     early_pooling: bool = False
+    max_pooling: bool = False
 
     def __post_init__(self) -> None:
         if not all(1 <= width <= MAX_WIDTH for width in self.widths):
@@ -32,6 +33,10 @@ class NetworkShape:
                 f"network field widths = {self.widths!r} cannot be right; "
                 f"each is between 1 and {MAX_WIDTH}"
             )
+
+
+def build_network(shape: NetworkShape, n_labels: int) -> ResNet9:
+    return ResNet9(n_labels, shape.widths, shape.early_pooling, shape.max_pooling)
 
 
 class ClipClassifier(nn.Module):
@@ -49,17 +54,18 @@ class ClipClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.logmel = LogMel(audio_format, mel_bank)
-        self.network = ResNet9(len(labels), shape.widths, shape.early_pooling)
+        self.network = build_network(shape, len(labels))
         self.register_buffer("band_mean", torch.zeros(audio_format.n_mels), persistent=False)
         self.register_buffer("band_std", torch.ones(audio_format.n_mels), persistent=False)
         self.temperature = 1.0
 
-    def normalise(self, decibels: Tensor) -> Tensor:
-        """Decibels (B, M, F) to network input (B, 1, M, F), by the training clips' statistics."""
+    def spectrograms(self, clips: Tensor) -> Tensor:
+        """The network's input (B, 1, M, F): decibels, normalised by the training clips' bands."""
+        decibels: Tensor = self.logmel(clips)
         return ((decibels - self.band_mean[:, None]) / self.band_std[:, None]).unsqueeze(1)
 
     def forward(self, clips: Tensor) -> Tensor:
-        return self.network(self.normalise(self.logmel(clips)))  # type: ignore[no-any-return]
+        return self.network(self.spectrograms(clips))  # type: ignore[no-any-return]
 
     def scores(self, clips: Tensor) -> Tensor:
         return torch.softmax(self(clips).float() / self.temperature, dim=1)

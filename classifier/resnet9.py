@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d
 
 REFERENCE_WIDTHS = (64, 128, 256, 512)
 
@@ -19,12 +20,13 @@ def widths_from(first: int) -> tuple[int, int, int, int]:
 
 
 def conv_block(channels_in: int, channels_out: int, pool: bool = False) -> nn.Sequential:
-    layers: list[nn.Module] = [
+    """Pooling stands before the ReLU: the greatest of four stays the greatest, and costs less."""
+    return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
         nn.BatchNorm2d(channels_out),
+        *([nn.MaxPool2d(2)] if pool else []),
         nn.ReLU(inplace=True),
-    ]
-    return nn.Sequential(*layers, *([nn.MaxPool2d(2)] if pool else []))
+    )
 
 
 class Residual(nn.Module):
@@ -38,6 +40,18 @@ class Residual(nn.Module):
         return self.body(x) + x  # type: ignore[no-any-return]
 
 
+class GlobalPooling(nn.Module):
+    """Maps (B, C, M, F) to (B, C, 1, 1): means, or means plus maxima, for sounds that are short."""
+
+    def __init__(self, with_maxima: bool) -> None:
+        super().__init__()
+        self.with_maxima = with_maxima
+
+    def forward(self, maps: Tensor) -> Tensor:
+        means = adaptive_avg_pool2d(maps, 1)
+        return means + adaptive_max_pool2d(maps, 1) if self.with_maxima else means
+
+
 class ResNet9(nn.Module):
     """Spectrograms (B, 1, M, F) to logits (B, L).
 
@@ -45,6 +59,7 @@ class ResNet9(nn.Module):
         n_labels: L.
         widths: channels of the four stages.
         early_pooling: also pool after the first block; a quarter of the arithmetic.
+        max_pooling: add each channel's maximum to its mean before the last layer.
     """
 
     def __init__(
@@ -52,6 +67,7 @@ class ResNet9(nn.Module):
         n_labels: int,
         widths: Sequence[int] = REFERENCE_WIDTHS,
         early_pooling: bool = False,
+        max_pooling: bool = False,
     ) -> None:
         super().__init__()
         first, second, third, fourth = widths
@@ -64,7 +80,7 @@ class ResNet9(nn.Module):
             Residual(fourth),
         )
         self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(fourth, n_labels)
+            GlobalPooling(max_pooling), nn.Flatten(), nn.Linear(fourth, n_labels)
         )
 
     def forward(self, spectrograms: Tensor) -> Tensor:

@@ -36,6 +36,11 @@ class Home:
         return self.root / "reports"
 
     @property
+    def runs(self) -> Path:
+        """Where training writes down how far it got, and lays clips that memory cannot hold."""
+        return self.root / "runs"
+
+    @property
     def ledger_file(self) -> Path:
         return self.root / "clfd.db"
 

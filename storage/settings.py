@@ -112,6 +112,36 @@ class Engine(_Section):
         return device
 
 
+class Training(_Section):
+    """How training shares the machine with whatever else runs on it."""
+
+    nice: int = Field(
+        default=10, ge=0, le=19, description="by how much training lowers its own priority"
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="torch threads of training; 0 is all, or half while a daemon serves the home",
+    )
+    memory_gib: float = Field(
+        default=0.0,
+        ge=0,
+        description="most memory for decoded clips, in GiB, before they go into a file on disk;"
+        " 0 is half of what is free",
+    )
+
+
+class Checkpoints(_Section):
+    """What stays on the shelf."""
+
+    keep: int = Field(
+        default=20,
+        ge=0,
+        description="checkpoints that `clfd train` leaves, with their reports; 0 keeps all",
+    )
+
+
 class Log(_Section):
     """What the daemon writes to stderr."""
 
@@ -138,6 +168,8 @@ class Settings(_Section):
     )
     intake: Intake = Intake()
     engine: Engine = Engine()
+    training: Training = Training()
+    checkpoints: Checkpoints = Checkpoints()
     log: Log = Log()
 
     @property

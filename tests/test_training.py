@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tones import TONE_RECIPE, dataset_of, tone, two_tones
 
-from trainer.dataset import FULL_SCALE, Dataset
+from trainer.dataset import Dataset
 from trainer.errors import TrainingDiverged
 from trainer.evaluation import cross_entropy, evaluate, expected_calibration_error, score_recordings
-from trainer.labels import Example
-from trainer.recipes import recipe_with
 from trainer.splits import Split, everything
 from trainer.training import (
     EpochFacts,
@@ -26,17 +24,7 @@ from trainer.training import (
     validate,
 )
 
-RATE_HZ = 8000
-RECIPE = recipe_with(
-    "reference",
-    epochs=15,
-    batch_size=8,
-    learning_rate=0.01,
-    widths=(4, 8, 16, 32),
-    sample_rate_hz=RATE_HZ,
-    clip_seconds=0.25,
-    n_mels=16,
-)
+RECIPE = TONE_RECIPE
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,28 +36,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def tone(hz: float) -> np.ndarray:
-    time = np.arange(RATE_HZ // 4) / RATE_HZ
-    return np.sin(2 * np.pi * hz * time) + 0.01 * np.random.RandomState(int(hz)).randn(len(time))
-
-
-def dataset_of(clips: list[np.ndarray], recording: list[int], labels: list[str]) -> Dataset:
-    samples = np.stack([clip / np.abs(clip).max() * FULL_SCALE for clip in clips])
-    return Dataset(
-        examples=tuple(Example(Path(f"{at}.wav"), label) for at, label in enumerate(labels)),
-        digests=tuple(str(at) for at in range(len(labels))),
-        samples=torch.from_numpy(samples.round().astype(np.int16)),
-        peaks=torch.ones(len(clips), 1),
-        recording=torch.tensor(recording),
-    )
-
-
 @pytest.fixture(scope="module")
 def tones() -> Dataset:
-    """Forty recordings of one clip; `low` and `high` take turns."""
-    pairs = zip(np.linspace(300, 600, 20), np.linspace(3000, 1500, 20), strict=True)
-    heard = [tone(hz) for pair in pairs for hz in pair]
-    return dataset_of(heard, list(range(40)), ["low", "high"] * 20)
+    return two_tones(40)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +95,7 @@ def test_normalised_bands_have_mean_zero_and_deviation_one(tones: Dataset) -> No
     clips = tones.clips_of(range(40))
     measure_bands(model, tones, clips, batch_size=7)
     with torch.inference_mode():
-        bands = model.normalise(model.logmel(tones.audio(clips)))[:, 0].transpose(0, 1).flatten(1)
+        bands = model.spectrograms(tones.audio(clips))[:, 0].transpose(0, 1).flatten(1)
     assert bands.mean(1).abs().max() < 1e-3
     assert (bands.std(1) - 1).abs().max() < 1e-2
 

@@ -1,8 +1,10 @@
-"""The trainer's commands: train, checkpoints, demo."""
+"""The trainer's commands: train, evaluate, demo; `shelf_commands.py` has those of checkpoints."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from storage.invocation import Invocation
-    from trainer.learning import Request
+    from trainer.preparing import Request
 
 
 @click.command()
@@ -60,6 +62,23 @@ if TYPE_CHECKING:
 )
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: engine.device]")
 @click.option("--skip-bad", is_flag=True, help="Leave out rows and files that cannot be used.")
+@click.option(
+    "--from",
+    "start",
+    default="scratch",
+    show_default=True,
+    metavar="scratch|active|NAME",
+    help="Begin with new weights, or go on with a checkpoint: in a quarter of the epochs, with its "
+    "audio format, and with the labels it knows beside those of the file.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with the same training where it was stopped, if it was."
+)
+@click.option(
+    "--allow-label-change",
+    is_flag=True,
+    help="Let --promote auto drop labels that the active checkpoint knows.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 @click.pass_obj
 def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any) -> None:
@@ -75,29 +94,40 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
     Example:
       clfd train sounds/labels.csv --epochs 30
     """
-    from trainer.errors import LabelsError
     from trainer.learning import learn
     from trainer.progress import Narrator
+    from trainer.team import gathered_team
 
     settings = invocation.settings(**{"engine.device": options["device"]})
-    narrator = Narrator(invocation.verbosity)
     request = _request(labels, options)
-    try:
-        lesson = learn(request, invocation.home(), settings, narrator)
-    except LabelsError as error:
-        if len(error.problems) > 1:
-            click.echo("\n".join(error.listing()), err=True)
-        raise
+    with _listed_problems(), gathered_team() as team:
+        narrator = Narrator(invocation.verbosity if team.speaks else -1)
+        lesson = learn(request, invocation.home(), settings, narrator, team)
+    if lesson is None:
+        return
     for line in _summary(lesson.outcome):
         narrator.say(line)
     narrator.say(f"report: {lesson.report}")
     click.echo(json.dumps(lesson.outcome) if as_json else lesson.outcome["checkpoint"])
 
 
+@contextmanager
+def _listed_problems() -> Iterator[None]:
+    """Where labels have several problems, a line for each stands above the error's one line."""
+    from trainer.errors import LabelsError
+
+    try:
+        yield
+    except LabelsError as error:
+        if len(error.problems) > 1:
+            click.echo("\n".join(error.listing()), err=True)
+        raise
+
+
 def _request(labels: Path, options: dict[str, Any]) -> Request:
     """Raises UsageError where options contradict each other."""
     from classifier.resnet9 import widths_from
-    from trainer.learning import Request
+    from trainer.preparing import Request
     from trainer.recipes import recipe_with
     from trainer.splits import SplitChoice
 
@@ -106,20 +136,24 @@ def _request(labels: Path, options: dict[str, Any]) -> Request:
     if len(ways) > 1:
         both = " and ".join("--" + way.replace("_", "-") for way in ways)
         raise click.UsageError(f"{both} exclude each other; choose one of them")
-    recipe = recipe_with(
-        options["recipe"],
-        epochs=options["epochs"],
-        learning_rate=options["lr"],
-        batch_size=options["batch_size"],
-        optimizer=options["optimizer"],
-        clip_seconds=options["clip_seconds"],
-        sample_rate_hz=options["sample_rate"],
-        n_mels=options["mels"],
-        widths=options["width"] and widths_from(options["width"]),
-    )
-    choice = SplitChoice(options["seed"], options["val_fraction"], options["fold"])
+    wishes = {
+        "epochs": options["epochs"],
+        "learning_rate": options["lr"],
+        "batch_size": options["batch_size"],
+        "optimizer": options["optimizer"],
+        "clip_seconds": options["clip_seconds"],
+        "sample_rate_hz": options["sample_rate"],
+        "n_mels": options["mels"],
+        "widths": options["width"] and widths_from(options["width"]),
+    }
+    given = {field: wish for field, wish in wishes.items() if wish is not None}
+    as_asked = ("cross_validate", "promote", "skip_bad", "start", "resume", "allow_label_change")
     return Request(
-        labels, recipe, choice, options["cross_validate"], options["promote"], options["skip_bad"]
+        labels,
+        recipe_with(options["recipe"], **given),
+        SplitChoice(options["seed"], options["val_fraction"], options["fold"]),
+        given=tuple(given),
+        **{name: options[name] for name in as_asked},
     )
 
 
@@ -134,104 +168,49 @@ def _summary(outcome: dict[str, Any]) -> list[str]:
     ]
 
 
-@click.group()
-def checkpoints() -> None:
-    """List, show and activate checkpoints.
-
-    \b
-    Example:
-      clfd checkpoints list
-    """
-
-
-@checkpoints.command("list")
+@click.command()
+@click.argument("labels", type=click.Path(exists=True, path_type=Path), metavar="LABELS.csv")
+@click.option("--checkpoint", default="active", show_default=True, help="Name, prefix or file.")
+@click.option("--fold", type=int, help="Only the recordings of this fold.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: engine.device]")
+@click.option(
+    "--skip-bad",
+    is_flag=True,
+    help="Leave out rows and files that cannot be used, and labels the checkpoint does not know.",
+)
+@click.option(
+    "--include-trained", is_flag=True, help="Also count recordings that it was trained on."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the report.  [default: reports/CHECKPOINT-evaluation-TIME in the home]",
+)
 @click.pass_obj
-def list_checkpoints(invocation: Invocation) -> None:
-    """All checkpoints, newest first.
+def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **options: Any) -> None:
+    """Score a checkpoint on labelled files.
+
+    LABELS.csv, or a folder with one sub-folder per label, is as for `clfd train`. Recordings that
+    the checkpoint was trained on, and relatives of them, are left out: they would prove nothing.
+    A label that it does not know is an error; with --skip-bad its recordings are left out.
+
+    A summary goes to stdout; the report, with pictures and all numbers, into a folder.
 
     \b
     Example:
-      clfd checkpoints list
+      clfd evaluate sounds/labels.csv
     """
-    from storage.shelf import Shelf
-    from trainer.listing import print_table
+    from trainer.evaluating import Inquiry, evaluate_checkpoint, summary
+    from trainer.progress import Narrator
 
-    shelf = Shelf(invocation.home().checkpoints)
-    if not shelf.names():
-        click.echo(f"no checkpoint in {shelf.folder}; `clfd train` makes one", err=True)
-        return
-    for refusal in print_table(shelf):
-        click.echo(refusal, err=True)
-
-
-@checkpoints.command()
-@click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole description as JSON.")
-@click.pass_obj
-def show(invocation: Invocation, name: str, as_json: bool) -> None:
-    """What a checkpoint hears, and how it was made.
-
-    NAME is a checkpoint's name or the start of it or of its digest, `active` or `previous`.
-
-    \b
-    Example:
-      clfd checkpoints show active
-    """
-    from classifier.checkpoint import read_checkpoint
-    from storage.shelf import Shelf
-    from trainer.listing import describe, print_description
-
-    shelf = Shelf(invocation.home().checkpoints)
-    facts = describe(read_checkpoint(shelf.path(shelf.find(name))))
-    if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
-    else:
-        print_description(facts)
-
-
-@checkpoints.command()
-@click.argument("name")
-@click.pass_obj
-def activate(invocation: Invocation, name: str) -> None:
-    """Make a checkpoint the one to be served.
-
-    A running daemon takes it over without a restart. NAME is as for `clfd checkpoints show`.
-    A file that is not sound is refused.
-
-    \b
-    Example:
-      clfd checkpoints activate 20260131T120000Z-1a2b3c4d
-    """
-    from classifier.checkpoint import read_checkpoint
-    from storage.shelf import Shelf
-
-    shelf = Shelf(invocation.home().checkpoints)
-    chosen = shelf.find(name)
-    read_checkpoint(shelf.path(chosen))
-    if chosen == shelf.active():
-        click.echo(f"{chosen} is active already", err=True)
-        return
-    shelf.activate(chosen)
-    click.echo(f"{chosen} is active now; `clfd checkpoints rollback` undoes it", err=True)
-
-
-@checkpoints.command()
-@click.pass_obj
-def rollback(invocation: Invocation) -> None:
-    """Make the previous checkpoint the active one.
-
-    The active one becomes the previous one, so that a second rollback undoes the first.
-
-    \b
-    Example:
-      clfd checkpoints rollback
-    """
-    from classifier.checkpoint import read_checkpoint
-    from storage.shelf import Shelf
-
-    shelf = Shelf(invocation.home().checkpoints)
-    read_checkpoint(shelf.path(shelf.find("previous")))
-    click.echo(f"{shelf.rollback()} is active now", err=True)
+    settings = invocation.settings(**{"engine.device": device})
+    narrator = Narrator(invocation.verbosity)
+    with _listed_problems():
+        verdict = evaluate_checkpoint(Inquiry(**options), invocation.home(), settings, narrator)
+    narrator.say(f"report: {verdict.report}")
+    click.echo(json.dumps(verdict.outcome) if as_json else "\n".join(summary(verdict.outcome)))
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The training data: every example decoded once, as clips that stay on the device.
+"""The training data: every example decoded once, as clips that stay on the device if they fit.
 
 Axes: R recordings (examples), N clips, S samples, L labels.
 """
@@ -9,18 +9,18 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from classifier.audio_format import AudioFormat
-from classifier.decoding import Decoded, Samples, Stretch
+from classifier.decoding import Decoded, Stretch
 from classifier.errors import ClassifierError, DecodingError
 from classifier.pool import Answer, DecodePool
+from trainer.clip_store import ClipStore, available_bytes
 from trainer.labels import Example
 
 STRETCH_SECONDS = 60.0  # decoded in one piece; longer examples stream
@@ -32,7 +32,8 @@ class Dataset:
     """Clips of all examples, those of one recording side by side.
 
     Clips are 16 bit against their own peak: half the memory of floats, and finer than any loss
-    in a quiet recording. `recording` ascends.
+    in a quiet recording. `recording` ascends and lies on the device that trains; `samples` may lie
+    elsewhere, in any order: those of clip n are in row `rows[n]`.
     """
 
     examples: tuple[Example, ...]
@@ -40,12 +41,15 @@ class Dataset:
     samples: Tensor  # (N, S) int16
     peaks: Tensor  # (N, 1) float32
     recording: Tensor  # (N,) position in `examples`
+    rows: Tensor | None = None  # (N,) int64, beside `samples`; None: in the order of the clips
+    known_labels: tuple[str, ...] = ()  # to be told apart also where no example has them
     problems: tuple[str, ...] = ()
+    is_mapped: bool = False
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """L names, in the alphabet's order."""
-        return tuple(sorted({example.label for example in self.examples}))
+        return tuple(sorted({example.label for example in self.examples} | set(self.known_labels)))
 
     @cached_property
     def truth(self) -> Tensor:
@@ -55,7 +59,44 @@ class Dataset:
 
     @property
     def device(self) -> torch.device:
-        return self.samples.device
+        return self.recording.device
+
+    def on(self, device: torch.device) -> Dataset:
+        """The same data for training on `device`; samples stay where they are if they do not fit.
+
+        They fit if they take half of what is free there, since training needs room as well.
+        """
+        if device == self.device:
+            return self
+        n_bytes = self.samples.numel() * self.samples.element_size()
+        home = self.samples.device
+        if not self.is_mapped and n_bytes <= available_bytes(device) // 2:
+            home = device
+        return replace(
+            self,
+            samples=self.samples.to(home),
+            rows=None if self.rows is None else self.rows.to(home),
+            peaks=self.peaks.to(device),
+            recording=self.recording.to(device),
+        )
+
+    def only(self, positions: Sequence[int]) -> Dataset:
+        """The data of the examples at these ascending positions; samples stay where they are."""
+        if len(positions) == len(self.examples):
+            return self
+        clips = self.clips_of(positions)
+        rows = torch.arange(len(self.recording), device=self.samples.device)
+        rows = rows if self.rows is None else self.rows
+        number = torch.zeros(len(self.examples), dtype=torch.int64, device=self.device)
+        number[list(positions)] = torch.arange(len(positions), device=self.device)
+        return replace(
+            self,
+            examples=tuple(self.examples[at] for at in positions),
+            digests=tuple(self.digests[at] for at in positions),
+            peaks=self.peaks[clips],
+            recording=number[self.recording[clips]],
+            rows=rows[clips.to(rows.device)],
+        )
 
     def clips_of(self, positions: Sequence[int]) -> Tensor:
         """Indices of the clips of these recordings, ascending."""
@@ -64,7 +105,9 @@ class Dataset:
 
     def audio(self, clips: Tensor) -> Tensor:
         """Clips (B, S) float32 as the decoder gave them."""
-        return self.samples[clips] * (self.peaks[clips] / FULL_SCALE)
+        rows = clips.to(self.samples.device)
+        samples = self.samples[rows if self.rows is None else self.rows[rows]]
+        return samples.to(self.device) * (self.peaks[clips] / FULL_SCALE)
 
     def clip_truth(self, clips: Tensor) -> Tensor:
         """(B,) index into `labels`."""
@@ -75,8 +118,8 @@ class Dataset:
 class _Recording:
     """What is known of an example while its stretches come in."""
 
-    samples: list[npt.NDArray[np.int16]]
-    peaks: list[Samples]
+    rows: list[int] = field(default_factory=list)
+    peaks: list[float] = field(default_factory=list)
     digest: str = ""
 
 
@@ -86,33 +129,38 @@ def load_dataset(
     pool: DecodePool[int],
     device: torch.device,
     on_recording: Callable[[], None] = lambda: None,
+    store: ClipStore | None = None,
+    known_labels: Sequence[str] = (),
 ) -> Dataset:
     """Decodes all examples. Those that cannot be decoded are left out and named in `problems`.
 
-    `on_recording` is called after each recording.
+    `on_recording` is called after each recording. Clips collect in `store`, in memory without one.
     """
-    recordings = [_Recording([], []) for _ in examples]
+    store = store or ClipStore(audio_format.clip_samples)
+    recordings = [_Recording() for _ in examples]
     problems: dict[int, str] = {}
     for at, answer, is_last in decode_examples(examples, audio_format, pool):
         if isinstance(answer, Decoded):
-            _add(recordings[at], answer)
+            _add(recordings[at], answer, store)
         else:
             problems[at] = f"{examples[at].place}: {_reason(examples[at], answer)}"
         if is_last:
             on_recording()
     sound = [at for at in range(len(examples)) if at not in problems]
-    samples = [torch.from_numpy(np.concatenate(recordings[at].samples)) for at in sound]
-    peaks = [torch.from_numpy(np.concatenate(recordings[at].peaks)) for at in sound]
-    counts = torch.tensor([len(clips) for clips in samples], dtype=torch.int64)
-    nothing = torch.empty(0, audio_format.clip_samples, dtype=torch.int16)
+    rows = torch.tensor([row for at in sound for row in recordings[at].rows], dtype=torch.int64)
+    peaks = torch.tensor([peak for at in sound for peak in recordings[at].peaks])
+    counts = torch.tensor([len(recordings[at].rows) for at in sound], dtype=torch.int64)
     return Dataset(
         examples=tuple(examples[at] for at in sound),
         digests=tuple(recordings[at].digest for at in sound),
-        samples=torch.cat([nothing, *samples]).to(device),
-        peaks=torch.cat([torch.empty(0, 1), *peaks]).to(device),
-        recording=torch.repeat_interleave(counts).to(device),
+        samples=store.tensor(),
+        peaks=peaks[:, None],
+        recording=torch.repeat_interleave(counts),
+        rows=rows,
+        known_labels=tuple(known_labels),
         problems=tuple(problems[at] for at in sorted(problems)),
-    )
+        is_mapped=store.is_mapped,
+    ).on(device)
 
 
 def decode_examples(
@@ -170,11 +218,12 @@ def _size_bytes(path: bytes) -> int:
         return 0  # it vanished since the labels were read; the decoder will say so
 
 
-def _add(recording: _Recording, decoded: Decoded) -> None:
-    peaks = np.abs(decoded.clips).max(axis=1, keepdims=True)
+def _add(recording: _Recording, decoded: Decoded, store: ClipStore) -> None:
+    peaks = np.abs(decoded.clips).max(axis=1, initial=0)
     scale = FULL_SCALE / np.where(peaks > 0, peaks, 1)
-    recording.samples.append(np.rint(decoded.clips * scale).astype(np.int16))
-    recording.peaks.append(peaks)
+    recording.rows.extend(range(store.n_clips, store.n_clips + len(peaks)))
+    recording.peaks.extend(peaks.tolist())
+    store.append(np.rint(decoded.clips * scale[:, None]).astype(np.int16))
     recording.digest = decoded.digest or recording.digest
 
 

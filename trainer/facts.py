@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -13,12 +13,13 @@ from typing import Any
 from classifier.predictor import Scores
 from storage.outcomes import printable
 from trainer.dataset import Dataset
-from trainer.evaluation import Evaluation, Truth, accuracy
-from trainer.labels import LabelSet
-from trainer.recipes import Recipe
-from trainer.splits import Split
+from trainer.evaluation import Truth, accuracy
+from trainer.judgement import NO_SELECTION, Judgement
+from trainer.preparing import Lessons
+from trainer.probes import Probe
 from trainer.training import EpochFacts
 
+MAX_LEFT_OUT = 100  # a checkpoint is no log
 LIBRARIES = ("clfd", "torch", "numpy", "librosa", "soundfile", "soxr")
 
 
@@ -36,26 +37,34 @@ class FoldResult:
 
 
 def metrics(
-    dataset: Dataset,
-    split: Split,
+    lessons: Lessons,
     history: Sequence[EpochFacts],
-    evaluation: Evaluation | None,
+    judgement: Judgement | None,
     results: Sequence[FoldResult],
+    probes: Sequence[Probe],
 ) -> dict[str, Any]:
     """The numbers of `clfd train --json`; what was not measured is None.
 
+    `judgement` is of the validation recordings or, with folds, of all of them together.
     std_accuracy is over these folds (numpy's `std`), not an estimate of other folds.
     """
+    dataset, split = lessons.dataset, lessons.split
     accuracies = [result.val_accuracy for result in results]
+    validation = None if results or judgement is None else judgement.evaluation
     return {
         "labels": list(dataset.labels),
         "epochs": len(history),
         "train_files": _count_files(dataset, split.train),
         "val_files": _count_files(dataset, split.validation),
-        "val_accuracy": evaluation and evaluation.accuracy,
-        "val_macro_f1": evaluation and evaluation.macro_f1,
-        "val_loss": evaluation and evaluation.loss,
-        "ece": evaluation and evaluation.ece,
+        "val_accuracy": validation and validation.accuracy,
+        "val_macro_f1": validation and validation.macro_f1,
+        "val_loss": validation and validation.loss,
+        "ece": judgement and judgement.evaluation.ece,
+        "ece_before": judgement and judgement.uncalibrated.ece,
+        "temperature": judgement.temperature if judgement else 1.0,
+        "selection": dict(judgement.selection if judgement else NO_SELECTION),
+        "gflop_per_clip": round(lessons.gflop_per_clip(), 4),
+        "probes": [asdict(each) for each in probes],
         "history": [asdict(facts) for facts in history],
         "folds": [{"fold": each.fold, "val_accuracy": each.val_accuracy} for each in results],
         "mean_accuracy": statistics.fmean(accuracies) if accuracies else None,
@@ -63,22 +72,48 @@ def metrics(
     }
 
 
-def training_facts(
-    labels: LabelSet, dataset: Dataset, split: Split, seed: int, recipe: Recipe, now: datetime
-) -> Mapping[str, Any]:
+def training_facts(lessons: Lessons, seed: int, now: datetime) -> dict[str, Any]:
     """From what, and with what, a checkpoint was made."""
+    dataset, split, parent = lessons.dataset, lessons.split, lessons.parent
     return {
         "created_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-        "labels_file": printable(labels.source.name),
-        "labels_digest": labels.digest,
-        "recording_digests": sorted({dataset.digests[at] for at in split.train}),
-        "skipped": len(labels.skipped) + len(dataset.problems),
+        "labels_file": printable(lessons.labels.source.name),
+        "labels_digest": lessons.labels.digest,
+        "recording_digests": sorted(heard_digests(lessons, with_own=True)),
+        # The temperature was fitted on these: measured on them again, it flatters.
+        "validation_digests": sorted({dataset.digests[at] for at in split.validation}),
+        "skipped": len(lessons.left_out),
+        "left_out": [printable(line) for line in lessons.left_out[:MAX_LEFT_OUT]],
         "split": split.description,
         "seed": seed,
-        "recipe": asdict(recipe),
-        "parent": None,
+        "recipe": asdict(lessons.recipe),
+        "parent": parent and {"name": parent.name, "digest": parent.digest},
         "versions": {"python": platform.python_version()}
         | {lib: version(lib) for lib in LIBRARIES},
+    }
+
+
+def heard_digests(lessons: Lessons, with_own: bool) -> frozenset[str]:
+    """Digests of the files that the parent and its ancestors learned from, and of one's own."""
+    parent = lessons.parent
+    inherited = parent.description.training.get("recording_digests", []) if parent else []
+    own = [lessons.dataset.digests[at] for at in lessons.split.train] if with_own else []
+    return frozenset([*inherited, *own])
+
+
+def run_facts(lessons: Lessons, seed: int, team_size: int) -> dict[str, Any]:
+    """What decides about the result of a run: the same facts, the same network."""
+    dataset = lessons.dataset
+    return {
+        "sounds": dataset.digests,
+        "examples": [(e.label, e.start_seconds, str(e.end_seconds)) for e in dataset.examples],
+        "splits": [split.validation for split in (*lessons.rounds.values(), lessons.split)],
+        "recipe": asdict(lessons.recipe),
+        "parent": lessons.parent and lessons.parent.digest,
+        "seed": seed,
+        "team_size": team_size,
+        "device": dataset.device.type,
+        "torch": version("torch"),
     }
 
 

@@ -5,43 +5,39 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from classifier.checkpoint import Checkpoint
 from classifier.device import choose_device, describe_device
 from classifier.pool import DecodePool
-from classifier.predictor import Scores
 from storage.home import Home
 from storage.settings import Settings
 from storage.shelf import Shelf
-from trainer.dataset import Dataset, load_dataset
-from trainer.errors import LabelsError, SplitError, TrainerError
-from trainer.evaluation import Evaluation, Truth, evaluate, score_recordings
-from trainer.facts import FoldResult, metrics, training_facts
-from trainer.labels import Example, LabelSet, check_labels, read_labels
+from trainer.contest import HeldOut, compare, read_active
+from trainer.errors import TrainerError
+from trainer.evaluation import score_recordings
+from trainer.facts import FoldResult, heard_digests, metrics, run_facts, training_facts
+from trainer.findings import Findings
+from trainer.gate import Promotion, decide, find_flaw
+from trainer.journal import Journal, Stage, open_journal
+from trainer.judgement import Judgement, Statements, judge_folds, judge_validation, listen
+from trainer.mistakes import most_confident_mistakes
+from trainer.modesty import give_way
+from trainer.preparing import Lessons, Request, prepare
+from trainer.probes import Probe, probe
 from trainer.progress import Narrator
-from trainer.publishing import check_home, promote, publish
-from trainer.recipes import Recipe
+from trainer.pruning import tidy
+from trainer.publishing import check_home, publish
 from trainer.reports import write_report
-from trainer.splits import Split, SplitChoice, everything, folds, related_groups, split_examples
+from trainer.splits import Split
+from trainer.team import ALONE, Team
 from trainer.training import EpochFacts, Trained, train_network
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a person asked for."""
-
-    labels: Path
-    recipe: Recipe
-    split: SplitChoice = field(default_factory=SplitChoice)
-    cross_validate: bool = False
-    promote: str = "auto"
-    skip_bad: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,34 +48,82 @@ class Lesson:
     report: Path
 
 
-def learn(request: Request, home: Home, settings: Settings, narrator: Narrator) -> Lesson:
-    """Decodes, trains, judges, publishes, promotes and reports, in this order.
+@dataclass(frozen=True)
+class Classroom:
+    """What every step of one call needs: the wish, the place, and who else is there."""
 
-    Raises TrainerError, ClassifierError or StorageError.
+    request: Request
+    home: Home
+    settings: Settings
+    device: torch.device
+    narrator: Narrator
+    team: Team = ALONE
+
+
+def learn(
+    request: Request, home: Home, settings: Settings, narrator: Narrator, team: Team = ALONE
+) -> Lesson | None:
+    """Prepares, trains, judges, publishes, promotes and reports, in this order.
+
+    None in all processes of a team but the first. Raises TrainerError, ClassifierError or
+    StorageError.
     """
-    began, recipe = time.perf_counter(), request.recipe
+    began = time.perf_counter()
     check_home(home)
-    device = choose_device(settings.engine.device)
-    recipe.mel_bank()  # an impossible recipe is refused before anything is decoded
-    labels = read_labels(request.labels, settings.intake.suffixes, request.skip_bad)
-    choose(request, labels.examples, [example.group for example in labels.examples])
+    give_way(home, settings.training)
+    device = team.device(choose_device(settings.engine.device))
+    room = Classroom(request, home, settings, device, narrator, team)
     with memory_error_as_ours(device):
-        dataset = decode(request, labels, settings, device, narrator)
-        split, rounds = choose(request, dataset.examples, merged_groups(dataset))
-        announce(recipe, dataset, split, narrator)
-        results = [judge_fold(request, dataset, fold, rounds[fold], narrator) for fold in rounds]
-        trained = train(request, dataset, split, narrator)
-        scores, truth, evaluation = judge(recipe, dataset, split, trained)
-    now = datetime.now(UTC)
-    numbers = metrics(dataset, split, trained.history, evaluation, results)
+        lessons = prepare(request, home, settings, device, narrator, team)
+        announce(lessons, narrator)
+        with open_run(room, lessons) as journal:
+            trained, statements = train_all(room, lessons, journal)
+            if not team.speaks:
+                return None
+            return publish_all(room, lessons, trained, statements, began)
+
+
+def train_all(
+    room: Classroom, lessons: Lessons, journal: Journal
+) -> tuple[Trained, dict[int, Statements]]:
+    """The network to publish, and what those of the folds said of what they never heard."""
+    statements = {}
+    for fold, split in lessons.rounds.items():
+        room.narrator.say(
+            f"fold {fold}: training on {len(split.train)}, validating on {len(split.validation)}"
+        )
+        network = train(room, lessons, split, journal.stage(f"fold-{fold}"))
+        statements[fold] = say(lessons, network, split)
+    return train(room, lessons, lessons.split, journal.stage("published")), statements
+
+
+def publish_all(
+    room: Classroom,
+    lessons: Lessons,
+    trained: Trained,
+    statements: dict[int, Statements],
+    began: float,
+) -> Lesson:
+    """Judges, decides, writes and activates."""
+    home, recipe, now = room.home, lessons.recipe, datetime.now(UTC)
+    labels = lessons.dataset.labels
+    judgement = judge(lessons, trained, statements)
+    if judgement is not None:
+        trained.model.temperature = judgement.temperature
+    probes = probe(trained.model, labels)
+    results = fold_results(judgement, statements)
+    numbers = metrics(lessons, trained.history, judgement, results, probes)
     numbers["seconds"] = round(time.perf_counter() - began, 3)
+    promotion = admit(room, lessons, trained, judgement)
     facts = {
-        **training_facts(labels, dataset, split, request.split.seed, recipe, now),
-        "device": describe_device(device),
+        **training_facts(lessons, room.request.split.seed, now),
+        "device": describe_device(room.device),
+        "promotion": asdict(promotion),
         **numbers,
     }
-    checkpoint = publish(home, trained.model, dataset.labels, recipe, facts, now, device)
-    promotion = promote(Shelf(home.checkpoints), checkpoint, request.promote, scores, truth)
+    checkpoint = publish(home, trained.model, labels, recipe, facts, now, room.device)
+    if promotion.promoted:
+        Shelf(home.checkpoints).activate(checkpoint.name)
     outcome = {
         "checkpoint": checkpoint.name,
         "digest": checkpoint.digest,
@@ -88,56 +132,129 @@ def learn(request: Request, home: Home, settings: Settings, narrator: Narrator) 
         "promotion_reason": promotion.reason,
     }
     report = home.reports / checkpoint.name
-    write_report(report, outcome, trained.history, *pictured(dataset, evaluation, results))
+    write_report(report, find(lessons, trained, judgement, probes, checkpoint, outcome))
+    tidy(home, room.settings.checkpoints.keep, room.narrator.say)
     return Lesson(outcome, report)
 
 
-def choose(
-    request: Request, examples: Sequence[Example], groups: Sequence[str]
-) -> tuple[Split, dict[int, Split]]:
-    """The split of the published network, and those of the folds by their number.
+def train(room: Classroom, lessons: Lessons, split: Split, stage: Stage) -> Trained:
+    recipe, narrator = lessons.recipe, room.narrator
+    with narrator.bar("training", recipe.epochs) as advance:
 
-    Done before decoding as well, where an hour may pass until a wrong --fold would be noticed.
-    """
-    if request.cross_validate:
-        return everything(len(examples)), folds(examples, groups, request.split.seed)
-    split = split_examples(examples, groups, request.split)
-    if not split.validation and request.split.val_fraction != 0:
-        raise SplitError(
-            f"{request.labels}: nothing to validate on; give a label two groups or more, "
-            "or train without validation by --val-fraction 0"
+        def on_epoch(facts: EpochFacts) -> None:
+            narrator.epoch(facts, recipe.epochs)
+            advance()
+
+        return train_network(
+            lessons.dataset,
+            split,
+            recipe,
+            room.request.split.seed,
+            on_epoch,
+            parent=lessons.parent,
+            stage=stage,
+            team=room.team,
         )
-    return split, {}
 
 
-def decode(
-    request: Request, labels: LabelSet, settings: Settings, device: torch.device, narrator: Narrator
-) -> Dataset:
-    """Every example as clips on the device. Raises LabelsError naming what cannot be decoded."""
-    engine, audio_format = settings.engine, request.recipe.audio_format
-    with (
-        DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool,
-        narrator.bar("decoding", len(labels.examples)) as advance,
-    ):
-        dataset = load_dataset(labels.examples, audio_format, pool, device, on_recording=advance)
-    if dataset.problems and not request.skip_bad:
-        raise LabelsError(labels.source, dataset.problems, of_rows=True)
-    check_labels(labels.source, dataset.examples, (*labels.skipped, *dataset.problems))
-    for problem in (*labels.skipped, *dataset.problems):
-        narrator.say(f"left out: {problem}")
-    return dataset
+def say(lessons: Lessons, trained: Trained, split: Split) -> Statements:
+    dataset, at_once = lessons.dataset, lessons.recipe.batch_size
+    return listen(trained.model, dataset.labels, dataset, split.validation, at_once)
 
 
-def merged_groups(dataset: Dataset) -> list[str]:
-    """The group of each example; groups that hold the same sound are one."""
-    contents = [
-        (digest, example.start_seconds, example.end_seconds)
-        for digest, example in zip(dataset.digests, dataset.examples, strict=True)
-    ]
-    return related_groups([example.group for example in dataset.examples], contents)
+def judge(
+    lessons: Lessons, trained: Trained, statements: dict[int, Statements]
+) -> Judgement | None:
+    """By the folds, else by the validation recordings; None where nothing was held out."""
+    labels, held_out = lessons.dataset.labels, lessons.split.validation
+    if statements:
+        return judge_folds(list(statements.values()), labels)
+    if not held_out:
+        return None
+    said = say(lessons, trained, lessons.split)
+    return judge_validation(said, labels, [lessons.groups[at] for at in held_out])
 
 
-def announce(recipe: Recipe, dataset: Dataset, split: Split, narrator: Narrator) -> None:
+def fold_results(
+    judgement: Judgement | None, statements: dict[int, Statements]
+) -> list[FoldResult]:
+    """Each fold by itself, out of the scores of all of them together."""
+    results, begin = [], 0
+    for fold, said in statements.items():
+        assert judgement is not None
+        end = begin + len(said.positions)
+        results.append(FoldResult(fold, judgement.scores[begin:end], said.truth))
+        begin = end
+    return results
+
+
+def admit(
+    room: Classroom, lessons: Lessons, trained: Trained, judgement: Judgement | None
+) -> Promotion:
+    """Whether the new network is to be served; decided before it is written, to be part of it."""
+    dataset, split, request = lessons.dataset, lessons.split, room.request
+    positions = split.validation or split.train
+    scores = score_recordings(trained.model, dataset, positions, lessons.recipe.batch_size)
+    truth = dataset.truth.cpu().numpy()[list(positions)]
+    engine, shelf = room.settings.engine, Shelf(room.home.checkpoints)
+    active = read_active(shelf)
+    compare_with_active = partial(
+        compare,
+        shelf.path(active.name if active else ""),
+        held_out(lessons, judgement),
+        dataset,
+        lessons.groups,
+        partial(DecodePool[int], engine.decode_workers, engine.decode_timeout_seconds),
+        room.device,
+    )
+    return decide(
+        request.promote,
+        find_flaw(scores, truth, dataset.labels),
+        dataset.labels,
+        active,
+        request.allow_label_change,
+        compare_with_active,
+    )
+
+
+def held_out(lessons: Lessons, judgement: Judgement | None) -> HeldOut:
+    """Recordings that whoever answers for the new network has not heard, nor its ancestors."""
+    labels = lessons.dataset.labels
+    if judgement is None:
+        return HeldOut(labels, (), torch.empty(0, len(labels)).numpy())
+    by_folds = bool(lessons.rounds)
+    heard = heard_digests(lessons, with_own=not by_folds)
+    return HeldOut(labels, judgement.statements.positions, judgement.scores, heard, by_folds)
+
+
+def find(
+    lessons: Lessons,
+    trained: Trained,
+    judgement: Judgement | None,
+    probes: Sequence[Probe],
+    checkpoint: Checkpoint,
+    outcome: dict[str, Any],
+) -> Findings:
+    """What the report shows: with folds, each recording as it was judged while unheard."""
+    n_folds = len(lessons.rounds)
+    return Findings(
+        title=checkpoint.name,
+        judged_on=f"Cross-validation, {n_folds} folds" if n_folds else "Validation recordings",
+        metrics=outcome,
+        history=trained.history,
+        evaluation=judgement.evaluation if judgement else None,
+        uncalibrated=judgement.uncalibrated if judgement else None,
+        probes=probes,
+        mistakes=(
+            most_confident_mistakes(lessons.dataset, judgement, trained.model.logmel)
+            if judgement
+            else ()
+        ),
+    )
+
+
+def announce(lessons: Lessons, narrator: Narrator) -> None:
+    recipe, dataset, split = lessons.recipe, lessons.dataset, lessons.split
     widths = "-".join(str(width) for width in recipe.widths)
     narrator.say(
         f"training on {len(split.train)} recordings, validating on {len(split.validation)} "
@@ -149,56 +266,29 @@ def announce(recipe: Recipe, dataset: Dataset, split: Split, narrator: Narrator)
         f"{recipe.clip_seconds:g} s at {recipe.sample_rate_hz} Hz, {recipe.n_mels} bands; "
         f"on {describe_device(dataset.device)}"
     )
-    unjudged = set(dataset.labels) - {dataset.examples[at].label for at in split.validation}
+    there = {example.label for example in dataset.examples}
+    if unheard := sorted(set(dataset.labels) - there):
+        narrator.say(
+            f"note: {', '.join(unheard)}: known from {lessons.parent and lessons.parent.name}, but "
+            "without an example here, and so unlearned bit by bit; add some"
+        )
+    unjudged = there - {dataset.examples[at].label for at in split.validation}
     if split.validation and unjudged:
-        narrator.say(f"nothing validates these labels: {', '.join(sorted(unjudged))}")
+        narrator.say(f"note: nothing validates these labels: {', '.join(sorted(unjudged))}")
 
 
-def train(request: Request, dataset: Dataset, split: Split, narrator: Narrator) -> Trained:
-    recipe = request.recipe
-    with narrator.bar("training", recipe.epochs) as advance:
-
-        def on_epoch(facts: EpochFacts) -> None:
-            narrator.epoch(facts, recipe.epochs)
-            advance()
-
-        return train_network(dataset, split, recipe, request.split.seed, on_epoch)
-
-
-def judge_fold(
-    request: Request, dataset: Dataset, fold: int, split: Split, narrator: Narrator
-) -> FoldResult:
-    narrator.say(
-        f"fold {fold}: training on {len(split.train)}, validating on {len(split.validation)}"
-    )
-    scores, truth, _ = judge(
-        request.recipe, dataset, split, train(request, dataset, split, narrator)
-    )
-    return FoldResult(fold, scores, truth)
-
-
-def judge(
-    recipe: Recipe, dataset: Dataset, split: Split, trained: Trained
-) -> tuple[Scores, Truth, Evaluation | None]:
-    """Scores (R, L) and truth (R,) of the validation recordings, and how good the answers are.
-
-    Where nothing validates they are those of the training recordings, which prove nothing.
-    """
-    positions = split.validation or split.train
-    scores = score_recordings(trained.model, dataset, positions, recipe.batch_size)
-    truth = dataset.truth.cpu().numpy()[list(positions)]
-    return scores, truth, evaluate(scores, truth, dataset.labels) if split.validation else None
-
-
-def pictured(
-    dataset: Dataset, evaluation: Evaluation | None, results: Sequence[FoldResult]
-) -> tuple[Evaluation | None, str]:
-    """What the report shows: with folds, each recording as it was judged while unheard."""
-    if not results:
-        return evaluation, "Validation recordings"
-    scores = np.concatenate([result.scores for result in results])
-    truth = np.concatenate([result.truth for result in results])
-    return evaluate(scores, truth, dataset.labels), f"Cross-validation, {len(results)} folds"
+@contextmanager
+def open_run(room: Classroom, lessons: Lessons) -> Iterator[Journal]:
+    """The journal of this very run; one that is stopped says how it goes on."""
+    facts, resume = run_facts(lessons, room.request.split.seed, room.team.size), room.request.resume
+    try:
+        with open_journal(room.home.runs, facts, resume, room.team) as journal:
+            if resume and not journal.has_begun():
+                room.narrator.say("nothing to resume for these labels and options: a new run")
+            yield journal
+    except KeyboardInterrupt:
+        room.narrator.say("stopped; the same command with --resume goes on from its last epoch")
+        raise
 
 
 @contextmanager

@@ -1,26 +1,33 @@
-"""The training run, from top to bottom: network, optimizer, loop, validation."""
+"""The training run, from top to bottom: network, loop, validation."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import BatchNorm2d
 from torch.nn.functional import cross_entropy as clip_cross_entropy
-from torch.optim import Adam, AdamW, Optimizer
 
+from classifier.checkpoint import Checkpoint
 from classifier.clip_classifier import ClipClassifier
+from classifier.device import has_fast_bfloat16
+from trainer.augmentation import mask_spectrograms, mix_clips, vary_clips
 from trainer.dataset import Dataset
 from trainer.errors import TrainingDiverged
 from trainer.evaluation import accuracy, cross_entropy, score_recordings
+from trainer.journal import FORGETFUL, Stage
+from trainer.learner import Learner
 from trainer.recipes import Recipe
 from trainer.splits import Split
+from trainer.team import ALONE, Team
+from trainer.warm_start import warm_model
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW}
+SETTLED_AFTER_STEPS = 300  # the running averages of batch normalisation have caught up by then
 MIN_BAND_STD_DB = 1.0  # a band that hardly moves is not blown up to noise
 
 
@@ -49,31 +56,55 @@ def train_network(
     recipe: Recipe,
     seed: int,
     on_epoch: Callable[[EpochFacts], None] = lambda _: None,
+    *,
+    parent: Checkpoint | None = None,
+    stage: Stage = FORGETFUL,
+    team: Team = ALONE,
 ) -> Trained:
     """Trains on the device that holds the dataset; the same seed there gives the same weights.
 
-    Raises TrainingDiverged where the loss or a weight is no number any more.
+    Begins with the weights of `parent`, if there is one. Goes on from the epoch that `stage` has
+    reached, and writes down there how far it got. Raises TrainingDiverged where the loss or a
+    weight is no number any more.
     """
     seed_everything(seed)
-    model = new_model(dataset, recipe)
     training = dataset.clips_of(split.train)
-    if recipe.normalise:
-        measure_bands(model, dataset, training, recipe.batch_size)
-    optimizer = OPTIMIZERS[recipe.optimizer](model.parameters(), lr=recipe.learning_rate)  # type: ignore[call-arg]
-    shuffle = torch.Generator().manual_seed(seed)
+    model = begin(dataset, training, recipe, parent)
+    steps = n_batches(len(training), recipe.batch_size, team)
+    learner = Learner(model, recipe, steps, team)
     history = []
+    if (saved := stage.load()) is not None:
+        learner.restore(saved)
+        history = [EpochFacts(**facts) for facts in saved.facts["history"]]
     # cuDNN would otherwise pick its convolutions by a stopwatch.
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        for epoch in range(1, recipe.epochs + 1):
+        for epoch in range(1 + len(history), recipe.epochs + 1):
             began = time.perf_counter()
-            order = training[torch.randperm(len(training), generator=shuffle).to(dataset.device)]
-            train_loss = train_epoch(model, optimizer, dataset, order, recipe.batch_size)
-            refuse_divergence(model, train_loss, epoch, recipe)
-            val_loss, val_accuracy = validate(model, dataset, split.validation, recipe.batch_size)
+            train_loss = train_epoch(learner, dataset, training, recipe, (seed, epoch), team)
+            learned = learner.averaged
+            refuse_divergence(learned, train_loss, epoch, recipe)
+            val_loss, val_accuracy = validate(learned, dataset, split.validation, recipe.batch_size)
             seconds = time.perf_counter() - began
             history.append(EpochFacts(epoch, train_loss, val_loss, val_accuracy, seconds))
+            if stage.is_due(is_last=epoch == recipe.epochs) and team.speaks:
+                stage.save(learner.saved({"history": [asdict(facts) for facts in history]}))
             on_epoch(history[-1])
-    return Trained(model.eval(), tuple(history))
+    learned = learner.averaged.eval()
+    if recipe.settle and len(history) * steps < SETTLED_AFTER_STEPS:
+        settle_statistics(learned, dataset, training, recipe.batch_size)
+    return Trained(learned, tuple(history))
+
+
+def begin(
+    dataset: Dataset, training: Tensor, recipe: Recipe, parent: Checkpoint | None
+) -> ClipClassifier:
+    """The model before its first step; a parent's spectrograms stay as they were normalised."""
+    if parent is not None:
+        return on_device(warm_model(parent, dataset.labels), dataset.device)
+    model = new_model(dataset, recipe)
+    if recipe.normalise:
+        measure_bands(model, dataset, training, recipe.batch_size)
+    return model
 
 
 def seed_everything(seed: int) -> None:
@@ -86,8 +117,12 @@ def new_model(dataset: Dataset, recipe: Recipe) -> ClipClassifier:
     model = ClipClassifier(
         dataset.labels, recipe.audio_format, recipe.network_shape, recipe.mel_bank()
     )
+    return on_device(model, dataset.device)
+
+
+def on_device(model: ClipClassifier, device: torch.device) -> ClipClassifier:
     model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.to(dataset.device)
+    return model.to(device)
 
 
 @torch.inference_mode()
@@ -105,25 +140,82 @@ def measure_bands(model: ClipClassifier, dataset: Dataset, clips: Tensor, batch_
     model.band_std.copy_(deviation.clamp_min(MIN_BAND_STD_DB))
 
 
-def train_epoch(
-    model: ClipClassifier, optimizer: Optimizer, dataset: Dataset, order: Tensor, batch_size: int
-) -> float:
-    """One pass over the clips in this order; their mean loss while the network was learning."""
+@torch.no_grad()
+def settle_statistics(
+    model: ClipClassifier, dataset: Dataset, clips: Tensor, batch_size: int
+) -> None:
+    """Takes batch normalisation's statistics anew, over these clips as they will be served.
+
+    Running averages lag behind the weights where an epoch has few steps, and they are those of
+    varied and mixed clips. Izmailov et al., "Averaging weights leads to wider optima" (2018).
+    """
+    norms = [each for each in model.network.modules() if isinstance(each, BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
     model.train()
+    for part in batches(clips, batch_size):
+        model(dataset.audio(part))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def train_epoch(
+    learner: Learner,
+    dataset: Dataset,
+    clips: Tensor,
+    recipe: Recipe,
+    chance: tuple[int, int],
+    team: Team = ALONE,
+) -> float:
+    """One pass over the clips in a new order; their mean loss while the network was learning.
+
+    `chance` is the seed of the run and the number of the epoch: each epoch has chance of its own,
+    so that a run can go on in the middle, and each process varies its clips in its own way.
+    """
+    learner.model.train()
     total, n_clips = torch.zeros((), device=dataset.device), 0
-    for part in batches(order, batch_size):
-        loss = clip_cross_entropy(model(dataset.audio(part)), dataset.clip_truth(part))
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+    order = torch.randperm(len(clips), generator=generator(*chance)).to(dataset.device)
+    variation = generator(*chance, 1 + team.rank)
+    for batch in batches(clips[order], recipe.batch_size, team):
+        part = team.share(batch)
+        loss = batch_loss(learner, dataset, part, recipe, variation)
+        learner.step(loss)
         total += loss.detach() * len(part)  # stays on the device: nothing waits for it
-        n_clips += len(part)
-    return float(total) / n_clips
+        n_clips += len(batch)
+    return float(team.sum(total)) / n_clips
 
 
-def batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
+def batch_loss(
+    learner: Learner, dataset: Dataset, part: Tensor, recipe: Recipe, chance: torch.Generator
+) -> Tensor:
+    """Mean loss in nats over the clips with these indices (B,), varied and mixed."""
+    how, device = recipe.augmentation, dataset.device
+    audio = vary_clips(dataset.audio(part), how, chance)
+    truth = dataset.clip_truth(part)
+    audio, targets = mix_clips(audio, truth, len(dataset.labels), how, chance)
+    spectrograms = mask_spectrograms(learner.model.spectrograms(audio), how, chance)
+    in_brief = recipe.bfloat16 and has_fast_bfloat16(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=in_brief):
+        logits = learner.network(spectrograms)
+    return clip_cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
+
+
+def generator(*chance: int) -> torch.Generator:
+    """On the CPU, so that every device makes the same choices."""
+    seed = int(np.random.SeedSequence(chance).generate_state(1)[0])
+    return torch.Generator().manual_seed(seed)
+
+
+def batches(order: Tensor, batch_size: int, team: Team = ALONE) -> Iterator[Tensor]:
     """Batch normalisation has nothing to compare a single clip with; another pass will bring it."""
-    return (part for part in torch.split(order, batch_size) if len(part) > 1)
+    return (part for part in torch.split(order, batch_size) if len(part) >= 2 * team.size)
+
+
+def n_batches(n_clips: int, batch_size: int, team: Team = ALONE) -> int:
+    return n_clips // batch_size + (n_clips % batch_size >= 2 * team.size)
 
 
 def validate(

@@ -1,0 +1,89 @@
+"""A run that is stopped and resumed ends where an uninterrupted one does; several processes too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tones import TONE_RECIPE, two_tones
+
+from classifier.clip_classifier import ClipClassifier
+from trainer.augmentation import Augmentation
+from trainer.dataset import Dataset
+from trainer.journal import Stage
+from trainer.splits import Split
+from trainer.training import EpochFacts, train_network
+
+RECIPE = replace(
+    TONE_RECIPE,
+    epochs=6,
+    optimizer="adamw",
+    schedule="one-cycle",
+    averaging=0.9,
+    normalise=True,
+    augmentation=Augmentation(1.0, True, 1.1, 3.0, 1, 1),
+)
+
+
+class Stopped(Exception):
+    """Stands for Ctrl-C, kill -9 and the power."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def tones() -> Dataset:
+    return two_tones(12)
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return Split(tuple(range(9)), (9, 10, 11), "by hand")
+
+
+def weights(model: ClipClassifier) -> torch.Tensor:
+    return torch.cat([t.flatten().float() for t in model.network.state_dict().values()])
+
+
+@pytest.mark.parametrize("stopped_after", [1, 4, 6])
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
+    tones: Dataset,
+    split: Split,
+    tmp_path: Path,
+    stopped_after: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trainer.journal.SAVE_SECONDS", 0.0)
+    whole = train_network(tones, split, RECIPE, seed=3)
+
+    def stop(facts: EpochFacts) -> None:
+        if facts.epoch == stopped_after:
+            raise Stopped
+
+    stage = Stage(tmp_path / "final.safetensors")
+    with pytest.raises(Stopped):
+        train_network(tones, split, RECIPE, 3, stop, stage=stage)
+    resumed = train_network(tones, split, RECIPE, 3, stage=stage)
+    assert torch.equal(weights(resumed.model), weights(whole.model))
+    assert [facts.val_loss for facts in resumed.history] == [
+        facts.val_loss for facts in whole.history
+    ]
+
+
+def test_resuming_repeats_no_epoch_that_was_saved(
+    tones: Dataset, split: Split, tmp_path: Path
+) -> None:
+    stage = Stage(tmp_path / "final.safetensors")
+    train_network(tones, split, RECIPE, 3, stage=stage)
+    repeated: list[EpochFacts] = []
+    train_network(tones, split, RECIPE, 3, repeated.append, stage=stage)
+    assert repeated == []

@@ -1,0 +1,72 @@
+"""Several processes that train together, as torchrun starts them: two on the CPU, over gloo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainer.synthesis import make_set
+from trainer.team import ALONE, Team, gathered_team
+
+OPTIONS = (
+    *("--epochs", "8", "--width", "4", "--mels", "32", "--clip-seconds", "1"),
+    *("--lr", "0.01", "--batch-size", "16", "--device", "cpu", "--json"),
+)
+SMALL = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "CLFD_ENGINE__DECODE_WORKERS": "1"}
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sounds")
+    make_set(folder, ("dog_bark", "siren"), 16, seed=0)
+    return folder / "labels.csv"
+
+
+def train(start: list[str], labels: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    command = [*start, "-m", "clfd", "--home", str(home), "train", str(labels), *OPTIONS]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **SMALL})
+
+
+def outcome_of(finished: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert finished.returncode == 0, finished.stderr
+    [line] = [line for line in finished.stdout.splitlines() if line.startswith("{")]
+    outcome: dict[str, Any] = json.loads(line)
+    return outcome
+
+
+def test_two_processes_learn_what_one_does(sounds: Path, tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    pair = train([*torchrun, "--nproc-per-node", "2"], sounds, tmp_path / "pair")
+    alone = train([sys.executable], sounds, tmp_path / "alone")
+    both, one = outcome_of(pair), outcome_of(alone)
+    assert both["val_accuracy"] >= one["val_accuracy"] - 0.1
+    assert both["history"][0]["train_loss"] == pytest.approx(
+        one["history"][0]["train_loss"], abs=0.3
+    )
+    assert both["promoted"]
+    assert len(list((tmp_path / "pair" / "checkpoints").glob("*.safetensors"))) == 1
+    assert not any((tmp_path / "pair" / "runs").iterdir())
+
+
+def test_shares_of_a_batch_are_disjoint_and_complete() -> None:
+    batch = torch.arange(7)
+    shares = [Team(rank, 3).share(batch) for rank in range(3)]
+    assert sorted(torch.cat(shares).tolist()) == batch.tolist()
+
+
+def test_each_process_has_a_gpu_of_its_own() -> None:
+    assert Team(3, 4, local_rank=1).device(torch.device("cuda")) == torch.device("cuda:1")
+    assert Team(3, 4, local_rank=1).device(torch.device("cpu")) == torch.device("cpu")
+    assert ALONE.device(torch.device("cuda:2")) == torch.device("cuda:2")
+
+
+def test_without_torchrun_a_process_is_alone() -> None:
+    with gathered_team({}) as team:
+        assert team is ALONE

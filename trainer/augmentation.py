@@ -1,0 +1,122 @@
+"""What is done to training clips, on the device and a batch at a time, so that no two are alike.
+
+Axes: B batch, S samples, M mel bands, F frames, L labels. All choices come from a generator on the
+CPU, so that every device makes the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, one_hot
+
+LOUDNESS_WINDOWS = 25  # in a clip; the loudest one says how loud the clip is
+SILENCE_DB = -100.0
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Everything off, as in the reference.
+
+    mixing: share of clips that are mixed with another clip of the batch, and learned as both.
+        Tokozume et al., "Learning from between-class examples for deep sound recognition" (2018).
+    shift: turn each clip round by a random time; what leaves at the end comes in at the start.
+    speed: greatest factor of faster or slower playing, which moves pitch and tempo together.
+    gain_decibels: greatest change of level, up or down; heard by absolute decibels only.
+    band_masks, time_masks: stripes blanked out in a spectrogram, each up to `mask_share` wide.
+        Park et al., "SpecAugment" (2019).
+    """
+
+    mixing: float = 0.0
+    shift: bool = False
+    speed: float = 1.0
+    gain_decibels: float = 0.0
+    band_masks: int = 0
+    time_masks: int = 0
+    mask_share: float = 0.125
+
+
+NO_AUGMENTATION = Augmentation()
+
+
+def vary_clips(clips: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+    """Shifts, speeds up or slows down, and amplifies clips (B, S), each its own way."""
+    n_clips, n_samples = clips.shape
+    starts = torch.randint(n_samples, (n_clips,), generator=generator).tolist()
+    factors = how.speed ** _between(-1, 1, n_clips, generator)
+    gains = 10 ** (how.gain_decibels / 20 * _between(-1, 1, n_clips, generator))
+    if how.shift or how.speed != 1:
+        rows = zip(clips, starts if how.shift else [0] * n_clips, factors.tolist(), strict=True)
+        clips = torch.stack([_played(clip, start, factor) for clip, start, factor in rows])
+    return clips * gains[:, None].to(clips) if how.gain_decibels else clips
+
+
+def mix_clips(
+    clips: Tensor, truth: Tensor, n_labels: int, how: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Clips (B, S) mixed in pairs, and their targets (B, L).
+
+    A share r of the label means a share r of the loudness that is perceived, whatever the levels of
+    both recordings were; the sum is scaled to keep the energy.
+    """
+    targets = one_hot(truth, n_labels).float()
+    if not how.mixing:
+        return clips, targets
+    n_clips = len(clips)
+    partner = torch.randperm(n_clips, generator=generator).to(clips.device)
+    share = torch.rand(n_clips, 1, generator=generator)
+    alone = torch.rand(n_clips, 1, generator=generator) >= how.mixing
+    share = torch.where(alone, 1.0, share).to(clips.device)
+    level_db = loudness(clips)
+    louder_db = level_db - level_db[partner]
+    weight = 1 / (1 + 10 ** (louder_db / 20) * (1 - share) / share.clamp_min(1e-6))
+    norm = (weight.square() + (1 - weight).square()).sqrt()
+    mixed = (weight * clips + (1 - weight) * clips[partner]) / norm
+    return mixed, share * targets + (1 - share) * targets[partner]
+
+
+def loudness(clips: Tensor) -> Tensor:
+    """Level of the loudest stretch of each clip (B, S): (B, 1) in decibels."""
+    windows = clips.unfold(1, *(2 * (max(1, clips.shape[1] // LOUDNESS_WINDOWS),)))
+    power = windows.square().mean(2).amax(1, keepdim=True)
+    return 10 * torch.log10(power.clamp_min(10 ** (SILENCE_DB / 10)))
+
+
+def mask_spectrograms(
+    spectrograms: Tensor, how: Augmentation, generator: torch.Generator
+) -> Tensor:
+    """Blanks stripes of normalised spectrograms (B, 1, M, F): 0 is the mean of the band."""
+    n_clips, _, n_bands, n_frames = spectrograms.shape
+    for _ in range(how.band_masks):
+        stripe = _stripe(n_clips, n_bands, how.mask_share, generator).to(spectrograms.device)
+        spectrograms = spectrograms.masked_fill(stripe[:, None, :, None], 0)
+    for _ in range(how.time_masks):
+        stripe = _stripe(n_clips, n_frames, how.mask_share, generator).to(spectrograms.device)
+        spectrograms = spectrograms.masked_fill(stripe[:, None, None, :], 0)
+    return spectrograms
+
+
+def _played(clip: Tensor, start: int, factor: float) -> Tensor:
+    """A clip (S,), as a loop from `start` on, at `factor` times its speed."""
+    n_samples = len(clip)
+    heard = max(2, round(n_samples * factor))
+    turned = clip.roll(-start)
+    looped = turned.repeat(math.ceil(heard / n_samples))[:heard]
+    if heard == n_samples:
+        return looped
+    return interpolate(looped[None, None], n_samples, mode="linear", align_corners=False)[0, 0]
+
+
+def _stripe(n_clips: int, length: int, share: float, generator: torch.Generator) -> Tensor:
+    """(B, length) bool, true in one stretch of up to `share` of the length."""
+    width = torch.rand(n_clips, 1, generator=generator) * share * length
+    begin = torch.rand(n_clips, 1, generator=generator) * (length - width)
+    places = torch.arange(length)
+    return (places >= begin) & (places < begin + width)
+
+
+def _between(low: float, high: float, n: int, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(n, generator=generator)

@@ -1,0 +1,187 @@
+"""From a labels file to what a network can be trained on: data, split, recipe, and its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from classifier.checkpoint import Checkpoint, read_checkpoint
+from classifier.pool import DecodePool
+from storage.home import FOLDER_MODE, Home
+from storage.settings import Settings
+from storage.shelf import Shelf
+from trainer.clip_store import ClipStore, available_bytes
+from trainer.contents import merged_groups
+from trainer.cost import gflop_per_clip
+from trainer.dataset import Dataset, load_dataset
+from trainer.errors import SplitError
+from trainer.hearing import choose_hearing, survey
+from trainer.labels import Example, LabelSet, check_problems, read_labels
+from trainer.progress import Narrator
+from trainer.recipes import Recipe
+from trainer.remarks import remarks
+from trainer.sifting import sift, sift_labels
+from trainer.splits import Split, SplitChoice, everything, folds, split_examples
+from trainer.team import ALONE, Team
+from trainer.warm_start import warm_recipe
+
+SCRATCH = "scratch"
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for.
+
+    `given` names the fields of the recipe that were asked for, `start` where the weights come from:
+    scratch, or a checkpoint by its name on the shelf.
+    """
+
+    labels: Path
+    recipe: Recipe
+    split: SplitChoice = field(default_factory=SplitChoice)
+    cross_validate: bool = False
+    promote: str = "auto"
+    skip_bad: bool = False
+    given: Sequence[str] = ()
+    start: str = SCRATCH
+    resume: bool = False
+    allow_label_change: bool = False
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What there is to learn from.
+
+    `groups` (R,) keep relatives and copies together. `rounds` are the splits of cross-validation by
+    the number of the fold; `split` is that of the network which is published.
+    """
+
+    labels: LabelSet
+    dataset: Dataset
+    groups: Sequence[str]
+    recipe: Recipe
+    split: Split
+    rounds: Mapping[int, Split]
+    parent: Checkpoint | None
+    left_out: tuple[str, ...]
+
+    def gflop_per_clip(self) -> float:
+        shape, n_labels = self.recipe.network_shape, len(self.dataset.labels)
+        return gflop_per_clip(self.recipe.audio_format, shape, n_labels)
+
+
+def prepare(
+    request: Request,
+    home: Home,
+    settings: Settings,
+    device: torch.device,
+    narrator: Narrator,
+    team: Team = ALONE,
+) -> Lessons:
+    """Reads, decodes, sifts and divides. Raises LabelsError with all problems, or SplitError."""
+    parent = _parent(request, Shelf(home.checkpoints))
+    labels = read_labels(request.labels, settings.intake.suffixes, skip_bad=True)
+    labels = sift_labels(labels, request.split, request.cross_validate)
+    if labels.skipped and not request.skip_bad:
+        narrator.say(
+            f"{len(labels.skipped)} problems so far; the files are decoded all the same, so that "
+            "all are told at once (Ctrl-C stops)"
+        )
+    choose(request, labels.examples, [example.group for example in labels.examples])
+    engine = settings.engine
+    with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
+        recipe = _recipe(request, parent, labels.examples, pool, narrator)
+        recipe.mel_bank()  # an impossible recipe is refused before anything is decoded
+        decode = partial(_decode, labels, recipe, parent, home, settings, pool, team, narrator)
+        decoded = team.load(decode).on(device)
+    sifted = sift(decoded.examples, decoded.digests, request.split, request.cross_validate)
+    dataset = decoded.only(sifted.kept)
+    left_out = (*labels.skipped, *decoded.problems, *sifted.problems)
+    check_problems(labels.source, dataset.examples, left_out, request.skip_bad)
+    for line in left_out:
+        narrator.say(f"left out: {line}")
+    groups = merged_groups(dataset.examples, dataset.digests)
+    split, rounds = choose(request, dataset.examples, groups)
+    for line in remarks(dataset.examples, dataset.digests, [*rounds.values(), split]):
+        narrator.say(f"note: {line}")
+    return Lessons(labels, dataset, groups, recipe, split, rounds, parent, left_out)
+
+
+def choose(
+    request: Request, examples: Sequence[Example], groups: Sequence[str]
+) -> tuple[Split, dict[int, Split]]:
+    """The split of the published network, and those of the folds by their number.
+
+    Done before decoding as well, where an hour may pass until a wrong --fold would be noticed.
+    """
+    if request.cross_validate:
+        return everything(len(examples)), folds(examples, groups, request.split.seed)
+    split = split_examples(examples, groups, request.split)
+    if not split.validation and request.split.val_fraction != 0:
+        raise SplitError(
+            f"{request.labels}: nothing to validate on; give a label two groups or more, "
+            "or train without validation by --val-fraction 0"
+        )
+    return split, {}
+
+
+def _parent(request: Request, shelf: Shelf) -> Checkpoint | None:
+    if request.start == SCRATCH:
+        return None
+    return read_checkpoint(shelf.path(shelf.find(request.start)))
+
+
+def _recipe(
+    request: Request,
+    parent: Checkpoint | None,
+    examples: Sequence[Example],
+    pool: DecodePool[int],
+    narrator: Narrator,
+) -> Recipe:
+    """The recipe in full: with the parent's audio format, else that which the files call for."""
+    if parent is not None:
+        return warm_recipe(request.recipe, parent, request.given)
+    recipe = request.recipe
+    if not recipe.fits_the_files:
+        return recipe
+    rate = recipe.sample_rate_hz if "sample_rate_hz" in request.given else None
+    seconds = recipe.clip_seconds if "clip_seconds" in request.given else None
+    if rate is not None and seconds is not None:
+        return recipe
+    hearing = choose_hearing(survey(examples, pool), rate, seconds)
+    for line in hearing.lines:
+        narrator.say(line)
+    return replace(recipe, sample_rate_hz=hearing.sample_rate_hz, clip_seconds=hearing.clip_seconds)
+
+
+def _decode(
+    labels: LabelSet,
+    recipe: Recipe,
+    parent: Checkpoint | None,
+    home: Home,
+    settings: Settings,
+    pool: DecodePool[int],
+    team: Team,
+    narrator: Narrator,
+) -> Dataset:
+    audio_format = recipe.audio_format if parent is None else parent.audio_format
+    known_labels = () if parent is None else parent.labels
+    home.runs.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    memory = int(settings.training.memory_gib * GIB) or available_bytes(torch.device("cpu")) // 2
+    store = ClipStore(audio_format.clip_samples, memory // team.size, home.runs)
+    with narrator.bar("decoding", len(labels.examples)) as advance:
+        dataset = load_dataset(
+            labels.examples, audio_format, pool, torch.device("cpu"), advance, store, known_labels
+        )
+    if store.is_mapped:
+        narrator.say(
+            f"{store.n_bytes / GIB:.1f} GiB of clips do not fit into {memory / GIB:.1f} GiB of "
+            f"memory: they are read from a file in {home.runs} while it trains, which is slower "
+            "(training.memory_gib)"
+        )
+    return dataset
