@@ -279,3 +279,11 @@ def test_folders_whose_names_look_alike_are_one_label(tmp_path: Path) -> None:
     names = [unicodedata.normalize(form, "Käfer") for form in ("NFC", "NFD")]
     touch(tmp_path, *(f"{name}/1.wav" for name in names), "rain/1.wav")
     assert {example.label for example in read(tmp_path).examples} == {"Käfer", "rain"}
+
+
+def test_one_label_is_enough_to_judge_by(tmp_path: Path) -> None:
+    (tmp_path / "siren").mkdir()
+    (tmp_path / "siren" / "1.wav").touch()
+    with pytest.raises(LabelsError, match="needs 2 labels"):
+        read_labels(tmp_path, (".wav",))
+    assert len(read_labels(tmp_path, (".wav",), min_labels=1).examples) == 1

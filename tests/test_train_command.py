@@ -22,6 +22,8 @@ from storage.invocation import Invocation
 from storage.shelf import Shelf
 from trainer.commands import train
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
+from trainer.progress import Narrator
+from trainer.training import EpochFacts
 
 RATE_HZ = 8000
 SMALL = (
@@ -233,3 +235,53 @@ def test_ways_to_split_exclude_each_other(run: Train, sounds: Path) -> None:
     result = run(sounds, "--fold", "1", "--cross-validate")
     assert result.exit_code == 2
     assert "--fold and --cross-validate exclude each other" in result.stderr
+
+
+def test_a_stopped_training_says_how_it_goes_on_and_ends_the_same(
+    run: Train, sounds: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.journal.SAVE_SECONDS", 0.0)
+
+    def stop(self: Narrator, facts: EpochFacts, n_epochs: int) -> None:
+        if facts.epoch == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(Narrator, "epoch", stop)
+        stopped = run(sounds, "--json", "--val-fraction", "0.2")
+    assert stopped.exit_code != 0
+    assert "--resume goes on from its last epoch" in stopped.stderr
+    outcome = json.loads(run(sounds, "--json", "--val-fraction", "0.2", "--resume").stdout)
+    whole = json.loads(run(sounds, "--json", "--val-fraction", "0.2").stdout)
+    assert [each["val_loss"] for each in outcome["history"]] == [
+        each["val_loss"] for each in whole["history"]
+    ]
+
+
+def test_nothing_to_resume_is_said_and_begins_anew(run: Train, sounds: Path) -> None:
+    result = run(sounds, "--epochs", "1", "--resume")
+    assert result.exit_code == 0
+    assert "nothing to resume for these labels and options" in result.stderr
+
+
+def test_a_checkpoint_that_goes_on_remembers_its_parent_and_what_that_heard(
+    run: Train, home: Home, sounds: Path
+) -> None:
+    first = json.loads(run(sounds, "--json", "--fold", "1").stdout)
+    second = json.loads(run(sounds, "--json", "--fold", "2", "--from", "active").stdout)
+    shelf = Shelf(home.checkpoints)
+    facts = read_checkpoint(shelf.path(second["checkpoint"])).description.training
+    assert facts["parent"] == {"name": first["checkpoint"], "digest": first["digest"]}
+    assert len(facts["recording_digests"]) == 24  # fold 1 taught the second one, the rest the first
+    assert second["val_accuracy"] == 1.0
+
+
+def test_a_folder_that_is_mapped_learns_as_memory_does(
+    run: Train, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_memory = json.loads(run(sounds, "--json", "--epochs", "2").stdout)
+    monkeypatch.setenv("CLFD_TRAINING__MEMORY_GIB", "0.00001")
+    mapped = run(sounds, "--json", "--epochs", "2")
+    assert "do not fit" in mapped.stderr
+    losses = [json.loads(mapped.stdout)["val_loss"], in_memory["val_loss"]]
+    assert losses[0] == losses[1]

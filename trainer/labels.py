@@ -85,20 +85,30 @@ class LabelSet:
     skipped: tuple[str, ...] = ()
 
 
-def read_labels(source: Path, suffixes: Collection[str], skip_bad: bool = False) -> LabelSet:
+def read_labels(
+    source: Path,
+    suffixes: Collection[str],
+    skip_bad: bool = False,
+    min_labels: int = MIN_LABELS,
+) -> LabelSet:
     """Reads a labels CSV, or a folder whose sub-folders are labels.
 
     `suffixes` (lower case, with dot) say which files of a folder are audio; a CSV names its files
     itself. Raises LabelsError listing every problem; with `skip_bad` rows with problems are left
-    out instead, and named in `skipped`.
+    out instead, and named in `skipped`. `min_labels` different ones must be left: to learn takes
+    two, to judge by takes one.
     """
     found = _read_folder(source, suffixes) if source.is_dir() else _read_csv(source)
-    check_problems(source, found.examples, found.skipped, skip_bad)
+    check_problems(source, found.examples, found.skipped, skip_bad, min_labels)
     return found
 
 
 def check_problems(
-    source: Path, examples: Sequence[Example], problems: Sequence[str], skip_bad: bool
+    source: Path,
+    examples: Sequence[Example],
+    problems: Sequence[str],
+    skip_bad: bool,
+    min_labels: int = MIN_LABELS,
 ) -> None:
     """Raises LabelsError listing the problems, unless they may be skipped and what is left will do.
 
@@ -106,15 +116,20 @@ def check_problems(
     """
     if problems and not skip_bad:
         raise LabelsError(source, problems, of_rows=True)
-    check_labels(source, examples, problems)
+    check_labels(source, examples, problems, min_labels)
 
 
-def check_labels(source: Path, examples: Sequence[Example], skipped: Sequence[str] = ()) -> None:
-    """Raises LabelsError where what is left, without the rows that were `skipped`, is one label."""
+def check_labels(
+    source: Path,
+    examples: Sequence[Example],
+    skipped: Sequence[str] = (),
+    min_labels: int = MIN_LABELS,
+) -> None:
+    """Raises LabelsError where what is left, without the rows that were `skipped`, is too little."""
     labels = sorted({example.label for example in examples})
-    if len(labels) < MIN_LABELS:
+    if len(labels) < min_labels:
         found = f"only the label {labels[0]!r}" if labels else "no usable example"
-        problem = f"it has {found}, but a classifier needs {MIN_LABELS} labels"
+        problem = f"it has {found}, but a classifier needs {min_labels} labels"
         if source.is_dir():
             problem += ", each in a sub-folder of its own"
         raise LabelsError(source, [problem, *(f"left out: {row}" for row in skipped)])

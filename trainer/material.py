@@ -44,7 +44,7 @@ def gather(
     under two labels, and labels that the checkpoint does not know; with `skip_bad` such recordings
     are left out and named.
     """
-    labels = read_labels(source, settings.intake.suffixes, skip_bad)
+    labels = read_labels(source, settings.intake.suffixes, skip_bad, min_labels=1)
     asked = of_fold(labels, fold)
     unknown = unknown_labels(asked, checkpoint, source)
     refuse(source, unknown, skip_bad)
