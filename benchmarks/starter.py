@@ -2,8 +2,8 @@
 
 ESC10_DIR=... python -m benchmarks.starter --home FOLDER
 
-Cross-validates and trains in FOLDER (most of an hour on two cores; it goes on where it was stopped),
-unless its active checkpoint was made so already. Weights are rounded to bfloat16.
+Cross-validates and trains in FOLDER, unless its active checkpoint was made so already: most of an
+hour on two cores, and it goes on where it was stopped. Weights are rounded to bfloat16.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from storage.shelf import Shelf
 FOLDER = Path(__file__).parents[1] / "classifier" / "starter"
 MAX_BYTES = 4_000_000
 ATTRIBUTION = (
-    "trained on ESC-10, part of ESC: Dataset for Environmental Sound Classification by Karol J. "
-    "Piczak (https://github.com/karolpiczak/ESC-50), of recordings by freesound.org contributors, "
+    "ESC-10, part of ESC: Dataset for Environmental Sound Classification by Karol J. Piczak "
+    "(https://github.com/karolpiczak/ESC-50), of recordings by freesound.org contributors, "
     "CC BY 3.0"
 )
 

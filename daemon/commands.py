@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.pass_obj
 def init(invocation: Invocation) -> None:
-    """Make the home: folders, settings file, ledger.
+    """Make the home: folders, settings, starter checkpoint.
 
-    The settings file shows every setting with its default, to be edited. Safe to repeat: what
-    is there stays as it is.
+    The settings file shows every setting with its default, to be edited. The starter checkpoint
+    goes where nothing is served yet. Safe to repeat: what is there stays as it is.
 
     \b
     Example:

@@ -175,7 +175,7 @@ def _checkpoint(home: Home, settings: Settings) -> Finding:
         text = f"none is active, the daemon would serve {previous}; clfd checkpoints activate"
         return Finding("note", "checkpoint", text)
     if active is None:
-        return Finding("fault", "checkpoint", "none is active; make one: clfd train LABELS.csv")
+        return Finding("fault", "checkpoint", "none is active; clfd init or clfd train brings one")
     predictor = load_predictor(shelf.path(active), engine_device(settings))
     n_samples = predictor.checkpoint.audio_format.clip_samples
     clips = np.zeros((PROBE_CLIPS, n_samples), np.float32)

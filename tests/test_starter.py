@@ -161,8 +161,7 @@ def test_the_daemon_of_a_fresh_home_answers_at_once(
 @pytest.fixture(scope="module")
 def packaged() -> tuple[Checkpoint, Starter]:
     found = packaged_starter()
-    if found is None:
-        pytest.skip("this package is built without a starter")
+    assert found is not None
     return parse_checkpoint(found.name, found.data), found
 
 
@@ -178,6 +177,6 @@ def test_the_packaged_starter_says_how_good_it_is_and_whom_to_thank(
 ) -> None:
     facts: dict[str, Any] = packaged[0].description.training
     assert is_starter(packaged[0])
-    assert 0.9 < facts["mean_accuracy"] <= 1
+    assert 0.85 < facts["mean_accuracy"] <= 1  # 0.1 would be chance
     assert "CC BY" in facts["attribution"]
     assert "Piczak" in facts["attribution"]
