@@ -31,7 +31,7 @@ EXAMPLES = dict.fromkeys(example_of(command) for _, command in every_command())
 EXIT_CODES = {"clfd status --json": 3}  # no daemon runs
 # Learning takes as long as the network is wide, so the same words are said of a narrow one;
 # the last word on epochs counts.
-NARROW = " --epochs 2 --width 2 --mels 8 --clip-seconds 0.5 --sample-rate 8000"
+NARROW = " --epochs 2 --width 2 --mels 16 --clip-seconds 0.5 --sample-rate 8000"
 # Those that log, or load torch and set it up, leave traces in a process.
 NEED_A_PROCESS = ("classify", "doctor", "evaluate", "run", "train")
 ELSEWHERE = ("clfd demo",)  # has a test file of its own

@@ -125,7 +125,7 @@ def check_labels(
     skipped: Sequence[str] = (),
     min_labels: int = MIN_LABELS,
 ) -> None:
-    """Raises LabelsError where what is left, without the rows that were `skipped`, is too little."""
+    """Raises LabelsError where what is left without the rows that were `skipped` is too little."""
     labels = sorted({example.label for example in examples})
     if len(labels) < min_labels:
         found = f"only the label {labels[0]!r}" if labels else "no usable example"
