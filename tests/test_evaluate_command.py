@@ -26,7 +26,7 @@ from storage.shelf import Shelf
 from trainer.acquaintance import Acquaintance, acquaintance
 from trainer.commands import evaluate
 from trainer.errors import LabelsError, TrainerError
-from trainer.evaluating import Inquiry, summary, to_be_judged
+from trainer.evaluating import Inquiry, new_report, summary, to_be_judged
 from trainer.labels import Example
 from trainer.material import unknown_labels
 from trainer.progress import Narrator
@@ -207,3 +207,11 @@ def test_what_it_knows_by_heart_is_no_test(desk: Desk) -> None:
     all_known = Acquaintance(trained=frozenset({0, 1}), validated=frozenset())
     with pytest.raises(TrainerError, match="trained on all of these recordings"):
         to_be_judged(Inquiry(desk.labels), checkpoint, dataset, all_known, Narrator())
+
+
+def test_two_evaluations_in_one_second_get_a_report_each(desk: Desk) -> None:
+    checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
+    now = datetime(2031, 1, 1, tzinfo=UTC)
+    first = new_report(desk.home, checkpoint, now)
+    first.mkdir()
+    assert new_report(desk.home, checkpoint, now).name == f"{first.name}-2"

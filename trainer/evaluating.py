@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def evaluate_checkpoint(
     """Decodes, scores, judges and reports. Raises TrainerError, ClassifierError or StorageError."""
     began, now = time.perf_counter(), datetime.now(UTC)
     checkpoint = find_checkpoint(home, inquiry.checkpoint)
-    report = inquiry.output or home.reports / f"{checkpoint.name}-evaluation-{now:%Y%m%dT%H%M%SZ}"
+    report = inquiry.output or new_report(home, checkpoint, now)
     check_folder(report)
     device = choose_device(settings.engine.device)
     model = ready_model(checkpoint, device)
@@ -97,6 +98,13 @@ def evaluate_checkpoint(
     )
     write_report(report, findings)
     return Verdict(outcome, report)
+
+
+def new_report(home: Home, checkpoint: Checkpoint, now: datetime) -> Path:
+    """A folder that is not there yet: two evaluations may fall into one second."""
+    first = home.reports / f"{checkpoint.name}-evaluation-{now:%Y%m%dT%H%M%SZ}"
+    others = (first.with_name(f"{first.name}-{number}") for number in count(2))
+    return next(folder for folder in chain([first], others) if not folder.exists())
 
 
 def find_checkpoint(home: Home, reference: str) -> Checkpoint:
