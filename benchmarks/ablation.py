@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks.variants import VARIANTS
+from classifier.allocator import keep_freed_memory
 from classifier.pool import DecodePool
 from trainer.dataset import Dataset, load_dataset
 from trainer.evaluation import accuracy, cross_entropy, expected_calibration_error, score_recordings
@@ -63,7 +64,7 @@ def run(
     wanted = [task for task in tasks if task not in done]
     threads = max(1, (os.cpu_count() or 1) // jobs)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (threads,)) as pool:
+    with ProcessPoolExecutor(jobs, context, _begin, (threads,)) as pool:
         for result in pool.map(_train, wanted):
             with out.open("a") as file:
                 file.write(json.dumps(result) + "\n")
@@ -109,6 +110,11 @@ def _line(name: str, epochs: int, results: list[dict[str, Any]]) -> str:
         f"| {np.mean(means):.2%} | {np.std(means):.2%} | {nll:.3f} | {np.mean(eces):.3f} "
         f"| {seconds:.2f} |"
     )
+
+
+def _begin(threads: int) -> None:
+    torch.set_num_threads(threads)
+    keep_freed_memory()
 
 
 def _train(task: Task) -> dict[str, Any]:

@@ -28,7 +28,7 @@ import torch
 
 from benchmarks.big_ledger import fill_ledger
 from benchmarks.memory import peak_tree_mb
-from classifier.checkpoint import save_checkpoint
+from classifier.checkpoint import encode_checkpoint
 from classifier.clip_classifier import ClipClassifier
 from storage.home import Home
 from storage.settings import load_settings
@@ -160,8 +160,10 @@ def _activate_untrained(home: Home, recipe: Recipe) -> None:
     labels = tuple(VOICES)
     model = ClipClassifier(labels, recipe.audio_format, recipe.network_shape, recipe.mel_bank())
     shape, now = recipe.network_shape, datetime.now(UTC)
-    path = save_checkpoint(home.checkpoints, model, labels, shape, {}, now)
-    Shelf(home.checkpoints).activate(path.stem)
+    name, data = encode_checkpoint(model, labels, shape, {}, now)
+    shelf = Shelf(home.checkpoints)
+    shelf.put(name, data)
+    shelf.activate(name)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import torch
 
-from classifier.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from classifier.checkpoint import SUFFIX, Checkpoint, encode_checkpoint, read_checkpoint
 from storage.home import Home
 from storage.shelf import Shelf
 
@@ -53,8 +53,7 @@ def write_starter(trained: Checkpoint) -> Path:
     facts |= {"promotion": {"promoted": True, "reason": "it comes with clfd"}}
     FOLDER.mkdir(exist_ok=True)
     old = list(FOLDER.glob("*.safetensors"))
-    path = save_checkpoint(
-        FOLDER,
+    name, data = encode_checkpoint(
         trained.build(),
         trained.labels,
         trained.description.network,
@@ -62,6 +61,8 @@ def write_starter(trained: Checkpoint) -> Path:
         datetime.fromisoformat(facts["created_at"]).astimezone(UTC),
         weights_dtype=torch.bfloat16,
     )
+    path = FOLDER / f"{name}{SUFFIX}"
+    path.write_bytes(data)
     for file in old:
         if file != path:
             file.unlink()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -105,21 +104,19 @@ class Checkpoint:
         return model.eval()
 
 
-def save_checkpoint(
-    folder: Path,
+def encode_checkpoint(
     model: ClipClassifier,
     labels: tuple[str, ...],
     shape: NetworkShape,
     training: Mapping[str, Any],
     now: datetime,
     weights_dtype: torch.dtype = torch.float32,
-) -> Path:
-    """Writes `model` aside, flushes it and renames it to its final name in `folder`.
+) -> tuple[str, bytes]:
+    """The name and the bytes of the file that holds `model`.
 
     `now` is an aware UTC time and becomes part of the name. `weights_dtype` is what the weights
     of convolutions and of the last layer are rounded to; half as wide, the file is half as large.
-    Features and batch statistics stay as they are: they are few, and range over decades. Returns
-    the path of the new file.
+    Features and batch statistics stay as they are: they are few, and range over decades.
     """
     model = _rounded(model.eval().cpu(), weights_dtype)
     description = Description(
@@ -131,10 +128,7 @@ def save_checkpoint(
         training=dict(training),
     )
     data = safetensors.torch.save(_tensors(model, weights_dtype), _metadata(description))
-    digest = hashlib.sha256(data).hexdigest()
-    path = folder / f"{now:%Y%m%dT%H%M%SZ}-{digest[:8]}{SUFFIX}"
-    _publish(path, data)
-    return path
+    return f"{now:%Y%m%dT%H%M%SZ}-{hashlib.sha256(data).hexdigest()[:8]}", data
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -259,21 +253,3 @@ def _canary(model: ClipClassifier, seed: int) -> Canary:
     with torch.inference_mode():
         scores = model.scores(clips)
     return Canary(seed=seed, scores=tuple(tuple(row) for row in scores.tolist()))
-
-
-def _publish(path: Path, data: bytes) -> None:
-    """A reader sees the whole file or none, also after a power cut."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

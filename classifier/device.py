@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from classifier.errors import DeviceError
@@ -19,7 +22,7 @@ def choose_device(wanted: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise DeviceError(
-            f"device {wanted!r} cannot be used ({_first_line(error)}); "
+            f"device {wanted!r} cannot be used ({first_line(error)}); "
             f"choose 'auto' or one of: {', '.join(available_devices())}"
         ) from error
     return device
@@ -47,9 +50,27 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
+@contextmanager
+def refusing_when_memory_ends(refusal: Exception) -> Iterator[None]:
+    """Raises `refusal` in place of the several ways in which torch says that memory ran out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise refusal from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Torch has a class for GPUs, and a RuntimeError like any other for main memory."""
+    named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return named or "can't allocate memory" in str(error)
+
+
 def _best() -> str:
     return available_devices()[0]
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What torch says before it goes into detail."""
     return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "no reason"

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from classifier.checkpoint import read_checkpoint
-from classifier.device import choose_device, describe_device
+from classifier.device import choose_device, describe_device, first_line
+from classifier.errors import CheckpointError
 from classifier.pool import DecodePool
 from classifier.predictor import Predictor
 from daemon.doorbell import Doorbell
@@ -101,7 +102,18 @@ def engine_device(settings: Settings) -> torch.device:
 
 
 def load_predictor(path: Path, device: torch.device) -> Predictor:
-    return Predictor(read_checkpoint(path), device)
+    """A checkpoint ready to serve. Raises CheckpointError whatever else the device says against it.
+
+    A GPU that somebody else fills must cost a candidate, not the daemon that serves another one.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        return Predictor(checkpoint, device)
+    except (MemoryError, RuntimeError) as error:
+        raise CheckpointError(
+            f"checkpoint {checkpoint.name} cannot be prepared on {device}: {first_line(error)}; "
+            "free memory there, then activate it again"
+        ) from error
 
 
 @contextmanager

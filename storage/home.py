@@ -57,11 +57,12 @@ class Home:
 
         Raises StorageError naming the folder that cannot be made.
         """
-        for folder in (self.root, self.inbox, self.checkpoints, self.reports):
-            _make_folder(folder)
+        for folder in (self.root, self.inbox, self.checkpoints, self.reports, self.runs):
+            make_folder(folder)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """A folder for the group, unless it is there. Raises StorageError where it cannot be made."""
     if folder.is_dir():
         return
     try:

@@ -73,10 +73,10 @@ def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from classifier.audio_format import AudioFormat
-    from classifier.checkpoint import save_checkpoint
     from classifier.clip_classifier import ClipClassifier, NetworkShape
     from classifier.logmel import mel_filter_bank
     from classifier.resnet9 import widths_from
+    from tests.checkpoint_files import save_checkpoint
 
     audio_format = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
     labels, shape = ("bell", "dog", "rain"), NetworkShape(widths_from(4))

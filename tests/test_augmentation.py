@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trainer.augmentation import (
     Augmentation,
+    equalise,
     loudness,
     mask_spectrograms,
     mix_clips,
@@ -39,6 +40,7 @@ def test_the_reference_leaves_everything_as_it_is() -> None:
     assert torch.equal(targets.argmax(1), truth)
     spectrograms = clips[:, None, :64].unsqueeze(-1)
     assert torch.equal(mask_spectrograms(spectrograms, NOTHING, chance()), spectrograms)
+    assert torch.equal(equalise(spectrograms, torch.ones(64), NOTHING, chance()), spectrograms)
 
 
 def test_a_shift_turns_a_clip_round_and_loses_nothing() -> None:
@@ -55,6 +57,17 @@ def test_speed_moves_pitch_by_no_more_than_its_factor() -> None:
     assert peaks_hz.max() <= 1000 * 1.25 + 2
     assert peaks_hz.std() > 20
     assert heard.shape == (8, RATE_HZ)
+
+
+def test_equalising_moves_each_band_as_one_and_neighbours_alike() -> None:
+    spectrograms, band_std = torch.randn(32, 1, 64, 20), torch.full((64,), 4.0)
+    heard = equalise(spectrograms, band_std, Augmentation(equalise_decibels=12), chance())
+    curves_db = (heard - spectrograms)[:, 0] * 4
+    torch.testing.assert_close(curves_db[:, :, 0], curves_db[:, :, -1])
+    assert 9 < curves_db.abs().max() <= 12.001
+    steps_db = curves_db[:, 1:, 0] - curves_db[:, :-1, 0]
+    assert steps_db.abs().max() < 24 / 12  # from one knot to the next, five knots apart in 63 bands
+    assert curves_db[:, 0, 0].std() > 3  # each clip its own way
 
 
 def test_gain_changes_the_level_and_nothing_else() -> None:

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 import classifier
-from classifier.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from classifier.checkpoint import Checkpoint, read_checkpoint
 from classifier.errors import CheckpointError
 from classifier.predictor import Predictor
+from tests.checkpoint_files import save_checkpoint
 
 PACKAGE = Path(classifier.__file__).parent
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -237,40 +238,6 @@ def test_a_refusal_is_one_line_with_a_remedy(forged: Callable[..., Path]) -> Non
     line = refusal(forged(labels=None))
     assert "\n" not in line
     assert line.endswith("train again, or activate another one")
-
-
-# Saving
-
-
-@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.rename"])
-def test_a_failed_save_leaves_nothing_behind(
-    checkpoint_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    def disk_full(*_):
-        raise OSError(28, "No space left on device")
-
-    checkpoint = read_checkpoint(checkpoint_file)
-    monkeypatch.setattr(step, disk_full)
-    with pytest.raises(OSError, match="No space left"):
-        save_again(checkpoint, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_half_written_checkpoint_never_has_its_final_name(
-    checkpoint_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[str] = []
-    fsync = os.fsync
-
-    def look_and_sync(fd: int) -> None:
-        seen.extend(path.name for path in tmp_path.iterdir())
-        fsync(fd)
-
-    monkeypatch.setattr("os.fsync", look_and_sync)
-    path = save_again(read_checkpoint(checkpoint_file), tmp_path)
-    while_writing, after_renaming = seen
-    assert while_writing.startswith(".")
-    assert after_renaming == path.name
 
 
 # Rounded weights

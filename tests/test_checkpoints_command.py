@@ -235,7 +235,7 @@ def test_pruning_takes_the_oldest_and_their_reports(
     shutil.copy(checkpoint_file, shelf.path(OLDEST))
     (home.reports / OLDEST).mkdir()
     said: list[str] = []
-    tidy(home, 2, said.append)
+    tidy(home, 2, NEWER, said.append)
     assert shelf.names() == [BROKEN, NEWER, checkpoint_file.stem]  # the last one is active
     assert said == [f"removed by checkpoints.keep = 2: {OLDEST}"]
     assert list(home.reports.iterdir()) == []
@@ -248,6 +248,14 @@ def test_the_starter_is_never_pruned(
     assert prune(home, 1) == []
 
 
+def test_what_was_trained_last_stays_also_if_the_clock_was_set_back(
+    shelf: Shelf, home: Home, checkpoint_file: Path
+) -> None:
+    shutil.copy(checkpoint_file, shelf.path(OLDEST))
+    tidy(home, 1, OLDEST, lambda _: None)
+    assert OLDEST in shelf.names()
+
+
 @pytest.mark.usefixtures("shelf")
 def test_files_that_cannot_be_pruned_spoil_no_training(
     home: Home, monkeypatch: pytest.MonkeyPatch
@@ -257,5 +265,5 @@ def test_files_that_cannot_be_pruned_spoil_no_training(
 
     monkeypatch.setattr("pathlib.Path.unlink", refuse)
     said: list[str] = []
-    tidy(home, 1, said.append)
+    tidy(home, 1, BROKEN, said.append)
     assert "Permission denied" in said[0]

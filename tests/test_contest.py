@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from classifier.audio_format import AudioFormat
-from classifier.checkpoint import read_checkpoint, save_checkpoint
+from classifier.checkpoint import read_checkpoint
 from classifier.clip_classifier import ClipClassifier, NetworkShape
 from classifier.logmel import mel_filter_bank
 from classifier.pool import DecodePool
 from classifier.resnet9 import widths_from
 from storage.shelf import Shelf
+from tests.checkpoint_files import save_checkpoint
 from trainer.comparison import Comparison
 from trainer.contest import HeldOut, compare, read_active
 from trainer.dataset import Dataset, load_dataset
@@ -209,11 +210,26 @@ def test_too_little_memory_loses_the_comparison_only(
     contest: Contest, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def exhausted(*_: object) -> None:
-        raise torch.OutOfMemoryError
+        torch.empty(2**60)
 
     monkeypatch.setattr("trainer.contest.score_recordings", exhausted)
     with pytest.raises(Incomparable, match="cpu has too little memory"):
         contest.hold(held_out)
+
+
+def test_nothing_is_compared_where_all_files_went(contest: Contest, held_out: HeldOut) -> None:
+    gone = Path("/gone")
+    examples = tuple(replace(each, path=gone / each.path.name) for each in contest.dataset.examples)
+    contest.dataset = replace(contest.dataset, examples=examples)
+    with pytest.raises(Incomparable, match="too few independent recordings"):
+        contest.hold(held_out)
+
+
+def test_a_parent_that_hides_what_it_learned_from_proves_nothing(
+    contest: Contest, held_out: HeldOut
+) -> None:
+    with pytest.raises(Incomparable, match="parent does not say what it was trained on"):
+        contest.hold(replace(held_out, heard=None))
 
 
 def test_files_that_changed_or_went_meanwhile_are_left_out(

@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from classifier.device import available_devices, choose_device, describe_device
+from classifier.device import (
+    available_devices,
+    choose_device,
+    describe_device,
+    refusing_when_memory_ends,
+)
 from classifier.errors import DeviceError
 
 
@@ -21,6 +26,16 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(wanted: str) 
         choose_device(wanted)
     assert caught.value.exit_code == 78
     assert "\n" not in str(caught.value)
+
+
+def test_memory_that_ends_is_known_in_each_of_torchs_ways() -> None:
+    refusal = DeviceError("too little memory")
+    with pytest.raises(DeviceError), refusing_when_memory_ends(refusal):
+        torch.empty(2**60)
+    with pytest.raises(DeviceError), refusing_when_memory_ends(refusal):
+        raise torch.OutOfMemoryError
+    with pytest.raises(RuntimeError, match="shape"), refusing_when_memory_ends(refusal):
+        torch.ones(2).view(3)
 
 
 def test_the_cpu_is_described_with_its_threads() -> None:

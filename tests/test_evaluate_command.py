@@ -17,12 +17,13 @@ import torch
 from click.testing import CliRunner, Result
 from tones import dataset_of
 
-from classifier.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from classifier.checkpoint import Checkpoint, read_checkpoint
 from classifier.device import choose_device
 from classifier.predictor import Predictor
 from storage.home import Home
 from storage.invocation import Invocation
 from storage.shelf import Shelf
+from tests.checkpoint_files import save_checkpoint
 from trainer.acquaintance import Acquaintance, acquaintance
 from trainer.commands import evaluate
 from trainer.errors import LabelsError, TrainerError

@@ -17,13 +17,14 @@ import pytest
 import torch
 
 from classifier.audio_format import AudioFormat
-from classifier.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from classifier.checkpoint import Checkpoint, read_checkpoint
 from classifier.clip_classifier import ClipClassifier, NetworkShape
 from classifier.logmel import mel_filter_bank
 from classifier.predictor import Predictor
 from classifier.resnet9 import widths_from
 from storage.home import Home
 from storage.shelf import Shelf
+from tests.checkpoint_files import save_checkpoint
 from trainer.errors import ExportError
 from trainer.exporting import export_checkpoint, to_onnx
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from storage.errors import StorageError
 from trainer import journal as module
 from trainer.errors import TrainerError
 from trainer.journal import FORGETFUL, Saved, Stage, open_journal
@@ -61,6 +62,25 @@ def test_a_run_that_went_well_leaves_nothing(tmp_path: Path) -> None:
     with open_journal(tmp_path, RUN, resume=False) as journal:
         journal.stage("final").save(saved())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_that_cannot_be_written_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk_full(*_: object) -> None:
+        raise StorageError("cannot write it")
+
+    monkeypatch.setattr("trainer.journal.write_whole", disk_full)
+    said: list[str] = []
+    stage = Stage(tmp_path / "final.safetensors", said.append)
+    stage.save(saved())
+    assert said == ["training goes on, but could not be resumed from here: cannot write it"]
+    assert not stage.is_due(is_last=True)
+
+
+def test_the_group_may_go_on_with_a_run(tmp_path: Path) -> None:
+    with open_journal(tmp_path, RUN, resume=False) as journal:
+        assert journal.folder.stat().st_mode & 0o7777 == 0o2770
 
 
 def test_the_same_run_twice_at_a_time_is_refused(tmp_path: Path) -> None:

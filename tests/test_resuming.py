@@ -24,7 +24,15 @@ RECIPE = replace(
     schedule="one-cycle",
     averaging=0.9,
     normalise=True,
-    augmentation=Augmentation(1.0, True, 1.1, 3.0, 1, 1),
+    augmentation=Augmentation(
+        mixing=1.0,
+        shift=True,
+        speed=1.1,
+        gain_decibels=3.0,
+        equalise_decibels=6.0,
+        band_masks=1,
+        time_masks=1,
+    ),
 )
 
 

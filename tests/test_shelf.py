@@ -101,13 +101,32 @@ def test_a_file_comes_onto_the_shelf_whole_and_for_the_group(shelf: Shelf) -> No
     assert len(list(shelf.folder.iterdir())) == 3
 
 
-def test_a_file_that_does_not_fit_leaves_nothing_behind(
+def test_a_half_written_file_never_has_its_final_name(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def disk_full(_: int) -> None:
+    seen: list[set[str]] = []
+    fsync = os.fsync
+
+    def look_and_sync(handle: int) -> None:
+        seen.append({path.name for path in shelf.folder.iterdir()})
+        fsync(handle)
+
+    shelf.remove(NEW)
+    monkeypatch.setattr("os.fsync", look_and_sync)
+    shelf.put(NEW, b"content")
+    while_writing, after_renaming = seen
+    assert shelf.path(NEW).name not in while_writing
+    assert shelf.path(NEW).name in after_renaming
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
+def test_a_file_that_does_not_fit_leaves_nothing_behind(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", disk_full)
+    monkeypatch.setattr(step, disk_full)
     with pytest.raises(StorageError, match=r"cannot write .*: No space left on device"):
         shelf.put(NEW, b"content")
     assert shelf.path(NEW).read_bytes() == b""

@@ -14,13 +14,14 @@ import torch
 from house import House, house_settings
 
 from classifier import starter as starter_module
-from classifier.checkpoint import Checkpoint, parse_checkpoint, read_checkpoint, save_checkpoint
+from classifier.checkpoint import Checkpoint, parse_checkpoint, read_checkpoint
 from classifier.predictor import Predictor
 from classifier.starter import Starter, is_starter, packaged_starter, starter_name
 from daemon.initialising import initialise
 from storage.home import Home
 from storage.ledger import open_ledger
 from storage.shelf import Shelf
+from tests.checkpoint_files import save_checkpoint
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FACTS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from classifier.checkpoint import read_checkpoint
+from storage.errors import StorageError
 from storage.home import Home
 from storage.invocation import Invocation
 from storage.shelf import Shelf
@@ -250,8 +252,11 @@ def test_a_stopped_training_says_how_it_goes_on_and_ends_the_same(
         stopping.setattr(Narrator, "epoch", stop)
         stopped = run(sounds, "--json", "--val-fraction", "0.2")
     assert stopped.exit_code != 0
-    assert "--resume goes on from its last epoch" in stopped.stderr
-    outcome = json.loads(run(sounds, "--json", "--val-fraction", "0.2", "--resume").stdout)
+    assert "--resume goes on from the last epoch it saved" in stopped.stderr
+    resumed = run(sounds, "--json", "--val-fraction", "0.2", "--resume")
+    assert "epoch  5/12" not in resumed.stderr
+    assert "epoch  6/12" in resumed.stderr
+    outcome = json.loads(resumed.stdout)
     whole = json.loads(run(sounds, "--json", "--val-fraction", "0.2").stdout)
     assert [each["val_loss"] for each in outcome["history"]] == [
         each["val_loss"] for each in whole["history"]
@@ -273,7 +278,54 @@ def test_a_checkpoint_that_goes_on_remembers_its_parent_and_what_that_heard(
     facts = read_checkpoint(shelf.path(second["checkpoint"])).description.training
     assert facts["parent"] == {"name": first["checkpoint"], "digest": first["digest"]}
     assert len(facts["recording_digests"]) == 24  # fold 1 taught the second one, the rest the first
-    assert second["val_accuracy"] == 1.0
+
+
+def test_what_the_parent_learned_from_measures_nothing(
+    run: Train, home: Home, sounds: Path
+) -> None:
+    run(sounds, "--fold", "1")
+    other_fold = run(sounds, "--json", "--fold", "2", "--from", "active")
+    outcome = json.loads(other_fold.stdout)
+    assert (outcome["val_files"], outcome["val_accuracy"], outcome["ece"]) == (0, None, None)
+    assert "note: 16 recordings validate nothing" in other_fold.stderr
+    assert "not measured on" in outcome["selection"]["parent"]
+    same_fold = json.loads(run(sounds, "--json", "--fold", "1", "--from", "previous").stdout)
+    assert (same_fold["val_files"], same_fold["val_accuracy"]) == (8, 1.0)
+
+
+def test_folds_that_the_parent_learned_from_are_no_folds(run: Train, sounds: Path) -> None:
+    assert run(sounds, "--fold", "1").exit_code == 0
+    folds = run(sounds, "--json", "--cross-validate", "--from", "active", "--epochs", "2")
+    assert [each["fold"] for each in json.loads(folds.stdout)["folds"]] == [1]
+
+
+def test_a_disk_that_is_full_is_named(
+    run: Train, home: Home, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk_full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", disk_full)
+    result = run(sounds, "--epochs", "2")
+    assert isinstance(result.exception, StorageError)
+    assert "No space left on device; check the folder and the space" in str(result.exception)
+    assert "training goes on, but could not be resumed from here" in result.stderr
+    assert list(home.checkpoints.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written_fails_no_training(
+    run: Train, home: Home, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("trainer.learning.write_report", refuse)
+    result = run(sounds)
+    assert result.exit_code == 0
+    assert (
+        "is not complete ([Errno 28] No space left on device); the checkpoint is" in result.stderr
+    )
+    assert Shelf(home.checkpoints).active() == result.stdout.strip()
 
 
 def test_a_folder_that_is_mapped_learns_as_memory_does(

@@ -11,15 +11,18 @@ import torch
 from tones import TONE_RECIPE, dataset_of, tone, two_tones
 
 from trainer.dataset import Dataset
-from trainer.errors import TrainingDiverged
+from trainer.errors import TrainerError, TrainingDiverged
 from trainer.evaluation import cross_entropy, evaluate, expected_calibration_error, score_recordings
 from trainer.splits import Split, everything
+from trainer.team import Team
 from trainer.training import (
     EpochFacts,
     batches,
     measure_bands,
+    n_batches,
     new_model,
     seed_everything,
+    settle_statistics,
     train_network,
     validate,
 )
@@ -81,6 +84,13 @@ def test_without_validation_there_is_nothing_to_report(tones: Dataset) -> None:
     assert (trained.history[0].val_loss, trained.history[0].val_accuracy) == (None, None)
 
 
+@pytest.mark.parametrize("epochs", range(1, 7))
+def test_a_cycle_may_have_a_few_steps_only(epochs: int) -> None:
+    recipe = replace(RECIPE, epochs=epochs, schedule="one-cycle", averaging=0.9)
+    trained = train_network(two_tones(8), everything(8), recipe, seed=0)
+    assert len(trained.history) == epochs
+
+
 def test_divergence_stops_and_names_the_learning_rate(tones: Dataset, split: Split) -> None:
     with pytest.raises(TrainingDiverged, match="--lr smaller than 1e\\+30"):
         train_network(tones, split, replace(RECIPE, learning_rate=1e30), seed=0)
@@ -88,6 +98,31 @@ def test_divergence_stops_and_names_the_learning_rate(tones: Dataset, split: Spl
 
 def test_a_last_batch_of_one_is_left_out() -> None:
     assert [len(part) for part in batches(torch.arange(9), 4)] == [4, 4]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [2, 5, 8])
+@pytest.mark.parametrize("n_clips", [2, 9, 16, 17])
+def test_batches_are_counted_as_they_come(n_clips: int, batch_size: int, size: int) -> None:
+    team = Team(0, size)
+    there = len(list(batches(torch.arange(n_clips), batch_size, team)))
+    if there:
+        assert n_batches(n_clips, batch_size, team) == there
+    else:
+        with pytest.raises(TrainerError, match="take more files or a larger --batch-size"):
+            n_batches(n_clips, batch_size, team)
+
+
+def test_settled_statistics_are_those_of_all_clips_as_they_are_served(tones: Dataset) -> None:
+    model = new_model(tones, RECIPE)
+    settle_statistics(model, tones, torch.arange(40), batch_size=8)
+    first, norm = model.network.stages[0][:2]
+    with torch.no_grad():
+        maps = first(model.spectrograms(tones.audio(torch.arange(40))))
+    torch.testing.assert_close(norm.running_mean, maps.mean((0, 2, 3)))
+    # The mean of the batches' variances: nearly that of all, since labels are mixed in each batch.
+    torch.testing.assert_close(norm.running_var, maps.var((0, 2, 3)), rtol=0.05, atol=0)
+    assert norm.momentum == 0.1
 
 
 def test_normalised_bands_have_mean_zero_and_deviation_one(tones: Dataset) -> None:

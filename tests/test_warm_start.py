@@ -10,7 +10,9 @@ import pytest
 import torch
 from tones import RATE_HZ, TONE_RECIPE, dataset_of, tone, two_tones
 
-from classifier.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from classifier.checkpoint import Checkpoint, read_checkpoint
+from tests.checkpoint_files import save_checkpoint
+from trainer.augmentation import Augmentation
 from trainer.errors import RecipeError
 from trainer.evaluation import score_recordings
 from trainer.recipes import Recipe
@@ -68,6 +70,15 @@ def test_the_parents_ears_are_taken_over(parent: Checkpoint) -> None:
     assert recipe.network_shape == parent.description.network
     assert recipe.epochs == 25
     assert recipe.learning_rate == pytest.approx(0.3e-3)
+
+
+def test_masks_blank_nothing_out_where_bands_are_not_normalised(parent: Checkpoint) -> None:
+    masked = Recipe(augmentation=Augmentation(band_masks=2, time_masks=2))
+    assert warm_recipe(masked, parent, []).augmentation == masked.augmentation
+    tensors = {**parent.tensors, "band_std": torch.ones_like(parent.tensors["band_std"])}
+    recipe = warm_recipe(masked, replace(parent, tensors=tensors), [])
+    assert recipe.augmentation == Augmentation()
+    assert not recipe.normalise
 
 
 def test_what_a_person_asks_for_stands(parent: Checkpoint) -> None:

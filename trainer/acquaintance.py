@@ -52,7 +52,7 @@ def acquaintance(checkpoint: Checkpoint, dataset: Dataset, groups: Sequence[str]
     """Compares contents, not names. `groups` says of each recording who its relatives are."""
     training = checkpoint.description.training
     trained, validated = (
-        None if digests is None else _positions(dataset, digests)
+        _positions(dataset, digests) if isinstance(digests, list) else None
         for digests in map(training.get, ("recording_digests", "validation_digests"))
     )
     if trained is not None:
@@ -62,5 +62,5 @@ def acquaintance(checkpoint: Checkpoint, dataset: Dataset, groups: Sequence[str]
 
 
 def _positions(dataset: Dataset, digests: Sequence[str]) -> frozenset[int]:
-    known = frozenset(digests)
+    known = frozenset(map(str, digests))
     return frozenset(at for at, digest in enumerate(dataset.digests) if digest in known)

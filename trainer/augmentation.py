@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate, one_hot
 
 LOUDNESS_WINDOWS = 25  # in a clip; the loudest one says how loud the clip is
 SILENCE_DB = -100.0
+EQUALISER_KNOTS = 6  # from the lowest band to the highest
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Augmentation:
     shift: turn each clip round by a random time; what leaves at the end comes in at the start.
     speed: greatest factor of faster or slower playing, which moves pitch and tempo together.
     gain_decibels: greatest change of level, up or down; heard by absolute decibels only.
+    equalise_decibels: greatest change of level at any frequency, by a curve of straight pieces:
+        another microphone, another distance, another room.
+        Nam et al., "FilterAugment: an acoustic environmental data augmentation method" (2022).
     band_masks, time_masks: stripes blanked out in a spectrogram, each up to `mask_share` wide.
         Park et al., "SpecAugment" (2019).
     """
@@ -34,6 +38,7 @@ class Augmentation:
     shift: bool = False
     speed: float = 1.0
     gain_decibels: float = 0.0
+    equalise_decibels: float = 0.0
     band_masks: int = 0
     time_masks: int = 0
     mask_share: float = 0.125
@@ -85,6 +90,22 @@ def loudness(clips: Tensor) -> Tensor:
     return 10 * torch.log10(power.clamp_min(10 ** (SILENCE_DB / 10)))
 
 
+def equalise(
+    spectrograms: Tensor, band_std: Tensor, how: Augmentation, generator: torch.Generator
+) -> Tensor:
+    """Raises and lowers frequencies of spectrograms (B, 1, M, F), each its own way.
+
+    `band_std` (M,) is what one unit of each band means in decibels.
+    """
+    if not how.equalise_decibels:
+        return spectrograms
+    n_clips, _, n_bands, _ = spectrograms.shape
+    knots = how.equalise_decibels * _between(-1, 1, n_clips * EQUALISER_KNOTS, generator)
+    knots = knots.view(n_clips, 1, EQUALISER_KNOTS)
+    curves_db = interpolate(knots, n_bands, mode="linear", align_corners=True)
+    return spectrograms + (curves_db.to(spectrograms.device) / band_std)[..., None]
+
+
 def mask_spectrograms(
     spectrograms: Tensor, how: Augmentation, generator: torch.Generator
 ) -> Tensor:
@@ -104,9 +125,9 @@ def _played(clip: Tensor, start: int, factor: float) -> Tensor:
     n_samples = len(clip)
     heard = max(2, round(n_samples * factor))
     turned = clip.roll(-start)
-    looped = turned.repeat(math.ceil(heard / n_samples))[:heard]
     if heard == n_samples:
-        return looped
+        return turned
+    looped = turned.repeat(math.ceil(heard / n_samples))[:heard]
     return interpolate(looped[None, None], n_samples, mode="linear", align_corners=False)[0, 0]
 
 

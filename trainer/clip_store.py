@@ -51,7 +51,6 @@ class ClipStore:
         shape = self.n_clips, self._clip_samples
         if self._file is not None and self.n_clips:
             with self._file:  # the map outlives it
-                self._file.flush()
                 return torch.from_numpy(np.memmap(self._file, np.int16, "r+", shape=shape))
         samples = torch.empty(shape, dtype=torch.int16)
         begin = 0
@@ -68,6 +67,7 @@ class ClipStore:
                 self.is_mapped = True
             for part in self._parts:
                 self._file.write(part.tobytes())
+            self._file.flush()
         except OSError as error:
             raise TrainerError(
                 f"no room for {self.n_bytes / 1e9:.1f} GB of clips in {self._folder} "

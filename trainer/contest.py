@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from classifier.checkpoint import Checkpoint, read_checkpoint
+from classifier.device import refusing_when_memory_ends
 from classifier.errors import CheckpointError
 from classifier.pool import DecodePool
 from classifier.predictor import Predictor, Scores
@@ -41,14 +42,14 @@ class HeldOut:
     positions: R recordings, as positions in the dataset.
     scores: (R, L)
     heard: digests of all files that whoever gave these scores was trained on, its ancestors'
-        included.
+        included; None where an ancestor does not say.
     by_folds: the networks of a cross-validation gave them, each for its own fold.
     """
 
     labels: Sequence[str]
     positions: Sequence[int]
     scores: Scores
-    heard: frozenset[str] = frozenset()
+    heard: frozenset[str] | None = frozenset()
     by_folds: bool = False
 
 
@@ -76,14 +77,14 @@ def compare(
 
     Raises Incomparable, whatever the reason: hours of training must not end here.
     """
+    no_memory = Incomparable(f"{device} has too little memory to score with {active.stem}")
     try:
         checkpoint = read_checkpoint(active)
         chosen = _enough(unheard_by_both(checkpoint, held_out, dataset, groups), checkpoint, groups)
-        rival = dict(answer(checkpoint, dataset, chosen, open_pool, device))
+        with refusing_when_memory_ends(no_memory):
+            rival = dict(answer(checkpoint, dataset, chosen, open_pool, device))
     except CheckpointError as error:
         raise Incomparable(_without_remedy(error)) from error
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise Incomparable(f"{device} has too little memory to score with {active.stem}") from error
     answered = _enough(list(rival), checkpoint, groups)
     answers = answers_from(held_out.scores, held_out.labels)
     candidate = dict(zip(held_out.positions, answers, strict=True))
@@ -102,8 +103,10 @@ def unheard_by_both(
     """Positions of the recordings that are fair to both: their label known, their sound not.
 
     A recording counts as heard where a relative of it was: half of it gives the other half away.
-    Raises Incomparable where the active checkpoint does not say what it was trained on.
+    Raises Incomparable where one of the two does not say what it was trained on.
     """
+    if held_out.heard is None:
+        raise Incomparable("the new checkpoint's parent does not say what it was trained on")
     digests = active.description.training.get("recording_digests")
     if not isinstance(digests, list) or not digests:
         raise Incomparable(f"{active.name} does not say what it was trained on")
@@ -137,6 +140,8 @@ def answer(
             asked = positions[begin : begin + RECORDINGS_AT_ONCE]
             at_of = {dataset.examples[at]: at for at in asked}
             part = load_dataset(list(at_of), active.audio_format, pool, device)
+            if not part.examples:
+                continue
             scores = score_recordings(model, part, range(len(part.examples)), CLIPS_AT_ONCE)
             answers = answers_from(scores, active.labels)
             for example, digest, label in zip(part.examples, part.digests, answers, strict=True):

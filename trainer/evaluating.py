@@ -14,7 +14,7 @@ import torch
 
 from classifier.checkpoint import SUFFIX, Checkpoint, read_checkpoint
 from classifier.clip_classifier import ClipClassifier
-from classifier.device import choose_device, describe_device
+from classifier.device import choose_device, describe_device, refusing_when_memory_ends
 from classifier.predictor import Predictor
 from storage.home import Home
 from storage.outcomes import printable
@@ -59,11 +59,21 @@ def evaluate_checkpoint(
     inquiry: Inquiry, home: Home, settings: Settings, narrator: Narrator
 ) -> Verdict:
     """Decodes, scores, judges and reports. Raises TrainerError, ClassifierError or StorageError."""
+    device = choose_device(settings.engine.device)
+    no_memory = TrainerError(
+        f"{device} has too little memory for these clips; take --device cpu, or fewer files"
+    )
+    with refusing_when_memory_ends(no_memory):
+        return _evaluate(inquiry, home, settings, narrator, device)
+
+
+def _evaluate(
+    inquiry: Inquiry, home: Home, settings: Settings, narrator: Narrator, device: torch.device
+) -> Verdict:
     began, now = time.perf_counter(), datetime.now(UTC)
     checkpoint = find_checkpoint(home, inquiry.checkpoint)
     report = inquiry.output or new_report(home, checkpoint, now)
     check_folder(report)
-    device = choose_device(settings.engine.device)
     model = ready_model(checkpoint, device)
     material = gather(
         inquiry.labels, inquiry.fold, inquiry.skip_bad, checkpoint, settings, device, narrator

@@ -61,8 +61,8 @@ def metrics(
         "val_loss": validation and validation.loss,
         "ece": judgement and judgement.evaluation.ece,
         "ece_before": judgement and judgement.uncalibrated.ece,
-        "temperature": judgement.temperature if judgement else 1.0,
-        "selection": dict(judgement.selection if judgement else NO_SELECTION),
+        "temperature": judgement.temperature if judgement else lessons.temperature,
+        "selection": selection(lessons, judgement),
         "gflop_per_clip": round(lessons.gflop_per_clip(), 4),
         "probes": [asdict(each) for each in probes],
         "history": [asdict(facts) for facts in history],
@@ -72,14 +72,25 @@ def metrics(
     }
 
 
+def selection(lessons: Lessons, judgement: Judgement | None) -> dict[str, str]:
+    """What was chosen on the recordings of each number, and what the parent had met."""
+    chosen = dict(judgement.selection if judgement else NO_SELECTION)
+    if lessons.parent is None:
+        return chosen
+    if lessons.met is None:
+        return {**chosen, "parent": "does not say what it was trained on; all of this may flatter"}
+    return {**chosen, "parent": "what it or an ancestor was trained on is not measured on"}
+
+
 def training_facts(lessons: Lessons, seed: int, now: datetime) -> dict[str, Any]:
     """From what, and with what, a checkpoint was made."""
     dataset, split, parent = lessons.dataset, lessons.split, lessons.parent
+    heard = heard_digests(lessons, with_own=True)
     return {
         "created_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         "labels_file": printable(lessons.labels.source.name),
         "labels_digest": lessons.labels.digest,
-        "recording_digests": sorted(heard_digests(lessons, with_own=True)),
+        "recording_digests": None if heard is None else sorted(heard),
         # The temperature was fitted on these: measured on them again, it flatters.
         "validation_digests": sorted({dataset.digests[at] for at in split.validation}),
         "skipped": len(lessons.left_out),
@@ -93,12 +104,17 @@ def training_facts(lessons: Lessons, seed: int, now: datetime) -> dict[str, Any]
     }
 
 
-def heard_digests(lessons: Lessons, with_own: bool) -> frozenset[str]:
-    """Digests of the files that the parent and its ancestors learned from, and of one's own."""
+def heard_digests(lessons: Lessons, with_own: bool) -> frozenset[str] | None:
+    """Digests of the files that the parent and its ancestors learned from, and of one's own.
+
+    None where the parent does not say what it learned from.
+    """
     parent = lessons.parent
-    inherited = parent.description.training.get("recording_digests", []) if parent else []
+    inherited = parent.description.training.get("recording_digests") if parent else []
+    if not isinstance(inherited, list):
+        return None
     own = [lessons.dataset.digests[at] for at in lessons.split.train] if with_own else []
-    return frozenset([*inherited, *own])
+    return frozenset([*map(str, inherited), *own])
 
 
 def run_facts(lessons: Lessons, seed: int, team_size: int) -> dict[str, Any]:
@@ -113,7 +129,7 @@ def run_facts(lessons: Lessons, seed: int, team_size: int) -> dict[str, Any]:
         "seed": seed,
         "team_size": team_size,
         "device": dataset.device.type,
-        "torch": version("torch"),
+        "versions": [version("clfd"), version("torch")],
     }
 
 

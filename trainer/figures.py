@@ -80,9 +80,10 @@ def draw_confusion(evaluation: Evaluation, title: str) -> Figure:
     axes.set_xticks(range(n_labels), names, rotation=90)
     axes.set_yticks(range(n_labels), names)
     for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        text.set_parse_math(False)  # a label may hold a dollar sign
+        text.set_parse_math(False)  # a name may hold a dollar sign
     axes.set(xlabel="answer", ylabel="truth")
-    axes.set_title(f"{title}\n{evaluation.accuracy:.1%} of {evaluation.n_recordings} right")
+    heading = f"{title}\n{evaluation.accuracy:.1%} of {evaluation.n_recordings} right"
+    axes.set_title(heading, parse_math=False)
     if n_labels <= COUNTED_LABELS:
         for row, column in np.argwhere(counts > 0):
             number = str(counts[row, column])

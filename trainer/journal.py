@@ -13,8 +13,8 @@ import os
 import shutil
 import struct
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from storage.home import FILE_MODE, FOLDER_MODE
+from storage.errors import StorageError
+from storage.home import FILE_MODE, make_folder
 from storage.whole_file import write_whole
 from trainer.errors import TrainerError
 from trainer.team import ALONE, Team
@@ -43,9 +44,13 @@ class Saved:
 
 @dataclass
 class Stage:
-    """The file of one network; without a path nothing is remembered."""
+    """The file of one network; without a path nothing is remembered.
+
+    What cannot be written is told to `say`, once, and the training goes on.
+    """
 
     path: Path | None = None
+    say: Callable[[str], None] = lambda _: None
     _saved_at: float = field(default_factory=time.monotonic)
 
     def load(self) -> Saved | None:
@@ -69,7 +74,11 @@ class Stage:
         assert self.path is not None
         tensors = {name: each.detach().cpu().contiguous() for name, each in saved.tensors.items()}
         data = safetensors.torch.save(tensors, {"facts": json.dumps(saved.facts)})
-        write_whole(self.path, data, FILE_MODE)
+        try:
+            write_whole(self.path, data, FILE_MODE)
+        except StorageError as error:
+            self.say(f"training goes on, but could not be resumed from here: {error}")
+            self.path = None
         self._saved_at = time.monotonic()
 
 
@@ -81,9 +90,10 @@ class Journal:
     """The folder of one run."""
 
     folder: Path
+    say: Callable[[str], None] = lambda _: None
 
     def stage(self, name: str) -> Stage:
-        return Stage(self.folder / f"{name}.safetensors")
+        return Stage(self.folder / f"{name}.safetensors", self.say)
 
     def has_begun(self) -> bool:
         return any(self.folder.glob("*.safetensors"))
@@ -91,22 +101,25 @@ class Journal:
 
 @contextmanager
 def open_journal(
-    runs: Path, run: Mapping[str, Any], resume: bool, team: Team = ALONE
+    runs: Path,
+    run: Mapping[str, Any],
+    resume: bool,
+    say: Callable[[str], None] = lambda _: None,
+    team: Team = ALONE,
 ) -> Iterator[Journal]:
     """The journal of this very run in the folder `runs`; it is removed when all went well.
 
     `run` is everything that decides about the result, as JSON: another recipe or other labels are
     another run. Without `resume` what was reached before is forgotten. In a team the first process
-    keeps the journal, and the others read it. Raises TrainerError where the same run is under way
-    elsewhere.
+    keeps the journal. `say` hears what it cannot keep. Raises TrainerError where the same run is
+    under way elsewhere.
     """
     key = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
     folder = runs / key
     if not team.speaks:
-        team.wait()
         yield Journal(folder)
         return
-    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    make_folder(folder)
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _lock(handle, folder)
@@ -114,8 +127,7 @@ def open_journal(
             for file in folder.iterdir():
                 file.unlink()
         _forget_stale(runs, folder)
-        team.wait()
-        yield Journal(folder)
+        yield Journal(folder, say)
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(handle)
@@ -134,5 +146,6 @@ def _lock(handle: int, folder: Path) -> None:
 def _forget_stale(runs: Path, own: Path) -> None:
     """Runs that nobody went on with for a month."""
     for folder in runs.iterdir():
-        if folder != own and time.time() - folder.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another training ended meanwhile
+            if folder != own and time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -156,4 +156,7 @@ FOLDS_SELECTION = {
     "no other number is measured under it",
 }
 
-NO_SELECTION = {**FIXED, "temperature": "1, not fitted: nothing was held out"}
+NO_SELECTION = {
+    **FIXED,
+    "temperature": "not fitted, since nothing was held out: the parent's, else 1",
+}

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
+from classifier.allocator import keep_freed_memory
 from classifier.checkpoint import Checkpoint
-from classifier.device import choose_device, describe_device
+from classifier.device import choose_device, describe_device, refusing_when_memory_ends
 from classifier.pool import DecodePool
 from storage.home import Home
 from storage.settings import Settings
@@ -71,13 +72,15 @@ def learn(
     began = time.perf_counter()
     check_home(home)
     give_way(home, settings.training)
+    keep_freed_memory()
     device = team.device(choose_device(settings.engine.device))
     room = Classroom(request, home, settings, device, narrator, team)
-    with memory_error_as_ours(device):
+    with refusing_when_memory_ends(no_memory(device)):
         lessons = prepare(request, home, settings, device, narrator, team)
         announce(lessons, narrator)
         with open_run(room, lessons) as journal:
-            trained, statements = train_all(room, lessons, journal)
+            with saying_how_to_go_on(narrator):
+                trained, statements = train_all(room, lessons, journal)
             if not team.speaks:
                 return None
             return publish_all(room, lessons, trained, statements, began)
@@ -108,8 +111,7 @@ def publish_all(
     home, recipe, now = room.home, lessons.recipe, datetime.now(UTC)
     labels = lessons.dataset.labels
     judgement = judge(lessons, trained, statements)
-    if judgement is not None:
-        trained.model.temperature = judgement.temperature
+    trained.model.temperature = judgement.temperature if judgement else lessons.temperature
     probes = probe(trained.model, labels)
     results = fold_results(judgement, statements)
     numbers = metrics(lessons, trained.history, judgement, results, probes)
@@ -123,6 +125,7 @@ def publish_all(
     }
     checkpoint = publish(home, trained.model, labels, recipe, facts, now, room.device)
     if promotion.promoted:
+        torch.cuda.empty_cache()  # a daemon on the same device makes room for the new one now
         Shelf(home.checkpoints).activate(checkpoint.name)
     outcome = {
         "checkpoint": checkpoint.name,
@@ -132,8 +135,9 @@ def publish_all(
         "promotion_reason": promotion.reason,
     }
     report = home.reports / checkpoint.name
-    write_report(report, find(lessons, trained, judgement, probes, checkpoint, outcome))
-    tidy(home, room.settings.checkpoints.keep, room.narrator.say)
+    with what_is_published_stays(report, room.narrator):
+        write_report(report, find(lessons, trained, judgement, probes, checkpoint, outcome))
+    tidy(home, room.settings.checkpoints.keep, checkpoint.name, room.narrator.say)
     return Lesson(outcome, report)
 
 
@@ -272,6 +276,16 @@ def announce(lessons: Lessons, narrator: Narrator) -> None:
             f"note: {', '.join(unheard)}: known from {lessons.parent and lessons.parent.name}, but "
             "without an example here, and so unlearned bit by bit; add some"
         )
+    if lessons.met is None:
+        narrator.say(
+            f"note: {lessons.parent and lessons.parent.name} does not say what it was trained on: "
+            "what validates here may flatter"
+        )
+    elif lessons.met:
+        narrator.say(
+            f"note: {len(lessons.met)} recordings validate nothing, since "
+            f"{lessons.parent and lessons.parent.name} was trained on them or on relatives of them"
+        )
     unjudged = there - {dataset.examples[at].label for at in split.validation}
     if split.validation and unjudged:
         narrator.say(f"note: nothing validates these labels: {', '.join(sorted(unjudged))}")
@@ -279,24 +293,35 @@ def announce(lessons: Lessons, narrator: Narrator) -> None:
 
 @contextmanager
 def open_run(room: Classroom, lessons: Lessons) -> Iterator[Journal]:
-    """The journal of this very run; one that is stopped says how it goes on."""
+    """The journal of this very run."""
     facts, resume = run_facts(lessons, room.request.split.seed, room.team.size), room.request.resume
+    say = room.narrator.say
+    with open_journal(room.home.runs, facts, resume, say, room.team) as journal:
+        if resume and not journal.has_begun():
+            say("nothing to resume for these labels and options: a new run")
+        yield journal
+
+
+@contextmanager
+def saying_how_to_go_on(narrator: Narrator) -> Iterator[None]:
     try:
-        with open_journal(room.home.runs, facts, resume, room.team) as journal:
-            if resume and not journal.has_begun():
-                room.narrator.say("nothing to resume for these labels and options: a new run")
-            yield journal
+        yield
     except KeyboardInterrupt:
-        room.narrator.say("stopped; the same command with --resume goes on from its last epoch")
+        narrator.say("stopped; the same command with --resume goes on from the last epoch it saved")
         raise
 
 
 @contextmanager
-def memory_error_as_ours(device: torch.device) -> Iterator[None]:
+def what_is_published_stays(report: Path, narrator: Narrator) -> Iterator[None]:
+    """A picture that cannot be drawn or written must not fail a training that is over."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainerError(
-            f"{device} has too little memory for this; "
-            "take a smaller --batch-size or --width, or fewer files"
-        ) from error
+    except Exception as error:  # matplotlib has many of its own
+        narrator.say(f"the report {report} is not complete ({error}); the checkpoint is")
+
+
+def no_memory(device: torch.device) -> TrainerError:
+    return TrainerError(
+        f"{device} has too little memory for this; "
+        "take a smaller --batch-size or --width, or fewer files"
+    )

@@ -109,13 +109,8 @@ def decode(
 ) -> Dataset:
     """Every example as clips of this format."""
     engine = settings.engine
-    try:
-        with (
-            DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool,
-            narrator.bar("decoding", len(examples)) as advance,
-        ):
-            return load_dataset(examples, audio_format, pool, device, on_recording=advance)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainerError(
-            f"{device} has too little memory for these clips; take --device cpu, or fewer files"
-        ) from error
+    with (
+        DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool,
+        narrator.bar("decoding", len(examples)) as advance,
+    ):
+        return load_dataset(examples, audio_format, pool, device, on_recording=advance)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import torch
 
+from classifier.audio_format import AudioFormat
 from classifier.checkpoint import Checkpoint, read_checkpoint
 from classifier.pool import DecodePool
-from storage.home import FOLDER_MODE, Home
+from storage.home import Home
 from storage.settings import Settings
 from storage.shelf import Shelf
+from trainer.acquaintance import acquaintance
 from trainer.clip_store import ClipStore, available_bytes
 from trainer.contents import merged_groups
 from trainer.cost import gflop_per_clip
@@ -58,7 +60,9 @@ class Lessons:
     """What there is to learn from.
 
     `groups` (R,) keep relatives and copies together. `rounds` are the splits of cross-validation by
-    the number of the fold; `split` is that of the network which is published.
+    the number of the fold; `split` is that of the network which is published. What the parent or
+    its ancestors learned from validates nothing: `met` positions were taken out of these splits,
+    None where the parent does not say what it learned from.
     """
 
     labels: LabelSet
@@ -69,10 +73,16 @@ class Lessons:
     rounds: Mapping[int, Split]
     parent: Checkpoint | None
     left_out: tuple[str, ...]
+    met: frozenset[int] | None = frozenset()
+
+    @property
+    def temperature(self) -> float:
+        """Of a network that nothing can judge: its parent's."""
+        return self.parent.description.temperature if self.parent else 1.0
 
     def gflop_per_clip(self) -> float:
         shape, n_labels = self.recipe.network_shape, len(self.dataset.labels)
-        return gflop_per_clip(self.recipe.audio_format, shape, n_labels)
+        return gflop_per_clip(_audio_format(self.recipe, self.parent), shape, n_labels)
 
 
 def prepare(
@@ -95,8 +105,10 @@ def prepare(
     choose(request, labels.examples, [example.group for example in labels.examples])
     engine = settings.engine
     with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
-        recipe = _recipe(request, parent, labels.examples, pool, narrator)
-        recipe.mel_bank()  # an impossible recipe is refused before anything is decoded
+        ears = partial(_recipe, request, parent, labels.examples, pool, narrator)
+        recipe = team.agree(ears)
+        if parent is None:
+            recipe.mel_bank()  # an impossible recipe is refused before anything is decoded
         decode = partial(_decode, labels, recipe, parent, home, settings, pool, team, narrator)
         decoded = team.load(decode).on(device)
     sifted = sift(decoded.examples, decoded.digests, request.split, request.cross_validate)
@@ -107,9 +119,11 @@ def prepare(
         narrator.say(f"left out: {line}")
     groups = merged_groups(dataset.examples, dataset.digests)
     split, rounds = choose(request, dataset.examples, groups)
+    met = frozenset() if parent is None else acquaintance(parent, dataset, groups).trained
+    split, rounds = unheard(split, rounds, met)
     for line in remarks(dataset.examples, dataset.digests, [*rounds.values(), split]):
         narrator.say(f"note: {line}")
-    return Lessons(labels, dataset, groups, recipe, split, rounds, parent, left_out)
+    return Lessons(labels, dataset, groups, recipe, split, rounds, parent, left_out, met)
 
 
 def choose(
@@ -128,6 +142,26 @@ def choose(
             "or train without validation by --val-fraction 0"
         )
     return split, {}
+
+
+def unheard(
+    split: Split, rounds: Mapping[int, Split], met: frozenset[int] | None
+) -> tuple[Split, dict[int, Split]]:
+    """The same splits, validated only by what the parent has not met; empty rounds go.
+
+    A network that goes on knows what its parent learned, whatever it learns from itself.
+    """
+
+    def of_strangers(each: Split) -> Split:
+        rest = tuple(at for at in each.validation if at not in (met or ()))
+        return replace(each, validation=rest)
+
+    left = {fold: of_strangers(each) for fold, each in rounds.items()}
+    return of_strangers(split), {fold: each for fold, each in left.items() if each.validation}
+
+
+def _audio_format(recipe: Recipe, parent: Checkpoint | None) -> AudioFormat:
+    return recipe.audio_format if parent is None else parent.audio_format
 
 
 def _parent(request: Request, shelf: Shelf) -> Checkpoint | None:
@@ -169,9 +203,8 @@ def _decode(
     team: Team,
     narrator: Narrator,
 ) -> Dataset:
-    audio_format = recipe.audio_format if parent is None else parent.audio_format
+    audio_format = _audio_format(recipe, parent)
     known_labels = () if parent is None else parent.labels
-    home.runs.mkdir(mode=FOLDER_MODE, exist_ok=True)
     memory = int(settings.training.memory_gib * GIB) or available_bytes(torch.device("cpu")) // 2
     store = ClipStore(audio_format.clip_samples, memory // team.size, home.runs)
     with narrator.bar("decoding", len(labels.examples)) as advance:

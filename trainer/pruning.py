@@ -25,22 +25,26 @@ def remove(home: Home, names: Sequence[str]) -> None:
         _remove_reports(home, name)
 
 
-def prune(home: Home, keep: int) -> list[str]:
+def prune(home: Home, keep: int, spared: Sequence[str] = ()) -> list[str]:
     """Takes the oldest beyond the newest `keep` away (0 keeps all); returns their names.
 
-    The active one, the previous one and the starter stay whatever their age.
+    The active one, the previous one, the starter and those in `spared` stay whatever their age.
     """
     starter = starter_name()
-    removed = Shelf(home.checkpoints).prune(keep, spared=() if starter is None else (starter,))
+    kept = [*spared, *([] if starter is None else [starter])]
+    removed = Shelf(home.checkpoints).prune(keep, spared=kept)
     for name in removed:
         _remove_reports(home, name)
     return removed
 
 
-def tidy(home: Home, keep: int, say: Callable[[str], None]) -> None:
-    """Prunes after a training run, and says so; what was learned must not fail over old files."""
+def tidy(home: Home, keep: int, newest: str, say: Callable[[str], None]) -> None:
+    """Prunes after a training run that made `newest`, which stays also if a clock was set back.
+
+    Says what it did; what was learned must not fail over old files.
+    """
     try:
-        removed = prune(home, keep)
+        removed = prune(home, keep, [newest])
     except StorageError as error:
         say(f"old checkpoints stay: {error}")
         return

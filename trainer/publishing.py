@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from classifier.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from classifier.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
 from classifier.clip_classifier import ClipClassifier
 from classifier.predictor import Predictor
-from storage.home import FILE_MODE, Home
+from storage.home import Home
+from storage.shelf import Shelf
 from trainer.errors import TrainerError
 from trainer.recipes import Recipe
 
@@ -23,7 +24,7 @@ def check_home(home: Home) -> None:
     Called before training: hours of work must not end at a folder.
     """
     home.create()
-    for folder in (home.checkpoints, home.reports):
+    for folder in (home.checkpoints, home.reports, home.runs):
         if not os.access(folder, os.W_OK | os.X_OK):
             raise TrainerError(
                 f"no permission to write to {folder}; join its group, or choose another --home"
@@ -41,10 +42,12 @@ def publish(
 ) -> Checkpoint:
     """Writes the checkpoint and reads it back: what is returned is what would be served.
 
-    Raises CheckpointError where the file does not say on `device` what the network said.
+    Raises StorageError where it cannot be written, and CheckpointError where the file does not say
+    on `device` what the network said.
     """
-    path = save_checkpoint(home.checkpoints, model, labels, recipe.network_shape, facts, now)
-    path.chmod(FILE_MODE)
-    checkpoint = read_checkpoint(path)
+    shelf = Shelf(home.checkpoints)
+    name, data = encode_checkpoint(model, labels, recipe.network_shape, facts, now)
+    shelf.put(name, data)
+    checkpoint = read_checkpoint(shelf.path(name))
     Predictor(checkpoint, device)
     return checkpoint

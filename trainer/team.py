@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -18,7 +19,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.dataset import Dataset
+from trainer.errors import TrainerError
 
+T = TypeVar("T")
+
+PATIENCE = timedelta(days=7)  # the others wait while the first one decodes
 TENSORS = ("samples", "peaks", "recording", "rows")
 
 
@@ -61,12 +66,28 @@ class Team:
         if self.size > 1:
             dist.barrier()
 
+    def agree(self, choose: Callable[[], T]) -> T:
+        """What the first process chose, in every process: two might read files differently."""
+        if self.size == 1:
+            return choose()
+        chosen: list[Any] = [choose() if self.rank == 0 else None]
+        dist.broadcast_object_list(chosen, src=0)  # pickled, but between processes of one program
+        return chosen[0]  # type: ignore[no-any-return]
+
     def load(self, decode: Callable[[], Dataset]) -> Dataset:
-        """The dataset that the first process decodes into main memory, in every process."""
+        """The dataset that the first process decodes into main memory, in every process.
+
+        Raises TrainerError where it does not fit into the memory of all of them.
+        """
         if self.size == 1:
             return decode()
         dataset = decode() if self.rank == 0 else None
-        return _received(dataset)
+        if self.agree(lambda: dataset is not None and dataset.is_mapped):
+            raise TrainerError(
+                f"the clips do not fit into memory {self.size} times; raise training.memory_gib, "
+                "or train in one process, which can read them from a file"
+            )
+        return _received(self, dataset)
 
 
 ALONE = Team()
@@ -79,23 +100,25 @@ def gathered_team(environ: Mapping[str, str] = os.environ) -> Iterator[Team]:
     if size == 1:
         yield ALONE
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backends, timeout=PATIENCE)
     try:
         yield Team(dist.get_rank(), size, int(environ.get("LOCAL_RANK", "0")))
     finally:
         dist.destroy_process_group()
 
 
-def _received(dataset: Dataset | None) -> Dataset:
+def _received(team: Team, dataset: Dataset | None) -> Dataset:
     """The first process's dataset, which travels through main memory."""
     nothing = torch.empty(0)
     tensors = {} if dataset is None else {name: getattr(dataset, name) for name in TENSORS}
-    about: list[Any] = [
-        dataset and replace(dataset, **dict.fromkeys(TENSORS, nothing)),  # type: ignore[arg-type]
-        {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()},
-    ]
-    dist.broadcast_object_list(about, src=0)  # pickled, but between processes of one program
-    bare, shapes = about
+    bare, shapes = team.agree(
+        lambda: (
+            dataset and replace(dataset, **dict.fromkeys(TENSORS, nothing)),  # type: ignore[arg-type]
+            {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()},
+        )
+    )
+    assert bare is not None
     for name, (shape, dtype) in shapes.items():
         tensors.setdefault(name, torch.empty(shape, dtype=dtype))
         dist.broadcast(tensors[name].view(torch.uint8), src=0)  # gloo knows no int16

@@ -16,9 +16,9 @@ from torch.nn.functional import cross_entropy as clip_cross_entropy
 from classifier.checkpoint import Checkpoint
 from classifier.clip_classifier import ClipClassifier
 from classifier.device import has_fast_bfloat16
-from trainer.augmentation import mask_spectrograms, mix_clips, vary_clips
+from trainer.augmentation import equalise, mask_spectrograms, mix_clips, vary_clips
 from trainer.dataset import Dataset
-from trainer.errors import TrainingDiverged
+from trainer.errors import TrainerError, TrainingDiverged
 from trainer.evaluation import accuracy, cross_entropy, score_recordings
 from trainer.journal import FORGETFUL, Stage
 from trainer.learner import Learner
@@ -73,7 +73,7 @@ def train_network(
     steps = n_batches(len(training), recipe.batch_size, team)
     learner = Learner(model, recipe, steps, team)
     history = []
-    if (saved := stage.load()) is not None:
+    if (saved := team.agree(stage.load)) is not None:
         learner.restore(saved)
         history = [EpochFacts(**facts) for facts in saved.facts["history"]]
     # cuDNN would otherwise pick its convolutions by a stopwatch.
@@ -155,7 +155,8 @@ def settle_statistics(
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
     model.train()
-    for part in batches(clips, batch_size):
+    order = torch.randperm(len(clips), generator=generator(0))  # the files come label by label
+    for part in batches(clips[order.to(clips.device)], batch_size):
         model(dataset.audio(part))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -196,7 +197,9 @@ def batch_loss(
     audio = vary_clips(dataset.audio(part), how, chance)
     truth = dataset.clip_truth(part)
     audio, targets = mix_clips(audio, truth, len(dataset.labels), how, chance)
-    spectrograms = mask_spectrograms(learner.model.spectrograms(audio), how, chance)
+    spectrograms = learner.model.spectrograms(audio)
+    spectrograms = equalise(spectrograms, learner.model.band_std, how, chance)
+    spectrograms = mask_spectrograms(spectrograms, how, chance)
     in_brief = recipe.bfloat16 and has_fast_bfloat16(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=in_brief):
         logits = learner.network(spectrograms)
@@ -211,11 +214,24 @@ def generator(*chance: int) -> torch.Generator:
 
 def batches(order: Tensor, batch_size: int, team: Team = ALONE) -> Iterator[Tensor]:
     """Batch normalisation has nothing to compare a single clip with; another pass will bring it."""
-    return (part for part in torch.split(order, batch_size) if len(part) >= 2 * team.size)
+    return (part for part in torch.split(order, batch_size) if len(part) >= least_batch(team))
 
 
 def n_batches(n_clips: int, batch_size: int, team: Team = ALONE) -> int:
-    return n_clips // batch_size + (n_clips % batch_size >= 2 * team.size)
+    """How many batches `batches` gives. Raises TrainerError where there is none to learn from."""
+    least, whole = least_batch(team), n_clips // batch_size
+    count = whole * (batch_size >= least) + (n_clips % batch_size >= least)
+    if not count:
+        raise TrainerError(
+            f"{n_clips} clips in batches of {batch_size} make no batch of {least}, the least that "
+            f"{team.size} process(es) can learn from; take more files or a larger --batch-size"
+        )
+    return count
+
+
+def least_batch(team: Team) -> int:
+    """Two clips for each process."""
+    return 2 * team.size
 
 
 def validate(

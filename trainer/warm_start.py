@@ -19,6 +19,8 @@ RATE_SHARE = 0.3
 def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Recipe:
     """The recipe for going on from `parent`, whose audio format and network shape it takes over.
 
+    A parent whose bands are not normalised hears 0 as the loudest there is: masks would blank
+    nothing out, but shout.
     `given` names the fields that a person asked for. Raises RecipeError where one of them would
     need another network.
     """
@@ -35,6 +37,8 @@ def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Rec
                 f"--from {parent.name} goes on with its network, which has {name} = {value}; "
                 "leave that option out, or train --from scratch"
             )
+    normalised = bool((parent.tensors["band_std"] != 1).any())
+    how = recipe.augmentation
     shorter = max(1, round(recipe.epochs * EPOCHS_SHARE))
     return replace(
         recipe,
@@ -42,6 +46,8 @@ def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Rec
         early_pooling=shape.early_pooling,
         max_pooling=shape.max_pooling,
         peak_decibels=audio.peak_decibels,
+        normalise=normalised,
+        augmentation=how if normalised else replace(how, band_masks=0, time_masks=0),
         epochs=recipe.epochs if "epochs" in given else shorter,
         learning_rate=(
             recipe.learning_rate if "learning_rate" in given else recipe.learning_rate * RATE_SHARE

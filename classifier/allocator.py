@@ -1,0 +1,20 @@
+"""How the C library's allocator treats the memory of large arrays."""
+
+from __future__ import annotations
+
+import ctypes
+
+# Parameters of mallopt(3), and what is asked of them.
+TRIM_THRESHOLD = (-1, 2**30)
+MMAP_THRESHOLD = (-3, 32 * 2**20)  # the greatest that glibc takes
+
+
+def keep_freed_memory() -> bool:
+    """Lets this process keep up to 1 GiB that it freed, to use it again for the next batch.
+
+    By default glibc hands large blocks back at once, and the system then brings every page of the
+    next batch anew: a training epoch of 320 clips of 5 s touched 91,000 of them, and mixing clips
+    took eight times as long. False, and nothing is changed, where the C library is another one.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and all([mallopt(*MMAP_THRESHOLD), mallopt(*TRIM_THRESHOLD)])
