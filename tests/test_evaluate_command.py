@@ -117,6 +117,15 @@ def test_labels_in_another_order_than_the_alphabets_are_not_mixed_up(
     assert (outcome["accuracy"], outcome["labels"]) == (1.0, list(ODD_ORDER))
 
 
+def test_clips_that_memory_cannot_hold_are_judged_the_same(
+    run: Evaluate, desk: Desk, judged: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLFD_TRAINING__MEMORY_GIB", "0.00001")
+    mapped = run(desk.labels, "--json")
+    assert "do not fit into" in mapped.stderr
+    assert json.loads(mapped.stdout)["loss"] == json.loads(judged.stdout)["loss"]
+
+
 def test_json_prints_one_object_with_stable_keys(judged: Result) -> None:
     assert set(json.loads(judged.stdout)) == KEYS
 

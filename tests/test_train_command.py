@@ -25,6 +25,7 @@ from storage.shelf import Shelf
 from trainer.commands import train
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
 from trainer.progress import Narrator
+from trainer.recipes import DEFAULT, REFERENCE, Recipe
 from trainer.training import EpochFacts
 
 RATE_HZ = 8000
@@ -231,6 +232,22 @@ def test_a_wrong_choice_is_refused_before_decoding(
     result = run(sounds, *options)
     assert isinstance(result.exception, error)
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("recipe", [DEFAULT, REFERENCE])
+def test_the_help_says_what_the_recipes_are(recipe: Recipe) -> None:
+    help_text = " ".join(CliRunner().invoke(train, ["--help"]).stdout.split())
+    told = help_text.partition("--recipe")[2].partition("--epochs")[0]
+    default, _, reference = told.partition("or the reference")
+    numbers = {
+        f"batch {recipe.batch_size}",
+        f"{recipe.epochs} epochs",
+        f"{recipe.n_mels} bands",
+        f"width {recipe.widths[0]}",
+    }
+    part = default if recipe is DEFAULT else reference
+    assert all(number in part for number in numbers), (numbers, part)
+    assert f"{recipe.learning_rate:g}" in part
 
 
 def test_ways_to_split_exclude_each_other(run: Train, sounds: Path) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainer.errors import TrainerError
 
+GIB = 2**30
 Clips = npt.NDArray[np.int16]
 
 
@@ -34,6 +35,25 @@ class ClipStore:
         self._file: IO[bytes] | None = None
         self.n_clips = 0
         self.is_mapped = False
+
+    @classmethod
+    def within(
+        cls, clip_samples: int, memory_gib: float, folder: Path, processes: int = 1
+    ) -> ClipStore:
+        """One that keeps to so much memory (0: half of what is free), for all `processes`."""
+        memory = int(memory_gib * GIB) or available_bytes(torch.device("cpu")) // 2
+        return cls(clip_samples, memory // processes, folder)
+
+    @property
+    def remark(self) -> str | None:
+        """What a person should know of where the clips are."""
+        if not self.is_mapped:
+            return None
+        return (
+            f"{self.n_bytes / GIB:.1f} GiB of clips do not fit into {self._limit_bytes / GIB:.1f} "
+            f"GiB of memory: they are read from a file in {self._folder}, which is slower "
+            "(training.memory_gib)"
+        )
 
     @property
     def n_bytes(self) -> int:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     default="default",
     show_default=True,
     help="Hyperparameters to begin with: what measures best for its cost (AdamW, one-cycle to "
-    "5e-3, batch 32, 150 epochs, varied and mixed clips, 64 bands, width 16), or the reference: "
-    "Adam, 1e-3, batch 32, 20 epochs, 5 s at 22050 Hz, 128 bands, width 64.",
+    "0.005, batch 32, 150 epochs, varied and mixed clips, 64 bands, width 16), or the reference: "
+    "Adam, 0.001, batch 32, 20 epochs, 5 s at 22050 Hz, 128 bands, width 64.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training files.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")

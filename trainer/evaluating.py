@@ -76,7 +76,7 @@ def _evaluate(
     check_folder(report)
     model = ready_model(checkpoint, device)
     material = gather(
-        inquiry.labels, inquiry.fold, inquiry.skip_bad, checkpoint, settings, device, narrator
+        inquiry.labels, inquiry.fold, inquiry.skip_bad, checkpoint, home, settings, device, narrator
     )
     dataset = material.dataset
     met = acquaintance(checkpoint, dataset, merged_groups(dataset.examples, dataset.digests))

@@ -12,7 +12,9 @@ import torch
 from classifier.audio_format import AudioFormat
 from classifier.checkpoint import Checkpoint
 from classifier.pool import DecodePool
+from storage.home import Home, make_folder
 from storage.settings import Settings
+from trainer.clip_store import ClipStore
 from trainer.contents import contradictions
 from trainer.dataset import Dataset, load_dataset
 from trainer.errors import LabelsError, TrainerError
@@ -34,6 +36,7 @@ def gather(
     fold: int | None,
     skip_bad: bool,
     checkpoint: Checkpoint,
+    home: Home,
     settings: Settings,
     device: torch.device,
     narrator: Narrator,
@@ -49,7 +52,7 @@ def gather(
     unknown = unknown_labels(asked, checkpoint, source)
     refuse(source, unknown, skip_bad)
     examples = [each for each in asked if each.label in checkpoint.labels]
-    decoded = decode(examples, checkpoint.audio_format, settings, device, narrator)
+    decoded = decode(examples, checkpoint.audio_format, home, settings, device, narrator)
     faults = contradictions(decoded.examples, decoded.digests)
     problems = (*decoded.problems, *(fault.line for fault in faults))
     refuse(source, problems, skip_bad)
@@ -103,14 +106,20 @@ def refuse(source: Path, problems: Sequence[str], skip_bad: bool) -> None:
 def decode(
     examples: Sequence[Example],
     audio_format: AudioFormat,
+    home: Home,
     settings: Settings,
     device: torch.device,
     narrator: Narrator,
 ) -> Dataset:
     """Every example as clips of this format."""
     engine = settings.engine
+    make_folder(home.runs)
+    store = ClipStore.within(audio_format.clip_samples, settings.training.memory_gib, home.runs)
     with (
         DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool,
         narrator.bar("decoding", len(examples)) as advance,
     ):
-        return load_dataset(examples, audio_format, pool, device, on_recording=advance)
+        dataset = load_dataset(examples, audio_format, pool, device, advance, store)
+    if store.remark:
+        narrator.say(store.remark)
+    return dataset

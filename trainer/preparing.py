@@ -16,7 +16,7 @@ from storage.home import Home
 from storage.settings import Settings
 from storage.shelf import Shelf
 from trainer.acquaintance import acquaintance
-from trainer.clip_store import ClipStore, available_bytes
+from trainer.clip_store import ClipStore
 from trainer.contents import merged_groups
 from trainer.cost import gflop_per_clip
 from trainer.dataset import Dataset, load_dataset
@@ -32,7 +32,6 @@ from trainer.team import ALONE, Team
 from trainer.warm_start import warm_recipe
 
 SCRATCH = "scratch"
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -205,16 +204,12 @@ def _decode(
 ) -> Dataset:
     audio_format = _audio_format(recipe, parent)
     known_labels = () if parent is None else parent.labels
-    memory = int(settings.training.memory_gib * GIB) or available_bytes(torch.device("cpu")) // 2
-    store = ClipStore(audio_format.clip_samples, memory // team.size, home.runs)
+    memory_gib = settings.training.memory_gib
+    store = ClipStore.within(audio_format.clip_samples, memory_gib, home.runs, team.size)
     with narrator.bar("decoding", len(labels.examples)) as advance:
         dataset = load_dataset(
             labels.examples, audio_format, pool, torch.device("cpu"), advance, store, known_labels
         )
-    if store.is_mapped:
-        narrator.say(
-            f"{store.n_bytes / GIB:.1f} GiB of clips do not fit into {memory / GIB:.1f} GiB of "
-            f"memory: they are read from a file in {home.runs} while it trains, which is slower "
-            "(training.memory_gib)"
-        )
+    if store.remark:
+        narrator.say(store.remark)
     return dataset
