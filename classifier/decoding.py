@@ -95,7 +95,7 @@ def decode(stretch: Stretch) -> Decoded:
         before = fingerprint(os.fstat(fd))
         if stretch.fingerprint not in (None, before):
             raise FileChanged
-        digest = _digest(fd) if stretch.first_clip == 0 else None
+        digest = _digests.of(fd, before) if stretch.first_clip == 0 else None
         try:
             decoded = _decode(fd, stretch, digest, before)
         except DecodingError as error:
@@ -135,6 +135,21 @@ def _regular_file(path: bytes) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+class _Digests:
+    """Remembers the last file: with a thousand selections in it, it is hashed once."""
+
+    def __init__(self) -> None:
+        self._last = ("", "")
+
+    def of(self, fd: int, token: str) -> str:
+        if token != self._last[0]:
+            self._last = (token, _digest(fd))
+        return self._last[1]
+
+
+_digests = _Digests()
 
 
 def _digest(fd: int) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from classifier import decoding
 from classifier.decoding import Decoded, Stretch, count_clips, decode
 from classifier.errors import DecodingError, FileChanged
 from classifier.fingerprint import fingerprint
@@ -111,6 +112,19 @@ def test_start_and_end_bound_what_is_heard(audio_file: Write, noise: Make) -> No
     path = audio_file("noise.wav", samples, subtype="FLOAT")
     clips = hear(path, start_seconds=0.75, end_seconds=1.75).clips
     np.testing.assert_array_equal(clips.ravel(), samples[6000:14_000])
+
+
+def test_many_selections_of_one_file_hash_it_once(
+    audio_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, hashed = audio_file(), []
+    digest = decoding._digest
+    monkeypatch.setattr(decoding, "_digest", lambda fd: hashed.append(fd) or digest(fd))
+    first, second = hear(path, end_seconds=0.2), hear(path, start_seconds=0.2)
+    assert first.digest == second.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert len(hashed) == 1
+    path.write_bytes(path.read_bytes() + b"more")
+    assert hear(path).digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_recording_tells_its_digest_length_and_fingerprint(audio_file: Write) -> None:
