@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,12 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "labels.csv"
 
 
-def train(start: list[str], labels: Path, home: Path) -> subprocess.CompletedProcess[str]:
+def train(
+    start: list[str], labels: Path, home: Path, environ: Mapping[str, str] = SMALL
+) -> subprocess.CompletedProcess[str]:
     command = [*start, "-m", "clfd", "--home", str(home), "train", str(labels), *OPTIONS]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **SMALL})
+    environ = {**os.environ, **SMALL, **environ}
+    return subprocess.run(command, capture_output=True, text=True, env=environ)
 
 
 def outcome_of(finished: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -53,6 +57,14 @@ def test_two_processes_learn_what_one_does(sounds: Path, tmp_path: Path) -> None
     assert both["promoted"]
     assert len(list((tmp_path / "pair" / "checkpoints").glob("*.safetensors"))) == 1
     assert not any((tmp_path / "pair" / "runs").iterdir())
+
+
+def test_clips_that_not_all_processes_can_hold_are_refused(sounds: Path, tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    little = {"CLFD_TRAINING__MEMORY_GIB": "0.00001"}
+    pair = train([*torchrun, "--nproc-per-node", "2"], sounds, tmp_path / "pair", little)
+    assert pair.returncode != 0
+    assert "the clips do not fit into memory 2 times; raise training.memory_gib" in pair.stderr
 
 
 def test_shares_of_a_batch_are_disjoint_and_complete() -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from trainer.contents import contradictions, merged_groups
 from trainer.faults import Fault
-from trainer.held_out import crossings, too_few, untrained
 from trainer.labels import Example, LabelSet, check_labels
+from trainer.rounds import crossings, too_few, untrained
 from trainer.splits import SplitChoice, column_rounds
 
 

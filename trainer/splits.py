@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from trainer.errors import SplitError
-from trainer.held_out import Rounds, crossings, untrained
+from trainer.rounds import Rounds, crossings, untrained
 
 if TYPE_CHECKING:
     from trainer.labels import Example
