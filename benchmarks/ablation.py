@@ -28,6 +28,7 @@ import torch
 from benchmarks.variants import VARIANTS
 from classifier.allocator import keep_freed_memory
 from classifier.pool import DecodePool
+from trainer.cost import gflop_per_clip
 from trainer.dataset import Dataset, load_dataset
 from trainer.evaluation import accuracy, cross_entropy, expected_calibration_error, score_recordings
 from trainer.labels import read_labels
@@ -35,6 +36,7 @@ from trainer.recipes import Recipe
 from trainer.splits import SplitChoice, split_examples
 from trainer.training import settle_statistics, train_network
 
+MEASURED = ("accuracy", "nll", "settled_accuracy", "settled_nll")
 Task = tuple[str, int, int, int]  # variant, fold, seed, epochs
 
 
@@ -82,9 +84,10 @@ def run(
 def table(out: Path) -> None:
     """Means over the folds of each variant, over seeds, as Markdown."""
     click.echo(
-        "| variant | epochs | folds | seeds | accuracy | between seeds | nll | ece | s/epoch |"
+        "| recipe | GFLOP | epochs | folds | seeds | accuracy | between seeds | log-loss "
+        "| settled accuracy | settled log-loss | ece |"
     )
-    click.echo("|---|---|---|---|---|---|---|---|---|")
+    click.echo("|---|---|---|---|---|---|---|---|---|---|---|")
     series = defaultdict(list)
     for result in _results(out):
         series[result["variant"], result["epochs"]].append(result)
@@ -103,12 +106,14 @@ def _line(name: str, epochs: int, results: list[dict[str, Any]]) -> str:
             np.concatenate([np.array(r[key]) for r in each]) for key in ("scores", "truth")
         )
         eces.append(expected_calibration_error(scores, truth))
-    nll = np.mean([r["nll"] for r in results])
-    seconds = np.mean([r["seconds_per_epoch"] for r in results])
+    recipe = VARIANTS[name]
+    gflop = gflop_per_clip(recipe.audio_format, recipe.network_shape, len(results[0]["scores"][0]))
+    mean = {key: np.mean([r[key] for r in results]) for key in MEASURED}
     return (
-        f"| {name} | {epochs} | {','.join(map(str, folds))} | {','.join(map(str, seeds))} "
-        f"| {np.mean(means):.2%} | {np.std(means):.2%} | {nll:.3f} | {np.mean(eces):.3f} "
-        f"| {seconds:.2f} |"
+        f"| {name} | {gflop:.2f} | {epochs} | {','.join(map(str, folds))} "
+        f"| {','.join(map(str, seeds))} | {mean['accuracy']:.2%} | {np.std(means):.2%} "
+        f"| {mean['nll']:.3f} | {mean['settled_accuracy']:.2%} | {mean['settled_nll']:.3f} "
+        f"| {np.mean(eces):.3f} |"
     )
 
 

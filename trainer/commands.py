@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     default="default",
     show_default=True,
     help="Hyperparameters to begin with: what measures best for its cost (AdamW, one-cycle to "
-    "0.005, batch 32, 150 epochs, varied and mixed clips, 64 bands, width 16), or the reference: "
+    "0.005, batch 16, 150 epochs, varied and mixed clips, 64 bands, width 16), or the reference: "
     "Adam, 0.001, batch 32, 20 epochs, 5 s at 22050 Hz, 128 bands, width 64.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training files.")

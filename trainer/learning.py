@@ -17,12 +17,13 @@ from classifier.allocator import keep_freed_memory
 from classifier.checkpoint import Checkpoint
 from classifier.device import choose_device, describe_device, refusing_when_memory_ends
 from classifier.pool import DecodePool
+from classifier.predictor import Scores
 from storage.home import Home
 from storage.settings import Settings
 from storage.shelf import Shelf
 from trainer.contest import HeldOut, compare, read_active
 from trainer.errors import TrainerError
-from trainer.evaluation import score_recordings
+from trainer.evaluation import Truth, score_recordings
 from trainer.facts import FoldResult, heard_digests, metrics, run_facts, training_facts
 from trainer.findings import Findings
 from trainer.gate import Promotion, decide, find_flaw
@@ -196,10 +197,8 @@ def admit(
     room: Classroom, lessons: Lessons, trained: Trained, judgement: Judgement | None
 ) -> Promotion:
     """Whether the new network is to be served; decided before it is written, to be part of it."""
-    dataset, split, request = lessons.dataset, lessons.split, room.request
-    positions = split.validation or split.train
-    scores = score_recordings(trained.model, dataset, positions, lessons.recipe.batch_size)
-    truth = dataset.truth.cpu().numpy()[list(positions)]
+    dataset, request = lessons.dataset, room.request
+    scores, truth = scores_and_truth(lessons, trained, judgement)
     engine, shelf = room.settings.engine, Shelf(room.home.checkpoints)
     active = read_active(shelf)
     compare_with_active = partial(
@@ -219,6 +218,17 @@ def admit(
         request.allow_label_change,
         compare_with_active,
     )
+
+
+def scores_and_truth(
+    lessons: Lessons, trained: Trained, judgement: Judgement | None
+) -> tuple[Scores, Truth]:
+    """Of the network that is published: on its validation recordings, else on what it heard."""
+    if judgement is not None and not lessons.rounds:
+        return judgement.scores, judgement.statements.truth
+    dataset, positions = lessons.dataset, lessons.split.train
+    scores = score_recordings(trained.model, dataset, positions, lessons.recipe.batch_size)
+    return scores, dataset.truth.cpu().numpy()[list(positions)]
 
 
 def held_out(lessons: Lessons, judgement: Judgement | None) -> HeldOut:
