@@ -1,4 +1,4 @@
-"""From a labels file to a published checkpoint: the whole way, on one screen."""
+"""From a labels file to a published checkpoint: the whole way, step by step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,14 @@ import torch
 from classifier.allocator import keep_freed_memory
 from classifier.checkpoint import Checkpoint
 from classifier.device import choose_device, describe_device, refusing_when_memory_ends
-from classifier.pool import DecodePool
-from classifier.predictor import Scores
 from storage.home import Home
 from storage.settings import Settings
 from storage.shelf import Shelf
-from trainer.contest import HeldOut, compare, read_active
+from trainer.admission import admit
+from trainer.classroom import Classroom
 from trainer.errors import TrainerError
-from trainer.evaluation import Truth, score_recordings
-from trainer.facts import FoldResult, heard_digests, metrics, run_facts, training_facts
+from trainer.facts import FoldResult, metrics, run_facts, training_facts
 from trainer.findings import Findings
-from trainer.gate import Promotion, decide, find_flaw
 from trainer.journal import Journal, Stage, open_journal
 from trainer.judgement import Judgement, Statements, judge_folds, judge_validation, listen
 from trainer.mistakes import most_confident_mistakes
@@ -48,18 +44,6 @@ class Lesson:
 
     outcome: dict[str, Any]
     report: Path
-
-
-@dataclass(frozen=True)
-class Classroom:
-    """What every step of one call needs: the wish, the place, and who else is there."""
-
-    request: Request
-    home: Home
-    settings: Settings
-    device: torch.device
-    narrator: Narrator
-    team: Team = ALONE
 
 
 def learn(
@@ -191,54 +175,6 @@ def fold_results(
         results.append(FoldResult(fold, judgement.scores[begin:end], said.truth))
         begin = end
     return results
-
-
-def admit(
-    room: Classroom, lessons: Lessons, trained: Trained, judgement: Judgement | None
-) -> Promotion:
-    """Whether the new network is to be served; decided before it is written, to be part of it."""
-    dataset, request = lessons.dataset, room.request
-    scores, truth = scores_and_truth(lessons, trained, judgement)
-    engine, shelf = room.settings.engine, Shelf(room.home.checkpoints)
-    active = read_active(shelf)
-    compare_with_active = partial(
-        compare,
-        shelf.path(active.name if active else ""),
-        held_out(lessons, judgement),
-        dataset,
-        lessons.groups,
-        partial(DecodePool[int], engine.decode_workers, engine.decode_timeout_seconds),
-        room.device,
-    )
-    return decide(
-        request.promote,
-        find_flaw(scores, truth, dataset.labels),
-        dataset.labels,
-        active,
-        request.allow_label_change,
-        compare_with_active,
-    )
-
-
-def scores_and_truth(
-    lessons: Lessons, trained: Trained, judgement: Judgement | None
-) -> tuple[Scores, Truth]:
-    """Of the network that is published: on its validation recordings, else on what it heard."""
-    if judgement is not None and not lessons.rounds:
-        return judgement.scores, judgement.statements.truth
-    dataset, positions = lessons.dataset, lessons.split.train
-    scores = score_recordings(trained.model, dataset, positions, lessons.recipe.batch_size)
-    return scores, dataset.truth.cpu().numpy()[list(positions)]
-
-
-def held_out(lessons: Lessons, judgement: Judgement | None) -> HeldOut:
-    """Recordings that whoever answers for the new network has not heard, nor its ancestors."""
-    labels = lessons.dataset.labels
-    if judgement is None:
-        return HeldOut(labels, (), torch.empty(0, len(labels)).numpy())
-    by_folds = bool(lessons.rounds)
-    heard = heard_digests(lessons, with_own=not by_folds)
-    return HeldOut(labels, judgement.statements.positions, judgement.scores, heard, by_folds)
 
 
 def find(
