@@ -95,7 +95,7 @@ def decode(stretch: Stretch) -> Decoded:
         before = fingerprint(os.fstat(fd))
         if stretch.fingerprint not in (None, before):
             raise FileChanged
-        digest = _digests.of(fd, before) if stretch.first_clip == 0 else None
+        digest = _digest_of(fd, before, stretch) if stretch.first_clip == 0 else None
         try:
             decoded = _decode(fd, stretch, digest, before)
         except DecodingError as error:
@@ -137,19 +137,18 @@ def _regular_file(path: bytes) -> Iterator[int]:
         os.close(fd)
 
 
-class _Digests:
-    """Remembers the last file: with a thousand selections in it, it is hashed once."""
-
-    def __init__(self) -> None:
-        self._last = ("", "")
-
-    def of(self, fd: int, token: str) -> str:
-        if token != self._last[0]:
-            self._last = (token, _digest(fd))
-        return self._last[1]
+_last_digest: dict[str, str] = {}  # of one file, by its fingerprint
 
 
-_digests = _Digests()
+def _digest_of(fd: int, token: str, stretch: Stretch) -> str:
+    """With a thousand selections in it, side by side in a CSV, a long file is hashed once."""
+    is_selection = stretch.start_seconds > 0 or stretch.end_seconds is not None
+    if is_selection and token in _last_digest:
+        return _last_digest[token]
+    digest = _digest(fd)
+    _last_digest.clear()
+    _last_digest[token] = digest
+    return digest
 
 
 def _digest(fd: int) -> str:

@@ -9,6 +9,8 @@ import torch
 
 from classifier.errors import DeviceError
 
+NO_MEMORY_WORDS = ("out of memory", "allocate memory", "alloc_failed")
+
 
 def choose_device(wanted: str) -> torch.device:
     """`auto` takes CUDA, else MPS, else the CPU; anything else is taken at its word.
@@ -56,15 +58,16 @@ def refusing_when_memory_ends(refusal: Exception) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise refusal from error
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Torch has a class for GPUs, and a RuntimeError like any other for main memory."""
-    named = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return named or "can't allocate memory" in str(error)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Torch has a class for it, but main memory, MPS, cuBLAS and cuFFT say it in words only."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(words in str(error).lower() for words in NO_MEMORY_WORDS)
 
 
 def _best() -> str:

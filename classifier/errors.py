@@ -15,6 +15,10 @@ class DeviceError(ClassifierError):
     exit_code = 78
 
 
+class DeviceBusyError(ClassifierError):
+    """The device has too little memory for a checkpoint now; another time it may have enough."""
+
+
 class CheckpointError(ClassifierError):
     """A checkpoint file that must not be served: names the file and the field."""
 

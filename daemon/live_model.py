@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.checkpoint import Checkpoint
-from classifier.errors import CheckpointError
+from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.predictor import Predictor
 from daemon.errors import NothingToServe
 from storage.ledger import Ledger
@@ -24,6 +24,7 @@ from storage.shelf import Shelf
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5  # between two looks at the link
+BUSY_SECONDS = 30.0  # until a device that had no memory for a checkpoint is asked again
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Served:
 
 class LiveModel:
     """`load` turns a checkpoint file into a predictor, or raises CheckpointError.
+
+    Where it raises DeviceBusyError it is asked again after a while.
 
     `wake` is called, from another thread, when a candidate is ready.
     """
@@ -61,6 +64,7 @@ class LiveModel:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="candidate")
         self._candidate: tuple[str, Future[Predictor]] | None = None
         self._look_due = 0.0
+        self._try_again = False
         self._served: Served | None = None
         self.wanted: str | None = None
         self.refusal: str | None = None
@@ -73,7 +77,8 @@ class LiveModel:
     def start(self) -> None:
         """Serves the active checkpoint, else the previous one.
 
-        Raises NothingToServe with the reasons where neither can be served.
+        Raises NothingToServe with the reasons where neither can be served, and DeviceBusyError
+        where that may be otherwise soon.
         """
         active = self._look_at_link()
         reasons = [self.refusal] if self.refusal else []
@@ -97,7 +102,7 @@ class LiveModel:
     def refresh(self, now: float) -> None:
         """Takes a prepared candidate over, and begins to prepare one that became active."""
         if self._candidate is not None and self._candidate[1].done():
-            self._take_over(*self._candidate)
+            self._take_over(*self._candidate, now)
             self._candidate = None
         if self._candidate is None and now >= self._look_due:
             self._look_due = now + LOOK_SECONDS
@@ -109,8 +114,9 @@ class LiveModel:
     def _look(self) -> None:
         before = self.wanted
         name = self._look_at_link()
-        if name is None or name == before:
+        if name is None or (name == before and not self._try_again):
             return
+        self._try_again = False
         self.refusal = None
         if name != self.served.name:
             logger.info("checkpoint %s became active; preparing it", name)
@@ -127,9 +133,13 @@ class LiveModel:
         self.wanted = name or broken
         return name
 
-    def _take_over(self, name: str, prepared: Future[Predictor]) -> None:
+    def _take_over(self, name: str, prepared: Future[Predictor], now: float) -> None:
         try:
             self._serve(prepared.result())
+        except DeviceBusyError as error:
+            self.refusal = f"{error}; trying again every {BUSY_SECONDS:g} s"
+            logger.warning("%s", self.refusal)
+            self._try_again, self._look_due = True, now + BUSY_SECONDS
         except CheckpointError as error:
             self._refuse(name, error)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from classifier.checkpoint import read_checkpoint
-from classifier.device import choose_device, describe_device, first_line
-from classifier.errors import CheckpointError
+from classifier.device import choose_device, describe_device, first_line, is_out_of_memory
+from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.pool import DecodePool
 from classifier.predictor import Predictor
 from daemon.doorbell import Doorbell
@@ -102,17 +102,20 @@ def engine_device(settings: Settings) -> torch.device:
 
 
 def load_predictor(path: Path, device: torch.device) -> Predictor:
-    """A checkpoint ready to serve. Raises CheckpointError whatever else the device says against it.
+    """A checkpoint ready to serve.
 
-    A GPU that somebody else fills must cost a candidate, not the daemon that serves another one.
+    Raises DeviceBusyError where the device has no memory for it now, and CheckpointError whatever
+    else speaks against it.
     """
     checkpoint = read_checkpoint(path)
     try:
         return Predictor(checkpoint, device)
     except (MemoryError, RuntimeError) as error:
+        problem = f"checkpoint {checkpoint.name} cannot be prepared on {device}"
+        if is_out_of_memory(error):
+            raise DeviceBusyError(f"{problem}: too little memory; free some there") from error
         raise CheckpointError(
-            f"checkpoint {checkpoint.name} cannot be prepared on {device}: {first_line(error)}; "
-            "free memory there, then activate it again"
+            f"{problem}: {first_line(error)}; train again, or activate another one"
         ) from error
 
 

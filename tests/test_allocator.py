@@ -10,7 +10,7 @@ import pytest
 
 FAULTS_OF_A_ROUND = """
 import ctypes, resource
-from classifier.allocator import keep_freed_memory
+from trainer.allocator import keep_freed_memory
 if {keeps}:
     assert keep_freed_memory()
 libc, size = ctypes.CDLL(None), 20 * 2**20

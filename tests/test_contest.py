@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from classifier.audio_format import AudioFormat
-from classifier.checkpoint import read_checkpoint
+from classifier.checkpoint import Checkpoint, read_checkpoint
 from classifier.clip_classifier import ClipClassifier, NetworkShape
 from classifier.logmel import mel_filter_bank
 from classifier.pool import DecodePool
@@ -230,6 +230,21 @@ def test_a_parent_that_hides_what_it_learned_from_proves_nothing(
 ) -> None:
     with pytest.raises(Incomparable, match="parent does not say what it was trained on"):
         contest.hold(replace(held_out, heard=None))
+
+
+def test_an_active_checkpoint_with_unknown_ancestors_proves_nothing(
+    contest: Contest, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(path: Path) -> Checkpoint:
+        known = read_checkpoint(path)
+        training = {**known.description.training, "ancestors_known": False}
+        return replace(
+            known, description=known.description.model_copy(update={"training": training})
+        )
+
+    monkeypatch.setattr("trainer.contest.read_checkpoint", forgetful)
+    with pytest.raises(Incomparable, match="does not say what it was trained on"):
+        contest.hold(held_out)
 
 
 def test_files_that_changed_or_went_meanwhile_are_left_out(

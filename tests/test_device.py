@@ -34,6 +34,9 @@ def test_memory_that_ends_is_known_in_each_of_torchs_ways() -> None:
         torch.empty(2**60)
     with pytest.raises(DeviceError), refusing_when_memory_ends(refusal):
         raise torch.OutOfMemoryError
+    for words in ("CUDA error: out of memory", "CUFFT_ALLOC_FAILED", "MPS backend out of memory"):
+        with pytest.raises(DeviceError), refusing_when_memory_ends(refusal):
+            raise RuntimeError(words)
     with pytest.raises(RuntimeError, match="shape"), refusing_when_memory_ends(refusal):
         torch.ones(2).view(3)
 

@@ -118,10 +118,10 @@ def test_labels_in_another_order_than_the_alphabets_are_not_mixed_up(
 
 
 def test_clips_that_memory_cannot_hold_are_judged_the_same(
-    run: Evaluate, desk: Desk, judged: Result, monkeypatch: pytest.MonkeyPatch
+    run: Evaluate, desk: Desk, judged: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLFD_TRAINING__MEMORY_GIB", "0.00001")
-    mapped = run(desk.labels, "--json")
+    mapped = run(desk.labels, "--json", "-o", str(tmp_path / "report"))
     assert "do not fit into" in mapped.stderr
     assert json.loads(mapped.stdout)["loss"] == json.loads(judged.stdout)["loss"]
 

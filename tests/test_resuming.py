@@ -14,8 +14,9 @@ from classifier.clip_classifier import ClipClassifier
 from trainer.augmentation import Augmentation
 from trainer.dataset import Dataset
 from trainer.journal import Stage
+from trainer.learner import RunningAverage
 from trainer.splits import Split
-from trainer.training import EpochFacts, train_network
+from trainer.training import EpochFacts, new_model, train_network
 
 RECIPE = replace(
     TONE_RECIPE,
@@ -85,6 +86,25 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     assert [facts.val_loss for facts in resumed.history] == [
         facts.val_loss for facts in whole.history
     ]
+
+
+def test_the_average_forgets_the_beginning_and_then_keeps_its_share(tones: Dataset) -> None:
+    model = new_model(tones, RECIPE)
+    average = RunningAverage(model, decay=0.5)
+    bias = model.network.head[-1].bias
+    seen = []
+    for value in (1.0, 2.0, 3.0):
+        bias.data.fill_(value)
+        average.add(model)
+        seen.append(average.model.network.head[-1].bias[0].item())
+    first, second, third = seen
+    assert first == 1.0  # nothing of the random beginning
+    assert second == pytest.approx(2 - 1 / 11)  # it keeps 1 / (1 + 10)
+    assert third == pytest.approx(3 - 2 / 12 * (3 - second))
+    average.n_steps = 1000
+    average.add(model)
+    last = average.model.network.head[-1].bias[0].item()
+    assert last == pytest.approx(3 - 0.5 * (3 - third))
 
 
 def test_resuming_repeats_no_epoch_that_was_saved(

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from house import House, HouseMaker
 
-from classifier.errors import DecodingError, FileChanged
+from classifier.errors import DecodingError, DeviceBusyError, FileChanged
 from daemon.errors import NothingToServe
+from daemon.live_model import BUSY_SECONDS
 from storage.errors import LedgerUnavailable
 
 OLD, NEW = "20260102T030405Z-00000001", "20260203T030405Z-00000002"
@@ -208,6 +210,33 @@ def test_a_bad_checkpoint_never_replaces_a_good_one(house: House, checkpoint_fil
     assert house.statuses[-1]["checkpoint"] == NEW
     assert house.statuses[-1]["served_checkpoint"] == served
     assert "not a whole safetensors file" in str(house.statuses[-1]["checkpoint_refused"])
+
+
+def test_a_device_without_memory_is_asked_again_and_no_verdict_is_written(
+    house: House, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = house.model.served.name
+    with monkeypatch.context() as full:
+        full.setattr("daemon.wiring.Predictor", lambda *_: torch.empty(2**60))
+        house.publish(checkpoint_file, NEW)
+        wait_for_candidate(house)
+        house.live(3)
+    assert house.model.served.name == served
+    assert "too little memory; free some there; trying again" in str(house.model.refusal)
+    assert house.ask("SELECT count(*) FROM checkpoint WHERE verdict = 'refused'") == [(0,)]
+    house.live(BUSY_SECONDS)
+    wait_for_candidate(house)
+    house.live(3)
+    assert (house.model.served.name, house.model.refusal) == (NEW, None)
+
+
+def test_a_daemon_that_finds_no_memory_at_start_may_be_started_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.wiring.Predictor", lambda *_: torch.empty(2**60))
+    with pytest.raises(DeviceBusyError, match="too little memory; free some there") as busy:
+        house.model.start()
+    assert busy.value.exit_code == 1  # systemd gives up at 78
 
 
 def test_at_start_a_bad_checkpoint_gives_way_to_the_previous_one(

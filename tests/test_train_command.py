@@ -304,7 +304,7 @@ def test_what_the_parent_learned_from_measures_nothing(
     other_fold = run(sounds, "--json", "--fold", "2", "--from", "active")
     outcome = json.loads(other_fold.stdout)
     assert (outcome["val_files"], outcome["val_accuracy"], outcome["ece"]) == (0, None, None)
-    assert "note: 16 recordings validate nothing" in other_fold.stderr
+    assert "note: 8 recordings train instead of validating" in other_fold.stderr
     assert "not measured on" in outcome["selection"]["parent"]
     same_fold = json.loads(run(sounds, "--json", "--fold", "1", "--from", "previous").stdout)
     assert (same_fold["val_files"], same_fold["val_accuracy"]) == (8, 1.0)
@@ -314,6 +314,15 @@ def test_folds_that_the_parent_learned_from_are_no_folds(run: Train, sounds: Pat
     assert run(sounds, "--fold", "1").exit_code == 0
     folds = run(sounds, "--json", "--cross-validate", "--from", "active", "--epochs", "2")
     assert [each["fold"] for each in json.loads(folds.stdout)["folds"]] == [1]
+    assert "note: fold 2, 3: nothing in it that" in folds.stderr
+
+
+def test_a_few_unheard_recordings_leave_the_temperature_as_it_was(run: Train, sounds: Path) -> None:
+    first = json.loads(run(sounds, "--json", "--fold", "1").stdout)
+    second = json.loads(run(sounds, "--json", "--fold", "1", "--from", "active").stdout)
+    assert second["val_files"] == 8
+    assert second["temperature"] == first["temperature"]
+    assert "fewer than 20 recordings" in second["selection"]["temperature"]
 
 
 def test_a_disk_that_is_full_is_named(
@@ -340,7 +349,8 @@ def test_a_report_that_cannot_be_written_fails_no_training(
     result = run(sounds)
     assert result.exit_code == 0
     assert (
-        "is not complete ([Errno 28] No space left on device); the checkpoint is" in result.stderr
+        "was not written ([Errno 28] No space left on device); the checkpoint was" in result.stderr
+        and "report: " not in result.stderr
     )
     assert Shelf(home.checkpoints).active() == result.stdout.strip()
 

@@ -75,7 +75,8 @@ def test_the_parents_ears_are_taken_over(parent: Checkpoint) -> None:
 def test_masks_blank_nothing_out_where_bands_are_not_normalised(parent: Checkpoint) -> None:
     masked = Recipe(augmentation=Augmentation(band_masks=2, time_masks=2))
     assert warm_recipe(masked, parent, []).augmentation == masked.augmentation
-    tensors = {**parent.tensors, "band_std": torch.ones_like(parent.tensors["band_std"])}
+    bare = {"band_std": torch.ones(16), "band_mean": torch.zeros(16)}
+    tensors = {**parent.tensors, **bare}
     recipe = warm_recipe(masked, replace(parent, tensors=tensors), [])
     assert recipe.augmentation == Augmentation()
     assert not recipe.normalise

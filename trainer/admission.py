@@ -12,7 +12,7 @@ from storage.shelf import Shelf
 from trainer.classroom import Classroom
 from trainer.contest import HeldOut, compare, read_active
 from trainer.evaluation import Truth, score_recordings
-from trainer.facts import heard_digests
+from trainer.facts import FEW_RECORDINGS, heard_digests
 from trainer.gate import Promotion, decide, find_flaw
 from trainer.judgement import Judgement
 from trainer.preparing import Lessons
@@ -49,8 +49,12 @@ def admit(
 def scores_and_truth(
     lessons: Lessons, trained: Trained, judgement: Judgement | None
 ) -> tuple[Scores, Truth]:
-    """Of the network that is published: on its validation recordings, else on what it heard."""
-    if judgement is not None and not lessons.rounds:
+    """Of the network that is published: on its validation recordings, else on what it heard.
+
+    A few recordings may rightly have one answer.
+    """
+    enough = len(lessons.split.validation) >= FEW_RECORDINGS
+    if judgement is not None and enough and not lessons.rounds:
         return judgement.scores, judgement.statements.truth
     dataset, positions = lessons.dataset, lessons.split.train
     scores = score_recordings(trained.model, dataset, positions, lessons.recipe.batch_size)
@@ -63,5 +67,6 @@ def held_out(lessons: Lessons, judgement: Judgement | None) -> HeldOut:
     if judgement is None:
         return HeldOut(labels, (), torch.empty(0, len(labels)).numpy())
     by_folds = bool(lessons.rounds)
-    heard = heard_digests(lessons, with_own=not by_folds)
+    known = lessons.met is not None
+    heard = heard_digests(lessons, with_own=not by_folds) if known else None
     return HeldOut(labels, judgement.statements.positions, judgement.scores, heard, by_folds)

@@ -1,4 +1,4 @@
-"""What every step of one training run needs besides its data."""
+"""One training run, as all its steps see it."""
 
 from __future__ import annotations
 

@@ -24,13 +24,21 @@ Clips = npt.NDArray[np.int16]
 class ClipStore:
     """Grows clip by clip; beyond `limit_bytes` all of it moves into a nameless file in `folder`.
 
-    The file vanishes with the process, however that ends. Without a folder there is no limit.
+    The file vanishes with the process, however that ends. Without a folder there is no limit. Where
+    several processes are to hold the same clips, there is no file for them either.
     """
 
-    def __init__(self, clip_samples: int, limit_bytes: int = 0, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        clip_samples: int,
+        limit_bytes: int = 0,
+        folder: Path | None = None,
+        processes: int = 1,
+    ) -> None:
         self._clip_samples = clip_samples
         self._limit_bytes = limit_bytes
         self._folder = folder
+        self._processes = processes
         self._parts: list[Clips] = []
         self._file: IO[bytes] | None = None
         self.n_clips = 0
@@ -42,7 +50,7 @@ class ClipStore:
     ) -> ClipStore:
         """One that keeps to so much memory (0: half of what is free), for all `processes`."""
         memory = int(memory_gib * GIB) or available_bytes(torch.device("cpu")) // 2
-        return cls(clip_samples, memory // processes, folder)
+        return cls(clip_samples, memory // processes, folder, processes)
 
     @property
     def remark(self) -> str | None:
@@ -60,10 +68,11 @@ class ClipStore:
         return 2 * self.n_clips * self._clip_samples
 
     def append(self, clips: Clips) -> None:
-        """Takes clips (C, S). Raises TrainerError where the file finds no room."""
+        """Takes clips (C, S). Raises TrainerError where there is no room for them."""
         self.n_clips += len(clips)
         self._parts.append(clips)
         if self._folder and (self.is_mapped or self.n_bytes > self._limit_bytes):
+            self._refuse_to_share()
             self._write()
 
     def tensor(self) -> Tensor:
@@ -79,6 +88,13 @@ class ClipStore:
             samples[begin : begin + len(part)] = part
             begin += len(part)
         return samples
+
+    def _refuse_to_share(self) -> None:
+        if self._processes > 1:
+            raise TrainerError(
+                f"the clips do not fit into memory {self._processes} times; raise "
+                "training.memory_gib, or train in one process, which can read them from a file"
+            )
 
     def _write(self) -> None:
         try:

@@ -108,7 +108,8 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
         return
     for line in _summary(lesson.outcome):
         narrator.say(line)
-    narrator.say(f"report: {lesson.report}")
+    if lesson.report:
+        narrator.say(f"report: {lesson.report}")
     click.echo(json.dumps(lesson.outcome) if as_json else lesson.outcome["checkpoint"])
 
 

@@ -107,8 +107,10 @@ def unheard_by_both(
     """
     if held_out.heard is None:
         raise Incomparable("the new checkpoint's parent does not say what it was trained on")
-    digests = active.description.training.get("recording_digests")
-    if not isinstance(digests, list) or not digests:
+    training = active.description.training
+    digests = training.get("recording_digests")
+    known = training.get("ancestors_known", True)
+    if not known or not isinstance(digests, list) or not digests:
         raise Incomparable(f"{active.name} does not say what it was trained on")
     heard = held_out.heard.union(map(str, digests))
     heard_groups = {

@@ -61,7 +61,8 @@ def evaluate_checkpoint(
     """Decodes, scores, judges and reports. Raises TrainerError, ClassifierError or StorageError."""
     device = choose_device(settings.engine.device)
     no_memory = TrainerError(
-        f"{device} has too little memory for these clips; take --device cpu, or fewer files"
+        f"{device} has too little memory for this; take fewer files"
+        + (", or --device cpu" if device.type != "cpu" else "")
     )
     with refusing_when_memory_ends(no_memory):
         return _evaluate(inquiry, home, settings, narrator, device)
@@ -73,11 +74,10 @@ def _evaluate(
     began, now = time.perf_counter(), datetime.now(UTC)
     checkpoint = find_checkpoint(home, inquiry.checkpoint)
     report = inquiry.output or new_report(home, checkpoint, now)
-    check_folder(report)
+    above = check_folder(report)
     model = ready_model(checkpoint, device)
-    material = gather(
-        inquiry.labels, inquiry.fold, inquiry.skip_bad, checkpoint, home, settings, device, narrator
-    )
+    asked = inquiry.labels, inquiry.fold, inquiry.skip_bad
+    material = gather(*asked, checkpoint, above, settings, device, narrator)
     dataset = material.dataset
     met = acquaintance(checkpoint, dataset, merged_groups(dataset.examples, dataset.digests))
     positions = to_be_judged(inquiry, checkpoint, dataset, met, narrator)

@@ -19,6 +19,7 @@ from trainer.preparing import Lessons
 from trainer.probes import Probe
 from trainer.training import EpochFacts
 
+FEW_RECORDINGS = 20  # a network that goes on is not judged anew by fewer
 MAX_LEFT_OUT = 100  # a checkpoint is no log
 LIBRARIES = ("clfd", "torch", "numpy", "librosa", "soundfile", "soxr")
 
@@ -42,6 +43,7 @@ def metrics(
     judgement: Judgement | None,
     results: Sequence[FoldResult],
     probes: Sequence[Probe],
+    temperature: float,
 ) -> dict[str, Any]:
     """The numbers of `clfd train --json`; what was not measured is None.
 
@@ -61,7 +63,7 @@ def metrics(
         "val_loss": validation and validation.loss,
         "ece": judgement and judgement.evaluation.ece,
         "ece_before": judgement and judgement.uncalibrated.ece,
-        "temperature": judgement.temperature if judgement else lessons.temperature,
+        "temperature": temperature,
         "selection": selection(lessons, judgement),
         "gflop_per_clip": round(lessons.gflop_per_clip(), 4),
         "probes": [asdict(each) for each in probes],
@@ -77,20 +79,35 @@ def selection(lessons: Lessons, judgement: Judgement | None) -> dict[str, str]:
     chosen = dict(judgement.selection if judgement else NO_SELECTION)
     if lessons.parent is None:
         return chosen
+    if inherits_temperature(lessons, judgement):
+        few = f"fewer than {FEW_RECORDINGS} recordings can be judged by"
+        chosen["temperature"] = f"the parent's, since {few}"
     if lessons.met is None:
         return {**chosen, "parent": "does not say what it was trained on; all of this may flatter"}
     return {**chosen, "parent": "what it or an ancestor was trained on is not measured on"}
 
 
+def served_temperature(lessons: Lessons, judgement: Judgement | None) -> float:
+    """The one that was fitted; of few recordings the parent's says more."""
+    if lessons.parent is not None and inherits_temperature(lessons, judgement):
+        return lessons.parent.description.temperature
+    return judgement.temperature if judgement else 1.0
+
+
+def inherits_temperature(lessons: Lessons, judgement: Judgement | None) -> bool:
+    n_judged = len(judgement.statements.positions) if judgement else 0
+    return lessons.parent is not None and n_judged < FEW_RECORDINGS
+
+
 def training_facts(lessons: Lessons, seed: int, now: datetime) -> dict[str, Any]:
     """From what, and with what, a checkpoint was made."""
     dataset, split, parent = lessons.dataset, lessons.split, lessons.parent
-    heard = heard_digests(lessons, with_own=True)
     return {
         "created_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         "labels_file": printable(lessons.labels.source.name),
         "labels_digest": lessons.labels.digest,
-        "recording_digests": None if heard is None else sorted(heard),
+        "recording_digests": sorted(heard_digests(lessons, with_own=True)),
+        "ancestors_known": lessons.met is not None,
         # The temperature was fitted on these: measured on them again, it flatters.
         "validation_digests": sorted({dataset.digests[at] for at in split.validation}),
         "skipped": len(lessons.left_out),
@@ -104,15 +121,14 @@ def training_facts(lessons: Lessons, seed: int, now: datetime) -> dict[str, Any]
     }
 
 
-def heard_digests(lessons: Lessons, with_own: bool) -> frozenset[str] | None:
+def heard_digests(lessons: Lessons, with_own: bool) -> frozenset[str]:
     """Digests of the files that the parent and its ancestors learned from, and of one's own.
 
-    None where the parent does not say what it learned from.
+    Those of a parent that does not say what it learned from are missing.
     """
     parent = lessons.parent
-    inherited = parent.description.training.get("recording_digests") if parent else []
-    if not isinstance(inherited, list):
-        return None
+    inherited = parent.description.training.get("recording_digests") if parent else None
+    inherited = inherited if isinstance(inherited, list) else []
     own = [lessons.dataset.digests[at] for at in lessons.split.train] if with_own else []
     return frozenset([*map(str, inherited), *own])
 
@@ -123,7 +139,10 @@ def run_facts(lessons: Lessons, seed: int, team_size: int) -> dict[str, Any]:
     return {
         "sounds": dataset.digests,
         "examples": [(e.label, e.start_seconds, str(e.end_seconds)) for e in dataset.examples],
-        "splits": [split.validation for split in (*lessons.rounds.values(), lessons.split)],
+        "splits": [
+            (fold, split.train, split.validation)
+            for fold, split in (*lessons.rounds.items(), (None, lessons.split))
+        ],
         "recipe": asdict(lessons.recipe),
         "parent": lessons.parent and lessons.parent.digest,
         "seed": seed,

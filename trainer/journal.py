@@ -46,7 +46,7 @@ class Saved:
 class Stage:
     """The file of one network; without a path nothing is remembered.
 
-    What cannot be written is told to `say`, once, and the training goes on.
+    What cannot be written is told to `say`, once for each network, and the training goes on.
     """
 
     path: Path | None = None

@@ -158,5 +158,5 @@ FOLDS_SELECTION = {
 
 NO_SELECTION = {
     **FIXED,
-    "temperature": "not fitted, since nothing was held out: the parent's, else 1",
+    "temperature": "1, not fitted: nothing was held out",
 }

@@ -19,7 +19,7 @@ from trainer.team import ALONE, Team
 WARM_UP = 0.2  # of the steps, in which a one-cycle schedule rises to its rate
 SHORTEST_CYCLE = 6  # steps; of five, the rise has none, and torch divides by it
 
-EARLY_STEPS = 10
+EARLY_STEPS = 10  # after n steps the average keeps at most n / (n + 10) of itself
 
 
 class Learner:

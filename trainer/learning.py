@@ -12,17 +12,19 @@ from typing import Any
 
 import torch
 
-from classifier.allocator import keep_freed_memory
 from classifier.checkpoint import Checkpoint
 from classifier.device import choose_device, describe_device, refusing_when_memory_ends
+from storage.errors import StorageError
 from storage.home import Home
 from storage.settings import Settings
 from storage.shelf import Shelf
 from trainer.admission import admit
+from trainer.allocator import keep_freed_memory
 from trainer.classroom import Classroom
 from trainer.errors import TrainerError
-from trainer.facts import FoldResult, metrics, run_facts, training_facts
+from trainer.facts import FoldResult, metrics, run_facts, served_temperature, training_facts
 from trainer.findings import Findings
+from trainer.gate import Promotion
 from trainer.journal import Journal, Stage, open_journal
 from trainer.judgement import Judgement, Statements, judge_folds, judge_validation, listen
 from trainer.mistakes import most_confident_mistakes
@@ -40,10 +42,13 @@ from trainer.training import EpochFacts, Trained, train_network
 
 @dataclass(frozen=True)
 class Lesson:
-    """What came out of it: the object of `clfd train --json`, and the folder of the report."""
+    """What came out of it: the object of `clfd train --json`, and the folder of the report.
+
+    None where the report could not be written.
+    """
 
     outcome: dict[str, Any]
-    report: Path
+    report: Path | None
 
 
 def learn(
@@ -64,11 +69,12 @@ def learn(
         lessons = prepare(request, home, settings, device, narrator, team)
         announce(lessons, narrator)
         with open_run(room, lessons) as journal:
-            with saying_how_to_go_on(narrator):
+            with saying_how_to_go_on(journal, narrator):
                 trained, statements = train_all(room, lessons, journal)
-            if not team.speaks:
-                return None
-            return publish_all(room, lessons, trained, statements, began)
+                if not team.speaks:
+                    return None
+                published = judge_and_publish(room, lessons, trained, statements, began)
+            return conclude(room, published)
 
 
 def train_all(
@@ -85,21 +91,32 @@ def train_all(
     return train(room, lessons, lessons.split, journal.stage("published")), statements
 
 
-def publish_all(
+@dataclass(frozen=True)
+class Published:
+    """A checkpoint on the shelf, and all that was found out about it."""
+
+    checkpoint: Checkpoint
+    promotion: Promotion
+    outcome: dict[str, Any]
+    findings: Findings
+
+
+def judge_and_publish(
     room: Classroom,
     lessons: Lessons,
     trained: Trained,
     statements: dict[int, Statements],
     began: float,
-) -> Lesson:
-    """Judges, decides, writes and activates."""
+) -> Published:
+    """Judges, decides and writes; nothing is served yet."""
     home, recipe, now = room.home, lessons.recipe, datetime.now(UTC)
     labels = lessons.dataset.labels
     judgement = judge(lessons, trained, statements)
-    trained.model.temperature = judgement.temperature if judgement else lessons.temperature
+    temperature = served_temperature(lessons, judgement)
+    trained.model.temperature = temperature
     probes = probe(trained.model, labels)
     results = fold_results(judgement, statements)
-    numbers = metrics(lessons, trained.history, judgement, results, probes)
+    numbers = metrics(lessons, trained.history, judgement, results, probes, temperature)
     numbers["seconds"] = round(time.perf_counter() - began, 3)
     promotion = admit(room, lessons, trained, judgement)
     facts = {
@@ -109,9 +126,6 @@ def publish_all(
         **numbers,
     }
     checkpoint = publish(home, trained.model, labels, recipe, facts, now, room.device)
-    if promotion.promoted:
-        torch.cuda.empty_cache()  # a daemon on the same device makes room for the new one now
-        Shelf(home.checkpoints).activate(checkpoint.name)
     outcome = {
         "checkpoint": checkpoint.name,
         "digest": checkpoint.digest,
@@ -119,11 +133,24 @@ def publish_all(
         "promoted": promotion.promoted,
         "promotion_reason": promotion.reason,
     }
-    report = home.reports / checkpoint.name
-    with what_is_published_stays(report, room.narrator):
-        write_report(report, find(lessons, trained, judgement, probes, checkpoint, outcome))
-    tidy(home, room.settings.checkpoints.keep, checkpoint.name, room.narrator.say)
-    return Lesson(outcome, report)
+    findings = find(lessons, trained, judgement, probes, checkpoint, outcome)
+    return Published(checkpoint, promotion, outcome, findings)
+
+
+def conclude(room: Classroom, published: Published) -> Lesson:
+    """Activates what passed, reports and tidies up; no fault in it undoes what was published."""
+    name, say = published.checkpoint.name, room.narrator.say
+    if published.promotion.promoted:
+        torch.cuda.empty_cache()  # room for a daemon that now loads it on the same device
+        Shelf(room.home.checkpoints).activate(name)
+    report: Path | None = room.home.reports / name
+    try:
+        write_report(room.home.reports / name, published.findings)
+    except (OSError, StorageError, TrainerError, ValueError, RuntimeError) as error:
+        say(f"the report {report} was not written ({error}); the checkpoint was")
+        report = None
+    tidy(room.home, room.settings.checkpoints.keep, name, say)
+    return Lesson(published.outcome, report)
 
 
 def train(room: Classroom, lessons: Lessons, split: Split, stage: Stage) -> Trained:
@@ -222,16 +249,6 @@ def announce(lessons: Lessons, narrator: Narrator) -> None:
             f"note: {', '.join(unheard)}: known from {lessons.parent and lessons.parent.name}, but "
             "without an example here, and so unlearned bit by bit; add some"
         )
-    if lessons.met is None:
-        narrator.say(
-            f"note: {lessons.parent and lessons.parent.name} does not say what it was trained on: "
-            "what validates here may flatter"
-        )
-    elif lessons.met:
-        narrator.say(
-            f"note: {len(lessons.met)} recordings validate nothing, since "
-            f"{lessons.parent and lessons.parent.name} was trained on them or on relatives of them"
-        )
     unjudged = there - {dataset.examples[at].label for at in split.validation}
     if split.validation and unjudged:
         narrator.say(f"note: nothing validates these labels: {', '.join(sorted(unjudged))}")
@@ -249,25 +266,20 @@ def open_run(room: Classroom, lessons: Lessons) -> Iterator[Journal]:
 
 
 @contextmanager
-def saying_how_to_go_on(narrator: Narrator) -> Iterator[None]:
+def saying_how_to_go_on(journal: Journal, narrator: Narrator) -> Iterator[None]:
+    """Once it is published, there is nothing to go on with."""
     try:
         yield
-    except KeyboardInterrupt:
-        narrator.say("stopped; the same command with --resume goes on from the last epoch it saved")
+    except (KeyboardInterrupt, StorageError):
+        if journal.has_begun():
+            narrator.say(
+                "stopped; the same command with --resume goes on from the last epoch it saved"
+            )
         raise
-
-
-@contextmanager
-def what_is_published_stays(report: Path, narrator: Narrator) -> Iterator[None]:
-    """A picture that cannot be drawn or written must not fail a training that is over."""
-    try:
-        yield
-    except Exception as error:  # matplotlib has many of its own
-        narrator.say(f"the report {report} is not complete ({error}); the checkpoint is")
 
 
 def no_memory(device: torch.device) -> TrainerError:
     return TrainerError(
         f"{device} has too little memory for this; "
-        "take a smaller --batch-size or --width, or fewer files"
+        "take a smaller --batch-size, fewer files, or a smaller network"
     )

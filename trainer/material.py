@@ -12,7 +12,6 @@ import torch
 from classifier.audio_format import AudioFormat
 from classifier.checkpoint import Checkpoint
 from classifier.pool import DecodePool
-from storage.home import Home, make_folder
 from storage.settings import Settings
 from trainer.clip_store import ClipStore
 from trainer.contents import contradictions
@@ -36,12 +35,12 @@ def gather(
     fold: int | None,
     skip_bad: bool,
     checkpoint: Checkpoint,
-    home: Home,
+    folder: Path,
     settings: Settings,
     device: torch.device,
     narrator: Narrator,
 ) -> Material:
-    """Reads labels, of one fold or all, and decodes their files.
+    """Reads labels, of one fold or all, and decodes their files; `folder` may take their clips.
 
     Raises LabelsError naming what is wrong with the labels, what cannot be decoded, the same sound
     under two labels, and labels that the checkpoint does not know; with `skip_bad` such recordings
@@ -52,7 +51,7 @@ def gather(
     unknown = unknown_labels(asked, checkpoint, source)
     refuse(source, unknown, skip_bad)
     examples = [each for each in asked if each.label in checkpoint.labels]
-    decoded = decode(examples, checkpoint.audio_format, home, settings, device, narrator)
+    decoded = decode(examples, checkpoint.audio_format, folder, settings, device, narrator)
     faults = contradictions(decoded.examples, decoded.digests)
     problems = (*decoded.problems, *(fault.line for fault in faults))
     refuse(source, problems, skip_bad)
@@ -106,15 +105,14 @@ def refuse(source: Path, problems: Sequence[str], skip_bad: bool) -> None:
 def decode(
     examples: Sequence[Example],
     audio_format: AudioFormat,
-    home: Home,
+    folder: Path,
     settings: Settings,
     device: torch.device,
     narrator: Narrator,
 ) -> Dataset:
-    """Every example as clips of this format."""
+    """Every example as clips of this format, in a nameless file in `folder` if they are many."""
     engine = settings.engine
-    make_folder(home.runs)
-    store = ClipStore.within(audio_format.clip_samples, settings.training.memory_gib, home.runs)
+    store = ClipStore.within(audio_format.clip_samples, settings.training.memory_gib, folder)
     with (
         DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool,
         narrator.bar("decoding", len(examples)) as advance,

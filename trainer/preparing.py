@@ -60,8 +60,8 @@ class Lessons:
 
     `groups` (R,) keep relatives and copies together. `rounds` are the splits of cross-validation by
     the number of the fold; `split` is that of the network which is published. What the parent or
-    its ancestors learned from validates nothing: `met` positions were taken out of these splits,
-    None where the parent does not say what it learned from.
+    its ancestors learned from validates nothing; `met` are all such positions, None where the
+    parent does not say what it learned from.
     """
 
     labels: LabelSet
@@ -73,11 +73,6 @@ class Lessons:
     parent: Checkpoint | None
     left_out: tuple[str, ...]
     met: frozenset[int] | None = frozenset()
-
-    @property
-    def temperature(self) -> float:
-        """Of a network that nothing can judge: its parent's."""
-        return self.parent.description.temperature if self.parent else 1.0
 
     def gflop_per_clip(self) -> float:
         shape, n_labels = self.recipe.network_shape, len(self.dataset.labels)
@@ -119,7 +114,10 @@ def prepare(
     groups = merged_groups(dataset.examples, dataset.digests)
     split, rounds = choose(request, dataset.examples, groups)
     met = frozenset() if parent is None else acquaintance(parent, dataset, groups).trained
-    split, rounds = unheard(split, rounds, met)
+    asked = len(split.validation), list(rounds)
+    split, rounds = validated_by_strangers(split, rounds, met)
+    if parent is not None:
+        _tell_of_parent(parent, met, asked[0] - len(split.validation), asked[1], rounds, narrator)
     for line in remarks(dataset.examples, dataset.digests, [*rounds.values(), split]):
         narrator.say(f"note: {line}")
     return Lessons(labels, dataset, groups, recipe, split, rounds, parent, left_out, met)
@@ -143,20 +141,49 @@ def choose(
     return split, {}
 
 
-def unheard(
+def validated_by_strangers(
     split: Split, rounds: Mapping[int, Split], met: frozenset[int] | None
 ) -> tuple[Split, dict[int, Split]]:
-    """The same splits, validated only by what the parent has not met; empty rounds go.
+    """The same splits, validated only by what the parent has not met; rounds without such go.
 
-    A network that goes on knows what its parent learned, whatever it learns from itself.
+    A network that goes on knows what its parent learned, whatever it learns from itself: so it may
+    as well learn from that again.
     """
 
     def of_strangers(each: Split) -> Split:
-        rest = tuple(at for at in each.validation if at not in (met or ()))
-        return replace(each, validation=rest)
+        known = set(each.validation).intersection(met or ())
+        strangers = tuple(at for at in each.validation if at not in known)
+        return replace(each, train=tuple(sorted([*each.train, *known])), validation=strangers)
 
     left = {fold: of_strangers(each) for fold, each in rounds.items()}
     return of_strangers(split), {fold: each for fold, each in left.items() if each.validation}
+
+
+def _tell_of_parent(
+    parent: Checkpoint,
+    met: frozenset[int] | None,
+    n_moved: int,
+    folds_asked: Sequence[int],
+    rounds: Mapping[int, Split],
+    narrator: Narrator,
+) -> None:
+    """What its past takes away from the validation."""
+    gone = [str(fold) for fold in folds_asked if fold not in rounds]
+    if met is None:
+        narrator.say(
+            f"note: {parent.name} does not say what it was trained on: what validates here may "
+            "flatter"
+        )
+    if n_moved:
+        narrator.say(
+            f"note: {n_moved} recordings train instead of validating, since {parent.name} was "
+            "trained on them or on relatives of them"
+        )
+    if gone:
+        narrator.say(
+            f"note: fold {', '.join(gone)}: nothing in it that {parent.name} was not trained on, "
+            "and so nothing to measure"
+        )
 
 
 def _audio_format(recipe: Recipe, parent: Checkpoint | None) -> AudioFormat:

@@ -52,13 +52,17 @@ def write_report(folder: Path, findings: Findings) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def check_folder(folder: Path) -> None:
-    """Raises TrainerError where no report can be written, or would have to replace something."""
+def check_folder(folder: Path) -> Path:
+    """The folder that is there already, in which it will lie.
+
+    Raises TrainerError where no report can be written, or would have to replace something.
+    """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise TrainerError(f"{folder} is there already; name a folder that is new, or empty")
     above = next(parent for parent in folder.absolute().parents if parent.exists())
     if not os.access(above, os.W_OK | os.X_OK):
         raise TrainerError(f"no permission to write to {above}; name another folder with -o")
+    return above
 
 
 def _fill(folder: Path, findings: Findings) -> None:

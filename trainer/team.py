@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.dataset import Dataset
-from trainer.errors import TrainerError
 
 T = TypeVar("T")
 
@@ -34,6 +33,7 @@ class Team:
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    patient: dist.ProcessGroup | None = None  # in which one may wait long for another
 
     @property
     def speaks(self) -> bool:
@@ -61,32 +61,20 @@ class Team:
             dist.all_reduce(value)
         return value
 
-    def wait(self) -> None:
-        """Until all are here."""
-        if self.size > 1:
-            dist.barrier()
-
     def agree(self, choose: Callable[[], T]) -> T:
         """What the first process chose, in every process: two might read files differently."""
         if self.size == 1:
             return choose()
         chosen: list[Any] = [choose() if self.rank == 0 else None]
-        dist.broadcast_object_list(chosen, src=0)  # pickled, but between processes of one program
+        # Pickled, but between processes of one program.
+        dist.broadcast_object_list(chosen, src=0, group=self.patient)
         return chosen[0]  # type: ignore[no-any-return]
 
     def load(self, decode: Callable[[], Dataset]) -> Dataset:
-        """The dataset that the first process decodes into main memory, in every process.
-
-        Raises TrainerError where it does not fit into the memory of all of them.
-        """
+        """The dataset that the first process decodes into main memory, in every process."""
         if self.size == 1:
             return decode()
         dataset = decode() if self.rank == 0 else None
-        if self.agree(lambda: dataset is not None and dataset.is_mapped):
-            raise TrainerError(
-                f"the clips do not fit into memory {self.size} times; raise training.memory_gib, "
-                "or train in one process, which can read them from a file"
-            )
         return _received(self, dataset)
 
 
@@ -101,9 +89,10 @@ def gathered_team(environ: Mapping[str, str] = os.environ) -> Iterator[Team]:
         yield ALONE
         return
     backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backends, timeout=PATIENCE)
+    dist.init_process_group(backends)
     try:
-        yield Team(dist.get_rank(), size, int(environ.get("LOCAL_RANK", "0")))
+        patient = dist.new_group(backend="gloo", timeout=PATIENCE)
+        yield Team(dist.get_rank(), size, int(environ.get("LOCAL_RANK", "0")), patient)
     finally:
         dist.destroy_process_group()
 

@@ -19,8 +19,7 @@ RATE_SHARE = 0.3
 def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Recipe:
     """The recipe for going on from `parent`, whose audio format and network shape it takes over.
 
-    A parent whose bands are not normalised hears 0 as the loudest there is: masks would blank
-    nothing out, but shout.
+    Where the parent's bands are not normalised, 0 is no mean but loud, and nothing is masked.
     `given` names the fields that a person asked for. Raises RecipeError where one of them would
     need another network.
     """
@@ -37,7 +36,8 @@ def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Rec
                 f"--from {parent.name} goes on with its network, which has {name} = {value}; "
                 "leave that option out, or train --from scratch"
             )
-    normalised = bool((parent.tensors["band_std"] != 1).any())
+    tensors = parent.tensors
+    normalised = bool((tensors["band_mean"] != 0).any() or (tensors["band_std"] != 1).any())
     how = recipe.augmentation
     shorter = max(1, round(recipe.epochs * EPOCHS_SHARE))
     return replace(
