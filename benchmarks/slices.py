@@ -28,8 +28,9 @@ SECONDS, SHARE_OUT, QUIET = 1.0, 0.1, 1e-4
 @click.command()
 @click.option("--epochs", default=20, show_default=True)
 @click.option("--recipe", default="default", show_default=True)
+@click.option("--vary", help="As of clfd train.")
 @click.option("--seed", default=0, show_default=True)
-def main(epochs: int, recipe: str, seed: int) -> None:
+def main(epochs: int, recipe: str, vary: str | None, seed: int) -> None:
     """Trains once and prints the validation accuracy."""
     esc10 = Path(os.environ["ESC10_DIR"])
     with tempfile.TemporaryDirectory() as folder:
@@ -37,6 +38,7 @@ def main(epochs: int, recipe: str, seed: int) -> None:
         n_slices = _write(table, list(_slices(esc10)), seed)
         command = [sys.executable, "-m", "clfd", "--home", f"{folder}/home", "train", str(table)]
         command += ["--recipe", recipe, "--epochs", str(epochs), "--clip-seconds", str(SECONDS)]
+        command += ["--vary", vary] if vary else []
         finished = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, check=True)
         outcome = json.loads(finished.stdout)
         click.echo(

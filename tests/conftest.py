@@ -71,12 +71,12 @@ def audio_file(tmp_path: Path, tone: Callable[..., Samples]) -> Callable[..., Pa
 def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that hears half-second clips at 8 kHz and knows `bell`, `dog` and `rain`."""
     import torch
+    from checkpoint_files import save_checkpoint
 
     from classifier.audio_format import AudioFormat
     from classifier.clip_classifier import ClipClassifier, NetworkShape
     from classifier.logmel import mel_filter_bank
     from classifier.resnet9 import widths_from
-    from tests.checkpoint_files import save_checkpoint
 
     audio_format = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
     labels, shape = ("bell", "dog", "rain"), NetworkShape(widths_from(4))

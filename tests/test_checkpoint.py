@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from checkpoint_files import save_checkpoint
 from torch import Tensor
 
 import classifier
 from classifier.checkpoint import Checkpoint, read_checkpoint
 from classifier.errors import CheckpointError
 from classifier.predictor import Predictor
-from tests.checkpoint_files import save_checkpoint
 
 PACKAGE = Path(classifier.__file__).parent
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from checkpoint_files import save_checkpoint
 from torch import Tensor, nn
 
 from classifier.audio_format import AudioFormat
@@ -23,7 +24,6 @@ from classifier.logmel import mel_filter_bank
 from classifier.pool import DecodePool
 from classifier.resnet9 import widths_from
 from storage.shelf import Shelf
-from tests.checkpoint_files import save_checkpoint
 from trainer.comparison import Comparison
 from trainer.contest import HeldOut, compare, read_active
 from trainer.dataset import Dataset, load_dataset

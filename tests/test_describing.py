@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkpoint_files import save_checkpoint
 from rich.console import Console
 
 from classifier.checkpoint import Checkpoint, read_checkpoint
 from storage.shelf import Shelf
-from tests.checkpoint_files import save_checkpoint
 from trainer.describing import describe, print_description
 
 BEGAN = datetime(2026, 2, 1, tzinfo=UTC)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from checkpoint_files import save_checkpoint
 from click.testing import CliRunner, Result
 from tones import dataset_of
 
@@ -23,7 +24,6 @@ from classifier.predictor import Predictor
 from storage.home import Home
 from storage.invocation import Invocation
 from storage.shelf import Shelf
-from tests.checkpoint_files import save_checkpoint
 from trainer.acquaintance import Acquaintance, acquaintance
 from trainer.commands import evaluate
 from trainer.errors import LabelsError, TrainerError

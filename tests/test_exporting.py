@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from checkpoint_files import save_checkpoint
 
 from classifier.audio_format import AudioFormat
 from classifier.checkpoint import Checkpoint, read_checkpoint
@@ -24,7 +25,6 @@ from classifier.predictor import Predictor
 from classifier.resnet9 import widths_from
 from storage.home import Home
 from storage.shelf import Shelf
-from tests.checkpoint_files import save_checkpoint
 from trainer.errors import ExportError
 from trainer.exporting import export_checkpoint, to_onnx
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoint_files import save_checkpoint
 
 from classifier.checkpoint import Checkpoint, read_checkpoint
 from classifier.errors import CheckpointError
 from storage.shelf import Shelf
-from tests.checkpoint_files import save_checkpoint
 from trainer.importing import import_checkpoint, right_name
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoint_files import save_checkpoint
 from house import House, house_settings
 
 from classifier import starter as starter_module
@@ -21,7 +22,6 @@ from daemon.initialising import initialise
 from storage.home import Home
 from storage.ledger import open_ledger
 from storage.shelf import Shelf
-from tests.checkpoint_files import save_checkpoint
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FACTS = {

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from storage.errors import StorageError
 from storage.home import Home
 from storage.invocation import Invocation
 from storage.shelf import Shelf
+from trainer.augmentation import Augmentation
 from trainer.commands import train
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
 from trainer.progress import Narrator
@@ -248,6 +249,12 @@ def test_the_help_says_what_the_recipes_are(recipe: Recipe) -> None:
     part = default if recipe is DEFAULT else reference
     assert all(number in part for number in numbers), (numbers, part)
     assert f"{recipe.learning_rate:g}" in part
+
+
+def test_how_clips_are_varied_can_be_chosen(run: Train, home: Home, sounds: Path) -> None:
+    name = run(sounds, "--vary", "shift", "--epochs", "1").stdout.strip()
+    recipe = read_checkpoint(Shelf(home.checkpoints).path(name)).description.training["recipe"]
+    assert recipe["augmentation"] == asdict(Augmentation(shift=True))
 
 
 def test_ways_to_split_exclude_each_other(run: Train, sounds: Path) -> None:

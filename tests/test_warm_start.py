@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import torch
+from checkpoint_files import save_checkpoint
 from tones import RATE_HZ, TONE_RECIPE, dataset_of, tone, two_tones
 
 from classifier.checkpoint import Checkpoint, read_checkpoint
-from tests.checkpoint_files import save_checkpoint
 from trainer.augmentation import Augmentation
 from trainer.errors import RecipeError
 from trainer.evaluation import score_recordings

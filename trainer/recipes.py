@@ -210,6 +210,13 @@ DEFAULT = Recipe(
     ),
 )
 
+# The choices of --vary.
+VARIATIONS = {
+    "full": DEFAULT.augmentation,
+    "shift": Augmentation(shift=True),
+    "none": NO_AUGMENTATION,
+}
+
 RECIPES = {"default": DEFAULT, "reference": REFERENCE}
 
 
