@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class LiveModel:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="candidate")
         self._candidate: tuple[str, Future[Predictor]] | None = None
         self._look_due = 0.0
-        self._try_again = False
+        self._try_again_at = math.inf
         self._served: Served | None = None
         self.wanted: str | None = None
         self.refusal: str | None = None
@@ -106,17 +107,17 @@ class LiveModel:
             self._candidate = None
         if self._candidate is None and now >= self._look_due:
             self._look_due = now + LOOK_SECONDS
-            self._look()
+            self._look(now)
 
     def stop(self) -> None:
         self._thread.shutdown(cancel_futures=True)
 
-    def _look(self) -> None:
+    def _look(self, now: float) -> None:
         before = self.wanted
         name = self._look_at_link()
-        if name is None or (name == before and not self._try_again):
+        if name is None or (name == before and now < self._try_again_at):
             return
-        self._try_again = False
+        self._try_again_at = math.inf
         self.refusal = None
         if name != self.served.name:
             logger.info("checkpoint %s became active; preparing it", name)
@@ -139,7 +140,7 @@ class LiveModel:
         except DeviceBusyError as error:
             self.refusal = f"{error}; trying again every {BUSY_SECONDS:g} s"
             logger.warning("%s", self.refusal)
-            self._try_again, self._look_due = True, now + BUSY_SECONDS
+            self._try_again_at = now + BUSY_SECONDS
         except CheckpointError as error:
             self._refuse(name, error)
 

@@ -230,6 +230,20 @@ def test_a_device_without_memory_is_asked_again_and_no_verdict_is_written(
     assert (house.model.served.name, house.model.refusal) == (NEW, None)
 
 
+def test_another_checkpoint_need_not_wait_for_a_busy_device(
+    house: House, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+        full.setattr("daemon.wiring.Predictor", lambda *_: torch.empty(2**60))
+        house.publish(checkpoint_file, NEW)
+        wait_for_candidate(house)
+        house.live(1)
+    assert house.model.refusal is not None
+    house.shelf.rollback()
+    house.live(1)
+    assert (house.model.wanted, house.model.refusal) == (house.model.served.name, None)
+
+
 def test_a_daemon_that_finds_no_memory_at_start_may_be_started_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import soundfile
 import torch
 from click.testing import CliRunner, Result
 
-from classifier.checkpoint import read_checkpoint
+from classifier.checkpoint import Checkpoint, read_checkpoint
 from storage.errors import StorageError
 from storage.home import Home
 from storage.invocation import Invocation
@@ -315,6 +315,22 @@ def test_what_the_parent_learned_from_measures_nothing(
     assert "not measured on" in outcome["selection"]["parent"]
     same_fold = json.loads(run(sounds, "--json", "--fold", "1", "--from", "previous").stdout)
     assert (same_fold["val_files"], same_fold["val_accuracy"]) == (8, 1.0)
+
+
+def test_a_grandchild_knows_no_more_of_its_ancestors_than_their_child(
+    run: Train, home: Home, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(path: Path) -> Checkpoint:
+        parent = read_checkpoint(path)
+        facts = {"training": {**parent.description.training, "ancestors_known": False}}
+        return replace(parent, description=parent.description.model_copy(update=facts))
+
+    run(sounds, "--fold", "1", "--epochs", "2")
+    monkeypatch.setattr("trainer.preparing.read_checkpoint", forgetful)
+    result = run(sounds, "--fold", "1", "--epochs", "2", "--from", "active", "--promote", "never")
+    assert "does not say all that it was trained on" in result.stderr
+    child = read_checkpoint(Shelf(home.checkpoints).path(result.stdout.strip()))
+    assert child.description.training["ancestors_known"] is False
 
 
 def test_folds_that_the_parent_learned_from_are_no_folds(run: Train, sounds: Path) -> None:

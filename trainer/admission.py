@@ -67,6 +67,5 @@ def held_out(lessons: Lessons, judgement: Judgement | None) -> HeldOut:
     if judgement is None:
         return HeldOut(labels, (), torch.empty(0, len(labels)).numpy())
     by_folds = bool(lessons.rounds)
-    known = lessons.met is not None
-    heard = heard_digests(lessons, with_own=not by_folds) if known else None
+    heard = heard_digests(lessons, with_own=not by_folds) if lessons.ancestors_known else None
     return HeldOut(labels, judgement.statements.positions, judgement.scores, heard, by_folds)

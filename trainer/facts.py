@@ -82,8 +82,11 @@ def selection(lessons: Lessons, judgement: Judgement | None) -> dict[str, str]:
     if inherits_temperature(lessons, judgement):
         few = f"fewer than {FEW_RECORDINGS} recordings can be judged by"
         chosen["temperature"] = f"the parent's, since {few}"
-    if lessons.met is None:
-        return {**chosen, "parent": "does not say what it was trained on; all of this may flatter"}
+    if not lessons.ancestors_known:
+        return {
+            **chosen,
+            "parent": "does not say all that it was trained on; all of this may flatter",
+        }
     return {**chosen, "parent": "what it or an ancestor was trained on is not measured on"}
 
 
@@ -107,7 +110,7 @@ def training_facts(lessons: Lessons, seed: int, now: datetime) -> dict[str, Any]
         "labels_file": printable(lessons.labels.source.name),
         "labels_digest": lessons.labels.digest,
         "recording_digests": sorted(heard_digests(lessons, with_own=True)),
-        "ancestors_known": lessons.met is not None,
+        "ancestors_known": lessons.ancestors_known,
         # The temperature was fitted on these: measured on them again, it flatters.
         "validation_digests": sorted({dataset.digests[at] for at in split.validation}),
         "skipped": len(lessons.left_out),

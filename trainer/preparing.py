@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -74,6 +74,14 @@ class Lessons:
     left_out: tuple[str, ...]
     met: frozenset[int] | None = frozenset()
 
+    @property
+    def ancestors_known(self) -> bool:
+        """Whether all that the parent and those before it learned from is known."""
+        if self.parent is None:
+            return True
+        known = self.parent.description.training.get("ancestors_known", True) is True
+        return known and self.met is not None
+
     def gflop_per_clip(self) -> float:
         shape, n_labels = self.recipe.network_shape, len(self.dataset.labels)
         return gflop_per_clip(_audio_format(self.recipe, self.parent), shape, n_labels)
@@ -114,13 +122,15 @@ def prepare(
     groups = merged_groups(dataset.examples, dataset.digests)
     split, rounds = choose(request, dataset.examples, groups)
     met = frozenset() if parent is None else acquaintance(parent, dataset, groups).trained
-    asked = len(split.validation), list(rounds)
+    asked = [split, *rounds.values()]
+    gone = set(rounds)
     split, rounds = validated_by_strangers(split, rounds, met)
-    if parent is not None:
-        _tell_of_parent(parent, met, asked[0] - len(split.validation), asked[1], rounds, narrator)
+    n_moved = _n_validating(asked) - _n_validating([split, *rounds.values()])
+    lessons = Lessons(labels, dataset, groups, recipe, split, rounds, parent, left_out, met)
+    _tell_of_parent(lessons, n_moved, gone.difference(rounds), narrator)
     for line in remarks(dataset.examples, dataset.digests, [*rounds.values(), split]):
         narrator.say(f"note: {line}")
-    return Lessons(labels, dataset, groups, recipe, split, rounds, parent, left_out, met)
+    return lessons
 
 
 def choose(
@@ -159,30 +169,30 @@ def validated_by_strangers(
     return of_strangers(split), {fold: each for fold, each in left.items() if each.validation}
 
 
+def _n_validating(splits: Sequence[Split]) -> int:
+    return sum(len(split.validation) for split in splits)
+
+
 def _tell_of_parent(
-    parent: Checkpoint,
-    met: frozenset[int] | None,
-    n_moved: int,
-    folds_asked: Sequence[int],
-    rounds: Mapping[int, Split],
-    narrator: Narrator,
+    lessons: Lessons, n_moved: int, folds_gone: Set[int], narrator: Narrator
 ) -> None:
-    """What its past takes away from the validation."""
-    gone = [str(fold) for fold in folds_asked if fold not in rounds]
-    if met is None:
+    """What the parent's past takes away from the validation."""
+    if lessons.parent is None:
+        return
+    name = lessons.parent.name
+    if not lessons.ancestors_known:
         narrator.say(
-            f"note: {parent.name} does not say what it was trained on: what validates here may "
-            "flatter"
+            f"note: {name} does not say all that it was trained on: what validates here may flatter"
         )
     if n_moved:
         narrator.say(
-            f"note: {n_moved} recordings train instead of validating, since {parent.name} was "
-            "trained on them or on relatives of them"
+            f"note: {n_moved} recordings train instead of validating, since {name} was trained on "
+            "them or on relatives of them"
         )
-    if gone:
+    if folds_gone:
         narrator.say(
-            f"note: fold {', '.join(gone)}: nothing in it that {parent.name} was not trained on, "
-            "and so nothing to measure"
+            f"note: fold {', '.join(map(str, sorted(folds_gone)))}: nothing in it that {name} was "
+            "not trained on, and so nothing to measure"
         )
 
 
