@@ -14,7 +14,7 @@ from classifier.clip_classifier import ClipClassifier
 from trainer.augmentation import Augmentation
 from trainer.dataset import Dataset
 from trainer.journal import Stage
-from trainer.learner import RunningAverage
+from trainer.learner import Learner
 from trainer.splits import Split
 from trainer.training import EpochFacts, new_model, train_network
 
@@ -90,21 +90,15 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
 
 def test_the_average_forgets_the_beginning_and_then_keeps_its_share(tones: Dataset) -> None:
     model = new_model(tones, RECIPE)
-    average = RunningAverage(model, decay=0.5)
-    bias = model.network.head[-1].bias
-    seen = []
-    for value in (1.0, 2.0, 3.0):
+    learner = Learner(model, replace(RECIPE, averaging=0.5, learning_rate=1e-30), 100)
+    bias, seen = model.network.head[-1].bias, []
+    for value in [1.0, 2.0] + [3.0] * 20 + [4.0]:
         bias.data.fill_(value)
-        average.add(model)
-        seen.append(average.model.network.head[-1].bias[0].item())
-    first, second, third = seen
-    assert first == 1.0  # nothing of the random beginning
-    assert second == pytest.approx(2 - 1 / 11)  # it keeps 1 / (1 + 10)
-    assert third == pytest.approx(3 - 2 / 12 * (3 - second))
-    average.n_steps = 1000
-    average.add(model)
-    last = average.model.network.head[-1].bias[0].item()
-    assert last == pytest.approx(3 - 0.5 * (3 - third))
+        learner.step(0 * bias.sum())
+        seen.append(learner.averaged.network.head[-1].bias[0].item())
+    assert seen[0] == 1.0  # nothing of the random beginning
+    assert seen[1] == pytest.approx(2 - 2 / 11)  # it keeps (1 + 1) / (10 + 1)
+    assert seen[-1] == pytest.approx(3.5, abs=1e-3)
 
 
 def test_resuming_repeats_no_epoch_that_was_saved(

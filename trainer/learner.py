@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,16 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import AveragedModel
 
 from classifier.clip_classifier import ClipClassifier
 from trainer.journal import Saved
 from trainer.recipes import Recipe
 from trainer.team import ALONE, Team
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 WARM_UP = 0.2  # of the steps, in which a one-cycle schedule rises to its rate
 SHORTEST_CYCLE = 6  # steps; of five, the rise has none, and torch divides by it
 
-EARLY_STEPS = 10  # after n steps the average keeps at most n / (n + 10) of itself
+EARLY_STEPS = 10  # after n steps the average keeps at most (n + 1) / (n + 10) of itself
 
 
 class Learner:
@@ -32,12 +34,16 @@ class Learner:
         self.network = team.joined(model.network)
         self.optimizer = _optimizer(model.network, recipe)
         self._schedule = _schedule(self.optimizer, recipe, recipe.epochs * steps_in_epoch)
-        self._average = RunningAverage(model, recipe.averaging) if recipe.averaging else None
+        self._average = _average(model, recipe.averaging) if recipe.averaging else None
 
     @property
     def averaged(self) -> ClipClassifier:
         """The running average of the weights, else the last ones."""
-        return self.model if self._average is None else self._average.model
+        if self._average is None:
+            return self.model
+        module = self._average.module
+        assert isinstance(module, ClipClassifier)
+        return module
 
     def step(self, loss: Tensor) -> None:
         self.optimizer.zero_grad()
@@ -45,7 +51,7 @@ class Learner:
         self.optimizer.step()
         self._schedule.step()
         if self._average is not None:
-            self._average.add(self.model)
+            self._average.update_parameters(self.model)
 
     def saved(self, facts: Mapping[str, Any]) -> Saved:
         """Everything the next step depends on, and facts of the caller's own."""
@@ -59,12 +65,8 @@ class Learner:
         tensors = {**_prefixed("model", self.model.network), **moments}
         if self._average is not None:
             tensors |= _prefixed("average", self.averaged.network)
-        n_averaged = self._average.n_steps if self._average else 0
-        own = {
-            "groups": optimizer["param_groups"],
-            "schedule": schedule,
-            "n_averaged": n_averaged,
-        }
+            tensors["average_steps"] = self._average.n_averaged
+        own = {"groups": optimizer["param_groups"], "schedule": schedule}
         return Saved(tensors, {**facts, "learner": own})
 
     def restore(self, saved: Saved) -> None:
@@ -80,34 +82,7 @@ class Learner:
         self.model.network.load_state_dict(_under("model", saved.tensors))
         if self._average is not None:
             self.averaged.network.load_state_dict(_under("average", saved.tensors))
-            self._average.n_steps = own["n_averaged"]
-
-
-class RunningAverage:
-    """An exponential average of a network's weights, in a model of its own.
-
-    Statistics of batch normalisation are averaged like weights. The steps are counted here and not
-    on the device, which nothing has to wait for then.
-    """
-
-    def __init__(self, model: ClipClassifier, decay: float) -> None:
-        self.model = copy.deepcopy(model)
-        self.decay = decay
-        self.n_steps = 0
-
-    @torch.no_grad()
-    def add(self, latest: ClipClassifier) -> None:
-        """Takes the weights after one more step into the average; the first ones replace it."""
-        # At first a shorter memory: the random beginning would otherwise outlast a short training.
-        early = self.n_steps / (EARLY_STEPS + self.n_steps)
-        share = 1 - min(self.decay, early)
-        self.n_steps += 1
-        averages = self.model.network.state_dict()
-        for name, now in latest.network.state_dict().items():
-            if now.is_floating_point():
-                averages[name].lerp_(now, share)
-            else:
-                averages[name].copy_(now)
+            self._average.n_averaged.copy_(saved.tensors["average_steps"])
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
@@ -125,6 +100,22 @@ def _schedule(optimizer: Optimizer, recipe: Recipe, n_steps: int) -> LRScheduler
         length = max(n_steps + 1, SHORTEST_CYCLE)
         return OneCycleLR(optimizer, recipe.learning_rate, length, pct_start=WARM_UP)
     return ConstantLR(optimizer, factor=1.0, total_iters=0)
+
+
+def _average(model: ClipClassifier, decay: float) -> AveragedModel:
+    """Exponential; statistics of batch normalisation are averaged like weights."""
+
+    @torch.no_grad()
+    def update(averages: Tensors, latest: Tensors, n_steps: Tensor | int) -> None:
+        # At first a shorter memory: the random beginning would otherwise outlast a short training.
+        share = 1 - min(decay, (1 + int(n_steps)) / (EARLY_STEPS + int(n_steps)))
+        for average, now in zip(averages, latest, strict=True):
+            if average.is_floating_point():
+                average.lerp_(now, share)
+            else:
+                average.copy_(now)
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
 
 
 def _prefixed(prefix: str, network: nn.Module) -> dict[str, Tensor]:
