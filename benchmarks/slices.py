@@ -1,6 +1,6 @@
 """ESC-10 cut into slices of one second, divided at random: the reference's own way to count.
 
-ESC10_DIR=... python -m benchmarks.slices --epochs 10
+ESC10_DIR=... python -m benchmarks.slices --epochs 10 [OPTIONS OF clfd train]
 
 Slices of one recording stand on both sides, so the figure flatters: it is for comparison with the
 notebook only, which divided its slices so. Slices of digital silence are left out, since they have
@@ -25,21 +25,21 @@ import soundfile
 SECONDS, SHARE_OUT, QUIET = 1.0, 0.1, 1e-4
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--epochs", default=20, show_default=True)
-@click.option("--recipe", default="default", show_default=True)
-@click.option("--vary", help="As of clfd train.")
 @click.option("--seed", default=0, show_default=True)
-def main(epochs: int, recipe: str, vary: str | None, seed: int) -> None:
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def main(epochs: int, seed: int, options: tuple[str, ...]) -> None:
     """Trains once and prints the validation accuracy."""
     esc10 = Path(os.environ["ESC10_DIR"])
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder, "slices.csv")
         n_slices = _write(table, list(_slices(esc10)), seed)
         command = [sys.executable, "-m", "clfd", "--home", f"{folder}/home", "train", str(table)]
-        command += ["--recipe", recipe, "--epochs", str(epochs), "--clip-seconds", str(SECONDS)]
-        command += ["--vary", vary] if vary else []
-        finished = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, check=True)
+        command += ["--epochs", str(epochs), "--seed", str(seed), "--clip-seconds", str(SECONDS)]
+        finished = subprocess.run(
+            [*command, *options, "--json"], stdout=subprocess.PIPE, check=True
+        )
         outcome = json.loads(finished.stdout)
         click.echo(
             f"{n_slices} slices, {outcome['val_files']} of them out of sight by chance: "
