@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 HearingPool = DecodePool[tuple[Hearing, int]]  # the first clip of the stretch asked for
 ReadyClip = tuple[Hearing, int, npt.NDArray[np.float32]]  # and its place in the recording
 
+WAITS_SECONDS = (5.0, 60.0, 600.0)  # after the first attempt that failed for a passing reason, ...
 STRETCH_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
 
 
@@ -297,8 +298,15 @@ class Window:
 
     def _failed(self, claim: Claim, error: DecodingError) -> Outcome:
         if error.transient and (self._stopping or claim.attempts < self._max_attempts):
-            return Postponed(claim.recording_id, error.kind, error.reason)
+            return self._postponed(claim, error)
         return Failed(claim.recording_id, error.kind, error.reason, error.digest)
+
+    def _postponed(self, claim: Claim, error: DecodingError) -> Postponed:
+        """A file on a disk that is away for a minute is not given up within a second."""
+        wait = 0.0 if self._stopping else WAITS_SECONDS[min(claim.attempts, len(WAITS_SECONDS)) - 1]
+        path = visible(printable_path(claim.path))
+        logger.info("%s will be tried again in %.0f s: %s", path, wait, error.reason)
+        return Postponed(claim.recording_id, error.kind, error.reason, wait)
 
 
 def _of_same_content(claim: Claim, leader: Outcome) -> Outcome:

@@ -24,6 +24,7 @@ from storage.outcomes import (
     printable,
 )
 from storage.tables import prediction, recording
+from storage.times import later
 
 # SQLite takes 32,766 variables in a statement; shorter lists are compiled and planned faster.
 _IN_LIMIT = 500
@@ -56,6 +57,7 @@ class _Row:
     channels: int | None
     prediction_id: int | None
     answered_at: str | None
+    retry_after: str | None
 
     @property
     def file(self) -> tuple[int, bytes]:
@@ -63,6 +65,7 @@ class _Row:
 
     def leave_queue(self) -> None:
         self.claimed_by = self.claimed_at = self.requeued = self.requeued_at = None
+        self.retry_after = None
 
     def give_attempt_back(self) -> None:
         self.claimed_by = self.claimed_at = None
@@ -127,6 +130,7 @@ class _Book:
             self._rest(row)
         elif isinstance(outcome, Postponed):
             row.claimed_by = row.claimed_at = None
+            row.retry_after = later(self._now, outcome.wait_seconds)
         else:
             self._enter_read(outcome, row)
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    or_,
     select,
     text,
     update,
@@ -41,7 +42,7 @@ from storage.outcomes import (
     printable_path,
 )
 from storage.tables import checkpoint, inbox, is_queued, prediction, recording
-from storage.times import utc_now
+from storage.times import later, utc_now
 
 _row = recording.c
 _IS_PENDING = and_(_row.state == "pending", _row.requeued.is_(None))
@@ -60,6 +61,8 @@ _QUEUE: dict[str, ColumnElement[bool]] = {
     "rescore": and_(_row.requeued == "rescore", _IS_NEWEST),
 }
 _IS_WORK = and_(text(f"({is_queued})"), _row.fingerprint != "")
+# A stamp further ahead than any wait was made by a clock that has been set back since.
+MAX_WAIT_SECONDS = 3600.0
 _UNCLAIMED = {"claimed_by": None, "claimed_at": None}
 
 
@@ -144,10 +147,12 @@ class Ledger:
     def _claim(self, claimant: str, limit: int, which: ColumnElement[bool]) -> list[Claim]:
         claims: list[Claim] = []
         with self.database.transaction() as connection:
+            now = self._clock()
+            which = and_(which, _is_due(now))
             for purpose in _QUEUE:
                 if len(claims) < limit:
                     claims += _unclaimed(connection, purpose, which, limit - len(claims))
-            _mark_claimed(connection, claims, claimant, self._clock())
+            _mark_claimed(connection, claims, claimant, now)
         return claims
 
     def release(self, recording_ids: Sequence[int]) -> None:
@@ -204,7 +209,12 @@ class Ledger:
         with self.database.transaction() as connection:
             ids = _failed_ids(connection, patterns)
             for some in chunks(ids):
-                values = {"requeued": "retry", "requeued_at": self._clock(), "attempts": 0}
+                values = {
+                    "requeued": "retry",
+                    "requeued_at": self._clock(),
+                    "attempts": 0,
+                    "retry_after": None,
+                }
                 connection.execute(update(recording).where(_row.id.in_(some)).values(values))
         return len(ids)
 
@@ -342,6 +352,7 @@ _REFRESH = (
         size_bytes=bindparam("new_size_bytes"),
         state="pending",
         attempts=0,
+        retry_after=None,
         requeued=None,
         requeued_at=None,
         error_class=None,
@@ -360,6 +371,12 @@ def _refreshed_row(row_id: int, arrival: Arrival) -> dict[str, object]:
 
 
 # --- work
+
+
+def _is_due(now: str) -> ColumnElement[bool]:
+    """Not one that was postponed and whose wait is not over."""
+    latest = later(now, MAX_WAIT_SECONDS)
+    return or_(_row.retry_after.is_(None), _row.retry_after <= now, _row.retry_after > latest)
 
 
 def _unclaimed(

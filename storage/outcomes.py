@@ -92,11 +92,15 @@ class Failed:
 
 @dataclass(frozen=True)
 class Postponed:
-    """No answer this time, for a reason that may pass; the attempt counts."""
+    """No answer this time, for a reason that may pass; the attempt counts.
+
+    The recording is left alone for `wait_seconds`, also by a daemon that starts meanwhile.
+    """
 
     recording_id: int
     error_class: str
     error: str
+    wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -45,6 +45,8 @@ inbox = Table(
     Column("id", Integer, primary_key=True),
     Column("path", LargeBinary, nullable=False, unique=True),
     Column("path_text", Text, nullable=False),
+    # When a file system was last seen to be mounted there; NULL: it never was one.
+    Column("mounted_at", Text),
     sqlite_strict=True,
 )
 
@@ -91,6 +93,11 @@ recording = Table(
     Column("prediction_id", ForeignKey("prediction.id", use_alter=True)),
     Column("first_seen_at", Text, nullable=False),
     Column("answered_at", Text),
+    Column("retry_after", Text),  # of a postponed recording
+    # Where the file goes, or went once `archived_at` says so; absolute.
+    Column("archive_path", LargeBinary),
+    Column("archive_path_text", Text),
+    Column("archived_at", Text),
     CheckConstraint("state IN ('pending', 'done', 'failed', 'superseded')", name="state"),
     CheckConstraint("requeued IN ('retry', 'rescore')", name="requeued"),
     CheckConstraint(
@@ -120,6 +127,7 @@ prediction = Table(
 )
 
 is_queued = "state = 'pending' OR requeued IS NOT NULL"
+is_archiving = "archive_path IS NOT NULL AND archived_at IS NULL"
 
 
 def _partial(name: str, *columns: Column[object], where: str, unique: bool = False) -> Index:
@@ -138,6 +146,7 @@ _partial(
     unique=True,
 )
 _partial("ix_recording_queue", _row.requeued, _row.id, where=is_queued)
+_partial("ix_recording_archiving", _row.id, where=is_archiving)
 Index("ix_recording_state_answered_at", _row.state, _row.answered_at)
 # For lists of all states in order of time, which would sort the whole ledger.
 Index("ix_recording_moment", func.coalesce(_row.answered_at, _row.first_seen_at))

@@ -24,6 +24,11 @@ def from_stamp(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def later(text: str, seconds: float) -> str:
+    """The stamp so many seconds after that of `text`."""
+    return stamp(from_stamp(text) + timedelta(seconds=seconds))
+
+
 def parse_when(text: str, now: datetime) -> datetime:
     """`2h`, `3d`, `now`, `today`, `yesterday` or ISO 8601; a time without a zone is local.
 

@@ -98,7 +98,6 @@ def make_house(tmp_path: Path, checkpoint_file: Path) -> Iterator[Callable[..., 
     from house import House, house_settings
 
     from storage.home import Home
-    from storage.ledger import open_ledger
 
     houses: list[House] = []
 
@@ -106,7 +105,7 @@ def make_house(tmp_path: Path, checkpoint_file: Path) -> Iterator[Callable[..., 
         home = Home(tmp_path / "home")
         home.create()
         settings = house_settings(home, **overrides)
-        house = House(home, open_ledger(settings.database, "daemon"), settings)
+        house = House(home, settings)
         if not house.shelf.names():
             house.publish(checkpoint_file)
         house.service.start()
@@ -115,8 +114,7 @@ def make_house(tmp_path: Path, checkpoint_file: Path) -> Iterator[Callable[..., 
 
     yield make
     for house in houses:
-        house.model.stop()
-        house.ledger.close()
+        house.close()
 
 
 @pytest.fixture

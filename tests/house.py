@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,13 +21,16 @@ from daemon.service import Service
 from daemon.status import StatusReport
 from daemon.window import Window
 from daemon.wiring import load_predictor
+from storage.database import open_database
 from storage.home import Home
 from storage.ledger import Ledger
 from storage.outcomes import Arrival
 from storage.settings import Settings, load_settings
 from storage.shelf import Shelf
+from storage.times import stamp
 
 STEP_SECONDS = 0.5
+BEGINNING = datetime(2026, 3, 4, tzinfo=UTC)
 
 
 class InlinePool:
@@ -86,11 +90,12 @@ class SilentDoorbell:
 class House:
     """`tick` turns the daemon once, `live` for some seconds of its clock, in no time at all."""
 
-    def __init__(self, home: Home, ledger: Ledger, settings: Settings) -> None:
+    def __init__(self, home: Home, settings: Settings) -> None:
+        self.now = 1000.0
+        ledger = Ledger(open_database(settings.database, "daemon"), self.stamp)
         self.home, self.ledger, self.settings = home, ledger, settings
         self.inbox = settings.inboxes[0]
         self.shelf = Shelf(home.checkpoints)
-        self.now = 1000.0
         self.pool, self.doorbell = InlinePool(), SilentDoorbell()
         self.statuses: list[dict[str, object]] = []
         self.model = LiveModel(
@@ -133,6 +138,20 @@ class House:
             wake=threading.Event(),
             clock=lambda: self.now,
         )
+
+    def __enter__(self) -> House:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.model.stop()
+        self.ledger.close()
+
+    def stamp(self) -> str:
+        """The ledger's time runs with the daemon's clock."""
+        return stamp(BEGINNING + timedelta(seconds=self.now))
 
     def live(self, seconds: float = 40.0) -> None:
         """Long enough, by default, for a scan, the settling and the scoring of a few files."""

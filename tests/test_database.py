@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection, create_engine, text
 
 from storage import database
@@ -24,6 +27,13 @@ from storage.errors import (
 )
 from storage.tables import SCHEMA_VERSION, metadata
 
+ROWS_OF_THE_FIRST = (
+    "INSERT INTO inbox (id, path, path_text) VALUES (1, x'2f', '/')",
+    "INSERT INTO checkpoint VALUES (1, 'd', 'n', '[\"a\"]', 1.0, '{}', 'accepted', NULL, 't')",
+    "INSERT INTO recording (id, inbox_id, path, path_text, fingerprint, size_bytes, state,"
+    " first_seen_at) VALUES (1, 1, x'61', 'a', 'f', 1, 'pending', 't')",
+    "INSERT INTO prediction VALUES (1, 1, 1, 'a', 1.0, x'00', x'00', 1.0, 1.0, 't')",
+)
 ADD_INBOX = text("INSERT INTO inbox (path, path_text) VALUES (x'2f', '/')")
 
 
@@ -78,7 +88,42 @@ def schema(file: Path) -> dict[str, list[str]]:
         " WHERE name NOT LIKE 'sqlite%' AND name NOT LIKE 'alembic%'"
     ).fetchall()
     connection.close()
-    return {name: sorted(line.strip(" \t,") for line in sql.split("\n")) for name, sql in found}
+    return {name: sorted(parts(sql)) for name, sql in found}
+
+
+def parts(sql: str) -> list[str]:
+    """Columns and constraints: what stands between the commas outside inner brackets."""
+    head, _, body = sql.partition("(")
+    inner = re.split(r",(?![^(]*\))", body.rpartition(")")[0])
+    return [" ".join(part.split()) for part in (head, *inner, body.rpartition(")")[2])]
+
+
+def first_ledger(file: Path) -> None:
+    """A ledger as the first version left it, with a row in every table."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    engine = create_engine(f"sqlite:///{file}", module=database.driver())
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in ROWS_OF_THE_FIRST:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+def test_a_first_ledger_is_upgraded_with_every_row_and_a_backup(url: str) -> None:
+    file = Path(url.removeprefix("sqlite:///"))
+    first_ledger(file)
+    backup = upgrade(url)
+    assert backup is not None
+    with open_database(url, "daemon") as opened, opened.transaction() as connection:
+        for table in ("inbox", "checkpoint", "recording", "prediction"):
+            assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 1
+    with open_database(url, "reader") as opened:
+        assert opened.version() == SCHEMA_VERSION
+    with database.driver().connect(backup) as kept:
+        assert kept.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+    kept.close()
 
 
 def test_a_commit_is_on_the_disk_and_keys_are_enforced(daemon: Database) -> None:

@@ -19,7 +19,6 @@ from house import House, house_settings
 
 from clfd import cli
 from storage.home import Home
-from storage.ledger import open_ledger
 
 NAMED = "20260131T120000Z-1a2b3c4d"  # the checkpoint that examples name
 EARLIER = "20260130T120000Z-00000001"
@@ -61,9 +60,7 @@ def fill_home(desk: Path, checkpoint_file: Path) -> None:
     """Three checkpoints, an answered recording, a failed one, and one that nobody looked at."""
     home = Home(desk / "home")
     home.create()
-    settings = house_settings(home)
-    with open_ledger(settings.database, "daemon") as ledger:
-        house = House(home, ledger, settings)
+    with House(home, house_settings(home)) as house:
         for name in (OLD, EARLIER, NAMED):
             house.publish(checkpoint_file, name)
         house.drop(desk / "recording.wav", "a.wav")
@@ -71,7 +68,6 @@ def fill_home(desk: Path, checkpoint_file: Path) -> None:
         house.inbox.joinpath("yard", "broken.flac").write_text("<html>404</html>")
         house.service.start()
         house.live(5)
-        house.model.stop()
     house.drop(desk / "sounds" / "rain-0.wav", "new.wav")
 
 

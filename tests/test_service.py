@@ -152,6 +152,8 @@ def test_a_file_that_changed_while_it_was_read_is_taken_again(
 def test_a_passing_fault_is_tried_again(house: House, audio_file: Callable[..., Path]) -> None:
     house.drop(audio_file(), "a.wav")
     house.pool.next_error = DecodingError("io", "the disk hiccuped", transient=True)
+    house.live(seconds=7)
+    assert house.ask("SELECT state, attempts FROM recording") == [("pending", 1)]
     house.live()
     assert house.ask("SELECT state, attempts, error FROM recording") == [("done", 2, None)]
 

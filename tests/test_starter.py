@@ -20,7 +20,6 @@ from classifier.predictor import Predictor
 from classifier.starter import Starter, is_starter, packaged_starter, starter_name
 from daemon.initialising import initialise
 from storage.home import Home
-from storage.ledger import open_ledger
 from storage.shelf import Shelf
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -145,13 +144,10 @@ def test_the_daemon_of_a_fresh_home_answers_at_once(
     init: Callable[[], str], home: Home, starter: Starter, audio_file: Callable[..., Path]
 ) -> None:
     init()
-    settings = house_settings(home)
-    with open_ledger(settings.database, "daemon") as ledger:
-        house = House(home, ledger, settings)
+    with House(home, house_settings(home)) as house:
         house.drop(audio_file(), "first.wav")
         house.service.start()
         house.live()
-        house.model.stop()
         assert house.rows() == [("first.wav", "done")]
         assert house.ask("SELECT name FROM checkpoint") == [(starter.name,)]
 
