@@ -57,5 +57,6 @@ VARIANTS = {
     "width 8": replace(BASE, widths=widths_from(8)),
     "width 24": replace(BASE, widths=widths_from(24)),
     "width 32": replace(BASE, widths=widths_from(32)),
+    "width 45": replace(BASE, widths=widths_from(45)),
     "128 bands": replace(BASE, n_mels=128),
 }

@@ -7,11 +7,12 @@ looks odd asks for a scan, which is the truth.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from watchdog.events import (
@@ -43,11 +44,22 @@ warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
 
 
 class Doorbell:
-    """Rings for paths in the given folders; `wake` is called, from other threads, when it does."""
+    """Rings for paths in the given folders; `wake` is called, from other threads, when it does.
 
-    def __init__(self, roots: Sequence[Path], wake: Callable[[], None] = lambda: None) -> None:
+    `why_deaf` says of a folder why no events are to be expected there, if that is so.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        wake: Callable[[], None] = lambda: None,
+        why_deaf: Callable[[Path], str | None] = lambda _: None,
+    ) -> None:
         self._roots = roots
         self._wake = wake
+        self._why_deaf = why_deaf
+        self._deaf: dict[Path, str] = {}
+        self._shortage: str | None = None
         self._lock = threading.Lock()  # handlers run in the observer's thread
         self._noted: dict[tuple[Path, bytes], None] = {}
         self._scan_wanted = False
@@ -65,9 +77,28 @@ class Doorbell:
         self._unwatch()
 
     @property
-    def is_watching(self) -> bool:
-        """False while any root relies on scans alone."""
-        return self._observer is not None and None not in self._identities
+    def watching(self) -> dict[str, str]:
+        """How new files are noticed in each root."""
+        return {str(root): self._watching(root) for root in self._roots}
+
+    def _watching(self, root: Path) -> str:
+        if root in self._deaf:
+            return f"scans ({self._deaf[root]})"
+        return f"events and scans ({self._shortage})" if self._shortage else "events and scans"
+
+    def compare_with(self, n_folders: int) -> None:
+        """watchdog does not say that the kernel refused a watch; a scan counted what there is."""
+        n_watches = _n_kernel_watches()
+        short = self._observer is not None and n_watches < n_folders
+        shortage = f"events from {n_watches} folders only, raise fs.inotify.max_user_watches"
+        if short and self._shortage is None:
+            logger.warning("%d folders, %s; scans find the rest", n_folders, shortage)
+        self._shortage = shortage if short else None
+
+    @property
+    def deaf(self) -> Collection[Path]:
+        """Roots that rely on scans alone."""
+        return self._deaf.keys()
 
     def collect(self) -> tuple[list[tuple[Path, bytes]], bool]:
         """Paths to look at since the last call, and whether a whole scan is wanted."""
@@ -87,16 +118,25 @@ class Doorbell:
 
     def _watch(self) -> None:
         self._identities = [_identity(root) for root in self._roots]
+        self._deaf = dict(self._reasons_for_silence())
         try:
             self._observer = Observer()
-            for root, identity in zip(self._roots, self._identities, strict=True):
-                if identity is not None:
+            for root in self._roots:
+                if root not in self._deaf:
                     handler = _Handler(root, self._note, self._ask_for_scan)
                     self._observer.schedule(handler, str(root), recursive=True, event_filter=EVENTS)
             self._observer.start()
         except OSError as error:  # out of inotify instances or watches
             logger.warning("no file events (%s); relying on scans", error.strerror)
+            self._deaf = dict.fromkeys(self._roots, f"no file events: {error.strerror}")
             self._unwatch()
+
+    def _reasons_for_silence(self) -> Iterator[tuple[Path, str]]:
+        for root, identity in zip(self._roots, self._identities, strict=True):
+            if identity is None:
+                yield root, "missing or not readable"
+            elif reason := self._why_deaf(root):
+                yield root, reason
 
     def _unwatch(self) -> None:
         observer, self._observer = self._observer, None
@@ -163,3 +203,12 @@ def _identity(root: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return (found.st_dev, found.st_ino) if os.access(root, os.R_OK | os.X_OK) else None
+
+
+def _n_kernel_watches() -> int:
+    """Of all inotify instances of this process."""
+    n_watches = 0
+    for handle in os.listdir("/proc/self/fdinfo"):
+        with contextlib.suppress(OSError):
+            n_watches += Path("/proc/self/fdinfo", handle).read_text().count("inotify wd:")
+    return n_watches

@@ -18,6 +18,7 @@ from classifier.decoding import Decoded, Stretch
 from classifier.device import available_devices, describe_device
 from classifier.errors import ClassifierError
 from classifier.pool import DecodePool
+from daemon.mounts import mount_of
 from daemon.wiring import engine_device, load_predictor
 from storage.database import driver
 from storage.errors import StorageError
@@ -30,7 +31,6 @@ from storage.shelf import Shelf
 SOUND_SQLITE = (3, 51, 3)  # older ones may corrupt a write-ahead log under two writers
 MIN_FREE_BYTES = 2**30
 PROBE_CLIPS = 8
-NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph", "glusterfs"}
 
 
 @dataclass(frozen=True)
@@ -89,24 +89,14 @@ def _home(home: Home) -> Iterator[Finding]:
 def _inbox(inbox: Path) -> Finding:
     if not os.access(inbox, os.R_OK | os.X_OK):
         return Finding("fault", "inbox", f"{inbox} is missing or cannot be read; make or mount it")
-    kind = _file_system(inbox)
-    if kind in NETWORK_FILE_SYSTEMS:
+    mount = mount_of(inbox)
+    if mount.is_network:
         return Finding(
             "note",
             "inbox",
-            f"{inbox} is on {kind}: others' changes give no events, scans find them",
+            f"{inbox} is on {mount.kind}: others' changes give no events, scans find them",
         )
-    return Finding("ok", "inbox", f"{inbox} ({kind})")
-
-
-def _file_system(path: Path) -> str:
-    """The type of the mount that holds `path`, as /proc/mounts has it."""
-    try:
-        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
-    except OSError:
-        return "unknown file system"
-    holding = [m for m in mounts if path.resolve().is_relative_to(m[0].replace("\\040", " "))]
-    return max(holding, key=lambda mount: len(mount[0]), default=["", "unknown file system"])[1]
+    return Finding("ok", "inbox", f"{inbox} ({mount.kind})")
 
 
 def _events() -> Finding:

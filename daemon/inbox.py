@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classifier.fingerprint import fingerprint
-from daemon.names import Verdict, is_system_folder, judge_name
+from daemon.names import IgnoreList, Verdict, is_system_folder, judge_name
 from storage.outcomes import Arrival
+from storage.settings import Settings
 
 
 @dataclass
@@ -21,11 +22,12 @@ class Inbox:
 
     root: Path
     suffixes: frozenset[bytes]
+    ignored: IgnoreList = field(default_factory=IgnoreList)
 
     def look_at(self, path: bytes) -> Arrival | None:
         """The file at `path` (relative to the root) as it is now; None where it is not ours."""
-        folders, name = os.path.split(path)
-        if any(is_system_folder(part) for part in folders.split(b"/") if part):
+        folder, name = os.path.split(path)
+        if self._is_closed(folder) or self.ignored.has(path):
             return None
         if judge_name(name, self.suffixes) is not Verdict.AUDIO:
             return None
@@ -35,6 +37,14 @@ class Inbox:
             return None
         return self.arrival(path, found)
 
+    def _is_closed(self, folder: bytes) -> bool:
+        """Whether a scan would not enter this folder, or not get as far."""
+        while folder:
+            if is_system_folder(os.path.basename(folder)) or self.ignored.has(folder):
+                return True
+            folder = os.path.dirname(folder)
+        return False
+
     def scan(self) -> Scan:
         return Scan(self)
 
@@ -42,6 +52,13 @@ class Inbox:
         if not stat.S_ISREG(found.st_mode):
             return None
         return Arrival(self.root, path, fingerprint(found), found.st_size)
+
+
+def inboxes_of(settings: Settings) -> list[Inbox]:
+    """The watched folders, with what the settings say about names."""
+    suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
+    ignored = IgnoreList(settings.intake.ignore)
+    return [Inbox(root, suffixes, ignored) for root in settings.inboxes]
 
 
 class LeftOut(NamedTuple):
@@ -57,17 +74,25 @@ class Scan:
     """One listing in progress, asked for a few arrivals at a time.
 
     `ignored` counts files with other suffixes, links and the like, `partial` names of copies under
-    way. `fault` says why the root, `unreadable` which sub-folders, could not be listed.
+    way, `folders` those that were listed. `fault` says why the root, `unreadable` which
+    sub-folders, could not be listed.
     """
 
     inbox: Inbox
+    arrivals: int = 0
     ignored: int = 0
     partial: int = 0
+    folders: int = 0
     fault: str | None = None
     unreadable: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._found = self.entries()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all was found, and nothing was hidden from the listing."""
+        return not (self.arrivals or self.ignored or self.partial or self.folders > 1 or self.fault)
 
     def take(self, n: int) -> list[Arrival]:
         """Up to `n` further arrivals; an empty list at the end."""
@@ -80,6 +105,7 @@ class Scan:
     def entries(self) -> Generator[Arrival | LeftOut]:
         """Everything there is, also what is left out."""
         for found in self._list(b""):
+            self.arrivals += isinstance(found, Arrival)
             if isinstance(found, LeftOut):
                 self.partial += found.is_partial
                 self.ignored += not found.is_partial
@@ -92,9 +118,12 @@ class Scan:
             folder = folders.pop()
             try:
                 with os.scandir(os.path.join(os.fsencode(self.inbox.root), folder)) as entries:
+                    self.folders += 1
                     for entry in entries:
                         path = os.path.join(folder, entry.name)
-                        if not entry.is_dir(follow_symlinks=False):
+                        if self.inbox.ignored.has(path):
+                            yield LeftOut(path, False, "on the list of intake.ignore")
+                        elif not entry.is_dir(follow_symlinks=False):
                             yield from self._file(entry, path)
                         elif is_system_folder(entry.name):
                             yield LeftOut(path, False, "a hidden or system folder")

@@ -7,16 +7,19 @@ a timer, and when the doorbell has reason to distrust itself.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from daemon.doorbell import Doorbell
 from daemon.inbox import Inbox, Scan
+from daemon.mounts import MountMemory
 from daemon.settling import Key, Settling
 from storage.errors import LedgerUnavailable
 from storage.ledger import Ledger
-from storage.outcomes import Arrival
+from storage.outcomes import Arrival, printable_path
+from storage.rendering import visible
 from storage.settings import Intake as IntakeSettings
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,7 @@ MAX_WAITING = 50_000  # a scan pauses here until the first files have come to re
 GATHER_SECONDS = 1.0  # from an event to the scan that makes sure; one scan serves a burst
 SCAN_SHARE = 0.1  # of the time at most goes into scans that bursts ask for
 SUPERVISE_SECONDS = 1.0
+RESTLESS_SECONDS = 600.0  # a file that has been changing for so long is worth a word
 
 
 class Intake:
@@ -33,17 +37,18 @@ class Intake:
 
     def __init__(
         self,
-        roots: Sequence[Path],
+        inboxes: Sequence[Inbox],
         settings: IntakeSettings,
         ledger: Ledger,
+        mounts: MountMemory,
         doorbell: Doorbell,
         is_busy: Callable[[Key], bool],
     ) -> None:
-        suffixes = frozenset(suffix.encode() for suffix in settings.suffixes)
-        self._inboxes = {root: Inbox(root, suffixes) for root in roots}
+        self._inboxes = {inbox.root: inbox for inbox in inboxes}
         self._scan_seconds = settings.scan_seconds
         self._settling = Settling(settings.settle_seconds)
         self._ledger = ledger
+        self._mounts = mounts
         self._doorbell = doorbell
         self._is_busy = is_busy
         self._scans: list[Scan] = []
@@ -52,6 +57,7 @@ class Intake:
         self._scan_news = 0
         self._supervise_due = 0.0
         self._last: dict[Path, Scan] = {}
+        self._restless: frozenset[Key] = frozenset()
         self.last_scan_found_nothing = False
 
     @property
@@ -74,6 +80,11 @@ class Intake:
             for name in scan.unreadable
         ]
         return roots + folders
+
+    @property
+    def restless(self) -> list[str]:
+        """Files that change again and again, and are not taken for that."""
+        return sorted(visible(printable_path(path)) for _, path in self._restless)
 
     @property
     def is_scanning(self) -> bool:
@@ -115,6 +126,16 @@ class Intake:
         if now >= self._supervise_due:
             self._supervise_due = now + SUPERVISE_SECONDS
             self._doorbell.supervise()
+            self._note_restless(frozenset(self._settling.restless(now - RESTLESS_SECONDS)))
+
+    def _note_restless(self, restless: frozenset[Key]) -> None:
+        for root, path in restless - self._restless:
+            logger.warning(
+                "%s has been changing for %.0f minutes and is not taken before it rests",
+                visible(printable_path(os.fsencode(root) + b"/" + path)),
+                RESTLESS_SECONDS / 60,
+            )
+        self._restless = restless
 
     def _answer_doorbell(self, now: float) -> None:
         paths, scan_wanted = self._doorbell.collect()
@@ -137,6 +158,7 @@ class Intake:
             self._no_scan_before = now + (now - self._scan_began) / SCAN_SHARE
 
     def _finish(self, scan: Scan) -> None:
+        scan.fault = scan.fault or self._mounts.fault(scan.inbox.root, scan.is_empty)
         before = self._last.get(scan.inbox.root)
         if scan.fault and not (before and before.fault):
             logger.error("%s; clfd goes on trying", scan.fault)
@@ -145,6 +167,8 @@ class Intake:
         self._last[scan.inbox.root] = scan
         if not self._scans:
             self.last_scan_found_nothing = self._scan_news == 0
+            heard = self._last.keys() - self._doorbell.deaf
+            self._doorbell.compare_with(sum(self._last[root].folders for root in heard))
 
     def _see_new(self, arrivals: Iterable[Arrival], now: float) -> int:
         """Leaves out what the ledger knows as it is; the rest waits to settle."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+import re
+from collections.abc import Collection, Sequence
 from enum import Enum
+from fnmatch import translate
 
 SYSTEM_FOLDERS = (b"@eaDir", b"__MACOSX", b"#recycle", b"$RECYCLE.BIN", b"lost+found")
 PARTIAL_SUFFIXES = (
@@ -15,6 +18,8 @@ PARTIAL_SUFFIXES = (
     b".download",
     b".filepart",
 )
+# rsync's .name.wav.x7Gq2Z, Syncthing's .syncthing.name.wav.tmp and ~syncthing~name.wav.tmp
+_HIDDEN_COPY = re.compile(rb"\..+\.[a-z0-9]+\.[a-z0-9]{6}|[.~]syncthing[.~].+\.tmp", re.IGNORECASE)
 
 
 class Verdict(Enum):
@@ -26,6 +31,8 @@ class Verdict(Enum):
 def judge_name(name: bytes, suffixes: Collection[bytes]) -> Verdict:
     """`name` is a file name without folders; `suffixes` are lower case with their dot."""
     lowered = name.lower()
+    if _HIDDEN_COPY.fullmatch(name):
+        return Verdict.PARTIAL
     if lowered.startswith(b".") or lowered.endswith(b"~"):
         return Verdict.IGNORED
     if lowered.endswith(PARTIAL_SUFFIXES):
@@ -37,3 +44,20 @@ def judge_name(name: bytes, suffixes: Collection[bytes]) -> Verdict:
 def is_system_folder(name: bytes) -> bool:
     """Hidden folders (.stfolder, .Trash) and those that NAS and desktop systems leave behind."""
     return name.startswith(b".") or name in SYSTEM_FOLDERS
+
+
+class IgnoreList:
+    """Globs: one without a slash is for names at any depth, one with a slash for whole paths."""
+
+    def __init__(self, globs: Sequence[str] = ()) -> None:
+        self._names = _any_of([glob for glob in globs if "/" not in glob])
+        self._paths = _any_of([glob.strip("/") for glob in globs if "/" in glob])
+
+    def has(self, path: bytes) -> bool:
+        """`path`, of a file or a folder, is relative to the inbox."""
+        name = path.rpartition(b"/")[2]
+        return bool(self._names.fullmatch(name) or self._paths.fullmatch(path))
+
+
+def _any_of(globs: Sequence[str]) -> re.Pattern[bytes]:
+    return re.compile(b"|".join(os.fsencode(translate(glob)) for glob in globs) or rb"(?!)")

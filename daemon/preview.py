@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from daemon.errors import DaemonError
-from daemon.inbox import Inbox, LeftOut
+from daemon.inbox import LeftOut, inboxes_of
 from storage.errors import LedgerMissing
 from storage.ledger import Ledger, open_ledger
 from storage.outcomes import Arrival, printable_path
@@ -37,19 +37,16 @@ def preview(settings: Settings) -> Iterator[Preview]:
 
     Raises DaemonError where an inbox cannot be listed.
     """
-    suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
     try:
         with open_ledger(settings.database, "reader") as ledger:
-            yield from _all(settings, suffixes, ledger)
+            yield from _all(settings, ledger)
     except LedgerMissing:
-        yield from _all(settings, suffixes, None)
+        yield from _all(settings, None)
 
 
-def _all(
-    settings: Settings, suffixes: frozenset[bytes], ledger: Ledger | None
-) -> Iterator[Preview]:
-    for root in settings.inboxes:
-        scan = Inbox(root, suffixes).scan()
+def _all(settings: Settings, ledger: Ledger | None) -> Iterator[Preview]:
+    for inbox in inboxes_of(settings):
+        root, scan = inbox.root, inbox.scan()
         entries = scan.entries()
         while chunk := list(islice(entries, CHUNK)):
             yield from _judged(root, chunk, ledger, settings.intake.settle_seconds)

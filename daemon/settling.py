@@ -21,6 +21,7 @@ class Settling:
         self._settle_seconds = settle_seconds
         # Insertion order is the order of `since`: a file that changes moves to the end.
         self._waiting: dict[Key, tuple[str, float]] = {}
+        self._changing: dict[Key, float] = {}  # since when; files seen to change while they wait
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -30,11 +31,18 @@ class Settling:
         key = (arrival.inbox, arrival.path)
         known = self._waiting.get(key)
         if known is None or known[0] != arrival.fingerprint:
+            if known is not None:
+                self._changing.setdefault(key, known[1])
             self._waiting.pop(key, None)
             self._waiting[key] = (arrival.fingerprint, now)
 
     def forget(self, key: Key) -> None:
         self._waiting.pop(key, None)
+        self._changing.pop(key, None)
+
+    def restless(self, since: float) -> list[Key]:
+        """Files that have been changing since that moment or longer and never came to rest."""
+        return [key for key, began in self._changing.items() if began <= since]
 
     def restart(self, key: Key, now: float) -> None:
         """Makes a file wait its whole time once more."""

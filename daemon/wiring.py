@@ -21,8 +21,10 @@ from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.pool import DecodePool
 from classifier.predictor import Predictor
 from daemon.doorbell import Doorbell
+from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
+from daemon.mounts import MountMemory, mount_of
 from daemon.service import Service
 from daemon.status import StatusReport
 from daemon.window import HearingPool, Window
@@ -60,7 +62,7 @@ def assemble(
         links,
         partial(ledger.known_answer, link=links),
     )
-    doorbell = Doorbell(settings.inboxes, wake.set)
+    doorbell = Doorbell(settings.inboxes, wake.set, partial(why_deaf, settings.intake.watch))
     report = StatusReport(
         write=partial(write_status, home),
         count=ledger.counts,
@@ -79,7 +81,8 @@ def assemble(
         settings.engine.overlap_seconds,
         wake.set,
     )
-    intake = Intake(settings.inboxes, settings.intake, ledger, doorbell, window.holds)
+    inboxes, mounts = inboxes_of(settings), MountMemory(ledger)
+    intake = Intake(inboxes, settings.intake, ledger, mounts, doorbell, window.holds)
     return Service(
         claimant=f"{socket.gethostname()}:{home.root}",
         max_attempts=settings.intake.max_attempts,
@@ -99,6 +102,14 @@ def engine_device(settings: Settings) -> torch.device:
     if settings.engine.threads:
         torch.set_num_threads(settings.engine.threads)
     return choose_device(settings.engine.device)
+
+
+def why_deaf(watch: str, root: Path) -> str | None:
+    """Why events are not to be waited for in an inbox, by `intake.watch` and where it lies."""
+    if watch == "scans":
+        return "intake.watch = scans"
+    mount = mount_of(root)
+    return f"{mount.kind} has no events" if watch == "auto" and mount.is_network else None
 
 
 def load_predictor(path: Path, device: torch.device) -> Predictor:

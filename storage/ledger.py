@@ -115,6 +115,18 @@ class Ledger:
                 admitted += _admit_to(connection, folder, here, self._clock())
         return admitted
 
+    def mount_points(self) -> dict[Path, Path]:
+        """Under which mount each inbox was last found, where that was noted."""
+        query = select(inbox.c.path, inbox.c.mount_point).where(inbox.c.mount_point.is_not(None))
+        with self.database.transaction() as connection:
+            rows = connection.execute(query).all()
+        return {Path(os.fsdecode(folder)): Path(os.fsdecode(point)) for folder, point in rows}
+
+    def note_mount_point(self, folder: Path, point: Path) -> None:
+        with self.database.transaction() as connection:
+            noted = update(inbox).where(inbox.c.id == _inbox_id(connection, folder))
+            connection.execute(noted.values(mount_point=os.fsencode(point)))
+
     # --- work
 
     def reclaim(self) -> int:

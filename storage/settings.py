@@ -51,6 +51,16 @@ class Intake(_Section):
         min_length=1,
         description="endings of audio files, in any case; other files are counted as ignored",
     )
+    ignore: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(),
+        description="globs of files and folders to leave out, too: `*_test.wav` by name at any"
+        " depth, `old/*` with a slash by path from the inbox; counted as ignored",
+    )
+    watch: Literal["auto", "events", "scans"] = Field(
+        default="auto",
+        description="how new files are noticed between two scans: by the kernel's events, or not at"
+        " all; auto leaves events out on network file systems, which have none for others' changes",
+    )
     settle_seconds: float = Field(
         default=2.0, ge=0, description="how long a file must lie still before it is taken"
     )

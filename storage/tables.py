@@ -45,8 +45,7 @@ inbox = Table(
     Column("id", Integer, primary_key=True),
     Column("path", LargeBinary, nullable=False, unique=True),
     Column("path_text", Text, nullable=False),
-    # When a file system was last seen to be mounted there; NULL: it never was one.
-    Column("mounted_at", Text),
+    Column("mount_point", LargeBinary),  # of the file system it was last found on
     sqlite_strict=True,
 )
 

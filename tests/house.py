@@ -8,15 +8,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
 from classifier.decoding import Stretch, decode
 from classifier.errors import DecodingError, FileChanged
 from classifier.pool import Answer
-from daemon.inbox import Inbox
+from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
+from daemon.mounts import Mount, MountMemory
 from daemon.service import Service
 from daemon.status import StatusReport
 from daemon.window import Window
@@ -68,7 +70,8 @@ class InlinePool:
 class SilentDoorbell:
     """Never rings: what is found is found by scans. `ring` plays the events of a test."""
 
-    is_watching = False
+    watching: ClassVar[dict[str, str]] = {}
+    deaf = ()
 
     def __init__(self) -> None:
         self.noted: list[tuple[Path, bytes]] = []
@@ -78,6 +81,8 @@ class SilentDoorbell:
     def stop(self) -> None: ...
 
     def supervise(self) -> None: ...
+
+    def compare_with(self, n_folders: int) -> None: ...
 
     def ring(self, root: Path, path: bytes) -> None:
         self.noted.append((root, path))
@@ -112,12 +117,14 @@ class House:
             links,
             partial(ledger.known_answer, link=links),
         )
+        self.mount = Mount(Path("/"), "ext4")
         self.intake = Intake(
-            settings.inboxes,
+            inboxes_of(settings),
             settings.intake,
             ledger,
-            self.doorbell,
-            self.window.holds,  # type: ignore[arg-type]
+            MountMemory(ledger, lambda _: self.mount),
+            self.doorbell,  # type: ignore[arg-type]
+            self.window.holds,
         )
         report = StatusReport(
             lambda status: self.statuses.append(dict(status)),
@@ -172,8 +179,7 @@ class House:
 
     def look_at(self, name: bytes) -> Arrival:
         """A file in the inbox as a scan would find it."""
-        suffixes = frozenset(suffix.encode() for suffix in self.settings.intake.suffixes)
-        arrival = Inbox(self.inbox, suffixes).look_at(name)
+        arrival = inboxes_of(self.settings)[0].look_at(name)
         assert arrival is not None
         return arrival
 

@@ -31,11 +31,40 @@ def test_an_inbox_that_was_replaced_is_watched_anew_and_scanned(
     (tmp_path / "inbox").rename(tmp_path / "old")
     (tmp_path / "inbox").mkdir()
     doorbell.supervise()
-    assert doorbell.is_watching
+    assert doorbell.watching == {str(tmp_path / "inbox"): "events and scans"}
     assert doorbell.collect()[1]
 
 
 def test_a_missing_inbox_is_not_called_watched(doorbell: Doorbell, tmp_path: Path) -> None:
     (tmp_path / "inbox").rmdir()
     doorbell.supervise()
-    assert not doorbell.is_watching
+    assert doorbell.watching == {str(tmp_path / "inbox"): "scans (missing or not readable)"}
+
+
+def test_an_inbox_without_events_says_why_and_the_others_ring(tmp_path: Path) -> None:
+    here, share = tmp_path / "here", tmp_path / "share"
+    here.mkdir()
+    share.mkdir()
+    doorbell = Doorbell([here, share], why_deaf={share: "nfs4 has no events"}.get)
+    doorbell.start()
+    try:
+        assert doorbell.watching == {
+            str(here): "events and scans",
+            str(share): "scans (nfs4 has no events)",
+        }
+    finally:
+        doorbell.stop()
+
+
+def test_a_watch_that_the_kernel_refused_is_noticed_and_told_once(
+    doorbell: Doorbell, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    doorbell.compare_with(1)
+    assert caplog.messages == []
+    for _ in range(2):
+        doorbell.compare_with(7)  # folders, of which the kernel watches one
+    [told] = caplog.messages
+    assert told.startswith("7 folders, events from 1 folders only")
+    assert "max_user_watches" in doorbell.watching[str(tmp_path / "inbox")]
+    doorbell.compare_with(1)
+    assert doorbell.watching[str(tmp_path / "inbox")] == "events and scans"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.inbox import Inbox
+from daemon.names import IgnoreList
 
 SUFFIXES = frozenset({b".wav"})
 
@@ -62,6 +63,30 @@ def test_what_is_left_out_is_counted(inbox: Inbox) -> None:
     scan = inbox.scan()
     scan.take(100)
     assert (scan.ignored, scan.partial) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "name", [".field.wav.x7Gq2Z", ".syncthing.field.wav.tmp", "~syncthing~field.wav.tmp", "a.PART"]
+)
+def test_names_that_copying_programs_use_are_waited_for(inbox: Inbox, name: str) -> None:
+    put(inbox, name)
+    scan = inbox.scan()
+    assert scan.take(100) == []
+    assert (scan.ignored, scan.partial) == (0, 1)
+
+
+@pytest.mark.parametrize("glob", ["*_test.wav", "old", "old/*", "card/2026", "/card/*/a.wav"])
+def test_what_is_on_the_list_is_left_out_of_scans_and_looks_and_counted(
+    inbox: Inbox, glob: str
+) -> None:
+    put(inbox, "a_test.wav", "old/a_test.wav", "card/2026/a.wav", "card/b.wav")
+    everything = found(inbox)
+    listed = Inbox(inbox.root, SUFFIXES, IgnoreList([glob]))
+    scan = listed.scan()
+    taken = {arrival.path for arrival in scan.take(100)}
+    assert taken < set(everything)
+    assert scan.ignored
+    assert {path for path in everything if listed.look_at(path)} == taken
 
 
 def test_a_scan_goes_on_where_it_paused(inbox: Inbox) -> None:

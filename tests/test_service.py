@@ -16,6 +16,7 @@ from house import House, HouseMaker
 from classifier.errors import DecodingError, DeviceBusyError, FileChanged
 from daemon.errors import NothingToServe
 from daemon.live_model import BUSY_SECONDS
+from daemon.mounts import Mount
 from storage.errors import LedgerUnavailable
 
 OLD, NEW = "20260102T030405Z-00000001", "20260203T030405Z-00000002"
@@ -332,6 +333,67 @@ def test_a_missing_inbox_is_shown_and_never_read_as_done(house: House) -> None:
     house.inbox.rmdir()
     house.live()
     assert "cannot be listed" in json.dumps(house.statuses[-1]["faults"])
+
+
+CARD, DISK = Mount(Path("/mnt/card"), "vfat"), Mount(Path("/"), "ext4")
+
+
+def faults(house: House) -> str:
+    return str(house.statuses[-1]["faults"])
+
+
+def test_an_empty_folder_where_a_card_was_mounted_is_a_fault_also_after_a_restart(
+    make_house: HouseMaker, audio_file: Callable[..., Path]
+) -> None:
+    house = make_house()
+    house.mount = CARD
+    house.drop(audio_file(), "a.wav")
+    house.live()
+    house.inbox.joinpath("a.wav").unlink()  # the card is gone, and all that is on it
+    house.mount = DISK
+    house.live()
+    assert "/mnt/card used to be mounted there and is not" in faults(house)
+    restarted = make_house()
+    restarted.mount = DISK
+    restarted.live()
+    assert "/mnt/card used to be mounted" in faults(restarted)
+    assert restarted.rows() == [("a.wav", "done")]
+    restarted.mount = CARD
+    restarted.live()
+    assert faults(restarted) == "[]"
+
+
+def test_files_in_a_folder_that_is_no_mount_any_more_are_taken_and_settle_the_matter(
+    house: House, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
+) -> None:
+    house.mount = CARD
+    house.drop(audio_file(), "a.wav").unlink()
+    house.live()
+    house.mount = DISK
+    house.drop(audio_file("b.wav", noise()), "b.wav")
+    house.live()
+    assert house.rows() == [("b.wav", "done")]
+    assert faults(house) == "[]"
+
+
+def test_an_inbox_that_was_emptied_by_hand_is_no_fault(house: House) -> None:
+    house.mount = CARD
+    house.live()
+    assert faults(house) == "[]"
+
+
+def test_a_file_that_changes_for_ever_is_named_and_starves_nobody(
+    house: House, audio_file: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    house.drop(audio_file(), "calm.wav")
+    restless = house.drop(audio_file(), "restless.wav")
+    for _ in range(640):
+        restless.write_bytes(restless.read_bytes() + b"x")
+        house.doorbell.ring(house.inbox, b"restless.wav")
+        house.live(seconds=1)
+    assert house.rows() == [("calm.wav", "done")]
+    assert house.statuses[-1]["restless"] == ["restless.wav"]
+    assert sum("has been changing for 10 minutes" in line for line in caplog.messages) == 1
 
 
 def test_a_ledger_locked_in_the_middle_of_an_answer_loses_no_recording(

@@ -58,3 +58,13 @@ def test_it_says_when_to_look_again() -> None:
     assert settling.next_due() is None
     settling.see(arrival(), now=10)
     assert settling.next_due() == 12
+
+
+def test_a_file_that_never_rests_is_named_and_one_that_came_to_rest_is_not() -> None:
+    settling = Settling(2)
+    for second in range(0, 700, 10):
+        settling.see(arrival(str(second), b"restless.wav"), now=second)
+    settling.see(arrival("1", b"calm.wav"), now=0)
+    assert settling.restless(since=100) == [(INBOX, b"restless.wav")]
+    settling.forget((INBOX, b"restless.wav"))
+    assert settling.restless(since=100) == []

@@ -1,4 +1,4 @@
-"""When a postponed recording is tried again, where an archived one lies, which inbox is a mount."""
+"""When a postponed recording is tried again, where an archived one lies, an inbox's mount point."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """Columns are added in place: no table is copied, so no child row is at risk."""
-    op.add_column("inbox", sa.Column("mounted_at", sa.Text))
+    op.add_column("inbox", sa.Column("mount_point", sa.LargeBinary))
     op.add_column("recording", sa.Column("retry_after", sa.Text))
     op.add_column("recording", sa.Column("archive_path", sa.LargeBinary))
     op.add_column("recording", sa.Column("archive_path_text", sa.Text))
