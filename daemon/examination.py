@@ -19,7 +19,7 @@ from classifier.device import available_devices, describe_device
 from classifier.errors import ClassifierError
 from classifier.pool import DecodePool
 from daemon.mounts import mount_of
-from daemon.wiring import engine_device, load_predictor
+from daemon.wiring import engine_device, ledger_remark, load_predictor
 from storage.database import driver
 from storage.errors import StorageError
 from storage.home import Home
@@ -125,6 +125,8 @@ def _ledger(settings: Settings) -> Finding:
     with open_ledger(settings.database, "reader") as ledger:
         counts = ledger.counts()
     text = f"{settings.database}: " + ", ".join(f"{n} {state}" for state, n in counts.items())
+    if remark := ledger_remark(settings):
+        return Finding("note", "ledger", f"{text}; {remark}")
     return Finding("ok", "ledger", text)
 
 

@@ -28,6 +28,7 @@ CLAIM_SECONDS = 1.0  # between two looks for work that another process queued
 REST_SECONDS = 0.5  # at most, so that a new checkpoint is noticed
 DRAIN_SECONDS = 30.0  # then a long recording starts anew next time
 SUMMARY_SECONDS = 10.0
+TEND_SECONDS = 60.0  # between two looks after the ledger's log
 TROUBLE_SECONDS = 1.0  # between two tries at a ledger that cannot be used
 
 
@@ -56,7 +57,8 @@ class Service:
         self._wake = wake
         self._clock = clock
         self._stop_requests = 0
-        self._claim_due = self._summary_due = 0.0
+        self._claim_due = self._summary_due = self._tend_due = 0.0
+        self._log_fault: str | None = None
         self._finished = 0
         self._unwritten: list[Outcome] = []
         self._trouble: str | None = None
@@ -127,6 +129,9 @@ class Service:
             self._claim_due = now
         self._claim(now)
         self._finish_some()
+        if now >= self._tend_due:
+            self._tend_due = now + TEND_SECONDS
+            self._log_fault = self._ledger.tend()
         if now >= self._report.due:
             self._tell(now)
         return self._window.has_ready_clips or self._intake.has_more
@@ -204,7 +209,7 @@ class Service:
                 "in_flight": len(self._window),
                 "restless": self._intake.restless,
                 "watching": self._doorbell.watching,
-                "faults": [*self._intake.faults, *([self._trouble] if self._trouble else [])],
+                "faults": [*self._intake.faults, *filter(None, (self._trouble, self._log_fault))],
                 "stopping": bool(self._stop_requests),
             },
             recount,

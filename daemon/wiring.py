@@ -24,10 +24,11 @@ from daemon.doorbell import Doorbell
 from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
-from daemon.mounts import MountMemory, mount_of
+from daemon.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
 from daemon.service import Service
 from daemon.status import StatusReport
 from daemon.window import HearingPool, Window
+from storage.database import file_of
 from storage.home import Home
 from storage.ledger import Ledger, open_ledger
 from storage.presence import DaemonLock, write_status
@@ -54,6 +55,8 @@ def assemble(
 ) -> Service:
     device = engine_device(settings)
     logger.info("clfd runs on %s, home %s", describe_device(device), home.root)
+    if remark := ledger_remark(settings):
+        logger.warning("%s", remark)
     links = settings.intake.duplicates == "link"
     window = Window(
         pool,
@@ -102,6 +105,17 @@ def engine_device(settings: Settings) -> torch.device:
     if settings.engine.threads:
         torch.set_num_threads(settings.engine.threads)
     return choose_device(settings.engine.device)
+
+
+def ledger_remark(settings: Settings) -> str | None:
+    """What speaks against the place of the ledger's file, if anything does."""
+    kind = mount_of(file_of(settings.database)).kind
+    if kind not in NETWORK_FILE_SYSTEMS:
+        return None
+    return (
+        f"the ledger lies on {kind}, where SQLite's locks hold on one machine at best; set"
+        " `database` to a file on a local disk"
+    )
 
 
 def why_deaf(watch: str, root: Path) -> str | None:

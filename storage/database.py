@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import importlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, StatementError
+from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
 from storage.errors import (
     ConfigurationError,
     LedgerDamaged,
+    LedgerFailed,
     LedgerMissing,
     LedgerUnavailable,
     RowRefused,
@@ -33,6 +35,9 @@ Role = Literal["daemon", "writer", "editor", "reader"]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _WAL_LIMIT_BYTES = 64 * 2**20
+_WAL_WORTH_BYTES = 8 * 2**20  # twice what commits leave behind by themselves
+_LEAST_FREE_BYTES = 64 * 1024  # less does not even hold SQLite's side files
+_PROGRESS_STEPS = 100_000  # of SQLite's machine, some milliseconds, between two looks at the clock
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,16 @@ class _Duties:
     checkpoints: bool = False
     foreign_keys: bool = True
     patience_seconds: int = 60  # with another process that holds the lock
+    inspects_seconds: float = 0.0  # how long it may look for damage at the start
 
 
 _DUTIES: dict[Role, _Duties] = {
     # Only one process moves the WAL into the database: SQLite below 3.51.3 may corrupt it when a
     # second one does so at the same moment.
     # It comes back by itself, and shows a sign of life in between.
-    "daemon": _Duties(writes=True, prepares=True, checkpoints=True, patience_seconds=5),
+    "daemon": _Duties(
+        writes=True, prepares=True, checkpoints=True, patience_seconds=5, inspects_seconds=5.0
+    ),
     "writer": _Duties(writes=True, prepares=True),
     "editor": _Duties(writes=True, prepares=False),
     "reader": _Duties(writes=False, prepares=False, patience_seconds=10),
@@ -71,11 +79,14 @@ def open_database(url: str, role: Role) -> Database:
     `editor` writes to an existing ledger of this version, `reader` never writes. Raises
     ConfigurationError, LedgerMissing, LedgerDamaged, SchemaMismatch or LedgerUnavailable.
     """
-    path, duties = _file_of(url), _DUTIES[role]
+    path, duties = file_of(url), _DUTIES[role]
     if duties.prepares:
         _prepare(path)
     _require_current(_version_of(path), path)
-    return Database(path, duties)
+    database = Database(path, duties)
+    if duties.inspects_seconds:
+        database.require_sound(duties.inspects_seconds)
+    return database
 
 
 def upgrade(url: str) -> Path | None:
@@ -83,7 +94,7 @@ def upgrade(url: str) -> Path | None:
 
     Raises as `open_database`.
     """
-    path = _file_of(url)
+    path = file_of(url)
     if not path.exists():
         raise _missing(path)
     return _prepare(path)
@@ -95,6 +106,7 @@ class Database:
     def __init__(self, path: Path, duties: _Duties) -> None:
         self.path = path
         self._writes = duties.writes
+        self._patience_seconds = duties.patience_seconds
         self._engine = _engine(path, duties)
         self._identity = _identity(path)
 
@@ -130,17 +142,70 @@ class Database:
         broken = [str(line) for line in check if line != "ok"]
         return broken + [f"{row[0]} row {row[1]} has no {row[2]}" for row in orphans]
 
+    def require_sound(self, seconds: float) -> None:
+        """Look for damage, for so long: of a large ledger that is a part.
+
+        Raises LedgerDamaged with the first problem.
+        """
+        deadline = time.monotonic() + seconds
+        with self._raw() as raw:
+            raw.set_progress_handler(lambda: time.monotonic() > deadline, _PROGRESS_STEPS)
+            try:
+                found = str(raw.execute("PRAGMA quick_check(1)").fetchone()[0])
+            except driver().OperationalError as error:
+                if "interrupted" not in str(error):
+                    raise _explained(error, self.path) from error
+                found = "ok"
+            except driver().DatabaseError as error:
+                raise _explained(error, self.path) from error
+            finally:
+                raw.set_progress_handler(None, 0)
+        if found != "ok":
+            raise _damaged(self.path, found)
+
+    def tend(self) -> str | None:
+        """Move a grown log into the database; returns what is wrong when it cannot be emptied.
+
+        A program that keeps an old view open holds the log; it grows until that ends.
+        """
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if _size(log) < _WAL_WORTH_BYTES:
+            return None
+        with self._raw() as raw:
+            raw.execute("PRAGMA busy_timeout = 0")  # whoever reads now is not waited for
+            try:
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except driver().DatabaseError as error:
+                raise _explained(error, self.path) from error
+            finally:
+                raw.execute(f"PRAGMA busy_timeout = {1000 * self._patience_seconds}")
+        if (size := _size(log)) < _WAL_LIMIT_BYTES:
+            return None
+        return (
+            f"the ledger's log {log.name} has grown to {size / 2**20:.0f} MiB, since another"
+            " program keeps an old view of it open; end that program"
+        )
+
+    @contextmanager
+    def _raw(self) -> Iterator[Any]:
+        """The driver's own connection, outside any transaction."""
+        pooled = self._engine.raw_connection()
+        try:
+            yield pooled.driver_connection
+        finally:
+            pooled.close()
+
     def back_up(self, target: Path) -> None:
         """Write a whole copy, aside and renamed; readers and writers go on meanwhile."""
         aside = target.with_name(f"{target.name}.new")
         aside.unlink(missing_ok=True)
-        raw = self._engine.raw_connection()
-        try:
-            raw.cursor().execute("VACUUM INTO ?", (str(aside),))
-        except Exception as error:
-            raise LedgerUnavailable(f"cannot back up {self.path} to {target}: {error}") from error
-        finally:
-            raw.close()
+        with self._raw() as raw:
+            try:
+                raw.execute("VACUUM INTO ?", (str(aside),))
+            except driver().Error as error:
+                raise LedgerUnavailable(
+                    f"cannot back up {self.path} to {target}: {error}"
+                ) from error
         aside.chmod(FILE_MODE)
         aside.rename(target)
 
@@ -162,7 +227,8 @@ class Database:
             )
 
 
-def _file_of(url: str) -> Path:
+def file_of(url: str) -> Path:
+    """The ledger's file. Raises ConfigurationError for a URL of another kind of database."""
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -227,26 +293,64 @@ def _configure(raw: Any, duties: _Duties) -> None:
 
 
 def _explained(error: Exception, path: Path) -> StorageError:
-    reason = str(error.orig if isinstance(error, DBAPIError) else error)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    reason = str(cause)
     if "malformed" in reason or "not a database" in reason:
-        return LedgerDamaged(
-            f"the ledger {path} is damaged ({reason}); put a backup in its place, or move it away"
-            " and run `clfd init`"
-        )
-    if not isinstance(error, OperationalError) or "no such" in reason:
+        return _damaged(path, reason)
+    if not _is_operational(cause) or "no such" in reason:
         return RowRefused(f"the ledger {path} refused a value: {reason}")
-    return LedgerUnavailable(f"the ledger {path} cannot be used now: {_with_remedy(reason)}")
+    remedy = _shortage(path.parent) or _remedy(reason)
+    if "disk I/O" in reason and not remedy:
+        # What a failed flush left on the disk is unknown; a new start reads what is there.
+        code = getattr(cause, "sqlite_errorname", "no code")
+        return LedgerFailed(
+            f"the disk under the ledger {path} gave an error ({reason}, {code}); clfd stops, and"
+            " begins again with what was written; check the disk"
+        )
+    told = "; ".join(filter(None, (reason, remedy)))
+    return LedgerUnavailable(f"the ledger {path} cannot be used now: {told}")
 
 
-def _with_remedy(reason: str) -> str:
+def _is_operational(cause: object) -> bool:
+    return isinstance(cause, driver().OperationalError)
+
+
+def _remedy(reason: str) -> str | None:
     remedies = {
         "locked": "another program is writing for long; try again",
-        "full": "make room on its disk",
         "readonly": "join the group that owns the home",
         "unable to open": "join the group that owns the home",
     }
-    fitting = [remedy for word, remedy in remedies.items() if word in reason]
-    return "; ".join([reason, *fitting[:1]])
+    return next((remedy for word, remedy in remedies.items() if word in reason), None)
+
+
+def _shortage(folder: Path) -> str | None:
+    """What the file system lacks; SQLite often has no better word for it than an I/O error."""
+    try:
+        found = os.statvfs(folder)
+    except OSError as error:
+        return f"its folder {folder} is out of reach ({error.strerror})"
+    if found.f_flag & os.ST_RDONLY:
+        return "its file system is mounted read-only; mount it for writing"
+    if found.f_bavail * found.f_frsize < _LEAST_FREE_BYTES:
+        return "make room on its disk"
+    if found.f_files and not found.f_favail:
+        return "its disk has no room for further files (inodes); remove some"
+    return None
+
+
+def _damaged(path: Path, reason: str) -> LedgerDamaged:
+    return LedgerDamaged(
+        f"the ledger {path} is damaged ({reason}); put a backup in its place, or move it away"
+        " and run `clfd init`"
+    )
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _missing(path: Path) -> LedgerMissing:

@@ -39,6 +39,10 @@ class LedgerUnavailable(StorageError):
     """Locked, full or unreadable for now: nothing was written, and a later try may succeed."""
 
 
+class LedgerFailed(StorageError):
+    """The disk under the ledger gave an error: nobody knows what reached it, so clfd stops."""
+
+
 class UnknownShape(StorageError):
     """A file was asked for in a format that is not written."""
 

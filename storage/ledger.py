@@ -270,6 +270,10 @@ class Ledger:
         with self.database.transaction() as connection:
             return newest_failure(connection)
 
+    def tend(self) -> str | None:
+        """Keep the database's log short; returns what is wrong when that does not work."""
+        return self.database.tend()
+
     def close(self) -> None:
         self.database.close()
 

@@ -24,6 +24,7 @@ _WIDTH_WITHOUT_TERMINAL = 120
 _SHORTEST_PATH = 16
 _FOLDED = ("path", "error", "value")
 _PADDING = 3
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 SHAPES = ("table", "csv", "json", "jsonl")
@@ -88,7 +89,9 @@ def write_csv(
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     if header:
         writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(
+        {column: _inert(column, value) for column, value in record.items()} for record in records
+    )
 
 
 def write_json(stream: TextIO, objects: Iterable[Mapping[str, object]]) -> None:
@@ -145,6 +148,13 @@ def shortened(text: str, width: int) -> str:
     while text and cell_len(text) > width - 1:
         text = text[1:]
     return f"…{text}"
+
+
+def _inert(column: str, value: object) -> object:
+    """A spreadsheet runs a cell that begins like a formula. `./` before it names the same file."""
+    if not isinstance(value, str) or not value.startswith(_FORMULA):
+        return value
+    return f"./{value}" if column == "path" else f"'{value}"
 
 
 def _escape(char: str) -> str:

@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from house import house_settings
 
 from daemon import mounts
 from daemon.mounts import Mount, mount_of
-from daemon.wiring import why_deaf
+from daemon.wiring import ledger_remark, why_deaf
+from storage.home import Home
 
 TABLE = r"""
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -57,3 +59,10 @@ def test_a_network_file_system_is_scanned_unless_a_setting_says_otherwise(
     watch: str, path: str, deaf: str | None
 ) -> None:
     assert why_deaf(watch, Path(path)) == deaf
+
+
+@pytest.mark.parametrize(("folder", "remarked"), [("/srv/clfd", False), ("/mnt/nas/clfd", True)])
+def test_a_ledger_on_a_network_file_system_is_remarked_on(folder: str, remarked: bool) -> None:
+    settings = house_settings(Home(Path(folder)))
+    remark = ledger_remark(settings)
+    assert (remark is not None) == remarked

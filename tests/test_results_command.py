@@ -66,6 +66,22 @@ def test_the_csv_header_is_the_contract(home: Home) -> None:
     assert len(list(csv.reader(io.StringIO(told)))) == 3
 
 
+def test_a_name_like_a_formula_does_nothing_in_a_spreadsheet_and_still_names_the_file(
+    home: Home,
+) -> None:
+    rows = list(csv.DictReader(io.StringIO(call(home, results, "--format", "csv").stdout)))
+    [odd] = [row for row in rows if row["label"] == "siren"]
+    assert odd["path"] == "./=b,\x1b[31m\n.wav"
+    assert os.path.normpath(odd["path"]) == "=b,\x1b[31m\n.wav"
+
+
+def test_a_label_like_a_formula_does_nothing_in_a_spreadsheet(home: Home) -> None:
+    with open_ledger(url_of(home), "daemon") as ledger:
+        add(ledger, "c.wav", "@SUM(1)")
+    told = call(home, results, "--format", "csv").stdout
+    assert ",'@SUM(1)," in told
+
+
 def test_clips_add_two_columns_at_the_end(home: Home) -> None:
     told = call(home, results, "--format", "csv", "--clips", "--path", "yard/*").stdout
     assert told.splitlines()[0] == f"{HEADER},start_s,end_s"
