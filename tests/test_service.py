@@ -396,6 +396,24 @@ def test_a_file_that_changes_for_ever_is_named_and_starves_nobody(
     assert sum("has been changing for 10 minutes" in line for line in caplog.messages) == 1
 
 
+def test_a_huge_recording_does_not_hold_up_small_ones(
+    make_house: HouseMaker, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
+) -> None:
+    house = make_house(**{"engine.batch_clips": 8})
+    house.drop(audio_file("huge.wav", noise(seconds=400)), "huge.wav")
+    house.ledger.admit([house.look_at(b"huge.wav")])
+    house.service.try_tick()  # the first to be claimed
+    for index in range(5):
+        house.drop(audio_file("small.wav", noise(seed=index)), f"{index}.wav")
+        house.doorbell.ring(house.inbox, f"{index}.wav".encode())
+    while house.ask("SELECT count(*) FROM recording WHERE state = 'done'") < [(5,)]:
+        house.service.try_tick()
+        house.now += 0.1
+    assert ("huge.wav", "pending") in house.rows()
+    house.live()
+    assert ("huge.wav", "done") in house.rows()
+
+
 def test_a_ledger_locked_in_the_middle_of_an_answer_loses_no_recording(
     house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
