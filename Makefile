@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check run bench clean
+.PHONY: demo test torture check run bench clean
 
 demo: $(READY)
 	$(BIN)/clfd demo
 
 test: $(READY)
 	$(BIN)/pytest
+
+# Sizes by TORTURE_ variables, see tests/torture/README.md.
+torture: $(READY)
+	timeout $(or $(TORTURE_SECONDS),3600) $(BIN)/pytest -m torture -s
 
 check: $(READY)
 	$(BIN)/ruff check .

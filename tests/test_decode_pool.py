@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from spinning_file import spinning_wav
 
 from classifier.decoding import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged
@@ -43,15 +43,8 @@ def pool() -> Iterator[DecodePool[str]]:
 
 @pytest.fixture
 def spinning_file(tmp_path: Path) -> Path:
-    """A WAV whose chunk size, read as signed, sends libsndfile 1.2.2 back for ever (#1118)."""
-    notes = b"INFOIXYZ" + struct.pack("<I", 0xFFFFFFF8)
-    chunks = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16_000, 2, 16)
-    chunks += b"LIST" + struct.pack("<I", len(notes)) + notes
-    chunks += b"data" + struct.pack("<I", 72) + bytes(72)
-    content = b"RIFF" + struct.pack("<I", len(chunks)) + chunks
-    assert len(content) == 136
     path = tmp_path / "spinning.wav"
-    path.write_bytes(content)
+    path.write_bytes(spinning_wav())
     return path
 
 

@@ -5,101 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running_house import RunningHouse
 
-from storage.home import Home
-from storage.ledger import open_ledger
-from storage.settings import load_settings
-from storage.shelf import Shelf
-
-DEADLINE_SECONDS = 60
 NEW = "20990101T000000Z-00000002"
 
 Samples = Callable[..., np.ndarray]
 
 
-class RunningHouse:
-    """A home with a daemon process that serves it."""
-
-    def __init__(self, root: Path, checkpoint_file: Path) -> None:
-        self.home = Home(root)
-        self.home.create()
-        self.publish(checkpoint_file, checkpoint_file.stem)
-        self.environ = {k: v for k, v in os.environ.items() if not k.startswith("CLFD_")}
-        self.environ |= {"CLFD_INTAKE__SETTLE_SECONDS": "0.3"}
-        self.start()
-
-    def start(self) -> None:
-        self.daemon = subprocess.Popen(
-            [sys.executable, "-m", "clfd", "--home", str(self.home.root), "run"],
-            env=self.environ,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.wait_until(lambda: self.status().get("running") is True)
-
-    def publish(self, checkpoint_file: Path, name: str) -> None:
-        shelf = Shelf(self.home.checkpoints)
-        shutil.copyfile(checkpoint_file, shelf.path(name))
-        shelf.activate(name)
-
-    def clfd(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "clfd", "--home", str(self.home.root), *arguments]
-        return subprocess.run(
-            command, env=self.environ, capture_output=True, text=True, check=False
-        )
-
-    def status(self) -> dict[str, object]:
-        try:
-            status = json.loads(self.home.status_file.read_text())
-        except FileNotFoundError:
-            return {}
-        return status if status["pid"] == self.daemon.pid else {}
-
-    def states(self) -> dict[str, str]:
-        settings = load_settings(self.home, environ={})
-        query = "SELECT path_text, state FROM recording"
-        with (
-            open_ledger(settings.database, "reader") as ledger,
-            ledger.database.transaction() as connection,
-        ):
-            return {row[0]: row[1] for row in connection.exec_driver_sql(query)}
-
-    def wait_until(self, is_so: Callable[[], bool]) -> None:
-        """Polls; a deadline is a failure, never a matter of luck."""
-        tick, end = threading.Event(), time.monotonic() + DEADLINE_SECONDS
-        while not is_so():
-            assert self.daemon.poll() is None, self.daemon.communicate()[1]
-            assert time.monotonic() < end, f"not within {DEADLINE_SECONDS} s: {self.status()}"
-            tick.wait(0.1)
-
-    def wait_for_rows(self, n: int) -> None:
-        self.wait_until(lambda: len(self.states()) == n and "pending" not in self.states().values())
-
-    def stop(self, how: int = signal.SIGTERM) -> int:
-        self.daemon.send_signal(how)
-        self.daemon.communicate(timeout=DEADLINE_SECONDS)
-        return self.daemon.returncode
-
-
 @pytest.fixture
 def running(tmp_path: Path, checkpoint_file: Path) -> Iterator[RunningHouse]:
     house = RunningHouse(tmp_path / "home", checkpoint_file)
+    house.start()
     yield house
-    if house.daemon.poll() is None:
-        house.daemon.kill()
-        house.daemon.communicate()
+    house.close()
 
 
 def test_files_are_answered_as_they_come_and_the_checkpoint_changes_under_way(

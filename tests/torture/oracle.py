@@ -1,0 +1,242 @@
+"""The oracle: what must be true of a home when the dust has settled, whatever befell the daemon.
+
+It judges by the promise alone: what lies in the inbox, what the ledger says, and what the test
+itself put there. It reads the ledger with SQLite and the inbox with the file system, not through
+the code that is on trial.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import stat
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from storage.home import Home
+
+SUFFIXES = (
+    b".wav", b".wave", b".flac", b".ogg", b".oga", b".opus", b".mp3", b".aif", b".aiff"
+)  # fmt: skip
+PARTIAL = (b".part", b".partial", b".tmp", b".temp", b".crdownload", b".download", b".filepart")
+SYSTEM_FOLDERS = (b"@eaDir", b"__MACOSX", b"#recycle", b"$RECYCLE.BIN", b"lost+found")
+STALE_HEARTBEAT_SECONDS = 30.0
+
+Contents = dict[bytes, str]  # path relative to the inbox -> digest
+
+
+@dataclass(frozen=True)
+class Row:
+    id: int
+    path: bytes
+    fingerprint: str
+    digest: str | None
+    state: str
+    claimed_by: str | None
+    error_class: str | None
+    error: str | None
+    prediction_id: int | None
+    requeued: str | None
+
+
+@dataclass
+class Verdict:
+    """`complaints` are broken promises in words; none means that all were kept."""
+
+    complaints: list[str] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
+    doubled: int = 0
+
+    def complain(self, text: str) -> None:
+        self.complaints.append(text)
+
+
+def judge(
+    home: Home,
+    inbox: Path | None = None,
+    expected: Mapping[bytes, set[str]] | None = None,
+    untouched: Contents | None = None,
+    may_fail: Mapping[str, set[str]] | None = None,
+    must_fail: Collection[str] = (),
+) -> Verdict:
+    """The verdict over a home whose work is done.
+
+    `expected` are the digests of complete contents per path that must have a row, whether the
+    file is still there or not. `untouched` is what the inbox must hold still. `may_fail` names
+    the kinds of failure that are right per digest; with it, every other recording must be done,
+    but for the digests that `must_fail`.
+    """
+    verdict = Verdict()
+    there = contents(inbox or home.inbox)
+    with closing(sqlite3.connect(f"file:{home.ledger_file}?mode=ro", uri=True)) as ledger:
+        ledger.execute("BEGIN")
+        _is_sound(ledger, verdict)
+        rows = _rows(ledger)
+        _has_answers(ledger, rows, verdict)
+    verdict.states.update(row.state for row in rows)
+    verdict.kinds.update(row.error_class or "" for row in rows if row.state == "failed")
+    _is_accounted(there, rows, inbox or home.inbox, verdict)
+    _has_each_once(rows, expected or {}, verdict)
+    _is_over(rows, verdict)
+    if may_fail is not None:
+        _failed_rightly(rows, may_fail, must_fail, verdict)
+    for path, digest in (untouched or {}).items():
+        if there.get(path) != digest:
+            verdict.complain(f"{path!r} was changed or deleted in the inbox")
+    return verdict
+
+
+def require(verdict: Verdict) -> None:
+    shown = verdict.complaints[:20]
+    more = len(verdict.complaints) - len(shown)
+    assert not shown, "\n".join([*shown, *([f"and {more} more"] if more else [])])
+
+
+def contents(inbox: Path) -> Contents:
+    """Every file in the inbox that clfd promises a row: regular, whole, audio by its name."""
+    return {
+        os.path.relpath(path, os.fsencode(inbox)): _digest(path)
+        for path in _audio_files(os.fsencode(inbox))
+    }
+
+
+def is_healthy(home: Home, pid: int) -> str | None:
+    """What is wrong with the daemon's own word of itself; None where it is well."""
+    status = json.loads(home.status_file.read_text())
+    if status["pid"] != pid or not status["running"]:
+        return f"another daemon's status: {status}"
+    age = datetime.now(UTC) - datetime.fromisoformat(status["heartbeat_at"])
+    if age.total_seconds() > STALE_HEARTBEAT_SECONDS:
+        return f"the heartbeat is {age.total_seconds():.0f} s old"
+    return f"faults: {status['faults']}" if status["faults"] else None
+
+
+def _audio_files(folder: bytes) -> Iterator[bytes]:
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            if not entry.name.startswith(b".") and entry.name not in SYSTEM_FOLDERS:
+                yield from _audio_files(entry.path)
+        elif _is_audio(entry.name.lower()) and stat.S_ISREG(
+            entry.stat(follow_symlinks=False).st_mode
+        ):
+            yield entry.path
+
+
+def _is_audio(name: bytes) -> bool:
+    if name.startswith(b".") or name.endswith((b"~", *PARTIAL)):
+        return False
+    return name.endswith(SUFFIXES)
+
+
+def _digest(path: bytes) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _rows(ledger: sqlite3.Connection) -> list[Row]:
+    query = (
+        "SELECT id, path, fingerprint, digest, state, claimed_by, error_class, error,"
+        " prediction_id, requeued FROM recording ORDER BY id"
+    )
+    return [Row(*row) for row in ledger.execute(query)]
+
+
+def _is_sound(ledger: sqlite3.Connection, verdict: Verdict) -> None:
+    found = [row[0] for row in ledger.execute("PRAGMA integrity_check")]
+    if found != ["ok"]:
+        verdict.complain(f"integrity_check: {found[:3]}")
+    if orphans := ledger.execute("PRAGMA foreign_key_check").fetchall():
+        verdict.complain(f"foreign_key_check: {orphans[:3]}")
+
+
+def _has_answers(ledger: sqlite3.Connection, rows: list[Row], verdict: Verdict) -> None:
+    """Each `done` has a prediction of that very content, by a checkpoint that was accepted."""
+    query = (
+        "SELECT p.id, r.digest, c.verdict FROM prediction p"
+        " JOIN recording r ON r.id = p.recording_id JOIN checkpoint c ON c.id = p.checkpoint_id"
+    )
+    answers = {row[0]: row[1:] for row in ledger.execute(query)}
+    for row in rows:
+        if row.state != "done":
+            continue
+        digest, accepted = answers.get(row.prediction_id, (None, None))
+        if digest != row.digest:
+            verdict.complain(f"{row.path!r} is done with an answer to other content")
+        if accepted != "accepted":
+            verdict.complain(f"{row.path!r} was answered by a checkpoint that is {accepted}")
+
+
+def _is_accounted(there: Contents, rows: list[Row], inbox: Path, verdict: Verdict) -> None:
+    """What lies in the inbox has one current row, which knows these very bytes."""
+    current: dict[bytes, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.state in ("done", "failed"):
+            current[row.path].append(row)
+    for path, digest in there.items():
+        answers = current.get(path, [])
+        if not answers:
+            verdict.lost += 1
+            states = [row.state for row in rows if row.path == path]
+            verdict.complain(f"{path!r} lies in the inbox without a current row (has {states})")
+        elif len(answers) > 1:
+            verdict.doubled += 1
+            verdict.complain(f"{path!r} has {len(answers)} current rows")
+        elif answers[0].digest != digest and not _is_unread(answers[0], inbox):
+            verdict.complain(
+                f"{path!r}: the current row ({answers[0].state}, {answers[0].error_class}) is of"
+                " other content than the file"
+            )
+
+
+def _is_unread(row: Row, inbox: Path) -> bool:
+    """A failure before anything was read is told by the file's stat facts."""
+    if row.state != "failed" or row.digest is not None:
+        return False
+    found = os.lstat(os.path.join(os.fsencode(inbox), row.path))
+    facts = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return row.fingerprint == ":".join(map(str, facts))
+
+
+def _has_each_once(rows: list[Row], expected: Mapping[bytes, set[str]], verdict: Verdict) -> None:
+    times = Counter((row.path, row.digest) for row in rows)
+    for (path, digest), n in times.items():
+        if n > 1:
+            verdict.doubled += 1
+            verdict.complain(f"{path!r} has {n} rows of the same content {digest}")
+    for path, digests in expected.items():
+        for digest in digests:
+            if (path, digest) not in times:
+                verdict.lost += 1
+                verdict.complain(f"{path!r}: the complete content {digest[:8]} has no row")
+
+
+def _is_over(rows: list[Row], verdict: Verdict) -> None:
+    for row in rows:
+        if row.claimed_by is not None:
+            verdict.complain(f"{row.path!r} ({row.state}) is still claimed")
+        if row.state == "pending":
+            verdict.complain(f"{row.path!r} is still pending")
+        if row.state == "failed" and not (row.error and row.error_class):
+            verdict.complain(f"{row.path!r} failed without a reason")
+
+
+def _failed_rightly(
+    rows: list[Row],
+    may_fail: Mapping[str, set[str]],
+    must_fail: Collection[str],
+    verdict: Verdict,
+) -> None:
+    for row in rows:
+        allowed = may_fail.get(row.digest or "", set())
+        if row.state == "failed" and row.error_class not in allowed:
+            verdict.complain(f"{row.path!r} failed as {row.error_class}: {row.error}")
+        if row.state == "done" and row.digest in must_fail:
+            verdict.complain(f"{row.path!r} is done but should have failed as {allowed}")
