@@ -123,13 +123,18 @@ class Doorbell:
             self._observer = Observer()
             for root in self._roots:
                 if root not in self._deaf:
-                    handler = _Handler(root, self._note, self._ask_for_scan)
-                    self._observer.schedule(handler, str(root), recursive=True, event_filter=EVENTS)
+                    self._schedule(self._observer, root)
             self._observer.start()
         except OSError as error:  # out of inotify instances or watches
             logger.warning("no file events (%s); relying on scans", error.strerror)
             self._deaf = dict.fromkeys(self._roots, f"no file events: {error.strerror}")
             self._unwatch()
+
+    def _schedule(self, observer: BaseObserver, root: Path) -> None:
+        """An inbox may itself be a link; watchdog would watch the link and hear nothing."""
+        folder = os.path.realpath(root)
+        handler = _Handler(root, os.fsencode(folder), self._note, self._ask_for_scan)
+        observer.schedule(handler, folder, recursive=True, event_filter=EVENTS)
 
     def _reasons_for_silence(self) -> Iterator[tuple[Path, str]]:
         for root, identity in zip(self._roots, self._identities, strict=True):
@@ -169,10 +174,14 @@ class Doorbell:
 
 class _Handler(FileSystemEventHandler):
     def __init__(
-        self, root: Path, note: Callable[[Path, bytes], None], ask_for_scan: Callable[[], None]
+        self,
+        root: Path,
+        folder: bytes,
+        note: Callable[[Path, bytes], None],
+        ask_for_scan: Callable[[], None],
     ) -> None:
         self._root = root
-        self._prefix = os.fsencode(root) + b"/"
+        self._prefix = folder + b"/"
         self._note = note
         self._ask_for_scan = ask_for_scan
 

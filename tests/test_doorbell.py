@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,3 +69,17 @@ def test_a_watch_that_the_kernel_refused_is_noticed_and_told_once(
     assert "max_user_watches" in doorbell.watching[str(tmp_path / "inbox")]
     doorbell.compare_with(1)
     assert doorbell.watching[str(tmp_path / "inbox")] == "events and scans"
+
+
+def test_an_inbox_that_is_a_link_to_a_folder_rings(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "inbox").symlink_to(tmp_path / "elsewhere")
+    rang = threading.Event()
+    doorbell = Doorbell([tmp_path / "inbox"], rang.set)
+    doorbell.start()
+    try:
+        (tmp_path / "elsewhere" / "a.wav").write_bytes(b"x")
+        assert rang.wait(30)
+        assert doorbell.collect() == ([(tmp_path / "inbox", b"a.wav")], False)
+    finally:
+        doorbell.stop()
