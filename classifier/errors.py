@@ -47,6 +47,11 @@ class DecodingError(ClassifierError):
         """The same failure, of the content with this digest."""
         return DecodingError(self.kind, self.reason, self.transient, digest)
 
+    def with_words(self, words: str) -> DecodingError:
+        """The same failure, with what the decoder wrote about it, if it did."""
+        reason = f"{self.reason} (the decoder wrote: {words})" if words else self.reason
+        return DecodingError(self.kind, reason, self.transient, self.digest)
+
 
 class FileChanged(ClassifierError):
     """The file is not the one that was asked for, or changed while it was read."""

@@ -6,33 +6,29 @@ the name of the task that a dead worker was busy with.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import multiprocessing
 import os
-import resource
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import CancelledError, Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from classifier.decoding import Decoded, Stretch, decode
+from classifier.decoding import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged
+from classifier.worker import decode_within, folder_for_words, prepare_worker, words_of
 
 Key = TypeVar("Key", bound=Hashable)
 Answer = Decoded | DecodingError | FileChanged
 
-WORKER_MEMORY_BYTES = 2 * 2**30
 HASH_BYTES_PER_SECOND = 10e6  # a slow share; a big file may take that long to be read once
-PR_SET_PDEATHSIG = 1
 MAX_TRIES = 3  # of a task that was waiting when a worker died with another one, or with none
 LOOK_SECONDS = 0.1
 STUCK_SECONDS = 10.0  # past every deadline without a sign of life
@@ -63,6 +59,7 @@ class DecodePool(Generic[Key]):
         self._answers: deque[tuple[Key, Answer]] = deque()
         self._in_flight = 0
         self._last_sign = time.monotonic()
+        self._words = folder_for_words()
         self._pool = self._new_pool()
 
     @property
@@ -101,8 +98,17 @@ class DecodePool(Generic[Key]):
 
     def close(self) -> None:
         """Kills what is still running."""
+        self._stop()
+        if self._words is not None:
+            self._words.cleanup()
+
+    def _stop(self) -> None:
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
+
+    @property
+    def _words_folder(self) -> Path | None:
+        return None if self._words is None else Path(self._words.name)
 
     def __enter__(self) -> DecodePool[Key]:
         return self
@@ -115,7 +121,7 @@ class DecodePool(Generic[Key]):
         return ProcessPool(
             self._workers,
             initializer=prepare_worker,
-            initargs=(os.getpid(),),
+            initargs=(os.getpid(), self._words_folder),
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -131,7 +137,9 @@ class DecodePool(Generic[Key]):
         future.add_done_callback(self._finished)
 
     def _schedule(self, task: _Task[Key]) -> Future[Decoded]:
-        return self._pool.schedule(decode, (task.stretch,), timeout=task.seconds)
+        return self._pool.schedule(
+            decode_within, (task.stretch, task.seconds), timeout=task.seconds
+        )
 
     def _finished(self, future: Future[Decoded]) -> None:
         self._last_sign = time.monotonic()
@@ -145,7 +153,7 @@ class DecodePool(Generic[Key]):
         if _is_innocent(future) and task.tries < MAX_TRIES:
             self._hand_in(task)
         else:
-            self._answers.append((task.key, _answer(future, task.seconds)))
+            self._answers.append((task.key, self._answer(future, task.seconds)))
 
     def _revive(self) -> None:
         if self._tasks and (self._is_stuck() or not self._pool.active):
@@ -160,7 +168,7 @@ class DecodePool(Generic[Key]):
         """Pebble gives a pool up when a worker dies between two tasks; we begin another."""
         waiting = [future for future in self._tasks if not future.done()]
         orphans = [self._tasks.pop(future) for future in waiting]
-        self.close()
+        self._stop()
         self._pool = self._new_pool()
         for task in orphans:
             if task.tries < MAX_TRIES:
@@ -168,20 +176,22 @@ class DecodePool(Generic[Key]):
             else:
                 self._answers.append((task.key, _died(None)))
 
-
-def prepare_worker(parent: int) -> None:
-    """Limits for a process that reads files nobody vouches for."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY_BYTES, WORKER_MEMORY_BYTES))
-    # Pebble's own handler is Python, which a decoder that spins in C never comes to run.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
-    # Decoders write to stderr on their own; the reason they give also comes as an exception.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # the daemon died before the line above could take effect
+    def _answer(self, done: Future[Decoded], seconds: float) -> Answer:
+        try:
+            return done.result()
+        except (DecodingError, FileChanged) as error:
+            return error
+        except TimeoutError:
+            return _took_too_long(seconds)
+        except ProcessExpired as error:
+            words = words_of(self._words_folder, error.pid)
+            if error.exitcode == -signal.SIGXCPU:
+                return _took_too_long(seconds)
+            return _died(error.exitcode).with_words(words)
+        except (BrokenProcessPool, CancelledError):
+            return _died(None)
+        except Exception as error:  # a fault of ours must cost one file, not the daemon
+            return DecodingError("internal", f"unexpected {type(error).__name__}: {error}")
 
 
 def _is_innocent(done: Future[Decoded]) -> bool:
@@ -198,18 +208,9 @@ def _died(exit_code: int | None) -> DecodingError:
     )
 
 
-def _answer(done: Future[Decoded], seconds: float) -> Answer:
-    try:
-        return done.result()
-    except (DecodingError, FileChanged) as error:
-        return error
-    except TimeoutError:
-        return DecodingError(
-            "timeout",
-            f"decoding took longer than {seconds:.0f} s and was stopped; "
-            "the file is probably damaged, else raise engine.decode_timeout_seconds",
-        )
-    except (ProcessExpired, BrokenProcessPool, CancelledError) as error:
-        return _died(getattr(error, "exitcode", None))
-    except Exception as error:  # a fault of ours must cost one file, not the daemon
-        return DecodingError("internal", f"unexpected {type(error).__name__}: {error}")
+def _took_too_long(seconds: float) -> DecodingError:
+    return DecodingError(
+        "timeout",
+        f"decoding took longer than {seconds:.0f} s and was stopped; "
+        "the file is probably damaged, else raise engine.decode_timeout_seconds",
+    )

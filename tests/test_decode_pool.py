@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from spinning_file import spinning_wav
 
 from classifier.decoding import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged
 from classifier.pool import DecodePool
+from classifier.worker import within
 
 Write = Callable[..., Path]
 
@@ -42,10 +45,20 @@ def pool() -> Iterator[DecodePool[str]]:
 
 
 @pytest.fixture
-def spinning_file(tmp_path: Path) -> Path:
-    path = tmp_path / "spinning.wav"
-    path.write_bytes(spinning_wav())
+def endless_file(tmp_path: Path) -> Path:
+    """A file with a hole, so big that it takes hours to be hashed."""
+    path = tmp_path / "endless.wav"
+    path.touch()
+    os.truncate(path, 2**42)
     return path
+
+
+class SpinningPool(DecodePool[str]):
+    """Its workers do some work in C that never ends and lets no Python run."""
+
+    def _schedule(self, task):
+        endless = (self.cpu_seconds, deque, itertools.repeat(0), 0)
+        return self._pool.schedule(within, endless, timeout=task.seconds)
 
 
 def test_a_file_is_decoded_in_another_process(pool: DecodePool[str], audio_file: Write) -> None:
@@ -72,31 +85,43 @@ def test_a_changed_file_is_an_answer_of_its_own(pool: DecodePool[str], audio_fil
     assert isinstance(pool.wait()[1], FileChanged)
 
 
-def test_a_spinning_decoder_is_killed_at_its_deadline_and_the_next_file_is_answered(
-    pool: DecodePool[str], audio_file: Write, spinning_file: Path
+def test_a_decoder_that_takes_too_long_is_killed_and_the_next_file_is_answered(
+    pool: DecodePool[str], audio_file: Write, endless_file: Path
 ) -> None:
-    pool.submit("spinning", half_seconds(spinning_file))
+    pool.submit("endless", half_seconds(endless_file))
     pool.submit("tone", half_seconds(audio_file()))
     answers = dict([pool.wait(), pool.wait()])
-    assert kind(answers["spinning"]) == "timeout"
-    assert "was stopped; the file is probably damaged" in str(answers["spinning"])
+    assert kind(answers["endless"]) == "timeout"
+    assert "was stopped; the file is probably damaged" in str(answers["endless"])
     assert kind(answers["tone"]) == "Decoded"
 
 
+@pytest.mark.parametrize(("deadline_seconds", "cpu_seconds"), [(1.0, 60.0), (60.0, 0.1)])
+def test_a_decoder_that_spins_is_killed_by_the_pool_or_else_by_the_kernel(
+    audio_file: Write, deadline_seconds: float, cpu_seconds: float
+) -> None:
+    with SpinningPool(1, deadline_seconds) as pool:
+        pool.cpu_seconds = cpu_seconds
+        began = time.monotonic()
+        pool.submit("spinning", half_seconds(audio_file()))
+        assert kind(pool.wait()[1]) == "timeout"
+        assert time.monotonic() - began < 55
+
+
 def test_a_worker_killed_at_work_costs_its_own_task_only(
-    pool: DecodePool[str], audio_file: Write, spinning_file: Path
+    pool: DecodePool[str], audio_file: Write, endless_file: Path
 ) -> None:
     pool.submit("tone", half_seconds(audio_file()))
     pool.wait()
     (worker,) = workers()
-    pool.submit("spinning", half_seconds(spinning_file))
+    pool.submit("endless", half_seconds(endless_file))
     pool.submit("tone", half_seconds(audio_file("after.wav")))
-    while not has_open(worker, spinning_file):
+    while not has_open(worker, endless_file):
         pass
     worker.kill()
     answers = dict([pool.wait(), pool.wait()])
-    assert kind(answers["spinning"]) == "worker_died"
-    assert answers["spinning"].transient
+    assert kind(answers["endless"]) == "worker_died"
+    assert answers["endless"].transient
     assert kind(answers["tone"]) == "Decoded"
 
 
@@ -143,10 +168,10 @@ def test_a_file_that_asks_for_too_much_memory_is_refused(
     assert kind(pool.wait()[1]) == "too_large"
 
 
-def test_a_closed_pool_leaves_no_process(audio_file: Write, spinning_file: Path) -> None:
+def test_a_closed_pool_leaves_no_process(audio_file: Write, endless_file: Path) -> None:
     before = {worker.pid for worker in workers()}
     with DecodePool[str](1, 60.0) as pool:
         pool.submit("tone", half_seconds(audio_file()))
         pool.wait()
-        pool.submit("spinning", half_seconds(spinning_file))
+        pool.submit("endless", half_seconds(endless_file))
     assert {worker.pid for worker in workers()} <= before

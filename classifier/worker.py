@@ -1,0 +1,136 @@
+"""What a decode worker may use, and what it says when it fails.
+
+It reads files nobody vouches for: it may not grow, write, spin or gain rights, and where memory
+ends the kernel takes it rather than the daemon.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from classifier.decoding import Decoded, Stretch, decode
+from classifier.errors import DecodingError
+
+MEMORY_BYTES = 2 * 2**30
+FILE_BYTES = 2**16  # it writes nothing but what it says
+MAX_OPEN_FILES = 64
+OOM_SCORE = 500  # added to the daemon's own, of 1000
+SPARE_CPU_SECONDS = 2  # beyond its deadline, which the pool keeps as long as it can
+SAID_LETTERS = 300
+FOLDER_PREFIX = "clfd-workers-"
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NO_NEW_PRIVS = 38
+
+T = TypeVar("T")
+
+
+def prepare_worker(parent: int, folder: Path | None) -> None:
+    """Limits this process; what it says goes into a file in `folder`, named by its id."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    # Python ignores SIGXFSZ, so that what is too much to write is an error, and not a death.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+    # Pebble's own handler is Python, which a decoder that spins in C never comes to run.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
+    _divert_stderr(folder)
+    with contextlib.suppress(OSError, AttributeError):
+        process = ctypes.CDLL(None)
+        process.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        process.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    with contextlib.suppress(OSError, ValueError):
+        _offer_itself_to_the_oom_killer()
+    if os.getppid() != parent:
+        os._exit(1)  # the daemon died before it could take this process along
+
+
+def decode_within(stretch: Stretch, cpu_seconds: float) -> Decoded:
+    """Decodes, in a worker; a failure of the decoder comes with what the decoder said of it."""
+    try:
+        return within(cpu_seconds, decode, stretch)
+    except DecodingError as error:
+        said = _said_here() if error.kind == "damaged" else ""
+        raise error.with_words(said) from error
+    finally:
+        _forget_what_was_said()
+
+
+def within(cpu_seconds: float, work: Callable[..., T], *arguments: object) -> T:
+    """The kernel ends this process where the work takes more, even if nobody looks after it."""
+    soft = math.ceil(time.process_time() + cpu_seconds) + SPARE_CPU_SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    return work(*arguments)
+
+
+def folder_for_words() -> tempfile.TemporaryDirectory[str] | None:
+    """Where workers write what they say; without a place for it they go unheard.
+
+    Those of processes that were killed and could not clean up are removed.
+    """
+    try:
+        for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+            pid = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
+            if not Path("/proc", pid).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+        prefix = f"{FOLDER_PREFIX}{os.getpid()}-"
+        return tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    except OSError:
+        return None
+
+
+def words_of(folder: Path | None, worker: int | None) -> str:
+    """What a worker said last, in one line; of one that died, for the last time."""
+    if folder is None or worker is None:
+        return ""
+    file = folder / str(worker)
+    with contextlib.suppress(OSError):
+        words = _last_words(file.read_bytes())
+        file.unlink()
+        return words
+    return ""
+
+
+def _divert_stderr(folder: Path | None) -> None:
+    """Decoders write to stderr on their own."""
+    target = os.open(os.devnull, os.O_WRONLY)
+    if folder is not None:
+        with contextlib.suppress(OSError):
+            target = os.open(folder / str(os.getpid()), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(target, sys.stderr.fileno())
+
+
+def _offer_itself_to_the_oom_killer() -> None:
+    score = Path("/proc/self/oom_score_adj")
+    score.write_text(str(min(1000, int(score.read_text()) + OOM_SCORE)))
+
+
+def _said_here() -> str:
+    with contextlib.suppress(OSError):
+        return _last_words(os.pread(sys.stderr.fileno(), FILE_BYTES, 0))
+    return ""  # it goes to /dev/null
+
+
+def _forget_what_was_said() -> None:
+    with contextlib.suppress(OSError):
+        os.ftruncate(sys.stderr.fileno(), 0)
+
+
+def _last_words(said: bytes) -> str:
+    """The end of it, in one printable line of limited length."""
+    text = " ".join(said.decode("utf-8", "replace").split())
+    shown = "".join(letter for letter in text if letter.isprintable())
+    return shown if len(shown) <= SAID_LETTERS else "…" + shown[1 - SAID_LETTERS :]
