@@ -22,6 +22,8 @@ import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
+from classifier.chunks import check_chunks
+from classifier.completeness import Damage, Patched, find_damage
 from classifier.containers import Header, check_header, check_magic
 from classifier.errors import DecodingError, FileChanged
 from classifier.fingerprint import fingerprint
@@ -31,7 +33,9 @@ Samples = npt.NDArray[np.float32]
 BLOCK_FRAMES = 65_536
 SEAM_SECONDS = 0.1  # read around a stretch; many times the resampler's filter
 MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
-SHORT_SECONDS = 0.1  # missing at the end before a recording counts as truncated
+SHORT_SECONDS = 0.1  # that may be missing at the end where a lossy encoder has rounded
+FINE_FRAMES = 1024  # read at once where what lies before a damage is to be heard
+LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63-1 where a header names no length
 MAX_LEVEL = 2.0**32  # integer samples of 32 bits, stored as float without being scaled
 NOT_A_FILE = "not a regular file; clfd reads regular files only, and follows no links"
@@ -57,6 +61,7 @@ class Stretch:
     fingerprint: str | None = None
     max_seconds: float = math.inf
     size_bytes: int = 0
+    accepts_damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,9 @@ class Decoded:
 
     `digest` is the SHA-256 of the whole file; it comes with the first stretch only.
     `seconds` and `total_clips` are the length of the whole recording and the clips it makes. Where
-    the header names no length they are the length heard so far and None, until the end is reached.
+    the header names no length they are the length heard so far and None, until the end is reached;
+    where a recording ends before its header says so, a stretch that reaches the end knows less of
+    them than those before it. `warning` says what is damaged.
     """
 
     audio: Samples
@@ -79,6 +86,7 @@ class Decoded:
     total_clips: int | None
     sample_rate_hz: int
     channels: int
+    warning: str | None = None
 
     @property
     def clips(self) -> Samples:
@@ -95,7 +103,7 @@ def decode(stretch: Stretch) -> Decoded:
         before = fingerprint(os.fstat(fd))
         if stretch.fingerprint not in (None, before):
             raise FileChanged
-        digest = _digest_of(fd, before, stretch) if stretch.first_clip == 0 else None
+        digest = _digest_of(fd, before) if stretch.first_clip == 0 else None
         try:
             decoded = _decode(fd, stretch, digest, before)
         except DecodingError as error:
@@ -138,17 +146,30 @@ def _regular_file(path: bytes) -> Iterator[int]:
 
 
 _last_digest: dict[str, str] = {}  # of one file, by its fingerprint
+_last_damage: dict[str, Damage | None] = {}
 
 
-def _digest_of(fd: int, token: str, stretch: Stretch) -> str:
+def _digest_of(fd: int, token: str) -> str:
     """With a thousand selections in it, side by side in a CSV, a long file is hashed once."""
-    is_selection = stretch.start_seconds > 0 or stretch.end_seconds is not None
-    if is_selection and token in _last_digest:
-        return _last_digest[token]
-    digest = _digest(fd)
-    _last_digest.clear()
-    _last_digest[token] = digest
-    return digest
+    if token not in _last_digest:
+        digest = _digest(fd)
+        _last_digest.clear()
+        _last_digest[token] = digest
+    return _last_digest[token]
+
+
+def _damage_of(fd: int, token: str, stretch: Stretch) -> Damage | None:
+    """What is wrong with the file; asked once, with its first stretch.
+
+    Where damage is accepted every stretch asks, since the header may have to be patched for it.
+    """
+    if stretch.first_clip > 0 and not stretch.accepts_damaged:
+        return None
+    if token not in _last_damage:
+        damage = find_damage(fd)
+        _last_damage.clear()
+        _last_damage[token] = damage
+    return _last_damage[token]
 
 
 def _digest(fd: int) -> str:
@@ -168,10 +189,16 @@ def _read_error(error: OSError) -> DecodingError:
 
 def _decode(fd: int, stretch: Stretch, digest: str | None, token: str) -> Decoded:
     check_magic(fd)
+    check_chunks(fd)
+    damage = _damage_of(fd, token, stretch)
+    if damage is not None and not stretch.accepts_damaged:
+        raise damage.error.of(digest)
     try:
-        with _Sound(fd, closefd=False) as sound:
+        with _open(fd, damage) as sound:
             check_header(Header(sound.format, sound.subtype, sound.samplerate, sound.channels))
+            sound.accepts_damaged = stretch.accepts_damaged
             audio, seconds, total_clips = _heard(sound, stretch)
+            shortage = damage.error if damage else sound.shortage
             return Decoded(
                 audio,
                 stretch.clip_samples,
@@ -182,11 +209,12 @@ def _decode(fd: int, stretch: Stretch, digest: str | None, token: str) -> Decode
                 total_clips,
                 sound.samplerate,
                 sound.channels,
+                shortage.reason if shortage else None,
             )
+    except _NoSamples as error:
+        raise (damage.error.of(digest) if damage else _no_audio()) from error
     except soundfile.SoundFileError as error:
-        raise DecodingError(
-            "damaged", f"the audio cannot be decoded ({_why(error)}); copy it again from its source"
-        ) from error
+        raise (damage.error.of(digest) if damage else _undecodable(error)) from error
     except MemoryError as error:
         raise DecodingError(
             "too_large", "decoding asks for more memory than a worker may have; split the file"
@@ -194,10 +222,40 @@ def _decode(fd: int, stretch: Stretch, digest: str | None, token: str) -> Decode
 
 
 class _Sound(soundfile.SoundFile):  # type: ignore[misc]
-    """soundfile seeks after each read, which fails at the end of a stream of unknown length."""
+    """soundfile seeks after each read, which fails at the end of a stream of unknown length.
+
+    `shortage` is what keeps a recording from being heard to the end that its header promises, and
+    `ends_at` the frame where it ends instead.
+    """
+
+    accepts_damaged = False
+    shortage: DecodingError | None = None
+    ends_at: int | None = None
 
     def seekable(self) -> bool:
         return self.frames < UNKNOWN_FRAMES and bool(super().seekable())
+
+
+class _NoSamples(Exception):
+    pass
+
+
+def _open(fd: int, damage: Damage | None) -> _Sound:
+    if damage is not None and damage.patches:
+        return _Sound(Patched(fd, damage.patches))
+    return _Sound(fd, closefd=False)
+
+
+def _no_audio() -> DecodingError:
+    return DecodingError(
+        "no_audio", "no audio samples follow the header; check what recorded it, or remove it"
+    )
+
+
+def _undecodable(error: soundfile.SoundFileError) -> DecodingError:
+    return DecodingError(
+        "damaged", f"the audio cannot be decoded ({_why(error)}); copy it again from its source"
+    )
 
 
 def _why(error: soundfile.SoundFileError) -> str:
@@ -206,7 +264,7 @@ def _why(error: soundfile.SoundFileError) -> str:
     return "no audio found in it" if reason.startswith("File does not exist") else reason
 
 
-def _heard(sound: soundfile.SoundFile, stretch: Stretch) -> tuple[Samples, float, int | None]:
+def _heard(sound: _Sound, stretch: Stretch) -> tuple[Samples, float, int | None]:
     """The stretch's samples, filled up to whole clips; the recording's seconds and clips in all."""
     size, hop, rate_hz = stretch.clip_samples, stretch.hop_samples, stretch.sample_rate_hz
     total = _heard_samples(sound, stretch)
@@ -214,14 +272,13 @@ def _heard(sound: soundfile.SoundFile, stretch: Stretch) -> tuple[Samples, float
     begin, end = stretch.first_clip * hop, (stop_clip - 1) * hop + size
     origin = round(stretch.start_seconds * rate_hz)
     audio = _resampled(sound, origin + begin, origin + min(end, total), rate_hz)
-    if sound.frames < UNKNOWN_FRAMES:
-        _check_complete(len(audio), min(end, total) - begin, begin, rate_hz)
-    elif len(audio) < min(end, total) - begin:
+    if sound.ends_at is not None:
+        heard = math.ceil(round(sound.ends_at / sound.samplerate * rate_hz, 6)) - origin
+        total = max(0, min(total, heard))
+    elif sound.frames >= UNKNOWN_FRAMES and len(audio) < min(end, total) - begin:
         total = begin + len(audio)
     if total == 0:
-        raise DecodingError(
-            "no_audio", "no audio samples follow the header; check what recorded it, or remove it"
-        )
+        raise _NoSamples
     total_clips = count_clips(total, size, hop)
     n_clips = max(0, min(total_clips, stop_clip) - stretch.first_clip)
     filled = np.zeros((n_clips - 1) * hop + size if n_clips else 0, np.float32)
@@ -253,16 +310,7 @@ def _check_length(seconds: float, max_seconds: float) -> None:
         )
 
 
-def _check_complete(n_samples: int, n_promised: int, begin: int, rate_hz: int) -> None:
-    if n_samples < n_promised - SHORT_SECONDS * rate_hz:
-        raise DecodingError(
-            "truncated",
-            f"cut short or damaged: the header promises {(begin + n_promised) / rate_hz:.1f} s, "
-            f"decoding ends at {(begin + n_samples) / rate_hz:.1f} s; copy it again",
-        )
-
-
-def _resampled(sound: soundfile.SoundFile, begin: int, end: int, rate_hz: int) -> Samples:
+def _resampled(sound: _Sound, begin: int, end: int, rate_hz: int) -> Samples:
     """Samples [begin, end) of the recording at `rate_hz`; fewer where it ends before.
 
     Reading starts where the clocks of both rates tick together, a seam before `begin`, so that
@@ -283,28 +331,68 @@ def _resampled(sound: soundfile.SoundFile, begin: int, end: int, rate_hz: int) -
     return resampled[skip : skip + end - begin]
 
 
-def _mono(sound: soundfile.SoundFile, begin: int, n_frames: int) -> Samples:
+def _mono(sound: _Sound, begin: int, n_frames: int) -> Samples:
     """Frames [begin, begin + n_frames) as the mean over channels; fewer where the file ends."""
     if begin >= sound.frames:
         return np.zeros(0, np.float32)
-    _seek(sound, begin)
     mono = np.empty(min(n_frames, sound.frames - begin), np.float32)
     done = 0
-    while done < len(mono):
-        block = sound.read(min(BLOCK_FRAMES, len(mono) - done), "float32", always_2d=True)
-        if not len(block):
-            break
-        heard = mono[done : done + len(block)]
-        with np.errstate(over="ignore", invalid="ignore"):
-            block.mean(axis=1, out=heard)
-        if not (np.abs(heard) <= MAX_LEVEL).all():  # false for NaN, too
-            raise DecodingError(
-                "not_finite",
-                "holds samples that are no numbers (NaN, infinity or beyond any scale); "
-                "export it again",
-            )
-        done += len(block)
+    try:
+        _seek(sound, begin)
+        while done < len(mono):
+            block = _block(sound, len(mono) - done)
+            if not len(block):
+                _notice_shortage(sound, begin + done, len(mono) - done)
+                break
+            _mix(block, mono[done : done + len(block)])
+            done += len(block)
+    except soundfile.SoundFileError as error:
+        if not sound.accepts_damaged or begin + done == 0:
+            raise
+        sound.shortage, sound.ends_at = _breaks_off(sound, begin + done, error), begin + done
     return mono[:done]
+
+
+def _block(sound: _Sound, n_frames: int) -> Samples:
+    """(N, channels), up to a block of them."""
+    most = FINE_FRAMES if sound.accepts_damaged else BLOCK_FRAMES
+    block: Samples = sound.read(min(most, n_frames), "float32", always_2d=True)
+    return block
+
+
+def _mix(block: Samples, mono: Samples) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        block.mean(axis=1, out=mono)
+    if not (np.abs(mono) <= MAX_LEVEL).all():  # false for NaN, too
+        raise DecodingError(
+            "not_finite",
+            "holds samples that are no numbers (NaN, infinity or beyond any scale); "
+            "export it again",
+        )
+
+
+def _notice_shortage(sound: _Sound, frame: int, n_missing: int) -> None:
+    """Raises DecodingError where reading has ended before the promised end, unless it may."""
+    may_miss = SHORT_SECONDS * sound.samplerate if sound.subtype in LOSSY else 0
+    if sound.frames >= UNKNOWN_FRAMES or n_missing <= may_miss:
+        return
+    rate_hz = sound.samplerate
+    shortage = DecodingError(
+        "truncated",
+        f"cut short or damaged: the header promises {sound.frames / rate_hz:.1f} s, "
+        f"decoding ends at {frame / rate_hz:.1f} s; copy it again",
+    )
+    if not sound.accepts_damaged:
+        raise shortage
+    sound.shortage, sound.ends_at = shortage, frame
+
+
+def _breaks_off(sound: _Sound, frame: int, error: soundfile.SoundFileError) -> DecodingError:
+    return DecodingError(
+        "damaged",
+        f"cannot be decoded beyond {frame / sound.samplerate:.1f} s ({_why(error)}); "
+        "copy it again from its source",
+    )
 
 
 def _seek(sound: soundfile.SoundFile, frame: int) -> None:

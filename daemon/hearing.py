@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from classifier.decoding import Decoded
 from classifier.predictor import Scores
 from daemon.live_model import Served
 from storage.outcomes import AudioFacts, Claim
@@ -27,12 +30,16 @@ class Hearing:
     next_clip: int = 0  # the first one not asked for yet
     stretches_out: int = 0
     scores: dict[int, Scores] = field(default_factory=dict)
+    warnings: dict[int, str] = field(default_factory=dict)  # by first clip of the stretch
     followers: list[Hearing] = field(default_factory=list)
     over: bool = False
 
     @property
     def is_heard(self) -> bool:
-        return self.total_clips is not None and len(self.scores) == self.total_clips
+        total = self.total_clips
+        if total is None or len(self.scores) < total:
+            return False
+        return all(index in self.scores for index in range(total))
 
     @property
     def has_more(self) -> bool:
@@ -40,6 +47,30 @@ class Hearing:
         if self.total_clips is None:
             return self.stretches_out == 0
         return self.next_clip < self.total_clips
+
+    @property
+    def warning(self) -> str | None:
+        """What is damaged, as the earliest stretch that met with it has it."""
+        return self.warnings[min(self.warnings)] if self.warnings else None
+
+    @property
+    def clip_scores(self) -> Scores:
+        """(C, L), without the clips that lie behind a damage."""
+        assert self.total_clips is not None
+        return np.stack([self.scores[index] for index in range(self.total_clips)])
+
+    def learn(self, first_clip: int, answer: Decoded) -> None:
+        """What a stretch says of the whole; of a damaged recording the shortest length is right."""
+        is_longer = self.total_clips is not None and (
+            answer.total_clips is None
+            or (answer.total_clips, answer.seconds) > (self.total_clips, self.seconds)
+        )
+        if not is_longer:
+            self.seconds, self.total_clips = answer.seconds, answer.total_clips
+        self.sample_rate_hz, self.channels = answer.sample_rate_hz, answer.channels
+        self.digest = answer.digest or self.digest
+        if answer.warning is not None:
+            self.warnings[first_clip] = answer.warning
 
     @property
     def facts(self) -> AudioFacts:

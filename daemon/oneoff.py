@@ -104,7 +104,13 @@ def _outcomes(
     served = Served(predictor, hop, checkpoint_id=0)
     waiting = deque(claims)
     with decode_pool(settings) as (pool, wake):
-        window = Window(pool, settings.engine, max_attempts=1, links_duplicates=False)
+        window = Window(
+            pool,
+            settings.engine,
+            max_attempts=1,
+            links_duplicates=False,
+            accepts_damaged=settings.intake.damaged == "warn",
+        )
         while waiting or len(window):
             wake.clear()
             n_claims = min(window.free, len(waiting))
@@ -136,6 +142,7 @@ def _answer(outcome: Scored, predictor: Predictor) -> Record:
         "duration_s": round(outcome.facts.duration_s, 3),
         "sample_rate_hz": outcome.facts.sample_rate_hz,
         "digest": outcome.facts.digest,
+        "warning": outcome.warning,
         "scores": {
             label: round(score, 6)
             for label, score in zip(predictor.checkpoint.labels, scores, strict=True)
@@ -157,8 +164,7 @@ def _write(records: list[Record], form: str, file: Path | None) -> None:
 
 def _table(records: list[Record]) -> tuple[list[str], list[list[str]]]:
     columns = ["path", "label", "confidence"]
-    if any(record["error"] for record in records):
-        columns.append("error")
+    columns += [word for word in ("error", "warning") if any(record[word] for record in records)]
     cells = [[_cell(record[column]) for column in columns] for record in records]
     return columns, cells
 

@@ -49,7 +49,8 @@ class Window:
     """`known_answer` names a recording whose answer serves for this one too, if there is any.
 
     Its arguments: recording id, digest, checkpoint id. With `links_duplicates` recordings of the
-    same content share one answer also while they are in the window together.
+    same content share one answer also while they are in the window together. With
+    `accepts_damaged` what is left of a damaged recording is scored, with a warning.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Window:
         max_attempts: int,
         links_duplicates: bool,
         known_answer: Callable[[int, str, int], int | None] = lambda *_: None,
+        accepts_damaged: bool = False,
     ) -> None:
         self._pool = pool
         self._engine = engine
         self._max_attempts = max_attempts
         self._links_duplicates = links_duplicates
         self._known_answer = known_answer
+        self._accepts_damaged = accepts_damaged
         self._capacity = 2 * self._engine.batch_clips + 2 * pool.workers
         self._hearings: dict[int, Hearing] = {}  # by recording: a file may have two versions here
         self._leaders: dict[tuple[str, int], Hearing] = {}
@@ -97,7 +100,7 @@ class Window:
     def clips_left(self) -> int:
         """Clips that are not scored yet of the recordings in the window, as far as is known."""
         known = (h for h in self._hearings.values() if h.total_clips is not None and not h.over)
-        return sum((hearing.total_clips or 0) - len(hearing.scores) for hearing in known)
+        return sum(max(0, (h.total_clips or 0) - len(h.scores)) for h in known)
 
     def holds(self, key: Key) -> bool:
         """Whether the file at this inbox and path is being read."""
@@ -159,6 +162,7 @@ class Window:
             fingerprint=hearing.claim.fingerprint,
             max_seconds=self._engine.max_hours * 3600,
             size_bytes=hearing.claim.size_bytes if hearing.next_clip == 0 else 0,
+            accepts_damaged=self._accepts_damaged,
         )
         self._pool.submit((hearing, hearing.next_clip), stretch)
         hearing.next_clip += stretch.max_clips
@@ -202,12 +206,9 @@ class Window:
         )
 
     def _heard(self, hearing: Hearing, first_clip: int, answer: Decoded, known: int | None) -> None:
-        hearing.seconds, hearing.total_clips = answer.seconds, answer.total_clips
-        hearing.sample_rate_hz, hearing.channels = answer.sample_rate_hz, answer.channels
-        if answer.digest is not None:
-            hearing.digest = answer.digest
-            if self._is_answered_elsewhere(hearing, answer.digest, known):
-                return
+        hearing.learn(first_clip, answer)
+        if answer.digest is not None and self._is_answered_elsewhere(hearing, answer.digest, known):
+            return
         ready = self._ready.setdefault(hearing.served.checkpoint_id, deque())
         ready.extend((hearing, first_clip + i, clip) for i, clip in enumerate(answer.clips))
         if hearing.has_more and hearing not in self._unfinished:
@@ -250,7 +251,7 @@ class Window:
     def _finish_if_heard(self, hearing: Hearing) -> None:
         if not hearing.is_heard:
             return
-        clip_scores = np.stack([hearing.scores[index] for index in sorted(hearing.scores)])
+        clip_scores = hearing.clip_scores
         if not np.isfinite(clip_scores).all():
             self._end(hearing, _not_finite(hearing.claim, hearing.digest))
             return
@@ -271,6 +272,7 @@ class Window:
             clip_scores=clip_scores.astype("<f2").tobytes(),
             clip_seconds=audio.clip_seconds,
             clip_hop_seconds=hearing.served.hop_samples / audio.sample_rate_hz,
+            warning=hearing.warning,
         )
 
     def _end(self, hearing: Hearing, outcome: Outcome) -> None:
@@ -292,6 +294,8 @@ class Window:
         path = visible(printable_path(claim.path))
         if isinstance(outcome, Failed):
             logger.warning("%s failed: %s", path, outcome.error)
+        elif isinstance(outcome, Scored) and outcome.warning:
+            logger.warning("%s is not whole: %s", path, outcome.warning)
         elif isinstance(outcome, Scored):
             logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence)
         self._outcomes.append(outcome)

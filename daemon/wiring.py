@@ -64,6 +64,7 @@ def assemble(
         settings.intake.max_attempts,
         links,
         partial(ledger.known_answer, link=links),
+        settings.intake.damaged == "warn",
     )
     doorbell = Doorbell(settings.inboxes, wake.set, partial(why_deaf, settings.intake.watch))
     report = StatusReport(

@@ -26,6 +26,7 @@ from storage.outcomes import (
 from storage.tables import prediction, recording
 from storage.times import later
 
+RESCORING_FAILED = "rescoring failed: "  # begins the warning of a recording that kept its answer
 # SQLite takes 32,766 variables in a statement; shorter lists are compiled and planned faster.
 _IN_LIMIT = 500
 
@@ -93,8 +94,9 @@ def apply_outcomes(connection: Connection, outcomes: Sequence[Outcome], now: str
     An outcome whose recording is gone or superseded changes no answer. A link whose leader has no
     prediction (any more) goes back to the queue.
     """
-    rows = _rows_of_same_files(connection, [outcome.recording_id for outcome in outcomes])
     leaders = [outcome.leader_id for outcome in outcomes if isinstance(outcome, Linked)]
+    ids = [outcome.recording_id for outcome in outcomes]
+    rows = _rows_of_same_files(connection, [*ids, *leaders])
     book = _Book(rows, _predictions_of(connection, [*rows, *leaders]), now)
     for outcome in outcomes:
         book.enter(outcome)
@@ -183,7 +185,7 @@ class _Book:
 
     def _fail(self, target: _Row, outcome: Failed) -> None:
         if target.state == "done":  # a rescore; the answer that is there stays
-            target.warning = printable(f"rescoring failed: {outcome.error}")
+            target.warning = printable(f"{RESCORING_FAILED}{outcome.error}")
             return
         target.state, target.answered_at = "failed", self._now
         target.digest = outcome.digest or target.digest
@@ -196,6 +198,7 @@ class _Book:
         target.describe(outcome.facts)
         if isinstance(outcome, Linked):
             self._link(target, self._leader_key(outcome))
+            target.warning = self._warning_of(outcome)
             return
         target.warning = None if outcome.warning is None else printable(outcome.warning)
         key = (target.id, outcome.checkpoint_id)
@@ -207,6 +210,12 @@ class _Book:
         target.prediction_id = self._predictions.get(leader)
         if target.prediction_id is None:
             self._links_to_new.append((target, leader))
+
+    def _warning_of(self, outcome: Linked) -> str | None:
+        """What is wrong with the leader's content is wrong with a copy of it."""
+        leader = self._rows.get(self._leader_key(outcome)[0])
+        warning = leader.warning if leader else None
+        return None if warning and warning.startswith(RESCORING_FAILED) else warning
 
     def _leader_key(self, outcome: Linked) -> PredictionKey:
         leader_id = self._targets.get(outcome.leader_id, outcome.leader_id)

@@ -45,6 +45,7 @@ COLUMNS = (
     "inbox",
     "digest",
     "checkpoint_digest",
+    "warning",
 )
 CLIP_COLUMNS = (*COLUMNS, "start_s", "end_s")
 
@@ -94,6 +95,7 @@ class Result:
     packed_clip_scores: bytes | None  # float16 (C, L); read only where clips are asked for
     clip_seconds: float | None
     clip_hop_seconds: float | None
+    warning: str | None
     start_s: float | None = None
     end_s: float | None = None
 
@@ -238,6 +240,7 @@ def _chosen(filters: Filters, clips: bool) -> Select[Any]:
         prediction.c.clip_scores if clips else null(),
         prediction.c.clip_seconds,
         prediction.c.clip_hop_seconds,
+        _row.warning,
     )
     return _where(select(*columns).select_from(_joined(filters)), filters)
 

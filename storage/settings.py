@@ -76,6 +76,11 @@ class Intake(_Section):
     max_attempts: int = Field(
         default=3, ge=1, description="how often a recording is tried before it counts as failed"
     )
+    damaged: Literal["fail", "warn"] = Field(
+        default="fail",
+        description="a recording that is not whole fails, or what is left of it is scored and"
+        " marked with a warning",
+    )
 
     @field_validator("suffixes")
     @classmethod

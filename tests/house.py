@@ -116,6 +116,7 @@ class House:
             settings.intake.max_attempts,
             links,
             partial(ledger.known_answer, link=links),
+            settings.intake.damaged == "warn",
         )
         self.mount = Mount(Path("/"), "ext4")
         self.intake = Intake(

@@ -1,0 +1,139 @@
+"""The pages of an Ogg file (RFC 3533): are they all there, and as they were written?
+
+Decoders pass over a page that is missing or broken, and over all that follows a first stream.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from classifier.errors import DecodingError
+
+CAPTURE = b"OggS"
+HEAD = struct.Struct("<4sBBqIIIB")
+BEGINS, ENDS = 0x02, 0x04  # flags of a stream's first and last page
+MAX_PAGE_BYTES = HEAD.size + 255 + 255 * 255
+WINDOW_BYTES = 2**20  # read at once
+SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
+AGAIN = "copy it again from its source"
+
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+class Page(NamedTuple):
+    offset: int
+    end: int
+    flags: int
+    granule: int  # frames up to its end; negative where no packet ends in it
+    serial: int
+    number: int
+    is_sound: bool  # it begins a stream of sound
+    is_intact: bool  # its checksum is right
+
+
+@dataclass
+class _Stream:
+    next_number: int
+    is_sound: bool
+    has_frames: bool = False
+    has_ended: bool = False
+
+
+def find_ogg_damage(fd: int) -> DecodingError | None:
+    """The first thing that is wrong with the pages; None if they are whole."""
+    streams: dict[int, _Stream] = {}
+    end = 0
+    for page in _pages(fd):
+        damage, end = _judge(page, streams), page.end
+        if damage is not None:
+            return damage
+    if _goes_on(fd, end):
+        return DecodingError("damaged", f"a hole at byte {end:,}, and sound behind it; {AGAIN}")
+    if os.pread(fd, 5, end) == CAPTURE + b"\0":
+        return DecodingError("truncated", f"cut short in the middle of a page; {AGAIN}")
+    if any(s.is_sound and s.has_frames and not s.has_ended for s in streams.values()):
+        return DecodingError("truncated", f"cut short: its last page is missing; {AGAIN}")
+    return None
+
+
+def checksum(page: bytes) -> int:
+    """CRC-32 of Ogg, which is zlib's with the bits of every byte, and of the result, mirrored."""
+    blank = page[:22] + bytes(4) + page[26:]
+    mirrored = zlib.crc32(blank.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
+
+
+def _judge(page: Page, streams: dict[int, _Stream]) -> DecodingError | None:
+    """Holds a page against those before it, and takes it in."""
+    if not page.is_intact:
+        return DecodingError("damaged", f"its page at byte {page.offset:,} was altered; {AGAIN}")
+    if page.flags & BEGINS:
+        if page.is_sound and any(each.is_sound and each.has_frames for each in streams.values()):
+            return DecodingError(
+                "unsupported",
+                "several Ogg streams one behind the other, of which only the first would be heard; "
+                "convert it to one stream, or to FLAC",
+            )
+        streams[page.serial] = _Stream(page.number + 1, page.is_sound)
+        return None
+    stream = streams.get(page.serial)
+    if stream is None or stream.has_ended:
+        return None
+    if page.number != stream.next_number:
+        return DecodingError("damaged", f"pages are missing before byte {page.offset:,}; {AGAIN}")
+    stream.next_number = (page.number + 1) % 2**32
+    stream.has_frames = stream.has_frames or page.granule > 0
+    stream.has_ended = bool(page.flags & ENDS)
+    return None
+
+
+def _pages(fd: int) -> Iterator[Page]:
+    """Pages that follow each other without a gap."""
+    offset, window, window_begin = 0, b"", 0
+    while True:
+        at = offset - window_begin
+        if len(window) - at < MAX_PAGE_BYTES:
+            window, window_begin, at = os.pread(fd, WINDOW_BYTES, offset), offset, 0
+        page = _page(window, at, offset)
+        if page is None:
+            return
+        offset = page.end
+        yield page
+
+
+def _page(window: bytes, at: int, offset: int) -> Page | None:
+    """The page that is there in the window, and at `offset` in the file, if it is a whole one."""
+    if len(window) - at < HEAD.size:
+        return None
+    head = HEAD.unpack_from(window, at)
+    capture, version, flags, granule, serial, number, expected, n_segments = head
+    if capture != CAPTURE or version != 0:
+        return None
+    body = at + HEAD.size + n_segments
+    end = body + sum(window[at + HEAD.size : body])
+    if end > len(window):
+        return None
+    is_right = checksum(window[at:end]) == expected
+    is_sound = bool(flags & BEGINS) and window[body:end].startswith(SOUND)
+    file_end = offset + end - at
+    return Page(offset, file_end, flags, granule, serial, number, is_sound, is_right)
+
+
+def _goes_on(fd: int, offset: int) -> bool:
+    """Whether another whole page comes later; junk behind the last one is no damage."""
+    while window := os.pread(fd, WINDOW_BYTES, offset):
+        at = window.find(CAPTURE)
+        while at >= 0:
+            if len(window) - at < MAX_PAGE_BYTES and len(window) == WINDOW_BYTES:
+                break  # it may not be whole in this window
+            page = _page(window, at, offset + at)
+            if page is not None and page.is_intact:
+                return True
+            at = window.find(CAPTURE, at + 1)
+        offset += at if at > 0 else max(1, len(window) - len(CAPTURE) + 1)
+    return False
