@@ -1,6 +1,6 @@
 """Mutated files through the real decode pool: an answer for each, in time, and nothing else dies.
 
-`CLFD_FUZZ_COUNT` says how many (10,000), `CLFD_FUZZ_SEED` which ones; the seed is printed, and a
+`TORTURE_MUTATIONS` says how many (10,000), `TORTURE_SEED` which ones; the seed is printed, and a
 finding names base, seed and number, which `mutations.mutation` makes into the same bytes again.
 """
 
@@ -25,8 +25,8 @@ from classifier.errors import ClassifierError, DecodingError
 from classifier.pool import DecodePool
 from classifier.worker import decode_within
 
-COUNT = int(os.environ.get("CLFD_FUZZ_COUNT", "10000"))
-SEED = int(os.environ.get("CLFD_FUZZ_SEED", "0")) or random.randrange(1, 10**6)
+COUNT = int(os.environ.get("TORTURE_MUTATIONS", "10000"))
+SEED = int(os.environ.get("TORTURE_SEED", "0")) or random.randrange(1, 10**6)
 DEADLINE_SECONDS = 5.0
 GRACE_SECONDS = 10.0  # for a worker to be killed and the next one to start, on a busy machine
 MOST_MEMORY_BYTES = 600 * 2**20  # resident; a worker of numpy and soundfile takes 60 MB
