@@ -46,6 +46,8 @@ def examine(home: Home, settings: Settings) -> Iterator[Finding]:
     """One finding after the other, the cheap ones first."""
     yield from _home(home)
     yield from (_inbox(inbox) for inbox in settings.inboxes)
+    if settings.archive is not None:
+        yield _archive(settings.archive, settings.inboxes, home)
     yield _events()
     yield _sqlite()
     yield _checked("ledger", lambda: _ledger(settings))
@@ -97,6 +99,23 @@ def _inbox(inbox: Path) -> Finding:
             f"{inbox} is on {mount.kind}: others' changes give no events, scans find them",
         )
     return Finding("ok", "inbox", f"{inbox} ({mount.kind})")
+
+
+def _archive(archive: Path, inboxes: tuple[Path, ...], home: Home) -> Finding:
+    if not archive.is_dir():
+        if archive.is_relative_to(home.root):
+            return Finding("ok", "archive", f"{archive} is made when the first file goes there")
+        return Finding("fault", "archive", f"{archive} is missing; make it, or mount it")
+    for folder in (archive, *inboxes):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            text = f"{folder} cannot be written, so no file can be archived; change its permissions"
+            return Finding("fault", "archive", text)
+    free = shutil.disk_usage(archive).free
+    # Judged by the folders: below them other file systems may be mounted.
+    alike = all(inbox.stat().st_dev == archive.stat().st_dev for inbox in inboxes)
+    how = "files are renamed" if alike else "files are copied there, then deleted in the inbox"
+    text = f"{archive} ({mount_of(archive).kind}): {how}; {free / 2**30:.1f} GiB free"
+    return Finding("ok" if free >= MIN_FREE_BYTES else "fault", "archive", text)
 
 
 def _events() -> Finding:

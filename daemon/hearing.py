@@ -22,6 +22,7 @@ class Hearing:
 
     claim: Claim
     served: Served
+    fingerprint: str | None = None  # None: as the first stretch finds it
     digest: str | None = None
     seconds: float = 0.0
     sample_rate_hz: int = 0

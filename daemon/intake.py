@@ -180,6 +180,7 @@ class Intake:
                 if known.get(arrival.path) != arrival.fingerprint:
                     self._settling.see(arrival, now)
                     news += 1
+            self._ledger.plan_moves([a for a in found if known.get(a.path) == a.fingerprint])
         return news
 
     def _admit_rested(self, now: float) -> int:

@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Callable
 
+from daemon.archive import Archive
 from daemon.doorbell import Doorbell
 from daemon.errors import DaemonError
 from daemon.intake import Intake
@@ -42,6 +43,7 @@ class Service:
         doorbell: Doorbell,
         intake: Intake,
         window: Window,
+        archive: Archive,
         report: StatusReport,
         wake: threading.Event,
         clock: Callable[[], float],
@@ -53,6 +55,7 @@ class Service:
         self._doorbell = doorbell
         self._intake = intake
         self._window = window
+        self._archive = archive
         self._report = report
         self._wake = wake
         self._clock = clock
@@ -64,13 +67,18 @@ class Service:
         self._trouble: str | None = None
 
     def run(self, once: bool = False) -> None:
-        """Until a stop is requested; with `once` until every file in the inbox has a row."""
+        """Until a stop is requested; with `once` until every file in the inbox has a row.
+
+        Files that could not be archived have theirs: they are told, and are no failure.
+        """
         self.start()
         while not self._stop_requests and not (once and self.is_done):
             self._wake.clear()  # before the work: a ring during the work is not lost
             if not self.try_tick():
                 self._wake.wait(self._seconds_to_rest())
         self.drain()
+        if once and self._archive.fault:
+            logger.warning("%s; the next run tries again", self._archive.fault)
         if once and self._intake.faults:
             raise DaemonError(f"not everything could be read: {'; '.join(self._intake.faults)}")
 
@@ -132,6 +140,7 @@ class Service:
         if now >= self._tend_due:
             self._tend_due = now + TEND_SECONDS
             self._log_fault = self._ledger.tend()
+        self._archive.step(now)
         if now >= self._report.due:
             self._tell(now)
         return self._window.has_ready_clips or self._intake.has_more
@@ -149,6 +158,7 @@ class Service:
                 self._wake.wait(REST_SECONDS)
         unfinished = self._window.abandon()
         self._patiently(lambda: self._ledger.release(unfinished), deadline)  # no attempt counts
+        self._patiently(lambda: self._archive.stop(max(0.0, deadline - self._clock())), deadline)
         self._model.stop()
         self._tell(self._clock(), recount=True)
         logger.info("stopped: %s", self._report.summary())
@@ -164,7 +174,7 @@ class Service:
 
     def _has_work(self) -> bool:
         try:
-            return self._ledger.has_work()
+            return self._ledger.has_work() or not self._archive.is_settled
         except LedgerUnavailable:
             return True  # nobody knows; the next tick tells why
 
@@ -176,10 +186,11 @@ class Service:
         if now < self._claim_due or not self._window.wants_more:
             return
         room = self._window.free
-        claims = self._ledger.claim(self._claimant, room, self._max_attempts)
+        moving = self._archive.moving
+        claims = self._ledger.claim(self._claimant, room, self._max_attempts, moving)
         if not claims and not len(self._window):
             # What never came to an end may be what brought the daemon down: alone, it shows.
-            claims = self._ledger.claim_suspect(self._claimant, self._max_attempts)
+            claims = self._ledger.claim_suspect(self._claimant, self._max_attempts, moving)
         self._claim_due = now if len(claims) == room else now + CLAIM_SECONDS
         self._window.take(claims, self._model.served)
 
@@ -189,6 +200,7 @@ class Service:
         if self._unwritten:
             self._ledger.record(self._unwritten)
             self._finished += len(self._unwritten)
+            self._archive.expect(min(outcome.recording_id for outcome in self._unwritten))
             if any(isinstance(outcome, Changed) for outcome in self._unwritten):
                 self._intake.begin_anew(self._clock())  # what it is now has no row yet
             self._unwritten = []
@@ -209,7 +221,7 @@ class Service:
                 "in_flight": len(self._window),
                 "restless": self._intake.restless,
                 "watching": self._doorbell.watching,
-                "faults": [*self._intake.faults, *filter(None, (self._trouble, self._log_fault))],
+                "faults": self._faults(),
                 "stopping": bool(self._stop_requests),
             },
             recount,
@@ -218,6 +230,12 @@ class Service:
             self._summary_due = now + SUMMARY_SECONDS
             logger.info("%s", self._report.summary())
             notify(f"STATUS={self._report.summary()}")
+
+    def _faults(self) -> list[str]:
+        return [
+            *self._intake.faults,
+            *filter(None, (self._archive.fault, self._trouble, self._log_fault)),
+        ]
 
     def _seconds_to_rest(self) -> float:
         due = min(self._intake.next_due(), self._report.due)

@@ -8,7 +8,6 @@ goes when it is full or when nothing more is ready; there is no timer.
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -145,7 +144,9 @@ class Window:
         return self._pool.in_flight + sum(len(queue) for queue in self._ready.values())
 
     def _begin(self, claim: Claim, served: Served) -> None:
-        hearing = Hearing(claim, served)
+        # An archive may have been mounted anew, or restored; there only the digest has to hold.
+        expected = None if claim.archive_path else claim.fingerprint
+        hearing = Hearing(claim, served, expected)
         self._hearings[claim.recording_id] = hearing
         self._ask(hearing)
 
@@ -153,13 +154,13 @@ class Window:
         audio = hearing.served.predictor.checkpoint.audio_format
         hop = hearing.served.hop_samples
         stretch = Stretch(
-            path=os.path.join(os.fsencode(hearing.claim.inbox), hearing.claim.path),
+            path=hearing.claim.location,
             sample_rate_hz=audio.sample_rate_hz,
             clip_samples=audio.clip_samples,
             hop_samples=hop,
             max_clips=max(1, round(STRETCH_SECONDS * audio.sample_rate_hz / hop)),
             first_clip=hearing.next_clip,
-            fingerprint=hearing.claim.fingerprint,
+            fingerprint=hearing.fingerprint,
             max_seconds=self._engine.max_hours * 3600,
             size_bytes=hearing.claim.size_bytes if hearing.next_clip == 0 else 0,
             accepts_damaged=self._accepts_damaged,
@@ -207,6 +208,7 @@ class Window:
 
     def _heard(self, hearing: Hearing, first_clip: int, answer: Decoded, known: int | None) -> None:
         hearing.learn(first_clip, answer)
+        hearing.fingerprint = answer.fingerprint
         if answer.digest is not None and self._is_answered_elsewhere(hearing, answer.digest, known):
             return
         ready = self._ready.setdefault(hearing.served.checkpoint_id, deque())

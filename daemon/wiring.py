@@ -20,14 +20,17 @@ from classifier.device import choose_device, describe_device, first_line, is_out
 from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.pool import DecodePool
 from classifier.predictor import Predictor
+from daemon.archive import Archive
 from daemon.doorbell import Doorbell
 from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
 from daemon.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
+from daemon.moving import Mover
 from daemon.service import Service
 from daemon.status import StatusReport
 from daemon.window import HearingPool, Window
+from storage.archiving import ArchivePlan
 from storage.database import file_of
 from storage.home import Home
 from storage.ledger import Ledger, open_ledger
@@ -42,7 +45,7 @@ def run_daemon(home: Home, settings: Settings, once: bool) -> None:
     """The whole life of a daemon. Raises AlreadyRunning, NothingToServe and the like."""
     with (
         DaemonLock.acquire(home),
-        open_ledger(settings.database, "daemon") as ledger,
+        open_ledger(settings.database, "daemon", archive_plan(settings)) as ledger,
         decode_pool(settings) as (pool, wake),
     ):
         service = assemble(home, settings, ledger, pool, wake)
@@ -95,10 +98,22 @@ def assemble(
         doorbell=doorbell,
         intake=intake,
         window=window,
+        archive=Archive(mover(home, settings), ledger, wake.set),
         report=report,
         wake=wake,
         clock=time.monotonic,
     )
+
+
+def archive_plan(settings: Settings) -> ArchivePlan | None:
+    root = settings.archive
+    return None if root is None else ArchivePlan(root, settings.inboxes)
+
+
+def mover(home: Home, settings: Settings) -> Mover | None:
+    """What lies in the home is made; what lies elsewhere may be a mount, and is waited for."""
+    plan = archive_plan(settings)
+    return None if plan is None else Mover(plan, plan.root.is_relative_to(home.root))
 
 
 def engine_device(settings: Settings) -> torch.device:

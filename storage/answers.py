@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from storage.archiving import ArchivePlan
 from storage.outcomes import (
     AudioFacts,
     Changed,
@@ -22,8 +23,9 @@ from storage.outcomes import (
     Postponed,
     Scored,
     printable,
+    printable_path,
 )
-from storage.tables import prediction, recording
+from storage.tables import inbox, prediction, recording
 from storage.times import later
 
 RESCORING_FAILED = "rescoring failed: "  # begins the warning of a recording that kept its answer
@@ -59,6 +61,9 @@ class _Row:
     prediction_id: int | None
     answered_at: str | None
     retry_after: str | None
+    archive_path: bytes | None
+    archive_path_text: str | None
+    archived_at: str | None
 
     @property
     def file(self) -> tuple[int, bytes]:
@@ -88,8 +93,15 @@ def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
         yield values[start : start + _IN_LIMIT]
 
 
-def apply_outcomes(connection: Connection, outcomes: Sequence[Outcome], now: str) -> None:
+def apply_outcomes(
+    connection: Connection,
+    outcomes: Sequence[Outcome],
+    now: str,
+    archive: ArchivePlan | None = None,
+) -> None:
     """Write what came of the work, inside the caller's transaction. Outcomes must be checked.
+
+    With an archive, the place of a recording that is done now is written with its answer.
 
     An outcome whose recording is gone or superseded changes no answer. A link whose leader has no
     prediction (any more) goes back to the queue.
@@ -98,6 +110,8 @@ def apply_outcomes(connection: Connection, outcomes: Sequence[Outcome], now: str
     ids = [outcome.recording_id for outcome in outcomes]
     rows = _rows_of_same_files(connection, [*ids, *leaders])
     book = _Book(rows, _predictions_of(connection, [*rows, *leaders]), now)
+    if archive is not None:
+        book.archive, book.folders = archive, _folders(connection)
     for outcome in outcomes:
         book.enter(outcome)
     book.write(connection)
@@ -112,6 +126,8 @@ class _Book:
         self._rows = rows
         self._predictions = predictions
         self._now = now
+        self.archive: ArchivePlan | None = None
+        self.folders: dict[int, bytes] = {}  # of the inboxes, by id
         self._new_predictions: dict[PredictionKey, Scored] = {}
         self._links_to_new: list[tuple[_Row, PredictionKey]] = []
         self._targets: dict[int, int] = {}  # of rows that were folded into others
@@ -161,6 +177,10 @@ class _Book:
         if row.state == "pending":
             self._remove(row)
             return
+        if row.archived_at is not None:  # no scan will
+            row.leave_queue()
+            row.warning = f"rescoring failed: {row.archive_path_text} is not what was archived"
+            return
         row.give_attempt_back()
         row.fingerprint = ""
 
@@ -172,6 +192,8 @@ class _Book:
         if target.state == "superseded":
             target.state, target.answered_at = "done", self._now
             self._supersede_others(target)
+        if target.state == "done":
+            self._plan_move(target)
 
     def _answer(self, target: _Row, row: _Row, outcome: Scored | Linked | Failed) -> None:
         if target is not row:
@@ -196,6 +218,7 @@ class _Book:
         target.state, target.answered_at = "done", self._now
         target.error_class = target.error = target.warning = None
         target.describe(outcome.facts)
+        self._plan_move(target)
         if isinstance(outcome, Linked):
             self._link(target, self._leader_key(outcome))
             target.warning = self._warning_of(outcome)
@@ -205,6 +228,14 @@ class _Book:
         target.prediction_id = self._predictions.get(key)
         if target.prediction_id is None:
             self._new_predictions[key] = outcome
+
+    def _plan_move(self, target: _Row) -> None:
+        """Unless it lies in the archive, or is on its way there."""
+        if self.archive is None or target.archive_path is not None:
+            return
+        place = self.archive.place(self.folders[target.inbox_id], target.path)
+        if place is not None:
+            target.archive_path, target.archive_path_text = place, printable_path(place)
 
     def _link(self, target: _Row, leader: PredictionKey) -> None:
         target.prediction_id = self._predictions.get(leader)
@@ -229,6 +260,9 @@ class _Book:
 
     def _fold(self, row: _Row, target: _Row) -> None:
         target.fingerprint, target.size_bytes = row.fingerprint, row.size_bytes
+        target.archived_at = None  # it came back, and goes where it was before
+        if self.archive is None:
+            target.archive_path = target.archive_path_text = None
         self._changed[target.id] = target
         self._targets[row.id] = target.id
         self._remove(row)
@@ -266,6 +300,10 @@ def _keeps_answer(target: _Row, row: _Row) -> bool:
 
 
 # --- statements
+
+
+def _folders(connection: Connection) -> dict[int, bytes]:
+    return {row.id: row.path for row in connection.execute(select(inbox.c.id, inbox.c.path))}
 
 
 def _rows_of_same_files(connection: Connection, ids: Sequence[int]) -> dict[int, _Row]:

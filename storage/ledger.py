@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +29,9 @@ from sqlalchemy import (
     update,
 )
 
+from storage import archiving
 from storage.answers import apply_outcomes, chunks
+from storage.archiving import ArchivePlan, Move, Moved
 from storage.database import Database, Role, open_database
 from storage.errors import RowRefused
 from storage.outcomes import (
@@ -66,26 +68,39 @@ MAX_WAIT_SECONDS = 3600.0
 _UNCLAIMED = {"claimed_by": None, "claimed_at": None}
 
 
-def open_ledger(url: str, role: Role) -> Ledger:
+def open_ledger(url: str, role: Role, archive: ArchivePlan | None = None) -> Ledger:
     """Open the ledger at an SQLAlchemy URL (`settings.database`); see `database.open_database`."""
-    return Ledger(open_database(url, role))
+    return Ledger(open_database(url, role), archive=archive)
 
 
 class Ledger:
-    """`clock` gives the stamp of this moment; tests pass their own."""
+    """`clock` gives the stamp of this moment; tests pass their own.
 
-    def __init__(self, database: Database, clock: Callable[[], str] = utc_now) -> None:
+    With `archive` the move of a recording's file is planned in the transaction that answers it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], str] = utc_now,
+        archive: ArchivePlan | None = None,
+    ) -> None:
         self.database = database
         self._clock = clock
+        self._archive = archive
 
     # --- intake
 
     def known(self, inbox: Path, paths: Sequence[bytes]) -> dict[bytes, str]:
-        """The fingerprint of the newest version of each path; unknown paths are absent."""
+        """The fingerprint of the newest version of each path; unknown paths are absent.
+
+        So are those whose file left for the archive: what lies there now came after it.
+        """
         found: dict[bytes, str] = {}
         with self.database.transaction() as connection:
             for row in _newest(connection, inbox, paths):
-                found[row.path] = row.fingerprint
+                if row.archived_at is None:
+                    found[row.path] = row.fingerprint
         return found
 
     def queued(self, folder: Path, paths: Sequence[bytes]) -> set[bytes]:
@@ -143,18 +158,24 @@ class Ledger:
         with self.database.transaction() as connection:
             return bool(connection.scalar(select(select(_row.id).where(_IS_WORK).exists())))
 
-    def claim(self, claimant: str, limit: int, max_attempts: int) -> list[Claim]:
+    def claim(
+        self, claimant: str, limit: int, max_attempts: int, moving: Collection[int] = ()
+    ) -> list[Claim]:
         """Take up to `limit` recordings: retries, then new ones, then rescores, oldest first.
 
-        Those that were tried `max_attempts` times without an end are left for `claim_suspect`.
-        The attempt is counted and committed before anybody reads the file, so that a file which
-        kills the daemon runs out of attempts.
+        Those that are `moving` to the archive right now wait. Those that were tried `max_attempts`
+        times without an end are left for `claim_suspect`. The attempt is counted and committed
+        before anybody reads the file, so that a file which kills the daemon runs out of attempts.
         """
-        return self._claim(claimant, limit, _row.attempts < max_attempts)
+        which = and_(_row.attempts < max_attempts, _row.id.not_in(moving))
+        return self._claim(claimant, limit, which)
 
-    def claim_suspect(self, claimant: str, max_attempts: int) -> list[Claim]:
+    def claim_suspect(
+        self, claimant: str, max_attempts: int, moving: Collection[int] = ()
+    ) -> list[Claim]:
         """Take one recording with no attempts left, so that it can be tried all alone."""
-        return self._claim(claimant, 1, _row.attempts >= max_attempts)
+        which = and_(_row.attempts >= max_attempts, _row.id.not_in(moving))
+        return self._claim(claimant, 1, which)
 
     def _claim(self, claimant: str, limit: int, which: ColumnElement[bool]) -> list[Claim]:
         claims: list[Claim] = []
@@ -204,7 +225,7 @@ class Ledger:
 
     def _record(self, outcomes: Sequence[Outcome]) -> None:
         with self.database.transaction() as connection:
-            apply_outcomes(connection, outcomes, self._clock())
+            apply_outcomes(connection, outcomes, self._clock(), self._archive)
 
     def _record_alone(self, outcome: Outcome) -> None:
         try:
@@ -229,6 +250,41 @@ class Ledger:
                 }
                 connection.execute(update(recording).where(_row.id.in_(some)).values(values))
         return len(ids)
+
+    # --- archive
+
+    def plan_moves(self, arrivals: Sequence[Arrival]) -> int:
+        """Have files moved that lie in an inbox as they were answered; returns how many are new.
+
+        For what was answered before there was an archive. The arrivals are of one inbox.
+        """
+        if self._archive is None or not arrivals:
+            return 0
+        with self.database.transaction() as connection:
+            planned = (
+                archiving.plan_known(connection, self._archive, some)
+                for some in chunks(list(arrivals))
+            )
+            return sum(planned)
+
+    def moves(self, after_id: int, limit: int) -> list[Move]:
+        """Moves that are outstanding, of recordings with a greater id, in the order of these."""
+        with self.database.transaction() as connection:
+            return archiving.outstanding(connection, after_id, limit)
+
+    def count_moves(self) -> int:
+        with self.database.transaction() as connection:
+            return archiving.count_outstanding(connection)
+
+    def has_archived(self, root: Path) -> bool:
+        """Whether a file was ever moved to somewhere below `root`."""
+        with self.database.transaction() as connection:
+            return archiving.has_archived(connection, root)
+
+    def record_moves(self, results: Sequence[Moved]) -> None:
+        """Write what came of moves, in one transaction."""
+        with self.database.transaction() as connection:
+            archiving.write_moves(connection, results, self._clock())
 
     # --- checkpoints
 
@@ -308,7 +364,14 @@ def newest_failure(connection: Connection) -> tuple[str, str, str] | None:
 
 def _newest(connection: Connection, folder: Path, paths: Sequence[bytes]) -> list[Row[Any]]:
     """The current and the provisional version of each path, the provisional one last."""
-    columns = (_row.id, _row.path, _row.fingerprint, _row.digest, _row.claimed_by)
+    columns = (
+        _row.id,
+        _row.path,
+        _row.fingerprint,
+        _row.digest,
+        _row.claimed_by,
+        _row.archived_at,
+    )
     found: list[Row[Any]] = []
     for some in chunks(list(paths)):
         query = (
@@ -328,7 +391,7 @@ def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival],
     added, refreshed = [], []
     for arrival in arrivals:
         row = newest.get(arrival.path)
-        if row is None or (row.digest is not None and row.fingerprint != arrival.fingerprint):
+        if row is None or _is_another(row, arrival):
             added.append(_new_row(inbox_id, arrival, now))
         elif row.fingerprint != arrival.fingerprint and row.claimed_by is None:
             refreshed.append(_refreshed_row(row.id, arrival))
@@ -337,6 +400,12 @@ def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival],
     if refreshed:
         connection.execute(_REFRESH, refreshed)
     return len(added) + len(refreshed)
+
+
+def _is_another(row: Row[Any], arrival: Arrival) -> bool:
+    """Whether a version that was read is not what lies in the inbox now."""
+    left = row.archived_at is not None
+    return row.digest is not None and (left or row.fingerprint != arrival.fingerprint)
 
 
 def _inbox_id(connection: Connection, folder: Path) -> int:
@@ -398,16 +467,27 @@ def _is_due(now: str) -> ColumnElement[bool]:
 def _unclaimed(
     connection: Connection, purpose: str, which: ColumnElement[bool], limit: int
 ) -> list[Claim]:
+    columns = (
+        _row.id,
+        inbox.c.path,
+        _row.path,
+        _row.fingerprint,
+        _row.size_bytes,
+        _row.attempts,
+        case((_row.archived_at.is_not(None), _row.archive_path)),
+    )
     query = (
-        select(_row.id, inbox.c.path, _row.path, _row.fingerprint, _row.size_bytes, _row.attempts)
+        select(*columns)
         .join(inbox)
         .where(_QUEUE[purpose], _IS_WORK, which, _row.claimed_by.is_(None))
         .order_by(_row.id)
         .limit(limit)
     )
     return [
-        Claim(row_id, Path(os.fsdecode(folder)), path, fingerprint, size, attempts + 1, purpose)
-        for row_id, folder, path, fingerprint, size, attempts in connection.execute(query)
+        Claim(
+            row_id, Path(os.fsdecode(folder)), path, fingerprint, size, attempts + 1, purpose, place
+        )
+        for row_id, folder, path, fingerprint, size, attempts, place in connection.execute(query)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields, is_dataclass
 from math import isfinite
 from pathlib import Path
@@ -21,7 +22,10 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Claim:
-    """Work taken from the queue; `attempts` counts this one, `purpose` is new, retry or rescore."""
+    """Work taken from the queue; `attempts` counts this one, `purpose` is new, retry or rescore.
+
+    `archive_path` is where the file lies now, if it left the inbox.
+    """
 
     recording_id: int
     inbox: Path
@@ -30,10 +34,16 @@ class Claim:
     size_bytes: int
     attempts: int
     purpose: str
+    archive_path: bytes | None = None
 
     @property
     def file(self) -> tuple[Path, bytes]:
         return self.inbox, self.path
+
+    @property
+    def location(self) -> bytes:
+        """Where the file is to be read."""
+        return self.archive_path or os.path.join(os.fsencode(self.inbox), self.path)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Select,
+    case,
     func,
     literal,
     null,
@@ -46,6 +47,7 @@ COLUMNS = (
     "digest",
     "checkpoint_digest",
     "warning",
+    "archived_path",
 )
 CLIP_COLUMNS = (*COLUMNS, "start_s", "end_s")
 
@@ -96,6 +98,7 @@ class Result:
     clip_seconds: float | None
     clip_hop_seconds: float | None
     warning: str | None
+    archived_path: str | None = None
     start_s: float | None = None
     end_s: float | None = None
 
@@ -241,6 +244,7 @@ def _chosen(filters: Filters, clips: bool) -> Select[Any]:
         prediction.c.clip_seconds,
         prediction.c.clip_hop_seconds,
         _row.warning,
+        case((_row.archived_at.is_not(None), _row.archive_path_text)),
     )
     return _where(select(*columns).select_from(_joined(filters)), filters)
 

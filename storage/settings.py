@@ -81,6 +81,18 @@ class Intake(_Section):
         description="a recording that is not whole fails, or what is left of it is scored and"
         " marked with a warning",
     )
+    archive_dir: str = Field(
+        default="",
+        description="where done files are moved to, after their result is stored; relative to the"
+        " home; empty: they stay in the inbox",
+    )
+
+    @field_validator("archive_dir")
+    @classmethod
+    def _absolute(cls, folder: str, info: ValidationInfo) -> str:
+        if not folder.strip():
+            return ""
+        return os.path.normpath(_root_of(info) / _expanded(Path(folder)))
 
     @field_validator("suffixes")
     @classmethod
@@ -191,6 +203,11 @@ class Settings(_Section):
     def inboxes(self) -> tuple[Path, ...]:
         """The watched folders, absolute."""
         return self.inbox
+
+    @property
+    def archive(self) -> Path | None:
+        """Where done files go, absolute; None: nowhere."""
+        return Path(self.intake.archive_dir) if self.intake.archive_dir else None
 
     @field_validator("inbox", mode="before")
     @classmethod
@@ -399,10 +416,28 @@ def _validated(home: Home, given: Mapping[str, _Given]) -> Settings:
         assert isinstance(table, dict)
         table[name] = said.value
     try:
-        return Settings.model_validate(nested, context={"home": home})
+        settings = Settings.model_validate(nested, context={"home": home})
     except ValidationError as error:
         problems = dict.fromkeys(_problem(details, given) for details in error.errors())
         raise SettingsError("; ".join(problems)) from error
+    _refuse_entangled_archive(home, settings, given)
+    return settings
+
+
+def _refuse_entangled_archive(home: Home, settings: Settings, given: Mapping[str, _Given]) -> None:
+    """What is moved must not come in again, nor lie among what clfd keeps; links count as well."""
+    if settings.archive is None:
+        return
+    archive = settings.archive.resolve()
+    for folder in (*settings.inboxes, home.checkpoints, home.reports, home.runs):
+        real = folder.resolve()
+        if archive.is_relative_to(real) or real.is_relative_to(archive):
+            key = "intake.archive_dir"
+            said = given[key]
+            raise SettingsError(
+                f"{_named(key, said.source)} = {said.value!r}: {settings.archive} and {folder}"
+                " overlap; choose a folder apart"
+            )
 
 
 def _problem(details: ErrorDetails, given: Mapping[str, _Given]) -> str:

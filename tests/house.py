@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from classifier.decoding import Stretch, decode
 from classifier.errors import DecodingError, FileChanged
 from classifier.pool import Answer
+from daemon.archive import Archive
 from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
@@ -22,7 +24,7 @@ from daemon.mounts import Mount, MountMemory
 from daemon.service import Service
 from daemon.status import StatusReport
 from daemon.window import Window
-from daemon.wiring import load_predictor
+from daemon.wiring import archive_plan, load_predictor, mover
 from storage.database import open_database
 from storage.home import Home
 from storage.ledger import Ledger
@@ -67,6 +69,26 @@ class InlinePool:
             return error
 
 
+class Hands(Executor):
+    """The archive's thread, without one: works at once, or keeps the work back while `idle`."""
+
+    def __init__(self) -> None:
+        self.idle = False
+        self._kept: list[Callable[[], None]] = []
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._kept.append(lambda: future.set_result(work(*arguments, **named)))
+        if not self.idle:
+            self.work()
+        return future
+
+    def work(self) -> None:
+        kept, self._kept = self._kept, []
+        for work in kept:
+            work()
+
+
 class SilentDoorbell:
     """Never rings: what is found is found by scans. `ring` plays the events of a test."""
 
@@ -97,7 +119,8 @@ class House:
 
     def __init__(self, home: Home, settings: Settings) -> None:
         self.now = 1000.0
-        ledger = Ledger(open_database(settings.database, "daemon"), self.stamp)
+        database = open_database(settings.database, "daemon")
+        ledger = Ledger(database, self.stamp, archive_plan(settings))
         self.home, self.ledger, self.settings = home, ledger, settings
         self.inbox = settings.inboxes[0]
         self.shelf = Shelf(home.checkpoints)
@@ -127,6 +150,8 @@ class House:
             self.doorbell,  # type: ignore[arg-type]
             self.window.holds,
         )
+        self.hands = Hands()
+        self.archive = Archive(mover(home, settings), ledger, thread=self.hands)
         report = StatusReport(
             lambda status: self.statuses.append(dict(status)),
             ledger.counts,
@@ -142,6 +167,7 @@ class House:
             doorbell=self.doorbell,  # type: ignore[arg-type]
             intake=self.intake,
             window=self.window,
+            archive=self.archive,
             report=report,
             wake=threading.Event(),
             clock=lambda: self.now,

@@ -31,7 +31,7 @@ from storage.times import stamp
 
 HEADER = (
     "path,status,label,confidence,duration_s,sample_rate_hz,checkpoint,classified_at,error,"
-    "inbox,digest,checkpoint_digest,warning"
+    "inbox,digest,checkpoint_digest,warning,archived_path"
 )
 
 
