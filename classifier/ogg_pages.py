@@ -19,6 +19,7 @@ HEAD = struct.Struct("<4sBBqIIIB")
 BEGINS, ENDS = 0x02, 0x04  # flags of a stream's first and last page
 MAX_PAGE_BYTES = HEAD.size + 255 + 255 * 255
 WINDOW_BYTES = 2**20  # read at once
+MAX_FAKES = 200  # heads without a page behind them, in what is called junk then
 SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 AGAIN = "copy it again from its source"
 
@@ -126,6 +127,7 @@ def _page(window: bytes, at: int, offset: int) -> Page | None:
 
 def _goes_on(fd: int, offset: int) -> bool:
     """Whether another whole page comes later; junk behind the last one is no damage."""
+    n_fakes = 0
     while window := os.pread(fd, WINDOW_BYTES, offset):
         at = window.find(CAPTURE)
         while at >= 0:
@@ -134,6 +136,9 @@ def _goes_on(fd: int, offset: int) -> bool:
             page = _page(window, at, offset + at)
             if page is not None and page.is_intact:
                 return True
+            n_fakes += page is not None
+            if n_fakes == MAX_FAKES:
+                return False
             at = window.find(CAPTURE, at + 1)
         offset += at if at > 0 else max(1, len(window) - len(CAPTURE) + 1)
     return False

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from classifier import ogg_pages
 from classifier.chunks import check_chunks
 from classifier.completeness import find_damage
 from classifier.decoding import Decoded, Stretch, decode
@@ -365,6 +366,18 @@ def test_a_page_behind_megabytes_of_junk_is_found(tmp_path: Path, ogg: list[byte
     path = write(tmp_path / "x", b"".join([*ogg[:3], junk, *ogg[3:]]))
     with pytest.raises(DecodingError, match="a hole"):
         hear(path)
+
+
+def test_a_million_heads_without_a_page_cost_no_time(
+    tmp_path: Path, ogg: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr(ogg_pages, "checksum", lambda page: tried.append(len(page)) or 1)
+    fake = b"OggS" + bytes(22) + b"\xff" + b"\xff" * 255
+    path = write(tmp_path / "x", b"?" + fake * 5000 + bytes(70_000))
+    with path.open("rb") as file:
+        ogg_pages.find_ogg_damage(file.fileno())
+    assert len(tried) <= ogg_pages.MAX_FAKES
 
 
 # Traps
