@@ -192,8 +192,6 @@ class _Book:
         if target.state == "superseded":
             target.state, target.answered_at = "done", self._now
             self._supersede_others(target)
-        if target.state == "done":
-            self._plan_move(target)
 
     def _answer(self, target: _Row, row: _Row, outcome: Scored | Linked | Failed) -> None:
         if target is not row:

@@ -170,6 +170,19 @@ def test_files_done_before_there_was_an_archive_follow(
     assert files_below(after.inbox) == []
 
 
+def test_a_file_touched_before_there_was_an_archive_follows_as_well(
+    make_house: HouseMaker, audio_file: AudioFile
+) -> None:
+    before = make_house()
+    path = before.drop(audio_file(), "a.wav")
+    before.live()
+    before.close()
+    path.touch()
+    after = make_house(**{"intake.archive_dir": "archive"})
+    run_once(after)
+    assert files_below(after.home.root / "archive") == ["inbox/a.wav"]
+
+
 @pytest.mark.parametrize(
     "name", [b"new\nline.wav", b"latin-\xe9.wav", b"-rf.wav", "ü\u202e.wav".encode(), b"x" * 251]
 )
@@ -778,6 +791,25 @@ def test_one_file_system_mounted_twice_is_moved_by_copy(
     assert isinstance(result, Archived)
     assert (archive / "a.wav").read_bytes() == b"sound"
     assert files_below(inbox) == []
+
+
+def test_a_file_that_may_not_be_deleted_in_the_inbox_lies_there_alone(
+    inbox: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, archive = inbox / "a.wav", elsewhere / "archive"
+    source.write_bytes(b"sound")
+    move, unlink = a_move(source, archive / "a.wav"), os.unlink
+
+    def refuse(path: bytes) -> None:
+        if path == move.source:
+            raise PermissionError(errno.EPERM, "Operation not permitted", path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    [result] = mover_to(archive, inbox).carry([move])
+    assert isinstance(result, Hindered)
+    assert source.read_bytes() == b"sound"
+    assert files_below(archive) == []
 
 
 def test_a_stop_ends_a_copy_half_way_and_leaves_the_file_in_the_inbox(
