@@ -259,6 +259,15 @@ def test_a_file_that_is_dropped_again_is_neither_doubled_nor_answered_again(
     assert len(archiving.ask("SELECT id FROM prediction")) == 1
 
 
+def test_what_left_the_inbox_does_not_hide_what_comes_there_later(
+    archiving: House, audio_file: AudioFile
+) -> None:
+    """Whatever its fingerprint: not every file system changes it when a file is renamed."""
+    archiving.drop(audio_file(), "a.wav")
+    archiving.live()
+    assert archiving.ledger.known(archiving.inbox, [b"a.wav"]) == {}
+
+
 def test_an_old_version_that_comes_back_is_current_again_and_archived_where_it_was(
     archiving: House, audio_file: AudioFile, noise: Noise
 ) -> None:
