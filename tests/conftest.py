@@ -70,6 +70,16 @@ def audio_file(tmp_path: Path, tone: Callable[..., Samples]) -> Callable[..., Pa
 @pytest.fixture(scope="session")
 def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that hears half-second clips at 8 kHz and knows `bell`, `dog` and `rain`."""
+    return _checkpoint(tmp_path_factory.mktemp("checkpoints"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def second_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one, of the same labels and other weights."""
+    return _checkpoint(tmp_path_factory.mktemp("checkpoints"), seed=1)
+
+
+def _checkpoint(folder: Path, seed: int) -> Path:
     import torch
     from checkpoint_files import save_checkpoint
 
@@ -81,10 +91,9 @@ def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     audio_format = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
     labels, shape = ("bell", "dog", "rain"), NetworkShape(widths_from(4))
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         model = ClipClassifier(labels, audio_format, shape, mel_filter_bank(audio_format))
         model.network.head[-1].weight.data *= 20  # untrained scores are too alike to tell apart
-    folder = tmp_path_factory.mktemp("checkpoints")
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     return save_checkpoint(folder, model, labels, shape, {"epochs": 0}, now)
 

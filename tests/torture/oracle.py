@@ -130,6 +130,13 @@ def _audio_files(folder: bytes) -> Iterator[bytes]:
             yield entry.path
 
 
+def is_promised(path: bytes) -> bool:
+    """Whether a regular file at this path, relative to its inbox, gets a row."""
+    *folders, name = path.split(b"/")
+    hidden = any(folder.startswith(b".") or folder in SYSTEM_FOLDERS for folder in folders)
+    return not hidden and _is_audio(name.lower())
+
+
 def _is_audio(name: bytes) -> bool:
     if name.startswith(b".") or name.endswith((b"~", *PARTIAL)):
         return False
