@@ -31,6 +31,9 @@ from storage.times import later
 RESCORING_FAILED = "rescoring failed: "  # begins the warning of a recording that kept its answer
 # SQLite takes 32,766 variables in a statement; shorter lists are compiled and planned faster.
 _IN_LIMIT = 500
+# A file that was gone is news when it is back, also in a folder that was moved away and returns,
+# or on a disk that was unmounted: then `stat` says the same of it as before.
+GONE = "gone"
 
 T = TypeVar("T")
 PredictionKey = tuple[int, int]  # recording, checkpoint
@@ -208,6 +211,8 @@ class _Book:
             target.warning = printable(f"{RESCORING_FAILED}{outcome.error}")
             return
         target.state, target.answered_at = "failed", self._now
+        if outcome.error_class == "vanished":
+            target.fingerprint = GONE
         target.digest = outcome.digest or target.digest
         target.error_class = printable(outcome.error_class)
         target.error = printable(outcome.error)

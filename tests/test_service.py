@@ -527,3 +527,16 @@ def wait_for_candidate(house: House) -> None:
     if candidate is not None:
         candidate[1].exception(timeout=30)
     house.live(1)
+
+
+def test_a_folder_that_was_away_while_it_was_to_be_read_is_read_when_it_is_back(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    path = house.drop(audio_file(), "card/a.wav")
+    house.ledger.admit([house.look_at(b"card/a.wav")])
+    away = path.parent.rename(house.home.root / "away")
+    house.live()
+    assert house.rows() == [("card/a.wav", "failed")]
+    away.rename(path.parent)
+    house.live(80)
+    assert house.rows() == [("card/a.wav", "done")]
