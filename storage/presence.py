@@ -44,9 +44,13 @@ class DaemonLock:
         if not _try_lock(handle):
             os.close(handle)
             raise _already_running(home)
-        content = f"{os.getpid()} {socket.gethostname()}\n".encode()
-        os.pwrite(handle, content, 0)
-        os.ftruncate(handle, len(content))
+        try:
+            _write_holder(handle)
+        except OSError as error:  # a full disk
+            os.close(handle)
+            raise StorageError(
+                f"cannot write {home.lock_file}: {error.strerror}; look after its disk"
+            ) from error
         return cls(handle)
 
     def release(self) -> None:
@@ -111,6 +115,12 @@ def _open_lock_file(home: Home) -> int:
     with contextlib.suppress(PermissionError):  # another user's file, whose mode is theirs to set
         os.fchmod(handle, FILE_MODE)
     return handle
+
+
+def _write_holder(handle: int) -> None:
+    content = f"{os.getpid()} {socket.gethostname()}\n".encode()
+    os.pwrite(handle, content, 0)
+    os.ftruncate(handle, len(content))
 
 
 def _try_lock(handle: int) -> bool:

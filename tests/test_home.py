@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -86,6 +87,18 @@ def test_a_killed_daemon_leaves_no_lock(home: Home) -> None:
     )
     subprocess.run([sys.executable, "-c", program, home.root], check=False)
     assert home.lock_file.read_text() != ""
+    assert holder(home) is None
+
+
+def test_a_full_disk_at_the_lock_is_told_in_one_line(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("storage.presence.os.pwrite", refuse)
+    with pytest.raises(StorageError, match=r"daemon.lock: No space left"):
+        DaemonLock.acquire(home)
     assert holder(home) is None
 
 
