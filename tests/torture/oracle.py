@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sqlite3
 import stat
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -18,7 +17,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from storage.database import driver
 from storage.home import Home
 
 SUFFIXES = (
@@ -76,7 +77,8 @@ def judge(
     """
     verdict = Verdict()
     there = contents(inbox or home.inbox)
-    with closing(sqlite3.connect(f"file:{home.ledger_file}?mode=ro", uri=True)) as ledger:
+    # The daemon's own library: two copies of SQLite in one process drop each other's locks.
+    with closing(driver().connect(f"file:{home.ledger_file}?mode=ro", uri=True)) as ledger:
         ledger.execute("BEGIN")
         _is_sound(ledger, verdict)
         rows = _rows(ledger)
@@ -148,7 +150,7 @@ def _digest(path: bytes) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _rows(ledger: sqlite3.Connection) -> list[Row]:
+def _rows(ledger: Any) -> list[Row]:
     query = (
         "SELECT id, path, fingerprint, digest, state, claimed_by, error_class, error,"
         " prediction_id, requeued FROM recording ORDER BY id"
@@ -156,7 +158,7 @@ def _rows(ledger: sqlite3.Connection) -> list[Row]:
     return [Row(*row) for row in ledger.execute(query)]
 
 
-def _is_sound(ledger: sqlite3.Connection, verdict: Verdict) -> None:
+def _is_sound(ledger: Any, verdict: Verdict) -> None:
     found = [row[0] for row in ledger.execute("PRAGMA integrity_check")]
     if found != ["ok"]:
         verdict.complain(f"integrity_check: {found[:3]}")
@@ -164,7 +166,7 @@ def _is_sound(ledger: sqlite3.Connection, verdict: Verdict) -> None:
         verdict.complain(f"foreign_key_check: {orphans[:3]}")
 
 
-def _has_answers(ledger: sqlite3.Connection, rows: list[Row], verdict: Verdict) -> None:
+def _has_answers(ledger: Any, rows: list[Row], verdict: Verdict) -> None:
     """Each `done` has a prediction of that very content, by a checkpoint that was accepted."""
     query = (
         "SELECT p.id, r.digest, c.verdict FROM prediction p"

@@ -97,6 +97,11 @@ class Promise:
                 found += self._compare(path, digest, scores, worth[digest, checkpoint or ""])
         return found
 
+    def belied(self, rows: Iterable[Sequence[object]]) -> list[str]:
+        """Files that are said to be gone, and lie there."""
+        gone = {row[0] for row in rows if row[2:4] == ("failed", "vanished")}
+        return [f"{name!r} is said to be gone" for name in self.there if name in gone]
+
     def _compare(self, path: bytes, digest: str, scores: bytes, worth: Worth) -> list[str]:
         """An answer is what the content alone gets from that checkpoint, and never changes."""
         if isinstance(worth, str):
