@@ -173,8 +173,10 @@ def decode_pool(settings: Settings) -> Iterator[tuple[HearingPool, threading.Eve
 
 @contextmanager
 def stop_signals(service: Service) -> Iterator[None]:
-    """SIGTERM and SIGINT ask for a stop; the handler only sets a flag."""
-    stops = (signal.SIGTERM, signal.SIGINT)
+    """SIGTERM, SIGINT and a closed terminal ask for a stop; the handler only sets a flag."""
+    stops = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        stops.append(signal.SIGHUP)
     before = {stop: signal.signal(stop, lambda *_: service.request_stop()) for stop in stops}
     try:
         yield

@@ -83,3 +83,32 @@ def test_an_inbox_that_is_a_link_to_a_folder_rings(tmp_path: Path) -> None:
         assert doorbell.collect() == ([(tmp_path / "inbox", b"a.wav")], False)
     finally:
         doorbell.stop()
+
+
+def test_a_watcher_that_died_is_replaced_and_the_inbox_scanned(
+    doorbell: Doorbell, tmp_path: Path
+) -> None:
+    assert doorbell._observer is not None
+    for emitter in doorbell._observer.emitters:
+        emitter.stop()
+        emitter.join()
+    assert doorbell.collect() == ([], False)  # nobody told
+    doorbell.supervise()
+    assert doorbell.collect()[1]
+    assert all(emitter.is_alive() for emitter in doorbell._observer.emitters)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_observer_that_an_exception_killed_is_replaced(
+    doorbell: Doorbell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = doorbell._observer
+    assert died is not None
+    with monkeypatch.context() as broken:
+        broken.setattr("daemon.doorbell._Handler.on_any_event", lambda *_: 1 / 0)
+        (tmp_path / "inbox" / "a.wav").touch()
+        died.join(10)
+    assert not died.is_alive()
+    doorbell.supervise()
+    assert doorbell._observer is not died
+    assert doorbell.collect()[1]

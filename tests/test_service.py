@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from house import House, HouseMaker
+from house import BEGINNING, House, HouseMaker
 
 from classifier.errors import DecodingError, DeviceBusyError, FileChanged
 from daemon.errors import NothingToServe
@@ -540,3 +542,100 @@ def test_a_folder_that_was_away_while_it_was_to_be_read_is_read_when_it_is_back(
     away.rename(path.parent)
     house.live(80)
     assert house.rows() == [("card/a.wav", "done")]
+
+
+def test_a_daemon_that_was_frozen_for_minutes_catches_up(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    house.drop(audio_file(), "before.wav")
+    house.live(1)
+    house.drop(audio_file(), "meanwhile.wav")
+    house.now += 300
+    house.live()
+    assert house.rows() == [("before.wav", "done"), ("meanwhile.wav", "done")]
+
+
+def test_a_file_that_is_half_written_at_the_start_settles_first(
+    make_house: HouseMaker, audio_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    whole = audio_file().read_bytes()
+    inbox = tmp_path / "home" / "inbox"
+    inbox.mkdir(parents=True)
+    (inbox / "a.wav").write_bytes(whole[:1000])
+    house = make_house()
+    for end in (3000, 9000, len(whole)):
+        house.live(1.5)
+        with (inbox / "a.wav").open("r+b") as file:
+            file.write(whole[:end])
+    house.live()
+    [(digest, state)] = house.ask("SELECT digest, state FROM recording")
+    assert (digest, state) == (hashlib.sha256(whole).hexdigest(), "done")
+
+
+@pytest.mark.parametrize("year", [1970, 2099])
+def test_the_date_of_a_file_means_nothing(
+    house: House, audio_file: Callable[..., Path], year: int
+) -> None:
+    path = house.drop(audio_file(), "a.wav")
+    moment = datetime(year, 1, 2, tzinfo=UTC).timestamp()
+    os.utime(path, (moment, moment))
+    house.live()
+    assert house.rows() == [("a.wav", "done")]
+
+
+@pytest.mark.parametrize("days", [-365, 365])
+def test_a_clock_that_jumps_stalls_nothing(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    house.drop(audio_file(), "a.wav")
+    house.pool.next_error = DecodingError("io", "it passes", transient=True)
+    house.live(3)  # postponed now, by the clock as it is
+    monkeypatch.setattr("house.BEGINNING", BEGINNING + timedelta(days=days))
+    house.drop(audio_file(), "b.wav")
+    house.live()
+    assert house.rows() == [("a.wav", "done"), ("b.wav", "done")]
+
+
+def test_a_ledger_locked_for_ever_lets_nothing_pile_up(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.service.TROUBLE_SECONDS", 0)
+    source = audio_file()
+    for number in range(50):
+        house.drop(source, f"{number}.wav")
+    house.live(3)
+    with monkeypatch.context() as locked:
+        for question in ("known", "admit", "claim", "record", "known_answer"):
+            locked.setattr(house.ledger, question, refuse)
+        for _ in range(100):
+            house.service.try_tick()
+            house.now += 36
+        status = house.statuses[-1]
+        assert int(str(status["in_flight"])) + int(str(status["waiting"])) <= 50
+        assert "database is locked" in str(status["faults"])
+    house.live()
+    assert [state for _, state in house.rows()] == ["done"] * 50
+
+
+def test_many_names_and_links_of_one_content_have_a_row_each_and_one_answer(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    path = house.drop(audio_file(), "0.wav")
+    for number in range(1, 40):
+        if number % 2:
+            os.link(path, house.inbox / f"{number}.wav")
+        else:
+            house.drop(path, f"{number}.wav")
+    house.live()
+    assert [state for _, state in house.rows()] == ["done"] * 40
+    assert len(house.ask("SELECT id FROM prediction")) == 1
+
+
+def test_one_name_with_ever_new_content_has_a_row_for_each(
+    house: House, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
+) -> None:
+    for number in range(10):
+        house.drop(audio_file("next.wav", noise(seconds=0.1, seed=number)), "a.wav")
+        house.doorbell.ring(house.inbox, b"a.wav")
+        house.live(4)
+    assert house.rows() == [("a.wav", "done")] + [("a.wav", "superseded")] * 9

@@ -166,6 +166,7 @@ class Sequence(RuleBasedStateMachine):
         self.promise = Promise(REST_SECONDS)
         self.house: House | None = None
         self.kills = self.deaths = self.published = 0
+        self.is_bad_active = False
         self.lock: Any = None
         self.now = 1000.0
 
@@ -330,11 +331,15 @@ class Sequence(RuleBasedStateMachine):
     def publish_good(self, name: str) -> None:
         assert self.house is not None
         self.house.publish(self.world.good[name], name)
+        self.is_bad_active = False
 
+    @precondition(lambda self: not self.is_bad_active)
     @rule()
     def publish_bad(self) -> None:
+        """Not twice in a row: with two bad ones, active and previous, a start is refused."""
         assert self.house is not None
         self.published += 1
+        self.is_bad_active = True
         self.house.publish(self.world.bad, f"20260202T000000Z-{self.published:08x}")
 
     # --- files
