@@ -36,6 +36,7 @@ class RunningHouse:
         self.log = root.with_name(f"{root.name}.log")
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith("CLFD_")}
         self.environ |= {"CLFD_INTAKE__SETTLE_SECONDS": "0.3"} | (settings or {})
+        self._is_launched = False
 
     def start(self, *arguments: str, prefix: Sequence[str] = ()) -> None:
         """Returns when the daemon serves the home."""
@@ -43,6 +44,7 @@ class RunningHouse:
         self.wait_until(self.is_running)
 
     def launch(self, *arguments: str, prefix: Sequence[str] = ()) -> None:
+        self._is_launched = True
         with self.log.open("ab") as log:
             self.daemon = subprocess.Popen(
                 [*prefix, *self._command("run", *arguments)],
@@ -115,6 +117,6 @@ class RunningHouse:
             return []
 
     def close(self) -> None:
-        if self.daemon.poll() is None:
+        if self._is_launched and self.daemon.poll() is None:
             self.daemon.kill()
             self.daemon.wait()

@@ -270,7 +270,7 @@ class Sequence(FileSequence):
         if self.lock is not None:
             self.unlock_ledger()
         assert self.house is not None
-        for _ in range(round((700 if self.deaths else 2 * REST_SECONDS) / STEP_SECONDS)):
+        for _ in range(round((2 * REST_SECONDS + (70 if self.deaths else 0)) / STEP_SECONDS)):
             self.turn()
         self.promise.attend(2 * REST_SECONDS)
         self.nothing_is_answered_wrongly()

@@ -18,8 +18,6 @@ from spinning_file import spinning_wav
 
 from storage.database import driver
 
-N_ROUNDS = 6
-WARM_ROUNDS = 2
 MAX_GROWTH_MIB = 40.0  # what a short run may differ by; a leak of 1 kB a file shows at 40,000
 
 
@@ -96,13 +94,13 @@ def test_nothing_grows_while_files_and_faults_come(
     chance: random.Random,
     size: Callable[[str, int], int],
 ) -> None:
-    n_files = size("SOAK_FILES", 6000)
-    each = n_files // N_ROUNDS
+    n_rounds = size("SOAK_ROUNDS", 12)
+    each = size("SOAK_FILES", 6000) // n_rounds
     house = make_running(CLFD_ENGINE__DECODE_TIMEOUT_SECONDS="2")
     house.start()
     table: list[Figures] = []
     bad: dict[str, set[str]] = {digest(spinning_wav()): {"timeout"}, "": {"timeout"}}
-    for turn in range(N_ROUNDS):
+    for turn in range(n_rounds):
         began = time.monotonic()
         add_files(house, turn * each, each, bad)
         (house.home.inbox / f"spinning {turn}.wav").write_bytes(spinning_wav())
@@ -116,7 +114,7 @@ def test_nothing_grows_while_files_and_faults_come(
     assert is_healthy(house.home, house.daemon.pid) is None
     assert house.stop() == 0
     require(judge(house.home, may_fail=bad))
-    hold_still(table[WARM_ROUNDS - 1], table[-1])
+    hold_still(table[n_rounds // 2], table[-1])
 
 
 def answered(house: RunningHouse) -> int:
