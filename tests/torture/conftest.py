@@ -26,6 +26,17 @@ def size() -> Callable[[str, int], int]:
 
 
 @pytest.fixture
+def poison() -> Callable[[RunningHouse], None]:
+    """`poison(house)`: files named poison... kill the worker that opens them, spinning... hold it."""
+
+    def prepare(house: RunningHouse) -> None:
+        paths = (str(HERE / "poison"), house.environ.get("PYTHONPATH", ""))
+        house.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+
+    return prepare
+
+
+@pytest.fixture
 def chance() -> random.Random:
     """Randomness whose seed is printed; TORTURE_SEED repeats a run."""
     seed = int(os.environ.get("TORTURE_SEED", random.SystemRandom().randrange(2**32)))

@@ -13,13 +13,11 @@ import pytest
 from oracle import is_healthy, judge, require
 from running_house import RunningHouse
 from sounds import wav
-from spinning_file import spinning_wav
 
 Size = Callable[[str, int], int]
 MakeRunning = Callable[..., RunningHouse]
 
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
-POISON = Path(__file__).parent / "poison"
 
 
 @contextmanager
@@ -75,22 +73,24 @@ def test_a_burst_that_overflows_the_event_queue_is_found_whole(
     require(judge(house.home, may_fail={}))
 
 
-def seconds_for(house: RunningHouse, n_files: int, poison: dict[str, bytes]) -> float:
+def seconds_for(house: RunningHouse, n_files: int, bad: dict[str, bytes]) -> float:
     """How long the good ones take; returns when the bad ones have failed, too."""
     prepare(house.home.root.parent / f"{house.home.root.name}-files", n_files)
     house.start()
     began = time.monotonic()
-    for name, content in poison.items():
+    for name, content in bad.items():
         (house.home.inbox / name).write_bytes(content)
     (house.home.root.parent / f"{house.home.root.name}-files").rename(house.home.inbox / "card")
     house.wait_until(lambda: counts(house)["done"] == n_files, 60 + n_files / 20)
     seconds = time.monotonic() - began
-    house.wait_until(lambda: counts(house)["failed"] == len(poison), 60)
+    house.wait_until(lambda: counts(house)["failed"] == len(bad), 60)
     assert house.stop() == 0
     return seconds
 
 
-def test_poison_among_thousands_costs_only_itself(make_running: MakeRunning, size: Size) -> None:
+def test_poison_among_thousands_costs_only_itself(
+    make_running: MakeRunning, size: Size, poison: Callable[[RunningHouse], None]
+) -> None:
     """One file kills each worker that opens it, one holds it until its deadline."""
     n_files = size("POISONED", 3000)
     settings = {
@@ -99,11 +99,9 @@ def test_poison_among_thousands_costs_only_itself(make_running: MakeRunning, siz
     }
     clean, poisoned = make_running("clean", **settings), make_running("poisoned", **settings)
     for house in (clean, poisoned):
-        paths = (str(POISON), house.environ.get("PYTHONPATH", ""))
-        house.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        poison(house)
     without = seconds_for(clean, n_files, {})
-    poison = {"poison.wav": wav(-1), "spinning.wav": spinning_wav()}
-    with_it = seconds_for(poisoned, n_files, poison)
+    with_it = seconds_for(poisoned, n_files, {"poison.wav": wav(-1), "spinning.wav": wav(-2)})
     verdict = judge(poisoned.home)
     print(
         f"\n{n_files} files: {without:.1f} s without, {with_it:.1f} s with poison"

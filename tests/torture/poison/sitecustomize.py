@@ -1,4 +1,4 @@
-"""Loaded by every Python that has this folder in its path: some names kill whoever opens them.
+"""Loaded by every Python that has this folder in its path: some names kill or hold their reader.
 
 The daemon itself never opens a recording, so these are its decode workers.
 """
@@ -12,8 +12,11 @@ _open = os.open
 
 
 def _open_or_die(path: object, *arguments: object, **named: object) -> int:
-    if isinstance(path, bytes) and b"poison" in path.rpartition(b"/")[2]:
+    name = path.rpartition(b"/")[2] if isinstance(path, bytes) else b""
+    if name.startswith(b"poison"):
         os.kill(os.getpid(), signal.SIGKILL)
+    while name.startswith(b"spinning"):
+        pass
     return _open(path, *arguments, **named)  # type: ignore[arg-type]
 
 
