@@ -27,7 +27,7 @@ def size() -> Callable[[str, int], int]:
 
 @pytest.fixture
 def poison() -> Callable[[RunningHouse], None]:
-    """`poison(house)`: files named poison... kill the worker that opens them, spinning... hold it."""
+    """`poison(house)`: files named poison... kill their reader, spinning... hold it."""
 
     def prepare(house: RunningHouse) -> None:
         paths = (str(HERE / "poison"), house.environ.get("PYTHONPATH", ""))
