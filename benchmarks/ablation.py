@@ -26,8 +26,8 @@ import numpy as np
 import torch
 
 from benchmarks.variants import VARIANTS
+from classifier.allocator import keep_freed_memory
 from classifier.pool import DecodePool
-from trainer.allocator import keep_freed_memory
 from trainer.cost import gflop_per_clip
 from trainer.dataset import Dataset, load_dataset
 from trainer.evaluation import accuracy, cross_entropy, expected_calibration_error, score_recordings

@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Callable
 
+from classifier.allocator import give_freed_memory_back
 from daemon.archive import Archive
 from daemon.doorbell import Doorbell
 from daemon.errors import DaemonError
@@ -29,7 +30,7 @@ CLAIM_SECONDS = 1.0  # between two looks for work that another process queued
 REST_SECONDS = 0.5  # at most, so that a new checkpoint is noticed
 DRAIN_SECONDS = 30.0  # then a long recording starts anew next time
 SUMMARY_SECONDS = 10.0
-TEND_SECONDS = 60.0  # between two looks after the ledger's log
+TEND_SECONDS = 60.0  # between two looks after memory and the ledger's log
 TROUBLE_SECONDS = 1.0  # between two tries at a ledger that cannot be used
 
 
@@ -138,12 +139,17 @@ class Service:
         self._claim(now)
         self._finish_some()
         if now >= self._tend_due:
-            self._tend_due = now + TEND_SECONDS
-            self._log_fault = self._ledger.tend()
+            self._tend(now)
         self._archive.step(now)
         if now >= self._report.due:
             self._tell(now)
         return self._window.has_ready_clips or self._intake.has_more
+
+    def _tend(self, now: float) -> None:
+        """What a process does for its health that is to run for months."""
+        self._tend_due = now + TEND_SECONDS
+        give_freed_memory_back()
+        self._log_fault = self._ledger.tend()
 
     def drain(self) -> None:
         """Stop taking in, finish what is in flight, write it, close."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from classifier.allocator import keep_freed_memory
 from classifier.checkpoint import Checkpoint
 from classifier.device import choose_device, describe_device, refusing_when_memory_ends
 from storage.errors import StorageError
@@ -19,7 +20,6 @@ from storage.home import Home
 from storage.settings import Settings
 from storage.shelf import Shelf
 from trainer.admission import admit
-from trainer.allocator import keep_freed_memory
 from trainer.classroom import Classroom
 from trainer.errors import TrainerError
 from trainer.facts import FoldResult, metrics, run_facts, served_temperature, training_facts
