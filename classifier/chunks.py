@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from classifier.errors import DecodingError
 from classifier.id3 import behind_tags
+from classifier.patches import Patch
 
 MAX_CHUNKS = 1000  # real files have a dozen
 LIST_BYTES = 2**20  # of notes and labels are looked through
@@ -25,13 +26,6 @@ _PLACEHOLDERS = (0x7FFFFF00, 0x7FFFFFFF, 0x80000000)
 _SOX = range(0x7FFFF000 - 63, 0x7FFFF000 + 1)  # rounded down to whole frames
 _PLACEHOLDER_64 = 2**63 - 1
 _UNCOMPRESSED = (b"NONE", b"twos", b"sowt", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32")
-
-
-class Patch(NamedTuple):
-    """Bytes to be read at `offset` in place of those of the file."""
-
-    offset: int
-    content: bytes
 
 
 class Span(NamedTuple):
@@ -104,7 +98,7 @@ def sample_span(fd: int) -> Span | None:
         return _w64_span(data, there)
     if b"ds64" in chunks and data.size == 0xFFFFFFFF:
         return _rf64_span(fd, chunks[b"ds64"], data, there)
-    length = Patch(data.begin - 4, struct.pack(_order(form) + "I", min(there, 2**32 - 1)))
+    length = Patch(data.begin - 4, 4, struct.pack(_order(form) + "I", min(there, 2**32 - 1)))
     return Span(data.begin, there, _promise(data.size), (length,))
 
 
@@ -176,13 +170,13 @@ def _rf64_span(fd: int, ds64: _Chunk, data: _Chunk, there: int) -> Span:
     """The size of its data chunk stands in another chunk, in 64 bits."""
     sizes = os.pread(fd, 16, ds64.begin)
     size = struct.unpack("<8xQ", sizes)[0] if len(sizes) == 16 else 0
-    length = Patch(ds64.begin + 8, struct.pack("<Q", there))
+    length = Patch(ds64.begin + 8, 8, struct.pack("<Q", there))
     return Span(data.begin, there, None if size >= _PLACEHOLDER_64 else size, (length,))
 
 
 def _w64_span(data: _Chunk, there: int) -> Span:
     promised = None if data.size >= _PLACEHOLDER_64 - 24 else data.size
-    length = Patch(data.begin - 8, struct.pack("<Q", there + 24))
+    length = Patch(data.begin - 8, 8, struct.pack("<Q", there + 24))
     return Span(data.begin, there, promised, (length,))
 
 
@@ -196,7 +190,7 @@ def _aiff_span(fd: int, form: _Form, chunks: dict[bytes, _Chunk], size_bytes: in
         return None
     there = size_bytes - begin
     frame_bytes, n_frames, patch = _aiff_frames(fd, chunks.get(b"COMM"), there)
-    patches = (Patch(ssnd.begin - 4, struct.pack(">I", min(there + skipped, 2**32 - 1))), *patch)
+    patches = (Patch(ssnd.begin - 4, 4, struct.pack(">I", min(there + skipped, 2**32 - 1))), *patch)
     if ssnd.size == 0:
         is_empty = _ends_in_chunks(fd, form, ssnd.end, size_bytes)
         return Span(begin, 0 if is_empty else there, 0, patches)
@@ -219,5 +213,5 @@ def _aiff_frames(fd: int, comm: _Chunk | None, there: int) -> tuple[int, int, tu
     frame_bytes = channels * -(-bits // 8)
     if codec not in _UNCOMPRESSED or frame_bytes == 0:
         return 0, n_frames, ()
-    patch = Patch(comm.begin + 2, struct.pack(">I", min(there // frame_bytes, 2**32 - 1)))
+    patch = Patch(comm.begin + 2, 4, struct.pack(">I", min(there // frame_bytes, 2**32 - 1)))
     return frame_bytes, n_frames, (patch,)

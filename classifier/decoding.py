@@ -23,10 +23,11 @@ import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
 from classifier.chunks import check_chunks
-from classifier.completeness import Damage, Patched, find_damage
+from classifier.completeness import Condition, examine
 from classifier.containers import Header, check_header, check_magic
 from classifier.errors import DecodingError, FileChanged
 from classifier.fingerprint import fingerprint
+from classifier.patches import Patched
 
 Samples = npt.NDArray[np.float32]
 
@@ -34,6 +35,7 @@ BLOCK_FRAMES = 65_536
 SEAM_SECONDS = 0.1  # read around a stretch; many times the resampler's filter
 MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
 SHORT_SECONDS = 0.1  # that may be missing at the end where a lossy encoder has rounded
+MAX_CONDITIONS = 64  # remembered: more long recordings than are in the window together
 FINE_FRAMES = 1024  # read at once where what lies before a damage is to be heard
 LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63-1 where a header names no length
@@ -146,7 +148,7 @@ def _regular_file(path: bytes) -> Iterator[int]:
 
 
 _last_digest: dict[str, str] = {}  # of one file, by its fingerprint
-_last_damage: dict[str, Damage | None] = {}
+_conditions: dict[str, Condition] = {}  # of the files heard last, by their fingerprints
 
 
 def _digest_of(fd: int, token: str) -> str:
@@ -158,18 +160,14 @@ def _digest_of(fd: int, token: str) -> str:
     return _last_digest[token]
 
 
-def _damage_of(fd: int, token: str, stretch: Stretch) -> Damage | None:
-    """What is wrong with the file; asked once, with its first stretch.
-
-    Where damage is accepted every stretch asks, since the header may have to be patched for it.
-    """
-    if stretch.first_clip > 0 and not stretch.accepts_damaged:
-        return None
-    if token not in _last_damage:
-        damage = find_damage(fd)
-        _last_damage.clear()
-        _last_damage[token] = damage
-    return _last_damage[token]
+def _condition_of(fd: int, token: str) -> Condition:
+    """Found out once in a worker: it takes reading all of an Ogg, and of some MP3 files."""
+    if token not in _conditions:
+        condition = examine(fd)
+        if len(_conditions) >= MAX_CONDITIONS:
+            del _conditions[next(iter(_conditions))]
+        _conditions[token] = condition
+    return _conditions[token]
 
 
 def _digest(fd: int) -> str:
@@ -190,15 +188,16 @@ def _read_error(error: OSError) -> DecodingError:
 def _decode(fd: int, stretch: Stretch, digest: str | None, token: str) -> Decoded:
     check_magic(fd)
     check_chunks(fd)
-    damage = _damage_of(fd, token, stretch)
-    if damage is not None and not stretch.accepts_damaged:
-        raise damage.error.of(digest)
+    condition = _condition_of(fd, token)
+    damage = condition.damage
+    if damage is not None and not stretch.accepts_damaged and stretch.first_clip == 0:
+        raise damage.of(digest)
     try:
-        with _open(fd, damage) as sound:
+        with _open(fd, condition) as sound:
             check_header(Header(sound.format, sound.subtype, sound.samplerate, sound.channels))
             sound.accepts_damaged = stretch.accepts_damaged
             audio, seconds, total_clips = _heard(sound, stretch)
-            shortage = damage.error if damage else sound.shortage
+            shortage = damage or sound.shortage
             return Decoded(
                 audio,
                 stretch.clip_samples,
@@ -212,9 +211,9 @@ def _decode(fd: int, stretch: Stretch, digest: str | None, token: str) -> Decode
                 shortage.reason if shortage else None,
             )
     except _NoSamples as error:
-        raise (damage.error.of(digest) if damage else _no_audio()) from error
+        raise (damage.of(digest) if damage else _no_audio()) from error
     except soundfile.SoundFileError as error:
-        raise (damage.error.of(digest) if damage else _undecodable(error)) from error
+        raise (damage.of(digest) if damage else _undecodable(error)) from error
     except MemoryError as error:
         raise DecodingError(
             "too_large", "decoding asks for more memory than a worker may have; split the file"
@@ -240,9 +239,9 @@ class _NoSamples(Exception):
     pass
 
 
-def _open(fd: int, damage: Damage | None) -> _Sound:
-    if damage is not None and damage.patches:
-        return _Sound(Patched(fd, damage.patches))
+def _open(fd: int, condition: Condition) -> _Sound:
+    if condition.patches:
+        return _Sound(Patched(fd, condition.patches))
     return _Sound(fd, closefd=False)
 
 

@@ -162,7 +162,7 @@ class Window:
             first_clip=hearing.next_clip,
             fingerprint=hearing.fingerprint,
             max_seconds=self._engine.max_hours * 3600,
-            size_bytes=hearing.claim.size_bytes if hearing.next_clip == 0 else 0,
+            size_bytes=hearing.claim.size_bytes,  # each worker may have to read all of it once
             accepts_damaged=self._accepts_damaged,
         )
         self._pool.submit((hearing, hearing.next_clip), stretch)

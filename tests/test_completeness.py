@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from classifier import ogg_pages
+from classifier import mpeg_frames, ogg_pages
 from classifier.chunks import check_chunks
-from classifier.completeness import find_damage
+from classifier.completeness import examine
 from classifier.decoding import Decoded, Stretch, decode
 from classifier.errors import DecodingError
 from classifier.ogg_pages import checksum
@@ -115,7 +115,7 @@ def test_files_of_a_real_writer_are_whole(
 def test_real_recordings_are_whole(esc10: Path) -> None:
     for path in (esc10 / "audio").iterdir():
         with path.open("rb") as file:
-            assert find_damage(file.fileno()) is None
+            assert examine(file.fileno()).damage is None
 
 
 NOTES = chunk(b"LIST", b"INFO" + chunk(b"ICMT", b"Recorded at 10:00 by a fridge"))
@@ -248,6 +248,65 @@ def test_an_mp3_without_a_promise_shows_a_cut_in_its_last_frame(
 
 
 ID3 = b"ID3\4\0\0\0\0\7\x68" + bytes(1000)
+
+
+def plain_mp3(path: Path, samples: Samples, rate_hz: int = 8000, mode: str = "VARIABLE") -> bytes:
+    """Without the first frame, which promises a length; of varying bit rate where it may vary."""
+    with soundfile.SoundFile(
+        path, "w", rate_hz, 1, "MPEG_LAYER_III", format="MP3", bitrate_mode=mode
+    ) as file:
+        file.write(samples)
+    content = path.read_bytes()
+    return content[content.index(content[:2], 2) :]
+
+
+def apev2(n_bytes: int) -> bytes:
+    ends = [struct.pack("<8s4I8x", b"APETAGEX", 2000, n_bytes + 32, 1, f << 28) for f in (10, 8)]
+    return ends[0] + np.random.RandomState(0).bytes(n_bytes) + ends[1]
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 22_050, 44_100])
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_an_mp3_without_a_promise_is_heard_to_its_end_whatever_its_rate_and_tags(
+    tmp_path: Path, noise: Make, mode: str, rate_hz: int
+) -> None:
+    silence = np.zeros(10 * rate_hz, np.float32)
+    samples = np.concatenate([silence, noise(10.0, rate_hz)])  # cheap first, so that guesses fail
+    plain = plain_mp3(tmp_path / "x.mp3", samples, rate_hz, mode)
+    picture = b"ID3\4\0\0\0\x06\0\0" + bytes(6 << 14)
+    for content in (plain, picture + plain, plain + apev2(100_000) + b"TAG" + bytes(125)):
+        heard = hear(write(tmp_path / "y.mp3", content))
+        assert heard.seconds == pytest.approx(20.1, abs=0.2)
+        assert np.abs(heard.clips[-2]).max() > 0.1
+        assert heard.warning is None
+
+
+def test_the_stretches_of_an_mp3_without_a_promise_join(tmp_path: Path, noise: Make) -> None:
+    path = write(tmp_path / "y.mp3", plain_mp3(tmp_path / "x.mp3", noise(12.0)))
+    whole = hear(path)
+    parts = [hear(path, max_clips=5, first_clip=first).clips for first in range(0, 25, 5)]
+    np.testing.assert_allclose(np.concatenate(parts), whole.clips, atol=1e-4)
+
+
+def test_an_mp3_with_a_tag_in_its_middle_is_heard_to_its_end(tmp_path: Path, noise: Make) -> None:
+    plain = plain_mp3(tmp_path / "x.mp3", noise(3.0))
+    joined = write(tmp_path / "y.mp3", plain + b"TAG" + bytes(125) + ID3 + plain)
+    assert hear(joined).seconds == pytest.approx(6.2, abs=0.2)
+
+
+@pytest.mark.parametrize("junk", [b"\xff", b"\xff\xfb\x90\0", b"\xff\xfb\x90\0\0"])
+def test_junk_that_looks_like_frames_of_mp3_costs_few_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, junk: bytes
+) -> None:
+    tried: list[int] = []
+    count_run = mpeg_frames._count_run
+    monkeypatch.setattr(
+        mpeg_frames, "_count_run", lambda fd, at: tried.append(at) or count_run(fd, at)
+    )
+    path = write(tmp_path / "x", b"\xff\xfb\x90\0" + junk * 200_000)
+    with path.open("rb") as file:
+        examine(file.fileno())
+    assert len(tried) <= mpeg_frames.MAX_FAKES + 1
 
 
 def test_a_flac_without_a_length_shows_a_cut_inside_a_frame(tmp_path: Path, noise: Make) -> None:
@@ -415,4 +474,4 @@ def test_chunks_of_any_size_come_to_an_end(tmp_path: Path, head: bytes, size: in
     with path.open("rb") as file:
         with suppress(DecodingError):
             check_chunks(file.fileno())
-        find_damage(file.fileno())
+        examine(file.fileno())

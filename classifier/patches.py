@@ -1,0 +1,51 @@
+"""A file as a decoder is to see it: its own bytes, and others in the place of some of them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Patch(NamedTuple):
+    """`content` is read in place of the `replaced` bytes of the file from `offset` on."""
+
+    offset: int
+    replaced: int
+    content: bytes
+
+
+class Patched(io.RawIOBase):
+    """An open file, read as if `patches` stood in it. Its file descriptor stays open."""
+
+    def __init__(self, fd: int, patches: Sequence[Patch]) -> None:
+        super().__init__()
+        self._fd, self._position = fd, 0
+        self._pieces: list[range | bytes] = []  # a range is one of the file's bytes
+        at = 0
+        for offset, replaced, content in sorted(patches):
+            self._pieces += [range(at, offset), content]
+            at = offset + replaced
+        self._pieces.append(range(at, max(at, os.fstat(fd).st_size)))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        size = sum(len(piece) for piece in self._pieces)
+        self._position = max(0, offset + (0, self._position, size)[whence])
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        view, done, at = memoryview(buffer).cast("B"), 0, self._position
+        for piece in self._pieces:
+            part = piece[at : at + len(view) - done]
+            at = max(0, at - len(piece))
+            content = part if isinstance(part, bytes) else os.pread(self._fd, len(part), part.start)
+            view[done : done + len(content)] = content
+            done += len(content)
+            if len(content) < len(part):
+                break  # it was cut meanwhile
+        self._position += done
+        return done
