@@ -20,19 +20,21 @@ NEGATIVE = 2**31  # from here on, a size that is read as a signed number leads b
 NOTES = (b"LIST", b"INFO")
 KINDS_OF_NOTES = (b"INFO", b"adtl")  # names that stand alone, without a size
 
-# Sizes that stand for "not known yet": ffmpeg and sox in a pipe, arecord, and their like.
+# Sizes that stand for "not known yet": ffmpeg, sox and oggdec in a pipe, arecord, and their like.
 _PLACEHOLDER = 0xFFFFFF00
-_PLACEHOLDERS = (0x7FFFFF00, 0x7FFFFFFF, 0x80000000)
+_PLACEHOLDERS = (0x7FFFFF00, 0x7FFFFFD3, 0x7FFFFFFF, 0x80000000)
 _SOX = range(0x7FFFF000 - 63, 0x7FFFF000 + 1)  # rounded down to whole frames
+_SOX_AIFF = range(0x7F000000 - 511, 0x7F000000 + 1)
 _PLACEHOLDER_64 = 2**63 - 1
+_BEYOND = 2**32  # bytes of samples that no size in a RIFF header can tell
 _UNCOMPRESSED = (b"NONE", b"twos", b"sowt", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32")
 
 
 class Span(NamedTuple):
     """The samples of a file: `there` bytes from `begin` on, where the header promises `promised`.
 
-    `promised` is None where the writer could not know it. `patches` give a header that promises
-    nothing the length of what is there.
+    `promised` is None where the writer could not know it. `patches` give a header that does not
+    promise it the length of what is there.
     """
 
     begin: int
@@ -98,8 +100,11 @@ def sample_span(fd: int) -> Span | None:
         return _w64_span(data, there)
     if b"ds64" in chunks and data.size == 0xFFFFFFFF:
         return _rf64_span(fd, chunks[b"ds64"], data, there)
+    promised = _promise(data.size)
+    if there >= _BEYOND and form is _RIFF:
+        return Span(data.begin, there, None if data.size else 0, _as_rf64(first, data, there))
     length = Patch(data.begin - 4, 4, struct.pack(_order(form) + "I", min(there, 2**32 - 1)))
-    return Span(data.begin, there, _promise(data.size), (length,))
+    return Span(data.begin, there, promised, (length,))
 
 
 def _form(fd: int) -> tuple[_Form | None, int]:
@@ -174,6 +179,16 @@ def _rf64_span(fd: int, ds64: _Chunk, data: _Chunk, there: int) -> Span:
     return Span(data.begin, there, None if size >= _PLACEHOLDER_64 else size, (length,))
 
 
+def _as_rf64(first: int, data: _Chunk, there: int) -> tuple[Patch, ...]:
+    """ffmpeg and others go on writing beyond 4 GiB, with what is left of the size in 32 bits."""
+    ds64 = struct.pack("<4sIQQQI", b"ds64", 28, data.begin + 28 + there, there, 0, 0)
+    return (
+        Patch(first - 12, 4, b"RF64"),
+        Patch(first, 0, ds64),
+        Patch(data.begin - 4, 4, b"\xff" * 4),
+    )
+
+
 def _w64_span(data: _Chunk, there: int) -> Span:
     promised = None if data.size >= _PLACEHOLDER_64 - 24 else data.size
     length = Patch(data.begin - 8, 8, struct.pack("<Q", there + 24))
@@ -198,7 +213,7 @@ def _aiff_span(fd: int, form: _Form, chunks: dict[bytes, _Chunk], size_bytes: in
     if frame_bytes and n_frames == 0:
         in_chunk = there if promised is None else max(0, min(there, promised - skipped))
         return Span(begin, in_chunk, 0, patches)
-    if promised is None:
+    if promised is None or ssnd.size - skipped in _SOX_AIFF:
         return Span(begin, there, None, patches)
     return Span(begin, there, max(promised - skipped, frame_bytes * n_frames), patches)
 

@@ -40,8 +40,10 @@ def examine(fd: int) -> Condition:
 
 def _examine_chunks(fd: int) -> Condition:
     span = sample_span(fd)
-    if span is None or span.promised is None:
+    if span is None:
         return Condition()
+    if span.promised is None:
+        return Condition(patches=span.patches)
     if span.promised == 0 and span.there > 0:
         return Condition(
             DecodingError(

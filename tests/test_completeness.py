@@ -137,6 +137,7 @@ WHOLE = {
     "a wrong size of the whole": riff(FMT, chunk(b"data", SILENCE), size=0),
     "ffmpeg in a pipe": riff(FMT, chunk(b"data", SILENCE, PIPED), size=PIPED),
     "sox in a pipe": riff(FMT, chunk(b"data", SILENCE, 0x7FFFF000), size=0x7FFFF024),
+    "oggdec in a pipe": riff(FMT, chunk(b"data", SILENCE, 0x7FFFFFD3), size=0x7FFFFFF7),
     "arecord, killed": riff(FMT, chunk(b"data", SILENCE, 0x80000000), size=0x80000024),
     "big-endian": b"RIFX"
     + struct.pack(">I", 16_036)
@@ -148,6 +149,7 @@ WHOLE = {
     "w64": w64(16_024, SILENCE),
     "w64 in a pipe": w64(2**63 - 1, SILENCE),
     "aiff": aiff(SILENCE, 8000),
+    "sox in a pipe to aiff": aiff(SILENCE, 0x7F000000 // 2, 0x7F000008),
     "aiff with notes": aiff(SILENCE, 8000, None, chunk(b"ANNO", b"a note", order=">")),
 }
 
@@ -156,6 +158,22 @@ WHOLE = {
 def test_unusual_but_whole_files_are_heard_to_their_end(tmp_path: Path, name: str) -> None:
     heard = hear(write(tmp_path / "x", WHOLE[name]))
     assert (heard.seconds, heard.warning) == (pytest.approx(1.0, abs=0.001), None)
+
+
+@pytest.mark.parametrize(
+    ("size", "gigabytes"),
+    [(0x7FFFF000, 3), (0x80000000, 3), (PIPED, 3), (PIPED, 5), (2**30, 5), (2**32 - 64, 4)],
+    ids=["sox", "arecord", "ffmpeg", "long ffmpeg", "ffmpeg to disk", "just below the limit"],
+)
+def test_a_long_recording_is_heard_to_its_end(tmp_path: Path, size: int, gigabytes: int) -> None:
+    path = write(tmp_path / "x", riff(FMT, chunk(b"data", b"", size), size=2**32 - 1))
+    n_bytes = size if gigabytes == 4 else gigabytes * 2**30
+    os.truncate(path, path.stat().st_size + n_bytes - 8000)  # a sparse file
+    with path.open("ab") as file:
+        file.write(b"\0\x40" * 4000)
+    last = hear(path, max_clips=2, first_clip=n_bytes // 8000 - 1)
+    assert last.seconds == pytest.approx(n_bytes / 16_000, abs=0.01)
+    assert last.clips.max() == pytest.approx(0.5)
 
 
 def test_an_extensible_header_is_read_as_well(tmp_path: Path, noise: Make) -> None:
