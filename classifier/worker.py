@@ -39,11 +39,11 @@ T = TypeVar("T")
 
 def prepare_worker(parent: int, folder: Path | None) -> None:
     """Limits this process; what it says goes into a file in `folder`, named by its id."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_AS, MEMORY_BYTES)
     # Python ignores SIGXFSZ, so that what is too much to write is an error, and not a death.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+    _limit(resource.RLIMIT_FSIZE, FILE_BYTES)
+    _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     # Pebble's own handler is Python, which a decoder that spins in C never comes to run.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
@@ -102,6 +102,13 @@ def words_of(folder: Path | None, worker: int | None) -> str:
         file.unlink()
         return words
     return ""
+
+
+def _limit(what: int, most: int) -> None:
+    """Where the daemon itself was given less, that stays: nobody may raise it."""
+    _, hard = resource.getrlimit(what)
+    least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (least, least))
 
 
 def _divert_stderr(folder: Path | None) -> None:

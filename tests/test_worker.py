@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -50,6 +52,17 @@ def test_a_worker_gains_no_rights_leaves_no_core_and_is_taken_before_the_daemon(
         "new rights": "none",
         "oom score": str(min(1000, own + 500)),
     }
+
+
+def test_a_daemon_with_narrower_limits_has_workers_all_the_same() -> None:
+    script = (
+        "import os, resource; from classifier.worker import prepare_worker;"
+        "limits = resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_AS;"
+        "[resource.setrlimit(w, (n, n)) for w, n in zip(limits, (50, 1000, 2**30))];"
+        "prepare_worker(os.getppid(), None); print(*(resource.getrlimit(w)[1] for w in limits))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["50", "1000", str(2**30)], done.stderr
 
 
 @pytest.mark.parametrize(
