@@ -14,7 +14,7 @@ from classifier.patches import Patch
 WINDOW_BYTES = 2**20  # read at once
 MAX_FRAME_BYTES = 2**12  # more than any frame has, free format aside
 MAX_FAKES = 1000  # heads without a run behind them, in what is no MP3 then
-RUN_FRAMES = 4  # behind a gap, fewer in a row are a picture in a tag that looks like them
+RUN_FRAMES = 4  # fewer in a row are junk that looks like them, or a picture in a tag
 MIDDLING_RATE = 9  # of the table's: 128 kbit/s, 80 in versions 2 and 2.5
 HAS_FRAMES = 1  # the flag of a Xing frame that names their number
 
@@ -56,7 +56,8 @@ def examine_mpeg(fd: int) -> tuple[DecodingError | None, tuple[Patch, ...]]:
     patches: tuple[Patch, ...] = ()
     if promised is None:
         n_frames, end = _count_frames(fd, begin)
-        if frame.layer == 3 and not _has_xing(window, frame):
+        is_counted = frame.layer == 3 and n_frames >= RUN_FRAMES
+        if is_counted and not _has_xing(window, frame):
             patches = (Patch(begin, 0, _xing_frame(window[:4], frame, n_frames)),)
         missing = end - size_bytes
         reason = "cut short in the middle of a frame"
