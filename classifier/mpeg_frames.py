@@ -64,6 +64,12 @@ def examine_mpeg(fd: int) -> tuple[DecodingError | None, tuple[Patch, ...]]:
     else:
         missing = begin + promised - size_bytes
         reason = f"cut short: it promises {promised:,} bytes, {size_bytes - begin:,} are there"
+    if promised is not None and _another_begins(fd, begin + promised):
+        reason = (
+            "several MP3 streams one behind the other, of which only the first would be heard; "
+            "join them with a program that knows MP3, or convert them to FLAC"
+        )
+        return DecodingError("unsupported", reason), patches
     if missing <= 0:
         return None, patches
     return DecodingError("truncated", f"{reason}; copy it again from its source"), patches
@@ -103,6 +109,20 @@ def _xing_at(frame: _Frame) -> int:
 def _has_xing(window: bytes, frame: _Frame) -> bool:
     at = _xing_at(frame)
     return window[at : at + 4] in (b"Xing", b"Info") and len(window) >= at + 16
+
+
+def _another_begins(fd: int, offset: int) -> bool:
+    """Whether from here on, behind tags or not, there is another frame that makes a promise."""
+    for _ in range(MAX_FAKES):
+        sync = _next_sync(fd, offset)
+        if sync is None:
+            return False
+        window = os.pread(fd, MAX_FRAME_BYTES, sync)
+        frame = _frame(window, 0)
+        if frame is not None and _has_xing(window, frame):
+            return True
+        offset = sync + 1
+    return False
 
 
 def _promised_bytes(window: bytes, frame: _Frame) -> int | None:

@@ -55,6 +55,7 @@ def chunk(name: bytes, content: bytes, size: int | None = None, order: str = "<"
 
 
 SILENCE = bytes(16_000)  # a second
+ID3 = b"ID3\4\0\0\0\0\7\x68" + bytes(1000)
 FMT = chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 16_000, 2, 16))
 
 
@@ -144,7 +145,7 @@ WHOLE = {
     + b"WAVE"
     + chunk(b"fmt ", struct.pack(">HHIIHH", 1, 1, 8000, 16_000, 2, 16), order=">")
     + chunk(b"data", SILENCE, order=">"),
-    "a tag before": b"ID3\4\0\0\0\0\7\x68" + bytes(1000) + riff(FMT, chunk(b"data", SILENCE)),
+    "a tag before": ID3 + riff(FMT, chunk(b"data", SILENCE)),
     "rf64": rf64(16_000, SILENCE),
     "w64": w64(16_024, SILENCE),
     "w64 in a pipe": w64(2**63 - 1, SILENCE),
@@ -265,9 +266,6 @@ def test_an_mp3_without_a_promise_shows_a_cut_in_its_last_frame(
     assert kind(write(tmp_path / "pictured", ID3 + plain[:-1])) == "truncated"
 
 
-ID3 = b"ID3\4\0\0\0\0\7\x68" + bytes(1000)
-
-
 def plain_mp3(path: Path, samples: Samples, rate_hz: int = 8000, mode: str = "VARIABLE") -> bytes:
     """Without the first frame, which promises a length; of varying bit rate where it may vary."""
     with soundfile.SoundFile(
@@ -310,6 +308,18 @@ def test_an_mp3_with_a_tag_in_its_middle_is_heard_to_its_end(tmp_path: Path, noi
     plain = plain_mp3(tmp_path / "x.mp3", noise(3.0))
     joined = write(tmp_path / "y.mp3", plain + b"TAG" + bytes(125) + ID3 + plain)
     assert hear(joined).seconds == pytest.approx(6.2, abs=0.2)
+
+
+@pytest.mark.parametrize("between", [b"", b"TAG" + bytes(125) + ID3])
+def test_an_mp3_behind_another_is_not_passed_over(
+    tmp_path: Path, noise: Make, between: bytes
+) -> None:
+    content = real_file(tmp_path / "x", "MP3", "MPEG_LAYER_III", noise(3.0)).read_bytes()
+    path = write(tmp_path / "chain", content + between + content)
+    with pytest.raises(DecodingError, match="several MP3 streams") as caught:
+        hear(path)
+    assert caught.value.kind == "unsupported"
+    assert "several MP3 streams" in (leftover(path).warning or "")
 
 
 @pytest.mark.parametrize("junk", [b"\xff", b"\xff\xfb\x90\0", b"\xff\xfb\x90\0\0"])
