@@ -110,6 +110,8 @@ def decode(stretch: Stretch) -> Decoded:
             decoded = _decode(fd, stretch, digest, before)
         except DecodingError as error:
             raise error.of(digest) from error
+        except OSError as error:
+            raise _read_error(error).of(digest) from error
         finally:
             # Whatever came out of bytes that moved meanwhile, good or bad, means nothing.
             if fingerprint(os.fstat(fd)) != before:

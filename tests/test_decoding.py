@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
@@ -373,3 +374,17 @@ def test_clips_that_overlap_share_their_samples(audio_file: Callable[..., Path])
     decoded = decode(Stretch(str(path).encode(), 8000, 4000, 40, max_clips=200))
     assert decoded.clips.shape == (101, 4000)
     assert decoded.audio.size == 8000
+
+
+@pytest.mark.parametrize("first_clip", [0, 1])
+def test_a_disk_that_fails_behind_the_digest_is_no_fault_of_ours(
+    audio_file: Write, monkeypatch: pytest.MonkeyPatch, first_clip: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = audio_file()
+    monkeypatch.setattr("classifier.completeness.sample_span", fail)
+    with pytest.raises(DecodingError, match="Input/output error") as caught:
+        decode(Stretch(os.fsencode(path), 8000, 4000, 4000, 9, first_clip))
+    assert (caught.value.kind, caught.value.transient) == ("io", True)
