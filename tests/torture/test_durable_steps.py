@@ -29,7 +29,10 @@ STEPS = {
     "openat": (1, 3, 7, 11),
     "pwrite64": (1, 7, 20, 40, 60),
 }
-LAST_STEP = {"rename,renameat,renameat2": 6, "unlink,unlinkat": 12, "openat": 24}
+LAST_STEP = {  # beyond which a run has ended in any case
+    **{"fsync,fdatasync": 20, "rename,renameat,renameat2": 6, "unlink,unlinkat": 12},
+    "openat": 24,
+}
 REFUSALS = {
     "fsync,fdatasync": ("EIO", (1, 5, 9)),
     "pwrite64": ("ENOSPC", (1, 15, 40)),
