@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from classifier.allocator import share_one_arena
 from classifier.checkpoint import read_checkpoint
 from classifier.device import choose_device, describe_device, first_line, is_out_of_memory
 from classifier.errors import CheckpointError, DeviceBusyError
@@ -43,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 def run_daemon(home: Home, settings: Settings, once: bool) -> None:
     """The whole life of a daemon. Raises AlreadyRunning, NothingToServe and the like."""
+    share_one_arena()
     with (
         DaemonLock.acquire(home),
         open_ledger(settings.database, "daemon", archive_plan(settings)) as ledger,

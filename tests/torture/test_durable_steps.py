@@ -30,7 +30,9 @@ STEPS = {
     "pwrite64": (1, 7, 20, 40, 60),
 }
 LAST_STEP = {  # beyond which a run has ended in any case
-    **{"fsync,fdatasync": 20, "rename,renameat,renameat2": 6, "unlink,unlinkat": 12},
+    "fsync,fdatasync": 20,
+    "rename,renameat,renameat2": 6,
+    "unlink,unlinkat": 12,
     "openat": 24,
 }
 REFUSALS = {
