@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 
 from classifier.fingerprint import fingerprint
 from daemon.renaming import rename_no_replace
@@ -113,6 +114,7 @@ class _Journey:
             return Dropped(move)
         if not self.plan.holds(move.place):  # the setting has changed
             return Redirected(move, place)
+        self._refuse_inbox(move)
         self._make_folder(os.path.dirname(move.place))
         _refuse_one_folder(move)
         if _stat(move.place) is not None:
@@ -127,6 +129,12 @@ class _Journey:
         except OSError as error:
             return [_hindered(r.move, error) if isinstance(r, Archived) else r for r in results]
         return results
+
+    def _refuse_inbox(self, move: Move) -> None:
+        """Through a link the file would come in again, under another name, and again."""
+        target = Path(os.fsdecode(os.path.realpath(os.path.dirname(move.place))))
+        if any(target.is_relative_to(os.path.realpath(inbox)) for inbox in self.plan.inboxes):
+            raise _leads_back(os.path.dirname(move.place))
 
     def _without_source(self, move: Move) -> Moved:
         """It went before a kill, or somebody else changed it or took it away."""
@@ -299,10 +307,15 @@ def _is_renamed(found: os.stat_result, recorded: str) -> bool:
 
 
 def _refuse_one_folder(move: Move) -> None:
-    """A link or mount may lead from the archive back to the inbox: two names of one file."""
+    """A mount may lead from the archive back to the inbox: two names of one file."""
     folder, target = os.path.dirname(move.source), os.path.dirname(move.place)
     if os.path.samefile(folder, target):
-        raise OSError(errno.ELOOP, "the archive leads back into the inbox", target)
+        raise _leads_back(target)
+
+
+def _leads_back(folder: bytes) -> OSError:
+    reason = "the archive leads back into the inbox; take away the link or mount that does so"
+    return OSError(errno.ELOOP, reason, folder)
 
 
 def _free_place(place: bytes) -> bytes:

@@ -878,6 +878,22 @@ def test_an_archive_that_leads_back_into_the_inbox_deletes_nothing(
     assert source.read_bytes() == b"sound"
 
 
+def test_a_link_from_the_archive_to_a_folder_of_the_inbox_does_not_send_files_round(
+    inbox: Path, tmp_path: Path
+) -> None:
+    source, archive = inbox / "a.wav", tmp_path / "archive"
+    source.write_bytes(b"sound")
+    (inbox / "sub").mkdir()
+    archive.mkdir()
+    (archive / INBOX_NAME).symlink_to(inbox / "sub")
+    place = archive / INBOX_NAME / "deeper" / "a.wav"
+    [result] = mover_to(archive, inbox).carry([a_move(source, place)])
+    assert isinstance(result, Hindered)
+    assert "leads back into the inbox" in result.reason
+    assert files_below(inbox) == ["a.wav"]
+    assert list((inbox / "sub").iterdir()) == []
+
+
 def test_a_file_exchanged_in_the_moment_of_the_move_goes_back(
     inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
