@@ -78,10 +78,14 @@ class Archive:
         at_rest = self._batch is None and self._round_is_over
         return at_rest and self._ledger.count_moves() == self._left
 
-    def stop(self, timeout: float) -> None:
-        """Ends the batch after the block under way; what was moved by then is written."""
+    def halt(self) -> None:
+        """No move is begun any more, and a copy ends with the block under way. Safe to repeat."""
         if self._mover is not None:
             self._mover.stop.set()
+
+    def stop(self, timeout: float) -> None:
+        """Halts; what was moved by then is written. Raises LedgerUnavailable."""
+        self.halt()
         if self._batch is not None:
             wait([self._batch], timeout)
             if self._batch.done():

@@ -72,12 +72,15 @@ class Service:
 
         Files that could not be archived have theirs: they are told, and are no failure.
         """
-        self.start()
-        while not self._stop_requests and not (once and self.is_done):
-            self._wake.clear()  # before the work: a ring during the work is not lost
-            if not self.try_tick():
-                self._wake.wait(self._seconds_to_rest())
-        self.drain()
+        try:
+            self.start()
+            while not self._stop_requests and not (once and self.is_done):
+                self._wake.clear()  # before the work: a ring during the work is not lost
+                if not self.try_tick():
+                    self._wake.wait(self._seconds_to_rest())
+            self.drain()
+        finally:
+            self._archive.halt()  # after an error too: nobody would record what moves from now on
         if once and self._archive.fault:
             logger.warning("%s; the next run tries again", self._archive.fault)
         if once and self._intake.faults:

@@ -25,7 +25,7 @@ from daemon import archive, moving, renaming
 from daemon.examination import examine
 from daemon.moving import MARK, Mover
 from storage.archiving import Archived, ArchivePlan, Dropped, Hindered, Move, Redirected
-from storage.errors import LedgerUnavailable, SettingsError
+from storage.errors import LedgerUnavailable, SettingsError, StorageError
 from storage.home import Home
 from storage.queries import Filters, results
 from storage.settings import load_settings
@@ -155,6 +155,19 @@ def test_a_long_copy_does_not_stop_the_classification(
     archiving.drop(audio_file("2.wav", noise()), "b.wav")
     archiving.live()
     assert archiving.rows() == [("a.wav", "done"), ("b.wav", "done")]
+
+
+def test_nothing_moves_after_the_daemon_has_stopped_for_want_of_its_ledger(
+    archiving: House, audio_file: AudioFile
+) -> None:
+    archiving.hands.idle = True
+    archiving.drop(audio_file(), "a.wav")
+    archiving.live()
+    archiving.ledger.database.path.unlink()
+    with pytest.raises(StorageError):
+        archiving.service.run()
+    archiving.hands.work()
+    assert files_below(archiving.inbox) == ["a.wav"]
 
 
 def test_files_done_before_there_was_an_archive_follow(
