@@ -159,19 +159,19 @@ class _Journey:
     def _to_free_place(self, move: Move, found: os.stat_result) -> Moved:
         try:
             if found.st_dev == os.stat(os.path.dirname(move.place)).st_dev:
-                return self._rename(move, found)
+                return self._rename(move)
         except OSError as error:
             if error.errno != errno.EXDEV:  # one file system, mounted twice
                 raise
         return self._copy(move)
 
-    def _rename(self, move: Move, found: os.stat_result) -> Moved:
+    def _rename(self, move: Move) -> Moved:
         try:
             rename_no_replace(move.source, move.place)
         except FileExistsError:
             return Redirected(move, _free_place(move.place))
-        arrived = os.lstat(move.place)
-        if not os.path.samestat(arrived, found):  # replaced in this very moment: that one is new
+        # Replaced, or written to, in this very moment: that is another version.
+        if not _is_renamed(os.lstat(move.place), move.fingerprint):
             rename_no_replace(move.place, move.source)
             return Dropped(move)
         self.unflushed |= dict.fromkeys(map(os.path.dirname, (move.place, move.source)))

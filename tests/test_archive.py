@@ -907,23 +907,34 @@ def test_a_link_from_the_archive_to_a_folder_of_the_inbox_does_not_send_files_ro
     assert list((inbox / "sub").iterdir()) == []
 
 
-def test_a_file_exchanged_in_the_moment_of_the_move_goes_back(
-    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def exchange(source: Path) -> None:
+    aside = source.parent.parent / "new"
+    aside.write_bytes(b"old and new")
+    aside.replace(source)
+
+
+def write_on(source: Path) -> None:
+    with source.open("ab") as file:
+        file.write(b" and new")
+
+
+@pytest.mark.parametrize("change", [exchange, write_on])
+def test_a_file_changed_in_the_moment_of_the_move_goes_back(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
     source, archive = inbox / "a.wav", tmp_path / "archive"
     source.write_bytes(b"old")
     move = a_move(source, archive / "a.wav")
     rename = moving.rename_no_replace
 
-    def exchange_first(there: bytes, target: bytes) -> None:
+    def change_first(there: bytes, target: bytes) -> None:
         if there == move.source:
-            (tmp_path / "new").write_bytes(b"new")
-            (tmp_path / "new").replace(source)
+            change(source)
         rename(there, target)
 
-    monkeypatch.setattr(moving, "rename_no_replace", exchange_first)
+    monkeypatch.setattr(moving, "rename_no_replace", change_first)
     assert mover_to(archive, inbox).carry([move]) == [Dropped(move)]
-    assert source.read_bytes() == b"new"
+    assert source.read_bytes() == b"old and new"
     assert files_below(archive) == []
 
 
