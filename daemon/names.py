@@ -55,9 +55,10 @@ class IgnoreList:
 
     def has(self, path: bytes) -> bool:
         """`path`, of a file or a folder, is relative to the inbox."""
-        name = path.rpartition(b"/")[2]
-        return bool(self._names.fullmatch(name) or self._paths.fullmatch(path))
+        whole = os.fsdecode(path)
+        name = whole.rpartition("/")[2]
+        return bool(self._names.fullmatch(name) or self._paths.fullmatch(whole))
 
 
-def _any_of(globs: Sequence[str]) -> re.Pattern[bytes]:
-    return re.compile(b"|".join(os.fsencode(translate(glob)) for glob in globs) or rb"(?!)")
+def _any_of(globs: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, globs)) or "(?!)")

@@ -75,11 +75,13 @@ def test_names_that_copying_programs_use_are_waited_for(inbox: Inbox, name: str)
     assert (scan.ignored, scan.partial) == (0, 1)
 
 
-@pytest.mark.parametrize("glob", ["*_test.wav", "old", "old/*", "card/2026", "/card/*/a.wav"])
+@pytest.mark.parametrize(
+    "glob", ["*_test.wav", "old", "old/*", "card/2026", "/card/*/a.wav", "caf?.wav"]
+)
 def test_what_is_on_the_list_is_left_out_of_scans_and_looks_and_counted(
     inbox: Inbox, glob: str
 ) -> None:
-    put(inbox, "a_test.wav", "old/a_test.wav", "card/2026/a.wav", "card/b.wav")
+    put(inbox, "a_test.wav", "old/a_test.wav", "card/2026/a.wav", "card/b.wav", "café.wav")
     everything = found(inbox)
     listed = Inbox(inbox.root, SUFFIXES, IgnoreList([glob]))
     scan = listed.scan()
