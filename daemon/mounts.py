@@ -41,7 +41,7 @@ def mount_of(path: Path) -> Mount:
         return Mount(Path("/"), "unknown file system")
     whole = Path(os.path.realpath(path))
     found = Mount(Path("/"), "unknown file system")
-    for mount in map(_parsed, table.splitlines()):
+    for mount in map(_parsed, filter(None, table.split("\n"))):  # other ends of lines are names
         # Of mounts at one place the last one covers the others.
         if whole.is_relative_to(mount.point) and mount.point.is_relative_to(found.point):
             found = mount

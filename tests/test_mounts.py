@@ -10,13 +10,14 @@ from daemon.mounts import Mount, mount_of
 from daemon.wiring import ledger_remark, why_deaf
 from storage.home import Home
 
-TABLE = r"""
+TABLE = """
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 22 0:45 / /mnt/nas rw,relatime shared:7 - nfs4 nas:/rec rw,vers=4.2
-31 22 8:1 / /media/SD\040CARD rw - vfat /dev/sda1 rw
+31 22 8:1 / /media/SD\\040CARD rw - vfat /dev/sda1 rw
 32 30 0:50 / /mnt/nas/card rw - ext4 /dev/sdb1 rw
 33 30 0:51 / /mnt/nas/card rw - xfs /dev/sdc1 rw
-""".strip()
+34 22 0:52 / /mnt/a\u2028b\x0cc rw - fuse.odd odd rw
+""".lstrip()
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("/mnt/nasty", Mount(Path("/"), "ext4")),
         ("/media/SD CARD/DCIM", Mount(Path("/media/SD CARD"), "vfat")),
         ("/mnt/nas/card", Mount(Path("/mnt/nas/card"), "xfs")),
+        ("/mnt/a\u2028b\x0cc/inbox", Mount(Path("/mnt/a\u2028b\x0cc"), "fuse.odd")),
     ],
 )
 def test_a_path_lies_on_the_innermost_and_uppermost_mount(path: str, mount: Mount) -> None:
