@@ -346,8 +346,10 @@ def _flush_folder(folder: bytes) -> None:
 
 
 def _hindered(move: Move, error: OSError) -> Hindered:
-    named = error.filename2 or error.filename or move.source
-    reason = f"{_shown(os.fsencode(named))}: {error.strerror}"
+    named = _shown(os.fsencode(error.filename or move.source))
+    if error.filename2:  # of a rename: either side may have refused it
+        named = f"{named} cannot become {_shown(os.fsencode(error.filename2))}"
+    reason = f"{named}: {error.strerror}"
     return Hindered(move, reason, error.errno in _GENERAL)
 
 

@@ -713,6 +713,21 @@ def test_a_read_only_inbox_is_told_and_keeps_its_files(
         house.close()
 
 
+def test_a_rename_that_is_refused_is_told_with_both_its_names(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: bytes, target: bytes) -> None:
+        raise OSError(errno.EACCES, "Permission denied", source, None, target)
+
+    source, archive = inbox / "a.wav", tmp_path / "archive"
+    source.write_bytes(b"sound")
+    monkeypatch.setattr(moving, "rename_no_replace", refuse)
+    [result] = mover_to(archive, inbox).carry([a_move(source, archive / "a.wav")])
+    assert isinstance(result, Hindered)
+    assert str(source) in result.reason
+    assert str(archive / "a.wav") in result.reason
+
+
 def test_one_run_ends_with_its_files_archived(archiving: House, audio_file: AudioFile) -> None:
     archiving.drop(audio_file(), "a.wav")
     run_once(archiving)
