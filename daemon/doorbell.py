@@ -41,6 +41,10 @@ MAX_NOTED = 10_000  # beyond that a scan is cheaper than looking at every path
 
 # watchdog tells of folders that vanish while it adds them; the scan covers those.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
+# An event that comes while it is told to stop is no error.
+logging.getLogger("watchdog.observers.inotify").addFilter(
+    lambda record: "thread is inactive" not in record.getMessage()
+)
 
 
 class Doorbell:

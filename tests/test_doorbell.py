@@ -26,6 +26,14 @@ def test_a_queue_that_overflowed_asks_for_a_scan(doorbell: Doorbell) -> None:
     assert doorbell.collect() == ([], False)
 
 
+def test_an_event_in_the_moment_of_the_stop_is_not_logged_as_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger = logging.getLogger("watchdog.observers.inotify")
+    logger.error("InotifyEmitter.queue_events() called when the thread is inactive")
+    assert caplog.records == []
+
+
 def test_an_inbox_that_was_replaced_is_watched_anew_and_scanned(
     doorbell: Doorbell, tmp_path: Path
 ) -> None:
