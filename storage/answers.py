@@ -182,7 +182,7 @@ class _Book:
             return
         if row.archived_at is not None:  # no scan will
             row.leave_queue()
-            row.warning = f"rescoring failed: {row.archive_path_text} is not what was archived"
+            row.warning = f"{RESCORING_FAILED}{row.archive_path_text} is not what was archived"
             return
         row.give_attempt_back()
         row.fingerprint = ""
