@@ -63,6 +63,7 @@ class Doorbell:
         self._wake = wake
         self._why_deaf = why_deaf
         self._deaf: dict[Path, str] = {}
+        self._is_short = False
         self._shortage: str | None = None
         self._lock = threading.Lock()  # handlers run in the observer's thread
         self._noted: dict[tuple[Path, bytes], None] = {}
@@ -93,11 +94,15 @@ class Doorbell:
     def compare_with(self, n_folders: int) -> None:
         """watchdog does not say that the kernel refused a watch; a scan counted what there is."""
         n_watches = _n_kernel_watches()
-        short = self._observer is not None and n_watches < n_folders
+        was_short = self._is_short
+        self._is_short = self._observer is not None and n_watches < n_folders
+        if not (self._is_short and was_short):  # new folders are watched a moment after a scan
+            self._shortage = None
+            return
         shortage = f"events from {n_watches} folders only, raise fs.inotify.max_user_watches"
-        if short and self._shortage is None:
+        if self._shortage is None:
             logger.warning("%d folders, %s; scans find the rest", n_folders, shortage)
-        self._shortage = shortage if short else None
+        self._shortage = shortage
 
     @property
     def deaf(self) -> Collection[Path]:

@@ -70,8 +70,16 @@ class MountMemory:
         point, known = self._look(root).point, self._known.get(root)
         if known == point:
             return None
-        if is_empty and known is not None and known.is_relative_to(point):
+        if is_empty and known is not None and self._has_gone(root):
             return f"inbox {root} is empty: {known} used to be mounted there and is not; mount it"
         self._ledger.note_mount_point(root, point)
         self._known[root] = point
         return None
+
+    def is_away(self, root: Path) -> bool:
+        """Whether what is missing in this inbox now may be back with its mount."""
+        return not root.is_dir() or self._has_gone(root)
+
+    def _has_gone(self, root: Path) -> bool:
+        point, known = self._look(root).point, (self._known or {}).get(root)
+        return known is not None and known != point and known.is_relative_to(point)

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,8 @@ class Window:
 
     Its arguments: recording id, digest, checkpoint id. With `links_duplicates` recordings of the
     same content share one answer also while they are in the window together. With
-    `accepts_damaged` what is left of a damaged recording is scored, with a warning.
+    `accepts_damaged` what is left of a damaged recording is scored, with a warning. `is_away`
+    tells of an inbox whether it is out of reach for now.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Window:
         links_duplicates: bool,
         known_answer: Callable[[int, str, int], int | None] = lambda *_: None,
         accepts_damaged: bool = False,
+        is_away: Callable[[Path], bool] = lambda _: False,
     ) -> None:
         self._pool = pool
         self._engine = engine
@@ -67,6 +70,7 @@ class Window:
         self._links_duplicates = links_duplicates
         self._known_answer = known_answer
         self._accepts_damaged = accepts_damaged
+        self._is_away = is_away
         self._capacity = 2 * self._engine.batch_clips + 2 * pool.workers
         self._hearings: dict[int, Hearing] = {}  # by recording: a file may have two versions here
         self._leaders: dict[tuple[str, int], Hearing] = {}
@@ -191,12 +195,22 @@ class Window:
         hearing.stretches_out -= 1
         if hearing.over:
             return
-        if isinstance(answer, FileChanged):
+        if isinstance(answer, FileChanged) or self._went_with_its_inbox(hearing, answer):
             self._end(hearing, Changed(hearing.claim.recording_id))
         elif isinstance(answer, DecodingError):
             self._end(hearing, self._failed(hearing.claim, answer))
         else:
             self._heard(hearing, first_clip, answer, known)
+
+    def _went_with_its_inbox(self, hearing: Hearing, answer: Answer) -> bool:
+        """A card was pulled: its files are not gone one by one, and will be found when it is back.
+
+        An archived file lies elsewhere.
+        """
+        claim = hearing.claim
+        if not isinstance(answer, DecodingError) or answer.kind != "vanished":
+            return False
+        return claim.archive_path is None and self._is_away(claim.inbox)
 
     def _ask_ledger(self, hearing: Hearing, answer: Answer) -> int | None:
         """The recording whose answer serves for this content; asked when its digest comes."""

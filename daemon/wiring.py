@@ -62,7 +62,7 @@ def assemble(
     logger.info("clfd runs on %s, home %s", describe_device(device), home.root)
     if remark := ledger_remark(settings):
         logger.warning("%s", remark)
-    links = settings.intake.duplicates == "link"
+    links, mounts = settings.intake.duplicates == "link", MountMemory(ledger)
     window = Window(
         pool,
         settings.engine,
@@ -70,6 +70,7 @@ def assemble(
         links,
         partial(ledger.known_answer, link=links),
         settings.intake.damaged == "warn",
+        mounts.is_away,
     )
     doorbell = Doorbell(settings.inboxes, wake.set, partial(why_deaf, settings.intake.watch))
     report = StatusReport(
@@ -90,8 +91,7 @@ def assemble(
         settings.engine.overlap_seconds,
         wake.set,
     )
-    inboxes, mounts = inboxes_of(settings), MountMemory(ledger)
-    intake = Intake(inboxes, settings.intake, ledger, mounts, doorbell, window.holds)
+    intake = Intake(inboxes_of(settings), settings.intake, ledger, mounts, doorbell, window.holds)
     return Service(
         claimant=f"{socket.gethostname()}:{home.root}",
         max_attempts=settings.intake.max_attempts,

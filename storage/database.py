@@ -218,9 +218,15 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _is_in_place(self) -> bool:
+        try:
+            return _identity(self.path) == self._identity
+        except LedgerMissing:
+            return False
+
     def _require_in_place(self) -> None:
         # SQLite goes on committing into a file that was renamed or deleted, that is, into the void.
-        if self._writes and _identity(self.path) != self._identity:
+        if self._writes and not self._is_in_place():
             raise StorageError(
                 f"the ledger {self.path} was moved, deleted or replaced while clfd had it open;"
                 " put it back or start clfd again"

@@ -133,6 +133,8 @@ class House:
             settings.engine.overlap_seconds,
         )
         links = settings.intake.duplicates == "link"
+        self.mount = Mount(Path("/"), "ext4")
+        mounts = MountMemory(ledger, lambda _: self.mount)
         self.window = Window(
             self.pool,  # type: ignore[arg-type]
             settings.engine,
@@ -140,13 +142,13 @@ class House:
             links,
             partial(ledger.known_answer, link=links),
             settings.intake.damaged == "warn",
+            mounts.is_away,
         )
-        self.mount = Mount(Path("/"), "ext4")
         self.intake = Intake(
             inboxes_of(settings),
             settings.intake,
             ledger,
-            MountMemory(ledger, lambda _: self.mount),
+            mounts,
             self.doorbell,  # type: ignore[arg-type]
             self.window.holds,
         )

@@ -252,7 +252,7 @@ def test_a_ledger_that_was_taken_away_is_not_written_into_the_void(
     daemon: Database, file: Path
 ) -> None:
     file.rename(file.with_name("elsewhere.db"))
-    with pytest.raises(StorageError), daemon.transaction() as connection:
+    with pytest.raises(StorageError, match="put it back"), daemon.transaction() as connection:
         connection.execute(ADD_INBOX)
 
 

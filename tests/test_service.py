@@ -365,6 +365,25 @@ def test_an_empty_folder_where_a_card_was_mounted_is_a_fault_also_after_a_restar
     assert faults(restarted) == "[]"
 
 
+def test_files_that_went_with_their_card_do_not_fail_one_by_one_and_are_read_when_it_is_back(
+    house: House, audio_file: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    house.mount = CARD
+    house.live()
+    path = house.drop(audio_file(), "a.wav")
+    house.ledger.admit([house.look_at(b"a.wav")])
+    aside = path.rename(house.home.root / "a.wav")
+    house.mount = DISK
+    house.live()
+    assert house.rows() == []
+    assert "used to be mounted there" in faults(house)
+    assert not [line for line in caplog.messages if "failed" in line]
+    aside.rename(path)
+    house.mount = CARD
+    house.live()
+    assert house.rows() == [("a.wav", "done")]
+
+
 def test_files_in_a_folder_that_is_no_mount_any_more_are_taken_and_settle_the_matter(
     house: House, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
 ) -> None:
