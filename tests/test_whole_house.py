@@ -85,6 +85,7 @@ def test_after_a_kill_the_same_rows_come_out(
     assert set(running.states().values()) == {"done"}
 
 
+@pytest.mark.torture
 def test_after_kills_every_file_is_archived_once_and_found_by_its_row(
     running: RunningHouse, audio_file: Callable[..., Path], noise: Samples
 ) -> None:
