@@ -151,6 +151,8 @@ def _object(row: Result, columns: tuple[str, ...]) -> dict[str, object]:
 
 def _write_table(stream: TextIO, listing: Listing, rows: list[Result], foot: str) -> None:
     columns = _table_columns(listing)
+    if any(row.warning for row in rows):
+        columns += ("warning",)
     write_table(stream, columns, [_cells(row, columns) for row in rows], foot)
 
 

@@ -22,7 +22,8 @@ from storage.errors import StorageError, UnknownShape
 
 _WIDTH_WITHOUT_TERMINAL = 120
 _SHORTEST_PATH = 16
-_FOLDED = ("path", "error", "value")
+_REASONS = ("error", "warning")
+_FOLDED = ("path", "value", *_REASONS)
 _PADDING = 3
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -171,5 +172,5 @@ def _room_for_path(width: int, columns: Sequence[str], rows: Sequence[Sequence[s
         if column != "path":
             longest = max([len(column), *(cell_len(row[position]) for row in rows)])
             # A long reason folds into the half that is left to it.
-            taken += min(longest, width // 3) if column == "error" else longest
+            taken += min(longest, width // 3) if column in _REASONS else longest
     return max(_SHORTEST_PATH, width - taken - _PADDING * len(columns))

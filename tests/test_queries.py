@@ -27,7 +27,13 @@ from storage.times import parse_when, stamp
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 
-def add(ledger: Ledger, name: str, label: str | None, confidence: float = 0.5) -> None:
+def add(
+    ledger: Ledger,
+    name: str,
+    label: str | None,
+    confidence: float = 0.5,
+    warning: str | None = None,
+) -> None:
     """One recording of two clips, the second of them louder; without a label it fails."""
     ledger.admit([Arrival(Path("/inbox"), name.encode(), name, 1)])
     (claim,) = ledger.claim("me", 1, 3)
@@ -41,7 +47,8 @@ def add(ledger: Ledger, name: str, label: str | None, confidence: float = 0.5) -
         clips = struct.pack("<4e", 0.75, 0.25, 0.125, 0.875)
         facts = AudioFacts(digest, 8.0, 44100, 1)
         outcome = Scored(
-            claim.recording_id, facts, checkpoint_id, label, confidence, scores, clips, 5.0, 5.0
+            *(claim.recording_id, facts, checkpoint_id, label, confidence, scores, clips),
+            *(5.0, 5.0, warning),
         )
     ledger.record([outcome])
 

@@ -111,6 +111,15 @@ def test_a_table_counts_what_it_leaves_out(home: Home) -> None:
     assert told.splitlines()[-1] == "1 of 2 done (1 failed)"
 
 
+def test_a_table_shows_warnings_where_there_are_any(home: Home) -> None:
+    assert "warning" not in call(home, results).stdout
+    with open_ledger(url_of(home), "daemon") as ledger:
+        add(ledger, "cut.wav", "dog", warning="cut short: copy it again")
+    told = call(home, results).stdout
+    assert "cut short: copy it again" in told
+    assert "warning" in told
+
+
 def test_control_characters_in_names_are_shown_and_not_obeyed(home: Home) -> None:
     told = call(home, results).stdout
     assert r"=b,\x1b[31m\n.wav" in told
