@@ -33,7 +33,7 @@ from storage.settings import Settings, load_settings
 from storage.shelf import Shelf
 from storage.times import stamp
 
-STEP_SECONDS = 0.5
+STEP_SECONDS = 1.0
 BEGINNING = datetime(2026, 3, 4, tzinfo=UTC)
 
 

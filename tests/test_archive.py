@@ -454,6 +454,7 @@ def test_what_is_on_its_way_is_not_read(archiving: House, audio_file: AudioFile)
 # --- kills and faults at every step
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("can_rename", [True, False], ids=["renameat2", "reserve"])
 @pytest.mark.parametrize("where", ["same file system", "another file system"])
 def test_a_kill_at_any_step_leaves_each_file_in_one_place_which_its_row_names(

@@ -73,6 +73,7 @@ def test_a_second_daemon_is_refused_by_pid(running: RunningHouse) -> None:
     assert f"pid {running.daemon.pid}" in second.stderr
 
 
+@pytest.mark.torture
 def test_after_a_kill_the_same_rows_come_out(
     running: RunningHouse, audio_file: Callable[..., Path], noise: Samples
 ) -> None:
@@ -106,6 +107,7 @@ def test_after_kills_every_file_is_archived_once_and_found_by_its_row(
     assert list(running.home.inbox.iterdir()) == []
 
 
+@pytest.mark.torture
 def test_one_run_without_its_archive_ends_well_and_says_what_is_left(
     running: RunningHouse, audio_file: Callable[..., Path], tmp_path: Path
 ) -> None:
