@@ -69,7 +69,7 @@ def check_chunks(fd: int) -> None:
     """Raises DecodingError where a chunk would send the decoder round in circles.
 
     libsndfile 1.2.2 reads the size of a note in a LIST chunk as a signed number, and goes back by
-    it for ever (its issue 1118).
+    it for ever.
     """
     form, first = _form(fd)
     if form is None or form is _W64:
