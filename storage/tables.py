@@ -146,6 +146,7 @@ _partial(
 )
 _partial("ix_recording_queue", _row.requeued, _row.id, where=is_queued)
 _partial("ix_recording_archiving", _row.id, where=is_archiving)
+_partial("ix_recording_archive_path", _row.archive_path, where="archived_at IS NOT NULL")
 Index("ix_recording_state_answered_at", _row.state, _row.answered_at)
 # For lists of all states in order of time, which would sort the whole ledger.
 Index("ix_recording_moment", func.coalesce(_row.answered_at, _row.first_seen_at))

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
+from storage.archiving import has_archived
 from storage.database import open_database
 from storage.ledger import Ledger
 from storage.outcomes import Arrival, AudioFacts, Changed, Claim, Failed, Linked, Scored
@@ -445,3 +446,18 @@ def test_counts_are_per_state_and_of_what_is_left(desk: Desk) -> None:
         "superseded": 0,
         "queued": 2,
     }
+
+
+def test_whether_anything_was_archived_is_no_question_to_the_whole_ledger(desk: Desk) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def note(*event_facts: Any) -> None:
+        asked.append((event_facts[2], event_facts[3]))
+
+    with desk.ledger.database.transaction() as connection:
+        event.listen(connection, "before_cursor_execute", note)
+        assert not has_archived(connection, Path("/archive"))
+        event.remove(connection, "before_cursor_execute", note)
+        [(statement, values)] = asked
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+    assert "ix_recording_archive_path" in str(plan)

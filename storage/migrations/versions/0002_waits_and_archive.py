@@ -16,10 +16,10 @@ def upgrade() -> None:
     op.add_column("recording", sa.Column("archive_path", sa.LargeBinary))
     op.add_column("recording", sa.Column("archive_path_text", sa.Text))
     op.add_column("recording", sa.Column("archived_at", sa.Text))
-    op.create_index(
-        "ix_recording_archiving",
-        "recording",
-        ["id"],
-        sqlite_where=sa.text("archive_path IS NOT NULL AND archived_at IS NULL"),
-        postgresql_where=sa.text("archive_path IS NOT NULL AND archived_at IS NULL"),
-    )
+    outstanding = "archive_path IS NOT NULL AND archived_at IS NULL"
+    _partial("ix_recording_archiving", "id", sa.text(outstanding))
+    _partial("ix_recording_archive_path", "archive_path", sa.text("archived_at IS NOT NULL"))
+
+
+def _partial(name: str, column: str, where: sa.TextClause) -> None:
+    op.create_index(name, "recording", [column], sqlite_where=where, postgresql_where=where)
