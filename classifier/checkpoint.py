@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from classifier.audio_format import AudioFormat
-from classifier.clip_classifier import ClipClassifier, NetworkShape
+from classifier.clip_classifier import ClipClassifier, NetworkShape, build_network
 from classifier.errors import CheckpointError
 
 SUFFIX = ".safetensors"
@@ -209,10 +209,16 @@ def _check_tensors(about: Description, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _expected_shapes(about: Description) -> dict[str, tuple[int, ...]]:
+    audio = about.audio_format
     with torch.device("meta"):  # shapes only: a hostile header allocates nothing
-        bank = torch.empty(about.audio_format.n_mels, about.audio_format.n_bins)
-        model = ClipClassifier(about.labels, about.audio_format, about.network, bank)
-    return {name: tuple(tensor.shape) for name, tensor in _tensors(model).items()}
+        network = build_network(about.network, len(about.labels))
+    weights = {WEIGHTS + key: tuple(value.shape) for key, value in network.state_dict().items()}
+    features = {
+        "mel_bank": (audio.n_mels, audio.n_bins),
+        "band_mean": (audio.n_mels,),
+        "band_std": (audio.n_mels,),
+    }
+    return weights | features
 
 
 def _rounded(model: ClipClassifier, weights_dtype: torch.dtype) -> ClipClassifier:
