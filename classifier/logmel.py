@@ -5,6 +5,9 @@ The same module computes features for training and for serving.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -16,6 +19,11 @@ AMIN = 1e-10  # librosa's power floor, -100 dB
 # Frames that are transformed at once on a CPU. More leaves the caches: 3.0 ms for a clip of 5 s
 # where 32 are transformed together, 0.9 ms two by two (two cores of AMD EPYC).
 CPU_FRAMES_BYTES = 4 * 2**20
+
+# A band is nothing but zeros outside its triangle, so a few bands at a time are multiplied with the
+# bins they hear: 0.25 ms a clip for 64 bands against 0.67 for all bins. With fewer bands at once
+# MKL falls back to a slow kernel (0.7 ms).
+BANDS_AT_ONCE = 16
 
 
 def mel_filter_bank(audio_format: AudioFormat) -> Tensor:
@@ -36,6 +44,14 @@ def mel_filter_bank(audio_format: AudioFormat) -> Tensor:
     return torch.from_numpy(bank)
 
 
+@dataclass(frozen=True)
+class _BandGroup:
+    """Neighbouring bands, and the columns of the squared spectrum that they hear."""
+
+    columns: slice
+    weights: Tensor  # (columns, bands)
+
+
 class LogMel(nn.Module):
     """Clips (B, S) in [-1, 1] to decibels (B, M, F)."""
 
@@ -50,6 +66,7 @@ class LogMel(nn.Module):
         self.register_buffer("bank", bank.float(), persistent=False)
         # (2 * bins, M): each weight twice, for the squares of a real and an imaginary part.
         self.register_buffer("pairs", self.bank.T.repeat_interleave(2, 0), persistent=False)
+        self._groups = list(_band_groups(self.pairs))
         self._clips_at_once = max(1, CPU_FRAMES_BYTES // (4 * self._frame_samples()))
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -60,8 +77,15 @@ class LogMel(nn.Module):
         """Mel power (B, M, F): what `torch.stft` would give, without its passes over memory."""
         n_fft = self.audio_format.n_fft
         frames = pad(clips, (n_fft // 2, n_fft // 2)).unfold(1, n_fft, self.audio_format.hop_length)
-        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window)).flatten(-2)
-        return (spectrum.square() @ self.pairs).transpose(1, 2)
+        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window))
+        squares = spectrum.flatten(-2).flatten(0, 1).square_()  # (B * F, 2 * bins)
+        return self._bands(squares).unflatten(0, (len(clips), -1)).transpose(1, 2)
+
+    def _bands(self, squares: Tensor) -> Tensor:
+        if squares.device.type != "cpu":
+            return squares @ self.pairs  # one kernel; a GPU does not notice the zeros
+        parts = [squares[:, group.columns] @ group.weights for group in self._groups]
+        return torch.cat(parts, dim=1)
 
     def _frame_samples(self) -> int:
         """Of one clip; frames overlap."""
@@ -73,3 +97,11 @@ class LogMel(nn.Module):
         if self.audio_format.floor_decibels is not None:
             decibels = torch.maximum(decibels, peak - self.audio_format.floor_decibels)
         return decibels - peak if self.audio_format.peak_decibels else decibels
+
+
+def _band_groups(pairs: Tensor) -> Iterator[_BandGroup]:
+    """Of weights (2 * bins, M), for the CPU."""
+    for weights in pairs.cpu().split(BANDS_AT_ONCE, dim=1):
+        heard = weights.any(dim=1).nonzero().flatten().tolist() or [0]
+        columns = slice(heard[0], heard[-1] + 1)
+        yield _BandGroup(columns, weights[columns].contiguous())
