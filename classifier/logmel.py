@@ -79,7 +79,8 @@ class LogMel(nn.Module):
         frames = pad(clips, (n_fft // 2, n_fft // 2)).unfold(1, n_fft, self.audio_format.hop_length)
         spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window))
         squares = spectrum.flatten(-2).flatten(0, 1).square_()  # (B * F, 2 * bins)
-        return self._bands(squares).unflatten(0, (len(clips), -1)).transpose(1, 2)
+        mel = self._bands(squares).view(len(clips), -1, self.audio_format.n_mels)
+        return mel.transpose(1, 2)
 
     def _bands(self, squares: Tensor) -> Tensor:
         if squares.device.type != "cpu":
@@ -101,7 +102,7 @@ class LogMel(nn.Module):
 
 def _band_groups(pairs: Tensor) -> Iterator[_BandGroup]:
     """Of weights (2 * bins, M), for the CPU."""
-    for weights in pairs.cpu().split(BANDS_AT_ONCE, dim=1):
+    for weights in torch.split(pairs.cpu(), BANDS_AT_ONCE, dim=1):
         heard = weights.any(dim=1).nonzero().flatten().tolist() or [0]
         columns = slice(heard[0], heard[-1] + 1)
         yield _BandGroup(columns, weights[columns].contiguous())

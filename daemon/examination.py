@@ -187,7 +187,9 @@ def _checkpoint(home: Home, settings: Settings) -> Finding:
         return Finding("note", "checkpoint", text)
     if active is None:
         return Finding("fault", "checkpoint", "none is active; clfd init or clfd train brings one")
-    predictor = load_predictor(shelf.path(active), engine_device(settings))
+    predictor = load_predictor(
+        shelf.path(active), engine_device(settings), settings.engine.precision
+    )
     n_samples = predictor.checkpoint.audio_format.clip_samples
     clips = np.zeros((PROBE_CLIPS, n_samples), np.float32)
     began = time.perf_counter()

@@ -87,7 +87,7 @@ def _predictor(home: Home, settings: Settings, checkpoint: str) -> Predictor:
     if path.suffix != SUFFIX or not path.is_file():
         shelf = Shelf(home.checkpoints)
         path = shelf.path(shelf.find(checkpoint))
-    return load_predictor(path, engine_device(settings))
+    return load_predictor(path, engine_device(settings), settings.engine.precision)
 
 
 def _claim(number: int, arrival: Arrival) -> Claim:

@@ -215,7 +215,7 @@ class Service:
             self._unwritten = []
 
     def _tell(self, now: float, recount: bool = False) -> None:
-        window = self._window
+        window, predictor = self._window, self._model.served.predictor
         progress = Progress(
             now, window.clips_scored, self._finished, len(window), window.clips_left
         )
@@ -225,6 +225,9 @@ class Service:
                 "checkpoint": self._model.wanted,
                 "served_checkpoint": self._model.served.name,
                 "checkpoint_refused": self._model.refusal,
+                "precision": predictor.precision,
+                "network_path": predictor.path,
+                "canary_error": round(predictor.canary_error, 4),
                 "ignored": self._intake.ignored,
                 "waiting": self._intake.waiting,
                 "in_flight": len(self._window),

@@ -75,7 +75,7 @@ class StatusReport:
     count: Callable[[], Mapping[str, int]]
     last_failure: Callable[[], tuple[str, str, str] | None]
     clock: Callable[[], float]
-    facts: Mapping[str, object]  # what does not change: device, precision, inboxes
+    facts: Mapping[str, object]  # what does not change: device, inboxes
 
     def __post_init__(self) -> None:
         self._started_at = self.clock()
@@ -92,7 +92,7 @@ class StatusReport:
     def update(
         self, progress: Progress, now_facts: Mapping[str, object], recount: bool = False
     ) -> None:
-        """`now_facts` is what changes: checkpoints, what waits, faults."""
+        """`now_facts` is what changes: the model, what waits, faults."""
         self._due = progress.at + WRITE_SECONDS
         self._rates.add(progress)
         if recount or progress.at >= self._count_due:

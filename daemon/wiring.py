@@ -80,14 +80,13 @@ def assemble(
         clock=time.monotonic,
         facts={
             "device": describe_device(device),
-            "precision": Predictor.precision,
             "inboxes": [str(inbox) for inbox in settings.inboxes],
         },
     )
     model = LiveModel(
         Shelf(home.checkpoints),
         ledger,
-        partial(load_predictor, device=device),
+        partial(load_predictor, device=device, precision=settings.engine.precision),
         settings.engine.overlap_seconds,
         wake.set,
     )
@@ -144,7 +143,7 @@ def why_deaf(watch: str, root: Path) -> str | None:
     return f"{mount.kind} has no events" if watch == "auto" and mount.is_network else None
 
 
-def load_predictor(path: Path, device: torch.device) -> Predictor:
+def load_predictor(path: Path, device: torch.device, precision: str = "auto") -> Predictor:
     """A checkpoint ready to serve.
 
     Raises DeviceBusyError where the device has no memory for it now, and CheckpointError whatever
@@ -152,7 +151,7 @@ def load_predictor(path: Path, device: torch.device) -> Predictor:
     """
     checkpoint = read_checkpoint(path)
     try:
-        return Predictor(checkpoint, device)
+        return Predictor(checkpoint, device, precision)
     except (MemoryError, RuntimeError) as error:
         problem = f"checkpoint {checkpoint.name} cannot be prepared on {device}"
         if is_out_of_memory(error):

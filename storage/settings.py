@@ -109,6 +109,11 @@ class Engine(_Section):
     device: str = Field(
         default="auto", description="where the network runs: auto, cpu, cuda, cuda:N or mps"
     )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="in what the network multiplies; auto is bfloat16 where the device is fast at"
+        " it and the checkpoint's canary stays within 0.02",
+    )
     batch_clips: int = Field(default=32, ge=1, description="most clips scored in one step")
     clip_pooling: Literal["mean", "max"] = Field(
         default="mean", description="how a recording's scores are made from those of its clips"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from classifier.checkpoint import read_checkpoint
+from classifier.checkpoint import parse_checkpoint, read_checkpoint
+from classifier.decoding import Stretch, decode
+from classifier.errors import CheckpointError
 from classifier.predictor import Predictor, pool_scores
+from classifier.starter import packaged_starter
 
 Samples = np.ndarray
 
@@ -61,6 +65,49 @@ def test_training_features_and_serving_features_are_the_same(
     in_training = read_checkpoint(checkpoint_file).build()
     scores = in_training.scores(torch.from_numpy(clips)).detach().numpy()
     np.testing.assert_allclose(predictor.score(clips), scores, atol=1e-6)
+
+
+def test_bfloat16_gives_the_same_probabilities_to_two_hundredths(
+    checkpoint_file: Path, predictor: Predictor, clips: Samples
+) -> None:
+    narrow = Predictor(read_checkpoint(checkpoint_file), torch.device("cpu"), "bfloat16")
+    assert narrow.precision == "bfloat16"
+    assert 0 < narrow.canary_error <= 0.02
+    np.testing.assert_allclose(narrow.score(clips), predictor.score(clips), atol=0.02)
+
+
+def test_where_bfloat16_strays_auto_serves_in_float32(
+    checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("classifier.predictor.has_fast_bfloat16", lambda _: True)
+    checkpoint = read_checkpoint(checkpoint_file)
+    shown = Predictor(checkpoint, torch.device("cpu"), "bfloat16").canary_error
+    monkeypatch.setattr("classifier.predictor.CANARY_TOLERANCE", shown / 2)
+    assert Predictor(checkpoint, torch.device("cpu")).precision == "float32"
+    assert "is served in float32" in caplog.text
+
+
+def test_a_precision_that_was_asked_for_and_strays_is_refused(
+    checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classifier.predictor.CANARY_TOLERANCE", 0.0)
+    with pytest.raises(CheckpointError, match=r"off by .* in bfloat16"):
+        Predictor(read_checkpoint(checkpoint_file), torch.device("cpu"), "bfloat16")
+
+
+def test_folded_and_narrow_networks_agree_with_the_whole_on_real_recordings(esc10: Path) -> None:
+    starter = packaged_starter()
+    assert starter is not None
+    checkpoint = parse_checkpoint(starter.name, starter.data)
+    paths = sorted((esc10 / "audio").iterdir())[::20]
+    stretches = [Stretch(os.fsencode(path), 22_050, 110_250, 110_250, 1) for path in paths]
+    clips = np.concatenate([decode(stretch).clips for stretch in stretches])
+    with torch.inference_mode():
+        whole = checkpoint.build().scores(torch.from_numpy(clips)).numpy()
+    for precision, tolerance in (("float32", 1e-4), ("bfloat16", 0.02)):
+        scores = Predictor(checkpoint, torch.device("cpu"), precision).score(clips)
+        np.testing.assert_allclose(scores, whole, atol=tolerance)
+        assert (scores.argmax(1) == whole.argmax(1)).all()
 
 
 @pytest.mark.gpu
