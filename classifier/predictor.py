@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from classifier.checkpoint import CANARY_TOLERANCE, Canary, Checkpoint
+from classifier.compiled_network import Network, Order, seconds
 from classifier.device import has_fast_bfloat16
 from classifier.errors import CheckpointError
 from classifier.portions import Portions
@@ -33,11 +34,9 @@ class Predictor:
 
     `precision` is float32 or bfloat16, in which the network multiplies; features are always made
     in float32. `canary_error` is how far its probabilities are off what the checkpoint said of
-    the same clips when it was made, in float32 on the machine that trained it. `path` is how the
-    network runs: eager, layer by layer.
+    the same clips when it was made, in float32 on the machine that trained it.
     """
 
-    path = "eager"
     precision: str
     canary_error: float
 
@@ -50,6 +49,7 @@ class Predictor:
         """
         self.checkpoint = checkpoint
         self.device = device
+        self._compiled: Network | None = None
         self._model = checkpoint.build().to(device)
         whole, self._model.network = self._model.network, nn.Identity()  # type: ignore[assignment]
         precisions = _precisions(precision, device)
@@ -79,28 +79,80 @@ class Predictor:
             scores = self._portions.run(self._scores, torch.from_numpy(clips))
         return scores.numpy()
 
+    @property
+    def path(self) -> str:
+        """How the network runs: layer by layer (eager), or compiled ahead of time."""
+        return "eager" if self._compiled is None else "compiled"
+
+    @property
+    def order(self) -> Order | None:
+        """What a compiled network for this predictor is made from; None on other devices."""
+        if self.device.type != "cpu":
+            return None
+        return Order(self.checkpoint.digest, self.precision, self._clips_at_once())
+
+    def adopt(self, compiled: Network) -> bool:
+        """Serves whole portions with a compiled network, if it says the same and is faster.
+
+        May run in another thread while this predictor scores.
+        """
+        with torch.inference_mode():
+            batch = self._canary_batch()
+            try:
+                is_right = self._difference(compiled, batch) <= CANARY_TOLERANCE
+                if not is_right or seconds(compiled, batch) >= seconds(self._network, batch):
+                    return False
+            except RuntimeError:
+                return False
+        self._compiled = compiled
+        return True
+
+    def _canary_batch(self) -> Tensor:
+        """The canary as the network's input, over and over until a portion is full."""
+        canary = self.checkpoint.description.canary
+        clips = Canary.clips(canary.seed, self.checkpoint.audio_format.clip_samples)
+        spectrograms = self._narrow(self.spectrograms(clips))
+        n_clips = self._clips_at_once()
+        return spectrograms.repeat(-(-n_clips // len(clips)), 1, 1, 1)[:n_clips]
+
+    def _difference(self, compiled: Network, batch: Tensor) -> float:
+        """The largest one in any probability."""
+        own, other = self._network(batch), compiled(batch)
+        return float((self._probabilities(own) - self._probabilities(other)).abs().max())
+
     def spectrograms(self, clips: Tensor) -> Tensor:
         """Clips (B, S) on the device to the network's input (B, 1, M, F)."""
         return self._model.spectrograms(clips)
 
     def logits(self, spectrograms: Tensor) -> Tensor:
         """The network's input (B, 1, M, F) to logits (B, L) in float32."""
-        narrow = spectrograms.to(DTYPES[self.precision], memory_format=torch.channels_last)
+        narrow, compiled = self._narrow(spectrograms), self._compiled
+        if compiled is not None and len(narrow) == self._clips_at_once():
+            return compiled(narrow).float()
         return self._network(narrow).float()  # type: ignore[no-any-return]
 
+    def _narrow(self, spectrograms: Tensor) -> Tensor:
+        return spectrograms.to(DTYPES[self.precision], memory_format=torch.channels_last)
+
     def _scores(self, clips: Tensor) -> Tensor:
-        logits = self.logits(self.spectrograms(clips.to(self.device)))
-        return torch.softmax(logits / self._model.temperature, dim=1).cpu()
+        return self._probabilities(self.logits(self.spectrograms(clips.to(self.device)))).cpu()
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        return torch.softmax(logits.float() / self._model.temperature, dim=1)
 
     def _clips_at_once(self) -> int:
-        """On a CPU, how many clips make feature maps of CPU_MAP_BYTES; at least one."""
+        """On a CPU as many clips as make feature maps of CPU_MAP_BYTES, as a power of two.
+
+        A full batch then goes in portions of one size, for which a network can be compiled.
+        """
         if self.device.type != "cpu":
             return GPU_CLIPS
         audio, network = self.checkpoint.audio_format, self.checkpoint.description.network
         first, second, *_ = network.widths
         channels = max(first, second // 4 if network.early_pooling else second)
         cells = channels * audio.n_mels * audio.n_frames
-        return max(1, CPU_MAP_BYTES // (cells * DTYPES[self.precision].itemsize))
+        fitting = CPU_MAP_BYTES // (cells * DTYPES[self.precision].itemsize)
+        return 1 << max(0, fitting.bit_length() - 1)
 
     def _canary_error(self) -> float:
         """Also the warm-up: the first pass on a device is the slow one."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from classifier.checkpoint import Checkpoint
 from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.predictor import Predictor
+from daemon.compilation import Compilation
 from daemon.errors import NothingToServe
 from storage.ledger import Ledger
 from storage.shelf import Shelf
@@ -56,7 +57,9 @@ class LiveModel:
         load: Callable[[Path], Predictor],
         overlap_seconds: float = 0.0,
         wake: Callable[[], None] = lambda: None,
+        compilation: Compilation | None = None,
     ) -> None:
+        self._compilation = compilation
         self._overlap_seconds = overlap_seconds
         self._shelf = shelf
         self._ledger = ledger
@@ -109,8 +112,16 @@ class LiveModel:
             self._look_due = now + LOOK_SECONDS
             self._look(now)
 
+    def tend(self, clips_scored: int) -> None:
+        """Now and then: has the served network compiled behind it, in the candidates' thread."""
+        if self._compilation is not None:
+            predictor, file = self.served.predictor, self._shelf.path(self.served.name)
+            self._thread.submit(self._compilation.step, predictor, file, clips_scored)
+
     def stop(self) -> None:
         self._thread.shutdown(cancel_futures=True)
+        if self._compilation is not None:
+            self._compilation.stop()
 
     def _look(self, now: float) -> None:
         before = self.wanted

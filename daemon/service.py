@@ -153,6 +153,7 @@ class Service:
         self._tend_due = now + TEND_SECONDS
         give_freed_memory_back()
         self._log_fault = self._ledger.tend()
+        self._model.tend(self._window.clips_scored)
 
     def drain(self) -> None:
         """Stop taking in, finish what is in flight, write it, close."""

@@ -17,11 +17,13 @@ import torch
 
 from classifier.allocator import share_one_arena
 from classifier.checkpoint import read_checkpoint
+from classifier.compiled_network import CompiledNetworks
 from classifier.device import choose_device, describe_device, first_line, is_out_of_memory
 from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.pool import DecodePool
 from classifier.predictor import Predictor
 from daemon.archive import Archive
+from daemon.compilation import Compilation
 from daemon.doorbell import Doorbell
 from daemon.inbox import inboxes_of
 from daemon.intake import Intake
@@ -83,13 +85,15 @@ def assemble(
             "inboxes": [str(inbox) for inbox in settings.inboxes],
         },
     )
-    model = LiveModel(
-        Shelf(home.checkpoints),
-        ledger,
-        partial(load_predictor, device=device, precision=settings.engine.precision),
-        settings.engine.overlap_seconds,
-        wake.set,
-    )
+    compilation = Compilation(CompiledNetworks(home.compiled), settings.engine.compile)
+
+    def load(path: Path) -> Predictor:
+        predictor = load_predictor(path, device, settings.engine.precision)
+        compilation.adopt(predictor)
+        return predictor
+
+    shelf, overlap_seconds = Shelf(home.checkpoints), settings.engine.overlap_seconds
+    model = LiveModel(shelf, ledger, load, overlap_seconds, wake.set, compilation)
     intake = Intake(inboxes_of(settings), settings.intake, ledger, mounts, doorbell, window.holds)
     return Service(
         claimant=f"{socket.gethostname()}:{home.root}",

@@ -41,6 +41,11 @@ class Home:
         return self.root / "runs"
 
     @property
+    def compiled(self) -> Path:
+        """Networks as machine code, made by the daemon for itself alone."""
+        return self.root / "compiled"
+
+    @property
     def ledger_file(self) -> Path:
         return self.root / "clfd.db"
 

@@ -114,6 +114,11 @@ class Engine(_Section):
         description="in what the network multiplies; auto is bfloat16 where the device is fast at"
         " it and the checkpoint's canary stays within 0.02",
     )
+    compile: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="whether the network is compiled behind the daemon; auto: once 50,000 clips"
+        " are scored, where the processor is fast at bfloat16",
+    )
     batch_clips: int = Field(default=32, ge=1, description="most clips scored in one step")
     clip_pooling: Literal["mean", "max"] = Field(
         default="mean", description="how a recording's scores are made from those of its clips"
@@ -434,7 +439,8 @@ def _refuse_entangled_archive(home: Home, settings: Settings, given: Mapping[str
     if settings.archive is None:
         return
     archive = settings.archive.resolve()
-    for folder in (*settings.inboxes, home.checkpoints, home.reports, home.runs):
+    ours = (home.checkpoints, home.reports, home.runs, home.compiled)
+    for folder in (*settings.inboxes, *ours):
         real = folder.resolve()
         if archive.is_relative_to(real) or real.is_relative_to(archive):
             key = "intake.archive_dir"
