@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from house import House
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as clfd.py does, before torch is loaded
+# Threads of such small networks only wait for each other and for the tests beside them, and sums
+# of two threads are not those of one: so the answers do not hang on the machine's cores either.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Samples = npt.NDArray[np.float32]
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import torch
 from click.testing import CliRunner, Result
 
 from classifier.checkpoint import Checkpoint, read_checkpoint
+from classifier.pool import DecodePool
 from storage.errors import StorageError
 from storage.home import Home
 from storage.invocation import Invocation
@@ -44,15 +45,6 @@ ADDED = ("gflop_per_clip", "temperature", "ece_before", "selection", "probes")
 Train = Callable[..., Result]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads of such small networks only wait for each other, for minutes on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """labels.csv with 12 low and 12 high tones in six groups of four and three folds."""
@@ -75,15 +67,31 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
 
 
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool[int]]:
+    """One for all tests: starting its processes takes longer than training."""
+    with DecodePool[int](workers=1, timeout_seconds=20) as pool:
+        yield pool
+
+
 @pytest.fixture
-def run(home: Home) -> Train:
-    """`run(labels, *options)`: `clfd train` with a small network."""
+def run(home: Home, pool: DecodePool[int], monkeypatch: pytest.MonkeyPatch) -> Train:
+    """`run(labels, *options)`: `clfd train` with a small network and an empty picture per drawing.
+
+    A pool and drawings of its own has `trained`.
+    """
+    monkeypatch.setattr("trainer.preparing.DecodePool", {int: lambda *_: nullcontext(pool)})
+    monkeypatch.setattr("trainer.reports.png", lambda *_: b"")
 
     def call(labels: Path, *options: str) -> Result:
-        invocation = Invocation(home_option=home.root)
-        return CliRunner().invoke(train, [str(labels), *SMALL, *options], obj=invocation)
+        return invoke(home, labels, *options)
 
     return call
+
+
+def invoke(home: Home, labels: Path, *options: str) -> Result:
+    invocation = Invocation(home_option=home.root)
+    return CliRunner().invoke(train, [str(labels), *SMALL, *options], obj=invocation)
 
 
 @dataclass
@@ -96,11 +104,27 @@ class Trained:
 @pytest.fixture(scope="module")
 def trained(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """One run with `--json` that many tests look at."""
-    home = Home(tmp_path_factory.mktemp("trained") / "home")
-    arguments = [str(sounds), *SMALL, "--json"]
-    result = CliRunner().invoke(train, arguments, obj=Invocation(home_option=home.root))
+    return train_in(tmp_path_factory.mktemp("trained"), sounds)
+
+
+@pytest.fixture(scope="module")
+def first_fold(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """One run on two of three folds that others go on from."""
+    return train_in(tmp_path_factory.mktemp("first-fold"), sounds, "--fold", "1")
+
+
+def train_in(folder: Path, labels: Path, *options: str) -> Trained:
+    home = Home(folder / "home")
+    result = invoke(home, labels, "--json", *options)
     assert result.exit_code == 0, result.stderr
     return Trained(result, json.loads(result.stdout), home)
+
+
+@pytest.fixture
+def first(first_fold: Trained, home: Home) -> dict[str, Any]:
+    """The outcome of `--fold 1`, whose checkpoint is the active one."""
+    shutil.copytree(first_fold.home.root, home.root, symlinks=True)
+    return first_fold.outcome
 
 
 def test_json_prints_the_one_object_of_the_contract(trained: Trained) -> None:
@@ -150,7 +174,7 @@ def test_the_name_goes_to_stdout(run: Train, sounds: Path, home: Home) -> None:
     assert Shelf(home.checkpoints).active() is None
 
 
-def test_quiet_says_nothing_but_the_name(sounds: Path, home: Home) -> None:
+def test_quiet_says_nothing_but_the_name(run: Train, sounds: Path, home: Home) -> None:
     quiet = Invocation(home_option=home.root, verbosity=-1)
     result = CliRunner().invoke(train, [str(sounds), *SMALL, "--epochs", "1"], obj=quiet)
     assert (result.stderr, len(result.stdout.splitlines())) == ("", 1)
@@ -274,16 +298,15 @@ def test_a_stopped_training_says_how_it_goes_on_and_ends_the_same(
 
     with monkeypatch.context() as stopping:
         stopping.setattr(Narrator, "epoch", stop)
-        stopped = run(sounds, "--json", "--val-fraction", "0.2")
+        stopped = run(sounds, "--json")
     assert stopped.exit_code != 0
     assert "--resume goes on from the last epoch it saved" in stopped.stderr
-    resumed = run(sounds, "--json", "--val-fraction", "0.2", "--resume")
+    resumed = run(sounds, "--json", "--resume")
     assert "epoch  5/12" not in resumed.stderr
     assert "epoch  6/12" in resumed.stderr
     outcome = json.loads(resumed.stdout)
-    whole = json.loads(run(sounds, "--json", "--val-fraction", "0.2").stdout)
     assert [each["val_loss"] for each in outcome["history"]] == [
-        each["val_loss"] for each in whole["history"]
+        each["val_loss"] for each in trained.outcome["history"]
     ]
 
 
@@ -294,9 +317,8 @@ def test_nothing_to_resume_is_said_and_begins_anew(run: Train, sounds: Path) -> 
 
 
 def test_a_checkpoint_that_goes_on_remembers_its_parent_and_what_that_heard(
-    run: Train, home: Home, sounds: Path
+    run: Train, home: Home, sounds: Path, first: dict[str, Any]
 ) -> None:
-    first = json.loads(run(sounds, "--json", "--fold", "1").stdout)
     second = json.loads(run(sounds, "--json", "--fold", "2", "--from", "active").stdout)
     shelf = Shelf(home.checkpoints)
     facts = read_checkpoint(shelf.path(second["checkpoint"])).description.training
@@ -305,27 +327,29 @@ def test_a_checkpoint_that_goes_on_remembers_its_parent_and_what_that_heard(
 
 
 def test_what_the_parent_learned_from_measures_nothing(
-    run: Train, home: Home, sounds: Path
+    run: Train, sounds: Path, first: dict[str, Any]
 ) -> None:
-    run(sounds, "--fold", "1")
     other_fold = run(sounds, "--json", "--fold", "2", "--from", "active")
     outcome = json.loads(other_fold.stdout)
     assert (outcome["val_files"], outcome["val_accuracy"], outcome["ece"]) == (0, None, None)
     assert "note: 8 recordings train instead of validating" in other_fold.stderr
     assert "not measured on" in outcome["selection"]["parent"]
     same_fold = json.loads(run(sounds, "--json", "--fold", "1", "--from", "previous").stdout)
-    assert (same_fold["val_files"], same_fold["val_accuracy"]) == (8, 1.0)
+    assert (same_fold["val_files"], same_fold["val_accuracy"] is None) == (8, False)
 
 
 def test_a_grandchild_knows_no_more_of_its_ancestors_than_their_child(
-    run: Train, home: Home, sounds: Path, monkeypatch: pytest.MonkeyPatch
+    run: Train,
+    home: Home,
+    sounds: Path,
+    first: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def forgetful(path: Path) -> Checkpoint:
         parent = read_checkpoint(path)
         facts = {"training": {**parent.description.training, "ancestors_known": False}}
         return replace(parent, description=parent.description.model_copy(update=facts))
 
-    run(sounds, "--fold", "1", "--epochs", "2")
     monkeypatch.setattr("trainer.preparing.read_checkpoint", forgetful)
     result = run(sounds, "--fold", "1", "--epochs", "2", "--from", "active", "--promote", "never")
     assert "does not say all that it was trained on" in result.stderr
@@ -333,15 +357,17 @@ def test_a_grandchild_knows_no_more_of_its_ancestors_than_their_child(
     assert child.description.training["ancestors_known"] is False
 
 
-def test_folds_that_the_parent_learned_from_are_no_folds(run: Train, sounds: Path) -> None:
-    assert run(sounds, "--fold", "1").exit_code == 0
+def test_folds_that_the_parent_learned_from_are_no_folds(
+    run: Train, sounds: Path, first: dict[str, Any]
+) -> None:
     folds = run(sounds, "--json", "--cross-validate", "--from", "active", "--epochs", "2")
     assert [each["fold"] for each in json.loads(folds.stdout)["folds"]] == [1]
     assert "note: fold 2, 3: nothing in it that" in folds.stderr
 
 
-def test_a_few_unheard_recordings_leave_the_temperature_as_it_was(run: Train, sounds: Path) -> None:
-    first = json.loads(run(sounds, "--json", "--fold", "1").stdout)
+def test_a_few_unheard_recordings_leave_the_temperature_as_it_was(
+    run: Train, sounds: Path, first: dict[str, Any]
+) -> None:
     second = json.loads(run(sounds, "--json", "--fold", "1", "--from", "active").stdout)
     assert second["val_files"] == 8
     assert second["temperature"] == first["temperature"]
