@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner, Result
 
+from clfd import cli
 from trainer.synthesis import make_set
 from trainer.team import ALONE, Team, gathered_team
 
@@ -20,7 +22,7 @@ OPTIONS = (
     *("--epochs", "8", "--width", "4", "--mels", "32", "--clip-seconds", "1"),
     *("--lr", "0.01", "--batch-size", "16", "--device", "cpu", "--json"),
 )
-SMALL = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "CLFD_ENGINE__DECODE_WORKERS": "1"}
+SMALL = {"CLFD_ENGINE__DECODE_WORKERS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -30,26 +32,36 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "labels.csv"
 
 
-def train(
-    start: list[str], labels: Path, home: Path, environ: Mapping[str, str] = SMALL
+def train_as_pair(
+    labels: Path, home: Path, environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    command = [*start, "-m", "clfd", "--home", str(home), "train", str(labels), *OPTIONS]
-    environ = {**os.environ, **SMALL, **environ}
-    return subprocess.run(command, capture_output=True, text=True, env=environ)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    words = ["clfd", "--home", str(home), "train", str(labels), *OPTIONS]
+    return subprocess.run(
+        [*torchrun, "--nproc-per-node", "2", "-m", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **SMALL, **(environ or {})},
+    )
 
 
-def outcome_of(finished: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    assert finished.returncode == 0, finished.stderr
-    [line] = [line for line in finished.stdout.splitlines() if line.startswith("{")]
+def train_alone(labels: Path, home: Path) -> Result:
+    words = ["--home", str(home), "train", str(labels), *OPTIONS]
+    return CliRunner().invoke(cli, words, env=SMALL)
+
+
+def outcome_of(printed: str) -> dict[str, Any]:
+    [line] = [line for line in printed.splitlines() if line.startswith("{")]
     outcome: dict[str, Any] = json.loads(line)
     return outcome
 
 
 def test_two_processes_learn_what_one_does(sounds: Path, tmp_path: Path) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    pair = train([*torchrun, "--nproc-per-node", "2"], sounds, tmp_path / "pair")
-    alone = train([sys.executable], sounds, tmp_path / "alone")
-    both, one = outcome_of(pair), outcome_of(alone)
+    pair = train_as_pair(sounds, tmp_path / "pair")
+    assert pair.returncode == 0, pair.stderr
+    alone = train_alone(sounds, tmp_path / "alone")
+    assert alone.exit_code == 0, alone.stderr
+    both, one = outcome_of(pair.stdout), outcome_of(alone.stdout)
     assert both["val_accuracy"] >= one["val_accuracy"] - 0.1
     assert both["history"][0]["train_loss"] == pytest.approx(
         one["history"][0]["train_loss"], abs=0.3
@@ -60,9 +72,8 @@ def test_two_processes_learn_what_one_does(sounds: Path, tmp_path: Path) -> None
 
 
 def test_clips_that_not_all_processes_can_hold_are_refused(sounds: Path, tmp_path: Path) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     little = {"CLFD_TRAINING__MEMORY_GIB": "0.00001"}
-    pair = train([*torchrun, "--nproc-per-node", "2"], sounds, tmp_path / "pair", little)
+    pair = train_as_pair(sounds, tmp_path / "pair", little)
     assert pair.returncode != 0
     assert "the clips do not fit into memory 2 times; raise training.memory_gib" in pair.stderr
 
