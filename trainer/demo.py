@@ -92,6 +92,7 @@ class Demo:
         self._sounds = folder / "sounds"
         self._unheard = folder / "unheard"
         self._log = folder / "daemon.log"
+        self._compiler_cache = folder / "compiler-cache"
         self._console = console
         self._step = 0
         self._daemon: subprocess.Popen[str] | None = None
@@ -279,7 +280,8 @@ class Demo:
             stdout=stdout,
             stderr=stderr,
             text=True,
-            env=_environment(),
+            # PyTorch makes this folder when it trains, and nobody would remove it from elsewhere.
+            env=_environment() | {"TORCHINDUCTOR_CACHE_DIR": str(self._compiler_cache)},
             # A group of its own: Ctrl-C reaches the demo alone, which then ends what it started.
             start_new_session=True,
         )
