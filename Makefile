@@ -14,7 +14,7 @@ test: $(READY)
 
 # Sizes by TORTURE_ variables, see tests/torture/README.md.
 torture: $(READY)
-	timeout $(or $(TORTURE_SECONDS),3600) $(BIN)/pytest -m torture -s
+	timeout $(or $(TORTURE_SECONDS),3600) $(BIN)/pytest -n 0 -m torture -s
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as clfd.py does, before t
 # Threads of such small networks only wait for each other and for the tests beside them, and sums
 # of two threads are not those of one: so the answers do not hang on the machine's cores either.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("COLUMNS", None)  # tables would be as wide as the terminal that runs the tests
 
 Samples = npt.NDArray[np.float32]
 
