@@ -1,0 +1,78 @@
+"""A ledger that another program holds: waited for, shown, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from house import House
+
+from storage.errors import LedgerUnavailable
+
+
+def test_a_ledger_locked_in_the_middle_of_an_answer_loses_no_recording(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.begin_to_decode(audio_file())
+    with monkeypatch.context() as locked:
+        locked.setattr(house.window, "_known_answer", refuse)
+        with pytest.raises(LedgerUnavailable):
+            house.window.step()
+    house.live()
+    assert house.rows() == [("a.wav", "done")]
+
+
+def test_a_ledger_locked_in_the_middle_of_a_scan_hides_no_file(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.drop(audio_file(), "a.wav")
+    with monkeypatch.context() as locked:
+        locked.setattr(house.ledger, "known", refuse)
+        with pytest.raises(LedgerUnavailable):
+            house.intake.look(house.now)
+    assert not house.service.is_done
+    house.live(5)
+    assert house.rows() == [("a.wav", "done")]
+
+
+def test_a_locked_ledger_is_waited_for_and_shown(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.drop(audio_file(), "a.wav")
+    with monkeypatch.context() as locked:
+        for question in ("known", "admit", "claim", "record"):
+            locked.setattr(house.ledger, question, refuse)
+        locked.setattr("daemon.service.TROUBLE_SECONDS", 0)
+        for _ in range(10):
+            house.service.try_tick()
+            house.now += 1
+        assert "database is locked" in str(house.statuses[-1]["faults"])
+    house.live()
+    assert house.rows() == [("a.wav", "done")]
+    assert house.statuses[-1]["faults"] == []
+
+
+def refuse(*_: object) -> None:
+    raise LedgerUnavailable("database is locked")
+
+
+def test_a_ledger_locked_for_ever_lets_nothing_pile_up(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.service.TROUBLE_SECONDS", 0)
+    source = audio_file()
+    for number in range(50):
+        house.drop(source, f"{number}.wav")
+    house.live(3)
+    with monkeypatch.context() as locked:
+        for question in ("known", "admit", "claim", "record", "known_answer"):
+            locked.setattr(house.ledger, question, refuse)
+        for _ in range(100):
+            house.service.try_tick()
+            house.now += 36
+        status = house.statuses[-1]
+        assert int(str(status["in_flight"])) + int(str(status["waiting"])) <= 50
+        assert "database is locked" in str(status["faults"])
+    house.live()
+    assert [state for _, state in house.rows()] == ["done"] * 50
