@@ -137,6 +137,11 @@ def house(make_house: Callable[..., House]) -> House:
     return make_house()
 
 
+@pytest.fixture
+def archiving(make_house: Callable[..., House]) -> House:
+    return make_house(**{"intake.archive_dir": "archive"})
+
+
 @pytest.fixture(scope="session")
 def esc10() -> Path:
     """The folder of the ESC-10 recordings, with `labels.csv` in it; skips where it is not given."""

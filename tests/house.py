@@ -197,6 +197,18 @@ class House:
                 pass
             self.now += STEP_SECONDS
 
+    def run_once(self) -> None:
+        """`run(once=True)`, with the clock moved on in place of waiting."""
+        house = self
+
+        class Waiting(threading.Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                house.now += timeout or 0.5
+                return True
+
+        self.service._wake = Waiting()
+        self.service.run(once=True)
+
     def drop(self, source: Path, name: str | bytes) -> Path:
         """Copies a file into the inbox under a name, with its folders."""
         target = self.inbox / (
@@ -205,6 +217,12 @@ class House:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
         return target
+
+    def begin_to_decode(self, source: Path) -> None:
+        """As `a.wav`; the answer is still to be collected."""
+        self.drop(source, "a.wav")
+        self.ledger.admit([self.look_at(b"a.wav")])
+        self.window.take(self.ledger.claim("test", 10, 3), self.model.served)
 
     def look_at(self, name: bytes) -> Arrival:
         """A file in the inbox as a scan would find it."""

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from house import House
+
 from classifier.fingerprint import fingerprint
 from daemon.moving import MARK, Mover
 from storage.archiving import ArchivePlan, Move
@@ -37,3 +39,13 @@ def a_move(source: Path, place: Path, **other: Any) -> Move:
 
 def mover_to(archive: Path, inbox: Path) -> Mover:
     return Mover(ArchivePlan(archive, (inbox,)), makes_root=True)
+
+
+def places(house: House) -> list[tuple[object, ...]]:
+    """(path, state, where it lies in the archive or None), sorted."""
+    return sorted(
+        (path, state, place if at else None)
+        for path, state, place, at in house.ask(
+            "SELECT path_text, state, archive_path_text, archived_at FROM recording"
+        )
+    )

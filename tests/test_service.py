@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,16 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 from house import BEGINNING, House, HouseMaker
 
-from classifier.errors import DecodingError, DeviceBusyError, FileChanged
-from daemon.errors import NothingToServe
-from daemon.live_model import BUSY_SECONDS
-from daemon.mounts import Mount
-from storage.errors import LedgerUnavailable
-
-OLD, NEW = "20260102T030405Z-00000001", "20260203T030405Z-00000002"
+from classifier.errors import DecodingError, FileChanged
 
 
 def test_a_file_that_is_there_at_start_gets_its_row(
@@ -188,115 +180,8 @@ def test_what_never_comes_to_an_end_is_given_up_with_a_reason(
     assert "tried 6 times" in str(error)
 
 
-def test_a_new_checkpoint_takes_over_between_two_files(
-    house: House,
-    checkpoint_file: Path,
-    audio_file: Callable[..., Path],
-    noise: Callable[..., np.ndarray],
-) -> None:
-    house.drop(audio_file("1.wav", noise(seed=1)), "1.wav")
-    house.live()
-    house.publish(checkpoint_file, NEW)
-    wait_for_candidate(house)
-    house.drop(audio_file("2.wav", noise(seed=2)), "2.wav")
-    house.live()
-    assert house.model.served.name == NEW
-    assert [state for _, state in house.rows()] == ["done"] * 2
-
-
-def test_a_bad_checkpoint_never_replaces_a_good_one(house: House, checkpoint_file: Path) -> None:
-    served = house.model.served.name
-    broken = house.home.checkpoints / f"{NEW}.safetensors"
-    broken.write_bytes(checkpoint_file.read_bytes()[:-1])
-    house.shelf.activate(NEW)
-    wait_for_candidate(house)
-    house.live(3)
-    assert house.model.served.name == served
-    assert house.statuses[-1]["checkpoint"] == NEW
-    assert house.statuses[-1]["served_checkpoint"] == served
-    assert "not a whole safetensors file" in str(house.statuses[-1]["checkpoint_refused"])
-
-
-def test_a_device_without_memory_is_asked_again_and_no_verdict_is_written(
-    house: House, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    served = house.model.served.name
-    with monkeypatch.context() as full:
-        full.setattr("daemon.wiring.Predictor", lambda *_: torch.empty(2**60))
-        house.publish(checkpoint_file, NEW)
-        wait_for_candidate(house)
-        house.live(3)
-    assert house.model.served.name == served
-    assert "too little memory; free some there; trying again" in str(house.model.refusal)
-    assert house.ask("SELECT count(*) FROM checkpoint WHERE verdict = 'refused'") == [(0,)]
-    house.live(BUSY_SECONDS)
-    wait_for_candidate(house)
-    house.live(3)
-    assert (house.model.served.name, house.model.refusal) == (NEW, None)
-
-
-def test_another_checkpoint_need_not_wait_for_a_busy_device(
-    house: House, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as full:
-        full.setattr("daemon.wiring.Predictor", lambda *_: torch.empty(2**60))
-        house.publish(checkpoint_file, NEW)
-        wait_for_candidate(house)
-        house.live(1)
-    assert house.model.refusal is not None
-    house.shelf.rollback()
-    house.live(1)
-    assert (house.model.wanted, house.model.refusal) == (house.model.served.name, None)
-
-
-def test_a_daemon_that_finds_no_memory_at_start_may_be_started_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daemon.wiring.Predictor", lambda *_: torch.empty(2**60))
-    with pytest.raises(DeviceBusyError, match="too little memory; free some there") as busy:
-        house.model.start()
-    assert busy.value.exit_code == 1  # systemd gives up at 78
-
-
-def test_at_start_a_bad_checkpoint_gives_way_to_the_previous_one(
-    make_house: HouseMaker, checkpoint_file: Path
-) -> None:
-    house = make_house()
-    served = house.model.served.name
-    (house.home.checkpoints / f"{NEW}.safetensors").write_bytes(b"no checkpoint")
-    house.shelf.activate(NEW)
-    restarted = make_house()
-    assert restarted.model.served.name == served
-    assert restarted.model.refusal is not None
-
-
-def test_an_active_link_that_leads_nowhere_is_told_and_the_previous_one_served(
-    make_house: HouseMaker, checkpoint_file: Path
-) -> None:
-    house = make_house()
-    served = house.model.served.name
-    house.publish(checkpoint_file, NEW)
-    house.shelf.path(NEW).unlink()
-    restarted = make_house()
-    restarted.live(3)
-    assert restarted.model.served.name == served
-    assert f"leads to {NEW}.safetensors, not there" in str(
-        restarted.statuses[-1]["checkpoint_refused"]
-    )
-
-
-def test_without_any_checkpoint_the_daemon_names_the_way_to_one(
-    house: House, checkpoint_file: Path
-) -> None:
-    for file in house.home.checkpoints.iterdir():
-        file.unlink()
-    with pytest.raises(NothingToServe, match=r"clfd train LABELS\.csv") as refusal:
-        house.model.start()
-    assert refusal.value.exit_code == 78
-
-
 def test_a_stop_finishes_what_is_in_flight(house: House, audio_file: Callable[..., Path]) -> None:
-    begin_to_decode(house, audio_file())
+    house.begin_to_decode(audio_file())
     house.service.request_stop()
     house.service.drain()
     assert house.rows() == [("a.wav", "done")]
@@ -305,7 +190,7 @@ def test_a_stop_finishes_what_is_in_flight(house: House, audio_file: Callable[..
 def test_a_second_stop_request_leaves_the_rest_for_the_next_start(
     house: House, audio_file: Callable[..., Path]
 ) -> None:
-    begin_to_decode(house, audio_file())
+    house.begin_to_decode(audio_file())
     house.service.request_stop()
     house.service.request_stop()
     house.service.drain()
@@ -329,78 +214,6 @@ def test_a_file_that_still_settles_keeps_one_run_going(
     house.drop(audio_file(), "a.wav")
     house.service.tick(house.now)
     assert not house.service.is_done
-
-
-def test_a_missing_inbox_is_shown_and_never_read_as_done(house: House) -> None:
-    house.inbox.rmdir()
-    house.live()
-    assert "cannot be listed" in json.dumps(house.statuses[-1]["faults"])
-
-
-CARD, DISK = Mount(Path("/mnt/card"), "vfat"), Mount(Path("/"), "ext4")
-
-
-def faults(house: House) -> str:
-    return str(house.statuses[-1]["faults"])
-
-
-def test_an_empty_folder_where_a_card_was_mounted_is_a_fault_also_after_a_restart(
-    make_house: HouseMaker, audio_file: Callable[..., Path]
-) -> None:
-    house = make_house()
-    house.mount = CARD
-    house.drop(audio_file(), "a.wav")
-    house.live()
-    house.inbox.joinpath("a.wav").unlink()  # the card is gone, and all that is on it
-    house.mount = DISK
-    house.live()
-    assert "/mnt/card used to be mounted there and is not" in faults(house)
-    restarted = make_house()
-    restarted.mount = DISK
-    restarted.live()
-    assert "/mnt/card used to be mounted" in faults(restarted)
-    assert restarted.rows() == [("a.wav", "done")]
-    restarted.mount = CARD
-    restarted.live()
-    assert faults(restarted) == "[]"
-
-
-def test_files_that_went_with_their_card_do_not_fail_one_by_one_and_are_read_when_it_is_back(
-    house: House, audio_file: Callable[..., Path], caplog: pytest.LogCaptureFixture
-) -> None:
-    house.mount = CARD
-    house.live()
-    path = house.drop(audio_file(), "a.wav")
-    house.ledger.admit([house.look_at(b"a.wav")])
-    aside = path.rename(house.home.root / "a.wav")
-    house.mount = DISK
-    house.live()
-    assert house.rows() == []
-    assert "used to be mounted there" in faults(house)
-    assert not [line for line in caplog.messages if "failed" in line]
-    aside.rename(path)
-    house.mount = CARD
-    house.live()
-    assert house.rows() == [("a.wav", "done")]
-
-
-def test_files_in_a_folder_that_is_no_mount_any_more_are_taken_and_settle_the_matter(
-    house: House, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
-) -> None:
-    house.mount = CARD
-    house.drop(audio_file(), "a.wav").unlink()
-    house.live()
-    house.mount = DISK
-    house.drop(audio_file("b.wav", noise()), "b.wav")
-    house.live()
-    assert house.rows() == [("b.wav", "done")]
-    assert faults(house) == "[]"
-
-
-def test_an_inbox_that_was_emptied_by_hand_is_no_fault(house: House) -> None:
-    house.mount = CARD
-    house.live()
-    assert faults(house) == "[]"
 
 
 def test_a_file_that_changes_for_ever_is_named_and_starves_nobody(
@@ -439,37 +252,12 @@ def test_a_huge_recording_does_not_hold_up_small_ones(
     assert ("huge.wav", "done") in house.rows()
 
 
-def test_a_ledger_locked_in_the_middle_of_an_answer_loses_no_recording(
-    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begin_to_decode(house, audio_file())
-    with monkeypatch.context() as locked:
-        locked.setattr(house.window, "_known_answer", refuse)
-        with pytest.raises(LedgerUnavailable):
-            house.window.step()
-    house.live()
-    assert house.rows() == [("a.wav", "done")]
-
-
-def test_a_ledger_locked_in_the_middle_of_a_scan_hides_no_file(
-    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house.drop(audio_file(), "a.wav")
-    with monkeypatch.context() as locked:
-        locked.setattr(house.ledger, "known", refuse)
-        with pytest.raises(LedgerUnavailable):
-            house.intake.look(house.now)
-    assert not house.service.is_done
-    house.live(5)
-    assert house.rows() == [("a.wav", "done")]
-
-
 def test_a_file_that_changed_while_it_was_read_keeps_one_run_going(
     house: House, audio_file: Callable[..., Path]
 ) -> None:
     house.live()  # a scan of the empty inbox found nothing
     house.pool.next_error = FileChanged()
-    begin_to_decode(house, audio_file())
+    house.begin_to_decode(audio_file())
     house.service.tick(house.now)
     assert house.rows() == []
     assert not house.service.is_done
@@ -500,23 +288,6 @@ def test_a_full_disk_does_not_stop_the_daemon_that_cannot_write_its_status(
     assert house.rows() == [("a.wav", "done")]
 
 
-def test_a_locked_ledger_is_waited_for_and_shown(
-    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house.drop(audio_file(), "a.wav")
-    with monkeypatch.context() as locked:
-        for question in ("known", "admit", "claim", "record"):
-            locked.setattr(house.ledger, question, refuse)
-        locked.setattr("daemon.service.TROUBLE_SECONDS", 0)
-        for _ in range(10):
-            house.service.try_tick()
-            house.now += 1
-        assert "database is locked" in str(house.statuses[-1]["faults"])
-    house.live()
-    assert house.rows() == [("a.wav", "done")]
-    assert house.statuses[-1]["faults"] == []
-
-
 def test_the_status_counts_what_it_says(house: House, audio_file: Callable[..., Path]) -> None:
     house.drop(audio_file(), "a.wav")
     (house.inbox / "notes.txt").touch()
@@ -533,38 +304,6 @@ def test_samples_far_out_of_range_fail_with_a_reason(house: House, tmp_path: Pat
     house.drop(tmp_path / "x.wav", "x.wav")
     house.live()
     assert house.ask("SELECT state, error_class FROM recording") == [("failed", "not_finite")]
-
-
-def refuse(*_: object) -> None:
-    raise LedgerUnavailable("database is locked")
-
-
-def begin_to_decode(house: House, source: Path) -> None:
-    house.drop(source, "a.wav")
-    house.ledger.admit([house.look_at(b"a.wav")])
-    house.window.take(house.ledger.claim("test", 10, 3), house.model.served)
-
-
-def wait_for_candidate(house: House) -> None:
-    """Lets the daemon notice the new link, and its thread finish."""
-    house.live(1)
-    candidate = house.model._candidate
-    if candidate is not None:
-        candidate[1].exception(timeout=30)
-    house.live(1)
-
-
-def test_a_folder_that_was_away_while_it_was_to_be_read_is_read_when_it_is_back(
-    house: House, audio_file: Callable[..., Path]
-) -> None:
-    path = house.drop(audio_file(), "card/a.wav")
-    house.ledger.admit([house.look_at(b"card/a.wav")])
-    away = path.parent.rename(house.home.root / "away")
-    house.live()
-    assert house.rows() == [("card/a.wav", "failed")]
-    away.rename(path.parent)
-    house.live(80)
-    assert house.rows() == [("card/a.wav", "done")]
 
 
 def test_a_daemon_that_was_frozen_for_minutes_catches_up(
@@ -617,27 +356,6 @@ def test_a_clock_that_jumps_stalls_nothing(
     house.drop(audio_file(), "b.wav")
     house.live()
     assert house.rows() == [("a.wav", "done"), ("b.wav", "done")]
-
-
-def test_a_ledger_locked_for_ever_lets_nothing_pile_up(
-    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daemon.service.TROUBLE_SECONDS", 0)
-    source = audio_file()
-    for number in range(50):
-        house.drop(source, f"{number}.wav")
-    house.live(3)
-    with monkeypatch.context() as locked:
-        for question in ("known", "admit", "claim", "record", "known_answer"):
-            locked.setattr(house.ledger, question, refuse)
-        for _ in range(100):
-            house.service.try_tick()
-            house.now += 36
-        status = house.statuses[-1]
-        assert int(str(status["in_flight"])) + int(str(status["waiting"])) <= 50
-        assert "database is locked" in str(status["faults"])
-    house.live()
-    assert [state for _, state in house.rows()] == ["done"] * 50
 
 
 def test_many_names_and_links_of_one_content_have_a_row_each_and_one_answer(
