@@ -15,6 +15,7 @@ WINDOW_BYTES = 2**20  # read at once
 MAX_FRAME_BYTES = 2**12  # more than any frame has, free format aside
 MAX_FAKES = 1000  # heads without a run behind them, in what is no MP3 then
 RUN_FRAMES = 4  # fewer in a row are junk that looks like them, or a picture in a tag
+TAG_BYTES = 128  # of an ID3v1 tag, at the end
 MIDDLING_RATE = 9  # of the table's: 128 kbit/s, 80 in versions 2 and 2.5
 HAS_FRAMES = 1  # the flag of a Xing frame that names their number
 
@@ -73,6 +74,18 @@ def examine_mpeg(fd: int) -> tuple[DecodingError | None, tuple[Patch, ...]]:
     if missing <= 0:
         return None, patches
     return DecodingError("truncated", f"{reason}; copy it again from its source"), patches
+
+
+def ends_as_promised(fd: int) -> bool:
+    """Whether a Xing or Info frame tells the number of bytes, and these, or a tag, are the last."""
+    begin = _behind_zeros(fd, behind_tags(fd))
+    window = os.pread(fd, MAX_FRAME_BYTES, begin)
+    frame = _frame(window, 0)
+    promised = None if frame is None else _promised_bytes(window, frame)
+    if not promised:
+        return False
+    rest = os.fstat(fd).st_size - begin - promised
+    return rest == 0 or (rest == TAG_BYTES and os.pread(fd, 3, begin + promised) == b"TAG")
 
 
 def _behind_zeros(fd: int, offset: int) -> int:

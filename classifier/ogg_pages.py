@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from classifier.errors import DecodingError
@@ -19,6 +20,7 @@ HEAD = struct.Struct("<4sBBqIIIB")
 BEGINS, ENDS = 0x02, 0x04  # flags of a stream's first and last page
 MAX_PAGE_BYTES = HEAD.size + 255 + 255 * 255
 WINDOW_BYTES = 2**20  # read at once
+MANY_PAGES = 2000  # of 4 kB each, as encoders make them, these are 8 MB
 MAX_FAKES = 200  # heads without a page behind them, in what is called junk then
 SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 AGAIN = "copy it again from its source"
@@ -60,6 +62,21 @@ def find_ogg_damage(fd: int) -> DecodingError | None:
     if any(s.is_sound and s.has_frames and not s.has_ended for s in streams.values()):
         return DecodingError("truncated", f"cut short: its last page is missing; {AGAIN}")
     return None
+
+
+def ends_its_streams(fd: int) -> bool:
+    """Whether the pages are as they were written, and every stream of sound has its last one.
+
+    No more than MANY_PAGES are looked at, so that nobody can make this last.
+    """
+    streams: dict[int, _Stream] = {}
+    end = 0
+    for page in islice(_pages(fd), MANY_PAGES):
+        if _judge(page, streams) is not None:
+            return False
+        end = page.end
+    sound = [stream for stream in streams.values() if stream.is_sound]
+    return bool(sound) and all(s.has_ended for s in sound) and end == os.fstat(fd).st_size
 
 
 def checksum(page: bytes) -> int:
