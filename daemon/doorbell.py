@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -24,8 +25,9 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify import InotifyObserver
+from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +41,28 @@ EVENTS: list[type[FileSystemEvent]] = [
 ]
 MAX_NOTED = 10_000  # beyond that a scan is cheaper than looking at every path
 
+# The two halves of a rename come from the kernel together. watchdog waits for the second one, and
+# holds back all later events meanwhile; 0.5 s would be too long where files are moved out.
+InotifyMoveEventGrouper.delay = 0.05
+
 # watchdog tells of folders that vanish while it adds them; the scan covers those.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
 # An event that comes while it is told to stop is no error.
 logging.getLogger("watchdog.observers.inotify").addFilter(
     lambda record: "thread is inactive" not in record.getMessage()
 )
+
+
+class Ring(NamedTuple):
+    """A file to look at: `path` within `root`.
+
+    `was_closed` after writing, or was given its name by a move: a program that publishes a file is
+    done with it. A file that was only created may have just begun.
+    """
+
+    root: Path
+    path: bytes
+    was_closed: bool
 
 
 class Doorbell:
@@ -66,7 +84,7 @@ class Doorbell:
         self._is_short = False
         self._shortage: str | None = None
         self._lock = threading.Lock()  # handlers run in the observer's thread
-        self._noted: dict[tuple[Path, bytes], None] = {}
+        self._noted: dict[tuple[Path, bytes], bool] = {}  # whether it was closed
         self._scan_wanted = False
         self._observer: BaseObserver | None = None
         self._identities: list[tuple[int, int] | None] = []
@@ -109,12 +127,13 @@ class Doorbell:
         """Roots that rely on scans alone."""
         return self._deaf.keys()
 
-    def collect(self) -> tuple[list[tuple[Path, bytes]], bool]:
-        """Paths to look at since the last call, and whether a whole scan is wanted."""
+    def collect(self) -> tuple[list[Ring], bool]:
+        """Files to look at since the last call, and whether a whole scan is wanted."""
         with self._lock:
             noted, self._noted = self._noted, {}
             wanted, self._scan_wanted = self._scan_wanted, False
-        return list(noted), wanted
+        rings = [Ring(root, path, was_closed) for (root, path), was_closed in noted.items()]
+        return rings, wanted
 
     def supervise(self) -> None:
         """Watches anew when a thread of the observer died or a root became another folder."""
@@ -129,7 +148,8 @@ class Doorbell:
         self._identities = [_identity(root) for root in self._roots]
         self._deaf = dict(self._reasons_for_silence())
         try:
-            self._observer = Observer()
+            # A move from elsewhere is told as a move then, and not as a file that was created.
+            self._observer = InotifyObserver(generate_full_events=True)
             for root in self._roots:
                 if root not in self._deaf:
                     self._schedule(self._observer, root)
@@ -167,10 +187,10 @@ class Doorbell:
             return True  # scans carry on; the kernel's limits do not change by trying again
         return observer.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
 
-    def _note(self, root: Path, path: bytes) -> None:
+    def _note(self, root: Path, path: bytes, was_closed: bool) -> None:
         with self._lock:
             if len(self._noted) < MAX_NOTED:
-                self._noted[root, path] = None
+                self._noted[root, path] = was_closed or self._noted.get((root, path), False)
             else:
                 self._scan_wanted = True
         self._wake()
@@ -186,7 +206,7 @@ class _Handler(FileSystemEventHandler):
         self,
         root: Path,
         folder: bytes,
-        note: Callable[[Path, bytes], None],
+        note: Callable[[Path, bytes, bool], None],
         ask_for_scan: Callable[[], None],
     ) -> None:
         self._root = root
@@ -195,12 +215,16 @@ class _Handler(FileSystemEventHandler):
         self._ask_for_scan = ask_for_scan
 
     def on_any_event(self, event: FileSystemEvent) -> None:
+        is_move = isinstance(event, (FileMovedEvent, DirMovedEvent))
+        if is_move and not event.dest_path:
+            return  # it left
         if event.is_directory:
             self._ask_for_scan()  # a folder moved in brings files for which nothing else rings
             return
         path = os.fsencode(event.dest_path or event.src_path)
         if path.startswith(self._prefix):
-            self._note(self._root, path.removeprefix(self._prefix))
+            was_closed = not isinstance(event, FileCreatedEvent)
+            self._note(self._root, path.removeprefix(self._prefix), was_closed)
 
 
 class _OverflowListener(logging.Handler):

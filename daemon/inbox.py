@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from classifier.fingerprint import fingerprint
+from classifier.wholeness import is_whole_at_a_glance
 from daemon.names import IgnoreList, Verdict, is_system_folder, judge_name
 from storage.outcomes import Arrival
 from storage.settings import Settings
@@ -37,6 +39,16 @@ class Inbox:
             return None
         return self.arrival(path, found)
 
+    def holds_whole(self, arrival: Arrival) -> bool:
+        """Whether a glance tells that nothing of this file is missing, as it was found."""
+        path = os.path.join(os.fsencode(self.root), arrival.path)
+        try:
+            with _opened(path) as fd:
+                is_same = fingerprint(os.fstat(fd)) == arrival.fingerprint
+                return is_same and is_whole_at_a_glance(fd)
+        except OSError:
+            return False
+
     def _is_closed(self, folder: bytes) -> bool:
         """Whether a scan would not enter this folder, or not get as far."""
         while folder:
@@ -52,6 +64,16 @@ class Inbox:
         if not stat.S_ISREG(found.st_mode):
             return None
         return Arrival(self.root, path, fingerprint(found), found.st_size)
+
+
+@contextmanager
+def _opened(path: bytes) -> Iterator[int]:
+    """Without following a link, and without waiting for whoever writes to a pipe."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def inboxes_of(settings: Settings) -> list[Inbox]:

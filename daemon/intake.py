@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from daemon.doorbell import Doorbell
+from daemon.doorbell import Doorbell, Ring
 from daemon.inbox import Inbox, Scan
 from daemon.mounts import MountMemory
 from daemon.settling import Key, Settling
@@ -24,6 +25,8 @@ from storage.settings import Intake as IntakeSettings
 
 logger = logging.getLogger(__name__)
 
+RING_STEP = 100  # files that rang and are looked at in one look, with a glance into some
+MAX_RUNG = 10_000  # files whose turn has not come; the scan that follows finds what is beyond
 SCAN_STEP = 500  # arrivals compared with the ledger in one look, so that a tick stays short
 MAX_WAITING = 50_000  # a scan pauses here until the first files have come to rest
 GATHER_SECONDS = 1.0  # from an event to the scan that makes sure; one scan serves a burst
@@ -47,6 +50,9 @@ class Intake:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
         self._scan_seconds = settings.scan_seconds
         self._settling = Settling(settings.settle_seconds)
+        # What is moved away at once might be missed by a program that has more to do with it.
+        self._glances = not settings.archive_dir
+        self._rung: deque[Ring] = deque()
         self._ledger = ledger
         self._mounts = mounts
         self._doorbell = doorbell
@@ -92,24 +98,42 @@ class Intake:
 
     @property
     def has_more(self) -> bool:
-        """Whether another look at once would get on with a scan; a full waiting room pauses it."""
-        return self.is_scanning and len(self._settling) < MAX_WAITING
+        """Whether another look at once would get on; a full waiting room makes a scan pause."""
+        return bool(self._rung) or (self.is_scanning and len(self._settling) < MAX_WAITING)
 
     def next_due(self) -> float:
         """The next moment at which `look` has something to do by itself."""
         settled = self._settling.next_due()
         return self._scan_due if settled is None else min(settled, self._scan_due)
 
-    def look(self, now: float) -> int:
-        """One look around; returns how many new rows came of it."""
+    def look(self, now: float) -> None:
+        """One look around."""
         self._supervise(now)
         try:
             self._answer_doorbell(now)
             self._scan(now)
-            return self._admit_rested(now)
         except LedgerUnavailable:
             self.begin_anew(now)  # what was in hand is found again
             raise
+
+    def rested(self, now: float) -> list[Arrival]:
+        """Files that came to rest, by a last look at them: to be admitted, and then forgotten."""
+        rested = []
+        for key in self._settling.due(now):
+            if self._is_busy(key):
+                self._settling.restart(key, now)
+                continue
+            arrival = self._inboxes[key[0]].look_at(key[1])
+            if arrival is None:
+                self._settling.forget(key)
+            elif self._settling.has_rested(arrival, now):
+                rested.append(arrival)
+        return rested
+
+    def forget(self, admitted: Iterable[Arrival]) -> None:
+        """These have their rows."""
+        for arrival in admitted:
+            self._settling.forget((arrival.inbox, arrival.path))
 
     def begin_anew(self, now: float) -> None:
         """Trusts no listing so far: something in the inbox is known to wait for the next one."""
@@ -138,11 +162,14 @@ class Intake:
         self._restless = restless
 
     def _answer_doorbell(self, now: float) -> None:
-        paths, scan_wanted = self._doorbell.collect()
-        looks = (self._inboxes[root].look_at(path) for root, path in paths)
-        self._see_new([arrival for arrival in looks if arrival], now)
-        if paths or scan_wanted:
+        rings, scan_wanted = self._doorbell.collect()
+        self._rung.extend(rings[: MAX_RUNG - len(self._rung)])
+        if rings or scan_wanted:
             self.scan_soon(max(now + GATHER_SECONDS, self._no_scan_before))
+        some = [self._rung.popleft() for _ in range(min(RING_STEP, len(self._rung)))]
+        looks = (self._inboxes[ring.root].look_at(ring.path) for ring in some)
+        closed = {(ring.root, ring.path) for ring in some if ring.was_closed}
+        self._see_new([arrival for arrival in looks if arrival], now, closed)
 
     def _scan(self, now: float) -> None:
         if not self._scans and now >= self._scan_due:
@@ -170,7 +197,9 @@ class Intake:
             heard = self._last.keys() - self._doorbell.deaf
             self._doorbell.compare_with(sum(self._last[root].folders for root in heard))
 
-    def _see_new(self, arrivals: Iterable[Arrival], now: float) -> int:
+    def _see_new(
+        self, arrivals: Iterable[Arrival], now: float, closed: Collection[Key] = ()
+    ) -> int:
         """Leaves out what the ledger knows as it is; the rest waits to settle."""
         news = 0
         for root, group in groupby(arrivals, key=lambda arrival: arrival.inbox):
@@ -178,24 +207,12 @@ class Intake:
             known = self._ledger.known(root, [arrival.path for arrival in found])
             for arrival in found:
                 if known.get(arrival.path) != arrival.fingerprint:
-                    self._settling.see(arrival, now)
+                    self._see(arrival, now, (root, arrival.path) in closed)
                     news += 1
             self._ledger.plan_moves([a for a in found if known.get(a.path) == a.fingerprint])
         return news
 
-    def _admit_rested(self, now: float) -> int:
-        rested = []
-        for key in self._settling.due(now):
-            if self._is_busy(key):
-                self._settling.restart(key, now)
-                continue
-            arrival = self._inboxes[key[0]].look_at(key[1])
-            if arrival is None:
-                self._settling.forget(key)
-            elif self._settling.has_rested(arrival, now):
-                rested.append(arrival)
-        if rested:
-            self._ledger.admit(rested)
-        for arrival in rested:
-            self._settling.forget((arrival.inbox, arrival.path))
-        return len(rested)
+    def _see(self, arrival: Arrival, now: float, was_closed: bool) -> None:
+        glances = was_closed and self._glances
+        is_whole = glances and self._inboxes[arrival.inbox].holds_whole(arrival)
+        self._settling.see(arrival, now, was_closed, is_whole)

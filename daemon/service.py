@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from classifier.allocator import give_freed_memory_back
 from daemon.archive import Archive
@@ -22,7 +22,7 @@ from daemon.status import Progress, StatusReport
 from daemon.window import Window
 from storage.errors import LedgerUnavailable
 from storage.ledger import Ledger
-from storage.outcomes import Changed, Outcome
+from storage.outcomes import Arrival, Changed, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -137,9 +137,8 @@ class Service:
     def tick(self, now: float) -> bool:
         """One turn of everything. True when there is more to do at once."""
         self._model.refresh(now)
-        if self._intake.look(now):
-            self._claim_due = now
-        self._claim(now)
+        self._intake.look(now)
+        self._take(now)
         self._finish_some()
         if now >= self._tend_due:
             self._tend(now)
@@ -192,12 +191,20 @@ class Service:
     def _is_unfinished(self) -> bool:
         return bool(len(self._window) or self._unwritten)
 
-    def _claim(self, now: float) -> None:
-        if now < self._claim_due or not self._window.wants_more:
-            return
-        room = self._window.free
-        moving = self._archive.moving
-        claims = self._ledger.claim(self._claimant, room, self._max_attempts, moving)
+    def _take(self, now: float) -> None:
+        """A file that came to rest gets its row and is claimed in one commit, if there is room."""
+        rested = self._intake.rested(now)
+        if rested:
+            self._claim_due = now
+        if now >= self._claim_due and self._window.wants_more:
+            self._claim(rested, now)
+        elif rested:
+            self._ledger.admit(rested)
+        self._intake.forget(rested)
+
+    def _claim(self, rested: Sequence[Arrival], now: float) -> None:
+        room, moving = self._window.free, self._archive.moving
+        claims = self._ledger.claim(self._claimant, room, self._max_attempts, moving, rested)
         if not claims and not len(self._window):
             # What never came to an end may be what brought the daemon down: alone, it shows.
             claims = self._ledger.claim_suspect(self._claimant, self._max_attempts, moving)

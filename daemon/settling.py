@@ -1,11 +1,13 @@
-"""When has a file come to rest? A pure rule: path, fingerprint, now.
+"""When has a file come to rest? A pure rule: path, fingerprint, now, and what is known of its end.
 
 A file is at rest when its fingerprint has stayed the same for `settle_seconds` on a monotonic
-clock. A change starts the wait anew; it is never a verdict.
+clock. A change starts the wait anew; it is never a verdict. A file that its writer has closed, and
+whose container holds all that it promises, need not wait: nothing is to come that one knows of.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import takewhile
 from pathlib import Path
 
@@ -21,14 +23,19 @@ class Settling:
         self._settle_seconds = settle_seconds
         # Insertion order is the order of `since`: a file that changes moves to the end.
         self._waiting: dict[Key, tuple[str, float]] = {}
+        self._finished: dict[Key, str] = {}  # the fingerprints with which files need not wait
         self._changing: dict[Key, float] = {}  # since when; files seen to change while they wait
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def see(self, arrival: Arrival, now: float) -> None:
+    def see(
+        self, arrival: Arrival, now: float, was_closed: bool = False, is_whole: bool = False
+    ) -> None:
         """Notes a file as it is now; a fingerprint seen before keeps its place."""
         key = (arrival.inbox, arrival.path)
+        if was_closed and is_whole:
+            self._finished[key] = arrival.fingerprint
         known = self._waiting.get(key)
         if known is None or known[0] != arrival.fingerprint:
             if known is not None:
@@ -38,6 +45,7 @@ class Settling:
 
     def forget(self, key: Key) -> None:
         self._waiting.pop(key, None)
+        self._finished.pop(key, None)
         self._changing.pop(key, None)
 
     def restless(self, since: float) -> list[Key]:
@@ -46,22 +54,29 @@ class Settling:
 
     def restart(self, key: Key, now: float) -> None:
         """Makes a file wait its whole time once more."""
+        self._finished.pop(key, None)
         token, _ = self._waiting.pop(key)
         self._waiting[key] = (token, now)
 
     def due(self, now: float) -> list[Key]:
         """Files that were not seen to change for long enough: look at them once more."""
         waiting = self._waiting.items()
-        return [key for key, _ in takewhile(lambda item: self._rests(item[1][1], now), waiting)]
+        calm = [key for key, _ in takewhile(lambda item: self._rests(item[1][1], now), waiting)]
+        return list(dict.fromkeys([*self._finished, *calm]))
 
     def has_rested(self, arrival: Arrival, now: float) -> bool:
         """Whether this look confirms that the file rests; if not, its wait goes on or restarts."""
         self.see(arrival, now)
-        _, since = self._waiting[arrival.inbox, arrival.path]
-        return self._rests(since, now)
+        key = (arrival.inbox, arrival.path)
+        if self._finished.get(key) == arrival.fingerprint:
+            return True
+        self._finished.pop(key, None)
+        return self._rests(self._waiting[key][1], now)
 
     def next_due(self) -> float | None:
         """The moment at which the first file may have settled."""
+        if self._finished:
+            return -math.inf
         first = next(iter(self._waiting.values()), None)
         return None if first is None else first[1] + self._settle_seconds
 

@@ -122,13 +122,8 @@ class Ledger:
         A version that nobody has read yet gives its row to the newer one; while it is being read
         the arrival is left for a later scan, as the row's outcome belongs to the older bytes.
         """
-        latest = {(arrival.inbox, arrival.path): arrival for arrival in arrivals}
-        admitted = 0
         with self.database.transaction() as connection:
-            for folder in {arrival.inbox for arrival in latest.values()}:
-                here = [arrival for arrival in latest.values() if arrival.inbox == folder]
-                admitted += _admit_to(connection, folder, here, self._clock())
-        return admitted
+            return _admit(connection, arrivals, self._clock())
 
     def mount_points(self) -> dict[Path, Path]:
         """Under which mount each inbox was last found, where that was noted."""
@@ -159,16 +154,23 @@ class Ledger:
             return bool(connection.scalar(select(select(_row.id).where(_IS_WORK).exists())))
 
     def claim(
-        self, claimant: str, limit: int, max_attempts: int, moving: Collection[int] = ()
+        self,
+        claimant: str,
+        limit: int,
+        max_attempts: int,
+        moving: Collection[int] = (),
+        arrivals: Sequence[Arrival] = (),
     ) -> list[Claim]:
         """Take up to `limit` recordings: retries, then new ones, then rescores, oldest first.
+
+        `arrivals` are admitted before, in the same transaction: a commit costs some milliseconds.
 
         Those that are `moving` to the archive right now wait. Those that were tried `max_attempts`
         times without an end are left for `claim_suspect`. The attempt is counted and committed
         before anybody reads the file, so that a file which kills the daemon runs out of attempts.
         """
         which = and_(_row.attempts < max_attempts, _row.id.not_in(moving))
-        return self._claim(claimant, limit, which)
+        return self._claim(claimant, limit, which, arrivals)
 
     def claim_suspect(
         self, claimant: str, max_attempts: int, moving: Collection[int] = ()
@@ -177,10 +179,17 @@ class Ledger:
         which = and_(_row.attempts >= max_attempts, _row.id.not_in(moving))
         return self._claim(claimant, 1, which)
 
-    def _claim(self, claimant: str, limit: int, which: ColumnElement[bool]) -> list[Claim]:
+    def _claim(
+        self,
+        claimant: str,
+        limit: int,
+        which: ColumnElement[bool],
+        arrivals: Sequence[Arrival] = (),
+    ) -> list[Claim]:
         claims: list[Claim] = []
         with self.database.transaction() as connection:
             now = self._clock()
+            _admit(connection, arrivals, now)
             which = and_(which, _is_due(now))
             for purpose in _QUEUE:
                 if len(claims) < limit:
@@ -383,6 +392,15 @@ def _newest(connection: Connection, folder: Path, paths: Sequence[bytes]) -> lis
         )
         found += connection.execute(query)
     return sorted(found, key=lambda row: row.digest is None)
+
+
+def _admit(connection: Connection, arrivals: Sequence[Arrival], now: str) -> int:
+    latest = {(arrival.inbox, arrival.path): arrival for arrival in arrivals}
+    admitted = 0
+    for folder in {arrival.inbox for arrival in latest.values()}:
+        here = [arrival for arrival in latest.values() if arrival.inbox == folder]
+        admitted += _admit_to(connection, folder, here, now)
+    return admitted
 
 
 def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival], now: str) -> int:

@@ -62,7 +62,10 @@ class Intake(_Section):
         " all; auto leaves events out on network file systems, which have none for others' changes",
     )
     settle_seconds: float = Field(
-        default=2.0, ge=0, description="how long a file must lie still before it is taken"
+        default=2.0,
+        ge=0,
+        description="how long a file must lie still before it is taken, unless it was closed and"
+        " its container is visibly whole",
     )
     scan_seconds: float = Field(
         default=30.0,

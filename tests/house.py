@@ -17,6 +17,7 @@ from classifier.decoding import Stretch, decode
 from classifier.errors import DecodingError, FileChanged
 from classifier.pool import Answer
 from daemon.archive import Archive
+from daemon.doorbell import Ring
 from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
@@ -96,7 +97,7 @@ class SilentDoorbell:
     deaf = ()
 
     def __init__(self) -> None:
-        self.noted: list[tuple[Path, bytes]] = []
+        self.noted: list[Ring] = []
 
     def start(self) -> None: ...
 
@@ -106,10 +107,10 @@ class SilentDoorbell:
 
     def compare_with(self, n_folders: int) -> None: ...
 
-    def ring(self, root: Path, path: bytes) -> None:
-        self.noted.append((root, path))
+    def ring(self, root: Path, path: bytes, was_closed: bool = False) -> None:
+        self.noted.append(Ring(root, path, was_closed))
 
-    def collect(self) -> tuple[list[tuple[Path, bytes]], bool]:
+    def collect(self) -> tuple[list[Ring], bool]:
         noted, self.noted = self.noted, []
         return noted, False
 

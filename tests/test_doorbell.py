@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,7 +91,8 @@ def test_an_inbox_that_is_a_link_to_a_folder_rings(tmp_path: Path) -> None:
     try:
         (tmp_path / "elsewhere" / "a.wav").write_bytes(b"x")
         assert rang.wait(30)
-        assert doorbell.collect() == ([(tmp_path / "inbox", b"a.wav")], False)
+        [ring], scan_wanted = doorbell.collect()
+        assert (ring.root, ring.path, scan_wanted) == (tmp_path / "inbox", b"a.wav", False)
     finally:
         doorbell.stop()
 
@@ -122,3 +124,55 @@ def test_an_observer_that_an_exception_killed_is_replaced(
     doorbell.supervise()
     assert doorbell._observer is not died
     assert doorbell.collect()[1]
+
+
+def heard_until(doorbell: Doorbell, name: bytes, was_closed: bool) -> set[tuple[bytes, bool]]:
+    """Path and `was_closed` of each ring up to the awaited one."""
+    heard: set[tuple[bytes, bool]] = set()
+    end = time.monotonic() + 30
+    while (name, was_closed) not in heard:
+        assert time.monotonic() < end, heard
+        heard |= {(ring.path, ring.was_closed) for ring in doorbell.collect()[0]}
+        time.sleep(0.001)
+    return heard
+
+
+def test_a_file_rings_as_closed_when_its_writer_closes_it_and_not_before(
+    doorbell: Doorbell, tmp_path: Path
+) -> None:
+    with (tmp_path / "inbox" / "a.wav").open("wb") as file:
+        file.write(b"x")
+        assert heard_until(doorbell, b"a.wav", False) == {(b"a.wav", False)}
+    assert heard_until(doorbell, b"a.wav", True) == {(b"a.wav", True)}
+
+
+@pytest.mark.parametrize("origin", ["elsewhere/a.part", "inbox/.a.part"])
+def test_a_file_that_got_its_name_by_a_move_rings_as_closed(
+    doorbell: Doorbell, tmp_path: Path, origin: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / origin).write_bytes(b"x")
+    (tmp_path / origin).rename(tmp_path / "inbox" / "a.wav")
+    assert (b"a.wav", False) not in heard_until(doorbell, b"a.wav", True)
+
+
+def test_a_file_that_was_only_linked_rings_as_one_that_may_have_just_begun(
+    doorbell: Doorbell, tmp_path: Path
+) -> None:
+    (tmp_path / "a.wav").write_bytes(b"x")
+    (tmp_path / "inbox" / "a.wav").hardlink_to(tmp_path / "a.wav")
+    (tmp_path / "inbox" / "b.wav").write_bytes(b"x")
+    heard = heard_until(doorbell, b"b.wav", True)
+    assert (b"a.wav", False) in heard
+    assert (b"a.wav", True) not in heard
+
+
+def test_what_leaves_does_not_ring(doorbell: Doorbell, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    (inbox / "folder").mkdir()
+    (inbox / "a.wav").write_bytes(b"x")
+    heard_until(doorbell, b"a.wav", True)
+    (inbox / "a.wav").rename(tmp_path / "a.wav")
+    (inbox / "folder").rename(tmp_path / "folder")
+    (inbox / "b.wav").write_bytes(b"x")
+    assert {path for path, _ in heard_until(doorbell, b"b.wav", True)} == {b"b.wav"}

@@ -165,6 +165,13 @@ def test_claimed_work_is_not_given_twice(desk: Desk) -> None:
     assert desk.claim() == []
 
 
+def test_a_file_that_came_to_rest_is_admitted_and_claimed_in_one_commit(desk: Desk) -> None:
+    commits: list[object] = []
+    event.listen(desk.ledger.database._engine, "commit", commits.append)
+    (claim,) = desk.ledger.claim("me", 10, 3, (), [Arrival(INBOX, b"a.wav", "f1", 10)])
+    assert (claim.path, claim.attempts, len(commits)) == (b"a.wav", 1, 1)
+
+
 def test_the_oldest_work_is_claimed_first_and_no_more_than_asked(desk: Desk) -> None:
     for name in ("a.wav", "b.wav", "c.wav"):
         desk.arrive(name)

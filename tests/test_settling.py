@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from daemon.settling import Settling
 from storage.outcomes import Arrival
 
@@ -68,3 +70,53 @@ def test_a_file_that_never_rests_is_named_and_one_that_came_to_rest_is_not() -> 
     assert settling.restless(since=100) == [(INBOX, b"restless.wav")]
     settling.forget((INBOX, b"restless.wav"))
     assert settling.restless(since=100) == []
+
+
+def test_a_file_that_was_closed_and_is_whole_need_not_wait() -> None:
+    settling = Settling(2)
+    settling.see(arrival(), now=10, was_closed=True, is_whole=True)
+    assert settling.due(now=10) == [(INBOX, b"a.wav")]
+    assert settling.has_rested(arrival(), now=10)
+
+
+@pytest.mark.parametrize(("was_closed", "is_whole"), [(True, False), (False, True)])
+def test_closed_alone_and_whole_alone_are_no_reason_to_hurry(
+    was_closed: bool, is_whole: bool
+) -> None:
+    settling = Settling(2)
+    settling.see(arrival(), now=10, was_closed=was_closed, is_whole=is_whole)
+    assert settling.due(now=11.9) == []
+    assert settling.due(now=12) == [(INBOX, b"a.wav")]
+
+
+def test_a_whole_file_that_is_written_to_again_waits_like_any_other() -> None:
+    settling = Settling(2)
+    settling.see(arrival("1"), now=10, was_closed=True, is_whole=True)
+    assert not settling.has_rested(arrival("2"), now=10)
+    assert settling.due(now=11.9) == []
+    assert settling.has_rested(arrival("2"), now=12)
+
+
+def test_a_file_that_was_waiting_goes_at_once_when_its_writer_closes_it_whole() -> None:
+    settling = Settling(2)
+    settling.see(arrival("1"), now=10)
+    settling.see(arrival("2"), now=11, was_closed=True, is_whole=True)
+    assert settling.has_rested(arrival("2"), now=11)
+
+
+def test_a_whole_file_is_due_now_until_it_is_forgotten() -> None:
+    settling = Settling(2)
+    settling.see(arrival(), now=10, was_closed=True, is_whole=True)
+    assert settling.has_rested(arrival(), now=10)  # and then the ledger was locked
+    assert settling.next_due() < 10
+    assert settling.has_rested(arrival(), now=11)
+    settling.forget((INBOX, b"a.wav"))
+    assert settling.next_due() is None
+
+
+def test_a_whole_file_whose_older_version_is_being_read_waits() -> None:
+    settling = Settling(2)
+    settling.see(arrival(), now=10, was_closed=True, is_whole=True)
+    settling.restart((INBOX, b"a.wav"), now=10)
+    assert settling.due(now=11.9) == []
+    assert settling.due(now=12) == [(INBOX, b"a.wav")]

@@ -255,7 +255,7 @@ class Sequence(FileSequence):
 
     def ring(self, name: bytes, rings: bool) -> None:
         if rings and self.house is not None:
-            self.house.doorbell.ring(self.inbox, name)
+            self.house.doorbell.ring(self.inbox, name, was_closed=True)
 
     # --- the verdict
 
