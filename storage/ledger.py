@@ -65,6 +65,7 @@ _QUEUE: dict[str, ColumnElement[bool]] = {
 _IS_WORK = and_(text(f"({is_queued})"), _row.fingerprint != "")
 # A stamp further ahead than any wait was made by a clock that has been set back since.
 MAX_WAIT_SECONDS = 3600.0
+MOST_ATTEMPTS = 2**31
 _UNCLAIMED = {"claimed_by": None, "claimed_at": None}
 
 
@@ -169,31 +170,32 @@ class Ledger:
         times without an end are left for `claim_suspect`. The attempt is counted and committed
         before anybody reads the file, so that a file which kills the daemon runs out of attempts.
         """
-        which = and_(_row.attempts < max_attempts, _row.id.not_in(moving))
-        return self._claim(claimant, limit, which, arrivals)
+        return self._claim(claimant, limit, (0, max_attempts - 1), moving, arrivals)
 
     def claim_suspect(
         self, claimant: str, max_attempts: int, moving: Collection[int] = ()
     ) -> list[Claim]:
         """Take one recording with no attempts left, so that it can be tried all alone."""
-        which = and_(_row.attempts >= max_attempts, _row.id.not_in(moving))
-        return self._claim(claimant, 1, which)
+        return self._claim(claimant, 1, (max_attempts, MOST_ATTEMPTS), moving)
 
     def _claim(
         self,
         claimant: str,
         limit: int,
-        which: ColumnElement[bool],
+        attempts: tuple[int, int],
+        moving: Collection[int],
         arrivals: Sequence[Arrival] = (),
     ) -> list[Claim]:
         claims: list[Claim] = []
+        fewest, most = attempts
         with self.database.transaction() as connection:
             now = self._clock()
             _admit(connection, arrivals, now)
-            which = and_(which, _is_due(now))
+            values = {"fewest": fewest, "most": most, "moving": list(moving), **_due_at(now)}
             for purpose in _QUEUE:
                 if len(claims) < limit:
-                    claims += _unclaimed(connection, purpose, which, limit - len(claims))
+                    values["room"] = limit - len(claims)
+                    claims += _unclaimed(connection, purpose, values)
             _mark_claimed(connection, claims, claimant, now)
         return claims
 
@@ -476,16 +478,21 @@ def _refreshed_row(row_id: int, arrival: Arrival) -> dict[str, object]:
 # --- work
 
 
-def _is_due(now: str) -> ColumnElement[bool]:
-    """Not one that was postponed and whose wait is not over."""
-    latest = later(now, MAX_WAIT_SECONDS)
-    return or_(_row.retry_after.is_(None), _row.retry_after <= now, _row.retry_after > latest)
+# Not one that was postponed and whose wait is not over.
+_IS_DUE = or_(
+    _row.retry_after.is_(None),
+    _row.retry_after <= bindparam("now"),
+    _row.retry_after > bindparam("latest"),
+)
 
 
-def _unclaimed(
-    connection: Connection, purpose: str, which: ColumnElement[bool], limit: int
-) -> list[Claim]:
-    columns = (
+def _due_at(now: str) -> dict[str, str]:
+    return {"now": now, "latest": later(now, MAX_WAIT_SECONDS)}
+
+
+# Put together once: that takes SQLAlchemy as long as running them, and a file waits for it.
+_UNCLAIMED_OF = {
+    purpose: select(
         _row.id,
         inbox.c.path,
         _row.path,
@@ -494,18 +501,23 @@ def _unclaimed(
         _row.attempts,
         case((_row.archived_at.is_not(None), _row.archive_path)),
     )
-    query = (
-        select(*columns)
-        .join(inbox)
-        .where(_QUEUE[purpose], _IS_WORK, which, _row.claimed_by.is_(None))
-        .order_by(_row.id)
-        .limit(limit)
-    )
+    .join(inbox)
+    .where(is_queued_so, _IS_WORK, _row.claimed_by.is_(None), _IS_DUE)
+    .where(_row.attempts.between(bindparam("fewest"), bindparam("most")))
+    .where(_row.id.not_in(bindparam("moving", expanding=True)))
+    .order_by(_row.id)
+    .limit(bindparam("room"))
+    for purpose, is_queued_so in _QUEUE.items()
+}
+
+
+def _unclaimed(connection: Connection, purpose: str, values: Mapping[str, object]) -> list[Claim]:
+    found = connection.execute(_UNCLAIMED_OF[purpose], dict(values))
     return [
         Claim(
             row_id, Path(os.fsdecode(folder)), path, fingerprint, size, attempts + 1, purpose, place
         )
-        for row_id, folder, path, fingerprint, size, attempts, place in connection.execute(query)
+        for row_id, folder, path, fingerprint, size, attempts, place in found
     ]
 
 
@@ -515,29 +527,33 @@ def _mark_claimed(connection: Connection, claims: Sequence[Claim], claimant: str
         connection.execute(update(recording).where(_row.id.in_(some)).values(values))
 
 
+_me = recording.alias("me")
+_ANSWERED_VERSION = (
+    select(_row.id)
+    .join_from(_me, recording, and_(_row.inbox_id == _me.c.inbox_id, _row.path == _me.c.path))
+    # Not itself: a rescore asks for a new answer although it has one.
+    .where(_me.c.id == bindparam("recording_id"), _row.id != bindparam("recording_id"))
+    .where(_row.digest == bindparam("digest"), _row.prediction_id.is_not(None))
+)
+_FIRST_SCORED = (
+    select(_row.id)
+    .join(prediction, prediction.c.recording_id == _row.id)
+    .where(_row.digest == bindparam("digest"))
+    .where(prediction.c.checkpoint_id == bindparam("checkpoint_id"))
+    .order_by(_row.id)
+    .limit(1)
+)
+
+
 def _answered_version(connection: Connection, recording_id: int, digest: str) -> int | None:
-    me = recording.alias("me")
-    same_file = (_row.inbox_id == me.c.inbox_id) & (_row.path == me.c.path)
-    query = (
-        select(_row.id)
-        .join_from(me, recording, same_file)
-        # Not itself: a rescore asks for a new answer although it has one.
-        .where(me.c.id == recording_id, _row.id != recording_id, _row.digest == digest)
-        .where(_row.prediction_id.is_not(None))
-    )
-    found: int | None = connection.scalar(query)
+    values = {"recording_id": recording_id, "digest": digest}
+    found: int | None = connection.scalar(_ANSWERED_VERSION, values)
     return found
 
 
 def _first_scored(connection: Connection, digest: str, checkpoint_id: int) -> int | None:
-    query = (
-        select(_row.id)
-        .join(prediction, prediction.c.recording_id == _row.id)
-        .where(_row.digest == digest, prediction.c.checkpoint_id == checkpoint_id)
-        .order_by(_row.id)
-        .limit(1)
-    )
-    found: int | None = connection.scalar(query)
+    values = {"digest": digest, "checkpoint_id": checkpoint_id}
+    found: int | None = connection.scalar(_FIRST_SCORED, values)
     return found
 
 
