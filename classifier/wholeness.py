@@ -12,6 +12,7 @@ import os
 import struct
 
 from classifier.chunks import sample_span
+from classifier.flac_frames import MARK, ends_with_last_frame
 from classifier.id3 import behind_tags
 from classifier.mpeg_frames import ends_as_promised
 from classifier.ogg_pages import ends_its_streams
@@ -40,6 +41,8 @@ def _ends_as_promised(fd: int) -> bool:
     start = os.pread(fd, 4, behind_tags(fd))
     if start == b"OggS":
         return os.fstat(fd).st_size <= MAX_OGG_BYTES and ends_its_streams(fd)
+    if start == MARK:
+        return ends_with_last_frame(fd)
     if start.startswith((b"\xff", b"\0")):
         return ends_as_promised(fd)
     return _chunks_end_as_promised(fd)

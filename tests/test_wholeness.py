@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from mutations import bases, mutation
 from test_completeness import FMT, FORMATS, NOTES, PIPED, SILENCE, chunk, real_file, riff, write
 
@@ -18,15 +19,13 @@ from classifier.wholeness import MAX_OGG_BYTES, is_whole_at_a_glance
 
 Make = Callable[..., np.ndarray]
 
-TELLING = [each for each in FORMATS if each[0] != "FLAC"]
-
 
 def glance(path: Path) -> bool:
     with path.open("rb") as file:
         return is_whole_at_a_glance(file.fileno())
 
 
-@pytest.mark.parametrize(("container", "subtype"), TELLING)
+@pytest.mark.parametrize(("container", "subtype"), FORMATS)
 @pytest.mark.parametrize("seconds", [0.777, 3.0])
 def test_a_file_of_a_real_writer_is_whole_at_a_glance(
     tmp_path: Path, noise: Make, container: str, subtype: str, seconds: float
@@ -60,6 +59,26 @@ def test_an_mp3_with_a_tag_at_its_end_is_whole(tmp_path: Path, noise: Make) -> N
     path = real_file(tmp_path / "x", "MP3", "MPEG_LAYER_III", noise())
     path.write_bytes(path.read_bytes() + b"TAG" + bytes(125))
     assert glance(path)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 12_345, 44_100, 96_000])
+@pytest.mark.parametrize("loudness", [0.0, 0.5])
+def test_the_last_frame_of_a_flac_file_is_found(
+    tmp_path: Path, noise: Make, rate_hz: int, loudness: float
+) -> None:
+    samples = np.stack([loudness * noise(seconds) for seconds in (2.3, 2.3)], 1)
+    soundfile.write(tmp_path / "x", samples, rate_hz, "PCM_24", format="FLAC")
+    assert glance(tmp_path / "x")
+
+
+def test_a_flac_file_whose_encoder_is_not_done_or_whose_end_was_altered_is_not_whole(
+    tmp_path: Path, noise: Make
+) -> None:
+    content = real_file(tmp_path / "x", "FLAC", "PCM_16", noise()).read_bytes()
+    no_length = content[:21] + bytes([content[21] & 0xF0]) + bytes(4) + content[26:]
+    assert not glance(write(tmp_path / "x", no_length))
+    altered = content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]
+    assert not glance(write(tmp_path / "x", altered))
 
 
 NOT_TOLD = {
