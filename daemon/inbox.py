@@ -112,6 +112,11 @@ class Scan:
         self._found = self.entries()
 
     @property
+    def n_names(self) -> int:
+        """That were listed so far."""
+        return self.arrivals + self.ignored + self.partial
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing at all was found, and nothing was hidden from the listing."""
         return not (self.arrivals or self.ignored or self.partial or self.folders > 1 or self.fault)

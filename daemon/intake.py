@@ -30,7 +30,8 @@ MAX_RUNG = 10_000  # files whose turn has not come; the scan that follows finds 
 SCAN_STEP = 500  # arrivals compared with the ledger in one look, so that a tick stays short
 MAX_WAITING = 50_000  # a scan pauses here until the first files have come to rest
 GATHER_SECONDS = 1.0  # from an event to the scan that makes sure; one scan serves a burst
-SCAN_SHARE = 0.1  # of the time at most goes into scans that bursts ask for
+SCAN_SHARE = 0.1  # of the time, about, goes into scans at most
+LOOK_SECONDS = 30e-6  # for a name in a listing and its row in the ledger, on a local disk
 SUPERVISE_SECONDS = 1.0
 RESTLESS_SECONDS = 600.0  # a file that has been changing for so long is worth a word
 
@@ -59,7 +60,7 @@ class Intake:
         self._is_busy = is_busy
         self._scans: list[Scan] = []
         self._scan_due = 0.0  # at once
-        self._scan_began = self._no_scan_before = 0.0
+        self._no_scan_before = 0.0
         self._scan_news = 0
         self._supervise_due = 0.0
         self._last: dict[Path, Scan] = {}
@@ -175,14 +176,20 @@ class Intake:
         if not self._scans and now >= self._scan_due:
             self._scans = [inbox.scan() for inbox in self._inboxes.values()]
             self._scan_news = 0
-            self._scan_began, self._scan_due = now, now + self._scan_seconds
+            self._scan_due = now + self._scan_seconds
         while self._scans and len(self._settling) < MAX_WAITING:
             arrivals = self._scans[-1].take(SCAN_STEP)
             if arrivals:
                 self._scan_news += self._see_new(arrivals, now)
                 return
             self._finish(self._scans.pop())
-            self._no_scan_before = now + (now - self._scan_began) / SCAN_SHARE
+            self._pause_scans(now)
+
+    def _pause_scans(self, now: float) -> None:
+        """A million files that are done already would keep a core busy with nothing else."""
+        n_names = sum(scan.n_names for scan in self._last.values())
+        self._no_scan_before = now + n_names * LOOK_SECONDS / SCAN_SHARE
+        self._scan_due = max(self._scan_due, self._no_scan_before)
 
     def _finish(self, scan: Scan) -> None:
         scan.fault = scan.fault or self._mounts.fault(scan.inbox.root, scan.is_empty)

@@ -206,6 +206,23 @@ def test_one_run_ends_when_every_file_has_a_row(
     assert house.service.is_done
 
 
+def test_listings_of_a_crowded_inbox_keep_their_distance(
+    house: House,
+    audio_file: Callable[..., Path],
+    noise: Callable[..., np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("daemon.intake.LOOK_SECONDS", 1.0)  # as if each name were thousands
+    for number in range(10):
+        house.drop(audio_file("a.wav", noise(0.1, seed=number)), f"{number}.wav")
+    house.live(seconds=10)
+    house.drop(audio_file("a.wav", noise(0.1, seed=11)), "unheard.wav")
+    house.live(seconds=80)
+    assert len(house.rows()) == 10
+    house.live(seconds=30)
+    assert len(house.rows()) == 11
+
+
 def test_a_file_that_still_settles_keeps_one_run_going(
     house: House, audio_file: Callable[..., Path]
 ) -> None:
