@@ -1,12 +1,13 @@
-"""Loaded by every Python that has this folder in its path: some names kill or hold their reader.
+"""Loaded by every Python that has this folder in its path: some names kill or hold their decoder.
 
-The daemon itself never opens a recording, so these are its decode workers.
+The daemon itself decodes nothing, so this is for processes that it spawned.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 
 _open = os.open
 
@@ -20,4 +21,5 @@ def _open_or_die(path: object, *arguments: object, **named: object) -> int:
     return _open(path, *arguments, **named)  # type: ignore[arg-type]
 
 
-os.open = _open_or_die  # type: ignore[assignment]
+if "--multiprocessing-fork" in sys.orig_argv:
+    os.open = _open_or_die  # type: ignore[assignment]
