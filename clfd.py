@@ -9,9 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +85,8 @@ class CommandLine(click.Group):
 
 def show_traceback(ctx: click.Context) -> None:
     if ctx.ensure_object(Invocation).verbosity > 0:
+        import traceback
+
         traceback.print_exc()
 
 
@@ -147,7 +147,7 @@ def add_common_options(command: click.Command) -> None:
     params=common_options(),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(version("clfd"), prog_name="clfd", message="%(prog)s %(version)s")
+@click.version_option(package_name="clfd", prog_name="clfd", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Classifies every audio file dropped into a folder, and learns from your labels.

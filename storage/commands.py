@@ -108,7 +108,7 @@ def results(
     shape = shape or shape_of(file)
     _refuse_what_does_not_go_together(filters, shape, clips, count_by, follow, file)
     listing = asked.Listing(filters, sort, limit, clips, shape, file)  # type: ignore[arg-type]
-    with open_database(invocation.settings().database, "reader") as database:
+    with open_database(invocation.database(), "reader") as database:
         hint = None
         if follow:
             asked.follow(database, listing)
@@ -155,7 +155,7 @@ def status(invocation: Invocation, as_json: bool) -> None:
     """
     from storage.standing import lines, standing
 
-    told = standing(invocation.home(), invocation.settings().database, datetime.now(UTC))
+    told = standing(invocation.home(), invocation.database(), datetime.now(UTC))
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
     else:
@@ -193,7 +193,7 @@ def retry(invocation: Invocation, failed: bool, paths: tuple[str, ...]) -> None:
     if failed == bool(paths):
         raise click.UsageError("say what to retry: either --failed or one PATH or more")
     patterns = None if failed else [os.fsencode(path) for path in paths]
-    with open_ledger(invocation.settings().database, "editor") as ledger:
+    with open_ledger(invocation.database(), "editor") as ledger:
         queued = ledger.requeue_failed(patterns)
     if not queued:
         raise StorageError("no failed recording matches; `clfd results --status failed` lists them")
@@ -268,7 +268,7 @@ def check(invocation: Invocation) -> None:
     from storage.database import open_database
     from storage.errors import LedgerDamaged
 
-    with open_database(invocation.settings().database, "reader") as database:
+    with open_database(invocation.database(), "reader") as database:
         problems = database.problems()
         if problems:
             raise LedgerDamaged(f"{database.path} is damaged: {'; '.join(problems[:5])}")
@@ -290,6 +290,6 @@ def upgrade(invocation: Invocation) -> None:
     from storage.presence import DaemonLock
 
     with DaemonLock.acquire(invocation.home()):
-        backup = upgrade_database(invocation.settings().database)
+        backup = upgrade_database(invocation.database())
     said = f"upgraded; the backup is {backup}" if backup else "already at this version"
     click.echo(said, err=True)

@@ -24,6 +24,16 @@ class Invocation:
 
         return resolve_home(self.home_option)
 
+    def database(self) -> str:
+        """`settings().database`; where nothing was said, without loading what checks settings.
+
+        Raises SettingsError.
+        """
+        from storage.said import database_in, voices
+
+        home = self.home()
+        return self.settings().database if any(voices(home, {})) else database_in(home.root)
+
     def settings(self, **overrides: object) -> Settings:
         """The effective settings; keys are dotted (`**{"engine.device": "cpu"}`), None is ignored.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -25,11 +24,7 @@ from pydantic_core import ErrorDetails
 
 from storage.errors import SettingsError
 from storage.home import Home
-
-PREFIX = "CLFD_"
-# Variables of ours that are no settings.
-EXEMPT_VARIABLES = frozenset({"CLFD_HOME"})
-_SQLITE = "sqlite:///"
+from storage.said import DEFAULT_DATABASE, PREFIX, Said, database_in, flat, voices
 
 
 def _listed(value: object) -> object:
@@ -202,7 +197,7 @@ class Settings(_Section):
         description="the watched folder, or a list of them; relative to the home",
     )
     database: str = Field(
-        default=f"{_SQLITE}clfd.db",
+        default=DEFAULT_DATABASE,
         pattern=r"^[a-z0-9+]+://",
         description="SQLAlchemy URL of the ledger; a relative SQLite file is relative to the home",
     )
@@ -246,11 +241,7 @@ class Settings(_Section):
     @field_validator("database")
     @classmethod
     def _in_home(cls, url: str, info: ValidationInfo) -> str:
-        if not url.startswith(_SQLITE):
-            return url
-        # A URL reads these two as the beginning of an escape and of its query.
-        root = Path(str(_root_of(info)).replace("%", "%25").replace("?", "%3F"))
-        return f"{_SQLITE}{root / url.removeprefix(_SQLITE)}"
+        return database_in(_root_of(info), url)
 
 
 @dataclass(frozen=True)
@@ -270,12 +261,6 @@ class SettingDescription:
     variable: str
     default: object
     description: str
-
-
-@dataclass(frozen=True)
-class _Given:
-    value: object
-    source: str
 
 
 def load_settings(
@@ -300,7 +285,7 @@ def effective_settings(
     Raises SettingsError like `load_settings`.
     """
     given = _given(home, overrides or {}, environ)
-    values = dict(_flat(_validated(home, given).model_dump(mode="json")))
+    values = dict(flat(_validated(home, given).model_dump(mode="json")))
     return [
         EffectiveSetting(key, values[key], given[key].source if key in given else "default")
         for key, _ in _fields()
@@ -324,10 +309,6 @@ def _fields() -> Iterator[tuple[str, FieldInfo]]:
             yield name, field
 
 
-def _sections() -> set[str]:
-    return {key.partition(".")[0] for key, _ in _fields() if "." in key}
-
-
 def _variable(key: str) -> str:
     return PREFIX + key.replace(".", "__").upper()
 
@@ -346,46 +327,11 @@ def _root_of(info: ValidationInfo) -> Path:
 
 def _given(
     home: Home, overrides: Mapping[str, object], environ: Mapping[str, str]
-) -> dict[str, _Given]:
+) -> dict[str, Said]:
     """What was said anywhere, the strongest voice last; unknown keys are refused."""
-    file, variables = _from_file(home.settings_file), _from_environment(environ)
-    layers = [
-        {key: _Given(value, home.settings_file.name) for key, value in file.items()},
-        {key: _Given(value, name) for key, (name, value) in variables.items()},
-        {key: _Given(value, "command line") for key, value in overrides.items()},
-    ]
-    _refuse_unknown((key, said.source) for layer in layers for key, said in layer.items())
-    return {key: said for layer in layers for key, said in layer.items()}
-
-
-def _from_file(file: Path) -> dict[str, object]:
-    try:
-        return dict(_flat(tomllib.loads(file.read_text(encoding="utf-8"))))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise SettingsError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:  # broken TOML, or not UTF-8
-        raise SettingsError(f"{file} is not valid TOML: {error}") from error
-
-
-def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in table.items():
-        key = f"{prefix}{name}"
-        # An empty table is harmless where it is a section of ours; elsewhere it is an unknown key.
-        if isinstance(value, Mapping) and (value or key in _sections()):
-            yield from _flat(value, f"{key}.")
-        else:
-            yield key, value
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[str, object]]:
-    found: dict[str, tuple[str, object]] = {}
-    for name, value in environ.items():
-        if name.startswith(PREFIX) and name not in EXEMPT_VARIABLES:
-            key = name.removeprefix(PREFIX).lower().replace("__", ".")
-            found[key] = (name, value.split(os.pathsep) if key == "inbox" else value)
-    return found
+    layers = voices(home, overrides, environ)
+    _refuse_unknown((key, word.source) for layer in layers for key, word in layer.items())
+    return {key: word for layer in layers for key, word in layer.items()}
 
 
 def _refuse_unknown(said: Iterable[tuple[str, str]]) -> None:
@@ -421,7 +367,7 @@ def _nearest(key: str, known: list[str]) -> str:
     return max(known, key=likeness)
 
 
-def _validated(home: Home, given: Mapping[str, _Given]) -> Settings:
+def _validated(home: Home, given: Mapping[str, Said]) -> Settings:
     nested: dict[str, object] = {}
     for key, said in given.items():
         section, dot, name = key.rpartition(".")
@@ -437,7 +383,7 @@ def _validated(home: Home, given: Mapping[str, _Given]) -> Settings:
     return settings
 
 
-def _refuse_entangled_archive(home: Home, settings: Settings, given: Mapping[str, _Given]) -> None:
+def _refuse_entangled_archive(home: Home, settings: Settings, given: Mapping[str, Said]) -> None:
     """What is moved must not come in again, nor lie among what clfd keeps; links count as well."""
     if settings.archive is None:
         return
@@ -454,7 +400,7 @@ def _refuse_entangled_archive(home: Home, settings: Settings, given: Mapping[str
             )
 
 
-def _problem(details: ErrorDetails, given: Mapping[str, _Given]) -> str:
+def _problem(details: ErrorDetails, given: Mapping[str, Said]) -> str:
     key = ".".join(str(part) for part in details["loc"] if isinstance(part, str))
     said = given[key]
     allowed = details["msg"].removeprefix("Value error, ").removeprefix("Input ")

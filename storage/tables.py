@@ -12,14 +12,12 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
     UniqueConstraint,
-    func,
     text,
 )
 from sqlalchemy.types import TypeEngine
@@ -127,30 +125,3 @@ prediction = Table(
 
 is_queued = "state = 'pending' OR requeued IS NOT NULL"
 is_archiving = "archive_path IS NOT NULL AND archived_at IS NULL"
-
-
-def _partial(name: str, *columns: Column[object], where: str, unique: bool = False) -> Index:
-    return Index(
-        name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where)
-    )
-
-
-_row = recording.c
-_partial("uq_recording_provisional", _row.inbox_id, _row.path, where="digest IS NULL", unique=True)
-_partial(
-    "uq_recording_current",  # of all content versions of a file, one answer is the current one
-    _row.inbox_id,
-    _row.path,
-    where="state IN ('done', 'failed')",
-    unique=True,
-)
-_partial("ix_recording_queue", _row.requeued, _row.id, where=is_queued)
-_partial("ix_recording_archiving", _row.id, where=is_archiving)
-_partial("ix_recording_archive_path", _row.archive_path, where="archived_at IS NOT NULL")
-Index("ix_recording_state_answered_at", _row.state, _row.answered_at)
-# For lists of all states in order of time, which would sort the whole ledger.
-Index("ix_recording_moment", func.coalesce(_row.answered_at, _row.first_seen_at))
-Index("ix_recording_digest", _row.digest)
-Index("ix_recording_prediction_id", _row.prediction_id)
-Index("ix_prediction_label", prediction.c.label)
-Index("ix_prediction_checkpoint_id", prediction.c.checkpoint_id)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -11,23 +13,42 @@ from click.testing import CliRunner, Result
 import clfd
 from storage.invocation import Invocation
 
-HEAVY = "torch", "librosa", "pandas", "numpy", "sqlalchemy"
+HERE = str(Path(clfd.__file__).parent)
+PACKAGES = str(Path(click.__file__).parents[1])
 
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(clfd.cli, arguments, obj=Invocation())
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_loads_click_and_the_standard_library_only() -> None:
     program = (
         "import sys, clfd\n"
         "try: clfd.main()\n"
-        f"finally: print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+        "finally: print(*{name.partition('.')[0] for name in sys.modules}"
+        " - set(sys.stdlib_module_names), file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-S", "-c", program, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": os.pathsep.join((HERE, PACKAGES))},
     )
-    assert done.stderr.strip() == "[]"
+    ours = {"clfd", "classifier", "daemon", "storage", "trainer"}
+    assert set(done.stderr.split()) - ours - {"__main__"} == {"click"}
+
+
+def test_help_does_not_read_what_is_installed() -> None:
+    """The version is asked of the packages' metadata, which costs more than click."""
+    program = "import sys, clfd; sys.exit('importlib.metadata' in sys.modules)"
+    command = [sys.executable, "-S", "-c", program]
+    environment = {"PYTHONPATH": os.pathsep.join((HERE, PACKAGES))}
+    assert subprocess.run(command, env=environment).returncode == 0
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").stdout == f"clfd {version('clfd')}\n"
 
 
 def test_the_home_may_stand_before_or_after_the_verb(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from storage.errors import (
     SchemaMismatch,
     StorageError,
 )
-from storage.tables import SCHEMA_VERSION, metadata
+from storage.indexes import metadata
+from storage.tables import SCHEMA_VERSION
 
 ROWS_OF_THE_FIRST = (
     "INSERT INTO inbox (id, path, path_text) VALUES (1, x'2f', '/')",

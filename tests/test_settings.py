@@ -9,7 +9,9 @@ from pydantic import ValidationError
 
 from storage.errors import SettingsError
 from storage.home import Home
+from storage.invocation import Invocation
 from storage.ledger import open_ledger
+from storage.said import SECTIONS
 from storage.settings import (
     Settings,
     described_settings,
@@ -25,6 +27,26 @@ def home(tmp_path: Path) -> Home:
 
 def write(home: Home, toml: str) -> None:
     home.settings_file.write_text(toml)
+
+
+def test_the_sections_are_named_where_nothing_is_checked() -> None:
+    named = {s.key.partition(".")[0] for s in described_settings() if "." in s.key}
+    assert set(SECTIONS) == named
+
+
+@pytest.mark.parametrize("folder", ["plain", "odd %41 ?"])
+@pytest.mark.parametrize(
+    "toml", [None, "[engine]\n", 'database = "other.db"\n', "[log]\nlevel = 'info'"]
+)
+def test_a_light_command_finds_the_database_of_the_settings(
+    tmp_path: Path, folder: str, toml: str | None
+) -> None:
+    home = Home(tmp_path / folder)
+    home.root.mkdir()
+    if toml is not None:
+        write(home, toml.replace("other", "sqlite:///other"))
+    invocation = Invocation(home.root)
+    assert invocation.database() == invocation.settings().database
 
 
 def load(home: Home, overrides: dict[str, object] | None = None, **environ: str) -> Settings:
