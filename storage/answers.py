@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
@@ -26,6 +26,7 @@ from storage.outcomes import (
     printable_path,
 )
 from storage.tables import inbox, prediction, recording
+from storage.tally import Difference, Mark
 from storage.times import later
 
 RESCORING_FAILED = "rescoring failed: "  # begins the warning of a recording that kept its answer
@@ -37,6 +38,15 @@ GONE = "gone"
 
 T = TypeVar("T")
 PredictionKey = tuple[int, int]  # recording, checkpoint
+
+
+class _Answer(NamedTuple):
+    """A prediction that is stored; the row it answers keeps a copy of all but scores."""
+
+    id: int
+    checkpoint_id: int
+    label: str
+    confidence: float
 
 
 @dataclass
@@ -67,6 +77,16 @@ class _Row:
     archive_path: bytes | None
     archive_path_text: str | None
     archived_at: str | None
+    label: str | None
+    confidence: float | None
+    checkpoint_id: int | None
+    first_seen_at: str
+
+    @property
+    def mark(self) -> Mark:
+        moment = self.answered_at or self.first_seen_at
+        answer = (self.label, self.checkpoint_id)
+        return Mark(self.state, moment, *answer, self.inbox_id, self.path)
 
     @property
     def file(self) -> tuple[int, bytes]:
@@ -80,6 +100,9 @@ class _Row:
         self.claimed_by = self.claimed_at = None
         self.attempts = max(0, self.attempts - 1)
 
+    def take(self, answer: _Answer) -> None:
+        self.prediction_id, self.checkpoint_id, self.label, self.confidence = answer
+
     def describe(self, facts: AudioFacts) -> None:
         self.digest = facts.digest
         self.duration_s = facts.duration_s
@@ -88,6 +111,7 @@ class _Row:
 
 
 _COLUMNS = [recording.c[field.name] for field in fields(_Row)]
+_FIXED = ("id", "inbox_id", "path", "first_seen_at")
 
 
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -124,9 +148,10 @@ class _Book:
     """The rows an outcome may touch, the predictions they have, and what is to be written."""
 
     def __init__(
-        self, rows: dict[int, _Row], predictions: dict[PredictionKey, int], now: str
+        self, rows: dict[int, _Row], predictions: dict[PredictionKey, _Answer], now: str
     ) -> None:
         self._rows = rows
+        self._marks = {row.id: row.mark for row in rows.values()}
         self._predictions = predictions
         self._now = now
         self.archive: ArchivePlan | None = None
@@ -228,8 +253,9 @@ class _Book:
             return
         target.warning = None if outcome.warning is None else printable(outcome.warning)
         key = (target.id, outcome.checkpoint_id)
-        target.prediction_id = self._predictions.get(key)
-        if target.prediction_id is None:
+        if key in self._predictions:
+            target.take(self._predictions[key])
+        else:
             self._new_predictions[key] = outcome
 
     def _plan_move(self, target: _Row) -> None:
@@ -241,8 +267,9 @@ class _Book:
             target.archive_path, target.archive_path_text = place, printable_path(place)
 
     def _link(self, target: _Row, leader: PredictionKey) -> None:
-        target.prediction_id = self._predictions.get(leader)
-        if target.prediction_id is None:
+        if leader in self._predictions:
+            target.take(self._predictions[leader])
+        else:
             self._links_to_new.append((target, leader))
 
     def _warning_of(self, outcome: Linked) -> str | None:
@@ -286,13 +313,22 @@ class _Book:
     def write(self, connection: Connection) -> None:
         """Predictions before the rows that name them, old versions before the new current one."""
         written = _insert_predictions(connection, self._new_predictions, self._now)
-        for (recording_id, _), prediction_id in written.items():
-            self._rows[recording_id].prediction_id = prediction_id
+        for (recording_id, _), answer in written.items():
+            self._rows[recording_id].take(answer)
         for row, leader in self._links_to_new:
-            row.prediction_id = written[leader]
+            row.take(written[leader])
         _delete_rows(connection, self._folded)
         rows = sorted(self._changed.values(), key=lambda row: row.state != "superseded")
         _update_rows(connection, rows)
+        self._difference().write(connection)
+
+    def _difference(self) -> Difference:
+        difference = Difference()
+        for row in self._folded:
+            difference.count(self._marks[row.id], -1)
+        for row in self._changed.values():
+            difference.move(self._marks[row.id], row.mark)
+        return difference
 
 
 def _keeps_answer(target: _Row, row: _Row) -> bool:
@@ -320,21 +356,24 @@ def _rows_of_same_files(connection: Connection, ids: Sequence[int]) -> dict[int,
     return found
 
 
-def _predictions_of(connection: Connection, ids: Sequence[int]) -> dict[PredictionKey, int]:
-    columns = (prediction.c.recording_id, prediction.c.checkpoint_id, prediction.c.id)
-    found: dict[PredictionKey, int] = {}
+_ANSWER = (prediction.c.recording_id, *(prediction.c[name] for name in _Answer._fields))
+
+
+def _predictions_of(connection: Connection, ids: Sequence[int]) -> dict[PredictionKey, _Answer]:
+    found: dict[PredictionKey, _Answer] = {}
     for some in chunks(ids):
-        query = select(*columns).where(prediction.c.recording_id.in_(some))
-        found.update(((row[0], row[1]), row[2]) for row in connection.execute(query))
+        query = select(*_ANSWER).where(prediction.c.recording_id.in_(some))
+        for recording_id, *answer in connection.execute(query):
+            found[recording_id, answer[1]] = _Answer(*answer)
     return found
 
 
 def _insert_predictions(
     connection: Connection, new: dict[PredictionKey, Scored], now: str
-) -> dict[PredictionKey, int]:
+) -> dict[PredictionKey, _Answer]:
     if not new:
         return {}
-    columns = (prediction.c.recording_id, prediction.c.checkpoint_id, prediction.c.id)
+    columns = _ANSWER[:3]
     values = [
         {
             "recording_id": recording_id,
@@ -350,7 +389,12 @@ def _insert_predictions(
         for (recording_id, checkpoint_id), scored in new.items()
     ]
     inserted = connection.execute(insert(prediction).returning(*columns), values)
-    return {(row[0], row[1]): row[2] for row in inserted}
+    written: dict[PredictionKey, _Answer] = {}
+    for recording_id, prediction_id, checkpoint_id in inserted:
+        key = (recording_id, checkpoint_id)
+        answer = (new[key].label, new[key].confidence)
+        written[key] = _Answer(prediction_id, checkpoint_id, *answer)
+    return written
 
 
 def _delete_rows(connection: Connection, rows: Iterable[_Row]) -> None:
@@ -361,7 +405,7 @@ def _delete_rows(connection: Connection, rows: Iterable[_Row]) -> None:
 def _update_rows(connection: Connection, rows: Sequence[_Row]) -> None:
     if not rows:
         return
-    changing = [column for column in _COLUMNS if column.name not in ("id", "inbox_id", "path")]
+    changing = [column for column in _COLUMNS if column.name not in _FIXED]
     statement = (
         update(recording)
         .where(recording.c.id == bindparam("row_id"))

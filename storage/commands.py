@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from storage.filters import Filters
     from storage.invocation import Invocation
-    from storage.queries import Filters
 
 
 class When(click.ParamType[str]):
@@ -90,8 +91,8 @@ def results(
 
     from storage import listing as asked
     from storage.database import open_database
+    from storage.filters import Filters
     from storage.outcomes import printable_path
-    from storage.queries import Filters
     from storage.rendering import shape_of
 
     filters = Filters(
@@ -118,6 +119,12 @@ def results(
             hint = asked.write_results(database, listing)
     if hint and invocation.verbosity >= 0:
         click.echo(hint, err=True)
+
+
+def _progress(invocation: Invocation) -> Callable[[str], None]:
+    return (
+        (lambda step: click.echo(step, err=True)) if invocation.verbosity >= 0 else lambda _: None
+    )
 
 
 def _checkpoint(invocation: Invocation, reference: str | None) -> str | None:
@@ -267,9 +274,10 @@ def check(invocation: Invocation) -> None:
     """
     from storage.database import open_database
     from storage.errors import LedgerDamaged
+    from storage.tally import wrong_figures
 
     with open_database(invocation.database(), "reader") as database:
-        problems = database.problems()
+        problems = database.problems() or list(wrong_figures(database))
         if problems:
             raise LedgerDamaged(f"{database.path} is damaged: {'; '.join(problems[:5])}")
         click.echo(f"{database.path} is sound, schema {database.version()}", err=True)
@@ -290,6 +298,6 @@ def upgrade(invocation: Invocation) -> None:
     from storage.presence import DaemonLock
 
     with DaemonLock.acquire(invocation.home()):
-        backup = upgrade_database(invocation.database())
+        backup = upgrade_database(invocation.database(), tell=_progress(invocation))
     said = f"upgraded; the backup is {backup}" if backup else "already at this version"
     click.echo(said, err=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import importlib
+import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from types import ModuleType
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, Select, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
 from storage.errors import (
@@ -33,6 +35,11 @@ from storage.tables import SCHEMA_VERSION
 
 Role = Literal["daemon", "writer", "editor", "reader"]
 
+logger = logging.getLogger(__name__)
+
+# Of recordings by inbox and path; SQLite names it after the table's first constraint.
+PATH_INDEX = "sqlite_autoindex_recording_1"
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _WAL_LIMIT_BYTES = 64 * 2**20
 _WAL_WORTH_BYTES = 8 * 2**20  # twice what commits leave behind by themselves
@@ -46,6 +53,7 @@ class _Duties:
     prepares: bool  # makes a missing ledger, upgrades an old one
     checkpoints: bool = False
     foreign_keys: bool = True
+    cache_mib: int = 2
     patience_seconds: int = 60  # with another process that holds the lock
     inspects_seconds: float = 0.0  # how long it may look for damage at the start
 
@@ -62,7 +70,7 @@ _DUTIES: dict[Role, _Duties] = {
     "reader": _Duties(writes=False, prepares=False, patience_seconds=10),
 }
 # Moving a table would delete its children by cascade; the keys are checked before the commit.
-_MIGRATING = _Duties(writes=True, prepares=False, foreign_keys=False)
+_MIGRATING = _Duties(writes=True, prepares=False, foreign_keys=False, cache_mib=256)
 
 
 def driver() -> ModuleType:
@@ -89,15 +97,15 @@ def open_database(url: str, role: Role) -> Database:
     return database
 
 
-def upgrade(url: str) -> Path | None:
+def upgrade(url: str, tell: Callable[[str], None] = logger.info) -> Path | None:
     """Bring an existing ledger to this version; returns the backup, None if it was current.
 
-    Raises as `open_database`.
+    `tell` is told how far it is. Raises as `open_database`.
     """
     path = file_of(url)
     if not path.exists():
         raise _missing(path)
-    return _prepare(path)
+    return _prepare(path, tell)
 
 
 class Database:
@@ -233,6 +241,26 @@ class Database:
             )
 
 
+def add_up(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add each row's last value to the row of the same key, which is made where it is missing."""
+    if not rows:
+        return
+    from sqlalchemy.dialects.sqlite import insert
+
+    names = [column.name for column in table.c]
+    amount = table.c[names[-1]]
+    added = insert(table)
+    added = added.on_conflict_do_update(
+        index_elements=list(table.primary_key), set_={amount: amount + added.excluded[amount.name]}
+    )
+    connection.execute(added, [dict(zip(names, row, strict=True)) for row in rows])
+
+
+def by_index(query: Select[Any], table: Table, index: str) -> Select[Any]:
+    """Say which index to read, where the database would have to guess; others are told nothing."""
+    return query.with_hint(table, f"INDEXED BY {index}", "sqlite")
+
+
 def file_of(url: str) -> Path:
     """The ledger's file. Raises ConfigurationError for a URL of another kind of database."""
     try:
@@ -271,6 +299,7 @@ def _engine(path: Path, duties: _Duties) -> Engine:
         )
 
     engine = create_engine(f"sqlite:///{path}", module=module, creator=connect)
+    engine.dialect.statement_compiler = _HintingCompiler
     # The driver would begin late and let a reader turn writer, which fails at once when another
     # process has written; so the transaction's kind is said at its first word.
     begin = "BEGIN IMMEDIATE" if duties.writes else "BEGIN"
@@ -279,11 +308,19 @@ def _engine(path: Path, duties: _Duties) -> Engine:
     return engine
 
 
+class _HintingCompiler(SQLiteCompiler):
+    """SQLAlchemy writes the hints of other databases into a statement, but not SQLite's."""
+
+    def get_from_hint_text(self, table: object, text: str | None) -> str | None:
+        return text
+
+
 def _configure(raw: Any, duties: _Duties) -> None:
     cursor = raw.cursor()
     cursor.execute(f"PRAGMA foreign_keys = {int(duties.foreign_keys)}")
     if cursor.execute("PRAGMA foreign_keys").fetchone() != (int(duties.foreign_keys),):
         raise StorageError("this SQLite cannot enforce foreign keys; install pysqlite3")
+    cursor.execute(f"PRAGMA cache_size = {-1024 * duties.cache_mib}")
     if duties.writes:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
@@ -391,7 +428,7 @@ def _require_current(version: str, path: Path) -> None:
 # --- making and upgrading
 
 
-def _prepare(path: Path) -> Path | None:
+def _prepare(path: Path, tell: Callable[[str], None] = logger.info) -> Path | None:
     """Create or upgrade; one process at a time. Returns the backup of an upgraded ledger."""
     with _alone(path.parent):
         if not path.exists():
@@ -400,8 +437,9 @@ def _prepare(path: Path) -> Path | None:
         version = _version_of(path)
         if version >= SCHEMA_VERSION:
             return None
+        tell(f"upgrading the ledger from schema {version} to {SCHEMA_VERSION}, after a backup")
         backup = _back_up(path, version)
-        _migrate(path)
+        _migrate(path, tell)
         return backup
 
 
@@ -432,7 +470,7 @@ def _create(path: Path) -> None:
         os.close(handle)
     except OSError as error:
         raise StorageError(f"cannot make the ledger {path}: {error.strerror}") from error
-    _migrate(aside)
+    _migrate(aside, tell=lambda step: None)
     aside.rename(path)
 
 
@@ -444,13 +482,14 @@ def _back_up(path: Path, version: str) -> Path:
     return backup
 
 
-def _migrate(path: Path) -> None:
+def _migrate(path: Path, tell: Callable[[str], None]) -> None:
     """Run the missing migrations in one transaction: all of them, or none."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["tell"] = tell
     with Database(path, _MIGRATING) as database, database.transaction() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

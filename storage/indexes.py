@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, func, text
 
-from storage.tables import is_archiving, is_queued, metadata, prediction, recording
+from storage.tables import is_archiving, is_queued, metadata, recording
 
 __all__ = ["metadata"]
 
@@ -31,10 +31,12 @@ _partial(
 _partial("ix_recording_queue", _row.requeued, _row.id, where=is_queued)
 _partial("ix_recording_archiving", _row.id, where=is_archiving)
 _partial("ix_recording_archive_path", _row.archive_path, where="archived_at IS NOT NULL")
-Index("ix_recording_state_answered_at", _row.state, _row.answered_at)
+# For lists in order of time and for counts: the filters are decided without the row.
+_answer = (_row.confidence, _row.checkpoint_id)
+Index("ix_recording_answer", _row.state, _row.answered_at, _row.label, *_answer)
+# For a label that is rare among the rest.
+Index("ix_recording_label", _row.label, _row.state, _row.answered_at, *_answer)
 # For lists of all states in order of time, which would sort the whole ledger.
 Index("ix_recording_moment", func.coalesce(_row.answered_at, _row.first_seen_at))
+Index("ix_recording_confidence", _row.confidence)
 Index("ix_recording_digest", _row.digest)
-Index("ix_recording_prediction_id", _row.prediction_id)
-Index("ix_prediction_label", prediction.c.label)
-Index("ix_prediction_checkpoint_id", prediction.c.checkpoint_id)

@@ -43,7 +43,8 @@ from storage.outcomes import (
     printable,
     printable_path,
 )
-from storage.tables import checkpoint, inbox, is_queued, prediction, recording
+from storage.tables import checkpoint, inbox, is_queued, prediction, recording, tally
+from storage.tally import Difference, Mark
 from storage.times import later, utc_now
 
 _row = recording.c
@@ -145,7 +146,8 @@ class Ledger:
 
         Whoever claimed it: a ledger has one daemon, and host and folder names may change.
         """
-        statement = update(recording).where(_row.claimed_by.is_not(None)).values(_UNCLAIMED)
+        claimed = and_(text(f"({is_queued})"), _row.claimed_by.is_not(None))  # none but queued are
+        statement = update(recording).where(claimed).values(_UNCLAIMED)
         with self.database.transaction() as connection:
             return connection.execute(statement).rowcount
 
@@ -352,11 +354,13 @@ class Ledger:
 
 
 def state_counts(connection: Connection) -> dict[str, int]:
-    per_state = select(_row.state, func.count()).group_by(_row.state)
+    per_state = select(tally.c.state, func.sum(tally.c.n)).group_by(tally.c.state)
     counts = dict.fromkeys(("pending", "done", "failed", "superseded"), 0)
-    counts.update((state, number) for state, number in connection.execute(per_state))
-    queued = connection.scalar(select(func.count()).select_from(recording).where(_IS_WORK))
-    return counts | {"queued": queued or 0}
+    counts.update((state, int(number)) for state, number in connection.execute(per_state))
+    # What is pending waits in any case; counting those one by one would slow a long queue down.
+    is_again = and_(_IS_WORK, _row.requeued.is_not(None), _row.state != "pending")
+    again = select(func.count()).select_from(recording).where(is_again)
+    return counts | {"queued": counts["pending"] + (connection.scalar(again) or 0)}
 
 
 def newest_failure(connection: Connection) -> tuple[str, str, str] | None:
@@ -382,6 +386,11 @@ def _newest(connection: Connection, folder: Path, paths: Sequence[bytes]) -> lis
         _row.digest,
         _row.claimed_by,
         _row.archived_at,
+        _row.state,
+        func.coalesce(_row.answered_at, _row.first_seen_at).label("moment"),
+        _row.first_seen_at,
+        _row.label,
+        _row.checkpoint_id,
     )
     found: list[Row[Any]] = []
     for some in chunks(list(paths)):
@@ -408,13 +417,16 @@ def _admit(connection: Connection, arrivals: Sequence[Arrival], now: str) -> int
 def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival], now: str) -> int:
     inbox_id = _inbox_id(connection, folder)
     newest = {row.path: row for row in _newest(connection, folder, [a.path for a in arrivals])}
-    added, refreshed = [], []
+    added, refreshed, difference = [], [], Difference()
     for arrival in arrivals:
         row = newest.get(arrival.path)
         if row is None or _is_another(row, arrival):
             added.append(_new_row(inbox_id, arrival, now))
+            difference.count(Mark("pending", now, None, None, inbox_id, arrival.path))
         elif row.fingerprint != arrival.fingerprint and row.claimed_by is None:
             refreshed.append(_refreshed_row(row.id, arrival))
+            difference.move(*_marks_of_refreshed(row, inbox_id))
+    difference.write(connection)
     if added:
         connection.execute(insert(recording), added)
     if refreshed:
@@ -473,6 +485,11 @@ def _refreshed_row(row_id: int, arrival: Arrival) -> dict[str, object]:
         "new_fingerprint": arrival.fingerprint,
         "new_size_bytes": arrival.size_bytes,
     }
+
+
+def _marks_of_refreshed(row: Row[Any], inbox_id: int) -> tuple[Mark, Mark]:
+    rest = (row.label, row.checkpoint_id, inbox_id, row.path)
+    return Mark(row.state, row.moment, *rest), Mark("pending", row.first_seen_at, *rest)
 
 
 # --- work

@@ -10,18 +10,15 @@ from typing import Literal, TextIO
 
 from sqlalchemy import Connection
 
+from storage.counting import count_by, count_others, labels_seen
 from storage.database import Database
+from storage.filters import Axis, Filters, Sort
+from storage.glancing import glance, glance_at_others
 from storage.queries import (
     CLIP_COLUMNS,
     COLUMNS,
-    Axis,
-    Filters,
     Result,
-    Sort,
-    count,
-    count_by,
-    count_others,
-    labels_seen,
+    count_predictions,
     latest,
     results,
     results_after,
@@ -68,7 +65,7 @@ def write_results(database: Database, listing: Listing) -> str | None:
             if listing.format == "table":
                 shown = list(rows)
                 if shown:
-                    foot = _foot(connection, listing, len(shown))
+                    foot = foot_of(connection, listing, len(shown))
                     _write_table(stream, listing, shown, foot)
             else:
                 _write_data(stream, listing, rows)
@@ -189,17 +186,17 @@ def _local(moment: str | None) -> str:
     return from_stamp(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _foot(connection: Connection, listing: Listing, shown: int) -> str:
+def foot_of(connection: Connection, listing: Listing, shown: int) -> str:
     """`50 of 400 done (3 failed, 2 pending)`; clips are many to a recording and not counted up."""
     filters = listing.filters
     noun = "recordings" if filters.status == "all" else filters.status
     if listing.clips:
         total = f"{shown} clips"
     elif filters.history:
-        total = f"{shown} of {count(connection, filters)} predictions"
+        total = f"{shown} of {count_predictions(connection, filters)} predictions"
     else:
-        total = f"{shown} of {count(connection, filters)} {noun}"
-    others = count_others(connection, filters)
+        total = f"{shown} of {glance(connection, filters)} {noun}"
+    others = glance_at_others(connection, filters)
     listed = ", ".join(f"{number} {state}" for state, number in others.items())
     return f"{total} ({listed})" if listed else total
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import struct
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fnmatch import translate
 from functools import lru_cache
-from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,11 +23,11 @@ from sqlalchemy import (
     tuple_,
 )
 
+from storage.answers import chunks
+from storage.filters import Filters, Sort, clauses, confident, fitting, made_by, moment, timely
+from storage.paging import first_ids, order
 from storage.tables import checkpoint, inbox, prediction, recording
 
-Status = Literal["done", "failed", "pending", "superseded", "all"]
-Sort = Literal["newest", "oldest", "confidence", "path"]
-Axis = Literal["label", "status", "checkpoint", "day", "folder"]
 Cursor = tuple[str, int]  # moment, recording
 
 COLUMNS = (
@@ -54,25 +51,6 @@ CLIP_COLUMNS = (*COLUMNS, "start_s", "end_s")
 _CHUNK_ROWS = 1000
 _BEFORE_ALL: Cursor = ("", 0)
 _row = recording.c
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Which recordings. Times are stamps and `until` is exclusive.
-
-    `checkpoint` is the start of a name or digest. `history` asks for every prediction of a
-    recording instead of its current answer.
-    """
-
-    status: Status = "done"
-    labels: tuple[str, ...] = ()
-    min_confidence: float | None = None
-    max_confidence: float | None = None
-    since: str | None = None
-    until: str | None = None
-    path: str | None = None
-    checkpoint: str | None = None
-    history: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +123,11 @@ def results(
 
     With `clips` each row is a clip of the recordings chosen, and the limit counts clips.
     """
-    query = _chosen(filters, clips).order_by(*_order(filters, sort))
-    found = _read(connection, query.limit(limit) if limit else query)
+    if limit and not filters.history:
+        found = _page(connection, filters, sort, limit, clips)
+    else:
+        query = _chosen(filters, clips).order_by(*_order(filters, sort))
+        found = _read(connection, query.limit(limit) if limit else query)
     if not clips:
         yield from found
         return
@@ -167,45 +148,17 @@ def results_after(connection: Connection, filters: Filters, cursor: Cursor) -> l
 
 def latest(connection: Connection, filters: Filters) -> Cursor:
     """The cursor of the newest row there is."""
-    query = _of_status(select(_moment(filters), _row.id), filters)
+    query = select(_moment(filters), _row.id)
+    if filters.status != "all":
+        query = query.where(_row.state == filters.status)
     newest = connection.execute(query.order_by(*_order(filters, "newest")).limit(1)).first()
     return _BEFORE_ALL if newest is None else (newest[0], newest[1])
 
 
-def count(connection: Connection, filters: Filters) -> int:
-    """How many rows `results` has without a limit."""
-    counted = _where(select(func.count()).select_from(_joined(filters)), filters)
+def count_predictions(connection: Connection, filters: Filters) -> int:
+    """How many rows a history has."""
+    counted = select(func.count()).select_from(_joined(filters)).where(*_of_history(filters))
     return connection.scalar(counted) or 0
-
-
-def count_others(connection: Connection, filters: Filters) -> dict[str, int]:
-    """The recordings that the status leaves out, per state, of the same paths and times."""
-    wider = Filters(status="all", since=filters.since, until=filters.until, path=filters.path)
-    query = select(_row.state, func.count()).select_from(_joined(wider)).group_by(_row.state)
-    counts = dict(_pairs(connection, _where(query, wider)))
-    return {
-        state: counts[state]
-        for state in ("done", "failed", "pending", "superseded")
-        if state in counts and filters.status not in (state, "all")
-    }
-
-
-def count_by(connection: Connection, filters: Filters, axis: Axis) -> list[tuple[str | None, int]]:
-    """How many rows share a value of the axis: most first, but days (UTC) in order."""
-    if axis == "folder":
-        counts = _count_folders(connection, filters)
-    else:
-        key = _axis(filters, axis)
-        query = select(key, func.count()).select_from(_joined(filters)).group_by(key)
-        counts = _pairs(connection, _where(query, filters))
-    if axis == "day":
-        return sorted(counts, key=lambda pair: pair[0] or "")
-    return sorted(counts, key=lambda pair: (-pair[1], pair[0] or ""))
-
-
-def labels_seen(connection: Connection) -> list[str]:
-    """Every label that has been given, in alphabetical order."""
-    return list(connection.scalars(select(prediction.c.label).distinct().order_by("label")))
 
 
 # --- parts of the statements
@@ -223,7 +176,7 @@ def _joined(filters: Filters) -> FromClause:
     )
 
 
-def _chosen(filters: Filters, clips: bool) -> Select[Any]:
+def _columns(filters: Filters, clips: bool) -> Select[Any]:
     columns = (
         _row.id,
         _row.path_text,
@@ -246,7 +199,23 @@ def _chosen(filters: Filters, clips: bool) -> Select[Any]:
         _row.warning,
         case((_row.archived_at.is_not(None), _row.archive_path_text)),
     )
-    return _where(select(*columns).select_from(_joined(filters)), filters)
+    return select(*columns).select_from(_joined(filters))
+
+
+def _chosen(filters: Filters, clips: bool) -> Select[Any]:
+    which = _of_history(filters) if filters.history else clauses(filters)
+    return _columns(filters, clips).where(*which)
+
+
+def _page(
+    connection: Connection, filters: Filters, sort: Sort, limit: int, clips: bool
+) -> Iterator[Result]:
+    """First which, then what there is to say about these."""
+    ids = first_ids(connection, filters, sort, limit)
+    query = _columns(filters, clips)
+    for some in chunks(ids):
+        rows = {row[0]: row for row in connection.execute(query.where(_row.id.in_(some)))}
+        yield from (Result(*rows[recording_id]) for recording_id in some)
 
 
 def _read(connection: Connection, query: Select[Any]) -> Iterator[Result]:
@@ -254,86 +223,30 @@ def _read(connection: Connection, query: Select[Any]) -> Iterator[Result]:
         yield Result(*row)
 
 
-def _where(query: Select[Any], filters: Filters) -> Select[Any]:
-    return _of_status(query, filters).where(*_clauses(filters))
-
-
-def _clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
+def _of_history(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    """The filters, of predictions that need not be the current answer."""
+    if filters.status != "all":
+        yield _row.state == filters.status
     if filters.labels:
         yield prediction.c.label.in_(filters.labels)
-    if filters.min_confidence is not None:
-        yield prediction.c.confidence >= filters.min_confidence
-    if filters.max_confidence is not None:
-        yield prediction.c.confidence <= filters.max_confidence
-    if filters.since is not None:
-        yield _moment(filters) >= filters.since
-    if filters.until is not None:
-        yield _moment(filters) < filters.until
-    if filters.path is not None:
-        yield _fits(filters.path)
     if filters.checkpoint is not None:
-        yield _made_by(filters.checkpoint)
-
-
-def _of_status(query: Select[Any], filters: Filters) -> Select[Any]:
-    return query if filters.status == "all" else query.where(_row.state == filters.status)
+        yield made_by(filters.checkpoint)
+    yield from confident(filters, prediction.c.confidence)
+    yield from timely(filters, _moment(filters))
+    if filters.path is not None:
+        yield from fitting(filters.path)
 
 
 def _moment(filters: Filters) -> ColumnElement[str]:
-    """When it came about: an answer's time, or that of being seen where there is none."""
     if filters.history:
         return func.coalesce(prediction.c.classified_at, _row.answered_at, _row.first_seen_at)
-    if filters.status == "pending":
-        return _row.first_seen_at
-    if filters.status == "all":
-        return func.coalesce(_row.answered_at, _row.first_seen_at)
-    return _row.answered_at
+    return moment(filters)
 
 
 def _order(filters: Filters, sort: Sort) -> tuple[ColumnElement[Any], ...]:
-    match sort:
-        case "newest":
-            return _moment(filters).desc(), _row.id.desc()
-        case "oldest":
-            return _moment(filters).asc(), _row.id.asc()
-        case "confidence":
-            return prediction.c.confidence.desc().nulls_last(), _row.id.asc()
-        case "path":
-            return _row.path_text.asc(), _row.id.asc()
-
-
-def _fits(glob: str) -> ColumnElement[bool]:
-    path: ColumnElement[str] = _row.path_text
-    if glob.startswith("/"):
-        path = inbox.c.path_text + "/" + _row.path_text
-    return path.regexp_match(rf"\A{translate(glob)}")
-
-
-def _made_by(reference: str) -> ColumnElement[bool]:
-    return or_(
-        checkpoint.c.name.startswith(reference, autoescape=True),
-        checkpoint.c.digest.startswith(reference, autoescape=True),
-    )
-
-
-def _axis(filters: Filters, axis: Axis) -> ColumnElement[Any]:
-    axes: dict[Axis, ColumnElement[Any]] = {
-        "label": prediction.c.label,
-        "status": _row.state,
-        "checkpoint": checkpoint.c.name,
-        "day": func.substr(_moment(filters), 1, len("2026-01-31")),
-    }
-    return axes[axis]
-
-
-def _pairs(connection: Connection, query: Select[Any]) -> list[tuple[Any, int]]:
-    return [(row[0], row[1]) for row in connection.execute(query)]
-
-
-def _count_folders(connection: Connection, filters: Filters) -> list[tuple[str | None, int]]:
-    query = _where(select(_row.path_text).select_from(_joined(filters)), filters)
-    paths = connection.execution_options(yield_per=_CHUNK_ROWS).execute(query).scalars()
-    return list(Counter(str(PurePosixPath(path).parent) for path in paths).items())
+    if sort in ("newest", "oldest") or not filters.history:
+        return order(sort, _moment(filters))
+    return order(sort, _moment(filters), prediction.c.confidence)
 
 
 @lru_cache(maxsize=64)

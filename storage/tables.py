@@ -15,6 +15,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -95,6 +96,10 @@ recording = Table(
     Column("archive_path", LargeBinary),
     Column("archive_path_text", Text),
     Column("archived_at", Text),
+    # Copied from the current answer, so that indexes know state, time and answer together.
+    Column("label", Text),
+    Column("confidence", Real),
+    Column("checkpoint_id", Integer),
     CheckConstraint("state IN ('pending', 'done', 'failed', 'superseded')", name="state"),
     CheckConstraint("requeued IN ('retry', 'rescore')", name="requeued"),
     CheckConstraint(
@@ -121,6 +126,33 @@ prediction = Table(
     Column("classified_at", Text, nullable=False),
     UniqueConstraint("recording_id", "checkpoint_id"),
     sqlite_strict=True,
+)
+
+# How many recordings share these values. Written with what they count (see `tally`), so that no
+# question has to count the recordings.
+tally = Table(
+    "tally",
+    metadata,
+    Column("state", Text, nullable=False),
+    Column("day", Text, nullable=False),  # of the answer, else of the first sight; UTC
+    Column("label", Text, nullable=False),  # empty: no answer
+    Column("checkpoint_id", Integer, nullable=False),  # 0: no answer
+    Column("n", Integer, nullable=False),
+    PrimaryKeyConstraint("state", "day", "label", "checkpoint_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+folder_tally = Table(
+    "folder_tally",
+    metadata,
+    Column("inbox_id", Integer, nullable=False),
+    Column("folder", Text, nullable=False),  # of `path_text`; "." for the inbox itself
+    Column("state", Text, nullable=False),
+    Column("n", Integer, nullable=False),
+    PrimaryKeyConstraint("inbox_id", "folder", "state"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 is_queued = "state = 'pending' OR requeued IS NOT NULL"

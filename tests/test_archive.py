@@ -14,8 +14,9 @@ from moves import digest, files_below, places
 
 from daemon.examination import examine
 from storage.errors import SettingsError, StorageError
+from storage.filters import Filters
 from storage.home import Home
-from storage.queries import Filters, results
+from storage.queries import results
 from storage.settings import load_settings
 
 AudioFile = Callable[..., Path]

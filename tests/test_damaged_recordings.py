@@ -17,8 +17,9 @@ from classifier.audio_format import AudioFormat
 from classifier.device import choose_device
 from classifier.pool import DecodePool
 from daemon.oneoff import classify_paths
+from storage.filters import Filters
 from storage.home import Home
-from storage.queries import Filters, results
+from storage.queries import results
 from storage.settings import load_settings
 from trainer.dataset import load_dataset
 from trainer.labels import Example

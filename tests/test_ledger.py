@@ -16,6 +16,7 @@ from storage.database import open_database
 from storage.ledger import Ledger
 from storage.outcomes import Arrival, AudioFacts, Changed, Claim, Failed, Linked, Scored
 from storage.tables import prediction, recording
+from storage.tally import miscounts, strays
 
 INBOX = Path("/inbox")
 LABELS = ("dog", "siren")
@@ -104,6 +105,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk
     assert desk.ledger.database.problems() == []
+    with desk.ledger.database.transaction() as connection:
+        assert (list(miscounts(connection)), strays(connection)) == ([], 0)
     desk.ledger.close()
 
 

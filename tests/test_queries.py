@@ -10,18 +10,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from storage.counting import count, count_by, count_others
 from storage.database import open_database
+from storage.filters import Filters
 from storage.ledger import Ledger
 from storage.outcomes import Arrival, AudioFacts, Failed, Outcome, Scored
-from storage.queries import (
-    Filters,
-    count,
-    count_by,
-    count_others,
-    latest,
-    results,
-    results_after,
-)
+from storage.queries import latest, results, results_after
 from storage.times import parse_when, stamp
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)

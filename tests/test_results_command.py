@@ -20,12 +20,12 @@ from test_queries import add
 from storage.commands import config, db, results, retry, status
 from storage.database import open_database
 from storage.errors import AlreadyRunning, LedgerMissing, SettingsError, StorageError
+from storage.filters import Filters
 from storage.home import Home
 from storage.invocation import Invocation
 from storage.ledger import open_ledger
 from storage.listing import Listing, follow
 from storage.presence import DaemonLock, write_status
-from storage.queries import Filters
 from storage.standing import KEYS
 from storage.times import stamp
 

@@ -83,6 +83,7 @@ def judge(
         _is_sound(ledger, verdict)
         rows = _rows(ledger)
         _has_answers(ledger, rows, verdict)
+        _is_tallied(ledger, verdict)
     verdict.states.update(row.state for row in rows)
     verdict.kinds.update(row.error_class or "" for row in rows if row.state == "failed")
     _is_accounted(there, rows, inbox or home.inbox, verdict)
@@ -94,6 +95,18 @@ def judge(
         if there.get(path) != digest:
             verdict.complain(f"{path!r} was changed or deleted in the inbox")
     return verdict
+
+
+def _is_tallied(ledger: Any, verdict: Verdict) -> None:
+    """What is counted beforehand is what a count finds."""
+    day = "substr(coalesce(answered_at, first_seen_at), 1, 10)"
+    query = f"SELECT {{}} FROM recording GROUP BY state, {day} ORDER BY 1, 2"
+    counted = ledger.execute(query.format(f"state, {day}, count(*)")).fetchall()
+    told = ledger.execute(
+        "SELECT state, day, sum(n) FROM tally GROUP BY 1, 2 HAVING sum(n) <> 0 ORDER BY 1, 2"
+    ).fetchall()
+    if counted != told:
+        verdict.complain(f"the tally says {told}, the recordings {counted}")
 
 
 def require(verdict: Verdict) -> None:

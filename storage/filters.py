@@ -1,0 +1,116 @@
+"""What may be asked of the ledger, and its words in SQL: filters, orders, moments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fnmatch import translate
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from storage.tables import checkpoint, inbox, recording
+
+Status = Literal["done", "failed", "pending", "superseded", "all"]
+Sort = Literal["newest", "oldest", "confidence", "path"]
+Axis = Literal["label", "status", "checkpoint", "day", "folder"]
+
+STATES: tuple[Status, ...] = ("done", "failed", "pending", "superseded")
+_row = recording.c
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which recordings. Times are stamps and `until` is exclusive.
+
+    `checkpoint` is the start of a name or digest. `history` asks for every prediction of a
+    recording instead of its current answer.
+    """
+
+    status: Status = "done"
+    labels: tuple[str, ...] = ()
+    min_confidence: float | None = None
+    max_confidence: float | None = None
+    since: str | None = None
+    until: str | None = None
+    path: str | None = None
+    checkpoint: str | None = None
+    history: bool = False
+
+    @property
+    def states(self) -> tuple[Status, ...]:
+        return STATES if self.status == "all" else (self.status,)
+
+    @property
+    def bounds_confidence(self) -> bool:
+        return self.min_confidence is not None or self.max_confidence is not None
+
+    def of(self, status: Status) -> Filters:
+        return replace(self, status=status)
+
+
+def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    """What the recording itself can tell; not for a history."""
+    if filters.status != "all":
+        yield _row.state == filters.status
+    if filters.labels:
+        yield _row.label.in_(filters.labels)
+    if filters.checkpoint is not None:
+        yield _row.checkpoint_id.in_(select(checkpoint.c.id).where(made_by(filters.checkpoint)))
+    yield from confident(filters, _row.confidence)
+    yield from timely(filters, moment(filters))
+    if filters.path is not None:
+        yield from fitting(filters.path)
+
+
+def confident(filters: Filters, confidence: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
+    if filters.min_confidence is not None:
+        yield confidence >= filters.min_confidence
+    if filters.max_confidence is not None:
+        yield confidence <= filters.max_confidence
+
+
+def timely(filters: Filters, moment: ColumnElement[str]) -> Iterator[ColumnElement[bool]]:
+    if filters.since is not None:
+        yield moment >= filters.since
+    if filters.until is not None:
+        yield moment < filters.until
+
+
+def made_by(reference: str) -> ColumnElement[bool]:
+    return or_(
+        checkpoint.c.name.startswith(reference, autoescape=True),
+        checkpoint.c.digest.startswith(reference, autoescape=True),
+    )
+
+
+def moment(filters: Filters) -> ColumnElement[str]:
+    """When it came about: an answer's time, or that of being seen where there is none."""
+    if filters.status in ("pending", "all"):
+        return func.coalesce(_row.answered_at, _row.first_seen_at)
+    return _row.answered_at
+
+
+def fitting(glob: str) -> Iterator[ColumnElement[bool]]:
+    if glob.startswith("/"):
+        folder = inbox.alias()
+        whole = select(folder.c.path_text).where(folder.c.id == _row.inbox_id).scalar_subquery()
+        yield (whole + "/" + _row.path_text).regexp_match(rf"\A{translate(glob)}")
+    else:
+        yield _row.path_text.regexp_match(rf"\A{translate(glob)}")
+        yield from beginning(glob)
+
+
+def literal_beginning(glob: str) -> str:
+    """What every path that fits begins with; a backslash may stand for a byte, and ends it."""
+    return re.split(r"[*?\[\\]", glob, maxsplit=1)[0]
+
+
+def beginning(glob: str) -> Iterator[ColumnElement[bool]]:
+    """The same of the bytes, so that an index finds it."""
+    first = b"" if glob.startswith("/") else literal_beginning(glob).encode()
+    if first:
+        behind = first[:-1] + bytes([first[-1] + 1])  # UTF-8 has no byte that is the last of all
+        here = _row.inbox_id.in_(select(inbox.c.id))
+        yield and_(here, _row.path >= first, _row.path < behind)

@@ -1,0 +1,100 @@
+"""Pages and counts of a ledger of some size: the same as without any haste, and by an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+from sqlalchemy import Connection
+
+from benchmarks.big_ledger import FOLDERS, LABELS, fill_ledger
+from storage import paging
+from storage.counting import count, count_by
+from storage.database import open_database
+from storage.filters import Filters, Sort
+from storage.home import Home
+from storage.queries import results
+from storage.settings import load_settings
+from storage.tally import wrong_figures
+
+ROWS = 4_000
+DAYS = ("2026-01-01", "2026-01-20", "2026-02-14", "2026-02-15", "2026-03-31", "2026-04-30")
+STAMPS = some.none() | some.builds(
+    "{}T{:02}:{:02}:00.000Z".format, some.sampled_from(DAYS), some.integers(0, 23), some.just(7)
+)
+BOUNDS = some.none() | some.sampled_from((0.0, 0.3, 0.31, 0.5, 0.9, 0.999, 1.0))
+GLOBS = some.none() | some.sampled_from(
+    ("site003/*", "site0*", "*7.wav", "/*/site01?/*", "site[01]05/*", "\\\\*", "none/*")
+)
+ASKED = some.builds(
+    Filters,
+    status=some.sampled_from(("done", "failed", "pending", "superseded", "all")),
+    labels=some.lists(some.sampled_from((*LABELS, "bear")), max_size=3, unique=True).map(tuple),
+    min_confidence=BOUNDS,
+    max_confidence=BOUNDS,
+    since=STAMPS,
+    until=STAMPS,
+    path=GLOBS,
+    checkpoint=some.none() | some.sampled_from(("2026", "20260101", "bbbb", "none")),
+)
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = Home(tmp_path_factory.mktemp("home"))
+    wanted = load_settings(home, environ={})
+    fill_ledger(wanted, ROWS)
+    yield wanted.database
+
+
+@pytest.fixture
+def reading(ledger: str) -> Iterator[Connection]:
+    with open_database(ledger, "reader") as database, database.transaction() as connection:
+        yield connection
+
+
+def test_the_ledger_that_is_measured_is_sound(ledger: str) -> None:
+    with open_database(ledger, "reader") as database:
+        assert database.problems() == []
+        assert list(wrong_figures(database)) == []
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    filters=ASKED,
+    sort=some.sampled_from(("newest", "oldest", "confidence", "path")),
+    limit=some.sampled_from((1, 10, 500)),
+    look=some.sampled_from((5, 100, 10_000)),
+)
+def test_a_page_is_the_beginning_of_the_whole_list(
+    reading: Connection, filters: Filters, sort: Sort, limit: int, look: int
+) -> None:
+    whole = [result.id for result in results(reading, filters, sort)]
+    before, paging._LOOK = paging._LOOK, look
+    try:
+        assert [r.id for r in results(reading, filters, sort, limit)] == whole[:limit]
+    finally:
+        paging._LOOK = before
+    assert count(reading, filters) == len(whole)
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(filters=ASKED)
+def test_counts_along_every_axis_add_up(reading: Connection, filters: Filters) -> None:
+    n = count(reading, filters)
+    for axis in ("label", "status", "checkpoint", "day", "folder"):
+        assert sum(number for _, number in count_by(reading, filters, axis)) == n  # type: ignore[arg-type]
+
+
+def test_every_folder_is_counted(reading: Connection) -> None:
+    counts = dict(count_by(reading, Filters(status="all"), "folder"))
+    assert len(counts) == FOLDERS
+    folder = replace(Filters(status="all"), path="site003/*")
+    assert counts["site003"] == count(reading, folder) == len(list(results(reading, folder)))
