@@ -41,6 +41,8 @@ PREDICTION = (
     *("id", "recording_id", "checkpoint_id", "label", "confidence", "scores", "clip_scores"),
     *("clip_seconds", "clip_hop_seconds", "classified_at"),
 )
+# Made in one go their pages would be full, and each further row would split one.
+SCATTERED = ("ix_recording_digest", "ix_recording_confidence")
 FACTS, NO_FACTS, NO_ANSWER = (5.0, 44_100, 1), (None,) * 3, (None,) * 4
 Row = tuple[Any, ...]
 
@@ -163,9 +165,9 @@ def _insert(connection: Any, table: str, columns: Sequence[str], rows: Iterator[
 
 @contextmanager
 def _bulk(connection: Any) -> Iterator[None]:
-    """One transaction without the indexes, which are cheaper to make in one go."""
+    """One transaction without most indexes, which are cheaper to make in one go."""
     found = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-    indexes = connection.execute(found).fetchall()
+    indexes = [row for row in connection.execute(found) if row[0] not in SCATTERED]
     for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -2000000"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("BEGIN")

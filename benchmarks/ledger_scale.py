@@ -33,7 +33,7 @@ from storage.outcomes import Arrival, AudioFacts, Scored
 from storage.queries import results
 from storage.settings import Settings, load_settings
 
-REPEATS = 5
+REPEATS = 3
 PAGE = 50
 BATCH, BATCHES = 64, 60
 LAST_DAY, A_DAY = "2026-03-31", "2026-02-01"
@@ -170,16 +170,13 @@ def _batches(wanted: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _steps(ledger: Ledger) -> Iterator[None]:
+    """Folder by folder, as a scan finds what a card holds."""
     checkpoint_id = ledger.register_checkpoint("a" * 64, CHECKPOINTS[0], LABELS, 5.0, {})
     inbox, salt = Path("/new"), f"{time.time_ns()}"
     for first in itertools.count(0, BATCH):
         numbers = range(first, first + BATCH)
-        ledger.admit(
-            [
-                Arrival(inbox, f"site{n % 200:03}/{salt}{n:06}.wav".encode(), f"{n}", 441_044)
-                for n in numbers
-            ]
-        )
+        names = {n: f"site{n // 640 % 200:03}/{salt}{n:06}.wav".encode() for n in numbers}
+        ledger.admit([Arrival(inbox, name, f"{n}", 441_044) for n, name in names.items()])
         claims = ledger.claim("bench", BATCH, 3)
         ledger.record([_scored(claim.recording_id, checkpoint_id, salt) for claim in claims])
         yield

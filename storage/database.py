@@ -42,7 +42,8 @@ PATH_INDEX = "sqlite_autoindex_recording_1"
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _WAL_LIMIT_BYTES = 64 * 2**20
-_WAL_WORTH_BYTES = 8 * 2**20  # twice what commits leave behind by themselves
+_WAL_PAGES = 4000  # of 4 KiB, before a commit moves them; rows of a large ledger lie far apart
+_WAL_WORTH_BYTES = 32 * 2**20  # twice what commits leave behind by themselves
 _LEAST_FREE_BYTES = 64 * 1024  # less does not even hold SQLite's side files
 _PROGRESS_STEPS = 100_000  # of SQLite's machine, some milliseconds, between two looks at the clock
 
@@ -63,7 +64,12 @@ _DUTIES: dict[Role, _Duties] = {
     # second one does so at the same moment.
     # It comes back by itself, and shows a sign of life in between.
     "daemon": _Duties(
-        writes=True, prepares=True, checkpoints=True, patience_seconds=5, inspects_seconds=5.0
+        writes=True,
+        prepares=True,
+        checkpoints=True,
+        patience_seconds=5,
+        inspects_seconds=5.0,
+        cache_mib=64,  # the inner pages of the indexes of ten million recordings
     ),
     "writer": _Duties(writes=True, prepares=True),
     "editor": _Duties(writes=True, prepares=False),
@@ -327,8 +333,8 @@ def _configure(raw: Any, duties: _Duties) -> None:
         cursor.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
     else:
         cursor.execute("PRAGMA query_only = ON")
-    if not duties.checkpoints:
-        cursor.execute("PRAGMA wal_autocheckpoint = 0")
+    pages = _WAL_PAGES if duties.checkpoints else 0
+    cursor.execute(f"PRAGMA wal_autocheckpoint = {pages}")
     cursor.close()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
@@ -23,7 +24,7 @@ _row = recording.c
 _LABEL, _ANSWER = "ix_recording_label", "ix_recording_answer"
 _MOMENT, _CONFIDENCE = "ix_recording_moment", "ix_recording_confidence"
 # So many entries are looked at to learn whether a filter leaves few.
-_LOOK = 10_000
+_LOOK = 60_000
 # What it costs to read a row for an entry, in entries that tell enough (measured: 2 and 0.1 µs).
 _ROW = 20
 _ANSWERED = ("done", "failed", "superseded")
@@ -134,10 +135,13 @@ def _ways(
 ) -> Iterator[Way]:
     yield from gathering(filters, sort, few)
     index = _in_order(filters, sort)
-    fitting = max(1, min((some.n for some in few), default=1))
     among = next((some.n for some in few if some.index == index), None)
-    size = _total(connection) if among is None else among
-    yield Way(limit * max(1, size // fitting) * _cost(index, filters, sort), index)
+    total = max(1, _total(connection))
+    # As if the filters had nothing to do with each other.
+    fitting = total * prod(some.n / total for some in few)
+    size = total if among is None else among
+    steps = min(size, int(limit * max(1.0, size / max(1.0, fitting))))
+    yield Way(steps * _cost(index, filters, sort), index)
 
 
 def gathering(filters: Filters, sort: Sort, few: Sequence[Few]) -> Iterator[Way]:
@@ -149,7 +153,8 @@ def gathering(filters: Filters, sort: Sort, few: Sequence[Few]) -> Iterator[Way]
 def _in_order(filters: Filters, sort: Sort) -> str:
     """The index whose order is that of the page."""
     if sort == "confidence":
-        return _CONFIDENCE
+        # Where nothing has a confidence, the index would be walked to its end for these.
+        return _ANSWER if filters.status in ("failed", "pending") else _CONFIDENCE
     if sort == "path":
         return PATH_INDEX
     if filters.status not in _ANSWERED:
