@@ -27,6 +27,7 @@ from storage.errors import (
 )
 from storage.indexes import metadata
 from storage.tables import SCHEMA_VERSION
+from storage.tally import wrong_figures
 
 ROWS_OF_THE_FIRST = (
     "INSERT INTO inbox (id, path, path_text) VALUES (1, x'2f', '/')",
@@ -125,6 +126,22 @@ def test_a_first_ledger_is_upgraded_with_every_row_and_a_backup(url: str) -> Non
     with database.driver().connect(backup) as kept:
         assert kept.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
     kept.close()
+
+
+def test_an_upgrade_copies_and_counts_what_was_answered(url: str) -> None:
+    file = Path(url.removeprefix("sqlite:///"))
+    first_ledger(file)
+    with database.driver().connect(file) as connection:
+        answered = "state = 'done', digest = 'd', prediction_id = 1, answered_at = '2026-01-02T'"
+        connection.execute(f"UPDATE recording SET {answered}")
+    connection.close()
+    told: list[str] = []
+    upgrade(url, told.append)
+    with open_database(url, "reader") as opened, opened.transaction() as reading:
+        counted = reading.execute(text("SELECT * FROM tally")).one()
+        assert counted == ("done", "2026-01-02", "a", 1, 1)
+        assert list(wrong_figures(opened)) == []
+    assert told[1:] == ["copied and counted 1 of 1 answers", "making indexes"]
 
 
 def test_a_commit_is_on_the_disk_and_keys_are_enforced(daemon: Database) -> None:

@@ -11,10 +11,11 @@ from hypothesis import strategies as some
 from sqlalchemy import Connection
 
 from benchmarks.big_ledger import FOLDERS, LABELS, fill_ledger
-from storage import paging
+from storage import glancing, paging
 from storage.counting import count, count_by
 from storage.database import open_database
 from storage.filters import Filters, Sort
+from storage.glancing import glance
 from storage.home import Home
 from storage.queries import results
 from storage.settings import load_settings
@@ -98,3 +99,15 @@ def test_every_folder_is_counted(reading: Connection) -> None:
     assert len(counts) == FOLDERS
     folder = replace(Filters(status="all"), path="site003/*")
     assert counts["site003"] == count(reading, folder) == len(list(results(reading, folder)))
+
+
+def test_a_foot_that_would_take_long_says_at_least(
+    reading: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(glancing, "_QUICK", 0)
+    filters = Filters(min_confidence=0.5)
+    whole = count(reading, filters)
+    assert str(glance(reading, filters, clock=lambda: 0.0)) == str(whole)
+    hurried = glance(reading, filters, clock=iter(range(100)).__next__)
+    assert str(hurried) == f"at least {hurried.n}"
+    assert hurried.n < whole
