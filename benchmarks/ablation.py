@@ -27,8 +27,8 @@ import torch
 
 from benchmarks.variants import VARIANTS
 from classifier.allocator import keep_freed_memory
+from classifier.cost import gflop_per_clip
 from classifier.pool import DecodePool
-from trainer.cost import gflop_per_clip
 from trainer.dataset import Dataset, load_dataset
 from trainer.evaluation import accuracy, cross_entropy, expected_calibration_error, score_recordings
 from trainer.labels import read_labels

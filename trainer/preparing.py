@@ -11,6 +11,7 @@ import torch
 
 from classifier.audio_format import AudioFormat
 from classifier.checkpoint import Checkpoint, read_checkpoint
+from classifier.cost import gflop_per_clip
 from classifier.pool import DecodePool
 from storage.home import Home
 from storage.settings import Settings
@@ -18,7 +19,6 @@ from storage.shelf import Shelf
 from trainer.acquaintance import acquaintance
 from trainer.clip_store import ClipStore
 from trainer.contents import merged_groups
-from trainer.cost import gflop_per_clip
 from trainer.dataset import Dataset, load_dataset
 from trainer.errors import SplitError
 from trainer.hearing import choose_hearing, survey
