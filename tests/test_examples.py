@@ -31,7 +31,7 @@ EXIT_CODES = {"clfd status --json": 3}  # no daemon runs
 # Learning takes as long as the network is wide, so the same words are said of a narrow one;
 # the last word on epochs counts.
 NARROW = " --epochs 2 --width 2 --mels 16 --clip-seconds 0.5 --sample-rate 8000"
-NEED_A_PROCESS = ("run",)  # its logging and its signals would stay behind
+NEED_A_PROCESS = ("bench", "run")  # their logging, signals and workers would stay behind
 ELSEWHERE = ("clfd demo",)  # has a test file of its own
 
 
@@ -92,7 +92,7 @@ def typed(example: str) -> tuple[int, str]:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     return done.returncode, done.stdout + done.stderr
 
