@@ -1,0 +1,37 @@
+"""The networks of a benchmark: the one that is served first, a larger one, the reference's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import torch
+
+from classifier.checkpoint import encode_checkpoint
+from classifier.clip_classifier import ClipClassifier
+from classifier.resnet9 import widths_from
+from classifier.starter import Starter, packaged_starter
+from trainer.recipes import Recipe, recipe_with
+from trainer.synthesis import VOICES
+
+
+def starter() -> Starter:
+    found = packaged_starter()
+    assert found is not None, "this package was built without a starter"
+    return found
+
+
+def twice_as_wide() -> Starter:
+    """The default recipe at widths 32-64-128-256: 0.64 GFLOP a clip of 5 s. It has not learned."""
+    return _untrained(recipe_with("default", widths=widths_from(32)))
+
+
+def reference() -> Starter:
+    """The notebook's network and features. It has not learned."""
+    return _untrained(recipe_with("reference"))
+
+
+def _untrained(recipe: Recipe) -> Starter:
+    torch.manual_seed(0)
+    labels, shape = tuple(VOICES), recipe.network_shape
+    model = ClipClassifier(labels, recipe.audio_format, shape, recipe.mel_bank())
+    return Starter(*encode_checkpoint(model, labels, shape, {}, datetime.now(UTC)))
