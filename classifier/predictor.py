@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from classifier.checkpoint import CANARY_TOLERANCE, Canary, Checkpoint
 from classifier.compiled_network import Network, Order, seconds
-from classifier.device import has_fast_bfloat16
+from classifier.device import has_fast_bfloat16, threads
 from classifier.errors import CheckpointError
 from classifier.portions import Portions
 from classifier.serving_network import for_serving
@@ -27,6 +27,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # width and half its bands is fastest at 8 (two cores of AMD EPYC).
 CPU_MAP_BYTES = 16 * 2**20
 GPU_CLIPS = 4096  # as many as there are
+
+# Of a portion. Fewer clips are too little to share on a CPU: each layer of a small network waits
+# for the other thread, which waits for a core (60 ms for one clip on a busy machine, 11 alone).
+FEW_CLIPS = 1 / 4
 
 
 class Predictor:
@@ -50,6 +54,7 @@ class Predictor:
         self.checkpoint = checkpoint
         self.device = device
         self._compiled: Network | None = None
+        self._n_threads = torch.get_num_threads()
         self._model = checkpoint.build().to(device)
         whole, self._model.network = self._model.network, nn.Identity()  # type: ignore[assignment]
         precisions = _precisions(precision, device)
@@ -75,7 +80,8 @@ class Predictor:
 
     def score(self, clips: npt.NDArray[np.float32]) -> Scores:
         """Clips (B, S) to probabilities (B, L)."""
-        with torch.inference_mode():
+        is_few = len(clips) <= FEW_CLIPS * self._portions.at_once
+        with torch.inference_mode(), threads(1 if is_few else self._n_threads):
             scores = self._portions.run(self._scores, torch.from_numpy(clips))
         return scores.numpy()
 

@@ -10,6 +10,7 @@ import torch
 
 from classifier.checkpoint import parse_checkpoint, read_checkpoint
 from classifier.decoding import Stretch, decode
+from classifier.device import threads
 from classifier.errors import CheckpointError
 from classifier.predictor import Predictor, pool_scores
 from classifier.starter import packaged_starter
@@ -65,6 +66,26 @@ def test_training_features_and_serving_features_are_the_same(
     in_training = read_checkpoint(checkpoint_file).build()
     scores = in_training.scores(torch.from_numpy(clips)).detach().numpy()
     np.testing.assert_allclose(predictor.score(clips), scores, atol=1e-6)
+
+
+def test_a_few_clips_are_not_shared_among_threads(
+    predictor: Predictor, noise: Callable[..., Samples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, spectrograms = [], Predictor.spectrograms
+
+    def noted(self: Predictor, clips: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return spectrograms(self, clips)
+
+    monkeypatch.setattr(Predictor, "spectrograms", noted)
+    with threads(2):
+        shared = Predictor(predictor.checkpoint, predictor.device)
+        assert shared.order is not None
+        seen.clear()
+        for n_clips in (1, shared.order.n_clips):
+            shared.score(np.zeros((n_clips, 4000), np.float32))
+        assert torch.get_num_threads() == 2
+    assert seen == [1, 2]
 
 
 def test_bfloat16_gives_the_same_probabilities_to_two_hundredths(
