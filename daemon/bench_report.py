@@ -27,7 +27,10 @@ def report_lines(benchmark: Benchmark) -> Iterator[str]:
     yield from _headed("settings", advice_lines(benchmark.advice))
     busy = max((run.others_cores for run in runs), default=0.0)
     if busy > BUSY_CORES:
-        yield f"note        other programs used {busy:.1f} cores; measure again when they rest"
+        yield (
+            f"note        other programs used {busy:.1f} cores: rates and settings are those of a"
+            " busy machine; measure again when they rest"
+        )
 
 
 def as_object(benchmark: Benchmark) -> dict[str, object]:
