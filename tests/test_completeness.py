@@ -113,6 +113,14 @@ def test_files_of_a_real_writer_are_whole(
     assert kind(real_file(tmp_path / "x", container, subtype, noise(seconds))) == "whole"
 
 
+@pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.mp3", "x.ogg"])
+def test_a_whole_recording_sounds_the_same_where_damaged_ones_are_accepted(
+    audio_file: Write, noise: Make, name: str
+) -> None:
+    path = audio_file(name, noise(3.0))
+    np.testing.assert_array_equal(leftover(path).audio, hear(path).audio)
+
+
 def test_real_recordings_are_whole(esc10: Path) -> None:
     for path in (esc10 / "audio").iterdir():
         with path.open("rb") as file:

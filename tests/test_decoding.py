@@ -342,7 +342,7 @@ def test_a_file_with_another_fingerprint_is_not_decoded(audio_file: Write) -> No
 def test_what_came_out_of_a_changing_file_means_nothing(
     audio_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = audio_file()
+    path = audio_file("tone.flac")
     read = soundfile.SoundFile.read
 
     def read_while_it_grows(*arguments, **named):
@@ -358,7 +358,7 @@ def test_what_came_out_of_a_changing_file_means_nothing(
 def test_a_file_that_changes_into_nonsense_is_changed_not_bad(
     audio_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = audio_file()
+    path = audio_file("tone.flac")
 
     def fails_as_it_shrinks(*_, **__):
         os.truncate(path, 10)
@@ -383,7 +383,7 @@ def test_a_disk_that_fails_behind_the_digest_is_no_fault_of_ours(
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    path = audio_file()
+    path = audio_file("tone.flac")
     monkeypatch.setattr("classifier.completeness.sample_span", fail)
     with pytest.raises(DecodingError, match="Input/output error") as caught:
         decode(Stretch(os.fsencode(path), 8000, 4000, 4000, 9, first_clip))
