@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import CancelledError, Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
@@ -23,14 +23,17 @@ from pebble import ProcessExpired, ProcessPool
 
 from classifier.decoding import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged
-from classifier.worker import decode_within, folder_for_words, prepare_worker, words_of
+from classifier.slab import Slot, make_slab
+from classifier.worker import Left, decode_within, folder_for_words, prepare_worker, words_of
 
 Key = TypeVar("Key", bound=Hashable)
 Answer = Decoded | DecodingError | FileChanged
+Result = Decoded | Left
 
 HASH_BYTES_PER_SECOND = 10e6  # a slow share; a big file may take that long to be read once
 MAX_TRIES = 3  # of a task that was waiting when a worker died with another one, or with none
 LOOK_SECONDS = 0.1
+SLOTS_OF_A_WORKER = 8
 STUCK_SECONDS = 10.0  # past every deadline without a sign of life
 
 
@@ -40,22 +43,30 @@ class _Task(Generic[Key]):
     stretch: Stretch
     seconds: float
     tries: int = 0
+    slot: Slot | None = None
 
 
 class DecodePool(Generic[Key]):
     """Bounded by its user: hand in stretches, collect answers, in any order.
 
-    `on_answer` is called from another thread whenever `collect` has something new.
+    `on_answer` is called from another thread whenever `collect` has something new. Samples come
+    through shared memory while fewer than `slots` stretches are out or their clips in use, and
+    through a pipe otherwise.
     """
 
     def __init__(
-        self, workers: int, timeout_seconds: float, on_answer: Callable[[], None] = lambda: None
+        self,
+        workers: int,
+        timeout_seconds: float,
+        on_answer: Callable[[], None] = lambda: None,
+        slots: int = 0,
     ) -> None:
         self._workers = workers or os.cpu_count() or 1
         self._timeout_seconds = timeout_seconds
         self._on_answer = on_answer
-        self._tasks: dict[Future[Decoded], _Task[Key]] = {}  # what the present pool was given
-        self._done: SimpleQueue[Future[Decoded]] = SimpleQueue()
+        self._slots = slots or SLOTS_OF_A_WORKER * self._workers
+        self._tasks: dict[Future[Result], _Task[Key]] = {}  # what the present pool was given
+        self._done: SimpleQueue[Future[Result]] = SimpleQueue()
         self._answers: deque[tuple[Key, Answer]] = deque()
         self._in_flight = 0
         self._last_sign = time.monotonic()
@@ -117,11 +128,13 @@ class DecodePool(Generic[Key]):
         self.close()
 
     def _new_pool(self) -> ProcessPool:
+        # Each has memory of its own: what workers of the one before may still write to is let go.
+        self._slab = make_slab(self._slots)
         # Spawn: a fork of a process that runs threads or CUDA is not safe.
         return ProcessPool(
             self._workers,
             initializer=prepare_worker,
-            initargs=(os.getpid(), self._words_folder),
+            initargs=(os.getpid(), self._words_folder, self._slab),
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -136,24 +149,26 @@ class DecodePool(Generic[Key]):
         self._tasks[future] = task
         future.add_done_callback(self._finished)
 
-    def _schedule(self, task: _Task[Key]) -> Future[Decoded]:
+    def _schedule(self, task: _Task[Key]) -> Future[Result]:
+        task.slot = self._slab.take() if self._slab else None
+        number = task.slot.number if task.slot else None
         return self._pool.schedule(
-            decode_within, (task.stretch, task.seconds), timeout=task.seconds
+            decode_within, (task.stretch, task.seconds, number), timeout=task.seconds
         )
 
-    def _finished(self, future: Future[Decoded]) -> None:
+    def _finished(self, future: Future[Result]) -> None:
         self._last_sign = time.monotonic()
         self._done.put(future)
         self._on_answer()
 
-    def _settle(self, future: Future[Decoded]) -> None:
+    def _settle(self, future: Future[Result]) -> None:
         task = self._tasks.pop(future, None)
         if task is None:
             return  # the last word of a pool that was given up
         if _is_innocent(future) and task.tries < MAX_TRIES:
             self._hand_in(task)
         else:
-            self._answers.append((task.key, self._answer(future, task.seconds)))
+            self._answers.append((task.key, self._answer(future, task)))
 
     def _revive(self) -> None:
         if self._tasks and (self._is_stuck() or not self._pool.active):
@@ -176,25 +191,49 @@ class DecodePool(Generic[Key]):
             else:
                 self._answers.append((task.key, _died(None)))
 
-    def _answer(self, done: Future[Decoded], seconds: float) -> Answer:
+    def _answer(self, done: Future[Result], task: _Task[Key]) -> Answer:
         try:
-            return done.result()
-        except (DecodingError, FileChanged) as error:
+            result = done.result()
+        except (BrokenProcessPool, CancelledError):
+            return _died(None)  # its worker may live, and go on writing to its slot
+        except Exception as error:
+            if task.slot is not None:
+                task.slot.give_back()
+            return self._failure(error, task.seconds)
+        return _with_samples(result, task.slot)
+
+    def _failure(self, error: Exception, seconds: float) -> Answer:
+        """What a worker answered, or died of."""
+        if isinstance(error, DecodingError | FileChanged):
             return error
-        except TimeoutError:
+        if isinstance(error, TimeoutError):
             return _took_too_long(seconds)
-        except ProcessExpired as error:
+        if isinstance(error, ProcessExpired):
             words = words_of(self._words_folder, error.pid)
             if error.exitcode == -signal.SIGXCPU:
                 return _took_too_long(seconds)
             return _died(error.exitcode).with_words(words)
-        except (BrokenProcessPool, CancelledError):
-            return _died(None)
-        except Exception as error:  # a fault of ours must cost one file, not the daemon
-            return DecodingError("internal", f"unexpected {type(error).__name__}: {error}")
+        return _internal(error)  # a fault of ours must cost one file, not the daemon
 
 
-def _is_innocent(done: Future[Decoded]) -> bool:
+def _with_samples(result: Result, slot: Slot | None) -> Answer:
+    """What was decoded, with its samples from wherever they are."""
+    if not isinstance(result, Left):
+        if slot is not None:
+            slot.give_back()
+        return result
+    assert slot is not None
+    try:
+        return replace(result.decoded, audio=slot.look(result.n_samples))
+    except ValueError as error:
+        return _internal(error)
+
+
+def _internal(error: Exception) -> DecodingError:
+    return DecodingError("internal", f"unexpected {type(error).__name__}: {error}")
+
+
+def _is_innocent(done: Future[Result]) -> bool:
     """Whether the task never ran: its pool was given up before a worker took it."""
     return done.cancelled() or isinstance(done.exception(), BrokenProcessPool)
 

@@ -17,12 +17,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
 
 from classifier.allocator import keep_freed_memory
 from classifier.decoding import Decoded, Stretch, decode
 from classifier.errors import DecodingError
+from classifier.slab import Slab, WorkerSlab
 
 MEMORY_BYTES = 2 * 2**30
 FILE_BYTES = 2**16  # it writes nothing but what it says
@@ -39,8 +43,23 @@ PR_SET_NO_NEW_PRIVS = 38
 T = TypeVar("T")
 
 
-def prepare_worker(parent: int, folder: Path | None) -> None:
-    """Limits this process; what it says goes into a file in `folder`, named by its id."""
+@dataclass(frozen=True)
+class Left:
+    """What was decoded, but for `n_samples` that lie in the slot of its task."""
+
+    decoded: Decoded
+    n_samples: int
+
+
+_NO_SAMPLES = np.zeros(0, np.float32)
+_slab: WorkerSlab | None = None
+
+
+def prepare_worker(parent: int, folder: Path | None, slab: Slab | WorkerSlab | None = None) -> None:
+    """Limits this process; what it says goes into a file in `folder`, named by its id.
+
+    The samples that it decodes go into `slab`, which has become a WorkerSlab on its way here.
+    """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, MEMORY_BYTES)
     # Python ignores SIGXFSZ, so that what is too much to write is an error, and not a death.
@@ -50,6 +69,7 @@ def prepare_worker(parent: int, folder: Path | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
     _divert_stderr(folder)
+    _take_slab(slab)
     keep_freed_memory(KEPT_BYTES)
     with contextlib.suppress(OSError, AttributeError):
         process = ctypes.CDLL(None)
@@ -61,10 +81,13 @@ def prepare_worker(parent: int, folder: Path | None) -> None:
         os._exit(1)  # the daemon died before it could take this process along
 
 
-def decode_within(stretch: Stretch, cpu_seconds: float) -> Decoded:
-    """Decodes, in a worker; a failure of the decoder comes with what the decoder said of it."""
+def decode_within(stretch: Stretch, cpu_seconds: float, slot: int | None = None) -> Decoded | Left:
+    """Decodes, in a worker; a failure of the decoder comes with what the decoder said of it.
+
+    The samples are left in the slot of that number, where there is one and they fit in.
+    """
     try:
-        return within(cpu_seconds, decode, stretch)
+        return _left(within(cpu_seconds, decode, stretch), slot)
     except DecodingError as error:
         said = _said_here() if error.kind == "damaged" else ""
         raise error.with_words(said) from error
@@ -112,6 +135,19 @@ def _limit(what: int, most: int) -> None:
     _, hard = resource.getrlimit(what)
     least = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(what, (least, least))
+
+
+def _take_slab(slab: Slab | WorkerSlab | None) -> None:
+    global _slab
+    if isinstance(slab, WorkerSlab):
+        slab.open()
+        _slab = slab
+
+
+def _left(decoded: Decoded, slot: int | None) -> Decoded | Left:
+    if slot is None or _slab is None or not _slab.leave(slot, decoded.audio):
+        return decoded
+    return Left(replace(decoded, audio=_NO_SAMPLES), len(decoded.audio))
 
 
 def _divert_stderr(folder: Path | None) -> None:

@@ -45,6 +45,11 @@ WAITS_SECONDS = (5.0, 60.0, 600.0)  # after the first attempt that failed for a 
 STRETCH_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
 
 
+def window_capacity(engine: Engine, workers: int) -> int:
+    """Stretches that are decoded and clips that wait, in all."""
+    return 2 * engine.batch_clips + 2 * workers
+
+
 class Window:
     """`known_answer` names a recording whose answer serves for this one too, if there is any.
 
@@ -71,7 +76,7 @@ class Window:
         self._known_answer = known_answer
         self._accepts_damaged = accepts_damaged
         self._is_away = is_away
-        self._capacity = 2 * self._engine.batch_clips + 2 * pool.workers
+        self._capacity = window_capacity(engine, pool.workers)
         self._hearings: dict[int, Hearing] = {}  # by recording: a file may have two versions here
         self._leaders: dict[tuple[str, int], Hearing] = {}
         self._unfinished: deque[Hearing] = deque()  # with stretches still to ask for

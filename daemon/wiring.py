@@ -32,7 +32,7 @@ from daemon.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
 from daemon.moving import Mover
 from daemon.service import Service
 from daemon.status import StatusReport
-from daemon.window import HearingPool, Window
+from daemon.window import HearingPool, Window, window_capacity
 from storage.archiving import ArchivePlan
 from storage.database import file_of
 from storage.home import Home
@@ -171,7 +171,8 @@ def decode_pool(settings: Settings) -> Iterator[tuple[HearingPool, threading.Eve
     wake = threading.Event()
     engine = settings.engine
     workers = engine.decode_workers or os.cpu_count() or 1
-    pool: HearingPool = DecodePool(workers, engine.decode_timeout_seconds, wake.set)
+    slots = window_capacity(engine, workers)
+    pool: HearingPool = DecodePool(workers, engine.decode_timeout_seconds, wake.set, slots)
     with pool:
         yield pool, wake
 

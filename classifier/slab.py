@@ -1,0 +1,134 @@
+"""Samples on their way from a decode worker to the daemon, through memory that both have mapped.
+
+A pickled array is copied five times on its way through a pipe. Here a task is handed out with a
+slot of its own, in which its worker leaves the samples, and the answer says how many there are.
+Only while it leaves them a worker may write, and only there. The memory has no name: nothing
+stays behind, whoever is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import mmap
+import os
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from multiprocessing import reduction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+
+SLOT_BYTES = 6 * 2**20  # 30 s at 48 kHz; in whole pages. What is not touched costs nothing.
+SLAB_BYTES = 512 * 2**20  # of address space, of which a worker has 2 GiB
+KEPT_BYTES = 2**20  # of a slot that is free again; what a long stretch touched beyond is given up
+
+F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 1, 2, 4  # fcntl(2)
+_SlotBytes = ctypes.c_char * SLOT_BYTES
+
+
+class Slab:
+    """The side of the daemon: hands out slots, each to one task at a time."""
+
+    def __init__(self, n_slots: int) -> None:
+        """Raises OSError where there is no such memory."""
+        self._n_bytes = min(n_slots, SLAB_BYTES // SLOT_BYTES) * SLOT_BYTES
+        self._fd = os.memfd_create("clfd-samples", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        weakref.finalize(self, os.close, self._fd)
+        os.ftruncate(self._fd, self._n_bytes)
+        # A worker that made it shorter would take the daemon along at its next look.
+        fcntl.fcntl(self._fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+        self._memory = mmap.mmap(self._fd, self._n_bytes)
+        self._free = deque(range(self._n_bytes // SLOT_BYTES))
+
+    @property
+    def n_free(self) -> int:
+        return len(self._free)
+
+    def take(self) -> Slot | None:
+        """A free slot, the one used last if any was: its memory is there, and in the caches."""
+        return Slot(self, self._free.popleft()) if self._free else None
+
+    def look(self, number: int, n_samples: int) -> Samples:
+        owner = _SlotBytes.from_buffer(self._memory, number * SLOT_BYTES)
+        samples: Samples = np.frombuffer(memoryview(owner), np.float32, n_samples)
+        # Views of the samples refer to what owns the memory, not to the first array.
+        weakref.finalize(owner, self.give_back, number, samples.nbytes).atexit = False
+        return samples
+
+    def give_back(self, number: int, n_bytes: int = 0) -> None:
+        if n_bytes > KEPT_BYTES:
+            begin = number * SLOT_BYTES + KEPT_BYTES
+            with contextlib.suppress(OSError):
+                self._memory.madvise(mmap.MADV_REMOVE, begin, SLOT_BYTES - KEPT_BYTES)
+        self._free.appendleft(number)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How a worker gets it, while it is started."""
+        return WorkerSlab, (reduction.DupFd(self._fd), self._n_bytes)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Room for the samples of one task. One that is forgotten is never used again."""
+
+    slab: Slab
+    number: int
+
+    def look(self, n_samples: int) -> Samples:
+        """What was left in it, which becomes free when no array looks at it any more.
+
+        Raises ValueError where so many samples do not fit in.
+        """
+        return self.slab.look(self.number, n_samples)
+
+    def give_back(self) -> None:
+        """Nobody may be writing to it, or looking at what is in it."""
+        self.slab.give_back(self.number)
+
+
+def make_slab(n_slots: int) -> Slab | None:
+    """None where the system has no such memory, or no room for it."""
+    try:
+        return Slab(n_slots)
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+class WorkerSlab:
+    """The side of a worker."""
+
+    def __init__(self, fd: Any, n_bytes: int) -> None:
+        self._fd, self._n_bytes = fd, n_bytes
+        self._address = 0  # where it is mapped
+
+    def open(self) -> None:
+        """Maps it so that nothing in this process writes to it by mistake."""
+        fd = self._fd.detach()
+        with contextlib.suppress(OSError, ValueError):  # the limit on memory may be too low for it
+            self._memory = mmap.mmap(fd, self._n_bytes, prot=mmap.PROT_READ)
+            self._address = np.frombuffer(self._memory, np.uint8).ctypes.data
+        os.close(fd)
+
+    def leave(self, number: int, samples: Samples) -> bool:
+        """Puts the samples into the slot of this number; whether there was room for them."""
+        if not self._address or samples.nbytes > SLOT_BYTES:
+            return False
+        address = self._address + number * SLOT_BYTES
+        if not _protect(address, samples.nbytes, mmap.PROT_READ | mmap.PROT_WRITE):
+            return False
+        ctypes.memmove(address, samples.ctypes.data, samples.nbytes)
+        return _protect(address, samples.nbytes, mmap.PROT_READ)
+
+
+_mprotect = ctypes.CDLL(None).mprotect
+_mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+
+
+def _protect(address: int, n_bytes: int, how: int) -> bool:
+    return bool(_mprotect(address, n_bytes, how) == 0)

@@ -1,0 +1,231 @@
+"""Samples come through shared memory, where no task ever sees those of another one."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_decode_pool import half_seconds, kind, workers
+
+from classifier import slab as slab_module
+from classifier.decoding import Decoded, Stretch
+from classifier.pool import DecodePool
+from classifier.slab import KEPT_BYTES, SLOT_BYTES, Slab, WorkerSlab, make_slab
+
+Write = Callable[..., Path]
+
+
+class Handed:
+    """A file descriptor on its way to a worker."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def detach(self) -> int:
+        return os.dup(self._fd)
+
+
+@pytest.fixture
+def slab() -> Slab:
+    return Slab(2)
+
+
+@pytest.fixture
+def worker(slab: Slab) -> WorkerSlab:
+    worker = WorkerSlab(Handed(slab._fd), 2 * SLOT_BYTES)
+    worker.open()
+    return worker
+
+
+def resident_bytes(slab: Slab) -> int:
+    return os.fstat(slab._fd).st_blocks * 512
+
+
+def ramp(n_samples: int) -> np.ndarray:
+    return np.arange(n_samples, dtype=np.float32)
+
+
+def test_what_a_worker_leaves_is_there(slab: Slab, worker: WorkerSlab) -> None:
+    slots = [slab.take(), slab.take()]
+    for slot in slots:
+        assert slot is not None
+        assert worker.leave(slot.number, ramp(1000) * slot.number)
+    for slot in slots:
+        assert slot is not None
+        np.testing.assert_array_equal(slot.look(1000), ramp(1000) * slot.number)
+
+
+def test_a_slot_is_free_when_no_view_of_its_samples_is_left(slab: Slab, worker: WorkerSlab) -> None:
+    slot = slab.take()
+    assert slot is not None
+    worker.leave(slot.number, ramp(1000))
+    found = Decoded(slot.look(1000), 100, 50, None, "", 0.0, None, 8000, 1)
+    clip = list(found.clips)[3][5:]
+    del found
+    gc.collect()
+    assert slab.n_free == 1
+    assert clip[0] == 155
+    del clip
+    assert slab.n_free == 2
+
+
+def test_no_slot_is_handed_out_twice(slab: Slab) -> None:
+    taken = [slab.take() for _ in range(3)]
+    assert {slot.number for slot in taken if slot} == {0, 1}
+    assert taken[2] is None
+
+
+def test_samples_that_do_not_fit_in_are_refused_on_both_sides(
+    slab: Slab, worker: WorkerSlab
+) -> None:
+    slot = slab.take()
+    assert slot is not None
+    assert worker.leave(slot.number, np.zeros(SLOT_BYTES // 4, np.float32))
+    assert not worker.leave(slot.number, np.zeros(SLOT_BYTES // 4 + 1, np.float32))
+    with pytest.raises(ValueError, match="buffer is smaller"):
+        slot.look(SLOT_BYTES // 4 + 1)
+
+
+def test_a_long_stretch_gives_back_the_memory_that_few_need(slab: Slab, worker: WorkerSlab) -> None:
+    slot = slab.take()
+    assert slot is not None
+    worker.leave(slot.number, ramp(SLOT_BYTES // 4))
+    found = slot.look(SLOT_BYTES // 4)
+    assert resident_bytes(slab) == SLOT_BYTES
+    del found
+    assert resident_bytes(slab) == KEPT_BYTES
+
+
+def test_a_worker_can_make_it_neither_shorter_nor_longer(slab: Slab) -> None:
+    for size in (0, 3 * SLOT_BYTES):
+        with pytest.raises(PermissionError):
+            os.ftruncate(slab._fd, size)
+
+
+def test_a_decoder_that_writes_beyond_its_own_memory_dies_of_it(slab: Slab) -> None:
+    script = (
+        "import ctypes, os; from test_slab import Handed; from classifier.slab import WorkerSlab;"
+        f"worker = WorkerSlab(Handed({slab._fd}), {2 * SLOT_BYTES}); worker.open();"
+        "ctypes.memset(worker._address, 1, 1)"
+    )
+    folder = os.path.dirname(__file__)
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, pass_fds=[slab._fd])
+    assert done.returncode == -11
+
+
+def test_where_there_is_no_such_memory_there_is_no_slab(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise OSError("not here")
+
+    monkeypatch.setattr(os, "memfd_create", refused)
+    assert make_slab(2) is None
+
+
+# Through the pool
+
+
+@pytest.fixture
+def pool() -> Iterator[DecodePool[str]]:
+    with DecodePool[str](workers=1, timeout_seconds=5.0, slots=1) as pool:
+        yield pool
+
+
+def decoded(pool: DecodePool[str], path: Path, **more) -> Decoded:
+    pool.submit("", half_seconds(path, **more))
+    _, answer = pool.wait()
+    assert isinstance(answer, Decoded)
+    return answer
+
+
+def free(pool: DecodePool[str]) -> int:
+    assert pool._slab is not None
+    return pool._slab.n_free
+
+
+def test_clips_that_are_kept_stay_as_they_are(
+    pool: DecodePool[str], audio_file: Write, noise: Callable[..., np.ndarray]
+) -> None:
+    samples = [noise(seed=seed) for seed in range(3)]
+    paths = [audio_file(f"{i}.wav", noise, subtype="FLOAT") for i, noise in enumerate(samples)]
+    kept = [decoded(pool, path).clips for path in paths]
+    assert free(pool) == 0
+    for clips, expected in zip(kept, samples, strict=True):
+        np.testing.assert_array_equal(clips.ravel(), expected)
+    kept.clear()
+    assert free(pool) == 1
+
+
+@pytest.mark.parametrize("what", ["refused", "too long", "changed", "killed"])
+def test_a_slot_without_samples_is_free_again(
+    pool: DecodePool[str], audio_file: Write, tmp_path: Path, what: str
+) -> None:
+    path = audio_file()
+    decoded(pool, path)
+    if what == "refused":
+        pool.submit("", half_seconds(tmp_path / "gone.wav"))
+    elif what == "changed":
+        pool.submit("", half_seconds(path, fingerprint="another"))
+    elif what == "too long":
+        pool.submit("", Stretch(os.fsencode(path), 8000, 2 * SLOT_BYTES, 1, max_clips=1))
+    else:
+        os.truncate(tmp_path / "tone.wav", 2**42)  # takes hours to be hashed
+        pool.submit("", half_seconds(path, size_bytes=1))
+    assert kind(pool.wait()[1]) in ("vanished", "FileChanged", "Decoded", "timeout")
+    assert free(pool) == 1
+
+
+def test_without_shared_memory_samples_come_all_the_same(
+    audio_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classifier.pool.make_slab", lambda _: None)
+    with DecodePool[str](1, 5.0) as pool:
+        assert decoded(pool, audio_file()).clips.shape == (2, 4000)
+
+
+def test_a_worker_without_room_for_it_sends_samples_all_the_same(
+    audio_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slab_module, "SLAB_BYTES", 3 * 2**30)  # beyond what a worker may have
+    with DecodePool[str](1, 5.0, slots=600) as pool:
+        assert decoded(pool, audio_file()).clips.shape == (2, 4000)
+
+
+def test_the_memory_has_no_name_that_could_stay_behind(slab: Slab) -> None:
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    assert any(line.endswith("/memfd:clfd-samples (deleted)") for line in lines)
+
+
+@pytest.mark.parametrize("n_kills", [0, pytest.param(6, marks=pytest.mark.torture)])
+def test_no_clip_is_ever_another_files(audio_file: Write, n_kills: int) -> None:
+    """Each file holds one level throughout; clips are kept for a while, in no order."""
+    chance = random.Random(7)
+    levels = {f"{n}": np.float32(n / 64) for n in range(1, 41)}
+    paths = {
+        name: audio_file(f"{name}.wav", np.full(8000, level, np.float32), subtype="FLOAT")
+        for name, level in levels.items()
+    }
+    kept: list[tuple[str, np.ndarray]] = []
+    todo = [chance.choice(list(paths)) for _ in range(600)]
+    kills = 0
+    with DecodePool[str](2, 20.0, slots=6) as pool:
+        while todo or pool.in_flight:
+            while todo and pool.in_flight < 5:
+                name = todo.pop()
+                pool.submit(name, half_seconds(paths[name]))
+            if len(todo) < 100 * (n_kills - kills):
+                kills += 1
+                chance.choice(workers()).kill()
+            name, answer = pool.wait()
+            if isinstance(answer, Decoded):
+                kept += [(name, clip) for clip in answer.clips]
+            while len(kept) > chance.randrange(12):
+                name, clip = kept.pop(chance.randrange(len(kept)))
+                assert (clip == levels[name]).all()
+    assert kills == n_kills
