@@ -1,0 +1,105 @@
+"""What a daemon spends on each of many small files, in its own process and in its workers.
+
+python -m benchmarks.small_files --files 20000           # files a second, core-milliseconds a file
+python -m benchmarks.small_files --files 2000 --profile  # and on what its own process spends them
+"""
+
+from __future__ import annotations
+
+import os
+import pstats
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import soundfile
+
+from benchmarks.bench import SMALL, _activate_untrained, _working_seconds
+from storage.home import Home
+from trainer.recipes import recipe_with
+
+RATE_HZ = 44_100
+FOLDER_FILES = 1000
+SAMPLE_SECONDS = 0.05
+STAGES = (
+    *("intake.py:look", "ledger.py:claim", "window.py:take", "pool.py:submit", "pool.py:collect"),
+    *("window.py:_answered", "ledger.py:known_answer", "ledger.py:known_answers"),
+    *("window.py:_score", "predictor.py:score", "window.py:step", "ledger.py:record"),
+    *("service.py:_tell", "service.py:tick"),
+)
+
+
+@click.command()
+@click.option("--files", default=20_000, show_default=True, help="WAV files, no two alike.")
+@click.option("--seconds", default=1.0, show_default=True, help="How long each of them is.")
+@click.option("--profile", is_flag=True, help="Also tell what each stage takes; that slows all.")
+def main(files: int, seconds: float, profile: bool) -> None:
+    """Lets a daemon empty an inbox. Its start, and that of its workers, are part of the sums."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder, "home"))
+        home.create()
+        _activate_untrained(home, recipe_with("reference", **SMALL))
+        _fill(home.inbox, files, seconds)
+        profiled = Path(folder, "profile") if profile else None
+        own_seconds, worker_seconds = _run(home, profiled)
+        click.echo(f"{files / _working_seconds(home):.0f} files/s")
+        click.echo(f"daemon {own_seconds / files * 1000:.2f} core-ms a file")
+        click.echo(f"workers {worker_seconds / files * 1000:.2f} core-ms a file")
+        if profiled:
+            _tell_stages(profiled, files)
+
+
+def _fill(inbox: Path, n_files: int, seconds: float) -> None:
+    noise = np.random.default_rng(0).integers(-8000, 8000, round(seconds * RATE_HZ), np.int16)
+    for number in range(n_files):
+        folder = inbox / f"{number // FOLDER_FILES:03}"
+        folder.mkdir(exist_ok=True)
+        noise[:2] = divmod(number, 2**15)
+        soundfile.write(folder / f"{number:06}.wav", noise, RATE_HZ)
+
+
+def _run(home: Home, profiled: Path | None) -> tuple[float, float]:
+    """Core-seconds of the daemon's own process, and of its workers."""
+    profiler = ["-m", "cProfile", "-o", str(profiled)] if profiled else []
+    command = [sys.executable, *profiler, "-m", "clfd", "--home", str(home.root), "-q", "run"]
+    before = _waited_for()
+    daemon = subprocess.Popen([*command, "--once"])
+    own = 0.0
+    while daemon.poll() is None:
+        own = max(own, _core_seconds(daemon.pid))
+        time.sleep(SAMPLE_SECONDS)
+    if daemon.returncode:
+        raise click.ClickException(f"the daemon ended with status {daemon.returncode}")
+    return own, _waited_for() - before - own
+
+
+def _waited_for() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _core_seconds(pid: int) -> float:
+    """Of all threads of a process, without its children; 0 where it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _tell_stages(profiled: Path, n_files: int) -> None:
+    """Each with all that it calls; the profiler itself makes small functions look dear."""
+    for (file, _, name), entry in pstats.Stats(str(profiled)).stats.items():  # type: ignore[attr-defined]
+        stage = f"{Path(file).name}:{name}"
+        if stage in STAGES:
+            calls, cumulative = entry[0], entry[3]
+            click.echo(f"{cumulative / n_files * 1000:8.3f} ms a file, {calls:6} calls: {stage}")
+
+
+if __name__ == "__main__":
+    main()
