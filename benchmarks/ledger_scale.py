@@ -139,7 +139,7 @@ def _daemon(wanted: Settings) -> Iterator[tuple[str, str]]:
             "has_work": ledger.has_work,
             "known, 500 paths": lambda: ledger.known(inbox, paths),
             "queued, 500 paths": lambda: ledger.queued(inbox, paths),
-            "known_answer": lambda: ledger.known_answer(2, digest, 1, True),
+            "known_answers": lambda: ledger.known_answers([(2, digest, 1)], True),
             "count_moves": ledger.count_moves,
             "has_archived": lambda: ledger.has_archived(Path("/archive")),
             "reclaim": ledger.reclaim,

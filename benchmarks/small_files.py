@@ -28,7 +28,7 @@ FOLDER_FILES = 1000
 SAMPLE_SECONDS = 0.05
 STAGES = (
     *("intake.py:look", "ledger.py:claim", "window.py:take", "pool.py:submit", "pool.py:collect"),
-    *("window.py:_answered", "ledger.py:known_answer", "ledger.py:known_answers"),
+    *("window.py:_answered", "ledger.py:known_answers"),
     *("window.py:_score", "predictor.py:score", "window.py:step", "ledger.py:record"),
     *("service.py:_tell", "service.py:tick"),
 )

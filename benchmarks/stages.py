@@ -22,7 +22,7 @@ STAGES = {
     "claim": (Ledger, "claim"),
     "submit": (DecodePool, "submit"),
     "answer": (DecodePool, "_finished"),
-    "ask": (Ledger, "known_answer"),
+    "ask": (Ledger, "known_answers"),
     "score": (Predictor, "score"),
     "record": (Ledger, "record"),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from storage.settings import Engine
 logger = logging.getLogger(__name__)
 
 HearingPool = DecodePool[tuple[Hearing, int]]  # the first clip of the stretch asked for
+KnownAnswers = Callable[[Sequence[tuple[int, str, int]]], Sequence[int | None]]
 ReadyClip = tuple[Hearing, int, npt.NDArray[np.float32]]  # and its place in the recording
 
 WAITS_SECONDS = (5.0, 60.0, 600.0)  # after the first attempt that failed for a passing reason, ...
@@ -51,10 +52,10 @@ def window_capacity(engine: Engine, workers: int) -> int:
 
 
 class Window:
-    """`known_answer` names a recording whose answer serves for this one too, if there is any.
+    """`known_answers` names recordings whose answers serve for others too, where there are any.
 
-    Its arguments: recording id, digest, checkpoint id. With `links_duplicates` recordings of the
-    same content share one answer also while they are in the window together. With
+    It is given recording id, digest and checkpoint id of each. With `links_duplicates` recordings
+    of the same content share one answer also while they are in the window together. With
     `accepts_damaged` what is left of a damaged recording is scored, with a warning. `is_away`
     tells of an inbox whether it is out of reach for now.
     """
@@ -65,7 +66,7 @@ class Window:
         engine: Engine,
         max_attempts: int,
         links_duplicates: bool,
-        known_answer: Callable[[int, str, int], int | None] = lambda *_: None,
+        known_answers: KnownAnswers = lambda asked: [None] * len(asked),
         accepts_damaged: bool = False,
         is_away: Callable[[Path], bool] = lambda _: False,
     ) -> None:
@@ -73,7 +74,7 @@ class Window:
         self._engine = engine
         self._max_attempts = max_attempts
         self._links_duplicates = links_duplicates
-        self._known_answer = known_answer
+        self._known_answers = known_answers
         self._accepts_damaged = accepts_damaged
         self._is_away = is_away
         self._capacity = window_capacity(engine, pool.workers)
@@ -129,10 +130,11 @@ class Window:
         """
         self._stopping = stopping
         self._answers.extend(self._pool.collect())
+        known = self._ask_ledger()  # may raise; nothing has changed by then
         while self._answers:
             (hearing, first_clip), answer = self._answers[0]
-            self._answered(hearing, first_clip, answer)
-            self._answers.popleft()  # only now: the ledger may have been out of reach
+            self._answered(hearing, first_clip, answer, known.get(hearing))
+            self._answers.popleft()  # only now: an answer that raises is not lost
         self._ask_for_more()
         if self._ready:
             self._score(self._next_batch())
@@ -195,8 +197,9 @@ class Window:
             and self._load < self._capacity
         )
 
-    def _answered(self, hearing: Hearing, first_clip: int, answer: Answer) -> None:
-        known = self._ask_ledger(hearing, answer)  # may raise; nothing has changed by then
+    def _answered(
+        self, hearing: Hearing, first_clip: int, answer: Answer, known: int | None
+    ) -> None:
         hearing.stretches_out -= 1
         if hearing.over:
             return
@@ -217,13 +220,20 @@ class Window:
             return False
         return claim.archive_path is None and self._is_away(claim.inbox)
 
-    def _ask_ledger(self, hearing: Hearing, answer: Answer) -> int | None:
-        """The recording whose answer serves for this content; asked when its digest comes."""
-        if hearing.over or not isinstance(answer, Decoded) or answer.digest is None:
-            return None
-        return self._known_answer(
-            hearing.claim.recording_id, answer.digest, hearing.served.checkpoint_id
-        )
+    def _ask_ledger(self) -> dict[Hearing, int | None]:
+        """The recordings whose answers serve for content whose digest has come."""
+        digests = {
+            hearing: answer.digest
+            for (hearing, _), answer in self._answers
+            if isinstance(answer, Decoded) and answer.digest is not None and not hearing.over
+        }
+        if not digests:
+            return {}
+        asked = [
+            (hearing.claim.recording_id, digest, hearing.served.checkpoint_id)
+            for hearing, digest in digests.items()
+        ]
+        return dict(zip(digests, self._known_answers(asked), strict=True))
 
     def _heard(self, hearing: Hearing, first_clip: int, answer: Decoded, known: int | None) -> None:
         hearing.learn(first_clip, answer)

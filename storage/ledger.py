@@ -64,9 +64,31 @@ _QUEUE: dict[str, ColumnElement[bool]] = {
     "rescore": and_(_row.requeued == "rescore", _IS_NEWEST),
 }
 _IS_WORK = and_(text(f"({is_queued})"), _row.fingerprint != "")
+_me = recording.alias("me")
+# Made once: to make them takes ten times as long as to ask them.
+_ANSWERED_VERSIONS = (
+    select(_me.c.id, _row.digest, _row.id)
+    .join_from(_me, recording, and_(_row.inbox_id == _me.c.inbox_id, _row.path == _me.c.path))
+    # Not itself: a rescore asks for a new answer although it has one.
+    .where(_me.c.id.in_(bindparam("ids", expanding=True)), _row.id != _me.c.id)
+    .where(_row.digest.in_(bindparam("digests", expanding=True)))
+    .where(_row.prediction_id.is_not(None))
+)
+_SEEN = select(_row.digest).where(_row.digest.in_(bindparam("digests", expanding=True)))
+# For one content at a time, since a thousand names of it may stand before the first that is scored
+# under another checkpoint, and the rest need not be looked at.
+_FIRST_SCORED = (
+    select(_row.id)
+    .join(prediction, prediction.c.recording_id == _row.id)
+    .where(_row.digest == bindparam("digest"))
+    .where(prediction.c.checkpoint_id == bindparam("checkpoint_id"))
+    .order_by(_row.id)
+    .limit(1)
+)
 # A stamp further ahead than any wait was made by a clock that has been set back since.
 MAX_WAIT_SECONDS = 3600.0
 MOST_ATTEMPTS = 2**31
+Asked = tuple[int, str, int]  # recording id, digest, checkpoint id
 _UNCLAIMED = {"claimed_by": None, "claimed_at": None}
 
 
@@ -210,19 +232,21 @@ class Ledger:
                 values = {**_UNCLAIMED, "attempts": attempts}
                 connection.execute(update(recording).where(claimed).values(values))
 
-    def known_answer(
-        self, recording_id: int, digest: str, checkpoint_id: int, link: bool
-    ) -> int | None:
-        """The recording whose answer serves this content, if any; hand it on as `Linked`.
+    def known_answers(self, asked: Sequence[Asked], link: bool) -> list[int | None]:
+        """For each the recording whose answer serves this content, if any; hand it on as `Linked`.
 
         That is an answered version of the same file under any checkpoint, or, with `link`, any
         recording of this content that the checkpoint has scored.
         """
         with self.database.transaction() as connection:
-            own = _answered_version(connection, recording_id, digest)
-            if own is not None or not link:
-                return own
-            return _first_scored(connection, digest, checkpoint_id)
+            own: dict[tuple[int, str], int] = {}
+            seen: set[str | None] = set()
+            for some in chunks(asked):
+                own |= _answered_versions(connection, some)
+                seen |= _seen(connection, some)
+            contents = {each[1:] for each in asked if link and each[1] in seen}
+            first = {content: _first_scored(connection, *content) for content in contents}
+        return [own.get(each[:2], first.get(each[1:])) for each in asked]
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         """Write what came of claimed work, in one transaction.
@@ -544,33 +568,26 @@ def _mark_claimed(connection: Connection, claims: Sequence[Claim], claimant: str
         connection.execute(update(recording).where(_row.id.in_(some)).values(values))
 
 
-_me = recording.alias("me")
-_ANSWERED_VERSION = (
-    select(_row.id)
-    .join_from(_me, recording, and_(_row.inbox_id == _me.c.inbox_id, _row.path == _me.c.path))
-    # Not itself: a rescore asks for a new answer although it has one.
-    .where(_me.c.id == bindparam("recording_id"), _row.id != bindparam("recording_id"))
-    .where(_row.digest == bindparam("digest"), _row.prediction_id.is_not(None))
-)
-_FIRST_SCORED = (
-    select(_row.id)
-    .join(prediction, prediction.c.recording_id == _row.id)
-    .where(_row.digest == bindparam("digest"))
-    .where(prediction.c.checkpoint_id == bindparam("checkpoint_id"))
-    .order_by(_row.id)
-    .limit(1)
-)
+def _answered_versions(
+    connection: Connection, asked: Sequence[Asked]
+) -> dict[tuple[int, str], int]:
+    parameters = {"ids": [id for id, _, _ in asked], "digests": [digest for _, digest, _ in asked]}
+    rows = connection.execute(_ANSWERED_VERSIONS, parameters)
+    return {(of, digest): version for of, digest, version in rows}
 
 
-def _answered_version(connection: Connection, recording_id: int, digest: str) -> int | None:
-    values = {"recording_id": recording_id, "digest": digest}
-    found: int | None = connection.scalar(_ANSWERED_VERSION, values)
-    return found
+def _seen(connection: Connection, asked: Sequence[Asked]) -> set[str | None]:
+    """The digests that some recording may have: all of them where that takes long to find out."""
+    digests = [digest for _, digest, _ in asked]
+    most = 2 * len(digests)
+    found = connection.scalars(_SEEN.limit(most), {"digests": digests}).all()
+    return set(found if len(found) < most else digests)
 
 
 def _first_scored(connection: Connection, digest: str, checkpoint_id: int) -> int | None:
-    values = {"digest": digest, "checkpoint_id": checkpoint_id}
-    found: int | None = connection.scalar(_FIRST_SCORED, values)
+    found: int | None = connection.scalar(
+        _FIRST_SCORED, {"digest": digest, "checkpoint_id": checkpoint_id}
+    )
     return found
 
 

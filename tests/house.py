@@ -141,7 +141,7 @@ class House:
             settings.engine,
             settings.intake.max_attempts,
             links,
-            partial(ledger.known_answer, link=links),
+            partial(ledger.known_answers, link=links),
             settings.intake.damaged == "warn",
             mounts.is_away,
         )

@@ -237,7 +237,9 @@ def test_a_failure_says_why(desk: Desk) -> None:
 def test_a_touched_file_adds_no_row(desk: Desk) -> None:
     first = desk.answer(fingerprint="f1")
     second = desk.take(fingerprint="f2")
-    assert desk.ledger.known_answer(second, digest_of("bark"), desk.checkpoint, True) == first
+    assert desk.ledger.known_answers([(second, digest_of("bark"), desk.checkpoint)], True) == [
+        first
+    ]
     desk.ledger.record([Linked(second, facts("bark"), desk.checkpoint, first)])
     (row,) = desk.rows()
     assert (row.id, row.state, row.fingerprint) == (first, "done", "f2")
@@ -285,7 +287,7 @@ def test_failed_content_that_comes_back_is_answered_where_it_failed(desk: Desk) 
 def test_a_copy_shares_the_first_answer(desk: Desk) -> None:
     leader = desk.answer("a.wav")
     copy = desk.take("b.wav")
-    assert desk.ledger.known_answer(copy, digest_of("bark"), desk.checkpoint, True) == leader
+    assert desk.ledger.known_answers([(copy, digest_of("bark"), desk.checkpoint)], True) == [leader]
     desk.ledger.record([Linked(copy, facts("bark"), desk.checkpoint, leader)])
     assert desk.row(copy).prediction_id == desk.row(leader).prediction_id
     assert desk.row(copy).state == "done"
@@ -307,8 +309,25 @@ def test_a_copy_is_scored_by_itself_when_links_are_off_or_of_another_checkpoint(
     desk.answer("a.wav")
     copy = desk.take("b.wav")
     digest = digest_of("bark")
-    assert desk.ledger.known_answer(copy, digest, desk.checkpoint, link=False) is None
-    assert desk.ledger.known_answer(copy, digest, desk.register("b"), link=True) is None
+    assert desk.ledger.known_answers([(copy, digest, desk.checkpoint)], link=False) == [None]
+    assert desk.ledger.known_answers([(copy, digest, desk.register("b"))], link=True) == [None]
+
+
+def test_many_are_asked_for_at_once(desk: Desk) -> None:
+    contents = [f"{number}" for number in range(1201)]
+    first, last = desk.answer("a.wav", content="0"), desk.answer("b.wav", content="1200")
+    asked = [(10_000 + at, digest_of(name), desk.checkpoint) for at, name in enumerate(contents)]
+    found = desk.ledger.known_answers(asked, link=True)
+    assert (found[0], found[-1], set(found[1:-1])) == (first, last, {None})
+
+
+def test_a_content_of_many_names_is_found_once_it_was_scored(desk: Desk) -> None:
+    for number in range(5):
+        desk.fail(f"{number}.wav", digest_of("bark"))
+    asked = [(10_000, digest_of("bark"), desk.checkpoint)]
+    assert desk.ledger.known_answers(asked, link=True) == [None]
+    answered = desk.answer("b.wav")
+    assert desk.ledger.known_answers(asked, link=True) == [answered]
 
 
 def test_a_link_whose_leader_has_no_answer_goes_back_to_the_queue(desk: Desk) -> None:
@@ -349,7 +368,7 @@ def test_a_rescore_that_fails_leaves_the_answer_and_says_so(desk: Desk) -> None:
 def test_a_rescore_does_not_take_its_own_answer_for_a_known_one(desk: Desk) -> None:
     recording_id = desk.answer()
     new = desk.register("b")
-    assert desk.ledger.known_answer(recording_id, digest_of("bark"), new, True) is None
+    assert desk.ledger.known_answers([(recording_id, digest_of("bark"), new)], True) == [None]
 
 
 def test_a_file_that_changed_while_it_was_read_waits_for_the_next_scan(desk: Desk) -> None:

@@ -16,7 +16,7 @@ def test_a_ledger_locked_in_the_middle_of_an_answer_loses_no_recording(
 ) -> None:
     house.begin_to_decode(audio_file())
     with monkeypatch.context() as locked:
-        locked.setattr(house.window, "_known_answer", refuse)
+        locked.setattr(house.window, "_known_answers", refuse)
         with pytest.raises(LedgerUnavailable):
             house.window.step()
     house.live()
@@ -66,7 +66,7 @@ def test_a_ledger_locked_for_ever_lets_nothing_pile_up(
         house.drop(source, f"{number}.wav")
     house.live(3)
     with monkeypatch.context() as locked:
-        for question in ("known", "admit", "claim", "record", "known_answer"):
+        for question in ("known", "admit", "claim", "record", "known_answers"):
             locked.setattr(house.ledger, question, refuse)
         for _ in range(100):
             house.service.try_tick()

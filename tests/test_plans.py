@@ -60,7 +60,7 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_queue", lambda ledger: ledger.claim("me", 10, 3)),
     ("ix_recording_queue", lambda ledger: ledger.has_work()),
     ("ix_recording_queue", lambda ledger: ledger.reclaim()),
-    ("ix_recording_digest", lambda ledger: ledger.known_answer(1, DIGEST, 1, link=True)),
+    ("ix_recording_digest", lambda ledger: ledger.known_answers([(1, DIGEST, 1)], link=True)),
     ("sqlite_autoindex_recording_1", lambda ledger: ledger.known(INBOX, [b"a.wav"])),
     ("sqlite_autoindex_recording_1", lambda ledger: ledger.queued(INBOX, [b"a.wav"])),
     ("sqlite_autoindex_recording_1", lambda here: here.admit([Arrival(INBOX, b"a.wav", "f", 1)])),

@@ -79,7 +79,8 @@ class Sequence:
                 return Changed(claim.recording_id)
             case "wait":
                 return Postponed(claim.recording_id, "io", "not now")
-        leader = self.ledger.known_answer(claim.recording_id, facts.digest, checkpoint, True)
+        asked = (claim.recording_id, facts.digest, checkpoint)
+        (leader,) = self.ledger.known_answers([asked], link=True)
         if leader is not None and deed == "link":
             return Linked(claim.recording_id, facts, checkpoint, leader)
         scores = struct.pack("<2f", 0.75, 0.25)
