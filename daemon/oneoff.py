@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from classifier.allocator import keep_freed_memory
 from classifier.checkpoint import SUFFIX
 from classifier.fingerprint import fingerprint
 from classifier.predictor import Predictor
@@ -17,7 +18,7 @@ from daemon.inbox import Inbox
 from daemon.live_model import Served, hop_samples
 from daemon.progress import progress_bar
 from daemon.window import Window
-from daemon.wiring import decode_pool, engine_device, load_predictor
+from daemon.wiring import KEPT_BYTES, decode_pool, engine_device, load_predictor
 from storage.home import Home
 from storage.outcomes import Arrival, Claim, Failed, Outcome, Scored, printable_path
 from storage.queries import COLUMNS
@@ -43,6 +44,7 @@ def classify_paths(
     Raises DaemonError where a folder cannot be listed or holds no audio files.
     """
     named = _named(paths, settings)
+    keep_freed_memory(KEPT_BYTES)
     predictor = _predictor(home, settings, checkpoint)
     claims = [_claim(number, arrival) for number, arrival in enumerate(named.values())]
     names = list(named)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from classifier.allocator import share_one_arena
+from classifier.allocator import keep_freed_memory, share_one_arena
 from classifier.checkpoint import read_checkpoint
 from classifier.compiled_network import CompiledNetworks
 from classifier.device import choose_device, describe_device, first_line, is_out_of_memory
@@ -43,10 +43,13 @@ from storage.shelf import Shelf
 
 logger = logging.getLogger(__name__)
 
+KEPT_BYTES = 256 * 2**20  # of memory that a batch has freed, for the next one
+
 
 def run_daemon(home: Home, settings: Settings, once: bool) -> None:
     """The whole life of a daemon. Raises AlreadyRunning, NothingToServe and the like."""
     share_one_arena()
+    keep_freed_memory(KEPT_BYTES)
     with (
         DaemonLock.acquire(home),
         open_ledger(settings.database, "daemon", archive_plan(settings)) as ledger,
