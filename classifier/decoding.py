@@ -88,6 +88,8 @@ class Decoded:
         """(C, S), views of `audio`; none where a stretch lies behind the end."""
         if not len(self.audio):
             return self.audio.reshape(0, self.clip_samples)
+        if len(self.audio) == self.clip_samples:  # as most are; numpy's view takes a while to make
+            return self.audio[np.newaxis]
         windows: Samples = sliding_window_view(self.audio, self.clip_samples)[:: self.hop_samples]
         return windows
 

@@ -113,7 +113,9 @@ class Window:
 
     def holds(self, key: Key) -> bool:
         """Whether the file at this inbox and path is being read."""
-        return any(hearing.claim.file == key for hearing in self._hearings.values())
+        inbox, path = key
+        claims = (hearing.claim for hearing in self._hearings.values())
+        return any(claim.path == path and claim.inbox == inbox for claim in claims)
 
     def take(self, claims: Iterable[Claim], served: Served) -> None:
         """Begins to decode; gives up what was tried over and over and never came to an end."""
