@@ -131,12 +131,14 @@ class DecodePool(Generic[Key]):
         # Each has memory of its own: what workers of the one before may still write to is let go.
         self._slab = make_slab(self._slots)
         # Spawn: a fork of a process that runs threads or CUDA is not safe.
-        return ProcessPool(
+        pool = ProcessPool(
             self._workers,
             initializer=prepare_worker,
             initargs=(os.getpid(), self._words_folder, self._slab),
             context=multiprocessing.get_context("spawn"),
         )
+        pool.schedule(os.getpid)  # Pebble starts no worker before there is something to do
+        return pool
 
     def _hand_in(self, task: _Task[Key]) -> None:
         task.tries += 1

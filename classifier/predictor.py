@@ -45,16 +45,23 @@ class Predictor:
     canary_error: float
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, precision: str = "auto"
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        precision: str = "auto",
+        n_threads: int = 0,
     ) -> None:
         """`precision` auto is bfloat16 where the device is fast at it and the canary allows it.
+
+        Batches are shared by `n_threads` on a CPU; 0 is what this thread of Python has. One that
+        was begun while a few clips are scored in another has 1.
 
         Raises CheckpointError where the network does not say what it said when trained.
         """
         self.checkpoint = checkpoint
         self.device = device
         self._compiled: Network | None = None
-        self._n_threads = torch.get_num_threads()
+        self._n_threads = n_threads or torch.get_num_threads()
         self._model = checkpoint.build().to(device)
         whole, self._model.network = self._model.network, nn.Identity()  # type: ignore[assignment]
         precisions = _precisions(precision, device)

@@ -80,17 +80,6 @@ def peak_gflops(device: torch.device, precision: str) -> float:
     return float(2 * side**3 / fastest / 1e9)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keeps torch to one core meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
     timekeeper = Timekeeper(device)
     began = timekeeper.now()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from classifier.decoding import BLOCK_FRAMES
+from classifier.sound import BLOCK_SAMPLES
 
 RATE_HZ = 44_100
 FEWEST = 4
@@ -62,4 +62,4 @@ def _sound(number: int, n_samples: int) -> Samples:
 
 def _blocks(samples: Samples) -> Iterable[Samples]:
     """libsndfile crashes on a long Ogg written at once."""
-    return (samples[at : at + BLOCK_FRAMES] for at in range(0, len(samples), BLOCK_FRAMES))
+    return (samples[at : at + BLOCK_SAMPLES] for at in range(0, len(samples), BLOCK_SAMPLES))

@@ -14,10 +14,11 @@ import torch
 from classifier.checkpoint import Checkpoint
 from classifier.compiled_network import CompiledNetworks
 from classifier.cost import gflop_per_clip
+from classifier.device import threads
 from daemon.bench_decoding import DecodingCost, Grid, measure_decoding
 from daemon.bench_figures import DECODE, LEDGER, NETWORK, RESAMPLE, Costs
 from daemon.bench_ledger import ledger_ms
-from daemon.bench_model import TimedPredictor, model_ms, one_thread, peak_gflops
+from daemon.bench_model import TimedPredictor, model_ms, peak_gflops
 from daemon.bench_workers import starting_seconds
 from daemon.compilation import Compilation
 from daemon.live_model import hop_samples
@@ -68,7 +69,7 @@ class Bench:
         audio = self._checkpoint.audio_format
         hop = hop_samples(self._checkpoint, self._engine.overlap_seconds)
         grid = Grid(audio.sample_rate_hz, audio.clip_samples, hop)
-        with one_thread():
+        with threads(1):
             decoding = measure_decoding(files, grid, seconds, self._batch)
             if not decoding.clips:
                 return None
@@ -83,7 +84,7 @@ class Bench:
         assert self._model is not None
         about = self._checkpoint.description
         gflop = gflop_per_clip(about.audio_format, about.network, len(about.labels))
-        with one_thread():
+        with threads(1):
             peak = peak_gflops(self._device, self._precision)
         return ModelFacts(
             checkpoint=self._checkpoint.name,

@@ -88,10 +88,11 @@ def assemble(
             "inboxes": [str(inbox) for inbox in settings.inboxes],
         },
     )
+    n_threads = torch.get_num_threads()
     compilation = Compilation(CompiledNetworks(home.compiled), settings.engine.compile)
 
     def load(path: Path) -> Predictor:
-        predictor = load_predictor(path, device, settings.engine.precision)
+        predictor = load_predictor(path, device, settings.engine.precision, n_threads)
         compilation.adopt(predictor)
         return predictor
 
@@ -150,7 +151,9 @@ def why_deaf(watch: str, root: Path) -> str | None:
     return f"{mount.kind} has no events" if watch == "auto" and mount.is_network else None
 
 
-def load_predictor(path: Path, device: torch.device, precision: str = "auto") -> Predictor:
+def load_predictor(
+    path: Path, device: torch.device, precision: str = "auto", n_threads: int = 0
+) -> Predictor:
     """A checkpoint ready to serve.
 
     Raises DeviceBusyError where the device has no memory for it now, and CheckpointError whatever
@@ -158,7 +161,7 @@ def load_predictor(path: Path, device: torch.device, precision: str = "auto") ->
     """
     checkpoint = read_checkpoint(path)
     try:
-        return Predictor(checkpoint, device, precision)
+        return Predictor(checkpoint, device, precision, n_threads)
     except (MemoryError, RuntimeError) as error:
         problem = f"checkpoint {checkpoint.name} cannot be prepared on {device}"
         if is_out_of_memory(error):
