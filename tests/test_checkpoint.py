@@ -259,7 +259,7 @@ def test_rounded_weights_take_half_the_room(checkpoint_file: Path, tmp_path: Pat
 def test_the_canary_is_that_of_the_rounded_weights(rounded: Checkpoint) -> None:
     canary = rounded.description.canary
     clips = canary.clips(canary.seed, rounded.audio_format.clip_samples)
-    scores = Predictor(rounded, torch.device("cpu")).score(clips.numpy())
+    scores = Predictor(rounded, torch.device("cpu"), "float32").score(clips.numpy())
     np.testing.assert_allclose(scores, canary.scores, atol=1e-6)
 
 

@@ -23,7 +23,7 @@ SOME_SECONDS = 60.0
 
 @pytest.fixture
 def predictor(checkpoint_file: Path) -> Predictor:
-    return Predictor(read_checkpoint(checkpoint_file), torch.device("cpu"))
+    return Predictor(read_checkpoint(checkpoint_file), torch.device("cpu"), "float32")
 
 
 @pytest.fixture
@@ -32,6 +32,10 @@ def clips(predictor: Predictor, noise: Callable[..., np.ndarray]) -> np.ndarray:
     assert predictor.order is not None
     n_clips = 2 * predictor.order.n_clips + 1
     return np.stack([noise(0.5, seed=seed) for seed in range(n_clips)])
+
+
+def like(predictor: Predictor) -> Predictor:
+    return Predictor(predictor.checkpoint, predictor.device, predictor.precision)
 
 
 def quick_one(predictor: Predictor) -> Callable[[Tensor], Tensor]:
@@ -51,14 +55,17 @@ def test_a_compiled_network_that_agrees_and_is_faster_takes_over(
     predictor: Predictor, clips: np.ndarray
 ) -> None:
     before = predictor.score(clips)
-    plain = Predictor(predictor.checkpoint, predictor.device)
+    plain = like(predictor)
     assert predictor.adopt(quick_one(plain))
     assert predictor.path == "compiled"
     np.testing.assert_allclose(predictor.score(clips), before, atol=1e-5)
 
 
 def test_only_whole_portions_run_compiled(predictor: Predictor, clips: np.ndarray) -> None:
-    sizes, compiled = [], quick_one(Predictor(predictor.checkpoint, predictor.device))
+    sizes, compiled = (
+        [],
+        quick_one(like(predictor)),
+    )
 
     def noted(batch: Tensor) -> Tensor:
         sizes.append(len(batch))
@@ -96,7 +103,7 @@ def broken(predictor: Predictor) -> Callable[[Tensor], Tensor]:
 def test_one_that_disagrees_is_slower_or_breaks_is_left_alone(
     predictor: Predictor, make: Callable[[Predictor], Callable[[Tensor], Tensor]]
 ) -> None:
-    assert not predictor.adopt(make(Predictor(predictor.checkpoint, predictor.device)))
+    assert not predictor.adopt(make(like(predictor)))
     assert predictor.path == "eager"
 
 

@@ -82,7 +82,7 @@ def test_another_program_gives_the_predictors_scores(
     n_clips: int,
 ) -> None:
     (scores,) = session.run(["scores"], {"clips": clips[:n_clips]})
-    expected = Predictor(checkpoint, torch.device("cpu")).score(clips[:n_clips])
+    expected = Predictor(checkpoint, torch.device("cpu"), "float32").score(clips[:n_clips])
     assert expected.max() < 0.999  # saturated scores would agree whatever the features
     np.testing.assert_allclose(scores, expected, atol=TOLERANCE)
 

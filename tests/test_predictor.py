@@ -20,7 +20,7 @@ Samples = np.ndarray
 
 @pytest.fixture(scope="module")
 def predictor(checkpoint_file: Path) -> Predictor:
-    return Predictor(read_checkpoint(checkpoint_file), torch.device("cpu"))
+    return Predictor(read_checkpoint(checkpoint_file), torch.device("cpu"), "float32")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_a_few_clips_are_not_shared_among_threads(
 
     monkeypatch.setattr(Predictor, "spectrograms", noted)
     with threads(2):
-        shared = Predictor(predictor.checkpoint, predictor.device)
+        shared = Predictor(predictor.checkpoint, predictor.device, predictor.precision)
         assert shared.order is not None
         seen.clear()
         for n_clips in (1, shared.order.n_clips):
