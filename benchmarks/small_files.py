@@ -19,9 +19,12 @@ import click
 import numpy as np
 import soundfile
 
-from benchmarks.bench import SMALL, _activate_untrained, _working_seconds
+from benchmarks import networks
+from storage.database import open_database
 from storage.home import Home
-from trainer.recipes import recipe_with
+from storage.settings import load_settings
+from storage.shelf import Shelf
+from storage.times import from_stamp
 
 RATE_HZ = 44_100
 FOLDER_FILES = 1000
@@ -43,7 +46,7 @@ def main(files: int, seconds: float, profile: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder, "home"))
         home.create()
-        _activate_untrained(home, recipe_with("reference", **SMALL))
+        _activate_starter(home)
         _fill(home.inbox, files, seconds)
         profiled = Path(folder, "profile") if profile else None
         own_seconds, worker_seconds = _run(home, profiled)
@@ -52,6 +55,23 @@ def main(files: int, seconds: float, profile: bool) -> None:
         click.echo(f"workers {worker_seconds / files * 1000:.2f} core-ms a file")
         if profiled:
             _tell_stages(profiled, files)
+
+
+def _activate_starter(home: Home) -> None:
+    served, shelf = networks.starter(), Shelf(home.checkpoints)
+    shelf.put(served.name, served.data)
+    shelf.activate(served.name)
+
+
+def _working_seconds(home: Home) -> float:
+    """From the first row to the last answer, by the ledger's own times."""
+    with (
+        open_database(load_settings(home, environ={}).database, "reader") as database,
+        database.transaction() as connection,
+    ):
+        query = "SELECT min(first_seen_at), max(answered_at) FROM recording"
+        first, last = connection.exec_driver_sql(query).one()
+    return (from_stamp(last) - from_stamp(first)).total_seconds()
 
 
 def _fill(inbox: Path, n_files: int, seconds: float) -> None:
