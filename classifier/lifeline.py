@@ -1,4 +1,4 @@
-"""A process that must not outlive the one that started it."""
+"""A process that must not outlive the one that started it, nor cost it its memory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ import contextlib
 import ctypes
 import os
 import signal
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+OOM_SCORE = 500  # added to the daemon's own, of 1000
 
 
 def die_with_parent(parent: int) -> None:
-    """Has the kernel kill this process when `parent`, its parent, is gone; where there is prctl."""
+    """Has the kernel kill this process when `parent`, its parent, is gone; where there is prctl.
+
+    Where memory ends, the kernel takes this process first.
+    """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    with contextlib.suppress(OSError, ValueError):
+        _offer_itself_to_the_oom_killer()
     if os.getppid() != parent:
         os._exit(1)  # it died before it could take this process along
+
+
+def _offer_itself_to_the_oom_killer() -> None:
+    score = Path("/proc/self/oom_score_adj")
+    score.write_text(str(min(1000, int(score.read_text()) + OOM_SCORE)))

@@ -11,7 +11,6 @@ import ctypes
 import math
 import os
 import resource
-import shutil
 import signal
 import sys
 import tempfile
@@ -26,18 +25,17 @@ import numpy as np
 from classifier.allocator import keep_freed_memory
 from classifier.decoding import Decoded, Stretch, decode
 from classifier.errors import DecodingError
+from classifier.leftovers import temporary_folder
+from classifier.lifeline import die_with_parent
 from classifier.slab import Slab, WorkerSlab
 
 MEMORY_BYTES = 2 * 2**30
 FILE_BYTES = 2**16  # it writes nothing but what it says
 MAX_OPEN_FILES = 64
 KEPT_BYTES = 32 * 2**20  # of freed memory; a stretch of 30 s at 44.1 kHz takes 12 MiB
-OOM_SCORE = 500  # added to the daemon's own, of 1000
 SPARE_CPU_SECONDS = 2  # beyond its deadline, which the pool keeps as long as it can
 SAID_LETTERS = 300
-FOLDER_PREFIX = "clfd-workers-"
 
-PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 
 T = TypeVar("T")
@@ -72,13 +70,8 @@ def prepare_worker(parent: int, folder: Path | None, slab: Slab | WorkerSlab | N
     _take_slab(slab)
     keep_freed_memory(KEPT_BYTES)
     with contextlib.suppress(OSError, AttributeError):
-        process = ctypes.CDLL(None)
-        process.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        process.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    with contextlib.suppress(OSError, ValueError):
-        _offer_itself_to_the_oom_killer()
-    if os.getppid() != parent:
-        os._exit(1)  # the daemon died before it could take this process along
+        ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    die_with_parent(parent)
 
 
 def decode_within(stretch: Stretch, cpu_seconds: float, slot: int | None = None) -> Decoded | Left:
@@ -103,17 +96,9 @@ def within(cpu_seconds: float, work: Callable[..., T], *arguments: object) -> T:
 
 
 def folder_for_words() -> tempfile.TemporaryDirectory[str] | None:
-    """Where workers write what they say; without a place for it they go unheard.
-
-    Those of processes that were killed and could not clean up are removed.
-    """
+    """Where workers write what they say; without a place for it they go unheard."""
     try:
-        for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-            pid = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
-            if not Path("/proc", pid).exists():
-                shutil.rmtree(folder, ignore_errors=True)
-        prefix = f"{FOLDER_PREFIX}{os.getpid()}-"
-        return tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+        return temporary_folder("clfd-workers")
     except OSError:
         return None
 
@@ -157,11 +142,6 @@ def _divert_stderr(folder: Path | None) -> None:
         with contextlib.suppress(OSError):
             target = os.open(folder / str(os.getpid()), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(target, sys.stderr.fileno())
-
-
-def _offer_itself_to_the_oom_killer() -> None:
-    score = Path("/proc/self/oom_score_adj")
-    score.write_text(str(min(1000, int(score.read_text()) + OOM_SCORE)))
 
 
 def _said_here() -> str:
