@@ -109,7 +109,7 @@ class Predictor:
 
         May run in another thread while this predictor scores.
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), threads(self._n_threads):
             batch = self._canary_batch()
             try:
                 is_right = self._difference(compiled, batch) <= CANARY_TOLERANCE

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from classifier.compiled_network import CompiledNetworks
 
 from classifier.starter import Starter
 from daemon.bench_figures import Run, Start
@@ -61,8 +62,8 @@ def _throw_away_home(
         shelf = Shelf(home.checkpoints)
         shelf.put(checkpoint.name, checkpoint.data)
         shelf.activate(checkpoint.name)
-        if compiled and os.access(compiled, os.R_OK | os.X_OK):
-            shutil.copytree(compiled, home.compiled, dirs_exist_ok=True)
+        if compiled:
+            CompiledNetworks(compiled).copy_into(home.compiled)
         for number, file in enumerate(files):
             # Never a link: what a daemon reads must be its own.
             shutil.copyfile(file, home.inbox / f"{number:06}{file.suffix or '.wav'}")

@@ -7,7 +7,10 @@ the way, the network goes on layer by layer.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -66,7 +69,8 @@ class Compilation:
     def stop(self) -> None:
         """Gives up what is being compiled."""
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # with its compiler, which it leads
             self._process.wait()
             self._process = None
 

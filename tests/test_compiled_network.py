@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,19 @@ def test_only_whole_portions_run_compiled(predictor: Predictor, clips: np.ndarra
     assert sizes == [predictor.order.n_clips] * 2
 
 
+def test_both_networks_are_timed_with_the_threads_that_will_serve(predictor: Predictor) -> None:
+    """A thread begun while a few clips are scored has one."""
+    served = Predictor(predictor.checkpoint, predictor.device, n_threads=2)
+    compiled, counts = quick_one(predictor), set()
+
+    def noted(batch: Tensor) -> Tensor:
+        counts.add(torch.get_num_threads())
+        return compiled(batch)
+
+    served.adopt(noted)
+    assert counts == {2}
+
+
 def wrong(predictor: Predictor) -> Callable[[Tensor], Tensor]:
     return lambda batch: 10 * torch.eye(3)[: len(batch)].repeat(len(batch), 1)[: len(batch)]
 
@@ -143,6 +157,92 @@ def test_a_link_is_never_loaded(tmp_path: Path) -> None:
     elsewhere = file.rename(tmp_path / "elsewhere")
     file.symlink_to(elsewhere)
     assert CompiledNetworks(file.parent).load(ORDER) is None
+
+
+def test_a_link_to_another_folder_is_neither_read_nor_tidied(
+    tmp_path: Path, checkpoint_file: Path
+) -> None:
+    """Who may write to the home may lay one there."""
+    file = kept(tmp_path / "elsewhere")
+    theirs = file.parent / "tmp-of-somebody"
+    theirs.mkdir()
+    (tmp_path / "compiled").symlink_to(file.parent)
+    networks = CompiledNetworks(tmp_path / "compiled")
+    assert networks.load(ORDER) is None
+    assert networks.begin(ORDER, checkpoint_file) is None
+    assert theirs.exists()
+
+
+def test_what_is_loaded_is_what_was_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what lies under its name by then, in a folder that was laid over the first one."""
+    file = kept(tmp_path / "compiled")
+    found: list[bytes] = []
+
+    def load(name: str, *_: object) -> None:
+        file.parent.rename(tmp_path / "aside")
+        kept(tmp_path / "compiled").write_bytes(b"of somebody else")
+        found.append(Path(name).read_bytes())
+
+    monkeypatch.setattr("torch._C._aoti.AOTIModelPackageLoader", load)
+    CompiledNetworks(file.parent).load(ORDER)
+    assert found == [b"no package at all"]
+
+
+def test_only_what_may_be_trusted_is_copied(tmp_path: Path) -> None:
+    """A copy belongs to whoever made it, so that it looks like one of theirs."""
+    folder, orders = tmp_path / "compiled", [replace(ORDER, n_clips=n) for n in (1, 2)]
+    mine, everybodys = [kept(folder, order) for order in orders]
+    everybodys.chmod(0o666)
+    CompiledNetworks(folder).copy_into(tmp_path / "copies")
+    copies = list((tmp_path / "copies").iterdir())
+    assert [copy.name for copy in copies] == [mine.name]
+    assert copies[0].read_bytes() == mine.read_bytes()
+    folder.chmod(0o777)
+    CompiledNetworks(folder).copy_into(tmp_path / "none")
+    assert list((tmp_path / "none").iterdir()) == []
+
+
+def test_code_for_one_processor_is_not_taken_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch calls both of these AVX512; the compiler uses what only one of them has."""
+    processors, names = tmp_path / "cpuinfo", []
+    monkeypatch.setattr("classifier.compiled_network.PROCESSORS", processors)
+    for flags in ("avx512f", "avx512f amx_bf16", "avx512f"):
+        mhz = f"cpu MHz : {2000 + len(names)}"
+        processors.write_text(f"processor : 0\n{mhz}\nflags : {flags}\n")
+        names.append(ORDER.file_name)
+    assert names[0] == names[2] != names[1]
+
+
+def test_modules_of_where_the_daemon_stands_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = tmp_path / "classifier" / "compile_network.py"
+    stranger.parent.mkdir()
+    stranger.with_name("__init__.py").touch()
+    stranger.write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path)
+    process = CompiledNetworks(tmp_path / "compiled").begin(ORDER, tmp_path / "missing")
+    assert process is not None
+    process.wait(SOME_SECONDS)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_where_memory_ends_a_compilation_goes_before_the_daemon(
+    tmp_path: Path, predictor: Predictor, checkpoint_file: Path
+) -> None:
+    assert predictor.order is not None
+    process = CompiledNetworks(tmp_path / "compiled").begin(predictor.order, checkpoint_file)
+    assert process is not None
+    score = Path(f"/proc/{process.pid}/oom_score_adj")
+    mine = int(Path("/proc/self/oom_score_adj").read_text())
+    while int(score.read_text()) <= mine:
+        assert process.poll() is None
+    process.kill()
+    process.wait()
 
 
 def test_without_a_compiler_nothing_is_begun(
@@ -216,8 +316,13 @@ def test_the_folder_keeps_a_few_packages_and_no_rubbish(
 
 @pytest.mark.torture
 def test_a_network_is_compiled_beside_its_predictor_and_taken_over(
-    tmp_path: Path, predictor: Predictor, checkpoint_file: Path, clips: np.ndarray
+    tmp_path: Path,
+    predictor: Predictor,
+    checkpoint_file: Path,
+    clips: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where torch unpacks what it loads
     networks, before = CompiledNetworks(tmp_path / "compiled"), predictor.score(clips)
     compilation = Compilation(networks, "always")
     compilation.step(predictor, checkpoint_file, clips_scored=0)
@@ -228,3 +333,4 @@ def test_a_network_is_compiled_beside_its_predictor_and_taken_over(
     predictor.adopt(compiled)  # a network of this size may not be faster
     np.testing.assert_allclose(predictor.score(clips), before, atol=1e-4)
     assert [file.suffix for file in (tmp_path / "compiled").iterdir()] == [".pt2"]
+    assert [left.name for left in tmp_path.glob("aotinductor*")] == []
