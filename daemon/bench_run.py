@@ -46,7 +46,7 @@ def run_once(
     """
     with _throw_away_home(checkpoint, files, compiled) as home:
         ledger_seconds = _seconds_to_open_ledger(home)
-        environment = _environment(settings, files)
+        environment = _environment(settings, files) | {"TMPDIR": str(_temporary(home))}
         observed = observe(home, environment, (SAYS_IT_LOADS, SAYS_IT_SERVES), seconds)
         return _run(home, observed, ledger_seconds, len(labels))
 
@@ -69,6 +69,13 @@ def _throw_away_home(
             shutil.copyfile(file, home.inbox / f"{number:06}{file.suffix or '.wav'}")
         _seconds_to_open_ledger(home)  # makes it
         yield home
+
+def _temporary(home: Home) -> Path:
+    """Where the daemon may leave something if it is killed: it goes with the home."""
+    folder = home.root / "tmp"
+    folder.mkdir()
+    return folder
+
 
 
 def _seconds_to_open_ledger(home: Home) -> float:

@@ -1,15 +1,19 @@
-"""A folder that is gone afterwards, also when the command is terminated or its terminal closes."""
+"""A folder that is gone afterwards, also when the command is terminated or its terminal closes.
+
+That of a command that was killed is removed by the next one.
+"""
 
 from __future__ import annotations
 
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+
+from classifier.leftovers import temporary_folder
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -19,7 +23,7 @@ def throw_away_folder() -> Iterator[Path]:
     """Meanwhile both signals end the program in order, so that what stands behind it happens."""
     earlier = [signal.signal(end, _leave) for end in ENDS]
     try:
-        with tempfile.TemporaryDirectory(prefix="clfd-bench-") as folder:
+        with temporary_folder("clfd-bench") as folder:
             yield Path(folder)
     finally:
         for end, handler in zip(ENDS, earlier, strict=True):

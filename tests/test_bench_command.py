@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import soundfile
 
 from daemon.process_tree import tree_of
+from daemon.throw_away import throw_away_folder
 from storage.home import Home
 from storage.shelf import Shelf
 
@@ -97,14 +99,26 @@ def test_a_bench_that_is_terminated_leaves_nothing_behind(
         env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
     )
-    tick, daemons = threading.Event(), []
-    while not daemons and process.poll() is None:
+    tick, daemons, workers = threading.Event(), list[int](), list[int]()
+    while not workers and process.poll() is None:
         tick.wait(0.05)
         daemons = [pid for pid in tree_of(process.pid)[1:] if b"--once" in command_of(pid)]
+        workers = [pid for daemon in daemons for pid in tree_of(daemon)[1:]]
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 128 + signal.SIGTERM
     assert [pid for pid in daemons if b"--once" in command_of(pid)] == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_bench_left_is_removed_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    last_pid = int(Path("/proc/sys/kernel/pid_max").read_text())  # which no process has
+    left = tmp_path / f"clfd-bench-{last_pid}-x" / "inbox"
+    left.mkdir(parents=True)
+    with throw_away_folder() as folder:
+        assert list(tmp_path.iterdir()) == [folder]
 
 
 def command_of(pid: int) -> bytes:
