@@ -73,7 +73,8 @@ class Run:
 
     `seconds` lie between the first row and the last answer, by the ledger's own times. The
     daemon and its workers used `cpu_seconds` from READY=1 to their end, and everything else on
-    the machine `others_cores` cores meanwhile.
+    the machine `others_cores` cores meanwhile. Workers begin while the network loads: of the CPU
+    time of their start, `started_seconds` had passed by READY=1.
     """
 
     files: int
@@ -85,6 +86,7 @@ class Run:
     others_cores: float
     peak_bytes: int
     start: Start
+    started_seconds: float = 0.0
 
     @property
     def files_per_second(self) -> float:
@@ -103,10 +105,10 @@ class Run:
 class Whole:
     """Core-milliseconds of the whole machine that a clip takes, by where they went.
 
-    `starting` is the start of the workers, of which a longer run would see less. `between` is all
-    other CPU time beyond the stages: handing clips over, the loop, and what stages cost more
-    beside each other than alone. `others` is what other programs used, and `idle` are cores that
-    waited.
+    `starting` is what was left of the start of the workers; a longer run would see less of it.
+    `between` is all other CPU time beyond the stages: handing clips over, the loop, and what stages
+    cost more beside each other than alone. `others` is what other programs used, and `idle` are
+    cores that waited.
     """
 
     stages: float
@@ -130,7 +132,7 @@ def whole_of(run: Run, costs: Costs, cores: int, starting_seconds: float = 0.0) 
     left = max(0.0, cores * run.seconds * ms_per_clip - used)
     others = min(left, run.others_cores * run.seconds * ms_per_clip)
     beyond = max(0.0, used - costs.core_ms)
-    starting = min(beyond, starting_seconds * ms_per_clip)
+    starting = min(beyond, max(0.0, starting_seconds - run.started_seconds) * ms_per_clip)
     return Whole(used - beyond, starting, beyond - starting, others, left - others)
 
 

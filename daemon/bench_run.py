@@ -116,6 +116,7 @@ def _run(home: Home, observed: Observed, ledger_seconds: float, n_labels: int) -
         cpu_seconds=observed.cpu_seconds,
         others_cores=observed.others_cores,
         peak_bytes=observed.peak_bytes,
+        started_seconds=observed.started_seconds,
         start=_start(observed, ledger_seconds, seen_at, first_at),
     )
 

@@ -31,15 +31,17 @@ SAID_LETTERS = 500
 class Observed:
     """Moments are those of `time.time`, as the ledger's are.
 
-    `said_at` is when each of the words was said first. After READY=1 the whole tree used
-    `cpu_seconds`, and everything else on the machine `others_cores` cores at a time. `peak_bytes`
-    is the largest sum of proportional set sizes seen.
+    `said_at` is when each of the words was said first. Up to READY=1 the workers, which begin
+    while the network loads, used `started_seconds`. After it the whole tree used `cpu_seconds`, and
+    everything else on the machine `others_cores` cores at a time. `peak_bytes` is the largest sum
+    of proportional set sizes seen.
     """
 
     began_at: float
     ready_at: float = 0.0
     said_at: dict[str, float] = field(default_factory=dict)
     cpu_seconds: float = 0.0
+    started_seconds: float = 0.0
     others_cores: float = 0.0
     peak_bytes: int = 0
 
@@ -135,7 +137,9 @@ class _Watch:
     def _note(self) -> None:
         if b"READY=1" in self._notices.recv(4096):
             self.observed.ready_at = time.time()
-            self.cpu_at_ready = cpu_seconds(tree_of(self._process.pid))
+            daemon, *workers = tree_of(self._process.pid)
+            self.observed.started_seconds = cpu_seconds(workers)
+            self.cpu_at_ready = cpu_seconds([daemon]) + self.observed.started_seconds
             self.busy_at_ready = busy_seconds()
 
     def _look(self, seconds: float) -> None:

@@ -82,6 +82,12 @@ def test_the_whole_machine_is_shared_out_without_a_rest() -> None:
     assert whole.total == pytest.approx(20.0)
 
 
+def test_what_workers_did_before_the_run_began_is_no_part_of_it() -> None:
+    whole = whole_of(replace(RUN, started_seconds=0.04), COSTS, 2, starting_seconds=0.05)
+    assert (whole.starting, whole.between) == pytest.approx((0.1, 1.9))
+    assert whole.total == pytest.approx(20.0)
+
+
 def test_a_daemon_that_is_cheaper_than_its_stages_has_nothing_between_them() -> None:
     whole = whole_of(replace(RUN, cpu_seconds=0.8), COSTS, cores=2)
     assert whole.between == 0
