@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from classifier.device import available_devices, choose_device
 from classifier.starter import Starter, packaged_starter
 from daemon.bench_advice import Advice, choices, seek
 from daemon.bench_figures import Run
-from daemon.bench_files import choose_files
+from daemon.bench_files import choose_files, copy_file, decodable
 from daemon.bench_machine import describe_machine, usable_cores
 from daemon.bench_run import run_once
 from daemon.bench_sounds import SUBTYPES, make_sounds
@@ -131,7 +130,8 @@ class Session:
 
     def _measure(self, suffix: str, files: list[Path], whole: bool) -> Format | None:
         self._say(f"{suffix}: each stage alone")
-        costs = self.bench.costs(self._ours(suffix, files), DECODING * self._seconds)
+        ours = self._ours(suffix, files)
+        costs = self.bench.costs(ours, DECODING * self._seconds) if ours else None
         if costs is None:
             return None
         if not whole:
@@ -158,12 +158,12 @@ class Session:
         return groups
 
     def _ours(self, suffix: str, files: list[Path]) -> list[Path]:
-        """Copies of some, which may be touched; files that were made here are ours already."""
+        """Copies of some that can be decoded, to be touched; made files are ours already."""
         if self._folder in files[0].parents:
             return files[:STAGE_FILES]
         folder = self._folder / f"stages-{suffix}"
         folder.mkdir()
         ours = [folder / f"{n:03}.{suffix}" for n in range(min(len(files), STAGE_FILES))]
         for theirs, copy in zip(files, ours, strict=False):
-            shutil.copyfile(theirs, copy)
-        return ours
+            copy_file(theirs, copy)
+        return decodable(ours)

@@ -6,13 +6,22 @@ clfd answers a copy without hearing it, so copies and links would flatter the fi
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from classifier.decoding import Decoded, Stretch
+from classifier.pool import DecodePool
 from daemon.errors import DaemonError
 from daemon.inbox import Inbox
 from storage.settings import Settings
+
+RATE_HZ = 8000
+TRIED_SECONDS = 30  # of a recording
+TIMEOUT_SECONDS = 10.0
+MOST_BYTES = 2**30  # in all: they are read, hashed, and copied twice
 
 
 @dataclass(frozen=True)
@@ -24,9 +33,9 @@ class Chosen:
 
 
 def choose_files(paths: Sequence[Path], settings: Settings, most: int) -> Chosen:
-    """Up to `most` files among those named and those in folders named.
+    """Up to `most` files among those named and those in folders named, or MOST_BYTES of them.
 
-    Raises DaemonError where there are none.
+    Raises DaemonError where there are none, or where one cannot be read.
     """
     suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
     chosen = _each_content_once(_named(paths, suffixes), most)
@@ -34,6 +43,32 @@ def choose_files(paths: Sequence[Path], settings: Settings, most: int) -> Chosen
         named = ", ".join(map(str, paths))
         raise DaemonError(f"no audio files in {named}; name other folders or files, or none")
     return chosen
+
+
+def copy_file(file: Path, copy: Path) -> None:
+    """Never a link: what is measured must be its own. Raises DaemonError."""
+    try:
+        shutil.copyfile(file, copy)
+    except OSError as error:
+        raise DaemonError(
+            f"{file} cannot be copied to {copy.parent}: {error.strerror}; name fewer files, or"
+            " another folder with TMPDIR"
+        ) from error
+
+
+def decodable(files: Sequence[Path]) -> list[Path]:
+    """Those whose beginning a worker can decode.
+
+    A benchmark decodes in its own process, so what hangs or kills a decoder must not come there.
+    """
+    with DecodePool[Path](0, TIMEOUT_SECONDS) as pool:
+        for file in files:
+            path, size_bytes = os.fsencode(file), file.stat().st_size
+            begin = Stretch(path, RATE_HZ, RATE_HZ, RATE_HZ, TRIED_SECONDS, size_bytes=size_bytes)
+            pool.submit(file, begin)
+        answers = (pool.wait() for _ in files)
+        sound = {file for file, answer in answers if isinstance(answer, Decoded)}
+    return [file for file in files if file in sound]
 
 
 def _named(paths: Sequence[Path], suffixes: frozenset[bytes]) -> Iterator[Path]:
@@ -48,18 +83,21 @@ def _named(paths: Sequence[Path], suffixes: frozenset[bytes]) -> Iterator[Path]:
 
 def _each_content_once(files: Iterable[Path], most: int) -> Chosen:
     found: dict[str, Path] = {}
-    copies = 0
+    copies = n_bytes = 0
     for file in files:
         digest = _digest(file)
         copies += digest in found
+        n_bytes += 0 if digest in found else file.stat().st_size
         found.setdefault(digest, file)
-        if len(found) == most:
+        if len(found) == most or n_bytes >= MOST_BYTES:
             break
     return Chosen(list(found.values()), copies)
 
 
 def _digest(file: Path) -> str:
     try:
+        if not file.is_file():
+            raise DaemonError(f"{file} is no regular file; leave it out")
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:

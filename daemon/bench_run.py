@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from classifier.compiled_network import CompiledNetworks
 
+from classifier.compiled_network import CompiledNetworks
 from classifier.starter import Starter
 from daemon.bench_figures import Run, Start
+from daemon.bench_files import copy_file
 from daemon.errors import DaemonError
 from daemon.observing import Observed, observe
 from daemon.throw_away import throw_away_folder
@@ -65,17 +65,16 @@ def _throw_away_home(
         if compiled:
             CompiledNetworks(compiled).copy_into(home.compiled)
         for number, file in enumerate(files):
-            # Never a link: what a daemon reads must be its own.
-            shutil.copyfile(file, home.inbox / f"{number:06}{file.suffix or '.wav'}")
+            copy_file(file, home.inbox / f"{number:06}{file.suffix or '.wav'}")
         _seconds_to_open_ledger(home)  # makes it
         yield home
+
 
 def _temporary(home: Home) -> Path:
     """Where the daemon may leave something if it is killed: it goes with the home."""
     folder = home.root / "tmp"
     folder.mkdir()
     return folder
-
 
 
 def _seconds_to_open_ledger(home: Home) -> float:
@@ -116,8 +115,8 @@ def _run(home: Home, observed: Observed, ledger_seconds: float, n_labels: int) -
         cpu_seconds=observed.cpu_seconds,
         others_cores=observed.others_cores,
         peak_bytes=observed.peak_bytes,
-        started_seconds=observed.started_seconds,
         start=_start(observed, ledger_seconds, seen_at, first_at),
+        started_seconds=observed.started_seconds,
     )
 
 

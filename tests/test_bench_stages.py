@@ -14,7 +14,7 @@ import torch
 from classifier.checkpoint import read_checkpoint
 from daemon.bench_decoding import Grid, measure_decoding
 from daemon.bench_figures import STAGES
-from daemon.bench_files import choose_files
+from daemon.bench_files import choose_files, copy_file, decodable
 from daemon.bench_sounds import SUBTYPES, make_sounds
 from daemon.bench_stages import Bench
 from daemon.errors import DaemonError
@@ -68,6 +68,25 @@ def test_no_more_files_are_taken_than_asked_for(
     assert len(choose_files(sounds(), settings, most=2).files) == 2
 
 
+def test_no_more_bytes_are_taken_than_can_be_copied(
+    sounds: Callable[..., list[Path]], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sounds()
+    monkeypatch.setattr("daemon.bench_files.MOST_BYTES", files[0].stat().st_size + 1)
+    assert choose_files(files, settings, most=10).files == files[:2]
+
+
+def test_a_pipe_is_named_and_not_waited_for(tmp_path: Path, settings: Settings) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(DaemonError, match="no regular file"):
+        choose_files([tmp_path / "pipe.wav"], settings, most=2)
+
+
+def test_a_full_disk_is_told_in_one_line(sounds: Callable[..., list[Path]]) -> None:
+    with pytest.raises(DaemonError, match="No space left on device; name fewer files"):
+        copy_file(sounds()[0], Path("/dev/full"))
+
+
 def test_a_folder_without_audio_is_named(tmp_path: Path, settings: Settings) -> None:
     with pytest.raises(DaemonError, match=f"no audio files in {tmp_path}"):
         choose_files([tmp_path], settings, most=2)
@@ -99,6 +118,16 @@ def test_files_that_cannot_be_decoded_are_passed_over(
     broken = tmp_path / "broken.wav"
     broken.write_text("<html>404</html>")
     assert measure_decoding([broken, *sounds()], GRID, seconds=60, n_heard=8).recordings == 3
+
+
+def test_what_kills_a_decoder_is_kept_out_of_the_benchmarks_own_process(
+    sounds: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison = Path(__file__).parent / "torture" / "poison"
+    monkeypatch.setenv("PYTHONPATH", f"{poison}:{os.environ.get('PYTHONPATH', '')}")
+    first, *others = sounds()
+    killer = first.rename(first.with_name("poison.wav"))
+    assert decodable([killer, *others]) == others
 
 
 def test_every_stage_costs_something(
