@@ -25,12 +25,12 @@ from benchmarks.recordings import long_recording, recordings
 from classifier.checkpoint import parse_checkpoint
 from classifier.device import choose_device
 from classifier.starter import Starter
-from daemon.bench_machine import describe_machine, usable_cores
-from daemon.bench_plot import write_plot
-from daemon.bench_report import model_line, network_line, start_line
-from daemon.bench_run import run_once
-from daemon.bench_stages import Bench
-from daemon.bench_table import Format, markdown_table
+from daemon.bench.machine import describe_machine, usable_cores
+from daemon.bench.plot import write_plot
+from daemon.bench.report import model_line, network_line, start_line
+from daemon.bench.run import run_once
+from daemon.bench.stages import Bench
+from daemon.bench.table import Format, markdown_table
 from storage.home import Home
 from storage.settings import Settings, load_settings
 

@@ -181,16 +181,16 @@ def bench(
     """
     import json
 
-    from daemon.bench import run_bench
-    from daemon.bench_report import as_object, report_lines
+    from daemon.bench.report import as_object, report_lines
+    from daemon.bench.session import run_bench
     from daemon.progress import status_line
 
     home, settings = invocation.home(), invocation.settings()
     with status_line(invocation.verbosity >= 0) as say:
         measured = run_bench(home, settings, paths, files, seconds, say)
     if plot:
-        from daemon.bench_plot import write_plot
-        from daemon.bench_report import model_line
+        from daemon.bench.plot import write_plot
+        from daemon.bench.report import model_line
 
         about = f"{measured.machine}; {model_line(measured.model)}"
         write_plot(plot, measured.formats, measured.cores, about)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daemon.bench_advice import REPEATS, Changes, Trial, choices, is_better, seek
+from daemon.bench.advice import REPEATS, Changes, Trial, choices, is_better, seek
 from storage.settings import Engine
 
 PRESENT = Trial({}, [98.0, 100.0, 102.0])

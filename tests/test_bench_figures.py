@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon.bench import Benchmark
-from daemon.bench_advice import Advice, Trial
-from daemon.bench_figures import STAGES, Costs, Run, Start, spread, whole_of
-from daemon.bench_plot import write_plot
-from daemon.bench_report import as_object, report_lines
-from daemon.bench_stages import ModelFacts
-from daemon.bench_table import Format, markdown_table, rows_of
+from daemon.bench.advice import Advice, Trial
+from daemon.bench.figures import STAGES, Costs, Run, Start, spread, whole_of
+from daemon.bench.plot import write_plot
+from daemon.bench.report import as_object, report_lines
+from daemon.bench.session import Benchmark
+from daemon.bench.stages import ModelFacts
+from daemon.bench.table import Format, markdown_table, rows_of
 
 STAGES_MS = dict(zip(STAGES, (4.0, 0.5, 1.0, 4.0, 0.5), strict=True))
 COSTS = Costs(STAGES_MS)  # 10 ms

@@ -12,11 +12,11 @@ import soundfile
 import torch
 
 from classifier.checkpoint import read_checkpoint
-from daemon.bench_decoding import Grid, measure_decoding
-from daemon.bench_figures import STAGES
-from daemon.bench_files import choose_files, copy_file, decodable
-from daemon.bench_sounds import SUBTYPES, make_sounds
-from daemon.bench_stages import Bench
+from daemon.bench.decoding import Grid, measure_decoding
+from daemon.bench.figures import STAGES
+from daemon.bench.files import choose_files, copy_file, decodable
+from daemon.bench.sounds import SUBTYPES, make_sounds
+from daemon.bench.stages import Bench
 from daemon.errors import DaemonError
 from daemon.process_tree import busy_seconds, cpu_seconds, memory_bytes, tree_of
 from storage.home import Home
@@ -72,7 +72,7 @@ def test_no_more_bytes_are_taken_than_can_be_copied(
     sounds: Callable[..., list[Path]], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = sounds()
-    monkeypatch.setattr("daemon.bench_files.MOST_BYTES", files[0].stat().st_size + 1)
+    monkeypatch.setattr("daemon.bench.files.MOST_BYTES", files[0].stat().st_size + 1)
     assert choose_files(files, settings, most=10).files == files[:2]
 
 

@@ -22,7 +22,7 @@ RATE_HZ = 8000
 
 def starting_seconds(file: Path, n_workers: int) -> float:
     """CPU time in which `n_workers` start, by one that also decodes a second of the file."""
-    command = [sys.executable, "-m", "daemon.bench_workers", os.fspath(file)]
+    command = [sys.executable, "-m", "daemon.bench.workers", os.fspath(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         return n_workers * float(done.stdout)

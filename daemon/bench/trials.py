@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from daemon.bench_advice import Changes
-from daemon.bench_figures import Run
+from daemon.bench.advice import Changes
+from daemon.bench.figures import Run
 from daemon.errors import DaemonError
 from storage.settings import Settings
 

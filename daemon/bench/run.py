@@ -10,8 +10,8 @@ from pathlib import Path
 
 from classifier.compiled_network import CompiledNetworks
 from classifier.starter import Starter
-from daemon.bench_figures import Run, Start
-from daemon.bench_files import copy_file
+from daemon.bench.figures import Run, Start
+from daemon.bench.files import copy_file
 from daemon.errors import DaemonError
 from daemon.observing import Observed, observe
 from daemon.throw_away import throw_away_folder

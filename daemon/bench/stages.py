@@ -15,11 +15,11 @@ from classifier.checkpoint import Checkpoint
 from classifier.compiled_network import CompiledNetworks
 from classifier.cost import gflop_per_clip
 from classifier.device import threads
-from daemon.bench_decoding import DecodingCost, Grid, measure_decoding
-from daemon.bench_figures import DECODE, LEDGER, NETWORK, RESAMPLE, Costs
-from daemon.bench_ledger import ledger_ms
-from daemon.bench_model import TimedPredictor, model_ms, peak_gflops
-from daemon.bench_workers import starting_seconds
+from daemon.bench.decoding import DecodingCost, Grid, measure_decoding
+from daemon.bench.figures import DECODE, LEDGER, NETWORK, RESAMPLE, Costs
+from daemon.bench.ledger import ledger_ms
+from daemon.bench.model import TimedPredictor, model_ms, peak_gflops
+from daemon.bench.workers import starting_seconds
 from daemon.compilation import Compilation
 from daemon.live_model import hop_samples
 from daemon.throw_away import throw_away_folder

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from daemon.bench import Benchmark
-from daemon.bench_advice import Advice, Trial, toml_lines
-from daemon.bench_figures import Start, spread
-from daemon.bench_stages import ModelFacts
-from daemon.bench_table import Format, text_table
+from daemon.bench.advice import Advice, Trial, toml_lines
+from daemon.bench.figures import Start, spread
+from daemon.bench.session import Benchmark
+from daemon.bench.stages import ModelFacts
+from daemon.bench.table import Format, text_table
 
 BUSY_CORES = 0.2  # of other programs; with more, figures are those of a part of the machine
 

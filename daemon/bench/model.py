@@ -15,7 +15,7 @@ from torch import Tensor
 
 from classifier.checkpoint import Checkpoint
 from classifier.predictor import DTYPES, Predictor
-from daemon.bench_figures import LOG_MEL, NETWORK
+from daemon.bench.figures import LOG_MEL, NETWORK
 
 MODEL_SECONDS = 1.0
 PEAK_SECONDS = 0.5

@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from daemon.bench_figures import DECODE, LEDGER, LOG_MEL, NETWORK, RESAMPLE
-from daemon.bench_table import Format
+from daemon.bench.figures import DECODE, LEDGER, LOG_MEL, NETWORK, RESAMPLE
+from daemon.bench.table import Format
 from daemon.errors import DaemonError
 
 STARTING, BETWEEN, IDLE, OTHERS = "starting workers", "between the stages", "idle", "other programs"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from daemon.bench_figures import STAGES, Costs, Run, Whole, whole_of
+from daemon.bench.figures import STAGES, Costs, Run, Whole, whole_of
 
 NAME_LETTERS, NUMBER_LETTERS = 30, 9
 

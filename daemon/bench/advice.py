@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
-from daemon.bench_figures import spread
+from daemon.bench.figures import spread
 from storage.settings import Engine
 
 Changes = dict[str, int | str]

@@ -11,15 +11,15 @@ from pathlib import Path
 from classifier.checkpoint import parse_checkpoint
 from classifier.device import available_devices, choose_device
 from classifier.starter import Starter, packaged_starter
-from daemon.bench_advice import Advice, choices, seek
-from daemon.bench_figures import Run
-from daemon.bench_files import choose_files, copy_file, decodable
-from daemon.bench_machine import describe_machine, usable_cores
-from daemon.bench_run import run_once
-from daemon.bench_sounds import SUBTYPES, make_sounds
-from daemon.bench_stages import Bench, ModelFacts
-from daemon.bench_table import Format
-from daemon.bench_trials import Trials
+from daemon.bench.advice import Advice, choices, seek
+from daemon.bench.figures import Run
+from daemon.bench.files import choose_files, copy_file, decodable
+from daemon.bench.machine import describe_machine, usable_cores
+from daemon.bench.run import run_once
+from daemon.bench.sounds import SUBTYPES, make_sounds
+from daemon.bench.stages import Bench, ModelFacts
+from daemon.bench.table import Format
+from daemon.bench.trials import Trials
 from daemon.errors import DaemonError, NothingToServe
 from daemon.mounts import mount_of
 from daemon.throw_away import throw_away_folder
