@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from classifier.starter import Starter, packaged_starter
+from storage.database import is_outdated
 from storage.home import FILE_MODE, Home
 from storage.ledger import open_ledger
+from storage.presence import DaemonLock
 from storage.settings import SettingDescription, Settings, described_settings
 from storage.shelf import Shelf
 
@@ -25,12 +28,17 @@ def initialise(
     home.create()
     yield f"home        {home.root}"
     yield f"settings    {home.settings_file}{_write_settings(home)}"
-    with open_ledger(settings.database, "writer") as ledger:
+    with _alone(home, settings), open_ledger(settings.database, "writer") as ledger:
         n_done = ledger.counts().get("done", 0)
     yield f"ledger      {settings.database} ({n_done} recordings done)"
     for inbox in settings.inboxes:
         yield f"inbox       {inbox}{'' if inbox.is_dir() else ' (missing: make or mount it)'}"
     yield from _checkpoint(Shelf(home.checkpoints), find_starter)
+
+
+def _alone(home: Home, settings: Settings) -> AbstractContextManager[object]:
+    """A daemon of the older version would go on writing into the tables of this one."""
+    return DaemonLock.acquire(home) if is_outdated(settings.database) else nullcontext()
 
 
 def _checkpoint(shelf: Shelf, find_starter: Callable[[], Starter | None]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Self
@@ -112,6 +113,12 @@ def upgrade(url: str, tell: Callable[[str], None] = logger.info) -> Path | None:
     if not path.exists():
         raise _missing(path)
     return _prepare(path, tell)
+
+
+def is_outdated(url: str) -> bool:
+    """Whether there is a ledger, and one that would be upgraded. Raises as `open_database`."""
+    path = file_of(url)
+    return path.exists() and _version_of(path) < SCHEMA_VERSION
 
 
 class Database:
@@ -217,6 +224,7 @@ class Database:
             try:
                 raw.execute("VACUUM INTO ?", (str(aside),))
             except driver().Error as error:
+                aside.unlink(missing_ok=True)  # a disk that it filled has room again
                 raise LedgerUnavailable(
                     f"cannot back up {self.path} to {target}: {error}"
                 ) from error
@@ -445,7 +453,11 @@ def _prepare(path: Path, tell: Callable[[str], None] = logger.info) -> Path | No
             return None
         tell(f"upgrading the ledger from schema {version} to {SCHEMA_VERSION}, after a backup")
         backup = _back_up(path, version)
-        _migrate(path, tell)
+        try:
+            _migrate(path, tell)
+        except LedgerUnavailable:  # a full disk: another try must not fill it with backups
+            backup.unlink()
+            raise
         return backup
 
 
@@ -481,6 +493,8 @@ def _create(path: Path) -> None:
 
 
 def _back_up(path: Path, version: str) -> Path:
+    for unfinished in path.parent.glob(f"{escape(path.name)}.schema-*.backup.new*"):
+        unfinished.unlink()  # of a process that was killed
     taken = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     backup = path.with_name(f"{path.name}.schema-{version}-{taken}.backup")
     with Database(path, _DUTIES["editor"]) as database:

@@ -278,3 +278,34 @@ def test_a_ledger_that_was_taken_away_is_not_written_into_the_void(
 def test_a_database_of_another_kind_is_refused_by_the_setting(url: str) -> None:
     with pytest.raises(ConfigurationError, match="database = "):
         open_database(url, "reader")
+
+
+def test_an_upgrade_that_a_full_disk_ends_leaves_no_backups_behind(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(url.removeprefix("sqlite:///"))
+    first_ledger(file)
+    killed = file.with_name("clfd.db.schema-0001-20260101T000000Z.backup.new")
+    killed.write_bytes(b"half a backup")
+    monkeypatch.setattr(database, "_migrate", raise_full)
+    with pytest.raises(LedgerUnavailable):
+        upgrade(url)
+    assert [path.name for path in file.parent.glob("*.backup*")] == []
+
+
+def raise_full(*_: object) -> None:
+    raise LedgerUnavailable("database or disk is full")
+
+
+def test_a_backup_that_cannot_be_finished_gives_its_room_back(file: Path) -> None:
+    with open_database(f"sqlite:///{file}", "editor") as opened:
+        with opened._raw() as raw:
+            raw.set_progress_handler(lambda: True, 100)
+        with pytest.raises(LedgerUnavailable, match="cannot back up"):
+            opened.back_up(file.with_name("copy.backup"))
+    assert list(file.parent.glob("copy.backup*")) == []
+
+
+def test_systemd_gives_an_upgrade_the_time_that_it_takes() -> None:
+    unit = Path(database.__file__).parents[1] / "systemd" / "clfd.service"
+    assert "TimeoutStartSec=infinity" in unit.read_text().splitlines()

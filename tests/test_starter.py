@@ -13,13 +13,16 @@ import pytest
 import torch
 from checkpoint_files import save_checkpoint
 from house import House, house_settings
+from test_database import first_ledger
 
 from classifier import starter as starter_module
 from classifier.checkpoint import Checkpoint, parse_checkpoint, read_checkpoint
 from classifier.predictor import Predictor
 from classifier.starter import Starter, is_starter, packaged_starter, starter_name
 from daemon.initialising import initialise
+from storage.errors import AlreadyRunning
 from storage.home import Home
+from storage.presence import DaemonLock
 from storage.shelf import Shelf
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -132,6 +135,19 @@ def test_the_starter_never_comes_before_what_was_chosen(
     (home.checkpoints / link).symlink_to(checkpoint_file.name)
     init()
     assert Shelf(home.checkpoints).names() == [checkpoint_file.stem]
+
+
+def test_a_ledger_is_not_upgraded_under_a_daemon_of_the_older_version(
+    init: Callable[[], str], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.presence._TRIES", 1)
+    home.create()
+    first_ledger(home.ledger_file)
+    with DaemonLock.acquire(home), pytest.raises(AlreadyRunning):
+        init()
+    init()
+    with DaemonLock.acquire(home):
+        assert "ledger" in init()
 
 
 def test_without_a_starter_a_fresh_home_says_what_makes_a_checkpoint(home: Home) -> None:
