@@ -33,7 +33,11 @@ def count(connection: Connection, filters: Filters) -> int:
 
 def count_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     """How many recordings share a value of the axis: most first, but days (UTC) in order."""
-    counts = _counted(connection, filters, axis)
+    return in_order(_counted(connection, filters, axis), axis)
+
+
+def in_order(counts: Counts, axis: Axis) -> Counts:
+    """Most first, but days in order."""
     if axis == "day":
         return sorted(counts, key=lambda pair: pair[0] or "")
     return sorted(counts, key=lambda pair: (-pair[1], pair[0] or ""))
@@ -150,7 +154,7 @@ def _is_of_folders(filters: Filters) -> bool:
 def _is_folder(glob: str) -> bool:
     """`yard/*`: all in it and below."""
     first = literal_beginning(glob)
-    return not glob.startswith("/") and first.endswith("/") and glob == f"{first}*"
+    return not glob.startswith(("/", "./")) and first.endswith("/") and glob == f"{first}*"
 
 
 def _of_folders(connection: Connection, filters: Filters, axis: Axis) -> Counts:

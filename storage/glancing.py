@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, func, select
 
@@ -26,6 +26,10 @@ _SECONDS = 0.05
 class Number:
     n: int
     is_all: bool = True
+
+    def or_more(self, n: int) -> Number:
+        """With `n` known to be there."""
+        return replace(self, n=max(self.n, n))
 
     def __str__(self) -> str:
         return str(self.n) if self.is_all else f"at least {self.n}"

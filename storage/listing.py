@@ -13,12 +13,13 @@ from sqlalchemy import Connection
 from storage.counting import count_by, count_others, labels_seen
 from storage.database import Database
 from storage.filters import Axis, Filters, Sort
-from storage.glancing import glance, glance_at_others
+from storage.glancing import Number, glance, glance_at_others
 from storage.queries import (
     CLIP_COLUMNS,
     COLUMNS,
     Result,
     count_predictions,
+    count_predictions_by,
     latest,
     results,
     results_after,
@@ -75,7 +76,8 @@ def write_results(database: Database, listing: Listing) -> str | None:
 def write_counts(database: Database, listing: Listing, axis: Axis) -> str | None:
     """Write how many rows share a value; returns a hint when there are none."""
     with database.transaction() as connection:
-        counts = count_by(connection, listing.filters, axis)
+        counting = count_predictions_by if listing.filters.history else count_by
+        counts = counting(connection, listing.filters, axis)
         hint = None if counts else _hint(connection, listing.filters)
     objects = [{axis: value, "count": number} for value, number in counts]
     with output(listing.file) as stream:
@@ -195,10 +197,17 @@ def foot_of(connection: Connection, listing: Listing, shown: int) -> str:
     elif filters.history:
         total = f"{shown} of {count_predictions(connection, filters)} predictions"
     else:
-        total = f"{shown} of {glance(connection, filters)} {noun}"
+        total = f"{shown} of {_number(connection, listing, shown)} {noun}"
     others = glance_at_others(connection, filters)
     listed = ", ".join(f"{number} {state}" for state, number in others.items())
     return f"{total} ({listed})" if listed else total
+
+
+def _number(connection: Connection, listing: Listing, shown: int) -> Number:
+    """Less than a page is all there is; and no fewer than those that are shown."""
+    if shown < listing.rows_limit or not listing.rows_limit:
+        return Number(shown)
+    return glance(connection, listing.filters).or_more(shown)
 
 
 def _hint(connection: Connection, filters: Filters) -> str:

@@ -24,9 +24,21 @@ from sqlalchemy import (
 )
 
 from storage.answers import chunks
-from storage.filters import Filters, Sort, clauses, confident, fitting, made_by, moment, timely
+from storage.counting import Counts, in_order
+from storage.filters import (
+    Axis,
+    Filters,
+    Sort,
+    clauses,
+    confident,
+    fitting,
+    made_by,
+    moment,
+    timely,
+)
 from storage.paging import first_ids, order
 from storage.tables import checkpoint, inbox, prediction, recording
+from storage.tally import DAY_LENGTH, folder_expression
 
 Cursor = tuple[str, int]  # moment, recording
 
@@ -159,6 +171,21 @@ def count_predictions(connection: Connection, filters: Filters) -> int:
     """How many rows a history has."""
     counted = select(func.count()).select_from(_joined(filters)).where(*_of_history(filters))
     return connection.scalar(counted) or 0
+
+
+def count_predictions_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
+    """How many rows of a history share a value of the axis."""
+    keys: dict[Axis, ColumnElement[Any]] = {
+        "label": prediction.c.label,
+        "status": _row.state,
+        "checkpoint": checkpoint.c.name,
+        "day": func.substr(_moment(filters), 1, DAY_LENGTH),
+        "folder": folder_expression(),
+    }
+    key = keys[axis]
+    counted = select(key, func.count()).select_from(_joined(filters)).where(*_of_history(filters))
+    found = connection.execute(counted.group_by(key))
+    return in_order([(value, number) for value, number in found], axis)
 
 
 # --- parts of the statements

@@ -17,6 +17,7 @@ from storage.database import open_database
 from storage.filters import Filters, Sort
 from storage.glancing import glance
 from storage.home import Home
+from storage.listing import Listing, foot_of
 from storage.queries import results
 from storage.settings import load_settings
 from storage.tally import wrong_figures
@@ -111,3 +112,13 @@ def test_a_foot_that_would_take_long_says_at_least(
     hurried = glance(reading, filters, clock=iter(range(100)).__next__)
     assert str(hurried) == f"at least {hurried.n}"
     assert hurried.n < whole
+
+
+def test_a_foot_counts_no_fewer_than_stand_above_it(
+    reading: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(glancing, "_QUICK", 0)
+    monkeypatch.setattr(glancing, "_SECONDS", -1)
+    listing = Listing(Filters(min_confidence=0.5), limit=10)
+    assert foot_of(reading, listing, shown=10).startswith("10 of at least 10 done")
+    assert foot_of(reading, listing, shown=9).startswith("9 of 9 done")

@@ -8,14 +8,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from storage.counting import count, count_by, count_others
 from storage.database import open_database
 from storage.filters import Filters
 from storage.ledger import Ledger
+from storage.listing import Listing, write_counts
 from storage.outcomes import Arrival, AudioFacts, Failed, Outcome, Scored
 from storage.queries import latest, results, results_after
+from storage.tables import recording
 from storage.times import parse_when, stamp
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -82,6 +84,7 @@ def paths(reading: Connection, filters: Filters) -> list[str]:
         (Filters(path="yard/*"), ["yard/a.wav"]),
         (Filters(path="/inbox/yard/*"), ["yard/a.wav"]),
         (Filters(path="a.wav"), []),
+        (Filters(path="./*"), []),
         (Filters(since=stamp(NOW + timedelta(days=1))), ["d.wav", "roof/b.wav"]),
         (Filters(until=stamp(NOW + timedelta(days=1))), ["yard/a.wav"]),
         (Filters(checkpoint="2026"), ["d.wav", "roof/b.wav", "yard/a.wav"]),
@@ -178,3 +181,32 @@ def test_words_that_are_no_time_are_refused_with_examples() -> None:
 def test_a_span_that_reaches_before_all_time_is_refused() -> None:
     with pytest.raises(ValueError, match="is no time; write 2h"):
         parse_when("999999999w", datetime.now(UTC))
+
+
+def test_a_history_is_counted_by_its_predictions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Ledger(open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "daemon")) as ledger:
+        add(ledger, "a.wav", "dog")
+        rescore(ledger, "siren")
+        for axis in ("label", "checkpoint", "folder"):
+            write_counts(ledger.database, Listing(Filters(history=True), format="csv"), axis)  # type: ignore[arg-type]
+    told = capsys.readouterr().out.split()
+    assert told == [
+        *("label,count", "dog,1", "siren,1"),
+        *("checkpoint,count", "20260101T000000Z-cccccccc,1", "20260202T000000Z-dddddddd,1"),
+        *("folder,count", ".,2"),
+    ]
+
+
+def rescore(ledger: Ledger, label: str) -> None:
+    """The first recording is heard again, by another checkpoint."""
+    with ledger.database.transaction() as connection:
+        connection.execute(update(recording).values(requeued="rescore"))
+    (claim,) = ledger.claim("me", 1, 3)
+    name = "20260202T000000Z-dddddddd"
+    checkpoint_id = ledger.register_checkpoint("d" * 64, name, ["dog", "siren"], 5.0, {})
+    facts = AudioFacts(f"{claim.recording_id:064d}", 8.0, 44100, 1)
+    scores = struct.pack("<2f", 0.25, 0.75), struct.pack("<2e", 0.25, 0.75)
+    scored = Scored(claim.recording_id, facts, checkpoint_id, label, 0.75, *scores, 5.0, 5.0)
+    ledger.record([scored])
