@@ -164,7 +164,10 @@ class Intake:
 
     def _answer_doorbell(self, now: float) -> None:
         rings, scan_wanted = self._doorbell.collect()
-        self._rung.extend(rings[: MAX_RUNG - len(self._rung)])
+        room = MAX_RUNG - len(self._rung)
+        self._rung.extend(rings[:room])
+        if scan_wanted or len(rings) > room:  # no listing so far knows what this is about
+            self._scan_news, self.last_scan_found_nothing = self._scan_news + 1, False
         if rings or scan_wanted:
             self.scan_soon(max(now + GATHER_SECONDS, self._no_scan_before))
         some = [self._rung.popleft() for _ in range(min(RING_STEP, len(self._rung)))]

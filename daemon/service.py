@@ -175,11 +175,12 @@ class Service:
     @property
     def is_done(self) -> bool:
         """Every file has come to rest and has its row; a last scan found nothing new."""
-        if self._is_unfinished or self._intake.waiting or self._has_work():
+        intake = self._intake
+        if self._is_unfinished or intake.waiting or intake.has_more or self._has_work():
             return False
-        if not self._intake.is_scanning and not self._intake.last_scan_found_nothing:
-            self._intake.scan_soon(self._clock())
-        return self._intake.last_scan_found_nothing and not self._intake.is_scanning
+        if not intake.last_scan_found_nothing:
+            intake.scan_soon(self._clock())
+        return intake.last_scan_found_nothing
 
     def _has_work(self) -> bool:
         try:

@@ -117,3 +117,29 @@ def test_a_whole_file_that_met_a_locked_ledger_is_answered_when_it_is_free(
 
 def raise_unavailable(*_: object) -> None:
     raise LedgerUnavailable("locked")
+
+
+def test_one_run_does_not_end_before_every_ring_was_answered(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.intake.RING_STEP", 1)
+    house.live()
+    assert house.service.is_done
+    house.doorbell.ring(house.inbox, b"gone.wav", was_closed=True)
+    close(house, audio_file(), "a.wav")
+    house.service.tick(house.now)
+    assert not house.service.is_done
+
+
+def test_one_run_does_not_end_before_forgotten_rings_were_made_good_by_a_scan(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.intake.MAX_RUNG", 1)
+    house.live()
+    house.doorbell.ring(house.inbox, b"gone.wav", was_closed=True)
+    close(house, audio_file(), "a.wav")
+    house.service.tick(house.now)
+    assert not house.service.is_done
+    while not house.service.is_done:
+        house.live(seconds=1)
+    assert house.rows() == [("a.wav", "done")]
