@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from classifier.fingerprint import fingerprint
+from classifier.fingerprint import fingerprint, has_coarse_times
 from classifier.wholeness import is_whole_at_a_glance
 from daemon.names import IgnoreList, Verdict, is_system_folder, judge_name
 from storage.outcomes import Arrival
@@ -44,8 +44,11 @@ class Inbox:
         path = os.path.join(os.fsencode(self.root), arrival.path)
         try:
             with _opened(path) as fd:
-                is_same = fingerprint(os.fstat(fd)) == arrival.fingerprint
-                return is_same and is_whole_at_a_glance(fd)
+                found = os.fstat(fd)
+                # Where a second write would not show, nothing is to be answered before it.
+                if fingerprint(found) != arrival.fingerprint or has_coarse_times(found):
+                    return False
+                return is_whole_at_a_glance(fd)
         except OSError:
             return False
 

@@ -143,3 +143,14 @@ def test_one_run_does_not_end_before_forgotten_rings_were_made_good_by_a_scan(
     while not house.service.is_done:
         house.live(seconds=1)
     assert house.rows() == [("a.wav", "done")]
+
+
+def test_a_whole_file_settles_where_a_second_write_might_leave_the_same_times(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classifier.fingerprint.FINE_NS", 1)  # as if every time were a round one
+    close(house, audio_file(), "a.wav")
+    house.service.tick(house.now)
+    assert house.rows() == []
+    house.live(seconds=5)
+    assert house.rows() == [("a.wav", "done")]
