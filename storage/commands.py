@@ -277,9 +277,13 @@ def check(invocation: Invocation) -> None:
     from storage.tally import wrong_figures
 
     with open_database(invocation.database(), "reader") as database:
-        problems = database.problems() or list(wrong_figures(database))
-        if problems:
+        if problems := database.problems():
             raise LedgerDamaged(f"{database.path} is damaged: {'; '.join(problems[:5])}")
+        if wrong := list(wrong_figures(database)):
+            raise LedgerDamaged(
+                f"{database.path} counts wrongly: {'; '.join(wrong[:5])}; stop the daemon and run"
+                " `clfd db upgrade`, which counts anew"
+            )
         click.echo(f"{database.path} is sound, schema {database.version()}", err=True)
 
 
@@ -288,16 +292,21 @@ def check(invocation: Invocation) -> None:
 def upgrade(invocation: Invocation) -> None:
     """Bring the ledger to this version, after a backup.
 
-    The backup lies beside it. Stop the daemon first.
+    The backup lies beside it. Stop the daemon first. Of a ledger of this version what it counts is
+    checked, and counted anew where it is wrong.
 
     \b
     Example:
       clfd db upgrade
     """
+    from storage.database import open_database
     from storage.database import upgrade as upgrade_database
     from storage.presence import DaemonLock
+    from storage.tally import mend
 
     with DaemonLock.acquire(invocation.home()):
         backup = upgrade_database(invocation.database(), tell=_progress(invocation))
+        with open_database(invocation.database(), "editor") as database:
+            was_wrong = backup is None and mend(database)
     said = f"upgraded; the backup is {backup}" if backup else "already at this version"
-    click.echo(said, err=True)
+    click.echo(f"{said}; counted anew" if was_wrong else said, err=True)

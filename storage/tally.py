@@ -21,6 +21,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    update,
 )
 
 from storage.database import Database, add_up
@@ -29,6 +30,11 @@ from storage.tables import folder_tally, prediction, recording, tally
 
 DAY_LENGTH = len("2026-01-31")
 _row = recording.c
+_COPIES = (
+    (_row.label, prediction.c.label),
+    (_row.confidence, prediction.c.confidence),
+    (_row.checkpoint_id, prediction.c.checkpoint_id),
+)
 
 
 class Mark(NamedTuple):
@@ -81,6 +87,20 @@ def recount(connection: Connection) -> None:
         connection.execute(insert(table).from_select([column.name for column in table.c], counted))
 
 
+def mend(database: Database) -> bool:
+    """Make tallies and copied answers anew where they are wrong; returns whether they were."""
+    if not any(wrong_figures(database)):
+        return False
+    source = {
+        copy: select(answer).where(prediction.c.id == _row.prediction_id).scalar_subquery()
+        for copy, answer in _COPIES
+    }
+    with database.transaction() as connection:
+        connection.execute(update(recording).values(source))
+        recount(connection)
+    return True
+
+
 def wrong_figures(database: Database) -> Iterator[str]:
     """What tallies and copied answers say that recordings and predictions do not."""
     with database.transaction() as connection:
@@ -102,9 +122,7 @@ def miscounts(connection: Connection) -> Iterator[str]:
 
 def strays(connection: Connection) -> int:
     """How many recordings have a copy of their answer that is not as the answer says."""
-    copied = (_row.label, _row.confidence, _row.checkpoint_id)
-    source = (prediction.c.label, prediction.c.confidence, prediction.c.checkpoint_id)
-    differs = [copy.is_distinct_from(answer) for copy, answer in zip(copied, source, strict=True)]
+    differs = [copy.is_distinct_from(answer) for copy, answer in _COPIES]
     joined = recording.outerjoin(prediction, prediction.c.id == _row.prediction_id)
     return connection.scalar(select(func.count()).select_from(joined).where(or_(*differs))) or 0
 

@@ -18,8 +18,14 @@ from click.testing import CliRunner, Result
 from test_queries import add
 
 from storage.commands import config, db, results, retry, status
-from storage.database import open_database
-from storage.errors import AlreadyRunning, LedgerMissing, SettingsError, StorageError
+from storage.database import driver, open_database
+from storage.errors import (
+    AlreadyRunning,
+    LedgerDamaged,
+    LedgerMissing,
+    SettingsError,
+    StorageError,
+)
 from storage.filters import Filters
 from storage.home import Home
 from storage.invocation import Invocation
@@ -306,3 +312,13 @@ def test_an_upgrade_waits_for_the_daemon_to_stop(
     with DaemonLock.acquire(home), pytest.raises(AlreadyRunning):
         call(home, db, "upgrade")
     assert "already at this version" in call(home, db, "upgrade").stderr
+
+
+def test_an_upgrade_counts_anew_what_the_check_found_wrong(home: Home) -> None:
+    with driver().connect(home.ledger_file) as connection:
+        connection.execute("UPDATE tally SET n = n + 1")
+    connection.close()
+    with pytest.raises(LedgerDamaged, match=r"counts wrongly: .* `clfd db upgrade`"):
+        call(home, db, "check")
+    assert "counted anew" in call(home, db, "upgrade").stderr
+    assert "is sound" in call(home, db, "check").stderr

@@ -25,7 +25,7 @@ from storage.outcomes import (
     Scored,
 )
 from storage.tables import recording, tally
-from storage.tally import recount, wrong_figures
+from storage.tally import mend, recount, wrong_figures
 
 INBOX = Path("/inbox")
 NAMES = ("a.wav", "yard/a.wav", "yard/b.wav", "yard/deep/ä\udcff.wav")
@@ -119,4 +119,16 @@ def test_a_wrong_tally_is_told_and_mended(sequence: Sequence) -> None:
     assert sequence.complaints() == ["tally pending 2026-01-01  0: 7 instead of 1"]
     with sequence.database.transaction() as connection:
         recount(connection)
+    assert sequence.complaints() == []
+
+
+def test_wrong_copies_and_tallies_are_made_anew(sequence: Sequence) -> None:
+    sequence.happen("arrive", 1, 0)
+    sequence.happen("score", 1, 0)
+    assert not mend(sequence.database)
+    with sequence.database.transaction() as connection:
+        connection.execute(update(tally).values(n=7))
+        connection.execute(update(recording).values(label=None, checkpoint_id=None))
+    assert "1 recordings have another answer than their prediction" in sequence.complaints()
+    assert mend(sequence.database)
     assert sequence.complaints() == []
