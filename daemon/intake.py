@@ -144,6 +144,18 @@ class Intake:
         self.last_scan_found_nothing = False
         self.scan_soon(now)
 
+    def scan_again(self, now: float) -> None:
+        """Something in the inbox is known to wait for another listing, after the present one.
+
+        Where there are many files it comes with the usual pause: a program that touches one file
+        after the other would have all of them listed for each.
+        """
+        self._distrust_listings()
+        self.scan_soon(max(now, self._no_scan_before))
+
+    def _distrust_listings(self) -> None:
+        self._scan_news, self.last_scan_found_nothing = self._scan_news + 1, False
+
     def scan_soon(self, when: float) -> None:
         self._scan_due = min(self._scan_due, when)
 
@@ -166,8 +178,8 @@ class Intake:
         rings, scan_wanted = self._doorbell.collect()
         room = MAX_RUNG - len(self._rung)
         self._rung.extend(rings[:room])
-        if scan_wanted or len(rings) > room:  # no listing so far knows what this is about
-            self._scan_news, self.last_scan_found_nothing = self._scan_news + 1, False
+        if scan_wanted or len(rings) > room:
+            self._distrust_listings()
         if rings or scan_wanted:
             self.scan_soon(max(now + GATHER_SECONDS, self._no_scan_before))
         some = [self._rung.popleft() for _ in range(min(RING_STEP, len(self._rung)))]

@@ -220,7 +220,7 @@ class Service:
             self._finished += len(self._unwritten)
             self._archive.expect(min(outcome.recording_id for outcome in self._unwritten))
             if any(isinstance(outcome, Changed) for outcome in self._unwritten):
-                self._intake.begin_anew(self._clock())  # what it is now has no row yet
+                self._intake.scan_again(self._clock())  # what it is now has no row yet
             self._unwritten = []
 
     def _tell(self, now: float, recount: bool = False) -> None:
