@@ -8,7 +8,7 @@ goes when it is full or when nothing more is ready; there is no timer.
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +79,7 @@ class Window:
         self._is_away = is_away
         self._capacity = window_capacity(engine, pool.workers)
         self._hearings: dict[int, Hearing] = {}  # by recording: a file may have two versions here
+        self._files: Counter[Key] = Counter()  # of the hearings
         self._leaders: dict[tuple[str, int], Hearing] = {}
         self._unfinished: deque[Hearing] = deque()  # with stretches still to ask for
         self._ready: dict[int, deque[ReadyClip]] = {}
@@ -113,9 +114,7 @@ class Window:
 
     def holds(self, key: Key) -> bool:
         """Whether the file at this inbox and path is being read."""
-        inbox, path = key
-        claims = (hearing.claim for hearing in self._hearings.values())
-        return any(claim.path == path and claim.inbox == inbox for claim in claims)
+        return key in self._files
 
     def take(self, claims: Iterable[Claim], served: Served) -> None:
         """Begins to decode; gives up what was tried over and over and never came to an end."""
@@ -149,6 +148,7 @@ class Window:
         for hearing in unfinished:
             hearing.over = True
         self._hearings.clear()
+        self._files.clear()
         self._ready.clear()
         return [hearing.claim.recording_id for hearing in unfinished]
 
@@ -161,6 +161,7 @@ class Window:
         expected = None if claim.archive_path else claim.fingerprint
         hearing = Hearing(claim, served, expected)
         self._hearings[claim.recording_id] = hearing
+        self._files[claim.file] += 1
         self._ask(hearing)
 
     def _ask(self, hearing: Hearing) -> None:
@@ -319,8 +320,12 @@ class Window:
             self._leave(follower, _of_same_content(follower.claim, outcome))
 
     def _leave(self, hearing: Hearing, outcome: Outcome) -> None:
-        del self._hearings[hearing.claim.recording_id]
-        self._put(hearing.claim, outcome)
+        claim = hearing.claim
+        del self._hearings[claim.recording_id]
+        self._files[claim.file] -= 1
+        if not self._files[claim.file]:
+            del self._files[claim.file]
+        self._put(claim, outcome)
 
     def _put(self, claim: Claim, outcome: Outcome) -> None:
         """A failing file is one line in the log, at any number of files; the others are in -v."""
