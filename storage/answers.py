@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from storage.archiving import ArchivePlan
+from storage.database import execute_many
 from storage.outcomes import (
     AudioFacts,
     Changed,
@@ -38,6 +40,7 @@ GONE = "gone"
 
 T = TypeVar("T")
 PredictionKey = tuple[int, int]  # recording, checkpoint
+Changes = dict[str, object]  # by column
 
 
 class _Answer(NamedTuple):
@@ -111,7 +114,6 @@ class _Row:
 
 
 _COLUMNS = [recording.c[field.name] for field in fields(_Row)]
-_FIXED = ("id", "inbox_id", "path", "first_seen_at")
 
 
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -152,6 +154,7 @@ class _Book:
     ) -> None:
         self._rows = rows
         self._marks = {row.id: row.mark for row in rows.values()}
+        self._before = {row.id: vars(row).copy() for row in rows.values()}
         self._predictions = predictions
         self._now = now
         self.archive: ArchivePlan | None = None
@@ -318,9 +321,15 @@ class _Book:
         for row, leader in self._links_to_new:
             row.take(written[leader])
         _delete_rows(connection, self._folded)
-        rows = sorted(self._changed.values(), key=lambda row: row.state != "superseded")
-        _update_rows(connection, rows)
+        changed = [(row, self._changes(row)) for row in self._changed.values()]
+        changed.sort(key=lambda item: (item[0].state != "superseded", tuple(item[1])))
+        _update_rows(connection, changed)
         self._difference().write(connection)
+
+    def _changes(self, row: _Row) -> Changes:
+        """What to write: a column that is written has its indexes written, changed or not."""
+        before = self._before[row.id]
+        return {name: value for name, value in vars(row).items() if value != before[name]}
 
     def _difference(self) -> Difference:
         difference = Difference()
@@ -368,14 +377,19 @@ def _predictions_of(connection: Connection, ids: Sequence[int]) -> dict[Predicti
     return found
 
 
+_ADD_PREDICTIONS = insert(prediction)
+
+
 def _insert_predictions(
     connection: Connection, new: dict[PredictionKey, Scored], now: str
 ) -> dict[PredictionKey, _Answer]:
     if not new:
         return {}
-    columns = _ANSWER[:3]
+    # Nobody else writes in this transaction, and to be told the numbers row by row takes longer.
+    first = (connection.scalar(select(func.max(prediction.c.id))) or 0) + 1
     values = [
         {
+            "id": number,
             "recording_id": recording_id,
             "checkpoint_id": checkpoint_id,
             "label": scored.label,
@@ -386,15 +400,13 @@ def _insert_predictions(
             "clip_hop_seconds": scored.clip_hop_seconds,
             "classified_at": now,
         }
-        for (recording_id, checkpoint_id), scored in new.items()
+        for number, ((recording_id, checkpoint_id), scored) in enumerate(new.items(), first)
     ]
-    inserted = connection.execute(insert(prediction).returning(*columns), values)
-    written: dict[PredictionKey, _Answer] = {}
-    for recording_id, prediction_id, checkpoint_id in inserted:
-        key = (recording_id, checkpoint_id)
-        answer = (new[key].label, new[key].confidence)
-        written[key] = _Answer(prediction_id, checkpoint_id, *answer)
-    return written
+    execute_many(connection, _ADD_PREDICTIONS, values)
+    return {
+        key: _Answer(number, key[1], scored.label, scored.confidence)
+        for number, (key, scored) in enumerate(new.items(), first)
+    }
 
 
 def _delete_rows(connection: Connection, rows: Iterable[_Row]) -> None:
@@ -402,19 +414,12 @@ def _delete_rows(connection: Connection, rows: Iterable[_Row]) -> None:
         connection.execute(delete(recording).where(recording.c.id.in_(some)))
 
 
-def _update_rows(connection: Connection, rows: Sequence[_Row]) -> None:
-    if not rows:
-        return
-    changing = [column for column in _COLUMNS if column.name not in _FIXED]
-    statement = (
-        update(recording)
-        .where(recording.c.id == bindparam("row_id"))
-        .values({column: bindparam(f"new_{column.name}") for column in changing})
-    )
-    connection.execute(
-        statement,
-        [
-            {"row_id": row.id} | {f"new_{c.name}": getattr(row, c.name) for c in changing}
-            for row in rows
-        ],
-    )
+_UPDATE = update(recording).where(recording.c.id == bindparam("row_id"))
+
+
+def _update_rows(connection: Connection, rows: Iterable[tuple[_Row, Changes]]) -> None:
+    """In the order given, those that change in the same columns in one go."""
+    for names, some in groupby(rows, key=lambda row: tuple(row[1])):
+        if names:
+            values = [changes | {"row_id": row.id} for row, changes in some]
+            execute_many(connection, _UPDATE, values)

@@ -11,15 +11,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from glob import escape
+from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, Select, Table, create_engine, event, make_url, text
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Engine,
+    Select,
+    Table,
+    UpdateBase,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from storage.errors import (
     ConfigurationError,
@@ -268,6 +282,31 @@ def add_up(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
         index_elements=list(table.primary_key), set_={amount: amount + added.excluded[amount.name]}
     )
     connection.execute(added, [dict(zip(names, row, strict=True)) for row in rows])
+
+
+def execute_many(
+    connection: Connection, statement: UpdateBase, rows: Sequence[dict[str, object]]
+) -> None:
+    """What `connection.execute` does with many rows, without its work for each value.
+
+    That takes longer than what SQLite has to do. All rows have the same keys; values are what the
+    driver takes as it is. A statement that is used again should be the same object.
+    """
+    if rows:
+        command, names, constants = _compiled(statement, connection.dialect, tuple(rows[0]))
+        values = itemgetter(*names)
+        connection.exec_driver_sql(command, [values(constants | row) for row in rows])
+
+
+@lru_cache(maxsize=256)
+def _compiled(
+    statement: UpdateBase, dialect: Dialect, keys: tuple[str, ...]
+) -> tuple[str, list[str], dict[str, object]]:
+    """The command, the names of its parameters in their order, and the values it brings along."""
+    compiled = statement.compile(dialect=dialect, column_keys=keys)
+    assert isinstance(compiled, SQLCompiler) and compiled.positiontup is not None
+    constants = {name: v for name, v in compiled.params.items() if name not in keys}
+    return str(compiled), compiled.positiontup, constants
 
 
 def by_index(query: Select[Any], table: Table, index: str) -> Select[Any]:

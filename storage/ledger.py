@@ -32,7 +32,7 @@ from sqlalchemy import (
 from storage import archiving
 from storage.answers import apply_outcomes, chunks
 from storage.archiving import ArchivePlan, Move, Moved
-from storage.database import Database, Role, open_database
+from storage.database import Database, Role, execute_many, open_database
 from storage.errors import RowRefused
 from storage.outcomes import (
     Arrival,
@@ -71,7 +71,6 @@ _ANSWERED_VERSIONS = (
     .join_from(_me, recording, and_(_row.inbox_id == _me.c.inbox_id, _row.path == _me.c.path))
     # Not itself: a rescore asks for a new answer although it has one.
     .where(_me.c.id.in_(bindparam("ids", expanding=True)), _row.id != _me.c.id)
-    .where(_row.digest.in_(bindparam("digests", expanding=True)))
     .where(_row.prediction_id.is_not(None))
 )
 _SEEN = select(_row.digest).where(_row.digest.in_(bindparam("digests", expanding=True)))
@@ -451,10 +450,8 @@ def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival],
             refreshed.append(_refreshed_row(row.id, arrival))
             difference.move(*_marks_of_refreshed(row, inbox_id))
     difference.write(connection)
-    if added:
-        connection.execute(insert(recording), added)
-    if refreshed:
-        connection.execute(_REFRESH, refreshed)
+    execute_many(connection, _ADD, added)
+    execute_many(connection, _REFRESH, refreshed)
     return len(added) + len(refreshed)
 
 
@@ -485,6 +482,7 @@ def _new_row(inbox_id: int, arrival: Arrival, now: str) -> dict[str, object]:
     }
 
 
+_ADD = insert(recording)
 _REFRESH = (
     update(recording)
     .where(_row.id == bindparam("row_id"))
@@ -553,11 +551,10 @@ _UNCLAIMED_OF = {
 
 
 def _unclaimed(connection: Connection, purpose: str, values: Mapping[str, object]) -> list[Claim]:
-    found = connection.execute(_UNCLAIMED_OF[purpose], dict(values))
+    found = connection.execute(_UNCLAIMED_OF[purpose], dict(values)).all()
+    folders = {folder: Path(os.fsdecode(folder)) for folder in {row[1] for row in found}}
     return [
-        Claim(
-            row_id, Path(os.fsdecode(folder)), path, fingerprint, size, attempts + 1, purpose, place
-        )
+        Claim(row_id, folders[folder], path, fingerprint, size, attempts + 1, purpose, place)
         for row_id, folder, path, fingerprint, size, attempts, place in found
     ]
 
@@ -571,8 +568,8 @@ def _mark_claimed(connection: Connection, claims: Sequence[Claim], claimant: str
 def _answered_versions(
     connection: Connection, asked: Sequence[Asked]
 ) -> dict[tuple[int, str], int]:
-    parameters = {"ids": [id for id, _, _ in asked], "digests": [digest for _, digest, _ in asked]}
-    rows = connection.execute(_ANSWERED_VERSIONS, parameters)
+    """By recording and digest. A file has few versions: to look for all digests takes longer."""
+    rows = connection.execute(_ANSWERED_VERSIONS, {"ids": [id for id, _, _ in asked]})
     return {(of, digest): version for of, digest, version in rows}
 
 
