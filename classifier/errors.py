@@ -55,3 +55,8 @@ class DecodingError(ClassifierError):
 
 class FileChanged(ClassifierError):
     """The file is not the one that was asked for, or changed while it was read."""
+
+
+def unexpected(error: BaseException) -> DecodingError:
+    """A fault of ours, or an answer that cannot be."""
+    return DecodingError("internal", f"unexpected {type(error).__name__}: {error}")

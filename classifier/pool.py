@@ -11,8 +11,8 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
-from concurrent.futures import CancelledError, Future, TimeoutError
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,28 +22,48 @@ from typing import Generic, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from classifier.decoding import Decoded, Stretch
-from classifier.errors import DecodingError, FileChanged
-from classifier.slab import Slot, make_slab
-from classifier.worker import Left, decode_within, folder_for_words, prepare_worker, words_of
+from classifier.errors import DecodingError, FileChanged, unexpected
+from classifier.slab import Slab, Slot
+from classifier.slots import Slots
+from classifier.worker import (
+    Errand,
+    Left,
+    Result,
+    decode_each,
+    folder_for_words,
+    prepare_worker,
+    words_of,
+)
 
 Key = TypeVar("Key", bound=Hashable)
 Answer = Decoded | DecodingError | FileChanged
-Result = Decoded | Left
 
 HASH_BYTES_PER_SECOND = 10e6  # a slow share; a big file may take that long to be read once
 MAX_TRIES = 3  # of a task that was waiting when a worker died with another one, or with none
 LOOK_SECONDS = 0.1
 SLOTS_OF_A_WORKER = 8
+# Handing a task to a worker and its answer back costs the daemon 0.2 ms, so short files share one.
+BUNDLE_FILES, BUNDLE_BYTES = 8, 4 * 2**20
+TASKS_AHEAD = 2  # for each worker, before files are put together
 STUCK_SECONDS = 10.0  # past every deadline without a sign of life
 
 
 @dataclass(eq=False)
-class _Task(Generic[Key]):
+class _Part(Generic[Key]):
+    """A stretch that was handed in. `tries` counts the tasks it was part of."""
+
     key: Key
     stretch: Stretch
-    seconds: float
     tries: int = 0
     slot: Slot | None = None
+
+
+@dataclass(eq=False)
+class _Task(Generic[Key]):
+    """What a worker is given at once, and how long it may take."""
+
+    parts: Sequence[_Part[Key]]
+    seconds: float
 
 
 class DecodePool(Generic[Key]):
@@ -51,7 +71,7 @@ class DecodePool(Generic[Key]):
 
     `on_answer` is called from another thread whenever `collect` has something new. Samples come
     through shared memory while fewer than `slots` stretches are out or their clips in use, and
-    through a pipe otherwise.
+    through a pipe otherwise. `pin` prepares memory from which a device fetches them by itself.
     """
 
     def __init__(
@@ -60,13 +80,15 @@ class DecodePool(Generic[Key]):
         timeout_seconds: float,
         on_answer: Callable[[], None] = lambda: None,
         slots: int = 0,
+        pin: Callable[[Slab], None] = lambda _: None,
     ) -> None:
         self._workers = workers or os.cpu_count() or 1
         self._timeout_seconds = timeout_seconds
         self._on_answer = on_answer
-        self._slots = slots or SLOTS_OF_A_WORKER * self._workers
-        self._tasks: dict[Future[Result], _Task[Key]] = {}  # what the present pool was given
-        self._done: SimpleQueue[Future[Result]] = SimpleQueue()
+        self._n_slots = slots or SLOTS_OF_A_WORKER * self._workers
+        self._pin = pin
+        self._tasks: dict[Future[list[Result]], _Task[Key]] = {}  # what the present pool was given
+        self._done: SimpleQueue[Future[list[Result]]] = SimpleQueue()
         self._answers: deque[tuple[Key, Answer]] = deque()
         self._in_flight = 0
         self._last_sign = time.monotonic()
@@ -83,9 +105,14 @@ class DecodePool(Generic[Key]):
         return self._workers
 
     def submit(self, key: Key, stretch: Stretch) -> None:
-        self._in_flight += 1
-        seconds = self._timeout_seconds + stretch.size_bytes / HASH_BYTES_PER_SECOND
-        self._hand_in(_Task(key, stretch, seconds))
+        self.submit_all([(key, stretch)])
+
+    def submit_all(self, stretches: Sequence[tuple[Key, Stretch]]) -> None:
+        """Short files go to a worker several at once, where that leaves enough for the others."""
+        self._in_flight += len(stretches)
+        parts = [_Part(key, stretch) for key, stretch in stretches]
+        for some in _bundles(parts, len(parts) // (TASKS_AHEAD * self._workers)):
+            self._hand_in(some)
 
     def collect(self) -> list[tuple[Key, Answer]]:
         """What has been answered since the last call; never waits."""
@@ -129,19 +156,23 @@ class DecodePool(Generic[Key]):
 
     def _new_pool(self) -> ProcessPool:
         # Each has memory of its own: what workers of the one before may still write to is let go.
-        self._slab = make_slab(self._slots)
+        self._slots = Slots(self._n_slots, self._pin)
         # Spawn: a fork of a process that runs threads or CUDA is not safe.
         pool = ProcessPool(
             self._workers,
             initializer=prepare_worker,
-            initargs=(os.getpid(), self._words_folder, self._slab),
+            initargs=(os.getpid(), self._words_folder, self._slots.slabs),
             context=multiprocessing.get_context("spawn"),
         )
         pool.schedule(os.getpid)  # Pebble starts no worker before there is something to do
+        self._slots.pin()  # meanwhile: it takes a moment
         return pool
 
-    def _hand_in(self, task: _Task[Key]) -> None:
-        task.tries += 1
+    def _hand_in(self, parts: Sequence[_Part[Key]]) -> None:
+        n_bytes = sum(part.stretch.size_bytes for part in parts)
+        task = _Task(parts, self._timeout_seconds + n_bytes / HASH_BYTES_PER_SECOND)
+        for part in parts:
+            part.tries += 1
         try:
             future = self._schedule(task)
         except RuntimeError:
@@ -151,26 +182,50 @@ class DecodePool(Generic[Key]):
         self._tasks[future] = task
         future.add_done_callback(self._finished)
 
-    def _schedule(self, task: _Task[Key]) -> Future[Result]:
-        task.slot = self._slab.take() if self._slab else None
-        number = task.slot.number if task.slot else None
-        return self._pool.schedule(
-            decode_within, (task.stretch, task.seconds, number), timeout=task.seconds
-        )
+    def _schedule(self, task: _Task[Key]) -> Future[list[Result]]:
+        errands = []
+        for part in task.parts:
+            part.slot = self._slots.take(part.stretch)
+            place = part.slot.place if part.slot else None
+            errands.append(Errand(part.stretch, task.seconds, place))
+        return self._pool.schedule(decode_each, (errands,), timeout=task.seconds)
 
-    def _finished(self, future: Future[Result]) -> None:
+    def _finished(self, future: Future[list[Result]]) -> None:
         self._last_sign = time.monotonic()
         self._done.put(future)
         self._on_answer()
 
-    def _settle(self, future: Future[Result]) -> None:
+    def _settle(self, future: Future[list[Result]]) -> None:
         task = self._tasks.pop(future, None)
         if task is None:
             return  # the last word of a pool that was given up
-        if _is_innocent(future) and task.tries < MAX_TRIES:
-            self._hand_in(task)
+        error = None if future.cancelled() else future.exception()
+        if future.cancelled() or isinstance(error, BrokenProcessPool):
+            self._try_again(task.parts)  # it never ran; or its worker lives, and writes to its slot
+        elif error is not None:
+            self._fail(task, error)
         else:
-            self._answers.append((task.key, self._answer(future, task)))
+            answers = map(_with_samples, future.result(), task.parts)
+            self._answers += zip((part.key for part in task.parts), answers, strict=True)
+
+    def _try_again(self, parts: Sequence[_Part[Key]]) -> None:
+        """Not for ever: whatever kills workers before they begin may not end."""
+        for part in parts:
+            if part.tries < MAX_TRIES:
+                self._hand_in([part])
+            else:
+                self._answers.append((part.key, _died(None)))
+
+    def _fail(self, task: _Task[Key], error: BaseException) -> None:
+        """Its worker died, or was killed. Of several files nobody knows which one it was."""
+        for part in task.parts:
+            if part.slot is not None:
+                part.slot.give_back()
+        if len(task.parts) == 1:
+            self._answers.append((task.parts[0].key, self._failure(error, task.seconds)))
+            return
+        for part in task.parts:
+            self._hand_in([part])
 
     def _revive(self) -> None:
         if self._tasks and (self._is_stuck() or not self._pool.active):
@@ -188,26 +243,10 @@ class DecodePool(Generic[Key]):
         self._stop()
         self._pool = self._new_pool()
         for task in orphans:
-            if task.tries < MAX_TRIES:
-                self._hand_in(task)
-            else:
-                self._answers.append((task.key, _died(None)))
+            self._try_again(task.parts)
 
-    def _answer(self, done: Future[Result], task: _Task[Key]) -> Answer:
-        try:
-            result = done.result()
-        except (BrokenProcessPool, CancelledError):
-            return _died(None)  # its worker may live, and go on writing to its slot
-        except Exception as error:
-            if task.slot is not None:
-                task.slot.give_back()
-            return self._failure(error, task.seconds)
-        return _with_samples(result, task.slot)
-
-    def _failure(self, error: Exception, seconds: float) -> Answer:
-        """What a worker answered, or died of."""
-        if isinstance(error, DecodingError | FileChanged):
-            return error
+    def _failure(self, error: BaseException, seconds: float) -> DecodingError:
+        """What a worker died of."""
         if isinstance(error, TimeoutError):
             return _took_too_long(seconds)
         if isinstance(error, ProcessExpired):
@@ -215,29 +254,34 @@ class DecodePool(Generic[Key]):
             if error.exitcode == -signal.SIGXCPU:
                 return _took_too_long(seconds)
             return _died(error.exitcode).with_words(words)
-        return _internal(error)  # a fault of ours must cost one file, not the daemon
+        return unexpected(error)  # a fault of ours must cost one file, not the daemon
 
 
-def _with_samples(result: Result, slot: Slot | None) -> Answer:
+def _bundles(parts: Sequence[_Part[Key]], most: int) -> Iterator[Sequence[_Part[Key]]]:
+    """Up to `most` parts at a time, and BUNDLE_BYTES of files."""
+    some: list[_Part[Key]] = []
+    n_bytes = 0
+    for part in parts:
+        n_bytes += part.stretch.size_bytes
+        if some and (len(some) >= min(most, BUNDLE_FILES) or n_bytes > BUNDLE_BYTES):
+            yield some
+            some, n_bytes = [], part.stretch.size_bytes
+        some.append(part)
+    if some:
+        yield some
+
+
+def _with_samples(result: Result, part: _Part[Key]) -> Answer:
     """What was decoded, with its samples from wherever they are."""
     if not isinstance(result, Left):
-        if slot is not None:
-            slot.give_back()
+        if part.slot is not None:
+            part.slot.give_back()
         return result
-    assert slot is not None
+    assert part.slot is not None
     try:
-        return replace(result.decoded, audio=slot.look(result.n_samples))
+        return replace(result.decoded, audio=part.slot.look(result.n_samples))
     except ValueError as error:
-        return _internal(error)
-
-
-def _internal(error: Exception) -> DecodingError:
-    return DecodingError("internal", f"unexpected {type(error).__name__}: {error}")
-
-
-def _is_innocent(done: Future[Result]) -> bool:
-    """Whether the task never ran: its pool was given up before a worker took it."""
-    return done.cancelled() or isinstance(done.exception(), BrokenProcessPool)
+        return unexpected(error)
 
 
 def _died(exit_code: int | None) -> DecodingError:

@@ -17,34 +17,41 @@ import weakref
 from collections import deque
 from dataclasses import dataclass
 from multiprocessing import reduction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Samples = npt.NDArray[np.float32]
 
-SLOT_BYTES = 6 * 2**20  # 30 s at 48 kHz; in whole pages. What is not touched costs nothing.
-SLAB_BYTES = 512 * 2**20  # of address space, of which a worker has 2 GiB
 KEPT_BYTES = 2**20  # of a slot that is free again; what a long stretch touched beyond is given up
 
 F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 1, 2, 4  # fcntl(2)
-_SlotBytes = ctypes.c_char * SLOT_BYTES
 
 
 class Slab:
-    """The side of the daemon: hands out slots, each to one task at a time."""
+    """The side of the daemon: hands out slots of one size, each to one task at a time.
 
-    def __init__(self, n_slots: int) -> None:
+    They are whole pages. What is not touched of them costs nothing but address space.
+    """
+
+    def __init__(self, n_slots: int, slot_bytes: int) -> None:
         """Raises OSError where there is no such memory."""
-        self._n_bytes = min(n_slots, SLAB_BYTES // SLOT_BYTES) * SLOT_BYTES
+        self.slot_bytes = slot_bytes
+        self.n_bytes = n_slots * slot_bytes
+        self._slot_type = ctypes.c_char * slot_bytes
         self._fd = os.memfd_create("clfd-samples", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         weakref.finalize(self, os.close, self._fd)
-        os.ftruncate(self._fd, self._n_bytes)
+        os.ftruncate(self._fd, self.n_bytes)
         # A worker that made it shorter would take the daemon along at its next look.
         fcntl.fcntl(self._fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-        self._memory = mmap.mmap(self._fd, self._n_bytes)
-        self._free = deque(range(self._n_bytes // SLOT_BYTES))
+        self._memory = mmap.mmap(self._fd, self.n_bytes)
+        self._free = deque(range(n_slots))
+
+    @property
+    def address(self) -> int:
+        """Where its `n_bytes` lie in this process."""
+        return ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
 
     @property
     def n_free(self) -> int:
@@ -55,7 +62,7 @@ class Slab:
         return Slot(self, self._free.popleft()) if self._free else None
 
     def look(self, number: int, n_samples: int) -> Samples:
-        owner = _SlotBytes.from_buffer(self._memory, number * SLOT_BYTES)
+        owner = self._slot_type.from_buffer(self._memory, number * self.slot_bytes)
         samples: Samples = np.frombuffer(memoryview(owner), np.float32, n_samples)
         # Views of the samples refer to what owns the memory, not to the first array.
         weakref.finalize(owner, self.give_back, number, samples.nbytes).atexit = False
@@ -63,14 +70,21 @@ class Slab:
 
     def give_back(self, number: int, n_bytes: int = 0) -> None:
         if n_bytes > KEPT_BYTES:
-            begin = number * SLOT_BYTES + KEPT_BYTES
+            begin, rest = number * self.slot_bytes + KEPT_BYTES, self.slot_bytes - KEPT_BYTES
             with contextlib.suppress(OSError):
-                self._memory.madvise(mmap.MADV_REMOVE, begin, SLOT_BYTES - KEPT_BYTES)
+                self._memory.madvise(mmap.MADV_REMOVE, begin, rest)
         self._free.appendleft(number)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """How a worker gets it, while it is started."""
-        return WorkerSlab, (reduction.DupFd(self._fd), self._n_bytes)
+        return WorkerSlab, (reduction.DupFd(self._fd), self.n_bytes, self.slot_bytes)
+
+
+class SlotPlace(NamedTuple):
+    """What a worker is told of its slot: which slab, and where in it."""
+
+    slot_bytes: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,10 @@ class Slot:
 
     slab: Slab
     number: int
+
+    @property
+    def place(self) -> SlotPlace:
+        return SlotPlace(self.slab.slot_bytes, self.number)
 
     def look(self, n_samples: int) -> Samples:
         """What was left in it, which becomes free when no array looks at it any more.
@@ -92,10 +110,10 @@ class Slot:
         self.slab.give_back(self.number)
 
 
-def make_slab(n_slots: int) -> Slab | None:
+def make_slab(n_slots: int, slot_bytes: int) -> Slab | None:
     """None where the system has no such memory, or no room for it."""
     try:
-        return Slab(n_slots)
+        return Slab(n_slots, slot_bytes)
     except (AttributeError, OSError, ValueError):
         return None
 
@@ -103,23 +121,24 @@ def make_slab(n_slots: int) -> Slab | None:
 class WorkerSlab:
     """The side of a worker."""
 
-    def __init__(self, fd: Any, n_bytes: int) -> None:
-        self._fd, self._n_bytes = fd, n_bytes
+    def __init__(self, fd: Any, n_bytes: int, slot_bytes: int) -> None:
+        self.n_bytes = n_bytes
+        self._fd, self.slot_bytes = fd, slot_bytes
         self._address = 0  # where it is mapped
 
     def open(self) -> None:
         """Maps it so that nothing in this process writes to it by mistake."""
         fd = self._fd.detach()
         with contextlib.suppress(OSError, ValueError):  # the limit on memory may be too low for it
-            self._memory = mmap.mmap(fd, self._n_bytes, prot=mmap.PROT_READ)
+            self._memory = mmap.mmap(fd, self.n_bytes, prot=mmap.PROT_READ)
             self._address = np.frombuffer(self._memory, np.uint8).ctypes.data
         os.close(fd)
 
     def leave(self, number: int, samples: Samples) -> bool:
         """Puts the samples into the slot of this number; whether there was room for them."""
-        if not self._address or samples.nbytes > SLOT_BYTES:
+        if not self._address or samples.nbytes > self.slot_bytes:
             return False
-        address = self._address + number * SLOT_BYTES
+        address = self._address + number * self.slot_bytes
         if not _protect(address, samples.nbytes, mmap.PROT_READ | mmap.PROT_WRITE):
             return False
         ctypes.memmove(address, samples.ctypes.data, samples.nbytes)

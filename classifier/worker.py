@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -24,10 +24,10 @@ import numpy as np
 
 from classifier.allocator import keep_freed_memory
 from classifier.decoding import Decoded, Stretch, decode
-from classifier.errors import DecodingError
+from classifier.errors import DecodingError, FileChanged, unexpected
 from classifier.leftovers import temporary_folder
 from classifier.lifeline import die_with_parent
-from classifier.slab import Slab, WorkerSlab
+from classifier.slab import Slab, SlotPlace, WorkerSlab
 
 MEMORY_BYTES = 2 * 2**30
 FILE_BYTES = 2**16  # it writes nothing but what it says
@@ -49,17 +49,30 @@ class Left:
     n_samples: int
 
 
+@dataclass(frozen=True)
+class Errand:
+    """A stretch to decode, for how long at most on the processor, and the slot for its samples."""
+
+    stretch: Stretch
+    cpu_seconds: float
+    slot: SlotPlace | None = None
+
+
+Result = Decoded | Left | DecodingError | FileChanged
+
 _NO_SAMPLES = np.zeros(0, np.float32)
-_slab: WorkerSlab | None = None
+_slabs: dict[int, WorkerSlab] = {}  # by the size of their slots
 
 
-def prepare_worker(parent: int, folder: Path | None, slab: Slab | WorkerSlab | None = None) -> None:
+def prepare_worker(
+    parent: int, folder: Path | None, slabs: Sequence[Slab | WorkerSlab] = ()
+) -> None:
     """Limits this process; what it says goes into a file in `folder`, named by its id.
 
-    The samples that it decodes go into `slab`, which has become a WorkerSlab on its way here.
+    The samples that it decodes go into `slabs`, which have become WorkerSlabs on their way here.
     """
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_AS, MEMORY_BYTES)
+    _limit(resource.RLIMIT_AS, MEMORY_BYTES + sum(slab.n_bytes for slab in slabs))
     # Python ignores SIGXFSZ, so that what is too much to write is an error, and not a death.
     _limit(resource.RLIMIT_FSIZE, FILE_BYTES)
     _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
@@ -67,23 +80,32 @@ def prepare_worker(parent: int, folder: Path | None, slab: Slab | WorkerSlab | N
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
     _divert_stderr(folder)
-    _take_slab(slab)
+    _take_slabs(slabs)
     keep_freed_memory(KEPT_BYTES)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     die_with_parent(parent)
 
 
-def decode_within(stretch: Stretch, cpu_seconds: float, slot: int | None = None) -> Decoded | Left:
-    """Decodes, in a worker; a failure of the decoder comes with what the decoder said of it.
+def decode_each(errands: Sequence[Errand]) -> list[Result]:
+    """Decodes, in a worker; for each what came of it.
 
-    The samples are left in the slot of that number, where there is one and they fit in.
+    A failure of the decoder comes with what the decoder said of it. Samples are left in the slot,
+    where there is one and they fit in.
     """
+    return [_run(errand) for errand in errands]
+
+
+def _run(errand: Errand) -> Result:
     try:
-        return _left(within(cpu_seconds, decode, stretch), slot)
+        return _left(within(errand.cpu_seconds, decode, errand.stretch), errand.slot)
     except DecodingError as error:
         said = _said_here() if error.kind == "damaged" else ""
-        raise error.with_words(said) from error
+        return error.with_words(said)
+    except FileChanged as error:
+        return error
+    except Exception as error:  # a fault of ours must cost one file, not those beside it
+        return unexpected(error)
     finally:
         _forget_what_was_said()
 
@@ -122,15 +144,18 @@ def _limit(what: int, most: int) -> None:
     resource.setrlimit(what, (least, least))
 
 
-def _take_slab(slab: Slab | WorkerSlab | None) -> None:
-    global _slab
-    if isinstance(slab, WorkerSlab):
-        slab.open()
-        _slab = slab
+def _take_slabs(slabs: Sequence[Slab | WorkerSlab]) -> None:
+    for slab in slabs:
+        if isinstance(slab, WorkerSlab):
+            slab.open()
+            _slabs[slab.slot_bytes] = slab
 
 
-def _left(decoded: Decoded, slot: int | None) -> Decoded | Left:
-    if slot is None or _slab is None or not _slab.leave(slot, decoded.audio):
+def _left(decoded: Decoded, slot: SlotPlace | None) -> Decoded | Left:
+    if slot is None:
+        return decoded
+    slab = _slabs.get(slot.slot_bytes)
+    if slab is None or not slab.leave(slot.number, decoded.audio):
         return decoded
     return Left(replace(decoded, audio=_NO_SAMPLES), len(decoded.audio))
 

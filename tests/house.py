@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,7 +24,7 @@ from daemon.live_model import LiveModel
 from daemon.mounts import Mount, MountMemory
 from daemon.service import Service
 from daemon.status import StatusReport
-from daemon.window import Window
+from daemon.window import Window, with_batches
 from daemon.wiring import archive_plan, load_predictor, mover
 from storage.database import open_database
 from storage.home import Home
@@ -52,9 +52,10 @@ class InlinePool:
     def in_flight(self) -> int:
         return len(self._answers)
 
-    def submit(self, key: object, stretch: Stretch) -> None:
-        self.submitted.append(stretch)
-        self._answers.append((key, self._answer(stretch)))
+    def submit_all(self, stretches: Sequence[tuple[object, Stretch]]) -> None:
+        for key, stretch in stretches:
+            self.submitted.append(stretch)
+            self._answers.append((key, self._answer(stretch)))
 
     def collect(self) -> list[tuple[object, Answer]]:
         answers, self._answers = self._answers, []
@@ -250,7 +251,7 @@ class House:
 
 
 def house_settings(home: Home, **overrides: object) -> Settings:
-    return load_settings(home, overrides, environ={})
+    return with_batches(load_settings(home, overrides, environ={}), "cpu")
 
 
 HouseMaker = Callable[..., House]

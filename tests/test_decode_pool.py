@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import deeds
 import pytest
 
 from classifier.decoding import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged
-from classifier.pool import DecodePool
-from classifier.worker import within
+from classifier.pool import DecodePool, _bundles, _Part, _Task
 
 Write = Callable[..., Path]
 
@@ -58,7 +58,7 @@ class SpinningPool(DecodePool[str]):
 
     def _schedule(self, task):
         endless = (self.cpu_seconds, deque, itertools.repeat(0), 0)
-        return self._pool.schedule(within, endless, timeout=task.seconds)
+        return self._pool.schedule(deeds.done_within, endless, timeout=task.seconds)
 
 
 def test_a_file_is_decoded_in_another_process(pool: DecodePool[str], audio_file: Write) -> None:
@@ -123,6 +123,67 @@ def test_a_worker_killed_at_work_costs_its_own_task_only(
     assert kind(answers["endless"]) == "worker_died"
     assert answers["endless"].transient
     assert kind(answers["tone"]) == "Decoded"
+
+
+def numbered(audio_file: Write, n_files: int) -> list[tuple[str, Stretch]]:
+    return [(f"{n}", half_seconds(audio_file(f"{n}.wav"))) for n in range(n_files)]
+
+
+def test_many_short_files_are_handed_over_together(
+    pool: DecodePool[str], audio_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    schedule = pool._schedule
+
+    def noted(task: _Task[str]) -> object:
+        sizes.append(len(task.parts))
+        return schedule(task)
+
+    monkeypatch.setattr(pool, "_schedule", noted)
+    pool.submit_all(numbered(audio_file, 20))
+    answers = dict(pool.wait() for _ in range(20))
+    assert sizes == [8, 8, 4]
+    assert {kind(answer) for answer in answers.values()} == {"Decoded"}
+
+
+def test_few_files_are_shared_among_the_workers() -> None:
+    parts = [_Part(n, Stretch(b"", 8000, 4000, 4000, 1)) for n in range(12)]
+    assert [len(some) for some in _bundles(parts, most=3)] == [3, 3, 3, 3]
+    assert [len(some) for some in _bundles(parts[:3], most=0)] == [1, 1, 1]
+
+
+def test_long_files_go_one_by_one() -> None:
+    long, short = (Stretch(b"", 8000, 4000, 4000, 1, size_bytes=n) for n in (5_000_000, 400_000))
+    parts = [_Part(n, stretch) for n, stretch in enumerate([long, long, short, short, long])]
+    assert [len(some) for some in _bundles(parts, most=8)] == [1, 1, 2, 1]
+
+
+@pytest.mark.parametrize("how", ["killed", "timeout"])
+def test_of_files_handed_over_together_only_the_bad_one_fails(
+    pool: DecodePool[str], audio_file: Write, endless_file: Path, how: str
+) -> None:
+    stretches = numbered(audio_file, 6)
+    stretches[2] = ("endless", half_seconds(endless_file))
+    pool.submit_all(stretches)
+    answers: dict[str, object] = {}
+    while len(answers) < len(stretches):
+        for worker in workers():
+            if how == "killed" and has_open(worker, endless_file):
+                worker.kill()
+        answers |= dict(pool.collect())
+    assert kind(answers.pop("endless")) == ("worker_died" if how == "killed" else "timeout")
+    assert {kind(answer) for answer in answers.values()} == {"Decoded"}
+
+
+def test_a_file_that_is_refused_costs_none_of_those_beside_it(
+    pool: DecodePool[str], audio_file: Write, tmp_path: Path
+) -> None:
+    stretches = numbered(audio_file, 4)
+    stretches[1] = ("gone", half_seconds(tmp_path / "gone.wav"))
+    stretches[2] = ("changed", half_seconds(audio_file(), fingerprint="another"))
+    pool.submit_all(stretches)
+    kinds = {key: kind(answer) for key, answer in (pool.wait() for _ in stretches)}
+    assert kinds == {"0": "Decoded", "gone": "vanished", "changed": "FileChanged", "3": "Decoded"}
 
 
 def test_the_pool_survives_a_worker_that_dies_while_idle(

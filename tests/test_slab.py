@@ -8,18 +8,22 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_decode_pool import half_seconds, kind, workers
 
-from classifier import slab as slab_module
 from classifier.decoding import Decoded, Stretch
 from classifier.pool import DecodePool
-from classifier.slab import KEPT_BYTES, SLOT_BYTES, Slab, WorkerSlab, make_slab
+from classifier.slab import KEPT_BYTES, Slab, WorkerSlab, make_slab
+from classifier.slots import LARGE_BYTES, SMALL_BYTES, Slots, likely_bytes
+
+SLOT_BYTES = LARGE_BYTES
 
 Write = Callable[..., Path]
+Noise = Callable[..., np.ndarray]
 
 
 class Handed:
@@ -34,12 +38,12 @@ class Handed:
 
 @pytest.fixture
 def slab() -> Slab:
-    return Slab(2)
+    return Slab(2, SLOT_BYTES)
 
 
 @pytest.fixture
 def worker(slab: Slab) -> WorkerSlab:
-    worker = WorkerSlab(Handed(slab._fd), 2 * SLOT_BYTES)
+    worker = WorkerSlab(Handed(slab._fd), 2 * SLOT_BYTES, SLOT_BYTES)
     worker.open()
     return worker
 
@@ -112,7 +116,7 @@ def test_a_worker_can_make_it_neither_shorter_nor_longer(slab: Slab) -> None:
 def test_a_decoder_that_writes_beyond_its_own_memory_dies_of_it(slab: Slab) -> None:
     script = (
         "import ctypes, os; from test_slab import Handed; from classifier.slab import WorkerSlab;"
-        f"worker = WorkerSlab(Handed({slab._fd}), {2 * SLOT_BYTES}); worker.open();"
+        f"worker = WorkerSlab(Handed({slab._fd}), {2 * SLOT_BYTES}, {SLOT_BYTES}); worker.open();"
         "ctypes.memset(worker._address, 1, 1)"
     )
     folder = os.path.dirname(__file__)
@@ -125,7 +129,8 @@ def test_where_there_is_no_such_memory_there_is_no_slab(monkeypatch: pytest.Monk
         raise OSError("not here")
 
     monkeypatch.setattr(os, "memfd_create", refused)
-    assert make_slab(2) is None
+    assert make_slab(2, SLOT_BYTES) is None
+    assert Slots(2).slabs == []
 
 
 # Through the pool
@@ -145,8 +150,7 @@ def decoded(pool: DecodePool[str], path: Path, **more) -> Decoded:
 
 
 def free(pool: DecodePool[str]) -> int:
-    assert pool._slab is not None
-    return pool._slab.n_free
+    return sum(slab.n_free for slab in pool._slots.slabs)
 
 
 def test_clips_that_are_kept_stay_as_they_are(
@@ -155,11 +159,11 @@ def test_clips_that_are_kept_stay_as_they_are(
     samples = [noise(seed=seed) for seed in range(3)]
     paths = [audio_file(f"{i}.wav", noise, subtype="FLOAT") for i, noise in enumerate(samples)]
     kept = [decoded(pool, path).clips for path in paths]
-    assert free(pool) == 0
+    assert free(pool) == 0, "one small slot, one large"
     for clips, expected in zip(kept, samples, strict=True):
         np.testing.assert_array_equal(clips.ravel(), expected)
     kept.clear()
-    assert free(pool) == 1
+    assert free(pool) == 2
 
 
 @pytest.mark.parametrize("what", ["refused", "too long", "changed", "killed"])
@@ -178,23 +182,53 @@ def test_a_slot_without_samples_is_free_again(
         os.truncate(tmp_path / "tone.wav", 2**42)  # takes hours to be hashed
         pool.submit("", half_seconds(path, size_bytes=1))
     assert kind(pool.wait()[1]) in ("vanished", "FileChanged", "Decoded", "timeout")
-    assert free(pool) == 1
+    assert free(pool) == 2
 
 
 def test_without_shared_memory_samples_come_all_the_same(
     audio_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("classifier.pool.make_slab", lambda _: None)
+    monkeypatch.setattr("classifier.slots.make_slab", lambda *_: None)
     with DecodePool[str](1, 5.0) as pool:
         assert decoded(pool, audio_file()).clips.shape == (2, 4000)
 
 
-def test_a_worker_without_room_for_it_sends_samples_all_the_same(
-    audio_file: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slab_module, "SLAB_BYTES", 3 * 2**30)  # beyond what a worker may have
-    with DecodePool[str](1, 5.0, slots=600) as pool:
-        assert decoded(pool, audio_file()).clips.shape == (2, 4000)
+def test_a_worker_without_room_for_it_sends_samples_all_the_same(slab: Slab) -> None:
+    worker = WorkerSlab(Handed(slab._fd), 2**60, SLOT_BYTES)
+    worker.open()
+    assert not worker.leave(0, ramp(10))
+
+
+MINUTE = Stretch(b"/card/minute.wav", 22_050, 110_250, 110_250, max_clips=6, size_bytes=5_300_000)
+SHORT = replace(MINUTE, path=b"/card/short.WAV", size_bytes=441_044)
+
+
+def test_short_recordings_get_small_slots_and_long_stretches_large_ones() -> None:
+    slots = Slots(2)
+    sizes = [slot.place.slot_bytes for s in (SHORT, MINUTE) if (slot := slots.take(s))]
+    assert sizes == [SMALL_BYTES, LARGE_BYTES]
+
+
+def test_where_small_slots_are_used_up_a_large_one_serves() -> None:
+    slots = Slots(2)
+    sizes = [slot.place.slot_bytes for _ in range(5) if (slot := slots.take(SHORT))]
+    assert sizes == [SMALL_BYTES, SMALL_BYTES, LARGE_BYTES, LARGE_BYTES]
+
+
+def test_a_compressed_file_is_taken_to_grow_and_none_to_be_less_than_a_clip() -> None:
+    assert likely_bytes(SHORT) == 882_088
+    assert likely_bytes(replace(SHORT, path=b"short.ogg")) == 6 * 441_000, "all of a stretch"
+    assert likely_bytes(replace(SHORT, path=b"short.ogg", size_bytes=1)) == 441_000
+
+
+def test_a_file_that_is_longer_than_it_seemed_comes_whole(audio_file: Write, noise: Noise) -> None:
+    samples = noise(seconds=40)
+    path = audio_file("long.wav", samples, subtype="FLOAT")
+    with DecodePool[str](1, 20.0, slots=2) as pool:
+        pool.submit("", Stretch(os.fsencode(path), 8000, 8000, 8000, max_clips=40, size_bytes=1))
+        _, answer = pool.wait()
+    assert isinstance(answer, Decoded)
+    np.testing.assert_array_equal(answer.audio, samples)
 
 
 def test_the_memory_has_no_name_that_could_stay_behind(slab: Slab) -> None:

@@ -14,7 +14,7 @@ import pytest
 from classifier.decoding import Stretch
 from classifier.errors import DecodingError
 from classifier.pool import DecodePool
-from classifier.worker import FILE_BYTES, SAID_LETTERS, within
+from classifier.worker import FILE_BYTES, SAID_LETTERS
 
 Write = Callable[..., Path]
 
@@ -25,7 +25,8 @@ class DeedPool(DecodePool[str]):
     deed: Callable[[], object] = deeds.limits
 
     def _schedule(self, task):
-        return self._pool.schedule(within, (task.seconds, self.deed), timeout=task.seconds)
+        work = (task.seconds, self.deed)
+        return self._pool.schedule(deeds.done_within, work, timeout=task.seconds)
 
     def answer(self, deed: Callable[[], object]) -> object:
         self.deed = deed

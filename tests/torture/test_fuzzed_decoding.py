@@ -23,7 +23,7 @@ from mutations import bases, is_visible_cut, mutation
 from classifier.decoding import Decoded, Stretch
 from classifier.errors import ClassifierError, DecodingError
 from classifier.pool import DecodePool
-from classifier.worker import decode_within
+from classifier.worker import Errand, Left, decode_each
 
 COUNT = int(os.environ.get("TORTURE_MUTATIONS", "10000"))
 SEED = int(os.environ.get("TORTURE_SEED", "0")) or random.randrange(1, 10**6)
@@ -46,20 +46,18 @@ class Timed:
     peak_bytes: int
 
 
-def timed(stretch: Stretch, seconds: float) -> Timed:
+def timed(stretch: Stretch, seconds: float) -> list[Timed]:
     began = time.perf_counter()
-    answer: Decoded | ClassifierError
-    try:
-        answer = decode_within(stretch, seconds)
-    except ClassifierError as error:
-        answer = error
+    (answer,) = decode_each([Errand(stretch, seconds)])
+    assert not isinstance(answer, Left)  # it was given no slot
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Timed(answer, time.perf_counter() - began, peak)
+    return [Timed(answer, time.perf_counter() - began, peak)]
 
 
 class TimingPool(DecodePool[tuple[str, int]]):
     def _schedule(self, task):
-        return self._pool.schedule(timed, (task.stretch, task.seconds), timeout=task.seconds)
+        (part,) = task.parts
+        return self._pool.schedule(timed, (part.stretch, task.seconds), timeout=task.seconds)
 
 
 @dataclass
