@@ -31,6 +31,7 @@ from daemon.bench.report import model_line, network_line, start_line
 from daemon.bench.run import run_once
 from daemon.bench.stages import Bench
 from daemon.bench.table import Format, markdown_table
+from daemon.window import with_batches
 from storage.home import Home
 from storage.settings import Settings, load_settings
 
@@ -103,7 +104,8 @@ def _network(
     """Its formats side by side, and what follows from them."""
     served = entry.make()
     checkpoint = parse_checkpoint(served.name, served.data)
-    bench = Bench(checkpoint, choose_device(settings.engine.device), settings.engine)
+    device = choose_device(settings.engine.device)
+    bench = Bench(checkpoint, device, with_batches(settings, device.type).engine)
     formats = []
     for suffix in entry.formats:
         files = sounds[suffix][: entry.most]

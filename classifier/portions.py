@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from classifier.device import is_out_of_memory
+
+Clips = Sequence[npt.NDArray[np.float32]] | npt.NDArray[np.float32]
 
 CALM_PASSES = 50  # without trouble, before twice as many clips are tried again
 
@@ -24,8 +28,8 @@ class Portions:
         self._calm_passes = 0
         self.at_once = most
 
-    def run(self, work: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
-        """Clips (B, S) to (B, ...), `work` done portion by portion.
+    def run(self, work: Callable[[Clips], Tensor], clips: Clips) -> Tensor:
+        """B clips (S,) to (B, ...), `work` done portion by portion.
 
         Raises what `work` raises, also for want of memory where one clip is too many.
         """

@@ -17,7 +17,7 @@ from daemon.errors import DaemonError
 from daemon.inbox import Inbox
 from daemon.live_model import Served, hop_samples
 from daemon.progress import progress_bar
-from daemon.window import Window
+from daemon.window import Window, with_batches
 from daemon.wiring import KEPT_BYTES, decode_pool, engine_device, load_predictor
 from storage.home import Home
 from storage.outcomes import Arrival, Claim, Failed, Outcome, Scored, printable_path
@@ -105,7 +105,8 @@ def _outcomes(
     hop = hop_samples(predictor.checkpoint, settings.engine.overlap_seconds)
     served = Served(predictor, hop, checkpoint_id=0)
     waiting = deque(claims)
-    with decode_pool(settings) as (pool, wake):
+    settings = with_batches(settings, predictor.device.type)
+    with decode_pool(settings, predictor.device) as (pool, wake):
         window = Window(
             pool,
             settings.engine,

@@ -20,6 +20,7 @@ from classifier.checkpoint import read_checkpoint
 from classifier.compiled_network import CompiledNetworks
 from classifier.device import choose_device, describe_device, first_line, is_out_of_memory
 from classifier.errors import CheckpointError, DeviceBusyError
+from classifier.pinning import pin
 from classifier.pool import DecodePool
 from classifier.predictor import Predictor
 from daemon.archive import Archive
@@ -32,7 +33,7 @@ from daemon.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
 from daemon.moving import Mover
 from daemon.service import Service
 from daemon.status import StatusReport
-from daemon.window import HearingPool, Window, window_capacity
+from daemon.window import HearingPool, Window, window_capacity, with_batches
 from storage.archiving import ArchivePlan
 from storage.database import file_of
 from storage.home import Home
@@ -53,17 +54,23 @@ def run_daemon(home: Home, settings: Settings, once: bool) -> None:
     with (
         DaemonLock.acquire(home),
         open_ledger(settings.database, "daemon", archive_plan(settings)) as ledger,
-        decode_pool(settings) as (pool, wake),
     ):
-        service = assemble(home, settings, ledger, pool, wake)
-        with stop_signals(service):
-            service.run(once)
+        device = engine_device(settings)
+        settings = with_batches(settings, device.type)
+        with decode_pool(settings, device) as (pool, wake):
+            service = assemble(home, settings, device, ledger, pool, wake)
+            with stop_signals(service):
+                service.run(once)
 
 
 def assemble(
-    home: Home, settings: Settings, ledger: Ledger, pool: HearingPool, wake: threading.Event
+    home: Home,
+    settings: Settings,
+    device: torch.device,
+    ledger: Ledger,
+    pool: HearingPool,
+    wake: threading.Event,
 ) -> Service:
-    device = engine_device(settings)
     logger.info("clfd runs on %s, home %s", describe_device(device), home.root)
     if remark := ledger_remark(settings):
         logger.warning("%s", remark)
@@ -172,13 +179,16 @@ def load_predictor(
 
 
 @contextmanager
-def decode_pool(settings: Settings) -> Iterator[tuple[HearingPool, threading.Event]]:
-    """The workers, and the event that they set with each answer."""
+def decode_pool(
+    settings: Settings, device: torch.device
+) -> Iterator[tuple[HearingPool, threading.Event]]:
+    """The workers for a device, and the event that they set with each answer."""
     wake = threading.Event()
     engine = settings.engine
     workers = engine.decode_workers or os.cpu_count() or 1
     slots = window_capacity(engine, workers)
-    pool: HearingPool = DecodePool(workers, engine.decode_timeout_seconds, wake.set, slots)
+    prepare = pin if device.type == "cuda" else lambda _: None
+    pool: HearingPool = DecodePool(workers, engine.decode_timeout_seconds, wake.set, slots, prepare)
     with pool:
         yield pool, wake
 

@@ -117,7 +117,9 @@ class Engine(_Section):
         description="whether the network is compiled behind the daemon; auto: once 50,000 clips"
         " are scored, where the processor is fast at bfloat16",
     )
-    batch_clips: int = Field(default=32, ge=1, description="most clips scored in one step")
+    batch_clips: int = Field(
+        default=0, ge=0, description="most clips scored in one step; 0 is 32, on a GPU 128"
+    )
     clip_pooling: Literal["mean", "max"] = Field(
         default="mean", description="how a recording's scores are made from those of its clips"
     )

@@ -89,7 +89,7 @@ def test_without_time_nothing_is_tried_and_that_is_counted() -> None:
 
 
 def test_present_values_are_not_tried_again() -> None:
-    tried = choices(Engine(), cores=2, devices=["cpu"])
+    tried = choices(Engine(batch_clips=32), cores=2, devices=["cpu"])
     assert tried == {
         "threads": [1],
         "decode_workers": [1, 3],

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from classifier.portions import CALM_PASSES, Portions
 
-CLIPS = torch.arange(32.0)[:, None]
+CLIPS = np.arange(32, dtype=np.float32)[:, None]
+DOUBLED = torch.from_numpy(2 * CLIPS)
 
 
 class SmallDevice:
@@ -16,22 +18,22 @@ class SmallDevice:
         self.room = room
         self.portions: list[int] = []
 
-    def double(self, clips: Tensor) -> Tensor:
+    def double(self, clips: np.ndarray) -> Tensor:
         if len(clips) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
         self.portions.append(len(clips))
-        return 2 * clips
+        return torch.from_numpy(2 * clips)
 
 
 def test_a_batch_goes_in_portions_of_the_size_that_suits() -> None:
     device = SmallDevice(room=100)
-    torch.testing.assert_close(Portions(10).run(device.double, CLIPS), 2 * CLIPS)
+    torch.testing.assert_close(Portions(10).run(device.double, CLIPS), DOUBLED)
     assert device.portions == [10, 10, 10, 2]
 
 
 def test_want_of_memory_halves_the_portion_and_loses_no_clip() -> None:
     device = SmallDevice(room=5)
-    torch.testing.assert_close(Portions(32).run(device.double, CLIPS), 2 * CLIPS)
+    torch.testing.assert_close(Portions(32).run(device.double, CLIPS), DOUBLED)
     assert device.portions == [4] * 8
 
 
@@ -69,7 +71,7 @@ def test_one_clip_too_many_is_an_error() -> None:
 def test_another_fault_is_no_reason_to_try_again() -> None:
     calls = []
 
-    def broken(clips: Tensor) -> Tensor:
+    def broken(clips: np.ndarray) -> Tensor:
         calls.append(len(clips))
         raise RuntimeError("illegal instruction")
 

@@ -12,7 +12,7 @@ from classifier.checkpoint import parse_checkpoint, read_checkpoint
 from classifier.decoding import Stretch, decode
 from classifier.device import threads
 from classifier.errors import CheckpointError
-from classifier.predictor import Predictor, pool_scores
+from classifier.predictor import Predictor, gathered, pool_scores
 from classifier.starter import packaged_starter
 
 Samples = np.ndarray
@@ -129,6 +129,18 @@ def test_folded_and_narrow_networks_agree_with_the_whole_on_real_recordings(esc1
         scores = Predictor(checkpoint, torch.device("cpu"), precision).score(clips)
         np.testing.assert_allclose(scores, whole, atol=tolerance)
         assert (scores.argmax(1) == whole.argmax(1)).all()
+
+
+def test_clips_may_lie_anywhere(predictor: Predictor, clips: np.ndarray) -> None:
+    scattered = [np.array(clip) for clip in clips]
+    np.testing.assert_array_equal(predictor.score(scattered), predictor.score(clips))
+
+
+def test_a_batch_is_gathered_clip_by_clip_where_the_device_has_its_own_memory() -> None:
+    clips = [np.arange(8, dtype=np.float32) + n for n in range(3)]
+    meta = gathered(clips, torch.device("meta"))
+    assert (meta.shape, meta.device.type) == ((3, 8), "meta")
+    np.testing.assert_array_equal(gathered(clips, torch.device("cpu")), clips)
 
 
 @pytest.mark.gpu

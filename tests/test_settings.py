@@ -99,7 +99,7 @@ def test_suffixes_are_lower_case(home: Home) -> None:
         ("devise = 'cpu'", r"did you mean engine\.device"),
         ("[engin]\ndevice = 'cpu'", r"did you mean engine\.device"),
         ("[nothing]", r"unknown setting nothing"),
-        ("[engine]\nbatch_clips = 0", r"engine\.batch_clips .*= 0: .*greater than or equal to 1"),
+        ("[engine]\nbatch_clips = -1", r"engine\.batch_clips .*= -1: .*greater than or equal to 0"),
         ("[engine]\ndevice = 'gpu'", r"engine\.device .*auto, cpu, cuda"),
         ("[intake]\nsuffixes = ['wav']", r"intake\.suffixes .*write one like \.wav"),
         ("[intake]\nduplicates = 'no'", r"intake\.duplicates .*'link' or 'score'"),

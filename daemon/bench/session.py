@@ -23,6 +23,7 @@ from daemon.bench.trials import Trials
 from daemon.errors import DaemonError, NothingToServe
 from daemon.mounts import mount_of
 from daemon.throw_away import throw_away_folder
+from daemon.window import with_batches
 from storage.home import Home
 from storage.settings import Settings
 from storage.shelf import Shelf
@@ -109,7 +110,8 @@ class Session:
             run_once, served, checkpoint.labels, compiled=compiled, seconds=most_seconds
         )
         device = choose_device(settings.engine.device)
-        self.bench = Bench(checkpoint, device, settings.engine, compiled)
+        self._engine = with_batches(settings, device.type).engine
+        self.bench = Bench(checkpoint, device, self._engine, compiled)
 
     def files(self, paths: Sequence[Path], most: int) -> tuple[Groups, int]:
         """By suffix, those of which there are most first; and how many copies were left out."""
@@ -143,7 +145,7 @@ class Session:
     def advice(self, files: list[Path], present: Run | None, end: float) -> Advice:
         """`present` was made with the settings as they are."""
         trials = Trials(self._run, files, self._settings, self._say, end)
-        worth_a_try = choices(self._settings.engine, usable_cores(), available_devices())
+        worth_a_try = choices(self._engine, usable_cores(), available_devices())
         rate = present.clips_per_second if present else trials.rate({})
         return seek(worth_a_try, rate, trials.rate, trials.has_time_for)
 
