@@ -1,11 +1,13 @@
-"""What a daemon spends on each of many small files, in its own process and in its workers.
+"""What a daemon spends on each of many files, in its own process and in its workers.
 
 python -m benchmarks.small_files --files 20000           # files a second, core-milliseconds a file
+python -m benchmarks.small_files --seconds 5             # as a recorder writes them
 python -m benchmarks.small_files --files 2000 --profile  # and on what its own process spends them
 """
 
 from __future__ import annotations
 
+import io
 import os
 import pstats
 import resource
@@ -29,11 +31,12 @@ from storage.times import from_stamp
 RATE_HZ = 44_100
 FOLDER_FILES = 1000
 SAMPLE_SECONDS = 0.05
+FUNCTIONS = 20  # of a profile, those that take the most themselves
 STAGES = (
-    *("intake.py:look", "ledger.py:claim", "window.py:take", "pool.py:submit", "pool.py:collect"),
-    *("window.py:_answered", "ledger.py:known_answers"),
-    *("window.py:_score", "predictor.py:score", "window.py:step", "ledger.py:record"),
-    *("service.py:_tell", "service.py:tick"),
+    *("intake.py:look", "intake.py:rested", "ledger.py:admit", "ledger.py:claim"),
+    *("window.py:take", "pool.py:submit_all", "pool.py:collect", "window.py:_answered"),
+    *("ledger.py:known_answers", "window.py:_score", "predictor.py:score", "window.py:step"),
+    *("ledger.py:record", "service.py:_tell", "service.py:tick"),
 )
 
 
@@ -75,12 +78,17 @@ def _working_seconds(home: Home) -> float:
 
 
 def _fill(inbox: Path, n_files: int, seconds: float) -> None:
+    """The last two samples of each are its number. All are on the disk, and in the page cache."""
     noise = np.random.default_rng(0).integers(-8000, 8000, round(seconds * RATE_HZ), np.int16)
+    encoded = io.BytesIO()
+    soundfile.write(encoded, noise, RATE_HZ, format="WAV")
+    wave = encoded.getbuffer()
     for number in range(n_files):
         folder = inbox / f"{number // FOLDER_FILES:03}"
         folder.mkdir(exist_ok=True)
-        noise[:2] = divmod(number, 2**15)
-        soundfile.write(folder / f"{number:06}.wav", noise, RATE_HZ)
+        wave[-4:] = number.to_bytes(4, "little")
+        (folder / f"{number:06}.wav").write_bytes(wave)
+    os.sync()  # else the ledger would wait for their pages to be written
 
 
 def _run(home: Home, profiled: Path | None) -> tuple[float, float]:
@@ -114,7 +122,9 @@ def _core_seconds(pid: int) -> float:
 
 def _tell_stages(profiled: Path, n_files: int) -> None:
     """Each with all that it calls; the profiler itself makes small functions look dear."""
-    for (file, _, name), entry in pstats.Stats(str(profiled)).stats.items():  # type: ignore[attr-defined]
+    stats = pstats.Stats(str(profiled))
+    stats.sort_stats("tottime").print_stats(FUNCTIONS)
+    for (file, _, name), entry in stats.stats.items():  # type: ignore[attr-defined]
         stage = f"{Path(file).name}:{name}"
         if stage in STAGES:
             calls, cumulative = entry[0], entry[3]

@@ -204,6 +204,8 @@ def _precisions(wanted: str, device: torch.device) -> list[str]:
 
 def pool_scores(clip_scores: Scores, pooling: str) -> Scores:
     """Clip scores (C, L) to a recording's scores (L,): their mean, or their maximum rescaled."""
+    if len(clip_scores) == 1:
+        return clip_scores[0]  # type: ignore[no-any-return]
     if pooling == "mean":
         return clip_scores.mean(axis=0)  # type: ignore[no-any-return]
     peaks = clip_scores.max(axis=0)

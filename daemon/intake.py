@@ -124,7 +124,7 @@ class Intake:
             if self._is_busy(key):
                 self._settling.restart(key, now)
                 continue
-            arrival = self._inboxes[key[0]].look_at(key[1])
+            arrival = self._inboxes[key[0]].look_again(key[1])
             if arrival is None:
                 self._settling.forget(key)
             elif self._settling.has_rested(arrival, now):

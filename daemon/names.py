@@ -31,7 +31,7 @@ class Verdict(Enum):
 def judge_name(name: bytes, suffixes: Collection[bytes]) -> Verdict:
     """`name` is a file name without folders; `suffixes` are lower case with their dot."""
     lowered = name.lower()
-    if _HIDDEN_COPY.fullmatch(name):
+    if name.startswith((b".", b"~")) and _HIDDEN_COPY.fullmatch(name):
         return Verdict.PARTIAL
     if lowered.startswith(b".") or lowered.endswith(b"~"):
         return Verdict.IGNORED
@@ -50,11 +50,14 @@ class IgnoreList:
     """Globs: one without a slash is for names at any depth, one with a slash for whole paths."""
 
     def __init__(self, globs: Sequence[str] = ()) -> None:
+        self._is_empty = not globs
         self._names = _any_of([glob for glob in globs if "/" not in glob])
         self._paths = _any_of([glob.strip("/") for glob in globs if "/" in glob])
 
     def has(self, path: bytes) -> bool:
         """`path`, of a file or a folder, is relative to the inbox."""
+        if self._is_empty:  # as most are; this is asked four times of every file
+            return False
         whole = os.fsdecode(path)
         name = whole.rpartition("/")[2]
         return bool(self._names.fullmatch(name) or self._paths.fullmatch(whole))
