@@ -43,8 +43,7 @@ MAX_TRIES = 3  # of a task that was waiting when a worker died with another one,
 LOOK_SECONDS = 0.1
 SLOTS_OF_A_WORKER = 8
 # Handing a task to a worker and its answer back costs the daemon 0.2 ms, so short files share one.
-BUNDLE_FILES, BUNDLE_BYTES = 8, 4 * 2**20
-TASKS_AHEAD = 2  # for each worker, before files are put together
+BUNDLE_FILES, BUNDLE_BYTES = 16, 8 * 2**20
 STUCK_SECONDS = 10.0  # past every deadline without a sign of life
 
 
@@ -111,7 +110,7 @@ class DecodePool(Generic[Key]):
         """Short files go to a worker several at once, where that leaves enough for the others."""
         self._in_flight += len(stretches)
         parts = [_Part(key, stretch) for key, stretch in stretches]
-        for some in _bundles(parts, len(parts) // (TASKS_AHEAD * self._workers)):
+        for some in _bundles(parts, len(parts) // self._workers):
             self._hand_in(some)
 
     def collect(self) -> list[tuple[Key, Answer]]:

@@ -190,8 +190,8 @@ def gathered(clips: Clips, device: torch.device) -> Tensor:
     if device.type == "cpu":
         return torch.from_numpy(np.asarray(clips))
     batch = torch.empty(len(clips), len(clips[0]), device=device)
-    for row, clip in zip(batch, clips, strict=True):
-        row.copy_(torch.from_numpy(clip), non_blocking=True)
+    # In one call: with one for each clip, other threads of Python would come in between.
+    torch._foreach_copy_(list(batch), [torch.from_numpy(clip) for clip in clips], True)
     return batch
 
 

@@ -118,7 +118,7 @@ class Engine(_Section):
         " are scored, where the processor is fast at bfloat16",
     )
     batch_clips: int = Field(
-        default=0, ge=0, description="most clips scored in one step; 0 is 32, on a GPU 128"
+        default=0, ge=0, description="most clips scored in one step; 0 is 32, on a GPU 256"
     )
     clip_pooling: Literal["mean", "max"] = Field(
         default="mean", description="how a recording's scores are made from those of its clips"

@@ -11,7 +11,7 @@ from storage.home import Home
 from storage.settings import load_settings
 
 
-@pytest.mark.parametrize(("device", "size"), [("cpu", 32), ("mps", 32), ("cuda", 128)])
+@pytest.mark.parametrize(("device", "size"), [("cpu", 32), ("mps", 32), ("cuda", 256)])
 def test_a_batch_has_the_size_that_suits_the_device(tmp_path: Path, device: str, size: int) -> None:
     settings = load_settings(Home(tmp_path), environ={})
     assert with_batches(settings, device).engine.batch_clips == size

@@ -142,7 +142,7 @@ def test_many_short_files_are_handed_over_together(
     monkeypatch.setattr(pool, "_schedule", noted)
     pool.submit_all(numbered(audio_file, 20))
     answers = dict(pool.wait() for _ in range(20))
-    assert sizes == [8, 8, 4]
+    assert sizes == [16, 4]
     assert {kind(answer) for answer in answers.values()} == {"Decoded"}
 
 
@@ -153,7 +153,7 @@ def test_few_files_are_shared_among_the_workers() -> None:
 
 
 def test_long_files_go_one_by_one() -> None:
-    long, short = (Stretch(b"", 8000, 4000, 4000, 1, size_bytes=n) for n in (5_000_000, 400_000))
+    long, short = (Stretch(b"", 8000, 4000, 4000, 1, size_bytes=n) for n in (9_000_000, 400_000))
     parts = [_Part(n, stretch) for n, stretch in enumerate([long, long, short, short, long])]
     assert [len(some) for some in _bundles(parts, most=8)] == [1, 1, 2, 1]
 
