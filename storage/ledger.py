@@ -11,19 +11,14 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    Row,
     and_,
-    bindparam,
     case,
-    exists,
     func,
     insert,
-    or_,
     select,
     text,
     update,
@@ -32,8 +27,10 @@ from sqlalchemy import (
 from storage import archiving
 from storage.answers import apply_outcomes, chunks
 from storage.archiving import ArchivePlan, Move, Moved
-from storage.database import Database, Role, execute_many, open_database
+from storage.arrivals import admit, inbox_id_of, newest_of
+from storage.database import Database, Role, open_database
 from storage.errors import RowRefused
+from storage.known_answers import Asked, known_answers
 from storage.outcomes import (
     Arrival,
     Claim,
@@ -41,53 +38,13 @@ from storage.outcomes import (
     Outcome,
     checked,
     printable,
-    printable_path,
 )
-from storage.tables import checkpoint, inbox, is_queued, prediction, recording, tally
-from storage.tally import Difference, Mark
-from storage.times import later, utc_now
+from storage.queue import IS_WORK, QUEUE, due_at, mark_claimed, unclaimed
+from storage.tables import checkpoint, inbox, is_queued, recording, tally
+from storage.times import utc_now
 
 _row = recording.c
-_IS_PENDING = and_(_row.state == "pending", _row.requeued.is_(None))
-_newer = recording.alias("newer")
-# What was queued again has been replaced meanwhile: the newer version is heard in its stead.
-_IS_NEWEST = ~exists().where(
-    _newer.c.inbox_id == _row.inbox_id,
-    _newer.c.path == _row.path,
-    _newer.c.digest.is_(None),
-    _newer.c.id != _row.id,
-)
-# A person waits for a retry; a rescore has an answer already.
-_QUEUE: dict[str, ColumnElement[bool]] = {
-    "retry": and_(_row.requeued == "retry", _IS_NEWEST),
-    "new": _IS_PENDING,
-    "rescore": and_(_row.requeued == "rescore", _IS_NEWEST),
-}
-_IS_WORK = and_(text(f"({is_queued})"), _row.fingerprint != "")
-_me = recording.alias("me")
-# Made once: to make them takes ten times as long as to ask them.
-_ANSWERED_VERSIONS = (
-    select(_me.c.id, _row.digest, _row.id)
-    .join_from(_me, recording, and_(_row.inbox_id == _me.c.inbox_id, _row.path == _me.c.path))
-    # Not itself: a rescore asks for a new answer although it has one.
-    .where(_me.c.id.in_(bindparam("ids", expanding=True)), _row.id != _me.c.id)
-    .where(_row.prediction_id.is_not(None))
-)
-_SEEN = select(_row.digest).where(_row.digest.in_(bindparam("digests", expanding=True)))
-# For one content at a time, since a thousand names of it may stand before the first that is scored
-# under another checkpoint, and the rest need not be looked at.
-_FIRST_SCORED = (
-    select(_row.id)
-    .join(prediction, prediction.c.recording_id == _row.id)
-    .where(_row.digest == bindparam("digest"))
-    .where(prediction.c.checkpoint_id == bindparam("checkpoint_id"))
-    .order_by(_row.id)
-    .limit(1)
-)
-# A stamp further ahead than any wait was made by a clock that has been set back since.
-MAX_WAIT_SECONDS = 3600.0
 MOST_ATTEMPTS = 2**31
-Asked = tuple[int, str, int]  # recording id, digest, checkpoint id
 _UNCLAIMED = {"claimed_by": None, "claimed_at": None}
 
 
@@ -121,7 +78,7 @@ class Ledger:
         """
         found: dict[bytes, str] = {}
         with self.database.transaction() as connection:
-            for row in _newest(connection, inbox, paths):
+            for row in newest_of(connection, inbox, paths):
                 if row.archived_at is None:
                     found[row.path] = row.fingerprint
         return found
@@ -134,7 +91,7 @@ class Ledger:
                 query = (
                     select(_row.path)
                     .join(inbox)
-                    .where(inbox.c.path == os.fsencode(folder), _row.path.in_(some), _IS_WORK)
+                    .where(inbox.c.path == os.fsencode(folder), _row.path.in_(some), IS_WORK)
                 )
                 found.update(connection.scalars(query))
         return found
@@ -146,7 +103,7 @@ class Ledger:
         the arrival is left for a later scan, as the row's outcome belongs to the older bytes.
         """
         with self.database.transaction() as connection:
-            return _admit(connection, arrivals, self._clock())
+            return admit(connection, arrivals, self._clock())
 
     def mount_points(self) -> dict[Path, Path]:
         """Under which mount each inbox was last found, where that was noted."""
@@ -157,10 +114,8 @@ class Ledger:
 
     def note_mount_point(self, folder: Path, point: Path) -> None:
         with self.database.transaction() as connection:
-            noted = update(inbox).where(inbox.c.id == _inbox_id(connection, folder))
+            noted = update(inbox).where(inbox.c.id == inbox_id_of(connection, folder))
             connection.execute(noted.values(mount_point=os.fsencode(point)))
-
-    # --- work
 
     def reclaim(self) -> int:
         """At start: free what an earlier daemon left claimed; attempts stay.
@@ -175,7 +130,7 @@ class Ledger:
     def has_work(self) -> bool:
         """Whether anything is queued, claimed or not."""
         with self.database.transaction() as connection:
-            return bool(connection.scalar(select(select(_row.id).where(_IS_WORK).exists())))
+            return bool(connection.scalar(select(select(_row.id).where(IS_WORK).exists())))
 
     def claim(
         self,
@@ -213,13 +168,13 @@ class Ledger:
         fewest, most = attempts
         with self.database.transaction() as connection:
             now = self._clock()
-            _admit(connection, arrivals, now)
-            values = {"fewest": fewest, "most": most, "moving": list(moving), **_due_at(now)}
-            for purpose in _QUEUE:
+            admit(connection, arrivals, now)
+            values = {"fewest": fewest, "most": most, "moving": list(moving), **due_at(now)}
+            for purpose in QUEUE:
                 if len(claims) < limit:
                     values["room"] = limit - len(claims)
-                    claims += _unclaimed(connection, purpose, values)
-            _mark_claimed(connection, claims, claimant, now)
+                    claims += unclaimed(connection, purpose, values)
+            mark_claimed(connection, claims, claimant, now)
         return claims
 
     def release(self, recording_ids: Sequence[int]) -> None:
@@ -238,14 +193,7 @@ class Ledger:
         recording of this content that the checkpoint has scored.
         """
         with self.database.transaction() as connection:
-            own: dict[tuple[int, str], int] = {}
-            seen: set[str | None] = set()
-            for some in chunks(asked):
-                own |= _answered_versions(connection, some)
-                seen |= _seen(connection, some)
-            contents = {each[1:] for each in asked if link and each[1] in seen}
-            first = {content: _first_scored(connection, *content) for content in contents}
-        return [own.get(each[:2], first.get(each[1:])) for each in asked]
+            return known_answers(connection, asked, link)
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         """Write what came of claimed work, in one transaction.
@@ -381,7 +329,7 @@ def state_counts(connection: Connection) -> dict[str, int]:
     counts = dict.fromkeys(("pending", "done", "failed", "superseded"), 0)
     counts.update((state, int(number)) for state, number in connection.execute(per_state))
     # What is pending waits in any case; counting those one by one would slow a long queue down.
-    is_again = and_(_IS_WORK, _row.requeued.is_not(None), _row.state != "pending")
+    is_again = and_(IS_WORK, _row.requeued.is_not(None), _row.state != "pending")
     again = select(func.count()).select_from(recording).where(is_again)
     return counts | {"queued": counts["pending"] + (connection.scalar(again) or 0)}
 
@@ -395,197 +343,6 @@ def newest_failure(connection: Connection) -> tuple[str, str, str] | None:
     )
     row = connection.execute(failure).first()
     return None if row is None else (row.path_text, row.error, row.answered_at)
-
-
-# --- intake
-
-
-def _newest(connection: Connection, folder: Path, paths: Sequence[bytes]) -> list[Row[Any]]:
-    """The current and the provisional version of each path, the provisional one last."""
-    columns = (
-        _row.id,
-        _row.path,
-        _row.fingerprint,
-        _row.digest,
-        _row.claimed_by,
-        _row.archived_at,
-        _row.state,
-        func.coalesce(_row.answered_at, _row.first_seen_at).label("moment"),
-        _row.first_seen_at,
-        _row.label,
-        _row.checkpoint_id,
-    )
-    found: list[Row[Any]] = []
-    for some in chunks(list(paths)):
-        query = (
-            select(*columns)
-            .join(inbox)
-            .where(inbox.c.path == os.fsencode(folder), _row.path.in_(some))
-            .where(_row.state != "superseded")
-            .order_by(_row.id)
-        )
-        found += connection.execute(query)
-    return sorted(found, key=lambda row: row.digest is None)
-
-
-def _admit(connection: Connection, arrivals: Sequence[Arrival], now: str) -> int:
-    latest = {(arrival.inbox, arrival.path): arrival for arrival in arrivals}
-    admitted = 0
-    for folder in {arrival.inbox for arrival in latest.values()}:
-        here = [arrival for arrival in latest.values() if arrival.inbox == folder]
-        admitted += _admit_to(connection, folder, here, now)
-    return admitted
-
-
-def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival], now: str) -> int:
-    inbox_id = _inbox_id(connection, folder)
-    newest = {row.path: row for row in _newest(connection, folder, [a.path for a in arrivals])}
-    added, refreshed, difference = [], [], Difference()
-    for arrival in arrivals:
-        row = newest.get(arrival.path)
-        if row is None or _is_another(row, arrival):
-            added.append(_new_row(inbox_id, arrival, now))
-            difference.count(Mark("pending", now, None, None, inbox_id, arrival.path))
-        elif row.fingerprint != arrival.fingerprint and row.claimed_by is None:
-            refreshed.append(_refreshed_row(row.id, arrival))
-            difference.move(*_marks_of_refreshed(row, inbox_id))
-    difference.write(connection)
-    execute_many(connection, _ADD, added)
-    execute_many(connection, _REFRESH, refreshed)
-    return len(added) + len(refreshed)
-
-
-def _is_another(row: Row[Any], arrival: Arrival) -> bool:
-    """Whether a version that was read is not what lies in the inbox now."""
-    left = row.archived_at is not None
-    return row.digest is not None and (left or row.fingerprint != arrival.fingerprint)
-
-
-def _inbox_id(connection: Connection, folder: Path) -> int:
-    path = os.fsencode(folder)
-    found = connection.scalar(select(inbox.c.id).where(inbox.c.path == path))
-    if found is not None:
-        return int(found)
-    added = insert(inbox).values(path=path, path_text=printable_path(path))
-    return int(connection.execute(added.returning(inbox.c.id)).scalar_one())
-
-
-def _new_row(inbox_id: int, arrival: Arrival, now: str) -> dict[str, object]:
-    return {
-        "inbox_id": inbox_id,
-        "path": arrival.path,
-        "path_text": printable_path(arrival.path),
-        "fingerprint": arrival.fingerprint,
-        "size_bytes": arrival.size_bytes,
-        "state": "pending",
-        "first_seen_at": now,
-    }
-
-
-_ADD = insert(recording)
-_REFRESH = (
-    update(recording)
-    .where(_row.id == bindparam("row_id"))
-    .values(
-        fingerprint=bindparam("new_fingerprint"),
-        size_bytes=bindparam("new_size_bytes"),
-        state="pending",
-        attempts=0,
-        retry_after=None,
-        requeued=None,
-        requeued_at=None,
-        error_class=None,
-        error=None,
-        answered_at=None,
-    )
-)
-
-
-def _refreshed_row(row_id: int, arrival: Arrival) -> dict[str, object]:
-    return {
-        "row_id": row_id,
-        "new_fingerprint": arrival.fingerprint,
-        "new_size_bytes": arrival.size_bytes,
-    }
-
-
-def _marks_of_refreshed(row: Row[Any], inbox_id: int) -> tuple[Mark, Mark]:
-    rest = (row.label, row.checkpoint_id, inbox_id, row.path)
-    return Mark(row.state, row.moment, *rest), Mark("pending", row.first_seen_at, *rest)
-
-
-# --- work
-
-
-# Not one that was postponed and whose wait is not over.
-_IS_DUE = or_(
-    _row.retry_after.is_(None),
-    _row.retry_after <= bindparam("now"),
-    _row.retry_after > bindparam("latest"),
-)
-
-
-def _due_at(now: str) -> dict[str, str]:
-    return {"now": now, "latest": later(now, MAX_WAIT_SECONDS)}
-
-
-# Put together once: that takes SQLAlchemy as long as running them, and a file waits for it.
-_UNCLAIMED_OF = {
-    purpose: select(
-        _row.id,
-        inbox.c.path,
-        _row.path,
-        _row.fingerprint,
-        _row.size_bytes,
-        _row.attempts,
-        case((_row.archived_at.is_not(None), _row.archive_path)),
-    )
-    .join(inbox)
-    .where(is_queued_so, _IS_WORK, _row.claimed_by.is_(None), _IS_DUE)
-    .where(_row.attempts.between(bindparam("fewest"), bindparam("most")))
-    .where(_row.id.not_in(bindparam("moving", expanding=True)))
-    .order_by(_row.id)
-    .limit(bindparam("room"))
-    for purpose, is_queued_so in _QUEUE.items()
-}
-
-
-def _unclaimed(connection: Connection, purpose: str, values: Mapping[str, object]) -> list[Claim]:
-    found = connection.execute(_UNCLAIMED_OF[purpose], dict(values)).all()
-    folders = {folder: Path(os.fsdecode(folder)) for folder in {row[1] for row in found}}
-    return [
-        Claim(row_id, folders[folder], path, fingerprint, size, attempts + 1, purpose, place)
-        for row_id, folder, path, fingerprint, size, attempts, place in found
-    ]
-
-
-def _mark_claimed(connection: Connection, claims: Sequence[Claim], claimant: str, now: str) -> None:
-    values = {"claimed_by": claimant, "claimed_at": now, "attempts": _row.attempts + 1}
-    for some in chunks([claim.recording_id for claim in claims]):
-        connection.execute(update(recording).where(_row.id.in_(some)).values(values))
-
-
-def _answered_versions(
-    connection: Connection, asked: Sequence[Asked]
-) -> dict[tuple[int, str], int]:
-    """By recording and digest. A file has few versions: to look for all digests takes longer."""
-    rows = connection.execute(_ANSWERED_VERSIONS, {"ids": [id for id, _, _ in asked]})
-    return {(of, digest): version for of, digest, version in rows}
-
-
-def _seen(connection: Connection, asked: Sequence[Asked]) -> set[str | None]:
-    """The digests that some recording may have: all of them where that takes long to find out."""
-    digests = [digest for _, digest, _ in asked]
-    most = 2 * len(digests)
-    found = connection.scalars(_SEEN.limit(most), {"digests": digests}).all()
-    return set(found if len(found) < most else digests)
-
-
-def _first_scored(connection: Connection, digest: str, checkpoint_id: int) -> int | None:
-    found: int | None = connection.scalar(
-        _FIRST_SCORED, {"digest": digest, "checkpoint_id": checkpoint_id}
-    )
-    return found
 
 
 def _failed_ids(connection: Connection, patterns: Sequence[bytes] | None) -> list[int]:
