@@ -5,14 +5,35 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
+from collections.abc import Mapping
 
 
-def notify(message: str) -> None:
+def notify(*words: str) -> None:
     """Sends e.g. `READY=1` to $NOTIFY_SOCKET; does nothing where nobody listens."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]  # Linux's abstract namespace
+    message = "\n".join(words).encode()
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.sendto(message.encode(), address)
+        sender.sendto(message, address)
+
+
+def extend_timeout(seconds: float) -> None:
+    """Asks for so much more time, from now on, before a start or a stop is taken to have failed."""
+    notify(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+
+
+def monotonic_stamp() -> str:
+    """The word that has to go with `RELOADING=1`."""
+    return f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+
+
+def is_watched(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the service manager waits for pings of this process; sd_watchdog_enabled(3)."""
+    interval_usec, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
+    if not interval_usec.isdecimal() or int(interval_usec) == 0:
+        return False
+    return pid in ("", str(os.getpid()))

@@ -17,7 +17,8 @@ from daemon.doorbell import Doorbell
 from daemon.errors import DaemonError
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
-from daemon.notify import notify
+from daemon.liveness import Liveness
+from daemon.notify import extend_timeout, notify
 from daemon.status import Progress, StatusReport
 from daemon.window import Window
 from storage.errors import LedgerUnavailable
@@ -32,6 +33,7 @@ DRAIN_SECONDS = 30.0  # then a long recording starts anew next time
 SUMMARY_SECONDS = 10.0
 TEND_SECONDS = 60.0  # between two looks after memory and the ledger's log
 TROUBLE_SECONDS = 1.0  # between two tries at a ledger that cannot be used
+PATIENCE_SECONDS = 600.0  # asked of the service manager for a first checkpoint, or for one more try
 
 
 class Service:
@@ -46,6 +48,7 @@ class Service:
         window: Window,
         archive: Archive,
         report: StatusReport,
+        liveness: Liveness,
         wake: threading.Event,
         clock: Callable[[], float],
     ) -> None:
@@ -58,6 +61,7 @@ class Service:
         self._window = window
         self._archive = archive
         self._report = report
+        self._liveness = liveness
         self._wake = wake
         self._clock = clock
         self._stop_requests = 0
@@ -92,6 +96,7 @@ class Service:
         self._wake.set()
 
     def start(self) -> None:
+        extend_timeout(PATIENCE_SECONDS)
         self._patiently(self._model.start)  # first: without a model there is nothing to promise
         self._patiently(self._ledger.reclaim)
         self._doorbell.start()  # before the first scan, so that nothing falls between
@@ -120,6 +125,7 @@ class Service:
                 return
             except LedgerUnavailable as error:
                 self._note_trouble(error)
+                extend_timeout(PATIENCE_SECONDS)
                 hurried = self._stop_requests > (0 if deadline == math.inf else 1)
                 if hurried or self._clock() >= deadline:
                     raise
@@ -210,6 +216,7 @@ class Service:
             # What never came to an end may be what brought the daemon down: alone, it shows.
             claims = self._ledger.claim_suspect(self._claimant, self._max_attempts, moving)
         self._claim_due = now if len(claims) == room else now + CLAIM_SECONDS
+        self._liveness.expect(claims)
         self._window.take(claims, self._model.served)
 
     def _finish_some(self) -> None:
@@ -247,15 +254,17 @@ class Service:
             },
             recount,
         )
+        self._liveness.tell(progress, self._trouble is not None, self._report.headline())
         if now >= self._summary_due and len(self._window):
             self._summary_due = now + SUMMARY_SECONDS
             logger.info("%s", self._report.summary())
-            notify(f"STATUS={self._report.summary()}")
 
     def _faults(self) -> list[str]:
         return [
             *self._intake.faults,
-            *filter(None, (self._archive.fault, self._trouble, self._log_fault)),
+            *filter(
+                None, (self._archive.fault, self._trouble, self._log_fault, self._liveness.fault)
+            ),
         ]
 
     def _seconds_to_rest(self) -> float:

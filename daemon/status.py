@@ -84,6 +84,7 @@ class StatusReport:
         self._counts: Mapping[str, int] = {}
         self._last_error: str | None = None
         self._write_failed = False
+        self._told: Mapping[str, object] = {}
         self._due = self._count_due = self._started_at
 
     @property
@@ -98,16 +99,22 @@ class StatusReport:
         self._rates.add(progress)
         if recount or progress.at >= self._count_due:
             self._recount(progress.at)
+        self._told = {**self._status(progress.at), **now_facts}
         try:
-            self.write({**self._status(progress.at), **now_facts})
+            self.write(self._told)
             self._write_failed = False
         except OSError as error:  # a full disk must not stop the work that may still be done
             if not self._write_failed:
                 logger.error("the status file cannot be written: %s", error.strerror)
             self._write_failed = True
 
+    def headline(self) -> str:
+        """One line for the service manager: what serves, where, and what is left to do."""
+        told = self._told
+        return f"{told.get('served_checkpoint')} on {told.get('device')}: {self.summary()}"
+
     def summary(self) -> str:
-        """One line for logs and the service manager."""
+        """One line for logs."""
         counts, eta_s = self._counts, self._eta_s()
         left = f"; {self._rates.clips_per_s:.1f} clips/s" if self._rates.clips_per_s else ""
         left += f", about {eta_s:.0f} s left" if eta_s else ""

@@ -29,13 +29,15 @@ from daemon.doorbell import Doorbell
 from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
+from daemon.liveness import Liveness
 from daemon.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
 from daemon.moving import Mover
+from daemon.notify import extend_timeout
 from daemon.service import Service
 from daemon.status import StatusReport
 from daemon.window import HearingPool, Window, window_capacity, with_batches
 from storage.archiving import ArchivePlan
-from storage.database import file_of
+from storage.database import file_of, is_outdated
 from storage.home import Home
 from storage.ledger import Ledger, open_ledger
 from storage.presence import DaemonLock, write_status
@@ -45,6 +47,7 @@ from storage.shelf import Shelf
 logger = logging.getLogger(__name__)
 
 KEPT_BYTES = 256 * 2**20  # of memory that a batch has freed, for the next one
+UPGRADE_SECONDS = 4 * 3600.0  # asked of the service manager; ten million recordings take minutes
 
 
 def run_daemon(home: Home, settings: Settings, once: bool) -> None:
@@ -53,7 +56,7 @@ def run_daemon(home: Home, settings: Settings, once: bool) -> None:
     keep_freed_memory(KEPT_BYTES)
     with (
         DaemonLock.acquire(home),
-        open_ledger(settings.database, "daemon", archive_plan(settings)) as ledger,
+        ledger_of(settings) as ledger,
     ):
         device = engine_device(settings)
         settings = with_batches(settings, device.type)
@@ -61,6 +64,13 @@ def run_daemon(home: Home, settings: Settings, once: bool) -> None:
             service = assemble(home, settings, device, ledger, pool, wake)
             with stop_signals(service):
                 service.run(once)
+
+
+def ledger_of(settings: Settings) -> Ledger:
+    """Open for the daemon; one of an older schema is upgraded first, which takes its time."""
+    if is_outdated(settings.database):
+        extend_timeout(UPGRADE_SECONDS)
+    return open_ledger(settings.database, "daemon", archive_plan(settings))
 
 
 def assemble(
@@ -116,6 +126,7 @@ def assemble(
         window=window,
         archive=Archive(mover(home, settings), ledger, wake.set),
         report=report,
+        liveness=Liveness(settings.engine.decode_timeout_seconds),
         wake=wake,
         clock=time.monotonic,
     )

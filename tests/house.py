@@ -21,6 +21,7 @@ from daemon.doorbell import Ring
 from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
+from daemon.liveness import Liveness
 from daemon.mounts import Mount, MountMemory
 from daemon.service import Service
 from daemon.status import StatusReport
@@ -128,6 +129,7 @@ class House:
         self.shelf = Shelf(home.checkpoints)
         self.pool, self.doorbell = InlinePool(), SilentDoorbell()
         self.statuses: list[dict[str, object]] = []
+        self.notices: list[tuple[str, ...]] = []  # what the service manager is told
         self.model = LiveModel(
             self.shelf,
             ledger,
@@ -173,6 +175,11 @@ class House:
             window=self.window,
             archive=self.archive,
             report=report,
+            liveness=Liveness(
+                settings.engine.decode_timeout_seconds,
+                is_watched=lambda: True,
+                send=lambda *words: self.notices.append(words),
+            ),
             wake=threading.Event(),
             clock=lambda: self.now,
         )
