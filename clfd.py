@@ -22,7 +22,10 @@ from storage.invocation import Invocation
 from trainer.errors import TrainerError
 
 COMMANDS = {
-    "The daemon": ("daemon.commands", ("init", "run", "scan", "classify", "doctor", "bench")),
+    "The daemon": (
+        "daemon.commands",
+        ("init", "run", "reload", "scan", "classify", "doctor", "bench"),
+    ),
     "Results": ("storage.commands", ("results", "status", "retry", "config", "db")),
     "Learning": ("trainer.commands", ("train", "evaluate", "demo")),
     "Checkpoints": ("trainer.shelf_commands", ("checkpoints",)),

@@ -1,4 +1,4 @@
-"""The daemon's commands: init, run, scan, classify, doctor, bench."""
+"""The daemon's commands: init, run, reload, scan, classify, doctor, bench."""
 
 from __future__ import annotations
 
@@ -39,18 +39,49 @@ def run(invocation: Invocation, once: bool, device: str | None) -> None:
     """The daemon: classifies what comes into the inbox.
 
     It runs in the foreground. It stops on Ctrl-C or SIGTERM after finishing what is in flight;
-    a second one hurries.
+    a second one hurries. SIGHUP has it read the settings again, like `clfd reload`; a terminal
+    that closes stops it.
 
     \b
     Example:
       clfd run --once
     """
+    from functools import partial
+
     from daemon.logs import start_logging
     from daemon.wiring import run_daemon
 
-    settings = invocation.settings(**{"engine.device": device})
-    start_logging(settings.log, invocation.verbosity)
-    run_daemon(invocation.home(), settings, once)
+    read = partial(invocation.settings, **{"engine.device": device})
+    settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
+    log(settings.log)
+    run_daemon(invocation.home(), settings, once, read, log)
+
+
+@click.command()
+@click.option(
+    "--wait",
+    "seconds",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="At most so many seconds for its answer.",
+)
+@click.pass_obj
+def reload(invocation: Invocation, seconds: float) -> None:
+    """Have a running daemon read its settings again.
+
+    It also looks at once for another checkpoint that became active. Returns when it serves that
+    with what could be changed. Exit 1 with the reason when the settings or the checkpoint are
+    refused: what is refused stays as it was.
+
+    \b
+    Example:
+      clfd reload
+    """
+    from daemon.reload_request import ask_for_reload
+
+    for line in ask_for_reload(invocation.home(), seconds):
+        click.echo(line, err=True)
 
 
 @click.command()

@@ -67,6 +67,13 @@ class Intake:
         self._restless: frozenset[Key] = frozenset()
         self.last_scan_found_nothing = False
 
+    def adopt(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
+        """Other suffixes, globs and times of the same folders, which are listed anew."""
+        self._inboxes = {inbox.root: inbox for inbox in inboxes}
+        self._scan_seconds = settings.scan_seconds
+        self._settling.settle_seconds = settings.settle_seconds
+        self.begin_anew(now=0.0)
+
     @property
     def waiting(self) -> int:
         """Files that have not come to rest."""

@@ -103,6 +103,15 @@ class LiveModel:
             + "; make one with `clfd train LABELS.csv`, or see `clfd init`"
         )
 
+    @property
+    def is_preparing(self) -> bool:
+        """Whether a candidate is on its way."""
+        return self._candidate is not None
+
+    def look_at_once(self) -> None:
+        """With the next `refresh`, and once more at what was refused: it may be another file."""
+        self._look_due = self._try_again_at = 0.0
+
     def refresh(self, now: float) -> None:
         """Takes a prepared candidate over, and begins to prepare one that became active."""
         if self._candidate is not None and self._candidate[1].done():

@@ -19,6 +19,7 @@ from daemon.intake import Intake
 from daemon.live_model import LiveModel
 from daemon.liveness import Liveness
 from daemon.notify import extend_timeout, notify
+from daemon.reloading import Reloading
 from daemon.status import Progress, StatusReport
 from daemon.window import Window
 from storage.errors import LedgerUnavailable
@@ -49,6 +50,7 @@ class Service:
         archive: Archive,
         report: StatusReport,
         liveness: Liveness,
+        reloading: Reloading,
         wake: threading.Event,
         clock: Callable[[], float],
     ) -> None:
@@ -62,6 +64,7 @@ class Service:
         self._archive = archive
         self._report = report
         self._liveness = liveness
+        self._reloading = reloading
         self._wake = wake
         self._clock = clock
         self._stop_requests = 0
@@ -94,6 +97,10 @@ class Service:
         """From a signal handler. The first request drains, a second one hurries."""
         self._stop_requests += 1
         self._wake.set()
+
+    def request_reload(self) -> None:
+        """From a signal handler; done between two ticks."""
+        self._reloading.request()
 
     def start(self) -> None:
         extend_timeout(PATIENCE_SECONDS)
@@ -142,6 +149,7 @@ class Service:
 
     def tick(self, now: float) -> bool:
         """One turn of everything. True when there is more to do at once."""
+        self._reloading.step(now)
         self._model.refresh(now)
         self._intake.look(now)
         self._take(now)
@@ -251,6 +259,7 @@ class Service:
                 "watching": self._doorbell.watching,
                 "faults": self._faults(),
                 "stopping": bool(self._stop_requests),
+                **self._reloading.told,
             },
             recount,
         )
@@ -260,12 +269,9 @@ class Service:
             logger.info("%s", self._report.summary())
 
     def _faults(self) -> list[str]:
-        return [
-            *self._intake.faults,
-            *filter(
-                None, (self._archive.fault, self._trouble, self._log_fault, self._liveness.fault)
-            ),
-        ]
+        parts = (self._archive, self._liveness, self._reloading)
+        others = (self._trouble, self._log_fault, *(part.fault for part in parts))
+        return [*self._intake.faults, *filter(None, others)]
 
     def _seconds_to_rest(self) -> float:
         due = min(self._intake.next_due(), self._report.due)

@@ -20,7 +20,7 @@ class Settling:
     """Arrivals that are watched until they rest."""
 
     def __init__(self, settle_seconds: float) -> None:
-        self._settle_seconds = settle_seconds
+        self.settle_seconds = settle_seconds
         # Insertion order is the order of `since`: a file that changes moves to the end.
         self._waiting: dict[Key, tuple[str, float]] = {}
         self._finished: dict[Key, str] = {}  # the fingerprints with which files need not wait
@@ -78,7 +78,7 @@ class Settling:
         if self._finished:
             return -math.inf
         first = next(iter(self._waiting.values()), None)
-        return None if first is None else first[1] + self._settle_seconds
+        return None if first is None else first[1] + self.settle_seconds
 
     def _rests(self, since: float, now: float) -> bool:
-        return now - since >= self._settle_seconds
+        return now - since >= self.settle_seconds

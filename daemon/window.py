@@ -101,6 +101,11 @@ class Window:
         self._stopping = False
         self.clips_scored = 0
 
+    def adopt(self, engine: Engine) -> None:
+        """Batches of another size, and the like; what was built with the pool stays as it is."""
+        self._engine = engine
+        self._capacity = window_capacity(engine, self._pool.workers)
+
     def __len__(self) -> int:
         """Recordings in the window."""
         return len(self._hearings)

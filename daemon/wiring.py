@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from daemon.liveness import Liveness
 from daemon.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
 from daemon.moving import Mover
 from daemon.notify import extend_timeout
+from daemon.reloading import Reloading
 from daemon.service import Service
 from daemon.status import StatusReport
 from daemon.window import HearingPool, Window, window_capacity, with_batches
@@ -41,7 +42,7 @@ from storage.database import file_of, is_outdated
 from storage.home import Home
 from storage.ledger import Ledger, open_ledger
 from storage.presence import DaemonLock, write_status
-from storage.settings import Settings
+from storage.settings import Log, Settings
 from storage.shelf import Shelf
 
 logger = logging.getLogger(__name__)
@@ -50,8 +51,18 @@ KEPT_BYTES = 256 * 2**20  # of memory that a batch has freed, for the next one
 UPGRADE_SECONDS = 4 * 3600.0  # asked of the service manager; ten million recordings take minutes
 
 
-def run_daemon(home: Home, settings: Settings, once: bool) -> None:
-    """The whole life of a daemon. Raises AlreadyRunning, NothingToServe and the like."""
+def run_daemon(
+    home: Home,
+    settings: Settings,
+    once: bool,
+    read: Callable[[], Settings],
+    log: Callable[[Log], None],
+) -> None:
+    """The whole life of a daemon. Raises AlreadyRunning, NothingToServe and the like.
+
+    `read` gives the settings as they are when it is asked to reload them, and `log` begins another
+    kind of log.
+    """
     share_one_arena()
     keep_freed_memory(KEPT_BYTES)
     with (
@@ -59,10 +70,9 @@ def run_daemon(home: Home, settings: Settings, once: bool) -> None:
         ledger_of(settings) as ledger,
     ):
         device = engine_device(settings)
-        settings = with_batches(settings, device.type)
         with decode_pool(settings, device) as (pool, wake):
-            service = assemble(home, settings, device, ledger, pool, wake)
-            with stop_signals(service):
+            service = assemble(home, settings, device, ledger, pool, wake, read, log)
+            with signals(service):
                 service.run(once)
 
 
@@ -80,6 +90,8 @@ def assemble(
     ledger: Ledger,
     pool: HearingPool,
     wake: threading.Event,
+    read: Callable[[], Settings],
+    log: Callable[[Log], None],
 ) -> Service:
     logger.info("clfd runs on %s, home %s", describe_device(device), home.root)
     if remark := ledger_remark(settings):
@@ -87,7 +99,7 @@ def assemble(
     links, mounts = settings.intake.duplicates == "link", MountMemory(ledger)
     window = Window(
         pool,
-        settings.engine,
+        with_batches(settings, device.type).engine,
         settings.intake.max_attempts,
         links,
         partial(ledger.known_answers, link=links),
@@ -116,6 +128,12 @@ def assemble(
     shelf, overlap_seconds = Shelf(home.checkpoints), settings.engine.overlap_seconds
     model = LiveModel(shelf, ledger, load, overlap_seconds, wake.set, compilation)
     intake = Intake(inboxes_of(settings), settings.intake, ledger, mounts, doorbell, window.holds)
+
+    def adopt(settings: Settings) -> None:
+        intake.adopt(inboxes_of(settings), settings.intake)
+        window.adopt(with_batches(settings, device.type).engine)
+        log(settings.log)
+
     return Service(
         claimant=f"{socket.gethostname()}:{home.root}",
         max_attempts=settings.intake.max_attempts,
@@ -127,6 +145,7 @@ def assemble(
         archive=Archive(mover(home, settings), ledger, wake.set),
         report=report,
         liveness=Liveness(settings.engine.decode_timeout_seconds),
+        reloading=Reloading(settings, read, adopt, model, home.reload_file),
         wake=wake,
         clock=time.monotonic,
     )
@@ -195,7 +214,7 @@ def decode_pool(
 ) -> Iterator[tuple[HearingPool, threading.Event]]:
     """The workers for a device, and the event that they set with each answer."""
     wake = threading.Event()
-    engine = settings.engine
+    engine = with_batches(settings, device.type).engine
     workers = engine.decode_workers or os.cpu_count() or 1
     slots = window_capacity(engine, workers)
     prepare = pin if device.type == "cuda" else lambda _: None
@@ -205,14 +224,37 @@ def decode_pool(
 
 
 @contextmanager
-def stop_signals(service: Service) -> Iterator[None]:
-    """SIGTERM, SIGINT and a closed terminal ask for a stop; the handler only sets a flag."""
-    stops = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
-        stops.append(signal.SIGHUP)
-    before = {stop: signal.signal(stop, lambda *_: service.request_stop()) for stop in stops}
+def signals(service: Service) -> Iterator[None]:
+    """SIGTERM, SIGINT and a closed terminal ask for a stop; the handlers only set a flag.
+
+    SIGHUP means that the terminal closed where there is one. Elsewhere it asks for a reload, as
+    service managers and administrators mean it. Where `nohup` took it away it stays away.
+    """
+
+    def stop(*_: object) -> None:
+        service.request_stop()
+
+    def reload(*_: object) -> None:
+        service.request_reload()
+
+    handlers: dict[signal.Signals, Callable[..., None]] = {
+        signal.SIGTERM: stop,
+        signal.SIGINT: stop,
+    }
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        handlers[signal.SIGHUP] = stop if has_terminal() else reload
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        for stop, handler in before.items():
-            signal.signal(stop, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def has_terminal() -> bool:
+    """Whether there is a terminal whose end would end this process, wherever its output goes."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

@@ -57,6 +57,11 @@ class Home:
     def lock_file(self) -> Path:
         return self.root / "daemon.lock"
 
+    @property
+    def reload_file(self) -> Path:
+        """Where `clfd reload` leaves a word for the daemon."""
+        return self.root / "reload"
+
     def create(self) -> None:
         """Make the folders that are missing; those that exist keep their mode. Safe to repeat.
 

@@ -72,6 +72,8 @@ def lines(told: Standing) -> list[tuple[str, str]]:
 def _is_worth_a_line(key: str, value: object) -> bool:
     if key in ("running", "pid", "host", "silent_since"):
         return False  # told in the first line
+    if key == "reload":
+        return False  # for `clfd reload`; what was wrong with it is among the faults
     return bool(value) or (key in ("pending", "done", "failed") and value == 0)
 
 

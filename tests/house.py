@@ -23,6 +23,7 @@ from daemon.intake import Intake
 from daemon.live_model import LiveModel
 from daemon.liveness import Liveness
 from daemon.mounts import Mount, MountMemory
+from daemon.reloading import Reloading
 from daemon.service import Service
 from daemon.status import StatusReport
 from daemon.window import Window, with_batches
@@ -125,6 +126,7 @@ class House:
         database = open_database(settings.database, "daemon")
         ledger = Ledger(database, self.stamp, archive_plan(settings))
         self.home, self.ledger, self.settings = home, ledger, settings
+        self.settings_now = settings  # what a reload reads
         self.inbox = settings.inboxes[0]
         self.shelf = Shelf(home.checkpoints)
         self.pool, self.doorbell = InlinePool(), SilentDoorbell()
@@ -180,9 +182,16 @@ class House:
                 is_watched=lambda: True,
                 send=lambda *words: self.notices.append(words),
             ),
+            reloading=Reloading(
+                settings, lambda: self.settings_now, self._adopt, self.model, home.reload_file
+            ),
             wake=threading.Event(),
             clock=lambda: self.now,
         )
+
+    def _adopt(self, settings: Settings) -> None:
+        self.intake.adopt(inboxes_of(settings), settings.intake)
+        self.window.adopt(settings.engine)
 
     def __enter__(self) -> House:
         return self

@@ -126,7 +126,3 @@ def test_ctrl_c_stops_the_daemon_in_order(running: RunningHouse) -> None:
     status = running.clfd("status", "--json")
     assert status.returncode == 3
     assert json.loads(status.stdout)["running"] is False
-
-
-def test_a_terminal_that_closes_stops_the_daemon_in_order(running: RunningHouse) -> None:
-    assert running.stop(signal.SIGHUP) == 0

@@ -66,7 +66,7 @@ def test_a_stop_in_the_middle_of_a_batch_fails_nothing(
     require(judge(house.home, may_fail={}))
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_storm_of_signals_is_one_orderly_stop(how: int, make_running: MakeRunning) -> None:
     house = make_running()
     drop(house, 50, seconds=20)
