@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from storage.invocation import Invocation
     from storage.shelf import Shelf
 
+WAIT_SECONDS = 60.0
+
 
 @click.group()
 def checkpoints() -> None:
@@ -73,24 +75,39 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
 
 @checkpoints.command()
 @click.argument("name")
+@click.option(
+    "--wait",
+    "seconds",
+    type=click.FloatRange(0),
+    is_flag=False,
+    flag_value=WAIT_SECONDS,
+    metavar="[SECONDS]",
+    help=f"Return when the daemon serves it; after {WAIT_SECONDS:g} s at most if not said.",
+)
 @click.pass_obj
-def activate(invocation: Invocation, name: str) -> None:
+def activate(invocation: Invocation, name: str, seconds: float | None) -> None:
     """Make a checkpoint the one to be served.
 
     A running daemon takes it over without a restart. NAME is as for `clfd checkpoints show`.
-    A file that is not sound is refused.
+    A file that is not sound is refused. With --wait: exit 1 when the daemon refuses it, with the
+    reason, or when none runs; it stays active then.
 
     \b
     Example:
       clfd checkpoints activate 20260131T120000Z-1a2b3c4d
     """
     from classifier.checkpoint import read_checkpoint
+    from storage.serving import wait_until_served
     from storage.shelf import Shelf
 
-    shelf = Shelf(invocation.home().checkpoints)
+    home = invocation.home()
+    shelf = Shelf(home.checkpoints)
     chosen = shelf.find(name)
     read_checkpoint(shelf.path(chosen))
     make_active(shelf, chosen)
+    if seconds is not None:
+        wait_until_served(home, chosen, seconds)
+        click.echo(f"the daemon serves {chosen}", err=True)
 
 
 def make_active(shelf: Shelf, name: str) -> None:
