@@ -19,6 +19,7 @@ from daemon.intake import Intake
 from daemon.live_model import LiveModel
 from daemon.liveness import Liveness
 from daemon.notify import extend_timeout, notify
+from daemon.pausing import Pause
 from daemon.reloading import Reloading
 from daemon.status import Progress, StatusReport
 from daemon.window import Window
@@ -51,6 +52,7 @@ class Service:
         report: StatusReport,
         liveness: Liveness,
         reloading: Reloading,
+        pause: Pause,
         wake: threading.Event,
         clock: Callable[[], float],
     ) -> None:
@@ -65,6 +67,7 @@ class Service:
         self._report = report
         self._liveness = liveness
         self._reloading = reloading
+        self._pause = pause
         self._wake = wake
         self._clock = clock
         self._stop_requests = 0
@@ -150,16 +153,18 @@ class Service:
     def tick(self, now: float) -> bool:
         """One turn of everything. True when there is more to do at once."""
         self._reloading.step(now)
+        self._pause.step(now)
         self._model.refresh(now)
-        self._intake.look(now)
-        self._take(now)
+        if not self._pause.since:
+            self._intake.look(now)
+            self._take(now)
         self._finish_some()
         if now >= self._tend_due:
             self._tend(now)
         self._archive.step(now)
         if now >= self._report.due:
             self._tell(now)
-        return self._window.has_ready_clips or self._intake.has_more
+        return self._window.has_ready_clips or (self._intake.has_more and not self._pause.since)
 
     def _tend(self, now: float) -> None:
         """What a process does for its health that is to run for months."""
@@ -260,6 +265,7 @@ class Service:
                 "faults": self._faults(),
                 "stopping": bool(self._stop_requests),
                 **self._reloading.told,
+                **self._pause.told,
             },
             recount,
         )
@@ -274,7 +280,8 @@ class Service:
         return [*self._intake.faults, *filter(None, others)]
 
     def _seconds_to_rest(self) -> float:
-        due = min(self._intake.next_due(), self._report.due)
-        if self._window.wants_more:
-            due = min(due, self._claim_due)
+        due = self._report.due
+        if not self._pause.since:
+            due = min(due, self._intake.next_due())
+            due = min(due, self._claim_due) if self._window.wants_more else due
         return min(max(due - self._clock(), 0.01), REST_SECONDS)

@@ -111,7 +111,8 @@ class StatusReport:
     def headline(self) -> str:
         """One line for the service manager: what serves, where, and what is left to do."""
         told = self._told
-        return f"{told.get('served_checkpoint')} on {told.get('device')}: {self.summary()}"
+        held = "intake held; " if told.get("paused") else ""
+        return f"{held}{told.get('served_checkpoint')} on {told.get('device')}: {self.summary()}"
 
     def summary(self) -> str:
         """One line for logs."""

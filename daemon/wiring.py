@@ -26,6 +26,7 @@ from classifier.predictor import Predictor
 from daemon.archive import Archive
 from daemon.compilation import Compilation
 from daemon.doorbell import Doorbell
+from daemon.errors import DaemonError
 from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
@@ -33,6 +34,7 @@ from daemon.liveness import Liveness
 from daemon.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
 from daemon.moving import Mover
 from daemon.notify import extend_timeout
+from daemon.pausing import Pause
 from daemon.reloading import Reloading
 from daemon.service import Service
 from daemon.status import StatusReport
@@ -41,6 +43,7 @@ from storage.archiving import ArchivePlan
 from storage.database import file_of, is_outdated
 from storage.home import Home
 from storage.ledger import Ledger, open_ledger
+from storage.pausing import paused_since
 from storage.presence import DaemonLock, write_status
 from storage.settings import Log, Settings
 from storage.shelf import Shelf
@@ -63,6 +66,11 @@ def run_daemon(
     `read` gives the settings as they are when it is asked to reload them, and `log` begins another
     kind of log.
     """
+    if once and (since := paused_since(home)):
+        raise DaemonError(
+            f"the intake of {home.root} is held since {since}, so nothing would empty the inbox;"
+            " `clfd service resume` releases it"
+        )
     share_one_arena()
     keep_freed_memory(KEPT_BYTES)
     with (
@@ -146,6 +154,7 @@ def assemble(
         report=report,
         liveness=Liveness(settings.engine.decode_timeout_seconds),
         reloading=Reloading(settings, read, adopt, model, home.reload_file),
+        pause=Pause(partial(paused_since, home)),
         wake=wake,
         clock=time.monotonic,
     )

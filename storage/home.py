@@ -62,6 +62,11 @@ class Home:
         """Where `clfd reload` leaves a word for the daemon."""
         return self.root / "reload"
 
+    @property
+    def pause_file(self) -> Path:
+        """While it is there the daemon takes nothing in."""
+        return self.root / "paused"
+
     def create(self) -> None:
         """Make the folders that are missing; those that exist keep their mode. Safe to repeat.
 

@@ -9,6 +9,7 @@ from storage.database import open_database
 from storage.errors import StorageError
 from storage.home import Home
 from storage.ledger import newest_failure, state_counts
+from storage.pausing import paused_since
 from storage.presence import Holder, holder, read_status
 from storage.shelf import Shelf
 from storage.times import from_stamp
@@ -72,8 +73,8 @@ def lines(told: Standing) -> list[tuple[str, str]]:
 def _is_worth_a_line(key: str, value: object) -> bool:
     if key in ("running", "pid", "host", "silent_since"):
         return False  # told in the first line
-    if key == "reload":
-        return False  # for `clfd reload`; what was wrong with it is among the faults
+    if key in ("reload", "paused"):
+        return False  # for `clfd reload`, and told by `paused_since`
     return bool(value) or (key in ("pending", "done", "failed") and value == 0)
 
 
@@ -92,6 +93,8 @@ def _stopped(home: Home, written: Standing) -> Standing:
     return _empty() | {
         "checkpoint": Shelf(home.checkpoints).active(),
         "heartbeat_at": written.get("heartbeat_at"),
+        "paused": (since := paused_since(home)) is not None,
+        "paused_since": since,
     }
 
 

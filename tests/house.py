@@ -23,6 +23,7 @@ from daemon.intake import Intake
 from daemon.live_model import LiveModel
 from daemon.liveness import Liveness
 from daemon.mounts import Mount, MountMemory
+from daemon.pausing import Pause
 from daemon.reloading import Reloading
 from daemon.service import Service
 from daemon.status import StatusReport
@@ -32,6 +33,7 @@ from storage.database import open_database
 from storage.home import Home
 from storage.ledger import Ledger
 from storage.outcomes import Arrival
+from storage.pausing import paused_since
 from storage.settings import Settings, load_settings
 from storage.shelf import Shelf
 from storage.times import stamp
@@ -185,6 +187,7 @@ class House:
             reloading=Reloading(
                 settings, lambda: self.settings_now, self._adopt, self.model, home.reload_file
             ),
+            pause=Pause(partial(paused_since, home)),
             wake=threading.Event(),
             clock=lambda: self.now,
         )
