@@ -20,6 +20,7 @@ from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.predictor import Predictor
 from daemon.compilation import Compilation
 from daemon.errors import NothingToServe
+from daemon.journal import about
 from storage.ledger import Ledger
 from storage.shelf import Shelf
 
@@ -175,11 +176,13 @@ class LiveModel:
             checkpoint.description.model_dump(mode="json", exclude={"labels", "canary"}),
         )
         self._served = Served(predictor, hop, checkpoint_id)
-        logger.info("serving checkpoint %s (%d labels)", checkpoint.name, len(checkpoint.labels))
+        event = about(checkpoint=checkpoint.name, digest=checkpoint.digest)
+        n_labels = len(checkpoint.labels)
+        logger.info("serving checkpoint %s (%d labels)", checkpoint.name, n_labels, extra=event)
 
     def _refuse(self, name: str, error: CheckpointError) -> None:
         self.refusal = str(error)
-        logger.error("%s", error)
+        logger.error("%s", error, extra=about(checkpoint=name))
         self._ledger.refuse_checkpoint(name, _digest(self._shelf.path(name)), str(error))
 
 

@@ -1,4 +1,4 @@
-"""Log lines on stderr: one line per event, for people or, as JSON, for machines."""
+"""Log lines on stderr: one per event, for people, for machines, or for systemd's journal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from daemon.journal import JournalHandler, fields_of, is_journal
 from storage.settings import Log
 
 
@@ -22,19 +23,28 @@ class JsonLine(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **fields_of(record),
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        return json.dumps(entry, ensure_ascii=False, default=str)
 
 
 def start_logging(settings: Log, verbosity: int) -> None:
-    """`-v` and `-q` shift the level that the settings name."""
+    """`-v` and `-q` shift the level that the settings name. Safe to repeat with others."""
     level = getattr(logging, settings.level.upper()) - 10 * verbosity
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLine() if settings.format == "json" else PlainLine())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    before, root.handlers[:] = list(root.handlers), [_handler(settings.format)]
+    for handler in before:
+        handler.close()
     root.setLevel(logging.WARNING)  # other people's libraries
     for ours in ("classifier", "daemon", "storage"):
         logging.getLogger(ours).setLevel(max(level, logging.DEBUG))
+
+
+def _handler(form: str) -> logging.Handler:
+    if form == "auto" and is_journal(sys.stderr):
+        return JournalHandler()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLine() if form == "json" else PlainLine())
+    return handler

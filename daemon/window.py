@@ -21,6 +21,7 @@ from classifier.errors import DecodingError, FileChanged
 from classifier.pool import Answer, DecodePool
 from classifier.predictor import Scores, pool_scores
 from daemon.hearing import Hearing
+from daemon.journal import about
 from daemon.live_model import Served
 from daemon.settling import Key
 from storage.outcomes import (
@@ -356,11 +357,14 @@ class Window:
         """A failing file is one line in the log, at any number of files; the others are in -v."""
         path = visible(printable_path(claim.path))
         if isinstance(outcome, Failed):
-            logger.warning("%s failed: %s", path, outcome.error)
+            event = about(recording=path, kind=outcome.error_class, error=outcome.error)
+            logger.warning("%s failed: %s", path, outcome.error, extra=event)
         elif isinstance(outcome, Scored) and outcome.warning:
-            logger.warning("%s is not whole: %s", path, outcome.warning)
+            event = about(recording=path, warning=outcome.warning)
+            logger.warning("%s is not whole: %s", path, outcome.warning, extra=event)
         elif isinstance(outcome, Scored):
-            logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence)
+            event = about(recording=path, label=outcome.label, confidence=outcome.confidence)
+            logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence, extra=event)
         self._outcomes.append(outcome)
 
     def _failed(self, claim: Claim, error: DecodingError) -> Outcome:

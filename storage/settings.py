@@ -182,8 +182,10 @@ class Checkpoints(_Section):
 class Log(_Section):
     """What the daemon writes to stderr."""
 
-    format: Literal["text", "json"] = Field(
-        default="text", description="lines for people (text) or for machines (json)"
+    format: Literal["auto", "text", "json"] = Field(
+        default="auto",
+        description="lines for people (text) or for machines (json); auto: records with fields"
+        " where stderr leads into systemd's journal, elsewhere text",
     )
     level: Literal["debug", "info", "warning"] = Field(
         default="info", description="the least important message that is written"
