@@ -44,6 +44,11 @@ def describe_device(device: torch.device) -> str:
     return str(device)
 
 
+def memory_in_use(device: torch.device) -> int | None:
+    """Bytes that this process has allocated on a GPU, by the allocator's own books."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else None
+
+
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 itself, faster than float32."""
     if device.type == "cuda":

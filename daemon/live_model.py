@@ -73,6 +73,7 @@ class LiveModel:
         self._served: Served | None = None
         self.wanted: str | None = None
         self.refusal: str | None = None
+        self.swaps = self.refusals = 0  # since the start
 
     @property
     def served(self) -> Served:
@@ -158,6 +159,7 @@ class LiveModel:
     def _take_over(self, name: str, prepared: Future[Predictor], now: float) -> None:
         try:
             self._serve(prepared.result())
+            self.swaps += 1
         except DeviceBusyError as error:
             self.refusal = f"{error}; trying again every {BUSY_SECONDS:g} s"
             logger.warning("%s", self.refusal)
@@ -182,6 +184,7 @@ class LiveModel:
 
     def _refuse(self, name: str, error: CheckpointError) -> None:
         self.refusal = str(error)
+        self.refusals += 1
         logger.error("%s", error, extra=about(checkpoint=name))
         self._ledger.refuse_checkpoint(name, _digest(self._shelf.path(name)), str(error))
 

@@ -27,6 +27,12 @@ def memory_bytes(pids: list[int]) -> int:
     return 1024 * sum(map(_pss_kib, pids))
 
 
+def resident_bytes() -> int:
+    """Of this process alone; pages that it shares with others count in full."""
+    pages = _read(Path("/proc/self/statm")).split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
+
+
 def cpu_seconds(pids: list[int]) -> float:
     """User and system time of a whole tree, with that of children that have ended."""
     return sum(map(_ticks, pids)) / TICKS_PER_SECOND

@@ -18,6 +18,7 @@ from daemon.errors import DaemonError
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
 from daemon.liveness import Liveness
+from daemon.measures import Measures
 from daemon.notify import extend_timeout, notify
 from daemon.pausing import Pause
 from daemon.reloading import Reloading
@@ -70,6 +71,7 @@ class Service:
         self._pause = pause
         self._wake = wake
         self._clock = clock
+        self._measures = Measures()
         self._stop_requests = 0
         self._claim_due = self._summary_due = self._tend_due = 0.0
         self._log_fault: str | None = None
@@ -154,16 +156,21 @@ class Service:
         """One turn of everything. True when there is more to do at once."""
         self._reloading.step(now)
         self._pause.step(now)
-        self._model.refresh(now)
+        stage = self._measures.stage
+        with stage("model"):
+            self._model.refresh(now)
         if not self._pause.since:
-            self._intake.look(now)
-            self._take(now)
+            with stage("intake"):
+                self._intake.look(now)
+                self._take(now)
         self._finish_some()
         if now >= self._tend_due:
             self._tend(now)
-        self._archive.step(now)
+        with stage("archive"):
+            self._archive.step(now)
         if now >= self._report.due:
-            self._tell(now)
+            with stage("report"):
+                self._tell(now)
         return self._window.has_ready_clips or (self._intake.has_more and not self._pause.since)
 
     def _tend(self, now: float) -> None:
@@ -234,9 +241,12 @@ class Service:
 
     def _finish_some(self) -> None:
         """One batch, one transaction: `done` and its prediction together."""
-        self._unwritten = self._unwritten or self._window.step(bool(self._stop_requests))
+        with self._measures.stage("score"):
+            self._unwritten = self._unwritten or self._window.step(bool(self._stop_requests))
+        self._measures.note_scored(self._window.clips_scored)
         if self._unwritten:
-            self._ledger.record(self._unwritten)
+            with self._measures.stage("write"):
+                self._ledger.record(self._unwritten)
             self._finished += len(self._unwritten)
             self._archive.expect(min(outcome.recording_id for outcome in self._unwritten))
             if any(isinstance(outcome, Changed) for outcome in self._unwritten):
@@ -264,6 +274,12 @@ class Service:
                 "watching": self._doorbell.watching,
                 "faults": self._faults(),
                 "stopping": bool(self._stop_requests),
+                "figures": {
+                    "finished": self._finished,
+                    "checkpoint_swaps": self._model.swaps,
+                    "checkpoint_refusals": self._model.refusals,
+                    **self._measures.told,
+                },
                 **self._reloading.told,
                 **self._pause.told,
             },

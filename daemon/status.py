@@ -68,7 +68,8 @@ class StatusReport:
     """Puts together the status and hands it to `write`, not more than once a second.
 
     `count` gives the ledger's rows per state, `last_failure` path, reason and time of the newest
-    failure; they are asked as often as their cost allows.
+    failure, `oldest_pending` when that was seen which has waited longest; they are asked as often
+    as their cost allows. `figures` are asked each time.
     """
 
     write: Callable[[Mapping[str, object]], None]
@@ -76,6 +77,8 @@ class StatusReport:
     last_failure: Callable[[], tuple[str, str, str] | None]
     clock: Callable[[], float]
     facts: Mapping[str, object]  # what does not change: device, inboxes
+    oldest_pending: Callable[[], str | None] = lambda: None
+    figures: Callable[[], Mapping[str, object]] = dict
 
     def __post_init__(self) -> None:
         self._started_at = self.clock()
@@ -83,6 +86,8 @@ class StatusReport:
         self._rates = Rates()
         self._counts: Mapping[str, int] = {}
         self._last_error: str | None = None
+        self._last_error_at: str | None = None
+        self._oldest_pending_at: str | None = None
         self._write_failed = False
         self._told: Mapping[str, object] = {}
         self._due = self._count_due = self._started_at
@@ -127,6 +132,8 @@ class StatusReport:
         try:
             self._counts, failure = self.count(), self.last_failure()
             self._last_error = None if failure is None else f"{failure[0]}: {failure[1]}"
+            self._last_error_at = None if failure is None else failure[2]
+            self._oldest_pending_at = self.oldest_pending()
         except LedgerUnavailable:
             pass  # the figures of before; the trouble itself is told among the faults
         pause = (self.clock() - began) / COUNT_SHARE
@@ -149,7 +156,10 @@ class StatusReport:
             "clips_per_s": round(self._rates.clips_per_s, 2),
             "eta_s": self._eta_s(),
             "last_error": self._last_error,
+            "last_error_at": self._last_error_at,
+            "oldest_pending_at": self._oldest_pending_at,
             "heartbeat_at": utc_now(),
             "version": self._version,
             **self.facts,
+            **self.figures(),
         }

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,13 @@ import torch
 from classifier.allocator import keep_freed_memory, share_one_arena
 from classifier.checkpoint import read_checkpoint
 from classifier.compiled_network import CompiledNetworks
-from classifier.device import choose_device, describe_device, first_line, is_out_of_memory
+from classifier.device import (
+    choose_device,
+    describe_device,
+    first_line,
+    is_out_of_memory,
+    memory_in_use,
+)
 from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.pinning import pin
 from classifier.pool import DecodePool
@@ -27,6 +33,7 @@ from daemon.archive import Archive
 from daemon.compilation import Compilation
 from daemon.doorbell import Doorbell
 from daemon.errors import DaemonError
+from daemon.exposing import Exposition, exposed
 from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
@@ -35,11 +42,13 @@ from daemon.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
 from daemon.moving import Mover
 from daemon.notify import extend_timeout
 from daemon.pausing import Pause
+from daemon.process_tree import resident_bytes
 from daemon.reloading import Reloading
 from daemon.service import Service
 from daemon.status import StatusReport
 from daemon.window import HearingPool, Window, window_capacity, with_batches
 from storage.archiving import ArchivePlan
+from storage.backlog import oldest_pending
 from storage.database import file_of, is_outdated
 from storage.home import Home
 from storage.ledger import Ledger, open_ledger
@@ -75,11 +84,12 @@ def run_daemon(
     keep_freed_memory(KEPT_BYTES)
     with (
         DaemonLock.acquire(home),
+        exposed(settings.metrics) as metrics,
         ledger_of(settings) as ledger,
     ):
         device = engine_device(settings)
         with decode_pool(settings, device) as (pool, wake):
-            service = assemble(home, settings, device, ledger, pool, wake, read, log)
+            service = assemble(home, settings, device, ledger, pool, wake, read, log, metrics)
             with signals(service):
                 service.run(once)
 
@@ -100,6 +110,7 @@ def assemble(
     wake: threading.Event,
     read: Callable[[], Settings],
     log: Callable[[Log], None],
+    metrics: Exposition,
 ) -> Service:
     logger.info("clfd runs on %s, home %s", describe_device(device), home.root)
     if remark := ledger_remark(settings):
@@ -115,14 +126,24 @@ def assemble(
         mounts.is_away,
     )
     doorbell = Doorbell(settings.inboxes, wake.set, partial(why_deaf, settings.intake.watch))
+
+    def write(status: Mapping[str, object]) -> None:
+        metrics.publish(status)
+        write_status(home, status)
+
     report = StatusReport(
-        write=partial(write_status, home),
+        write=write,
         count=ledger.counts,
         last_failure=ledger.last_failure,
         clock=time.monotonic,
         facts={
             "device": describe_device(device),
             "inboxes": [str(inbox) for inbox in settings.inboxes],
+        },
+        oldest_pending=partial(oldest_pending, ledger),
+        figures=lambda: {
+            "device_memory_bytes": memory_in_use(device),
+            "memory_bytes": resident_bytes(),
         },
     )
     n_threads = torch.get_num_threads()

@@ -24,12 +24,32 @@ from pydantic_core import ErrorDetails
 
 from storage.errors import SettingsError
 from storage.home import Home
+from storage.loopback import host_and_port
 from storage.said import DEFAULT_DATABASE, PREFIX, Said, database_in, flat, voices
 
 
 def _listed(value: object) -> object:
     """One text may stand for a list; in the environment a comma separates."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _under_home(path: str, info: ValidationInfo) -> str:
+    """Absolute, from the home on; nothing stays nothing."""
+    if not path.strip():
+        return ""
+    return os.path.normpath(_root_of(info) / _expanded(Path(path)))
+
+
+def _root_of(info: ValidationInfo) -> Path:
+    home = (info.context or {}).get("home")
+    return home.root if isinstance(home, Home) else Path.cwd()
+
+
+def _expanded(folder: Path) -> Path:
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{folder} names a user who is not known here") from None
 
 
 class _Section(BaseModel):
@@ -88,9 +108,7 @@ class Intake(_Section):
     @field_validator("archive_dir")
     @classmethod
     def _absolute(cls, folder: str, info: ValidationInfo) -> str:
-        if not folder.strip():
-            return ""
-        return os.path.normpath(_root_of(info) / _expanded(Path(folder)))
+        return _under_home(folder, info)
 
     @field_validator("suffixes")
     @classmethod
@@ -192,6 +210,32 @@ class Log(_Section):
     )
 
 
+class Metrics(_Section):
+    """Where the daemon's figures can be had by Prometheus."""
+
+    listen: str = Field(
+        default="",
+        description="HOST:PORT of a page with metrics, on this machine only, like 127.0.0.1:9464;"
+        " empty: none",
+    )
+    textfile: str = Field(
+        default="",
+        description="a file of metrics for a collector, relative to the home; empty: none",
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _on_this_machine(cls, listen: str) -> str:
+        if listen:
+            host_and_port(listen)
+        return listen
+
+    @field_validator("textfile")
+    @classmethod
+    def _absolute(cls, file: str, info: ValidationInfo) -> str:
+        return _under_home(file, info)
+
+
 class Settings(_Section):
     """Every setting, checked; paths are absolute when made by `load_settings`."""
 
@@ -210,6 +254,7 @@ class Settings(_Section):
     training: Training = Training()
     checkpoints: Checkpoints = Checkpoints()
     log: Log = Log()
+    metrics: Metrics = Metrics()
 
     @property
     def inboxes(self) -> tuple[Path, ...]:
@@ -315,18 +360,6 @@ def _fields() -> Iterator[tuple[str, FieldInfo]]:
 
 def _variable(key: str) -> str:
     return PREFIX + key.replace(".", "__").upper()
-
-
-def _expanded(folder: Path) -> Path:
-    try:
-        return folder.expanduser()
-    except RuntimeError:
-        raise ValueError(f"{folder} names a user who is not known here") from None
-
-
-def _root_of(info: ValidationInfo) -> Path:
-    home = (info.context or {}).get("home")
-    return home.root if isinstance(home, Home) else Path.cwd()
 
 
 def _given(

@@ -40,7 +40,12 @@ _WORDS = {
     "heartbeat_at": "heartbeat",
     "checkpoint": "active checkpoint",
     "checkpoint_refused": "refused",
+    "oldest_pending_at": "oldest pending",
 }
+# Some told in other words as well: `paused_since`, `faults`, `last_error`.
+_FOR_PROGRAMS = frozenset(
+    ("reload", "paused", "figures", "memory_bytes", "device_memory_bytes", "last_error_at")
+)
 _SILENT_AFTER = timedelta(seconds=60)
 
 Standing = dict[str, object]
@@ -73,8 +78,8 @@ def lines(told: Standing) -> list[tuple[str, str]]:
 def _is_worth_a_line(key: str, value: object) -> bool:
     if key in ("running", "pid", "host", "silent_since"):
         return False  # told in the first line
-    if key in ("reload", "paused"):
-        return False  # for `clfd reload`, and told by `paused_since`
+    if key in _FOR_PROGRAMS:
+        return False
     return bool(value) or (key in ("pending", "done", "failed") and value == 0)
 
 
