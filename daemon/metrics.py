@@ -103,6 +103,15 @@ def _faults(status: Status) -> Samples:
     return [({}, len(faults) if isinstance(faults, list) else None)]
 
 
+def _hooks(key: str) -> Callable[[Status], Samples]:
+    def samples(status: Status) -> Samples:
+        hooks = status.get("hooks")
+        hooks = hooks if isinstance(hooks, Mapping) else {}
+        return [({"hook": name}, told.get(key)) for name, told in hooks.items()]
+
+    return samples
+
+
 METRICS = (
     Metric("clfd_info", "gauge", "What runs, and on what; always 1.", _about),
     Metric("clfd_checkpoint_info", "gauge", "Active and served checkpoint; 1.", _checkpoints),
@@ -171,4 +180,7 @@ METRICS = (
         "Of the daemon's process, without its workers.",
         _of("memory_bytes"),
     ),
+    Metric("clfd_hook_told_total", "counter", "Results told to a hook.", _hooks("told")),
+    Metric("clfd_hook_given_up_total", "counter", "Results a hook refused.", _hooks("given_up")),
+    Metric("clfd_hook_failing", "gauge", "Whether a hook fails now.", _hooks("failing")),
 )

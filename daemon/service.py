@@ -15,6 +15,7 @@ from classifier.allocator import give_freed_memory_back
 from daemon.archive import Archive
 from daemon.doorbell import Doorbell
 from daemon.errors import DaemonError
+from daemon.hooks import Hooks
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
 from daemon.liveness import Liveness
@@ -54,6 +55,7 @@ class Service:
         liveness: Liveness,
         reloading: Reloading,
         pause: Pause,
+        hooks: Hooks,
         wake: threading.Event,
         clock: Callable[[], float],
     ) -> None:
@@ -69,6 +71,7 @@ class Service:
         self._liveness = liveness
         self._reloading = reloading
         self._pause = pause
+        self._hooks = hooks
         self._wake = wake
         self._clock = clock
         self._measures = Measures()
@@ -280,6 +283,7 @@ class Service:
                     "checkpoint_refusals": self._model.refusals,
                     **self._measures.told,
                 },
+                "hooks": self._hooks.told,
                 **self._reloading.told,
                 **self._pause.told,
             },
@@ -293,7 +297,7 @@ class Service:
     def _faults(self) -> list[str]:
         parts = (self._archive, self._liveness, self._reloading)
         others = (self._trouble, self._log_fault, *(part.fault for part in parts))
-        return [*self._intake.faults, *filter(None, others)]
+        return [*self._intake.faults, *filter(None, others), *self._hooks.faults]
 
     def _seconds_to_rest(self) -> float:
         due = self._report.due

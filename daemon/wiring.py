@@ -34,6 +34,7 @@ from daemon.compilation import Compilation
 from daemon.doorbell import Doorbell
 from daemon.errors import DaemonError
 from daemon.exposing import Exposition, exposed
+from daemon.hooks import Hooks, hooked
 from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
@@ -86,10 +87,13 @@ def run_daemon(
         DaemonLock.acquire(home),
         exposed(settings.metrics) as metrics,
         ledger_of(settings) as ledger,
+        hooked(home, settings) as hooks,
     ):
         device = engine_device(settings)
         with decode_pool(settings, device) as (pool, wake):
-            service = assemble(home, settings, device, ledger, pool, wake, read, log, metrics)
+            service = assemble(
+                home, settings, device, ledger, pool, wake, read, log, metrics, hooks
+            )
             with signals(service):
                 service.run(once)
 
@@ -111,6 +115,7 @@ def assemble(
     read: Callable[[], Settings],
     log: Callable[[Log], None],
     metrics: Exposition,
+    hooks: Hooks,
 ) -> Service:
     logger.info("clfd runs on %s, home %s", describe_device(device), home.root)
     if remark := ledger_remark(settings):
@@ -176,6 +181,7 @@ def assemble(
         liveness=Liveness(settings.engine.decode_timeout_seconds),
         reloading=Reloading(settings, read, adopt, model, home.reload_file),
         pause=Pause(partial(paused_since, home)),
+        hooks=hooks,
         wake=wake,
         clock=time.monotonic,
     )

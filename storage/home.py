@@ -67,6 +67,10 @@ class Home:
         """While it is there the daemon takes nothing in."""
         return self.root / "paused"
 
+    def hook_file(self, name: str) -> Path:
+        """Where a hook keeps its place among the answers."""
+        return self.root / f"hook-{name}.json"
+
     def create(self) -> None:
         """Make the folders that are missing; those that exist keep their mode. Safe to repeat.
 

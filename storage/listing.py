@@ -127,9 +127,9 @@ def _write_data(stream: TextIO, listing: Listing, rows: Iterable[Result]) -> Non
             records = (row.record(listing.columns) for row in rows)
             write_csv(stream, listing.columns, records)
         case "json":
-            write_json(stream, (_object(row, listing.columns) for row in rows))
+            write_json(stream, (as_object(row, listing.columns) for row in rows))
         case _:
-            write_jsonl(stream, (_object(row, listing.columns) for row in rows))
+            write_jsonl(stream, (as_object(row, listing.columns) for row in rows))
 
 
 def _write_more(stream: TextIO, listing: Listing, rows: list[Result]) -> None:
@@ -141,10 +141,11 @@ def _write_more(stream: TextIO, listing: Listing, rows: list[Result]) -> None:
             columns = _table_columns(listing)
             stream.writelines("  ".join(_cells(row, columns)) + "\n" for row in rows)
         case _:
-            write_jsonl(stream, (_object(row, listing.columns) for row in rows))
+            write_jsonl(stream, (as_object(row, listing.columns) for row in rows))
 
 
-def _object(row: Result, columns: tuple[str, ...]) -> dict[str, object]:
+def as_object(row: Result, columns: tuple[str, ...]) -> dict[str, object]:
+    """A row as JSON has it."""
     return {"id": row.id, **row.record(columns), "scores": row.scores()}
 
 

@@ -151,11 +151,14 @@ def results(
                 return
 
 
-def results_after(connection: Connection, filters: Filters, cursor: Cursor) -> list[Result]:
-    """What came after the cursor, oldest first."""
+def results_after(
+    connection: Connection, filters: Filters, cursor: Cursor, limit: int = 0
+) -> list[Result]:
+    """What came after the cursor, oldest first; a limit of 0 is none."""
     later = tuple_(_moment(filters), _row.id) > tuple_(literal(cursor[0]), literal(cursor[1]))
     query = _chosen(filters, clips=False).where(later)
-    return list(_read(connection, query.order_by(*_order(filters, "oldest"))))
+    query = query.order_by(*_order(filters, "oldest"))
+    return list(_read(connection, query.limit(limit) if limit else query))
 
 
 def latest(connection: Connection, filters: Filters) -> Cursor:

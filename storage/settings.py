@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -31,6 +32,11 @@ from storage.said import DEFAULT_DATABASE, PREFIX, Said, database_in, flat, voic
 def _listed(value: object) -> object:
     """One text may stand for a list; in the environment a comma separates."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _words(value: object) -> object:
+    """One text is taken apart as a shell would."""
+    return shlex.split(value) if isinstance(value, str) else value
 
 
 def _under_home(path: str, info: ValidationInfo) -> str:
@@ -236,6 +242,37 @@ class Metrics(_Section):
         return _under_home(file, info)
 
 
+class Hooks(_Section):
+    """Who is told of each answer."""
+
+    command: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+        default=(),
+        description="a program and its arguments, started without a shell for each answer, with"
+        " the result as JSON on its stdin; empty: none",
+    )
+    url: str = Field(
+        default="", description="where each result is sent as JSON by POST; empty: nowhere"
+    )
+    labels: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(), description="labels that hooks are told of; empty: all"
+    )
+    min_confidence: float = Field(
+        default=0.0, ge=0, le=1, description="least confidence that hooks are told of"
+    )
+    timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="how long a command may take before it is killed, and a URL be silent",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _on_the_web(cls, url: str) -> str:
+        if url and not re.fullmatch(r"https?://[^/@\s?#]+([/?]\S*)?", url):
+            raise ValueError("should begin with http:// or https:// and a host, without a password")
+        return url
+
+
 class Settings(_Section):
     """Every setting, checked; paths are absolute when made by `load_settings`."""
 
@@ -255,6 +292,7 @@ class Settings(_Section):
     checkpoints: Checkpoints = Checkpoints()
     log: Log = Log()
     metrics: Metrics = Metrics()
+    hooks: Hooks = Hooks()
 
     @property
     def inboxes(self) -> tuple[Path, ...]:

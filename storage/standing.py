@@ -44,7 +44,7 @@ _WORDS = {
 }
 # Some told in other words as well: `paused_since`, `faults`, `last_error`.
 _FOR_PROGRAMS = frozenset(
-    ("reload", "paused", "figures", "memory_bytes", "device_memory_bytes", "last_error_at")
+    ("reload", "paused", "figures", "memory_bytes", "device_memory_bytes", "last_error_at", "hooks")
 )
 _SILENT_AFTER = timedelta(seconds=60)
 

@@ -18,6 +18,7 @@ from classifier.errors import DecodingError, FileChanged
 from classifier.pool import Answer
 from daemon.archive import Archive
 from daemon.doorbell import Ring
+from daemon.hooks import Hooks
 from daemon.inbox import inboxes_of
 from daemon.intake import Intake
 from daemon.live_model import LiveModel
@@ -188,6 +189,7 @@ class House:
                 settings, lambda: self.settings_now, self._adopt, self.model, home.reload_file
             ),
             pause=Pause(partial(paused_since, home)),
+            hooks=Hooks(),
             wake=threading.Event(),
             clock=lambda: self.now,
         )

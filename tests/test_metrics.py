@@ -16,7 +16,7 @@ from running_house import RunningHouse
 
 from daemon.exposing import exposed
 from daemon.measures import Measures
-from daemon.metrics import exposition
+from daemon.metrics import METRICS, exposition
 from storage.backlog import oldest_pending
 from storage.errors import ConfigurationError, SettingsError
 from storage.home import Home
@@ -74,6 +74,17 @@ def test_each_metric_has_its_help_and_type_once() -> None:
     assert len(heads) == len(set(heads))
     assert heads == re.findall(r"^# HELP (\S+)", text, re.M)
     assert samples(text)["clfd_paused"] == samples(text)["clfd_faults"] == 1
+
+
+def test_the_documentation_names_each_metric() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "operation.md").read_text()
+    assert [m.name for m in METRICS if not re.search(rf"`{m.name}[{{`]", page)] == []
+
+
+def test_hooks_are_told_one_by_one() -> None:
+    found = told(hooks={"url": {"told": 3, "given_up": 1, "failing": True}})
+    assert found['clfd_hook_told_total{hook="url"}'] == 3
+    assert found['clfd_hook_failing{hook="url"}'] == 1
 
 
 def test_a_daemon_tells_what_it_did(house: House, audio_file: Callable[..., Path]) -> None:

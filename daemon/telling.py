@@ -1,0 +1,155 @@
+"""Telling others of a result: to a command's standard input, or to a URL.
+
+A try ends in one of three ways. It worked; or they *refuse* this result, and may refuse it for
+ever; or they are *out of reach*, and would be so for any other result as well.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Protocol
+from urllib.parse import urlsplit
+
+from storage.errors import ConfigurationError
+
+LAST_WORDS = 300  # bytes of what a command printed on stderr
+PASSING = {408, 425, 429}  # answers that say "later" although they begin with a 4
+# What the service manager says is for the daemon alone.
+OURS = frozenset(("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"))
+
+
+class Refused(Exception):
+    """Of this one result they want nothing."""
+
+
+class OutOfReach(Exception):
+    """They can be told nothing for now."""
+
+
+class Listener(Protocol):
+    """Whoever is told."""
+
+    def tell(self, result: bytes) -> None:
+        """One object of JSON. Raises Refused or OutOfReach with the reason."""
+
+    def hurry(self) -> None:
+        """From another thread: what is under way is given up."""
+
+
+class Command:
+    """A program that is started for each result, without a shell, with the object on its stdin.
+
+    An exit status other than 0, or more than `seconds`, is a refusal.
+    """
+
+    def __init__(self, words: Sequence[str], seconds: float, home: Path) -> None:
+        """Raises ConfigurationError where there is no such program."""
+        if shutil.which(words[0]) is None:
+            raise ConfigurationError(
+                f"hooks.command: there is no program {words[0]!r} that may be started; write its"
+                " whole path"
+            )
+        self._words = list(words)
+        self._seconds = seconds
+        self._home = home
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_hurried = False
+
+    def tell(self, result: bytes) -> None:
+        with tempfile.TemporaryFile() as said, self._started(said) as process:
+            self._process = process
+            try:
+                process.communicate(result, self._seconds)
+            except subprocess.TimeoutExpired:
+                _kill(process)
+                raise Refused(f"took longer than {self._seconds:g} s and was killed") from None
+            if self._is_hurried:
+                raise OutOfReach("was stopped with the daemon")
+            if status := process.returncode:
+                raise Refused(f"ended with {_ending(status)}{_last_words(said)}")
+
+    def hurry(self) -> None:
+        self._is_hurried = True
+        if self._process is not None:
+            _kill(self._process)
+
+    def _started(self, said: IO[bytes]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                self._words,
+                env=_environment(os.environ),
+                cwd=self._home,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                start_new_session=True,  # so that it can be killed with all that it started
+            )
+        except OSError as error:
+            raise OutOfReach(f"cannot be started: {error.strerror}") from error
+
+
+class Url:
+    """A POST for each result. Answers that begin with 2 are taken, redirects are not followed.
+
+    Other answers that begin with 3 or 4 refuse the result, most of them.
+    """
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self._url = url
+        self._seconds = seconds
+        self._open = urllib.request.build_opener(_NoRedirect).open
+
+    def tell(self, result: bytes) -> None:
+        headers = {"Content-Type": "application/json", "User-Agent": "clfd"}
+        request = urllib.request.Request(self._url, result, headers, method="POST")
+        host = urlsplit(self._url).netloc  # what comes behind it often is a secret
+        try:
+            with self._open(request, timeout=self._seconds):
+                return
+        except urllib.error.HTTPError as error:
+            error.close()
+            reason = f"{host} answers {error.code} {error.reason}"
+            is_passing = error.code >= 500 or error.code in PASSING
+            raise (OutOfReach if is_passing else Refused)(reason) from error
+        except urllib.error.URLError as error:
+            raise OutOfReach(f"{host}: {error.reason}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise OutOfReach(f"{host}: {error or type(error).__name__}") from error
+
+    def hurry(self) -> None:
+        """Its time is short anyway."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """A POST would come out as a GET, and somewhere that nobody named."""
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name not in OURS}
+
+
+def _ending(status: int) -> str:
+    return f"exit status {status}" if status > 0 else f"signal {-status}"
+
+
+def _last_words(said: IO[bytes]) -> str:
+    said.seek(max(0, said.seek(0, os.SEEK_END) - LAST_WORDS))
+    words = " ".join(said.read().decode("utf-8", "replace").split())
+    return f": {words}" if words else ""
