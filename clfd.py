@@ -48,7 +48,16 @@ class Refusal(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"clfd: {self.message}", file=file or sys.stderr)
+        click.echo(f"{priority()}clfd: {self.message}", file=file or sys.stderr)
+
+
+def priority() -> str:
+    """What makes a line on stderr an error in systemd's journal; nothing elsewhere."""
+    if "JOURNAL_STREAM" not in os.environ:
+        return ""
+    from daemon.journal import is_journal
+
+    return "<3>" if is_journal(sys.stderr) else ""
 
 
 class CommandLine(click.Group):
