@@ -102,9 +102,12 @@ class Service:
             raise DaemonError(f"not everything could be read: {'; '.join(self._intake.faults)}")
 
     def request_stop(self) -> None:
-        """From a signal handler. The first request drains, a second one hurries."""
+        """From a signal handler. The first request drains, a second one hurries.
+
+        The loop sees it when it next comes round, and does not rest for long. To wake it would take
+        the event's lock, which the thread may hold that the signal has interrupted.
+        """
         self._stop_requests += 1
-        self._wake.set()
 
     def request_reload(self) -> None:
         """From a signal handler; done between two ticks."""

@@ -197,6 +197,18 @@ def test_a_second_stop_request_leaves_the_rest_for_the_next_start(
     assert house.ask("SELECT state, attempts, claimed_by FROM recording") == [("pending", 0, None)]
 
 
+def test_a_signal_leaves_a_word_and_takes_no_lock(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked() -> None:
+        raise AssertionError("the interrupted thread may hold this lock")
+
+    monkeypatch.setattr(house.service._wake, "set", locked)
+    house.service.request_reload()
+    house.service.request_stop()
+    house.service.run()
+
+
 def test_one_run_ends_when_every_file_has_a_row(
     house: House, audio_file: Callable[..., Path]
 ) -> None:
