@@ -309,13 +309,3 @@ def test_a_real_daemon_tells_a_command_of_all_it_did_before_it_ends(
     assert told.returncode == 0, told.stderr
     results = [json.loads(line) for line in heard.read_text().splitlines()]
     assert sorted(result["path"] for result in results) == [f"{n}.wav" for n in range(5)]
-
-
-def test_a_command_that_is_not_there_stops_the_start_with_78(
-    tmp_path: Path, checkpoint_file: Path
-) -> None:
-    variables = {"CLFD_HOOKS__COMMAND": "no-such-program --loud"}
-    house = RunningHouse(tmp_path / "home", checkpoint_file, variables)
-    told = house.clfd("run")
-    assert told.returncode == 78
-    assert "hooks.command: there is no program 'no-such-program'" in told.stderr

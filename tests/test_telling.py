@@ -118,8 +118,9 @@ def test_a_command_that_vanished_is_out_of_reach(tmp_path: Path) -> None:
 
 
 def test_a_command_that_was_never_there_is_a_wrong_setting(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"hooks\.command: there is no program"):
+    with pytest.raises(ConfigurationError, match=r"hooks\.command: there is no program") as refusal:
         Command([str(tmp_path / "none")], 30.0, tmp_path)
+    assert refusal.value.exit_code == 78
 
 
 # --- a URL
