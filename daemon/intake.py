@@ -49,6 +49,7 @@ class Intake:
         is_busy: Callable[[Key], bool],
     ) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
+        self._names = (settings.suffixes, settings.ignore)
         self._scan_seconds = settings.scan_seconds
         self._settling = Settling(settings.settle_seconds)
         # What is moved away at once might be missed by a program that has more to do with it.
@@ -68,11 +69,15 @@ class Intake:
         self.last_scan_found_nothing = False
 
     def adopt(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
-        """Other suffixes, globs and times of the same folders, which are listed anew."""
-        self._inboxes = {inbox.root: inbox for inbox in inboxes}
+        """Other suffixes, globs and times of the same folders; with other names they are listed."""
+        if settings.scan_seconds < self._scan_seconds:
+            self.scan_soon(self._no_scan_before)  # and not when the longer time is over
         self._scan_seconds = settings.scan_seconds
         self._settling.settle_seconds = settings.settle_seconds
-        self.begin_anew(now=0.0)
+        names = (settings.suffixes, settings.ignore)
+        if names != self._names:
+            self._inboxes, self._names = {inbox.root: inbox for inbox in inboxes}, names
+            self.begin_anew(now=0.0)
 
     @property
     def waiting(self) -> int:

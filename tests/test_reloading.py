@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from house import House, house_settings
+from house import House, HouseMaker, house_settings
 from running_house import RunningHouse
 
 from daemon.reloading import APPLIED
@@ -45,6 +45,26 @@ def test_what_is_ignored_now_is_not_taken_any_more(
     house.live()
     assert house.rows() == []
     assert house.statuses[-1]["ignored"] == 1
+
+
+def test_shorter_times_between_listings_hold_at_once(
+    make_house: HouseMaker, audio_file: Callable[..., Path]
+) -> None:
+    house = make_house(**{"intake.scan_seconds": 86_400})
+    house.live(1)
+    house.drop(audio_file(), "a.wav")
+    reload(house, **{"intake.scan_seconds": 5})
+    house.live(10)
+    assert house.rows() == [("a.wav", "done")]
+
+
+def test_without_other_names_a_large_inbox_is_not_listed_anew(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.live(1)
+    monkeypatch.setattr(house.intake, "begin_anew", pytest.fail)
+    status = reload(house, **{"engine.batch_clips": 3, "intake.settle_seconds": 9})
+    assert status["reload"]["applied"] == ["intake.settle_seconds", "engine.batch_clips"]  # type: ignore[index]
 
 
 def test_batches_have_the_new_size(
