@@ -1,4 +1,4 @@
-"""`clfd reload`: a word left for the running daemon, and its answer.
+"""`clfd reload`: a request left for the running daemon, and its answer.
 
 A file and not a signal: whoever may write in the home may ask, also from another container, and a
 daemon in a terminal takes SIGHUP for the terminal's end.
@@ -25,11 +25,11 @@ def ask_for_reload(home: Home, seconds: float) -> Iterator[str]:
     """
     running_daemon(home, NOTHING_TO_RELOAD)
     word = secrets.token_hex(8)
-    write_whole(home.reload_file, f"{word}\n".encode(), FILE_MODE)
+    write_whole(home.reload_request(word), b"", FILE_MODE)
 
     def answer(status: Status) -> tuple[Status, Mapping[str, object]] | None:
         told = status.get("reload")
-        is_ours = isinstance(told, dict) and told.get("request") == word
+        is_ours = isinstance(told, dict) and word in told.get("requests", ())
         return (status, told) if is_ours else None  # type: ignore[return-value]
 
     status, told = wait_for_daemon(home, answer, seconds, NOTHING_TO_RELOAD)

@@ -7,12 +7,15 @@ rest was built into threads, processes, the device or the ledger, and waits for 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from daemon.live_model import LiveModel
 from daemon.notify import monotonic_stamp, notify
 from storage.errors import StorageError
+from storage.home import Home
 from storage.said import flat
 from storage.settings import Settings
 from storage.times import utc_now
@@ -32,14 +35,15 @@ APPLIED = (
 )
 OF_OTHERS = ("training.", "checkpoints.")  # read by other commands, whenever they are called
 LOOK_SECONDS = 0.5  # between two looks for a request
+KEPT_WORDS = 50  # of requests that were answered lately
 
 
 class Reloading:
     """`read` gives the settings as they are now, or raises StorageError; `adopt` puts them to use.
 
-    Asked for by a signal, or by `request_file`, in which `clfd reload` leaves a word that comes
-    back in the answer. A reload has ended when the checkpoint that is active by then is served, or
-    refused.
+    Asked for by a signal, or by a file in the home, whose word comes back in the answer. A reload
+    has ended when the checkpoint that is active by then is served, or refused. A later one answers
+    for those before it.
     """
 
     def __init__(
@@ -48,14 +52,14 @@ class Reloading:
         read: Callable[[], Settings],
         adopt: Callable[[Settings], None],
         model: LiveModel,
-        request_file: Path,
+        home: Home,
     ) -> None:
         self._settings = settings
         self._read = read
         self._adopt = adopt
         self._model = model
-        self._request_file = request_file
-        self._request = self._word()  # what was asked of an earlier daemon
+        self._home = home
+        self._words: deque[str] = deque(maxlen=KEPT_WORDS)
         self._is_asked = self._is_under_way = False
         self._look_due = 0.0
         self._generation = 0
@@ -86,15 +90,16 @@ class Reloading:
             self._begin()
 
     def _look(self) -> None:
-        word = self._word()
-        if word and word != self._request:
-            self._request, self._is_asked = word, True
-
-    def _word(self) -> str | None:
-        try:
-            return self._request_file.read_text(encoding="utf-8").strip()
-        except (OSError, ValueError):
-            return None
+        requests: list[Path] = []
+        with suppress(OSError):  # a home that is out of reach is told of when something is written
+            requests += self._home.root.glob(self._home.reload_request("*").name)
+        for request in requests:
+            word = request.name.partition("-")[2]
+            if word not in self._words:  # one that cannot be taken away asks once
+                self._words.append(word)
+                self._is_asked = True
+            with suppress(OSError):
+                request.unlink()
 
     def _begin(self) -> None:
         notify("RELOADING=1", monotonic_stamp())
@@ -127,7 +132,7 @@ class Reloading:
         self._generation += 1
         self._answer = {
             "generation": self._generation,
-            "request": self._request,
+            "requests": list(self._words),
             "at": utc_now(),
             "applied": self._applied,
             "error": "; ".join(filter(None, (self.fault, self._model.refusal))) or None,

@@ -179,7 +179,7 @@ def assemble(
         archive=Archive(mover(home, settings), ledger, wake.set),
         report=report,
         liveness=Liveness(settings.engine.decode_timeout_seconds),
-        reloading=Reloading(settings, read, adopt, model, home.reload_file),
+        reloading=Reloading(settings, read, adopt, model, home),
         pause=Pause(partial(paused_since, home)),
         hooks=hooks,
         wake=wake,

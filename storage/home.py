@@ -57,10 +57,9 @@ class Home:
     def lock_file(self) -> Path:
         return self.root / "daemon.lock"
 
-    @property
-    def reload_file(self) -> Path:
-        """Where `clfd reload` leaves a word for the daemon."""
-        return self.root / "reload"
+    def reload_request(self, word: str) -> Path:
+        """What `clfd reload` leaves for the daemon; the daemon takes it away."""
+        return self.root / f"reload-{word}"
 
     @property
     def pause_file(self) -> Path:

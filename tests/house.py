@@ -185,9 +185,7 @@ class House:
                 is_watched=lambda: True,
                 send=lambda *words: self.notices.append(words),
             ),
-            reloading=Reloading(
-                settings, lambda: self.settings_now, self._adopt, self.model, home.reload_file
-            ),
+            reloading=Reloading(settings, lambda: self.settings_now, self._adopt, self.model, home),
             pause=Pause(partial(paused_since, home)),
             hooks=Hooks(),
             wake=threading.Event(),

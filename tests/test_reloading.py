@@ -171,6 +171,26 @@ def test_the_service_manager_is_told_of_both_ends(
     assert stamp.removeprefix("MONOTONIC_USEC=").isdecimal()
 
 
+def test_each_of_several_who_ask_finds_an_answer(house: House) -> None:
+    house.live(1)
+    for word in ("first", "second"):
+        house.home.reload_request(word).touch()
+    house.live(3)
+    house.home.reload_request("third").touch()
+    house.live(3)
+    answer = house.statuses[-1]["reload"]
+    assert answer["generation"] == 2  # type: ignore[index]
+    assert sorted(answer["requests"]) == ["first", "second", "third"]  # type: ignore[index]
+    assert not list(house.home.root.glob("reload-*"))
+
+
+def test_what_was_asked_while_the_daemon_started_is_answered(make_house: HouseMaker) -> None:
+    make_house().home.reload_request("early").touch()
+    house = make_house()
+    house.live(3)
+    assert house.statuses[-1]["reload"]["requests"] == ["early"]  # type: ignore[index]
+
+
 def test_what_can_be_applied_are_settings() -> None:
     assert set(APPLIED) <= {setting.key for setting in described_settings()}
 
