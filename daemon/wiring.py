@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -84,6 +84,7 @@ def run_daemon(
     share_one_arena()
     keep_freed_memory(KEPT_BYTES)
     with (
+        ExitStack() as until_the_end,
         DaemonLock.acquire(home),
         exposed(settings.metrics) as metrics,
         ledger_of(settings) as ledger,
@@ -94,8 +95,9 @@ def run_daemon(
             service = assemble(
                 home, settings, device, ledger, pool, wake, read, log, metrics, hooks
             )
-            with signals(service):
-                service.run(once)
+            # Another signal must not kill what closes pool and ledger.
+            until_the_end.enter_context(signals(service))
+            service.run(once)
 
 
 def ledger_of(settings: Settings) -> Ledger:
@@ -279,12 +281,15 @@ def signals(service: Service) -> Iterator[None]:
     }
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         handlers[signal.SIGHUP] = stop if has_terminal() else reload
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # It ends anyway. One more signal would kill Python while it tidies up, and an orderly stop
+        # would look like a death by SIGTERM.
+        for number in handlers:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def has_terminal() -> bool:

@@ -72,14 +72,30 @@ def test_a_storm_of_signals_is_one_orderly_stop(how: int, make_running: MakeRunn
     drop(house, 50, seconds=20)
     house.start()
     house.wait_until(lambda: in_flight(house) > 0)
-    for _ in range(1000):
-        if house.daemon.poll() is None:
-            house.daemon.send_signal(how)
+    for number in range(100_000):
+        if house.daemon.poll() is not None:
+            break
+        house.daemon.send_signal(how)
+        if number > 1000:  # also while it ends, but let it end
+            time.sleep(0.005)
     assert house.daemon.wait(60) == 0, house.last_words()
     assert "Traceback" not in house.last_words(100)
     house.start()
     house.wait_until(lambda: all_done(house, 50))
     assert house.stop() == 0
+    require(judge(house.home, may_fail={}))
+
+
+def test_a_storm_of_reloads_changes_nothing(make_running: MakeRunning) -> None:
+    house = make_running()
+    drop(house, 50, seconds=20)
+    house.start()
+    house.wait_until(lambda: in_flight(house) > 0)
+    for _ in range(1000):
+        house.daemon.send_signal(signal.SIGHUP)
+    house.wait_until(lambda: all_done(house, 50), 120)
+    assert house.stop() == 0
+    assert "Traceback" not in house.last_words(100)
     require(judge(house.home, may_fail={}))
 
 
