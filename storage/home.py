@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,11 +86,20 @@ def make_folder(folder: Path) -> None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(FOLDER_MODE)  # mkdir drops what the umask forbids, and setgid
+        give_to_group(folder)
     except OSError as error:
         raise StorageError(
             f"cannot make the folder {folder}: {error.strerror}; choose another home with --home"
         ) from error
+
+
+def give_to_group(folder: Path) -> None:
+    """Sets what mkdir dropped: what the umask forbids, and setgid where the parent had none.
+
+    Only where it is missing, since a service may be forbidden to ask for setgid at all.
+    """
+    if stat.S_IMODE(folder.stat().st_mode) != FOLDER_MODE:
+        folder.chmod(FOLDER_MODE)
 
 
 def resolve_home(option: Path | None) -> Home:

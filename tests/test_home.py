@@ -46,6 +46,21 @@ def test_a_home_belongs_to_its_group(home: Home) -> None:
     assert stat.S_IMODE(home.inbox.stat().st_mode) == 0o2770
 
 
+def test_a_service_that_may_not_set_the_group_bit_makes_folders_that_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "home"
+    root.mkdir()
+    root.chmod(0o2770)  # as systemd's StateDirectoryMode= has it
+    before = os.umask(0o007)
+    monkeypatch.setattr(Path, "chmod", lambda *_: pytest.fail("RestrictSUIDSGID= forbids it"))
+    try:
+        Home(root).create()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((root / "inbox").stat().st_mode) == 0o2770
+
+
 def test_making_a_home_twice_changes_nothing(home: Home) -> None:
     home.inbox.chmod(0o700)
     home.create()

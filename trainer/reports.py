@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from storage.home import FILE_MODE, FOLDER_MODE
+from storage.home import FILE_MODE, give_to_group
 from trainer.errors import TrainerError
 from trainer.evaluation import LabelQuality
 from trainer.figures import (
@@ -41,7 +41,7 @@ def write_report(folder: Path, findings: Findings) -> None:
         _fill(aside, findings)
         for file in aside.iterdir():
             file.chmod(FILE_MODE)
-        aside.chmod(FOLDER_MODE)
+        give_to_group(aside)
         aside.rename(folder)
     except OSError as error:
         raise TrainerError(
