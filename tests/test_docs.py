@@ -96,7 +96,8 @@ def test_the_first_sentence_of_help_fits_the_overview(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n, c in COMMANDS.items() if not isinstance(c, click.Group)])
 def test_a_command_is_documented_with_all_its_options(name: str) -> None:
     told = section(page("docs/commands.md"), f"`clfd {name}")
-    flags = {max(p.opts, key=len) for p in COMMANDS[name].params if isinstance(p, click.Option)}
+    options = [p for p in COMMANDS[name].params if isinstance(p, click.Option) and not p.hidden]
+    flags = {max(option.opts, key=len) for option in options}
     shown = {flag if flag != "--output" else "-o" for flag in flags - COMMON_OPTIONS}
     assert told
     assert [flag for flag in sorted(shown) if f"`{flag}" not in told] == []

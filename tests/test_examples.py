@@ -27,7 +27,7 @@ BROUGHT = "20260130T120000Z-5e6f7a8b"  # a file that was copied from another mac
 LABELS = ("dog", "rain")  # two of those that the checkpoint knows
 
 EXAMPLES = dict.fromkeys(example_of(command) for _, command in every_command())
-EXIT_CODES = {"clfd status --json": 3, "clfd reload": 1}  # no daemon runs
+EXIT_CODES = {"clfd status --json": 3, "clfd service status": 3, "clfd reload": 1}  # no daemon runs
 # Learning takes as long as the network is wide, so the same words are said of a narrow one;
 # the last word on epochs counts.
 NARROW = " --epochs 2 --width 2 --mels 16 --clip-seconds 0.5 --sample-rate 8000"
