@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test torture check run bench clean
+.PHONY: demo test torture systemd-test check run bench clean
 
 demo: $(READY)
 	$(BIN)/clfd demo
@@ -15,6 +15,10 @@ test: $(READY)
 # Sizes by TORTURE_ variables, see tests/torture/README.md.
 torture: $(READY)
 	timeout $(or $(TORTURE_SECONDS),3600) $(BIN)/pytest -n 0 -m torture -s
+
+# As root, where namespaces are allowed; elsewhere its tests are skipped.
+systemd-test: $(READY)
+	$(BIN)/pytest -n 0 -m systemd -rs
 
 check: $(READY)
 	$(BIN)/ruff check .
