@@ -26,7 +26,7 @@ COMMANDS = {
         "daemon.commands",
         ("init", "run", "reload", "scan", "classify", "doctor", "bench"),
     ),
-    "As a service": ("daemon.service_commands", ("service",)),
+    "The service": ("daemon.service_commands", ("service",)),
     "Results": ("storage.commands", ("results", "status", "retry", "config", "db")),
     "Learning": ("trainer.commands", ("train", "evaluate", "demo")),
     "Checkpoints": ("trainer.shelf_commands", ("checkpoints",)),
