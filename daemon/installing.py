@@ -26,29 +26,40 @@ INSTANCES = "clfd@*.service"
 OURS = (".service.d", "clfd")  # folders made for these files alone
 
 
-def preview(planned: Sequence[UnitFile], root: Path) -> Iterator[str]:
-    """What `install` would write, without writing it."""
+def obsolete(planned: Sequence[UnitFile], ever: Sequence[UnitFile], root: Path) -> list[UnitFile]:
+    """Files of an installation before that are there and not planned any more."""
+    wanted = {file.path for file in planned}
+    return [file for file in ever if file.path not in wanted and _place(file.path, root).exists()]
+
+
+def preview(planned: Sequence[UnitFile], gone: Sequence[UnitFile], root: Path) -> Iterator[str]:
+    """What `install` would write and take away, without doing it."""
     for file in planned:
         state = _state(file, root)
         yield f"# ---- {_place(file.path, root)} ({state})"
         if state != "is the same":
             yield file.text
+    yield from (f"# ---- {_place(file.path, root)} (is no longer wanted)" for file in gone)
 
 
-def install(planned: Sequence[UnitFile], root: Path, force: bool) -> Iterator[str]:
-    """Writes the files; yields a line about each.
+def install(
+    planned: Sequence[UnitFile], gone: Sequence[UnitFile], root: Path, force: bool
+) -> Iterator[str]:
+    """Writes the files and takes those away that are `gone`; yields a line about each.
 
     Raises DaemonError, before anything is written, where a file that is there reads otherwise.
     """
     differing = [file for file in planned if _state(file, root) == "differs from what is there"]
-    if differing and not force:
-        names = ", ".join(str(_place(file.path, root)) for file in differing)
+    unwanted = [file for file in gone if not file.is_derived]
+    if (differing or unwanted) and not force:
+        names = ", ".join(str(_place(file.path, root)) for file in (*differing, *unwanted))
         raise DaemonError(
-            f"{names}: there already, and different; nothing was written. Look with --dry-run, and"
-            " replace with --force: what is there is kept beside it"
+            f"{names}: there already, and different or not asked for now; nothing was written. Look"
+            " with --dry-run, and replace with --force: what is there is kept beside it"
         )
     for file in planned:
         yield _write(file, root)
+    yield from (_remove(file, root) for file in gone)
 
 
 def set_up(manager: ServiceManager, now: bool) -> Iterator[str]:
@@ -93,13 +104,7 @@ def removable(planned: Sequence[UnitFile], root: Path) -> list[UnitFile]:
 
 def remove(planned: Sequence[UnitFile], root: Path) -> Iterator[str]:
     """Takes the files away; yields a line about each. What was changed by hand is kept beside."""
-    for file in removable(planned, root):
-        place = _place(file.path, root)
-        kept = "" if _state(file, root) == "is the same" else f", kept as {_keep(place).name}"
-        place.unlink()
-        yield f"removed     {place}{kept}"
-        if place.parent.name.endswith(OURS) and not any(place.parent.iterdir()):
-            place.parent.rmdir()
+    yield from (_remove(file, root) for file in removable(planned, root))
     yield from (f"left        {path}, which is yours" for path in _left(planned, root))
 
 
@@ -122,6 +127,8 @@ def _state(file: UnitFile, root: Path) -> str:
         raise DaemonError(f"cannot read {place}: {error}; look at what lies there") from error
     if there == file.text:
         return "is the same"
+    if file.is_derived:
+        return "follows the settings"
     return "is there, and yours" if file.is_yours else "differs from what is there"
 
 
@@ -129,13 +136,24 @@ def _write(file: UnitFile, root: Path) -> str:
     place, state = _place(file.path, root), _state(file, root)
     if state in ("is the same", "is there, and yours"):
         return f"kept        {place}"
-    kept = "" if state == "is new" else f", the one before is {_keep(place).name}"
+    is_kept = state == "differs from what is there"
+    kept = f", the one before is {_keep(place).name}" if is_kept else ""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DaemonError(f"cannot make {place.parent}: {error.strerror}") from error
     write_whole(place, file.text.encode(), UNIT_MODE)
     return f"written     {place}{kept}"
+
+
+def _remove(file: UnitFile, root: Path) -> str:
+    place = _place(file.path, root)
+    is_known = file.is_derived or _state(file, root) == "is the same"
+    kept = "" if is_known else f", kept as {_keep(place).name}"
+    place.unlink()
+    if place.parent.name.endswith(OURS) and not any(place.parent.iterdir()):
+        place.parent.rmdir()
+    return f"removed     {place}{kept}"
 
 
 def _keep(place: Path) -> Path:

@@ -78,19 +78,20 @@ def install(
     """
     from daemon.installation import wanted
     from daemon.installing import install as put
-    from daemon.installing import preview, set_up
+    from daemon.installing import obsolete, preview, set_up
     from daemon.service_manager import ServiceManager
-    from daemon.unit_files import unit_files
+    from daemon.unit_files import every_unit_file, unit_files
 
     manager = ServiceManager(for_user)
     home = invocation.home_option
     what = wanted(home, executable, nvidia, network, manager, os.environ, root)
     planned = unit_files(what)
+    gone = obsolete(planned, every_unit_file(what), root)
     if dry_run:
-        _say(preview(planned, root))
+        _say(preview(planned, gone, root))
         return
     _refuse_without_root(for_user, root)
-    _say(put(planned, root, force))
+    _say(put(planned, gone, root, force))
     if root == Path("/"):
         _say(set_up(manager, now))
 

@@ -37,11 +37,15 @@ ReadWritePaths={home}
 
 @dataclass(frozen=True)
 class UnitFile:
-    """`is_yours`: written once, for a person to edit, and never replaced."""
+    """`is_yours`: written once, for a person to edit, and never replaced.
+
+    `is_derived`: follows the settings, so that nothing is lost when it is replaced.
+    """
 
     path: Path
     text: str
     is_yours: bool = False
+    is_derived: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def _for_system(installation: Installation) -> Iterator[UnitFile]:
     for name in (*SERVICES, *OTHERS):
         yield UnitFile(folder / name, _adapted(name, installation))
     if text := _folders(installation):
-        yield UnitFile(folder / f"{DAEMONS[0]}.d" / "folders.conf", text)
+        yield UnitFile(folder / f"{DAEMONS[0]}.d" / "folders.conf", text, is_derived=True)
     for unit in SERVICES if installation.nvidia else ():
         yield _drop_in(folder, unit, "nvidia.conf")
     for unit in DAEMONS if installation.network else ():

@@ -32,7 +32,7 @@ class ServiceBox(SystemdBox):
         self.run(
             f"rm -rf {RECORDER} {HOME} {HOME}-* /var/cache/clfd /etc/clfd /etc/systemd/system/clfd*"
         )
-        self.clfd("service install")
+        self.clfd("service install --force")
         self.drop_in("quick", QUICK)
         self.run(f"rm -rf {HOME}; cp -a {KEPT_HOME} {HOME}")
 

@@ -114,7 +114,7 @@ def test_a_unit_that_was_edited_is_not_replaced_unasked(
     before = files_in(machine)
     refused = service("install")
     assert refused.exit_code == 1
-    assert f"{machine / UNIT}: there already, and different; nothing was written" in refused.output
+    assert f"{machine / UNIT}: there already, and different" in refused.output
     assert files_in(machine) == before
 
 
@@ -127,6 +127,35 @@ def test_a_unit_that_is_replaced_is_kept_beside(
     (kept,) = (machine / UNIT).parent.glob("clfd.service.*.backup")
     assert kept.read_text() == "# mine"
     assert f"ExecStart={EXECUTABLE} run" in (machine / UNIT).read_text()
+
+
+def test_a_fence_that_was_open_is_closed_only_when_that_is_meant(
+    service: Callable[..., Result], machine: Path
+) -> None:
+    service("install", "--network")
+    drop_in = machine / f"{UNIT}.d" / "network.conf"
+    assert f"{drop_in} (is no longer wanted)" in service("install", "--dry-run").output
+    assert f"{drop_in}" in service("install").output
+    assert drop_in.exists()
+    service("install", "--force")
+    assert not drop_in.parent.exists()
+
+
+def test_what_follows_from_the_settings_needs_no_force(
+    service: Callable[..., Result], machine: Path
+) -> None:
+    service("install")
+    archiving = "CLFD_INBOX=/srv/in\nCLFD_INTAKE__ARCHIVE_DIR="
+    drop_in = machine / f"{UNIT}.d" / "folders.conf"
+    for archive in ("/srv/done", "/data/done"):
+        (machine / ENVIRONMENT).write_text(f"{archiving}{archive}\n")
+        assert service("install").exit_code == 0
+        assert f"ReadWritePaths=-{'/srv' if archive == '/srv/done' else archive}\n" in (
+            drop_in.read_text()
+        )
+    (machine / ENVIRONMENT).write_text("")
+    assert f"removed     {drop_in}\n" in service("install").output
+    assert not drop_in.parent.exists()
 
 
 def test_an_environment_file_is_a_persons_own(
