@@ -90,7 +90,7 @@ def test_uninstall_leaves_the_data_with_which_a_new_install_goes_on(box: Service
     box.wait_for(1)
     told = box.clfd("service uninstall").stdout
     assert f"left        {HOME}, with everything" in told
-    assert box.says("systemctl list-units --all --plain --no-legend 'clfd*'") == ""
+    assert box.says("systemctl list-units --plain --no-legend 'clfd*'") == ""
     assert box.clfd("service status", check=False).returncode == 3
     box.clfd("service install --now")
     box.drop("b.wav")
