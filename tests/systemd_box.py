@@ -58,6 +58,8 @@ mkdir -p outside
 pivot_root . outside
 cd /
 umount -l outside
+# As systemd has it outside of containers: services see what is mounted later.
+mount --make-rshared /
 export container=clfd-tests
 exec /lib/systemd/systemd --unit=basic.target </dev/null
 """

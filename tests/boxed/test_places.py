@@ -23,13 +23,19 @@ def test_a_home_elsewhere_is_made_and_served(box: ServiceBox) -> None:
     )
 
 
-def test_an_inbox_that_is_made_anew_goes_on_to_be_read(box: ServiceBox) -> None:
+def test_an_inbox_that_is_made_anew_goes_on_to_be_read(serving: ServiceBox) -> None:
+    serving.drop("before.wav")
+    serving.wait_for(1)
+    serving.run(f"rm -r {HOME}/inbox && mkdir -m 755 {HOME}/inbox")
+    serving.drop("after.wav")
+    assert {row["status"] for row in serving.wait_for(2).values()} == {"done"}
+
+
+def test_a_card_that_is_mounted_while_it_runs_is_seen(box: ServiceBox) -> None:
     set_inbox(box, RECORDER)
-    box.drop("before.wav", folder=RECORDER)
-    box.wait_for(1)
-    box.run(f"rm -r {RECORDER} && mkdir -m 755 {RECORDER}")
-    box.drop("after.wav", folder=RECORDER)
-    assert {row["status"] for row in box.wait_for(2).values()} == {"done"}
+    box.run(f"mount -t tmpfs -o mode=755 tmpfs {RECORDER}")
+    box.drop("a.wav", folder=RECORDER)
+    assert box.wait_for(1)["a.wav"]["status"] == "done"
 
 
 def test_an_inbox_in_a_persons_home_is_read(box: ServiceBox) -> None:
