@@ -77,6 +77,7 @@ class Intake:
         names = (settings.suffixes, settings.ignore)
         if names != self._names:
             self._inboxes, self._names = {inbox.root: inbox for inbox in inboxes}, names
+            self._settling = Settling(settings.settle_seconds)  # with what is not ours any more
             self.begin_anew(now=0.0)
 
     @property

@@ -47,6 +47,18 @@ def test_what_is_ignored_now_is_not_taken_any_more(
     assert house.statuses[-1]["ignored"] == 1
 
 
+def test_a_file_that_settles_while_it_becomes_ignored_is_left_alone(
+    make_house: HouseMaker, audio_file: Callable[..., Path]
+) -> None:
+    house = make_house(**{"intake.settle_seconds": 5})
+    house.drop(audio_file(), "a_test.wav")
+    house.live(1)
+    assert house.statuses[-1]["waiting"] == 1
+    reload(house, **{"intake.settle_seconds": 5, "intake.ignore": ["*_test.wav"]})
+    house.live(20)
+    assert house.rows() == []
+
+
 def test_shorter_times_between_listings_hold_at_once(
     make_house: HouseMaker, audio_file: Callable[..., Path]
 ) -> None:
