@@ -1,11 +1,13 @@
 """Decoding in worker processes that can be killed.
 
 Pebble's pool has what the standard library's lack: a deadline per task that kills the worker, and
-the name of the task that a dead worker was busy with.
+the name of the task that a dead worker was busy with. A task may be several short files; where it
+fails, each of them is tried alone.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -24,7 +26,7 @@ from pebble import ProcessExpired, ProcessPool
 from classifier.decoding import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged, unexpected
 from classifier.slab import Slab, Slot
-from classifier.slots import Slots
+from classifier.slots import Slots, likely_bytes
 from classifier.worker import (
     Errand,
     Left,
@@ -43,13 +45,15 @@ MAX_TRIES = 3  # of a task that was waiting when a worker died with another one,
 LOOK_SECONDS = 0.1
 SLOTS_OF_A_WORKER = 8
 # Handing a task to a worker and its answer back costs the daemon 0.2 ms, so short files share one.
-BUNDLE_FILES, BUNDLE_BYTES = 16, 8 * 2**20
+BUNDLE_FILES, BUNDLE_BYTES = 16, 16 * 2**20  # of samples
+BUNDLE_SECONDS = 5.0  # then each file is tried alone: one that hangs should not hold up the others
+ALONE_SECONDS = 60.0  # after that, in which every file goes alone: a share may be slow
 STUCK_SECONDS = 10.0  # past every deadline without a sign of life
 
 
 @dataclass(eq=False)
 class _Part(Generic[Key]):
-    """A stretch that was handed in. `tries` counts the tasks it was part of."""
+    """A stretch that was handed in. `tries` counts the pools that ended before it was done."""
 
     key: Key
     stretch: Stretch
@@ -90,6 +94,7 @@ class DecodePool(Generic[Key]):
         self._done: SimpleQueue[Future[list[Result]]] = SimpleQueue()
         self._answers: deque[tuple[Key, Answer]] = deque()
         self._in_flight = 0
+        self._alone_until = -math.inf
         self._last_sign = time.monotonic()
         self._words = folder_for_words()
         self._pool = self._new_pool()
@@ -110,7 +115,8 @@ class DecodePool(Generic[Key]):
         """Short files go to a worker several at once, where that leaves enough for the others."""
         self._in_flight += len(stretches)
         parts = [_Part(key, stretch) for key, stretch in stretches]
-        for some in _bundles(parts, len(parts) // self._workers):
+        is_calm = time.monotonic() >= self._alone_until
+        for some in _bundles(parts, len(parts) // self._workers if is_calm else 1):
             self._hand_in(some)
 
     def collect(self) -> list[tuple[Key, Answer]]:
@@ -169,9 +175,9 @@ class DecodePool(Generic[Key]):
 
     def _hand_in(self, parts: Sequence[_Part[Key]]) -> None:
         n_bytes = sum(part.stretch.size_bytes for part in parts)
-        task = _Task(parts, self._timeout_seconds + n_bytes / HASH_BYTES_PER_SECOND)
-        for part in parts:
-            part.tries += 1
+        most = self._timeout_seconds
+        seconds = most if len(parts) == 1 else min(most, BUNDLE_SECONDS)
+        task = _Task(parts, seconds + n_bytes / HASH_BYTES_PER_SECOND)
         try:
             future = self._schedule(task)
         except RuntimeError:
@@ -210,6 +216,7 @@ class DecodePool(Generic[Key]):
     def _try_again(self, parts: Sequence[_Part[Key]]) -> None:
         """Not for ever: whatever kills workers before they begin may not end."""
         for part in parts:
+            part.tries += 1
             if part.tries < MAX_TRIES:
                 self._hand_in([part])
             else:
@@ -220,9 +227,12 @@ class DecodePool(Generic[Key]):
         for part in task.parts:
             if part.slot is not None:
                 part.slot.give_back()
+        failure = self._failure(error, task.seconds)
         if len(task.parts) == 1:
-            self._answers.append((task.parts[0].key, self._failure(error, task.seconds)))
+            self._answers.append((task.parts[0].key, failure))
             return
+        if failure.kind == "timeout":
+            self._alone_until = time.monotonic() + ALONE_SECONDS
         for part in task.parts:
             self._hand_in([part])
 
@@ -257,15 +267,16 @@ class DecodePool(Generic[Key]):
 
 
 def _bundles(parts: Sequence[_Part[Key]], most: int) -> Iterator[Sequence[_Part[Key]]]:
-    """Up to `most` parts at a time, and BUNDLE_BYTES of files."""
+    """Up to `most` parts at a time, and BUNDLE_BYTES of what they probably decode to."""
     some: list[_Part[Key]] = []
     n_bytes = 0
     for part in parts:
-        n_bytes += part.stretch.size_bytes
-        if some and (len(some) >= min(most, BUNDLE_FILES) or n_bytes > BUNDLE_BYTES):
+        own_bytes = likely_bytes(part.stretch)
+        if some and (len(some) >= min(most, BUNDLE_FILES) or n_bytes + own_bytes > BUNDLE_BYTES):
             yield some
-            some, n_bytes = [], part.stretch.size_bytes
+            some, n_bytes = [], 0
         some.append(part)
+        n_bytes += own_bytes
     if some:
         yield some
 

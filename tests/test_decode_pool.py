@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import deeds
@@ -14,7 +15,7 @@ import pytest
 
 from classifier.decoding import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged
-from classifier.pool import DecodePool, _bundles, _Part, _Task
+from classifier.pool import MAX_TRIES, DecodePool, _bundles, _Part, _Task
 
 Write = Callable[..., Path]
 
@@ -38,8 +39,22 @@ def has_open(worker: multiprocessing.Process, path: Path) -> bool:
         return False
 
 
+def reader_of(path: Path) -> multiprocessing.Process:
+    """The worker that has the file open, waiting for one."""
+    while True:
+        for worker in workers():
+            if has_open(worker, path):
+                return worker
+
+
 @pytest.fixture(scope="module")
 def pool() -> Iterator[DecodePool[str]]:
+    with DecodePool[str](workers=1, timeout_seconds=1.0) as pool:
+        yield pool
+
+
+@pytest.fixture
+def own_pool() -> Iterator[DecodePool[str]]:
     with DecodePool[str](workers=1, timeout_seconds=1.0) as pool:
         yield pool
 
@@ -147,15 +162,16 @@ def test_many_short_files_are_handed_over_together(
 
 
 def test_few_files_are_shared_among_the_workers() -> None:
-    parts = [_Part(n, Stretch(b"", 8000, 4000, 4000, 1)) for n in range(12)]
+    parts = [_Part(n, Stretch(b".wav", 8000, 4000, 4000, 1)) for n in range(12)]
     assert [len(some) for some in _bundles(parts, most=3)] == [3, 3, 3, 3]
     assert [len(some) for some in _bundles(parts[:3], most=0)] == [1, 1, 1]
 
 
-def test_long_files_go_one_by_one() -> None:
-    long, short = (Stretch(b"", 8000, 4000, 4000, 1, size_bytes=n) for n in (9_000_000, 400_000))
-    parts = [_Part(n, stretch) for n, stretch in enumerate([long, long, short, short, long])]
-    assert [len(some) for some in _bundles(parts, most=8)] == [1, 1, 2, 1]
+def test_what_decodes_to_much_shares_a_task_with_few() -> None:
+    long = Stretch(b".wav", 48_000, 240_000, 240_000, max_clips=6, size_bytes=50_000_000)
+    short = replace(long, size_bytes=400_000)
+    parts = [_Part(n, stretch) for n, stretch in enumerate([*4 * [long], short, short, long])]
+    assert [len(some) for some in _bundles(parts, most=8)] == [2, 4, 1]
 
 
 @pytest.mark.parametrize("how", ["killed", "timeout"])
@@ -173,6 +189,58 @@ def test_of_files_handed_over_together_only_the_bad_one_fails(
         answers |= dict(pool.collect())
     assert kind(answers.pop("endless")) == ("worker_died" if how == "killed" else "timeout")
     assert {kind(answer) for answer in answers.values()} == {"Decoded"}
+
+
+def test_a_file_that_hangs_does_not_hold_up_others_for_its_whole_deadline(
+    audio_file: Write, endless_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classifier.pool.BUNDLE_SECONDS", 0.5)
+    deadlines: list[tuple[int, float]] = []
+    stretches = [*numbered(audio_file, 5), ("endless", half_seconds(endless_file))]
+    with DecodePool[str](1, 30.0) as pool:
+        schedule = pool._schedule
+
+        def noted(task: _Task[str]) -> object:
+            deadlines.append((len(task.parts), round(task.seconds, 1)))
+            return schedule(task)
+
+        monkeypatch.setattr(pool, "_schedule", noted)
+        pool.submit_all(stretches)
+        answers = dict(pool.wait() for _ in range(5))
+        pool.submit_all(numbered(audio_file, 3))
+    assert {kind(answer) for answer in answers.values()} == {"Decoded"}
+    assert deadlines == [(6, 0.5), *9 * [(1, 30.0)]], "and for a while each goes alone"
+
+
+def test_files_beside_one_that_kills_its_worker_keep_their_tries(
+    own_pool: DecodePool[str], audio_file: Write, endless_file: Path
+) -> None:
+    pool = own_pool
+    stretches = [*numbered(audio_file, 3), ("endless", half_seconds(endless_file))]
+    pool.submit_all(stretches)
+    reader_of(endless_file).kill()
+    while pool._done.empty():
+        pass
+    pool._settle(pool._done.get())
+    assert [part.tries for task in pool._tasks.values() for part in task.parts] == [0, 0, 0, 0]
+    for _ in range(MAX_TRIES - 1):
+        pool._renew()
+    answers = dict(pool.wait() for _ in stretches)
+    assert [kind(answers[key]) for key in ("0", "1", "2")] == 3 * ["Decoded"]
+
+
+def test_a_worker_that_dies_with_several_files_leaves_no_words_behind(
+    own_pool: DecodePool[str], audio_file: Write, endless_file: Path
+) -> None:
+    pool = own_pool
+    pool.submit_all([*numbered(audio_file, 2), ("endless", half_seconds(endless_file))])
+    worker = reader_of(endless_file)
+    assert pool._words_folder is not None
+    words = pool._words_folder / str(worker.pid)
+    assert words.exists()
+    worker.kill()
+    _ = [pool.wait() for _ in range(3)]
+    assert not words.exists()
 
 
 def test_a_file_that_is_refused_costs_none_of_those_beside_it(

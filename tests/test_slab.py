@@ -250,9 +250,8 @@ def test_no_clip_is_ever_another_files(audio_file: Write, n_kills: int) -> None:
     kills = 0
     with DecodePool[str](2, 20.0, slots=6) as pool:
         while todo or pool.in_flight:
-            while todo and pool.in_flight < 5:
-                name = todo.pop()
-                pool.submit(name, half_seconds(paths[name]))
+            names = [todo.pop() for _ in range(min(len(todo), 9 - pool.in_flight))]
+            pool.submit_all([(name, half_seconds(paths[name])) for name in names])
             if len(todo) < 100 * (n_kills - kills):
                 kills += 1
                 chance.choice(workers()).kill()
