@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import click
@@ -46,7 +47,8 @@ def main() -> None:
 
 def _ways_there(size: int, n_samples: int) -> dict[str, float]:
     """From the slots of a slab, as workers leave them, to the device."""
-    plain, pinned = (_clips(size, n_samples, prepare) for prepare in (lambda _: None, pin))
+    prepares = (lambda _: None, partial(pin, device=CUDA))
+    plain, pinned = (_clips(size, n_samples, prepare) for prepare in prepares)
     staging = torch.empty(size, n_samples).pin_memory()
 
     def through_staging() -> Tensor:

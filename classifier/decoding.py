@@ -90,8 +90,9 @@ class Decoded:
             return self.audio.reshape(0, self.clip_samples)
         if len(self.audio) == self.clip_samples:  # as most are; numpy's view takes a while to make
             return self.audio[np.newaxis]
-        windows: Samples = sliding_window_view(self.audio, self.clip_samples)[:: self.hop_samples]
-        return windows
+        # Writeable: torch warns of memory that is not, though nobody writes.
+        windows = sliding_window_view(self.audio, self.clip_samples, writeable=True)
+        return windows[:: self.hop_samples]
 
 
 def decode(stretch: Stretch) -> Decoded:

@@ -1,6 +1,6 @@
 """Samples on their way from a decode worker to the daemon, through memory that both have mapped.
 
-A pickled array is copied five times on its way through a pipe. Here a task is handed out with a
+A pickled array is copied five times on its way through a pipe. Here a stretch is handed out with a
 slot of its own, in which its worker leaves the samples, and the answer says how many there are.
 Only while it leaves them a worker may write, and only there. The memory has no name: nothing
 stays behind, whoever is killed.
@@ -30,7 +30,7 @@ F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 1, 2, 4  # fcntl(2)
 
 
 class Slab:
-    """The side of the daemon: hands out slots of one size, each to one task at a time.
+    """The side of the daemon: hands out slots of one size, each to one stretch at a time.
 
     They are whole pages. What is not touched of them costs nothing but address space.
     """
@@ -89,7 +89,7 @@ class SlotPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for the samples of one task. One that is forgotten is never used again."""
+    """Room for the samples of one stretch. One that is forgotten is never used again."""
 
     slab: Slab
     number: int

@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Left:
-    """What was decoded, but for `n_samples` that lie in the slot of its task."""
+    """What was decoded, but for `n_samples` that lie in its slot."""
 
     decoded: Decoded
     n_samples: int

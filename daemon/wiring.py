@@ -254,9 +254,13 @@ def decode_pool(
     wake = threading.Event()
     engine = with_batches(settings, device.type).engine
     workers = engine.decode_workers or os.cpu_count() or 1
-    slots = window_capacity(engine, workers)
-    prepare = pin if device.type == "cuda" else lambda _: None
-    pool: HearingPool = DecodePool(workers, engine.decode_timeout_seconds, wake.set, slots, prepare)
+    pool: HearingPool = DecodePool(
+        workers,
+        engine.decode_timeout_seconds,
+        wake.set,
+        window_capacity(engine, workers),
+        partial(pin, device=device) if device.type == "cuda" else lambda _: None,
+    )
     with pool:
         yield pool, wake
 

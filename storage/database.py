@@ -290,10 +290,12 @@ def execute_many(
     """What `connection.execute` does with many rows, without its work for each value.
 
     That takes longer than what SQLite has to do. All rows have the same keys; values are what the
-    driver takes as it is. A statement that is used again should be the same object.
+    driver takes as it is. A statement that is used again should be the same object, and has two
+    parameters or more.
     """
     if rows:
         command, names, constants = _compiled(statement, connection.dialect, tuple(rows[0]))
+        assert len(names) > 1
         values = itemgetter(*names)
         connection.exec_driver_sql(command, [values(constants | row) for row in rows])
 

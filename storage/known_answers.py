@@ -49,7 +49,9 @@ def known_answers(connection: Connection, asked: Sequence[Asked], link: bool) ->
 def _answered_versions(
     connection: Connection, asked: Sequence[Asked]
 ) -> dict[tuple[int, str], int]:
-    """By recording and digest. A file has few versions: to look for all digests takes longer."""
+    """By recording and digest. To look for each digest takes longer, but where a file has thousands
+    of versions.
+    """
     rows = connection.execute(_ANSWERED_VERSIONS, {"ids": [id for id, _, _ in asked]})
     return {(of, digest): version for of, digest, version in rows}
 

@@ -165,6 +165,9 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 }
 # Looked up once: every field of every outcome is checked. None: a part with fields of its own.
 _FIELDS = {
-    part: [(field.name, _CHECKS.get(str(field.type))) for field in fields(part)]
+    part: [
+        (field.name, None if field.type == "AudioFacts" else _CHECKS[str(field.type)])
+        for field in fields(part)
+    ]
     for part in (AudioFacts, Scored, Linked, Failed, Postponed, Changed)
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def is_pinned(samples: np.ndarray) -> bool:
 
 
 def test_small_slots_are_pinned_and_large_ones_are_not() -> None:
-    small, large = (slots := Slots(4, pin)).slabs
+    small, large = (slots := Slots(4, partial(pin, device=DEVICE))).slabs
     slots.pin()
     assert small.slot_bytes == SMALL_BYTES
     assert is_pinned(samples_of(small, 1.0))
@@ -43,7 +44,7 @@ def test_small_slots_are_pinned_and_large_ones_are_not() -> None:
 
 def test_a_batch_is_what_lies_in_the_slots_pinned_or_not() -> None:
     pinned, plain = Slab(4, SMALL_BYTES), Slab(4, SMALL_BYTES)
-    pin(pinned)
+    pin(pinned, DEVICE)
     clips = [samples_of(slab, level) for level, slab in enumerate([pinned, plain, pinned], 1)]
     batch = gathered(clips, DEVICE)
     np.testing.assert_array_equal(batch.cpu(), clips)
@@ -53,7 +54,7 @@ def test_memory_that_is_given_up_is_not_pinned_any_more() -> None:
     """Later memory at the same place would be read from pages that are gone."""
     for level in range(20):
         slab = Slab(2, SMALL_BYTES)
-        pin(slab)
+        pin(slab, DEVICE)
         samples = samples_of(slab, level)
         assert is_pinned(samples)
         np.testing.assert_array_equal(gathered([samples], DEVICE).cpu(), [samples])
@@ -63,7 +64,7 @@ def test_memory_that_is_given_up_is_not_pinned_any_more() -> None:
 
 def test_where_memory_cannot_be_pinned_nothing_breaks() -> None:
     slab = Slab(2, SMALL_BYTES)
-    pin(slab)
-    pin(slab)  # CUDA refuses to pin it twice
+    pin(slab, DEVICE)
+    pin(slab, DEVICE)  # CUDA refuses to pin it twice
     samples = samples_of(slab, 3.0)
     assert float(gathered([samples], DEVICE).sum()) == 3000.0

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from classifier.checkpoint import parse_checkpoint, read_checkpoint
-from classifier.decoding import Stretch, decode
+from classifier.decoding import Decoded, Stretch, decode
 from classifier.device import threads
 from classifier.errors import CheckpointError
 from classifier.predictor import Predictor, gathered, pool_scores
@@ -134,6 +134,12 @@ def test_folded_and_narrow_networks_agree_with_the_whole_on_real_recordings(esc1
 def test_clips_may_lie_anywhere(predictor: Predictor, clips: np.ndarray) -> None:
     scattered = [np.array(clip) for clip in clips]
     np.testing.assert_array_equal(predictor.score(scattered), predictor.score(clips))
+
+
+@pytest.mark.filterwarnings("error")
+def test_clips_of_a_long_stretch_are_gathered_without_a_warning() -> None:
+    stretch = Decoded(np.zeros(24, np.float32), 8, 4, None, "", 0.0, None, 8000, 1)
+    assert gathered(list(stretch.clips), torch.device("meta")).shape == (5, 8)
 
 
 def test_a_batch_is_gathered_clip_by_clip_where_the_device_has_its_own_memory() -> None:
