@@ -23,9 +23,10 @@ from benchmarks import networks
 from benchmarks.command_times import LEDGER_ROWS, REPEATS, time_commands
 from benchmarks.recordings import long_recording, recordings
 from classifier.checkpoint import parse_checkpoint
+from classifier.cores import usable_cores
 from classifier.device import choose_device
 from classifier.starter import Starter
-from daemon.bench.machine import describe_machine, usable_cores
+from daemon.bench.machine import describe_machine
 from daemon.bench.plot import write_plot
 from daemon.bench.report import model_line, network_line, start_line
 from daemon.bench.run import run_once

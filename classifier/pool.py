@@ -23,6 +23,7 @@ from typing import Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from classifier.cores import usable_cores
 from classifier.decoding import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged, unexpected
 from classifier.slab import Slab, Slot
@@ -85,7 +86,7 @@ class DecodePool(Generic[Key]):
         slots: int = 0,
         pin: Callable[[Slab], None] = lambda _: None,
     ) -> None:
-        self._workers = workers or os.cpu_count() or 1
+        self._workers = workers or usable_cores()
         self._timeout_seconds = timeout_seconds
         self._on_answer = on_answer
         self._n_slots = slots or SLOTS_OF_A_WORKER * self._workers

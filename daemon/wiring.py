@@ -18,6 +18,7 @@ import torch
 from classifier.allocator import keep_freed_memory, share_one_arena
 from classifier.checkpoint import read_checkpoint
 from classifier.compiled_network import CompiledNetworks
+from classifier.cores import usable_cores
 from classifier.device import (
     choose_device,
     describe_device,
@@ -253,7 +254,7 @@ def decode_pool(
     """The workers for a device, and the event that they set with each answer."""
     wake = threading.Event()
     engine = with_batches(settings, device.type).engine
-    workers = engine.decode_workers or os.cpu_count() or 1
+    workers = engine.decode_workers or usable_cores()
     pool: HearingPool = DecodePool(
         workers,
         engine.decode_timeout_seconds,

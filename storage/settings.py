@@ -151,7 +151,9 @@ class Engine(_Section):
         default=0.0, ge=0, description="how much of a clip the next one repeats"
     )
     decode_workers: int = Field(
-        default=0, ge=0, description="processes that decode audio; 0 is one for each core"
+        default=0,
+        ge=0,
+        description="processes that decode audio; 0 is one for each core that clfd may use",
     )
     decode_timeout_seconds: float = Field(
         default=60.0,

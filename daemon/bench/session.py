@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from classifier.checkpoint import parse_checkpoint
+from classifier.cores import usable_cores
 from classifier.device import available_devices, choose_device
 from classifier.starter import Starter, packaged_starter
 from daemon.bench.advice import Advice, choices, seek
 from daemon.bench.figures import Run
 from daemon.bench.files import choose_files, copy_file, decodable
-from daemon.bench.machine import describe_machine, usable_cores
+from daemon.bench.machine import describe_machine
 from daemon.bench.run import run_once
 from daemon.bench.sounds import SUBTYPES, make_sounds
 from daemon.bench.stages import Bench, ModelFacts

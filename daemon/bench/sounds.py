@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from classifier.cores import usable_cores
 from classifier.sound import BLOCK_SAMPLES
 
 RATE_HZ = 44_100
@@ -31,7 +31,7 @@ def make_sounds(
     `deadline` is a moment of `time.monotonic`. FEWEST are made however long it takes.
     """
     make = partial(_make, folder, suffix, seconds, deadline)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # encoders release the GIL
+    with ThreadPoolExecutor(usable_cores()) as threads:  # encoders release the GIL
         return [path for path in threads.map(make, range(most)) if path]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 
 from classifier.checkpoint import Checkpoint
 from classifier.compiled_network import CompiledNetworks
+from classifier.cores import usable_cores
 from classifier.cost import gflop_per_clip
 from classifier.device import threads
 from daemon.bench.decoding import DecodingCost, Grid, measure_decoding
@@ -75,7 +75,7 @@ class Bench:
                 return None
             if self._model is None:
                 self._model = self._measured_once(np.concatenate(decoding.heard))
-                workers = self._engine.decode_workers or os.cpu_count() or 1
+                workers = self._engine.decode_workers or usable_cores()
                 self.starting_seconds = starting_seconds(files[0], workers)
         return self._sum(decoding, self._model)
 
