@@ -26,6 +26,7 @@ os.environ.pop("COLUMNS", None)  # tables would be as wide as the terminal that 
 Samples = npt.NDArray[np.float32]
 
 BLOCK_FRAMES = 65_536
+LABELS = ("bell", "dog", "rain")
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -74,18 +75,28 @@ def audio_file(tmp_path: Path, tone: Callable[..., Samples]) -> Callable[..., Pa
 
 
 @pytest.fixture(scope="session")
-def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that hears half-second clips at 8 kHz and knows `bell`, `dog` and `rain`."""
-    return _checkpoint(tmp_path_factory.mktemp("checkpoints"), seed=0)
+def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`make_checkpoint(seed, labels, clip_seconds)`: one that was never trained, for 8 kHz."""
+
+    def make(seed: int, labels: tuple[str, ...] = LABELS, clip_seconds: float = 0.5) -> Path:
+        return _checkpoint(tmp_path_factory.mktemp("checkpoints"), seed, labels, clip_seconds)
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def second_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint_file(make_checkpoint: Callable[..., Path]) -> Path:
+    """A checkpoint that hears half-second clips at 8 kHz and knows `bell`, `dog` and `rain`."""
+    return make_checkpoint(seed=0)
+
+
+@pytest.fixture(scope="session")
+def second_checkpoint(make_checkpoint: Callable[..., Path]) -> Path:
     """Another one, of the same labels and other weights."""
-    return _checkpoint(tmp_path_factory.mktemp("checkpoints"), seed=1)
+    return make_checkpoint(seed=1)
 
 
-def _checkpoint(folder: Path, seed: int) -> Path:
+def _checkpoint(folder: Path, seed: int, labels: tuple[str, ...], clip_seconds: float) -> Path:
     import torch
     from checkpoint_files import save_checkpoint
 
@@ -94,8 +105,10 @@ def _checkpoint(folder: Path, seed: int) -> Path:
     from classifier.logmel import mel_filter_bank
     from classifier.resnet9 import widths_from
 
-    audio_format = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
-    labels, shape = ("bell", "dog", "rain"), NetworkShape(widths_from(4))
+    audio_format = AudioFormat(
+        8000, clip_seconds, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0
+    )
+    shape = NetworkShape(widths_from(4))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = ClipClassifier(labels, audio_format, shape, mel_filter_bank(audio_format))

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import pickle
 import re
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +15,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from checkpoint_files import save_checkpoint
+from checkpoint_files import forge_checkpoint, metadata_of, save_checkpoint
 from torch import Tensor
 
 import classifier
@@ -30,23 +28,13 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HEAD = "network.head.2.weight"
 
 
-def metadata_of(data: bytes) -> dict[str, str]:
-    return json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
-
-
 @pytest.fixture
 def forged(checkpoint_file: Path, tmp_path: Path) -> Callable[..., Path]:
     """`forged(tensors, **fields)`: the checkpoint with other tensors or metadata; None removes."""
 
     def forge(tensors: dict[str, Tensor | None] | None = None, **fields: object) -> Path:
-        data = checkpoint_file.read_bytes()
-        new = {**safetensors.torch.load(data), **(tensors or {})}
-        written = {key: json.dumps(value) for key, value in fields.items() if value is not None}
-        metadata = {k: v for k, v in metadata_of(data).items() if k not in fields} | written
         path = tmp_path / "forged.safetensors"
-        kept = {key: tensor for key, tensor in new.items() if tensor is not None}
-        path.write_bytes(safetensors.torch.save(kept, metadata))
-        return path
+        return forge_checkpoint(checkpoint_file, path, tensors, **fields)
 
     return forge
 
