@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.checkpoint import Checkpoint
+from classifier.checkpoint import MAX_FILE_BYTES, Checkpoint
 from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.predictor import Predictor
 from daemon.compilation import Compilation
@@ -43,6 +43,22 @@ class Served:
         return self.predictor.checkpoint.name
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A predictor that may be served, and how far apart its clips start."""
+
+    predictor: Predictor
+    hop_samples: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a checkpoint file is not served, and the SHA-256 of what was refused."""
+
+    reason: str
+    digest: str
+
+
 class LiveModel:
     """`load` turns a checkpoint file into a predictor, or raises CheckpointError.
 
@@ -67,7 +83,7 @@ class LiveModel:
         self._load = load
         self._wake = wake
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="candidate")
-        self._candidate: tuple[str, Future[Predictor]] | None = None
+        self._candidate: tuple[str, Future[Prepared | Refused]] | None = None
         self._look_due = 0.0
         self._try_again_at = math.inf
         self._served: Served | None = None
@@ -91,12 +107,12 @@ class LiveModel:
         for name in dict.fromkeys((active, self._shelf.previous())):
             if name is None:
                 continue
-            try:
-                self._serve(self._load(self._shelf.path(name)))
+            prepared = self._prepare(self._shelf.path(name))
+            if isinstance(prepared, Prepared):
+                self._serve(prepared)
                 return
-            except CheckpointError as error:
-                self._refuse(name, error)
-                reasons.append(str(error))
+            self._refuse(name, prepared)
+            reasons.append(prepared.reason)
         there = ", ".join(self._shelf.names())
         raise NothingToServe(
             "no checkpoint to serve: "
@@ -143,7 +159,7 @@ class LiveModel:
         self.refusal = None
         if name != self.served.name:
             logger.info("checkpoint %s became active; preparing it", name)
-            future = self._thread.submit(self._load, self._shelf.path(name))
+            future = self._thread.submit(self._prepare, self._shelf.path(name))
             future.add_done_callback(lambda _: self._wake())
             self._candidate = (name, future)
 
@@ -156,20 +172,33 @@ class LiveModel:
         self.wanted = name or broken
         return name
 
-    def _take_over(self, name: str, prepared: Future[Predictor], now: float) -> None:
+    def _prepare(self, path: Path) -> Prepared | Refused:
+        """All that takes time, hashing too: it may be a second for what is large and no checkpoint.
+
+        Raises DeviceBusyError.
+        """
         try:
-            self._serve(prepared.result())
-            self.swaps += 1
+            predictor = self._load(path)
+            return Prepared(predictor, hop_samples(predictor.checkpoint, self._overlap_seconds))
+        except CheckpointError as error:
+            return Refused(str(error), _digest(path))
+
+    def _take_over(self, name: str, candidate: Future[Prepared | Refused], now: float) -> None:
+        try:
+            prepared = candidate.result()
         except DeviceBusyError as error:
             self.refusal = f"{error}; trying again every {BUSY_SECONDS:g} s"
             logger.warning("%s", self.refusal)
             self._try_again_at = now + BUSY_SECONDS
-        except CheckpointError as error:
-            self._refuse(name, error)
+            return
+        if isinstance(prepared, Refused):
+            self._refuse(name, prepared)
+        else:
+            self._serve(prepared)
+            self.swaps += 1
 
-    def _serve(self, predictor: Predictor) -> None:
-        checkpoint = predictor.checkpoint
-        hop = hop_samples(checkpoint, self._overlap_seconds)
+    def _serve(self, prepared: Prepared) -> None:
+        checkpoint = prepared.predictor.checkpoint
         checkpoint_id = self._ledger.register_checkpoint(
             checkpoint.digest,
             checkpoint.name,
@@ -177,16 +206,16 @@ class LiveModel:
             checkpoint.audio_format.clip_seconds,
             checkpoint.description.model_dump(mode="json", exclude={"labels", "canary"}),
         )
-        self._served = Served(predictor, hop, checkpoint_id)
+        self._served = Served(prepared.predictor, prepared.hop_samples, checkpoint_id)
         event = about(checkpoint=checkpoint.name, digest=checkpoint.digest)
         n_labels = len(checkpoint.labels)
         logger.info("serving checkpoint %s (%d labels)", checkpoint.name, n_labels, extra=event)
 
-    def _refuse(self, name: str, error: CheckpointError) -> None:
-        self.refusal = str(error)
+    def _refuse(self, name: str, refused: Refused) -> None:
+        self.refusal = refused.reason
         self.refusals += 1
-        logger.error("%s", error, extra=about(checkpoint=name))
-        self._ledger.refuse_checkpoint(name, _digest(self._shelf.path(name)), str(error))
+        logger.error("%s", refused.reason, extra=about(checkpoint=name))
+        self._ledger.refuse_checkpoint(name, refused.digest, refused.reason)
 
 
 def hop_samples(checkpoint: Checkpoint, overlap_seconds: float) -> int:
@@ -202,8 +231,10 @@ def hop_samples(checkpoint: Checkpoint, overlap_seconds: float) -> int:
 
 
 def _digest(path: Path) -> str:
-    """The SHA-256 of a file that was refused; a word in its place where it is unreadable."""
+    """The SHA-256 of a file that was refused; a word in its place where it cannot be read whole."""
     try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            return f"unread {path.name}"
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +47,37 @@ def test_a_bad_checkpoint_never_replaces_a_good_one(house: House, checkpoint_fil
     assert house.statuses[-1]["checkpoint"] == NEW
     assert house.statuses[-1]["served_checkpoint"] == served
     assert "not a whole safetensors file" in str(house.statuses[-1]["checkpoint_refused"])
+
+
+def test_a_bad_checkpoint_is_hashed_while_the_daemon_goes_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed_by, file_digest = [], hashlib.file_digest
+
+    def note_thread(file: Any, kind: Any) -> Any:
+        hashed_by.append(threading.current_thread())
+        return file_digest(file, kind)
+
+    monkeypatch.setattr("hashlib.file_digest", note_thread)
+    house.shelf.put(NEW, b"no checkpoint")
+    house.shelf.activate(NEW)
+    wait_for_candidate(house)
+    house.live(1)
+    assert refused_digests(house) == [hashlib.sha256(b"no checkpoint").hexdigest()]
+    assert hashed_by and threading.main_thread() not in hashed_by
+
+
+def test_a_file_larger_than_any_checkpoint_is_refused_and_not_hashed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for reader in ("classifier.checkpoint", "daemon.live_model"):
+        monkeypatch.setattr(f"{reader}.MAX_FILE_BYTES", 100)
+    house.shelf.put(NEW, bytes(101))
+    house.shelf.activate(NEW)
+    wait_for_candidate(house)
+    house.live(1)
+    assert "larger than 100 bytes" in str(house.model.refusal)
+    assert refused_digests(house) == [f"unread {NEW}.safetensors"]
 
 
 def test_a_device_without_memory_is_asked_again_and_no_verdict_is_written(
@@ -122,6 +156,11 @@ def test_without_any_checkpoint_the_daemon_names_the_way_to_one(
     with pytest.raises(NothingToServe, match=r"clfd train LABELS\.csv") as refusal:
         house.model.start()
     assert refusal.value.exit_code == 78
+
+
+def refused_digests(house: House) -> list[str]:
+    refused = house.ask("SELECT digest FROM checkpoint WHERE verdict = 'refused'")
+    return [digest for (digest,) in refused]
 
 
 def wait_for_candidate(house: House) -> None:
