@@ -1,4 +1,4 @@
-"""Files written at a steady pace into an inbox, by a process that does nothing else.
+"""Files written into an inbox in small bursts, at a steady pace, by a process of its own.
 
 python stream.py INBOX N_FILES SECONDS ENOUGH
 
@@ -15,7 +15,8 @@ from pathlib import Path
 
 from sounds import wav
 
-CLIP_LENGTHS = (0.3, 0.9, 1.7)  # seconds: of one clip and of several
+LENGTHS = (0.3, 0.9, 1.7, 10.0)  # seconds: of one clip, of some, of more than are scored at once
+BURST = 4  # come at once, so that more than one is in flight when another checkpoint takes over
 
 
 def stream(inbox: Path, n_files: int, seconds: float, enough: Path) -> None:
@@ -24,8 +25,9 @@ def stream(inbox: Path, n_files: int, seconds: float, enough: Path) -> None:
     for number in itertools.count():
         if number >= n_files and enough.exists():
             return
-        time.sleep(max(0.0, began + number * seconds / n_files - time.monotonic()))
-        content = wav(number, CLIP_LENGTHS[number % len(CLIP_LENGTHS)])
+        due = began + (number - number % BURST) * seconds / n_files
+        time.sleep(max(0.0, due - time.monotonic()))
+        content = wav(number, LENGTHS[number % len(LENGTHS)])
         folder = inbox / f"card {number // 1000}"
         folder.mkdir(exist_ok=True)
         place = folder / f"{number}.wav"

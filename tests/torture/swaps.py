@@ -161,6 +161,13 @@ def answers_of(house: RunningHouse) -> list[Answer]:
         ]
 
 
+def around_changes(answers: list[Answer], n: int) -> list[Answer]:
+    """Those up to `n` places before and after each that has another checkpoint than the last."""
+    changes = [at for at, (a, b) in enumerate(pairwise(answers), 1) if a.digest != b.digest]
+    near = {place for at in changes for place in range(at - n, at + n)}
+    return [answer for place, answer in enumerate(answers) if place in near]
+
+
 def digests_of(house: RunningHouse) -> dict[str, str]:
     """Checkpoint name to digest."""
     with closing(driver().connect(house.home.ledger_file)) as ledger:

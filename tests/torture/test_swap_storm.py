@@ -22,6 +22,7 @@ from swaps import (
     Answer,
     Publisher,
     answers_of,
+    around_changes,
     delays,
     digests_of,
     pauses,
@@ -36,7 +37,7 @@ STREAM_SECONDS = 45.0  # at least; it goes on until the last checkpoint was serv
 DEADLINE_SECONDS = 300.0
 MAX_DELAY_SECONDS = 2.0
 MAX_PAUSE_SECONDS = 1.0  # on a machine that others use as well; the figure is printed
-SAMPLED = 1000
+SAMPLED, NEAR_CHANGE = 1000, 30  # answers that are looked at: anywhere, and at each swap
 TRAINING = (
     *("--width", "4", "--mels", "16", "--clip-seconds", "0.5", "--sample-rate", str(RATE_HZ)),
     *("--epochs", "12", "--batch-size", "8", "--lr", "0.01", "--device", "cpu"),
@@ -114,7 +115,8 @@ def test_ten_checkpoints_taken_over_under_load_mix_and_lose_nothing(
     refusals_are_told(house, publisher)
     answers = answers_of(house)
     names = {checkpoint_file.stem} | {swap.name for swap in publisher.swaps}
-    answers_are_of_one_each(house, names, chance.sample(answers, min(SAMPLED, len(answers))))
+    anywhere = chance.sample(answers, min(SAMPLED, len(answers)))
+    answers_are_of_one_each(house, names, [*around_changes(answers, NEAR_CHANGE), *anywhere])
     swaps_were_soon_and_smooth(house, publisher, answers)
 
 
