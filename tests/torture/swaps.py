@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from running_house import RunningHouse
+from sounds import wav
 
 from classifier.checkpoint import Checkpoint
 from classifier.decoding import Stretch, decode
@@ -24,6 +25,8 @@ from storage.shelf import Shelf
 
 NEAR_SECONDS = 3.0  # after its activation a swap is over, or too late
 MOST_CLIPS = 99
+FLOOD, FLOOD_SECONDS = 400, 10.0  # files at once, and how long each of them is
+FIRST_OF_FLOODS = 10**6  # numbers of sounds, which the stream does not reach
 TOLERANCE = 2e-3  # clip scores are kept as float16, and batches add up in other orders
 
 
@@ -63,6 +66,18 @@ class Publisher:
         self.shelf.put(name, content)
         return name
 
+    def flood(self) -> None:
+        """More than can be scored until the next checkpoint is ready: its clips and the old one's
+        are in the window together. All come to rest at once, since they are moved in together.
+        """
+        aside = self.house.home.root.with_name(f"flood {self.published}")
+        aside.mkdir()
+        for number in range(FLOOD):
+            content = wav(FIRST_OF_FLOODS * self.published + number, FLOOD_SECONDS)
+            (aside / f"{number}.wav").write_bytes(content)
+        aside.rename(self.house.home.inbox / aside.name)
+        self.house.wait_until(lambda: pending(self.house) > FLOOD // 2)
+
     def activate_and_wait(self, checkpoint: bytes) -> None:
         name = self.put(checkpoint)
         done = self.house.clfd("checkpoints", "activate", name, "--wait")
@@ -73,6 +88,7 @@ class Publisher:
     def link_and_signal(self, checkpoint: bytes) -> None:
         """What `systemctl reload` does, after a link that was set by something else than clfd."""
         name = self.put(checkpoint)
+        self.flood()
         self.shelf.activate(name)
         self.house.daemon.send_signal(signal.SIGHUP)
         self.note_swap(name)
@@ -80,6 +96,7 @@ class Publisher:
 
     def link_and_reload(self, checkpoint: bytes) -> None:
         name = self.put(checkpoint)
+        self.flood()
         self.shelf.activate(name)
         self.note_swap(name)
         done = self.house.clfd("reload")
@@ -140,6 +157,12 @@ class Publisher:
     def note_swap(self, name: str) -> None:
         link = self.house.home.checkpoints / "active"
         self.swaps.append(Swap(name, link.lstat().st_mtime))
+
+
+def pending(house: RunningHouse) -> int:
+    with closing(driver().connect(house.home.ledger_file)) as ledger:
+        query = "SELECT count(*) FROM recording WHERE state = 'pending'"
+        return int(ledger.execute(query).fetchone()[0])
 
 
 def answers_of(house: RunningHouse) -> list[Answer]:
