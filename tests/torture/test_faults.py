@@ -24,6 +24,7 @@ from test_database import first_ledger
 from classifier.decoding import Stretch, decode
 from daemon.wiring import load_predictor
 from storage.database import driver
+from storage.tables import SCHEMA_VERSION
 
 MakeRunning = Callable[..., RunningHouse]
 Size = Callable[[str, int], int]
@@ -192,7 +193,7 @@ def test_an_upgrade_killed_at_any_write_leaves_the_old_ledger_or_the_new(
         outcomes.append((done.returncode, *version_and_rows(house)))
         again = house.clfd("db", "upgrade")
         assert again.returncode == 0, again.stderr
-        assert version_and_rows(house) == ("0002", [1, 1, 1, 1])
+        assert version_and_rows(house) == (SCHEMA_VERSION, [1, 1, 1, 1])
     print(f"\nafter kills: {outcomes}")
     assert all(rows == [1, 1, 1, 1] for _, _, rows in outcomes)
     assert outcomes[0][0] == -signal.SIGKILL
