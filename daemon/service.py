@@ -76,6 +76,7 @@ class Service:
         self._clock = clock
         self._measures = Measures()
         self._stop_requests = 0
+        self._is_stopping = False
         self._claim_due = self._summary_due = self._tend_due = 0.0
         self._log_fault: str | None = None
         self._finished = 0
@@ -189,6 +190,7 @@ class Service:
     def drain(self) -> None:
         """Stop taking in, finish what is in flight, write it, close."""
         notify("STOPPING=1")
+        self._is_stopping = True
         logger.info("stopping: finishing %d recordings in flight", len(self._window))
         self._doorbell.stop()
         deadline = self._clock() + DRAIN_SECONDS
@@ -279,7 +281,7 @@ class Service:
                 "restless": self._intake.restless,
                 "watching": self._doorbell.watching,
                 "faults": self._faults(),
-                "stopping": bool(self._stop_requests),
+                "stopping": self._is_stopping or bool(self._stop_requests),
                 "figures": {
                     "finished": self._finished,
                     "checkpoint_swaps": self._model.swaps,

@@ -54,8 +54,9 @@ Standing = dict[str, object]
 def standing(home: Home, database_url: str, now: datetime) -> Standing:
     """Every key of the contract, None where nobody knows, and whatever else the daemon wrote.
 
-    `silent_since` is the last heartbeat of a daemon that holds the lock but does not respond;
-    `ledger_error` says why the counts are missing. Raises StorageError when the home is unreadable.
+    `silent_since` is the last heartbeat of a daemon that holds the lock but does not respond,
+    `died_at` that of one which is gone and had not begun to stop; `ledger_error` says why the
+    counts are missing. Raises StorageError when the home is unreadable.
     """
     written = read_status(home) or {}
     found = holder(home)
@@ -70,13 +71,15 @@ def lines(told: Standing) -> list[tuple[str, str]]:
     running = f"yes, pid {told['pid']} on {told['host']}" if told["running"] else "no"
     if told.get("silent_since"):
         running += f", but not responding since {told['silent_since']}"
+    if told.get("died_at"):
+        running += f", the last daemon crashed or was killed after {told['died_at']}"
     shown = [(key, value) for key, value in told.items() if _is_worth_a_line(key, value)]
     words = [(_WORDS.get(key, key.replace("_", " ")), _worded(key, value)) for key, value in shown]
     return [("running", running), *words]
 
 
 def _is_worth_a_line(key: str, value: object) -> bool:
-    if key in ("running", "pid", "host", "silent_since"):
+    if key in ("running", "pid", "host", "silent_since", "died_at"):
         return False  # told in the first line
     if key in _FOR_PROGRAMS:
         return False
@@ -95,9 +98,11 @@ def _running(found: Holder, written: Standing, now: datetime) -> Standing:
 
 
 def _stopped(home: Home, written: Standing) -> Standing:
+    heartbeat = written.get("heartbeat_at")
     return _empty() | {
         "checkpoint": Shelf(home.checkpoints).active(),
-        "heartbeat_at": written.get("heartbeat_at"),
+        "heartbeat_at": heartbeat,
+        "died_at": None if written.get("stopping") else heartbeat,
         "paused": (since := paused_since(home)) is not None,
         "paused_since": since,
     }

@@ -257,6 +257,20 @@ def test_a_daemon_that_is_silent_is_said_to_be(home: Home) -> None:
         assert f"not responding since {then}" in call(home, status).stdout
 
 
+@pytest.mark.parametrize(
+    ("stopping", "words"),
+    [(False, "no, the last daemon crashed or was killed after {then}"), (True, "no")],
+)
+def test_a_daemon_that_died_is_told_from_one_that_stopped(
+    home: Home, stopping: bool, words: str
+) -> None:
+    then = stamp(datetime.now(UTC) - timedelta(minutes=5))
+    write_status(home, {"pid": 1, "heartbeat_at": then, "stopping": stopping})
+    first, *_ = call(home, status).stdout.splitlines()
+    assert first.split(maxsplit=1) == ["running:", words.format(then=then)]
+    assert told_status(home)["died_at"] == (None if stopping else then)
+
+
 def test_figures_of_an_earlier_daemon_are_not_told_as_live(home: Home) -> None:
     with DaemonLock.acquire(home):
         write_status(home, {"pid": os.getpid() + 1, "done": 7})

@@ -81,6 +81,7 @@ def test_after_a_kill_the_same_rows_come_out(
         audio_file(f"{index}.wav", noise(seed=index)).rename(running.home.inbox / f"{index}.wav")
     running.wait_until(lambda: "done" in running.states().values())
     assert running.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert "crashed or was killed" in running.clfd("status").stdout
     running.start()
     running.wait_for_rows(30)
     assert set(running.states().values()) == {"done"}
@@ -116,6 +117,7 @@ def test_one_run_without_its_archive_ends_well_and_says_what_is_left(
     audio_file("a.wav").rename(running.home.inbox / "a.wav")
     told = running.clfd("run", "--once")
     assert told.returncode == 0
+    assert "crashed" not in running.clfd("status").stdout
     assert "not mounted is missing" in told.stderr
     assert "the next run tries again" in told.stderr
     assert running.states() == {"a.wav": "done"}
