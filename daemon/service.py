@@ -231,6 +231,8 @@ class Service:
         rested = self._intake.rested(now)
         if rested:
             self._claim_due = now
+        elif now >= self._claim_due and not len(self._window) and not self._ledger.has_work():
+            self._claim_due = now + CLAIM_SECONDS  # one question, where claiming asks six
         if now >= self._claim_due and self._window.wants_more:
             self._claim(rested, now)
         elif rested:

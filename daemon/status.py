@@ -90,6 +90,7 @@ class StatusReport:
         self._oldest_pending_at: str | None = None
         self._write_failed = False
         self._told: Mapping[str, object] = {}
+        self._counted: Progress | None = None
         self._due = self._count_due = self._started_at
 
     @property
@@ -102,7 +103,8 @@ class StatusReport:
         """`now_facts` is what changes: the model, what waits, faults."""
         self._due = progress.at + WRITE_SECONDS
         self._rates.add(progress)
-        if recount or progress.at >= self._count_due:
+        if recount or self._is_to_be_counted(progress):
+            self._counted = progress
             self._recount(progress.at)
         self._told = {**self._status(progress.at), **now_facts}
         try:
@@ -112,6 +114,15 @@ class StatusReport:
             if not self._write_failed:
                 logger.error("the status file cannot be written: %s", error.strerror)
             self._write_failed = True
+
+    def _is_to_be_counted(self, progress: Progress) -> bool:
+        """At rest only what another program changed is new, and can wait."""
+        if progress.at < self._count_due:
+            return False
+        before = self._counted
+        if before is None or before[1:] != progress[1:]:
+            return True
+        return progress.at >= before.at + MAX_COUNT_SECONDS
 
     def headline(self) -> str:
         """One line for the service manager: what serves, where, and what is left to do."""

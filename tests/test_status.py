@@ -44,8 +44,21 @@ def test_rows_are_counted_as_often_as_counting_is_cheap() -> None:
         return {"done": 1}
 
     report = StatusReport(written.append, count, lambda: None, lambda: now[0], {})
-    for _ in range(20):
-        report.update(Progress(now[0], 0, 0), {})
+    for n_done in range(20):
+        report.update(Progress(now[0], n_done, n_done), {})
         now[0] += 1
     assert len(written) == 20
     assert len(counted) == 4
+
+
+def test_at_rest_rows_are_hardly_counted() -> None:
+    now, counted = [0.0], []
+
+    def count() -> Mapping[str, int]:
+        counted.append(now[0])
+        return {"done": 1}
+
+    report = StatusReport(lambda _: None, count, lambda: None, lambda: now[0], {})
+    for now[0] in range(30):
+        report.update(Progress(now[0], clips=int(now[0] >= 5), recordings=0), {})
+    assert counted == [0, 5, 15, 25]
