@@ -6,6 +6,8 @@ sequences are tried; Hypothesis shrinks what fails and prints how to repeat it.
 
 from __future__ import annotations
 
+import collections.abc
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -53,8 +55,8 @@ class LatePool(InlinePool):
     def in_flight(self) -> int:
         return len(self._asked)
 
-    def submit(self, key: object, stretch: Stretch) -> None:
-        self._asked.append((key, stretch))
+    def submit_all(self, stretches: collections.abc.Sequence[tuple[object, Stretch]]) -> None:
+        self._asked += stretches
 
     def collect(self) -> list[tuple[object, Any]]:
         taken, self._asked = self._asked[:2], self._asked[2:]
@@ -73,6 +75,17 @@ class AtOnce:
         return future
 
     def shutdown(self, **_: object) -> None: ...
+
+
+class Impatient(threading.Event):
+    """Nothing comes while one waits, as everything is done in this thread."""
+
+    n_waits = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.n_waits += 1
+        assert self.n_waits < 1000, "waits for what will not come"
+        return False
 
 
 class Sequence(FileSequence):
@@ -171,6 +184,7 @@ class Sequence(FileSequence):
     @rule()
     def terminate(self) -> None:
         assert self.house is not None
+        self.house.service._wake = Impatient()
         self.house.service.request_stop()
         self.house.service.drain()
         self.abandon()
