@@ -29,17 +29,22 @@ def wanted(
     home_option: Path | None,
     executable: Path | None,
     nvidia: bool | None,
-    network: bool,
+    network: bool | None,
     manager: ServiceManager,
     environ: Mapping[str, str],
     root: Path,
 ) -> Installation:
-    """This clfd, with the home that was asked for; `nvidia` None is: where there is a driver.
+    """This clfd, with what was asked for, and else as it was installed before.
+
+    `nvidia` None is: where there is a driver.
 
     Inboxes and archive are those that the service will find, so that variables of whoever installs
     do not count. Raises DaemonError and SettingsError.
     """
-    home = _home(home_option, manager.for_user, environ)
+    before = installed(manager.for_user, root)
+    home = _home(home_option, manager.for_user, environ, before)
+    if network is None:
+        network = before is not None and before.network
     settings = load_settings(home, environ=_service_environment(manager.for_user, root))
     return Installation(
         executable.absolute() if executable else _this_executable(manager.for_user),
@@ -63,12 +68,19 @@ def installed(for_user: bool, root: Path) -> Installation | None:
     executable = re.search(r"^ExecStart=(\S+) run$", text, re.M)
     if not home or not executable:
         return None
-    return Installation(Path(executable[1]), Path(home[1]), for_user)
+    network = unit_folder(for_user) / f"{DAEMONS[0]}.d" / "network.conf"
+    has_network = (root / network.relative_to("/")).exists()
+    return Installation(Path(executable[1]), Path(home[1]), for_user, network=has_network)
 
 
-def _home(option: Path | None, for_user: bool, environ: Mapping[str, str]) -> Home:
-    said = option or environ.get("CLFD_HOME")
-    return Home(USUAL_HOME) if not said and not for_user else resolve_home(option)
+def _home(
+    option: Path | None, for_user: bool, environ: Mapping[str, str], before: Installation | None
+) -> Home:
+    if option or environ.get("CLFD_HOME"):
+        return resolve_home(option)
+    if before is not None:
+        return Home(before.home)
+    return resolve_home(option) if for_user else Home(USUAL_HOME)
 
 
 def _this_executable(for_user: bool) -> Path:

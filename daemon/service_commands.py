@@ -46,7 +46,9 @@ def service() -> None:
     help="Let an NVIDIA GPU in.  [default: where its driver is loaded]",
 )
 @click.option(
-    "--network", is_flag=True, help="Let it use the network, this machine's own at first."
+    "--network/--no-network",
+    default=None,
+    help="Let it use the network, this machine's own at first.  [default: as before, else not]",
 )
 @click.option(
     "--executable",
@@ -62,15 +64,16 @@ def install(
     force: bool,
     now: bool,
     nvidia: bool | None,
-    network: bool,
+    network: bool | None,
     executable: Path | None,
     root: Path,
 ) -> None:
     """Put unit files in place for this installation.
 
-    They run this clfd on the home /var/lib/clfd, or --home; with --user on your own home. The
-    fences let in what the inboxes and the archive of its settings need: install again after these
-    change. What is there and differs is not replaced without --force.
+    They run this clfd on --home, else on the home that they ran on before, else on /var/lib/clfd;
+    with --user on your own home. The fences let in what the inboxes and the archive of its settings
+    need: install again after these change. What is there and differs is not replaced without
+    --force.
 
     \b
     Example:

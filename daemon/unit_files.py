@@ -27,7 +27,7 @@ FIRST_WITH_STEPS = 254  # knows RestartSteps=
 HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user")))
 TEMPORARY = tuple(map(Path, ("/tmp", "/var/tmp")))
 PLAIN = re.compile(r"/[\w./+@:,-]*")  # means itself in a unit file
-STATE = re.compile(r"# Makes .*\nStateDirectory=clfd\nStateDirectoryMode=.*\n")
+STATE = re.compile(r"(# Makes .*\n)?StateDirectory=clfd\nStateDirectoryMode=.*\n")
 OWN_HOME = """\
 # The home, which tmpfiles.d makes, may be written to. A folder that is made anew under its name may
 # not: restart the service then.

@@ -134,11 +134,27 @@ def test_a_fence_that_was_open_is_closed_only_when_that_is_meant(
 ) -> None:
     service("install", "--network")
     drop_in = machine / f"{UNIT}.d" / "network.conf"
-    assert f"{drop_in} (is no longer wanted)" in service("install", "--dry-run").output
-    assert f"{drop_in}" in service("install").output
-    assert drop_in.exists()
     service("install", "--force")
+    assert drop_in.exists(), "as before"
+    closing = ("install", "--no-network")
+    assert f"{drop_in} (is no longer wanted)" in service(*closing, "--dry-run").output
+    assert f"{drop_in}" in service(*closing).output
+    assert drop_in.exists()
+    service(*closing, "--force")
     assert not drop_in.parent.exists()
+
+
+def test_a_home_that_was_chosen_is_kept_and_training_may_write_there(
+    service: Callable[..., Result], machine: Path
+) -> None:
+    service("install")
+    again = ["--root", str(machine), "--executable", str(EXECUTABLE), "--no-nvidia", "--force"]
+    assert CliRunner().invoke(cli, ["service", "install", *again]).exit_code == 0
+    for unit in ("clfd.service", "clfd-train.service"):
+        text = (machine / "etc/systemd/system" / unit).read_text()
+        assert f"CLFD_HOME={HOME}" in text
+        assert f"ReadWritePaths={HOME}\n" in text
+        assert "StateDirectory=clfd\n" not in text
 
 
 def test_what_follows_from_the_settings_needs_no_force(
