@@ -31,19 +31,23 @@ def require_trusted(
         return  # the stronger voice, and that of whoever starts the daemon
     file = home.settings_file
     try:
-        with file.open("rb") as opened:
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
             is_ours, named = _is_ours(opened), _command_in(opened)
+        is_ours = is_ours and _is_nobody_elses(file.parent.stat())  # who may rename, may replace
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"hooks.command: {file} cannot be read again: {error}") from error
     if not is_ours or named != tuple(command):
         raise ConfigurationError(
-            f"hooks.command: others may write {file}, and would decide what the daemon runs;"
-            f" `chown` it to the daemon's user or root and `chmod go-w` it, or set {VARIABLE}"
+            f"hooks.command: others may write {file} or its folder, and would decide what the"
+            f" daemon runs; set {VARIABLE} instead, or `chmod go-w` both"
         )
 
 
 def _is_ours(opened: IO[bytes]) -> bool:
-    found = os.fstat(opened.fileno())
+    return _is_nobody_elses(os.fstat(opened.fileno()))
+
+
+def _is_nobody_elses(found: os.stat_result) -> bool:
     return found.st_uid in (0, os.geteuid()) and not found.st_mode & OTHERS_MAY_WRITE
 
 

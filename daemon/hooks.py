@@ -198,7 +198,7 @@ def _listeners(home: Home, settings: HooksSettings) -> dict[str, Listener]:
     found: dict[str, Listener] = {}
     if settings.command:
         require_trusted(home, settings.command)
-        found["command"] = Command(settings.command, settings.timeout_seconds, home.root)
+        found["command"] = Command(settings.command, settings.timeout_seconds)
     if settings.url:
         found["url"] = Url(settings.url, settings.timeout_seconds)
     return found

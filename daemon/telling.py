@@ -49,19 +49,21 @@ class Listener(Protocol):
 class Command:
     """A program that is started for each result, without a shell, with the object on its stdin.
 
-    An exit status other than 0, or more than `seconds`, is a refusal.
+    An exit status other than 0, or more than `seconds`, is a refusal. It starts in `folder`, where
+    nobody else may leave what it would take for its own.
     """
 
-    def __init__(self, words: Sequence[str], seconds: float, home: Path) -> None:
+    def __init__(self, words: Sequence[str], seconds: float, folder: Path = Path("/")) -> None:
         """Raises ConfigurationError where there is no such program."""
-        if shutil.which(words[0]) is None:
+        is_relative = "/" in words[0] and not os.path.isabs(words[0])
+        if is_relative or shutil.which(words[0]) is None:
             raise ConfigurationError(
                 f"hooks.command: there is no program {words[0]!r} that may be started; write its"
                 " whole path"
             )
         self._words = list(words)
         self._seconds = seconds
-        self._home = home
+        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._is_hurried = False
 
@@ -88,7 +90,7 @@ class Command:
             return subprocess.Popen(
                 self._words,
                 env=_environment(os.environ),
-                cwd=self._home,
+                cwd=self._folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=said,

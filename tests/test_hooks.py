@@ -238,6 +238,7 @@ def name_command(tmp_path: Path, command: str, mode: int = 0o640) -> Home:
     home.create()
     home.settings_file.write_text(f"[hooks]\ncommand = {command}\n")
     home.settings_file.chmod(mode)
+    home.root.chmod(0o2750)
     return home
 
 
@@ -245,6 +246,21 @@ def name_command(tmp_path: Path, command: str, mode: int = 0o640) -> Home:
 def test_a_command_that_others_may_have_named_is_not_run(tmp_path: Path, mode: int) -> None:
     home = name_command(tmp_path, '["true"]', mode)
     with pytest.raises(ConfigurationError, match="others may write"):
+        require_trusted(home, ("true",), environ={})
+
+
+def test_a_command_in_a_folder_where_others_may_replace_files_is_not_run(tmp_path: Path) -> None:
+    home = name_command(tmp_path, '["true"]')
+    home.root.chmod(0o2770)
+    with pytest.raises(ConfigurationError, match="or its folder"):
+        require_trusted(home, ("true",), environ={})
+
+
+def test_a_settings_file_that_is_a_link_names_no_command(tmp_path: Path) -> None:
+    home = name_command(tmp_path, '["true"]')
+    home.settings_file.rename(tmp_path / "elsewhere.toml")
+    home.settings_file.symlink_to(tmp_path / "elsewhere.toml")
+    with pytest.raises(ConfigurationError, match="cannot be read again"):
         require_trusted(home, ("true",), environ={})
 
 

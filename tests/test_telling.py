@@ -117,6 +117,11 @@ def test_a_command_that_vanished_is_out_of_reach(tmp_path: Path) -> None:
         listener.tell(RESULT)
 
 
+def test_a_command_is_a_name_or_a_whole_path() -> None:
+    with pytest.raises(ConfigurationError, match="write its whole path"):
+        Command(["./true"], 1.0)
+
+
 def test_a_command_that_was_never_there_is_a_wrong_setting(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"hooks\.command: there is no program") as refusal:
         Command([str(tmp_path / "none")], 30.0, tmp_path)
