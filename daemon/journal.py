@@ -61,8 +61,11 @@ class JournalHandler(logging.Handler):
             self._socket.sendto(_packed(_fields(record, priority, message)), self._address)
         except OSError:
             lines = "".join(f"<{priority}>{line}\n" for line in message.splitlines())
-            self._stream.write(lines)
-            self._stream.flush()
+            try:
+                self._stream.write(lines)
+                self._stream.flush()
+            except OSError:  # nobody listens at all: that must not end the work
+                self.handleError(record)
 
     def close(self) -> None:
         self._socket.close()

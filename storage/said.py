@@ -51,7 +51,8 @@ def database_in(root: Path, url: str = DEFAULT_DATABASE) -> str:
 
 def _from_file(file: Path) -> dict[str, object]:
     try:
-        text = file.read_text(encoding="utf-8")
+        with open(file, encoding="utf-8", opener=_without_waiting) as opened:
+            text = opened.read()
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -62,8 +63,13 @@ def _from_file(file: Path) -> dict[str, object]:
 
     try:
         return dict(flat(tomllib.loads(text)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{file} is not valid TOML: {error}") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe in the place of a file would have a running daemon wait for whoever writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,17 @@ def test_inboxes_may_not_overlap(home: Home) -> None:
 
 def test_suffixes_are_lower_case(home: Home) -> None:
     assert load(home, CLFD_INTAKE__SUFFIXES=".WAV, .flac").intake.suffixes == (".wav", ".flac")
+
+
+def test_a_file_that_is_nested_beyond_measure_is_no_toml(home: Home) -> None:
+    write(home, "a = " + "[" * 100_000)
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        load(home)
+
+
+def test_a_pipe_in_place_of_the_file_makes_nobody_wait(home: Home) -> None:
+    os.mkfifo(home.settings_file)
+    assert load(home).engine.device == "auto"
 
 
 @pytest.mark.parametrize(
