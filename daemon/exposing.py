@@ -12,10 +12,11 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 from daemon.metrics import exposition
 from storage.errors import ConfigurationError
@@ -93,8 +94,23 @@ class _Server(socketserver.TCPServer):
             f"[{host!s}]:{port}" if self.address_family == socket.AF_INET6 else f"{host!s}:{port}"
         )
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """With a limit for all of it: one letter a second would keep the turn, and end no stop."""
+        limit = threading.Timer(READER_SECONDS, _hang_up, (request,))
+        limit.daemon = True
+        limit.start()
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            limit.cancel()
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Somebody who asks and leaves is no event."""
+
+
+def _hang_up(request: socket.socket) -> None:
+    with suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 class _Page(BaseHTTPRequestHandler):

@@ -164,6 +164,28 @@ def test_a_page_has_the_newest_status() -> None:
             get(f"http://{listen}/")
 
 
+def test_one_who_never_finishes_asking_loses_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.exposing.READER_SECONDS", 0.2)
+    port = free_port()
+    with (
+        exposed(Metrics(listen=f"127.0.0.1:{port}")),
+        socket.create_connection(("127.0.0.1", port), timeout=0.05) as slow,
+    ):
+        slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        assert any(is_cut_off(slow) for _ in range(60))
+
+
+def is_cut_off(slow: socket.socket) -> bool:
+    """After one more letter, and some patience for an answer."""
+    try:
+        slow.sendall(b"a")
+        return slow.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
 def test_a_port_that_is_taken_is_a_wrong_setting() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
