@@ -117,6 +117,7 @@ class Scan:
 
     def __post_init__(self) -> None:
         self._found = self.entries()
+        self.is_over = False
 
     @property
     def n_names(self) -> int:
@@ -129,8 +130,10 @@ class Scan:
         return not (self.arrivals or self.ignored or self.partial or self.folders > 1 or self.fault)
 
     def take(self, n: int) -> list[Arrival]:
-        """Up to `n` further arrivals; an empty list at the end."""
-        return list(islice((f for f in self._found if isinstance(f, Arrival)), n))
+        """The arrivals among `n` further names; a million others must not take all at once."""
+        names = list(islice(self._found, n))
+        self.is_over = len(names) < n
+        return [name for name in names if isinstance(name, Arrival)]
 
     def close(self) -> None:
         """Gives up a listing half way, with the folder that is open."""

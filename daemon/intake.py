@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 RING_STEP = 100  # files that rang and are looked at in one look, with a glance into some
 MAX_RUNG = 10_000  # files whose turn has not come; the scan that follows finds what is beyond
-SCAN_STEP = 500  # arrivals compared with the ledger in one look, so that a tick stays short
+SCAN_STEP = 500  # names listed and compared with the ledger in one look: a tick stays short
 MAX_WAITING = 50_000  # a scan pauses here until the first files have come to rest
 GATHER_SECONDS = 1.0  # from an event to the scan that makes sure; one scan serves a burst
 SCAN_SHARE = 0.1  # of the time, about, goes into scans at most
@@ -206,9 +206,8 @@ class Intake:
             self._scan_news = 0
             self._scan_due = now + self._scan_seconds
         while self._scans and len(self._settling) < MAX_WAITING:
-            arrivals = self._scans[-1].take(SCAN_STEP)
-            if arrivals:
-                self._scan_news += self._see_new(arrivals, now)
+            self._scan_news += self._see_new(self._scans[-1].take(SCAN_STEP), now)
+            if not self._scans[-1].is_over:
                 return
             self._finish(self._scans.pop())
             self._pause_scans(now)

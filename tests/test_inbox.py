@@ -98,6 +98,18 @@ def test_a_scan_goes_on_where_it_paused(inbox: Inbox) -> None:
     assert [len(scan.take(4)) for _ in range(4)] == [4, 4, 2, 0]
 
 
+def test_names_that_are_left_out_count_too_so_that_none_are_listed_all_at_once(
+    inbox: Inbox,
+) -> None:
+    put(inbox, *(f"{i}.txt" for i in range(10)), "a.wav")
+    scan = inbox.scan()
+    found = []
+    for step in range(3):
+        found += scan.take(4)
+        assert scan.n_names == min(11, 4 * (step + 1))
+    assert ([arrival.path for arrival in found], scan.is_over) == ([b"a.wav"], True)
+
+
 def test_a_missing_inbox_is_a_fault_and_not_an_empty_inbox(tmp_path: Path) -> None:
     scan = Inbox(tmp_path / "gone", SUFFIXES).scan()
     assert scan.take(1) == []

@@ -77,7 +77,8 @@ def _named(paths: Sequence[Path], suffixes: frozenset[bytes]) -> Iterator[Path]:
             yield path
             continue
         scan = Inbox(path.resolve(), suffixes).scan()
-        while arrivals := scan.take(1000):
+        while not scan.is_over:
+            arrivals = scan.take(1000)
             yield from (Path(a.inbox, a.path.decode(errors="surrogateescape")) for a in arrivals)
 
 
