@@ -81,7 +81,7 @@ def test_only_whole_portions_run_compiled(predictor: Predictor, clips: np.ndarra
 
 def test_both_networks_are_timed_with_the_threads_that_will_serve(predictor: Predictor) -> None:
     """A thread begun while a few clips are scored has one."""
-    served = Predictor(predictor.checkpoint, predictor.device, n_threads=2)
+    served = Predictor(predictor.checkpoint, predictor.device, "float32", n_threads=2)
     compiled, counts = quick_one(predictor), set()
 
     def noted(batch: Tensor) -> Tensor:
