@@ -7,6 +7,7 @@ import stat
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -38,14 +39,14 @@ class Inbox:
     def look_again(self, path: bytes) -> Arrival | None:
         """As `look_at`, for a path that was ours when it was found: its name says the same."""
         try:
-            found = os.lstat(os.path.join(os.fsencode(self.root), path))
+            found = os.lstat(os.path.join(self._folder, path))
         except OSError:
             return None
         return self.arrival(path, found)
 
     def holds_whole(self, arrival: Arrival) -> bool:
         """Whether a glance tells that nothing of this file is missing, as it was found."""
-        path = os.path.join(os.fsencode(self.root), arrival.path)
+        path = os.path.join(self._folder, arrival.path)
         try:
             with _opened(path) as fd:
                 found = os.fstat(fd)
@@ -55,6 +56,10 @@ class Inbox:
                 return is_whole_at_a_glance(fd)
         except OSError:
             return False
+
+    @cached_property
+    def _folder(self) -> bytes:
+        return os.fsencode(self.root)
 
     def _is_closed(self, folder: bytes) -> bool:
         """Whether a scan would not enter this folder, or not get as far."""

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 RING_STEP = 100  # files that rang and are looked at in one look, with a glance into some
 MAX_RUNG = 10_000  # files whose turn has not come; the scan that follows finds what is beyond
+REST_STEP = 256  # files at rest that get their rows in one look: decoders wait for the first ones
 SCAN_STEP = 500  # names listed and compared with the ledger in one look: a tick stays short
 MAX_WAITING = 50_000  # a scan pauses here until the first files have come to rest
 GATHER_SECONDS = 1.0  # from an event to the scan that makes sure; one scan serves a burst
@@ -66,6 +67,7 @@ class Intake:
         self._supervise_due = 0.0
         self._last: dict[Path, Scan] = {}
         self._restless: frozenset[Key] = frozenset()
+        self._has_more_at_rest = False
         self.last_scan_found_nothing = False
 
     def adopt(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
@@ -113,7 +115,8 @@ class Intake:
     @property
     def has_more(self) -> bool:
         """Whether another look at once would get on; a full waiting room makes a scan pause."""
-        return bool(self._rung) or (self.is_scanning and len(self._settling) < MAX_WAITING)
+        can_scan = self.is_scanning and len(self._settling) < MAX_WAITING
+        return bool(self._rung) or self._has_more_at_rest or can_scan
 
     def next_due(self) -> float:
         """The next moment at which `look` has something to do by itself."""
@@ -131,9 +134,14 @@ class Intake:
             raise
 
     def rested(self, now: float) -> list[Arrival]:
-        """Files that came to rest, by a last look at them: to be admitted, and then forgotten."""
+        """Files that came to rest, by a last look at them: to be admitted, and then forgotten.
+
+        Some at a time: while tens of thousands get their rows nobody would decode or score.
+        """
         rested = []
-        for key in self._settling.due(now):
+        due = self._settling.due(now, REST_STEP)
+        self._has_more_at_rest = len(due) == REST_STEP
+        for key in due:
             if self._is_busy(key):
                 self._settling.restart(key, now)
                 continue

@@ -8,7 +8,7 @@ whose container holds all that it promises, need not wait: nothing is to come th
 from __future__ import annotations
 
 import math
-from itertools import takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 
 from storage.outcomes import Arrival
@@ -58,11 +58,11 @@ class Settling:
         token, _ = self._waiting.pop(key)
         self._waiting[key] = (token, now)
 
-    def due(self, now: float) -> list[Key]:
-        """Files that were not seen to change for long enough: look at them once more."""
-        waiting = self._waiting.items()
-        calm = [key for key, _ in takewhile(lambda item: self._rests(item[1][1], now), waiting)]
-        return list(dict.fromkeys([*self._finished, *calm]))
+    def due(self, now: float, most: int | None = None) -> list[Key]:
+        """Files that were not seen to change for long enough, up to `most`: look once more."""
+        waiting = takewhile(lambda item: self._rests(item[1][1], now), self._waiting.items())
+        calm = (key for key, _ in waiting if key not in self._finished)
+        return list(islice(chain(self._finished, calm), most))
 
     def has_rested(self, arrival: Arrival, now: float) -> bool:
         """Whether this look confirms that the file rests; if not, its wait goes on or restarts."""

@@ -218,6 +218,22 @@ def test_one_run_ends_when_every_file_has_a_row(
     assert house.service.is_done
 
 
+def test_the_first_files_of_a_backlog_are_answered_before_the_last_have_their_rows(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.intake.REST_STEP", 2)
+    for number in range(10):
+        (house.inbox / f"{number}.wav").write_bytes(b"bad %d" % number)
+    house.service.try_tick()
+    house.now += house.settings.intake.settle_seconds
+    while not any(state == "failed" for _, state in house.rows()):
+        assert house.service.try_tick()
+    assert len(house.rows()) < 10
+    while house.service.try_tick():  # and goes on without a rest
+        pass
+    assert len(house.rows()) == 10
+
+
 def test_listings_of_a_crowded_inbox_keep_their_distance(
     house: House,
     audio_file: Callable[..., Path],

@@ -26,6 +26,15 @@ def test_a_file_at_rest_is_due_after_the_settle_time() -> None:
     assert settling.due(now=12) == [(INBOX, b"a.wav")]
 
 
+def test_some_of_those_that_are_due_are_told_at_a_time_each_once() -> None:
+    settling = Settling(2)
+    for path in (b"a.wav", b"b.wav", b"c.wav"):
+        settling.see(arrival(path=path), now=10)
+    settling.see(arrival(path=b"b.wav"), now=10, was_closed=True, is_whole=True)
+    assert settling.due(now=12, most=2) == [(INBOX, b"b.wav"), (INBOX, b"a.wav")]
+    assert len(settling.due(now=12)) == 3
+
+
 def test_a_second_look_at_the_same_file_does_not_prolong_its_wait() -> None:
     settling = Settling(2)
     settling.see(arrival(), now=10)
