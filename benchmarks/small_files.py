@@ -22,6 +22,7 @@ import numpy as np
 import soundfile
 
 from benchmarks import networks
+from benchmarks.distinct import varied
 from storage.database import open_database
 from storage.home import Home
 from storage.settings import load_settings
@@ -78,16 +79,15 @@ def _working_seconds(home: Home) -> float:
 
 
 def _fill(inbox: Path, n_files: int, seconds: float) -> None:
-    """The last two samples of each are its number. All are on the disk, and in the page cache."""
+    """All are on the disk, and in the page cache."""
     noise = np.random.default_rng(0).integers(-8000, 8000, round(seconds * RATE_HZ), np.int16)
     encoded = io.BytesIO()
     soundfile.write(encoded, noise, RATE_HZ, format="WAV")
-    wave = encoded.getbuffer()
+    wave = encoded.getvalue()
     for number in range(n_files):
         folder = inbox / f"{number // FOLDER_FILES:03}"
         folder.mkdir(exist_ok=True)
-        wave[-4:] = number.to_bytes(4, "little")
-        (folder / f"{number:06}.wav").write_bytes(wave)
+        (folder / f"{number:06}.wav").write_bytes(varied(wave, "wav", number))
     os.sync()  # else the ledger would wait for their pages to be written
 
 
