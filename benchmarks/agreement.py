@@ -45,16 +45,16 @@ def main(arguments: list[str]) -> None:
 
 
 def paths(checkpoint: Checkpoint, file: Path, folder: Path) -> Iterator[Predictor]:
-    yield Predictor(checkpoint, CPU, "float32")
-    yield Predictor(checkpoint, CPU, "bfloat16")
-    predictor = Predictor(checkpoint, CPU, "float32")
     networks = CompiledNetworks(folder / "compiled")
-    assert predictor.order is not None
-    process = networks.begin(predictor.order, file)
-    if process is not None and process.wait() == 0:
-        compiled = networks.load(predictor.order)
-        if compiled is not None and predictor.adopt(compiled):
-            yield predictor
+    for precision in ("float32", "bfloat16"):
+        yield Predictor(checkpoint, CPU, precision)
+        predictor = Predictor(checkpoint, CPU, precision)
+        assert predictor.order is not None
+        process = networks.begin(predictor.order, file)
+        if process is not None and process.wait() == 0:
+            compiled = networks.load(predictor.order)
+            if compiled is not None and predictor.adopt(compiled):
+                yield predictor
 
 
 def starter_in(folder: Path) -> Path:

@@ -12,6 +12,7 @@ import soundfile
 from daemon.bench.sounds import SUBTYPES, make_sounds, write_sound
 
 LONG_RATE_HZ = 44_100
+LONG_MINUTES_OF_THEIR_OWN = 7
 CLIP_SECONDS = 5.0
 
 
@@ -33,12 +34,15 @@ def recordings(folder: Path, n_files: int, n_others: int) -> tuple[dict[str, lis
     return sounds, f"{len(oggs)} {what}"
 
 
-def long_recording(path: Path, minutes: int) -> None:
-    """A WAV of noise that no memory should notice."""
-    noise = np.random.default_rng(0)
-    with soundfile.SoundFile(path, "w", LONG_RATE_HZ, 1, "PCM_16") as file:
-        for _ in range(minutes):
-            file.write(0.1 * noise.standard_normal(60 * LONG_RATE_HZ))
+def long_recording(
+    path: Path, minutes: int, rate_hz: int = LONG_RATE_HZ, container: str = "WAV"
+) -> None:
+    """Noise that no memory should notice; a few minutes of it, over and over."""
+    chance = np.random.default_rng(0)
+    noise = 0.1 * chance.standard_normal((LONG_MINUTES_OF_THEIR_OWN, 60 * rate_hz))
+    with soundfile.SoundFile(path, "w", rate_hz, 1, "PCM_16", format=container) as file:
+        for minute in range(minutes):
+            file.write(noise[minute % len(noise)])
 
 
 def _written_anew(folder: Path, suffix: str, files: list[Path]) -> list[Path]:
