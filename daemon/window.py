@@ -23,6 +23,7 @@ from classifier.predictor import Scores, pool_scores
 from daemon.hearing import Hearing
 from daemon.journal import about
 from daemon.live_model import Served
+from daemon.pace import Pace
 from daemon.settling import Key
 from storage.outcomes import (
     Changed,
@@ -70,7 +71,7 @@ class Window:
     It is given recording id, digest and checkpoint id of each. With `links_duplicates` recordings
     of the same content share one answer also while they are in the window together. With
     `accepts_damaged` what is left of a damaged recording is scored, with a warning. `is_away`
-    tells of an inbox whether it is out of reach for now.
+    tells of an inbox whether it is out of reach for now. `pace` keeps batches short.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Window:
         known_answers: KnownAnswers = lambda asked: [None] * len(asked),
         accepts_damaged: bool = False,
         is_away: Callable[[Path], bool] = lambda _: False,
+        pace: Pace | None = None,
     ) -> None:
         self._pool = pool
         self._engine = engine
@@ -90,6 +92,7 @@ class Window:
         self._known_answers = known_answers
         self._accepts_damaged = accepts_damaged
         self._is_away = is_away
+        self._pace = pace or Pace()
         self._capacity = window_capacity(engine, pool.workers)
         self._hearings: dict[int, Hearing] = {}  # by recording: a file may have two versions here
         self._files: Counter[Key] = Counter()  # of the hearings
@@ -292,7 +295,8 @@ class Window:
     def _next_batch(self) -> list[ReadyClip]:
         """Up to a batch of clips for one checkpoint, the one that has waited longest."""
         checkpoint_id, queue = next(iter(self._ready.items()))
-        n_clips = min(len(queue), self._engine.batch_clips)
+        most = min(self._engine.batch_clips, self._pace.most_clips(checkpoint_id))
+        n_clips = min(len(queue), most)
         batch = [queue.popleft() for _ in range(n_clips)]
         if not queue:
             del self._ready[checkpoint_id]
@@ -301,7 +305,9 @@ class Window:
     def _score(self, batch: list[ReadyClip]) -> None:
         if not batch:
             return
-        scores = batch[0][0].served.predictor.score([clip for _, _, clip in batch])
+        served = batch[0][0].served
+        with self._pace.timed(served.checkpoint_id, len(batch)):
+            scores = served.predictor.score([clip for _, _, clip in batch])
         self.clips_scored += len(batch)
         for (hearing, index, _), row in zip(batch, scores, strict=True):
             hearing.scores[index] = row

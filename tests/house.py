@@ -24,6 +24,7 @@ from daemon.intake import Intake
 from daemon.live_model import LiveModel
 from daemon.liveness import Liveness
 from daemon.mounts import Mount, MountMemory
+from daemon.pace import Pace
 from daemon.pausing import Pause
 from daemon.reloading import Reloading
 from daemon.service import Service
@@ -152,6 +153,7 @@ class House:
             partial(ledger.known_answers, link=links),
             settings.intake.damaged == "warn",
             mounts.is_away,
+            Pace(lambda: self.now),
         )
         self.intake = Intake(
             inboxes_of(settings),
