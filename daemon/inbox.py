@@ -121,13 +121,13 @@ class Scan:
     unreadable: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._found = self.entries()
+        self._found = self._counted()
         self.is_over = False
 
     @property
     def n_names(self) -> int:
         """That were listed so far."""
-        return self.arrivals + self.ignored + self.partial
+        return self.arrivals + self.ignored + self.partial + max(0, self.folders - 1)
 
     @property
     def is_empty(self) -> bool:
@@ -144,8 +144,11 @@ class Scan:
         """Gives up a listing half way, with the folder that is open."""
         self._found.close()
 
-    def entries(self) -> Generator[Arrival | LeftOut]:
-        """Everything there is, also what is left out."""
+    def entries(self) -> Iterator[Arrival | LeftOut]:
+        """Everything there is, also what is left out; folders by what is in them."""
+        yield from (found for found in self._counted() if found)
+
+    def _counted(self) -> Generator[Arrival | LeftOut | None]:
         for found in self._list(b""):
             self.arrivals += isinstance(found, Arrival)
             if isinstance(found, LeftOut):
@@ -153,8 +156,11 @@ class Scan:
                 self.ignored += not found.is_partial
             yield found
 
-    def _list(self, top: bytes) -> Iterator[Arrival | LeftOut]:
-        """Folder by folder: one is open at a time, and a tree may be deeper than Python's stack."""
+    def _list(self, top: bytes) -> Iterator[Arrival | LeftOut | None]:
+        """Folder by folder: one is open at a time, and a tree may be deeper than Python's stack.
+
+        A folder is None: a million empty ones must not take all at once either.
+        """
         folders = [top]
         while folders:
             folder = folders.pop()
@@ -171,6 +177,7 @@ class Scan:
                             yield LeftOut(path, False, "a hidden or system folder")
                         else:
                             folders.append(path)
+                            yield None
             except OSError as error:
                 self._not_listed(folder, error)
 

@@ -27,7 +27,10 @@ def put(inbox: Inbox, *names: str) -> None:
 
 
 def found(inbox: Inbox) -> list[bytes]:
-    return sorted(arrival.path for arrival in inbox.scan().take(100))
+    scan, paths = inbox.scan(), []
+    while not scan.is_over:
+        paths += [arrival.path for arrival in scan.take(100)]
+    return sorted(paths)
 
 
 def test_files_in_folders_of_any_depth_are_found(inbox: Inbox) -> None:
@@ -39,6 +42,17 @@ def test_a_name_that_is_no_text_is_found(inbox: Inbox) -> None:
     name = os.fsencode(inbox.root) + b"/\xff\xfe\n\xf0\x9f\x90\xb8.wav"
     os.close(os.open(name, os.O_CREAT))
     assert found(inbox) == [b"\xff\xfe\n\xf0\x9f\x90\xb8.wav"]
+
+
+def test_empty_folders_are_listed_some_at_a_time_too(inbox: Inbox) -> None:
+    for number in range(10):
+        (inbox.root / str(number)).mkdir()
+    scan, looks = inbox.scan(), 0
+    while not scan.is_over:
+        assert scan.take(4) == []
+        looks += 1
+    assert (looks, scan.folders) == (3, 11)
+    assert not list(inbox.scan().entries())
 
 
 def test_links_are_never_followed(inbox: Inbox, tmp_path_factory: pytest.TempPathFactory) -> None:
