@@ -7,7 +7,6 @@ rest was built into threads, processes, the device or the ledger, and waits for 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -35,7 +34,7 @@ APPLIED = (
 )
 OF_OTHERS = ("training.", "checkpoints.")  # read by other commands, whenever they are called
 LOOK_SECONDS = 0.5  # between two looks for a request
-KEPT_WORDS = 50  # of requests that were answered lately
+KEPT_WORDS = 200  # of earlier requests, beside those that the last reload answers, however many
 
 
 class Reloading:
@@ -59,7 +58,7 @@ class Reloading:
         self._adopt = adopt
         self._model = model
         self._home = home
-        self._words: deque[str] = deque(maxlen=KEPT_WORDS)
+        self._words: list[str] = []
         self._is_asked = self._is_under_way = False
         self._look_due = 0.0
         self._generation = 0
@@ -91,6 +90,7 @@ class Reloading:
 
     def _look(self) -> None:
         requests: list[Path] = []
+        self._words = self._words[-KEPT_WORDS:]
         with suppress(OSError):  # a home that is out of reach is told of when something is written
             requests += self._home.root.glob(self._home.reload_request("*").name)
         for request in requests:

@@ -14,7 +14,7 @@ import pytest
 from house import House, HouseMaker, house_settings
 from running_house import RunningHouse
 
-from daemon.reloading import APPLIED
+from daemon.reloading import APPLIED, KEPT_WORDS
 from storage.errors import SettingsError
 from storage.settings import described_settings
 
@@ -194,6 +194,17 @@ def test_each_of_several_who_ask_finds_an_answer(house: House) -> None:
     assert answer["generation"] == 2  # type: ignore[index]
     assert sorted(answer["requests"]) == ["first", "second", "third"]  # type: ignore[index]
     assert not list(house.home.root.glob("reload-*"))
+
+
+def test_all_who_ask_at_once_are_answered_by_one_reload(house: House) -> None:
+    house.live(1)
+    words = {f"{number:04}" for number in range(KEPT_WORDS + 50)}
+    for word in words:
+        house.home.reload_request(word).touch()
+    house.live(3)
+    answer = house.statuses[-1]["reload"]
+    assert answer["generation"] == 1  # type: ignore[index]
+    assert set(answer["requests"]) == words  # type: ignore[index]
 
 
 def test_what_was_asked_while_the_daemon_started_is_answered(make_house: HouseMaker) -> None:
