@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shlex
 import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
+from daemon.environment_file import parse_environment_file
 from daemon.errors import DaemonError
 from daemon.service_manager import ServiceManager
 from daemon.unit_files import (
@@ -99,8 +100,12 @@ def _this_executable(for_user: bool) -> Path:
 def _service_environment(for_user: bool, root: Path) -> dict[str, str]:
     """What the service's environment file says."""
     try:
-        text = (root / environment_file(for_user).relative_to("/")).read_text(encoding="utf-8")
-    except OSError:
+        data = (root / environment_file(for_user).relative_to("/")).read_bytes()
+    except FileNotFoundError:
         return {}
-    words = shlex.split(text, comments=True)
-    return dict(word.split("=", 1) for word in words if "=" in word)
+    except OSError as error:
+        raise DaemonError(
+            f"{error.filename}, where the service finds variables, cannot be read"
+            f" ({error.strerror}); run this as root"
+        ) from error
+    return parse_environment_file(os.fsdecode(data))

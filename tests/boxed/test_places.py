@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from service_box import HOME, QUICK, RECORDER, ServiceBox
+from test_environment_file import LINES
 
 
 def set_inbox(box: ServiceBox, inbox: str, more: str = "") -> None:
@@ -101,3 +103,30 @@ def test_uninstall_leaves_the_data_with_which_a_new_install_goes_on(box: Service
     box.clfd("service install --now")
     box.drop("b.wav")
     assert set(box.wait_for(2)) == {"a.wav", "b.wav"}
+
+
+def test_an_instance_with_an_archive_needs_but_the_drop_in_that_the_guide_says(
+    box: ServiceBox,
+) -> None:
+    home = "/var/lib/clfd-yard"
+    box.write("/etc/clfd/yard.env", "CLFD_INTAKE__ARCHIVE_DIR=archive\n")
+    box.write(
+        "/etc/systemd/system/clfd@yard.service.d/override.conf", "[Service]\nReadOnlyPaths=\n"
+    )
+    box.write("/etc/systemd/system/clfd@.service.d/quick.conf", QUICK)
+    box.run("systemctl daemon-reload; systemctl start clfd@yard")
+    box.drop("a.wav", folder=f"{home}/inbox")
+    box.wait_until(lambda: box.run(f"test -f {home}/archive/inbox/a.wav", False).returncode == 0)
+    box.run("systemctl stop clfd@yard; rm /etc/clfd/yard.env")
+
+
+@pytest.mark.parametrize("text", LINES)
+def test_an_environment_file_means_to_systemd_what_is_said_of_it(
+    one_box: ServiceBox, text: str
+) -> None:
+    one_box.write("/etc/lines.env", text)
+    run = "systemd-run --quiet --wait --pipe --property=EnvironmentFile=/etc/lines.env env --null"
+    said = one_box.says(run)
+    told = dict(line.split("=", 1) for line in said.split("\0") if "=" in line)
+    assert LINES[text].items() <= told.items()
+    assert not {"B", "C", "export A", "1A"} & (told.keys() - LINES[text].keys())
