@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from storage.errors import StorageError
 from storage.home import FILE_MODE
@@ -66,22 +67,26 @@ class Shelf:
         problem = "is ambiguous" if matches else "is on no shelf"
         return self._refuse(f"checkpoint {reference!r} {problem}", matches)
 
-    def activate(self, name: str) -> None:
+    def activate(self, name: str, refused: Collection[str] = ()) -> None:
         """Point `active` at `name`, and `previous` at what was active; a no-op if it is already.
 
-        Raises StorageError when there is no such checkpoint.
+        What was active and is among the `refused` was never served: the one before it stays the
+        previous one. Raises StorageError when there is no such checkpoint.
         """
         with self._alone():
-            self._activate(name)
+            self._activate(name, refused)
 
-    def rollback(self) -> str:
+    def rollback(self, refused: Collection[str] = ()) -> str:
         """Swap active and previous; returns the name that is active now.
 
-        Raises StorageError when there is no previous checkpoint.
+        One of the `refused` does not become the previous one. Raises StorageError when there is no
+        previous checkpoint.
         """
         with self._alone():
-            name = self.previous() or self._refuse("there is no previous checkpoint to go back to")
-            self._activate(name)
+            name = self.previous()
+            if name is None or name == self.active():
+                self._refuse("there is no previous checkpoint to go back to")
+            self._activate(name, refused)
             return name
 
     def put(self, name: str, data: bytes) -> None:
@@ -128,14 +133,14 @@ class Shelf:
                 ) from error
         flush_folder(self.folder)
 
-    def _activate(self, name: str) -> None:
+    def _activate(self, name: str, refused: Collection[str]) -> None:
         if not self.path(name).is_file():
             self._refuse(f"checkpoint {name!r} is on no shelf")
         old = self.active()
         if old == name:
             return
         # Between the two steps both links lead to the old one: served goes on, nothing dangles.
-        if old is not None:
+        if old is not None and old not in refused:
             self._link("previous", old)
         self._link("active", name)
 
@@ -171,7 +176,7 @@ class Shelf:
         finally:
             os.close(handle)
 
-    def _refuse(self, problem: str, among: list[str] | None = None) -> str:
+    def _refuse(self, problem: str, among: list[str] | None = None) -> NoReturn:
         there = ", ".join(among or self.names()) or "nothing; `clfd train` makes one"
         raise StorageError(f"{problem}; in {self.folder} there is: {there}")
 

@@ -15,6 +15,8 @@ from classifier.errors import CheckpointError
 from storage.errors import StorageError
 from storage.home import Home
 from storage.invocation import Invocation
+from storage.ledger import open_ledger
+from storage.settings import load_settings
 from storage.shelf import Shelf
 from trainer.errors import ExportError
 from trainer.pruning import prune, tidy
@@ -25,6 +27,7 @@ Run = Callable[..., Result]
 OLDEST = "20250101T000000Z-00000009"
 NEWER = "20260202T000000Z-00000000"
 BROKEN = "20260303T000000Z-11111111"
+NEWEST = "20260404T000000Z-22222222"
 
 
 @pytest.fixture
@@ -97,6 +100,18 @@ def test_a_broken_checkpoint_is_never_activated(
     result = run("activate", BROKEN)
     assert isinstance(result.exception, CheckpointError)
     assert shelf.active() == checkpoint_file.stem
+
+
+def test_rollback_goes_back_to_what_was_served_and_not_to_what_the_daemon_refused(
+    run: Run, home: Home, shelf: Shelf, checkpoint_file: Path
+) -> None:
+    run("activate", NEWER)
+    with open_ledger(load_settings(home, environ={}).database, "daemon") as ledger:
+        ledger.refuse_checkpoint(NEWER, "a" * 64, "its canary differs")
+    shutil.copy(checkpoint_file, shelf.path(NEWEST))
+    run("activate", NEWEST)
+    assert run("rollback").exit_code == 0
+    assert (shelf.active(), shelf.previous()) == (checkpoint_file.stem, NEWEST)
 
 
 @pytest.mark.parametrize("words", [("rollback",), ("show", "nonsense"), ("activate", "previous")])

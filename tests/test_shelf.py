@@ -39,6 +39,21 @@ def test_activating_remembers_what_was_active(shelf: Shelf) -> None:
     assert (shelf.active(), shelf.previous()) == (NEW, OLD)
 
 
+def test_what_was_refused_does_not_become_the_previous_one(shelf: Shelf) -> None:
+    shelf.activate(OLD)
+    shelf.activate(NEW)
+    shelf.activate(MIDDLE, refused=[NEW])
+    assert (shelf.active(), shelf.previous()) == (MIDDLE, OLD)
+
+
+def test_from_what_was_refused_there_is_a_way_back_and_none_forward(shelf: Shelf) -> None:
+    shelf.activate(OLD)
+    shelf.activate(NEW)
+    assert shelf.rollback(refused=[NEW]) == OLD
+    with pytest.raises(StorageError, match="no previous checkpoint"):
+        shelf.rollback(refused=[NEW])
+
+
 def test_activating_the_active_one_keeps_the_previous(shelf: Shelf) -> None:
     for name in (OLD, NEW, NEW):
         shelf.activate(name)

@@ -19,6 +19,7 @@ from storage.errors import StorageError
 from storage.home import Home
 from storage.settings import Settings
 from storage.shelf import Shelf
+from storage.verdicts import refused_checkpoints
 from trainer.admission import admit
 from trainer.classroom import Classroom
 from trainer.errors import TrainerError
@@ -142,7 +143,8 @@ def conclude(room: Classroom, published: Published) -> Lesson:
     name, say = published.checkpoint.name, room.narrator.say
     if published.promotion.promoted:
         torch.cuda.empty_cache()  # room for a daemon that now loads it on the same device
-        Shelf(room.home.checkpoints).activate(name)
+        refused = refused_checkpoints(room.settings.database)
+        Shelf(room.home.checkpoints).activate(name, refused)
     report: Path | None = room.home.reports / name
     try:
         write_report(room.home.reports / name, published.findings)

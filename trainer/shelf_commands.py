@@ -104,17 +104,19 @@ def activate(invocation: Invocation, name: str, seconds: float | None) -> None:
     shelf = Shelf(home.checkpoints)
     chosen = shelf.find(name)
     read_checkpoint(shelf.path(chosen))
-    make_active(shelf, chosen)
+    make_active(invocation, shelf, chosen)
     if seconds is not None:
         wait_until_served(home, chosen, seconds)
         click.echo(f"the daemon serves {chosen}", err=True)
 
 
-def make_active(shelf: Shelf, name: str) -> None:
+def make_active(invocation: Invocation, shelf: Shelf, name: str) -> None:
+    from storage.verdicts import refused_checkpoints
+
     if name == shelf.active():
         click.echo(f"{name} is active already", err=True)
         return
-    shelf.activate(name)
+    shelf.activate(name, refused_checkpoints(invocation.settings().database))
     click.echo(f"{name} is active now; `clfd checkpoints rollback` undoes it", err=True)
 
 
@@ -123,7 +125,8 @@ def make_active(shelf: Shelf, name: str) -> None:
 def rollback(invocation: Invocation) -> None:
     """Make the previous checkpoint the active one.
 
-    The active one becomes the previous one, so that a second rollback undoes the first.
+    The active one becomes the previous one, so that a second rollback undoes the first; but for
+    one that the daemon refused.
 
     \b
     Example:
@@ -131,10 +134,12 @@ def rollback(invocation: Invocation) -> None:
     """
     from classifier.checkpoint import read_checkpoint
     from storage.shelf import Shelf
+    from storage.verdicts import refused_checkpoints
 
     shelf = Shelf(invocation.home().checkpoints)
     read_checkpoint(shelf.path(shelf.find("previous")))
-    click.echo(f"{shelf.rollback()} is active now", err=True)
+    name = shelf.rollback(refused_checkpoints(invocation.settings().database))
+    click.echo(f"{name} is active now", err=True)
 
 
 @checkpoints.command("import")
@@ -165,7 +170,7 @@ def import_file(invocation: Invocation, file: Path, activates: bool) -> None:
     click.echo(f"{file} is {before}on the shelf as {imported.name}", err=True)
     click.echo(imported.name)
     if activates:
-        make_active(shelf, imported.name)
+        make_active(invocation, shelf, imported.name)
     elif imported.name != shelf.active():
         click.echo(f"to serve it: clfd checkpoints activate {imported.name}", err=True)
 
