@@ -273,14 +273,14 @@ def check(invocation: Invocation) -> None:
       clfd db check
     """
     from storage.database import open_database
-    from storage.errors import LedgerDamaged
+    from storage.errors import LedgerUnsound
     from storage.tally import wrong_figures
 
     with open_database(invocation.database(), "reader") as database:
         if problems := database.problems():
-            raise LedgerDamaged(f"{database.path} is damaged: {'; '.join(problems[:5])}")
+            raise LedgerUnsound(f"{database.path} is damaged: {'; '.join(problems[:5])}")
         if wrong := list(wrong_figures(database)):
-            raise LedgerDamaged(
+            raise LedgerUnsound(
                 f"{database.path} counts wrongly: {'; '.join(wrong[:5])}; stop the daemon and run"
                 " `clfd db upgrade`, which counts anew"
             )

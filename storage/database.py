@@ -174,7 +174,7 @@ class Database:
         with self.transaction() as connection:
             check = connection.execute(text("PRAGMA quick_check")).scalars().all()
             orphans = connection.execute(text("PRAGMA foreign_key_check")).all()
-        broken = [str(line) for line in check if line != "ok"]
+        broken = [_one_line(str(found)) for found in check if found != "ok"]
         return broken + [f"{row[0]} row {row[1]} has no {row[2]}" for row in orphans]
 
     def require_sound(self, seconds: float) -> None:
@@ -196,7 +196,7 @@ class Database:
             finally:
                 raw.set_progress_handler(None, 0)
         if found != "ok":
-            raise _damaged(self.path, found)
+            raise _damaged(self.path, _one_line(found))
 
     def tend(self) -> str | None:
         """Move a grown log into the database; returns what is wrong when it cannot be emptied.
@@ -442,6 +442,11 @@ def _damaged(path: Path, reason: str) -> LedgerDamaged:
         f"the ledger {path} is damaged ({reason}); put a backup in its place, or move it away"
         " and run `clfd init`"
     )
+
+
+def _one_line(found: str) -> str:
+    """Of what SQLite found, which has a headline."""
+    return " ".join(found.split())
 
 
 def _size(file: Path) -> int:

@@ -31,8 +31,12 @@ class LedgerMissing(StorageError):
     """There is no ledger where one is expected."""
 
 
-class LedgerDamaged(StorageError):
+class LedgerDamaged(ConfigurationError):
     """The file is not a ledger (any more)."""
+
+
+class LedgerUnsound(StorageError):
+    """A check found the ledger damaged, or counting wrongly."""
 
 
 class LedgerUnavailable(StorageError):

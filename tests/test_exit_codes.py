@@ -11,6 +11,11 @@ import pytest
 import torch
 from running_house import RunningHouse
 
+from storage.ledger import open_ledger
+from storage.settings import load_settings
+
+PAGE_BYTES = 4096
+
 
 @pytest.fixture
 def house(tmp_path: Path, checkpoint_file: Path) -> RunningHouse:
@@ -47,11 +52,23 @@ def test_a_device_that_is_not_there(house: RunningHouse) -> None:
     assert "choose 'auto' or one of" in last_line(told)
 
 
-def test_a_ledger_that_is_none_is_a_failure(house: RunningHouse) -> None:
+def test_a_ledger_that_is_none(house: RunningHouse) -> None:
     house.home.ledger_file.write_bytes(b"junk" * 1000)
     told = house.clfd("run")
-    assert told.returncode == 1
+    assert told.returncode == 78
     assert "put a backup in its place" in last_line(told)
+
+
+def test_a_ledger_with_damaged_pages(house: RunningHouse) -> None:
+    open_ledger(load_settings(house.home, environ={}).database, "daemon").close()
+    with house.home.ledger_file.open("r+b") as file:
+        file.seek(2 * PAGE_BYTES)
+        file.write(b"junk" * PAGE_BYTES)
+    told = house.clfd("run")
+    assert told.returncode == 78
+    line = last_line(told)
+    assert f"the ledger {house.home.ledger_file} is damaged" in line
+    assert "put a backup in its place" in line
 
 
 def test_in_the_journal_the_line_has_the_priority_of_an_error(tmp_path: Path) -> None:
