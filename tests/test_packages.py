@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = Path(click.__file__).parents[1]
-NOT_PACKED = (".*", "tests", "benchmarks", "docs", "build", "dist", "*.egg-info", "__pycache__")
+NOT_PACKED = (".*", "build", "dist", "*.egg-info", "__pycache__")
 BUILD = "import setuptools.build_meta as b, sys; print(getattr(b, sys.argv[1])(sys.argv[2]))"
 
 pytest.importorskip("setuptools", minversion="77", reason="needs what pyproject.toml builds with")
@@ -30,14 +30,20 @@ def build(kind: str, source: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the source archive, so that nothing is missing there."""
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source archive of this repository."""
     folder = tmp_path_factory.mktemp("packages")
     source = folder / "source"
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*NOT_PACKED))
     archive = build("sdist", source, folder)
     shutil.unpack_archive(archive, folder / "unpacked", filter="data")
-    return build("wheel", folder / "unpacked" / archive.name.removesuffix(".tar.gz"), folder)
+    return folder / "unpacked" / archive.name.removesuffix(".tar.gz")
+
+
+@pytest.fixture(scope="module")
+def wheel(unpacked: Path) -> Path:
+    """Of the source archive, so that nothing is missing there."""
+    return build("wheel", unpacked, unpacked.parents[1])
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +71,16 @@ def installed(wheel: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return call
+
+
+def test_the_source_archive_holds_the_whole_repository(unpacked: Path) -> None:
+    source = unpacked.parents[1] / "source"
+    there, packed = (
+        {path.relative_to(root) for path in root.rglob("*") if path.is_file()}
+        for root in (source, unpacked)
+    )
+    is_built = {path for path in there if path.parts[0].endswith(".egg-info")}
+    assert there - packed - is_built == set()
 
 
 def test_what_is_installed_makes_a_home_and_classifies(
