@@ -8,12 +8,16 @@ what is checked are the very bytes that are served.
 from __future__ import annotations
 
 import copy
+import errno
 import hashlib
 import json
+import os
+import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -160,9 +164,21 @@ def parse_checkpoint(name: str, data: bytes) -> Checkpoint:
     return Checkpoint(name, hashlib.sha256(data).hexdigest(), description, tensors)
 
 
+def open_file(path: Path) -> BufferedReader:
+    """For reading, and a file for certain: whoever opens a pipe waits for a writer.
+
+    Raises OSError.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no file", os.fspath(path))
+    return os.fdopen(handle, "rb")
+
+
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise CheckpointError(f"it cannot be read ({error.strerror})") from error

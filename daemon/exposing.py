@@ -22,6 +22,7 @@ from daemon.metrics import exposition
 from storage.errors import ConfigurationError
 from storage.loopback import host_and_port
 from storage.settings import Metrics
+from storage.whole_file import aside_of
 
 logger = logging.getLogger(__name__)
 
@@ -158,11 +159,11 @@ class _Writer:
 
     def write(self) -> None:
         """Aside and renamed, so that nobody reads half of it; a hindrance is told once."""
-        aside = self._path.with_name(f".{self._path.name}.{os.getpid()}.new")
         try:
-            aside.write_bytes(self._text())
-            aside.chmod(FILE_MODE)
-            aside.replace(self._path)
+            with aside_of(self._path) as handle:
+                os.fchmod(handle, FILE_MODE)
+                with open(handle, "wb", closefd=False) as file:
+                    file.write(self._text())
             self._has_failed = False
         except OSError as error:
             if not self._has_failed:

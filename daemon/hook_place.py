@@ -15,6 +15,7 @@ from pathlib import Path
 
 from storage.errors import ConfigurationError
 from storage.home import FILE_MODE
+from storage.plain_file import read_plain
 from storage.queries import Cursor
 from storage.times import stamp
 from storage.whole_file import write_whole
@@ -80,7 +81,7 @@ class Place:
 
 def _read(file: Path) -> Cursor | None:
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        said = json.loads(read_plain(file))
         return str(said["moment"]), int(said["recording"])
     except FileNotFoundError:
         return None

@@ -14,6 +14,7 @@ from storage.ledger import open_ledger
 from storage.presence import DaemonLock
 from storage.settings import SettingDescription, Settings, described_settings
 from storage.shelf import Shelf
+from storage.whole_file import write_whole
 
 if TYPE_CHECKING:
     from classifier.checkpoint import Checkpoint
@@ -80,8 +81,7 @@ def _introduction(checkpoint: Checkpoint) -> Iterator[str]:
 def _write_settings(home: Home) -> str:
     if home.settings_file.exists():
         return " (kept)"
-    home.settings_file.write_text(default_settings_text(), encoding="utf-8")
-    home.settings_file.chmod(FILE_MODE)
+    write_whole(home.settings_file, default_settings_text().encode(), FILE_MODE)
     return ""
 
 

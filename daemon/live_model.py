@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.checkpoint import MAX_FILE_BYTES, Checkpoint
+from classifier.checkpoint import MAX_FILE_BYTES, Checkpoint, open_file
 from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.predictor import Predictor
 from daemon.compilation import Compilation
@@ -235,7 +235,7 @@ def _digest(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             return f"unread {path.name}"
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return f"unread {path.name}"

@@ -13,6 +13,8 @@ from typing import NamedTuple, Self
 
 from storage.errors import AlreadyRunning, ConfigurationError, StorageError
 from storage.home import FILE_MODE, Home
+from storage.plain_file import open_plain, read_plain
+from storage.whole_file import aside_of
 
 # `holder` takes the lock for an instant to see whether it is free; a daemon that starts in that
 # very instant must not take it for another daemon.
@@ -72,7 +74,7 @@ def holder(home: Home) -> Holder | None:
     Raises StorageError when the lock file may not be read.
     """
     try:
-        handle = os.open(home.lock_file, os.O_RDONLY)
+        handle = open_plain(home.lock_file)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -90,16 +92,16 @@ def write_status(home: Home, status: Mapping[str, object]) -> None:
 
     Not flushed: after a power cut there is no daemon to report about.
     """
-    aside = home.status_file.with_name(f".{home.status_file.name}.new")
-    aside.write_text(json.dumps(status), encoding="utf-8")
-    aside.chmod(FILE_MODE)
-    aside.replace(home.status_file)
+    with aside_of(home.status_file) as handle:
+        os.fchmod(handle, FILE_MODE)
+        with open(handle, "w", encoding="utf-8", closefd=False) as file:
+            json.dump(status, file)
 
 
 def read_status(home: Home) -> dict[str, object] | None:
     """What the daemon last wrote; None when there is nothing readable."""
     try:
-        status = json.loads(home.status_file.read_text(encoding="utf-8"))
+        status = json.loads(read_plain(home.status_file))
     except (OSError, ValueError):
         return None
     return status if isinstance(status, dict) else None
@@ -107,7 +109,7 @@ def read_status(home: Home) -> dict[str, object] | None:
 
 def _open_lock_file(home: Home) -> int:
     try:
-        handle = os.open(home.lock_file, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        handle = open_plain(home.lock_file, os.O_RDWR | os.O_CREAT, FILE_MODE)
     except OSError as error:
         raise ConfigurationError(
             f"cannot open {home.lock_file}: {error.strerror}; `clfd init` makes the home"

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from storage.errors import StorageError, UnknownShape
+from storage.whole_file import aside_of
 
 _WIDTH_WITHOUT_TERMINAL = 120
 _SHORTEST_PATH = 16
@@ -70,15 +71,14 @@ def output(file: Path | None) -> Iterator[TextIO]:
 
 @contextmanager
 def _published(file: Path) -> Iterator[TextIO]:
-    aside = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
-        with aside.open("w", encoding="utf-8", newline="") as stream:
+        with (
+            aside_of(file) as handle,
+            open(handle, "w", encoding="utf-8", newline="", closefd=False) as stream,
+        ):
             yield stream
-        aside.replace(file)
     except OSError as error:
         raise StorageError(f"cannot write {file}: {error.strerror}") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def write_csv(

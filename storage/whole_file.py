@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from storage.errors import StorageError
+from storage.plain_file import create_plain
 
 
 def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
@@ -14,23 +17,36 @@ def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
     `mode` is that of the file; without one the umask decides. A reader sees the old file or the
     new one, also after a power cut. Raises StorageError where it cannot be written.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        try:
-            with aside.open("wb") as file:
-                if mode is not None:
-                    os.fchmod(file.fileno(), mode)
+        with aside_of(path) as handle:
+            if mode is not None:
+                os.fchmod(handle, mode)
+            with open(handle, "wb", closefd=False) as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+            os.fsync(handle)
         flush_folder(path.parent)
     except OSError as error:
         raise StorageError(
             f"cannot write {path}: {error.strerror}; check the folder and the space on its disk"
         ) from error
+
+
+@contextmanager
+def aside_of(path: Path) -> Iterator[int]:
+    """A new file beside `path`, by its descriptor; it takes the name when the body has ended well.
+
+    Not flushed. Raises OSError.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        handle = create_plain(aside)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def flush_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from classifier.checkpoint import Checkpoint, read_with_bytes
+from classifier.checkpoint import Checkpoint, open_file, read_with_bytes
 from classifier.errors import CheckpointError
 from classifier.predictor import Predictor
 from storage.shelf import Shelf, is_name
@@ -68,7 +68,7 @@ def _moment(written: Any) -> datetime | None:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(

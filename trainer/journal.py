@@ -25,6 +25,7 @@ from torch import Tensor
 
 from storage.errors import StorageError
 from storage.home import FILE_MODE, make_folder
+from storage.plain_file import read_plain
 from storage.whole_file import write_whole
 from trainer.errors import TrainerError
 from trainer.team import ALONE, Team
@@ -55,15 +56,15 @@ class Stage:
 
     def load(self) -> Saved | None:
         """The state to go on from; None at the beginning, and where the file is not whole."""
-        if self.path is None or not self.path.exists():
+        if self.path is None:
             return None
-        data = self.path.read_bytes()
         try:
+            data = read_plain(self.path)
             tensors = safetensors.torch.load(data)
             header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
             return Saved(tensors, json.loads(header["__metadata__"]["facts"]))
-        except (SafetensorError, ValueError, KeyError, struct.error):
-            return None  # written by another version, or damaged: the epochs are made again
+        except (OSError, SafetensorError, ValueError, KeyError, struct.error):
+            return None  # of another version, damaged, no file: the epochs are made again
 
     def is_due(self, is_last: bool) -> bool:
         return self.path is not None and (
