@@ -75,6 +75,8 @@ class Command:
             except subprocess.TimeoutExpired:
                 _kill(process)
                 raise Refused(f"took longer than {self._seconds:g} s and was killed") from None
+            finally:
+                self._process = None
             if self._is_hurried:
                 raise OutOfReach("was stopped with the daemon")
             if status := process.returncode:
@@ -82,8 +84,8 @@ class Command:
 
     def hurry(self) -> None:
         self._is_hurried = True
-        if self._process is not None:
-            _kill(self._process)
+        if (process := self._process) is not None:
+            _kill(process)
 
     def _started(self, said: IO[bytes]) -> subprocess.Popen[bytes]:
         try:
@@ -138,9 +140,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    """With all that it started, also where it has ended itself and what it started holds its stdin.
+
+    While one of its group lives the number of the group is no other's.
+    """
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -68,6 +68,19 @@ def test_a_command_that_takes_too_long_is_killed_with_all_that_it_started(
     assert ends(int((tmp_path / "child").read_text()))
 
 
+def test_what_a_command_left_behind_with_its_stdin_is_killed_too(
+    tmp_path: Path, command: Callable[..., Command]
+) -> None:
+    program = (
+        "import subprocess, sys;"
+        "child = subprocess.Popen(['sleep', '1000'], stdin=sys.stdin, stderr=subprocess.DEVNULL);"
+        "open('child', 'w').write(str(child.pid))"
+    )
+    with pytest.raises(Refused, match="took longer than 2 s and was killed"):
+        command(program, 2.0).tell(b"x" * 2**20)
+    assert ends(int((tmp_path / "child").read_text()))
+
+
 def ends(pid: int, seconds: float = 30.0) -> bool:
     """Whether the process is gone, or a zombie, before the deadline."""
     deadline = time.monotonic() + seconds
