@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from storage.errors import ConfigurationError
+from storage.errors import ConfigurationError, StorageError
 from storage.home import FILE_MODE
 from storage.plain_file import read_plain
 from storage.queries import Cursor
@@ -39,8 +40,8 @@ class Place:
     ) -> None:
         """Without a file it begins with what comes after the `newest` answer, and says so at once.
 
-        Raises ConfigurationError for a file that says no place, StorageError where none can be
-        written.
+        Where the ledger or the disk does not allow that, it begins with this moment, and `save`
+        says so when it can. Raises ConfigurationError for a file that says no place.
         """
         self._file = file
         self._now = now
@@ -48,9 +49,10 @@ class Place:
         self._looked_at = (now(), monotonic())
         found = _read(file)
         self._saved: Cursor | None = found
-        self.cursor = found or newest()
+        self.cursor = found or _or_now(newest, self._looked_at[0])
         if found is None:
-            self.save()
+            with suppress(StorageError):  # the hook tells of it when it saves
+                self.save()
         self._go_back_to(self._looked_at[0] - MARGIN_OF_A_START, if_after=self._looked_at[0])
 
     def until(self) -> str:
@@ -77,6 +79,13 @@ class Place:
     def _go_back_to(self, moment: datetime, if_after: datetime) -> None:
         if self.cursor[0] > stamp(if_after):
             self.cursor = (stamp(moment), 0)
+
+
+def _or_now(newest: Callable[[], Cursor], now: datetime) -> Cursor:
+    try:
+        return newest()
+    except StorageError:
+        return stamp(now), 0
 
 
 def _read(file: Path) -> Cursor | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from daemon.hook_place import Place
-from storage.errors import ConfigurationError
+from storage.errors import ConfigurationError, LedgerUnavailable, StorageError
+from storage.queries import Cursor
 from storage.times import from_stamp, stamp
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -51,6 +52,24 @@ def test_without_a_file_it_begins_behind_the_newest_answer_and_keeps_that(
 ) -> None:
     assert make_place().cursor == ("2026-03-04T11:00:00.000Z", 7)
     assert make_place().cursor == ("2026-03-04T11:00:00.000Z", 7)
+
+
+def test_where_nothing_can_be_written_or_read_it_begins_with_this_moment_and_says_so_later(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    def newest() -> Cursor:
+        raise LedgerUnavailable("locked")
+
+    folder = tmp_path / "disk"
+    place = Place(folder / "place", newest, lambda: clocks.wall, lambda: clocks.since_start)
+    assert place.cursor == (stamp(NOON), 0)
+    with pytest.raises(StorageError, match="cannot write"):
+        place.save()
+    folder.mkdir()
+    place.save()
+    clocks.pass_time(3600)
+    again = Place(folder / "place", newest, lambda: clocks.wall, lambda: clocks.since_start)
+    assert again.cursor == (stamp(NOON), 0)
 
 
 def test_what_was_saved_is_where_it_begins(make_place: Callable[[], Place]) -> None:

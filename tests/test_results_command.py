@@ -21,8 +21,8 @@ from storage.commands import config, db, results, retry, status
 from storage.database import driver, open_database
 from storage.errors import (
     AlreadyRunning,
-    LedgerUnsound,
     LedgerMissing,
+    LedgerUnsound,
     SettingsError,
     StorageError,
 )
