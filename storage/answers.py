@@ -12,9 +12,22 @@ from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    union_all,
+    update,
+)
 
 from storage.archiving import ArchivePlan
+from storage.contents import ASKED, ASKED_DIGEST, ASKED_ID, PARAMETER, contents_of
 from storage.database import execute_many
 from storage.outcomes import (
     AudioFacts,
@@ -136,8 +149,7 @@ def apply_outcomes(
     prediction (any more) goes back to the queue.
     """
     leaders = [outcome.leader_id for outcome in outcomes if isinstance(outcome, Linked)]
-    ids = [outcome.recording_id for outcome in outcomes]
-    rows = _rows_of_same_files(connection, [*ids, *leaders])
+    rows = _rows_concerned(connection, outcomes, leaders)
     book = _Book(rows, _predictions_of(connection, [*rows, *leaders]), now)
     if archive is not None:
         book.archive, book.folders = archive, _folders(connection)
@@ -354,14 +366,33 @@ def _folders(connection: Connection) -> dict[int, bytes]:
     return {row.id: row.path for row in connection.execute(select(inbox.c.id, inbox.c.path))}
 
 
-def _rows_of_same_files(connection: Connection, ids: Sequence[int]) -> dict[int, _Row]:
-    """Every version of every file that one of the recordings belongs to."""
-    wanted, version = recording.alias("wanted"), recording
-    same_file = (version.c.inbox_id == wanted.c.inbox_id) & (version.c.path == wanted.c.path)
+_wanted = recording.alias("wanted")
+_same_file = and_(recording.c.inbox_id == _wanted.c.inbox_id, recording.c.path == _wanted.c.path)
+_asked: BindParameter[int] = bindparam("ids", expanding=True)
+# A file that is written again every minute has half a million versions after a year: those that
+# matter are found by an index each. Made once: to make them takes longer than to ask them.
+_CONCERNED = union_all(
+    select(*_COLUMNS).where(recording.c.id.in_(_asked)),
+    select(*_COLUMNS)
+    .join_from(_wanted, recording, _same_file)
+    .where(_wanted.c.id.in_(_asked), text("recording.state IN ('done', 'failed')")),
+    select(*_COLUMNS)
+    .select_from(ASKED)
+    .join(_wanted, _wanted.c.id == ASKED_ID)
+    .join(recording, and_(_same_file, recording.c.digest == ASKED_DIGEST)),
+)
+
+
+def _rows_concerned(
+    connection: Connection, outcomes: Sequence[Outcome], leaders: Sequence[int]
+) -> dict[int, _Row]:
+    """The recordings, the current versions of their files, and versions of the same content."""
+    asked = [(outcome.recording_id, getattr(outcome, "digest", None)) for outcome in outcomes]
     found: dict[int, _Row] = {}
-    for some in chunks(ids):
-        query = select(*_COLUMNS).join_from(wanted, version, same_file).where(wanted.c.id.in_(some))
-        found.update((row.id, _Row(*row)) for row in connection.execute(query))
+    for some in chunks([*asked, *((leader, None) for leader in leaders)]):
+        values = {"ids": [id for id, _ in some], PARAMETER: contents_of(some)}
+        rows = connection.execute(_CONCERNED, values)
+        found.update((row.id, _Row(*row)) for row in rows)
     return found
 
 

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    bindparam,
+    func,
+    insert,
+    select,
+    text,
+    union_all,
+    update,
+)
 
 from storage.answers import chunks
 from storage.database import execute_many
@@ -18,9 +28,8 @@ from storage.tally import Difference, Mark
 _row = recording.c
 
 
-def newest_of(connection: Connection, folder: Path, paths: Sequence[bytes]) -> list[Row[Any]]:
-    """The current and the provisional version of each path, the provisional one last."""
-    columns = (
+_VERSIONS = (
+    select(
         _row.id,
         _row.path,
         _row.fingerprint,
@@ -33,17 +42,24 @@ def newest_of(connection: Connection, folder: Path, paths: Sequence[bytes]) -> l
         _row.label,
         _row.checkpoint_id,
     )
+    .join(inbox)
+    .where(inbox.c.path == bindparam("folder"))
+    .where(_row.path.in_(bindparam("paths", expanding=True)))
+)
+# Each by an index of its own: a file may have half a million versions that were superseded.
+_NEWEST = union_all(
+    _VERSIONS.where(text("recording.state IN ('done', 'failed')")),
+    _VERSIONS.where(_row.digest.is_(None), _row.state == "pending"),
+)
+
+
+def newest_of(connection: Connection, folder: Path, paths: Sequence[bytes]) -> list[Row[Any]]:
+    """The current and the provisional version of each path, the provisional one last."""
     found: list[Row[Any]] = []
     for some in chunks(list(paths)):
-        query = (
-            select(*columns)
-            .join(inbox)
-            .where(inbox.c.path == os.fsencode(folder), _row.path.in_(some))
-            .where(_row.state != "superseded")
-            .order_by(_row.id)
-        )
-        found += connection.execute(query)
-    return sorted(found, key=lambda row: row.digest is None)
+        values = {"folder": os.fsencode(folder), "paths": some}
+        found += connection.execute(_NEWEST, values)
+    return sorted(found, key=lambda row: (row.digest is None, row.id))
 
 
 def admit(connection: Connection, arrivals: Sequence[Arrival], now: str) -> int:

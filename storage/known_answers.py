@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, and_, bindparam, select
 
 from storage.answers import chunks
+from storage.contents import ASKED, ASKED_DIGEST, ASKED_ID, PARAMETER, contents_of
 from storage.tables import prediction, recording
 
 Asked = tuple[int, str, int]  # recording id, digest, checkpoint id
@@ -14,12 +15,14 @@ Asked = tuple[int, str, int]  # recording id, digest, checkpoint id
 _row = recording.c
 _me = recording.alias("me")
 # Made once: to make them takes ten times as long as to ask them.
+_same_file = and_(_row.inbox_id == _me.c.inbox_id, _row.path == _me.c.path)
 _ANSWERED_VERSIONS = (
     select(_me.c.id, _row.digest, _row.id)
-    .join_from(_me, recording, and_(_row.inbox_id == _me.c.inbox_id, _row.path == _me.c.path))
+    .select_from(ASKED)
+    .join(_me, _me.c.id == ASKED_ID)
+    .join(recording, and_(_same_file, _row.digest == ASKED_DIGEST))
     # Not itself: a rescore asks for a new answer although it has one.
-    .where(_me.c.id.in_(bindparam("ids", expanding=True)), _row.id != _me.c.id)
-    .where(_row.prediction_id.is_not(None))
+    .where(_row.id != _me.c.id, _row.prediction_id.is_not(None))
 )
 _SEEN = select(_row.digest).where(_row.digest.in_(bindparam("digests", expanding=True)))
 # For one content at a time, since a thousand names of it may stand before the first that is scored
@@ -49,10 +52,9 @@ def known_answers(connection: Connection, asked: Sequence[Asked], link: bool) ->
 def _answered_versions(
     connection: Connection, asked: Sequence[Asked]
 ) -> dict[tuple[int, str], int]:
-    """By recording and digest. To look for each digest takes longer, but where a file has thousands
-    of versions.
-    """
-    rows = connection.execute(_ANSWERED_VERSIONS, {"ids": [id for id, _, _ in asked]})
+    """By recording and digest."""
+    contents = contents_of((id, digest) for id, digest, _ in asked)
+    rows = connection.execute(_ANSWERED_VERSIONS, {PARAMETER: contents})
     return {(of, digest): version for of, digest, version in rows}
 
 

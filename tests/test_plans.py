@@ -17,7 +17,7 @@ from storage.filters import Filters
 from storage.home import Home
 from storage.indexes import metadata
 from storage.ledger import Ledger, newest_failure, open_ledger, state_counts
-from storage.outcomes import Arrival
+from storage.outcomes import Arrival, Failed
 from storage.paging import first_ids
 from storage.settings import load_settings
 
@@ -61,9 +61,10 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_queue", lambda ledger: ledger.has_work()),
     ("ix_recording_queue", lambda ledger: ledger.reclaim()),
     ("ix_recording_digest", lambda ledger: ledger.known_answers([(1, DIGEST, 1)], link=True)),
-    ("sqlite_autoindex_recording_1", lambda ledger: ledger.known(INBOX, [b"a.wav"])),
+    ("uq_recording_current", lambda ledger: ledger.known(INBOX, [b"a.wav"])),
     ("sqlite_autoindex_recording_1", lambda ledger: ledger.queued(INBOX, [b"a.wav"])),
-    ("sqlite_autoindex_recording_1", lambda here: here.admit([Arrival(INBOX, b"a.wav", "f", 1)])),
+    ("uq_recording_current", lambda here: here.admit([Arrival(INBOX, b"a.wav", "f", 1)])),
+    ("uq_recording_current", lambda ledger: ledger.record([Failed(1, "decode", "no", DIGEST)])),
     ("ix_recording_archiving", asked(lambda connection: outstanding(connection, 0, 10))),
     ("ix_recording_archiving", asked(count_outstanding)),
     ("ix_recording_archive_path", asked(lambda c: has_archived(c, Path("/archive")))),
@@ -94,6 +95,22 @@ def plans(ledger: Ledger) -> Iterator[list[str]]:
     event.listen(engine, "before_cursor_execute", note)
     yield steps
     event.remove(engine, "before_cursor_execute", note)
+
+
+CONCERNED_WITH_VERSIONS: list[Ask] = [
+    lambda ledger: ledger.known(INBOX, [b"a.wav"]),
+    lambda ledger: ledger.admit([Arrival(INBOX, b"a.wav", "f", 1)]),
+    lambda ledger: ledger.known_answers([(1, DIGEST, 1)], link=True),
+    lambda ledger: ledger.record([Failed(1, "decode", "no", DIGEST)]),
+]
+
+
+@pytest.mark.parametrize("ask", CONCERNED_WITH_VERSIONS)
+def test_no_question_goes_through_all_versions_of_a_file(ledger: Ledger, ask: Ask) -> None:
+    with plans(ledger) as steps:
+        ask(ledger)
+    by_path = [step for step in steps if "autoindex_recording_1" in step]
+    assert all("digest=?" in step for step in by_path), by_path
 
 
 @pytest.mark.parametrize(("index", "ask"), QUESTIONS)
