@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from daemon.errors import DaemonError
 from storage.errors import StorageError
 from storage.invocation import Invocation
 from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COMMANDS = {
     "The daemon": (
@@ -38,6 +41,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 MODULES = {name: module for module, names in COMMANDS.values() for name in names}
 INTERRUPTED = 130
+
+
+def results(home: str | Path | None = None, **filters: Any) -> pd.DataFrame:
+    """What was heard, as a pandas DataFrame: `clfd.results(label="siren", since="2h")`.
+
+    The filters are those of `clfd results`; see `storage.frames.results_frame` for each.
+    """
+    from storage.frames import results_frame
+
+    return results_frame(home, **filters)
 
 
 class Refusal(click.ClickException):

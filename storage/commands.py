@@ -94,6 +94,7 @@ def results(
     from storage.filters import Filters
     from storage.outcomes import printable_path
     from storage.rendering import shape_of
+    from storage.shelf import meant_by
 
     filters = Filters(
         status=status or ("all" if count_by == "status" else "done"),  # type: ignore[arg-type]
@@ -103,7 +104,7 @@ def results(
         since=since,
         until=until,
         path=None if path is None else printable_path(os.fsencode(path)),
-        checkpoint=_checkpoint(invocation, checkpoint),
+        checkpoint=meant_by(invocation.home(), checkpoint),
         history=history,
     )
     shape = shape or shape_of(file)
@@ -125,15 +126,6 @@ def _progress(invocation: Invocation) -> Callable[[str], None]:
     return (
         (lambda step: click.echo(step, err=True)) if invocation.verbosity >= 0 else lambda _: None
     )
-
-
-def _checkpoint(invocation: Invocation, reference: str | None) -> str | None:
-    """`active` and `previous` are words of the shelf; names may outlive their files."""
-    if reference not in ("active", "previous"):
-        return reference
-    from storage.shelf import Shelf
-
-    return Shelf(invocation.home().checkpoints).find(reference)
 
 
 def _refuse_what_does_not_go_together(

@@ -17,6 +17,7 @@ Sort = Literal["newest", "oldest", "confidence", "path"]
 Axis = Literal["label", "status", "checkpoint", "day", "folder"]
 
 STATES: tuple[Status, ...] = ("done", "failed", "pending", "superseded")
+SORTS: tuple[Sort, ...] = ("newest", "oldest", "confidence", "path")
 _row = recording.c
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from storage.errors import StorageError
-from storage.home import FILE_MODE
+from storage.home import FILE_MODE, Home
 from storage.whole_file import flush_folder, write_whole
 
 SUFFIX = ".safetensors"
@@ -179,6 +179,13 @@ class Shelf:
     def _refuse(self, problem: str, among: list[str] | None = None) -> NoReturn:
         there = ", ".join(among or self.names()) or "nothing; `clfd train` makes one"
         raise StorageError(f"{problem}; in {self.folder} there is: {there}")
+
+
+def meant_by(home: Home, reference: str | None) -> str | None:
+    """`active` and `previous` are words of the shelf; other names may outlive their files."""
+    if reference not in ("active", "previous"):
+        return reference
+    return Shelf(home.checkpoints).find(reference)
 
 
 def is_name(text: str) -> bool:

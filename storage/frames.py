@@ -1,0 +1,123 @@
+"""`clfd.results`: the rows of `clfd results` as a pandas DataFrame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.database import open_database
+from storage.errors import StorageError
+from storage.filters import SORTS, STATES, Filters, Sort, Status
+from storage.invocation import Invocation
+from storage.outcomes import printable_path
+from storage.queries import CLIP_COLUMNS, COLUMNS, Result
+from storage.queries import results as results_of
+from storage.shelf import meant_by
+from storage.times import parse_when, stamp
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCORE = "score_{label}"
+# Said, so that a frame without rows has those of one with rows; what is not here is text.
+TYPES = {
+    "classified_at": "datetime64[us, UTC]",
+    "confidence": "float64",
+    "duration_s": "float64",
+    "sample_rate_hz": "Int64",
+    "start_s": "float64",
+    "end_s": "float64",
+}
+When = str | datetime
+
+
+def results_frame(
+    home: str | Path | None = None,
+    *,
+    label: str | Iterable[str] = (),
+    min_confidence: float | None = None,
+    max_confidence: float | None = None,
+    since: When | None = None,
+    until: When | None = None,
+    path: str | None = None,
+    status: Status = "done",
+    checkpoint: str | None = None,
+    history: bool = False,
+    clips: bool = False,
+    scores: bool = False,
+    sort: Sort = "newest",
+    limit: int = 0,
+) -> pd.DataFrame:
+    """Every argument but `scores` means what the option of `clfd results` of that name does.
+
+    Args:
+        home: as `--home`; None is CLFD_HOME, or the user's data folder.
+        label: one label, or several.
+        since, until: as on the command line (`"2h"`, `"2026-01-31"`), or a datetime; one without
+            a zone is local.
+        scores: also a column `score_LABEL` for every label of the checkpoints that answered;
+            missing where a checkpoint does not know the label.
+        limit: 0 is all.
+
+    Returns:
+        A row for each recording, prediction (`history`) or clip (`clips`), and the columns of the
+        CSV; `classified_at` is a time in UTC. Without a row it has its columns all the same.
+
+    Raises StorageError, also for words that are no status, no order and no time.
+    """
+    import pandas as pd
+
+    _require("status", status, (*STATES, "all"))
+    _require("sort", sort, SORTS)
+    invocation = Invocation(None if home is None else Path(home))
+    filters = Filters(
+        status=status,
+        labels=(label,) if isinstance(label, str) else tuple(label),
+        min_confidence=min_confidence,
+        max_confidence=max_confidence,
+        since=_moment(since),
+        until=_moment(until),
+        path=None if path is None else printable_path(os.fsencode(path)),
+        checkpoint=meant_by(invocation.home(), checkpoint),
+        history=history,
+    )
+    columns = CLIP_COLUMNS if clips else COLUMNS
+    with open_database(invocation.database(), "reader") as database, database.transaction() as it:
+        found = results_of(it, filters, sort, limit, clips)
+        rows = [_as_row(result, columns, scores) for result in found]
+    frame = pd.DataFrame(rows, columns=_columns(rows, columns))
+    moments = pd.to_datetime(frame["classified_at"], utc=True, format="ISO8601")
+    types = {name: kind for name, kind in TYPES.items() if name in columns}
+    return frame.assign(classified_at=moments).astype(types)
+
+
+def _as_row(result: Result, columns: tuple[str, ...], scores: bool) -> dict[str, object]:
+    row = result.record(columns)
+    if scores:
+        given = (result.scores() or {}).items()
+        row |= {SCORE.format(label=label): value for label, value in given}
+    return row
+
+
+def _columns(rows: list[dict[str, object]], columns: tuple[str, ...]) -> list[str]:
+    """Those of the contract, then scores in the order in which labels were met."""
+    return list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
+
+
+def _moment(when: When | None) -> str | None:
+    if when is None:
+        return None
+    if isinstance(when, datetime):
+        return stamp(when.astimezone(UTC))
+    try:
+        return stamp(parse_when(when, datetime.now(UTC)))
+    except ValueError as error:
+        raise StorageError(str(error)) from error
+
+
+def _require(what: str, word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise StorageError(f"{what} {word!r} is none of {', '.join(known)}")
