@@ -30,7 +30,7 @@ class When(click.ParamType[str]):
 
 
 _STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
-_FORMATS = click.Choice(["table", "csv", "json", "jsonl"])
+_FORMATS = click.Choice(["table", "csv", "json", "jsonl", "parquet"])
 _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
 _CONFIDENCE = click.FloatRange(0, 1)
 
@@ -133,10 +133,12 @@ def _refuse_what_does_not_go_together(
 ) -> None:
     if count_by and clips:
         raise click.UsageError("--count-by counts recordings; leave out --clips")
-    if follow and (count_by or clips or file or filters.history or shape == "json"):
+    if count_by and shape == "parquet":
+        raise click.UsageError("--count-by is told as table, csv, json or jsonl")
+    if follow and (count_by or clips or file or filters.history or shape in ("json", "parquet")):
         raise click.UsageError(
             "--follow prints recordings as they come, as table, csv or jsonl;"
-            " leave out --count-by, --clips, --history, -o and --format json"
+            " leave out --count-by, --clips, --history, -o and other formats"
         )
 
 

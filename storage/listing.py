@@ -14,6 +14,7 @@ from storage.counting import count_by, count_others, labels_seen
 from storage.database import Database
 from storage.filters import Axis, Filters, Sort
 from storage.glancing import Number, glance, glance_at_others
+from storage.parquet import write_parquet
 from storage.queries import (
     CLIP_COLUMNS,
     COLUMNS,
@@ -27,7 +28,7 @@ from storage.queries import (
 from storage.rendering import output, visible, write_csv, write_json, write_jsonl, write_table
 from storage.times import from_stamp
 
-Format = Literal["table", "csv", "json", "jsonl"]
+Format = Literal["table", "csv", "json", "jsonl", "parquet"]
 TABLE_LIMIT = 50
 _POLL_SECONDS = 1.0
 
@@ -62,14 +63,10 @@ def write_results(database: Database, listing: Listing) -> str | None:
         )
         first = next(found, None)
         rows = _with_first(first, found)
-        with output(listing.file) as stream:
-            if listing.format == "table":
-                shown = list(rows)
-                if shown:
-                    foot = foot_of(connection, listing, len(shown))
-                    _write_table(stream, listing, shown, foot)
-            else:
-                _write_data(stream, listing, rows)
+        if listing.format == "parquet":
+            write_parquet(listing.file, listing.columns, rows)
+        else:
+            _write_text(connection, listing, rows)
         return _hint(connection, listing.filters) if first is None else None
 
 
@@ -113,6 +110,14 @@ def follow(
                 cursor = latest(connection, listing.filters) if found else cursor
             _write_more(stream, listing, found)
             stream.flush()
+
+
+def _write_text(connection: Connection, listing: Listing, rows: Iterable[Result]) -> None:
+    with output(listing.file) as stream:
+        if listing.format != "table":
+            _write_data(stream, listing, rows)
+        elif shown := list(rows):
+            _write_table(stream, listing, shown, foot_of(connection, listing, len(shown)))
 
 
 def _with_first(first: Result | None, rest: Iterator[Result]) -> Iterator[Result]:

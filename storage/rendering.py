@@ -29,7 +29,7 @@ _PADDING = 3
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-SHAPES = ("table", "csv", "json", "jsonl")
+SHAPES = ("table", "csv", "json", "jsonl", "parquet")
 
 
 def shape_of(file: Path | None) -> str:
