@@ -1,14 +1,14 @@
-"""`clfd status`: how things stand, from the lock, the status file and, at rest, the ledger."""
+"""`clfd status`: how things stand, from the lock, the status file and, at rest, the ledger.
+
+What reads ledgers takes a quarter of a second to load, so it is loaded only where no daemon runs.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 
-from storage.database import open_database
 from storage.errors import StorageError
 from storage.home import Home
-from storage.ledger import newest_failure, state_counts
 from storage.pausing import paused_since
 from storage.presence import Holder, holder, read_status
 from storage.shelf import Shelf
@@ -90,7 +90,7 @@ def _running(found: Holder, written: Standing, now: datetime) -> Standing:
     # A file of another process is what an earlier daemon left; this one has not written yet.
     live = written if written.get("pid") == found.pid else {}
     identity = {"running": True, "pid": found.pid, "host": found.host}
-    told = _empty() | live | identity
+    told = _complete(live) | identity
     heartbeat = told["heartbeat_at"]
     if isinstance(heartbeat, str) and now - from_stamp(heartbeat) > _SILENT_AFTER:
         told["silent_since"] = heartbeat
@@ -99,16 +99,22 @@ def _running(found: Holder, written: Standing, now: datetime) -> Standing:
 
 def _stopped(home: Home, written: Standing) -> Standing:
     heartbeat = written.get("heartbeat_at")
-    return _empty() | {
-        "checkpoint": Shelf(home.checkpoints).active(),
-        "heartbeat_at": heartbeat,
-        "died_at": None if written.get("stopping") else heartbeat,
-        "paused": (since := paused_since(home)) is not None,
-        "paused_since": since,
-    }
+    since = paused_since(home)
+    return _complete(
+        {
+            "checkpoint": Shelf(home.checkpoints).active(),
+            "heartbeat_at": heartbeat,
+            "died_at": None if written.get("stopping") else heartbeat,
+            "paused": since is not None,
+            "paused_since": since,
+        }
+    )
 
 
 def _counted(database_url: str) -> Standing:
+    from storage.database import open_database
+    from storage.ledger import newest_failure, state_counts
+
     try:
         with (
             open_database(database_url, "reader") as database,
@@ -122,11 +128,15 @@ def _counted(database_url: str) -> Standing:
     return {**figures, "last_error": last_error}
 
 
-def _empty() -> Standing:
-    return dict.fromkeys(KEYS) | {"running": False, "version": _installed_version()}
+def _complete(known: Standing) -> Standing:
+    """With every key; the version is a daemon's own, else that of this program."""
+    told = dict.fromkeys(KEYS) | {"running": False} | known
+    return told | {"version": told["version"] or _installed_version()}
 
 
 def _installed_version() -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("clfd")
     except PackageNotFoundError:  # run from a source tree

@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import clfd
+from storage.home import Home
 from storage.invocation import Invocation
+from storage.presence import DaemonLock, write_status
 
 HERE = str(Path(clfd.__file__).parent)
 PACKAGES = str(Path(click.__file__).parents[1])
@@ -45,6 +47,24 @@ def test_help_does_not_read_what_is_installed() -> None:
     command = [sys.executable, "-S", "-c", program]
     environment = {"PYTHONPATH": os.pathsep.join((HERE, PACKAGES))}
     assert subprocess.run(command, env=environment).returncode == 0
+
+
+def test_of_a_running_daemon_the_status_is_told_without_what_reads_ledgers(
+    tmp_path: Path,
+) -> None:
+    """Loading that takes three times as long as all the rest."""
+    program = (
+        "import sys, clfd\n"
+        "try: clfd.main()\n"
+        "finally: print({'sqlalchemy', 'pydantic', 'torch'} & sys.modules.keys(), file=sys.stderr)"
+    )
+    home = Home(tmp_path)
+    with DaemonLock.acquire(home):
+        write_status(home, {"pid": os.getpid(), "done": 7, "version": "1"})
+        command = [sys.executable, "-c", program, "--home", str(tmp_path), "status"]
+        told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stderr == "set()\n"
+    assert f"yes, pid {os.getpid()} on " in told.stdout
 
 
 def test_the_version_is_told() -> None:
