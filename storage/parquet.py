@@ -52,7 +52,7 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow.parquet
     except ImportError as error:
         raise UnknownShape(
-            "parquet is written with pyarrow, which is not installed: pip install 'clfd[parquet]'"
+            "parquet is written with pyarrow, which is not installed: pip install pyarrow"
         ) from error
     return pyarrow, pyarrow.parquet
 

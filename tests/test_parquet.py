@@ -82,7 +82,7 @@ def test_without_pyarrow_it_says_what_to_install(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert "pip install 'clfd[parquet]'" in str(call("--format", "parquet").exception)
+    assert "pip install pyarrow" in str(call("--format", "parquet").exception)
 
 
 def test_a_folder_that_is_not_there_leaves_nothing_behind(call: Call, tmp_path: Path) -> None:
