@@ -25,8 +25,8 @@ def init(invocation: Invocation) -> None:
     """
     from daemon.initialising import initialise
 
-    for line in initialise(invocation.home(), invocation.settings()):
-        click.echo(line)
+    done = list(initialise(invocation.home(), invocation.settings()))  # also if nobody reads on
+    click.echo("\n".join(done))
 
 
 @click.command()

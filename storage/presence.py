@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 from storage.errors import AlreadyRunning, ConfigurationError, StorageError
 from storage.home import FILE_MODE, Home
-from storage.plain_file import open_plain, read_plain
+from storage.plain_file import NOT_PLAIN, open_plain, read_plain
 from storage.whole_file import aside_of
 
 # `holder` takes the lock for an instant to see whether it is free; a daemon that starts in that
@@ -79,7 +79,7 @@ def holder(home: Home) -> Holder | None:
         return None
     except OSError as error:
         raise StorageError(
-            f"cannot read {home.lock_file}: {error.strerror}; join the group that owns the home"
+            f"cannot read {home.lock_file}: {_advised(error, 'join the group that owns the home')}"
         ) from error
     try:
         return _holder_of(handle)
@@ -112,11 +112,16 @@ def _open_lock_file(home: Home) -> int:
         handle = open_plain(home.lock_file, os.O_RDWR | os.O_CREAT, FILE_MODE)
     except OSError as error:
         raise ConfigurationError(
-            f"cannot open {home.lock_file}: {error.strerror}; `clfd init` makes the home"
+            f"cannot open {home.lock_file}: {_advised(error, '`clfd init` makes the home')}"
         ) from error
     with contextlib.suppress(PermissionError):  # another user's file, whose mode is theirs to set
         os.fchmod(handle, FILE_MODE)
     return handle
+
+
+def _advised(error: OSError, advice: str) -> str:
+    """What went wrong and what to do, where the one does not say the other."""
+    return NOT_PLAIN if error.strerror == NOT_PLAIN else f"{error.strerror}; {advice}"
 
 
 def _write_holder(handle: int) -> None:
