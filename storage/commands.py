@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,19 @@ class When(click.ParamType[str]):
             return stamp(parse_when(value, datetime.now(UTC)))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(dict.fromkeys(filter(None, (name.strip() for name in value.split(",")))))
 
 
 _STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
@@ -55,6 +68,9 @@ _CONFIDENCE = click.FloatRange(0, 1)
 @click.option(
     "--limit", type=click.IntRange(0), help="At most so many rows; 0 means all.  [tables: 50]"
 )
+@click.option(
+    "--columns", type=Names(), default="", help="Only these, in this order: path,label,confidence."
+)
 @click.option("--count-by", type=_AXES, help="How many rows share it; days are UTC.")
 @click.option("--follow", is_flag=True, help="Wait, and print new rows as they come.")
 @click.option("--format", "shape", type=_FORMATS, help="If not said: the file's suffix, or table.")
@@ -74,6 +90,7 @@ def results(
     clips: bool,
     sort: str,
     limit: int | None,
+    columns: tuple[str, ...],
     count_by: str | None,
     follow: bool,
     shape: str | None,
@@ -109,7 +126,8 @@ def results(
     )
     shape = shape or shape_of(file)
     _refuse_what_does_not_go_together(filters, shape, clips, count_by, follow, file)
-    listing = asked.Listing(filters, sort, limit, clips, shape, file)  # type: ignore[arg-type]
+    listing = asked.Listing(filters, sort, limit, clips, shape, file, columns)  # type: ignore[arg-type]
+    _refuse_unknown(columns, listing.known_columns, bool(count_by))
     with open_database(invocation.database(), "reader") as database:
         hint = None
         if follow:
@@ -126,6 +144,16 @@ def _progress(invocation: Invocation) -> Callable[[str], None]:
     return (
         (lambda step: click.echo(step, err=True)) if invocation.verbosity >= 0 else lambda _: None
     )
+
+
+def _refuse_unknown(columns: Sequence[str], known: Sequence[str], counts: bool) -> None:
+    if columns and counts:
+        raise click.UsageError("--count-by has its own columns; leave out --columns")
+    if strange := [name for name in columns if name not in known]:
+        clips = " (start_s and end_s with --clips)" if {"start_s", "end_s"} & {*strange} else ""
+        raise click.UsageError(
+            f"no column is called {', '.join(strange)}; there are {', '.join(known)}{clips}"
+        )
 
 
 def _refuse_what_does_not_go_together(

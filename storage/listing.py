@@ -35,7 +35,10 @@ _POLL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Listing:
-    """One question and the shape of its answer; a limit of None is the format's own."""
+    """One question and the shape of its answer; a limit of None is the format's own.
+
+    `chosen` columns are all that is told, in their order; without any it is what the format tells.
+    """
 
     filters: Filters
     sort: Sort = "newest"
@@ -43,9 +46,15 @@ class Listing:
     clips: bool = False
     format: Format = "table"
     file: Path | None = None
+    chosen: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
+        return self.chosen or self.known_columns
+
+    @property
+    def known_columns(self) -> tuple[str, ...]:
+        """Those that may be chosen."""
         return CLIP_COLUMNS if self.clips else COLUMNS
 
     @property
@@ -64,7 +73,7 @@ def write_results(database: Database, listing: Listing) -> str | None:
         first = next(found, None)
         rows = _with_first(first, found)
         if listing.format == "parquet":
-            write_parquet(listing.file, listing.columns, rows)
+            write_parquet(listing.file, listing.columns, rows, is_whole=not listing.chosen)
         else:
             _write_text(connection, listing, rows)
         return _hint(connection, listing.filters) if first is None else None
@@ -132,9 +141,9 @@ def _write_data(stream: TextIO, listing: Listing, rows: Iterable[Result]) -> Non
             records = (row.record(listing.columns) for row in rows)
             write_csv(stream, listing.columns, records)
         case "json":
-            write_json(stream, (as_object(row, listing.columns) for row in rows))
+            write_json(stream, _objects(listing, rows))
         case _:
-            write_jsonl(stream, (as_object(row, listing.columns) for row in rows))
+            write_jsonl(stream, _objects(listing, rows))
 
 
 def _write_more(stream: TextIO, listing: Listing, rows: list[Result]) -> None:
@@ -146,7 +155,12 @@ def _write_more(stream: TextIO, listing: Listing, rows: list[Result]) -> None:
             columns = _table_columns(listing)
             stream.writelines("  ".join(_cells(row, columns)) + "\n" for row in rows)
         case _:
-            write_jsonl(stream, (as_object(row, listing.columns) for row in rows))
+            write_jsonl(stream, _objects(listing, rows))
+
+
+def _objects(listing: Listing, rows: Iterable[Result]) -> Iterator[dict[str, object]]:
+    tell = Result.record if listing.chosen else as_object
+    return (tell(row, listing.columns) for row in rows)
 
 
 def as_object(row: Result, columns: tuple[str, ...]) -> dict[str, object]:
@@ -156,13 +170,15 @@ def as_object(row: Result, columns: tuple[str, ...]) -> dict[str, object]:
 
 def _write_table(stream: TextIO, listing: Listing, rows: list[Result], foot: str) -> None:
     columns = _table_columns(listing)
-    if any(row.warning for row in rows):
+    if not listing.chosen and any(row.warning for row in rows):
         columns += ("warning",)
     write_table(stream, columns, [_cells(row, columns) for row in rows], foot)
 
 
 def _table_columns(listing: Listing) -> tuple[str, ...]:
     """The few that help a person: what is the same in every row is left out."""
+    if listing.chosen:
+        return listing.chosen
     filters = listing.filters
     columns = ["time", "path"]
     if filters.status != "done":
@@ -179,13 +195,21 @@ def _table_columns(listing: Listing) -> tuple[str, ...]:
 
 
 def _cells(row: Result, columns: tuple[str, ...]) -> list[str]:
+    moment = _local(row.classified_at)
     shown = {
-        "time": _local(row.classified_at),
+        "time": moment,
+        "classified_at": moment,
         "confidence": "" if row.confidence is None else f"{row.confidence:.3f}",
         "start_s": f"{row.start_s or 0:.1f}",
         "end_s": f"{row.end_s or 0:.1f}",
     }
-    return [visible(shown.get(column, getattr(row, column, None) or "")) for column in columns]
+    return [visible(shown.get(column) or _text(getattr(row, column, None))) for column in columns]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if value is None else str(value)
 
 
 def _local(moment: str | None) -> str:

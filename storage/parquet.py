@@ -31,14 +31,17 @@ TYPES = {
 MOMENT = "classified_at"
 
 
-def write_parquet(file: Path | None, columns: tuple[str, ...], rows: Iterable[Result]) -> None:
+def write_parquet(
+    file: Path | None, columns: tuple[str, ...], rows: Iterable[Result], is_whole: bool = True
+) -> None:
     """Group by group, so that memory does not grow with the ledger.
 
+    A whole row has `id` and `scores` as well, else it is the columns alone.
     `file` appears when it is complete; without one the bytes go to stdout. Raises UnknownShape
     without pyarrow, and for a terminal, and StorageError where the file cannot be written.
     """
     pyarrow, parquet = _pyarrow()
-    schema = _schema(pyarrow, columns)
+    schema = _schema(pyarrow, columns, is_whole)
     with _sink(file) as sink, parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
         left = iter(rows)
         while some := list(islice(left, GROUP_ROWS)):
@@ -57,10 +60,12 @@ def _pyarrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _schema(pyarrow: Any, columns: tuple[str, ...]) -> Any:
+def _schema(pyarrow: Any, columns: tuple[str, ...], is_whole: bool) -> Any:
     kinds = {name: getattr(pyarrow, kind)() for name, kind in TYPES.items()}
     kinds[MOMENT] = pyarrow.timestamp("ms", tz="UTC")
     fields = [(name, kinds.get(name, pyarrow.string())) for name in columns]
+    if not is_whole:
+        return pyarrow.schema(fields)
     scores = pyarrow.map_(pyarrow.string(), pyarrow.float64())
     return pyarrow.schema([("id", pyarrow.int64()), *fields, ("scores", scores)])
 

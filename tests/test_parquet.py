@@ -62,6 +62,11 @@ def test_its_schema_is_the_same_with_rows_and_without(call: Call, tmp_path: Path
     assert str(schemas[0].field("scores").type).startswith("map<string, double")
 
 
+def test_chosen_columns_are_all_it_holds(call: Call, tmp_path: Path) -> None:
+    call("--columns", "label,path", "-o", str(tmp_path / "a.parquet"))
+    assert pyarrow.parquet.read_schema(tmp_path / "a.parquet").names == ["label", "path"]
+
+
 def test_groups_follow_each_other(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -64,6 +65,41 @@ def call(home: Home, command: click.Command, *arguments: str) -> Result:
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done
+
+
+@pytest.mark.parametrize(
+    ("shape", "first"),
+    [
+        ("csv", "label,path"),
+        ("jsonl", '{"label": "dog", "path": "yard/a.wav"}'),
+        ("table", "label   path"),
+    ],
+)
+def test_chosen_columns_are_all_that_is_told_in_their_order(
+    home: Home, shape: str, first: str
+) -> None:
+    words = ("--columns", "label, path,label", "--sort", "confidence", "--format", shape)
+    told = call(home, results, *words, "--limit", "1").stdout
+    assert told.splitlines()[0].rstrip() == first
+
+
+def test_chosen_times_and_numbers_are_readable_in_a_table(home: Home) -> None:
+    told = call(home, results, "--columns", "duration_s,confidence,classified_at").stdout
+    assert re.search(r"^8 +0\.900 +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", told, re.M)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--columns", "lable"], "no column is called lable; there are path, status"),
+        (["--columns", "start_s"], r"start_s; there are .* \(start_s and end_s with --clips\)"),
+        (["--columns", "label", "--count-by", "label"], "leave out --columns"),
+    ],
+)
+def test_a_column_that_is_none_is_named(home: Home, words: list[str], said: str) -> None:
+    refused = call(home, results, *words)
+    assert refused.exit_code == 2
+    assert re.search(said, refused.stderr, re.S)
 
 
 def test_the_csv_header_is_the_contract(home: Home) -> None:
