@@ -19,7 +19,7 @@ from storage.queries import Result
 from storage.times import from_stamp
 from storage.whole_file import aside_of
 
-GROUP_ROWS = 20_000  # in memory at a time
+GROUP_ROWS = 5_000  # in memory at a time, as objects of Python
 # What is not here is text. Behind the columns follow `scores`, as in JSON, and first is `id`.
 TYPES = {
     "confidence": "float64",
