@@ -13,7 +13,7 @@ from storage.errors import StorageError
 from storage.filters import SORTS, STATES, Filters, Sort, Status
 from storage.invocation import Invocation
 from storage.outcomes import printable_path
-from storage.queries import CLIP_COLUMNS, COLUMNS, Result
+from storage.queries import CLIP_COLUMNS, COLUMNS, FLOATS, INTEGERS, MOMENT, Result
 from storage.queries import results as results_of
 from storage.shelf import meant_by
 from storage.times import parse_when, stamp
@@ -22,14 +22,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCORE = "score_{label}"
-# Said, so that a frame without rows has those of one with rows; what is not here is text.
+# Said, so that a frame without rows has those of one with rows.
 TYPES = {
-    "classified_at": "datetime64[us, UTC]",
-    "confidence": "float64",
-    "duration_s": "float64",
-    "sample_rate_hz": "Int64",
-    "start_s": "float64",
-    "end_s": "float64",
+    **dict.fromkeys(FLOATS, "float64"),
+    **dict.fromkeys(INTEGERS, "Int64"),
+    MOMENT: "datetime64[us, UTC]",
 }
 When = str | datetime
 
@@ -89,9 +86,9 @@ def results_frame(
         found = results_of(it, filters, sort, limit, clips)
         rows = [_as_row(result, columns, scores) for result in found]
     frame = pd.DataFrame(rows, columns=_columns(rows, columns))
-    moments = pd.to_datetime(frame["classified_at"], utc=True, format="ISO8601")
+    moments = pd.to_datetime(frame[MOMENT], utc=True, format="ISO8601")
     types = {name: kind for name, kind in TYPES.items() if name in columns}
-    return frame.assign(classified_at=moments).astype(types)
+    return frame.assign(**{MOMENT: moments}).astype(types)
 
 
 def _as_row(result: Result, columns: tuple[str, ...], scores: bool) -> dict[str, object]:

@@ -15,20 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from storage.errors import StorageError, UnknownShape
-from storage.queries import Result
+from storage.queries import FLOATS, INTEGERS, MOMENT, Result
+from storage.rendering import quiet_end_of_stdout
 from storage.times import from_stamp
 from storage.whole_file import aside_of
 
 GROUP_ROWS = 5_000  # in memory at a time, as objects of Python
-# What is not here is text. Behind the columns follow `scores`, as in JSON, and first is `id`.
-TYPES = {
-    "confidence": "float64",
-    "duration_s": "float64",
-    "sample_rate_hz": "int32",
-    "start_s": "float64",
-    "end_s": "float64",
-}
-MOMENT = "classified_at"
 
 
 def write_parquet(
@@ -61,7 +53,8 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 def _schema(pyarrow: Any, columns: tuple[str, ...], is_whole: bool) -> Any:
-    kinds = {name: getattr(pyarrow, kind)() for name, kind in TYPES.items()}
+    """Behind the columns follow `scores`, as in JSON, and first is `id`."""
+    kinds = dict.fromkeys(FLOATS, pyarrow.float64()) | dict.fromkeys(INTEGERS, pyarrow.int32())
     kinds[MOMENT] = pyarrow.timestamp("ms", tz="UTC")
     fields = [(name, kinds.get(name, pyarrow.string())) for name in columns]
     if not is_whole:
@@ -89,7 +82,8 @@ def _sink(file: Path | None) -> Iterator[BinaryIO]:
     if file is None:
         if _is_terminal():
             raise UnknownShape("parquet is nothing for a terminal; name a file with -o")
-        yield sys.stdout.buffer
+        with quiet_end_of_stdout():
+            yield sys.stdout.buffer
         return
     try:
         with aside_of(file) as handle, os.fdopen(handle, "wb", closefd=False) as sink:

@@ -59,6 +59,12 @@ COLUMNS = (
     "archived_path",
 )
 CLIP_COLUMNS = (*COLUMNS, "start_s", "end_s")
+# The others are text.
+FLOATS, INTEGERS, MOMENT = (
+    ("confidence", "duration_s", "start_s", "end_s"),
+    ("sample_rate_hz",),
+    "classified_at",
+)
 
 _CHUNK_ROWS = 1000
 _BEFORE_ALL: Cursor = ("", 0)

@@ -61,8 +61,15 @@ def output(file: Path | None) -> Iterator[TextIO]:
         return
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows no Unicode
-    try:
+    with quiet_end_of_stdout():
         yield sys.stdout
+
+
+@contextmanager
+def quiet_end_of_stdout() -> Iterator[None]:
+    """A reader that leaves ends what the body writes, and is no error."""
+    try:
+        yield
         sys.stdout.flush()
     except BrokenPipeError:
         # Python flushes once more when it ends, and would complain there.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -100,3 +102,14 @@ def test_a_folder_that_is_not_there_leaves_nothing_behind(call: Call, tmp_path: 
 def test_what_is_no_table_of_rows_is_written_otherwise(call: Call, words: list[str]) -> None:
     refused = call("--format", "parquet", *words)
     assert refused.exit_code == click.UsageError.exit_code
+
+
+def test_a_reader_that_leaves_is_no_error(call: Call, tmp_path: Path) -> None:
+    call()
+    clfd = [sys.executable, "-m", "clfd", "--home", str(tmp_path / "home")]
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as gone:
+        command = [*clfd, "results", "--format", "parquet"]
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
