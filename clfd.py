@@ -30,7 +30,7 @@ COMMANDS = {
         ("init", "run", "reload", "scan", "classify", "doctor", "bench"),
     ),
     "The service": ("daemon.service_commands", ("service",)),
-    "Results": ("storage.commands", ("results", "status", "retry", "config", "db")),
+    "Results": ("storage.commands", ("results", "status", "retry", "rescore", "config", "db")),
     "Learning": ("trainer.commands", ("train", "evaluate", "demo")),
     "Checkpoints": ("trainer.shelf_commands", ("checkpoints",)),
 }

@@ -1,4 +1,4 @@
-"""The commands about what clfd remembers: results, status, retry, config, db."""
+"""The commands about what clfd remembers: results, status, retry, rescore, config, db."""
 
 from __future__ import annotations
 
@@ -10,23 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from storage.filter_options import filter_options, filters_of
+
 if TYPE_CHECKING:
     from storage.filters import Filters
     from storage.invocation import Invocation
-
-
-class When(click.ParamType[str]):
-    """A point in time, as `storage.times` understands it; gives the ledger's stamp."""
-
-    name = "time"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from storage.times import parse_when, stamp
-
-        try:
-            return stamp(parse_when(value, datetime.now(UTC)))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -45,18 +33,11 @@ class Names(click.ParamType[tuple[str, ...]]):
 _STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
 _FORMATS = click.Choice(["table", "csv", "json", "jsonl", "parquet"])
 _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
-_CONFIDENCE = click.FloatRange(0, 1)
 
 
 @click.command()
-@click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
-@click.option("--min-confidence", type=_CONFIDENCE, help="At least this confidence.")
-@click.option("--max-confidence", type=_CONFIDENCE, help="At most this confidence.")
-@click.option("--since", type=When(), help="From then on: 2h, 3d, yesterday or ISO 8601.")
-@click.option("--until", type=When(), help="Before then.")
-@click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox).")
+@filter_options
 @click.option("--status", type=_STATUSES, help="Which recordings; done if not said.")
-@click.option("--checkpoint", help="Answers of this checkpoint: name, digest or their start.")
 @click.option("--history", is_flag=True, help="Every prediction, not only the current answer.")
 @click.option("--clips", is_flag=True, help="A row for each clip of the recordings found.")
 @click.option(
@@ -78,14 +59,8 @@ _CONFIDENCE = click.FloatRange(0, 1)
 @click.pass_obj
 def results(
     invocation: Invocation,
-    labels: tuple[str, ...],
-    min_confidence: float | None,
-    max_confidence: float | None,
-    since: str | None,
-    until: str | None,
-    path: str | None,
+    /,
     status: str | None,
-    checkpoint: str | None,
     history: bool,
     clips: bool,
     sort: str,
@@ -95,6 +70,7 @@ def results(
     follow: bool,
     shape: str | None,
     file: Path | None,
+    **told: Any,
 ) -> None:
     """What was heard.
 
@@ -104,26 +80,12 @@ def results(
     Example:
       clfd results --label siren --since 2h
     """
-    import os
-
     from storage import listing as asked
     from storage.database import open_database
-    from storage.filters import Filters
-    from storage.outcomes import printable_path
     from storage.rendering import shape_of
-    from storage.shelf import meant_by
 
-    filters = Filters(
-        status=status or ("all" if count_by == "status" else "done"),  # type: ignore[arg-type]
-        labels=labels,
-        min_confidence=min_confidence,
-        max_confidence=max_confidence,
-        since=since,
-        until=until,
-        path=None if path is None else printable_path(os.fsencode(path)),
-        checkpoint=meant_by(invocation.home(), checkpoint),
-        history=history,
-    )
+    status = status or ("all" if count_by == "status" else "done")
+    filters = filters_of(invocation, told, status, history)  # type: ignore[arg-type]
     shape = shape or shape_of(file)
     _refuse_what_does_not_go_together(filters, shape, clips, count_by, follow, file)
     listing = asked.Listing(filters, sort, limit, clips, shape, file, columns)  # type: ignore[arg-type]
@@ -227,6 +189,36 @@ def retry(invocation: Invocation, failed: bool, paths: tuple[str, ...]) -> None:
     if not queued:
         raise StorageError("no failed recording matches; `clfd results --status failed` lists them")
     click.echo(f"queued {queued} again", err=True)
+
+
+@click.command()
+@filter_options
+@click.option("--stale", is_flag=True, help="Only answers of other checkpoints than the active.")
+@click.option("--dry-run", is_flag=True, help="Say how many, and queue nothing.")
+@click.pass_obj
+def rescore(invocation: Invocation, /, stale: bool, dry_run: bool, **told: Any) -> None:
+    """Queue answered recordings for the active checkpoint.
+
+    A daemon hears them when nothing else waits. Their answers stay until there are new ones;
+    `clfd results --history` shows both.
+
+    \b
+    Example:
+      clfd rescore --stale --max-confidence 0.6
+    """
+    from storage.database import open_database
+    from storage.errors import StorageError
+    from storage.rescoring import count_rescorable, requeue_answered
+    from storage.shelf import meant_by
+
+    filters = filters_of(invocation, told)
+    active = meant_by(invocation.home(), "active") if stale else None
+    with open_database(invocation.database(), "editor") as database:
+        act = count_rescorable if dry_run else requeue_answered
+        number = act(database, filters, active)
+    if not number and not stale:
+        raise StorageError("no answered recording matches; `clfd results` lists them")
+    click.echo(f"{'would queue' if dry_run else 'queued'} {number} again", err=True)
 
 
 @click.group()

@@ -1,0 +1,73 @@
+"""The options by which commands are told which recordings are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from storage.filters import Filters, Status
+    from storage.invocation import Invocation
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class When(click.ParamType[str]):
+    """A point in time, as `storage.times` understands it; gives the ledger's stamp."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from storage.times import parse_when, stamp
+
+        try:
+            return stamp(parse_when(value, datetime.now(UTC)))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_CONFIDENCE = click.FloatRange(0, 1)
+_OPTIONS = (
+    click.option("--label", "labels", multiple=True, help="Only this label; may be repeated."),
+    click.option("--min-confidence", type=_CONFIDENCE, help="At least this confidence."),
+    click.option("--max-confidence", type=_CONFIDENCE, help="At most this confidence."),
+    click.option("--since", type=When(), help="From then on: 2h, 3d, yesterday or ISO 8601."),
+    click.option("--until", type=When(), help="Before then."),
+    click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox)."),
+    click.option("--checkpoint", help="Answers of this checkpoint: name, digest or their start."),
+)
+
+
+def filter_options(command: Command) -> Command:
+    """Give a command these options; it takes them as `**told`, for `filters_of`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def filters_of(
+    invocation: Invocation,
+    told: dict[str, Any],
+    status: Status = "done",
+    history: bool = False,
+) -> Filters:
+    """What was told, as filters. Raises StorageError for a checkpoint that is on no shelf."""
+    import os
+
+    from storage.filters import Filters
+    from storage.outcomes import printable_path
+    from storage.shelf import meant_by
+
+    glob, checkpoint = told["path"], told["checkpoint"]
+    return Filters(
+        **told
+        | {
+            "path": None if glob is None else printable_path(os.fsencode(glob)),
+            "checkpoint": meant_by(invocation.home(), checkpoint),
+        },
+        status=status,
+        history=history,
+    )
