@@ -31,7 +31,8 @@ class Names(click.ParamType[tuple[str, ...]]):
 
 
 _STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
-_FORMATS = click.Choice(["table", "csv", "json", "jsonl", "parquet"])
+_FIELD_FORMATS = ("raven", "audacity", "kaleidoscope")
+_FORMATS = click.Choice(["table", "csv", "json", "jsonl", "parquet", *_FIELD_FORMATS])
 _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
 
 
@@ -40,6 +41,14 @@ _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
 @click.option("--status", type=_STATUSES, help="Which recordings; done if not said.")
 @click.option("--history", is_flag=True, help="Every prediction, not only the current answer.")
 @click.option("--clips", is_flag=True, help="A row for each clip of the recordings found.")
+@click.option(
+    "--top", type=click.IntRange(1), help="So many labels of each clip, the likeliest first."
+)
+@click.option(
+    "--merge-gap",
+    type=click.FloatRange(0),
+    help="Join clips of one label with so many seconds or less between them.",
+)
 @click.option(
     "--sort",
     type=click.Choice(["newest", "oldest", "confidence", "path"]),
@@ -55,7 +64,13 @@ _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
 @click.option("--count-by", type=_AXES, help="How many rows share it; days are UTC.")
 @click.option("--follow", is_flag=True, help="Wait, and print new rows as they come.")
 @click.option("--format", "shape", type=_FORMATS, help="If not said: the file's suffix, or table.")
-@click.option("-o", "--output", "file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(path_type=Path),
+    help="A file; for raven and audacity also a folder, for a file of each recording.",
+)
 @click.pass_obj
 def results(
     invocation: Invocation,
@@ -63,6 +78,8 @@ def results(
     status: str | None,
     history: bool,
     clips: bool,
+    top: int | None,
+    merge_gap: float | None,
     sort: str,
     limit: int | None,
     columns: tuple[str, ...],
@@ -81,6 +98,7 @@ def results(
       clfd results --label siren --since 2h
     """
     from storage import listing as asked
+    from storage.clips import ClipShape
     from storage.database import open_database
     from storage.rendering import shape_of
 
@@ -88,7 +106,12 @@ def results(
     filters = filters_of(invocation, told, status, history)  # type: ignore[arg-type]
     shape = shape or shape_of(file)
     _refuse_what_does_not_go_together(filters, shape, clips, count_by, follow, file)
-    listing = asked.Listing(filters, sort, limit, clips, shape, file, columns)  # type: ignore[arg-type]
+    _refuse_of_the_field(filters, shape, count_by, limit, columns, file)
+    if (top or merge_gap is not None) and not (clips or shape in _FIELD_FORMATS):
+        raise click.UsageError("--top and --merge-gap are about clips; add --clips")
+    are_told = clips or shape in _FIELD_FORMATS
+    told_clips = ClipShape(top or 1, merge_gap) if are_told else None
+    listing = asked.Listing(filters, sort, limit, told_clips, shape, file, columns)  # type: ignore[arg-type]
     _refuse_unknown(columns, listing.known_columns, bool(count_by))
     with open_database(invocation.database(), "reader") as database:
         hint = None
@@ -125,10 +148,31 @@ def _refuse_what_does_not_go_together(
         raise click.UsageError("--count-by counts recordings; leave out --clips")
     if count_by and shape == "parquet":
         raise click.UsageError("--count-by is told as table, csv, json or jsonl")
-    if follow and (count_by or clips or file or filters.history or shape in ("json", "parquet")):
+    if follow and (
+        count_by or clips or file or filters.history or shape not in ("table", "csv", "jsonl")
+    ):
         raise click.UsageError(
             "--follow prints recordings as they come, as table, csv or jsonl;"
             " leave out --count-by, --clips, --history, -o and other formats"
+        )
+
+
+def _refuse_of_the_field(
+    filters: Filters,
+    shape: str,
+    count_by: str | None,
+    limit: int | None,
+    columns: Sequence[str],
+    file: Path | None,
+) -> None:
+    if shape not in _FIELD_FORMATS:
+        if file is not None and file.is_dir():
+            raise click.UsageError(f"{file} is a folder; name a file with -o")
+        return
+    if count_by or columns or limit or filters.history or filters.status != "done":
+        raise click.UsageError(
+            f"{shape} has its own columns and holds the clips of done recordings;"
+            " leave out --count-by, --columns, --limit, --history and --status"
         )
 
 

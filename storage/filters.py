@@ -47,6 +47,12 @@ class Filters:
     def bounds_confidence(self) -> bool:
         return self.min_confidence is not None or self.max_confidence is not None
 
+    def fit_answer(self, label: str | None, confidence: float | None) -> bool:
+        """Whether an answer, or a part of one, has a label and a confidence that are asked for."""
+        least, most = self.min_confidence or 0.0, self.max_confidence
+        is_sure = least <= (confidence or 0.0) <= (1.0 if most is None else most)
+        return is_sure and (not self.labels or label in self.labels)
+
     def of(self, status: Status) -> Filters:
         return replace(self, status=status)
 

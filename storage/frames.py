@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storage.clips import ClipShape
 from storage.database import open_database
 from storage.errors import StorageError
 from storage.filters import SORTS, STATES, Filters, Sort, Status
@@ -83,7 +84,7 @@ def results_frame(
     )
     columns = CLIP_COLUMNS if clips else COLUMNS
     with open_database(invocation.database(), "reader") as database, database.transaction() as it:
-        found = results_of(it, filters, sort, limit, clips)
+        found = results_of(it, filters, sort, limit, ClipShape() if clips else None)
         rows = [_as_row(result, columns, scores) for result in found]
     frame = pd.DataFrame(rows, columns=_columns(rows, columns))
     moments = pd.to_datetime(frame[MOMENT], utc=True, format="ISO8601")

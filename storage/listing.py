@@ -10,8 +10,10 @@ from typing import Literal, TextIO
 
 from sqlalchemy import Connection
 
+from storage.clips import ClipShape
 from storage.counting import count_by, count_others, labels_seen
 from storage.database import Database
+from storage.field_formats import FIELD_FORMATS, write_field_format
 from storage.filters import Axis, Filters, Sort
 from storage.glancing import Number, glance, glance_at_others
 from storage.parquet import write_parquet
@@ -24,11 +26,12 @@ from storage.queries import (
     latest,
     results,
     results_after,
+    sounds,
 )
 from storage.rendering import output, visible, write_csv, write_json, write_jsonl, write_table
 from storage.times import from_stamp
 
-Format = Literal["table", "csv", "json", "jsonl", "parquet"]
+Format = Literal["table", "csv", "json", "jsonl", "parquet", "raven", "audacity", "kaleidoscope"]
 TABLE_LIMIT = 50
 _POLL_SECONDS = 1.0
 
@@ -43,7 +46,7 @@ class Listing:
     filters: Filters
     sort: Sort = "newest"
     limit: int | None = None
-    clips: bool = False
+    clips: ClipShape | None = None
     format: Format = "table"
     file: Path | None = None
     chosen: tuple[str, ...] = ()
@@ -66,6 +69,8 @@ class Listing:
 
 def write_results(database: Database, listing: Listing) -> str | None:
     """Write what was found; returns a hint when that is nothing."""
+    if listing.format in FIELD_FORMATS:
+        return _write_for_the_field(database, listing)
     with database.transaction() as connection:
         found = results(
             connection, listing.filters, listing.sort, listing.rows_limit, listing.clips
@@ -77,6 +82,14 @@ def write_results(database: Database, listing: Listing) -> str | None:
         else:
             _write_text(connection, listing, rows)
         return _hint(connection, listing.filters) if first is None else None
+
+
+def _write_for_the_field(database: Database, listing: Listing) -> str | None:
+    with database.transaction() as connection:
+        found = sounds(connection, listing.filters, listing.clips or ClipShape())
+        if write_field_format(listing.format, listing.file, found):  # type: ignore[arg-type]
+            return None
+        return _hint(connection, listing.filters)
 
 
 def write_counts(database: Database, listing: Listing, axis: Axis) -> str | None:

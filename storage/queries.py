@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from heapq import nlargest
 from typing import Any
 
 from sqlalchemy import (
@@ -24,6 +25,7 @@ from sqlalchemy import (
 )
 
 from storage.answers import chunks
+from storage.clips import ClipShape
 from storage.counting import Counts, in_order
 from storage.filters import (
     Axis,
@@ -110,24 +112,23 @@ class Result:
         values = struct.unpack(f"<{len(labels)}f", self.packed_scores)
         return {label: round(value, 6) for label, value in zip(labels, values, strict=True)}
 
-    def clips(self) -> Iterator[Result]:
-        """One result for each clip, in time; nothing where there is no answer."""
+    def clips(self, top: int = 1) -> Iterator[Result]:
+        """One for each of the `top` labels of each clip, in time; none without an answer."""
         if self.labels_json is None or not self.packed_clip_scores:
             return
         labels = _labels(self.labels_json)
         row = struct.Struct(f"<{len(labels)}e")
         for position, values in enumerate(row.iter_unpack(self.packed_clip_scores)):
-            best = max(range(len(labels)), key=values.__getitem__)
             start_s = position * (self.clip_hop_seconds or 0.0)
-            yield replace(
+            clip = replace(
                 self,
-                label=labels[best],
-                confidence=values[best],
                 packed_scores=struct.pack(f"<{len(labels)}f", *values),
                 packed_clip_scores=None,
                 start_s=start_s,
                 end_s=min(start_s + (self.clip_seconds or 0.0), self.duration_s or float("inf")),
             )
+            for best in nlargest(top, range(len(labels)), key=values.__getitem__):
+                yield replace(clip, label=labels[best], confidence=values[best])
 
 
 def results(
@@ -135,26 +136,40 @@ def results(
     filters: Filters,
     sort: Sort = "newest",
     limit: int = 0,
-    clips: bool = False,
+    clips: ClipShape | None = None,
 ) -> Iterator[Result]:
     """Read in chunks, so that memory does not grow with the ledger; a limit of 0 is none.
 
-    With `clips` each row is a clip of the recordings chosen, and the limit counts clips.
+    With `clips` each row is one of the recordings chosen, and the limit counts these rows.
     """
     if limit and not filters.history:
-        found = _page(connection, filters, sort, limit, clips)
+        found = _page(connection, filters, sort, limit, clips is not None)
     else:
-        query = _chosen(filters, clips).order_by(*_order(filters, sort))
+        query = _chosen(filters, clips is not None).order_by(*_order(filters, sort))
         found = _read(connection, query.limit(limit) if limit else query)
-    if not clips:
+    if clips is None:
         yield from found
         return
     left = limit or None
     for result in found:
-        for clip in result.clips():
+        for clip in clips.rows_of(result):
             yield clip
             if left is not None and (left := left - 1) == 0:
                 return
+
+
+def sounds(
+    connection: Connection, filters: Filters, clips: ClipShape
+) -> Iterator[tuple[Result, list[Result]]]:
+    """Recordings by inbox and path, each with its rows; of a recording without any there are none.
+
+    Label and confidence are asked of the rows, not of the recordings.
+    """
+    of_recordings = replace(filters, labels=(), min_confidence=None, max_confidence=None)
+    query = _chosen(of_recordings, clips=True).order_by(_row.inbox_id, _row.path, _row.id)
+    for result in _read(connection, query):
+        rows = clips.rows_of(result)
+        yield result, [row for row in rows if filters.fit_answer(row.label, row.confidence)]
 
 
 def results_after(

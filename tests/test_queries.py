@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, update
 
+from storage.clips import ClipShape
 from storage.counting import count, count_by, count_others
 from storage.database import open_database
 from storage.filters import Filters
@@ -113,7 +114,7 @@ def test_rows_come_in_the_order_asked_for(reading: Connection) -> None:
 
 def test_a_limit_counts_rows(reading: Connection) -> None:
     assert len(list(results(reading, Filters(), limit=2))) == 2
-    assert len(list(results(reading, Filters(), limit=3, clips=True))) == 3
+    assert len(list(results(reading, Filters(), limit=3, clips=ClipShape()))) == 3
 
 
 def test_scores_stand_beside_their_labels(reading: Connection) -> None:
@@ -122,7 +123,7 @@ def test_scores_stand_beside_their_labels(reading: Connection) -> None:
 
 
 def test_the_last_clip_ends_with_the_recording(reading: Connection) -> None:
-    clips = list(results(reading, Filters(path="d.wav"), clips=True))
+    clips = list(results(reading, Filters(path="d.wav"), clips=ClipShape()))
     heard = [(clip.start_s, clip.end_s, clip.label, clip.confidence) for clip in clips]
     assert heard == [(0.0, 5.0, "dog", 0.75), (5.0, 8.0, "siren", 0.875)]
 

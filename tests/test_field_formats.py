@@ -1,0 +1,160 @@
+"""What is written for Raven, Audacity and Kaleidoscope, and which clips stand in it."""
+
+from __future__ import annotations
+
+import csv
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from storage.commands import results
+from storage.home import Home
+from storage.invocation import Invocation
+from storage.ledger import Ledger, open_ledger
+from storage.outcomes import Arrival, AudioFacts, Scored
+
+LABELS = ("dog", "siren", "rain")
+DOG, SIREN, RAIN = (0.75, 0.25, 0.0), (0.125, 0.875, 0.0), (0.0, 0.25, 0.75)
+
+
+def hear(
+    ledger: Ledger, name: str, clips: Sequence[tuple[float, ...]], inbox: str = "/cards/inbox"
+) -> None:
+    """A recording of clips of five seconds without overlap; its own answer is rain."""
+    ledger.admit([Arrival(Path(inbox), name.encode(), name, 1)])
+    (claim,) = ledger.claim("me", 1, 3)
+    facts = AudioFacts(f"{claim.recording_id:064d}", 5.0 * len(clips), 48000, 1)
+    checkpoint_id = ledger.register_checkpoint("c" * 64, "c", LABELS, 5.0, {})
+    packed = b"".join(struct.pack("<3e", *scores) for scores in clips)
+    answer = ("rain", 0.5, struct.pack("<3f", 0.25, 0.25, 0.5), packed, 5.0, 5.0, None)
+    ledger.record([Scored(claim.recording_id, facts, checkpoint_id, *answer)])
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.delenv("CLFD_DATABASE", raising=False)
+    home = Home(tmp_path / "home")
+    home.create()
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        hear(ledger, "a.wav", [DOG, SIREN, SIREN])
+        hear(ledger, "silent/b.wav", [RAIN, RAIN])
+        hear(ledger, "yard/c.wav", [SIREN, DOG, SIREN])
+    return home
+
+
+def ask(home: Home, *words: object) -> Result:
+    return CliRunner().invoke(results, [str(word) for word in words], obj=Invocation(home.root))
+
+
+def raven(home: Home, tmp_path: Path, *words: object) -> pd.DataFrame:
+    file = tmp_path / "all.txt"
+    assert ask(home, "--format", "raven", "-o", file, *words).exit_code == 0
+    return pd.read_csv(file, sep="\t")
+
+
+def spans(table: pd.DataFrame) -> list[tuple[float, float]]:
+    return list(zip(table["Begin Time (s)"], table["End Time (s)"], strict=True))
+
+
+def test_clips_are_asked_for_their_own_label(home: Home, tmp_path: Path) -> None:
+    table = raven(home, tmp_path, "--label", "siren")
+    assert list(table["Begin File"]) == ["a.wav", "a.wav", "c.wav", "c.wav"]
+    assert list(table["File Offset (s)"]) == [5.0, 10.0, 0.0, 10.0]
+
+
+def test_a_recording_without_a_row_still_counts_in_the_time_of_all(
+    home: Home, tmp_path: Path
+) -> None:
+    table = raven(home, tmp_path, "--label", "siren")
+    assert spans(table) == [(5.0, 10.0), (10.0, 15.0), (25.0, 30.0), (35.0, 40.0)]
+
+
+def test_clips_are_asked_for_their_own_confidence(home: Home, tmp_path: Path) -> None:
+    assert set(raven(home, tmp_path, "--min-confidence", "0.8")["Label"]) == {"siren"}
+
+
+def test_neighbours_of_one_label_are_joined_on_request(home: Home, tmp_path: Path) -> None:
+    table = raven(home, tmp_path, "--label", "siren", "--merge-gap", 0)
+    assert spans(table) == [(5.0, 15.0), (25.0, 30.0), (35.0, 40.0)]
+
+
+def test_a_gap_may_lie_between_those_that_are_joined(home: Home, tmp_path: Path) -> None:
+    table = raven(home, tmp_path, "--label", "siren", "--merge-gap", 5)
+    assert spans(table) == [(5.0, 15.0), (25.0, 40.0)]
+
+
+def test_a_clip_tells_as_many_labels_as_asked(home: Home) -> None:
+    told = ask(home, "--clips", "--top", 2, "--format", "csv", "--path", "a.wav").stdout
+    rows = list(csv.DictReader(told.splitlines()))
+    assert [row["label"] for row in rows[:4]] == ["dog", "siren", "siren", "dog"]
+
+
+def test_a_folder_gets_a_table_for_each_recording(home: Home, tmp_path: Path) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    assert ask(home, "--format", "raven", "--label", "siren", "-o", folder).exit_code == 0
+    tables = {
+        str(file.relative_to(folder)): len(pd.read_csv(file, sep="\t"))
+        for file in folder.rglob("*.txt")
+    }
+    ending = ".Table.1.selections.txt"
+    names = ("inbox/a.wav", "inbox/silent/b.wav", "inbox/yard/c.wav")
+    assert tables == dict(zip((name + ending for name in names), (2, 0, 2), strict=True))
+
+
+def test_inboxes_of_one_name_stay_apart(home: Home, tmp_path: Path) -> None:
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        hear(ledger, "a.wav", [DOG], "/other/inbox")
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    ask(home, "--format", "audacity", "-o", folder)
+    assert {path.name for path in folder.iterdir()} == {"inbox", "inbox-2"}
+
+
+def test_a_label_track_has_start_end_and_label(home: Home) -> None:
+    told = ask(home, "--format", "audacity", "--path", "a.wav", "--label", "dog").stdout
+    assert told == "0.000000\t5.000000\tdog\n"
+
+
+def test_a_label_track_of_several_recordings_is_refused_with_the_way_out(home: Home) -> None:
+    refused = ask(home, "--format", "audacity")
+    assert "-o" in str(refused.exception)
+    assert refused.exit_code
+
+
+def test_kaleidoscope_gets_folder_file_offset_and_length(home: Home) -> None:
+    told = ask(home, "--format", "kaleidoscope", "--label", "dog").stdout
+    rows = [
+        (row["FOLDER"], row["IN FILE"], row["OFFSET"], row["DURATION"], row["AUTO ID"])
+        for row in csv.DictReader(told.splitlines())
+    ]
+    assert rows == [
+        ("", "a.wav", "0.000", "5.000", "dog"),
+        ("yard", "c.wav", "5.000", "5.000", "dog"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--format", "raven", "--limit", "3"),
+        ("--format", "raven", "--columns", "path"),
+        ("--format", "audacity", "--status", "failed"),
+        ("--format", "raven", "--follow"),
+        ("--merge-gap", "3"),
+        ("--top", "3"),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused(home: Home, words: tuple[str, ...]) -> None:
+    assert ask(home, *words).exit_code == 2
+
+
+def test_a_name_with_a_tab_breaks_no_table(home: Home, tmp_path: Path) -> None:
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        hear(ledger, 'odd\t"name.wav', [DOG])
+    table = raven(home, tmp_path, "--path", "odd*")
+    assert table.shape == (1, 12)
