@@ -31,6 +31,7 @@ COMMANDS = {
     ),
     "The service": ("daemon.service_commands", ("service",)),
     "Results": ("storage.commands", ("results", "status", "retry", "rescore", "config", "db")),
+    "Labels": ("storage.label_commands", ("labels",)),
     "Learning": ("trainer.commands", ("train", "evaluate", "demo")),
     "Checkpoints": ("trainer.shelf_commands", ("checkpoints",)),
 }

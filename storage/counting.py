@@ -69,7 +69,7 @@ def labels_seen(connection: Connection) -> list[str]:
 
 def is_tallied(filters: Filters) -> bool:
     """Whether the tally by day, label and checkpoint knows all that is asked."""
-    return filters.path is None and not filters.bounds_confidence
+    return filters.path is None and not filters.bounds_confidence and not filters.wrong
 
 
 def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:

@@ -37,6 +37,7 @@ _OPTIONS = (
     click.option("--since", type=When(), help="From then on: 2h, 3d, yesterday or ISO 8601."),
     click.option("--until", type=When(), help="Before then."),
     click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox)."),
+    click.option("--wrong", is_flag=True, help="Of which a person says something else."),
     click.option("--checkpoint", help="Answers of this checkpoint: name, digest or their start."),
 )
 

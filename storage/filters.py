@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from fnmatch import translate
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, func, or_, select
 
-from storage.tables import checkpoint, inbox, recording
+from storage.tables import checkpoint, human_label, inbox, recording
 
 Status = Literal["done", "failed", "pending", "superseded", "all"]
 Sort = Literal["newest", "oldest", "confidence", "path"]
@@ -26,7 +26,8 @@ class Filters:
     """Which recordings. Times are stamps and `until` is exclusive.
 
     `checkpoint` is the start of a name or digest. `history` asks for every prediction of a
-    recording instead of its current answer.
+    recording instead of its current answer. `wrong` are those of which a person says something
+    else.
     """
 
     status: Status = "done"
@@ -38,6 +39,7 @@ class Filters:
     path: str | None = None
     checkpoint: str | None = None
     history: bool = False
+    wrong: bool = False
 
     @property
     def states(self) -> tuple[Status, ...]:
@@ -69,6 +71,21 @@ def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     yield from timely(filters, moment(filters))
     if filters.path is not None:
         yield from fitting(filters.path)
+    if filters.wrong:
+        yield from contradicted(_row.label)
+
+
+def human_labels() -> ScalarSelect[Any]:
+    """What a person says that a recording as a whole is."""
+    said = human_label.c
+    whole = select(said.label).where(said.digest == _row.digest, said.start_s == 0, said.end_s == 0)
+    return whole.scalar_subquery()
+
+
+def contradicted(answer: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
+    """The first clause is for an index: few recordings have a human label."""
+    yield _row.digest.in_(select(human_label.c.digest))
+    yield human_labels() != answer
 
 
 def confident(filters: Filters, confidence: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:

@@ -183,8 +183,9 @@ def as_object(row: Result, columns: tuple[str, ...]) -> dict[str, object]:
 
 def _write_table(stream: TextIO, listing: Listing, rows: list[Result], foot: str) -> None:
     columns = _table_columns(listing)
-    if not listing.chosen and any(row.warning for row in rows):
-        columns += ("warning",)
+    if not listing.chosen:
+        told = [name for name in ("human_label", "warning") if name not in columns]
+        columns += tuple(name for name in told if any(getattr(row, name) for row in rows))
     write_table(stream, columns, [_cells(row, columns) for row in rows], foot)
 
 
@@ -200,6 +201,8 @@ def _table_columns(listing: Listing) -> tuple[str, ...]:
         columns += ["start_s", "end_s"]
     if filters.status != "pending":
         columns += ["label", "confidence"]
+    if filters.wrong:
+        columns.append("human_label")
     if filters.history or filters.checkpoint:
         columns.append("checkpoint")
     if filters.status in ("failed", "all"):

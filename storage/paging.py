@@ -17,11 +17,12 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from storage.counting import of_tally
 from storage.database import PATH_INDEX, by_index
 from storage.filters import Filters, Sort, beginning, clauses, confident, moment
-from storage.tables import inbox, recording, tally
+from storage.tables import human_label, inbox, recording, tally
 from storage.tally import DAY_LENGTH
 
 _row = recording.c
 _LABEL, _ANSWER = "ix_recording_label", "ix_recording_answer"
+_DIGEST = "ix_recording_digest"
 _MOMENT, _CONFIDENCE = "ix_recording_moment", "ix_recording_confidence"
 # So many entries are looked at to learn whether a filter leaves few.
 _LOOK = 60_000
@@ -120,6 +121,8 @@ def few_of(connection: Connection, filters: Filters, n_tallied: int) -> Iterator
     if filters.bounds_confidence:
         where = list(confident(filters, _row.confidence))
         yield _look(connection, where, _CONFIDENCE)
+    if filters.wrong:
+        yield _look(connection, [_row.digest.in_(select(human_label.c.digest))], _DIGEST)
     if filters.path is not None and (where := list(beginning(filters.path))):
         yield _look(connection, where, PATH_INDEX)
 

@@ -33,7 +33,9 @@ from storage.filters import (
     Sort,
     clauses,
     confident,
+    contradicted,
     fitting,
+    human_labels,
     made_by,
     moment,
     timely,
@@ -59,8 +61,10 @@ COLUMNS = (
     "checkpoint_digest",
     "warning",
     "archived_path",
+    "human_label",
 )
-CLIP_COLUMNS = (*COLUMNS, "start_s", "end_s")
+# Those of a person came last.
+CLIP_COLUMNS = (*COLUMNS[:-1], "start_s", "end_s", COLUMNS[-1])
 # The others are text.
 FLOATS, INTEGERS, MOMENT = (
     ("confidence", "duration_s", "start_s", "end_s"),
@@ -97,6 +101,7 @@ class Result:
     clip_hop_seconds: float | None
     warning: str | None
     archived_path: str | None = None
+    human_label: str | None = None
     start_s: float | None = None
     end_s: float | None = None
 
@@ -249,6 +254,7 @@ def _columns(filters: Filters, clips: bool) -> Select[Any]:
         prediction.c.clip_hop_seconds,
         _row.warning,
         case((_row.archived_at.is_not(None), _row.archive_path_text)),
+        human_labels(),
     )
     return select(*columns).select_from(_joined(filters))
 
@@ -286,6 +292,8 @@ def _of_history(filters: Filters) -> Iterator[ColumnElement[bool]]:
     yield from timely(filters, _moment(filters))
     if filters.path is not None:
         yield from fitting(filters.path)
+    if filters.wrong:
+        yield from contradicted(prediction.c.label)
 
 
 def _moment(filters: Filters) -> ColumnElement[str]:

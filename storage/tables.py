@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -126,6 +126,25 @@ prediction = Table(
     Column("classified_at", Text, nullable=False),
     UniqueConstraint("recording_id", "checkpoint_id"),
     sqlite_strict=True,
+)
+
+# What a person says that a sound is. It belongs to the content, whatever the file is called, and
+# to a part of it, or all of it: from 0 to 0.
+human_label = Table(
+    "human_label",
+    metadata,
+    Column("digest", Text, nullable=False),
+    Column("start_s", Real, nullable=False),
+    Column("end_s", Real, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("group_name", Text),  # relatives that no split may part, as the person named them
+    Column("origin", Text, nullable=False),  # the file it was imported from, or `set`
+    Column("labelled_at", Text, nullable=False),
+    PrimaryKeyConstraint("digest", "start_s", "end_s"),
+    CheckConstraint("label <> ''", name="label"),
+    CheckConstraint("start_s >= 0 AND (end_s > start_s OR end_s = 0)", name="part"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 # How many recordings share these values. Written with what they count (see `tally`), so that no

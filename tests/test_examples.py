@@ -41,7 +41,7 @@ def tidy_desk(
     checkpoint_file: Path,
     noise: Callable[..., np.ndarray],
 ) -> Path:
-    """`recording.wav`, `sounds/labels.csv`, a checkpoint file, an inbox and a home in use."""
+    """A recording, labels, corrections, a checkpoint file, an inbox and a home in use."""
     desk = tmp_path_factory.mktemp("desk")
     (desk / "sounds").mkdir()
     names = [f"{label}-{take}.wav" for label in LABELS for take in range(3)]
@@ -49,6 +49,7 @@ def tidy_desk(
         soundfile.write(desk / "sounds" / name, noise(0.5, seed=seed), 8000)
     rows = [f"{name},{name.partition('-')[0]}\n" for name in names]
     (desk / "sounds" / "labels.csv").write_text("path,label\n" + "".join(rows))
+    (desk / "corrections.csv").write_text("path,label\na.wav,rain\n")
     soundfile.write(desk / "recording.wav", noise(seed=9), 8000)
     shutil.copyfile(checkpoint_file, desk / f"{BROUGHT}.safetensors")
     fill_home(desk, checkpoint_file)

@@ -40,6 +40,7 @@ HEADER = (
     "path,status,label,confidence,duration_s,sample_rate_hz,checkpoint,classified_at,error,"
     "inbox,digest,checkpoint_digest,warning,archived_path"
 )
+LATER = ",human_label"
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_a_column_that_is_none_is_named(home: Home, words: list[str], said: str)
 
 def test_the_csv_header_is_the_contract(home: Home) -> None:
     told = call(home, results, "--format", "csv").stdout
-    assert told.splitlines()[0] == HEADER
+    assert told.splitlines()[0] == f"{HEADER}{LATER}"
     assert len(list(csv.reader(io.StringIO(told)))) == 3
 
 
@@ -126,13 +127,13 @@ def test_a_label_like_a_formula_does_nothing_in_a_spreadsheet(home: Home) -> Non
 
 def test_clips_add_two_columns_at_the_end(home: Home) -> None:
     told = call(home, results, "--format", "csv", "--clips", "--path", "yard/*").stdout
-    assert told.splitlines()[0] == f"{HEADER},start_s,end_s"
+    assert told.splitlines()[0] == f"{HEADER},start_s,end_s{LATER}"
     assert len(told.splitlines()) == 3
 
 
 def test_json_is_one_array_with_id_and_scores(home: Home) -> None:
     (found,) = json.loads(call(home, results, "--format", "json", "--label", "dog").stdout)
-    assert list(found) == ["id", *HEADER.split(","), "scores"]
+    assert list(found) == ["id", *f"{HEADER}{LATER}".split(","), "scores"]
     assert found["scores"] == {"dog": 0.9, "siren": 0.1}
     assert found["classified_at"].endswith("Z")
 

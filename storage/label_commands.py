@@ -1,0 +1,177 @@
+"""The commands by which people correct answers: labels import, set, suggest, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from storage.invocation import Invocation
+
+_SHOWN = 5  # of many problems
+
+
+@click.group()
+def labels() -> None:
+    """What people say that recordings are.
+
+    \b
+    Example:
+      clfd labels suggest --n 20
+    """
+
+
+@labels.command("set")
+@click.argument("path")
+@click.argument("label", required=False)
+@click.option("--start", type=click.FloatRange(0), help="Only from this second on.")
+@click.option("--end", type=click.FloatRange(0), help="Only up to this second.")
+@click.option("--clear", is_flag=True, help="Forget what was said of it.")
+@click.pass_obj
+def set_label(
+    invocation: Invocation,
+    path: str,
+    label: str | None,
+    start: float | None,
+    end: float | None,
+    clear: bool,
+) -> None:
+    """Say what a recording is.
+
+    PATH is the path in the inbox, as `clfd results` shows it, or that of the file. The label
+    belongs to the content: copies and renamed files have it too.
+
+    \b
+    Example:
+      clfd labels set a.wav rain
+    """
+    from storage.annotations import Annotation
+    from storage.counting import labels_seen
+    from storage.database import open_database
+    from storage.human_labels import clear_labels, require_recording, sounds_of, write_labels
+
+    label = " ".join((label or "").split())
+    if clear == bool(label):
+        raise click.UsageError("say either a LABEL or --clear")
+    if end is not None and end <= (start or 0):
+        raise click.UsageError(f"--end {end:g} is not after the start, {start or 0:g} s")
+    with open_database(invocation.database(), "editor") as database:
+        with database.transaction() as connection:
+            digest = require_recording(connection, sounds_of([path])[0])
+            seen = labels_seen(connection)
+        if clear:
+            said = f"forgot {clear_labels(database, [digest])} labels of {path}"
+        else:
+            one = Annotation(path, label, path, start or 0.0, end or 0.0)
+            new, changed = write_labels(database, [(one, digest, "set")])
+            said = f"{path} is {label}" if new or changed else f"{path} was {label} already"
+            if label not in seen:
+                said += f"; no checkpoint has said {label} yet (so far: {', '.join(seen)})"
+    if invocation.verbosity >= 0:
+        click.echo(said, err=True)
+
+
+@labels.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--skip-unmatched", is_flag=True, help="Leave out rows that are of no recording.")
+@click.pass_obj
+def import_labels(invocation: Invocation, files: tuple[Path, ...], skip_unmatched: bool) -> None:
+    """Take labels from CSV, Raven, Audacity or Kaleidoscope.
+
+    Rows are matched to recordings by `digest`, by path, or by name where that is of one only. All
+    is imported or nothing; what was said of the same part before is replaced.
+
+    \b
+    Example:
+      clfd labels import corrections.csv --skip-unmatched
+    """
+    from storage.annotations import read_annotations
+    from storage.database import open_database
+    from storage.errors import StorageError
+    from storage.human_labels import match, write_labels
+
+    read = {file: read_annotations(file) for file in files}
+    with open_database(invocation.database(), "editor") as database:
+        with database.transaction() as connection:
+            matched = {file: match(connection, found) for file, found in read.items()}
+        problems = [line for one in matched.values() for line in one.problems]
+        for line in problems[:_SHOWN]:
+            click.echo(line, err=True)
+        if problems and not skip_unmatched:
+            raise StorageError(
+                f"nothing imported: {len(problems)} rows are of no recording or of several;"
+                " mend them, or add --skip-unmatched"
+            )
+        found = [(*pair, file.name) for file, one in matched.items() for pair in one.found]
+        new, changed = write_labels(database, found)
+    if invocation.verbosity >= 0:
+        left = f", {len(problems)} left out" if problems else ""
+        click.echo(f"{new} new labels, {changed} changed{left}", err=True)
+
+
+@labels.command()
+@click.option("--n", "number", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One array, for programs.")
+@click.pass_obj
+def suggest(invocation: Invocation, number: int, as_json: bool) -> None:
+    """Which recordings are most worth a person's ear.
+
+    In turns those that the checkpoint is unsure of, over which checkpoints disagree, and whose
+    label is rare; spread over folders, and none that has a human label.
+
+    \b
+    Example:
+      clfd labels suggest --n 20
+    """
+    from storage.database import open_database
+    from storage.rendering import output, write_json, write_table
+    from storage.suggesting import suggestions
+
+    database = open_database(invocation.database(), "reader")
+    with database, database.transaction() as connection:
+        found = suggestions(connection, number)
+    columns = ("path", "label", "confidence", "reason")
+    with output(None) as stream:
+        if as_json:
+            names = (*columns, "inbox", "digest")
+            write_json(stream, ({name: getattr(one, name) for name in names} for one in found))
+        elif found:
+            rows = [(one.path, one.label, f"{one.confidence:.3f}", one.reason) for one in found]
+            write_table(stream, columns, rows)
+    if not found and invocation.verbosity >= 0:
+        click.echo("nothing to suggest: no answered recording is without a human label", err=True)
+
+
+@labels.command()
+@click.option("-o", "--output", "file", type=click.Path(path_type=Path, dir_okay=False))
+@click.pass_obj
+def export(invocation: Invocation, file: Path | None) -> None:
+    """Write the labels as a CSV that `clfd train` takes.
+
+    With where each came from, and what was predicted.
+
+    \b
+    Example:
+      clfd labels export -o mine.csv
+    """
+    from storage.database import open_database
+    from storage.human_labels import EXPORT_COLUMNS, has_groups, labels_said
+    from storage.rendering import output, write_csv
+
+    number = 0
+
+    def counted(rows: Any) -> Any:
+        nonlocal number
+        for row in rows:
+            number += 1
+            yield {name: row[name] for name in columns}
+
+    database = open_database(invocation.database(), "reader")
+    with database, database.transaction() as connection, output(file) as stream:
+        is_told = {"group": has_groups(connection)}
+        columns = [name for name in EXPORT_COLUMNS if is_told.get(name, True)]
+        write_csv(stream, columns, counted(labels_said(connection)))
+    if invocation.verbosity >= 0:
+        click.echo(f"{number} labels" + ("" if file is None else f" in {file}"), err=True)

@@ -1,0 +1,248 @@
+"""What people say that recordings are: set, imported, suggested, exported, and found wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from test_field_formats import DOG, RAIN, SIREN, hear
+
+from storage.commands import results
+from storage.errors import StorageError
+from storage.home import Home
+from storage.invocation import Invocation
+from storage.label_commands import labels
+from storage.ledger import open_ledger
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.delenv("CLFD_DATABASE", raising=False)
+    home = Home(tmp_path / "home")
+    home.create()
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        hear(ledger, "a.wav", [DOG, SIREN, SIREN])
+        hear(ledger, "yard/b.wav", [RAIN, RAIN])
+        hear(ledger, "roof/b.wav", [SIREN, DOG])
+    return home
+
+
+def call(home: Home, command: click.Command, *words: object) -> Result:
+    told = [str(word) for word in words]
+    return CliRunner().invoke(command, told, obj=Invocation(home.root), catch_exceptions=False)
+
+
+def ask(home: Home, *words: object) -> Result:
+    return call(home, labels, *words)
+
+
+def exported(home: Home) -> list[dict[str, str]]:
+    return list(csv.DictReader(ask(home, "export").stdout.splitlines()))
+
+
+def said(home: Home) -> list[tuple[str, str, str, str]]:
+    return [(row["path"], row["label"], row["start"], row["end"]) for row in exported(home)]
+
+
+def wrong(home: Home, *words: str) -> list[str]:
+    told = call(home, results, "--wrong", "--columns", "path", "--format", "csv", *words)
+    return told.stdout.splitlines()[1:]
+
+
+def write(tmp_path: Path, name: str, text: str) -> Path:
+    file = tmp_path / name
+    file.write_text(text)
+    return file
+
+
+def test_a_label_that_is_set_stands_beside_the_predicted_one(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog")
+    (found,) = json.loads(call(home, results, "--format", "json", "--path", "a.wav").stdout)
+    assert (found["label"], found["human_label"]) == ("rain", "dog")
+
+
+def test_only_those_of_another_label_are_wrong(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog")
+    ask(home, "set", "yard/b.wav", "rain")
+    assert wrong(home) == ["a.wav"]
+
+
+@pytest.mark.parametrize("words", [(), ("--limit", "5"), ("--history",), ("--sort", "path")])
+def test_the_wrong_ones_are_found_in_every_way_of_asking(home: Home, words: tuple[str]) -> None:
+    ask(home, "set", "a.wav", "dog")
+    assert wrong(home, *words) == ["a.wav"]
+
+
+def test_the_wrong_ones_can_be_counted(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog")
+    told = call(home, results, "--wrong", "--count-by", "label", "--format", "csv").stdout
+    assert told == "label,count\nrain,1\n"
+
+
+def test_what_is_said_twice_counts_as_said_last(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog")
+    ask(home, "set", "a.wav", "siren")
+    assert [row["label"] for row in exported(home)] == ["siren"]
+
+
+def test_what_was_said_can_be_forgotten(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog")
+    ask(home, "set", "a.wav", "--clear")
+    assert exported(home) == []
+
+
+def test_a_part_of_a_recording_has_a_label_of_its_own(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog", "--end", 5)
+    assert said(home) == [("/cards/inbox/a.wav", "dog", "0", "5")]
+    assert wrong(home) == []
+
+
+def test_a_label_nobody_gave_before_is_told(home: Home) -> None:
+    assert "no checkpoint has said whale yet" in ask(home, "set", "a.wav", "whale").stderr
+
+
+def test_a_path_that_is_no_recording_is_refused_by_name(home: Home) -> None:
+    with pytest.raises(StorageError, match=r"no recording that was read is nowhere\.wav"):
+        ask(home, "set", "nowhere.wav", "dog")
+
+
+def test_a_name_of_two_recordings_is_refused(home: Home) -> None:
+    with pytest.raises(StorageError, match="name of 2 recordings"):
+        ask(home, "set", "b.wav", "dog")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("l.csv", "path,label\n/cards/inbox/yard/b.wav,dog\n", ("yard/b.wav", "dog", "", "")),
+        ("l.csv", "file,class,start,end\na.wav,dog,1.5,3\n", ("a.wav", "dog", "1.5", "3")),
+        ("l.csv", f"digest,path,label\n{2:064d},else.wav,dog\n", ("yard/b.wav", "dog", "", "")),
+        ("a.wav.txt", "0.000000\t5.000000\tdog\n", ("a.wav", "dog", "0", "5")),
+        ("a.txt", "0.5\t2\tdog\n\\\t100\t200\n", ("a.wav", "dog", "0.5", "2")),
+        (
+            "a.Table.1.selections.txt",
+            "Selection\tBegin Time (s)\tEnd Time (s)\tSpecies\n1\t5.0\t7.5\tdog\n",
+            ("a.wav", "dog", "5", "7.5"),
+        ),
+        (
+            "all.txt",
+            "Begin Time (s)\tEnd Time (s)\tBegin File\tFile Offset (s)\tLabel\n"
+            "25.0\t30.0\ta.wav\t10.0\tdog\n",
+            ("a.wav", "dog", "10", "15"),
+        ),
+        (
+            "k.csv",
+            "INDIR,FOLDER,IN FILE,OFFSET,DURATION,AUTO ID,MANUAL ID\n"
+            "/x,roof,b.wav,5.0,5.0,rain,dog\n/x,,a.wav,0,5,rain,\n",
+            ("roof/b.wav", "dog", "5", "10"),
+        ),
+    ],
+    ids=["path", "part", "digest", "audacity", "audacity spectral", "raven", "ravens", "kaleido"],
+)
+def test_files_of_other_programs_are_understood(
+    home: Home, tmp_path: Path, name: str, text: str, expected: tuple[str, ...]
+) -> None:
+    ask(home, "import", write(tmp_path, name, text))
+    assert said(home) == [(f"/cards/inbox/{expected[0]}", *expected[1:])]
+
+
+def test_a_file_of_which_a_row_is_of_no_recording_imports_nothing(
+    home: Home, tmp_path: Path
+) -> None:
+    file = write(tmp_path, "l.csv", "path,label\na.wav,dog\nnowhere.wav,dog\n")
+    with pytest.raises(StorageError, match="nothing imported: 1 rows"):
+        ask(home, "import", file)
+    assert exported(home) == []
+
+
+def test_rows_of_no_recording_can_be_left_out(home: Home, tmp_path: Path) -> None:
+    file = write(tmp_path, "l.csv", "path,label\na.wav,dog\nnowhere.wav,dog\n")
+    assert (
+        "1 new labels, 0 changed, 1 left out"
+        in ask(home, "import", file, "--skip-unmatched").stderr.splitlines().pop()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("path,sound\na.wav,dog\n", "no column for a label"),
+        ("label\ndog\n", "no column for a path"),
+        ("path,label,start\na.wav,dog,soon\n", "row 2: 'soon' are no seconds"),
+        ("path,label,start,end\na.wav,dog,5,4\n", "row 2: the end, 4 s, is not after 5 s"),
+        ("", "it has none"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_by_row_and_reason(
+    home: Home, tmp_path: Path, text: str, reason: str
+) -> None:
+    with pytest.raises(StorageError, match=reason):
+        ask(home, "import", write(tmp_path, "l.csv", text))
+
+
+def test_what_is_exported_comes_back_the_same(home: Home, tmp_path: Path) -> None:
+    ask(home, "set", "a.wav", "dog")
+    ask(home, "set", "a.wav", "siren", "--start", 5, "--end", 10)
+    ask(home, "set", "roof/b.wav", "siren", "--start", 1)
+    before = said(home)
+    file = tmp_path / "labels.csv"
+    ask(home, "export", "-o", file)
+    for path in ("a.wav", "roof/b.wav"):
+        ask(home, "set", path, "--clear")
+    ask(home, "import", file)
+    assert said(home) == before
+
+
+@pytest.mark.parametrize("shape", ["raven", "audacity"])
+def test_selections_come_back_as_they_were_told(home: Home, tmp_path: Path, shape: str) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    call(home, results, "--format", shape, "--path", "a.wav", "-o", folder)
+    ask(home, "import", *folder.rglob("*.txt"))
+    told = [("dog", "0", "5"), ("siren", "5", "10"), ("siren", "10", "15")]
+    assert said(home) == [("/cards/inbox/a.wav", *one) for one in told]
+
+
+def test_groups_are_exported_where_there_are_any(home: Home, tmp_path: Path) -> None:
+    assert "group" not in ask(home, "export").stdout
+    ask(home, "import", write(tmp_path, "l.csv", "path,label,group\na.wav,dog,night 1\n"))
+    assert [row["group"] for row in exported(home)] == ["night 1"]
+
+
+def suggested(home: Home, number: int) -> list[str]:
+    found = json.loads(ask(home, "suggest", "--json", "--n", number).stdout)
+    return [one["path"] for one in found]
+
+
+def test_the_folders_take_turns_in_what_is_suggested(home: Home) -> None:
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        for number in range(5):
+            hear(ledger, f"yard/{number}.wav", [RAIN])
+    assert {Path(path).parent.name for path in suggested(home, 3)} == {"", "yard", "roof"}
+
+
+def test_what_has_a_human_label_is_not_suggested(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog")
+    assert sorted(suggested(home, 9)) == ["roof/b.wav", "yard/b.wav"]
+
+
+def test_what_checkpoints_disagree_over_is_suggested_with_that_reason(home: Home) -> None:
+    url = f"sqlite:///{home.ledger_file}"
+    with open_ledger(url, "daemon") as ledger, ledger.database.transaction() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO checkpoint (digest, name, labels, facts, verdict, seen_at)"
+            " VALUES ('d', 'd', '[]', '{}', 'accepted', '')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO prediction (recording_id, checkpoint_id, label, confidence, scores,"
+            " clip_scores, clip_seconds, clip_hop_seconds, classified_at)"
+            " SELECT id, 2, 'dog', 0.5, x'', x'', 5, 5, '' FROM recording"
+            " WHERE path_text LIKE 'roof/%'"
+        )
+    found = json.loads(ask(home, "suggest", "--json", "--n", "2").stdout)
+    reasons = {one["path"]: one["reason"] for one in found}
+    assert reasons["roof/b.wav"] == "checkpoints disagree"
