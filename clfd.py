@@ -34,6 +34,7 @@ COMMANDS = {
     "Labels": ("storage.label_commands", ("labels",)),
     "Learning": ("trainer.commands", ("train", "evaluate", "demo")),
     "Checkpoints": ("trainer.shelf_commands", ("checkpoints",)),
+    "Comparison": ("trainer.compare_commands", ("compare",)),
 }
 # Read by torch's OpenMP when it is loaded. Its threads otherwise spin while they wait for each
 # other, and on a machine that does anything else beside, say training beside the daemon, a small

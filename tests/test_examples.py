@@ -26,6 +26,16 @@ OLD = "20260129T120000Z-00000002"  # neither active nor previous
 BROUGHT = "20260130T120000Z-5e6f7a8b"  # a file that was copied from another machine
 LABELS = ("dog", "rain")  # two of those that the checkpoint knows
 
+# What is there was heard by the checkpoint before as well.
+ANSWERED_BEFORE = (
+    "INSERT INTO checkpoint (digest, name, labels, facts, verdict, seen_at)"
+    " SELECT :name, :name, labels, facts, verdict, seen_at FROM checkpoint WHERE name <> :name",
+    "INSERT INTO prediction (recording_id, checkpoint_id, label, confidence, scores, clip_scores,"
+    " clip_seconds, clip_hop_seconds, classified_at) SELECT recording_id,"
+    " (SELECT id FROM checkpoint WHERE name = :name), label, confidence, scores, clip_scores,"
+    " clip_seconds, clip_hop_seconds, classified_at FROM prediction",
+)
+
 EXAMPLES = dict.fromkeys(example_of(command) for _, command in every_command())
 EXIT_CODES = {"clfd status --json": 3, "clfd service status": 3, "clfd reload": 1}  # no daemon runs
 # Learning takes as long as the network is wide, so the same words are said of a narrow one;
@@ -68,6 +78,9 @@ def fill_home(desk: Path, checkpoint_file: Path) -> None:
         house.inbox.joinpath("yard", "broken.flac").write_text("<html>404</html>")
         house.service.start()
         house.live(5)
+        with house.ledger.database.transaction() as connection:
+            for statement in ANSWERED_BEFORE:
+                connection.exec_driver_sql(statement, {"name": EARLIER})
     house.drop(desk / "sounds" / "rain-0.wav", "new.wav")
 
 

@@ -66,7 +66,20 @@ def draw_curves(history: Sequence[EpochFacts]) -> Figure:
 
 def draw_confusion(evaluation: Evaluation, title: str) -> Figure:
     """Counts in the cells, colour by share of the row: the diagonal is recall."""
+    heading = f"{title}\n{evaluation.accuracy:.1%} of {evaluation.n_recordings} right"
+    shares = "share of the true label's recordings"
     counts = np.array(evaluation.confusion)
+    return draw_matrix(counts, evaluation.labels, ("answer", "truth"), shares, heading)
+
+
+def draw_matrix(
+    counts: npt.NDArray[np.int_],
+    labels: Sequence[str],
+    axis_names: tuple[str, str],
+    meaning: str,
+    heading: str,
+) -> Figure:
+    """Counts (L, L) of rows and columns, colour by share of the row, which `meaning` names."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     n_labels = len(counts)
     side = min(16.0, 3.4 + 0.36 * n_labels)
@@ -75,14 +88,13 @@ def draw_confusion(evaluation: Evaluation, title: str) -> Figure:
     from_card_to_blue = [rcParams["axes.facecolor"], AFTER]
     colours = LinearSegmentedColormap.from_list("shares", from_card_to_blue)
     image = axes.imshow(shares, cmap=colours, vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true label's recordings")
-    names = [_shortened(label) for label in evaluation.labels]
+    figure.colorbar(image, ax=axes, shrink=0.7, label=meaning)
+    names = [_shortened(label) for label in labels]
     axes.set_xticks(range(n_labels), names, rotation=90)
     axes.set_yticks(range(n_labels), names)
     for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         text.set_parse_math(False)  # a name may hold a dollar sign
-    axes.set(xlabel="answer", ylabel="truth")
-    heading = f"{title}\n{evaluation.accuracy:.1%} of {evaluation.n_recordings} right"
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
     axes.set_title(heading, parse_math=False)
     if n_labels <= COUNTED_LABELS:
         for row, column in np.argwhere(counts > 0):
