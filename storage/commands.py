@@ -1,9 +1,9 @@
-"""The commands about what clfd remembers: results, status, retry, rescore, config, db."""
+"""The commands about what clfd remembers: results, status, retry, rescore, config."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,12 +123,6 @@ def results(
             hint = asked.write_results(database, listing)
     if hint and invocation.verbosity >= 0:
         click.echo(hint, err=True)
-
-
-def _progress(invocation: Invocation) -> Callable[[str], None]:
-    return (
-        (lambda step: click.echo(step, err=True)) if invocation.verbosity >= 0 else lambda _: None
-    )
 
 
 def _refuse_unknown(columns: Sequence[str], known: Sequence[str], counts: bool) -> None:
@@ -309,62 +303,3 @@ def path(invocation: Invocation) -> None:
       clfd config path
     """
     click.echo(invocation.home().settings_file)
-
-
-@click.group()
-def db() -> None:
-    """Look after the ledger.
-
-    \b
-    Example:
-      clfd db check
-    """
-
-
-@db.command()
-@click.pass_obj
-def check(invocation: Invocation) -> None:
-    """Is the ledger sound? Exit 1 with what is wrong.
-
-    \b
-    Example:
-      clfd db check
-    """
-    from storage.database import open_database
-    from storage.errors import LedgerUnsound
-    from storage.tally import wrong_figures
-
-    with open_database(invocation.database(), "reader") as database:
-        if problems := database.problems():
-            raise LedgerUnsound(f"{database.path} is damaged: {'; '.join(problems[:5])}")
-        if wrong := list(wrong_figures(database)):
-            raise LedgerUnsound(
-                f"{database.path} counts wrongly: {'; '.join(wrong[:5])}; stop the daemon and run"
-                " `clfd db upgrade`, which counts anew"
-            )
-        click.echo(f"{database.path} is sound, schema {database.version()}", err=True)
-
-
-@db.command()
-@click.pass_obj
-def upgrade(invocation: Invocation) -> None:
-    """Bring the ledger to this version, after a backup.
-
-    The backup lies beside it. Stop the daemon first. Of a ledger of this version what it counts is
-    checked, and counted anew where it is wrong.
-
-    \b
-    Example:
-      clfd db upgrade
-    """
-    from storage.database import open_database
-    from storage.database import upgrade as upgrade_database
-    from storage.presence import DaemonLock
-    from storage.tally import mend
-
-    with DaemonLock.acquire(invocation.home()):
-        backup = upgrade_database(invocation.database(), tell=_progress(invocation))
-        with open_database(invocation.database(), "editor") as database:
-            was_wrong = backup is None and mend(database)
-    said = f"upgraded; the backup is {backup}" if backup else "already at this version"
-    click.echo(f"{said}; counted anew" if was_wrong else said, err=True)

@@ -48,7 +48,7 @@ from storage.errors import (
 from storage.home import FILE_MODE
 from storage.tables import SCHEMA_VERSION
 
-Role = Literal["daemon", "writer", "editor", "reader"]
+Role = Literal["daemon", "writer", "editor", "pruner", "reader"]
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,9 @@ _DUTIES: dict[Role, _Duties] = {
     ),
     "writer": _Duties(writes=True, prepares=True),
     "editor": _Duties(writes=True, prepares=False),
+    # Deletes answers, for each of which the keys would look through all recordings: no index leads
+    # to those that share it, since every new answer would have to keep it. So it looks itself.
+    "pruner": _Duties(writes=True, prepares=False, foreign_keys=False),
     "reader": _Duties(writes=False, prepares=False, patience_seconds=10),
 }
 # Moving a table would delete its children by cascade; the keys are checked before the commit.
@@ -105,7 +108,8 @@ def driver() -> ModuleType:
 def open_database(url: str, role: Role) -> Database:
     """Open the ledger's database; `daemon` and `writer` create or upgrade it first.
 
-    `editor` writes to an existing ledger of this version, `reader` never writes. Raises
+    `editor` writes to an existing ledger of this version, `pruner` as well but holds no foreign
+    keys, `reader` never writes. Raises
     ConfigurationError, LedgerMissing, LedgerDamaged, SchemaMismatch or LedgerUnavailable.
     """
     path, duties = file_of(url), _DUTIES[role]
@@ -230,8 +234,11 @@ class Database:
         finally:
             pooled.close()
 
-    def back_up(self, target: Path) -> None:
-        """Write a whole copy, aside and renamed; readers and writers go on meanwhile."""
+    def back_up(self, target: Path, check: bool = False) -> None:
+        """Write a whole copy, aside and renamed; readers and writers go on meanwhile.
+
+        With `check` it gets its name only if it is sound; raises LedgerUnavailable otherwise.
+        """
         aside = target.with_name(f"{target.name}.new")
         aside.unlink(missing_ok=True)
         with self._raw() as raw:
@@ -243,6 +250,8 @@ class Database:
                     f"cannot back up {self.path} to {target}: {error}"
                 ) from error
         aside.chmod(FILE_MODE)
+        if check:
+            _require_sound_copy(aside, target)
         aside.rename(target)
 
     def close(self) -> None:
@@ -267,6 +276,17 @@ class Database:
                 f"the ledger {self.path} was moved, deleted or replaced while clfd had it open;"
                 " put it back or start clfd again"
             )
+
+
+def _require_sound_copy(aside: Path, target: Path) -> None:
+    try:
+        with Database(aside, _DUTIES["reader"]) as copy:
+            copy.require_sound(float("inf"))
+    except StorageError as error:
+        aside.unlink(missing_ok=True)
+        raise LedgerUnavailable(
+            f"the copy for {target} is not sound, so it was not kept ({error}); check the disk"
+        ) from error
 
 
 def add_up(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -18,7 +18,8 @@ import pytest
 from click.testing import CliRunner, Result
 from test_queries import add
 
-from storage.commands import config, db, results, retry, status
+from storage.care_commands import db
+from storage.commands import config, results, retry, status
 from storage.database import driver, open_database
 from storage.errors import (
     AlreadyRunning,
