@@ -33,7 +33,7 @@ COMMANDS = {
     "Results": ("storage.commands", ("results", "status", "retry", "rescore", "config")),
     "The ledger": ("storage.care_commands", ("db",)),
     "Labels": ("storage.label_commands", ("labels",)),
-    "Learning": ("trainer.commands", ("train", "evaluate", "demo")),
+    "Learning": ("trainer.commands", ("train", "evaluate", "report", "demo")),
     "Checkpoints": ("trainer.shelf_commands", ("checkpoints",)),
     "Comparison": ("trainer.compare_commands", ("compare",)),
 }

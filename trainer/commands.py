@@ -1,4 +1,4 @@
-"""The trainer's commands: train, evaluate, demo; `shelf_commands.py` has those of checkpoints."""
+"""The trainer's commands for labels and pictures; `shelf_commands.py` has those of checkpoints."""
 
 from __future__ import annotations
 
@@ -220,6 +220,73 @@ def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **opt
         verdict = evaluate_checkpoint(Inquiry(**options), invocation.home(), settings, narrator)
     narrator.say(f"report: {verdict.report}")
     click.echo(json.dumps(verdict.outcome) if as_json else "\n".join(summary(verdict.outcome)))
+
+
+def _moment(ctx: click.Context, option: click.Parameter, value: str) -> str:
+    """The ledger's stamp of a point in time."""
+    from storage.commands import When
+
+    return When().convert(value, option, ctx)
+
+
+@click.command()
+@click.option(
+    "--since",
+    callback=_moment,
+    default="7d",
+    show_default=True,
+    metavar="TIME",
+    help="From then on: 12h, 7d, yesterday or ISO 8601.",
+)
+@click.option(
+    "--until", callback=_moment, default="now", show_default=True, metavar="TIME", help="Before."
+)
+@click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
+@click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox).")
+@click.option("--no-audio", is_flag=True, help="Without players: a tenth of the size.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write.  [default: reports/period-TIME.html in the home]",
+)
+@click.pass_obj
+def report(
+    invocation: Invocation,
+    /,
+    since: str,
+    until: str,
+    labels: tuple[str, ...],
+    path: str | None,
+    no_audio: bool,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Picture a period on one page.
+
+    Which labels were heard when and how surely, what failed and why, whether the answers have
+    drifted from those to the validation recordings, and the most and least confident recordings to
+    look at and to listen to. The page opens in any browser, without a network.
+
+    Its path goes to stdout. Exit 1, and no page, where nothing happened in the period.
+
+    \b
+    Example:
+      clfd report --since 7d -o report.html
+    """
+    import os
+    from datetime import UTC, datetime
+
+    from storage.filters import Filters
+    from storage.outcomes import printable_path
+    from trainer.reviewing import review
+
+    glob = None if path is None else printable_path(os.fsencode(path))
+    filters = Filters(labels=labels, since=since, until=until, path=glob)
+    settings, now = invocation.settings(), datetime.now(UTC)
+    done = review(filters, output, not no_audio, invocation.home(), settings, now)
+    click.echo(json.dumps(done.figures, ensure_ascii=False) if as_json else done.figures["report"])
 
 
 @click.command()

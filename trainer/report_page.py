@@ -28,7 +28,7 @@ def render_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
     Labels and file names are strangers' words: the template escapes whatever it is given.
     """
     judged = findings.evaluation
-    template = _templates().get_template(TEMPLATE)
+    template = templates().get_template(TEMPLATE)
     return template.render(
         findings=findings,
         metrics=findings.metrics,
@@ -75,7 +75,8 @@ def matrix_rows(judged: Evaluation) -> list[tuple[str, list[tuple[int, float, bo
     ]
 
 
-def _templates() -> Environment:
+def templates() -> Environment:
+    """Those beside this module; whatever they are given they escape."""
     templates = Environment(
         autoescape=True,
         undefined=StrictUndefined,

@@ -1,0 +1,158 @@
+"""What came of a period, in figures: counted by the database, never carried row by row."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Select, case, cast, func, select
+
+from storage.database import by_index
+from storage.filters import Filters, clauses
+from storage.tables import checkpoint, inbox, recording
+
+BINS = 20  # of confidence from 0 to 1
+
+_ANSWER = "ix_recording_answer"  # knows state, moment, label, confidence and checkpoint together
+_CHUNK_ROWS = 1000
+_HOUR, _MINUTE = len("2026-01-31T12"), len("2026-01-31T12:00")
+_row = recording.c
+
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """Answers of one label by one checkpoint whose confidence lies in one of BINS equal steps."""
+
+    label: str
+    checkpoint_id: int
+    bin: int
+    number: int
+    total: float  # of their confidences
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How many failed for one reason, and the latest of them."""
+
+    kind: str
+    number: int
+    path: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One answered recording, and where its file lies: in its inbox, or where it was archived."""
+
+    id: int
+    path: str
+    label: str
+    confidence: float
+    answered_at: str
+    duration_s: float | None
+    digest: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCheckpoint:
+    """A checkpoint as the daemon met it; `facts` are whatever its file says of itself."""
+
+    id: int
+    name: str
+    labels: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+def answers_in_time(
+    connection: Connection, filters: Filters, by_minute: bool = False
+) -> Iterator[tuple[str, datetime, int]]:
+    """Label, the beginning of an hour (UTC), and how many were answered within it.
+
+    `by_minute` is for places whose clocks differ from UTC by half hours.
+    """
+    moment = func.substr(_row.answered_at, 1, _MINUTE if by_minute else _HOUR)
+    counted = select(_row.label, moment, func.count()).group_by(_row.label, moment)
+    for label, begin, number in _read(connection, _of_answers(counted, filters)):
+        yield label, datetime.fromisoformat(f"{begin}Z"), number
+
+
+def sureness(connection: Connection, filters: Filters) -> Iterator[Sureness]:
+    """How sure the answers were, by label, checkpoint and step of confidence."""
+    step = cast(_row.confidence * BINS, Integer)
+    keys = _row.label, _row.checkpoint_id, step
+    counted = select(*keys, func.count(), func.sum(_row.confidence)).group_by(*keys)
+    for label, checkpoint_id, at, number, total in _read(connection, _of_answers(counted, filters)):
+        yield Sureness(label, checkpoint_id, min(at, BINS - 1), number, total)
+
+
+def failures(connection: Connection, filters: Filters) -> list[Failures]:
+    """By reason, the commonest first. Of the filters those of time and path count."""
+    wanted = Filters("failed", since=filters.since, until=filters.until, path=filters.path)
+    kind = func.coalesce(_row.error_class, "")
+    counted = select(kind, func.count(), func.max(_row.id)).where(*clauses(wanted)).group_by(kind)
+    found = connection.execute(counted).all()
+    said = select(_row.id, _row.path_text, _row.error).where(
+        _row.id.in_([latest for *_, latest in found])
+    )
+    words = {row[0]: (row[1], row[2]) for row in connection.execute(said)}
+    told = [Failures(kind, number, *words[latest]) for kind, number, latest in found]
+    return sorted(told, key=lambda each: (-each.number, each.kind))
+
+
+def extremes(
+    connection: Connection, filters: Filters, limit: int
+) -> tuple[list[Sample], list[Sample]]:
+    """The surest answers and the least sure ones, at most so many each; none is in both."""
+    surest = _first(connection, filters, limit, descending=True)
+    # What is among the surest as well is asked for beyond the limit, and left out.
+    least = _first(connection, filters, 2 * limit, descending=False)
+    least = [each for each in least if each not in surest][:limit]
+    samples = _samples(connection, [*surest, *least])
+    return [samples[each] for each in surest], [samples[each] for each in least]
+
+
+def known_checkpoint(connection: Connection, name: str) -> KnownCheckpoint | None:
+    """None where no daemon has served it yet."""
+    columns = checkpoint.c.id, checkpoint.c.name, checkpoint.c.labels, checkpoint.c.facts
+    found = connection.execute(select(*columns).where(checkpoint.c.name == name)).first()
+    if found is None:
+        return None
+    facts = json.loads(found.facts)
+    facts = facts if isinstance(facts, dict) else {}
+    return KnownCheckpoint(found.id, found.name, tuple(json.loads(found.labels)), facts)
+
+
+def _of_answers(query: Select[Any], filters: Filters) -> Select[Any]:
+    return by_index(query, recording, _ANSWER).where(*clauses(replace(filters, status="done")))
+
+
+def _read(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    yield from connection.execution_options(yield_per=_CHUNK_ROWS).execute(query)
+
+
+def _first(connection: Connection, filters: Filters, limit: int, descending: bool) -> list[int]:
+    """The newest first among equals."""
+    sure = _row.confidence.desc() if descending else _row.confidence.asc()
+    query = _of_answers(select(_row.id), filters).order_by(sure, _row.id.desc()).limit(limit)
+    return list(connection.scalars(query))
+
+
+def _samples(connection: Connection, ids: list[int]) -> dict[int, Sample]:
+    archived = case((_row.archived_at.is_not(None), _row.archive_path))
+    columns = _row.path_text, _row.label, _row.confidence, _row.answered_at, _row.duration_s
+    query = (
+        select(_row.id, *columns, _row.digest, _row.path, inbox.c.path, archived)
+        .join_from(recording, inbox, inbox.c.id == _row.inbox_id)
+        .where(_row.id.in_(ids))
+    )
+    return {
+        row[0]: Sample(*row[:7], Path(os.fsdecode(archive or os.path.join(folder, path))))
+        for row in connection.execute(query)
+        for path, folder, archive in [row[7:]]
+    }
