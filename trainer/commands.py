@@ -243,7 +243,7 @@ def _moment(ctx: click.Context, option: click.Parameter, value: str) -> str:
 )
 @click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
 @click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox).")
-@click.option("--no-audio", is_flag=True, help="Without players: a tenth of the size.")
+@click.option("--no-audio", is_flag=True, help="Without players: a smaller page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @click.option(
     "-o",

@@ -32,6 +32,8 @@ from trainer.mistakes import most_confident_mistakes
 from trainer.modesty import give_way
 from trainer.preparing import Lessons, Request, prepare
 from trainer.probes import Probe, probe
+from trainer.profile import KEY as PROFILE
+from trainer.profile import profile_of
 from trainer.progress import Narrator
 from trainer.pruning import tidy
 from trainer.publishing import check_home, publish
@@ -124,6 +126,7 @@ def judge_and_publish(
         **training_facts(lessons, room.request.split.seed, now),
         "device": describe_device(room.device),
         "promotion": asdict(promotion),
+        PROFILE: profile_of(judgement.scores, labels) if judgement else None,
         **numbers,
     }
     checkpoint = publish(home, trained.model, labels, recipe, facts, now, room.device)

@@ -60,6 +60,13 @@ class Calendar:
     last: date
     step: int
 
+    @property
+    def ends(self) -> list[str]:
+        """What stands below the first and the last column."""
+        ends = [self.first] if self.first == self.last else [self.first, self.last]
+        form = "%d %b" if self.first.year == self.last.year else "%Y-%m-%d"
+        return [end.strftime(form) for end in ends]
+
     def bars(self, heard: Heard) -> Bars:
         n_columns = (self.last - self.first).days // self.step + 1
         begins = [self.first + at * timedelta(self.step) for at in range(n_columns)]
@@ -80,7 +87,7 @@ def render_period(
 ) -> str:
     """The page. `heard` holds an excerpt for the id of each recording that is shown."""
     environment = templates()
-    environment.filters["name"] = _name
+    environment.filters |= {"name": _name, "short": _short}
     whole = period.all_labels
     calendar = calendar_of(period, whole)
     shown, others = period.labels[:MOST_LABELS], period.labels[MOST_LABELS:]
@@ -154,3 +161,10 @@ def _local(moment: datetime) -> str:
 def _name(text: str) -> Markup:
     """A stranger's word: shown, never obeyed, and apart from the direction of what surrounds it."""
     return Markup("<bdi>{}</bdi>").format(escape(visible(text)))
+
+
+def _short(number: int) -> str:
+    """In four letters: 9999, 12k, 3.4M."""
+    if number < 10_000:
+        return str(number)
+    return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.3g}M"
