@@ -38,8 +38,8 @@ from storage.times import stamp
 from trainer.commands import report
 from trainer.errors import TrainerError
 from trainer.excerpts import Excerpt, encoded, excerpts
-from trainer.period import Heard, Period, drift_of, look_back
-from trainer.period_page import calendar_of, render_period
+from trainer.period import Heard, LabelDrift, Period, drift_of, look_back
+from trainer.period_page import calendar_of, render_period, short
 from trainer.profile import profile_of, read_profile
 
 NOON = datetime(2026, 1, 10, 12, 10, tzinfo=UTC)
@@ -178,6 +178,13 @@ def test_other_shares_and_less_confidence_are_drift() -> None:
     assert [row.has_moved for row in drift.labels] == [True, True]
 
 
+@pytest.mark.parametrize(
+    ("now", "then", "moved"), [(0.5, 0.45, False), (0.5, 0.35, True), (0.05, 0.02, True)]
+)
+def test_of_a_rare_label_less_is_worth_a_look(now: float, then: float, moved: bool) -> None:
+    assert LabelDrift("dog", now, then, None, 0.9).has_moved is moved
+
+
 def test_answers_of_another_checkpoint_are_no_drift_of_this_one() -> None:
     drift, reason = drift_of(profiled(), [Sureness("dog", 8, 10, 1, 0.5)])
     assert drift is None
@@ -220,8 +227,10 @@ class Words(HTMLParser):
         self.words += data
 
 
-def test_names_are_shown_and_never_obeyed(period: Period) -> None:
-    page = Words(page_of(period))
+@pytest.mark.parametrize("problem", [None, "the file is gone"])
+def test_names_are_shown_and_never_obeyed(period: Period, problem: str | None) -> None:
+    heard = np.zeros(800, np.float32), np.zeros((4, 4), np.float32)
+    page = Words(page_of(period, Excerpt(problem, 8000, *(heard if not problem else ()))))
     assert page.tags["script"] == 0
     assert "<script>alert(1)</script> & \\x1b[31m.wav" in page.words
 
@@ -242,6 +251,11 @@ def test_a_page_can_do_without_players(period: Period) -> None:
 def test_pictures_and_charts_have_words_for_those_who_cannot_see_them(period: Period) -> None:
     page = page_of(period)
     assert len(re.findall("<svg", page)) == len(re.findall('role="img" aria-label="[^"]+: ', page))
+
+
+def test_numbers_fit_beside_a_chart() -> None:
+    numbers = (7, 999, 1200, 9960, 120_000, 999_600, 3_400_000)
+    assert [short(n) for n in numbers] == ["7", "999", "1.2k", "10k", "120k", "1.0M", "3.4M"]
 
 
 def test_many_labels_are_shown_together(period: Period) -> None:
@@ -369,6 +383,11 @@ def test_of_an_empty_period_there_is_no_page_but_a_hint(used: House, tmp_path: P
     assert (done.exit_code, isinstance(done.exception, TrainerError)) == (1, True)
     assert "a longer --since, such as 30d" in str(done.exception)
     assert not (tmp_path / "x.html").exists()
+
+
+def test_of_a_label_that_nothing_has_there_is_no_page(used: House) -> None:
+    done = call(used, *MARCH, "--label", "whale")
+    assert "or another --label" in str(done.exception)
 
 
 def test_a_folder_that_is_not_there_is_named(used: House, tmp_path: Path) -> None:

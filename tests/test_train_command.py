@@ -26,6 +26,7 @@ from storage.shelf import Shelf
 from trainer.augmentation import Augmentation
 from trainer.commands import train
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
+from trainer.profile import read_profile
 from trainer.progress import Narrator
 from trainer.recipes import DEFAULT, REFERENCE, Recipe
 from trainer.training import EpochFacts
@@ -154,6 +155,15 @@ def test_the_checkpoint_remembers_how_it_was_made(trained: Trained, sounds: Path
     assert len(facts["recording_digests"]) == trained.outcome["train_files"]
     assert (facts["recipe"]["epochs"], facts["seed"], facts["skipped"]) == (12, 0, 0)
     assert facts["labels_file"] == sounds.name
+
+
+def test_the_checkpoint_carries_its_answers_to_the_validation_recordings(
+    trained: Trained,
+) -> None:
+    path = Shelf(trained.home.checkpoints).path(trained.outcome["checkpoint"])
+    profile = read_profile(read_checkpoint(path).description.model_dump())
+    assert profile is not None
+    assert sum(each.share for each in profile.labels.values()) == pytest.approx(1)
 
 
 def test_the_report_is_where_it_says(trained: Trained) -> None:

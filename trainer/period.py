@@ -31,7 +31,8 @@ from trainer.profile import Profile, read_profile
 SHOWN_SAMPLES = 6  # surest and least sure recordings, each
 STATES = ("done", "failed", "pending")
 FULL_HOUR = timedelta(hours=1)
-MOVED_SHARE, MOVED_CONFIDENCE = 0.1, 0.1  # differences that are worth a person's look
+# Differences that are worth a person's look; of a rare label less, where it is twice as common.
+MOVED_SHARE, MOVED_RARE_SHARE, MOVED_CONFIDENCE = 0.1, 0.02, 0.1
 
 
 @dataclass
@@ -83,7 +84,9 @@ class LabelDrift:
     def has_moved(self) -> bool:
         now, then = self.mean_confidence, self.validation_confidence
         is_less_sure = now is not None and then is not None and then - now >= MOVED_CONFIDENCE
-        return is_less_sure or abs(self.share - self.validation_share) >= MOVED_SHARE
+        low, high = sorted((self.share, self.validation_share))
+        limit = MOVED_RARE_SHARE if high >= 2 * low else MOVED_SHARE
+        return is_less_sure or high - low >= limit
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,10 @@ class Drift:
     validation_recordings: int
     distance: float
     labels: tuple[LabelDrift, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        labels = [{**asdict(each), "moved": each.has_moved} for each in self.labels]
+        return {**asdict(self), "labels": labels}
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,8 @@ class Period:
 
     @property
     def is_empty(self) -> bool:
-        return not any(self.counts.values())
+        """What failed or waits has no label, and is nothing where one was asked for."""
+        return not (self.counts["done"] if self.filters.labels else any(self.counts.values()))
 
     @property
     def all_labels(self) -> Heard:
@@ -143,7 +151,7 @@ class Period:
             "counts": dict(self.counts),
             "labels": [each.as_json() for each in self.labels],
             "failures": [asdict(each) for each in self.failures],
-            "drift": self.drift and asdict(self.drift),
+            "drift": self.drift and self.drift.as_json(),
             "most_confident": [sample_as_json(each) for each in self.surest],
             "least_confident": [sample_as_json(each) for each in self.least_sure],
         }
@@ -259,7 +267,7 @@ def _drift(profile: Profile, numbers: Mapping[str, int], confidences: Mapping[st
                 validation_confidence=then.mean_confidence if then else None,
             )
         )
-    rows.sort(key=lambda row: -abs(row.share - row.validation_share))
+    rows.sort(key=lambda row: (not row.has_moved, -abs(row.share - row.validation_share)))
     distance = sum(abs(row.share - row.validation_share) for row in rows) / 2
     return Drift(total, profile.recordings, distance, tuple(rows))
 

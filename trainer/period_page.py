@@ -87,7 +87,7 @@ def render_period(
 ) -> str:
     """The page. `heard` holds an excerpt for the id of each recording that is shown."""
     environment = templates()
-    environment.filters |= {"name": _name, "short": _short}
+    environment.filters |= {"name": _name, "plain": visible, "short": short}
     whole = period.all_labels
     calendar = calendar_of(period, whole)
     shown, others = period.labels[:MOST_LABELS], period.labels[MOST_LABELS:]
@@ -99,6 +99,7 @@ def render_period(
         period=period,
         whole=_row(whole, 0, calendar, is_label=False),
         rows=rows,
+        most_labels=MOST_LABELS,
         few=len(rows) <= FEW_LABELS and len(rows) > 1,
         calendar=calendar,
         surest=_cards(period.surest, heard, with_audio),
@@ -163,8 +164,11 @@ def _name(text: str) -> Markup:
     return Markup("<bdi>{}</bdi>").format(escape(visible(text)))
 
 
-def _short(number: int) -> str:
-    """In four letters: 9999, 12k, 3.4M."""
-    if number < 10_000:
+def short(number: int) -> str:
+    """In four letters: 999, 1.2k, 120k, 3.4M."""
+    if number < 1000:
         return str(number)
-    return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.3g}M"
+    unit, letter = (1e3, "k") if number < 999_500 else (1e6, "M")
+    return (
+        f"{number / unit:.1f}{letter}" if number < 9.95 * unit else f"{number / unit:.0f}{letter}"
+    )
