@@ -18,6 +18,8 @@ MAX_CHUNKS = 1000  # real files have a dozen
 LIST_BYTES = 2**20  # of notes and labels are looked through
 NEGATIVE = 2**31  # from here on, a size that is read as a signed number leads backwards
 NOTES = (b"LIST", b"INFO")
+RECORDERS = (b"LIST", b"bext", b"guan")
+NOTE_BYTES = 2**14
 KINDS_OF_NOTES = (b"INFO", b"adtl")  # names that stand alone, without a size
 
 # Sizes that stand for "not known yet": ffmpeg, sox and oggdec in a pipe, arecord, and their like.
@@ -77,6 +79,16 @@ def check_chunks(fd: int) -> None:
     for chunk in _chunks(fd, form, first):
         if chunk.name in NOTES:
             _check_notes(os.pread(fd, min(chunk.size, LIST_BYTES), chunk.begin), form.head)
+
+
+def notes(fd: int) -> Iterator[tuple[bytes, bytes]]:
+    """What recorders write beside the samples: each chunk of notes by its name, the first of it."""
+    form, first = _form(fd)
+    if form is None or form is _W64:
+        return
+    for chunk in _chunks(fd, form, first):
+        if chunk.name in RECORDERS:
+            yield chunk.name, os.pread(fd, min(chunk.size, NOTE_BYTES), chunk.begin)
 
 
 def sample_span(fd: int) -> Span | None:

@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import soundfile
@@ -26,8 +26,10 @@ from classifier.containers import Header, check_header, check_magic
 from classifier.content import Content
 from classifier.errors import DecodingError, FileChanged
 from classifier.fingerprint import fingerprint
+from classifier.level import Level
 from classifier.mono import Samples
 from classifier.plain_wave import PlainWave, plain_wave
+from classifier.recorder_notes import recorded_at
 from classifier.sound import UNKNOWN_FRAMES, Sound, open_sound, undecodable
 
 SEAM_SECONDS = 0.1  # read around a stretch; many times the resampler's filter
@@ -70,6 +72,7 @@ class Decoded:
     the header names no length they are the length heard so far and None, until the end is reached;
     where a recording ends before its header says so, a stretch that reaches the end knows less of
     them than those before it. `warning` says what is damaged.
+    `level` is that of the samples read, and `recorded_at` what the recorder says in the first one.
     """
 
     audio: Samples
@@ -82,6 +85,8 @@ class Decoded:
     sample_rate_hz: int
     channels: int
     warning: str | None = None
+    level: Level = field(default_factory=Level, compare=False)  # but for the last bits of a sum
+    recorded_at: str | None = None
 
     @property
     def clips(self) -> Samples:
@@ -104,6 +109,8 @@ def decode(stretch: Stretch) -> Decoded:
         digest = _digest_of(content, before) if stretch.first_clip == 0 else None
         try:
             decoded = _decode(content, stretch, digest, before)
+            if stretch.first_clip == 0:
+                decoded = replace(decoded, recorded_at=recorded_at(fd))
         except DecodingError as error:
             raise error.of(digest) from error
         except OSError as error:
@@ -227,6 +234,7 @@ def _decoded(sound: Sound | PlainWave, stretch: Stretch, digest: str | None, tok
         total_clips,
         sound.samplerate,
         sound.channels,
+        level=sound.level,
     )
 
 

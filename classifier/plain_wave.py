@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from classifier.containers import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
 from classifier.content import Content
+from classifier.level import Level
 from classifier.mono import Samples, check_level, mix
 
 BLOCK_SAMPLES = 2**18  # over all channels, at once: 2 MiB where they are widest
@@ -63,6 +64,7 @@ class PlainWave:
     begin: int
     frames: int
     form: _Format
+    level: Level = field(default_factory=Level)
 
     ends_at = None
 
@@ -77,13 +79,15 @@ class PlainWave:
     def mono(self, begin: int, n_frames: int) -> Samples:
         """Frames [begin, begin + n_frames) as the mean over channels; fewer where the file ends."""
         mono = np.empty(max(0, min(n_frames, self.frames - begin)), np.float32)
-        at_once = BLOCK_SAMPLES // self.channels
+        at_once, scale = BLOCK_SAMPLES // self.channels, self.form.encoding.scale
         for done in range(0, len(mono), at_once):
             part = mono[done : done + at_once]
-            mix(self._block(begin + done, len(part)), part)
-            part *= np.float32(self.form.encoding.scale)
-        if self.form.encoding.scale == 1:
-            check_level(mono)
+            block = self._block(begin + done, len(part))
+            mix(block, part)
+            part *= np.float32(scale)
+            if scale == 1:
+                check_level(part)
+            self.level.add(block, scale, part)
         return mono
 
     def _block(self, begin: int, n_frames: int) -> npt.NDArray[np.number]:

@@ -7,6 +7,7 @@ import soundfile
 
 from classifier.completeness import Condition
 from classifier.errors import DecodingError
+from classifier.level import Level
 from classifier.mono import Samples, check_level, mix
 from classifier.patches import Patched
 
@@ -27,6 +28,10 @@ class Sound(soundfile.SoundFile):  # type: ignore[misc]
     accepts_damaged = False
     shortage: DecodingError | None = None
     ends_at: int | None = None
+
+    def __init__(self, *arguments: object, **named: object) -> None:
+        super().__init__(*arguments, **named)
+        self.level = Level()
 
     def seekable(self) -> bool:
         """Where it may be, soundfile seeks after each read to where it is.
@@ -66,11 +71,13 @@ class Sound(soundfile.SoundFile):  # type: ignore[misc]
         """How many frames were there to fill it with."""
         if self.channels == 1:
             n_read = len(self.read(out=mono))
+            block = mono[:n_read]
         else:
             block = self.read(len(mono), "float32", always_2d=True)
             n_read = len(block)
             mix(block, mono[:n_read])
         check_level(mono[:n_read])
+        self.level.add(block, 1.0, mono[:n_read])
         return n_read
 
     def _go_to(self, frame: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from classifier.decoding import Decoded
+from classifier.level import Level
 from classifier.predictor import Scores
 from daemon.live_model import Served
 from storage.outcomes import AudioFacts, Claim
@@ -27,6 +28,8 @@ class Hearing:
     seconds: float = 0.0
     sample_rate_hz: int = 0
     channels: int = 0
+    level: Level = field(default_factory=Level)
+    recorded_at: str | None = None
     total_clips: int | None = None
     next_clip: int = 0  # the first one not asked for yet
     stretches_out: int = 0
@@ -70,10 +73,21 @@ class Hearing:
             self.seconds, self.total_clips = answer.seconds, answer.total_clips
         self.sample_rate_hz, self.channels = answer.sample_rate_hz, answer.channels
         self.digest = answer.digest or self.digest
+        self.recorded_at = answer.recorded_at or self.recorded_at
+        self.level.join(answer.level)
         if answer.warning is not None:
             self.warnings[first_clip] = answer.warning
 
     @property
     def facts(self) -> AudioFacts:
         assert self.digest is not None
-        return AudioFacts(self.digest, self.seconds, self.sample_rate_hz, self.channels)
+        return AudioFacts(
+            self.digest,
+            self.seconds,
+            self.sample_rate_hz,
+            self.channels,
+            self.level.rms_dbfs,
+            self.level.peak_dbfs,
+            self.level.clipped,
+            self.recorded_at,
+        )

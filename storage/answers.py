@@ -40,6 +40,7 @@ from storage.outcomes import (
     printable,
     printable_path,
 )
+from storage.recorder_time import began_at, moment_in_name
 from storage.tables import inbox, prediction, recording
 from storage.tally import Difference, Mark
 from storage.times import later
@@ -87,6 +88,10 @@ class _Row:
     duration_s: float | None
     sample_rate_hz: int | None
     channels: int | None
+    rms_dbfs: float | None
+    peak_dbfs: float | None
+    clipped: float | None
+    recorded_at: str | None
     prediction_id: int | None
     answered_at: str | None
     retry_after: str | None
@@ -124,6 +129,9 @@ class _Row:
         self.duration_s = facts.duration_s
         self.sample_rate_hz = facts.sample_rate_hz
         self.channels = facts.channels
+        self.rms_dbfs, self.peak_dbfs = facts.rms_dbfs, facts.peak_dbfs
+        self.clipped = facts.clipped
+        self.recorded_at = began_at(facts.recorded_at, moment_in_name(printable_path(self.path)))
 
 
 _COLUMNS = [recording.c[field.name] for field in fields(_Row)]

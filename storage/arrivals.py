@@ -22,6 +22,7 @@ from sqlalchemy import (
 from storage.answers import chunks
 from storage.database import execute_many
 from storage.outcomes import Arrival, printable_path
+from storage.recorder_time import moment_in_name
 from storage.tables import inbox, recording
 from storage.tally import Difference, Mark
 
@@ -106,10 +107,12 @@ def inbox_id_of(connection: Connection, folder: Path) -> int:
 
 
 def _new_row(inbox_id: int, arrival: Arrival, now: str) -> dict[str, object]:
+    path = printable_path(arrival.path)
     return {
         "inbox_id": inbox_id,
         "path": arrival.path,
-        "path_text": printable_path(arrival.path),
+        "path_text": path,
+        "recorded_at": moment_in_name(path),
         "fingerprint": arrival.fingerprint,
         "size_bytes": arrival.size_bytes,
         "state": "pending",

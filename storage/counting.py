@@ -52,7 +52,13 @@ def count_others(connection: Connection, filters: Filters) -> dict[str, int]:
 def others(filters: Filters) -> list[tuple[Status, Filters]]:
     """By state: what the status leaves out, whatever its answer."""
     left_out = [state for state in STATES if state not in filters.states]
-    wide = Filters(since=filters.since, until=filters.until, path=filters.path)
+    wide = Filters(
+        since=filters.since,
+        until=filters.until,
+        path=filters.path,
+        by_recorded=filters.by_recorded,
+        zone=filters.zone,
+    )
     return [(state, wide.of(state)) for state in left_out]
 
 
@@ -69,7 +75,7 @@ def labels_seen(connection: Connection) -> list[str]:
 
 def is_tallied(filters: Filters) -> bool:
     """Whether the tally by day, label and checkpoint knows all that is asked."""
-    return filters.path is None and not filters.bounds_confidence and not filters.wrong
+    return filters.path is None and not filters.is_of_rows
 
 
 def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:

@@ -36,8 +36,19 @@ _OPTIONS = (
     click.option("--max-confidence", type=_CONFIDENCE, help="At most this confidence."),
     click.option("--since", type=When(), help="From then on: 2h, 3d, yesterday or ISO 8601."),
     click.option("--until", type=When(), help="Before then."),
+    click.option(
+        "--time",
+        "clock",
+        type=click.Choice(["classified", "recorded"]),
+        default="classified",
+        show_default=True,
+        help="Which time --since and --until are about.",
+    ),
     click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox)."),
     click.option("--wrong", is_flag=True, help="Of which a person says something else."),
+    click.option("--min-level", type=float, help="RMS of the recording, at least so many dBFS."),
+    click.option("--max-level", type=float, help="RMS at most; -90 finds silence."),
+    click.option("--clipped", is_flag=True, help="With samples at full scale."),
     click.option("--checkpoint", help="Answers of this checkpoint: name, digest or their start."),
 )
 
@@ -63,9 +74,12 @@ def filters_of(
     from storage.shelf import meant_by
 
     glob, checkpoint = told["path"], told["checkpoint"]
+    by_recorded = told.pop("clock") == "recorded"
     return Filters(
         **told
         | {
+            "by_recorded": by_recorded,
+            "zone": invocation.time_zone(),
             "path": None if glob is None else printable_path(os.fsencode(glob)),
             "checkpoint": meant_by(invocation.home(), checkpoint),
         },

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, ScalarSelect, and_, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, case, func, or_, select
 
+from storage.recorder_time import on_the_wall
 from storage.tables import checkpoint, human_label, inbox, recording
 
 Status = Literal["done", "failed", "pending", "superseded", "all"]
@@ -18,6 +19,7 @@ Axis = Literal["label", "status", "checkpoint", "day", "folder"]
 
 STATES: tuple[Status, ...] = ("done", "failed", "pending", "superseded")
 SORTS: tuple[Sort, ...] = ("newest", "oldest", "confidence", "path")
+SECONDS = len("2026-01-31T12:00:00")
 _row = recording.c
 
 
@@ -26,8 +28,9 @@ class Filters:
     """Which recordings. Times are stamps and `until` is exclusive.
 
     `checkpoint` is the start of a name or digest. `history` asks for every prediction of a
-    recording instead of its current answer. `wrong` are those of which a person says something
-    else.
+    recording instead of its current answer. `by_recorded`: times are those at which recordings
+    began, in a `zone` where the recorder does not tell it. Levels are in dBFS. `wrong` are those of
+    which a person says something else.
     """
 
     status: Status = "done"
@@ -40,10 +43,21 @@ class Filters:
     checkpoint: str | None = None
     history: bool = False
     wrong: bool = False
+    by_recorded: bool = False
+    min_level: float | None = None
+    max_level: float | None = None
+    clipped: bool = False
+    zone: str = field(default="local", compare=False)
 
     @property
     def states(self) -> tuple[Status, ...]:
         return STATES if self.status == "all" else (self.status,)
+
+    @property
+    def is_of_rows(self) -> bool:
+        """Whether it asks for what no tally knows."""
+        levels = (self.min_level, self.max_level) != (None, None) or self.clipped
+        return self.bounds_confidence or self.wrong or self.by_recorded or levels
 
     @property
     def bounds_confidence(self) -> bool:
@@ -71,8 +85,21 @@ def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     yield from timely(filters, moment(filters))
     if filters.path is not None:
         yield from fitting(filters.path)
+    yield from of_sound(filters)
     if filters.wrong:
         yield from contradicted(_row.label)
+
+
+def of_sound(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    """What the recording is, whatever the answer."""
+    if filters.by_recorded:
+        yield from recorded(filters)
+    if filters.min_level is not None:
+        yield _row.rms_dbfs >= filters.min_level
+    if filters.max_level is not None:
+        yield _row.rms_dbfs <= filters.max_level
+    if filters.clipped:
+        yield _row.clipped > 0
 
 
 def human_labels() -> ScalarSelect[Any]:
@@ -88,6 +115,20 @@ def contradicted(answer: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
     yield human_labels() != answer
 
 
+def recorded(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    """When it began; what does not tell fits no time. The first clause is for an index."""
+    column, is_utc = _row.recorded_at, _row.recorded_at.endswith("Z")
+    yield column.is_not(None)
+    if filters.since is not None:
+        utc, wall = filters.since[:SECONDS], on_the_wall(filters.since, filters.zone)
+        yield column >= min(utc, wall)
+        yield column >= case((is_utc, utc), else_=wall)
+    if filters.until is not None:
+        utc, wall = filters.until[:SECONDS], on_the_wall(filters.until, filters.zone)
+        yield column < max(utc, wall)
+        yield column < case((is_utc, utc), else_=wall)
+
+
 def confident(filters: Filters, confidence: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
     if filters.min_confidence is not None:
         yield confidence >= filters.min_confidence
@@ -96,6 +137,8 @@ def confident(filters: Filters, confidence: ColumnElement[Any]) -> Iterator[Colu
 
 
 def timely(filters: Filters, moment: ColumnElement[str]) -> Iterator[ColumnElement[bool]]:
+    if filters.by_recorded:
+        return
     if filters.since is not None:
         yield moment >= filters.since
     if filters.until is not None:

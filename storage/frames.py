@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from storage.clips import ClipShape
 from storage.database import open_database
@@ -14,7 +14,7 @@ from storage.errors import StorageError
 from storage.filters import SORTS, STATES, Filters, Sort, Status
 from storage.invocation import Invocation
 from storage.outcomes import printable_path
-from storage.queries import CLIP_COLUMNS, COLUMNS, FLOATS, INTEGERS, MOMENT, Result
+from storage.queries import CLIP_COLUMNS, COLUMNS, FLOATS, INTEGERS, MOMENTS, Result
 from storage.queries import results as results_of
 from storage.shelf import meant_by
 from storage.times import parse_when, stamp
@@ -27,9 +27,10 @@ SCORE = "score_{label}"
 TYPES = {
     **dict.fromkeys(FLOATS, "float64"),
     **dict.fromkeys(INTEGERS, "Int64"),
-    MOMENT: "datetime64[us, UTC]",
+    **dict.fromkeys(MOMENTS, "datetime64[us, UTC]"),
 }
 When = str | datetime
+Clock = Literal["classified", "recorded"]
 
 
 def results_frame(
@@ -40,7 +41,12 @@ def results_frame(
     max_confidence: float | None = None,
     since: When | None = None,
     until: When | None = None,
+    time: Clock = "classified",
     path: str | None = None,
+    wrong: bool = False,
+    min_level: float | None = None,
+    max_level: float | None = None,
+    clipped: bool = False,
     status: Status = "done",
     checkpoint: str | None = None,
     history: bool = False,
@@ -62,7 +68,8 @@ def results_frame(
 
     Returns:
         A row for each recording, prediction (`history`) or clip (`clips`), and the columns of the
-        CSV; `classified_at` is a time in UTC. Without a row it has its columns all the same.
+        CSV; `classified_at` and `recorded_at` are times in UTC. Without a row it has its columns
+        all the same.
 
     Raises StorageError, also for words that are no status, no order and no time.
     """
@@ -70,6 +77,7 @@ def results_frame(
 
     _require("status", status, (*STATES, "all"))
     _require("sort", sort, SORTS)
+    _require("time", time, ("classified", "recorded"))
     invocation = Invocation(None if home is None else Path(home))
     filters = Filters(
         status=status,
@@ -81,15 +89,21 @@ def results_frame(
         path=None if path is None else printable_path(os.fsencode(path)),
         checkpoint=meant_by(invocation.home(), checkpoint),
         history=history,
+        wrong=wrong,
+        min_level=min_level,
+        max_level=max_level,
+        clipped=clipped,
+        by_recorded=time == "recorded",
+        zone=invocation.time_zone(),
     )
     columns = CLIP_COLUMNS if clips else COLUMNS
     with open_database(invocation.database(), "reader") as database, database.transaction() as it:
         found = results_of(it, filters, sort, limit, ClipShape() if clips else None)
         rows = [_as_row(result, columns, scores) for result in found]
     frame = pd.DataFrame(rows, columns=_columns(rows, columns))
-    moments = pd.to_datetime(frame[MOMENT], utc=True, format="ISO8601")
+    moments = {name: pd.to_datetime(frame[name], utc=True, format="ISO8601") for name in MOMENTS}
     types = {name: kind for name, kind in TYPES.items() if name in columns}
-    return frame.assign(**{MOMENT: moments}).astype(types)
+    return frame.assign(**moments).astype(types)
 
 
 def _as_row(result: Result, columns: tuple[str, ...], scores: bool) -> dict[str, object]:

@@ -34,6 +34,12 @@ class Invocation:
         home = self.home()
         return self.settings().database if any(voices(home, {})) else database_in(home.root)
 
+    def time_zone(self) -> str:
+        """`settings().results.time_zone`, likewise."""
+        from storage.said import voices
+
+        return self.settings().results.time_zone if any(voices(self.home(), {})) else "local"
+
     def settings(self, **overrides: object) -> Settings:
         """The effective settings; keys are dotted (`**{"engine.device": "cpu"}`), None is ignored.
 

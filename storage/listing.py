@@ -201,8 +201,11 @@ def _table_columns(listing: Listing) -> tuple[str, ...]:
         columns += ["start_s", "end_s"]
     if filters.status != "pending":
         columns += ["label", "confidence"]
-    if filters.wrong:
-        columns.append("human_label")
+    if filters.by_recorded:
+        columns.insert(0, "recorded_at")
+    columns += ["human_label"] * filters.wrong
+    columns += ["rms_dbfs"] * ((filters.min_level, filters.max_level) != (None, None))
+    columns += ["clipped"] * filters.clipped
     if filters.history or filters.checkpoint:
         columns.append("checkpoint")
     if filters.status in ("failed", "all"):
@@ -215,6 +218,7 @@ def _cells(row: Result, columns: tuple[str, ...]) -> list[str]:
     shown = {
         "time": moment,
         "classified_at": moment,
+        "recorded_at": _local(row.recorded_at),
         "confidence": "" if row.confidence is None else f"{row.confidence:.3f}",
         "start_s": f"{row.start_s or 0:.1f}",
         "end_s": f"{row.end_s or 0:.1f}",

@@ -50,12 +50,20 @@ class Claim:
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """What the file is, whatever it sounds like; `digest` is the SHA-256 of its bytes, in hex."""
+    """What the file is, whatever it sounds like; `digest` is the SHA-256 of its bytes, in hex.
+
+    Levels are in dBFS, `clipped` is a share of the samples; `recorded_at` is as the file says it
+    (see `recorder_time`). None: not known.
+    """
 
     digest: str
     duration_s: float
     sample_rate_hz: int
     channels: int
+    rms_dbfs: float | None = None
+    peak_dbfs: float | None = None
+    clipped: float | None = None
+    recorded_at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,7 @@ def _first_problem(part: Outcome | AudioFacts) -> str | None:
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: type(value) is int and 0 <= value < _INTEGER_LIMIT,
     "float": lambda value: type(value) in (int, float) and isfinite(value),
+    "float | None": lambda value: value is None or (type(value) is float and isfinite(value)),
     "bytes": lambda value: type(value) is bytes,
     "str": lambda value: type(value) is str,
     "str | None": lambda value: value is None or type(value) is str,

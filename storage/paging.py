@@ -16,13 +16,13 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from storage.counting import of_tally
 from storage.database import PATH_INDEX, by_index
-from storage.filters import Filters, Sort, beginning, clauses, confident, moment
+from storage.filters import Filters, Sort, beginning, clauses, confident, moment, recorded
 from storage.tables import human_label, inbox, recording, tally
 from storage.tally import DAY_LENGTH
 
 _row = recording.c
 _LABEL, _ANSWER = "ix_recording_label", "ix_recording_answer"
-_DIGEST = "ix_recording_digest"
+_DIGEST, _RECORDED = "ix_recording_digest", "ix_recording_recorded"
 _MOMENT, _CONFIDENCE = "ix_recording_moment", "ix_recording_confidence"
 # So many entries are looked at to learn whether a filter leaves few.
 _LOOK = 60_000
@@ -53,7 +53,7 @@ def first_ids(connection: Connection, filters: Filters, sort: Sort, limit: int) 
     days = days_of(connection, filters)
     if not days:
         return []
-    if filters.labels or filters.checkpoint is not None:
+    if (filters.labels or filters.checkpoint is not None) and not filters.by_recorded:
         filters = within(filters, min(days), max(days))
     few = list(few_of(connection, filters, sum(days.values())))
     way = min(_ways(connection, filters, sort, limit, few), key=lambda way: way.cost)
@@ -97,6 +97,8 @@ def _queries(connection: Connection, filters: Filters, sort: Sort) -> Iterator[S
 def days_of(connection: Connection, filters: Filters) -> dict[str, int]:
     """How many recordings of each day fit, as far as the tally knows; days without are absent."""
     query = select(tally.c.day, func.sum(tally.c.n)).where(*of_tally(filters))
+    if filters.by_recorded:  # the tally has the days of answers
+        filters = replace(filters, since=None, until=None)
     if filters.since is not None:
         query = query.where(tally.c.day >= filters.since[:DAY_LENGTH])
     if filters.until is not None:
@@ -116,11 +118,15 @@ def few_of(connection: Connection, filters: Filters, n_tallied: int) -> Iterator
     if filters.labels:
         yield Few(n_tallied, _LABEL)
     if filters.status != "all":
-        plain = Filters(status=filters.status, since=filters.since, until=filters.until)
+        plain = Filters(status=filters.status)
+        if not filters.by_recorded:
+            plain = replace(plain, since=filters.since, until=filters.until)
         yield Few(sum(days_of(connection, plain).values()), _ANSWER)
     if filters.bounds_confidence:
         where = list(confident(filters, _row.confidence))
         yield _look(connection, where, _CONFIDENCE)
+    if filters.by_recorded:
+        yield _look(connection, list(recorded(filters)), _RECORDED)
     if filters.wrong:
         yield _look(connection, [_row.digest.in_(select(human_label.c.digest))], _DIGEST)
     if filters.path is not None and (where := list(beginning(filters.path))):

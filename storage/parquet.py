@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from storage.errors import StorageError, UnknownShape
-from storage.queries import FLOATS, INTEGERS, MOMENT, Result
+from storage.queries import FLOATS, INTEGERS, MOMENTS, Result
 from storage.rendering import quiet_end_of_stdout
 from storage.times import from_stamp
 from storage.whole_file import aside_of
@@ -55,7 +55,7 @@ def _pyarrow() -> tuple[Any, Any]:
 def _schema(pyarrow: Any, columns: tuple[str, ...], is_whole: bool) -> Any:
     """Behind the columns follow `scores`, as in JSON, and first is `id`."""
     kinds = dict.fromkeys(FLOATS, pyarrow.float64()) | dict.fromkeys(INTEGERS, pyarrow.int32())
-    kinds[MOMENT] = pyarrow.timestamp("ms", tz="UTC")
+    kinds |= dict.fromkeys(MOMENTS, pyarrow.timestamp("ms", tz="UTC"))
     fields = [(name, kinds.get(name, pyarrow.string())) for name in columns]
     if not is_whole:
         return pyarrow.schema(fields)
@@ -65,7 +65,8 @@ def _schema(pyarrow: Any, columns: tuple[str, ...], is_whole: bool) -> Any:
 
 def _as_object(row: Result, columns: tuple[str, ...]) -> dict[str, object]:
     scores = row.scores()
-    told = {"id": row.id, **row.record(columns), MOMENT: _moment(row.classified_at)}
+    moments = {name: _moment(getattr(row, name)) for name in MOMENTS}
+    told = {"id": row.id, **row.record(columns), **moments}
     return told | {"scores": None if scores is None else list(scores.items())}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from heapq import nlargest
@@ -38,15 +38,17 @@ from storage.filters import (
     human_labels,
     made_by,
     moment,
+    of_sound,
     timely,
 )
 from storage.paging import first_ids, order
+from storage.recorder_time import as_stamp
 from storage.tables import checkpoint, inbox, prediction, recording
 from storage.tally import DAY_LENGTH, folder_expression
 
 Cursor = tuple[str, int]  # moment, recording
 
-COLUMNS = (
+_FIRST = (
     "path",
     "status",
     "label",
@@ -61,15 +63,15 @@ COLUMNS = (
     "checkpoint_digest",
     "warning",
     "archived_path",
-    "human_label",
 )
-# Those of a person came last.
-CLIP_COLUMNS = (*COLUMNS[:-1], "start_s", "end_s", COLUMNS[-1])
+_ADDED = ("human_label", "recorded_at", "site", "channels", "rms_dbfs", "peak_dbfs", "clipped")
+CLIP_COLUMNS = (*_FIRST, "start_s", "end_s", *_ADDED)
+COLUMNS = (*_FIRST, *_ADDED)
 # The others are text.
-FLOATS, INTEGERS, MOMENT = (
-    ("confidence", "duration_s", "start_s", "end_s"),
-    ("sample_rate_hz",),
-    "classified_at",
+FLOATS, INTEGERS, MOMENTS = (
+    ("confidence", "duration_s", "start_s", "end_s", "rms_dbfs", "peak_dbfs", "clipped"),
+    ("sample_rate_hz", "channels"),
+    ("classified_at", "recorded_at"),
 )
 
 _CHUNK_ROWS = 1000
@@ -102,8 +104,19 @@ class Result:
     warning: str | None
     archived_path: str | None = None
     human_label: str | None = None
+    recorded_at: str | None = None
+    channels: int | None = None
+    rms_dbfs: float | None = None
+    peak_dbfs: float | None = None
+    clipped: float | None = None
     start_s: float | None = None
     end_s: float | None = None
+
+    @property
+    def site(self) -> str:
+        """The first folder in the inbox: one for each recorder, or each card."""
+        first, slash, _ = self.path.partition("/")
+        return first if slash else ""
 
     def record(self, columns: tuple[str, ...]) -> dict[str, object]:
         """The columns of the contract, numbers rounded to what was stored."""
@@ -151,7 +164,7 @@ def results(
         found = _page(connection, filters, sort, limit, clips is not None)
     else:
         query = _chosen(filters, clips is not None).order_by(*_order(filters, sort))
-        found = _read(connection, query.limit(limit) if limit else query)
+        found = _read(connection, query.limit(limit) if limit else query, filters.zone)
     if clips is None:
         yield from found
         return
@@ -172,7 +185,7 @@ def sounds(
     """
     of_recordings = replace(filters, labels=(), min_confidence=None, max_confidence=None)
     query = _chosen(of_recordings, clips=True).order_by(_row.inbox_id, _row.path, _row.id)
-    for result in _read(connection, query):
+    for result in _read(connection, query, filters.zone):
         rows = clips.rows_of(result)
         yield result, [row for row in rows if filters.fit_answer(row.label, row.confidence)]
 
@@ -184,7 +197,7 @@ def results_after(
     later = tuple_(_moment(filters), _row.id) > tuple_(literal(cursor[0]), literal(cursor[1]))
     query = _chosen(filters, clips=False).where(later)
     query = query.order_by(*_order(filters, "oldest"))
-    return list(_read(connection, query.limit(limit) if limit else query))
+    return list(_read(connection, query.limit(limit) if limit else query, filters.zone))
 
 
 def latest(connection: Connection, filters: Filters) -> Cursor:
@@ -255,6 +268,11 @@ def _columns(filters: Filters, clips: bool) -> Select[Any]:
         _row.warning,
         case((_row.archived_at.is_not(None), _row.archive_path_text)),
         human_labels(),
+        _row.recorded_at,
+        _row.channels,
+        _row.rms_dbfs,
+        _row.peak_dbfs,
+        _row.clipped,
     )
     return select(*columns).select_from(_joined(filters))
 
@@ -272,12 +290,19 @@ def _page(
     query = _columns(filters, clips)
     for some in chunks(ids):
         rows = {row[0]: row for row in connection.execute(query.where(_row.id.in_(some)))}
-        yield from (Result(*rows[recording_id]) for recording_id in some)
+        yield from (_result(rows[recording_id], filters.zone) for recording_id in some)
 
 
-def _read(connection: Connection, query: Select[Any]) -> Iterator[Result]:
+def _read(connection: Connection, query: Select[Any], zone: str) -> Iterator[Result]:
     for row in connection.execution_options(yield_per=_CHUNK_ROWS).execute(query):
-        yield Result(*row)
+        yield _result(row, zone)
+
+
+def _result(row: Sequence[Any], zone: str) -> Result:
+    found = Result(*row)
+    if found.recorded_at is None:
+        return found
+    return replace(found, recorded_at=as_stamp(found.recorded_at, zone))
 
 
 def _of_history(filters: Filters) -> Iterator[ColumnElement[bool]]:
@@ -292,6 +317,7 @@ def _of_history(filters: Filters) -> Iterator[ColumnElement[bool]]:
     yield from timely(filters, _moment(filters))
     if filters.path is not None:
         yield from fitting(filters.path)
+    yield from of_sound(filters)
     if filters.wrong:
         yield from contradicted(prediction.c.label)
 

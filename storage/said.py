@@ -17,7 +17,7 @@ from storage.home import Home
 PREFIX = "CLFD_"
 # Variables of ours that are no settings.
 EXEMPT_VARIABLES = frozenset({"CLFD_HOME"})
-SECTIONS = ("intake", "engine", "training", "checkpoints", "log", "metrics", "hooks")
+SECTIONS = ("intake", "engine", "training", "checkpoints", "results", "log", "metrics", "hooks")
 DEFAULT_DATABASE = "sqlite:///clfd.db"
 _SQLITE = "sqlite:///"
 

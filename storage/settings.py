@@ -26,6 +26,7 @@ from pydantic_core import ErrorDetails
 from storage.errors import SettingsError
 from storage.home import Home
 from storage.loopback import host_and_port
+from storage.recorder_time import is_zone
 from storage.said import DEFAULT_DATABASE, PREFIX, Said, database_in, flat, voices
 
 
@@ -195,6 +196,23 @@ class Training(_Section):
     )
 
 
+class Results(_Section):
+    """How answers are told."""
+
+    time_zone: str = Field(
+        default="local",
+        description="of the recorders' clocks, where neither name nor file tells it: local, UTC,"
+        " +01:00 or a name like Europe/Berlin",
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if not is_zone(zone):
+            raise ValueError(f"{zone!r} is no time zone; write local, UTC, +01:00 or Europe/Berlin")
+        return zone
+
+
 class Checkpoints(_Section):
     """What stays on the shelf."""
 
@@ -292,6 +310,7 @@ class Settings(_Section):
     engine: Engine = Engine()
     training: Training = Training()
     checkpoints: Checkpoints = Checkpoints()
+    results: Results = Results()
     log: Log = Log()
     metrics: Metrics = Metrics()
     hooks: Hooks = Hooks()

@@ -100,6 +100,11 @@ recording = Table(
     Column("label", Text),
     Column("confidence", Real),
     Column("checkpoint_id", Integer),
+    # As the recorder's clock showed it, or with Z (see `recorder_time`).
+    Column("recorded_at", Text),
+    Column("rms_dbfs", Real),
+    Column("peak_dbfs", Real),
+    Column("clipped", Real),  # share of the samples
     CheckConstraint("state IN ('pending', 'done', 'failed', 'superseded')", name="state"),
     CheckConstraint("requeued IN ('retry', 'rescore')", name="requeued"),
     CheckConstraint(

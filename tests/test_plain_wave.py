@@ -48,6 +48,8 @@ def is_plain(path: Path) -> bool:
 def assert_same(found: Decoded, expected: Decoded) -> None:
     assert found.audio.tobytes() == expected.audio.tobytes()
     assert replace(found, audio=expected.audio) == expected
+    levels = [(one.rms_dbfs, one.peak_dbfs, one.clipped) for one in (found.level, expected.level)]
+    assert levels[0] == pytest.approx(levels[1], abs=0.011)
 
 
 def loud(seconds: float, channels: int, seed: int = 0) -> np.ndarray:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from storage.filter_options import When
+
 if TYPE_CHECKING:
     from storage.invocation import Invocation
     from trainer.preparing import Request
@@ -222,25 +224,15 @@ def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **opt
     click.echo(json.dumps(verdict.outcome) if as_json else "\n".join(summary(verdict.outcome)))
 
 
-def _moment(ctx: click.Context, option: click.Parameter, value: str) -> str:
-    """The ledger's stamp of a point in time."""
-    from storage.commands import When
-
-    return When().convert(value, option, ctx)
-
-
 @click.command()
 @click.option(
     "--since",
-    callback=_moment,
+    type=When(),
     default="7d",
     show_default=True,
-    metavar="TIME",
     help="From then on: 12h, 7d, yesterday or ISO 8601.",
 )
-@click.option(
-    "--until", callback=_moment, default="now", show_default=True, metavar="TIME", help="Before."
-)
+@click.option("--until", type=When(), default="now", show_default=True, help="Before.")
 @click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
 @click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox).")
 @click.option("--no-audio", is_flag=True, help="Without players: a smaller page.")
