@@ -42,6 +42,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
     from storage.errors import LedgerUnsound
     from storage.pulse import Pulse
     from storage.remarks import remarks_on
+    from storage.tables import SCHEMA_VERSION
     from storage.tally import wrong_figures
 
     settings = invocation.settings()
@@ -52,7 +53,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
             "ledger": str(database.path),
             "sound": not problems,
             "problems": problems,
-            "schema": database.version(),
+            "schema": SCHEMA_VERSION,  # another one is not opened
         }
         if problems:
             if as_json:
