@@ -175,8 +175,7 @@ def hooked(home: Home, settings: Settings) -> Iterator[Hooks]:
         return
     with open_database(settings.database, "reader") as database:
         hooks = [
-            _hook(home, settings.hooks, name, listener, database)
-            for name, listener in listeners.items()
+            _hook(home, settings, name, listener, database) for name, listener in listeners.items()
         ]
         closing = threading.Event()
         threads = [
@@ -205,19 +204,23 @@ def _listeners(home: Home, settings: HooksSettings) -> dict[str, Listener]:
 
 
 def _hook(
-    home: Home, settings: HooksSettings, name: str, listener: Listener, database: Database
+    home: Home, settings: Settings, name: str, listener: Listener, database: Database
 ) -> Hook:
+    wanted = settings.hooks
+
     def newest() -> Cursor:
         with database.transaction() as connection:
             return latest(connection, Filters())
 
     def read(cursor: Cursor, until: str) -> list[Result]:
         with database.transaction() as connection:
-            return results_after(connection, Filters(until=until), cursor, QUEUE)
+            return results_after(
+                connection, Filters(until=until, zone=settings.results.time_zone), cursor, QUEUE
+            )
 
     def wants(result: Result) -> bool:
-        is_named = not settings.labels or result.label in settings.labels
-        return is_named and (result.confidence or 0.0) >= settings.min_confidence
+        is_named = not wanted.labels or result.label in wanted.labels
+        return is_named and (result.confidence or 0.0) >= wanted.min_confidence
 
     return Hook(name, listener, Place(home.hook_file(name), newest), read, wants)
 

@@ -118,13 +118,19 @@ def follow(
     listing: Listing,
     wait: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Write rows as they come, until interrupted or until the reader leaves."""
-    with database.transaction() as connection:
-        cursor = latest(connection, listing.filters)
+    """Write rows as they come, until interrupted or until the reader leaves.
+
+    With a time to begin from those since then come first, so that a reader which was away goes on
+    where it was.
+    """
     with output(None) as stream:
         if listing.format == "csv":
             write_csv(stream, listing.columns, ())
-            stream.flush()
+        with database.transaction() as connection:
+            cursor = latest(connection, listing.filters)
+            if listing.filters.since is not None:
+                _write_more(stream, listing, results(connection, listing.filters, "oldest"))
+        stream.flush()
         while True:
             wait(_POLL_SECONDS)
             with database.transaction() as connection:  # short, so that the WAL can shrink
@@ -159,7 +165,7 @@ def _write_data(stream: TextIO, listing: Listing, rows: Iterable[Result]) -> Non
             write_jsonl(stream, _objects(listing, rows))
 
 
-def _write_more(stream: TextIO, listing: Listing, rows: list[Result]) -> None:
+def _write_more(stream: TextIO, listing: Listing, rows: Iterable[Result]) -> None:
     match listing.format:
         case "csv":
             records = (row.record(listing.columns) for row in rows)

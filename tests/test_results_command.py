@@ -229,6 +229,18 @@ def test_following_prints_rows_as_they_come(home: Home, capsys: pytest.CaptureFi
     assert json.loads(line)["path"] == "late.wav"
 
 
+def test_following_since_a_time_begins_with_what_came_since_then(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with open_database(url_of(home), "reader") as database, pytest.raises(KeyboardInterrupt):
+        follow(database, Listing(Filters(since="2000-01-01"), format="jsonl"), stop)
+    told = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["dog", "siren"]
+
+
 def run_results(home: Home, program: str) -> subprocess.CompletedProcess[str]:
     call_results = (
         "import sys; from pathlib import Path; from storage.commands import results;"
