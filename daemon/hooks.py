@@ -214,9 +214,8 @@ def _hook(
 
     def read(cursor: Cursor, until: str) -> list[Result]:
         with database.transaction() as connection:
-            return results_after(
-                connection, Filters(until=until, zone=settings.results.time_zone), cursor, QUEUE
-            )
+            asked = Filters(until=until, manner=settings.results.manner)
+            return results_after(connection, asked, cursor, QUEUE)
 
     def wants(result: Result) -> bool:
         is_named = not wanted.labels or result.label in wanted.labels

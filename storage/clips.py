@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from storage.manner import Manner
     from storage.queries import Result
 
 
@@ -22,9 +23,11 @@ class ClipShape:
     top: int = 1
     merge_gap_seconds: float | None = None
 
-    def rows_of(self, recording: Result) -> Iterator[Result]:
+    def rows_of(self, recording: Result, manner: Manner) -> Iterator[Result]:
         """In the order of their start; nothing where there is no answer."""
         rows = recording.clips(self.top)
+        if manner.knows_unknown:
+            rows = (replace(row, label=manner.label_of(row.label, row.confidence)) for row in rows)
         return rows if self.merge_gap_seconds is None else merged(rows, self.merge_gap_seconds)
 
 

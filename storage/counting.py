@@ -17,7 +17,16 @@ from sqlalchemy import (
     select,
 )
 
-from storage.filters import STATES, Axis, Filters, Status, clauses, literal_beginning, made_by
+from storage.filters import (
+    STATES,
+    Axis,
+    Filters,
+    Status,
+    as_told,
+    clauses,
+    literal_beginning,
+    made_by,
+)
 from storage.tables import checkpoint, folder_tally, recording, tally
 from storage.tally import DAY_LENGTH, folder_expression
 
@@ -57,7 +66,7 @@ def others(filters: Filters) -> list[tuple[Status, Filters]]:
         until=filters.until,
         path=filters.path,
         by_recorded=filters.by_recorded,
-        zone=filters.zone,
+        manner=filters.manner,
     )
     return [(state, wide.of(state)) for state in left_out]
 
@@ -81,7 +90,8 @@ def is_tallied(filters: Filters) -> bool:
 def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     if axis in ("folder", "status") and _is_of_folders(filters):
         return _of_folders(connection, filters, axis)
-    if axis == "folder" or not is_tallied(filters):
+    by_told_label = axis == "label" and filters.manner.knows_unknown
+    if axis == "folder" or by_told_label or not is_tallied(filters):
         return _one_by_one(connection, filters, axis)
     found: Counter[Any] = Counter()
     for query in _of_days(filters, axis):
@@ -134,8 +144,8 @@ def of_tally(filters: Filters) -> Iterator[ColumnElement[bool]]:
     """All but the time."""
     if filters.status != "all":
         yield _tally.state == filters.status
-    if filters.labels:
-        yield _tally.label.in_(filters.labels)
+    if filters.stored_labels:
+        yield _tally.label.in_(filters.stored_labels)
     if filters.checkpoint is not None:
         yield _tally.checkpoint_id.in_(select(checkpoint.c.id).where(made_by(filters.checkpoint)))
 
@@ -190,7 +200,7 @@ def _one_by_one(connection: Connection, filters: Filters, axis: Axis) -> Counts:
 def _grouped(filters: Filters, axis: Axis) -> Select[Any]:
     moment = _row.first_seen_at if filters.status == "pending" else _row.answered_at
     keys: dict[Axis, ColumnElement[Any]] = {
-        "label": _row.label,
+        "label": as_told(filters, _row.label, _row.confidence),
         "status": _row.state,
         "checkpoint": _row.checkpoint_id,
         "day": func.substr(moment, 1, DAY_LENGTH),

@@ -79,7 +79,7 @@ def filters_of(
         **told
         | {
             "by_recorded": by_recorded,
-            "zone": invocation.time_zone(),
+            "manner": invocation.manner(),
             "path": None if glob is None else printable_path(os.fsencode(glob)),
             "checkpoint": meant_by(invocation.home(), checkpoint),
         },

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, ScalarSelect, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, case, func, literal, or_, select
 
+from storage.manner import UNKNOWN, Manner
 from storage.recorder_time import on_the_wall
 from storage.tables import checkpoint, human_label, inbox, recording
 
@@ -29,8 +30,8 @@ class Filters:
 
     `checkpoint` is the start of a name or digest. `history` asks for every prediction of a
     recording instead of its current answer. `by_recorded`: times are those at which recordings
-    began, in a `zone` where the recorder does not tell it. Levels are in dBFS. `wrong` are those of
-    which a person says something else.
+    began. `manner` is how answers are told, and labels are meant as they are told. Levels are in
+    dBFS. `wrong` are those of which a person says something else.
     """
 
     status: Status = "done"
@@ -47,7 +48,7 @@ class Filters:
     min_level: float | None = None
     max_level: float | None = None
     clipped: bool = False
-    zone: str = field(default="local", compare=False)
+    manner: Manner = field(default=Manner(), compare=False)
 
     @property
     def states(self) -> tuple[Status, ...]:
@@ -57,7 +58,13 @@ class Filters:
     def is_of_rows(self) -> bool:
         """Whether it asks for what no tally knows."""
         levels = (self.min_level, self.max_level) != (None, None) or self.clipped
-        return self.bounds_confidence or self.wrong or self.by_recorded or levels
+        unsure = bool(self.labels) and self.manner.knows_unknown
+        return self.bounds_confidence or self.wrong or self.by_recorded or levels or unsure
+
+    @property
+    def stored_labels(self) -> tuple[str, ...]:
+        """Those that answers which fit have in the ledger; none: any."""
+        return () if self.manner.knows_unknown and UNKNOWN in self.labels else self.labels
 
     @property
     def bounds_confidence(self) -> bool:
@@ -77,8 +84,7 @@ def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     """What the recording itself can tell; not for a history."""
     if filters.status != "all":
         yield _row.state == filters.status
-    if filters.labels:
-        yield _row.label.in_(filters.labels)
+    yield from labelled(filters, _row.label, _row.confidence)
     if filters.checkpoint is not None:
         yield _row.checkpoint_id.in_(select(checkpoint.c.id).where(made_by(filters.checkpoint)))
     yield from confident(filters, _row.confidence)
@@ -88,6 +94,28 @@ def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     yield from of_sound(filters)
     if filters.wrong:
         yield from contradicted(_row.label)
+
+
+def labelled(
+    filters: Filters, label: ColumnElement[Any], confidence: ColumnElement[Any]
+) -> Iterator[ColumnElement[bool]]:
+    if filters.stored_labels:
+        yield label.in_(filters.stored_labels)
+    if filters.labels and filters.manner.knows_unknown:
+        yield as_told(filters, label, confidence).in_(filters.labels)
+
+
+def as_told(
+    filters: Filters, label: ColumnElement[Any], confidence: ColumnElement[Any]
+) -> ColumnElement[Any]:
+    """`Manner.label_of` in SQL."""
+    manner = filters.manner
+    if not manner.knows_unknown:
+        return label
+    below = literal(manner.unknown_below)
+    known = [(label == name, least) for name, least in manner.thresholds]
+    least = case(*known, else_=below) if known else below
+    return case((confidence < least, UNKNOWN), else_=label)
 
 
 def of_sound(filters: Filters) -> Iterator[ColumnElement[bool]]:
@@ -120,11 +148,11 @@ def recorded(filters: Filters) -> Iterator[ColumnElement[bool]]:
     column, is_utc = _row.recorded_at, _row.recorded_at.endswith("Z")
     yield column.is_not(None)
     if filters.since is not None:
-        utc, wall = filters.since[:SECONDS], on_the_wall(filters.since, filters.zone)
+        utc, wall = filters.since[:SECONDS], on_the_wall(filters.since, filters.manner.zone)
         yield column >= min(utc, wall)
         yield column >= case((is_utc, utc), else_=wall)
     if filters.until is not None:
-        utc, wall = filters.until[:SECONDS], on_the_wall(filters.until, filters.zone)
+        utc, wall = filters.until[:SECONDS], on_the_wall(filters.until, filters.manner.zone)
         yield column < max(utc, wall)
         yield column < case((is_utc, utc), else_=wall)
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.home import Home
+    from storage.manner import Manner
     from storage.settings import Settings
 
 
@@ -34,11 +35,12 @@ class Invocation:
         home = self.home()
         return self.settings().database if any(voices(home, {})) else database_in(home.root)
 
-    def time_zone(self) -> str:
-        """`settings().results.time_zone`, likewise."""
+    def manner(self) -> Manner:
+        """`settings().results.manner`, likewise."""
+        from storage.manner import Manner
         from storage.said import voices
 
-        return self.settings().results.time_zone if any(voices(self.home(), {})) else "local"
+        return self.settings().results.manner if any(voices(self.home(), {})) else Manner()
 
     def settings(self, **overrides: object) -> Settings:
         """The effective settings; keys are dotted (`**{"engine.device": "cpu"}`), None is ignored.

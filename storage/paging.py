@@ -53,7 +53,7 @@ def first_ids(connection: Connection, filters: Filters, sort: Sort, limit: int) 
     days = days_of(connection, filters)
     if not days:
         return []
-    if (filters.labels or filters.checkpoint is not None) and not filters.by_recorded:
+    if (filters.stored_labels or filters.checkpoint is not None) and not filters.by_recorded:
         filters = within(filters, min(days), max(days))
     few = list(few_of(connection, filters, sum(days.values())))
     way = min(_ways(connection, filters, sort, limit, few), key=lambda way: way.cost)
@@ -115,7 +115,7 @@ def within(filters: Filters, first_day: str, last_day: str) -> Filters:
 
 def few_of(connection: Connection, filters: Filters, n_tallied: int) -> Iterator[Few]:
     """Each filter that an index knows, and how many recordings it leaves."""
-    if filters.labels:
+    if filters.stored_labels:
         yield Few(n_tallied, _LABEL)
     if filters.status != "all":
         plain = Filters(status=filters.status)
@@ -168,7 +168,7 @@ def _in_order(filters: Filters, sort: Sort) -> str:
         return PATH_INDEX
     if filters.status not in _ANSWERED:
         return _MOMENT
-    return _LABEL if len(filters.labels) == 1 else _ANSWER
+    return _LABEL if len(filters.stored_labels) == 1 else _ANSWER
 
 
 def _cost(index: str, filters: Filters, sort: Sort) -> int:

@@ -31,16 +31,19 @@ from storage.filters import (
     Axis,
     Filters,
     Sort,
+    as_told,
     clauses,
     confident,
     contradicted,
     fitting,
     human_labels,
+    labelled,
     made_by,
     moment,
     of_sound,
     timely,
 )
+from storage.manner import Manner
 from storage.paging import first_ids, order
 from storage.recorder_time import as_stamp
 from storage.tables import checkpoint, inbox, prediction, recording
@@ -164,13 +167,13 @@ def results(
         found = _page(connection, filters, sort, limit, clips is not None)
     else:
         query = _chosen(filters, clips is not None).order_by(*_order(filters, sort))
-        found = _read(connection, query.limit(limit) if limit else query, filters.zone)
+        found = _read(connection, query.limit(limit) if limit else query, filters.manner)
     if clips is None:
         yield from found
         return
     left = limit or None
     for result in found:
-        for clip in clips.rows_of(result):
+        for clip in clips.rows_of(result, filters.manner):
             yield clip
             if left is not None and (left := left - 1) == 0:
                 return
@@ -185,8 +188,8 @@ def sounds(
     """
     of_recordings = replace(filters, labels=(), min_confidence=None, max_confidence=None)
     query = _chosen(of_recordings, clips=True).order_by(_row.inbox_id, _row.path, _row.id)
-    for result in _read(connection, query, filters.zone):
-        rows = clips.rows_of(result)
+    for result in _read(connection, query, filters.manner):
+        rows = clips.rows_of(result, filters.manner)
         yield result, [row for row in rows if filters.fit_answer(row.label, row.confidence)]
 
 
@@ -197,7 +200,7 @@ def results_after(
     later = tuple_(_moment(filters), _row.id) > tuple_(literal(cursor[0]), literal(cursor[1]))
     query = _chosen(filters, clips=False).where(later)
     query = query.order_by(*_order(filters, "oldest"))
-    return list(_read(connection, query.limit(limit) if limit else query, filters.zone))
+    return list(_read(connection, query.limit(limit) if limit else query, filters.manner))
 
 
 def latest(connection: Connection, filters: Filters) -> Cursor:
@@ -218,7 +221,7 @@ def count_predictions(connection: Connection, filters: Filters) -> int:
 def count_predictions_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     """How many rows of a history share a value of the axis."""
     keys: dict[Axis, ColumnElement[Any]] = {
-        "label": prediction.c.label,
+        "label": as_told(filters, prediction.c.label, prediction.c.confidence),
         "status": _row.state,
         "checkpoint": checkpoint.c.name,
         "day": func.substr(_moment(filters), 1, DAY_LENGTH),
@@ -290,27 +293,27 @@ def _page(
     query = _columns(filters, clips)
     for some in chunks(ids):
         rows = {row[0]: row for row in connection.execute(query.where(_row.id.in_(some)))}
-        yield from (_result(rows[recording_id], filters.zone) for recording_id in some)
+        yield from (_result(rows[recording_id], filters.manner) for recording_id in some)
 
 
-def _read(connection: Connection, query: Select[Any], zone: str) -> Iterator[Result]:
+def _read(connection: Connection, query: Select[Any], manner: Manner) -> Iterator[Result]:
     for row in connection.execution_options(yield_per=_CHUNK_ROWS).execute(query):
-        yield _result(row, zone)
+        yield _result(row, manner)
 
 
-def _result(row: Sequence[Any], zone: str) -> Result:
+def _result(row: Sequence[Any], manner: Manner) -> Result:
     found = Result(*row)
-    if found.recorded_at is None:
+    if found.recorded_at is None and not manner.knows_unknown:
         return found
-    return replace(found, recorded_at=as_stamp(found.recorded_at, zone))
+    label = manner.label_of(found.label, found.confidence)
+    return replace(found, label=label, recorded_at=as_stamp(found.recorded_at, manner.zone))
 
 
 def _of_history(filters: Filters) -> Iterator[ColumnElement[bool]]:
     """The filters, of predictions that need not be the current answer."""
     if filters.status != "all":
         yield _row.state == filters.status
-    if filters.labels:
-        yield prediction.c.label.in_(filters.labels)
+    yield from labelled(filters, prediction.c.label, prediction.c.confidence)
     if filters.checkpoint is not None:
         yield made_by(filters.checkpoint)
     yield from confident(filters, prediction.c.confidence)

@@ -26,6 +26,7 @@ from pydantic_core import ErrorDetails
 from storage.errors import SettingsError
 from storage.home import Home
 from storage.loopback import host_and_port
+from storage.manner import Manner, thresholds_of
 from storage.recorder_time import is_zone
 from storage.said import DEFAULT_DATABASE, PREFIX, Said, database_in, flat, voices
 
@@ -204,6 +205,29 @@ class Results(_Section):
         description="of the recorders' clocks, where neither name nor file tells it: local, UTC,"
         " +01:00 or a name like Europe/Berlin",
     )
+
+    thresholds: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(),
+        description="LABEL=CONFIDENCE: answers of this label that are less confident are told as"
+        " `unknown`",
+    )
+    unknown_below: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="answers less confident are told as `unknown`, where the label has no"
+        " threshold of its own",
+    )
+
+    @property
+    def manner(self) -> Manner:
+        return Manner(self.time_zone, thresholds_of(self.thresholds), self.unknown_below)
+
+    @field_validator("thresholds")
+    @classmethod
+    def _are_thresholds(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        thresholds_of(texts)
+        return texts
 
     @field_validator("time_zone")
     @classmethod

@@ -57,7 +57,7 @@ def make_hook(house: House, ear: Ear) -> Iterator[HookMaker]:
     with open_database(house.settings.database, "reader") as database:
 
         def make(**settings: object) -> Hook:
-            wanted = house_settings(house.home, **settings).hooks
+            wanted = house_settings(house.home, **settings)
             return _hook(house.home, wanted, "command", ear, database)
 
         yield make

@@ -13,6 +13,7 @@ from classifier.recorder_notes import recorded_at
 from storage.database import open_database
 from storage.filters import Filters
 from storage.ledger import Ledger, open_ledger
+from storage.manner import Manner
 from storage.outcomes import Arrival
 from storage.queries import results
 from storage.recorder_time import as_stamp, began_at, is_zone, moment_in_name
@@ -143,8 +144,8 @@ def admit(ledger: Ledger, *names: str) -> None:
     ledger.admit([Arrival(Path("/inbox"), name.encode(), name, 1) for name in names])
 
 
-def paths(connection: Connection, limit: int = 0, **asked: str) -> set[str]:
-    filters = Filters("pending", by_recorded=True, **asked)  # type: ignore[arg-type]
+def paths(connection: Connection, limit: int = 0, zone: str = "UTC", **asked: str) -> set[str]:
+    filters = Filters("pending", by_recorded=True, manner=Manner(zone), **asked)
     return {row.path for row in results(connection, filters, limit=limit)}
 
 

@@ -1,0 +1,51 @@
+"""How answers are told, whatever is stored: the recorders' zone, and what is too unsure to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Manner:
+    """An answer less confident than its label's threshold, or else `unknown_below`, is UNKNOWN.
+
+    `zone` is that of clocks which do not tell it (see `recorder_time`).
+    """
+
+    zone: str = "local"
+    thresholds: tuple[tuple[str, float], ...] = ()
+    unknown_below: float = 0.0
+
+    @property
+    def knows_unknown(self) -> bool:
+        return bool(self.thresholds) or self.unknown_below > 0
+
+    def label_of(self, label: str | None, confidence: float | None) -> str | None:
+        if label is None or not self.knows_unknown:
+            return label
+        least = dict(self.thresholds).get(label, self.unknown_below)
+        return UNKNOWN if (confidence or 0.0) < least else label
+
+
+def parse_threshold(text: str) -> tuple[str, float]:
+    """`siren=0.8`. Raises ValueError saying what is expected."""
+    label, sign, number = text.rpartition("=")
+    try:
+        least = float(number)
+    except ValueError:
+        least = -1.0
+    if not sign or not label.strip() or not 0 <= least <= 1:
+        raise ValueError(f"{text!r} is no threshold; write LABEL=CONFIDENCE, like siren=0.8")
+    return label.strip(), least
+
+
+def thresholds_of(texts: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Raises ValueError also for a label that is named twice."""
+    parsed = [parse_threshold(text) for text in texts]
+    labels = [label for label, _ in parsed]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise ValueError(f"{twice[0]} has two thresholds; keep one of them")
+    return tuple(parsed)
