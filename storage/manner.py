@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,12 +13,14 @@ UNKNOWN = "unknown"
 class Manner:
     """An answer less confident than its label's threshold, or else `unknown_below`, is UNKNOWN.
 
-    `zone` is that of clocks which do not tell it (see `recorder_time`).
+    `zone` is that of clocks which do not tell it (see `recorder_time`). `site_pattern` is a regular
+    expression with a group `site`, looked for in the path; without one a site is the first folder.
     """
 
     zone: str = "local"
     thresholds: tuple[tuple[str, float], ...] = ()
     unknown_below: float = 0.0
+    site_pattern: str = ""
 
     @property
     def knows_unknown(self) -> bool:
@@ -28,6 +31,24 @@ class Manner:
             return label
         least = dict(self.thresholds).get(label, self.unknown_below)
         return UNKNOWN if (confidence or 0.0) < least else label
+
+    def site_of(self, path: str) -> str:
+        """Empty where the path names none."""
+        if self.site_pattern:
+            match = re.search(self.site_pattern, path)
+            return (match["site"] or "") if match else ""
+        first, slash, _ = path.partition("/")
+        return first if slash else ""
+
+
+def check_site_pattern(pattern: str) -> None:
+    """Raises ValueError saying what is expected."""
+    try:
+        names = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression ({error})") from error
+    if pattern and "site" not in names:
+        raise ValueError(f"{pattern!r} has no group named site; write one, like (?P<site>S\\d+)_")
 
 
 def parse_threshold(text: str) -> tuple[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from heapq import nlargest
 from typing import Any
@@ -112,14 +112,9 @@ class Result:
     rms_dbfs: float | None = None
     peak_dbfs: float | None = None
     clipped: float | None = None
+    site: str = ""
     start_s: float | None = None
     end_s: float | None = None
-
-    @property
-    def site(self) -> str:
-        """The first folder in the inbox: one for each recorder, or each card."""
-        first, slash, _ = self.path.partition("/")
-        return first if slash else ""
 
     def record(self, columns: tuple[str, ...]) -> dict[str, object]:
         """The columns of the contract, numbers rounded to what was stored."""
@@ -150,6 +145,12 @@ class Result:
             )
             for best in nlargest(top, range(len(labels)), key=values.__getitem__):
                 yield replace(clip, label=labels[best], confidence=values[best])
+
+
+_FIELDS = [field.name for field in fields(Result)]
+_PATH, _LABEL, _CONFIDENCE, _RECORDED = (
+    _FIELDS.index(name) for name in ("path", "label", "confidence", "recorded_at")
+)
 
 
 def results(
@@ -302,11 +303,11 @@ def _read(connection: Connection, query: Select[Any], manner: Manner) -> Iterato
 
 
 def _result(row: Sequence[Any], manner: Manner) -> Result:
-    found = Result(*row)
-    if found.recorded_at is None and not manner.knows_unknown:
-        return found
-    label = manner.label_of(found.label, found.confidence)
-    return replace(found, label=label, recorded_at=as_stamp(found.recorded_at, manner.zone))
+    """As columns come from the ledger, told in this manner."""
+    values = [*row, manner.site_of(row[_PATH])]
+    values[_LABEL] = manner.label_of(values[_LABEL], values[_CONFIDENCE])
+    values[_RECORDED] = as_stamp(values[_RECORDED], manner.zone)
+    return Result(*values)
 
 
 def _of_history(filters: Filters) -> Iterator[ColumnElement[bool]]:

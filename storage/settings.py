@@ -26,7 +26,7 @@ from pydantic_core import ErrorDetails
 from storage.errors import SettingsError
 from storage.home import Home
 from storage.loopback import host_and_port
-from storage.manner import Manner, thresholds_of
+from storage.manner import Manner, check_site_pattern, thresholds_of
 from storage.recorder_time import is_zone
 from storage.said import DEFAULT_DATABASE, PREFIX, Said, database_in, flat, voices
 
@@ -219,9 +219,22 @@ class Results(_Section):
         " threshold of its own",
     )
 
+    site_pattern: str = Field(
+        default="",
+        description="regular expression with a group `site`, looked for in the path; empty: the"
+        " site is the first folder",
+    )
+
     @property
     def manner(self) -> Manner:
-        return Manner(self.time_zone, thresholds_of(self.thresholds), self.unknown_below)
+        thresholds = thresholds_of(self.thresholds)
+        return Manner(self.time_zone, thresholds, self.unknown_below, self.site_pattern)
+
+    @field_validator("site_pattern")
+    @classmethod
+    def _is_pattern(cls, pattern: str) -> str:
+        check_site_pattern(pattern)
+        return pattern
 
     @field_validator("thresholds")
     @classmethod

@@ -96,6 +96,27 @@ def test_a_file_of_settings_says_which_thresholds(tmp_path: Path) -> None:
     assert load_settings(home, environ={}).results.manner == STRICT
 
 
+@pytest.mark.parametrize(
+    ("pattern", "path", "site"),
+    [
+        ("", "yard/north/a.wav", "yard"),
+        ("", "a.wav", ""),
+        (r"(?P<site>S\d+)_", "cards/S12_20260131_120000.wav", "S12"),
+        (r"(?P<site>S\d+)_", "cards/other.wav", ""),
+    ],
+)
+def test_a_site_is_the_first_folder_or_what_the_pattern_finds(
+    pattern: str, path: str, site: str
+) -> None:
+    assert Manner(site_pattern=pattern).site_of(path) == site
+
+
+@pytest.mark.parametrize("pattern", ["(", r"(S\d+)", "(?P<place>.)"])
+def test_a_pattern_without_a_site_is_refused_by_name(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(SettingsError, match="CLFD_RESULTS__SITE_PATTERN"):
+        load_settings(Home(tmp_path), environ={"CLFD_RESULTS__SITE_PATTERN": pattern})
+
+
 @pytest.mark.parametrize("text", ["dog", "dog=much", "dog=1.5", "=0.5", "dog=0.5,dog=0.6"])
 def test_what_is_no_threshold_is_refused_by_name(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError, match="CLFD_RESULTS__THRESHOLDS"):

@@ -51,6 +51,8 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_moment", page(status="all")),
     ("ix_recording_confidence", page("confidence")),
     ("ix_recording_confidence", page(min_confidence=0.9999)),
+    ("ix_recording_recorded", page(by_recorded=True, since="2026-03-01T00:00:00.000Z")),
+    ("ix_recording_digest", page(wrong=True)),
     ("sqlite_autoindex_recording_1", page("path")),
     ("sqlite_autoindex_recording_1", page(path="site003/0000*")),
     ("ix_recording_answer", asked(lambda c: count_by(c, Filters(min_confidence=0.9), "label"))),
