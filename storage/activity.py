@@ -14,11 +14,14 @@ from sqlalchemy import Connection, Integer, Select, case, cast, func, select
 
 from storage.database import by_index
 from storage.filters import Filters, clauses
+from storage.recorder_time import as_stamp
 from storage.tables import checkpoint, inbox, recording
+from storage.times import from_stamp
 
 BINS = 20  # of confidence from 0 to 1
 
 _ANSWER = "ix_recording_answer"  # knows state, moment, label, confidence and checkpoint together
+_RECORDED = "ix_recording_recorded"
 _CHUNK_ROWS = 1000
 _HOUR, _MINUTE = len("2026-01-31T12"), len("2026-01-31T12:00")
 _row = recording.c
@@ -72,14 +75,17 @@ class KnownCheckpoint:
 def answers_in_time(
     connection: Connection, filters: Filters, by_minute: bool = False
 ) -> Iterator[tuple[str, datetime, int]]:
-    """Label, the beginning of an hour (UTC), and how many were answered within it.
+    """Label, the beginning of an hour, and how many were answered, or recorded, within it.
 
     `by_minute` is for places whose clocks differ from UTC by half hours.
     """
-    moment = func.substr(_row.answered_at, 1, _MINUTE if by_minute else _HOUR)
-    counted = select(_row.label, moment, func.count()).group_by(_row.label, moment)
-    for label, begin, number in _read(connection, _of_answers(counted, filters)):
-        yield label, datetime.fromisoformat(f"{begin}Z"), number
+    column = _row.recorded_at if filters.by_recorded else _row.answered_at
+    begin = func.substr(column, 1, _MINUTE if by_minute else _HOUR)
+    keys = _row.label, begin, column.endswith("Z")
+    counted = select(*keys, func.count()).group_by(*keys)
+    for label, begun, is_utc, number in _read(connection, _of_answers(counted, filters)):
+        moment = as_stamp(f"{begun}Z" if is_utc else begun, filters.manner.zone)
+        yield label, from_stamp(str(moment)), number
 
 
 def sureness(connection: Connection, filters: Filters) -> Iterator[Sureness]:
@@ -93,7 +99,7 @@ def sureness(connection: Connection, filters: Filters) -> Iterator[Sureness]:
 
 def failures(connection: Connection, filters: Filters) -> list[Failures]:
     """By reason, the commonest first. Of the filters those of time and path count."""
-    wanted = Filters("failed", since=filters.since, until=filters.until, path=filters.path)
+    wanted = replace(filters, status="failed", labels=())
     kind = func.coalesce(_row.error_class, "")
     counted = select(kind, func.count(), func.max(_row.id)).where(*clauses(wanted)).group_by(kind)
     found = connection.execute(counted).all()
@@ -129,7 +135,8 @@ def known_checkpoint(connection: Connection, name: str) -> KnownCheckpoint | Non
 
 
 def _of_answers(query: Select[Any], filters: Filters) -> Select[Any]:
-    return by_index(query, recording, _ANSWER).where(*clauses(replace(filters, status="done")))
+    index = _RECORDED if filters.by_recorded else _ANSWER
+    return by_index(query, recording, index).where(*clauses(replace(filters, status="done")))
 
 
 def _read(connection: Connection, query: Select[Any]) -> Iterator[Any]:

@@ -34,6 +34,7 @@ from storage.database import open_database
 from storage.filters import Filters
 from storage.invocation import Invocation
 from storage.ledger import Ledger
+from storage.manner import Manner
 from storage.times import stamp
 from trainer.commands import report
 from trainer.errors import TrainerError
@@ -108,6 +109,20 @@ def test_hours_are_those_of_the_local_clock_also_half_an_hour_off(
     with ledger.database.transaction() as connection:
         dog = look_back(connection, WEEK, [], None).labels[0]
     assert dog.by_hour == {17: 1, 18: 1, 20: 1}  # 12:10, 12:40 and 15:10 in Greenwich
+
+
+def test_activity_can_be_that_of_the_recordings(ledger: Ledger) -> None:
+    add(ledger, "20240501_043000.wav", "dog", 0.9)
+    add(ledger, "20240501T053000Z.wav", "dog", 0.9)
+    spring = Filters(
+        since="2024-05-01T00:00:00.000Z",
+        until="2024-05-02T00:00:00.000Z",
+        by_recorded=True,
+        manner=Manner("-02:00"),
+    )
+    with ledger.database.transaction() as connection:
+        dog = look_back(connection, spring, [], None).labels[0]
+    assert dog.by_hour == {6: 1, 5: 1}
 
 
 def test_full_confidence_is_in_the_last_step(ledger: Ledger) -> None:

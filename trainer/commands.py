@@ -233,6 +233,14 @@ def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **opt
     help="From then on: 12h, 7d, yesterday or ISO 8601.",
 )
 @click.option("--until", type=When(), default="now", show_default=True, help="Before.")
+@click.option(
+    "--time",
+    "clock",
+    type=click.Choice(["classified", "recorded"]),
+    default="classified",
+    show_default=True,
+    help="Of when recordings were answered, or began.",
+)
 @click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
 @click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox).")
 @click.option("--no-audio", is_flag=True, help="Without players: a smaller page.")
@@ -249,6 +257,7 @@ def report(
     /,
     since: str,
     until: str,
+    clock: str,
     labels: tuple[str, ...],
     path: str | None,
     no_audio: bool,
@@ -271,12 +280,20 @@ def report(
     from datetime import UTC, datetime
 
     from storage.filters import Filters
+    from storage.manner import Manner
     from storage.outcomes import printable_path
     from trainer.reviewing import review
 
     glob = None if path is None else printable_path(os.fsencode(path))
-    filters = Filters(labels=labels, since=since, until=until, path=glob)
     settings, now = invocation.settings(), datetime.now(UTC)
+    filters = Filters(
+        labels=labels,
+        since=since,
+        until=until,
+        path=glob,
+        by_recorded=clock == "recorded",
+        manner=Manner(settings.results.time_zone),
+    )
     done = review(filters, output, not no_audio, invocation.home(), settings, now)
     click.echo(json.dumps(done.figures, ensure_ascii=False) if as_json else done.figures["report"])
 

@@ -146,6 +146,7 @@ class Period:
             "until": asked.until,
             "label": list(asked.labels),
             "path": asked.path,
+            "time": "recorded" if asked.by_recorded else "classified",
             "inboxes": list(self.inboxes),
             "checkpoint": self.checkpoint,
             "counts": dict(self.counts),

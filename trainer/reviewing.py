@@ -88,6 +88,7 @@ def _nothing(period: Period) -> str:
     asked = period.filters
     remedies = ["a longer --since, such as 30d"]
     remedies += ["another --label"] * bool(asked.labels)
+    remedies += ["--time classified (recordings may not tell when they began)"] * asked.by_recorded
     remedies += ["another --path"] * (asked.path is not None)
     since, until = (from_stamp(end or "").astimezone() for end in (asked.since, asked.until))
     return (
