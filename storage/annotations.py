@@ -9,7 +9,7 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from storage.errors import StorageError
@@ -26,7 +26,8 @@ _TRACK = (".table.1.selections.txt", ".selections.txt", ".txt")
 class Annotation:
     """A label that a person gave; the whole recording is from 0 to 0.
 
-    `place` is where a person finds it: file and row, the header being row 1.
+    `place` is where a person finds it: file and row, the header being row 1; paths may count from
+    the `folder` of the table.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Annotation:
     end_s: float = 0.0
     digest: str | None = None
     group: str | None = None
+    folder: Path | None = None
 
 
 def read_annotations(file: Path) -> list[Annotation]:
@@ -66,7 +68,8 @@ def _label_track(file: Path, text: str) -> Iterator[Annotation]:
             raise StorageError(f"{place}: an Audacity label has start, end and text between tabs")
         if label := cells[2].strip():
             start_s, end_s = (_seconds(cell, place) for cell in cells[:2])
-            yield _part(Annotation(_sound_of(file), label, place), start_s, end_s)
+            one = Annotation(_sound_of(file), label, place, folder=file.parent)
+            yield _part(one, start_s, end_s)
 
 
 def _table(file: Path, text: str, delimiter: str) -> Iterator[Annotation]:
@@ -90,12 +93,19 @@ def _table(file: Path, text: str, delimiter: str) -> Iterator[Annotation]:
             named = _path(row, path) if path else _sound_of(file)
             one = Annotation(
                 path=named,
-                label=" ".join(row[label].split()),
+                label=_written(row[label]),
                 place=f"{file} row {number}",
                 digest=row.get("digest") or None,
                 group=row.get("group") or None,
+                folder=file.parent,
             )
             yield _timed(one, row)
+
+
+def _written(label: str) -> str:
+    """Without the apostrophe that keeps a spreadsheet from running it."""
+    plain = " ".join(label.split())
+    return plain[1:] if plain.startswith("'") and plain[1:2] in ("=", "+", "-", "@") else plain
 
 
 def _path(row: Mapping[str, str], column: str) -> str:
@@ -107,13 +117,14 @@ def _path(row: Mapping[str, str], column: str) -> str:
 
 def _timed(one: Annotation, row: Mapping[str, str]) -> Annotation:
     start, end = _column(row, _START), _column(row, _END)
-    if start is None or not row.get(start):
+    begin = row.get(start or "")
+    if not begin and not row.get(end or ""):
         return one
-    start_s = _seconds(row[start], one.place)
+    start_s = _seconds(begin or "0", one.place)
     if row.get("duration"):
         return _part(one, start_s, start_s + _seconds(row["duration"], one.place))
     if end is None or not row.get(end):
-        return _part(one, start_s, 0.0) if start_s else one
+        return _part(one, start_s, 0.0)
     end_s = _seconds(row[end], one.place)
     if start == "file offset (s)" and row.get("begin time (s)"):
         # Begin and end count from the first of several sounds; the offset from its own.
@@ -124,8 +135,7 @@ def _timed(one: Annotation, row: Mapping[str, str]) -> Annotation:
 def _part(one: Annotation, start_s: float, end_s: float) -> Annotation:
     if end_s and end_s <= start_s:
         raise StorageError(f"{one.place}: the end, {end_s:g} s, is not after {start_s:g} s")
-    told = (one.path, one.label, one.place, round(start_s, 6), round(end_s, 6))
-    return Annotation(*told, one.digest, one.group)
+    return replace(one, start_s=round(start_s, 6), end_s=round(end_s, 6))
 
 
 def _column(names: Sequence[str] | Mapping[str, str], known: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +42,10 @@ class Matched:
 
 
 def match(connection: Connection, annotations: Sequence[Annotation]) -> Matched:
-    """By digest, else by the path (in an inbox, or absolute), else by the name alone."""
+    """By digest, else by the path (in an inbox, or absolute), else by the name alone.
+
+    Else by content, where a file lies at the path, counted from the table's folder.
+    """
     known = _Known(connection, annotations)
     found, problems = [], []
     for one in annotations:
@@ -137,7 +141,13 @@ def has_groups(connection: Connection) -> bool:
 
 
 def require_recording(connection: Connection, path: str) -> str:
-    """The digest of one recording. Raises StorageError where there is none, or more."""
+    """The digest of one recording. Raises StorageError where there is none, or more.
+
+    The path is one in an inbox, or of a file, counted from where the person is.
+    """
+    here = str(Path(path).absolute())
+    if os.path.lexists(here) and (found := match(connection, [Annotation(here, "", path)]).found):
+        return found[0][1]
     matched = match(connection, [Annotation(path, "", path)])
     if not matched.found:
         raise StorageError(matched.problems[0])
@@ -161,18 +171,27 @@ class _Known:
         self._by_name: dict[bytes, set[str]] = defaultdict(set)
         paths = {os.fsencode(one.path) for one in annotations if one.digest not in self._digests}
         self._find_paths(paths)
-        if names := {os.path.basename(path) for path in paths if path not in self._by_path}:
+        # A folder that is named must not be another one.
+        if names := {path for path in paths if path not in self._by_path and b"/" not in path}:
             self._find_names(names)
 
     def digests_of(self, one: Annotation) -> set[str]:
         if one.digest in self._digests and one.digest is not None:
             return {one.digest}
         path = os.fsencode(one.path)
-        found: set[str] = self._by_path.get(path) or set()
-        # A folder that is named must not be another one.
-        if not found and b"/" not in path:
-            found = self._by_name.get(path) or set()
-        return found
+        found = self._by_path.get(path) or self._by_name.get(path)
+        return found or self._by_content(one)
+
+    def _by_content(self, one: Annotation) -> set[str]:
+        file = (one.folder or Path()) / one.path
+        if not one.path or not file.is_file():
+            return set()
+        try:
+            with file.open("rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        except OSError as error:
+            raise StorageError(f"{one.place}: cannot read {file}: {error.strerror}") from error
+        return set(self._all_in([digest]))
 
     def _all_in(self, digests: list[str]) -> Iterator[str]:
         for some in chunks(digests):
@@ -180,13 +199,13 @@ class _Known:
             yield from filter(None, self._connection.scalars(query))
 
     def _find_paths(self, paths: set[bytes]) -> None:
-        asked: dict[tuple[int, bytes], bytes] = {}
+        asked: dict[tuple[int, bytes], set[bytes]] = defaultdict(set)
         for path in paths:
             for number, folder in self._folders.items():
                 inside = folder.rstrip(b"/") + b"/"
                 below = path.removeprefix(inside) if path.startswith(b"/") else path
                 if not below.startswith(b"/"):
-                    asked[number, below] = path
+                    asked[number, below].add(path)
         for some in chunks(list(asked)):
             query = select(_row.inbox_id, _row.path, _row.digest).where(
                 tuple_(_row.inbox_id, _row.path).in_(some),
@@ -194,7 +213,8 @@ class _Known:
                 _row.state != "superseded",
             )
             for number, path, digest in self._connection.execute(query):
-                self._by_path[asked[number, path]].add(digest)
+                for spelling in asked[number, path]:
+                    self._by_path[spelling].add(digest)
         for several in chunks(sorted(path for path in paths if path.startswith(b"/"))):
             query = select(_row.archive_path, _row.digest).where(
                 _row.archive_path.in_(several), _row.archived_at.is_not(None)
@@ -211,8 +231,3 @@ class _Known:
             name = os.path.basename(path)
             for spelling in {name, os.path.splitext(name)[0]} & names:
                 self._by_name[spelling].add(digest)
-
-
-def sounds_of(paths: Iterable[str]) -> list[str]:
-    """Paths as a person types them: one that is here is meant absolutely."""
-    return [str(Path(path).absolute()) if os.path.exists(path) else path for path in paths]

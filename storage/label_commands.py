@@ -50,7 +50,7 @@ def set_label(
     from storage.annotations import Annotation
     from storage.counting import labels_seen
     from storage.database import open_database
-    from storage.human_labels import clear_labels, require_recording, sounds_of, write_labels
+    from storage.human_labels import clear_labels, require_recording, write_labels
 
     label = " ".join((label or "").split())
     if clear == bool(label):
@@ -59,7 +59,7 @@ def set_label(
         raise click.UsageError(f"--end {end:g} is not after the start, {start or 0:g} s")
     with open_database(invocation.database(), "editor") as database:
         with database.transaction() as connection:
-            digest = require_recording(connection, sounds_of([path])[0])
+            digest = require_recording(connection, path)
             seen = labels_seen(connection)
         if clear:
             said = f"forgot {clear_labels(database, [digest])} labels of {path}"
@@ -68,7 +68,7 @@ def set_label(
             new, changed = write_labels(database, [(one, digest, "set")])
             said = f"{path} is {label}" if new or changed else f"{path} was {label} already"
             if label not in seen:
-                said += f"; no checkpoint has said {label} yet (so far: {', '.join(seen)})"
+                said += f"; no answer is {label} so far, but {', '.join(seen)}"
     if invocation.verbosity >= 0:
         click.echo(said, err=True)
 

@@ -274,6 +274,8 @@ def _hint(connection: Connection, filters: Filters) -> str:
         return f"nothing found: no recording is labelled {', '.join(strange)};" + (
             f" labels given so far: {', '.join(seen)}"
         )
+    if filters.by_recorded:
+        return "nothing found; recordings that do not tell when they began are left out"
     if filters.wrong:
         return "nothing found: no answer that fits differs from what a person says"
     others = ", ".join(f"{n} {state}" for state, n in count_others(connection, filters).items())

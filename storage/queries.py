@@ -27,6 +27,7 @@ from sqlalchemy import (
 from storage.answers import chunks
 from storage.clips import ClipShape
 from storage.counting import Counts, in_order
+from storage.database import PATH_INDEX, by_index
 from storage.filters import (
     Axis,
     Filters,
@@ -188,7 +189,8 @@ def sounds(
     Label and confidence are asked of the rows, not of the recordings.
     """
     of_recordings = replace(filters, labels=(), min_confidence=None, max_confidence=None)
-    query = _chosen(of_recordings, clips=True).order_by(_row.inbox_id, _row.path, _row.id)
+    query = by_index(_chosen(of_recordings, clips=True), recording, PATH_INDEX)  # in its order
+    query = query.order_by(_row.inbox_id, _row.path, _row.id)
     for result in _read(connection, query, filters.manner):
         rows = clips.rows_of(result, filters.manner)
         yield result, [row for row in rows if filters.fit_answer(row.label, row.confidence)]

@@ -20,6 +20,7 @@ from storage.tables import human_label, inbox, prediction, recording, tally
 from storage.tally import folder_of
 
 _PER_REASON = 20  # candidates for each that is asked for
+_NEWEST = 200_000  # recordings that are looked through for disagreement, a second of work
 _row = recording.c
 _COLUMNS = (_row.digest, inbox.c.path_text, _row.path, _row.path_text, _row.label, _row.confidence)
 _IS_OPEN = and_(_row.state == "done", ~_row.digest.in_(select(human_label.c.digest)))
@@ -72,8 +73,11 @@ def _unsure() -> Select[Any]:
 
 
 def _disagreeing() -> Select[Any]:
+    """Among the newest, since no index knows them."""
     other = and_(prediction.c.recording_id == _row.id, prediction.c.label != _row.label)
-    return _open().join(prediction, other).order_by(_row.id.desc())
+    newest = select(func.max(_row.id)).scalar_subquery()
+    query = _open().join(prediction, other).where(_row.id > newest - _NEWEST)
+    return query.order_by(_row.id.desc())
 
 
 def _rare(connection: Connection, most: int) -> Iterator[Suggestion]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -51,6 +52,38 @@ def said(home: Home) -> list[tuple[str, str, str, str]]:
 def wrong(home: Home, *words: str) -> list[str]:
     told = call(home, results, "--wrong", "--columns", "path", "--format", "csv", *words)
     return told.stdout.splitlines()[1:]
+
+
+def test_a_file_that_lies_elsewhere_is_known_by_its_content(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(b"sound")
+    digest = hashlib.sha256(b"sound").hexdigest()
+    url = f"sqlite:///{home.ledger_file}"
+    with open_ledger(url, "daemon") as ledger, ledger.database.transaction() as connection:
+        renamed = f"UPDATE recording SET digest = '{digest}' WHERE path_text = 'a.wav'"
+        connection.exec_driver_sql(renamed)
+    monkeypatch.chdir(tmp_path)
+    ask(home, "set", "copy.wav", "dog")
+    ask(home, "import", write(tmp_path, "l.csv", "path,label,end\ncopy.wav,siren,1\n"))
+    assert said(home) == [
+        ("/cards/inbox/a.wav", "dog", "", ""),
+        ("/cards/inbox/a.wav", "siren", "0", "1"),
+    ]
+
+
+def test_two_spellings_of_one_path_are_both_understood(home: Home, tmp_path: Path) -> None:
+    rows = "path,label,start\na.wav,dog,1\n/cards/inbox/a.wav,dog,2\n"
+    ask(home, "import", write(tmp_path, "l.csv", rows))
+    assert len(said(home)) == 2
+
+
+def test_a_label_like_a_formula_comes_back_as_it_was(home: Home, tmp_path: Path) -> None:
+    ask(home, "set", "a.wav", "=dog")
+    file = tmp_path / "l.csv"
+    ask(home, "export", "-o", file)
+    assert "0 new labels, 0 changed" in ask(home, "import", file).stderr
 
 
 def write(tmp_path: Path, name: str, text: str) -> Path:
@@ -102,7 +135,7 @@ def test_a_part_of_a_recording_has_a_label_of_its_own(home: Home) -> None:
 
 
 def test_a_label_nobody_gave_before_is_told(home: Home) -> None:
-    assert "no checkpoint has said whale yet" in ask(home, "set", "a.wav", "whale").stderr
+    assert "no answer is whale so far" in ask(home, "set", "a.wav", "whale").stderr
 
 
 def test_a_path_that_is_no_recording_is_refused_by_name(home: Home) -> None:
