@@ -7,10 +7,13 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from storage import disagreements
 from storage.database import open_database
+from storage.disagreements import Answering, Pair, answering, pairs
 from storage.errors import StorageError
 from storage.filters import Filters
 from storage.home import Home
@@ -19,9 +22,13 @@ from storage.ledger import Ledger, open_ledger
 from storage.outcomes import Arrival, AudioFacts, Scored
 from storage.rescoring import requeue_answered
 from trainer.compare_commands import compare
+from trainer.dispute_picture import disputed_matrix, draw_difference, write_picture
+from trainer.disputing import Difference
+from trainer.figures import COUNTED_LABELS
 
 OLD, NEW, UNUSED = (f"2026010{day}T000000Z-{day:08d}" for day in (1, 2, 3))
 LABELS = ("dog", "siren")
+CONFIDENCES = (0.75, 0.5)
 ANSWERS = {"a.wav": ("dog", "dog"), "b.wav": ("dog", "siren"), "yard/c.wav": ("siren", "siren")}
 
 
@@ -32,7 +39,17 @@ def answer(ledger: Ledger, name: str, position: int) -> None:
         label = ANSWERS[claim.path.decode()][position]
         facts = AudioFacts(f"{claim.recording_id:064d}", 5.0, 8000, 1)
         scores = struct.pack("<2f", 0.75, 0.25), struct.pack("<2e", 0.75, 0.25)
-        told = (claim.recording_id, facts, checkpoint_id, label, 0.75, *scores, 5.0, 5.0, None)
+        told = (
+            claim.recording_id,
+            facts,
+            checkpoint_id,
+            label,
+            CONFIDENCES[position],
+            *scores,
+            5.0,
+            5.0,
+            None,
+        )
         ledger.record([Scored(*told)])
 
 
@@ -61,6 +78,18 @@ def told(home: Home, *words: object) -> dict[str, Any]:
     return dict(json.loads(ask(home, OLD, NEW, "--json", *words).stdout))
 
 
+def counted(home: Home, filters: Filters) -> list[Pair]:
+    database = open_database(f"sqlite:///{home.ledger_file}", "reader")
+    with database, database.transaction() as connection:
+        a, b = (answering(connection, name) for name in (OLD, NEW))
+        return pairs(connection, a, b, filters)
+
+
+def differing(*told: tuple[str, str, int]) -> Difference:
+    found = tuple(Pair(a, b, count, 0.75, 0.5) for a, b, count in told)
+    return Difference(Answering(1, OLD), Answering(2, NEW), found, None)
+
+
 def test_it_counts_in_how_many_both_agree(home: Home) -> None:
     found = told(home)
     assert (found["recordings"], found["agreed"]) == (3, 2)
@@ -68,9 +97,45 @@ def test_it_counts_in_how_many_both_agree(home: Home) -> None:
 
 def test_it_counts_each_label_by_both(home: Home) -> None:
     assert told(home)["labels"] == [
-        {"label": "dog", "a": 2, "b": 1, "both": 1},
-        {"label": "siren", "a": 1, "b": 2, "both": 1},
+        {"label": "dog", "a": 2, "b": 1, "both": 1, "agreement": 0.5},
+        {"label": "siren", "a": 1, "b": 2, "both": 1, "agreement": 1.0},
     ]
+
+
+def test_it_says_how_much_surer_the_second_is(home: Home) -> None:
+    assert told(home)["confidence_difference"] == pytest.approx(-0.25)
+
+
+@pytest.mark.parametrize("filters", [Filters("all"), Filters("all", since="2026")])
+def test_counting_piece_by_piece_gives_the_same(
+    home: Home, monkeypatch: pytest.MonkeyPatch, filters: Filters
+) -> None:
+    at_once = counted(home, filters)
+    monkeypatch.setattr(disagreements, "_AT_A_TIME", 1)
+    assert counted(home, filters) == at_once != []
+
+
+def test_all_pairs_are_there_as_csv_with_disagreements_first(home: Home) -> None:
+    assert ask(home, OLD, NEW, "--format", "csv").stdout.splitlines() == [
+        "a,b,count,a_confidence,b_confidence",
+        "dog,siren,1,0.75,0.5",
+        "dog,dog,1,0.75,0.5",
+        "siren,siren,1,0.75,0.5",
+    ]
+
+
+def test_recordings_listed_as_csv_stand_alone(home: Home) -> None:
+    told = ask(home, OLD, NEW, "--format", "csv", "--list", 5).stdout
+    assert told == "path,a,a_confidence,b,b_confidence\nb.wav,dog,0.75,siren,0.5\n"
+
+
+def test_where_nothing_differs_a_csv_of_recordings_has_only_its_header(home: Home) -> None:
+    told = ask(home, OLD, NEW, "--format", "csv", "--list", 5, "--path", "a.wav").stdout
+    assert told == "path,a,a_confidence,b,b_confidence\n"
+
+
+def test_two_spellings_ask_for_json(home: Home) -> None:
+    assert json.loads(ask(home, OLD, NEW, "--format", "json").stdout) == told(home)
 
 
 def test_it_names_the_pairs_that_differ(home: Home) -> None:
@@ -89,6 +154,7 @@ def test_filters_say_which_recordings(home: Home) -> None:
 def test_the_table_tells_people_the_share_and_the_pairs(home: Home) -> None:
     text = ask(home, OLD, NEW).stdout
     assert "agree in 2 of 3 recordings (66.7%)" in text
+    assert "mean confidence 0.75 and 0.50 (-0.250)" in text
     assert "A says" in text
 
 
@@ -100,13 +166,39 @@ def test_the_picture_is_what_its_suffix_says(
     assert (tmp_path / name).read_bytes().startswith(begin)
 
 
+def test_in_the_picture_only_disagreements_have_colour() -> None:
+    figure = draw_difference(differing(("dog", "dog", 90), ("dog", "siren", 10)))
+    shares = figure.axes[0].images[0].get_array()
+    assert np.ma.getmaskarray(shares).tolist() == [[True, False], [False, True]]
+    assert shares[0, 1] == pytest.approx(0.1)
+
+
+def test_a_label_that_the_font_lacks_is_no_warning(tmp_path: Path) -> None:
+    write_picture(tmp_path / "c.png", differing(("犬", "dog", 1)))
+    assert (tmp_path / "c.png").exists()
+
+
+def test_of_many_labels_the_most_disputed_stand_for_themselves() -> None:
+    calm = [(f"calm {number}", f"calm {number}", 5) for number in range(COUNTED_LABELS)]
+    labels, counts = disputed_matrix(differing(("siren", "dog", 3), ("rain", "siren", 2), *calm))
+    assert {"siren", "dog", "rain"} < {*labels}
+    assert (len(labels), labels[-1]) == (COUNTED_LABELS, "4 others")
+    assert counts.sum() == 3 + 2 + 5 * COUNTED_LABELS
+    assert counts[labels.index("siren"), labels.index("dog")] == 3
+
+
+def test_for_an_unknown_checkpoint_those_that_have_answered_are_named(home: Home) -> None:
+    with pytest.raises(StorageError, match=f"those that have: {OLD}, {NEW}"):
+        ask(home, OLD, "1999")
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         ((OLD, UNUSED), f"no checkpoint {UNUSED} has answered; those that have: {OLD}, {NEW}"),
         ((OLD, "2026"), f"2026 may be {OLD} or {NEW}"),
         ((OLD, OLD), "name two checkpoints"),
-        ((OLD, NEW, "--path", "nowhere/*"), "no recording was scored by both"),
+        ((OLD, NEW, "--path", "nowhere/*"), "no recording that fits was .*run `clfd rescore"),
         ((OLD, NEW, "--plot", "c.gif"), r"a \.png or an \.svg"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from storage.filter_options import When
 
 if TYPE_CHECKING:
     from storage.invocation import Invocation
+    from trainer.disputing import Difference
 
 
 @click.command()
@@ -20,9 +21,29 @@ if TYPE_CHECKING:
 @click.option("--since", type=When(), help="Recordings answered from then on: 3d, 2026-01-31.")
 @click.option("--until", type=When(), help="Before then.")
 @click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox).")
-@click.option("--list", "number", type=click.IntRange(0), default=0, help="So many of the surest.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="FILE.png or .svg")
-@click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
+@click.option(
+    "--list",
+    "number",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Also so many recordings on which they disagree, those first of which both are surest.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the answers of A by those of B: FILE.png or FILE.svg.",
+)
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="CSV has a row for each pair of answers; with --list, for each recording listed.",
+)
+@click.option("--json", "shape", flag_value="json", help="The same as --format json.")
 @click.pass_obj
 def compare(
     invocation: Invocation,
@@ -33,7 +54,7 @@ def compare(
     path: str | None,
     number: int,
     plot: Path | None,
-    as_json: bool,
+    shape: str,
 ) -> None:
     """Where two checkpoints disagree.
 
@@ -52,21 +73,30 @@ def compare(
     from storage.outcomes import printable_path
     from storage.rendering import output
     from storage.shelf import meant_by
-    from trainer.disputing import Difference, require_shared, write_difference, write_picture
+    from trainer.disputing import Difference, require_shared, require_two, write_difference
 
+    draw = None if plot is None else _picture_in(plot)
     glob = None if path is None else printable_path(os.fsencode(path))
     filters = Filters("all", since=since, until=until, path=glob)
     home, database = invocation.home(), open_database(invocation.database(), "reader")
     with database, database.transaction() as connection:
         one, other = (answering(connection, meant_by(home, word) or word) for word in (a, b))
+        require_two(one, other)
         counted = pairs(connection, one, other, filters)
-        require_shared(one, other, counted)
-        listed = disputes(connection, one, other, filters, number) if number else ()
-        found = Difference(one, other, tuple(counted), tuple(listed))
-    if plot is not None:
-        write_picture(plot, found)
-    if as_json:
-        click.echo(json.dumps(found.as_object(), ensure_ascii=False))
-        return
+        require_shared(one, other, counted, filters)
+        listed = tuple(disputes(connection, one, other, filters, number)) if number else None
+        found = Difference(one, other, tuple(counted), listed)
+    if draw is not None:
+        draw(found)
     with output(None) as stream:
-        write_difference(stream, found)
+        write_difference(stream, found, shape)
+
+
+def _picture_in(file: Path) -> Callable[[Difference], None]:
+    """Loads what draws, and refuses what is no picture, before anything is counted."""
+    from functools import partial
+
+    from trainer.dispute_picture import shape_of, write_picture
+
+    shape_of(file)
+    return partial(write_picture, file)

@@ -1,35 +1,35 @@
-"""`clfd compare`: where two checkpoints disagree, told by class, and as a picture."""
+"""`clfd compare`: where two checkpoints disagree, told by class."""
 
 from __future__ import annotations
 
-import io
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, astuple, dataclass, fields
 from typing import TextIO
-
-import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 
 from storage.disagreements import Answering, Dispute, Pair
 from storage.errors import StorageError
-from storage.rendering import write_table
-from storage.whole_file import write_whole
-from trainer.figures import LIGHT, draw_matrix
+from storage.filters import Filters
+from storage.rendering import write_csv, write_table
+
+SHAPES = ("table", "json", "csv")
 
 _ROWS = 20  # of disagreements in a table for people
+_DECIMALS = 6
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What two checkpoints say of the recordings that both have scored."""
+    """What two checkpoints say of the recordings that both have scored; at least one.
+
+    `disputes` are the recordings listed; None where nobody asked for them.
+    """
 
     a: Answering
     b: Answering
     pairs: tuple[Pair, ...]
-    disputes: tuple[Dispute, ...]
+    disputes: tuple[Dispute, ...] | None
 
     @property
     def n_shared(self) -> int:
@@ -37,20 +37,29 @@ class Difference:
 
     @property
     def n_agreed(self) -> int:
-        return sum(pair.count for pair in self.pairs if pair.a == pair.b)
+        return sum(pair.count for pair in self.pairs if pair.is_agreement)
 
-    def by_label(self) -> list[dict[str, object]]:
-        """Each label: how many A and B gave it to, and both."""
+    @property
+    def a_confidence(self) -> float:
+        return sum(pair.count * pair.a_confidence for pair in self.pairs) / self.n_shared
+
+    @property
+    def b_confidence(self) -> float:
+        return sum(pair.count * pair.b_confidence for pair in self.pairs) / self.n_shared
+
+    @property
+    def disagreements(self) -> list[Pair]:
+        return [pair for pair in self.pairs if not pair.is_agreement]
+
+    def by_label(self) -> list[LabelCount]:
+        """Each label that either gave, the commonest first."""
         of_a, of_b, of_both = Counter[str](), Counter[str](), Counter[str]()
         for pair in self.pairs:
             of_a[pair.a] += pair.count
             of_b[pair.b] += pair.count
-            of_both[pair.a] += pair.count if pair.a == pair.b else 0
+            of_both[pair.a] += pair.count if pair.is_agreement else 0
         labels = sorted(of_a | of_b, key=lambda label: (-(of_a[label] + of_b[label]), label))
-        return [
-            {"label": label, "a": of_a[label], "b": of_b[label], "both": of_both[label]}
-            for label in labels
-        ]
+        return [LabelCount(label, of_a[label], of_b[label], of_both[label]) for label in labels]
 
     def as_object(self) -> dict[str, object]:
         return {
@@ -58,75 +67,111 @@ class Difference:
             "b": self.b.name,
             "recordings": self.n_shared,
             "agreed": self.n_agreed,
-            "labels": self.by_label(),
-            "disagreements": [asdict(pair) for pair in self.pairs if pair.a != pair.b],
-            "listed": [asdict(dispute) for dispute in self.disputes],
+            "labels": [label.as_object() for label in self.by_label()],
+            "disagreements": [_record(pair) for pair in self.disagreements],
+            "listed": [_record(dispute) for dispute in self.disputes or ()],
+            "a_confidence": round(self.a_confidence, _DECIMALS),
+            "b_confidence": round(self.b_confidence, _DECIMALS),
+            "confidence_difference": round(self.b_confidence - self.a_confidence, _DECIMALS),
         }
 
 
-def write_difference(stream: TextIO, found: Difference) -> None:
-    """For people: the share, the labels, the commonest disagreements, and recordings if asked."""
-    share = found.n_agreed / found.n_shared
-    stream.write(f"A  {found.a.name}\nB  {found.b.name}\n")
-    stream.write(f"agree in {found.n_agreed} of {found.n_shared} recordings ({share:.1%})\n\n")
-    rows = [[str(value) for value in row.values()] for row in found.by_label()]
-    write_table(stream, ("label", "by A", "by B", "by both"), rows)
-    disagreements = [pair for pair in found.pairs if pair.a != pair.b]
-    if disagreements:
+@dataclass(frozen=True)
+class LabelCount:
+    """How many recordings A and B gave a label to, and to how many both did."""
+
+    label: str
+    a: int
+    b: int
+    both: int
+
+    @property
+    def agreement(self) -> float | None:
+        """The share of A's in which B agrees; None where A never gave it."""
+        return self.both / self.a if self.a else None
+
+    def as_object(self) -> dict[str, object]:
+        share = self.agreement
+        return asdict(self) | {"agreement": None if share is None else round(share, _DECIMALS)}
+
+
+def require_two(a: Answering, b: Answering) -> None:
+    """Raises StorageError where both are the same."""
+    if a == b:
+        raise StorageError(f"both are {a.name}; name two checkpoints")
+
+
+def require_shared(a: Answering, b: Answering, found: Sequence[Pair], filters: Filters) -> None:
+    """Raises StorageError where there is nothing to compare."""
+    if found:
+        return
+    is_filtered = filters != Filters(filters.status)
+    raise StorageError(
+        f"no recording{' that fits' * is_filtered} was scored by both {a.name} and {b.name};"
+        f" {'ask for more of them, or ' * is_filtered}activate the one that has scored fewer, and"
+        " run `clfd rescore --stale` under it"
+    )
+
+
+def write_difference(stream: TextIO, found: Difference, shape: str) -> None:
+    """As a table, JSON, or CSV: of the recordings listed, else of all pairs of answers."""
+    if shape == "json":
+        stream.write(f"{json.dumps(found.as_object(), ensure_ascii=False)}\n")
+    elif shape == "csv":
+        _write_csv(stream, found)
+    else:
+        _write_tables(stream, found)
+
+
+def _write_csv(stream: TextIO, found: Difference) -> None:
+    is_listing = found.disputes is not None
+    columns = [field.name for field in fields(Dispute if is_listing else Pair)]
+    rows: Sequence[Pair | Dispute] = found.pairs if found.disputes is None else found.disputes
+    write_csv(stream, columns, map(_record, rows))
+
+
+def _write_tables(stream: TextIO, found: Difference) -> None:
+    """For people: the shares, the labels, the commonest disagreements, recordings if asked."""
+    stream.write("\n".join(_summary(found)) + "\n\n")
+    rows = [_cells(row.label, row.a, row.b, row.both, _share(row)) for row in found.by_label()]
+    write_table(stream, ("label", "by A", "by B", "by both", "B agrees"), rows)
+    if found.disagreements:
         stream.write("\n")
-        cells = [
-            (
-                pair.a,
-                pair.b,
-                str(pair.count),
-                f"{pair.a_confidence:.2f}",
-                f"{pair.b_confidence:.2f}",
-            )
-            for pair in disagreements[:_ROWS]
-        ]
-        left = len(disagreements) - len(cells)
-        foot = f"and {left} rarer pairs (--json tells all)" if left else ""
-        header = ("A says", "B says", "recordings", "A's confidence", "B's confidence")
-        write_table(stream, header, cells, foot)
+        _write_pairs(stream, found.disagreements)
     if found.disputes:
         stream.write("\n")
-        cells = [
-            (each.path, each.a, each.b, f"{each.a_confidence:.2f}", f"{each.b_confidence:.2f}")
-            for each in found.disputes
-        ]
-        header = ("path", "A says", "B says", "A's confidence", "B's confidence")
-        write_table(stream, header, cells)
+        header = ("path", "A says", "A's confidence", "B says", "B's confidence")
+        write_table(stream, header, [_cells(*astuple(each)) for each in found.disputes])
 
 
-def draw_difference(found: Difference) -> Figure:
-    """Counts in the cells, colour by share of A's label; what lies off the diagonal is dispute."""
-    labels = sorted({label for pair in found.pairs for label in (pair.a, pair.b)})
-    counts = np.zeros((len(labels), len(labels)), dtype=int)
-    for pair in found.pairs:
-        counts[labels.index(pair.a), labels.index(pair.b)] = pair.count
-    share = found.n_agreed / found.n_shared
-    heading = f"{share:.1%} of {found.n_shared} recordings have the same answer"
-    axes = (f"answer of {found.b.name}", f"answer of {found.a.name}")
-    return draw_matrix(counts, labels, axes, "share of the answers of A", heading)
+def _summary(found: Difference) -> list[str]:
+    share, more = found.n_agreed / found.n_shared, found.b_confidence - found.a_confidence
+    return [
+        f"A  {found.a.name}",
+        f"B  {found.b.name}",
+        f"agree in {found.n_agreed} of {found.n_shared} recordings ({share:.1%})",
+        f"mean confidence {found.a_confidence:.2f} and {found.b_confidence:.2f} ({more:+.3f})",
+    ]
 
 
-def write_picture(file: Path, found: Difference) -> None:
-    """A PNG or, by its suffix, an SVG. Raises StorageError where it cannot be written."""
-    shape = file.suffix.lower().removeprefix(".")
-    if shape not in ("png", "svg"):
-        raise StorageError(f"{file}: a picture is a .png or an .svg; name it so")
-    buffer = io.BytesIO()
-    with rc_context(LIGHT):  # type: ignore[arg-type]
-        draw_difference(found).savefig(buffer, format=shape)
-    write_whole(file, buffer.getvalue())
+def _write_pairs(stream: TextIO, disagreements: Sequence[Pair]) -> None:
+    rows = [_cells(*astuple(pair)) for pair in disagreements[:_ROWS]]
+    left = len(disagreements) - len(rows)
+    foot = f"and {left} rarer pairs (--format csv tells all)" if left else ""
+    header = ("A says", "B says", "recordings", "A's confidence", "B's confidence")
+    write_table(stream, header, rows, foot)
 
 
-def require_shared(a: Answering, b: Answering, found: Sequence[Pair]) -> None:
-    """Raises StorageError where there is nothing to compare."""
-    if a.id == b.id:
-        raise StorageError(f"both are {a.name}; name two checkpoints")
-    if not found:
-        raise StorageError(
-            f"no recording was scored by both {a.name} and {b.name}; activate the one that is"
-            " missing and `clfd rescore --stale`"
-        )
+def _share(row: LabelCount) -> str:
+    return "" if row.agreement is None else f"{row.agreement:.1%}"
+
+
+def _cells(*values: str | int | float) -> tuple[str, ...]:
+    return tuple(f"{value:.2f}" if isinstance(value, float) else str(value) for value in values)
+
+
+def _record(row: Pair | Dispute) -> dict[str, object]:
+    return {
+        name: round(value, _DECIMALS) if isinstance(value, float) else value
+        for name, value in asdict(row).items()
+    }

@@ -5,20 +5,20 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps, rc_context, rcParams
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
-from trainer.evaluation import Evaluation
-from trainer.training import EpochFacts
+if TYPE_CHECKING:  # these load torch, which no picture needs
+    from trainer.evaluation import Evaluation
+    from trainer.training import EpochFacts
 
 LABEL_LETTERS = 24  # longer names would squeeze the picture
 COUNTED_LABELS = 40  # with more of them the counts in the cells cannot be read
@@ -37,11 +37,16 @@ BEFORE, AFTER, PLAIN = "#d9792b", "#3b82c4", "#8a94a3"  # readable on both
 
 def png(draw: Callable[[], Figure], theme: dict[str, Any]) -> bytes:
     """The picture in the colours of LIGHT or DARK."""
+    return picture(draw, theme, "png")
+
+
+def picture(draw: Callable[[], Figure], theme: dict[str, Any], shape: str) -> bytes:
+    """The same as `png` or as `svg`."""
     buffer = io.BytesIO()
     with rc_context(theme), warnings.catch_warnings():  # type: ignore[arg-type]
         # A label in a script the font lacks shows as boxes; that is no news for a log.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        FigureCanvasAgg(draw()).print_png(buffer)  # type: ignore[no-untyped-call]
+        draw().savefig(buffer, format=shape)
     return buffer.getvalue()
 
 
@@ -78,16 +83,24 @@ def draw_matrix(
     axis_names: tuple[str, str],
     meaning: str,
     heading: str,
+    is_diagonal_plain: bool = False,
 ) -> Figure:
-    """Counts (L, L) of rows and columns, colour by share of the row, which `meaning` names."""
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    """Counts (L, L) of rows and columns, colour by share of the row, which `meaning` names.
+
+    With a plain diagonal the colours are those of the other cells alone.
+    """
+    shares = np.ma.array(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+    if is_diagonal_plain:
+        shares[np.diag_indices_from(counts)] = np.ma.masked
+    most = (shares.filled(0.0).max() or 1.0) if is_diagonal_plain else 1.0
     n_labels = len(counts)
     side = min(16.0, 3.4 + 0.36 * n_labels)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.subplots()
     from_card_to_blue = [rcParams["axes.facecolor"], AFTER]
-    colours = LinearSegmentedColormap.from_list("shares", from_card_to_blue)
-    image = axes.imshow(shares, cmap=colours, vmin=0, vmax=1)
+    scale = LinearSegmentedColormap.from_list("shares", from_card_to_blue)
+    colours = scale.with_extremes(bad=rcParams["grid.color"])
+    image = axes.imshow(shares, cmap=colours, vmin=0, vmax=most)
     figure.colorbar(image, ax=axes, shrink=0.7, label=meaning)
     names = [_shortened(label) for label in labels]
     axes.set_xticks(range(n_labels), names, rotation=90)
@@ -98,8 +111,9 @@ def draw_matrix(
     axes.set_title(heading, parse_math=False)
     if n_labels <= COUNTED_LABELS:
         for row, column in np.argwhere(counts > 0):
-            number = str(counts[row, column])
-            axes.text(column, row, number, ha="center", va="center", fontsize=8)
+            number = _brief(counts[row, column])
+            alpha = 0.6 if is_diagonal_plain and row == column else 1.0
+            axes.text(column, row, number, ha="center", va="center", fontsize=8, alpha=alpha)
     return figure
 
 
@@ -144,6 +158,13 @@ def _curve(
 ) -> None:
     numbers = np.array(values, dtype=float)
     axes.plot(epochs, numbers, marker="o", markersize=3, label=name, color=colour)
+
+
+def _brief(number: int) -> str:
+    """Five characters at most, as wide as a cell of a matrix."""
+    if number < 10_000:
+        return str(number)
+    return f"{number / 1e3:.0f}k" if number < 1_000_000 else f"{number / 1e6:.1f}M"
 
 
 def _shortened(label: str) -> str:
