@@ -69,7 +69,7 @@ def answering(connection: Connection, reference: str) -> Answering:
     known = ", ".join(row.name for row in connection.execute(have)) or "none yet"
     raise StorageError(
         f"no checkpoint {reference} has answered; those that have: {known}"
-        " (activate it, then `clfd rescore --stale`)"
+        " (`clfd rescore --stale` has the active one answer what others have)"
     )
 
 

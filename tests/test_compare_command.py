@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from trainer.dispute_picture import disputed_matrix, draw_difference, write_pict
 from trainer.disputing import Difference
 from trainer.figures import COUNTED_LABELS
 
+HERE = Path(__file__).parent.parent
 OLD, NEW, UNUSED = (f"2026010{day}T000000Z-{day:08d}" for day in (1, 2, 3))
 LABELS = ("dog", "siren")
 CONFIDENCES = (0.75, 0.5)
@@ -171,6 +174,11 @@ def test_in_the_picture_only_disagreements_have_colour() -> None:
     shares = figure.axes[0].images[0].get_array()
     assert np.ma.getmaskarray(shares).tolist() == [[True, False], [False, True]]
     assert shares[0, 1] == pytest.approx(0.1)
+
+
+def test_a_picture_is_drawn_without_torch() -> None:
+    program = "import sys, trainer.dispute_picture; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=HERE).returncode == 0
 
 
 def test_a_label_that_the_font_lacks_is_no_warning(tmp_path: Path) -> None:
