@@ -273,6 +273,10 @@ class _Book:
         if isinstance(outcome, Linked):
             self._link(target, self._leader_key(outcome))
             target.warning = self._warning_of(outcome)
+            if leader := self._rows.get(self._leader_key(outcome)[0]):
+                # Of a copy only the beginning was listened to.
+                target.rms_dbfs, target.peak_dbfs = leader.rms_dbfs, leader.peak_dbfs
+                target.clipped = leader.clipped
             return
         target.warning = None if outcome.warning is None else printable(outcome.warning)
         key = (target.id, outcome.checkpoint_id)

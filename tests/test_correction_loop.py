@@ -66,3 +66,18 @@ def test_a_recording_that_was_heard_tells_when_it_began_and_how_loud_it_is(
         f" WHERE path_text = '{AT_NIGHT}'"
     )
     assert found == [("2026-01-31T23:30:00", 1, 1, 1)]
+
+
+def test_a_copy_of_a_long_recording_is_as_loud_as_that(
+    make_house: Callable[..., House], noise: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
+    house = make_house()
+    source = tmp_path / "a.wav"
+    soundfile.write(source, np.concatenate([noise(120.0) * 0.01, noise(5.0)]), 8000)
+    house.drop(source, "a.wav")
+    house.service.start()
+    house.live(20)
+    house.drop(source, "b.wav")
+    house.live(20)
+    (first, second) = house.ask("SELECT peak_dbfs, rms_dbfs FROM recording ORDER BY id")
+    assert first == second
