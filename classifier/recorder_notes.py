@@ -17,7 +17,10 @@ _AUDIOMOTH = re.compile(
     rb" \(UTC(?:([+-])(\d{1,2})(?::(\d\d))?)?\)"
 )
 _BROADCAST = re.compile(rb"(\d{4})\D(\d\d)\D(\d\d)(\d\d)\D(\d\d)\D(\d\d)")
-_GUANO = re.compile(rb"^Timestamp:\s*(\S+(?: [\d:.]+)?)", re.MULTILINE)
+_GUANO = re.compile(
+    rb"^Timestamp:[ \t]*(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?) ?(Z|[+-]\d\d:?\d\d)?",
+    re.MULTILINE,
+)
 _DATE_AT, _DATE_END = 320, 338  # in a Broadcast chunk: ten letters of a date, eight of a time
 
 
@@ -58,7 +61,8 @@ def _guano(note: bytes) -> str | None:
     match = _GUANO.search(note)
     with suppress(ValueError, OverflowError):
         if match is not None:
-            moment = datetime.fromisoformat(match[1].decode("ascii", "replace"))
+            day, time, zone = (part and part.decode() for part in match.groups())
+            moment = datetime.fromisoformat(f"{day}T{time}{zone or ''}")
             if moment.tzinfo is None:
                 return moment.isoformat(timespec="seconds")
             utc = moment.astimezone(UTC).replace(tzinfo=None)

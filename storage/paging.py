@@ -22,7 +22,7 @@ from storage.tally import DAY_LENGTH
 
 _row = recording.c
 _LABEL, _ANSWER = "ix_recording_label", "ix_recording_answer"
-_DIGEST, _RECORDED = "ix_recording_digest", "ix_recording_recorded"
+_DIGEST, RECORDED_INDEX = "ix_recording_digest", "ix_recording_recorded"
 _MOMENT, _CONFIDENCE = "ix_recording_moment", "ix_recording_confidence"
 # So many entries are looked at to learn whether a filter leaves few.
 _LOOK = 60_000
@@ -126,7 +126,7 @@ def few_of(connection: Connection, filters: Filters, n_tallied: int) -> Iterator
         where = list(confident(filters, _row.confidence))
         yield _look(connection, where, _CONFIDENCE)
     if filters.by_recorded:
-        yield _look(connection, list(recorded(filters)), _RECORDED)
+        yield _look(connection, list(recorded(filters)), RECORDED_INDEX)
     if filters.wrong:
         yield _look(connection, [_row.digest.in_(select(human_label.c.digest))], _DIGEST)
     if filters.path is not None and (where := list(beginning(filters.path))):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, update
 
 from benchmarks.big_ledger import FOLDERS, LABELS, fill_ledger
 from storage import glancing, paging
@@ -20,6 +20,7 @@ from storage.home import Home
 from storage.listing import Listing, foot_of
 from storage.queries import results
 from storage.settings import load_settings
+from storage.tables import recording
 from storage.tally import wrong_figures
 
 ROWS = 4_000
@@ -49,6 +50,9 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = Home(tmp_path_factory.mktemp("home"))
     wanted = load_settings(home, environ={})
     fill_ledger(wanted, ROWS)
+    began = update(recording).values(recorded_at=func.substr(recording.c.first_seen_at, 1, 19))
+    with open_database(wanted.database, "editor") as database, database.transaction() as writing:
+        writing.execute(began)
     yield wanted.database
 
 
@@ -112,6 +116,19 @@ def test_a_foot_that_would_take_long_says_at_least(
     hurried = glance(reading, filters, clock=iter(range(100)).__next__)
     assert str(hurried) == f"at least {hurried.n}"
     assert hurried.n < whole
+
+
+@pytest.mark.parametrize("latest", [50, ROWS * 2])
+def test_a_foot_of_when_recordings_began_counts_the_latest(
+    reading: Connection, monkeypatch: pytest.MonkeyPatch, latest: int
+) -> None:
+    monkeypatch.setattr(glancing, "_QUICK", 0)
+    monkeypatch.setattr(glancing, "_LATEST", latest)
+    filters = Filters(by_recorded=True, since="2020-01-01T00:00:00.000Z")
+    told, whole = glance(reading, filters), count(reading, filters)
+    assert told.n == whole if told.is_all else told.n <= min(latest, whole)
+    assert told.is_all is (latest > ROWS)
+    assert whole
 
 
 def test_a_foot_counts_no_fewer_than_stand_above_it(

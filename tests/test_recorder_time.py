@@ -33,6 +33,9 @@ NOON = "2026-01-31T12:00:00"
         ("2026-01-31 12.00.00.ogg", NOON),
         ("rec_2026-01-31T13:00:00+01:00.wav", f"{NOON}Z"),
         ("20260131T090000-0300.wav", f"{NOON}Z"),
+        ("20260131_120000-0042.wav", NOON),  # a number of the recorder's
+        ("20260131_120000+0200.wav", NOON),
+        ("20260131T120000-1500.wav", NOON),
         ("cards/20250101_000000/20260131_120000.WAV", NOON),
         ("20250101_000000_copied_20260131_120000.wav", NOON),
     ],
@@ -50,6 +53,7 @@ def test_names_of_recorders_tell_when(name: str, moment: str) -> None:
         "20260131_250000.wav",
         "120260131_1200001.wav",
         "20250101_000000/a.wav",
+        "00010101_000000.wav",
     ],
 )
 def test_other_numbers_are_no_time(name: str) -> None:
@@ -71,6 +75,21 @@ def test_the_zone_of_the_recorders_makes_it_utc(zone: str, expected: str) -> Non
 
 def test_a_moment_with_its_zone_is_left_as_it_is() -> None:
     assert as_stamp(f"{NOON}Z", "+02:00") == "2026-01-31T12:00:00.000Z"
+
+
+@pytest.mark.parametrize("never_set", ["0001-01-01T00:00:00", "9999-12-31T23:59:59Z"])
+def test_a_clock_that_was_never_set_tells_nothing(never_set: str) -> None:
+    assert began_at(never_set, None) is None
+    assert began_at(never_set, NOON) == NOON
+
+
+@pytest.mark.parametrize("zone", ["UTC", "+05:00", "-05:00"])
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00", "9999-12-31T23:59:59"])
+def test_a_moment_at_the_ends_of_the_calendar_stops_nothing(
+    reading: Connection, moment: str, zone: str
+) -> None:
+    as_stamp(moment, zone)
+    assert paths(reading, zone=zone, since=f"{moment}.000Z") in (set(), set(NAMES[:3]))
 
 
 @pytest.mark.parametrize("name", ["Europe/Nowhere", "", "+2", "../etc/passwd", "2026"])
@@ -108,6 +127,8 @@ def broadcast(day: bytes, time: bytes) -> bytes:
         (broadcast(b"\0" * 10, b"\0" * 8), None),
         (chunk(b"guan", b"GUANO|Version: 1.0\nTimestamp: 2026-01-31T13:00:00+01:00\n"), f"{NOON}Z"),
         (chunk(b"guan", b"GUANO|Version: 1.0\nTimestamp: 2026-01-31 12:00:00\n"), NOON),
+        (chunk(b"guan", b"Timestamp: 2026-01-31 13:00:00 +0100\n"), f"{NOON}Z"),
+        (chunk(b"guan", b"Timestamp: 2026-01-31\n"), None),
         (chunk(b"guan", b"Timestamp: soon\n"), None),
         (b"", None),
     ],
