@@ -56,7 +56,7 @@ class Sample:
     path: str
     label: str
     confidence: float
-    answered_at: str
+    moment: str  # when it was answered, or began where that is asked for
     duration_s: float | None
     digest: str
     file: Path
@@ -77,15 +77,16 @@ def answers_in_time(
 ) -> Iterator[tuple[str, datetime, int]]:
     """Label, the beginning of an hour, and how many were answered, or recorded, within it.
 
-    `by_minute` is for places whose clocks differ from UTC by half hours.
+    `by_minute` is for clocks that differ from UTC by half hours; those of recorders may.
     """
     column = _row.recorded_at if filters.by_recorded else _row.answered_at
-    begin = func.substr(column, 1, _MINUTE if by_minute else _HOUR)
+    begin = func.substr(column, 1, _MINUTE if by_minute or filters.by_recorded else _HOUR)
     keys = _row.label, begin, column.endswith("Z")
     counted = select(*keys, func.count()).group_by(*keys)
     for label, begun, is_utc, number in _read(connection, _of_answers(counted, filters)):
         moment = as_stamp(f"{begun}Z" if is_utc else begun, filters.manner.zone)
-        yield label, from_stamp(str(moment)), number
+        if moment is not None:
+            yield label, from_stamp(moment), number
 
 
 def sureness(connection: Connection, filters: Filters) -> Iterator[Sureness]:
@@ -119,7 +120,7 @@ def extremes(
     # What is among the surest as well is asked for beyond the limit, and left out.
     least = _first(connection, filters, 2 * limit, descending=False)
     least = [each for each in least if each not in surest][:limit]
-    samples = _samples(connection, [*surest, *least])
+    samples = _samples(connection, filters, [*surest, *least])
     return [samples[each] for each in surest], [samples[each] for each in least]
 
 
@@ -150,16 +151,19 @@ def _first(connection: Connection, filters: Filters, limit: int, descending: boo
     return list(connection.scalars(query))
 
 
-def _samples(connection: Connection, ids: list[int]) -> dict[int, Sample]:
+def _samples(connection: Connection, filters: Filters, ids: list[int]) -> dict[int, Sample]:
     archived = case((_row.archived_at.is_not(None), _row.archive_path))
-    columns = _row.path_text, _row.label, _row.confidence, _row.answered_at, _row.duration_s
+    moment = _row.recorded_at if filters.by_recorded else _row.answered_at
+    columns = _row.path_text, _row.label, _row.confidence, moment, _row.duration_s
     query = (
         select(_row.id, *columns, _row.digest, _row.path, inbox.c.path, archived)
         .join_from(recording, inbox, inbox.c.id == _row.inbox_id)
         .where(_row.id.in_(ids))
     )
-    return {
-        row[0]: Sample(*row[:7], Path(os.fsdecode(archive or os.path.join(folder, path))))
-        for row in connection.execute(query)
-        for path, folder, archive in [row[7:]]
-    }
+    found = {}
+    for *told, path, folder, archive in connection.execute(query):
+        if filters.by_recorded:
+            told[4] = as_stamp(told[4], filters.manner.zone)
+        file = archive or os.path.join(folder, path)
+        found[told[0]] = Sample(*told, Path(os.fsdecode(file)))  # type: ignore[call-arg]
+    return found

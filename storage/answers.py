@@ -181,6 +181,7 @@ class _Book:
         self.folders: dict[int, bytes] = {}  # of the inboxes, by id
         self._new_predictions: dict[PredictionKey, Scored] = {}
         self._links_to_new: list[tuple[_Row, PredictionKey]] = []
+        self._copies: list[tuple[_Row, Linked]] = []
         self._targets: dict[int, int] = {}  # of rows that were folded into others
         self._folded: list[_Row] = []
         self._changed: dict[int, _Row] = {}
@@ -273,10 +274,7 @@ class _Book:
         if isinstance(outcome, Linked):
             self._link(target, self._leader_key(outcome))
             target.warning = self._warning_of(outcome)
-            if leader := self._rows.get(self._leader_key(outcome)[0]):
-                # Of a copy only the beginning was listened to.
-                target.rms_dbfs, target.peak_dbfs = leader.rms_dbfs, leader.peak_dbfs
-                target.clipped = leader.clipped
+            self._copies.append((target, outcome))
             return
         target.warning = None if outcome.warning is None else printable(outcome.warning)
         key = (target.id, outcome.checkpoint_id)
@@ -292,6 +290,16 @@ class _Book:
         place = self.archive.place(self.folders[target.inbox_id], target.path)
         if place is not None:
             target.archive_path, target.archive_path_text = place, printable_path(place)
+
+    def _level_copies(self) -> None:
+        """As loud as what they are copies of, since of a copy only the beginning is listened to.
+
+        After all outcomes: one that comes later may be the other's.
+        """
+        for copy, outcome in self._copies:
+            if leader := self._rows.get(self._leader_key(outcome)[0]):
+                copy.rms_dbfs, copy.peak_dbfs = leader.rms_dbfs, leader.peak_dbfs
+                copy.clipped = leader.clipped
 
     def _link(self, target: _Row, leader: PredictionKey) -> None:
         if leader in self._predictions:
@@ -344,6 +352,7 @@ class _Book:
             self._rows[recording_id].take(answer)
         for row, leader in self._links_to_new:
             row.take(written[leader])
+        self._level_copies()
         _delete_rows(connection, self._folded)
         changed = [(row, self._changes(row)) for row in self._changed.values()]
         changed.sort(key=lambda item: (item[0].state != "superseded", tuple(item[1])))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from storage.filter_options import When
+
 if TYPE_CHECKING:
     from storage.invocation import Invocation
     from storage.prune_plan import Plan
@@ -104,6 +106,8 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
         target = file or database.path.with_name(f"{database.path.name}.{taken}.backup")
         if target.exists() and target.samefile(database.path):
             raise StorageError(f"{target} is the ledger itself; name another file")
+        if target.absolute() in _companions(database.path.absolute()):
+            raise StorageError(f"{target} belongs to the ledger; name another file")
         if target.exists() and not force:
             raise StorageError(f"{target} is there already; name another file or add --force")
         database.back_up(target, check=True)
@@ -112,13 +116,9 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
         click.echo(f"backed up {target.stat().st_size / 1e6:.1f} MB, checked", err=True)
 
 
-def _stamp_of(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    from storage.times import parse_when, stamp
-
-    try:
-        return None if value is None else stamp(parse_when(value, datetime.now(UTC)))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+def _companions(ledger: Path) -> set[Path]:
+    """What SQLite keeps beside a ledger, and would take a backup for."""
+    return {ledger.with_name(f"{ledger.name}{end}") for end in ("-wal", "-shm", "-journal")}
 
 
 @db.command()
@@ -128,7 +128,7 @@ def _stamp_of(_: click.Context, parameter: click.Parameter, value: str | None) -
     "--older-than",
     "before",
     metavar="TIME",
-    callback=_stamp_of,
+    type=When(),
     help="Only what is older: 365d or ISO 8601. Alone: --superseded and --missing.",
 )
 @click.option("--history", is_flag=True, help="Predictions that are no current answer.")

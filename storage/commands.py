@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from storage.filter_options import filter_options, filters_of
+from storage.filter_options import Finite, filter_options, filters_of
 
 if TYPE_CHECKING:
     from storage.filters import Filters
@@ -46,7 +47,7 @@ _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
 )
 @click.option(
     "--merge-gap",
-    type=click.FloatRange(0),
+    type=Finite(0),
     help="Join clips of one label with so many seconds or less between them.",
 )
 @click.option(
@@ -106,6 +107,8 @@ def results(
     filters = filters_of(invocation, told, status, history)  # type: ignore[arg-type]
     shape = shape or shape_of(file)
     _refuse_what_does_not_go_together(filters, shape, clips, count_by, follow, file)
+    if follow:
+        _refuse_of_following(limit, filters.until)
     _refuse_of_the_field(filters, shape, count_by, limit, columns, file)
     if (top or merge_gap is not None) and not (clips or shape in _FIELD_FORMATS):
         raise click.UsageError("--top and --merge-gap are about clips; add --clips")
@@ -148,6 +151,15 @@ def _refuse_what_does_not_go_together(
         raise click.UsageError(
             "--follow prints recordings as they come, as table, csv or jsonl;"
             " leave out --count-by, --clips, --history, -o and other formats"
+        )
+
+
+def _refuse_of_following(limit: int | None, until: str | None) -> None:
+    """Rows come without end, and in the order in which they come."""
+    source = click.get_current_context().get_parameter_source("sort")
+    if limit is not None or until or source is ParameterSource.COMMANDLINE:
+        raise click.UsageError(
+            "--follow has no end and no order; leave out --limit, --until, --sort"
         )
 
 

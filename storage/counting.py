@@ -82,6 +82,12 @@ def labels_seen(connection: Connection) -> list[str]:
     return list(connection.scalars(given.distinct().order_by(_tally.label)))
 
 
+def has_unheard_levels(connection: Connection) -> bool:
+    """Whether there are answers from before levels were measured."""
+    answered = select(_row.id).where(_row.state == "done", _row.rms_dbfs.is_(None)).limit(1)
+    return connection.scalar(answered) is not None
+
+
 def is_tallied(filters: Filters) -> bool:
     """Whether the tally by day, label and checkpoint knows all that is asked."""
     return filters.path is None and not filters.is_of_rows

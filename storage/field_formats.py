@@ -82,7 +82,11 @@ def write_raven(stream: TextIO, sounds: Iterable[Sound]) -> int:
             number += 1
             start_s, end_s = clip.start_s or 0.0, clip.end_s or 0.0
             span = (f"{before_s + start_s:.6f}", f"{before_s + end_s:.6f}")
-            file = (visible(Path(recording.path).name), f"{start_s:.6f}", visible(_path(recording)))
+            file = (
+                visible(Path(_path(recording)).name),
+                f"{start_s:.6f}",
+                visible(_path(recording)),
+            )
             told = (visible(clip.label or ""), f"{clip.confidence or 0:.6f}")
             writer.writerow(
                 (number, "Spectrogram 1", 1, *span, "0.0", f"{highest_hz:.1f}", *file, *told)
@@ -112,11 +116,13 @@ def write_kaleidoscope(stream: TextIO, sounds: Iterable[Sound]) -> int:
     writer.writerow(KALEIDOSCOPE_COLUMNS)
     number = 0
     for recording, clips in sounds:
-        folder, name = os.path.split(recording.path)
+        root, (folder, name) = recording.inbox, os.path.split(recording.path)
+        if recording.archived_path:
+            folder, (root, name) = "", os.path.split(recording.archived_path)
         for clip in clips:
             start_s, end_s = clip.start_s or 0.0, clip.end_s or 0.0
             times = (f"{start_s:.3f}", f"{end_s - start_s:.3f}")
-            place = (recording.inbox, folder, name, 0)
+            place = (root, folder, name, 0)
             writer.writerow((*place, *times, clip.label, f"{clip.confidence or 0:.4f}", ""))
         number += len(clips)
     return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,7 +30,17 @@ class When(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
-_CONFIDENCE = click.FloatRange(0, 1)
+class Finite(click.FloatRange):
+    """A number, which `nan` and `inf` are not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
+
+
+_CONFIDENCE = Finite(0, 1)
 _OPTIONS = (
     click.option("--label", "labels", multiple=True, help="Only this label; may be repeated."),
     click.option("--min-confidence", type=_CONFIDENCE, help="At least this confidence."),
@@ -46,8 +57,8 @@ _OPTIONS = (
     ),
     click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox)."),
     click.option("--wrong", is_flag=True, help="Of which a person says something else."),
-    click.option("--min-level", type=float, help="RMS of the recording, at least so many dBFS."),
-    click.option("--max-level", type=float, help="RMS at most; -90 finds silence."),
+    click.option("--min-level", type=Finite(), help="RMS of the recording, at least so many dBFS."),
+    click.option("--max-level", type=Finite(), help="RMS at most; -90 finds silence."),
     click.option("--clipped", is_flag=True, help="With samples at full scale."),
     click.option("--checkpoint", help="Answers of this checkpoint: name, digest or their start."),
 )

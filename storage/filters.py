@@ -57,14 +57,19 @@ class Filters:
     @property
     def is_of_rows(self) -> bool:
         """Whether it asks for what no tally knows."""
-        levels = (self.min_level, self.max_level) != (None, None) or self.clipped
         unsure = bool(self.labels) and self.manner.knows_unknown
-        return self.bounds_confidence or self.wrong or self.by_recorded or levels or unsure
+        return (
+            self.bounds_confidence or self.wrong or self.by_recorded or self.needs_levels or unsure
+        )
 
     @property
     def stored_labels(self) -> tuple[str, ...]:
         """Those that answers which fit have in the ledger; none: any."""
         return () if self.manner.knows_unknown and UNKNOWN in self.labels else self.labels
+
+    @property
+    def needs_levels(self) -> bool:
+        return (self.min_level, self.max_level) != (None, None) or self.clipped
 
     @property
     def bounds_confidence(self) -> bool:
@@ -93,7 +98,7 @@ def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
         yield from fitting(filters.path)
     yield from of_sound(filters)
     if filters.wrong:
-        yield from contradicted(_row.label)
+        yield from contradicted(as_told(filters, _row.label, _row.confidence))
 
 
 def labelled(

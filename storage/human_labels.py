@@ -1,12 +1,14 @@
-"""What people say that recordings are: written, matched to recordings, and told again."""
+"""What people say that recordings are: matched to recordings, written and forgotten."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, select, tuple_
@@ -18,18 +20,8 @@ from storage.errors import StorageError
 from storage.tables import human_label, inbox, recording
 from storage.times import utc_now
 
-EXPORT_COLUMNS = (
-    "path",
-    "label",
-    "start",
-    "end",
-    "group",
-    "digest",
-    "predicted",
-    "confidence",
-    "origin",
-    "labelled_at",
-)
+# What other programs round times to: an end may lie so far behind that of the recording.
+_ROUNDED_SECONDS = 0.1
 _row, _said = recording.c, human_label.c
 
 
@@ -42,24 +34,40 @@ class Matched:
 
 
 def match(connection: Connection, annotations: Sequence[Annotation]) -> Matched:
-    """By digest, else by the path (in an inbox, or absolute), else by the name alone.
+    """By digest, path, content of the file that lies at the path, or name: the first that fits.
 
-    Else by content, where a file lies at the path, counted from the table's folder.
+    A part that ends after its recording does is of another one, and a problem too.
     """
     known = _Known(connection, annotations)
     found, problems = [], []
     for one in annotations:
         digests = known.digests_of(one)
-        if len(digests) == 1:
-            found.append((one, next(iter(digests))))
-        elif digests:
+        if len(digests) > 1:
             problems.append(
-                f"{one.place}: {one.path} is the name of {len(digests)} recordings; write the path"
+                f"{one.place}: {one.sound} is the name of {len(digests)} recordings; write the path"
                 " as `clfd results` shows it, or the digest"
             )
+        elif not digests:
+            problems.append(f"{one.place}: {_nothing_is(one)}")
         else:
-            problems.append(f"{one.place}: no recording that was read is {one.path or one.digest}")
-    return Matched(tuple(found), tuple(problems))
+            found.append((one, next(iter(digests))))
+    lengths = known.lengths_of({digest for one, digest in found if one.start_s or one.end_s})
+    too_long = [_beyond(one, lengths.get(digest)) for one, digest in found]
+    problems += filter(None, too_long)
+    within = [pair for pair, problem in zip(found, too_long, strict=True) if not problem]
+    return Matched(tuple(within), tuple(problems))
+
+
+def _nothing_is(one: Annotation) -> str:
+    sound = one.sound
+    return f"no recording that was read is {sound}" if sound else "neither path nor digest"
+
+
+def _beyond(one: Annotation, duration_s: float | None) -> str:
+    last_s = max(one.start_s, one.end_s)
+    if duration_s is None or last_s <= duration_s + _ROUNDED_SECONDS:
+        return ""
+    return f"{one.place}: {last_s:g} s is behind the end of {one.sound}, {duration_s:g} s"
 
 
 def write_labels(
@@ -96,42 +104,13 @@ def write_labels(
     return n_new, n_changed
 
 
-def clear_labels(database: Database, digests: Sequence[str]) -> int:
-    """Forget all that was said of these contents; returns how many labels that were."""
+def clear_labels(database: Database, digest: str, part: tuple[float, float] | None = None) -> int:
+    """Forget what was said of this content, or of one part; returns how many labels that were."""
+    which = [_said.digest == digest]
+    if part is not None:
+        which += [_said.start_s == part[0], _said.end_s == part[1]]
     with database.transaction() as connection:
-        forgotten = delete(human_label).where(_said.digest.in_(digests))
-        return connection.execute(forgotten).rowcount
-
-
-def labels_said(connection: Connection) -> Iterator[dict[str, object]]:
-    """One for each label, by file; of copies one is named. What is not known is empty."""
-    query = (
-        select(human_label, inbox.c.path, _row.path, _row.archived_at, _row.archive_path)
-        .add_columns(_row.label, _row.confidence)
-        .join(recording, _row.digest == _said.digest)
-        .join(inbox, inbox.c.id == _row.inbox_id)
-        .where(_row.state != "superseded")
-        .order_by(_said.digest, _said.start_s, _said.end_s, _row.id)
-    )
-    told: tuple[object, ...] = ()
-    for row in connection.execution_options(yield_per=1000).execute(query):
-        digest, start_s, end_s, label, group, origin, at, folder, path, left, place = row[:11]
-        if (part := (digest, start_s, end_s)) == told:
-            continue
-        told = part
-        file = place if left is not None else os.path.join(folder, path)
-        yield {
-            "path": os.fsdecode(file),
-            "label": label,
-            "start": f"{start_s:g}" if start_s or end_s else "",
-            "end": f"{end_s:g}" if end_s else "",
-            "group": group or "",
-            "digest": digest,
-            "predicted": row[11] or "",
-            "confidence": "" if row[12] is None else round(row[12], 6),
-            "origin": origin,
-            "labelled_at": at,
-        }
+        return connection.execute(delete(human_label).where(*which)).rowcount
 
 
 def has_groups(connection: Connection) -> bool:
@@ -140,15 +119,16 @@ def has_groups(connection: Connection) -> bool:
     return connection.scalar(named) is not None
 
 
-def require_recording(connection: Connection, path: str) -> str:
+def require_recording(connection: Connection, one: Annotation) -> str:
     """The digest of one recording. Raises StorageError where there is none, or more.
 
-    The path is one in an inbox, or of a file, counted from where the person is.
+    The path is one in an inbox, or of a file, counted from where the person is: a file that lies
+    there is meant, and no other one.
     """
-    here = str(Path(path).absolute())
-    if os.path.lexists(here) and (found := match(connection, [Annotation(here, "", path)]).found):
-        return found[0][1]
-    matched = match(connection, [Annotation(path, "", path)])
+    here = str(Path(one.path).absolute())
+    if os.path.lexists(here):
+        one = replace(one, path=here, name="")
+    matched = match(connection, [one])
     if not matched.found:
         raise StorageError(matched.problems[0])
     return matched.found[0][1]
@@ -162,36 +142,58 @@ class _Known:
 
     def __init__(self, connection: Connection, annotations: Sequence[Annotation]) -> None:
         self._connection = connection
-        self._folders = {
+        self._inboxes = {
             row.id: row.path for row in connection.execute(select(inbox.c.id, inbox.c.path))
         }
         asked = {one.digest for one in annotations if one.digest}
         self._digests = set(self._all_in(list(asked)))
         self._by_path: dict[bytes, set[str]] = defaultdict(set)
-        self._by_name: dict[bytes, set[str]] = defaultdict(set)
-        paths = {os.fsencode(one.path) for one in annotations if one.digest not in self._digests}
-        self._find_paths(paths)
-        # A folder that is named must not be another one.
-        if names := {path for path in paths if path not in self._by_path and b"/" not in path}:
+        self._by_name: dict[bytes, set[tuple[bytes, str]]] = defaultdict(set)
+        self._by_file: dict[Path, set[str]] = {}
+        open_ones = [one for one in annotations if one.digest not in self._digests]
+        self._find_paths({os.fsencode(one.path) for one in open_ones if one.path})
+        named = [one for one in open_ones if not self._by_path.get(os.fsencode(one.path))]
+        if names := {os.fsencode(one.name) for one in named if one.name}:
             self._find_names(names)
 
     def digests_of(self, one: Annotation) -> set[str]:
         if one.digest in self._digests and one.digest is not None:
             return {one.digest}
         path = os.fsencode(one.path)
-        found = self._by_path.get(path) or self._by_name.get(path)
-        return found or self._by_content(one)
+        if found := self._by_path.get(path) or self._by_content(one):
+            return found
+        is_in_inbox = any(path.startswith(_inside(folder)) for folder in self._inboxes.values())
+        return set() if is_in_inbox else self._namesakes(one)
+
+    def lengths_of(self, digests: Collection[str]) -> dict[str, float]:
+        """In seconds."""
+        found: dict[str, float] = {}
+        for some in chunks(list(digests)):
+            query = select(_row.digest, _row.duration_s).where(_row.digest.in_(some))
+            found.update((row[0], row[1]) for row in self._connection.execute(query) if row[1])
+        return found
+
+    def _namesakes(self, one: Annotation) -> set[str]:
+        """Those whose folders end most like the ones that are named."""
+        ranked: dict[int, set[str]] = defaultdict(set)
+        for folder, digest in self._by_name.get(os.fsencode(one.name), ()):
+            ranked[_common_end(os.fsdecode(folder).split("/"), one.folders)].add(digest)
+        best = max(ranked, default=-1)
+        return ranked[best] if best >= one.n_sure else set()
 
     def _by_content(self, one: Annotation) -> set[str]:
-        file = (one.folder or Path()) / one.path
-        if not one.path or not file.is_file():
+        told = one.path or one.name
+        file = (one.folder or Path()) / told
+        if not told or not os.path.isfile(file):
             return set()
-        try:
-            with file.open("rb") as opened:
-                digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        except OSError as error:
-            raise StorageError(f"{one.place}: cannot read {file}: {error.strerror}") from error
-        return set(self._all_in([digest]))
+        if file not in self._by_file:
+            try:
+                with file.open("rb") as opened:
+                    digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            except OSError as error:
+                raise StorageError(f"{one.place}: cannot read {file}: {error.strerror}") from error
+            self._by_file[file] = set(self._all_in([digest]))
+        return self._by_file[file]
 
     def _all_in(self, digests: list[str]) -> Iterator[str]:
         for some in chunks(digests):
@@ -199,11 +201,19 @@ class _Known:
             yield from filter(None, self._connection.scalars(query))
 
     def _find_paths(self, paths: set[bytes]) -> None:
+        told: dict[bytes, set[bytes]] = defaultdict(set)
+        for path in paths:
+            for spelling in _spellings(path):
+                told[spelling].add(path)
+        for spelling, digest in (*self._in_inboxes(told), *self._in_archives(told)):
+            for path in told[spelling]:
+                self._by_path[path].add(digest)
+
+    def _in_inboxes(self, paths: Collection[bytes]) -> Iterator[tuple[bytes, str]]:
         asked: dict[tuple[int, bytes], set[bytes]] = defaultdict(set)
         for path in paths:
-            for number, folder in self._folders.items():
-                inside = folder.rstrip(b"/") + b"/"
-                below = path.removeprefix(inside) if path.startswith(b"/") else path
+            for number, folder in self._inboxes.items():
+                below = path.removeprefix(_inside(folder))
                 if not below.startswith(b"/"):
                     asked[number, below].add(path)
         for some in chunks(list(asked)):
@@ -212,22 +222,39 @@ class _Known:
                 _row.digest.is_not(None),
                 _row.state != "superseded",
             )
-            for number, path, digest in self._connection.execute(query):
-                for spelling in asked[number, path]:
-                    self._by_path[spelling].add(digest)
-        for several in chunks(sorted(path for path in paths if path.startswith(b"/"))):
+            for number, below, digest in self._connection.execute(query):
+                yield from ((path, digest) for path in asked[number, below])
+
+    def _in_archives(self, paths: Collection[bytes]) -> Iterator[tuple[bytes, str]]:
+        for some in chunks(sorted(path for path in paths if path.startswith(b"/"))):
             query = select(_row.archive_path, _row.digest).where(
-                _row.archive_path.in_(several), _row.archived_at.is_not(None)
+                _row.archive_path.in_(some), _row.archived_at.is_not(None)
             )
-            for path, digest in self._connection.execute(query):
-                self._by_path[path].add(digest)
+            yield from ((path, digest) for path, digest in self._connection.execute(query))
 
     def _find_names(self, names: set[bytes]) -> None:
         """Goes through all recordings once. A table may leave out the suffix of its sound."""
-        query = select(_row.path, _row.digest).where(
+        query = select(_row.inbox_id, _row.path, _row.digest).where(
             _row.digest.is_not(None), _row.state != "superseded"
         )
-        for path, digest in self._connection.execution_options(yield_per=1000).execute(query):
-            name = os.path.basename(path)
+        rows = self._connection.execution_options(yield_per=1000).execute(query)
+        for inbox_id, path, digest in rows:
+            folder, name = os.path.split(path)
             for spelling in {name, os.path.splitext(name)[0]} & names:
-                self._by_name[spelling].add(digest)
+                whole = os.path.join(self._inboxes[inbox_id], folder).rstrip(b"/")
+                self._by_name[spelling].add((whole, digest))
+
+
+def _inside(folder: bytes) -> bytes:
+    return folder.rstrip(b"/") + b"/"
+
+
+def _spellings(path: bytes) -> set[bytes]:
+    """As it is, with the bytes that were written as `\\xff`, and with the slashes of Windows."""
+    as_bytes = re.sub(rb"\\x([89a-f][0-9a-f])", lambda one: bytes.fromhex(one[1].decode()), path)
+    return {path, as_bytes, path.replace(b"\\", b"/")}
+
+
+def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))

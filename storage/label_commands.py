@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from storage.filter_options import Finite
+
 if TYPE_CHECKING:
+    from storage.annotations import Annotation, Reading
     from storage.invocation import Invocation
 
 _SHOWN = 5  # of many problems
@@ -26,9 +30,9 @@ def labels() -> None:
 @labels.command("set")
 @click.argument("path")
 @click.argument("label", required=False)
-@click.option("--start", type=click.FloatRange(0), help="Only from this second on.")
-@click.option("--end", type=click.FloatRange(0), help="Only up to this second.")
-@click.option("--clear", is_flag=True, help="Forget what was said of it.")
+@click.option("--start", type=Finite(0), help="Only from this second on.")
+@click.option("--end", type=Finite(0), help="Only up to this second.")
+@click.option("--clear", is_flag=True, help="Forget what was said of it, or of this part of it.")
 @click.pass_obj
 def set_label(
     invocation: Invocation,
@@ -47,7 +51,7 @@ def set_label(
     Example:
       clfd labels set a.wav rain
     """
-    from storage.annotations import Annotation
+    from storage.annotations import Annotation, timed
     from storage.counting import labels_seen
     from storage.database import open_database
     from storage.human_labels import clear_labels, require_recording, write_labels
@@ -55,16 +59,18 @@ def set_label(
     label = " ".join((label or "").split())
     if clear == bool(label):
         raise click.UsageError("say either a LABEL or --clear")
-    if end is not None and end <= (start or 0):
+    if end is not None and round(end, 6) <= round(start or 0, 6):
         raise click.UsageError(f"--end {end:g} is not after the start, {start or 0:g} s")
+    name = "" if "/" in path else path
+    one = timed(Annotation(label, path, path, name), start or 0.0, end or 0.0)
     with open_database(invocation.database(), "editor") as database:
         with database.transaction() as connection:
-            digest = require_recording(connection, path)
+            digest = require_recording(connection, one)
             seen = labels_seen(connection)
         if clear:
-            said = f"forgot {clear_labels(database, [digest])} labels of {path}"
+            part = None if start is None and end is None else (one.start_s, one.end_s)
+            said = f"forgot {clear_labels(database, digest, part)} labels of {path}"
         else:
-            one = Annotation(path, label, path, start or 0.0, end or 0.0)
             new, changed = write_labels(database, [(one, digest, "set")])
             said = f"{path} is {label}" if new or changed else f"{path} was {label} already"
             if label not in seen:
@@ -95,20 +101,36 @@ def import_labels(invocation: Invocation, files: tuple[Path, ...], skip_unmatche
     read = {file: read_annotations(file) for file in files}
     with open_database(invocation.database(), "editor") as database:
         with database.transaction() as connection:
-            matched = {file: match(connection, found) for file, found in read.items()}
+            matched = {file: match(connection, one.annotations) for file, one in read.items()}
         problems = [line for one in matched.values() for line in one.problems]
         for line in problems[:_SHOWN]:
             click.echo(line, err=True)
         if problems and not skip_unmatched:
             raise StorageError(
-                f"nothing imported: {len(problems)} rows are of no recording or of several;"
+                f"nothing imported: {len(problems)} rows are not of one recording;"
                 " mend them, or add --skip-unmatched"
             )
         found = [(*pair, file.name) for file, one in matched.items() for pair in one.found]
         new, changed = write_labels(database, found)
     if invocation.verbosity >= 0:
-        left = f", {len(problems)} left out" if problems else ""
-        click.echo(f"{new} new labels, {changed} changed{left}", err=True)
+        click.echo(f"{new} new labels, {changed} changed{_left(read, problems, found)}", err=True)
+
+
+def _left(
+    read: dict[Path, Reading],
+    problems: Sequence[str],
+    found: Sequence[tuple[Annotation, str, str]],
+) -> str:
+    """What of the files is no label now."""
+    n_points = sum(one.n_points for one in read.values())
+    said = {(digest, one.start_s, one.end_s, one.label) for one, digest, _ in found}
+    n_overruled = len(said) - len({part[:3] for part in said})
+    told = {
+        "left out": len(problems),
+        "of a moment without length left out": n_points,
+        "overruled by a later one of the same part": n_overruled,
+    }
+    return "".join(f", {number} {what}" for what, number in told.items() if number)
 
 
 @labels.command()
@@ -146,32 +168,39 @@ def suggest(invocation: Invocation, number: int, as_json: bool) -> None:
 
 @labels.command()
 @click.option("-o", "--output", "file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--all", "is_all", is_flag=True, help="Also those that training would refuse.")
 @click.pass_obj
-def export(invocation: Invocation, file: Path | None) -> None:
+def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
     """Write the labels as a CSV that `clfd train` takes.
 
-    With where each came from, and what was predicted.
+    With where each came from, and what was predicted. Left out and told are labels of files that
+    are gone or not done, and of a whole of which a part has another label.
 
     \b
     Example:
       clfd labels export -o mine.csv
     """
+    from collections import Counter
+
     from storage.database import open_database
-    from storage.human_labels import EXPORT_COLUMNS, has_groups, labels_said
+    from storage.human_labels import has_groups
+    from storage.label_export import EXPORT_COLUMNS, labels_said
     from storage.rendering import output, write_csv
 
-    number = 0
+    numbers: Counter[str] = Counter()  # by refusal
 
-    def counted(rows: Any) -> Any:
-        nonlocal number
-        for row in rows:
-            number += 1
-            yield {name: row[name] for name in columns}
+    def taken() -> Iterator[dict[str, object]]:
+        for told in labels_said(connection):
+            numbers["" if is_all else told.refusal] += 1
+            if is_all or not told.refusal:
+                yield {name: told.row[name] for name in columns}
 
     database = open_database(invocation.database(), "reader")
     with database, database.transaction() as connection, output(file) as stream:
         is_told = {"group": has_groups(connection)}
         columns = [name for name in EXPORT_COLUMNS if is_told.get(name, True)]
-        write_csv(stream, columns, counted(labels_said(connection)))
+        write_csv(stream, columns, taken())
     if invocation.verbosity >= 0:
-        click.echo(f"{number} labels" + ("" if file is None else f" in {file}"), err=True)
+        click.echo(f"{numbers.pop('', 0)} labels" + (f" in {file}" if file else ""), err=True)
+        for refusal, number in numbers.items():
+            click.echo(f"left out {number} {refusal} (--all has them too)", err=True)

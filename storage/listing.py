@@ -11,7 +11,7 @@ from typing import Literal, TextIO
 from sqlalchemy import Connection
 
 from storage.clips import ClipShape
-from storage.counting import count_by, count_others, labels_seen
+from storage.counting import count_by, count_others, has_unheard_levels, labels_seen
 from storage.database import Database
 from storage.field_formats import FIELD_FORMATS, write_field_format
 from storage.filters import Axis, Filters, Sort
@@ -276,6 +276,8 @@ def _hint(connection: Connection, filters: Filters) -> str:
         )
     if filters.by_recorded:
         return "nothing found; recordings that do not tell when they began are left out"
+    if filters.needs_levels and has_unheard_levels(connection):
+        return "nothing found; of what an older version heard no level is known: `clfd rescore`"
     if filters.wrong:
         return "nothing found: no answer that fits differs from what a person says"
     others = ", ".join(f"{n} {state}" for state, n in count_others(connection, filters).items())

@@ -325,7 +325,7 @@ def _of_history(filters: Filters) -> Iterator[ColumnElement[bool]]:
         yield from fitting(filters.path)
     yield from of_sound(filters)
     if filters.wrong:
-        yield from contradicted(prediction.c.label)
+        yield from contradicted(as_told(filters, prediction.c.label, prediction.c.confidence))
 
 
 def _moment(filters: Filters) -> ColumnElement[str]:

@@ -165,6 +165,11 @@ def _inert(column: str, value: object) -> object:
     return f"./{value}" if column == "path" else f"'{value}"
 
 
+def without_guard(cell: str) -> str:
+    """A cell as it was before it was kept from being run."""
+    return cell[1:] if cell.startswith(tuple(f"'{sign}" for sign in _FORMULA)) else cell
+
+
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode()
 

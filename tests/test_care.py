@@ -233,6 +233,15 @@ def test_a_backup_replaces_a_file_only_by_force(desk: Desk, tmp_path: Path) -> N
     assert file.read_bytes().startswith(b"SQLite format 3")
 
 
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_a_backup_takes_no_name_that_the_database_gives_files_of_its_own(
+    desk: Desk, end: str
+) -> None:
+    file = desk.home.ledger_file
+    done = desk.clfd("db", "backup", "-o", f"{file}{end}", "--force")
+    assert "belongs to the ledger" in done.output
+
+
 def test_a_backup_never_replaces_the_ledger(desk: Desk) -> None:
     done = desk.clfd("db", "backup", "-o", str(desk.home.ledger_file), "--force")
     assert done.exit_code == 1 and "the ledger itself" in done.stderr

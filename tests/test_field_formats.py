@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ def hear(
     ledger: Ledger, name: str, clips: Sequence[tuple[float, ...]], inbox: str = "/cards/inbox"
 ) -> None:
     """A recording of clips of five seconds without overlap; its own answer is rain."""
-    ledger.admit([Arrival(Path(inbox), name.encode(), name, 1)])
+    ledger.admit([Arrival(Path(inbox), os.fsencode(name), ascii(name), 1)])
     (claim,) = ledger.claim("me", 1, 3)
     facts = AudioFacts(f"{claim.recording_id:064d}", 5.0 * len(clips), 48000, 1)
     checkpoint_id = ledger.register_checkpoint("c" * 64, "c", LABELS, 5.0, {})

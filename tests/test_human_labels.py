@@ -42,7 +42,7 @@ def ask(home: Home, *words: object) -> Result:
 
 
 def exported(home: Home) -> list[dict[str, str]]:
-    return list(csv.DictReader(ask(home, "export").stdout.splitlines()))
+    return list(csv.DictReader(ask(home, "export", "--all").stdout.splitlines()))
 
 
 def said(home: Home) -> list[tuple[str, str, str, str]]:
@@ -82,7 +82,7 @@ def test_two_spellings_of_one_path_are_both_understood(home: Home, tmp_path: Pat
 def test_a_label_like_a_formula_comes_back_as_it_was(home: Home, tmp_path: Path) -> None:
     ask(home, "set", "a.wav", "=dog")
     file = tmp_path / "l.csv"
-    ask(home, "export", "-o", file)
+    ask(home, "export", "--all", "-o", file)
     assert "0 new labels, 0 changed" in ask(home, "import", file).stderr
 
 
@@ -183,6 +183,135 @@ def test_files_of_other_programs_are_understood(
     assert said(home) == [(f"/cards/inbox/{expected[0]}", *expected[1:])]
 
 
+@pytest.fixture
+def namesakes(home: Home) -> Home:
+    """`b.wav` in the inbox itself, besides those in `yard` and `roof`."""
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        hear(ledger, "b.wav", [DOG, DOG])
+    return home
+
+
+RAVEN = "Begin Time (s)\tEnd Time (s)\tBegin File\tLabel\n5.0\t7.5\tb.wav\tdog\n"
+NAMELESS = RAVEN.replace("\tBegin File", "").replace("\tb.wav", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("t/inbox/yard/b.wav.txt", "0\t5\tdog\n", "yard/b.wav"),
+        ("t/roof/b.txt", "0\t5\tdog\n", "roof/b.wav"),
+        ("t/inbox/b.wav.txt", "0\t5\tdog\n", "b.wav"),
+        ("yard/b.Table.1.selections.txt", NAMELESS, "yard/b.wav"),
+        ("yard/all.txt", RAVEN, "yard/b.wav"),
+        ("k.csv", "INDIR,FOLDER,IN FILE,MANUAL ID\n/mnt/card,yard,b.wav,dog\n", "yard/b.wav"),
+        ("k.csv", "INDIR,FOLDER,IN FILE,MANUAL ID\nD:\\x\\roof\\,,b.wav,dog\n", "roof/b.wav"),
+        ("k.csv", "INDIR,FOLDER,IN FILE,MANUAL ID\n/cards/inbox,,b.wav,dog\n", "b.wav"),
+    ],
+)
+def test_of_namesakes_the_one_in_such_a_folder_is_meant(
+    namesakes: Home, tmp_path: Path, name: str, text: str, expected: str
+) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    ask(namesakes, "import", write(tmp_path, name, text))
+    assert [one[0] for one in said(namesakes)] == [f"/cards/inbox/{expected}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t/b.wav.txt", "0\t5\tdog\n"),
+        ("all.txt", RAVEN),
+        ("k.csv", "INDIR,FOLDER,IN FILE,MANUAL ID\n/cards/inbox,cellar,b.wav,dog\n"),
+        ("k.csv", "INDIR,FOLDER,IN FILE,MANUAL ID\n/mnt,cellar,b.wav,dog\n"),
+    ],
+)
+def test_a_name_that_might_be_of_several_labels_none_of_them(
+    namesakes: Home, tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    with pytest.raises(StorageError, match="nothing imported"):
+        ask(namesakes, "import", write(tmp_path, name, text))
+    assert said(namesakes) == []
+
+
+def test_a_part_behind_the_end_of_the_recording_is_refused(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"20 s is behind the end of a\.wav, 15 s"):
+        ask(home, "set", "a.wav", "dog", "--start", 5, "--end", 20)
+    file = write(tmp_path, "a.wav.txt", "14\t15.05\tdog\n14\t20\tdog\n")
+    assert "1 left out" in ask(home, "import", file, "--skip-unmatched").stderr
+
+
+def test_a_row_that_names_nothing_is_told(home: Home, tmp_path: Path) -> None:
+    file = write(tmp_path, "l.csv", "path,label\n,dog\n")
+    told = ask(home, "import", file, "--skip-unmatched").stderr
+    assert "row 2: neither path nor digest" in told
+
+
+def test_a_label_of_a_moment_is_left_out_and_told(home: Home, tmp_path: Path) -> None:
+    file = write(tmp_path, "a.wav.txt", "0\t0\tdog\n3\t3\tdog\n0\t5\train\n")
+    told = ask(home, "import", file).stderr
+    assert "1 new labels, 0 changed, 2 of a moment without length left out" in told
+    assert [one[1] for one in said(home)] == ["rain"]
+
+
+def test_an_empty_label_track_says_nothing(home: Home, tmp_path: Path) -> None:
+    assert "0 new labels" in ask(home, "import", write(tmp_path, "a.wav.txt", "")).stderr
+
+
+def test_two_labels_of_one_part_are_told(home: Home, tmp_path: Path) -> None:
+    file = write(tmp_path, "l.csv", "path,label\na.wav,dog\na.wav,rain\n")
+    assert "1 overruled by a later one" in ask(home, "import", file).stderr
+
+
+def test_text_of_two_bytes_a_character_is_understood(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "l.csv"
+    file.write_text("path,label,start_s,end_s\na.wav,dog,1,2\n", encoding="utf-16")
+    ask(home, "import", file)
+    assert said(home) == [("/cards/inbox/a.wav", "dog", "1", "2")]
+
+
+def test_a_path_as_it_is_printed_is_understood(home: Home, tmp_path: Path) -> None:
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        hear(ledger, "caf\udce9.wav", [DOG])
+    ask(home, "import", write(tmp_path, "l.csv", "path,label\ncaf\\xe9.wav,rain\n"))
+    assert said(home) == [("/cards/inbox/caf\\xe9.wav", "rain", "", "")]
+
+
+def test_a_file_here_that_nobody_read_is_not_its_namesake_in_the_inbox(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.wav").write_bytes(b"else")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorageError, match="no recording that was read"):
+        ask(home, "set", "a.wav", "dog")
+
+
+@pytest.mark.parametrize("start", ["nan", "inf"])
+def test_seconds_are_finite(home: Home, start: str) -> None:
+    assert "no finite number" in ask(home, "set", "a.wav", "dog", "--start", start).stderr
+
+
+def test_a_part_is_forgotten_alone(home: Home) -> None:
+    ask(home, "set", "a.wav", "rain")
+    ask(home, "set", "a.wav", "dog", "--start", 1.123456, "--end", 2)
+    assert said(home)[1][2:] == ("1.123456", "2")
+    ask(home, "set", "a.wav", "--clear", "--start", 1.123456, "--end", 2)
+    assert [one[1] for one in said(home)] == ["rain"]
+
+
+def test_what_training_would_refuse_is_left_out_and_told(home: Home, tmp_path: Path) -> None:
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        hear(ledger, "here.wav", [DOG, DOG], inbox=str(tmp_path))
+    (tmp_path / "here.wav").write_bytes(b"")
+    ask(home, "set", "here.wav", "dog")
+    ask(home, "set", "here.wav", "rain", "--end", 5)
+    ask(home, "set", "a.wav", "dog")
+    told = ask(home, "export")
+    assert [row["label"] for row in csv.DictReader(told.stdout.splitlines())] == ["rain"]
+    assert "left out 1 of a file that is gone" in told.stderr
+    assert "left out 1 of a sound of which a part has another label" in told.stderr
+
+
 def test_a_file_of_which_a_row_is_of_no_recording_imports_nothing(
     home: Home, tmp_path: Path
 ) -> None:
@@ -208,6 +337,8 @@ def test_rows_of_no_recording_can_be_left_out(home: Home, tmp_path: Path) -> Non
         ("path,label,start\na.wav,dog,soon\n", "row 2: 'soon' are no seconds"),
         ("path,label,start,end\na.wav,dog,5,4\n", "row 2: the end, 4 s, is not after 5 s"),
         ("", "it has none"),
+        ("path;label\na.wav;dog\n", "separate them by commas"),
+        ('path,label\na.wav,"dog\n', "it is no table"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_by_row_and_reason(
@@ -223,7 +354,7 @@ def test_what_is_exported_comes_back_the_same(home: Home, tmp_path: Path) -> Non
     ask(home, "set", "roof/b.wav", "siren", "--start", 1)
     before = said(home)
     file = tmp_path / "labels.csv"
-    ask(home, "export", "-o", file)
+    ask(home, "export", "--all", "-o", file)
     for path in ("a.wav", "roof/b.wav"):
         ask(home, "set", path, "--clear")
     ask(home, "import", file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,18 @@ def test_a_copy_shares_the_first_answer(desk: Desk) -> None:
     desk.ledger.record([Linked(copy, facts("bark"), desk.checkpoint, leader)])
     assert desk.row(copy).prediction_id == desk.row(leader).prediction_id
     assert desk.row(copy).state == "done"
+
+
+def test_a_copy_is_as_loud_as_what_is_heard_anew_after_it_in_the_same_transaction(
+    desk: Desk,
+) -> None:
+    leader = desk.answer("a.wav")
+    copy = desk.take("b.wav")
+    desk.requeue_for_rescore(leader)
+    louder = replace(facts("bark"), rms_dbfs=-20.0, peak_dbfs=-3.0, clipped=0.0)
+    link = Linked(copy, replace(louder, rms_dbfs=-90.0), desk.checkpoint, leader)
+    desk.ledger.record([link, replace(desk.scored(leader, "bark"), facts=louder)])
+    assert desk.row(copy).rms_dbfs == desk.row(leader).rms_dbfs == -20.0
 
 
 def test_a_copy_may_share_an_answer_of_the_same_transaction(desk: Desk) -> None:

@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import Connection
 from test_queries import add
 
+from storage.annotations import Annotation
 from storage.clips import ClipShape
 from storage.counting import count, count_by
 from storage.database import open_database
 from storage.errors import SettingsError
 from storage.filters import Filters
 from storage.home import Home
+from storage.human_labels import write_labels
 from storage.ledger import open_ledger
 from storage.manner import Manner
 from storage.queries import count_predictions_by, results
@@ -48,6 +50,19 @@ def test_an_answer_below_its_threshold_is_told_as_unknown(reading: Connection, l
         "siren.wav": "siren",
         "faint.wav": "unknown",
     }
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+@pytest.mark.parametrize("history", [False, True])
+def test_what_is_told_as_unknown_is_wrong_where_a_person_names_it(
+    tmp_path: Path, reading: Connection, limit: int, history: bool
+) -> None:
+    digest = next(row.digest for row in results(reading, Filters(path="unsure.wav")))
+    one = Annotation("dog", "row 2")
+    with open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "editor") as database:
+        write_labels(database, [(one, str(digest), "set")])
+        with database.transaction() as connection:
+            assert told(connection, limit, wrong=True, history=history) == {"unsure.wav": "unknown"}
 
 
 @pytest.mark.parametrize("limit", [0, 10])

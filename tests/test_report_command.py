@@ -125,6 +125,20 @@ def test_activity_can_be_that_of_the_recordings(ledger: Ledger) -> None:
     assert dog.by_hour == {6: 1, 5: 1}
 
 
+def test_recordings_of_recorders_half_an_hour_off_stand_in_their_hour(ledger: Ledger) -> None:
+    add(ledger, "20240501_043000.wav", "dog", 0.9)
+    spring = Filters(
+        since="2024-04-30T00:00:00.000Z",
+        until="2024-05-02T00:00:00.000Z",
+        by_recorded=True,
+        manner=Manner("+05:30"),
+    )
+    with ledger.database.transaction() as connection:
+        period = look_back(connection, spring, [], None)
+    assert period.labels[0].by_hour == {23: 1}  # 23:00 in Greenwich
+    assert period.as_json()["most_confident"][0]["recorded_at"] == "2024-04-30T23:00:00.000Z"
+
+
 def test_full_confidence_is_in_the_last_step(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
         steps = {(each.label, each.bin) for each in sureness(connection, WEEK)}

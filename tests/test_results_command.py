@@ -196,6 +196,12 @@ def test_a_file_appears_complete_and_its_suffix_chooses_the_format(home: Home) -
     [
         ("--count-by", "label", "--clips"),
         ("--follow", "--format", "json"),
+        ("--follow", "--limit", "3"),
+        ("--follow", "--sort", "newest"),
+        ("--follow", "--until", "now"),
+        ("--min-level", "nan"),
+        ("--min-confidence", "nan"),
+        ("--clips", "--merge-gap", "inf"),
         ("--since", "soon"),
         ("--min-confidence", "2"),
         ("--status", "lost"),
@@ -203,6 +209,10 @@ def test_a_file_appears_complete_and_its_suffix_chooses_the_format(home: Home) -
 )
 def test_wrong_usage_ends_with_2(home: Home, arguments: tuple[str, ...]) -> None:
     assert call(home, results, *arguments).exit_code == 2
+
+
+def test_answers_without_a_level_are_named_where_nothing_of_that_level_is_found(home: Home) -> None:
+    assert "clfd rescore" in call(home, results, "--max-level", "-90").stderr
 
 
 def test_counts_by_status_are_of_all_recordings(home: Home) -> None:

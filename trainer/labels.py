@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from storage.rendering import visible
+from storage.rendering import visible, without_guard
 from trainer.cells import (
     read_fold,
     read_group,
@@ -196,10 +196,10 @@ class _Reading:
         end = self._take("end", lambda cell: read_seconds(cell, default=math.inf), math.inf)
         if start >= end:
             self._refuse("end", f"{end:g} s does not lie behind the start, {start:g} s")
-        group = self._take("group", read_group, "")
+        group = self._take("group", lambda cell: read_group(without_guard(cell)), "")
         return Example(
             path=path,
-            label=self._take("label", read_name, ""),
+            label=self._take("label", lambda cell: read_name(without_guard(cell)), ""),
             start_seconds=start,
             end_seconds=end,
             fold=self._take("fold", read_fold, None),

@@ -153,8 +153,10 @@ class Period:
             "labels": [each.as_json() for each in self.labels],
             "failures": [asdict(each) for each in self.failures],
             "drift": self.drift and self.drift.as_json(),
-            "most_confident": [sample_as_json(each) for each in self.surest],
-            "least_confident": [sample_as_json(each) for each in self.least_sure],
+            "most_confident": [sample_as_json(each, asked.by_recorded) for each in self.surest],
+            "least_confident": [
+                sample_as_json(each, asked.by_recorded) for each in self.least_sure
+            ],
         }
 
 
@@ -211,13 +213,13 @@ def together(label: str, many: Iterable[Heard]) -> Heard:
     return one
 
 
-def sample_as_json(sample: Sample) -> dict[str, Any]:
+def sample_as_json(sample: Sample, is_recorded: bool) -> dict[str, Any]:
     return {
         "id": sample.id,
         "path": sample.path,
         "label": sample.label,
         "confidence": round(sample.confidence, 6),
-        "classified_at": sample.answered_at,
+        "recorded_at" if is_recorded else "classified_at": sample.moment,
         "duration_s": sample.duration_s,
         "digest": sample.digest,
         "file": printable(str(sample.file)),

@@ -147,7 +147,7 @@ def _card(sample: Sample, excerpt: Excerpt, with_audio: bool) -> Card:
     if excerpt.decibels is not None:
         picture = _data_uri("image/png", spectrogram_png(excerpt.decibels))
         sound = _data_uri(*encoded(excerpt)) if with_audio else None
-    when = _local(from_stamp(sample.answered_at).astimezone())
+    when = _local(from_stamp(sample.moment).astimezone())
     return Card(sample, when, excerpt.problem, excerpt.seconds, picture, sound)
 
 
