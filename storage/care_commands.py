@@ -44,6 +44,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
     from storage.errors import LedgerUnsound
     from storage.pulse import Pulse
     from storage.remarks import remarks_on
+    from storage.rendering import visible
     from storage.tables import SCHEMA_VERSION
     from storage.tally import wrong_figures
 
@@ -67,7 +68,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
     else:
         click.echo(f"{told['ledger']} is sound, schema {told['schema']}", err=True)
         for line in remarks.lines():
-            click.echo(_visible(line))
+            click.echo(visible(line))
 
 
 def _unsound(ledger: Path, problems: list[str]) -> str:
@@ -179,8 +180,10 @@ def prune(
 
 
 def _tell(made: Plan, is_done: bool) -> None:
+    from storage.rendering import visible
+
     for line in made.lines(is_done):
-        click.echo(_visible(line))
+        click.echo(visible(line))
 
 
 @db.command()
@@ -212,9 +215,3 @@ def _progress(invocation: Invocation) -> Callable[[str], None]:
     return (
         (lambda step: click.echo(step, err=True)) if invocation.verbosity >= 0 else lambda _: None
     )
-
-
-def _visible(text: str) -> str:
-    from storage.rendering import visible
-
-    return visible(text)

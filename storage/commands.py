@@ -194,6 +194,7 @@ def status(invocation: Invocation, as_json: bool) -> None:
     Example:
       clfd status --json
     """
+    from storage.rendering import visible
     from storage.standing import lines, standing
 
     told = standing(invocation.home(), invocation.database(), datetime.now(UTC))
@@ -201,15 +202,9 @@ def status(invocation: Invocation, as_json: bool) -> None:
         click.echo(json.dumps(told, ensure_ascii=False))
     else:
         for word, text in lines(told):
-            click.echo(f"{word + ':':20}{_visible(text)}")
+            click.echo(f"{word + ':':20}{visible(text)}")
     if not told["running"]:
         raise click.exceptions.Exit(3)
-
-
-def _visible(text: str) -> str:
-    from storage.rendering import visible
-
-    return visible(text)
 
 
 @click.command()

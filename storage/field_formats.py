@@ -13,14 +13,14 @@ import csv
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal, TextIO, get_args
 
 from storage.errors import StorageError, UnknownShape
 from storage.queries import Result
 from storage.rendering import output, visible
 
 FieldFormat = Literal["raven", "audacity", "kaleidoscope"]
-FIELD_FORMATS: tuple[FieldFormat, ...] = ("raven", "audacity", "kaleidoscope")
+FIELD_FORMATS: tuple[FieldFormat, ...] = get_args(FieldFormat)
 Sound = tuple[Result, list[Result]]  # a recording, and what was heard in it, by start
 
 RAVEN_COLUMNS = (

@@ -30,6 +30,24 @@ class When(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
+class Glob(click.ParamType[str]):
+    """A glob over paths, which are told as text whatever bytes they hold."""
+
+    name = "glob"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        import os
+
+        from storage.outcomes import printable_path
+
+        return printable_path(os.fsencode(value))
+
+
+path_option = click.option(
+    "--path", type=Glob(), help="A glob over the path in the inbox (absolute: with the inbox)."
+)
+
+
 class Finite(click.FloatRange):
     """A number, which `nan` and `inf` are not."""
 
@@ -55,7 +73,7 @@ _OPTIONS = (
         show_default=True,
         help="Which time --since and --until are about.",
     ),
-    click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox)."),
+    path_option,
     click.option("--wrong", is_flag=True, help="Of which a person says something else."),
     click.option("--min-level", type=Finite(), help="RMS of the recording, at least so many dBFS."),
     click.option("--max-level", type=Finite(), help="RMS at most; -90 finds silence."),
@@ -78,21 +96,16 @@ def filters_of(
     history: bool = False,
 ) -> Filters:
     """What was told, as filters. Raises StorageError for a checkpoint that is on no shelf."""
-    import os
-
     from storage.filters import Filters
-    from storage.outcomes import printable_path
     from storage.shelf import meant_by
 
-    glob, checkpoint = told["path"], told["checkpoint"]
     by_recorded = told.pop("clock") == "recorded"
     return Filters(
         **told
         | {
             "by_recorded": by_recorded,
             "manner": invocation.manner(),
-            "path": None if glob is None else printable_path(os.fsencode(glob)),
-            "checkpoint": meant_by(invocation.home(), checkpoint),
+            "checkpoint": meant_by(invocation.home(), told["checkpoint"]),
         },
         status=status,
         history=history,

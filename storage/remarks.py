@@ -13,7 +13,7 @@ from storage.outcomes import printable_path
 from storage.pulse import Pulse
 from storage.settings import Settings
 from storage.spans import largest_id, spans_of
-from storage.tables import inbox, prediction, recording
+from storage.tables import prediction, recording
 from storage.uncovered import uncovered
 from storage.whereabouts import WHERE, Whereabouts
 
@@ -83,8 +83,7 @@ def remarks_on(database: Database, settings: Settings, pulse: Pulse) -> Remarks:
 def _look_at_recordings(database: Database, found: Remarks, pulse: Pulse) -> None:
     whereabouts = Whereabouts(database)
     in_use = MarkedIds(largest_id(database, prediction))
-    folder = inbox.c.path_text
-    query = select(*WHERE, _row.state, _row.prediction_id, folder).join_from(recording, inbox)
+    query = select(*WHERE, _row.state, _row.prediction_id)
     largest = largest_id(database, recording)
     for rows in spans_of(database, query, _row.id, largest, pulse, "recordings looked at"):
         missing = whereabouts.missing(rows)
@@ -94,7 +93,7 @@ def _look_at_recordings(database: Database, found: Remarks, pulse: Pulse) -> Non
             found.superseded += row.state == "superseded"
             in_use.add(row.prediction_id or 0)
             if row.id in missing and len(found.missing_paths) < _FIRST:
-                found.missing_paths.append(f"{row.path_text}/{printable_path(row.path)}")
+                found.missing_paths.append(printable_path(whereabouts.usual_place(row)))
     in_use.discard(0)
     with database.transaction() as connection:
         number = connection.scalar(select(func.count()).select_from(prediction)) or 0

@@ -46,6 +46,12 @@ class Whereabouts:
         self.away |= away
         return {row.id for row in lost if away.isdisjoint(self._folders(row))}
 
+    def usual_place(self, row: Row[Any]) -> bytes:
+        """Where the file is to be read."""
+        if row.archived_at is not None and row.archive_path is not None:
+            return bytes(row.archive_path)
+        return os.path.join(self._inboxes[row.inbox_id].folder, row.path)
+
     def look_for_inboxes(self) -> None:
         """Also those in which nothing is missing yet."""
         self.away.update(

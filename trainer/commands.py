@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from storage.filter_options import When
+from storage.filter_options import When, path_option
 
 if TYPE_CHECKING:
     from storage.invocation import Invocation
@@ -242,7 +242,7 @@ def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **opt
     help="Of when recordings were answered, or began.",
 )
 @click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
-@click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox).")
+@path_option
 @click.option("--no-audio", is_flag=True, help="Without players: a smaller page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @click.option(
@@ -276,21 +276,18 @@ def report(
     Example:
       clfd report --since 7d -o report.html
     """
-    import os
     from datetime import UTC, datetime
 
     from storage.filters import Filters
     from storage.manner import Manner
-    from storage.outcomes import printable_path
     from trainer.reviewing import review
 
-    glob = None if path is None else printable_path(os.fsencode(path))
     settings, now = invocation.settings(), datetime.now(UTC)
     filters = Filters(
         labels=labels,
         since=since,
         until=until,
-        path=glob,
+        path=path,
         by_recorded=clock == "recorded",
         manner=Manner(settings.results.time_zone),
     )

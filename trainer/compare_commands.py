@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.filter_options import When
+from storage.filter_options import When, path_option
 
 if TYPE_CHECKING:
     from storage.invocation import Invocation
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("b")
 @click.option("--since", type=When(), help="Recordings answered from then on: 3d, 2026-01-31.")
 @click.option("--until", type=When(), help="Before then.")
-@click.option("--path", help="A glob over the path in the inbox (absolute: with the inbox).")
+@path_option
 @click.option(
     "--list",
     "number",
@@ -65,19 +65,15 @@ def compare(
     Example:
       clfd compare previous active --list 10
     """
-    import os
-
     from storage.database import open_database
     from storage.disagreements import answering, disputes, pairs
     from storage.filters import Filters
-    from storage.outcomes import printable_path
     from storage.rendering import output
     from storage.shelf import meant_by
     from trainer.disputing import Difference, require_shared, require_two, write_difference
 
     draw = None if plot is None else _picture_in(plot)
-    glob = None if path is None else printable_path(os.fsencode(path))
-    filters = Filters("all", since=since, until=until, path=glob)
+    filters = Filters("all", since=since, until=until, path=path)
     home, database = invocation.home(), open_database(invocation.database(), "reader")
     with database, database.transaction() as connection:
         one, other = (answering(connection, meant_by(home, word) or word) for word in (a, b))
