@@ -21,7 +21,7 @@ from storage.tables import human_label, inbox, recording
 from storage.times import utc_now
 
 # What other programs round times to: an end may lie so far behind that of the recording.
-_ROUNDED_SECONDS = 0.1
+ROUNDED_SECONDS = 0.1
 _row, _said = recording.c, human_label.c
 
 
@@ -65,7 +65,7 @@ def _nothing_is(one: Annotation) -> str:
 
 def _beyond(one: Annotation, duration_s: float | None) -> str:
     last_s = max(one.start_s, one.end_s)
-    if duration_s is None or last_s <= duration_s + _ROUNDED_SECONDS:
+    if duration_s is None or last_s <= duration_s + ROUNDED_SECONDS:
         return ""
     return f"{one.place}: {last_s:g} s is behind the end of {one.sound}, {duration_s:g} s"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection, select
 
+from storage.human_labels import ROUNDED_SECONDS
 from storage.outcomes import printable_path
 from storage.tables import human_label, inbox, recording
 
@@ -49,13 +51,14 @@ class _Label:
     origin: str
     labelled_at: str
     state: str
+    duration_s: float | None
     file: bytes
     predicted: str | None
     confidence: float | None
 
     @property
     def part(self) -> tuple[float, float]:
-        return self.start_s, self.end_s or float("inf")
+        return self.start_s, self.end_s or self.duration_s or math.inf
 
     @property
     def length(self) -> float:
@@ -90,17 +93,21 @@ class _Label:
 def labels_said(connection: Connection) -> Iterator[Told]:
     """One for each label, by content and start; of copies one is named that training can take."""
     for _, labels in groupby(_labels(connection), key=lambda one: one.digest):
-        chosen = [_most_usable(of_part) for _, of_part in groupby(labels, key=lambda x: x.part)]
+        parts = groupby(labels, key=lambda one: (one.start_s, one.end_s))
+        chosen = [_most_usable(copies) for _, copies in parts]
         for one, refusal in chosen:
             if any(_is_overruled(one, other) for other, _ in chosen):
-                refusal = refusal or "of a sound of which a part has another label"
+                refusal = (
+                    refusal or "of a sound that has another label, of a part of it or given later"
+                )
             yield Told(one.row(), refusal)
 
 
 def _labels(connection: Connection) -> Iterator[_Label]:
     query = (
         select(_said.label, _said.start_s, _said.end_s, _said.group_name, _said.digest)
-        .add_columns(_said.origin, _said.labelled_at, _row.state, _row.label, _row.confidence)
+        .add_columns(_said.origin, _said.labelled_at, _row.state, _row.duration_s)
+        .add_columns(_row.label, _row.confidence)
         .add_columns(inbox.c.path, _row.path, _row.archived_at, _row.archive_path)
         .join(recording, _row.digest == _said.digest)
         .join(inbox, inbox.c.id == _row.inbox_id)
@@ -108,10 +115,10 @@ def _labels(connection: Connection) -> Iterator[_Label]:
         .order_by(_said.digest, _said.start_s, _said.end_s, _row.id)
     )
     for row in connection.execution_options(yield_per=1000).execute(query):
-        said, (state, predicted, confidence) = row[:7], row[7:10]
-        folder, path, archived_at, archive_path = row[10:]
+        said, (state, duration_s, predicted, confidence) = row[:7], row[7:11]
+        folder, path, archived_at, archive_path = row[11:]
         file = os.path.join(folder, path) if archived_at is None else archive_path
-        yield _Label(*said, state, file, predicted, confidence)  # type: ignore[call-arg]
+        yield _Label(*said, state, duration_s, file, predicted, confidence)  # type: ignore[call-arg]
 
 
 def _most_usable(copies: Iterable[_Label]) -> tuple[_Label, str]:
@@ -120,11 +127,13 @@ def _most_usable(copies: Iterable[_Label]) -> tuple[_Label, str]:
 
 
 def _is_overruled(one: _Label, other: _Label) -> bool:
-    """By the label of a shorter part, or of one as long that was given later."""
+    """By the label of a shorter part, or of one about as long that was given later."""
     shared = min(one.part[1], other.part[1]) - max(one.part[0], other.part[0])
     if one.label == other.label or shared < _SAME_SOUND * other.length:
         return False
-    return (other.length, one.labelled_at) < (one.length, other.labelled_at)
+    if math.isclose(one.length, other.length, rel_tol=0, abs_tol=ROUNDED_SECONDS):
+        return one.labelled_at < other.labelled_at
+    return other.length < one.length
 
 
 def _seconds(number: float) -> str:

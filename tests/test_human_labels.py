@@ -309,7 +309,17 @@ def test_what_training_would_refuse_is_left_out_and_told(home: Home, tmp_path: P
     told = ask(home, "export")
     assert [row["label"] for row in csv.DictReader(told.stdout.splitlines())] == ["rain"]
     assert "left out 1 of a file that is gone" in told.stderr
-    assert "left out 1 of a sound of which a part has another label" in told.stderr
+    assert "left out 1 of a sound that has another label" in told.stderr
+
+
+def test_of_two_labels_of_one_sound_the_later_is_exported(home: Home, tmp_path: Path) -> None:
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        hear(ledger, "here.wav", [DOG, DOG], inbox=str(tmp_path))
+    (tmp_path / "here.wav").write_bytes(b"")
+    for label, words in (("dog", ()), ("rain", ("--start", 0, "--end", 10)), ("siren", ())):
+        ask(home, "set", "here.wav", label, *words)
+        told = list(csv.DictReader(ask(home, "export").stdout.splitlines()))
+        assert [row["label"] for row in told] == [label]
 
 
 def test_a_file_of_which_a_row_is_of_no_recording_imports_nothing(
