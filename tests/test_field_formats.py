@@ -11,12 +11,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import update
 
 from storage.commands import results
+from storage.database import open_database
 from storage.home import Home
 from storage.invocation import Invocation
 from storage.ledger import Ledger, open_ledger
 from storage.outcomes import Arrival, AudioFacts, Scored
+from storage.tables import recording
 
 LABELS = ("dog", "siren", "rain")
 DOG, SIREN, RAIN = (0.75, 0.25, 0.0), (0.125, 0.875, 0.0), (0.0, 0.25, 0.75)
@@ -159,3 +162,19 @@ def test_a_name_with_a_tab_breaks_no_table(home: Home, tmp_path: Path) -> None:
         hear(ledger, 'odd\t"name.wav', [DOG])
     table = raven(home, tmp_path, "--path", "odd*")
     assert table.shape == (1, 12)
+
+
+def test_an_archived_recording_is_told_where_it_lies(home: Home) -> None:
+    place = {"archive_path": b"/archive/a-2.wav", "archive_path_text": "/archive/a-2.wav"}
+    moved = update(recording).where(recording.c.path == b"a.wav")
+    with (
+        open_database(f"sqlite:///{home.ledger_file}", "editor") as database,
+        database.transaction() as connection,
+    ):
+        connection.execute(moved.values(archived_at="2026-01-31T12:00:00.000Z", **place))
+    cards = ask(home, "--format", "kaleidoscope", "--path", "a.wav").stdout.splitlines()
+    assert cards[1].startswith("/archive,,a-2.wav,")
+    (row, *_) = csv.DictReader(
+        ask(home, "--format", "raven", "--path", "a.wav").stdout.splitlines(), delimiter="\t"
+    )
+    assert (row["Begin File"], row["Begin Path"]) == ("a-2.wav", "/archive/a-2.wav")

@@ -75,6 +75,13 @@ def test_words_for_nothing_are_labels(labels_csv: Write) -> None:
     assert [example.label for example in labels.examples] == ["NA", "None"]
 
 
+def test_a_label_that_was_kept_from_being_run_is_learned_as_it_was_said(
+    labels_csv: Write,
+) -> None:
+    found = read(labels_csv("path,label\na.wav,'=dog\nb.wav,'til dawn\n"))
+    assert [one.label for one in found.examples] == ["=dog", "'til dawn"]
+
+
 def test_a_byte_order_mark_and_blank_lines_do_no_harm(labels_csv: Write) -> None:
     labels = read(labels_csv("path,label\n\na.wav, x\n\nb.wav,y\n", "utf-8-sig"))
     assert [(example.label, example.row) for example in labels.examples] == [("x", 3), ("y", 5)]
