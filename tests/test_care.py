@@ -156,7 +156,7 @@ def test_an_archived_file_is_looked_for_where_it_lies(desk: Desk, tmp_path: Path
     desk.set(id, archive_path=os.fsencode(place), archived_at=desk.now)
     assert desk.checked()["missing"] == 0
     place.unlink()
-    assert desk.checked()["missing"] == 1
+    assert desk.checked()["missing_paths"] == [str(place)]
     place.parent.rmdir()
     assert desk.checked()["away"] == [str(place.parent)]
 
