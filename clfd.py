@@ -17,8 +17,8 @@ import click
 
 from classifier.errors import ClassifierError
 from daemon.errors import DaemonError
+from storage.commands.context import Invocation
 from storage.errors import StorageError
-from storage.invocation import Invocation
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "The daemon": (
-        "daemon.commands",
+        "daemon.commands.daemon",
         ("init", "run", "reload", "scan", "classify", "doctor", "bench"),
     ),
-    "The service": ("daemon.service_commands", ("service",)),
-    "Results": ("storage.commands", ("results", "status", "retry", "rescore", "config")),
-    "The ledger": ("storage.care_commands", ("db",)),
-    "Labels": ("storage.label_commands", ("labels",)),
-    "Learning": ("trainer.commands", ("train", "evaluate", "report", "demo")),
-    "Checkpoints": ("trainer.shelf_commands", ("checkpoints",)),
-    "Comparison": ("trainer.compare_commands", ("compare",)),
+    "The service": ("daemon.commands.service", ("service",)),
+    "Results": ("storage.commands.results", ("results", "status", "retry", "rescore", "config")),
+    "The ledger": ("storage.commands.db", ("db",)),
+    "Labels": ("storage.commands.labels", ("labels",)),
+    "Learning": ("trainer.commands.train", ("train", "evaluate", "report", "demo")),
+    "Checkpoints": ("trainer.commands.checkpoints", ("checkpoints",)),
+    "Comparison": ("trainer.commands.compare", ("compare",)),
 }
 # Read by torch's OpenMP when it is loaded. Its threads otherwise spin while they wait for each
 # other, and on a machine that does anything else beside, say training beside the daemon, a small
@@ -49,9 +49,9 @@ INTERRUPTED = 130
 def results(home: str | Path | None = None, **filters: Any) -> pd.DataFrame:
     """What was heard, as a pandas DataFrame: `clfd.results(label="siren", since="2h")`.
 
-    The filters are those of `clfd results`; see `storage.frames.results_frame` for each.
+    The filters are those of `clfd results`; see `storage.export.dataframe.results_frame` for each.
     """
-    from storage.frames import results_frame
+    from storage.export.dataframe import results_frame
 
     return results_frame(home, **filters)
 
@@ -71,7 +71,7 @@ def priority() -> str:
     """What makes a line on stderr an error in systemd's journal; nothing elsewhere."""
     if "JOURNAL_STREAM" not in os.environ:
         return ""
-    from daemon.journal import is_journal
+    from daemon.monitoring.journald import is_journal
 
     return "<3>" if is_journal(sys.stderr) else ""
 

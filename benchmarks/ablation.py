@@ -26,15 +26,20 @@ import numpy as np
 import torch
 
 from benchmarks.variants import VARIANTS
-from classifier.allocator import keep_freed_memory
-from classifier.cost import gflop_per_clip
-from classifier.pool import DecodePool
-from trainer.dataset import Dataset, load_dataset
-from trainer.evaluation import accuracy, cross_entropy, expected_calibration_error, score_recordings
-from trainer.labels import read_labels
-from trainer.recipes import Recipe
-from trainer.splits import SplitChoice, split_examples
-from trainer.training import settle_statistics, train_network
+from classifier.model.flops import gflop_per_clip
+from classifier.workers.malloc import keep_freed_memory
+from classifier.workers.pool import DecodePool
+from trainer.data.dataset import Dataset, load_dataset
+from trainer.data.labels import read_labels
+from trainer.data.splits import SplitChoice, split_examples
+from trainer.evaluation.metrics import (
+    accuracy,
+    cross_entropy,
+    expected_calibration_error,
+    score_recordings,
+)
+from trainer.training.loop import settle_statistics, train_network
+from trainer.training.recipe import Recipe
 
 MEASURED = ("accuracy", "nll", "settled_accuracy", "settled_nll")
 Task = tuple[str, int, int, int]  # variant, fold, seed, epochs

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classifier.checkpoint import Checkpoint, read_checkpoint
-from classifier.compiled_network import CompiledNetworks
-from classifier.decoding import Stretch, decode
-from classifier.predictor import Predictor, Scores
-from classifier.starter import packaged_starter
+from classifier.audio.decode import Stretch, decode
+from classifier.inference.compiled import CompiledNetworks
+from classifier.inference.predictor import Predictor, Scores
+from classifier.model.checkpoint import Checkpoint, read_checkpoint
+from classifier.model.starter import packaged_starter
 
 CPU = torch.device("cpu")
 CLIPS_AT_ONCE = 32

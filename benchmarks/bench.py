@@ -23,19 +23,19 @@ from benchmarks import networks
 from benchmarks.command_times import LEDGER_ROWS, REPEATS, time_commands
 from benchmarks.distinct import distinct
 from benchmarks.recordings import long_recording, recordings
-from classifier.checkpoint import parse_checkpoint
-from classifier.cores import usable_cores
-from classifier.device import choose_device
-from classifier.starter import Starter
-from daemon.bench.machine import describe_machine
-from daemon.bench.plot import write_plot
-from daemon.bench.report import model_line, network_line, start_line
-from daemon.bench.run import run_once
-from daemon.bench.stages import Bench
-from daemon.bench.table import Format, markdown_table
-from daemon.window import with_batches
-from storage.home import Home
-from storage.settings import Settings, load_settings
+from classifier.inference.device import choose_device
+from classifier.model.checkpoint import parse_checkpoint
+from classifier.model.starter import Starter
+from classifier.workers.cores import usable_cores
+from daemon.benchmark.machine import describe_machine
+from daemon.benchmark.plot import write_plot
+from daemon.benchmark.report import model_line, network_line, start_line
+from daemon.benchmark.run import run_once
+from daemon.benchmark.stages import Bench
+from daemon.benchmark.table import Format, markdown_table
+from daemon.pipeline.window import with_batches
+from storage.home.paths import Home
+from storage.settings.schema import Settings, load_settings
 
 RESULTS, PICTURE = Path(__file__).with_name("RESULTS.md"), Path(__file__).with_name("stages.png")
 LONG_MINUTES = 90

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from storage.database import driver, file_of, open_database
-from storage.ledger import open_ledger
-from storage.settings import Settings
-from storage.tally import recount
+from storage.database.engine import driver, file_of, open_database
+from storage.ledger.counters import recount
+from storage.ledger.ledger import open_ledger
+from storage.settings.schema import Settings
 
 LABELS = (
     *("blackbird", "dog_bark", "drilling", "engine_idling", "rain"),

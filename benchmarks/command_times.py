@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.big_ledger import fill_ledger
-from storage.home import Home
-from storage.settings import load_settings
+from storage.home.paths import Home
+from storage.settings.schema import load_settings
 
 REPEATS = 7
 LEDGER_ROWS = 100_000

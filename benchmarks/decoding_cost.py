@@ -14,9 +14,9 @@ from pathlib import Path
 import click
 import soundfile
 
-from classifier.decoding import Decoded, Stretch, decode
-from classifier.pool import DecodePool
-from classifier.worker import within
+from classifier.audio.decode import Decoded, Stretch, decode
+from classifier.workers.pool import DecodePool
+from classifier.workers.worker import within
 
 ROUNDS = 5
 AT_ONCE = 8

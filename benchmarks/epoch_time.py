@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from benchmarks.plain_pipeline import WORKERS, Spectrograms, network
-from trainer.labels import read_labels
+from trainer.data.labels import read_labels
 
 PLAIN_BATCH = 32
 

@@ -22,9 +22,9 @@ import click
 import numpy as np
 import soundfile
 
-from storage.database import driver
-from storage.home import Home
-from storage.presence import read_status
+from storage.database.engine import driver
+from storage.home.daemon_lock import read_status
+from storage.home.paths import Home
 
 RATE_HZ, SECONDS = 44_100, 5.0
 GAPS_SECONDS = (0.2, 1.5)  # between two files, so that they meet the daemon in all its phases

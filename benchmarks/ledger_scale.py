@@ -23,15 +23,15 @@ import click
 from sqlalchemy import Connection
 
 from benchmarks.big_ledger import CHECKPOINTS, LABELS, fill_ledger
-from storage.counting import count_by
-from storage.database import open_database
-from storage.filters import Filters
-from storage.home import Home
-from storage.ledger import Ledger, open_ledger
-from storage.listing import Listing, foot_of
-from storage.outcomes import Arrival, AudioFacts, Scored
-from storage.queries import results
-from storage.settings import Settings, load_settings
+from storage.database.engine import open_database
+from storage.export.registry import Listing, foot_of
+from storage.home.paths import Home
+from storage.ledger.ledger import Ledger, open_ledger
+from storage.ledger.outcomes import Arrival, AudioFacts, Scored
+from storage.queries.counts import count_by
+from storage.queries.filters import Filters
+from storage.queries.results import results
+from storage.settings.schema import Settings, load_settings
 
 REPEATS = 3
 PAGE = 50

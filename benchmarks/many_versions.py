@@ -16,11 +16,11 @@ from typing import Any
 
 import click
 
-from storage.database import driver, file_of
-from storage.home import Home
-from storage.ledger import Ledger, open_ledger
-from storage.outcomes import Arrival, AudioFacts, Scored
-from storage.settings import load_settings
+from storage.database.engine import driver, file_of
+from storage.home.paths import Home
+from storage.ledger.ledger import Ledger, open_ledger
+from storage.ledger.outcomes import Arrival, AudioFacts, Scored
+from storage.settings.schema import load_settings
 
 PATH = b"latest.wav"
 ANSWERS = 9

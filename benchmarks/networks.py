@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import torch
 
-from classifier.checkpoint import encode_checkpoint
-from classifier.clip_classifier import ClipClassifier
-from classifier.resnet9 import widths_from
-from classifier.starter import Starter, packaged_starter
-from trainer.recipes import Recipe, recipe_with
-from trainer.synthesis import VOICES
+from classifier.model.checkpoint import encode_checkpoint
+from classifier.model.classifier import ClipClassifier
+from classifier.model.resnet9 import widths_from
+from classifier.model.starter import Starter, packaged_starter
+from trainer.demo.synthesis import VOICES
+from trainer.training.recipe import Recipe, recipe_with
 
 
 def starter() -> Starter:

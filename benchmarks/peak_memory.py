@@ -15,12 +15,12 @@ import click
 from benchmarks import networks
 from benchmarks.distinct import distinct
 from benchmarks.recordings import long_recording
-from classifier.checkpoint import parse_checkpoint
-from daemon.bench.machine import describe_machine
-from daemon.bench.run import run_once
-from daemon.bench.sounds import make_sounds
-from storage.home import Home
-from storage.settings import load_settings
+from classifier.model.checkpoint import parse_checkpoint
+from daemon.benchmark.machine import describe_machine
+from daemon.benchmark.run import run_once
+from daemon.benchmark.sounds import make_sounds
+from storage.home.paths import Home
+from storage.settings.schema import load_settings
 
 BACKLOG_FILES = 100_000
 

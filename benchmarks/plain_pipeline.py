@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from classifier.resnet9 import ResNet9
+from classifier.model.resnet9 import ResNet9
 
 RATE_HZ, N_MELS, N_FRAMES, BATCH, WORKERS = 22_050, 128, 300, 64, 2
 

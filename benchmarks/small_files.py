@@ -23,11 +23,11 @@ import soundfile
 
 from benchmarks import networks
 from benchmarks.distinct import varied
-from storage.database import open_database
-from storage.home import Home
-from storage.settings import load_settings
-from storage.shelf import Shelf
-from storage.times import from_stamp
+from storage.database.engine import open_database
+from storage.home.checkpoint_folder import Shelf
+from storage.home.paths import Home
+from storage.settings.schema import load_settings
+from storage.values.timestamps import from_stamp
 
 RATE_HZ = 44_100
 FOLDER_FILES = 1000

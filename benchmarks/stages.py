@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from typing import IO, Any
 
-from classifier.pool import DecodePool
-from classifier.predictor import Predictor
-from daemon.doorbell import Doorbell
-from storage.ledger import Ledger
+from classifier.inference.predictor import Predictor
+from classifier.workers.pool import DecodePool
+from daemon.intake.watcher import Doorbell
+from storage.ledger.ledger import Ledger
 
 STAGES = {
     "rung": (Doorbell, "_note"),

@@ -17,9 +17,9 @@ from pathlib import Path
 import click
 import torch
 
-from classifier.checkpoint import SUFFIX, Checkpoint, encode_checkpoint, read_checkpoint
-from storage.home import Home
-from storage.shelf import Shelf
+from classifier.model.checkpoint import SUFFIX, Checkpoint, encode_checkpoint, read_checkpoint
+from storage.home.checkpoint_folder import Shelf
+from storage.home.paths import Home
 
 FOLDER = Path(__file__).parents[1] / "classifier" / "starter"
 MAX_BYTES = 4_000_000
@@ -33,7 +33,7 @@ ATTRIBUTION = (
 @click.command()
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), required=True)
 def main(home: Path) -> None:
-    """Writes classifier/starter/NAME.safetensors in place of the one that is there."""
+    """Writes classifier/model/starter/NAME.safetensors in place of the one that is there."""
     shelf = Shelf(home / "checkpoints")
     if not shelf.folder.is_dir() or shelf.active() is None:
         labels = Path(os.environ["ESC10_DIR"], "labels.csv")

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from benchmarks import networks
-from classifier.predictor import Predictor
-from daemon.bench.machine import describe_machine
-from daemon.wiring import load_predictor
+from classifier.inference.predictor import Predictor
+from daemon.app import load_predictor
+from daemon.benchmark.machine import describe_machine
 
 REPEATS = 5
 ALONE = 20

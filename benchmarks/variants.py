@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from classifier.resnet9 import widths_from
-from trainer.augmentation import Augmentation
-from trainer.recipes import REFERENCE, Recipe
+from classifier.model.resnet9 import widths_from
+from trainer.training.augmentation import Augmentation
+from trainer.training.recipe import REFERENCE, Recipe
 
 VARIED = Augmentation(
     mixing=0.5, shift=True, gain_decibels=6.0, equalise_decibels=12.0, band_masks=2, time_masks=2

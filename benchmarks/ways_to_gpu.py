@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from benchmarks import networks
-from classifier.checkpoint import parse_checkpoint
-from classifier.pinning import pin
-from classifier.predictor import Predictor, gathered
-from classifier.slab import Slab
-from classifier.slots import SMALL_BYTES
-from daemon.bench.machine import describe_machine
+from classifier.inference.predictor import Predictor, gathered
+from classifier.model.checkpoint import parse_checkpoint
+from classifier.workers.pinning import pin
+from classifier.workers.shared_memory import Slab
+from classifier.workers.slots import SMALL_BYTES
+from daemon.benchmark.machine import describe_machine
 
 BATCHES = (32, 128, 256, 512)
 REPEATS = 20

@@ -11,23 +11,23 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 
-from classifier.allocator import give_freed_memory_back
-from daemon.archive import Archive
-from daemon.doorbell import Doorbell
+from classifier.workers.malloc import give_freed_memory_back
+from daemon.archive.archiver import Archive
+from daemon.control.pause import Pause
+from daemon.control.reload import Reloading
 from daemon.errors import DaemonError
-from daemon.hooks import Hooks
-from daemon.intake import Intake
-from daemon.live_model import LiveModel
-from daemon.liveness import Liveness
-from daemon.measures import Measures
-from daemon.notify import extend_timeout, notify
-from daemon.pausing import Pause
-from daemon.reloading import Reloading
-from daemon.status import Progress, StatusReport
-from daemon.window import Window
+from daemon.hooks.dispatcher import Hooks
+from daemon.intake.intake import Intake
+from daemon.intake.watcher import Doorbell
+from daemon.monitoring.sd_notify import extend_timeout, notify
+from daemon.monitoring.stage_timers import Measures
+from daemon.monitoring.status import Progress, StatusReport
+from daemon.monitoring.watchdog import Liveness
+from daemon.pipeline.model_manager import LiveModel
+from daemon.pipeline.window import Window
 from storage.errors import LedgerUnavailable
-from storage.ledger import Ledger
-from storage.outcomes import Arrival, Changed, Outcome
+from storage.ledger.ledger import Ledger
+from storage.ledger.outcomes import Arrival, Changed, Outcome
 
 logger = logging.getLogger(__name__)
 

@@ -47,6 +47,10 @@ class LedgerFailed(StorageError):
     """The disk under the ledger gave an error: nobody knows what reached it, so clfd stops."""
 
 
+class ReloadRefused(StorageError):
+    """The daemon read settings or checkpoint again, and did not take them."""
+
+
 class UnknownShape(StorageError):
     """A file was asked for in a format that is not written."""
 

@@ -100,10 +100,10 @@ def _checkpoint(folder: Path, seed: int, labels: tuple[str, ...], clip_seconds: 
     import torch
     from checkpoint_files import save_checkpoint
 
-    from classifier.audio_format import AudioFormat
-    from classifier.clip_classifier import ClipClassifier, NetworkShape
-    from classifier.logmel import mel_filter_bank
-    from classifier.resnet9 import widths_from
+    from classifier.model.audio_format import AudioFormat
+    from classifier.model.classifier import ClipClassifier, NetworkShape
+    from classifier.model.log_mel import mel_filter_bank
+    from classifier.model.resnet9 import widths_from
 
     audio_format = AudioFormat(
         8000, clip_seconds, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0
@@ -125,7 +125,7 @@ def make_house(tmp_path: Path, checkpoint_file: Path) -> Iterator[Callable[..., 
     """
     from house import House, house_settings
 
-    from storage.home import Home
+    from storage.home.paths import Home
 
     houses: list[House] = []
 

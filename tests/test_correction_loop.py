@@ -11,10 +11,10 @@ import soundfile
 from click.testing import CliRunner, Result
 from house import House
 
-from storage.invocation import Invocation
-from storage.label_commands import labels
-from storage.settings import load_settings
-from trainer.labels import read_labels
+from storage.commands.context import Invocation
+from storage.commands.labels import labels
+from storage.settings.schema import load_settings
+from trainer.data.labels import read_labels
 
 AT_NIGHT = "20260131_233000.wav"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from service_box import HOME, QUICK, RECORDER, ServiceBox
-from test_environment_file import LINES
+
+from tests.daemon.units.test_environment_file import LINES
 
 
 def set_inbox(box: ServiceBox, inbox: str, more: str = "") -> None:

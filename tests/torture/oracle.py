@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from storage.database import driver
-from storage.home import Home
+from storage.database.engine import driver
+from storage.home.paths import Home
 
 SUFFIXES = (
     b".wav", b".wave", b".flac", b".ogg", b".oga", b".opus", b".mp3", b".aif", b".aiff"

@@ -18,12 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from promise import File, Promise, Worth
 from sounds import not_audio, wav, wav_header
 
-from classifier.decoding import Stretch, decode
+from classifier.audio.decode import Stretch, decode
 from classifier.errors import DecodingError
-from classifier.predictor import Predictor
-from daemon.wiring import load_predictor
-from storage.database import driver
-from storage.home import Home
+from classifier.inference.predictor import Predictor
+from daemon.app import load_predictor
+from storage.database.engine import driver
+from storage.home.paths import Home
 
 NAMES = (b"a.wav", b"b.WAV", b"n\xff.flac", b"d/a.wav", b"d/e/c.wav", b".hidden.wav", b"c.wav.part")
 FOLDERS = (b"d", b"moved")

@@ -16,12 +16,12 @@ import torch
 from running_house import RunningHouse
 from sounds import wav
 
-from classifier.checkpoint import Checkpoint
-from classifier.decoding import Stretch, decode
-from classifier.predictor import Predictor
-from daemon.wiring import load_predictor
-from storage.database import driver
-from storage.shelf import Shelf
+from classifier.audio.decode import Stretch, decode
+from classifier.inference.predictor import Predictor
+from classifier.model.checkpoint import Checkpoint
+from daemon.app import load_predictor
+from storage.database.engine import driver
+from storage.home.checkpoint_folder import Shelf
 
 NEAR_SECONDS = 3.0  # after its activation a swap is over, or too late
 MOST_CLIPS = 99

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from old_ledger import first_ledger
 from oracle import is_healthy, judge, require
 from running_house import RunningHouse
 from sounds import wav
-from test_database import first_ledger
 
-from classifier.decoding import Stretch, decode
-from daemon.wiring import load_predictor
-from storage.database import driver
-from storage.tables import SCHEMA_VERSION
+from classifier.audio.decode import Stretch, decode
+from daemon.app import load_predictor
+from storage.database.engine import driver
+from storage.database.tables import SCHEMA_VERSION
 
 MakeRunning = Callable[..., RunningHouse]
 Size = Callable[[str, int], int]

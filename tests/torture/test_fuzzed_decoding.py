@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 from mutations import bases, is_visible_cut, mutation
 
-from classifier.decoding import Decoded, Stretch
+from classifier.audio.decode import Decoded, Stretch
 from classifier.errors import ClassifierError, DecodingError
-from classifier.pool import DecodePool
-from classifier.worker import Errand, Left, decode_each
+from classifier.workers.pool import DecodePool
+from classifier.workers.worker import Errand, Left, decode_each
 
 COUNT = int(os.environ.get("TORTURE_MUTATIONS", "10000"))
 SEED = int(os.environ.get("TORTURE_SEED", "0")) or random.randrange(1, 10**6)

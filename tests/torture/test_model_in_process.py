@@ -27,14 +27,14 @@ from hypothesis.stateful import (
 from oracle import judge
 from sequences import GOOD, FileSequence, World
 
+import daemon.pipeline.window
 import daemon.service
-import daemon.window
-import storage.database
-from classifier.decoding import Stretch
+import storage.database.engine
+from classifier.audio.decode import Stretch
 from classifier.errors import DecodingError
-from storage.database import driver
+from storage.database.engine import driver
 from storage.errors import LedgerUnavailable
-from storage.home import Home
+from storage.home.paths import Home
 
 REST_SECONDS = 14.0  # a scan every 5 s, 2 s at rest, and the turns between
 MAX_KILLS = 5  # after six deaths while it was read, a file may be given up
@@ -297,11 +297,11 @@ class Sequence(FileSequence):
 def world(
     tmp_path: Path, checkpoint_file: Path, second_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> World:
-    duties = storage.database._DUTIES
+    duties = storage.database.engine._DUTIES
     impatient = replace(duties["daemon"], patience_seconds=0, inspects_seconds=0.0)
     monkeypatch.setitem(duties, "daemon", impatient)
     monkeypatch.setattr(daemon.service, "TROUBLE_SECONDS", 0.0)
-    monkeypatch.setattr(daemon.window, "STRETCH_SECONDS", 1.0)
+    monkeypatch.setattr(daemon.pipeline.window, "STRETCH_SECONDS", 1.0)
     return World(tmp_path, [checkpoint_file, second_checkpoint])
 
 

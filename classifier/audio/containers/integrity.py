@@ -1,0 +1,65 @@
+"""Is all of a recording there? What its container promises is held against what the file holds.
+
+Decoders shorten a file that was cut, and hear nothing of the rest, without a word. What only shows
+while decoding (FLAC has a checksum in every frame) is not looked for here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from classifier.audio.containers.id3 import behind_tags
+from classifier.audio.containers.mp3 import examine_mpeg
+from classifier.audio.containers.ogg import find_ogg_damage
+from classifier.audio.containers.patched_file import Patch
+from classifier.audio.containers.riff import sample_span
+from classifier.errors import DecodingError
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is wrong with a file, as the failure it may become, and what a decoder has to be told.
+
+    `patches` let it be heard to its end: all of it, or all that is left.
+    """
+
+    damage: DecodingError | None = None
+    patches: tuple[Patch, ...] = ()
+
+
+def examine(fd: int) -> Condition:
+    """Without damage where the file is whole, or where its format does not let anybody see."""
+    start = os.pread(fd, 4, behind_tags(fd))
+    if start == b"OggS":
+        return Condition(find_ogg_damage(fd))
+    if start.startswith((b"\xff", b"\0")):
+        return Condition(*examine_mpeg(fd))
+    return _examine_chunks(fd)
+
+
+def _examine_chunks(fd: int) -> Condition:
+    span = sample_span(fd)
+    if span is None:
+        return Condition()
+    if span.promised is None:
+        return Condition(patches=span.patches)
+    if span.promised == 0 and span.there > 0:
+        return Condition(
+            DecodingError(
+                "unfinished",
+                f"its header says that no samples follow, but {span.there:,} bytes do: what "
+                "recorded it was stopped before the end; repair the header, or accept such "
+                'recordings with intake.damaged = "warn"',
+            ),
+            span.patches,
+        )
+    if span.promised > span.there:
+        return Condition(
+            DecodingError(
+                "truncated",
+                f"cut short: its header promises {span.promised:,} bytes of samples, "
+                f"{span.there:,} are there; copy it again from its source",
+            )
+        )
+    return Condition()

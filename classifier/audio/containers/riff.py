@@ -1,0 +1,244 @@
+"""Containers made of chunks (WAV, RF64, W64, AIFF): where the samples lie, and what is promised.
+
+Read with a few small reads at known places, whatever sizes the chunks claim to have.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from classifier.audio.containers.id3 import behind_tags
+from classifier.audio.containers.patched_file import Patch
+from classifier.errors import DecodingError
+
+MAX_CHUNKS = 1000  # real files have a dozen
+LIST_BYTES = 2**20  # of notes and labels are looked through
+NEGATIVE = 2**31  # from here on, a size that is read as a signed number leads backwards
+NOTES = (b"LIST", b"INFO")
+RECORDERS = (b"LIST", b"bext", b"guan")
+NOTE_BYTES = 2**14
+KINDS_OF_NOTES = (b"INFO", b"adtl")  # names that stand alone, without a size
+
+# Sizes that stand for "not known yet": ffmpeg, sox and oggdec in a pipe, arecord, and their like.
+_PLACEHOLDER = 0xFFFFFF00
+_PLACEHOLDERS = (0x7FFFFF00, 0x7FFFFFD3, 0x7FFFFFFF, 0x80000000)
+_SOX = range(0x7FFFF000 - 63, 0x7FFFF000 + 1)  # rounded down to whole frames
+_SOX_AIFF = range(0x7F000000 - 511, 0x7F000000 + 1)
+_PLACEHOLDER_64 = 2**63 - 1
+_BEYOND = 2**32  # bytes of samples that no size in a RIFF header can tell
+_UNCOMPRESSED = (b"NONE", b"twos", b"sowt", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32")
+
+
+class Span(NamedTuple):
+    """The samples of a file: `there` bytes from `begin` on, where the header promises `promised`.
+
+    `promised` is None where the writer could not know it. `patches` give a header that does not
+    promise it the length of what is there.
+    """
+
+    begin: int
+    there: int
+    promised: int | None
+    patches: tuple[Patch, ...] = ()
+
+
+class _Form(NamedTuple):
+    """How a container writes its chunks."""
+
+    head: struct.Struct
+    first: int  # byte, from the container's beginning
+    alignment: int
+    size_counts_head: bool = False
+
+
+class _Chunk(NamedTuple):
+    name: bytes
+    begin: int  # of what is in it
+    size: int
+    end: int  # where the next one begins
+
+
+_RIFF = _Form(struct.Struct("<4sI"), 12, 2)
+_RIFX = _Form(struct.Struct(">4sI"), 12, 2)
+_W64 = _Form(struct.Struct("<4s12xQ"), 40, 8, size_counts_head=True)
+_FORMS = {b"RIFF": _RIFF, b"RF64": _RIFF, b"RIFX": _RIFX, b"FORM": _RIFX, b"riff": _W64}
+
+
+def check_chunks(fd: int) -> None:
+    """Raises DecodingError where a chunk would send the decoder round in circles.
+
+    libsndfile 1.2.2 reads the size of a note in a LIST chunk as a signed number, and goes back by
+    it for ever.
+    """
+    form, first = _form(fd)
+    if form is None or form is _W64:
+        return
+    for chunk in _chunks(fd, form, first):
+        if chunk.name in NOTES:
+            _check_notes(os.pread(fd, min(chunk.size, LIST_BYTES), chunk.begin), form.head)
+
+
+def notes(fd: int) -> Iterator[tuple[bytes, bytes]]:
+    """What recorders write beside the samples: each chunk of notes by its name, the first of it."""
+    form, first = _form(fd)
+    if form is None or form is _W64:
+        return
+    for chunk in _chunks(fd, form, first):
+        if chunk.name in RECORDERS:
+            yield chunk.name, os.pread(fd, min(chunk.size, NOTE_BYTES), chunk.begin)
+
+
+def sample_span(fd: int) -> Span | None:
+    """Where the samples lie; None in other containers, and where none are found."""
+    form, first = _form(fd)
+    if form is None:
+        return None
+    size_bytes = os.fstat(fd).st_size
+    chunks: dict[bytes, _Chunk] = {}
+    for chunk in _chunks(fd, form, first):
+        chunks.setdefault(chunk.name, chunk)
+    if b"SSND" in chunks:
+        return _aiff_span(fd, form, chunks, size_bytes)
+    data = chunks.get(b"data")
+    if data is None or data.begin > size_bytes:
+        return None
+    there = size_bytes - data.begin
+    if data.size == 0 and _ends_in_chunks(fd, form, data.end, size_bytes):
+        there = 0  # an empty recording, and notes about it
+    if form is _W64:
+        return _w64_span(data, there)
+    if b"ds64" in chunks and data.size == 0xFFFFFFFF:
+        return _rf64_span(fd, chunks[b"ds64"], data, there)
+    promised = _promise(data.size)
+    if there >= _BEYOND and form is _RIFF:
+        return Span(data.begin, there, None if data.size else 0, _as_rf64(first, data, there))
+    length = Patch(data.begin - 4, 4, struct.pack(_order(form) + "I", min(there, 2**32 - 1)))
+    return Span(data.begin, there, promised, (length,))
+
+
+def _form(fd: int) -> tuple[_Form | None, int]:
+    """The form of the chunks, and the place of the first one."""
+    begin = behind_tags(fd)
+    start = os.pread(fd, 12, begin)
+    if start[:4] == b"FORM" and start[8:] not in (b"AIFF", b"AIFC"):
+        return None, 0
+    form = _FORMS.get(start[:4])
+    return form, begin + form.first if form else 0
+
+
+def _order(form: _Form) -> str:
+    return str(form.head.format)[:1]
+
+
+def _chunks(fd: int, form: _Form, offset: int) -> Iterator[_Chunk]:
+    """From `offset` up to the end, or to where no chunk follows: padding, or junk."""
+    for _ in range(MAX_CHUNKS):
+        head = os.pread(fd, form.head.size, offset)
+        if len(head) < form.head.size or not all(0x20 <= letter < 0x7F for letter in head[:4]):
+            return
+        name, size = form.head.unpack(head)
+        if form.size_counts_head:
+            size = max(0, size - form.head.size)
+        begin = offset + form.head.size
+        offset = begin + size + -size % form.alignment
+        if offset >= 2**63:  # the last one, whatever it holds
+            yield _Chunk(name, begin, size, 2**63 - 1)
+            return
+        yield _Chunk(name, begin, size, offset)
+    raise DecodingError(
+        "damaged", f"more than {MAX_CHUNKS} chunks in its header; copy it again from its source"
+    )
+
+
+def _ends_in_chunks(fd: int, form: _Form, begin: int, size_bytes: int) -> bool:
+    """Whether from here on there is nothing but chunks, to the last byte or a missing pad byte."""
+    end = begin
+    for chunk in _chunks(fd, form, begin):
+        end = chunk.end
+    return end in (size_bytes, size_bytes + 1)
+
+
+def _check_notes(notes: bytes, head: struct.Struct) -> None:
+    """Steps through them as libsndfile does."""
+    offset = 0
+    while offset + head.size <= len(notes):
+        name, size = head.unpack_from(notes, offset)
+        if name in KINDS_OF_NOTES:
+            offset += len(name)
+            continue
+        if name in (bytes(4), b"data"):
+            return
+        if size >= NEGATIVE:
+            raise DecodingError(
+                "damaged",
+                f"a note in its header claims {size:,} bytes; export it again without its notes",
+            )
+        offset += head.size + size + size % 2
+
+
+def _promise(size: int) -> int | None:
+    return None if size >= _PLACEHOLDER or size in _PLACEHOLDERS or size in _SOX else size
+
+
+def _rf64_span(fd: int, ds64: _Chunk, data: _Chunk, there: int) -> Span:
+    """The size of its data chunk stands in another chunk, in 64 bits."""
+    sizes = os.pread(fd, 16, ds64.begin)
+    size = struct.unpack("<8xQ", sizes)[0] if len(sizes) == 16 else 0
+    length = Patch(ds64.begin + 8, 8, struct.pack("<Q", there))
+    return Span(data.begin, there, None if size >= _PLACEHOLDER_64 else size, (length,))
+
+
+def _as_rf64(first: int, data: _Chunk, there: int) -> tuple[Patch, ...]:
+    """ffmpeg and others go on writing beyond 4 GiB, with what is left of the size in 32 bits."""
+    ds64 = struct.pack("<4sIQQQI", b"ds64", 28, data.begin + 28 + there, there, 0, 0)
+    return (
+        Patch(first - 12, 4, b"RF64"),
+        Patch(first, 0, ds64),
+        Patch(data.begin - 4, 4, b"\xff" * 4),
+    )
+
+
+def _w64_span(data: _Chunk, there: int) -> Span:
+    promised = None if data.size >= _PLACEHOLDER_64 - 24 else data.size
+    length = Patch(data.begin - 8, 8, struct.pack("<Q", there + 24))
+    return Span(data.begin, there, promised, (length,))
+
+
+def _aiff_span(fd: int, form: _Form, chunks: dict[bytes, _Chunk], size_bytes: int) -> Span | None:
+    """Two places promise: the size of the chunk with the samples, and the header's frame count."""
+    ssnd = chunks[b"SSND"]
+    lead = os.pread(fd, 4, ssnd.begin)
+    skipped = 8 + int.from_bytes(lead, "big")
+    begin = ssnd.begin + skipped
+    if begin > size_bytes:
+        return None
+    there = size_bytes - begin
+    frame_bytes, n_frames, patch = _aiff_frames(fd, chunks.get(b"COMM"), there)
+    patches = (Patch(ssnd.begin - 4, 4, struct.pack(">I", min(there + skipped, 2**32 - 1))), *patch)
+    if ssnd.size == 0:
+        is_empty = _ends_in_chunks(fd, form, ssnd.end, size_bytes)
+        return Span(begin, 0 if is_empty else there, 0, patches)
+    promised = _promise(ssnd.size)
+    if frame_bytes and n_frames == 0:
+        in_chunk = there if promised is None else max(0, min(there, promised - skipped))
+        return Span(begin, in_chunk, 0, patches)
+    if promised is None or ssnd.size - skipped in _SOX_AIFF:
+        return Span(begin, there, None, patches)
+    return Span(begin, there, max(promised - skipped, frame_bytes * n_frames), patches)
+
+
+def _aiff_frames(fd: int, comm: _Chunk | None, there: int) -> tuple[int, int, tuple[Patch, ...]]:
+    """Bytes of a frame (0 where they are compressed), the promised frames, and a patch for them."""
+    content = os.pread(fd, 22, comm.begin) if comm else b""
+    if comm is None or len(content) < 18:
+        return 0, 0, ()
+    channels, n_frames, bits = struct.unpack(">HIH", content[:8])
+    codec = content[18:22] if comm.size >= 22 else b"NONE"
+    frame_bytes = channels * -(-bits // 8)
+    if codec not in _UNCOMPRESSED or frame_bytes == 0:
+        return 0, n_frames, ()
+    patch = Patch(comm.begin + 2, 4, struct.pack(">I", min(there // frame_bytes, 2**32 - 1)))
+    return frame_bytes, n_frames, (patch,)

@@ -1,0 +1,322 @@
+"""From a file to mono clips. Runs inside decode workers; imports neither torch nor librosa.
+
+A task is one *stretch* of a file, so that a recording of any length streams through bounded
+memory. Stretches of one file may be decoded by different workers: each reads a little more than it
+needs, so that resampled stretches join without a seam.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.lib.stride_tricks import sliding_window_view
+
+from classifier.audio.containers.formats import Header, check_header, check_magic
+from classifier.audio.containers.integrity import Condition, examine
+from classifier.audio.containers.riff import check_chunks
+from classifier.audio.containers.wav import PlainWave, plain_wave
+from classifier.audio.downmix import Samples
+from classifier.audio.file_bytes import Content
+from classifier.audio.fingerprint import fingerprint
+from classifier.audio.levels import Level
+from classifier.audio.metadata import recorded_at
+from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, Sound, open_sound, undecodable
+from classifier.errors import DecodingError, FileChanged
+
+SEAM_SECONDS = 0.1  # read around a stretch; many times the resampler's filter
+MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
+MAX_CONDITIONS = 64  # remembered: more long recordings than are in the window together
+NOT_A_FILE = "not a regular file; clfd reads regular files only, and follows no links"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What to decode: `max_clips` clips of a file from clip `first_clip` on.
+
+    Clips are `clip_samples` long at `sample_rate_hz` and start every `hop_samples`, counted from
+    `start_seconds`; nothing after `end_seconds` is heard. With `fingerprint` the file must still
+    be that very one. `max_seconds` refuses longer recordings; `size_bytes` earns big files time.
+    """
+
+    path: bytes
+    sample_rate_hz: int
+    clip_samples: int
+    hop_samples: int
+    max_clips: int
+    first_clip: int = 0
+    start_seconds: float = 0.0
+    end_seconds: float = math.inf
+    fingerprint: str | None = None
+    max_seconds: float = math.inf
+    size_bytes: int = 0
+    accepts_damaged: bool = False
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One stretch as clips, and what the file says of itself.
+
+    `audio` holds the samples once, however much the clips overlap.
+
+    `digest` is the SHA-256 of the whole file; it comes with the first stretch only.
+    `seconds` and `total_clips` are the length of the whole recording and the clips it makes. Where
+    the header names no length they are the length heard so far and None, until the end is reached;
+    where a recording ends before its header says so, a stretch that reaches the end knows less of
+    them than those before it. `warning` says what is damaged.
+    `level` is that of the samples read, and `recorded_at` what the recorder says in the first one.
+    """
+
+    audio: Samples
+    clip_samples: int
+    hop_samples: int
+    digest: str | None
+    fingerprint: str
+    seconds: float
+    total_clips: int | None
+    sample_rate_hz: int
+    channels: int
+    warning: str | None = None
+    level: Level = field(default_factory=Level, compare=False)  # but for the last bits of a sum
+    recorded_at: str | None = None
+
+    @property
+    def clips(self) -> Samples:
+        """(C, S), views of `audio`; none where a stretch lies behind the end."""
+        if not len(self.audio):
+            return self.audio.reshape(0, self.clip_samples)
+        if len(self.audio) == self.clip_samples:  # as most are; numpy's view takes a while to make
+            return self.audio[np.newaxis]
+        # Writeable: torch warns of memory that is not, though nobody writes.
+        windows = sliding_window_view(self.audio, self.clip_samples, writeable=True)
+        return windows[:: self.hop_samples]
+
+
+def decode(stretch: Stretch) -> Decoded:
+    """Decodes one stretch. Raises DecodingError, or FileChanged where the file is another one."""
+    with _regular_file(stretch.path) as (fd, status):
+        before, content = fingerprint(status), Content(fd, status.st_size)
+        if stretch.fingerprint not in (None, before):
+            raise FileChanged
+        digest = _digest_of(content, before) if stretch.first_clip == 0 else None
+        try:
+            decoded = _decode(content, stretch, digest, before)
+            if stretch.first_clip == 0:
+                decoded = replace(decoded, recorded_at=recorded_at(fd))
+        except DecodingError as error:
+            raise error.of(digest) from error
+        except OSError as error:
+            raise _read_error(error).of(digest) from error
+        finally:
+            # Whatever came out of bytes that moved meanwhile, good or bad, means nothing.
+            if fingerprint(os.fstat(fd)) != before:
+                raise FileChanged
+    return decoded
+
+
+def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
+    """How many clips a recording of `n_samples` makes; at least one, the last one padded."""
+    beyond = max(0, n_samples - clip_samples)
+    has_tail = beyond % hop_samples >= MIN_TAIL * clip_samples
+    return 1 + beyond // hop_samples + has_tail
+
+
+@contextmanager
+def _regular_file(path: bytes) -> Iterator[tuple[int, os.stat_result]]:
+    """Opens without following a link and without blocking on a pipe; regular files only."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise DecodingError("vanished", "the file was gone before it could be read") from error
+    except PermissionError as error:
+        raise DecodingError(
+            "unreadable", "no permission to read the file; change its mode or owner, then retry"
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise DecodingError("not_a_file", NOT_A_FILE) from error
+        raise _read_error(error) from error
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise DecodingError("not_a_file", NOT_A_FILE)
+        yield fd, status
+    finally:
+        os.close(fd)
+
+
+_last_digest: dict[str, str] = {}  # of one file, by its fingerprint
+_conditions: dict[str, Condition] = {}  # of the files heard last, by their fingerprints
+
+
+def _digest_of(content: Content, token: str) -> str:
+    """With a thousand selections in it, side by side in a CSV, a long file is hashed once."""
+    if token not in _last_digest:
+        digest = _digest(content)
+        _last_digest.clear()
+        _last_digest[token] = digest
+    return _last_digest[token]
+
+
+def _condition_of(fd: int, token: str) -> Condition:
+    """Found out once in a worker: it takes reading all of an Ogg, and of some MP3 files."""
+    if token not in _conditions:
+        condition = examine(fd)
+        if len(_conditions) >= MAX_CONDITIONS:
+            del _conditions[next(iter(_conditions))]
+        _conditions[token] = condition
+    return _conditions[token]
+
+
+def _digest(content: Content) -> str:
+    try:
+        return content.digest()
+    except OSError as error:
+        raise _read_error(error) from error
+
+
+def _read_error(error: OSError) -> DecodingError:
+    reason = f"the file cannot be read ({error.strerror}); check the disk or the mount, then retry"
+    return DecodingError("io", reason, transient=True)
+
+
+def _decode(content: Content, stretch: Stretch, digest: str | None, token: str) -> Decoded:
+    try:
+        wave = plain_wave(content)
+        if wave is not None:
+            return _decoded(wave, stretch, digest, token)
+        return _decode_otherwise(content.fd, stretch, digest, token)
+    except _NoSamples as error:
+        raise _no_audio() from error
+    except MemoryError as error:
+        raise DecodingError(
+            "too_large", "decoding asks for more memory than a worker may have; split the file"
+        ) from error
+
+
+def _decode_otherwise(fd: int, stretch: Stretch, digest: str | None, token: str) -> Decoded:
+    check_magic(fd)
+    check_chunks(fd)
+    condition = _condition_of(fd, token)
+    damage = condition.damage
+    if damage is not None and not stretch.accepts_damaged and stretch.first_clip == 0:
+        raise damage.of(digest)
+    try:
+        with open_sound(fd, condition) as sound:
+            check_header(Header(sound.format, sound.subtype, sound.samplerate, sound.channels))
+            sound.accepts_damaged = stretch.accepts_damaged
+            decoded = _decoded(sound, stretch, digest, token)
+            shortage = damage or sound.shortage
+            return replace(decoded, warning=shortage.reason) if shortage else decoded
+    except _NoSamples as error:
+        raise (damage.of(digest) if damage else _no_audio()) from error
+    except soundfile.SoundFileError as error:
+        raise (damage.of(digest) if damage else undecodable(error)) from error
+
+
+def _decoded(sound: Sound | PlainWave, stretch: Stretch, digest: str | None, token: str) -> Decoded:
+    audio, seconds, total_clips = _heard(sound, stretch)
+    return Decoded(
+        audio,
+        stretch.clip_samples,
+        stretch.hop_samples,
+        digest,
+        token,
+        seconds,
+        total_clips,
+        sound.samplerate,
+        sound.channels,
+        level=sound.level,
+    )
+
+
+class _NoSamples(Exception):
+    pass
+
+
+def _no_audio() -> DecodingError:
+    return DecodingError(
+        "no_audio", "no audio samples follow the header; check what recorded it, or remove it"
+    )
+
+
+def _heard(sound: Sound | PlainWave, stretch: Stretch) -> tuple[Samples, float, int | None]:
+    """The stretch's samples, filled up to whole clips; the recording's seconds and clips in all."""
+    size, hop, rate_hz = stretch.clip_samples, stretch.hop_samples, stretch.sample_rate_hz
+    total = _heard_samples(sound, stretch)
+    stop_clip = stretch.first_clip + stretch.max_clips
+    begin, end = stretch.first_clip * hop, (stop_clip - 1) * hop + size
+    origin = round(stretch.start_seconds * rate_hz)
+    audio = _resampled(sound, origin + begin, origin + min(end, total), rate_hz)
+    if sound.ends_at is not None:
+        heard = math.ceil(round(sound.ends_at / sound.samplerate * rate_hz, 6)) - origin
+        total = max(0, min(total, heard))
+    elif sound.frames >= UNKNOWN_FRAMES and len(audio) < min(end, total) - begin:
+        total = begin + len(audio)
+    if total == 0:
+        raise _NoSamples
+    total_clips = count_clips(total, size, hop)
+    n_clips = max(0, min(total_clips, stop_clip) - stretch.first_clip)
+    seconds = min(total, end if total >= UNKNOWN_FRAMES else total) / rate_hz
+    _check_length(seconds, stretch.max_seconds)
+    filled = _filled(audio, (n_clips - 1) * hop + size if n_clips else 0)
+    return filled, seconds, total_clips if total < UNKNOWN_FRAMES else None
+
+
+def _filled(audio: Samples, n_samples: int) -> Samples:
+    """What is left over is too short for a clip; what is missing is silence."""
+    if len(audio) >= n_samples:
+        return audio[:n_samples]
+    filled = np.zeros(n_samples, np.float32)
+    filled[: len(audio)] = audio
+    return filled
+
+
+def _heard_samples(sound: Sound | PlainWave, stretch: Stretch) -> int:
+    """Samples between start and end at the wanted rate; UNKNOWN_FRAMES where no header says."""
+    seconds = math.inf
+    if sound.frames < UNKNOWN_FRAMES:
+        seconds = sound.frames / sound.samplerate
+        _check_length(seconds, stretch.max_seconds)
+    heard = min(seconds, stretch.end_seconds) - stretch.start_seconds
+    if math.isinf(heard):
+        return UNKNOWN_FRAMES
+    return max(0, math.ceil(round(heard * stretch.sample_rate_hz, 6)))
+
+
+def _check_length(seconds: float, max_seconds: float) -> None:
+    if seconds > max_seconds:
+        raise DecodingError(
+            "too_long",
+            f"{seconds / 3600:.1f} hours long, over the limit of {max_seconds / 3600:g} "
+            "hours; raise engine.max_hours, or split the file",
+        )
+
+
+def _resampled(sound: Sound | PlainWave, begin: int, end: int, rate_hz: int) -> Samples:
+    """Samples [begin, end) of the recording at `rate_hz`; fewer where it ends before.
+
+    Reading starts where the clocks of both rates tick together, a seam before `begin`, so that
+    the samples of every stretch lie on one grid.
+    """
+    source_hz = sound.samplerate
+    if source_hz == rate_hz:
+        return sound.mono(begin, end - begin)
+    common = math.gcd(source_hz, rate_hz)
+    source_unit, unit = source_hz // common, rate_hz // common
+    seam_units = math.ceil(SEAM_SECONDS * common)
+    first_unit = max(0, begin // unit - seam_units)
+    source_begin = first_unit * source_unit
+    source_end = math.ceil((end / rate_hz + SEAM_SECONDS) * source_hz)
+    mono = sound.mono(source_begin, source_end - source_begin)
+    resampled: Samples = soxr.resample(mono, source_hz, rate_hz)
+    skip = begin - first_unit * unit
+    return resampled[skip : skip + end - begin]

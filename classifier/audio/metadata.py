@@ -1,0 +1,70 @@
+"""When a recording began, as its recorder wrote it into the file.
+
+AudioMoth's comment (`Recorded at 19:17:30 30/04/2024 (UTC+1) by AudioMoth`), the Broadcast Wave
+chunk (EBU Tech 3285: OriginationDate and OriginationTime), and GUANO (`Timestamp:`, guano-md.org).
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from classifier.audio.containers.riff import notes
+
+_AUDIOMOTH = re.compile(
+    rb"Recorded at (\d\d):(\d\d):(\d\d)(?:\.\d+)? (\d\d)/(\d\d)/(\d{4})"
+    rb" \(UTC(?:([+-])(\d{1,2})(?::(\d\d))?)?\)"
+)
+_BROADCAST = re.compile(rb"(\d{4})\D(\d\d)\D(\d\d)(\d\d)\D(\d\d)\D(\d\d)")
+_GUANO = re.compile(
+    rb"^Timestamp:[ \t]*(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?) ?(Z|[+-]\d\d:?\d\d)?",
+    re.MULTILINE,
+)
+_DATE_AT, _DATE_END = 320, 338  # in a Broadcast chunk: ten letters of a date, eight of a time
+
+
+def recorded_at(fd: int) -> str | None:
+    """`2024-04-30T19:17:30` as the recorder's clock showed it, or in UTC with `Z`.
+
+    None where the file does not say, or says nonsense. Raises OSError.
+    """
+    found = dict(notes(fd))
+    for name, read in ((b"LIST", _audiomoth), (b"guan", _guano), (b"bext", _broadcast)):
+        if name in found and (moment := read(found[name])):
+            return moment
+    return None
+
+
+def _audiomoth(note: bytes) -> str | None:
+    match = _AUDIOMOTH.search(note)
+    if match is None:
+        return None
+    hour, minute, second, day, month, year = (int(part) for part in match.groups()[:6])
+    sign, hours, minutes = match.groups()[6:]
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    with suppress(ValueError, OverflowError):
+        wall = datetime(year, month, day, hour, minute, second)
+        return f"{(wall + offset if sign == b'-' else wall - offset).isoformat()}Z"
+    return None
+
+
+def _broadcast(note: bytes) -> str | None:
+    match = _BROADCAST.fullmatch(note[_DATE_AT:_DATE_END])
+    with suppress(ValueError):
+        if match is not None:
+            return datetime(*(int(part) for part in match.groups())).isoformat()  # type: ignore[arg-type]
+    return None
+
+
+def _guano(note: bytes) -> str | None:
+    match = _GUANO.search(note)
+    with suppress(ValueError, OverflowError):
+        if match is not None:
+            day, time, zone = (part and part.decode() for part in match.groups())
+            moment = datetime.fromisoformat(f"{day}T{time}{zone or ''}")
+            if moment.tzinfo is None:
+                return moment.isoformat(timespec="seconds")
+            utc = moment.astimezone(UTC).replace(tzinfo=None)
+            return f"{utc.isoformat(timespec='seconds')}Z"
+    return None

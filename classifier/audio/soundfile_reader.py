@@ -1,0 +1,132 @@
+"""A file as libsndfile hears it, however much of it can be heard."""
+
+from __future__ import annotations
+
+import numpy as np
+import soundfile
+
+from classifier.audio.containers.integrity import Condition
+from classifier.audio.containers.patched_file import Patched
+from classifier.audio.downmix import Samples, check_level, mix
+from classifier.audio.levels import Level
+from classifier.errors import DecodingError
+
+BLOCK_SAMPLES = 2**18  # over all channels, decoded at once
+FINE_FRAMES = 1024  # decoded at once where what lies before a damage is to be heard
+SHORT_SECONDS = 0.1  # that may be missing at the end where a lossy encoder has rounded
+LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
+UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63-1 where a header names no length
+
+
+class Sound(soundfile.SoundFile):  # type: ignore[misc]
+    """With `accepts_damaged` what lies before a damage is heard.
+
+    `shortage` is what keeps a recording from being heard to the end that its header promises, and
+    `ends_at` the frame where it ends instead.
+    """
+
+    accepts_damaged = False
+    shortage: DecodingError | None = None
+    ends_at: int | None = None
+
+    def __init__(self, *arguments: object, **named: object) -> None:
+        super().__init__(*arguments, **named)
+        self.level = Level()
+
+    def seekable(self) -> bool:
+        """Where it may be, soundfile seeks after each read to where it is.
+
+        That fails at the end of a stream of unknown length, makes FLAC decode a frame again, and
+        MP3 sound a little different. In an Ogg it leads over a hole.
+        """
+        return self.format == "OGG" and bool(super().seekable())
+
+    def mono(self, begin: int, n_frames: int) -> Samples:
+        """Frames [begin, begin + n_frames) as the mean over channels; fewer where the file ends.
+
+        Raises DecodingError, or soundfile.SoundFileError.
+        """
+        if begin >= self.frames:
+            return np.zeros(0, np.float32)
+        mono = np.empty(min(n_frames, self.frames - begin), np.float32)
+        done = 0
+        try:
+            self._go_to(begin)
+            while done < len(mono):
+                n_read = self._read_into(mono[done : done + self._frames_at_once()])
+                if not n_read:
+                    self._notice_shortage(begin + done, len(mono) - done)
+                    break
+                done += n_read
+        except soundfile.SoundFileError as error:
+            if not self.accepts_damaged or begin + done == 0:
+                raise
+            self.shortage, self.ends_at = self._breaks_off(begin + done, error), begin + done
+        return mono[:done]
+
+    def _frames_at_once(self) -> int:
+        return FINE_FRAMES if self.accepts_damaged else BLOCK_SAMPLES // self.channels
+
+    def _read_into(self, mono: Samples) -> int:
+        """How many frames were there to fill it with."""
+        if self.channels == 1:
+            n_read = len(self.read(out=mono))
+            block = mono[:n_read]
+        else:
+            block = self.read(len(mono), "float32", always_2d=True)
+            n_read = len(block)
+            mix(block, mono[:n_read])
+        check_level(mono[:n_read])
+        self.level.add(block, 1.0, mono[:n_read])
+        return n_read
+
+    def _go_to(self, frame: int) -> None:
+        """Where a stream cannot be searched (its header names no length), reads up to the place."""
+        if frame == 0:
+            return
+        if self.frames < UNKNOWN_FRAMES:
+            self.seek(frame)
+            return
+        at_once = BLOCK_SAMPLES // self.channels
+        while frame > 0 and (skipped := len(self.read(min(at_once, frame), "float32"))):
+            frame -= skipped
+
+    def _notice_shortage(self, frame: int, n_missing: int) -> None:
+        """Raises DecodingError where reading has ended before the promised end, unless it may."""
+        may_miss = SHORT_SECONDS * self.samplerate if self.subtype in LOSSY else 0
+        if self.frames >= UNKNOWN_FRAMES or n_missing <= may_miss:
+            return
+        rate_hz = self.samplerate
+        shortage = DecodingError(
+            "truncated",
+            f"cut short or damaged: the header promises {self.frames / rate_hz:.1f} s, "
+            f"decoding ends at {frame / rate_hz:.1f} s; copy it again",
+        )
+        if not self.accepts_damaged or frame == 0:
+            raise shortage
+        self.shortage, self.ends_at = shortage, frame
+
+    def _breaks_off(self, frame: int, error: soundfile.SoundFileError) -> DecodingError:
+        return DecodingError(
+            "damaged",
+            f"cannot be decoded beyond {frame / self.samplerate:.1f} s ({_why(error)}); "
+            "copy it again from its source",
+        )
+
+
+def open_sound(fd: int, condition: Condition) -> Sound:
+    if condition.patches:
+        return Sound(Patched(fd, condition.patches))
+    return Sound(fd, closefd=False)
+
+
+def undecodable(error: soundfile.SoundFileError) -> DecodingError:
+    return DecodingError(
+        "damaged", f"the audio cannot be decoded ({_why(error)}); copy it again from its source"
+    )
+
+
+def _why(error: soundfile.SoundFileError) -> str:
+    reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+    # libsndfile says this of an MP3 file in which it finds no frame.
+    return "no audio found in it" if reason.startswith("File does not exist") else reason

@@ -1,0 +1,277 @@
+"""The checkpoint file: one safetensors file that describes itself. No pickle anywhere.
+
+Weights, mel filter bank and normalisation are tensors; labels, audio format, network shape,
+temperature, a canary and the training facts are JSON in the metadata. The file is read once, and
+what is checked are the very bytes that are served.
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import hashlib
+import json
+import os
+import stat
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from io import BufferedReader
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from safetensors import SafetensorError
+from torch import Tensor
+
+from classifier.errors import CheckpointError
+from classifier.model.audio_format import AudioFormat
+from classifier.model.classifier import ClipClassifier, NetworkShape, build_network
+
+SUFFIX = ".safetensors"
+MAX_FILE_BYTES = 2**30
+WEIGHTS = "network."
+CANARY_CLIPS = 2
+CANARY_TOLERANCE = 0.02  # of a probability: other devices and precisions round differently
+
+
+class Canary(BaseModel):
+    """Noise of a known seed and what the network said about it when it was trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    scores: tuple[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], ...]
+
+    @staticmethod
+    def clips(seed: int, clip_samples: int) -> Tensor:
+        """(CANARY_CLIPS, S); RandomState, because its stream is frozen for all numpy versions."""
+        noise = np.random.RandomState(seed).randn(CANARY_CLIPS, clip_samples)
+        return torch.from_numpy((0.1 * noise).astype(np.float32))
+
+
+class Description(BaseModel):
+    """The metadata: each field is one JSON value under its name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    format_version: Literal[1] = 1
+    labels: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    audio_format: AudioFormat
+    network: NetworkShape
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    canary: Canary
+    training: dict[str, Any] = {}
+
+    @field_validator("labels")
+    @classmethod
+    def _are_distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) < len(labels):
+            raise ValueError("a label stands there twice")
+        return labels
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory. `name` is the file's stem, `digest` the SHA-256 of its bytes."""
+
+    name: str
+    digest: str
+    description: Description
+    tensors: Mapping[str, Tensor] = field(repr=False)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.description.labels
+
+    @property
+    def audio_format(self) -> AudioFormat:
+        return self.description.audio_format
+
+    def build(self) -> ClipClassifier:
+        """The module with this checkpoint's weights, on the CPU, in evaluation mode."""
+        about = self.description
+        model = ClipClassifier(
+            about.labels, about.audio_format, about.network, self.tensors["mel_bank"]
+        )
+        weights = {
+            name.removeprefix(WEIGHTS): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(WEIGHTS)
+        }
+        model.network.load_state_dict(weights, strict=True)
+        model.band_mean.copy_(self.tensors["band_mean"])
+        model.band_std.copy_(self.tensors["band_std"])
+        model.temperature = about.temperature
+        return model.eval()
+
+
+def encode_checkpoint(
+    model: ClipClassifier,
+    labels: tuple[str, ...],
+    shape: NetworkShape,
+    training: Mapping[str, Any],
+    now: datetime,
+    weights_dtype: torch.dtype = torch.float32,
+) -> tuple[str, bytes]:
+    """The name and the bytes of the file that holds `model`.
+
+    `now` is an aware UTC time and becomes part of the name. `weights_dtype` is what the weights
+    of convolutions and of the last layer are rounded to; half as wide, the file is half as large.
+    Features and batch statistics stay as they are: they are few, and range over decades.
+    """
+    model = _rounded(model.eval().cpu(), weights_dtype)
+    description = Description(
+        labels=labels,
+        audio_format=model.logmel.audio_format,
+        network=shape,
+        temperature=model.temperature,
+        canary=_canary(model, seed=0),
+        training=dict(training),
+    )
+    data = safetensors.torch.save(_tensors(model, weights_dtype), _metadata(description))
+    return f"{now:%Y%m%dT%H%M%SZ}-{hashlib.sha256(data).hexdigest()[:8]}", data
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Reads and checks a checkpoint.
+
+    Raises CheckpointError naming the file and the field where anything about it is wrong.
+    """
+    return read_with_bytes(path, remedy="train again, or activate another one")[0]
+
+
+def read_with_bytes(path: Path, remedy: str) -> tuple[Checkpoint, bytes]:
+    """A checkpoint and the very bytes that were checked, to be copied. Raises CheckpointError."""
+    try:
+        data = _read(path)
+        return parse_checkpoint(path.stem, data), data
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint {path.name} refused: {error}; {remedy}") from error
+
+
+def parse_checkpoint(name: str, data: bytes) -> Checkpoint:
+    try:
+        tensors = safetensors.torch.load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f"not a whole safetensors file ({error})") from error
+    description = _description(data)
+    tensors = {key: tensor.float() for key, tensor in tensors.items()}
+    _check_canary_shape(description)
+    _check_tensors(description, tensors)
+    return Checkpoint(name, hashlib.sha256(data).hexdigest(), description, tensors)
+
+
+def open_file(path: Path) -> BufferedReader:
+    """For reading, and a file for certain: whoever opens a pipe waits for a writer.
+
+    Raises OSError.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no file", os.fspath(path))
+    return os.fdopen(handle, "rb")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with open_file(path) as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise CheckpointError(f"it cannot be read ({error.strerror})") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise CheckpointError(f"larger than {MAX_FILE_BYTES} bytes")
+    return data
+
+
+def _description(data: bytes) -> Description:
+    header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
+    metadata = header.get("__metadata__", {})
+    try:
+        fields = {key: json.loads(value) for key, value in metadata.items()}
+        if "format_version" not in fields:
+            raise CheckpointError("field format_version is missing: not written by clfd")
+        return Description.model_validate(fields)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise CheckpointError(f"its metadata is not JSON ({error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(f"field {place}: {first['msg']}") from error
+
+
+def _check_canary_shape(about: Description) -> None:
+    rows = about.canary.scores
+    if len(rows) != CANARY_CLIPS or any(len(row) != len(about.labels) for row in rows):
+        raise CheckpointError("field canary.scores: not one score for each label")
+
+
+def _check_tensors(about: Description, tensors: Mapping[str, Tensor]) -> None:
+    expected = _expected_shapes(about)
+    if odd := sorted(expected.keys() ^ tensors.keys()):
+        which = "is missing" if odd[0] in expected else "does not belong to this network"
+        raise CheckpointError(f"tensor {odd[0]} {which}")
+    for name, shape in expected.items():
+        if tuple(tensors[name].shape) != shape:
+            found = tuple(tensors[name].shape)
+            raise CheckpointError(f"tensor {name} has shape {found}, its description needs {shape}")
+        if not tensors[name].isfinite().all():
+            raise CheckpointError(f"tensor {name} holds values that are no numbers")
+    if not (tensors["band_std"] > 0).all():
+        raise CheckpointError("tensor band_std holds values that are not positive")
+
+
+def _expected_shapes(about: Description) -> dict[str, tuple[int, ...]]:
+    audio = about.audio_format
+    with torch.device("meta"):  # shapes only: a hostile header allocates nothing
+        network = build_network(about.network, len(about.labels))
+    weights = {WEIGHTS + key: tuple(value.shape) for key, value in network.state_dict().items()}
+    features = {
+        "mel_bank": (audio.n_mels, audio.n_bins),
+        "band_mean": (audio.n_mels,),
+        "band_std": (audio.n_mels,),
+    }
+    return weights | features
+
+
+def _rounded(model: ClipClassifier, weights_dtype: torch.dtype) -> ClipClassifier:
+    """A copy with the weights that a reader of the file will find, so that its canary is theirs."""
+    model = copy.deepcopy(model)
+    for tensor in model.network.state_dict().values():
+        if _is_rounded(tensor):
+            tensor.copy_(tensor.to(weights_dtype))
+    return model
+
+
+def _is_rounded(tensor: Tensor) -> bool:
+    return tensor.ndim > 1  # batch statistics, scales and biases have one axis
+
+
+def _tensors(
+    model: ClipClassifier, weights_dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
+    weights = {
+        f"{WEIGHTS}{key}": value.to(weights_dtype) if _is_rounded(value) else value
+        for key, value in model.network.state_dict().items()
+    }
+    features = {
+        "mel_bank": model.logmel.bank,
+        "band_mean": model.band_mean,
+        "band_std": model.band_std,
+    }
+    return {key: value.contiguous() for key, value in (weights | features).items()}
+
+
+def _metadata(description: Description) -> dict[str, str]:
+    fields = description.model_dump(mode="json")
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in fields.items()}
+
+
+def _canary(model: ClipClassifier, seed: int) -> Canary:
+    clips = Canary.clips(seed, model.logmel.audio_format.clip_samples)
+    with torch.inference_mode():
+        scores = model.scores(clips)
+    return Canary(seed=seed, scores=tuple(tuple(row) for row in scores.tolist()))

@@ -1,0 +1,54 @@
+"""The starter: a checkpoint inside the package, so that a first user's daemon answers at once.
+
+It lies in the folder `starter` beside this file, under the name that it has on every shelf. Its
+training facts say `starter: true`, from which one of an earlier version is known as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from classifier.model.checkpoint import Checkpoint
+
+FOLDER = files("classifier.model") / "starter"
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Starter:
+    """A checkpoint file: its name on a shelf, and its bytes."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+
+def packaged_starter(folder: Traversable = FOLDER) -> Starter | None:
+    """The starter; None in a package that was built without one."""
+    found = _file(folder)
+    return None if found is None else Starter(_stem(found), found.read_bytes())
+
+
+def starter_name(folder: Traversable = FOLDER) -> str | None:
+    """The starter's name on a shelf, without reading it."""
+    found = _file(folder)
+    return None if found is None else _stem(found)
+
+
+def is_starter(checkpoint: Checkpoint) -> bool:
+    """Whether it came with clfd: it knows other sounds than its user's, and gives way to theirs."""
+    return checkpoint.description.training.get("starter") is True
+
+
+def _file(folder: Traversable) -> Traversable | None:
+    if not folder.is_dir():
+        return None
+    found = [file for file in folder.iterdir() if file.name.endswith(SUFFIX)]
+    return max(found, key=lambda file: file.name, default=None)
+
+
+def _stem(file: Traversable) -> str:
+    return file.name.removesuffix(SUFFIX)

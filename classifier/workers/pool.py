@@ -1,0 +1,313 @@
+"""Decoding in worker processes that can be killed.
+
+Pebble's pool has what the standard library's lack: a deadline per task that kills the worker, and
+the name of the task that a dead worker was busy with. A task may be several short files; where it
+fails, each of them is tried alone.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from pebble import CONSTS, ProcessExpired, ProcessPool
+
+from classifier.audio.decode import Decoded, Stretch
+from classifier.errors import DecodingError, FileChanged, unexpected
+from classifier.workers.cores import usable_cores
+from classifier.workers.shared_memory import Slab, Slot
+from classifier.workers.slots import Slots, likely_bytes
+from classifier.workers.worker import (
+    Errand,
+    Left,
+    Result,
+    decode_each,
+    folder_for_words,
+    prepare_worker,
+    words_of,
+)
+
+Key = TypeVar("Key", bound=Hashable)
+Answer = Decoded | DecodingError | FileChanged
+
+HASH_BYTES_PER_SECOND = 10e6  # a slow share; a big file may take that long to be read once
+MAX_TRIES = 3  # of a task that was waiting when a worker died with another one, or with none
+LOOK_SECONDS = 0.1
+CONSTS.sleep_unit = 0.3  # between two looks of Pebble's; with 0.1 they take 0.3 % of a core at rest
+SLOTS_OF_A_WORKER = 8
+# Handing a task to a worker and its answer back costs the daemon 0.2 ms, so short files share one.
+BUNDLE_FILES, BUNDLE_BYTES = 16, 16 * 2**20  # of samples
+BUNDLE_SECONDS = 5.0  # then each file is tried alone: one that hangs should not hold up the others
+ALONE_SECONDS = 60.0  # after that, in which every file goes alone: a share may be slow
+STUCK_SECONDS = 10.0  # past every deadline without a sign of life
+
+
+@dataclass(eq=False)
+class _Part(Generic[Key]):
+    """A stretch that was handed in. `tries` counts the pools that ended before it was done."""
+
+    key: Key
+    stretch: Stretch
+    tries: int = 0
+    slot: Slot | None = None
+
+
+@dataclass(eq=False)
+class _Task(Generic[Key]):
+    """What a worker is given at once, and how long it may take."""
+
+    parts: Sequence[_Part[Key]]
+    seconds: float
+
+
+class DecodePool(Generic[Key]):
+    """Bounded by its user: hand in stretches, collect answers, in any order.
+
+    `on_answer` is called from another thread whenever `collect` has something new. Samples come
+    through shared memory while fewer than `slots` stretches are out or their clips in use, and
+    through a pipe otherwise. `pin` prepares memory from which a device fetches them by itself.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        timeout_seconds: float,
+        on_answer: Callable[[], None] = lambda: None,
+        slots: int = 0,
+        pin: Callable[[Slab], None] = lambda _: None,
+    ) -> None:
+        self._workers = workers or usable_cores()
+        self._timeout_seconds = timeout_seconds
+        self._on_answer = on_answer
+        self._n_slots = slots or SLOTS_OF_A_WORKER * self._workers
+        self._pin = pin
+        self._tasks: dict[Future[list[Result]], _Task[Key]] = {}  # what the present pool was given
+        self._done: SimpleQueue[Future[list[Result]]] = SimpleQueue()
+        self._answers: deque[tuple[Key, Answer]] = deque()
+        self._in_flight = 0
+        self._alone_until = -math.inf
+        self._last_sign = time.monotonic()
+        self._words = folder_for_words()
+        self._pool = self._new_pool()
+
+    @property
+    def in_flight(self) -> int:
+        """Stretches handed in whose answers have not been collected."""
+        return self._in_flight
+
+    @property
+    def workers(self) -> int:
+        return self._workers
+
+    def submit(self, key: Key, stretch: Stretch) -> None:
+        self.submit_all([(key, stretch)])
+
+    def submit_all(self, stretches: Sequence[tuple[Key, Stretch]]) -> None:
+        """Short files go to a worker several at once, where that leaves enough for the others."""
+        self._in_flight += len(stretches)
+        parts = [_Part(key, stretch) for key, stretch in stretches]
+        is_calm = time.monotonic() >= self._alone_until
+        for some in _bundles(parts, len(parts) // self._workers if is_calm else 1):
+            self._hand_in(some)
+
+    def collect(self) -> list[tuple[Key, Answer]]:
+        """What has been answered since the last call; never waits."""
+        while not self._done.empty():
+            self._settle(self._done.get())
+        self._revive()
+        answers = list(self._answers)
+        self._answers.clear()
+        self._in_flight -= len(answers)
+        return answers
+
+    def wait(self) -> tuple[Key, Answer]:
+        """The next answer, waiting for it."""
+        while not self._answers:
+            try:
+                self._settle(self._done.get(timeout=LOOK_SECONDS))
+            except Empty:
+                self._revive()
+        self._in_flight -= 1
+        return self._answers.popleft()
+
+    def close(self) -> None:
+        """Kills what is still running."""
+        self._stop()
+        if self._words is not None:
+            self._words.cleanup()
+
+    def _stop(self) -> None:
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+    @property
+    def _words_folder(self) -> Path | None:
+        return None if self._words is None else Path(self._words.name)
+
+    def __enter__(self) -> DecodePool[Key]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _new_pool(self) -> ProcessPool:
+        # Each has memory of its own: what workers of the one before may still write to is let go.
+        self._slots = Slots(self._n_slots, self._pin)
+        # Spawn: a fork of a process that runs threads or CUDA is not safe.
+        pool = ProcessPool(
+            self._workers,
+            initializer=prepare_worker,
+            initargs=(os.getpid(), self._words_folder, self._slots.slabs),
+            context=multiprocessing.get_context("spawn"),
+        )
+        pool.schedule(os.getpid)  # Pebble starts no worker before there is something to do
+        self._slots.pin()  # meanwhile: it takes a moment
+        return pool
+
+    def _hand_in(self, parts: Sequence[_Part[Key]]) -> None:
+        n_bytes = sum(part.stretch.size_bytes for part in parts)
+        most = self._timeout_seconds
+        seconds = most if len(parts) == 1 else min(most, BUNDLE_SECONDS)
+        task = _Task(parts, seconds + n_bytes / HASH_BYTES_PER_SECOND)
+        try:
+            future = self._schedule(task)
+        except RuntimeError:
+            self._renew()
+            future = self._schedule(task)
+        self._last_sign = time.monotonic()
+        self._tasks[future] = task
+        future.add_done_callback(self._finished)
+
+    def _schedule(self, task: _Task[Key]) -> Future[list[Result]]:
+        errands = []
+        for part in task.parts:
+            part.slot = self._slots.take(part.stretch)
+            place = part.slot.place if part.slot else None
+            errands.append(Errand(part.stretch, task.seconds, place))
+        return self._pool.schedule(decode_each, (errands,), timeout=task.seconds)
+
+    def _finished(self, future: Future[list[Result]]) -> None:
+        self._last_sign = time.monotonic()
+        self._done.put(future)
+        self._on_answer()
+
+    def _settle(self, future: Future[list[Result]]) -> None:
+        task = self._tasks.pop(future, None)
+        if task is None:
+            return  # the last word of a pool that was given up
+        error = None if future.cancelled() else future.exception()
+        if future.cancelled() or isinstance(error, BrokenProcessPool):
+            self._try_again(task.parts)  # it never ran; or its worker lives, and writes to its slot
+        elif error is not None:
+            self._fail(task, error)
+        else:
+            answers = map(_with_samples, future.result(), task.parts)
+            self._answers += zip((part.key for part in task.parts), answers, strict=True)
+
+    def _try_again(self, parts: Sequence[_Part[Key]]) -> None:
+        """Not for ever: whatever kills workers before they begin may not end."""
+        for part in parts:
+            part.tries += 1
+            if part.tries < MAX_TRIES:
+                self._hand_in([part])
+            else:
+                self._answers.append((part.key, _died(None)))
+
+    def _fail(self, task: _Task[Key], error: BaseException) -> None:
+        """Its worker died, or was killed. Of several files nobody knows which one it was."""
+        for part in task.parts:
+            if part.slot is not None:
+                part.slot.give_back()
+        failure = self._failure(error, task.seconds)
+        if len(task.parts) == 1:
+            self._answers.append((task.parts[0].key, failure))
+            return
+        if failure.kind == "timeout":
+            self._alone_until = time.monotonic() + ALONE_SECONDS
+        for part in task.parts:
+            self._hand_in([part])
+
+    def _revive(self) -> None:
+        if self._tasks and (self._is_stuck() or not self._pool.active):
+            self._renew()
+
+    def _is_stuck(self) -> bool:
+        """A worker that is killed while it holds the pool's lock leaves the others waiting."""
+        longest = max(task.seconds for task in self._tasks.values())
+        return time.monotonic() - self._last_sign > longest + STUCK_SECONDS
+
+    def _renew(self) -> None:
+        """Pebble gives a pool up when a worker dies between two tasks; we begin another."""
+        waiting = [future for future in self._tasks if not future.done()]
+        orphans = [self._tasks.pop(future) for future in waiting]
+        self._stop()
+        self._pool = self._new_pool()
+        for task in orphans:
+            self._try_again(task.parts)
+
+    def _failure(self, error: BaseException, seconds: float) -> DecodingError:
+        """What a worker died of."""
+        if isinstance(error, TimeoutError):
+            return _took_too_long(seconds)
+        if isinstance(error, ProcessExpired):
+            words = words_of(self._words_folder, error.pid)
+            if error.exitcode == -signal.SIGXCPU:
+                return _took_too_long(seconds)
+            return _died(error.exitcode).with_words(words)
+        return unexpected(error)  # a fault of ours must cost one file, not the daemon
+
+
+def _bundles(parts: Sequence[_Part[Key]], most: int) -> Iterator[Sequence[_Part[Key]]]:
+    """Up to `most` parts at a time, and BUNDLE_BYTES of what they probably decode to."""
+    some: list[_Part[Key]] = []
+    n_bytes = 0
+    for part in parts:
+        own_bytes = likely_bytes(part.stretch)
+        if some and (len(some) >= min(most, BUNDLE_FILES) or n_bytes + own_bytes > BUNDLE_BYTES):
+            yield some
+            some, n_bytes = [], 0
+        some.append(part)
+        n_bytes += own_bytes
+    if some:
+        yield some
+
+
+def _with_samples(result: Result, part: _Part[Key]) -> Answer:
+    """What was decoded, with its samples from wherever they are."""
+    if not isinstance(result, Left):
+        if part.slot is not None:
+            part.slot.give_back()
+        return result
+    assert part.slot is not None
+    try:
+        return replace(result.decoded, audio=part.slot.look(result.n_samples))
+    except ValueError as error:
+        return unexpected(error)
+
+
+def _died(exit_code: int | None) -> DecodingError:
+    return DecodingError(
+        "worker_died",
+        f"the decoder crashed or was killed on this file (exit {exit_code}); "
+        "it is probably damaged",
+        transient=True,
+    )
+
+
+def _took_too_long(seconds: float) -> DecodingError:
+    return DecodingError(
+        "timeout",
+        f"decoding took longer than {seconds:.0f} s and was stopped; "
+        "the file is probably damaged, else raise engine.decode_timeout_seconds",
+    )

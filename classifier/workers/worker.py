@@ -1,0 +1,187 @@
+"""What a decode worker may use, and what it says when it fails.
+
+It reads files nobody vouches for: it may not grow, write, spin or gain rights, and where memory
+ends the kernel takes it rather than the daemon.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from classifier.audio.decode import Decoded, Stretch, decode
+from classifier.errors import DecodingError, FileChanged, unexpected
+from classifier.workers.malloc import keep_freed_memory
+from classifier.workers.process import die_with_parent
+from classifier.workers.shared_memory import Slab, SlotPlace, WorkerSlab
+from classifier.workers.temp_folder import temporary_folder
+
+MEMORY_BYTES = 2 * 2**30
+FILE_BYTES = 2**16  # it writes nothing but what it says
+MAX_OPEN_FILES = 64
+KEPT_BYTES = 32 * 2**20  # of freed memory; a stretch of 30 s at 44.1 kHz takes 12 MiB
+SPARE_CPU_SECONDS = 2  # beyond its deadline, which the pool keeps as long as it can
+SAID_LETTERS = 300
+
+PR_SET_NO_NEW_PRIVS = 38
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Left:
+    """What was decoded, but for `n_samples` that lie in its slot."""
+
+    decoded: Decoded
+    n_samples: int
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A stretch to decode, for how long at most on the processor, and the slot for its samples."""
+
+    stretch: Stretch
+    cpu_seconds: float
+    slot: SlotPlace | None = None
+
+
+Result = Decoded | Left | DecodingError | FileChanged
+
+_NO_SAMPLES = np.zeros(0, np.float32)
+_slabs: dict[int, WorkerSlab] = {}  # by the size of their slots
+
+
+def prepare_worker(
+    parent: int, folder: Path | None, slabs: Sequence[Slab | WorkerSlab] = ()
+) -> None:
+    """Limits this process; what it says goes into a file in `folder`, named by its id.
+
+    The samples that it decodes go into `slabs`, which have become WorkerSlabs on their way here.
+    """
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_AS, MEMORY_BYTES + sum(slab.n_bytes for slab in slabs))
+    # Python ignores SIGXFSZ, so that what is too much to write is an error, and not a death.
+    _limit(resource.RLIMIT_FSIZE, FILE_BYTES)
+    _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
+    # Pebble's own handler is Python, which a decoder that spins in C never comes to run.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
+    _divert_stderr(folder)
+    _take_slabs(slabs)
+    keep_freed_memory(KEPT_BYTES)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    die_with_parent(parent)
+
+
+def decode_each(errands: Sequence[Errand]) -> list[Result]:
+    """Decodes, in a worker; for each what came of it.
+
+    A failure of the decoder comes with what the decoder said of it. Samples are left in the slot,
+    where there is one and they fit in.
+    """
+    return [_run(errand) for errand in errands]
+
+
+def _run(errand: Errand) -> Result:
+    try:
+        return _left(within(errand.cpu_seconds, decode, errand.stretch), errand.slot)
+    except DecodingError as error:
+        said = _said_here() if error.kind == "damaged" else ""
+        return error.with_words(said)
+    except FileChanged as error:
+        return error
+    except Exception as error:  # a fault of ours must cost one file, not those beside it
+        return unexpected(error)
+    finally:
+        _forget_what_was_said()
+
+
+def within(cpu_seconds: float, work: Callable[..., T], *arguments: object) -> T:
+    """The kernel ends this process where the work takes more, even if nobody looks after it."""
+    soft = math.ceil(time.process_time() + cpu_seconds) + SPARE_CPU_SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    return work(*arguments)
+
+
+def folder_for_words() -> tempfile.TemporaryDirectory[str] | None:
+    """Where workers write what they say; without a place for it they go unheard."""
+    try:
+        return temporary_folder("clfd-workers")
+    except OSError:
+        return None
+
+
+def words_of(folder: Path | None, worker: int | None) -> str:
+    """What a worker said last, in one line; of one that died, for the last time."""
+    if folder is None or worker is None:
+        return ""
+    file = folder / str(worker)
+    with contextlib.suppress(OSError):
+        words = _last_words(file.read_bytes())
+        file.unlink()
+        return words
+    return ""
+
+
+def _limit(what: int, most: int) -> None:
+    """Where the daemon itself was given less, that stays: nobody may raise it."""
+    _, hard = resource.getrlimit(what)
+    least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (least, least))
+
+
+def _take_slabs(slabs: Sequence[Slab | WorkerSlab]) -> None:
+    for slab in slabs:
+        if isinstance(slab, WorkerSlab):
+            slab.open()
+            _slabs[slab.slot_bytes] = slab
+
+
+def _left(decoded: Decoded, slot: SlotPlace | None) -> Decoded | Left:
+    if slot is None:
+        return decoded
+    slab = _slabs.get(slot.slot_bytes)
+    if slab is None or not slab.leave(slot.number, decoded.audio):
+        return decoded
+    return Left(replace(decoded, audio=_NO_SAMPLES), len(decoded.audio))
+
+
+def _divert_stderr(folder: Path | None) -> None:
+    """Decoders write to stderr on their own."""
+    target = os.open(os.devnull, os.O_WRONLY)
+    if folder is not None:
+        with contextlib.suppress(OSError):
+            target = os.open(folder / str(os.getpid()), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(target, sys.stderr.fileno())
+
+
+def _said_here() -> str:
+    with contextlib.suppress(OSError):
+        return _last_words(os.pread(sys.stderr.fileno(), FILE_BYTES, 0))
+    return ""  # it goes to /dev/null
+
+
+def _forget_what_was_said() -> None:
+    with contextlib.suppress(OSError):
+        os.ftruncate(sys.stderr.fileno(), 0)
+
+
+def _last_words(said: bytes) -> str:
+    """The end of it, in one printable line of limited length."""
+    text = " ".join(said.decode("utf-8", "replace").split())
+    shown = "".join(letter for letter in text if letter.isprintable())
+    return shown if len(shown) <= SAID_LETTERS else "…" + shown[1 - SAID_LETTERS :]

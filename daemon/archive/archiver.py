@@ -1,0 +1,157 @@
+"""The archive: done files leave the inbox, after the commit of their result.
+
+What is to be moved stands in the ledger; `daemon/archive/mover.py` moves it in a thread of
+its own, so that neither a long copy nor a dead mount stops the classification. What came of it
+is written in the next tick, by the thread that owns the ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+
+from daemon.archive.mover import Mover
+from storage.ledger.archive_moves import Archived, Hindered, Move, Moved, Redirected
+from storage.ledger.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+BATCH_MOVES = 64  # with one commit and one flush of their folders
+BATCH_BYTES = 256 * 2**20  # a bigger file goes alone, so that others need not wait for its copy
+LOOK_SECONDS = 1.0
+WAITS_SECONDS = (5.0, 60.0, 600.0)  # after the first round that met a hindrance, the second, ...
+
+
+class Archive:
+    """Outstanding moves in rounds: all of them once, in the order of their recordings.
+
+    A hindrance of one file does not keep the others waiting; one of the whole archive ends the
+    round. Without a mover there is no archive. `wake` is called, from another thread, when a
+    batch has been carried out.
+    """
+
+    def __init__(
+        self,
+        mover: Mover | None,
+        ledger: Ledger,
+        wake: Callable[[], None] = lambda: None,
+        thread: Executor | None = None,
+    ) -> None:
+        self._mover = mover
+        self._ledger = ledger
+        self._wake = wake
+        self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="archive")
+        self._batch: Future[list[Moved]] | None = None
+        self._due = self._retry_at = self._rest_until = 0.0
+        self._after_id = 0  # how far the round has come
+        self._round_is_over = True
+        self._reason: str | None = None  # the first hindrance of this round
+        self._rounds_hindered = 0
+        self._left = 0  # outstanding at the end of the last round
+        self._expects_mark: bool | None = None
+        self.moving: Collection[int] = ()
+        self.fault: str | None = None
+
+    def step(self, now: float) -> None:
+        """Writes what came of the last batch and sends the next one.
+
+        Raises LedgerUnavailable; what came of the batch is kept then.
+        """
+        if self._mover is None:
+            return
+        if self._batch is not None and self._batch.done():
+            self._collect(self._batch.result(), now)
+        if self._batch is None and now >= max(self._due, self._rest_until):
+            self._send(self._mover, now)
+
+    def expect(self, recording_id: int) -> None:
+        """This recording, or later ones, may have to be moved now: need not wait for a round."""
+        self._after_id = min(self._after_id, recording_id - 1)
+        self._due = 0.0
+
+    @property
+    def is_settled(self) -> bool:
+        """All that can be moved has been. Raises LedgerUnavailable."""
+        if self._mover is None:
+            return True
+        at_rest = self._batch is None and self._round_is_over
+        return at_rest and self._ledger.count_moves() == self._left
+
+    def halt(self) -> None:
+        """No move is begun any more, and a copy ends with the block under way. Safe to repeat."""
+        if self._mover is not None:
+            self._mover.stop.set()
+
+    def stop(self, timeout: float) -> None:
+        """Halts; what was moved by then is written. Raises LedgerUnavailable."""
+        self.halt()
+        if self._batch is not None:
+            wait([self._batch], timeout)
+            if self._batch.done():
+                self._collect(self._batch.result(), now=0.0)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _send(self, mover: Mover, now: float) -> None:
+        if self._round_is_over and now >= self._retry_at:
+            self._round_is_over, self._after_id, self._reason = False, 0, None
+        batch = _first_of(self._ledger.moves(self._after_id, BATCH_MOVES))
+        if not batch:
+            self._end_round(now)
+            return
+        expects_mark = self._expects(mover)
+        self._after_id = batch[-1].recording_id
+        self.moving = frozenset(move.recording_id for move in batch)
+        self._batch = self._thread.submit(mover.carry, batch, expects_mark)
+        self._batch.add_done_callback(lambda _: self._wake())
+
+    def _expects(self, mover: Mover) -> bool:
+        """Whether the archive is known to hold something; the ledger is asked once."""
+        if self._expects_mark is None:
+            self._expects_mark = self._ledger.has_archived(mover.plan.root)
+        return self._expects_mark
+
+    def _collect(self, results: list[Moved], now: float) -> None:
+        self._ledger.record_moves(results)
+        self._batch, self.moving = None, ()
+        for result in results:
+            if isinstance(result, Hindered):
+                self._reason = self._reason or result.reason
+            elif isinstance(result, Redirected):
+                self._after_id = min(self._after_id, result.move.recording_id - 1)
+            elif isinstance(result, Archived):
+                self._expects_mark = True
+        if any(isinstance(result, Hindered) and result.is_general for result in results):
+            self._round_is_over = False  # also if only what came later was looked at
+            self._end_round(now)
+            self._rest_until = self._retry_at
+
+    def _end_round(self, now: float) -> None:
+        self._left = self._ledger.count_moves()
+        self._due = now + LOOK_SECONDS
+        if not self._round_is_over:
+            self._round_is_over = True
+            self._judge_round(now)
+
+    def _judge_round(self, now: float) -> None:
+        if self._reason is None:
+            if self.fault:
+                logger.info("archive: nothing stands in the way any more")
+            self.fault, self._rounds_hindered, self._retry_at = None, 0, now
+            return
+        if self.fault is None:
+            logger.error("archive: %s; clfd goes on trying", self._reason)
+        pause = WAITS_SECONDS[min(self._rounds_hindered, len(WAITS_SECONDS) - 1)]
+        self._rounds_hindered += 1
+        self._retry_at = now + pause
+        self.fault = f"archive: {self._reason}; done files that wait in the inbox: {self._left}"
+
+
+def _first_of(moves: list[Move]) -> list[Move]:
+    """A batch of BATCH_BYTES at most, or a single bigger file."""
+    total = 0
+    for position, move in enumerate(moves):
+        total += move.size_bytes
+        if position and total > BATCH_BYTES:
+            return moves[:position]
+    return moves

@@ -1,0 +1,157 @@
+"""Settings read again while the daemon runs, and what of them can change under it.
+
+Between two ticks nothing is half done, so what each tick looks up anew can be exchanged there. The
+rest was built into threads, processes, the device or the ledger, and waits for a restart.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from daemon.monitoring.sd_notify import monotonic_stamp, notify
+from daemon.pipeline.model_manager import LiveModel
+from storage.errors import StorageError
+from storage.home.paths import Home
+from storage.settings.schema import Settings
+from storage.settings.sources import flat
+from storage.values.timestamps import utc_now
+
+logger = logging.getLogger(__name__)
+
+APPLIED = (
+    "intake.suffixes",
+    "intake.ignore",
+    "intake.settle_seconds",
+    "intake.scan_seconds",
+    "engine.batch_clips",
+    "engine.clip_pooling",
+    "engine.max_hours",
+    "log.format",
+    "log.level",
+)
+OF_OTHERS = ("training.", "checkpoints.")  # read by other commands, whenever they are called
+LOOK_SECONDS = 0.5  # between two looks for a request
+KEPT_WORDS = 200  # of earlier requests, beside those that the last reload answers, however many
+
+
+class Reloading:
+    """`read` gives the settings as they are now, or raises StorageError; `adopt` puts them to use.
+
+    Asked for by a signal, or by a file in the home, whose word comes back in the answer. A reload
+    has ended when the checkpoint that is active by then is served, or refused. A later one answers
+    for those before it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        read: Callable[[], Settings],
+        adopt: Callable[[Settings], None],
+        model: LiveModel,
+        home: Home,
+    ) -> None:
+        self._settings = settings
+        self._read = read
+        self._adopt = adopt
+        self._model = model
+        self._home = home
+        self._words: list[str] = []
+        self._is_asked = self._is_under_way = False
+        self._look_due = 0.0
+        self._generation = 0
+        self._applied: list[str] = []
+        self._restart_to_apply: list[str] = []
+        self._answer: Mapping[str, object] | None = None
+        self.fault: str | None = None
+
+    @property
+    def told(self) -> dict[str, object]:
+        """For the status: the last answer, and the settings that wait for a restart."""
+        return {"reload": self._answer, "restart_to_apply": self._restart_to_apply}
+
+    def request(self) -> None:
+        """From a signal handler."""
+        self._is_asked = True
+
+    def step(self, now: float) -> None:
+        """Between two ticks."""
+        if self._is_under_way:
+            if self._model.is_preparing:
+                return
+            self._end()
+        if now >= self._look_due:
+            self._look_due = now + LOOK_SECONDS
+            self._look()
+        if self._is_asked:
+            self._begin()
+
+    def _look(self) -> None:
+        requests: list[Path] = []
+        self._words = self._words[-KEPT_WORDS:]
+        with suppress(OSError):  # a home that is out of reach is told of when something is written
+            requests += self._home.root.glob(self._home.reload_request("*").name)
+        for request in requests:
+            word = request.name.partition("-")[2]
+            if word not in self._words:  # one that cannot be taken away asks once
+                self._words.append(word)
+                self._is_asked = True
+            with suppress(OSError):
+                request.unlink()
+
+    def _begin(self) -> None:
+        notify("RELOADING=1", monotonic_stamp())
+        self._is_asked, self._is_under_way = False, True
+        self._applied = []
+        try:
+            self._take(self._read())
+            self.fault = None
+        except StorageError as error:
+            self.fault = f"the settings stay as they were: {error}"
+            logger.error("%s", self.fault)
+        self._model.look_at_once()
+
+    def _take(self, wanted: Settings) -> None:
+        running = _exchanged(self._settings, wanted)
+        before, now, asked = map(_values, (self._settings, running, wanted))
+        self._applied = [key for key in APPLIED if before[key] != now[key]]
+        self._restart_to_apply = [
+            key for key in asked if asked[key] != now[key] and not key.startswith(OF_OTHERS)
+        ]
+        if self._applied:
+            self._adopt(running)
+        self._settings = running
+        logger.info("settings read again; changed: %s", ", ".join(self._applied) or "nothing")
+        if self._restart_to_apply:
+            logger.warning("restart to apply: %s", ", ".join(self._restart_to_apply))
+
+    def _end(self) -> None:
+        self._is_under_way = False
+        self._generation += 1
+        self._answer = {
+            "generation": self._generation,
+            "requests": list(self._words),
+            "at": utc_now(),
+            "applied": self._applied,
+            "error": "; ".join(filter(None, (self.fault, self._model.refusal))) or None,
+        }
+        notify("READY=1")
+
+
+def _exchanged(running: Settings, wanted: Settings) -> Settings:
+    """The running settings, with the wanted ones of those that can be applied."""
+    sections: dict[str, dict[str, object]] = {}
+    for key in APPLIED:
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = getattr(getattr(wanted, section), name)
+    exchanged = {
+        section: getattr(running, section).model_copy(update=values)
+        for section, values in sections.items()
+    }
+    return running.model_copy(update=exchanged)
+
+
+def _values(settings: Settings) -> dict[str, object]:
+    return dict(flat(settings.model_dump(mode="json")))

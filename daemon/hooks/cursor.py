@@ -1,0 +1,101 @@
+"""How far a hook has come among the answers of the ledger: over restarts, and over clocks set back.
+
+Answers are read in the order of their stamps. Where the clock is set back, new answers have stamps
+before those that were told already; so the place goes back as far as the clock went. What was told
+of that span is told again then, but nothing is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from storage.errors import ConfigurationError, StorageError
+from storage.home.atomic_write import write_whole
+from storage.home.paths import FILE_MODE
+from storage.home.safe_open import read_plain
+from storage.queries.results import Cursor
+from storage.values.timestamps import stamp
+
+# The two clocks are read one after the other, and time servers stretch one of them by 0.05 %.
+DRIFT_SECONDS = 0.1
+DRIFT_SHARE = 0.001
+MARGIN = timedelta(seconds=1)
+MARGIN_OF_A_START = timedelta(seconds=60)  # nobody watched the clock since the daemon ended
+
+
+class Place:
+    """`cursor` is the last answer that was told; it is kept in `file` by `save`."""
+
+    def __init__(
+        self,
+        file: Path,
+        newest: Callable[[], Cursor],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Without a file it begins with what comes after the `newest` answer, and says so at once.
+
+        Where the ledger or the disk does not allow that, it begins with this moment, and `save`
+        says so when it can. Raises ConfigurationError for a file that says no place.
+        """
+        self._file = file
+        self._now = now
+        self._monotonic = monotonic
+        self._looked_at = (now(), monotonic())
+        found = _read(file)
+        self._saved: Cursor | None = found
+        self.cursor = found or _or_now(newest, self._looked_at[0])
+        if found is None:
+            with suppress(StorageError):  # the hook tells of it when it saves
+                self.save()
+        self._go_back_to(self._looked_at[0] - MARGIN_OF_A_START, if_after=self._looked_at[0])
+
+    def until(self) -> str:
+        """The stamp before which answers may be read; goes back first if the clock did."""
+        now, monotonic = self._now(), self._monotonic()
+        last, last_monotonic = self._looked_at
+        passed = timedelta(seconds=monotonic - last_monotonic)
+        set_back = last + passed - now
+        drift = timedelta(seconds=DRIFT_SECONDS) + DRIFT_SHARE * passed
+        if set_back > drift:
+            earliest = last - set_back - MARGIN
+            self._go_back_to(earliest, if_after=earliest)
+        self._looked_at = (now, monotonic)
+        return stamp(now + MARGIN)
+
+    def save(self) -> None:
+        """Raises StorageError where it cannot be written."""
+        if self.cursor != self._saved:
+            moment, recording_id = self.cursor
+            text = json.dumps({"moment": moment, "recording": recording_id})
+            write_whole(self._file, text.encode(), FILE_MODE)
+            self._saved = self.cursor
+
+    def _go_back_to(self, moment: datetime, if_after: datetime) -> None:
+        if self.cursor[0] > stamp(if_after):
+            self.cursor = (stamp(moment), 0)
+
+
+def _or_now(newest: Callable[[], Cursor], now: datetime) -> Cursor:
+    try:
+        return newest()
+    except StorageError:
+        return stamp(now), 0
+
+
+def _read(file: Path) -> Cursor | None:
+    try:
+        said = json.loads(read_plain(file))
+        return str(said["moment"]), int(said["recording"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigurationError(
+            f"{file} does not say which result the hook was told last; remove it to go on with"
+            " what comes from now on"
+        ) from error

@@ -1,0 +1,251 @@
+"""Hooks: a command or a URL that is told of each new answer, in threads of their own.
+
+They read the ledger as any other reader does and keep their own place in it. So a hook that fails,
+hangs or is far behind costs no recording any time, and no answer is lost to it: the ledger is the
+queue, and a few answers of it are in memory at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from daemon.hooks.cursor import Place
+from daemon.hooks.hook_trust import require_trusted
+from daemon.hooks.targets import Command, Listener, OutOfReach, Refused, Url
+from storage.database.engine import Database, open_database
+from storage.errors import StorageError
+from storage.export.registry import as_object
+from storage.home.paths import Home
+from storage.queries.filters import Filters
+from storage.queries.results import COLUMNS, Cursor, Result, latest, results_after
+from storage.settings.schema import Hooks as HooksSettings
+from storage.settings.schema import Settings
+
+logger = logging.getLogger(__name__)
+
+QUEUE = 100  # answers in memory
+POLL_SECONDS = 1.0  # between two looks into the ledger
+WAITS_SECONDS = (1.0, 5.0, 30.0, 60.0)  # after the first try that failed, the second, ...
+MAX_TRIES = 5  # of an answer that is refused
+TROUBLE_SECONDS = 10.0  # until the ledger, or the disk, is tried again
+SAVE_SECONDS = 1.0  # of answers may be told again after a kill
+CLOSE_SECONDS = 10.0  # for what is left to tell when the daemon stops
+
+Read = Callable[[Cursor, str], list[Result]]  # after a cursor, and before a stamp
+
+
+class Hook:
+    """`read` gives the next answers, `wants` tells which of them are to be told."""
+
+    def __init__(
+        self,
+        name: str,
+        listener: Listener,
+        place: Place,
+        read: Read,
+        wants: Callable[[Result], bool] = lambda _: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._listener = listener
+        self._place = place
+        self._read = read
+        self._wants = wants
+        self._clock = clock
+        self._queue: deque[Result] = deque()
+        self._tries = 0
+        self._save_due = 0.0
+        self._told = self._given_up = 0
+        self._reason: str | None = None  # why the last try failed
+        self._trouble: str | None = None  # with reading the ledger, or with keeping the place
+
+    @property
+    def fault(self) -> str | None:
+        reason = self._reason or self._trouble
+        return None if reason is None else f"hook {self.name}: {reason}"
+
+    @property
+    def told(self) -> dict[str, object]:
+        """For the status; since the start."""
+        failing = self.fault is not None
+        return {"told": self._told, "given_up": self._given_up, "failing": failing}
+
+    def step(self) -> float:
+        """Tells one answer; gives the seconds after which there may be something to do again."""
+        try:
+            wait = self._step()
+            self._trouble = None
+        except StorageError as error:
+            wait = self._note_trouble(str(error))
+        except Exception as error:  # of ours; the thread must not end in silence
+            wait = self._note_trouble(f"unexpected {type(error).__name__}: {error}")
+        return wait
+
+    def save(self) -> None:
+        """Raises StorageError."""
+        self._save_due = self._clock() + SAVE_SECONDS
+        self._place.save()
+
+    def hurry(self) -> None:
+        self._listener.hurry()
+
+    def _step(self) -> float:
+        if not self._queue:
+            until = self._place.until()
+            self._queue.extend(self._read(self._place.cursor, until))
+        if not self._queue:
+            self.save()
+            return POLL_SECONDS
+        if self._wants(self._queue[0]) and (wait := self._tell(self._queue[0])):
+            return wait
+        result = self._queue.popleft()
+        self._place.cursor = (str(result.classified_at), result.id)
+        if self._clock() >= self._save_due:
+            self.save()
+        return 0.0
+
+    def _tell(self, result: Result) -> float:
+        """0 when it is done with."""
+        try:
+            self._listener.tell(json.dumps(as_object(result, COLUMNS)).encode())
+        except OutOfReach as error:
+            return self._fail(str(error))
+        except Refused as error:
+            if self._tries + 1 < MAX_TRIES:
+                return self._fail(str(error))
+            self._given_up += 1
+            logger.error("hook %s was not told of %s: %s", self.name, result.path, error)
+        else:
+            self._told += 1
+            self._recover()
+        self._tries = 0
+        return 0.0
+
+    def _fail(self, reason: str) -> float:
+        if self._reason is None:
+            logger.error("hook %s: %s; clfd goes on trying", self.name, reason)
+        self._reason = reason
+        wait = WAITS_SECONDS[min(self._tries, len(WAITS_SECONDS) - 1)]
+        self._tries += 1
+        return wait
+
+    def _recover(self) -> None:
+        if self._reason is not None:
+            logger.info("hook %s works again", self.name)
+        self._reason = None
+
+    def _note_trouble(self, trouble: str) -> float:
+        if self._trouble is None:
+            logger.error("hook %s: %s; clfd goes on trying", self.name, trouble)
+        self._trouble = trouble
+        return TROUBLE_SECONDS
+
+
+class Hooks:
+    """All hooks there are, for the status."""
+
+    def __init__(self, hooks: Sequence[Hook] = ()) -> None:
+        self._hooks = hooks
+
+    @property
+    def told(self) -> dict[str, dict[str, object]]:
+        return {hook.name: hook.told for hook in self._hooks}
+
+    @property
+    def faults(self) -> list[str]:
+        return [hook.fault for hook in self._hooks if hook.fault]
+
+
+@contextmanager
+def hooked(home: Home, settings: Settings) -> Iterator[Hooks]:
+    """Runs the hooks of the settings beside the body.
+
+    At the end they have CLOSE_SECONDS for what is left to tell; the next start goes on with the
+    rest. Raises ConfigurationError for a command that is not there, or that others may have named.
+    """
+    listeners = _listeners(home, settings.hooks)
+    if not listeners:
+        yield Hooks()
+        return
+    with open_database(settings.database, "reader") as database:
+        hooks = [
+            _hook(home, settings, name, listener, database) for name, listener in listeners.items()
+        ]
+        closing = threading.Event()
+        threads = [
+            threading.Thread(
+                target=_run, args=(hook, closing), name=f"hook {hook.name}", daemon=True
+            )
+            for hook in hooks
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield Hooks(hooks)
+        finally:
+            closing.set()
+            _close(hooks, threads)
+
+
+def _listeners(home: Home, settings: HooksSettings) -> dict[str, Listener]:
+    found: dict[str, Listener] = {}
+    if settings.command:
+        require_trusted(home, settings.command)
+        found["command"] = Command(settings.command, settings.timeout_seconds)
+    if settings.url:
+        found["url"] = Url(settings.url, settings.timeout_seconds)
+    return found
+
+
+def _hook(
+    home: Home, settings: Settings, name: str, listener: Listener, database: Database
+) -> Hook:
+    wanted = settings.hooks
+
+    def newest() -> Cursor:
+        with database.transaction() as connection:
+            return latest(connection, Filters())
+
+    def read(cursor: Cursor, until: str) -> list[Result]:
+        with database.transaction() as connection:
+            asked = Filters(until=until, manner=settings.results.manner)
+            return results_after(connection, asked, cursor, QUEUE)
+
+    def wants(result: Result) -> bool:
+        is_named = not wanted.labels or result.label in wanted.labels
+        return is_named and (result.confidence or 0.0) >= wanted.min_confidence
+
+    return Hook(name, listener, Place(home.hook_file(name), newest), read, wants)
+
+
+def _run(hook: Hook, closing: threading.Event) -> None:
+    """Until the daemon closes and there is nothing more that can be told."""
+    deadline = None
+    while True:
+        is_last = closing.is_set()
+        if is_last and deadline is None:
+            deadline = time.monotonic() + CLOSE_SECONDS
+        wait = hook.step()
+        if is_last and (wait or time.monotonic() >= (deadline or 0.0)):
+            break
+        closing.wait(wait)
+    try:
+        hook.save()
+    except StorageError as error:
+        logger.error("hook %s tells again what it told last: %s", hook.name, error)
+
+
+def _close(hooks: Sequence[Hook], threads: Sequence[threading.Thread]) -> None:
+    deadline = time.monotonic() + CLOSE_SECONDS
+    for hook, thread in zip(hooks, threads, strict=True):
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            hook.hurry()
+    for thread in threads:
+        thread.join(CLOSE_SECONDS)

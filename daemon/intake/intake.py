@@ -1,0 +1,260 @@
+"""Taking files in: doorbell and scans lead to looks, looks to rest, rest to a ledger row.
+
+The folder against the ledger is the truth. A scan runs at start, after every burst of events, on
+a timer, and when the doorbell has reason to distrust itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from daemon.intake.mounts import MountMemory
+from daemon.intake.scanner import Inbox, Scan
+from daemon.intake.stability import Key, Settling
+from daemon.intake.watcher import Doorbell, Ring
+from storage.errors import LedgerUnavailable
+from storage.export.text_formats import visible
+from storage.ledger.ledger import Ledger
+from storage.ledger.outcomes import Arrival, printable_path
+from storage.settings.schema import Intake as IntakeSettings
+
+logger = logging.getLogger(__name__)
+
+RING_STEP = 100  # files that rang and are looked at in one look, with a glance into some
+MAX_RUNG = 10_000  # files whose turn has not come; the scan that follows finds what is beyond
+REST_STEP = 256  # files at rest that get their rows in one look: decoders wait for the first ones
+SCAN_STEP = 500  # names listed and compared with the ledger in one look: a tick stays short
+MAX_WAITING = 50_000  # a scan pauses here until the first files have come to rest
+GATHER_SECONDS = 1.0  # from an event to the scan that makes sure; one scan serves a burst
+SCAN_SHARE = 0.1  # of the time, about, goes into scans at most
+LOOK_SECONDS = 30e-6  # for a name in a listing and its row in the ledger, on a local disk
+SUPERVISE_SECONDS = 1.0
+RESTLESS_SECONDS = 600.0  # a file that has been changing for so long is worth a word
+
+
+class Intake:
+    """`is_busy` tells whether a path is being decoded right now: its row must be left alone."""
+
+    def __init__(
+        self,
+        inboxes: Sequence[Inbox],
+        settings: IntakeSettings,
+        ledger: Ledger,
+        mounts: MountMemory,
+        doorbell: Doorbell,
+        is_busy: Callable[[Key], bool],
+    ) -> None:
+        self._inboxes = {inbox.root: inbox for inbox in inboxes}
+        self._names = (settings.suffixes, settings.ignore)
+        self._scan_seconds = settings.scan_seconds
+        self._settling = Settling(settings.settle_seconds)
+        # What is moved away at once might be missed by a program that has more to do with it.
+        self._glances = not settings.archive_dir
+        self._rung: deque[Ring] = deque()
+        self._ledger = ledger
+        self._mounts = mounts
+        self._doorbell = doorbell
+        self._is_busy = is_busy
+        self._scans: list[Scan] = []
+        self._scan_due = 0.0  # at once
+        self._no_scan_before = 0.0
+        self._scan_news = 0
+        self._supervise_due = 0.0
+        self._last: dict[Path, Scan] = {}
+        self._restless: frozenset[Key] = frozenset()
+        self._has_more_at_rest = False
+        self.last_scan_found_nothing = False
+
+    def adopt(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
+        """Other suffixes, globs and times of the same folders; with other names they are listed."""
+        if settings.scan_seconds < self._scan_seconds:
+            self.scan_soon(self._no_scan_before)  # and not when the longer time is over
+        self._scan_seconds = settings.scan_seconds
+        self._settling.settle_seconds = settings.settle_seconds
+        names = (settings.suffixes, settings.ignore)
+        if names != self._names:
+            self._inboxes, self._names = {inbox.root: inbox for inbox in inboxes}, names
+            self._settling = Settling(settings.settle_seconds)  # with what is not ours any more
+            self.begin_anew(now=0.0)
+
+    @property
+    def waiting(self) -> int:
+        """Files that have not come to rest."""
+        return len(self._settling)
+
+    @property
+    def ignored(self) -> int:
+        """Files that the last scans left out for their names."""
+        return sum(scan.ignored + scan.partial for scan in self._last.values())
+
+    @property
+    def faults(self) -> list[str]:
+        """Inboxes and folders that could not be listed."""
+        roots = [scan.fault for scan in self._last.values() if scan.fault]
+        folders = [
+            f"folder {scan.inbox.root / name} cannot be listed"
+            for scan in self._last.values()
+            for name in scan.unreadable
+        ]
+        return roots + folders
+
+    @property
+    def restless(self) -> list[str]:
+        """Files that change again and again, and are not taken for that."""
+        return sorted(visible(printable_path(path)) for _, path in self._restless)
+
+    @property
+    def is_scanning(self) -> bool:
+        return bool(self._scans)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another look at once would get on; a full waiting room makes a scan pause."""
+        can_scan = self.is_scanning and len(self._settling) < MAX_WAITING
+        return bool(self._rung) or self._has_more_at_rest or can_scan
+
+    def next_due(self) -> float:
+        """The next moment at which `look` has something to do by itself."""
+        settled = self._settling.next_due()
+        return self._scan_due if settled is None else min(settled, self._scan_due)
+
+    def look(self, now: float) -> None:
+        """One look around."""
+        self._supervise(now)
+        try:
+            self._answer_doorbell(now)
+            self._scan(now)
+        except LedgerUnavailable:
+            self.begin_anew(now)  # what was in hand is found again
+            raise
+
+    def rested(self, now: float) -> list[Arrival]:
+        """Files that came to rest, by a last look at them: to be admitted, and then forgotten.
+
+        Some at a time: while tens of thousands get their rows nobody would decode or score.
+        """
+        rested = []
+        due = self._settling.due(now, REST_STEP)
+        self._has_more_at_rest = len(due) == REST_STEP
+        for key in due:
+            if self._is_busy(key):
+                self._settling.restart(key, now)
+                continue
+            arrival = self._inboxes[key[0]].look_again(key[1])
+            if arrival is None:
+                self._settling.forget(key)
+            elif self._settling.has_rested(arrival, now):
+                rested.append(arrival)
+        return rested
+
+    def forget(self, admitted: Iterable[Arrival]) -> None:
+        """These have their rows."""
+        for arrival in admitted:
+            self._settling.forget((arrival.inbox, arrival.path))
+
+    def begin_anew(self, now: float) -> None:
+        """Trusts no listing so far: something in the inbox is known to wait for the next one."""
+        for scan in self._scans:
+            scan.close()
+        self._scans = []
+        self.last_scan_found_nothing = False
+        self.scan_soon(now)
+
+    def scan_again(self, now: float) -> None:
+        """Something in the inbox is known to wait for another listing, after the present one.
+
+        Where there are many files it comes with the usual pause: a program that touches one file
+        after the other would have all of them listed for each.
+        """
+        self._distrust_listings()
+        self.scan_soon(max(now, self._no_scan_before))
+
+    def _distrust_listings(self) -> None:
+        self._scan_news, self.last_scan_found_nothing = self._scan_news + 1, False
+
+    def scan_soon(self, when: float) -> None:
+        self._scan_due = min(self._scan_due, when)
+
+    def _supervise(self, now: float) -> None:
+        if now >= self._supervise_due:
+            self._supervise_due = now + SUPERVISE_SECONDS
+            self._doorbell.supervise()
+            self._note_restless(frozenset(self._settling.restless(now - RESTLESS_SECONDS)))
+
+    def _note_restless(self, restless: frozenset[Key]) -> None:
+        for root, path in restless - self._restless:
+            logger.warning(
+                "%s has been changing for %.0f minutes and is not taken before it rests",
+                visible(printable_path(os.fsencode(root) + b"/" + path)),
+                RESTLESS_SECONDS / 60,
+            )
+        self._restless = restless
+
+    def _answer_doorbell(self, now: float) -> None:
+        rings, scan_wanted = self._doorbell.collect()
+        room = MAX_RUNG - len(self._rung)
+        self._rung.extend(rings[:room])
+        if scan_wanted or len(rings) > room:
+            self._distrust_listings()
+        if rings or scan_wanted:
+            self.scan_soon(max(now + GATHER_SECONDS, self._no_scan_before))
+        some = [self._rung.popleft() for _ in range(min(RING_STEP, len(self._rung)))]
+        looks = (self._inboxes[ring.root].look_at(ring.path) for ring in some)
+        closed = {(ring.root, ring.path) for ring in some if ring.was_closed}
+        self._see_new([arrival for arrival in looks if arrival], now, closed)
+
+    def _scan(self, now: float) -> None:
+        if not self._scans and now >= self._scan_due:
+            self._scans = [inbox.scan() for inbox in self._inboxes.values()]
+            self._scan_news = 0
+            self._scan_due = now + self._scan_seconds
+        while self._scans and len(self._settling) < MAX_WAITING:
+            self._scan_news += self._see_new(self._scans[-1].take(SCAN_STEP), now)
+            if not self._scans[-1].is_over:
+                return
+            self._finish(self._scans.pop())
+            self._pause_scans(now)
+
+    def _pause_scans(self, now: float) -> None:
+        """A million files that are done already would keep a core busy with nothing else."""
+        n_names = sum(scan.n_names for scan in self._last.values())
+        self._no_scan_before = now + n_names * LOOK_SECONDS / SCAN_SHARE
+        self._scan_due = max(self._scan_due, self._no_scan_before)
+
+    def _finish(self, scan: Scan) -> None:
+        scan.fault = scan.fault or self._mounts.fault(scan.inbox.root, scan.is_empty)
+        before = self._last.get(scan.inbox.root)
+        if scan.fault and not (before and before.fault):
+            logger.error("%s; clfd goes on trying", scan.fault)
+        if before and before.fault and not scan.fault:
+            logger.info("inbox %s is back", scan.inbox.root)
+        self._last[scan.inbox.root] = scan
+        if not self._scans:
+            self.last_scan_found_nothing = self._scan_news == 0
+            heard = self._last.keys() - self._doorbell.deaf
+            self._doorbell.compare_with(sum(self._last[root].folders for root in heard))
+
+    def _see_new(
+        self, arrivals: Iterable[Arrival], now: float, closed: Collection[Key] = ()
+    ) -> int:
+        """Leaves out what the ledger knows as it is; the rest waits to settle."""
+        news = 0
+        for root, group in groupby(arrivals, key=lambda arrival: arrival.inbox):
+            found = list(group)
+            known = self._ledger.known(root, [arrival.path for arrival in found])
+            for arrival in found:
+                if known.get(arrival.path) != arrival.fingerprint:
+                    self._see(arrival, now, (root, arrival.path) in closed)
+                    news += 1
+            self._ledger.plan_moves([a for a in found if known.get(a.path) == a.fingerprint])
+        return news
+
+    def _see(self, arrival: Arrival, now: float, was_closed: bool) -> None:
+        glances = was_closed and self._glances
+        is_whole = glances and self._inboxes[arrival.inbox].holds_whole(arrival)
+        self._settling.see(arrival, now, was_closed, is_whole)

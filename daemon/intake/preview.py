@@ -1,0 +1,107 @@
+"""`clfd scan`: the inboxes as a run would see them now."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from daemon.errors import DaemonError
+from daemon.intake.scanner import LeftOut, inboxes_of
+from storage.errors import LedgerMissing
+from storage.export.text_formats import output, write_jsonl, write_table
+from storage.ledger.ledger import Ledger, open_ledger
+from storage.ledger.outcomes import Arrival, printable_path
+from storage.settings.schema import Settings
+
+CHUNK = 500
+_WORDS = {"take": "take", "wait": "wait for", "ignore": "ignore"}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One file: `action` is take, wait, known or ignore; `why` is for people."""
+
+    action: str
+    inbox: Path
+    path: bytes
+    why: str
+
+
+def preview(settings: Settings) -> Iterator[Preview]:
+    """Every file in every inbox, in bounded memory.
+
+    Raises DaemonError where an inbox cannot be listed.
+    """
+    try:
+        with open_ledger(settings.database, "reader") as ledger:
+            yield from _all(settings, ledger)
+    except LedgerMissing:
+        yield from _all(settings, None)
+
+
+def _all(settings: Settings, ledger: Ledger | None) -> Iterator[Preview]:
+    for inbox in inboxes_of(settings):
+        root, scan = inbox.root, inbox.scan()
+        entries = scan.entries()
+        while chunk := list(islice(entries, CHUNK)):
+            yield from _judged(root, chunk, ledger, settings.intake.settle_seconds)
+        if scan.fault:
+            raise DaemonError(f"{scan.fault}; check the path and its permissions")
+        for folder in scan.unreadable:
+            yield Preview("ignore", root, os.fsencode(folder), "a folder that cannot be listed")
+
+
+def _judged(
+    root: Path, entries: list[Arrival | LeftOut], ledger: Ledger | None, settle_seconds: float
+) -> Iterator[Preview]:
+    paths = [entry.path for entry in entries if isinstance(entry, Arrival)]
+    known = ledger.known(root, paths) if ledger else {}
+    queued = ledger.queued(root, paths) if ledger else set()
+    for entry in entries:
+        if isinstance(entry, LeftOut):
+            yield Preview("wait" if entry.is_partial else "ignore", root, entry.path, entry.why)
+        elif entry.path in queued:
+            yield Preview("take", root, entry.path, "waits in the queue")
+        elif known.get(entry.path) == entry.fingerprint:
+            yield Preview("known", root, entry.path, "has its row")
+        elif _age_seconds(root, entry.path) < settle_seconds:
+            yield Preview("wait", root, entry.path, "was written a moment ago")
+        else:
+            is_new = entry.path not in known
+            yield Preview("take", root, entry.path, "new" if is_new else "changed since its row")
+
+
+def _age_seconds(root: Path, path: bytes) -> float:
+    try:
+        found = os.lstat(Path(os.fsdecode(os.fsencode(root) + b"/" + path)))
+    except OSError:
+        return 0.0
+    return time.time() - max(found.st_mtime, found.st_ctime)
+
+
+def show_preview(found: Iterator[Preview], form: str, limit: int) -> None:
+    """A table of the first names with counts below it, or JSON lines of all."""
+    with output(None) as stream:
+        if form == "jsonl":
+            write_jsonl(stream, map(_object, found))
+            return
+        counts: Counter[str] = Counter()
+        rows: list[list[str]] = []
+        for file in found:
+            counts[file.action] += 1
+            if file.action != "known" and (not limit or len(rows) < limit):
+                rows.append([file.action, str(_object(file)["path"]), file.why])
+        if rows:
+            write_table(stream, ["action", "path", "why"], rows)
+        listed = (f"{counts[action]} to {word}" for action, word in _WORDS.items())
+        print(f"{', '.join(listed)}; {counts['known']} known already", file=stream)
+
+
+def _object(file: Preview) -> dict[str, str]:
+    path = printable_path(file.path)
+    return {"action": file.action, "path": path, "why": file.why, "inbox": str(file.inbox)}

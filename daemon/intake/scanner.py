@@ -1,0 +1,201 @@
+"""The listing of an inbox: what is there now, told with scandir and in bounded memory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from classifier.audio.containers.wholeness import is_whole_at_a_glance
+from classifier.audio.fingerprint import fingerprint, has_coarse_times
+from daemon.intake.file_filter import IgnoreList, Verdict, is_system_folder, judge_name
+from storage.ledger.outcomes import Arrival
+from storage.settings.schema import Settings
+
+
+@dataclass
+class Inbox:
+    """A watched folder. Links are never followed, neither to files nor to folders."""
+
+    root: Path
+    suffixes: frozenset[bytes]
+    ignored: IgnoreList = field(default_factory=IgnoreList)
+
+    def look_at(self, path: bytes) -> Arrival | None:
+        """The file at `path` (relative to the root) as it is now; None where it is not ours."""
+        folder, name = os.path.split(path)
+        if self._is_closed(folder) or self.ignored.has(path):
+            return None
+        if judge_name(name, self.suffixes) is not Verdict.AUDIO:
+            return None
+        return self.look_again(path)
+
+    def look_again(self, path: bytes) -> Arrival | None:
+        """As `look_at`, for a path that was ours when it was found: its name says the same."""
+        try:
+            found = os.lstat(os.path.join(self._folder, path))
+        except OSError:
+            return None
+        return self.arrival(path, found)
+
+    def holds_whole(self, arrival: Arrival) -> bool:
+        """Whether a glance tells that nothing of this file is missing, as it was found."""
+        path = os.path.join(self._folder, arrival.path)
+        try:
+            with _opened(path) as fd:
+                found = os.fstat(fd)
+                # Where a second write would not show, nothing is to be answered before it.
+                if fingerprint(found) != arrival.fingerprint or has_coarse_times(found):
+                    return False
+                return is_whole_at_a_glance(fd)
+        except OSError:
+            return False
+
+    @cached_property
+    def _folder(self) -> bytes:
+        return os.fsencode(self.root)
+
+    def _is_closed(self, folder: bytes) -> bool:
+        """Whether a scan would not enter this folder, or not get as far."""
+        while folder:
+            if is_system_folder(os.path.basename(folder)) or self.ignored.has(folder):
+                return True
+            folder = os.path.dirname(folder)
+        return False
+
+    def scan(self) -> Scan:
+        return Scan(self)
+
+    def arrival(self, path: bytes, found: os.stat_result) -> Arrival | None:
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return Arrival(self.root, path, fingerprint(found), found.st_size)
+
+
+@contextmanager
+def _opened(path: bytes) -> Iterator[int]:
+    """Without following a link, and without waiting for whoever writes to a pipe."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def inboxes_of(settings: Settings) -> list[Inbox]:
+    """The watched folders, with what the settings say about names."""
+    suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
+    ignored = IgnoreList(settings.intake.ignore)
+    return [Inbox(root, suffixes, ignored) for root in settings.inboxes]
+
+
+class LeftOut(NamedTuple):
+    """A name that is not taken: `path` relative to the inbox, `why` for people."""
+
+    path: bytes
+    is_partial: bool
+    why: str
+
+
+@dataclass
+class Scan:
+    """One listing in progress, asked for a few arrivals at a time.
+
+    `ignored` counts files with other suffixes, links and the like, `partial` names of copies under
+    way, `folders` those that were listed. `fault` says why the root, `unreadable` which
+    sub-folders, could not be listed.
+    """
+
+    inbox: Inbox
+    arrivals: int = 0
+    ignored: int = 0
+    partial: int = 0
+    folders: int = 0
+    fault: str | None = None
+    unreadable: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._found = self._counted()
+        self.is_over = False
+
+    @property
+    def n_names(self) -> int:
+        """That were listed so far."""
+        return self.arrivals + self.ignored + self.partial + max(0, self.folders - 1)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all was found, and nothing was hidden from the listing."""
+        return not (self.arrivals or self.ignored or self.partial or self.folders > 1 or self.fault)
+
+    def take(self, n: int) -> list[Arrival]:
+        """The arrivals among `n` further names; a million others must not take all at once."""
+        names = list(islice(self._found, n))
+        self.is_over = len(names) < n
+        return [name for name in names if isinstance(name, Arrival)]
+
+    def close(self) -> None:
+        """Gives up a listing half way, with the folder that is open."""
+        self._found.close()
+
+    def entries(self) -> Iterator[Arrival | LeftOut]:
+        """Everything there is, also what is left out; folders by what is in them."""
+        yield from (found for found in self._counted() if found)
+
+    def _counted(self) -> Generator[Arrival | LeftOut | None]:
+        for found in self._list(b""):
+            self.arrivals += isinstance(found, Arrival)
+            if isinstance(found, LeftOut):
+                self.partial += found.is_partial
+                self.ignored += not found.is_partial
+            yield found
+
+    def _list(self, top: bytes) -> Iterator[Arrival | LeftOut | None]:
+        """Folder by folder: one is open at a time, and a tree may be deeper than Python's stack.
+
+        A folder is None: a million empty ones must not take all at once either.
+        """
+        folders = [top]
+        while folders:
+            folder = folders.pop()
+            try:
+                with os.scandir(os.path.join(os.fsencode(self.inbox.root), folder)) as entries:
+                    self.folders += 1
+                    for entry in entries:
+                        path = os.path.join(folder, entry.name)
+                        if self.inbox.ignored.has(path):
+                            yield LeftOut(path, False, "on the list of intake.ignore")
+                        elif not entry.is_dir(follow_symlinks=False):
+                            yield from self._file(entry, path)
+                        elif is_system_folder(entry.name):
+                            yield LeftOut(path, False, "a hidden or system folder")
+                        else:
+                            folders.append(path)
+                            yield None
+            except OSError as error:
+                self._not_listed(folder, error)
+
+    def _file(self, entry: os.DirEntry[bytes], path: bytes) -> Iterator[Arrival | LeftOut]:
+        verdict = judge_name(entry.name, self.inbox.suffixes)
+        if verdict is Verdict.PARTIAL:
+            yield LeftOut(path, True, "the name of a copy under way")
+        elif verdict is Verdict.IGNORED:
+            yield LeftOut(path, False, "not an audio file by its suffix, or hidden")
+        else:
+            try:
+                arrival = self.inbox.arrival(path, entry.stat(follow_symlinks=False))
+            except OSError:
+                return  # gone between listing and look
+            yield arrival or LeftOut(path, False, "a link or another special file")
+
+    def _not_listed(self, folder: bytes, error: OSError) -> None:
+        if not folder:
+            self.fault = f"inbox {self.inbox.root} cannot be listed: {error.strerror}"
+        elif not isinstance(error, FileNotFoundError):
+            self.unreadable.append(os.fsdecode(folder))

@@ -1,0 +1,84 @@
+"""When has a file come to rest? A pure rule: path, fingerprint, now, and what is known of its end.
+
+A file is at rest when its fingerprint has stayed the same for `settle_seconds` on a monotonic
+clock. A change starts the wait anew; it is never a verdict. A file that its writer has closed, and
+whose container holds all that it promises, need not wait: nothing is to come that one knows of.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import chain, islice, takewhile
+from pathlib import Path
+
+from storage.ledger.outcomes import Arrival
+
+Key = tuple[Path, bytes]
+
+
+class Settling:
+    """Arrivals that are watched until they rest."""
+
+    def __init__(self, settle_seconds: float) -> None:
+        self.settle_seconds = settle_seconds
+        # Insertion order is the order of `since`: a file that changes moves to the end.
+        self._waiting: dict[Key, tuple[str, float]] = {}
+        self._finished: dict[Key, str] = {}  # the fingerprints with which files need not wait
+        self._changing: dict[Key, float] = {}  # since when; files seen to change while they wait
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def see(
+        self, arrival: Arrival, now: float, was_closed: bool = False, is_whole: bool = False
+    ) -> None:
+        """Notes a file as it is now; a fingerprint seen before keeps its place."""
+        key = (arrival.inbox, arrival.path)
+        if was_closed and is_whole:
+            self._finished[key] = arrival.fingerprint
+        known = self._waiting.get(key)
+        if known is None or known[0] != arrival.fingerprint:
+            if known is not None:
+                self._changing.setdefault(key, known[1])
+            self._waiting.pop(key, None)
+            self._waiting[key] = (arrival.fingerprint, now)
+
+    def forget(self, key: Key) -> None:
+        self._waiting.pop(key, None)
+        self._finished.pop(key, None)
+        self._changing.pop(key, None)
+
+    def restless(self, since: float) -> list[Key]:
+        """Files that have been changing since that moment or longer and never came to rest."""
+        return [key for key, began in self._changing.items() if began <= since]
+
+    def restart(self, key: Key, now: float) -> None:
+        """Makes a file wait its whole time once more."""
+        self._finished.pop(key, None)
+        token, _ = self._waiting.pop(key)
+        self._waiting[key] = (token, now)
+
+    def due(self, now: float, most: int | None = None) -> list[Key]:
+        """Files that were not seen to change for long enough, up to `most`: look once more."""
+        waiting = takewhile(lambda item: self._rests(item[1][1], now), self._waiting.items())
+        calm = (key for key, _ in waiting if key not in self._finished)
+        return list(islice(chain(self._finished, calm), most))
+
+    def has_rested(self, arrival: Arrival, now: float) -> bool:
+        """Whether this look confirms that the file rests; if not, its wait goes on or restarts."""
+        self.see(arrival, now)
+        key = (arrival.inbox, arrival.path)
+        if self._finished.get(key) == arrival.fingerprint:
+            return True
+        self._finished.pop(key, None)
+        return self._rests(self._waiting[key][1], now)
+
+    def next_due(self) -> float | None:
+        """The moment at which the first file may have settled."""
+        if self._finished:
+            return -math.inf
+        first = next(iter(self._waiting.values()), None)
+        return None if first is None else first[1] + self.settle_seconds
+
+    def _rests(self, since: float, now: float) -> bool:
+        return now - since >= self.settle_seconds

@@ -1,0 +1,89 @@
+"""Does the daemon get on? What the service manager's watchdog is told, and when it is not.
+
+A ping goes out with each status, from the loop itself. No other thread sends any: it would go on
+while the loop stands still. So it is decided on purpose what silence means:
+
+- A device that hangs never gives a batch back, and a dead mount no listing. The loop stands still,
+  there are no pings, and a restart is what helps, if anything does.
+- Decode workers that are stuck are killed at their deadlines, and a broken pool is begun anew:
+  their recordings fail or are tried again, and that is progress. Where recordings are in the
+  window and nothing came of any of them for longer than all these deadlines take, there are no
+  pings either.
+- An observer of the inbox that died is no reason: it is begun anew within a second, and scans find
+  what it missed.
+- A ledger that is locked or full is waited for. That is alive, however long it takes: a restart
+  would not unlock it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from classifier.workers.pool import HASH_BYTES_PER_SECOND, MAX_TRIES, STUCK_SECONDS
+from daemon.monitoring.sd_notify import is_watched, notify
+from daemon.monitoring.status import Progress
+from storage.ledger.outcomes import Claim
+
+logger = logging.getLogger(__name__)
+
+
+class Liveness:
+    """`decode_timeout_seconds` is the pool's, before the extra time for big files.
+
+    `send` hands words to the service manager; `fault` says what is wrong while no pings go out.
+    """
+
+    def __init__(
+        self,
+        decode_timeout_seconds: float,
+        is_watched: Callable[[], bool] = is_watched,
+        send: Callable[..., None] = notify,
+    ) -> None:
+        self._decode_timeout_seconds = decode_timeout_seconds
+        self._is_watched = is_watched()
+        self._send = send
+        self._largest_bytes = 0  # of what was taken since the window was empty
+        self._reached = (0, 0)
+        self._got_on_at = 0.0
+        self._said = ""
+        self.fault: str | None = None
+
+    def expect(self, claims: Iterable[Claim]) -> None:
+        """These are in the window now: a big file may be silent for longer."""
+        sizes = (claim.size_bytes for claim in claims)
+        self._largest_bytes = max(self._largest_bytes, *sizes, 0)
+
+    def tell(self, progress: Progress, is_waiting: bool, text: str) -> None:
+        """Once a second or so. `is_waiting` says that the ledger is waited for."""
+        words = [f"STATUS={text}"] if text != self._said else []
+        self._said = text
+        if self._gets_on(progress, is_waiting) and self._is_watched:
+            words.append("WATCHDOG=1")
+        if words:
+            self._send(*words)
+
+    @property
+    def patience_seconds(self) -> float:
+        """The longest that the window may go without any outcome, or a clip that was scored."""
+        reading = self._largest_bytes / HASH_BYTES_PER_SECOND
+        return MAX_TRIES * (self._decode_timeout_seconds + reading + STUCK_SECONDS)
+
+    def _gets_on(self, progress: Progress, is_waiting: bool) -> bool:
+        reached = (progress.clips, progress.recordings)
+        if not progress.in_flight:
+            self._largest_bytes = 0
+        if not progress.in_flight or is_waiting or reached != self._reached:
+            self._reached, self._got_on_at = reached, progress.at
+        seconds = progress.at - self._got_on_at
+        self._judge(progress.in_flight, seconds)
+        return self.fault is None
+
+    def _judge(self, in_flight: int, seconds: float) -> None:
+        if seconds <= self.patience_seconds:
+            self.fault = None
+            return
+        fault = f"nothing has come of {in_flight} recordings in flight for {seconds:.0f} s"
+        if self.fault is None:
+            logger.error("%s; the service manager is told no more that clfd lives", fault)
+        self.fault = fault

@@ -1,0 +1,241 @@
+"""The live model: which checkpoint is served, and how another one takes over.
+
+`checkpoints/active` says what should be served. A candidate is read, checked and warmed in a
+thread of its own while the old one serves; `refresh` only flips a reference, between two ticks.
+Recordings hold on to the model with which their decoding began, so a batch never mixes two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifier.errors import CheckpointError, DeviceBusyError
+from classifier.inference.predictor import Predictor
+from classifier.model.checkpoint import MAX_FILE_BYTES, Checkpoint, open_file
+from daemon.errors import NothingToServe
+from daemon.monitoring.journald import about
+from daemon.pipeline.compilation import Compilation
+from storage.home.checkpoint_folder import Shelf
+from storage.ledger.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5  # between two looks at the link
+BUSY_SECONDS = 30.0  # until a device that had no memory for a checkpoint is asked again
+
+
+@dataclass(frozen=True)
+class Served:
+    """A predictor, how far apart its clips start, and its checkpoint's number in the ledger."""
+
+    predictor: Predictor
+    hop_samples: int
+    checkpoint_id: int
+
+    @property
+    def name(self) -> str:
+        return self.predictor.checkpoint.name
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A predictor that may be served, and how far apart its clips start."""
+
+    predictor: Predictor
+    hop_samples: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a checkpoint file is not served, and the SHA-256 of what was refused."""
+
+    reason: str
+    digest: str
+
+
+class LiveModel:
+    """`load` turns a checkpoint file into a predictor, or raises CheckpointError.
+
+    Where it raises DeviceBusyError it is asked again after a while.
+
+    `wake` is called, from another thread, when a candidate is ready.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        ledger: Ledger,
+        load: Callable[[Path], Predictor],
+        overlap_seconds: float = 0.0,
+        wake: Callable[[], None] = lambda: None,
+        compilation: Compilation | None = None,
+    ) -> None:
+        self._compilation = compilation
+        self._overlap_seconds = overlap_seconds
+        self._shelf = shelf
+        self._ledger = ledger
+        self._load = load
+        self._wake = wake
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="candidate")
+        self._candidate: tuple[str, Future[Prepared | Refused]] | None = None
+        self._look_due = 0.0
+        self._try_again_at = math.inf
+        self._served: Served | None = None
+        self.wanted: str | None = None
+        self.refusal: str | None = None
+        self.swaps = self.refusals = 0  # since the start
+
+    @property
+    def served(self) -> Served:
+        assert self._served is not None, "start() comes first"
+        return self._served
+
+    def start(self) -> None:
+        """Serves the active checkpoint, else the previous one.
+
+        Raises NothingToServe with the reasons where neither can be served, and DeviceBusyError
+        where that may be otherwise soon.
+        """
+        active = self._look_at_link()
+        reasons = [self.refusal] if self.refusal else []
+        for name in dict.fromkeys((active, self._shelf.previous())):
+            if name is None:
+                continue
+            prepared = self._prepare(self._shelf.path(name))
+            if isinstance(prepared, Prepared):
+                self._serve(prepared)
+                return
+            self._refuse(name, prepared)
+            reasons.append(prepared.reason)
+        there = ", ".join(self._shelf.names())
+        raise NothingToServe(
+            "no checkpoint to serve: "
+            + ("; ".join(reasons) or f"none is active in {self._shelf.folder}")
+            + (f"; activate one of {there} with `clfd checkpoints activate`" if there else "")
+            + "; make one with `clfd train LABELS.csv`, or see `clfd init`"
+        )
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether a candidate is on its way."""
+        return self._candidate is not None
+
+    def look_at_once(self) -> None:
+        """With the next `refresh`, and once more at what was refused: it may be another file."""
+        self._look_due = self._try_again_at = 0.0
+
+    def refresh(self, now: float) -> None:
+        """Takes a prepared candidate over, and begins to prepare one that became active."""
+        if self._candidate is not None and self._candidate[1].done():
+            self._take_over(*self._candidate, now)
+            self._candidate = None
+        if self._candidate is None and now >= self._look_due:
+            self._look_due = now + LOOK_SECONDS
+            self._look(now)
+
+    def tend(self, clips_scored: int) -> None:
+        """Now and then: has the served network compiled behind it, in the candidates' thread."""
+        if self._compilation is not None:
+            predictor, file = self.served.predictor, self._shelf.path(self.served.name)
+            self._thread.submit(self._compilation.step, predictor, file, clips_scored)
+
+    def stop(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
+        if self._compilation is not None:
+            self._compilation.stop()
+
+    def _look(self, now: float) -> None:
+        before = self.wanted
+        name = self._look_at_link()
+        if name is None or (name == before and now < self._try_again_at):
+            return
+        self._try_again_at = math.inf
+        self.refusal = None
+        if name != self.served.name:
+            logger.info("checkpoint %s became active; preparing it", name)
+            future = self._thread.submit(self._prepare, self._shelf.path(name))
+            future.add_done_callback(lambda _: self._wake())
+            self._candidate = (name, future)
+
+    def _look_at_link(self) -> str | None:
+        """The checkpoint that should be served, if it is there; tells once if it is not."""
+        name, broken = self._shelf.active(), self._shelf.broken_link()
+        if broken and broken != self.wanted:
+            self.refusal = f"the link {self._shelf.folder / 'active'} leads to {broken}, not there"
+            logger.error("%s; activate another: `clfd checkpoints activate`", self.refusal)
+        self.wanted = name or broken
+        return name
+
+    def _prepare(self, path: Path) -> Prepared | Refused:
+        """All that takes time, hashing too: it may be a second for what is large and no checkpoint.
+
+        Raises DeviceBusyError.
+        """
+        try:
+            predictor = self._load(path)
+            return Prepared(predictor, hop_samples(predictor.checkpoint, self._overlap_seconds))
+        except CheckpointError as error:
+            return Refused(str(error), _digest(path))
+
+    def _take_over(self, name: str, candidate: Future[Prepared | Refused], now: float) -> None:
+        try:
+            prepared = candidate.result()
+        except DeviceBusyError as error:
+            self.refusal = f"{error}; trying again every {BUSY_SECONDS:g} s"
+            logger.warning("%s", self.refusal)
+            self._try_again_at = now + BUSY_SECONDS
+            return
+        if isinstance(prepared, Refused):
+            self._refuse(name, prepared)
+        else:
+            self._serve(prepared)
+            self.swaps += 1
+
+    def _serve(self, prepared: Prepared) -> None:
+        checkpoint = prepared.predictor.checkpoint
+        checkpoint_id = self._ledger.register_checkpoint(
+            checkpoint.digest,
+            checkpoint.name,
+            checkpoint.labels,
+            checkpoint.audio_format.clip_seconds,
+            checkpoint.description.model_dump(mode="json", exclude={"labels", "canary"}),
+        )
+        self._served = Served(prepared.predictor, prepared.hop_samples, checkpoint_id)
+        event = about(checkpoint=checkpoint.name, digest=checkpoint.digest)
+        n_labels = len(checkpoint.labels)
+        logger.info("serving checkpoint %s (%d labels)", checkpoint.name, n_labels, extra=event)
+
+    def _refuse(self, name: str, refused: Refused) -> None:
+        self.refusal = refused.reason
+        self.refusals += 1
+        logger.error("%s", refused.reason, extra=about(checkpoint=name))
+        self._ledger.refuse_checkpoint(name, refused.digest, refused.reason)
+
+
+def hop_samples(checkpoint: Checkpoint, overlap_seconds: float) -> int:
+    """Samples from the start of one clip to the start of the next."""
+    audio = checkpoint.audio_format
+    hop = audio.clip_samples - round(overlap_seconds * audio.sample_rate_hz)
+    if hop < 1:
+        raise CheckpointError(
+            f"checkpoint {checkpoint.name} refused: its clips of {audio.clip_seconds:g} s are not "
+            f"longer than engine.overlap_seconds = {overlap_seconds:g}; set a smaller overlap"
+        )
+    return hop
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file that was refused; a word in its place where it cannot be read whole."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            return f"unread {path.name}"
+        with open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return f"unread {path.name}"

@@ -1,0 +1,93 @@
+"""One recording on its way through the window: what is known of it, and what is still out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from classifier.audio.decode import Decoded
+from classifier.audio.levels import Level
+from classifier.inference.predictor import Scores
+from daemon.pipeline.model_manager import Served
+from storage.ledger.outcomes import AudioFacts, Claim
+
+
+@dataclass(eq=False)
+class Hearing:
+    """Pinned to the checkpoint that was served when its decoding began.
+
+    `followers` have the same content and wait for this one's answer; what is `over` is answered,
+    or waits for another one's answer, and takes no more stretches.
+    """
+
+    claim: Claim
+    served: Served
+    fingerprint: str | None = None  # None: as the first stretch finds it
+    digest: str | None = None
+    seconds: float = 0.0
+    sample_rate_hz: int = 0
+    channels: int = 0
+    level: Level = field(default_factory=Level)
+    recorded_at: str | None = None
+    total_clips: int | None = None
+    next_clip: int = 0  # the first one not asked for yet
+    stretches_out: int = 0
+    scores: dict[int, Scores] = field(default_factory=dict)
+    warnings: dict[int, str] = field(default_factory=dict)  # by first clip of the stretch
+    followers: list[Hearing] = field(default_factory=list)
+    over: bool = False
+
+    @property
+    def is_heard(self) -> bool:
+        total = self.total_clips
+        if total is None or len(self.scores) < total:
+            return False
+        return all(index in self.scores for index in range(total))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another stretch may be asked for; one at a time while the length is unknown."""
+        if self.total_clips is None:
+            return self.stretches_out == 0
+        return self.next_clip < self.total_clips
+
+    @property
+    def warning(self) -> str | None:
+        """What is damaged, as the earliest stretch that met with it has it."""
+        return self.warnings[min(self.warnings)] if self.warnings else None
+
+    @property
+    def clip_scores(self) -> Scores:
+        """(C, L), without the clips that lie behind a damage."""
+        assert self.total_clips is not None
+        return np.stack([self.scores[index] for index in range(self.total_clips)])
+
+    def learn(self, first_clip: int, answer: Decoded) -> None:
+        """What a stretch says of the whole; of a damaged recording the shortest length is right."""
+        is_longer = self.total_clips is not None and (
+            answer.total_clips is None
+            or (answer.total_clips, answer.seconds) > (self.total_clips, self.seconds)
+        )
+        if not is_longer:
+            self.seconds, self.total_clips = answer.seconds, answer.total_clips
+        self.sample_rate_hz, self.channels = answer.sample_rate_hz, answer.channels
+        self.digest = answer.digest or self.digest
+        self.recorded_at = answer.recorded_at or self.recorded_at
+        self.level.join(answer.level)
+        if answer.warning is not None:
+            self.warnings[first_clip] = answer.warning
+
+    @property
+    def facts(self) -> AudioFacts:
+        assert self.digest is not None
+        return AudioFacts(
+            self.digest,
+            self.seconds,
+            self.sample_rate_hz,
+            self.channels,
+            self.level.rms_dbfs,
+            self.level.peak_dbfs,
+            self.level.clipped,
+            self.recorded_at,
+        )

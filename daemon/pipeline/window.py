@@ -1,0 +1,408 @@
+"""The bounded window between claim and outcome: decoding, batching, scoring.
+
+A recording is pinned to the checkpoint that was served when its decoding began. Its stretches go
+to the decode workers a few at a time, its clips to batches that hold one checkpoint each. A batch
+goes when it is full or when nothing more is ready; there is no timer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from classifier.audio.decode import Decoded, Stretch
+from classifier.errors import DecodingError, FileChanged
+from classifier.inference.predictor import Scores, pool_scores
+from classifier.workers.pool import Answer, DecodePool
+from daemon.intake.stability import Key
+from daemon.monitoring.journald import about
+from daemon.pipeline.model_manager import Served
+from daemon.pipeline.pace import Pace
+from daemon.pipeline.recording import Hearing
+from storage.export.text_formats import visible
+from storage.ledger.outcomes import (
+    Changed,
+    Claim,
+    Failed,
+    Linked,
+    Outcome,
+    Postponed,
+    Scored,
+    printable_path,
+)
+from storage.settings.schema import Engine, Settings
+
+logger = logging.getLogger(__name__)
+
+HearingPool = DecodePool[tuple[Hearing, int]]  # the first clip of the stretch asked for
+KnownAnswers = Callable[[Sequence[tuple[int, str, int]]], Sequence[int | None]]
+ReadyClip = tuple[Hearing, int, npt.NDArray[np.float32]]  # and its place in the recording
+
+WAITS_SECONDS = (5.0, 60.0, 600.0)  # after the first attempt that failed for a passing reason, ...
+# A batch is a transaction too. A GPU is no faster with more than 128 clips, but rows of a larger
+# transaction take less each, and more files go to a decode worker at once.
+BATCH_CLIPS, GPU_BATCH_CLIPS = 32, 256
+STRETCH_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
+
+
+def with_batches(settings: Settings, device: str) -> Settings:
+    """With batches of a size for this kind of device, where none is set."""
+    if settings.engine.batch_clips:
+        return settings
+    size = GPU_BATCH_CLIPS if device == "cuda" else BATCH_CLIPS
+    engine = settings.engine.model_copy(update={"batch_clips": size})
+    return settings.model_copy(update={"engine": engine})
+
+
+def window_capacity(engine: Engine, workers: int) -> int:
+    """Stretches that are decoded and clips that wait, in all."""
+    return 2 * engine.batch_clips + 2 * workers
+
+
+class Window:
+    """`known_answers` names recordings whose answers serve for others too, where there are any.
+
+    It is given recording id, digest and checkpoint id of each. With `links_duplicates` recordings
+    of the same content share one answer also while they are in the window together. With
+    `accepts_damaged` what is left of a damaged recording is scored, with a warning. `is_away`
+    tells of an inbox whether it is out of reach for now. `pace` keeps batches short.
+    """
+
+    def __init__(
+        self,
+        pool: HearingPool,
+        engine: Engine,
+        max_attempts: int,
+        links_duplicates: bool,
+        known_answers: KnownAnswers = lambda asked: [None] * len(asked),
+        accepts_damaged: bool = False,
+        is_away: Callable[[Path], bool] = lambda _: False,
+        pace: Pace | None = None,
+    ) -> None:
+        self._pool = pool
+        self._engine = engine
+        self._max_attempts = max_attempts
+        self._links_duplicates = links_duplicates
+        self._known_answers = known_answers
+        self._accepts_damaged = accepts_damaged
+        self._is_away = is_away
+        self._pace = pace or Pace()
+        self._capacity = window_capacity(engine, pool.workers)
+        self._hearings: dict[int, Hearing] = {}  # by recording: a file may have two versions here
+        self._files: Counter[Key] = Counter()  # of the hearings
+        self._leaders: dict[tuple[str, int], Hearing] = {}
+        self._unfinished: deque[Hearing] = deque()  # with stretches still to ask for
+        self._asked: list[tuple[tuple[Hearing, int], Stretch]] = []  # and not handed in yet
+        self._ready: dict[int, deque[ReadyClip]] = {}
+        self._answers: deque[tuple[tuple[Hearing, int], Answer]] = deque()
+        self._outcomes: list[Outcome] = []
+        self._stopping = False
+        self.clips_scored = 0
+
+    def adopt(self, engine: Engine) -> None:
+        """Batches of another size, and the like; what was built with the pool stays as it is."""
+        self._engine = engine
+        self._capacity = window_capacity(engine, self._pool.workers)
+
+    def __len__(self) -> int:
+        """Recordings in the window."""
+        return len(self._hearings)
+
+    @property
+    def free(self) -> int:
+        """How many further recordings fit."""
+        return max(0, self._capacity - self._load)
+
+    @property
+    def wants_more(self) -> bool:
+        """Room for enough recordings that claiming them is worth a commit."""
+        return self.free >= max(1, self._capacity // 4)
+
+    @property
+    def has_ready_clips(self) -> bool:
+        return bool(self._ready)
+
+    @property
+    def clips_left(self) -> int:
+        """Clips that are not scored yet of the recordings in the window, as far as is known."""
+        known = (h for h in self._hearings.values() if h.total_clips is not None and not h.over)
+        return sum(max(0, (h.total_clips or 0) - len(h.scores)) for h in known)
+
+    def holds(self, key: Key) -> bool:
+        """Whether the file at this inbox and path is being read."""
+        return key in self._files
+
+    def take(self, claims: Iterable[Claim], served: Served) -> None:
+        """Begins to decode; gives up what was tried over and over and never came to an end."""
+        for claim in claims:
+            if claim.attempts > 2 * self._max_attempts:
+                self._put(claim, _given_up(claim))
+            else:
+                self._begin(claim, served)
+        self._hand_in()
+
+    def step(self, stopping: bool = False) -> list[Outcome]:
+        """Collects what was decoded and scores at most one batch; returns what is finished.
+
+        While `stopping`, a worker may have died of the stop: that is no failure of its file.
+        """
+        self._stopping = stopping
+        self._answers.extend(self._pool.collect())
+        known = self._ask_ledger()  # may raise; nothing has changed by then
+        while self._answers:
+            (hearing, first_clip), answer = self._answers[0]
+            self._answered(hearing, first_clip, answer, known.get(hearing))
+            self._answers.popleft()  # only now: an answer that raises is not lost
+        self._ask_for_more()
+        if self._ready:
+            self._score(self._next_batch())
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def abandon(self) -> list[int]:
+        """Ids of the recordings that will not be finished; their answers are ignored."""
+        unfinished = list(self._hearings.values())
+        for hearing in unfinished:
+            hearing.over = True
+        self._hearings.clear()
+        self._files.clear()
+        self._ready.clear()
+        return [hearing.claim.recording_id for hearing in unfinished]
+
+    @property
+    def _load(self) -> int:
+        decoding = self._pool.in_flight + len(self._asked)
+        return decoding + sum(len(queue) for queue in self._ready.values())
+
+    def _begin(self, claim: Claim, served: Served) -> None:
+        # An archive may have been mounted anew, or restored; there only the digest has to hold.
+        expected = None if claim.archive_path else claim.fingerprint
+        hearing = Hearing(claim, served, expected)
+        self._hearings[claim.recording_id] = hearing
+        self._files[claim.file] += 1
+        self._ask(hearing)
+
+    def _ask(self, hearing: Hearing) -> None:
+        audio = hearing.served.predictor.checkpoint.audio_format
+        hop = hearing.served.hop_samples
+        stretch = Stretch(
+            path=hearing.claim.location,
+            sample_rate_hz=audio.sample_rate_hz,
+            clip_samples=audio.clip_samples,
+            hop_samples=hop,
+            max_clips=max(1, round(STRETCH_SECONDS * audio.sample_rate_hz / hop)),
+            first_clip=hearing.next_clip,
+            fingerprint=hearing.fingerprint,
+            max_seconds=self._engine.max_hours * 3600,
+            size_bytes=hearing.claim.size_bytes,  # each worker may have to read all of it once
+            accepts_damaged=self._accepts_damaged,
+        )
+        self._asked.append(((hearing, hearing.next_clip), stretch))
+        hearing.next_clip += stretch.max_clips
+        hearing.stretches_out += 1
+
+    def _ask_for_more(self) -> None:
+        """The next stretches of long recordings, in turns."""
+        for _ in range(len(self._unfinished)):
+            hearing = self._unfinished.popleft()
+            while self._may_ask(hearing):
+                self._ask(hearing)
+            if not hearing.over and hearing.has_more:
+                self._unfinished.append(hearing)
+        self._hand_in()
+
+    def _hand_in(self) -> None:
+        self._pool.submit_all(self._asked)
+        self._asked = []
+
+    def _may_ask(self, hearing: Hearing) -> bool:
+        return (
+            not hearing.over
+            and hearing.has_more
+            and hearing.stretches_out < self._pool.workers
+            and self._load < self._capacity
+        )
+
+    def _answered(
+        self, hearing: Hearing, first_clip: int, answer: Answer, known: int | None
+    ) -> None:
+        hearing.stretches_out -= 1
+        if hearing.over:
+            return
+        if isinstance(answer, FileChanged) or self._went_with_its_inbox(hearing, answer):
+            self._end(hearing, Changed(hearing.claim.recording_id))
+        elif isinstance(answer, DecodingError):
+            self._end(hearing, self._failed(hearing.claim, answer))
+        else:
+            self._heard(hearing, first_clip, answer, known)
+
+    def _went_with_its_inbox(self, hearing: Hearing, answer: Answer) -> bool:
+        """A card was pulled: its files are not gone one by one, and will be found when it is back.
+
+        An archived file lies elsewhere.
+        """
+        claim = hearing.claim
+        if not isinstance(answer, DecodingError) or answer.kind != "vanished":
+            return False
+        return claim.archive_path is None and self._is_away(claim.inbox)
+
+    def _ask_ledger(self) -> dict[Hearing, int | None]:
+        """The recordings whose answers serve for content whose digest has come."""
+        digests = {
+            hearing: answer.digest
+            for (hearing, _), answer in self._answers
+            if isinstance(answer, Decoded) and answer.digest is not None and not hearing.over
+        }
+        if not digests:
+            return {}
+        asked = [
+            (hearing.claim.recording_id, digest, hearing.served.checkpoint_id)
+            for hearing, digest in digests.items()
+        ]
+        return dict(zip(digests, self._known_answers(asked), strict=True))
+
+    def _heard(self, hearing: Hearing, first_clip: int, answer: Decoded, known: int | None) -> None:
+        hearing.learn(first_clip, answer)
+        hearing.fingerprint = answer.fingerprint
+        if answer.digest is not None and self._is_answered_elsewhere(hearing, answer.digest, known):
+            return
+        ready = self._ready.setdefault(hearing.served.checkpoint_id, deque())
+        ready.extend((hearing, first_clip + i, clip) for i, clip in enumerate(answer.clips))
+        if hearing.has_more and hearing not in self._unfinished:
+            self._unfinished.append(hearing)
+        self._finish_if_heard(hearing)
+
+    def _is_answered_elsewhere(self, hearing: Hearing, digest: str, known: int | None) -> bool:
+        """The same content is scored once per checkpoint, also while it is still in the window."""
+        checkpoint_id = hearing.served.checkpoint_id
+        leader = self._leaders.setdefault((digest, checkpoint_id), hearing)
+        if leader is not hearing and self._links_duplicates:
+            hearing.over = True
+            leader.followers.append(hearing)
+            return True
+        if known is None:
+            return False
+        claim = hearing.claim
+        self._end(hearing, Linked(claim.recording_id, hearing.facts, checkpoint_id, known))
+        return True
+
+    def _next_batch(self) -> list[ReadyClip]:
+        """Up to a batch of clips for one checkpoint, the one that has waited longest."""
+        checkpoint_id, queue = next(iter(self._ready.items()))
+        most = min(self._engine.batch_clips, self._pace.most_clips(checkpoint_id))
+        n_clips = min(len(queue), most)
+        batch = [queue.popleft() for _ in range(n_clips)]
+        if not queue:
+            del self._ready[checkpoint_id]
+        return [ready for ready in batch if not ready[0].over]
+
+    def _score(self, batch: list[ReadyClip]) -> None:
+        if not batch:
+            return
+        served = batch[0][0].served
+        with self._pace.timed(served.checkpoint_id, len(batch)):
+            scores = served.predictor.score([clip for _, _, clip in batch])
+        self.clips_scored += len(batch)
+        for (hearing, index, _), row in zip(batch, scores, strict=True):
+            hearing.scores[index] = row
+        for hearing in dict.fromkeys(hearing for hearing, _, _ in batch):
+            self._finish_if_heard(hearing)
+
+    def _finish_if_heard(self, hearing: Hearing) -> None:
+        if not hearing.is_heard:
+            return
+        clip_scores = hearing.clip_scores
+        if not np.isfinite(clip_scores).all():
+            self._end(hearing, _not_finite(hearing.claim, hearing.digest))
+            return
+        self._end(hearing, self._scored(hearing, clip_scores))
+
+    def _scored(self, hearing: Hearing, clip_scores: Scores) -> Scored:
+        checkpoint = hearing.served.predictor.checkpoint
+        audio = checkpoint.audio_format
+        scores = pool_scores(clip_scores, self._engine.clip_pooling)
+        best = int(scores.argmax())
+        return Scored(
+            recording_id=hearing.claim.recording_id,
+            facts=hearing.facts,
+            checkpoint_id=hearing.served.checkpoint_id,
+            label=checkpoint.labels[best],
+            confidence=float(scores[best]),
+            scores=scores.astype("<f4").tobytes(),
+            clip_scores=clip_scores.astype("<f2").tobytes(),
+            clip_seconds=audio.clip_seconds,
+            clip_hop_seconds=hearing.served.hop_samples / audio.sample_rate_hz,
+            warning=hearing.warning,
+        )
+
+    def _end(self, hearing: Hearing, outcome: Outcome) -> None:
+        """The recording, and those with the same content that waited for it, are done with."""
+        hearing.over = True
+        identity = (hearing.digest or "", hearing.served.checkpoint_id)
+        if self._leaders.get(identity) is hearing:
+            del self._leaders[identity]
+        self._leave(hearing, outcome)
+        for follower in hearing.followers:
+            self._leave(follower, _of_same_content(follower.claim, outcome))
+
+    def _leave(self, hearing: Hearing, outcome: Outcome) -> None:
+        claim = hearing.claim
+        del self._hearings[claim.recording_id]
+        self._files[claim.file] -= 1
+        if not self._files[claim.file]:
+            del self._files[claim.file]
+        self._put(claim, outcome)
+
+    def _put(self, claim: Claim, outcome: Outcome) -> None:
+        """A failing file is one line in the log, at any number of files; the others are in -v."""
+        path = visible(printable_path(claim.path))
+        if isinstance(outcome, Failed):
+            event = about(recording=path, kind=outcome.error_class, error=outcome.error)
+            logger.warning("%s failed: %s", path, outcome.error, extra=event)
+        elif isinstance(outcome, Scored) and outcome.warning:
+            event = about(recording=path, warning=outcome.warning)
+            logger.warning("%s is not whole: %s", path, outcome.warning, extra=event)
+        elif isinstance(outcome, Scored):
+            event = about(recording=path, label=outcome.label, confidence=outcome.confidence)
+            logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence, extra=event)
+        self._outcomes.append(outcome)
+
+    def _failed(self, claim: Claim, error: DecodingError) -> Outcome:
+        if error.transient and (self._stopping or claim.attempts < self._max_attempts):
+            return self._postponed(claim, error)
+        return Failed(claim.recording_id, error.kind, error.reason, error.digest)
+
+    def _postponed(self, claim: Claim, error: DecodingError) -> Postponed:
+        """A file on a disk that is away for a minute is not given up within a second."""
+        wait = 0.0 if self._stopping else WAITS_SECONDS[min(claim.attempts, len(WAITS_SECONDS)) - 1]
+        path = visible(printable_path(claim.path))
+        logger.info("%s will be tried again in %.0f s: %s", path, wait, error.reason)
+        return Postponed(claim.recording_id, error.kind, error.reason, wait)
+
+
+def _of_same_content(claim: Claim, leader: Outcome) -> Outcome:
+    """An answer is shared; whatever befell the leader's file may not befall this one."""
+    if isinstance(leader, Scored):
+        return Linked(claim.recording_id, leader.facts, leader.checkpoint_id, leader.recording_id)
+    if isinstance(leader, Linked):
+        return replace(leader, recording_id=claim.recording_id)
+    return Changed(claim.recording_id)  # a scan brings it in again
+
+
+def _not_finite(claim: Claim, digest: str | None) -> Failed:
+    reason = "its scores are no numbers; the samples are far out of range, export the file again"
+    return Failed(claim.recording_id, "not_finite", reason, digest)
+
+
+def _given_up(claim: Claim) -> Failed:
+    reason = (
+        f"tried {claim.attempts - 1} times, and each time the daemon was stopped or killed before "
+        "the end; look at the file, then `clfd retry`"
+    )
+    return Failed(claim.recording_id, "given_up", reason, None)

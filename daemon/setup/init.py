@@ -1,0 +1,113 @@
+"""`clfd init`: a home that a daemon can run in, made without touching what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from classifier.model.starter import Starter, packaged_starter
+from storage.database.engine import is_outdated
+from storage.home.atomic_write import write_whole
+from storage.home.checkpoint_folder import Shelf
+from storage.home.daemon_lock import DaemonLock
+from storage.home.paths import FILE_MODE, Home
+from storage.ledger.ledger import open_ledger
+from storage.settings.schema import SettingDescription, Settings, described_settings
+
+if TYPE_CHECKING:
+    from classifier.model.checkpoint import Checkpoint
+
+
+def initialise(
+    home: Home,
+    settings: Settings,
+    find_starter: Callable[[], Starter | None] = packaged_starter,
+) -> Iterator[str]:
+    """Makes what is missing; yields a line about each step."""
+    home.create()
+    yield f"home        {home.root}"
+    yield f"settings    {home.settings_file}{_write_settings(home)}"
+    with _alone(home, settings), open_ledger(settings.database, "writer") as ledger:
+        n_done = ledger.counts().get("done", 0)
+    yield f"ledger      {settings.database} ({n_done} recordings done)"
+    for inbox in settings.inboxes:
+        yield f"inbox       {inbox}{'' if inbox.is_dir() else ' (missing: make or mount it)'}"
+    yield from _checkpoint(Shelf(home.checkpoints), find_starter)
+
+
+def _alone(home: Home, settings: Settings) -> AbstractContextManager[object]:
+    """A daemon of the older version would go on writing into the tables of this one."""
+    return DaemonLock.acquire(home) if is_outdated(settings.database) else nullcontext()
+
+
+def _checkpoint(shelf: Shelf, find_starter: Callable[[], Starter | None]) -> Iterator[str]:
+    """The starter goes where nothing is served; nothing that was chosen is ever replaced by it."""
+    served = shelf.active() or shelf.previous()
+    starter = None if served else find_starter()
+    if starter is not None:
+        yield from _install(shelf, starter)
+    elif served is None:
+        yield "checkpoint  none yet: make one with `clfd train LABELS.csv`"
+        return
+    else:
+        yield f"checkpoint  {served}"
+    yield "next        clfd run, and drop audio files into the inbox"
+
+
+def _install(shelf: Shelf, starter: Starter) -> Iterator[str]:
+    from classifier.model.checkpoint import (
+        parse_checkpoint,  # torch: seconds that most calls need not
+    )
+
+    checkpoint = parse_checkpoint(starter.name, starter.data)
+    shelf.put(starter.name, starter.data)
+    shelf.activate(starter.name)
+    yield f"checkpoint  {starter.name}, the starter that comes with clfd"
+    yield from _introduction(checkpoint)
+
+
+def _introduction(checkpoint: Checkpoint) -> Iterator[str]:
+    """What a first user must know to believe no more of its answers than is true."""
+    labels, facts = checkpoint.labels, checkpoint.description.training
+    yield f"recognises  {', '.join(labels)} ({len(labels)} labels)"
+    yield "            and nothing else: any other sound is given one of these labels too;"
+    yield "            teach it your own with `clfd train LABELS.csv`"
+    if (accuracy := facts.get("mean_accuracy")) is not None:
+        yield f"accuracy    {accuracy:.1%}, cross-validated on recordings of these sounds"
+    if attribution := facts.get("attribution"):
+        yield f"learned     from {attribution}"
+
+
+def _write_settings(home: Home) -> str:
+    if home.settings_file.exists():
+        return " (kept)"
+    write_whole(home.settings_file, default_settings_text().encode(), FILE_MODE)
+    return ""
+
+
+def default_settings_text() -> str:
+    """Every setting, commented out, with its reason: a file to edit."""
+    lines = ["# clfd's settings; each line shows the default. `clfd config show` tells what holds."]
+    for section, group in groupby(described_settings(), lambda setting: _section(setting.key)):
+        lines += ["", f"[{section}]"] if section else [""]
+        for setting in group:
+            lines += [f"# {setting.description}", f"# {_name(setting)} = {_toml(setting.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _section(key: str) -> str:
+    return key.rpartition(".")[0]
+
+
+def _name(setting: SettingDescription) -> str:
+    return setting.key.rpartition(".")[2]
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, int | float):
+        return repr(value)
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

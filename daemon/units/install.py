@@ -1,0 +1,181 @@
+"""`clfd service install` and `uninstall`: unit files put in place, and taken away again.
+
+Nothing is replaced unasked, and what is replaced is kept beside it. `root` is a folder that stands
+for `/`, for packages and tests; the running system is left alone then.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from daemon.errors import DaemonError
+from daemon.units.systemctl import ServiceManager
+from daemon.units.unit_files import DAEMONS, SERVICES, UnitFile
+from storage.home.atomic_write import write_whole
+
+UNIT_MODE = 0o644
+SETUP = (
+    ("systemd-sysusers", "/etc/sysusers.d/clfd.conf"),
+    ("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/clfd.conf"),
+)
+STARTED = (DAEMONS[0], "clfd-train.path", "clfd-train.timer")  # may be enabled or running
+INSTANCES = "clfd@*.service"
+OURS = (".service.d", "clfd")  # folders made for these files alone
+
+
+def obsolete(planned: Sequence[UnitFile], ever: Sequence[UnitFile], root: Path) -> list[UnitFile]:
+    """Files of an installation before that are there and not planned any more."""
+    wanted = {file.path for file in planned}
+    return [file for file in ever if file.path not in wanted and _place(file.path, root).exists()]
+
+
+def preview(planned: Sequence[UnitFile], gone: Sequence[UnitFile], root: Path) -> Iterator[str]:
+    """What `install` would write and take away, without doing it."""
+    for file in planned:
+        state = _state(file, root)
+        yield f"# ---- {_place(file.path, root)} ({state})"
+        if state != "is the same":
+            yield file.text
+    yield from (f"# ---- {_place(file.path, root)} (is no longer wanted)" for file in gone)
+
+
+def install(
+    planned: Sequence[UnitFile], gone: Sequence[UnitFile], root: Path, force: bool
+) -> Iterator[str]:
+    """Writes the files and takes those away that are `gone`; yields a line about each.
+
+    Raises DaemonError, before anything is written, where a file that is there reads otherwise.
+    """
+    differing = [file for file in planned if _state(file, root) == "differs from what is there"]
+    unwanted = [file for file in gone if not file.is_derived]
+    if (differing or unwanted) and not force:
+        names = ", ".join(str(_place(file.path, root)) for file in (*differing, *unwanted))
+        raise DaemonError(
+            f"{names}: there already, and different or not asked for now; nothing was written. Look"
+            " with --dry-run, and replace with --force: what is there is kept beside it"
+        )
+    for file in planned:
+        yield _write(file, root)
+    yield from (_remove(file, root) for file in gone)
+
+
+def set_up(manager: ServiceManager, now: bool) -> Iterator[str]:
+    """User and home, and systemd told of the files; with `now` the daemon enabled and started."""
+    if not manager.for_user:
+        for command in SETUP:
+            _call(*command)
+    if not manager.is_there:
+        yield "waiting     systemd does not answer here, and reads the files when it starts"
+        return
+    manager.command("daemon-reload")
+    if now:
+        manager.command("enable", "--now", DAEMONS[0])
+        yield f"started     {DAEMONS[0]}, now and with every boot"
+        return
+    active = manager.shown(DAEMONS[0], "ActiveState").get("ActiveState") == "active"
+    scope = " --user" if manager.for_user else ""
+    yield f"next        systemctl{scope} {'restart' if active else 'enable --now'} clfd"
+
+
+def stop_and_disable(manager: ServiceManager) -> None:
+    """The daemon, its instances, and training; none of them has to be there."""
+    if not manager.is_there:
+        return
+    running = manager.listed("list-units", "--all", *STARTED, INSTANCES, SERVICES[-1])
+    known = manager.listed("list-unit-files", *STARTED, INSTANCES)
+    if running:
+        manager.command("stop", *running)
+    enabled = [unit for unit in {*running, *known} if unit != SERVICES[-1] and "@." not in unit]
+    if enabled:
+        manager.command("disable", *sorted(enabled))
+    failed = manager.listed("list-units", "--state=failed", *STARTED, INSTANCES, SERVICES[-1])
+    if failed:
+        manager.command("reset-failed", *failed)
+
+
+def removable(planned: Sequence[UnitFile], root: Path) -> list[UnitFile]:
+    """Those of the files that are there, and not a person's own by now."""
+    found = [file for file in planned if _place(file.path, root).exists()]
+    return [file for file in found if not file.is_yours or _state(file, root) == "is the same"]
+
+
+def remove(planned: Sequence[UnitFile], root: Path) -> Iterator[str]:
+    """Takes the files away; yields a line about each. What was changed by hand is kept beside."""
+    yield from (_remove(file, root) for file in removable(planned, root))
+    yield from (f"left        {path}, which is yours" for path in _left(planned, root))
+
+
+def _left(planned: Sequence[UnitFile], root: Path) -> Iterator[Path]:
+    """What a person has edited, or added as a drop-in."""
+    places = [_place(file.path, root) for file in planned]
+    yield from (place for place in places if place.exists())
+    for folder in dict.fromkeys(place.parent for place in places):
+        if folder.suffix == ".d" and folder.stem.endswith(".service") and folder.is_dir():
+            yield from sorted(folder.glob("*.conf"))
+
+
+def _state(file: UnitFile, root: Path) -> str:
+    place = _place(file.path, root)
+    try:
+        there = place.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return "is new"
+    except (OSError, ValueError) as error:
+        raise DaemonError(f"cannot read {place}: {error}; look at what lies there") from error
+    if there == file.text:
+        return "is the same"
+    if file.is_derived:
+        return "follows the settings"
+    return "is there, and yours" if file.is_yours else "differs from what is there"
+
+
+def _write(file: UnitFile, root: Path) -> str:
+    place, state = _place(file.path, root), _state(file, root)
+    if state in ("is the same", "is there, and yours"):
+        return f"kept        {place}"
+    is_kept = state == "differs from what is there"
+    kept = f", the one before is {_keep(place).name}" if is_kept else ""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DaemonError(f"cannot make {place.parent}: {error.strerror}") from error
+    write_whole(place, file.text.encode(), UNIT_MODE)
+    return f"written     {place}{kept}"
+
+
+def _remove(file: UnitFile, root: Path) -> str:
+    place = _place(file.path, root)
+    is_known = file.is_derived or _state(file, root) == "is the same"
+    kept = "" if is_known else f", kept as {_keep(place).name}"
+    place.unlink()
+    if place.parent.name.endswith(OURS) and not any(place.parent.iterdir()):
+        place.parent.rmdir()
+    return f"removed     {place}{kept}"
+
+
+def _keep(place: Path) -> Path:
+    """A copy under a name that systemd does not read."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    copy = place.with_name(f"{place.name}.{stamp}.backup")
+    write_whole(copy, place.read_bytes(), UNIT_MODE)
+    return copy
+
+
+def _place(path: Path, root: Path) -> Path:
+    return root / path.relative_to("/")
+
+
+def _call(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise DaemonError(
+            f"{command[0]} is missing; make the user clfd and its home by hand, as {command[-1]}"
+            " says"
+        ) from error
+    if done.returncode:
+        said = " ".join(done.stderr.split())
+        raise DaemonError(f"{' '.join(command)} failed: {said}; mend it and install again")

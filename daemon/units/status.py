@@ -1,0 +1,50 @@
+"""`clfd service status`: what is installed, what of it is enabled and active, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from daemon.units.install import INSTANCES, STARTED
+from daemon.units.systemctl import ServiceManager
+from daemon.units.target import installed
+from daemon.units.unit_files import DAEMONS
+
+PROPERTIES = ("LoadState", "UnitFileState", "ActiveState", "SubState", "NRestarts", "DropInPaths")
+COLUMNS = "{:<20} {:<11} {:<10} {}"
+
+
+def is_active(manager: ServiceManager) -> bool:
+    return manager.shown(DAEMONS[0], "ActiveState").get("ActiveState") == "active"
+
+
+def standing(manager: ServiceManager) -> Iterator[str]:
+    """Lines for people."""
+    found = installed(manager.for_user, Path("/"))
+    if found is None:
+        scope = " --user" if manager.for_user else ""
+        yield f"not installed; `clfd service install{scope}` does it"
+        return
+    yield COLUMNS.format("unit", "file", "at boot", "now")
+    instances = manager.listed("list-units", "--all", INSTANCES)
+    drop_ins: list[str] = []
+    for unit in (*STARTED, *instances):
+        facts = manager.shown(unit, *PROPERTIES)
+        drop_ins += facts.get("DropInPaths", "").split()
+        yield _line(unit, facts)
+    if not manager.is_there:
+        yield "systemd does not answer here, so what is enabled and active is not known"
+    yield f"executable  {found.executable}"
+    yield f"home        {found.home}"
+    yield from (f"drop-in     {path}" for path in dict.fromkeys(drop_ins))
+
+
+def _line(unit: str, facts: dict[str, str]) -> str:
+    if not facts:
+        return COLUMNS.format(unit, "?", "?", "?")
+    file = "installed" if facts.get("LoadState") == "loaded" else "missing"
+    active = f"{facts.get('ActiveState')} ({facts.get('SubState')})"
+    restarts = facts.get("NRestarts", "0")
+    if restarts not in ("", "0"):
+        active += f", restarted {restarts} times"
+    return COLUMNS.format(unit, file, facts.get("UnitFileState") or "no", active)

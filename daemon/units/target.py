@@ -1,0 +1,111 @@
+"""Which clfd a service is to run, and which one an installed service does run."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+from daemon.errors import DaemonError
+from daemon.units.environment_file import parse_environment_file
+from daemon.units.systemctl import ServiceManager
+from daemon.units.unit_files import (
+    DAEMONS,
+    USUAL_HOME,
+    Installation,
+    environment_file,
+    refuse_unseen,
+    unit_folder,
+)
+from storage.home.paths import Home, resolve_home
+from storage.settings.schema import load_settings
+
+NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+
+
+def wanted(
+    home_option: Path | None,
+    executable: Path | None,
+    nvidia: bool | None,
+    network: bool | None,
+    manager: ServiceManager,
+    environ: Mapping[str, str],
+    root: Path,
+) -> Installation:
+    """This clfd, with what was asked for, and else as it was installed before.
+
+    `nvidia` None is: where there is a driver.
+
+    Inboxes and archive are those that the service will find, so that variables of whoever installs
+    do not count. Raises DaemonError and SettingsError.
+    """
+    before = installed(manager.for_user, root)
+    home = _home(home_option, manager.for_user, environ, before)
+    if network is None:
+        network = before is not None and before.network
+    settings = load_settings(home, environ=_service_environment(manager.for_user, root))
+    return Installation(
+        executable.absolute() if executable else _this_executable(manager.for_user),
+        home.root,
+        manager.for_user,
+        settings.inboxes,
+        settings.archive,
+        NVIDIA_DRIVER.exists() if nvidia is None else nvidia,
+        network,
+        manager.version,
+    )
+
+
+def installed(for_user: bool, root: Path) -> Installation | None:
+    """What the unit that lies there says; None where none does, or it says neither."""
+    try:
+        text = (root / unit_folder(for_user).relative_to("/") / DAEMONS[0]).read_text()
+    except OSError:
+        return None
+    home = re.search(r"^Environment=CLFD_HOME=(\S+)$", text, re.M)
+    executable = re.search(r"^ExecStart=(\S+) run$", text, re.M)
+    if not home or not executable:
+        return None
+    network = unit_folder(for_user) / f"{DAEMONS[0]}.d" / "network.conf"
+    has_network = (root / network.relative_to("/")).exists()
+    return Installation(Path(executable[1]), Path(home[1]), for_user, network=has_network)
+
+
+def _home(
+    option: Path | None, for_user: bool, environ: Mapping[str, str], before: Installation | None
+) -> Home:
+    if option or environ.get("CLFD_HOME"):
+        return resolve_home(option)
+    if before is not None:
+        return Home(before.home)
+    return resolve_home(option) if for_user else Home(USUAL_HOME)
+
+
+def _this_executable(for_user: bool) -> Path:
+    """The script beside this Python, which pip made there."""
+    script = Path(sysconfig.get_path("scripts")) / "clfd"
+    if not script.is_file():
+        raise DaemonError(
+            f"there is no {script}, which a service would run; install clfd with pip into an"
+            " environment of its own, or name one with --executable"
+        )
+    if not for_user:
+        refuse_unseen("executable", Path(sys.executable).resolve())
+    return script
+
+
+def _service_environment(for_user: bool, root: Path) -> dict[str, str]:
+    """What the service's environment file says."""
+    try:
+        data = (root / environment_file(for_user).relative_to("/")).read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise DaemonError(
+            f"{error.filename}, where the service finds variables, cannot be read"
+            f" ({error.strerror}); run this as root"
+        ) from error
+    return parse_environment_file(os.fsdecode(data))

@@ -1,0 +1,222 @@
+"""The unit files that come with clfd, as they have to read for one installation.
+
+The files in `systemd/` are whole and work as they are for clfd in /opt/clfd and a home in
+/var/lib/clfd. For another installation those two are replaced, and what its settings ask of the
+fences goes into a drop-in.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+from daemon.errors import DaemonError
+
+USUAL_EXECUTABLE = Path("/opt/clfd/bin/clfd")
+USUAL_HOME = Path("/var/lib/clfd")
+DAEMONS = ("clfd.service", "clfd@.service")
+SERVICES = (*DAEMONS, "clfd-train.service")
+OTHERS = ("clfd-train.path", "clfd-train.timer", "clfd-failed@.service")
+FIRST_WITH_STEPS = 254  # knows RestartSteps=
+
+# The fences hide what lies there, or show a folder of the service's own in its place.
+HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user")))
+TEMPORARY = tuple(map(Path, ("/tmp", "/var/tmp")))
+PLAIN = re.compile(r"/[\w./+@:,-]*")  # means itself in a unit file
+STATE = re.compile(r"(# Makes .*\n)?StateDirectory=clfd\nStateDirectoryMode=.*\n")
+OWN_HOME = """\
+# The home, which tmpfiles.d makes, may be written to. A folder that is made anew under its name may
+# not: restart the service then.
+ReadWritePaths={home}
+"""
+
+
+@dataclass(frozen=True)
+class UnitFile:
+    """`is_yours`: written once, for a person to edit, and never replaced.
+
+    `is_derived`: follows the settings, so that nothing is lost when it is replaced.
+    """
+
+    path: Path
+    text: str
+    is_yours: bool = False
+    is_derived: bool = False
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the units have to know. `inboxes` and `archive` are those of the home's settings."""
+
+    executable: Path
+    home: Path
+    for_user: bool = False
+    inboxes: tuple[Path, ...] = ()
+    archive: Path | None = None
+    nvidia: bool = False
+    network: bool = False
+    systemd_version: int = 0
+
+
+def shipped_folder() -> Path:
+    """Where the files lie that came with clfd: beside the code, or where the wheel put its data.
+
+    Raises DaemonError where they are missing.
+    """
+    beside = Path(__file__).parents[2] / "systemd"
+    if (beside / DAEMONS[0]).is_file():
+        return beside
+    try:
+        listed = files("clfd") or []
+    except PackageNotFoundError:
+        listed = []
+    for file in listed:
+        if file.parts[-2:] == ("systemd", DAEMONS[0]):
+            return Path(os.path.realpath(str(file.locate()))).parent
+    raise DaemonError("the unit files that come with clfd are missing; install it again")
+
+
+def unit_folder(for_user: bool) -> Path:
+    return _config_folder() / "systemd/user" if for_user else Path("/etc/systemd/system")
+
+
+def environment_file(for_user: bool) -> Path:
+    return (_config_folder() if for_user else Path("/etc")) / "clfd" / "clfd.env"
+
+
+def unit_files(installation: Installation) -> list[UnitFile]:
+    """Every file that the installation needs.
+
+    Raises DaemonError for a place that the service could not see, or that no unit file can name.
+    """
+    _refuse_unusable(installation)
+    made = _for_user(installation) if installation.for_user else _for_system(installation)
+    return list(made)
+
+
+def every_unit_file(installation: Installation) -> list[UnitFile]:
+    """Those that an installation may have had, whatever was asked for then."""
+    everything = replace(
+        installation,
+        archive=installation.home / "archive",
+        nvidia=True,
+        network=True,
+        systemd_version=FIRST_WITH_STEPS,
+    )
+    made = _for_user(everything) if installation.for_user else _for_system(everything)
+    return list(made)
+
+
+def _for_user(installation: Installation) -> Iterator[UnitFile]:
+    folder = unit_folder(for_user=True)
+    yield UnitFile(folder / DAEMONS[0], _adapted(f"user/{DAEMONS[0]}", installation))
+    if installation.systemd_version >= FIRST_WITH_STEPS:
+        yield _drop_in(folder, DAEMONS[0], "backoff.conf")
+    yield UnitFile(environment_file(for_user=True), _shipped("clfd.env"), is_yours=True)
+
+
+def _for_system(installation: Installation) -> Iterator[UnitFile]:
+    folder = unit_folder(for_user=False)
+    for name in (*SERVICES, *OTHERS):
+        yield UnitFile(folder / name, _adapted(name, installation))
+    if text := _folders(installation):
+        yield UnitFile(folder / f"{DAEMONS[0]}.d" / "folders.conf", text, is_derived=True)
+    for unit in SERVICES if installation.nvidia else ():
+        yield _drop_in(folder, unit, "nvidia.conf")
+    for unit in DAEMONS if installation.network else ():
+        yield _drop_in(folder, unit, "network.conf")
+    for unit in DAEMONS if installation.systemd_version >= FIRST_WITH_STEPS else ():
+        yield _drop_in(folder, unit, "backoff.conf")
+    if installation.nvidia:
+        yield UnitFile(Path("/etc/modules-load.d/clfd.conf"), _shipped("modules-load.conf"))
+    for kind in ("sysusers", "tmpfiles"):
+        text = _adapted(f"{kind}.conf", installation)
+        yield UnitFile(Path(f"/etc/{kind}.d/clfd.conf"), text)
+    yield UnitFile(environment_file(for_user=False), _shipped("clfd.env"), is_yours=True)
+
+
+def _drop_in(folder: Path, unit: str, name: str) -> UnitFile:
+    return UnitFile(folder / f"{unit}.d" / name, _shipped(name))
+
+
+def _shipped(name: str) -> str:
+    return (shipped_folder() / name).read_text(encoding="utf-8")
+
+
+def _adapted(name: str, installation: Installation) -> str:
+    text, home = _shipped(name), str(installation.home)
+    if installation.home != USUAL_HOME:
+        text = STATE.sub(OWN_HOME.format(home=home), text)
+        text = re.sub(rf"{USUAL_HOME}(?![\w-])", lambda _: home, text)  # not /var/lib/clfd-%i
+    return text.replace(str(USUAL_EXECUTABLE), str(installation.executable))
+
+
+def _folders(installation: Installation) -> str:
+    """What inboxes and an archive ask of the fences, as a drop-in; empty where they ask nothing."""
+    archive, lines = installation.archive, []
+    places = (*installation.inboxes, *([archive] if archive else []))
+    if any(_lies_in(place, HIDDEN) for place in places):
+        lines += [
+            "# An inbox lies where services see nothing. What the user clfd may read there is up",
+            "# to the permissions of the files.",
+            f"ProtectHome={'no' if archive else 'read-only'}",
+        ]
+    if archive:
+        lines += [
+            "# Done files are moved to the archive. Where there is one folder that holds inbox and",
+            "# archive, it stands here: between two systemd makes a rename impossible. When it is",
+            "# made anew, restart the service.",
+            "ReadOnlyPaths=",
+            *(f"ReadWritePaths=-{folder}" for folder in _writable(places, installation.home)),
+        ]
+    head = (
+        "# What inboxes and archive in clfd.toml need, as `clfd service install` found them there."
+    )
+    return "\n".join([head, "[Service]", *lines, ""]) if lines else ""
+
+
+def _writable(places: tuple[Path, ...], home: Path) -> list[Path]:
+    outside = [place for place in places if not place.is_relative_to(home)]
+    shared = Path(os.path.commonpath(outside)) if outside else Path("/")
+    return outside if shared == Path("/") else [shared]
+
+
+def _refuse_unusable(installation: Installation) -> None:
+    named = {
+        "home": installation.home,
+        "executable": installation.executable,
+        **{f"inbox {n}": inbox for n, inbox in enumerate(installation.inboxes, 1)},
+        **({"archive": installation.archive} if installation.archive else {}),
+    }
+    for what, path in named.items():
+        if not PLAIN.fullmatch(str(path)):
+            raise DaemonError(
+                f"{what} {path} cannot stand in a unit file; choose a path of letters, digits and"
+                " -_.+@:,"
+            )
+        if not installation.for_user:
+            refuse_unseen(what, path)
+
+
+def refuse_unseen(what: str, path: Path) -> None:
+    needs_own_place = what in ("home", "executable")
+    hidden = (*HIDDEN, *TEMPORARY) if needs_own_place else TEMPORARY
+    real = Path(os.path.realpath(path))
+    if _lies_in(real, hidden) or _lies_in(path, hidden):
+        usual = {"home": f"--home {USUAL_HOME}", "executable": "an environment in /opt/clfd"}
+        raise DaemonError(
+            f"{what} {path} lies where a service of the system sees nothing; choose"
+            f" {usual.get(what, 'another folder')}, or install with --user"
+        )
+
+
+def _lies_in(path: Path, folders: tuple[Path, ...]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _config_folder() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")

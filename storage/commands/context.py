@@ -1,0 +1,53 @@
+"""What every command is handed: the options that stand before or after any verb."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from storage.home.paths import Home
+    from storage.settings.schema import Settings
+    from storage.values.decision import Manner
+
+
+@dataclass
+class Invocation:
+    """`--home`, `-v` (+1 each) and `-q` (-1) of one call."""
+
+    home_option: Path | None = None
+    verbosity: int = 0
+
+    def home(self) -> Home:
+        from storage.home.paths import resolve_home
+
+        return resolve_home(self.home_option)
+
+    def database(self) -> str:
+        """`settings().database`; where nothing was said, without loading what checks settings.
+
+        Raises SettingsError.
+        """
+        from storage.settings.sources import database_in, voices
+
+        home = self.home()
+        return self.settings().database if any(voices(home, {})) else database_in(home.root)
+
+    def manner(self) -> Manner:
+        """`settings().results.manner`, likewise."""
+        from storage.settings.sources import voices
+        from storage.values.decision import Manner
+
+        return self.settings().results.manner if any(voices(self.home(), {})) else Manner()
+
+    def settings(self, **overrides: object) -> Settings:
+        """The effective settings; keys are dotted (`**{"engine.device": "cpu"}`), None is ignored.
+
+        Raises SettingsError.
+        """
+        from storage.settings.schema import load_settings
+
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return load_settings(self.home(), given)

@@ -1,0 +1,217 @@
+"""The commands that look after the ledger: check, backup, prune, upgrade."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from storage.commands.filter_options import When
+
+if TYPE_CHECKING:
+    from storage.commands.context import Invocation
+    from storage.maintenance.prune_plan import Plan
+
+
+@click.group()
+def db() -> None:
+    """Look after the ledger.
+
+    \b
+    Example:
+      clfd db check
+    """
+
+
+@db.command()
+@click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
+@click.pass_obj
+def check(invocation: Invocation, as_json: bool) -> None:
+    """Is the ledger sound? Exit 1 with what is wrong.
+
+    Of a sound one it is told what might be pruned, which files are missing, and which audio files
+    have no row yet. That is no damage.
+
+    \b
+    Example:
+      clfd db check
+    """
+    from storage.database.engine import open_database
+    from storage.database.tables import SCHEMA_VERSION
+    from storage.errors import LedgerUnsound
+    from storage.export.text_formats import visible
+    from storage.ledger.counters import wrong_figures
+    from storage.maintenance.check import remarks_on
+    from storage.values.pulse import Pulse
+
+    settings = invocation.settings()
+    with open_database(settings.database, "reader") as database:
+        problems = [f"damaged: {problem}" for problem in database.problems()]
+        problems = problems or [f"counts wrongly: {wrong}" for wrong in wrong_figures(database)]
+        told: dict[str, object] = {
+            "ledger": str(database.path),
+            "sound": not problems,
+            "problems": problems,
+            "schema": SCHEMA_VERSION,  # another one is not opened
+        }
+        if problems:
+            if as_json:
+                click.echo(json.dumps(told, ensure_ascii=False))
+            raise LedgerUnsound(_unsound(database.path, problems))
+        remarks = remarks_on(database, settings, Pulse(_progress(invocation)))
+    if as_json:
+        click.echo(json.dumps(told | remarks.figures(), ensure_ascii=False))
+    else:
+        click.echo(f"{told['ledger']} is sound, schema {told['schema']}", err=True)
+        for line in remarks.lines():
+            click.echo(visible(line))
+
+
+def _unsound(ledger: Path, problems: list[str]) -> str:
+    kind = problems[0].partition(": ")[0]
+    said = "; ".join(problem.partition(": ")[2] for problem in problems[:5])
+    if kind == "damaged":
+        return f"{ledger} is damaged: {said}"
+    remedy = "stop the daemon and run `clfd db upgrade`, which counts anew"
+    return f"{ledger} counts wrongly: {said}; {remedy}"
+
+
+@db.command()
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write; if not said, beside the ledger, with the time (UTC) in its name.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+@click.pass_obj
+def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
+    """Copy the ledger to one whole file.
+
+    A daemon may write meanwhile. The copy is checked before it gets its name, which goes to stdout.
+
+    \b
+    Example:
+      clfd db backup
+    """
+    from storage.database.engine import open_database
+    from storage.errors import StorageError
+
+    with open_database(invocation.database(), "editor") as database:
+        taken = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        target = file or database.path.with_name(f"{database.path.name}.{taken}.backup")
+        if target.exists() and target.samefile(database.path):
+            raise StorageError(f"{target} is the ledger itself; name another file")
+        if target.absolute() in _companions(database.path.absolute()):
+            raise StorageError(f"{target} belongs to the ledger; name another file")
+        if target.exists() and not force:
+            raise StorageError(f"{target} is there already; name another file or add --force")
+        database.back_up(target, check=True)
+    click.echo(str(target))
+    if invocation.verbosity >= 0:
+        click.echo(f"backed up {target.stat().st_size / 1e6:.1f} MB, checked", err=True)
+
+
+def _companions(ledger: Path) -> set[Path]:
+    """What SQLite keeps beside a ledger, and would take a backup for."""
+    return {ledger.with_name(f"{ledger.name}{end}") for end in ("-wal", "-shm", "-journal")}
+
+
+@db.command()
+@click.option("--superseded", is_flag=True, help="Recordings that newer content has replaced.")
+@click.option("--missing", is_flag=True, help="Recordings whose file is gone.")
+@click.option(
+    "--older-than",
+    "before",
+    metavar="TIME",
+    type=When(),
+    help="Only what is older: 365d or ISO 8601. Alone: --superseded and --missing.",
+)
+@click.option("--history", is_flag=True, help="Predictions that are no current answer.")
+@click.option("--yes", is_flag=True, help="Do it; without, it is only told.")
+@click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
+@click.pass_obj
+def prune(
+    invocation: Invocation,
+    superseded: bool,
+    missing: bool,
+    before: str | None,
+    history: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Take out rows that nobody needs any more.
+
+    Without --yes it tells what would go, and changes nothing. A recording whose file still lies in
+    the inbox is never taken out, since the next scan would have it scored again.
+
+    \b
+    Example:
+      clfd db prune --superseded --missing
+    """
+    from storage.database.engine import open_database
+    from storage.maintenance.prune import carry_out
+    from storage.maintenance.prune_plan import Wish, plan
+    from storage.values.pulse import Pulse
+
+    if not (superseded or missing or before or history):
+        raise click.UsageError(
+            "say what to prune: --superseded, --missing, --history or --older-than TIME"
+        )
+    both = not (superseded or missing or history)
+    wish = Wish(superseded or both, missing or both, history, before)
+    pulse = Pulse(_progress(invocation))
+    with open_database(invocation.database(), "reader") as reader:
+        made = plan(reader, wish, pulse)
+        if yes:
+            with open_database(invocation.database(), "pruner") as pruner:
+                carry_out(reader, pruner, made, pulse)
+    if as_json:
+        click.echo(json.dumps(made.figures(yes), ensure_ascii=False))
+    else:
+        _tell(made, yes)
+        if not yes:
+            click.echo("nothing was changed; add --yes to do it", err=True)
+
+
+def _tell(made: Plan, is_done: bool) -> None:
+    from storage.export.text_formats import visible
+
+    for line in made.lines(is_done):
+        click.echo(visible(line))
+
+
+@db.command()
+@click.pass_obj
+def upgrade(invocation: Invocation) -> None:
+    """Bring the ledger to this version, after a backup.
+
+    The backup lies beside it. Stop the daemon first. Of a ledger of this version what it counts is
+    checked, and counted anew where it is wrong.
+
+    \b
+    Example:
+      clfd db upgrade
+    """
+    from storage.database.engine import open_database
+    from storage.database.engine import upgrade as upgrade_database
+    from storage.home.daemon_lock import DaemonLock
+    from storage.ledger.counters import mend
+
+    with DaemonLock.acquire(invocation.home()):
+        backup = upgrade_database(invocation.database(), tell=_progress(invocation))
+        with open_database(invocation.database(), "editor") as database:
+            was_wrong = backup is None and mend(database)
+    said = f"upgraded; the backup is {backup}" if backup else "already at this version"
+    click.echo(f"{said}; counted anew" if was_wrong else said, err=True)
+
+
+def _progress(invocation: Invocation) -> Callable[[str], None]:
+    return (
+        (lambda step: click.echo(step, err=True)) if invocation.verbosity >= 0 else lambda _: None
+    )

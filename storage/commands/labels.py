@@ -1,0 +1,206 @@
+"""The commands by which people correct answers: labels import, set, suggest, export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from storage.commands.filter_options import Finite
+
+if TYPE_CHECKING:
+    from storage.commands.context import Invocation
+    from storage.labels.annotation_files import Annotation, Reading
+
+_SHOWN = 5  # of many problems
+
+
+@click.group()
+def labels() -> None:
+    """What people say that recordings are.
+
+    \b
+    Example:
+      clfd labels suggest --n 20
+    """
+
+
+@labels.command("set")
+@click.argument("path")
+@click.argument("label", required=False)
+@click.option("--start", type=Finite(0), help="Only from this second on.")
+@click.option("--end", type=Finite(0), help="Only up to this second.")
+@click.option("--clear", is_flag=True, help="Forget what was said of it, or of this part of it.")
+@click.pass_obj
+def set_label(
+    invocation: Invocation,
+    path: str,
+    label: str | None,
+    start: float | None,
+    end: float | None,
+    clear: bool,
+) -> None:
+    """Say what a recording is.
+
+    PATH is the path in the inbox, as `clfd results` shows it, or that of the file. The label
+    belongs to the content: copies and renamed files have it too.
+
+    \b
+    Example:
+      clfd labels set a.wav rain
+    """
+    from storage.database.engine import open_database
+    from storage.labels.annotation_files import Annotation, timed
+    from storage.labels.matching import clear_labels, require_recording, write_labels
+    from storage.queries.counts import labels_seen
+
+    label = " ".join((label or "").split())
+    if clear == bool(label):
+        raise click.UsageError("say either a LABEL or --clear")
+    if end is not None and round(end, 6) <= round(start or 0, 6):
+        raise click.UsageError(f"--end {end:g} is not after the start, {start or 0:g} s")
+    name = "" if "/" in path else path
+    one = timed(Annotation(label, path, path, name), start or 0.0, end or 0.0)
+    with open_database(invocation.database(), "editor") as database:
+        with database.transaction() as connection:
+            digest = require_recording(connection, one)
+            seen = labels_seen(connection)
+        if clear:
+            part = None if start is None and end is None else (one.start_s, one.end_s)
+            said = f"forgot {clear_labels(database, digest, part)} labels of {path}"
+        else:
+            new, changed = write_labels(database, [(one, digest, "set")])
+            said = f"{path} is {label}" if new or changed else f"{path} was {label} already"
+            if label not in seen:
+                said += f"; no answer is {label} so far, but {', '.join(seen)}"
+    if invocation.verbosity >= 0:
+        click.echo(said, err=True)
+
+
+@labels.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--skip-unmatched", is_flag=True, help="Leave out rows that are of no recording.")
+@click.pass_obj
+def import_labels(invocation: Invocation, files: tuple[Path, ...], skip_unmatched: bool) -> None:
+    """Take labels from CSV, Raven, Audacity or Kaleidoscope.
+
+    Rows are matched to recordings by `digest`, by path, or by name where that is of one only. All
+    is imported or nothing; what was said of the same part before is replaced.
+
+    \b
+    Example:
+      clfd labels import corrections.csv --skip-unmatched
+    """
+    from storage.database.engine import open_database
+    from storage.errors import StorageError
+    from storage.labels.annotation_files import read_annotations
+    from storage.labels.matching import match, write_labels
+
+    read = {file: read_annotations(file) for file in files}
+    with open_database(invocation.database(), "editor") as database:
+        with database.transaction() as connection:
+            matched = {file: match(connection, one.annotations) for file, one in read.items()}
+        problems = [line for one in matched.values() for line in one.problems]
+        for line in problems[:_SHOWN]:
+            click.echo(line, err=True)
+        if problems and not skip_unmatched:
+            raise StorageError(
+                f"nothing imported: {len(problems)} rows are not of one recording;"
+                " mend them, or add --skip-unmatched"
+            )
+        found = [(*pair, file.name) for file, one in matched.items() for pair in one.found]
+        new, changed = write_labels(database, found)
+    if invocation.verbosity >= 0:
+        click.echo(f"{new} new labels, {changed} changed{_left(read, problems, found)}", err=True)
+
+
+def _left(
+    read: dict[Path, Reading],
+    problems: Sequence[str],
+    found: Sequence[tuple[Annotation, str, str]],
+) -> str:
+    """What of the files is no label now."""
+    n_points = sum(one.n_points for one in read.values())
+    said = {(digest, one.start_s, one.end_s, one.label) for one, digest, _ in found}
+    n_overruled = len(said) - len({part[:3] for part in said})
+    told = {
+        "left out": len(problems),
+        "of a moment without length left out": n_points,
+        "overruled by a later one of the same part": n_overruled,
+    }
+    return "".join(f", {number} {what}" for what, number in told.items() if number)
+
+
+@labels.command()
+@click.option("--n", "number", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One array, for programs.")
+@click.pass_obj
+def suggest(invocation: Invocation, number: int, as_json: bool) -> None:
+    """Which recordings are most worth a person's ear.
+
+    In turns those that the checkpoint is unsure of, over which checkpoints disagree, and whose
+    label is rare; spread over folders, and none that has a human label.
+
+    \b
+    Example:
+      clfd labels suggest --n 20
+    """
+    from storage.database.engine import open_database
+    from storage.export.text_formats import output, write_json, write_table
+    from storage.queries.active_learning import suggestions
+
+    database = open_database(invocation.database(), "reader")
+    with database, database.transaction() as connection:
+        found = suggestions(connection, number)
+    columns = ("path", "label", "confidence", "reason")
+    with output(None) as stream:
+        if as_json:
+            names = (*columns, "inbox", "digest")
+            write_json(stream, ({name: getattr(one, name) for name in names} for one in found))
+        elif found:
+            rows = [(one.path, one.label, f"{one.confidence:.3f}", one.reason) for one in found]
+            write_table(stream, columns, rows)
+    if not found and invocation.verbosity >= 0:
+        click.echo("nothing to suggest: no answered recording is without a human label", err=True)
+
+
+@labels.command()
+@click.option("-o", "--output", "file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--all", "is_all", is_flag=True, help="Also those that training would refuse.")
+@click.pass_obj
+def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
+    """Write the labels as a CSV that `clfd train` takes.
+
+    With where each came from, and what was predicted. Left out and told are labels of files that
+    are gone or not done, and of a whole of which a part has another label.
+
+    \b
+    Example:
+      clfd labels export -o mine.csv
+    """
+    from collections import Counter
+
+    from storage.database.engine import open_database
+    from storage.export.text_formats import output, write_csv
+    from storage.labels.export import EXPORT_COLUMNS, labels_said
+    from storage.labels.matching import has_groups
+
+    numbers: Counter[str] = Counter()  # by refusal
+
+    def taken() -> Iterator[dict[str, object]]:
+        for told in labels_said(connection):
+            numbers["" if is_all else told.refusal] += 1
+            if is_all or not told.refusal:
+                yield {name: told.row[name] for name in columns}
+
+    database = open_database(invocation.database(), "reader")
+    with database, database.transaction() as connection, output(file) as stream:
+        is_told = {"group": has_groups(connection)}
+        columns = [name for name in EXPORT_COLUMNS if is_told.get(name, True)]
+        write_csv(stream, columns, taken())
+    if invocation.verbosity >= 0:
+        click.echo(f"{numbers.pop('', 0)} labels" + (f" in {file}" if file else ""), err=True)
+        for refusal, number in numbers.items():
+            click.echo(f"left out {number} {refusal} (--all has them too)", err=True)

@@ -1,0 +1,162 @@
+"""Tables that the programs of the field read: Raven, Audacity, Kaleidoscope.
+
+Raven Pro: a selection table is text with tabs, and one for several sounds counts `Begin Time (s)`
+from the beginning of the first, through all of them in their order, and `File Offset (s)` from the
+beginning of its own (Raven Pro User's Manual, "Working with multiple sound files").
+Audacity: a label track has start, end and label between tabs (manual.audacityteam.org, "Importing
+and Exporting Labels"). Kaleidoscope: a row for each detection, by the columns of its `cluster.csv`.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal, TextIO, get_args
+
+from storage.errors import StorageError, UnknownShape
+from storage.export.text_formats import output, visible
+from storage.queries.results import Result
+
+FieldFormat = Literal["raven", "audacity", "kaleidoscope"]
+FIELD_FORMATS: tuple[FieldFormat, ...] = get_args(FieldFormat)
+Sound = tuple[Result, list[Result]]  # a recording, and what was heard in it, by start
+
+RAVEN_COLUMNS = (
+    "Selection",
+    "View",
+    "Channel",
+    "Begin Time (s)",
+    "End Time (s)",
+    "Low Freq (Hz)",
+    "High Freq (Hz)",
+    "Begin File",
+    "File Offset (s)",
+    "Begin Path",
+    "Label",
+    "Confidence",
+)
+KALEIDOSCOPE_COLUMNS = (
+    "INDIR",
+    "FOLDER",
+    "IN FILE",
+    "CHANNEL",
+    "OFFSET",
+    "DURATION",
+    "AUTO ID",
+    "CONFIDENCE",
+    "MANUAL ID",
+)
+_SUFFIXES = {"raven": ".Table.1.selections.txt", "audacity": ".txt"}
+
+
+def write_field_format(shape: FieldFormat, place: Path | None, sounds: Iterable[Sound]) -> int:
+    """Write one file, or, where `place` is a folder, one for each recording; returns how many rows.
+
+    Of a recording in which nothing was heard there is a file without rows, and in a table of
+    several its length counts. Raises UnknownShape for what the format cannot hold, StorageError
+    where a file cannot be written.
+    """
+    if place is not None and place.is_dir():
+        folders = _Folders(place)
+        return sum(_write_beside(shape, folders, sound) for sound in sounds)
+    write: Callable[[TextIO, Iterable[Sound]], int] = {
+        "raven": write_raven,
+        "audacity": write_audacity,
+        "kaleidoscope": write_kaleidoscope,
+    }[shape]
+    with output(place) as stream:
+        return write(stream, sounds)
+
+
+def write_raven(stream: TextIO, sounds: Iterable[Sound]) -> int:
+    writer = csv.writer(
+        stream, "excel-tab", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None
+    )
+    writer.writerow(RAVEN_COLUMNS)
+    number, before_s = 0, 0.0
+    for recording, clips in sounds:
+        highest_hz = (recording.sample_rate_hz or 0) / 2
+        for clip in clips:
+            number += 1
+            start_s, end_s = clip.start_s or 0.0, clip.end_s or 0.0
+            span = (f"{before_s + start_s:.6f}", f"{before_s + end_s:.6f}")
+            file = (
+                visible(Path(_path(recording)).name),
+                f"{start_s:.6f}",
+                visible(_path(recording)),
+            )
+            told = (visible(clip.label or ""), f"{clip.confidence or 0:.6f}")
+            writer.writerow(
+                (number, "Spectrogram 1", 1, *span, "0.0", f"{highest_hz:.1f}", *file, *told)
+            )
+        before_s += recording.duration_s or 0.0
+    return number
+
+
+def write_audacity(stream: TextIO, sounds: Iterable[Sound]) -> int:
+    """Raises UnknownShape for more than one recording: a label track does not name its sound."""
+    number = 0
+    for position, (_, clips) in enumerate(sounds):
+        if position:
+            raise UnknownShape(
+                "an Audacity label track is of one recording and these are several; name an"
+                " existing folder with -o, for one file each"
+            )
+        for clip in clips:
+            label = visible(clip.label or "")
+            stream.write(f"{clip.start_s or 0:.6f}\t{clip.end_s or 0:.6f}\t{label}\n")
+        number += len(clips)
+    return number
+
+
+def write_kaleidoscope(stream: TextIO, sounds: Iterable[Sound]) -> int:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(KALEIDOSCOPE_COLUMNS)
+    number = 0
+    for recording, clips in sounds:
+        root, (folder, name) = recording.inbox, os.path.split(recording.path)
+        if recording.archived_path:
+            folder, (root, name) = "", os.path.split(recording.archived_path)
+        for clip in clips:
+            start_s, end_s = clip.start_s or 0.0, clip.end_s or 0.0
+            times = (f"{start_s:.3f}", f"{end_s - start_s:.3f}")
+            place = (root, folder, name, 0)
+            writer.writerow((*place, *times, clip.label, f"{clip.confidence or 0:.4f}", ""))
+        number += len(clips)
+    return number
+
+
+class _Folders:
+    """Below one folder one for each inbox, by its name, so that equal paths stay apart."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names: dict[str, str] = {}  # by inbox
+
+    def place_of(self, recording: Result) -> Path:
+        if recording.inbox not in self._names:
+            name = visible(Path(recording.inbox).name) or "inbox"
+            taken = {*self._names.values()}
+            names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+            self._names[recording.inbox] = next(name for name in names if name not in taken)
+        return self._root / self._names[recording.inbox] / visible(recording.path)
+
+
+def _write_beside(shape: FieldFormat, folders: _Folders, sound: Sound) -> int:
+    if shape == "kaleidoscope":
+        raise UnknownShape("Kaleidoscope reads one table of all recordings; name a file with -o")
+    recording, _ = sound
+    file = folders.place_of(recording)
+    file = file.with_name(file.name + _SUFFIXES[shape])
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {file.parent}: {error.strerror}") from error
+    with output(file) as stream:
+        return (write_raven if shape == "raven" else write_audacity)(stream, [sound])
+
+
+def _path(recording: Result) -> str:
+    return recording.archived_path or os.path.join(recording.inbox, recording.path)

@@ -1,0 +1,135 @@
+"""`clfd.results`: the rows of `clfd results` as a pandas DataFrame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from storage.commands.context import Invocation
+from storage.database.engine import open_database
+from storage.errors import StorageError
+from storage.home.checkpoint_folder import meant_by
+from storage.ledger.outcomes import printable_path
+from storage.queries.clips import ClipShape
+from storage.queries.filters import SORTS, STATES, Filters, Sort, Status
+from storage.queries.results import CLIP_COLUMNS, COLUMNS, FLOATS, INTEGERS, MOMENTS, Result
+from storage.queries.results import results as results_of
+from storage.values.timestamps import parse_when, stamp
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCORE = "score_{label}"
+# Said, so that a frame without rows has those of one with rows.
+TYPES = {
+    **dict.fromkeys(FLOATS, "float64"),
+    **dict.fromkeys(INTEGERS, "Int64"),
+    **dict.fromkeys(MOMENTS, "datetime64[us, UTC]"),
+}
+When = str | datetime
+Clock = Literal["classified", "recorded"]
+
+
+def results_frame(
+    home: str | Path | None = None,
+    *,
+    label: str | Iterable[str] = (),
+    min_confidence: float | None = None,
+    max_confidence: float | None = None,
+    since: When | None = None,
+    until: When | None = None,
+    time: Clock = "classified",
+    path: str | None = None,
+    wrong: bool = False,
+    min_level: float | None = None,
+    max_level: float | None = None,
+    clipped: bool = False,
+    status: Status = "done",
+    checkpoint: str | None = None,
+    history: bool = False,
+    clips: bool = False,
+    scores: bool = False,
+    sort: Sort = "newest",
+    limit: int = 0,
+) -> pd.DataFrame:
+    """Every argument but `scores` means what the option of `clfd results` of that name does.
+
+    Args:
+        home: as `--home`; None is CLFD_HOME, or the user's data folder.
+        label: one label, or several.
+        since, until: as on the command line (`"2h"`, `"2026-01-31"`), or a datetime; one without
+            a zone is local.
+        scores: also a column `score_LABEL` for every label of the checkpoints that answered;
+            missing where a checkpoint does not know the label.
+        limit: 0 is all.
+
+    Returns:
+        A row for each recording, prediction (`history`) or clip (`clips`), and the columns of the
+        CSV; `classified_at` and `recorded_at` are times in UTC. Without a row it has its columns
+        all the same.
+
+    Raises StorageError, also for words that are no status, no order and no time.
+    """
+    import pandas as pd
+
+    _require("status", status, (*STATES, "all"))
+    _require("sort", sort, SORTS)
+    _require("time", time, ("classified", "recorded"))
+    invocation = Invocation(None if home is None else Path(home))
+    filters = Filters(
+        status=status,
+        labels=(label,) if isinstance(label, str) else tuple(label),
+        min_confidence=min_confidence,
+        max_confidence=max_confidence,
+        since=_moment(since),
+        until=_moment(until),
+        path=None if path is None else printable_path(os.fsencode(path)),
+        checkpoint=meant_by(invocation.home(), checkpoint),
+        history=history,
+        wrong=wrong,
+        min_level=min_level,
+        max_level=max_level,
+        clipped=clipped,
+        by_recorded=time == "recorded",
+        manner=invocation.manner(),
+    )
+    columns = CLIP_COLUMNS if clips else COLUMNS
+    with open_database(invocation.database(), "reader") as database, database.transaction() as it:
+        found = results_of(it, filters, sort, limit, ClipShape() if clips else None)
+        rows = [_as_row(result, columns, scores) for result in found]
+    frame = pd.DataFrame(rows, columns=_columns(rows, columns))
+    moments = {name: pd.to_datetime(frame[name], utc=True, format="ISO8601") for name in MOMENTS}
+    types = {name: kind for name, kind in TYPES.items() if name in columns}
+    return frame.assign(**moments).astype(types)
+
+
+def _as_row(result: Result, columns: tuple[str, ...], scores: bool) -> dict[str, object]:
+    row = result.record(columns)
+    if scores:
+        given = (result.scores() or {}).items()
+        row |= {SCORE.format(label=label): value for label, value in given}
+    return row
+
+
+def _columns(rows: list[dict[str, object]], columns: tuple[str, ...]) -> list[str]:
+    """Those of the contract, then scores in the order in which labels were met."""
+    return list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
+
+
+def _moment(when: When | None) -> str | None:
+    if when is None:
+        return None
+    if isinstance(when, datetime):
+        return stamp(when.astimezone(UTC))
+    try:
+        return stamp(parse_when(when, datetime.now(UTC)))
+    except ValueError as error:
+        raise StorageError(str(error)) from error
+
+
+def _require(what: str, word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise StorageError(f"{what} {word!r} is none of {', '.join(known)}")

@@ -1,0 +1,93 @@
+"""`clfd results --format parquet`: a table of columns with types, for programs that read millions.
+
+Its schema is part of the contract, as the header of the CSV is: columns are only ever added.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from storage.errors import StorageError, UnknownShape
+from storage.export.text_formats import quiet_end_of_stdout
+from storage.home.atomic_write import aside_of
+from storage.queries.results import FLOATS, INTEGERS, MOMENTS, Result
+from storage.values.timestamps import from_stamp
+
+GROUP_ROWS = 5_000  # in memory at a time, as objects of Python
+
+
+def write_parquet(
+    file: Path | None, columns: tuple[str, ...], rows: Iterable[Result], is_whole: bool = True
+) -> None:
+    """Group by group, so that memory does not grow with the ledger.
+
+    A whole row has `id` and `scores` as well, else it is the columns alone.
+    `file` appears when it is complete; without one the bytes go to stdout. Raises UnknownShape
+    without pyarrow, and for a terminal, and StorageError where the file cannot be written.
+    """
+    pyarrow, parquet = _pyarrow()
+    schema = _schema(pyarrow, columns, is_whole)
+    with _sink(file) as sink, parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
+        left = iter(rows)
+        while some := list(islice(left, GROUP_ROWS)):
+            objects = [_as_object(row, columns) for row in some]
+            writer.write_batch(pyarrow.RecordBatch.from_pylist(objects, schema))
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UnknownShape(
+            "parquet is written with pyarrow, which is not installed: pip install pyarrow"
+        ) from error
+    return pyarrow, pyarrow.parquet
+
+
+def _schema(pyarrow: Any, columns: tuple[str, ...], is_whole: bool) -> Any:
+    """Behind the columns follow `scores`, as in JSON, and first is `id`."""
+    kinds = dict.fromkeys(FLOATS, pyarrow.float64()) | dict.fromkeys(INTEGERS, pyarrow.int32())
+    kinds |= dict.fromkeys(MOMENTS, pyarrow.timestamp("ms", tz="UTC"))
+    fields = [(name, kinds.get(name, pyarrow.string())) for name in columns]
+    if not is_whole:
+        return pyarrow.schema(fields)
+    scores = pyarrow.map_(pyarrow.string(), pyarrow.float64())
+    return pyarrow.schema([("id", pyarrow.int64()), *fields, ("scores", scores)])
+
+
+def _as_object(row: Result, columns: tuple[str, ...]) -> dict[str, object]:
+    scores = row.scores()
+    moments = {name: _moment(getattr(row, name)) for name in MOMENTS}
+    told = {"id": row.id, **row.record(columns), **moments}
+    return told | {"scores": None if scores is None else list(scores.items())}
+
+
+def _moment(stamp: str | None) -> datetime | None:
+    return None if stamp is None else from_stamp(stamp)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+@contextmanager
+def _sink(file: Path | None) -> Iterator[BinaryIO]:
+    if file is None:
+        if _is_terminal():
+            raise UnknownShape("parquet is nothing for a terminal; name a file with -o")
+        with quiet_end_of_stdout():
+            yield sys.stdout.buffer
+        return
+    try:
+        with aside_of(file) as handle, os.fdopen(handle, "wb", closefd=False) as sink:
+            yield sink
+    except OSError as error:
+        raise StorageError(f"cannot write {file}: {error.strerror or error}") from error

@@ -1,0 +1,202 @@
+"""The shelf: the checkpoints folder and the two links that say what is to be served.
+
+It knows file names and never looks inside a file. A *name* is a checkpoint file's stem,
+`YYYYMMDDTHHMMSSZ-<first 8 of digest>`, so names sort by age.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from storage.errors import StorageError
+from storage.home.atomic_write import flush_folder, write_whole
+from storage.home.paths import FILE_MODE, Home
+
+SUFFIX = ".safetensors"
+_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """`folder` must exist; the links `active` and `previous` need not."""
+
+    folder: Path
+
+    def names(self) -> list[str]:
+        """Every checkpoint on the shelf, newest first."""
+        stems = (file.stem for file in self.folder.glob(f"*{SUFFIX}") if file.is_file())
+        return sorted(filter(_NAME.fullmatch, stems), reverse=True)
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}{SUFFIX}"
+
+    def active(self) -> str | None:
+        """The name to be served; None without a link, or when it leads to no checkpoint here."""
+        return self._linked("active")
+
+    def previous(self) -> str | None:
+        """The name that was active before; None as for `active`."""
+        return self._linked("previous")
+
+    def broken_link(self) -> str | None:
+        """Where `active` leads, if there is such a link but no checkpoint at its end."""
+        try:
+            target = (self.folder / "active").readlink()
+        except OSError:
+            return None
+        return None if self.active() else str(target)
+
+    def find(self, reference: str) -> str:
+        """The name meant by a name, a file name, the start of a name or digest, or a link's word.
+
+        Raises StorageError saying what there is, when none or more than one fits.
+        """
+        if reference in ("active", "previous"):
+            return self._linked(reference) or self._refuse(f"no checkpoint is {reference}")
+        wanted = reference.removesuffix(SUFFIX)
+        matches = [name for name in self.names() if _means(wanted, name)]
+        if len(matches) == 1:
+            return matches[0]
+        problem = "is ambiguous" if matches else "is on no shelf"
+        return self._refuse(f"checkpoint {reference!r} {problem}", matches)
+
+    def activate(self, name: str, refused: Collection[str] = ()) -> None:
+        """Point `active` at `name`, and `previous` at what was active; a no-op if it is already.
+
+        What was active and is among the `refused` was never served: the one before it stays the
+        previous one. Raises StorageError when there is no such checkpoint.
+        """
+        with self._alone():
+            self._activate(name, refused)
+
+    def rollback(self, refused: Collection[str] = ()) -> str:
+        """Swap active and previous; returns the name that is active now.
+
+        One of the `refused` does not become the previous one. Raises StorageError when there is no
+        previous checkpoint.
+        """
+        with self._alone():
+            name = self.previous()
+            if name is None or name == self.active():
+                self._refuse("there is no previous checkpoint to go back to")
+            self._activate(name, refused)
+            return name
+
+    def put(self, name: str, data: bytes) -> None:
+        """Places a file on the shelf, in one step; it replaces one that has this name already."""
+        write_whole(self.path(name), data, FILE_MODE)
+
+    def remove(self, name: str) -> None:
+        """Takes a checkpoint away. Raises StorageError for one to which a link leads."""
+        with self._alone():
+            self.refuse_if_linked(name)
+            self._unlink([name])
+
+    def prune(self, keep: int, spared: Collection[str] = ()) -> list[str]:
+        """Takes away all but the newest `keep` (0 keeps all); returns the names, oldest last.
+
+        Those in `spared`, and those to which a link leads, stay whatever their age.
+        """
+        with self._alone():
+            kept = {*spared, self.active(), self.previous()}
+            doomed = [name for name in self.names()[keep:] if keep and name not in kept]
+            self._unlink(doomed)
+            return doomed
+
+    def refuse_if_linked(self, name: str) -> None:
+        """Raises StorageError saying what to do, for the active and the previous checkpoint."""
+        if name == self.active():
+            raise StorageError(
+                f"checkpoint {name} is active and stays;"
+                " activate another one first, with `clfd checkpoints activate`"
+            )
+        if name == self.previous():
+            raise StorageError(
+                f"checkpoint {name} is the previous one and stays, so that there is a way back;"
+                " it can go once another one was activated"
+            )
+
+    def _unlink(self, names: list[str]) -> None:
+        for name in names:
+            try:
+                self.path(name).unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(
+                    f"cannot remove {self.path(name)}: {error.strerror}; ask who owns the folder"
+                ) from error
+        flush_folder(self.folder)
+
+    def _activate(self, name: str, refused: Collection[str]) -> None:
+        if not self.path(name).is_file():
+            self._refuse(f"checkpoint {name!r} is on no shelf")
+        old = self.active()
+        if old == name:
+            return
+        # Between the two steps both links lead to the old one: served goes on, nothing dangles.
+        if old is not None and old not in refused:
+            self._link("previous", old)
+        self._link("active", name)
+
+    def _linked(self, link: str) -> str | None:
+        try:
+            target = (self.folder / link).readlink()
+        except OSError:
+            return None
+        ours = target.name == str(target) and target.suffix == SUFFIX
+        known = ours and _NAME.fullmatch(target.stem) and self.path(target.stem).is_file()
+        return target.stem if known else None
+
+    def _link(self, link: str, name: str) -> None:
+        aside = self.folder / f".{link}.new"
+        aside.unlink(missing_ok=True)
+        aside.symlink_to(self.path(name).name)
+        aside.replace(self.folder / link)
+        flush_folder(self.folder)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One change at a time: trainer, `rollback`, `remove` and a person may meet."""
+        try:
+            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise StorageError(
+                f"cannot open the checkpoints folder {self.folder}: {error.strerror};"
+                " `clfd init` makes it"
+            ) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _refuse(self, problem: str, among: list[str] | None = None) -> NoReturn:
+        there = ", ".join(among or self.names()) or "nothing; `clfd train` makes one"
+        raise StorageError(f"{problem}; in {self.folder} there is: {there}")
+
+
+def meant_by(home: Home, reference: str | None) -> str | None:
+    """`active` and `previous` are words of the shelf; other names may outlive their files."""
+    if reference not in ("active", "previous"):
+        return reference
+    return Shelf(home.checkpoints).find(reference)
+
+
+def is_name(text: str) -> bool:
+    """Whether it has the shape of a checkpoint's name; of one that may be on no shelf."""
+    return _NAME.fullmatch(text) is not None
+
+
+def _means(reference: str, name: str) -> bool:
+    if reference == name:
+        return True
+    digest = name.rpartition("-")[2]
+    starts = name.startswith(reference) or digest.startswith(reference)
+    # Eight digits are in the name; a whole digest, as `results` prints it, means the same.
+    return bool(reference) and (starts or reference.startswith(digest))

@@ -1,0 +1,53 @@
+"""The pause: a file in the home whose presence holds the intake, also over a restart.
+
+Made and removed by `clfd service pause` and `resume`; by hand `touch` and `rm` do the same.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from storage.errors import StorageError
+from storage.home.paths import FILE_MODE, Home
+from storage.values.timestamps import stamp
+
+
+def paused_since(home: Home) -> str | None:
+    """The stamp of the moment since when the intake is held; None while it is not.
+
+    Raises StorageError where the home may not be read.
+    """
+    try:
+        found = home.pause_file.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageError(f"cannot look for {home.pause_file}: {error.strerror}") from error
+    return stamp(datetime.fromtimestamp(found.st_mtime, UTC))
+
+
+def pause(home: Home) -> bool:
+    """Holds the intake; whether it was not held before. Raises StorageError."""
+    try:
+        home.pause_file.touch(FILE_MODE, exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StorageError(
+            f"cannot make {home.pause_file}: {error.strerror}; join the group that owns the home,"
+            " or look after its disk"
+        ) from error
+    return True
+
+
+def resume(home: Home) -> bool:
+    """Releases the intake; whether it was held. Raises StorageError."""
+    try:
+        home.pause_file.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove {home.pause_file}: {error.strerror}; join the group that owns the home"
+        ) from error
+    return True

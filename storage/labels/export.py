@@ -1,0 +1,140 @@
+"""What people say that recordings are, as a table to train from."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from sqlalchemy import Connection, select
+
+from storage.database.tables import human_label, inbox, recording
+from storage.labels.matching import ROUNDED_SECONDS
+from storage.ledger.outcomes import printable_path
+
+EXPORT_COLUMNS = (
+    "path",
+    "label",
+    "start",
+    "end",
+    "group",
+    "digest",
+    "predicted",
+    "confidence",
+    "origin",
+    "labelled_at",
+)
+# Two parts of which one has so much of the other hold the same sound for training.
+_SAME_SOUND = 0.5
+_row, _said = recording.c, human_label.c
+
+
+@dataclass(frozen=True)
+class Told:
+    """A label as a row of the table, and why training would refuse it; empty: it would not."""
+
+    row: dict[str, object]
+    refusal: str
+
+
+@dataclass(frozen=True)
+class _Label:
+    """One label of one part of one recording that has the content."""
+
+    label: str
+    start_s: float
+    end_s: float
+    group: str | None
+    digest: str
+    origin: str
+    labelled_at: str
+    state: str
+    duration_s: float | None
+    file: bytes
+    predicted: str | None
+    confidence: float | None
+
+    @property
+    def part(self) -> tuple[float, float]:
+        return self.start_s, self.end_s or self.duration_s or math.inf
+
+    @property
+    def length(self) -> float:
+        return self.part[1] - self.part[0]
+
+    def refusal(self) -> str:
+        if self.state != "done":
+            return f"of a recording that is {self.state}"
+        if not os.path.isfile(self.file):
+            return "of a file that is gone"
+        try:
+            self.file.decode()
+        except UnicodeDecodeError:
+            return "of a file whose path is no UTF-8 text"
+        return ""
+
+    def row(self) -> dict[str, object]:
+        return {
+            "path": printable_path(self.file),
+            "label": self.label,
+            "start": _seconds(self.start_s) if self.start_s or self.end_s else "",
+            "end": _seconds(self.end_s) if self.end_s else "",
+            "group": self.group or "",
+            "digest": self.digest,
+            "predicted": self.predicted or "",
+            "confidence": "" if self.confidence is None else round(self.confidence, 6),
+            "origin": self.origin,
+            "labelled_at": self.labelled_at,
+        }
+
+
+def labels_said(connection: Connection) -> Iterator[Told]:
+    """One for each label, by content and start; of copies one is named that training can take."""
+    for _, labels in groupby(_labels(connection), key=lambda one: one.digest):
+        parts = groupby(labels, key=lambda one: (one.start_s, one.end_s))
+        chosen = [_most_usable(copies) for _, copies in parts]
+        for one, refusal in chosen:
+            if any(_is_overruled(one, other) for other, _ in chosen):
+                refusal = (
+                    refusal or "of a sound that has another label, of a part of it or given later"
+                )
+            yield Told(one.row(), refusal)
+
+
+def _labels(connection: Connection) -> Iterator[_Label]:
+    query = (
+        select(_said.label, _said.start_s, _said.end_s, _said.group_name, _said.digest)
+        .add_columns(_said.origin, _said.labelled_at, _row.state, _row.duration_s)
+        .add_columns(_row.label, _row.confidence)
+        .add_columns(inbox.c.path, _row.path, _row.archived_at, _row.archive_path)
+        .join(recording, _row.digest == _said.digest)
+        .join(inbox, inbox.c.id == _row.inbox_id)
+        .where(_row.state != "superseded")
+        .order_by(_said.digest, _said.start_s, _said.end_s, _row.id)
+    )
+    for row in connection.execution_options(yield_per=1000).execute(query):
+        said, (state, duration_s, predicted, confidence) = row[:7], row[7:11]
+        folder, path, archived_at, archive_path = row[11:]
+        file = os.path.join(folder, path) if archived_at is None else archive_path
+        yield _Label(*said, state, duration_s, file, predicted, confidence)  # type: ignore[call-arg]
+
+
+def _most_usable(copies: Iterable[_Label]) -> tuple[_Label, str]:
+    told = [(one, one.refusal()) for one in copies]
+    return next((pair for pair in told if not pair[1]), told[0])
+
+
+def _is_overruled(one: _Label, other: _Label) -> bool:
+    """By the label of a shorter part, or of one about as long that was given later."""
+    shared = min(one.part[1], other.part[1]) - max(one.part[0], other.part[0])
+    if one.label == other.label or shared < _SAME_SOUND * other.length:
+        return False
+    if math.isclose(one.length, other.length, rel_tol=0, abs_tol=ROUNDED_SECONDS):
+        return one.labelled_at < other.labelled_at
+    return other.length < one.length
+
+
+def _seconds(number: float) -> str:
+    return f"{number:.6f}".rstrip("0").rstrip(".")

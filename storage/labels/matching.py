@@ -1,0 +1,260 @@
+"""What people say that recordings are: matched to recordings, written and forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, select, tuple_
+
+from storage.database.engine import Database, execute_many
+from storage.database.tables import human_label, inbox, recording
+from storage.errors import StorageError
+from storage.labels.annotation_files import Annotation
+from storage.ledger.apply_outcomes import chunks
+from storage.values.timestamps import utc_now
+
+# What other programs round times to: an end may lie so far behind that of the recording.
+ROUNDED_SECONDS = 0.1
+_row, _said = recording.c, human_label.c
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Annotations with the digests of their recordings; `problems` are of none, or of several."""
+
+    found: tuple[tuple[Annotation, str], ...]
+    problems: tuple[str, ...]
+
+
+def match(connection: Connection, annotations: Sequence[Annotation]) -> Matched:
+    """By digest, path, content of the file that lies at the path, or name: the first that fits.
+
+    A part that ends after its recording does is of another one, and a problem too.
+    """
+    known = _Known(connection, annotations)
+    found, problems = [], []
+    for one in annotations:
+        digests = known.digests_of(one)
+        if len(digests) > 1:
+            problems.append(
+                f"{one.place}: {one.sound} is the name of {len(digests)} recordings; write the path"
+                " as `clfd results` shows it, or the digest"
+            )
+        elif not digests:
+            problems.append(f"{one.place}: {_nothing_is(one)}")
+        else:
+            found.append((one, next(iter(digests))))
+    lengths = known.lengths_of({digest for one, digest in found if one.start_s or one.end_s})
+    too_long = [_beyond(one, lengths.get(digest)) for one, digest in found]
+    problems += filter(None, too_long)
+    within = [pair for pair, problem in zip(found, too_long, strict=True) if not problem]
+    return Matched(tuple(within), tuple(problems))
+
+
+def _nothing_is(one: Annotation) -> str:
+    sound = one.sound
+    return f"no recording that was read is {sound}" if sound else "neither path nor digest"
+
+
+def _beyond(one: Annotation, duration_s: float | None) -> str:
+    last_s = max(one.start_s, one.end_s)
+    if duration_s is None or last_s <= duration_s + ROUNDED_SECONDS:
+        return ""
+    return f"{one.place}: {last_s:g} s is behind the end of {one.sound}, {duration_s:g} s"
+
+
+def write_labels(
+    database: Database, matched: Iterable[tuple[Annotation, str, str]]
+) -> tuple[int, int]:
+    """Annotations, their digests and origins, in one transaction.
+
+    What was said of the same part before is replaced, and the last of several counts.
+    Returns how many are new, and how many say something else than before.
+    """
+    now = utc_now()
+    rows: dict[tuple[str, float, float], dict[str, object]] = {}
+    for one, digest, origin in matched:
+        rows[digest, one.start_s, one.end_s] = {
+            "digest": digest,
+            "start_s": one.start_s,
+            "end_s": one.end_s,
+            "label": one.label,
+            "group_name": one.group,
+            "origin": origin,
+            "labelled_at": now,
+        }
+    key = tuple_(_said.digest, _said.start_s, _said.end_s)
+    n_new = n_changed = 0
+    with database.transaction() as connection:
+        for some in chunks(list(rows)):
+            there = select(*key.clauses, _said.label).where(key.in_(some))
+            before = {tuple(row[:3]): row[3] for row in connection.execute(there)}
+            changed = [part for part in some if before.get(part) != rows[part]["label"]]
+            connection.execute(delete(human_label).where(key.in_(changed)))
+            execute_many(connection, _INSERT, [rows[part] for part in changed])
+            n_new += len([part for part in changed if part not in before])
+            n_changed += len([part for part in changed if part in before])
+    return n_new, n_changed
+
+
+def clear_labels(database: Database, digest: str, part: tuple[float, float] | None = None) -> int:
+    """Forget what was said of this content, or of one part; returns how many labels that were."""
+    which = [_said.digest == digest]
+    if part is not None:
+        which += [_said.start_s == part[0], _said.end_s == part[1]]
+    with database.transaction() as connection:
+        return connection.execute(delete(human_label).where(*which)).rowcount
+
+
+def has_groups(connection: Connection) -> bool:
+    """Whether any label came with a group."""
+    named = select(_said.digest).where(_said.group_name.is_not(None)).limit(1)
+    return connection.scalar(named) is not None
+
+
+def require_recording(connection: Connection, one: Annotation) -> str:
+    """The digest of one recording. Raises StorageError where there is none, or more.
+
+    The path is one in an inbox, or of a file, counted from where the person is: a file that lies
+    there is meant, and no other one.
+    """
+    here = str(Path(one.path).absolute())
+    if os.path.lexists(here):
+        one = replace(one, path=here, name="")
+    matched = match(connection, [one])
+    if not matched.found:
+        raise StorageError(matched.problems[0])
+    return matched.found[0][1]
+
+
+_INSERT = human_label.insert()
+
+
+class _Known:
+    """Recordings by digest, path and name: as few as the annotations ask for."""
+
+    def __init__(self, connection: Connection, annotations: Sequence[Annotation]) -> None:
+        self._connection = connection
+        self._inboxes = {
+            row.id: row.path for row in connection.execute(select(inbox.c.id, inbox.c.path))
+        }
+        asked = {one.digest for one in annotations if one.digest}
+        self._digests = set(self._all_in(list(asked)))
+        self._by_path: dict[bytes, set[str]] = defaultdict(set)
+        self._by_name: dict[bytes, set[tuple[bytes, str]]] = defaultdict(set)
+        self._by_file: dict[Path, set[str]] = {}
+        open_ones = [one for one in annotations if one.digest not in self._digests]
+        self._find_paths({os.fsencode(one.path) for one in open_ones if one.path})
+        named = [one for one in open_ones if not self._by_path.get(os.fsencode(one.path))]
+        if names := {os.fsencode(one.name) for one in named if one.name}:
+            self._find_names(names)
+
+    def digests_of(self, one: Annotation) -> set[str]:
+        if one.digest in self._digests and one.digest is not None:
+            return {one.digest}
+        path = os.fsencode(one.path)
+        if found := self._by_path.get(path) or self._by_content(one):
+            return found
+        is_in_inbox = any(path.startswith(_inside(folder)) for folder in self._inboxes.values())
+        return set() if is_in_inbox else self._namesakes(one)
+
+    def lengths_of(self, digests: Collection[str]) -> dict[str, float]:
+        """In seconds."""
+        found: dict[str, float] = {}
+        for some in chunks(list(digests)):
+            query = select(_row.digest, _row.duration_s).where(_row.digest.in_(some))
+            found.update((row[0], row[1]) for row in self._connection.execute(query) if row[1])
+        return found
+
+    def _namesakes(self, one: Annotation) -> set[str]:
+        """Those whose folders end most like the ones that are named."""
+        ranked: dict[int, set[str]] = defaultdict(set)
+        for folder, digest in self._by_name.get(os.fsencode(one.name), ()):
+            ranked[_common_end(os.fsdecode(folder).split("/"), one.folders)].add(digest)
+        best = max(ranked, default=-1)
+        return ranked[best] if best >= one.n_sure else set()
+
+    def _by_content(self, one: Annotation) -> set[str]:
+        told = one.path or one.name
+        file = (one.folder or Path()) / told
+        if not told or not os.path.isfile(file):
+            return set()
+        if file not in self._by_file:
+            try:
+                with file.open("rb") as opened:
+                    digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            except OSError as error:
+                raise StorageError(f"{one.place}: cannot read {file}: {error.strerror}") from error
+            self._by_file[file] = set(self._all_in([digest]))
+        return self._by_file[file]
+
+    def _all_in(self, digests: list[str]) -> Iterator[str]:
+        for some in chunks(digests):
+            query = select(_row.digest).where(_row.digest.in_(some))
+            yield from filter(None, self._connection.scalars(query))
+
+    def _find_paths(self, paths: set[bytes]) -> None:
+        told: dict[bytes, set[bytes]] = defaultdict(set)
+        for path in paths:
+            for spelling in _spellings(path):
+                told[spelling].add(path)
+        for spelling, digest in (*self._in_inboxes(told), *self._in_archives(told)):
+            for path in told[spelling]:
+                self._by_path[path].add(digest)
+
+    def _in_inboxes(self, paths: Collection[bytes]) -> Iterator[tuple[bytes, str]]:
+        asked: dict[tuple[int, bytes], set[bytes]] = defaultdict(set)
+        for path in paths:
+            for number, folder in self._inboxes.items():
+                below = path.removeprefix(_inside(folder))
+                if not below.startswith(b"/"):
+                    asked[number, below].add(path)
+        for some in chunks(list(asked)):
+            query = select(_row.inbox_id, _row.path, _row.digest).where(
+                tuple_(_row.inbox_id, _row.path).in_(some),
+                _row.digest.is_not(None),
+                _row.state != "superseded",
+            )
+            for number, below, digest in self._connection.execute(query):
+                yield from ((path, digest) for path in asked[number, below])
+
+    def _in_archives(self, paths: Collection[bytes]) -> Iterator[tuple[bytes, str]]:
+        for some in chunks(sorted(path for path in paths if path.startswith(b"/"))):
+            query = select(_row.archive_path, _row.digest).where(
+                _row.archive_path.in_(some), _row.archived_at.is_not(None)
+            )
+            yield from ((path, digest) for path, digest in self._connection.execute(query))
+
+    def _find_names(self, names: set[bytes]) -> None:
+        """Goes through all recordings once. A table may leave out the suffix of its sound."""
+        query = select(_row.inbox_id, _row.path, _row.digest).where(
+            _row.digest.is_not(None), _row.state != "superseded"
+        )
+        rows = self._connection.execution_options(yield_per=1000).execute(query)
+        for inbox_id, path, digest in rows:
+            folder, name = os.path.split(path)
+            for spelling in {name, os.path.splitext(name)[0]} & names:
+                whole = os.path.join(self._inboxes[inbox_id], folder).rstrip(b"/")
+                self._by_name[spelling].add((whole, digest))
+
+
+def _inside(folder: bytes) -> bytes:
+    return folder.rstrip(b"/") + b"/"
+
+
+def _spellings(path: bytes) -> set[bytes]:
+    """As it is, with the bytes that were written as `\\xff`, and with the slashes of Windows."""
+    as_bytes = re.sub(rb"\\x([89a-f][0-9a-f])", lambda one: bytes.fromhex(one[1].decode()), path)
+    return {path, as_bytes, path.replace(b"\\", b"/")}
+
+
+def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))

@@ -1,0 +1,152 @@
+"""How files that came to rest get their rows: versions, and what is known of them already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    bindparam,
+    func,
+    insert,
+    select,
+    text,
+    union_all,
+    update,
+)
+
+from storage.database.engine import execute_many
+from storage.database.tables import inbox, recording
+from storage.ledger.apply_outcomes import chunks
+from storage.ledger.counters import Difference, Mark
+from storage.ledger.outcomes import Arrival, printable_path
+from storage.values.recorded_at import moment_in_name
+
+_row = recording.c
+
+
+_VERSIONS = (
+    select(
+        _row.id,
+        _row.path,
+        _row.fingerprint,
+        _row.digest,
+        _row.claimed_by,
+        _row.archived_at,
+        _row.state,
+        func.coalesce(_row.answered_at, _row.first_seen_at).label("moment"),
+        _row.first_seen_at,
+        _row.label,
+        _row.checkpoint_id,
+    )
+    .join(inbox)
+    .where(inbox.c.path == bindparam("folder"))
+    .where(_row.path.in_(bindparam("paths", expanding=True)))
+)
+# Each by an index of its own: a file may have half a million versions that were superseded.
+_NEWEST = union_all(
+    _VERSIONS.where(text("recording.state IN ('done', 'failed')")),
+    _VERSIONS.where(_row.digest.is_(None), _row.state == "pending"),
+)
+
+
+def newest_of(connection: Connection, folder: Path, paths: Sequence[bytes]) -> list[Row[Any]]:
+    """The current and the provisional version of each path, the provisional one last."""
+    found: list[Row[Any]] = []
+    for some in chunks(list(paths)):
+        values = {"folder": os.fsencode(folder), "paths": some}
+        found += connection.execute(_NEWEST, values)
+    return sorted(found, key=lambda row: (row.digest is None, row.id))
+
+
+def admit(connection: Connection, arrivals: Sequence[Arrival], now: str) -> int:
+    """Queue them; returns how many rows were added or refreshed. See `Ledger.admit`."""
+    latest = {(arrival.inbox, arrival.path): arrival for arrival in arrivals}
+    admitted = 0
+    for folder in {arrival.inbox for arrival in latest.values()}:
+        here = [arrival for arrival in latest.values() if arrival.inbox == folder]
+        admitted += _admit_to(connection, folder, here, now)
+    return admitted
+
+
+def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival], now: str) -> int:
+    inbox_id = inbox_id_of(connection, folder)
+    newest = {row.path: row for row in newest_of(connection, folder, [a.path for a in arrivals])}
+    added, refreshed, difference = [], [], Difference()
+    for arrival in arrivals:
+        row = newest.get(arrival.path)
+        if row is None or _is_another(row, arrival):
+            added.append(_new_row(inbox_id, arrival, now))
+            difference.count(Mark("pending", now, None, None, inbox_id, arrival.path))
+        elif row.fingerprint != arrival.fingerprint and row.claimed_by is None:
+            refreshed.append(_refreshed_row(row.id, arrival))
+            difference.move(*_marks_of_refreshed(row, inbox_id))
+    difference.write(connection)
+    execute_many(connection, _ADD, added)
+    execute_many(connection, _REFRESH, refreshed)
+    return len(added) + len(refreshed)
+
+
+def _is_another(row: Row[Any], arrival: Arrival) -> bool:
+    """Whether a version that was read is not what lies in the inbox now."""
+    left = row.archived_at is not None
+    return row.digest is not None and (left or row.fingerprint != arrival.fingerprint)
+
+
+def inbox_id_of(connection: Connection, folder: Path) -> int:
+    path = os.fsencode(folder)
+    found = connection.scalar(select(inbox.c.id).where(inbox.c.path == path))
+    if found is not None:
+        return int(found)
+    added = insert(inbox).values(path=path, path_text=printable_path(path))
+    return int(connection.execute(added.returning(inbox.c.id)).scalar_one())
+
+
+def _new_row(inbox_id: int, arrival: Arrival, now: str) -> dict[str, object]:
+    path = printable_path(arrival.path)
+    return {
+        "inbox_id": inbox_id,
+        "path": arrival.path,
+        "path_text": path,
+        "recorded_at": moment_in_name(path),
+        "fingerprint": arrival.fingerprint,
+        "size_bytes": arrival.size_bytes,
+        "state": "pending",
+        "first_seen_at": now,
+    }
+
+
+_ADD = insert(recording)
+_REFRESH = (
+    update(recording)
+    .where(_row.id == bindparam("row_id"))
+    .values(
+        fingerprint=bindparam("new_fingerprint"),
+        size_bytes=bindparam("new_size_bytes"),
+        state="pending",
+        attempts=0,
+        retry_after=None,
+        requeued=None,
+        requeued_at=None,
+        error_class=None,
+        error=None,
+        answered_at=None,
+    )
+)
+
+
+def _refreshed_row(row_id: int, arrival: Arrival) -> dict[str, object]:
+    return {
+        "row_id": row_id,
+        "new_fingerprint": arrival.fingerprint,
+        "new_size_bytes": arrival.size_bytes,
+    }
+
+
+def _marks_of_refreshed(row: Row[Any], inbox_id: int) -> tuple[Mark, Mark]:
+    rest = (row.label, row.checkpoint_id, inbox_id, row.path)
+    return Mark(row.state, row.moment, *rest), Mark("pending", row.first_seen_at, *rest)

@@ -1,0 +1,137 @@
+"""The tallies: how many recordings share state, day, label and checkpoint, or state and folder.
+
+Every transaction that adds, changes or removes recordings writes the difference with them. What is
+asked every second, or of the whole ledger, is answered from here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from storage.database.engine import Database, add_up
+from storage.database.tables import folder_tally, prediction, recording, tally
+from storage.ledger.outcomes import printable_path
+
+DAY_LENGTH = len("2026-01-31")
+_row = recording.c
+_COPIES = (
+    (_row.label, prediction.c.label),
+    (_row.confidence, prediction.c.confidence),
+    (_row.checkpoint_id, prediction.c.checkpoint_id),
+)
+
+
+class Mark(NamedTuple):
+    """What the tallies know of one recording; `moment` is its answer's, else its first sight's."""
+
+    state: str
+    moment: str
+    label: str | None
+    checkpoint_id: int | None
+    inbox_id: int
+    path: bytes
+
+
+class Difference:
+    """What a transaction changes in the tallies."""
+
+    def __init__(self) -> None:
+        self._answers: Counter[tuple[str, str, str, int]] = Counter()
+        self._folders: Counter[tuple[int, str, str]] = Counter()
+
+    def count(self, mark: Mark, by: int = 1) -> None:
+        day = mark.moment[:DAY_LENGTH]
+        self._answers[mark.state, day, mark.label or "", mark.checkpoint_id or 0] += by
+        self._folders[mark.inbox_id, folder_of(mark.path), mark.state] += by
+
+    def move(self, before: Mark, after: Mark) -> None:
+        if before != after:
+            self.count(before, -1)
+            self.count(after)
+
+    def write(self, connection: Connection) -> None:
+        add_up(connection, tally, [(*key, n) for key, n in self._answers.items() if n])
+        add_up(connection, folder_tally, [(*key, n) for key, n in self._folders.items() if n])
+
+
+def folder_of(path: bytes) -> str:
+    return printable_path(os.path.dirname(path)) or "."
+
+
+def folder_expression() -> ColumnElement[str]:
+    """The same in SQL: what is left without the characters of the name, all to the last slash."""
+    above = func.rtrim(_row.path_text, func.replace(_row.path_text, "/", ""))
+    return func.coalesce(func.nullif(func.rtrim(above, "/"), ""), ".")
+
+
+def recount(connection: Connection) -> None:
+    """Make the tallies anew from the recordings."""
+    for table, counted in _counted():
+        connection.execute(delete(table))
+        connection.execute(insert(table).from_select([column.name for column in table.c], counted))
+
+
+def mend(database: Database) -> bool:
+    """Make tallies and copied answers anew where they are wrong; returns whether they were."""
+    if not any(wrong_figures(database)):
+        return False
+    source = {
+        copy: select(answer).where(prediction.c.id == _row.prediction_id).scalar_subquery()
+        for copy, answer in _COPIES
+    }
+    with database.transaction() as connection:
+        connection.execute(update(recording).values(source))
+        recount(connection)
+    return True
+
+
+def wrong_figures(database: Database) -> Iterator[str]:
+    """What tallies and copied answers say that recordings and predictions do not."""
+    with database.transaction() as connection:
+        yield from miscounts(connection)
+        if number := strays(connection):
+            yield f"{number} recordings have another answer than their prediction"
+
+
+def miscounts(connection: Connection) -> Iterator[str]:
+    """A line for each tally that is not what the recordings say."""
+    for table, counted in _counted():
+        kept = {tuple(row[:-1]): row[-1] for row in connection.execute(select(table)) if row[-1]}
+        true = {tuple(row[:-1]): row[-1] for row in connection.execute(counted)}
+        for key in sorted(kept.keys() | true.keys()):
+            if kept.get(key, 0) != true.get(key, 0):
+                said = " ".join(map(str, key))
+                yield f"{table.name} {said}: {kept.get(key, 0)} instead of {true.get(key, 0)}"
+
+
+def strays(connection: Connection) -> int:
+    """How many recordings have a copy of their answer that is not as the answer says."""
+    differs = [copy.is_distinct_from(answer) for copy, answer in _COPIES]
+    joined = recording.outerjoin(prediction, prediction.c.id == _row.prediction_id)
+    return connection.scalar(select(func.count()).select_from(joined).where(or_(*differs))) or 0
+
+
+def _counted() -> Iterator[tuple[Table, Select[Any]]]:
+    moment = func.coalesce(_row.answered_at, _row.first_seen_at)
+    day = func.substr(moment, 1, DAY_LENGTH)
+    label, checkpoint_id = func.coalesce(_row.label, ""), func.coalesce(_row.checkpoint_id, 0)
+    answers = (_row.state, day, label, checkpoint_id)
+    yield tally, select(*answers, func.count()).group_by(*answers)
+    folders = (_row.inbox_id, folder_expression(), _row.state)
+    yield folder_tally, select(*folders, func.count()).group_by(*folders)

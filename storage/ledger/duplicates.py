@@ -1,0 +1,73 @@
+"""Which recording's answer serves for another one: the same file's, or the same content's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, and_, bindparam, select
+
+from storage.database.contents import ASKED, ASKED_DIGEST, ASKED_ID, PARAMETER, contents_of
+from storage.database.tables import prediction, recording
+from storage.ledger.apply_outcomes import chunks
+
+Asked = tuple[int, str, int]  # recording id, digest, checkpoint id
+
+_row = recording.c
+_me = recording.alias("me")
+# Made once: to make them takes ten times as long as to ask them.
+_same_file = and_(_row.inbox_id == _me.c.inbox_id, _row.path == _me.c.path)
+_ANSWERED_VERSIONS = (
+    select(_me.c.id, _row.digest, _row.id)
+    .select_from(ASKED)
+    .join(_me, _me.c.id == ASKED_ID)
+    .join(recording, and_(_same_file, _row.digest == ASKED_DIGEST))
+    # Not itself: a rescore asks for a new answer although it has one.
+    .where(_row.id != _me.c.id, _row.prediction_id.is_not(None))
+)
+_SEEN = select(_row.digest).where(_row.digest.in_(bindparam("digests", expanding=True)))
+# For one content at a time, since a thousand names of it may stand before the first that is scored
+# under another checkpoint, and the rest need not be looked at.
+_FIRST_SCORED = (
+    select(_row.id)
+    .join(prediction, prediction.c.recording_id == _row.id)
+    .where(_row.digest == bindparam("digest"))
+    .where(prediction.c.checkpoint_id == bindparam("checkpoint_id"))
+    .order_by(_row.id)
+    .limit(1)
+)
+
+
+def known_answers(connection: Connection, asked: Sequence[Asked], link: bool) -> list[int | None]:
+    """See `Ledger.known_answers`."""
+    own: dict[tuple[int, str], int] = {}
+    seen: set[str | None] = set()
+    for some in chunks(asked):
+        own |= _answered_versions(connection, some)
+        seen |= _seen_digests(connection, some)
+    contents = {each[1:] for each in asked if link and each[1] in seen}
+    first = {content: _first_scored(connection, *content) for content in contents}
+    return [own.get(each[:2], first.get(each[1:])) for each in asked]
+
+
+def _answered_versions(
+    connection: Connection, asked: Sequence[Asked]
+) -> dict[tuple[int, str], int]:
+    """By recording and digest."""
+    contents = contents_of((id, digest) for id, digest, _ in asked)
+    rows = connection.execute(_ANSWERED_VERSIONS, {PARAMETER: contents})
+    return {(of, digest): version for of, digest, version in rows}
+
+
+def _seen_digests(connection: Connection, asked: Sequence[Asked]) -> set[str | None]:
+    """The digests that some recording may have: all of them where that takes long to find out."""
+    digests = [digest for _, digest, _ in asked]
+    most = 2 * len(digests)
+    found = connection.scalars(_SEEN.limit(most), {"digests": digests}).all()
+    return set(found if len(found) < most else digests)
+
+
+def _first_scored(connection: Connection, digest: str, checkpoint_id: int) -> int | None:
+    found: int | None = connection.scalar(
+        _FIRST_SCORED, {"digest": digest, "checkpoint_id": checkpoint_id}
+    )
+    return found

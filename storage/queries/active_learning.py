@@ -1,0 +1,99 @@
+"""Which recordings are most worth a person's ear.
+
+Three reasons, taken in turns: the answer is unsure (least confident first, Lewis and Gale 1994),
+checkpoints disagree (query by committee, Seung et al. 1992), or its label is rare. Within each,
+folders take turns as well, so that no site has them all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, select
+
+from storage.database.engine import by_index
+from storage.database.tables import human_label, inbox, prediction, recording, tally
+from storage.ledger.counters import folder_of
+
+_PER_REASON = 20  # candidates for each that is asked for
+_NEWEST = 200_000  # recordings that are looked through for disagreement, a second of work
+_row = recording.c
+_COLUMNS = (_row.digest, inbox.c.path_text, _row.path, _row.path_text, _row.label, _row.confidence)
+_IS_OPEN = and_(_row.state == "done", ~_row.digest.in_(select(human_label.c.digest)))
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    path: str
+    inbox: str
+    label: str
+    confidence: float
+    reason: str
+    digest: str
+    folder: str
+
+
+def suggestions(connection: Connection, number: int) -> list[Suggestion]:
+    """Up to so many, the most worthwhile first; nothing twice, nor what has a human label."""
+    most = number * _PER_REASON
+    reasons = (
+        _spread(_found(connection, _unsure().limit(most), "unsure")),
+        _spread(_found(connection, _disagreeing().limit(most), "checkpoints disagree")),
+        _spread(_rare(connection, most)),
+    )
+    chosen: dict[str, Suggestion] = {}
+    for taken in zip_longest(*reasons):
+        for one in filter(None, taken):
+            if len(chosen) < number:
+                chosen.setdefault(one.digest, one)
+    return list(chosen.values())
+
+
+def _spread(found: Iterable[Suggestion]) -> list[Suggestion]:
+    """The first of each folder, then the second of each, in their own order."""
+    seen: Counter[str] = Counter()
+    ranked = []
+    for one in found:
+        ranked.append((seen[one.folder], one))
+        seen[one.folder] += 1
+    return [one for _, one in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def _open() -> Select[Any]:
+    return select(*_COLUMNS).join(inbox, inbox.c.id == _row.inbox_id).where(_IS_OPEN)
+
+
+def _unsure() -> Select[Any]:
+    query = by_index(_open(), recording, "ix_recording_confidence")
+    return query.where(_row.confidence.is_not(None)).order_by(_row.confidence)
+
+
+def _disagreeing() -> Select[Any]:
+    """Among the newest, since no index knows them."""
+    other = and_(prediction.c.recording_id == _row.id, prediction.c.label != _row.label)
+    newest = select(func.max(_row.id)).scalar_subquery()
+    query = _open().join(prediction, other).where(_row.id > newest - _NEWEST)
+    return query.order_by(_row.id.desc())
+
+
+def _rare(connection: Connection, most: int) -> Iterator[Suggestion]:
+    """Labels that are given less often than the even share, the rarest first."""
+    given = select(tally.c.label, func.sum(tally.c.n)).where(
+        tally.c.state == "done", tally.c.label != ""
+    )
+    numbers = {label: n for label, n in connection.execute(given.group_by(tally.c.label)) if n}
+    even = sum(numbers.values()) / max(1, len(numbers))
+    for label in sorted(numbers, key=lambda label: numbers[label]):
+        if numbers[label] < even:
+            query = _open().where(_row.label == label).order_by(_row.answered_at.desc()).limit(most)
+            yield from _found(connection, query, f"few are {label}")
+
+
+def _found(connection: Connection, query: Select[Any], reason: str) -> Iterator[Suggestion]:
+    for digest, folder, path, path_text, label, confidence in connection.execute(query):
+        site = f"{folder}/{folder_of(path)}"
+        yield Suggestion(path_text, folder, label, confidence, reason, digest, site)

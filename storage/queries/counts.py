@@ -1,0 +1,216 @@
+"""How many: from the tallies where these know the filters, else from the recordings themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    func,
+    or_,
+    select,
+)
+
+from storage.database.tables import checkpoint, folder_tally, recording, tally
+from storage.ledger.counters import DAY_LENGTH, folder_expression
+from storage.queries.filters import (
+    STATES,
+    Axis,
+    Filters,
+    Status,
+    as_told,
+    clauses,
+    literal_beginning,
+    made_by,
+)
+
+_row, _tally = recording.c, tally.c
+_AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
+Counts = list[tuple[str | None, int]]
+
+
+def count(connection: Connection, filters: Filters) -> int:
+    """How many recordings fit."""
+    return sum(number for _, number in count_by(connection, filters, "status"))
+
+
+def count_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
+    """How many recordings share a value of the axis: most first, but days (UTC) in order."""
+    return in_order(_counted(connection, filters, axis), axis)
+
+
+def in_order(counts: Counts, axis: Axis) -> Counts:
+    """Most first, but days in order."""
+    if axis == "day":
+        return sorted(counts, key=lambda pair: pair[0] or "")
+    return sorted(counts, key=lambda pair: (-pair[1], pair[0] or ""))
+
+
+def count_others(connection: Connection, filters: Filters) -> dict[str, int]:
+    """The recordings that the status leaves out, per state, of the same paths and times."""
+    found = {state: count(connection, other) for state, other in others(filters)}
+    return {state: number for state, number in found.items() if number}
+
+
+def others(filters: Filters) -> list[tuple[Status, Filters]]:
+    """By state: what the status leaves out, whatever its answer."""
+    left_out = [state for state in STATES if state not in filters.states]
+    wide = Filters(
+        since=filters.since,
+        until=filters.until,
+        path=filters.path,
+        by_recorded=filters.by_recorded,
+        manner=filters.manner,
+    )
+    return [(state, wide.of(state)) for state in left_out]
+
+
+def is_quick(filters: Filters) -> bool:
+    """Whether the tallies know how many; no recording is counted then, but for parts of days."""
+    return is_tallied(filters) or _is_of_folders(filters)
+
+
+def labels_seen(connection: Connection) -> list[str]:
+    """Every label that has been given, in alphabetical order."""
+    given = select(_tally.label).where(_tally.label != "", _tally.n > 0)
+    return list(connection.scalars(given.distinct().order_by(_tally.label)))
+
+
+def has_unheard_levels(connection: Connection) -> bool:
+    """Whether there are answers from before levels were measured."""
+    answered = select(_row.id).where(_row.state == "done", _row.rms_dbfs.is_(None)).limit(1)
+    return connection.scalar(answered) is not None
+
+
+def is_tallied(filters: Filters) -> bool:
+    """Whether the tally by day, label and checkpoint knows all that is asked."""
+    return filters.path is None and not filters.is_of_rows
+
+
+def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
+    if axis in ("folder", "status") and _is_of_folders(filters):
+        return _of_folders(connection, filters, axis)
+    by_told_label = axis == "label" and filters.manner.knows_unknown
+    if axis == "folder" or by_told_label or not is_tallied(filters):
+        return _one_by_one(connection, filters, axis)
+    found: Counter[Any] = Counter()
+    for query in _of_days(filters, axis):
+        for value, number in connection.execute(query):
+            found[value] += number
+    return _named(connection, found, axis)
+
+
+def _named(connection: Connection, found: Counter[Any], axis: Axis) -> Counts:
+    names: dict[Any, str | None] = {"": None, 0: None, None: None}
+    if axis == "checkpoint":
+        names.update((row[0], row[1]) for row in connection.execute(_CHECKPOINT_NAMES))
+    counts: Counter[str | None] = Counter()
+    for value, number in found.items():
+        counts[names.get(value, value)] += number
+    return [(value, number) for value, number in counts.items() if number]
+
+
+_CHECKPOINT_NAMES = select(checkpoint.c.id, checkpoint.c.name)
+
+
+# --- from the tallies
+
+
+def _of_days(filters: Filters, axis: Axis) -> Iterator[Select[Any]]:
+    """Whole days from the tally; of a day that begins or ends within, the recordings."""
+    columns: dict[Axis, ColumnElement[Any]] = {
+        "label": _tally.label,
+        "status": _tally.state,
+        "checkpoint": _tally.checkpoint_id,
+        "day": _tally.day,
+    }
+    whole = select(columns[axis], func.sum(_tally.n)).where(*whole_days(filters))
+    yield whole.group_by(columns[axis])
+    for since, until in _edges(filters):
+        for state in filters.states:
+            edge = replace(filters, status=state, since=since, until=until)
+            yield _grouped(edge, axis)
+
+
+def whole_days(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    yield from of_tally(filters)
+    if filters.since is not None:
+        yield _tally.day > filters.since[:DAY_LENGTH]
+    if filters.until is not None:
+        yield _tally.day < filters.until[:DAY_LENGTH]
+
+
+def of_tally(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    """All but the time."""
+    if filters.status != "all":
+        yield _tally.state == filters.status
+    if filters.stored_labels:
+        yield _tally.label.in_(filters.stored_labels)
+    if filters.checkpoint is not None:
+        yield _tally.checkpoint_id.in_(select(checkpoint.c.id).where(made_by(filters.checkpoint)))
+
+
+def _edges(filters: Filters) -> Iterator[tuple[str, str]]:
+    since, until = filters.since, filters.until
+    first, last = since and since[:DAY_LENGTH], until and until[:DAY_LENGTH]
+    if since and until and first == last:
+        yield since, until
+        return
+    if since:
+        yield since, min(f"{first}{_AFTER_ALL}", until or f"{first}{_AFTER_ALL}")
+    if until and last and (not since or since < until):
+        yield last, until
+
+
+def _is_of_folders(filters: Filters) -> bool:
+    told = replace(filters, status="all", path=None)
+    return told == Filters(status="all") and (filters.path is None or _is_folder(filters.path))
+
+
+def _is_folder(glob: str) -> bool:
+    """`yard/*`: all in it and below."""
+    first = literal_beginning(glob)
+    return not glob.startswith(("/", "./")) and first.endswith("/") and glob == f"{first}*"
+
+
+def _of_folders(connection: Connection, filters: Filters, axis: Axis) -> Counts:
+    of = folder_tally.c
+    key = of.folder if axis == "folder" else of.state
+    query = select(key, func.sum(of.n)).group_by(key)
+    if filters.status != "all":
+        query = query.where(of.state == filters.status)
+    if filters.path is not None:
+        folder = literal_beginning(filters.path)
+        below = and_(of.folder >= folder, of.folder < f"{folder[:-1]}0")  # 0 comes after the slash
+        query = query.where(or_(of.folder == folder[:-1], below))
+    return [(value, number) for value, number in connection.execute(query) if number]
+
+
+# --- from the recordings
+
+
+def _one_by_one(connection: Connection, filters: Filters, axis: Axis) -> Counts:
+    found: Counter[Any] = Counter()
+    for state in filters.states:
+        for value, number in connection.execute(_grouped(filters.of(state), axis)):
+            found[value] += number
+    return _named(connection, found, axis)
+
+
+def _grouped(filters: Filters, axis: Axis) -> Select[Any]:
+    moment = _row.first_seen_at if filters.status == "pending" else _row.answered_at
+    keys: dict[Axis, ColumnElement[Any]] = {
+        "label": as_told(filters, _row.label, _row.confidence),
+        "status": _row.state,
+        "checkpoint": _row.checkpoint_id,
+        "day": func.substr(moment, 1, DAY_LENGTH),
+        "folder": folder_expression(),
+    }
+    key = keys[axis]
+    return select(key, func.count()).where(*clauses(filters)).group_by(key)

@@ -1,0 +1,169 @@
+"""What came of a period, in figures: counted by the database, never carried row by row."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Select, case, cast, func, select
+
+from storage.database.engine import by_index
+from storage.database.tables import checkpoint, inbox, recording
+from storage.queries.filters import Filters, clauses
+from storage.values.recorded_at import as_stamp
+from storage.values.timestamps import from_stamp
+
+BINS = 20  # of confidence from 0 to 1
+
+_ANSWER = "ix_recording_answer"  # knows state, moment, label, confidence and checkpoint together
+_RECORDED = "ix_recording_recorded"
+_CHUNK_ROWS = 1000
+_HOUR, _MINUTE = len("2026-01-31T12"), len("2026-01-31T12:00")
+_row = recording.c
+
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """Answers of one label by one checkpoint whose confidence lies in one of BINS equal steps."""
+
+    label: str
+    checkpoint_id: int
+    bin: int
+    number: int
+    total: float  # of their confidences
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How many failed for one reason, and the latest of them."""
+
+    kind: str
+    number: int
+    path: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One answered recording, and where its file lies: in its inbox, or where it was archived."""
+
+    id: int
+    path: str
+    label: str
+    confidence: float
+    moment: str  # when it was answered, or began where that is asked for
+    duration_s: float | None
+    digest: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCheckpoint:
+    """A checkpoint as the daemon met it; `facts` are whatever its file says of itself."""
+
+    id: int
+    name: str
+    labels: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+def answers_in_time(
+    connection: Connection, filters: Filters, by_minute: bool = False
+) -> Iterator[tuple[str, datetime, int]]:
+    """Label, the beginning of an hour, and how many were answered, or recorded, within it.
+
+    `by_minute` is for clocks that differ from UTC by half hours; those of recorders may.
+    """
+    column = _row.recorded_at if filters.by_recorded else _row.answered_at
+    begin = func.substr(column, 1, _MINUTE if by_minute or filters.by_recorded else _HOUR)
+    keys = _row.label, begin, column.endswith("Z")
+    counted = select(*keys, func.count()).group_by(*keys)
+    for label, begun, is_utc, number in _read(connection, _of_answers(counted, filters)):
+        moment = as_stamp(f"{begun}Z" if is_utc else begun, filters.manner.zone)
+        if moment is not None:
+            yield label, from_stamp(moment), number
+
+
+def sureness(connection: Connection, filters: Filters) -> Iterator[Sureness]:
+    """How sure the answers were, by label, checkpoint and step of confidence."""
+    step = cast(_row.confidence * BINS, Integer)
+    keys = _row.label, _row.checkpoint_id, step
+    counted = select(*keys, func.count(), func.sum(_row.confidence)).group_by(*keys)
+    for label, checkpoint_id, at, number, total in _read(connection, _of_answers(counted, filters)):
+        yield Sureness(label, checkpoint_id, min(at, BINS - 1), number, total)
+
+
+def failures(connection: Connection, filters: Filters) -> list[Failures]:
+    """By reason, the commonest first. Of the filters those of time and path count."""
+    wanted = replace(filters, status="failed", labels=())
+    kind = func.coalesce(_row.error_class, "")
+    counted = select(kind, func.count(), func.max(_row.id)).where(*clauses(wanted)).group_by(kind)
+    found = connection.execute(counted).all()
+    said = select(_row.id, _row.path_text, _row.error).where(
+        _row.id.in_([latest for *_, latest in found])
+    )
+    words = {row[0]: (row[1], row[2]) for row in connection.execute(said)}
+    told = [Failures(kind, number, *words[latest]) for kind, number, latest in found]
+    return sorted(told, key=lambda each: (-each.number, each.kind))
+
+
+def extremes(
+    connection: Connection, filters: Filters, limit: int
+) -> tuple[list[Sample], list[Sample]]:
+    """The surest answers and the least sure ones, at most so many each; none is in both."""
+    surest = _first(connection, filters, limit, descending=True)
+    # What is among the surest as well is asked for beyond the limit, and left out.
+    least = _first(connection, filters, 2 * limit, descending=False)
+    least = [each for each in least if each not in surest][:limit]
+    samples = _samples(connection, filters, [*surest, *least])
+    return [samples[each] for each in surest], [samples[each] for each in least]
+
+
+def known_checkpoint(connection: Connection, name: str) -> KnownCheckpoint | None:
+    """None where no daemon has served it yet."""
+    columns = checkpoint.c.id, checkpoint.c.name, checkpoint.c.labels, checkpoint.c.facts
+    found = connection.execute(select(*columns).where(checkpoint.c.name == name)).first()
+    if found is None:
+        return None
+    facts = json.loads(found.facts)
+    facts = facts if isinstance(facts, dict) else {}
+    return KnownCheckpoint(found.id, found.name, tuple(json.loads(found.labels)), facts)
+
+
+def _of_answers(query: Select[Any], filters: Filters) -> Select[Any]:
+    index = _RECORDED if filters.by_recorded else _ANSWER
+    return by_index(query, recording, index).where(*clauses(replace(filters, status="done")))
+
+
+def _read(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    yield from connection.execution_options(yield_per=_CHUNK_ROWS).execute(query)
+
+
+def _first(connection: Connection, filters: Filters, limit: int, descending: bool) -> list[int]:
+    """The newest first among equals."""
+    sure = _row.confidence.desc() if descending else _row.confidence.asc()
+    query = _of_answers(select(_row.id), filters).order_by(sure, _row.id.desc()).limit(limit)
+    return list(connection.scalars(query))
+
+
+def _samples(connection: Connection, filters: Filters, ids: list[int]) -> dict[int, Sample]:
+    archived = case((_row.archived_at.is_not(None), _row.archive_path))
+    moment = _row.recorded_at if filters.by_recorded else _row.answered_at
+    columns = _row.path_text, _row.label, _row.confidence, moment, _row.duration_s
+    query = (
+        select(_row.id, *columns, _row.digest, _row.path, inbox.c.path, archived)
+        .join_from(recording, inbox, inbox.c.id == _row.inbox_id)
+        .where(_row.id.in_(ids))
+    )
+    found = {}
+    for *told, path, folder, archive in connection.execute(query):
+        if filters.by_recorded:
+            told[4] = as_stamp(told[4], filters.manner.zone)
+        file = archive or os.path.join(folder, path)
+        found[told[0]] = Sample(*told, Path(os.fsdecode(file)))  # type: ignore[call-arg]
+    return found

@@ -1,0 +1,540 @@
+"""Settings: command line > CLFD_SECTION__KEY > clfd.toml > default, as one frozen object."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from storage.errors import SettingsError
+from storage.home.paths import Home
+from storage.settings.sources import DEFAULT_DATABASE, PREFIX, Said, database_in, flat, voices
+from storage.values.decision import Manner, check_site_pattern, thresholds_of
+from storage.values.listen_address import host_and_port
+from storage.values.recorded_at import is_zone
+
+
+def _listed(value: object) -> object:
+    """One text may stand for a list; in the environment a comma separates."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _words(value: object) -> object:
+    """One text is taken apart as a shell would."""
+    return shlex.split(value) if isinstance(value, str) else value
+
+
+def _under_home(path: str, info: ValidationInfo) -> str:
+    """Absolute, from the home on; nothing stays nothing."""
+    if not path.strip():
+        return ""
+    return os.path.normpath(_root_of(info) / _expanded(Path(path)))
+
+
+def _root_of(info: ValidationInfo) -> Path:
+    home = (info.context or {}).get("home")
+    return home.root if isinstance(home, Home) else Path.cwd()
+
+
+def _expanded(folder: Path) -> Path:
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{folder} names a user who is not known here") from None
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
+
+
+class Intake(_Section):
+    """What is taken in, and when."""
+
+    suffixes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"),
+        min_length=1,
+        description="endings of audio files, in any case; other files are counted as ignored",
+    )
+    ignore: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(),
+        description="globs of files and folders to leave out, too: `*_test.wav` by name at any"
+        " depth, `old/*` with a slash by path from the inbox; counted as ignored",
+    )
+    watch: Literal["auto", "events", "scans"] = Field(
+        default="auto",
+        description="how new files are noticed between two scans: by the kernel's events, or not at"
+        " all; auto leaves events out on network file systems, which have none for others' changes",
+    )
+    settle_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        description="how long a file must lie still before it is taken, unless it was closed and"
+        " its container is visibly whole",
+    )
+    scan_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="time between two full listings of the inbox, which find what events miss",
+    )
+    duplicates: Literal["link", "score"] = Field(
+        default="link",
+        description="a copy under another name shares the first answer, or is scored again",
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, description="how often a recording is tried before it counts as failed"
+    )
+    damaged: Literal["fail", "warn"] = Field(
+        default="fail",
+        description="a recording that is not whole fails, or what is left of it is scored and"
+        " marked with a warning",
+    )
+    archive_dir: str = Field(
+        default="",
+        description="where done files are moved to, after their result is stored; relative to the"
+        " home; empty: they stay in the inbox",
+    )
+
+    @field_validator("archive_dir")
+    @classmethod
+    def _absolute(cls, folder: str, info: ValidationInfo) -> str:
+        return _under_home(folder, info)
+
+    @field_validator("suffixes")
+    @classmethod
+    def _lower_with_dot(cls, suffixes: tuple[str, ...]) -> tuple[str, ...]:
+        for suffix in suffixes:
+            if not re.fullmatch(r"\.[^./\s]+", suffix):
+                raise ValueError(f"{suffix!r} is no suffix; write one like .wav")
+        return tuple(dict.fromkeys(suffix.lower() for suffix in suffixes))
+
+
+class Engine(_Section):
+    """How recordings are decoded and scored."""
+
+    device: str = Field(
+        default="auto", description="where the network runs: auto, cpu, cuda, cuda:N or mps"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="in what the network multiplies; auto is bfloat16 where the device is fast at"
+        " it and the checkpoint's canary stays within 0.02",
+    )
+    compile: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="whether the network is compiled behind the daemon; auto: once 50,000 clips"
+        " are scored, where the processor is fast at bfloat16",
+    )
+    batch_clips: int = Field(
+        default=0, ge=0, description="most clips scored in one step; 0 is 32, on a GPU 256"
+    )
+    clip_pooling: Literal["mean", "max"] = Field(
+        default="mean", description="how a recording's scores are made from those of its clips"
+    )
+    overlap_seconds: float = Field(
+        default=0.0, ge=0, description="how much of a clip the next one repeats"
+    )
+    decode_workers: int = Field(
+        default=0,
+        ge=0,
+        description="processes that decode audio; 0 is one for each core that clfd may use",
+    )
+    decode_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="longest time for decoding one stretch before its worker is killed",
+    )
+    max_hours: float = Field(
+        default=48.0, gt=0, description="longest recording that is accepted, in hours"
+    )
+    threads: int = Field(
+        default=0, ge=0, le=1024, description="torch threads; 0 leaves the choice to torch"
+    )
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+            raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
+        return device
+
+
+class Training(_Section):
+    """How training shares the machine with whatever else runs on it."""
+
+    nice: int = Field(
+        default=10, ge=0, le=19, description="by how much training lowers its own priority"
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="torch threads of training; 0 is all, or half while a daemon serves the home",
+    )
+    memory_gib: float = Field(
+        default=0.0,
+        ge=0,
+        description="most memory for decoded clips, in GiB, before they go into a file on disk;"
+        " 0 is half of what is free",
+    )
+
+
+class Results(_Section):
+    """How answers are told."""
+
+    time_zone: str = Field(
+        default="local",
+        description="of the recorders' clocks, where neither name nor file tells it: local, UTC,"
+        " +01:00 or a name like Europe/Berlin",
+    )
+
+    thresholds: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(),
+        description="LABEL=CONFIDENCE: answers of this label that are less confident are told as"
+        " `unknown`",
+    )
+    unknown_below: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="answers less confident are told as `unknown`, where the label has no"
+        " threshold of its own",
+    )
+
+    site_pattern: str = Field(
+        default="",
+        description="regular expression with a group `site`, looked for in the path; empty: the"
+        " site is the first folder",
+    )
+
+    @property
+    def manner(self) -> Manner:
+        thresholds = thresholds_of(self.thresholds)
+        return Manner(self.time_zone, thresholds, self.unknown_below, self.site_pattern)
+
+    @field_validator("site_pattern")
+    @classmethod
+    def _is_pattern(cls, pattern: str) -> str:
+        check_site_pattern(pattern)
+        return pattern
+
+    @field_validator("thresholds")
+    @classmethod
+    def _are_thresholds(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        thresholds_of(texts)
+        return texts
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if not is_zone(zone):
+            raise ValueError(f"{zone!r} is no time zone; write local, UTC, +01:00 or Europe/Berlin")
+        return zone
+
+
+class Checkpoints(_Section):
+    """What stays on the shelf."""
+
+    keep: int = Field(
+        default=20,
+        ge=0,
+        description="checkpoints that `clfd train` leaves, with their reports; 0 keeps all",
+    )
+
+
+class Log(_Section):
+    """What the daemon writes to stderr."""
+
+    format: Literal["auto", "text", "json"] = Field(
+        default="auto",
+        description="lines for people (text) or for machines (json); auto: records with fields"
+        " where stderr leads into systemd's journal, elsewhere text",
+    )
+    level: Literal["debug", "info", "warning"] = Field(
+        default="info", description="the least important message that is written"
+    )
+
+
+class Metrics(_Section):
+    """Where the daemon's figures can be had by Prometheus."""
+
+    listen: str = Field(
+        default="",
+        description="HOST:PORT of a page with metrics, on this machine only, like 127.0.0.1:9464;"
+        " empty: none",
+    )
+    textfile: str = Field(
+        default="",
+        description="a file of metrics for a collector, relative to the home; empty: none",
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _on_this_machine(cls, listen: str) -> str:
+        if listen:
+            host_and_port(listen)
+        return listen
+
+    @field_validator("textfile")
+    @classmethod
+    def _absolute(cls, file: str, info: ValidationInfo) -> str:
+        return _under_home(file, info)
+
+
+class Hooks(_Section):
+    """Who is told of each answer."""
+
+    command: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+        default=(),
+        description="a program and its arguments, started without a shell for each answer, with"
+        " the result as JSON on its stdin; empty: none",
+    )
+    url: str = Field(
+        default="", description="where each result is sent as JSON by POST; empty: nowhere"
+    )
+    labels: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(), description="labels that hooks are told of; empty: all"
+    )
+    min_confidence: float = Field(
+        default=0.0, ge=0, le=1, description="least confidence that hooks are told of"
+    )
+    timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="how long a command may take before it is killed, and a URL be silent",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _on_the_web(cls, url: str) -> str:
+        if url and not re.fullmatch(r"https?://[^/@\s?#]+([/?]\S*)?", url):
+            raise ValueError("should begin with http:// or https:// and a host, without a password")
+        return url
+
+
+class Settings(_Section):
+    """Every setting, checked; paths are absolute when made by `load_settings`."""
+
+    inbox: tuple[Path, ...] = Field(
+        default=(Path("inbox"),),
+        min_length=1,
+        description="the watched folder, or a list of them; relative to the home",
+    )
+    database: str = Field(
+        default=DEFAULT_DATABASE,
+        pattern=r"^[a-z0-9+]+://",
+        description="SQLAlchemy URL of the ledger; a relative SQLite file is relative to the home",
+    )
+    intake: Intake = Intake()
+    engine: Engine = Engine()
+    training: Training = Training()
+    checkpoints: Checkpoints = Checkpoints()
+    results: Results = Results()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
+    hooks: Hooks = Hooks()
+
+    @property
+    def inboxes(self) -> tuple[Path, ...]:
+        """The watched folders, absolute."""
+        return self.inbox
+
+    @property
+    def archive(self) -> Path | None:
+        """Where done files go, absolute; None: nowhere."""
+        return Path(self.intake.archive_dir) if self.intake.archive_dir else None
+
+    @field_validator("inbox", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        folders = [value] if isinstance(value, str | Path) else value
+        if isinstance(folders, list) and any(str(folder).strip() == "" for folder in folders):
+            raise ValueError("should name a folder")
+        return folders
+
+    @field_validator("inbox")
+    @classmethod
+    def _absolute_and_apart(
+        cls, folders: tuple[Path, ...], info: ValidationInfo
+    ) -> tuple[Path, ...]:
+        root = _root_of(info)
+        absolute = tuple(Path(os.path.normpath(root / _expanded(f))) for f in folders)
+        for position, folder in enumerate(absolute):
+            for other in absolute[position + 1 :]:
+                if folder.is_relative_to(other) or other.is_relative_to(folder):
+                    raise ValueError(f"{folder} and {other} overlap; a file belongs to one inbox")
+        return absolute
+
+    @field_validator("database")
+    @classmethod
+    def _in_home(cls, url: str, info: ValidationInfo) -> str:
+        return database_in(_root_of(info), url)
+
+
+@dataclass(frozen=True)
+class EffectiveSetting:
+    """One value and where it came from: default, clfd.toml, a variable, or command line."""
+
+    key: str
+    value: object
+    source: str
+
+
+@dataclass(frozen=True)
+class SettingDescription:
+    """One line of the table of all settings."""
+
+    key: str
+    variable: str
+    default: object
+    description: str
+
+
+def load_settings(
+    home: Home,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """`overrides` has dotted keys and stands for the command line.
+
+    Raises SettingsError: one line with every unknown key and every value that is not allowed.
+    """
+    return _validated(home, _given(home, overrides or {}, environ))
+
+
+def effective_settings(
+    home: Home,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> list[EffectiveSetting]:
+    """Every setting with its value (plain text, numbers and lists) and its source.
+
+    Raises SettingsError like `load_settings`.
+    """
+    given = _given(home, overrides or {}, environ)
+    values = dict(flat(_validated(home, given).model_dump(mode="json")))
+    return [
+        EffectiveSetting(key, values[key], given[key].source if key in given else "default")
+        for key, _ in _fields()
+    ]
+
+
+def described_settings() -> list[SettingDescription]:
+    """Every setting with its variable, default and reason, in the order of the sections."""
+    return [
+        SettingDescription(key, _variable(key), field.default, field.description or "")
+        for key, field in _fields()
+    ]
+
+
+def _fields() -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, _Section):
+            yield from ((f"{name}.{key}", inner) for key, inner in section.model_fields.items())
+        else:
+            yield name, field
+
+
+def _variable(key: str) -> str:
+    return PREFIX + key.replace(".", "__").upper()
+
+
+def _given(
+    home: Home, overrides: Mapping[str, object], environ: Mapping[str, str]
+) -> dict[str, Said]:
+    """What was said anywhere, the strongest voice last; unknown keys are refused."""
+    layers = voices(home, overrides, environ)
+    _refuse_unknown((key, word.source) for layer in layers for key, word in layer.items())
+    return {key: word for layer in layers for key, word in layer.items()}
+
+
+def _refuse_unknown(said: Iterable[tuple[str, str]]) -> None:
+    known = [key for key, _ in _fields()]
+    problems = [
+        f"unknown setting {_named(key, source)}; did you mean"
+        f" {_spelled(_nearest(key, known), source)}?"
+        for key, source in said
+        if key not in known
+    ]
+    if problems:
+        raise SettingsError("; ".join(problems))
+
+
+def _named(key: str, source: str) -> str:
+    spelled = _spelled(key, source)
+    return spelled if spelled == source else f"{spelled} ({source})"
+
+
+def _spelled(key: str, source: str) -> str:
+    """As the person wrote it, or should have: a variable's name in the environment."""
+    return _variable(key) if source.startswith(PREFIX) else key
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    """Whole keys are compared, and their last words: `devise` means engine.device."""
+
+    def likeness(candidate: str) -> float:
+        whole = SequenceMatcher(None, key, candidate).ratio()
+        last = SequenceMatcher(None, key.split(".")[-1], candidate.split(".")[-1]).ratio()
+        return max(whole, last)
+
+    return max(known, key=likeness)
+
+
+def _validated(home: Home, given: Mapping[str, Said]) -> Settings:
+    nested: dict[str, object] = {}
+    for key, said in given.items():
+        section, dot, name = key.rpartition(".")
+        table = nested.setdefault(section, {}) if dot else nested
+        assert isinstance(table, dict)
+        table[name] = said.value
+    try:
+        settings = Settings.model_validate(nested, context={"home": home})
+    except ValidationError as error:
+        problems = dict.fromkeys(_problem(details, given) for details in error.errors())
+        raise SettingsError("; ".join(problems)) from error
+    _refuse_entangled_archive(home, settings, given)
+    return settings
+
+
+def _refuse_entangled_archive(home: Home, settings: Settings, given: Mapping[str, Said]) -> None:
+    """What is moved must not come in again, nor lie among what clfd keeps; links count as well."""
+    if settings.archive is None:
+        return
+    archive = settings.archive.resolve()
+    ours = (home.checkpoints, home.reports, home.runs, home.compiled)
+    for folder in (*settings.inboxes, *ours):
+        real = folder.resolve()
+        if archive.is_relative_to(real) or real.is_relative_to(archive):
+            key = "intake.archive_dir"
+            said = given[key]
+            raise SettingsError(
+                f"{_named(key, said.source)} = {said.value!r}: {settings.archive} and {folder}"
+                " overlap; choose a folder apart"
+            )
+
+
+def _problem(details: ErrorDetails, given: Mapping[str, Said]) -> str:
+    key = ".".join(str(part) for part in details["loc"] if isinstance(part, str))
+    said = given[key]
+    allowed = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{_named(key, said.source)} = {said.value!r}: {allowed}"

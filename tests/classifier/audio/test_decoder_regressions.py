@@ -1,0 +1,65 @@
+"""Files that once sent the decoder round in circles, or passed for whole, found by mutation.
+
+Each is told by what `mutations.mutation` needs to make it again, or in bytes where it is short.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from pathlib import Path
+
+import pytest
+from mutations import bases, mutation
+
+from classifier.audio.decode import Stretch, decode
+from classifier.errors import DecodingError
+
+FMT = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16_000, 2, 16)
+BACK = struct.pack("<I", 0xFFFFFFF8)
+DATA = b"data" + struct.pack("<I", 72) + bytes(72)
+
+
+def riff(*parts: bytes) -> bytes:
+    content = b"WAVE" + b"".join(parts)
+    return b"RIFF" + struct.pack("<I", len(content)) + content
+
+
+FOUND = {
+    "a note of negative size": riff(FMT, b"LIST" + struct.pack("<I", 12), b"INFOIXYZ", BACK, DATA),
+    "a list of no kind": riff(FMT, b"LIST" + struct.pack("<I", 2**29), b"Opus", BACK, DATA),
+    "notes without a list": riff(b"INFO" + b"\xff" * 4 + b"INFOOpus" + BACK, FMT, DATA),
+    "a tag before such notes": b"ID3\4\0\0\0\0\1\0"
+    + bytes(128)
+    + riff(FMT, b"LIST" + struct.pack("<I", 12), b"INFOIXYZ", BACK, DATA),
+    "notes in RF64": b"RF64\xff\xff\xff\xffWAVE"
+    + (b"INFO" + struct.pack("<I", 28) + b"x\0\0\0" + bytes(4) + b"bext" + BACK + bytes(12))
+    + FMT
+    + DATA,
+}
+
+
+def refusal(path: Path, content: bytes) -> DecodingError:
+    path.write_bytes(content)
+    stretch = Stretch(os.fsencode(path), 8000, 4000, 4000, 60, accepts_damaged=False)
+    with pytest.raises(DecodingError) as caught:
+        decode(stretch)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_header_that_once_never_ended_is_refused(tmp_path: Path, name: str) -> None:
+    assert "a note in its header claims" in str(refusal(tmp_path / "x", FOUND[name]))
+
+
+def test_a_chain_that_was_cut_in_its_second_beginning_is_no_whole_file(tmp_path: Path) -> None:
+    chain = bases()["chain"]
+    for kept in (chain.hidden.stop, chain.hidden.stop + 20):
+        assert refusal(tmp_path / "x", chain.content[:kept]).kind == "truncated"
+
+
+def test_a_mutation_is_the_same_at_every_time() -> None:
+    made = [mutation("wav", 1, number) for number in range(50)]
+    assert made == [mutation("wav", 1, number) for number in range(50)]
+    assert len({hashlib.sha256(content).digest() for _, content in made}) > 45

@@ -1,0 +1,70 @@
+"""A GPU fetches samples from shared memory by itself."""
+
+from __future__ import annotations
+
+import gc
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from classifier.inference.predictor import gathered
+from classifier.workers.pinning import pin
+from classifier.workers.shared_memory import Slab
+from classifier.workers.slots import SMALL_BYTES, Slots
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+DEVICE = torch.device("cuda")
+
+
+def samples_of(slab: Slab, level: float) -> np.ndarray:
+    slot = slab.take()
+    assert slot is not None
+    samples = slot.look(1000)
+    samples[:] = level
+    return samples
+
+
+def is_pinned(samples: np.ndarray) -> bool:
+    return torch.from_numpy(samples).is_pinned()
+
+
+def test_small_slots_are_pinned_and_large_ones_are_not() -> None:
+    small, large = (slots := Slots(4, partial(pin, device=DEVICE))).slabs
+    slots.pin()
+    assert small.slot_bytes == SMALL_BYTES
+    assert is_pinned(samples_of(small, 1.0))
+    assert not is_pinned(samples_of(large, 1.0))
+
+
+def test_a_batch_is_what_lies_in_the_slots_pinned_or_not() -> None:
+    pinned, plain = Slab(4, SMALL_BYTES), Slab(4, SMALL_BYTES)
+    pin(pinned, DEVICE)
+    clips = [samples_of(slab, level) for level, slab in enumerate([pinned, plain, pinned], 1)]
+    batch = gathered(clips, DEVICE)
+    np.testing.assert_array_equal(batch.cpu(), clips)
+
+
+def test_memory_that_is_given_up_is_not_pinned_any_more() -> None:
+    """Later memory at the same place would be read from pages that are gone."""
+    for level in range(20):
+        slab = Slab(2, SMALL_BYTES)
+        pin(slab, DEVICE)
+        samples = samples_of(slab, level)
+        assert is_pinned(samples)
+        np.testing.assert_array_equal(gathered([samples], DEVICE).cpu(), [samples])
+        del samples, slab
+        gc.collect()
+
+
+def test_where_memory_cannot_be_pinned_nothing_breaks() -> None:
+    slab = Slab(2, SMALL_BYTES)
+    pin(slab, DEVICE)
+    pin(slab, DEVICE)  # CUDA refuses to pin it twice
+    samples = samples_of(slab, 3.0)
+    assert float(gathered([samples], DEVICE).sum()) == 3000.0

@@ -1,0 +1,236 @@
+"""One file on its way to the archive: by rename or by copy, and what may come between."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from moves import a_move, files_below, mover_to
+
+from daemon.archive import mover, rename
+from storage.ledger.archive_moves import Archived, Dropped, Hindered, Redirected
+
+
+def test_a_move_to_another_file_system_keeps_time_and_mode(
+    inbox: Path, elsewhere: Path, audio_file: Callable[..., Path]
+) -> None:
+    source = Path(shutil.copyfile(audio_file(), inbox / "a.wav"))
+    source.chmod(0o640)
+    os.utime(source, ns=(1_000, 1_234_567_890_123_456_789))
+    archive = elsewhere / "archive"
+    mover_to(archive, inbox).carry([a_move(source, archive / "a.wav")])
+    found = (archive / "a.wav").stat()
+    assert (found.st_mtime_ns, found.st_mode & 0o777) == (1_234_567_890_123_456_789, 0o640)
+
+
+def test_a_version_that_comes_while_the_old_one_is_copied_stays_in_the_inbox(
+    inbox: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, archive = inbox / "a.wav", elsewhere / "archive"
+    source.write_bytes(b"old")
+    rename = mover.rename_no_replace
+
+    def write_a_new_one(there: bytes, target: bytes) -> None:
+        rename(there, target)
+        source.write_bytes(b"new version")
+
+    monkeypatch.setattr(mover, "rename_no_replace", write_a_new_one)
+    [result] = mover_to(archive, inbox).carry([a_move(source, archive / "a.wav")])
+    assert isinstance(result, Archived)
+    assert (archive / "a.wav").read_bytes() == b"old"
+    assert source.read_bytes() == b"new version"
+
+
+def test_a_file_that_is_written_to_while_it_is_copied_stays_in_the_inbox(
+    inbox: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, archive = inbox / "a.wav", elsewhere / "archive"
+    source.write_bytes(b"begin")
+    move, write = a_move(source, archive / "a.wav"), mover._write
+
+    def write_on(file: int, block: bytes) -> None:
+        write(file, block)
+        monkeypatch.setattr(mover, "_write", write)
+        with source.open("ab") as more:
+            more.write(b" and end")
+
+    monkeypatch.setattr(mover, "_write", write_on)
+    assert mover_to(archive, inbox).carry([move]) == [Dropped(move)]
+    assert source.read_bytes() == b"begin and end"
+    assert files_below(archive) == []
+
+
+def test_one_file_system_mounted_twice_is_moved_by_copy(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As systemd does for each of its ReadWritePaths: same device, and yet no rename."""
+    source, archive = inbox / "a.wav", tmp_path / "archive"
+    source.write_bytes(b"sound")
+    rename = mover.rename_no_replace
+
+    def refuse_across(there: bytes, target: bytes) -> None:
+        if os.path.dirname(there) != os.path.dirname(target):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        rename(there, target)
+
+    monkeypatch.setattr(mover, "rename_no_replace", refuse_across)
+    [result] = mover_to(archive, inbox).carry([a_move(source, archive / "a.wav")])
+    assert isinstance(result, Archived)
+    assert (archive / "a.wav").read_bytes() == b"sound"
+    assert files_below(inbox) == []
+
+
+def test_a_file_that_may_not_be_deleted_in_the_inbox_lies_there_alone(
+    inbox: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, archive = inbox / "a.wav", elsewhere / "archive"
+    source.write_bytes(b"sound")
+    move, unlink = a_move(source, archive / "a.wav"), os.unlink
+
+    def refuse(path: bytes) -> None:
+        if path == move.source:
+            raise PermissionError(errno.EPERM, "Operation not permitted", path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    [result] = mover_to(archive, inbox).carry([move])
+    assert isinstance(result, Hindered)
+    assert source.read_bytes() == b"sound"
+    assert files_below(archive) == []
+
+
+def test_a_stop_ends_a_copy_half_way_and_leaves_the_file_in_the_inbox(
+    inbox: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = inbox / "a.wav"
+    source.write_bytes(os.urandom(10_000))
+    archive = elsewhere / "archive"
+    mine = mover_to(archive, inbox)
+    write = mover._write
+
+    def write_and_stop(file: int, block: bytes) -> None:
+        write(file, block)
+        mine.stop.set()
+
+    monkeypatch.setattr(mover, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(mover, "_write", write_and_stop)
+    assert mine.carry([a_move(source, archive / "a.wav")]) == []
+    assert source.stat().st_size == 10_000
+    assert files_below(archive) == []
+
+
+def test_a_file_whose_content_is_not_what_was_heard_is_not_deleted(
+    inbox: Path, elsewhere: Path
+) -> None:
+    source = inbox / "a.wav"
+    source.write_bytes(b"rotten")
+    archive = elsewhere / "archive"
+    move = a_move(source, archive / "a.wav", digest="0" * 64)
+    [result] = mover_to(archive, inbox).carry([move])
+    assert isinstance(result, Hindered)
+    assert source.read_bytes() == b"rotten"
+    assert files_below(archive) == []
+
+
+def test_a_link_at_the_place_is_not_taken_for_the_file(inbox: Path, tmp_path: Path) -> None:
+    source, archive = inbox / "a.wav", tmp_path / "archive"
+    source.write_bytes(b"sound")
+    archive.mkdir()
+    (archive / "a.wav").symlink_to(source)
+    [result] = mover_to(archive, inbox).carry([a_move(source, archive / "a.wav")])
+    assert isinstance(result, Redirected)
+    assert result.place == os.fsencode(archive / "a.1.wav")
+    assert source.read_bytes() == b"sound"
+
+
+def test_an_archive_that_leads_back_into_the_inbox_deletes_nothing(
+    inbox: Path, tmp_path: Path
+) -> None:
+    source, archive = inbox / "a.wav", tmp_path / "archive"
+    source.write_bytes(b"sound")
+    archive.mkdir()
+    (archive / "inbox").symlink_to(inbox)
+    [result] = mover_to(archive, inbox).carry([a_move(source, archive / "inbox" / "a.wav")])
+    assert isinstance(result, Hindered)
+    assert "leads back into the inbox" in result.reason
+    assert source.read_bytes() == b"sound"
+
+
+def test_a_link_from_the_archive_to_a_folder_of_the_inbox_does_not_send_files_round(
+    inbox: Path, tmp_path: Path
+) -> None:
+    source, archive = inbox / "a.wav", tmp_path / "archive"
+    source.write_bytes(b"sound")
+    (inbox / "sub").mkdir()
+    archive.mkdir()
+    (archive / "inbox").symlink_to(inbox / "sub")
+    place = archive / "inbox" / "deeper" / "a.wav"
+    [result] = mover_to(archive, inbox).carry([a_move(source, place)])
+    assert isinstance(result, Hindered)
+    assert "leads back into the inbox" in result.reason
+    assert files_below(inbox) == ["a.wav"]
+    assert list((inbox / "sub").iterdir()) == []
+
+
+def exchange(source: Path) -> None:
+    aside = source.parent.parent / "new"
+    aside.write_bytes(b"old and new")
+    aside.replace(source)
+
+
+def write_on(source: Path) -> None:
+    with source.open("ab") as file:
+        file.write(b" and new")
+
+
+@pytest.mark.parametrize("change", [exchange, write_on])
+def test_a_file_changed_in_the_moment_of_the_move_goes_back(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    source, archive = inbox / "a.wav", tmp_path / "archive"
+    source.write_bytes(b"old")
+    move = a_move(source, archive / "a.wav")
+    rename = mover.rename_no_replace
+
+    def change_first(there: bytes, target: bytes) -> None:
+        if there == move.source:
+            change(source)
+        rename(there, target)
+
+    monkeypatch.setattr(mover, "rename_no_replace", change_first)
+    assert mover_to(archive, inbox).carry([move]) == [Dropped(move)]
+    assert source.read_bytes() == b"old and new"
+    assert files_below(archive) == []
+
+
+def test_the_longest_name_finds_a_free_one_beside_it(inbox: Path, tmp_path: Path) -> None:
+    name = "x" * 251 + ".wav"
+    source, archive = inbox / name, tmp_path / "archive"
+    source.write_bytes(b"sound")
+    archive.mkdir()
+    (archive / name).write_bytes(b"other")
+    [result] = mover_to(archive, inbox).carry([a_move(source, archive / name)])
+    assert isinstance(result, Redirected)
+    assert len(os.path.basename(result.place)) == 255
+    assert result.place.endswith(b"xx.1.wav")
+
+
+def test_a_rename_refuses_what_lies_at_the_target(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    with pytest.raises(FileExistsError):
+        rename.rename_no_replace(bytes(tmp_path / "a"), bytes(tmp_path / "b"))
+    assert (tmp_path / "b").read_text() == "b"
+
+
+def test_a_rename_refuses_it_also_where_the_system_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rename, "_renameat2", None)
+    test_a_rename_refuses_what_lies_at_the_target(tmp_path)
+    rename.rename_no_replace(bytes(tmp_path / "a"), bytes(tmp_path / "c"))
+    assert (tmp_path / "c").read_text() == "a"

@@ -1,0 +1,35 @@
+"""What stands in an environment file means here what it means to systemd."""
+
+from __future__ import annotations
+
+import pytest
+
+from daemon.units.environment_file import parse_environment_file
+
+LINES = {
+    "A=plain": {"A": "plain"},
+    "  A =  two words  ": {"A": "two words"},
+    "A=/srv/a#b;c": {"A": "/srv/a#b;c"},
+    "# A=1\n; B=2\nC=3": {"C": "3"},
+    "A=\nB=1": {"A": "", "B": "1"},
+    "no variable\nA=1": {"A": "1"},
+    "export A=1\n1A=2": {},
+    "A='single $x \\n'": {"A": "single $x \\n"},
+    'A="double \\" \\$x \\n"': {"A": 'double " $x \\n'},
+    "A='two\nlines'\nB=1": {"A": "two\nlines", "B": "1"},
+    "A=one\\\ntwo\nB=1": {"A": "onetwo", "B": "1"},
+    'A="one\\\ntwo"': {"A": "onetwo"},
+    "A=in\\ between\\\\": {"A": "in between\\"},
+    "A='one' \"two\" three": {"A": "onetwothree"},
+    'A=it"s "literal"': {"A": 'it"s "literal"'},
+    'A="never closed': {"A": "never closed"},
+    "A=$HOME": {"A": "$HOME"},
+    "A=1\nA=2": {"A": "2"},
+    "# goes on \\\nA=1\nB=2": {"B": "2"},
+    "CLFD_INBOX=/srv/a, /srv/b\r\n": {"CLFD_INBOX": "/srv/a, /srv/b"},
+}
+
+
+@pytest.mark.parametrize("text", LINES)
+def test_a_line_means_what_systemd_takes_it_for(text: str) -> None:
+    assert parse_environment_file(text) == LINES[text]

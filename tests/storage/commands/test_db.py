@@ -1,0 +1,424 @@
+"""Care of the ledger: what is told of it, whole copies, and taking out what nobody needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import select, text, update
+
+from clfd import cli
+from daemon.intake.scanner import inboxes_of
+from storage.commands.context import Invocation
+from storage.database.engine import open_database
+from storage.database.tables import metadata, prediction, recording
+from storage.home.paths import Home
+from storage.ledger.counters import recount, wrong_figures
+from storage.ledger.ledger import Ledger
+from storage.ledger.outcomes import Arrival, AudioFacts, Failed, Linked, Scored
+from storage.maintenance.prune import carry_out
+from storage.maintenance.prune_plan import Wish, plan
+from storage.maintenance.unadmitted_files import audio_files
+from storage.settings.schema import load_settings
+from storage.values.pulse import Pulse
+
+QUIET = Pulse(lambda _: None)
+ODD = "yard/ä\udcff.wav"
+
+
+class Desk:
+    """A home with a ledger, and the words in which these tests speak about it."""
+
+    def __init__(self, home: Home) -> None:
+        home.create()
+        self.home = home
+        self.now = "2026-01-01T00:00:00.000Z"
+        self.ledger = Ledger(open_database(self.url, "daemon"), lambda: self.now)
+        self.first, self.second = map(self._register, "ab")
+
+    @property
+    def url(self) -> str:
+        return load_settings(self.home, environ={}).database
+
+    def _register(self, letter: str) -> int:
+        return self.ledger.register_checkpoint(letter * 64, letter, ["dog", "siren"], 5.0, {})
+
+    def file(self, name: str = "a.wav") -> Path:
+        return self.home.inbox / name
+
+    def arrive(self, name: str = "a.wav", content: str = "bark") -> int:
+        self.file(name).parent.mkdir(exist_ok=True)
+        self.file(name).write_text(content)
+        path = os.fsencode(name)
+        self.ledger.admit([Arrival(self.home.inbox, path, f"of {content}", 10)])
+        with self.ledger.database.transaction() as connection:
+            query = select(recording.c.id).where(recording.c.path == path)
+            return int(connection.scalars(query.order_by(recording.c.id.desc())).first() or 0)
+
+    def answer(self, name: str = "a.wav", content: str = "bark") -> int:
+        id = self.arrive(name, content)
+        self.ledger.claim("me", 100, 3)
+        self.ledger.record([scored(id, content, self.first)])
+        return id
+
+    def copy(self, name: str, leader: int, content: str = "bark") -> int:
+        id = self.arrive(name, content)
+        self.ledger.claim("me", 100, 3)
+        self.ledger.record([Linked(id, facts(content), self.first, leader)])
+        return id
+
+    def rescore(self, id: int, content: str = "bark") -> None:
+        self.set(id, requeued="rescore")
+        self.ledger.claim("me", 100, 3)
+        self.ledger.record([scored(id, content, self.second)])
+
+    def share(self, id: int, leader: int) -> None:
+        """As if `id` had been heard again, as a copy of `leader`."""
+        query = select(prediction.c.id).where(prediction.c.recording_id == leader)
+        with self.ledger.database.transaction() as connection:
+            answer = connection.scalars(query.order_by(prediction.c.id)).first()
+        self.set(id, prediction_id=answer, checkpoint_id=self.first)
+        with self.ledger.database.transaction() as connection:
+            recount(connection)
+
+    def set(self, id: int, **values: Any) -> None:
+        with self.ledger.database.transaction() as connection:
+            connection.execute(update(recording).where(recording.c.id == id).values(values))
+
+    def ids(self) -> list[int]:
+        with self.ledger.database.transaction() as connection:
+            return list(connection.scalars(select(recording.c.id).order_by(recording.c.id)))
+
+    def n_predictions(self) -> int:
+        with self.ledger.database.transaction() as connection:
+            return len(connection.execute(select(prediction.c.id)).all())
+
+    def clfd(self, *words: str) -> Result:
+        return CliRunner().invoke(cli, ["--home", str(self.home.root), *words], obj=Invocation())
+
+    def checked(self) -> dict[str, Any]:
+        return dict(json.loads(self.clfd("db", "check", "--json").stdout))
+
+    def prune(self, *words: str) -> dict[str, Any]:
+        return dict(json.loads(self.clfd("db", "prune", "--json", *words).stdout))
+
+
+def facts(content: str) -> AudioFacts:
+    return AudioFacts(content.encode().hex().zfill(64), 5.0, 44100, 1)
+
+
+def scored(id: int, content: str, checkpoint: int) -> Scored:
+    scores = struct.pack("<2f", 0.75, 0.25)
+    return Scored(id, facts(content), checkpoint, "dog", 0.75, scores, scores[:4], 5.0, 5.0)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Whatever a test does to the ledger, it is sound afterwards."""
+    desk = Desk(Home(tmp_path / "home"))
+    yield desk
+    assert desk.ledger.database.problems() == []
+    assert list(wrong_figures(desk.ledger.database)) == []
+    desk.ledger.close()
+
+
+# --- check
+
+
+def test_a_ledger_with_nothing_to_say_of_it_is_sound(desk: Desk) -> None:
+    desk.answer()
+    told = desk.checked()
+    assert told["sound"] and told["recordings"] == told["predictions"] == 1
+    assert not any(told[k] for k in ("superseded", "unused_predictions", "missing", "away"))
+    assert told["without_row"] == 0
+
+
+def test_a_file_that_is_gone_is_told_and_is_no_damage(desk: Desk) -> None:
+    desk.answer(ODD)
+    desk.file(ODD).unlink()
+    done = desk.clfd("db", "check")
+    assert done.exit_code == 0
+    assert "1 recordings have no file any more" in done.stdout
+    assert "yard/ä\\xff.wav" in done.stdout
+
+
+def test_an_archived_file_is_looked_for_where_it_lies(desk: Desk, tmp_path: Path) -> None:
+    place = tmp_path / "archive" / "inbox" / "a.wav"
+    place.parent.mkdir(parents=True)
+    id = desk.answer()
+    desk.file().rename(place)
+    desk.set(id, archive_path=os.fsencode(place), archived_at=desk.now)
+    assert desk.checked()["missing"] == 0
+    place.unlink()
+    assert desk.checked()["missing_paths"] == [str(place)]
+    place.parent.rmdir()
+    assert desk.checked()["away"] == [str(place.parent)]
+
+
+def test_nothing_is_missing_in_an_inbox_that_is_away(desk: Desk) -> None:
+    desk.answer()
+    desk.home.inbox.rename(desk.home.root / "elsewhere")
+    told = desk.checked()
+    assert (told["missing"], told["away"]) == (0, [str(desk.home.inbox)])
+
+
+def test_an_empty_folder_where_a_card_was_mounted_is_away(desk: Desk, tmp_path: Path) -> None:
+    desk.answer()
+    desk.file().unlink()
+    desk.ledger.note_mount_point(desk.home.inbox, desk.home.inbox)
+    assert desk.checked()["away"] == [str(desk.home.inbox)]
+    desk.ledger.note_mount_point(desk.home.inbox, desk.home.root)  # which holds the ledger
+    assert (desk.checked()["missing"], desk.checked()["away"]) == (1, [])
+
+
+def test_audio_files_without_a_row_are_counted(desk: Desk) -> None:
+    desk.answer()
+    desk.file("new.WAV").touch()
+    desk.file("notes.txt").touch()
+    told = desk.checked()
+    assert told["without_row_paths"] == [str(desk.file("new.WAV"))]
+
+
+def test_the_check_leaves_out_what_a_scan_leaves_out(desk: Desk) -> None:
+    left_out = (".b.wav", "c.wav.part", "@eaDir/d.wav", ".x/e.wav", "old/f.wav", "h.wav")
+    for name in ("a.wav", "g.ogg", *left_out):
+        desk.file(name).parent.mkdir(exist_ok=True)
+        desk.file(name).touch()
+    desk.file("link.wav").symlink_to(desk.file())
+    environ = {"CLFD_INTAKE__IGNORE": "old/*,h.wav"}
+    settings = load_settings(desk.home, environ=environ)
+    (inbox,) = inboxes_of(settings)
+    taken = {arrival.path for arrival in inbox.scan().take(100)}
+    assert {*audio_files(desk.home.inbox, settings)} == taken == {b"a.wav", b"g.ogg"}
+
+
+def test_of_an_unsound_ledger_the_object_says_what_is_wrong(desk: Desk) -> None:
+    desk.answer()
+    with desk.ledger.database.transaction() as connection:
+        connection.execute(text("UPDATE tally SET n = n + 1"))
+    done = desk.clfd("db", "check", "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["problems"][0].startswith("counts wrongly: tally done")
+    with desk.ledger.database.transaction() as connection:
+        connection.execute(text("UPDATE tally SET n = n - 1"))
+
+
+# --- backup
+
+
+def test_a_backup_is_a_whole_ledger_beside_it(desk: Desk) -> None:
+    desk.answer()
+    done = desk.clfd("db", "backup")
+    copy = Path(done.stdout.strip())
+    assert copy.parent == desk.home.root and "checked" in done.stderr
+    with open_database(f"sqlite:///{copy}", "reader") as database:
+        assert database.problems() == []
+        with database.transaction() as connection:
+            assert connection.scalars(select(recording.c.path)).all() == [b"a.wav"]
+
+
+def test_a_backup_replaces_a_file_only_by_force(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "copy.db"
+    file.write_text("precious")
+    refused = desk.clfd("db", "backup", "-o", str(file))
+    assert refused.exit_code == 1 and "--force" in refused.stderr
+    assert file.read_text() == "precious"
+    assert desk.clfd("db", "backup", "-o", str(file), "--force").exit_code == 0
+    assert file.read_bytes().startswith(b"SQLite format 3")
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_a_backup_takes_no_name_that_the_database_gives_files_of_its_own(
+    desk: Desk, end: str
+) -> None:
+    file = desk.home.ledger_file
+    done = desk.clfd("db", "backup", "-o", f"{file}{end}", "--force")
+    assert "belongs to the ledger" in done.output
+
+
+def test_a_backup_never_replaces_the_ledger(desk: Desk) -> None:
+    done = desk.clfd("db", "backup", "-o", str(desk.home.ledger_file), "--force")
+    assert done.exit_code == 1 and "the ledger itself" in done.stderr
+
+
+# --- prune
+
+
+def test_without_a_word_what_to_prune_nothing_is(desk: Desk) -> None:
+    assert desk.clfd("db", "prune").exit_code == 2
+    assert desk.clfd("db", "prune", "--older-than", "soon").exit_code == 2
+
+
+def test_a_dry_run_tells_and_changes_nothing(desk: Desk) -> None:
+    desk.answer()
+    desk.file().unlink()
+    done = desk.clfd("db", "prune", "--missing")
+    assert done.exit_code == 0
+    assert "would delete 1 recordings (0 superseded, 1 missing)" in done.stdout
+    assert f"  {desk.file()}" in done.stdout
+    assert desk.ids() == [1]
+
+
+def test_recordings_without_a_file_go_with_their_predictions(desk: Desk) -> None:
+    gone, there = desk.answer(ODD), desk.answer("b.wav", "meow")
+    desk.file(ODD).unlink()
+    told = desk.prune("--missing", "--yes")
+    assert (told["dry_run"], told["recordings"], told["missing"]) == (False, 1, 1)
+    assert desk.ids() == [there] and gone not in desk.ids()
+    assert desk.n_predictions() == 1
+    assert desk.checked()["sound"]
+
+
+def test_a_recording_whose_file_lies_in_the_inbox_stays(desk: Desk) -> None:
+    desk.answer()
+    desk.prune("--superseded", "--missing", "--older-than", "0s", "--history", "--yes")
+    assert len(desk.ids()) == 1 == desk.n_predictions()
+
+
+def test_a_failed_recording_goes_with_its_file(desk: Desk) -> None:
+    id = desk.arrive()
+    desk.ledger.claim("me", 1, 3)
+    desk.ledger.record([Failed(id, "decode", "no audio in it")])
+    desk.file().unlink()
+    assert desk.prune("--missing", "--yes")["missing"] == 1
+    assert desk.ids() == []
+
+
+def test_replaced_versions_go_and_the_current_one_stays(desk: Desk) -> None:
+    desk.answer(content="bark")
+    current = desk.answer(content="meow")
+    assert desk.checked()["superseded"] == 1
+    assert desk.prune("--superseded", "--yes")["superseded"] == 1
+    assert desk.ids() == [current]
+
+
+def test_a_replaced_version_that_lies_in_the_archive_stays(desk: Desk, tmp_path: Path) -> None:
+    place = tmp_path / "archived.wav"
+    place.touch()
+    archived = desk.answer(content="bark")
+    desk.set(archived, archive_path=os.fsencode(place), archived_at=desk.now)
+    desk.answer(content="meow")
+    told = desk.prune("--superseded", "--yes")
+    assert (told["superseded"], told["kept_archived"]) == (0, 1)
+
+
+def test_only_what_is_older_goes(desk: Desk) -> None:
+    desk.answer("old.wav")
+    desk.now = "2026-03-01T00:00:00.000Z"
+    young = desk.answer("young.wav", "meow")
+    desk.file("old.wav").unlink()
+    desk.file("young.wav").unlink()
+    assert desk.prune("--older-than", "2026-02-01T00:00Z", "--yes")["missing"] == 1
+    assert desk.ids() == [young]
+
+
+def test_an_answer_that_another_shares_stays_with_its_recording(desk: Desk) -> None:
+    leader = desk.answer("a.wav")
+    copy = desk.copy("b.wav", leader)
+    desk.file("a.wav").unlink()
+    for words in ([], ["--yes"]):
+        told = desk.prune("--missing", *words)
+        assert (told["missing"], told["kept_shared"]) == (0, 1)
+    assert desk.ids() == [leader, copy]
+
+
+@pytest.mark.parametrize("at_once", [1000, 1])
+def test_an_answer_goes_with_all_that_share_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("storage.maintenance.prune._AT_ONCE", at_once)
+    leader = desk.answer("a.wav")
+    desk.copy("b.wav", leader)
+    later = desk.answer("c.wav")  # of the same content, with an answer of its own
+    desk.share(leader, later)  # so the earlier one hangs on the later one
+    for name in "abc":
+        desk.file(f"{name}.wav").unlink()
+    assert desk.prune("--missing", "--yes")["missing"] == 3
+    assert (desk.ids(), desk.n_predictions()) == ([], 0)
+
+
+def test_a_chain_of_shared_answers_stays_as_a_whole(desk: Desk) -> None:
+    first = desk.answer("a.wav")
+    second = desk.answer("b.wav")
+    stays = desk.copy("c.wav", second)
+    desk.share(second, first)
+    desk.file("a.wav").unlink()
+    desk.file("b.wav").unlink()
+    assert desk.prune("--missing")["kept_shared"] == 2
+    assert desk.prune("--missing", "--yes")["missing"] == 0
+    assert desk.ids() == [first, second, stays]
+
+
+def test_queued_recordings_are_not_pruned_and_nothing_else_is_then(desk: Desk) -> None:
+    desk.answer("a.wav")
+    desk.arrive("b.wav")
+    desk.file("a.wav").unlink()
+    desk.file("b.wav").unlink()
+    assert desk.prune("--missing")["kept_busy"] == 1
+    done = desk.clfd("db", "prune", "--missing", "--yes")
+    assert done.exit_code == 1 and "the first is b.wav" in done.stderr
+    assert len(desk.ids()) == 2
+
+
+def test_earlier_predictions_go_and_current_ones_stay(desk: Desk) -> None:
+    leader = desk.answer("a.wav")
+    desk.copy("b.wav", leader)  # still shares the leader's first answer
+    other = desk.answer("c.wav", "meow")
+    desk.rescore(leader)
+    desk.rescore(other, "meow")
+    assert desk.checked()["unused_predictions"] == 1
+    assert desk.prune("--history")["history"] == 1
+    assert desk.prune("--history", "--yes")["history"] == 1
+    assert desk.n_predictions() == 3
+    assert desk.prune("--history")["history"] == 0
+
+
+def test_the_history_of_what_goes_is_not_counted_twice(desk: Desk) -> None:
+    desk.rescore(desk.answer())
+    desk.file().unlink()
+    told = desk.prune("--missing", "--history", "--yes")
+    assert (told["missing"], told["history"]) == (1, 0)
+    assert desk.n_predictions() == 0
+
+
+def test_what_changed_since_the_plan_stays(desk: Desk) -> None:
+    back, shared, rescored = (
+        desk.answer("a.wav"),
+        desk.answer("b.wav", "meow"),
+        desk.answer("c.wav", "woof"),
+    )
+    desk.rescore(rescored, "woof")
+    desk.file("a.wav").unlink()
+    desk.file("b.wav").unlink()
+    wish = Wish(missing=True, history=True)
+    with open_database(desk.url, "reader") as reader, open_database(desk.url, "pruner") as pruner:
+        made = plan(reader, wish, QUIET)
+        desk.file("a.wav").touch()
+        copy = desk.copy("d.wav", shared, "meow")
+        desk.share(rescored, rescored)  # its first answer is that of today again
+        carry_out(reader, pruner, made, QUIET)
+    assert desk.ids() == [back, shared, rescored, copy]
+    told = made.figures(is_done=True)
+    assert (told["kept_changed"], told["kept_shared"], told["history"]) == (2, 1, 0)
+
+
+def test_a_file_that_comes_back_after_all_is_a_new_recording(desk: Desk) -> None:
+    before = desk.answer()
+    desk.file().unlink()
+    desk.prune("--missing", "--yes")
+    assert desk.answer() > before
+
+
+def test_every_key_that_leads_to_a_recording_or_an_answer_is_looked_after() -> None:
+    """The pruner holds no foreign keys; a table that is added has to be thought of."""
+    keys = [key for table in metadata.sorted_tables for key in table.foreign_keys]
+    to_recordings = [key for key in keys if key.column.table is recording]
+    to_predictions = [key.parent for key in keys if key.column.table is prediction]
+    assert {key.ondelete for key in to_recordings} == {"CASCADE"}
+    assert to_predictions == [recording.c.prediction_id]

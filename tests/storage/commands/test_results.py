@@ -1,0 +1,398 @@
+"""The commands that answer questions: results, status, retry, config, db."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from ledger_rows import add
+
+from storage.commands.context import Invocation
+from storage.commands.db import db
+from storage.commands.results import config, results, retry, status
+from storage.commands.status import KEYS
+from storage.database.engine import driver, open_database
+from storage.errors import (
+    AlreadyRunning,
+    LedgerMissing,
+    LedgerUnsound,
+    SettingsError,
+    StorageError,
+)
+from storage.export.registry import Listing, follow
+from storage.home.daemon_lock import DaemonLock, write_status
+from storage.home.paths import Home
+from storage.ledger.ledger import open_ledger
+from storage.queries.filters import Filters
+from storage.values.timestamps import stamp
+
+HEADER = (
+    "path,status,label,confidence,duration_s,sample_rate_hz,checkpoint,classified_at,error,"
+    "inbox,digest,checkpoint_digest,warning,archived_path"
+)
+LATER = ",human_label,recorded_at,site,channels,rms_dbfs,peak_dbfs,clipped"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    for name in [name for name in os.environ if name.startswith("CLFD_")]:
+        monkeypatch.delenv(name)
+    home = Home(tmp_path)
+    home.create()
+    with open_ledger(url_of(home), "daemon") as ledger:
+        add(ledger, "yard/a.wav", "dog", 0.9)
+        add(ledger, "=b,\x1b[31m\n.wav", "siren", 0.6)
+        add(ledger, "broken.wav", None)
+    return home
+
+
+def url_of(home: Home) -> str:
+    return f"sqlite:///{home.ledger_file}"
+
+
+def call(home: Home, command: click.Command, *arguments: str) -> Result:
+    """Errors of ours come out as they are; the assembled command line makes lines of them."""
+    done = CliRunner().invoke(command, arguments, obj=Invocation(home.root))
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+@pytest.mark.parametrize(
+    ("shape", "first"),
+    [
+        ("csv", "label,path"),
+        ("jsonl", '{"label": "dog", "path": "yard/a.wav"}'),
+        ("table", "label   path"),
+    ],
+)
+def test_chosen_columns_are_all_that_is_told_in_their_order(
+    home: Home, shape: str, first: str
+) -> None:
+    words = ("--columns", "label, path,label", "--sort", "confidence", "--format", shape)
+    told = call(home, results, *words, "--limit", "1").stdout
+    assert told.splitlines()[0].rstrip() == first
+
+
+def test_chosen_times_and_numbers_are_readable_in_a_table(home: Home) -> None:
+    told = call(home, results, "--columns", "duration_s,confidence,classified_at").stdout
+    assert re.search(r"^8 +0\.900 +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", told, re.M)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--columns", "lable"], "no column is called lable; there are path, status"),
+        (["--columns", "start_s"], r"start_s; there are .* \(start_s and end_s with --clips\)"),
+        (["--columns", "label", "--count-by", "label"], "leave out --columns"),
+    ],
+)
+def test_a_column_that_is_none_is_named(home: Home, words: list[str], said: str) -> None:
+    refused = call(home, results, *words)
+    assert refused.exit_code == 2
+    assert re.search(said, refused.stderr, re.S)
+
+
+def test_the_csv_header_is_the_contract(home: Home) -> None:
+    told = call(home, results, "--format", "csv").stdout
+    assert told.splitlines()[0] == f"{HEADER}{LATER}"
+    assert len(list(csv.reader(io.StringIO(told)))) == 3
+
+
+def test_a_name_like_a_formula_does_nothing_in_a_spreadsheet_and_still_names_the_file(
+    home: Home,
+) -> None:
+    rows = list(csv.DictReader(io.StringIO(call(home, results, "--format", "csv").stdout)))
+    [odd] = [row for row in rows if row["label"] == "siren"]
+    assert odd["path"] == "./=b,\x1b[31m\n.wav"
+    assert os.path.normpath(odd["path"]) == "=b,\x1b[31m\n.wav"
+
+
+def test_a_label_like_a_formula_does_nothing_in_a_spreadsheet(home: Home) -> None:
+    with open_ledger(url_of(home), "daemon") as ledger:
+        add(ledger, "c.wav", "@SUM(1)")
+    told = call(home, results, "--format", "csv").stdout
+    assert ",'@SUM(1)," in told
+
+
+def test_clips_add_two_columns_at_the_end(home: Home) -> None:
+    told = call(home, results, "--format", "csv", "--clips", "--path", "yard/*").stdout
+    assert told.splitlines()[0] == f"{HEADER},start_s,end_s{LATER}"
+    assert len(told.splitlines()) == 3
+
+
+def test_json_is_one_array_with_id_and_scores(home: Home) -> None:
+    (found,) = json.loads(call(home, results, "--format", "json", "--label", "dog").stdout)
+    assert list(found) == ["id", *f"{HEADER}{LATER}".split(","), "scores"]
+    assert found["scores"] == {"dog": 0.9, "siren": 0.1}
+    assert found["classified_at"].endswith("Z")
+
+
+def test_nothing_is_an_empty_array_and_a_hint(home: Home) -> None:
+    told = call(home, results, "--format", "json", "--label", "cat")
+    assert json.loads(told.stdout) == []
+    assert "labels given so far: dog, siren" in told.stderr
+
+
+def test_json_lines_are_one_object_each(home: Home) -> None:
+    lines = call(home, results, "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["label"] for line in lines] == ["siren", "dog"]
+
+
+def test_a_table_counts_what_it_leaves_out(home: Home) -> None:
+    told = call(home, results, "--limit", "1").stdout
+    assert told.splitlines()[-1] == "1 of 2 done (1 failed)"
+
+
+def test_a_table_shows_warnings_where_there_are_any(home: Home) -> None:
+    assert "warning" not in call(home, results).stdout
+    with open_ledger(url_of(home), "daemon") as ledger:
+        add(ledger, "cut.wav", "dog", warning="cut short: copy it again")
+    told = call(home, results).stdout
+    assert "cut short: copy it again" in told
+    assert "warning" in told
+
+
+def test_control_characters_in_names_are_shown_and_not_obeyed(home: Home) -> None:
+    told = call(home, results).stdout
+    assert r"=b,\x1b[31m\n.wav" in told
+    assert "\x1b" not in told
+
+
+def test_a_table_fits_its_width(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_ledger(url_of(home), "daemon") as ledger:
+        add(ledger, "long/" * 40 + "end.wav", "dog")
+    monkeypatch.setenv("COLUMNS", "70")
+    told = call(home, results).stdout
+    assert max(map(len, told.splitlines())) <= 70
+    assert "…" in told
+    assert "end.wav" in told
+
+
+def test_a_failure_says_why(home: Home) -> None:
+    assert "no audio" in call(home, results, "--status", "failed").stdout
+
+
+def test_a_file_appears_complete_and_its_suffix_chooses_the_format(home: Home) -> None:
+    file = home.root / "out.csv"
+    assert call(home, results, "-o", str(file)).stdout == ""
+    assert file.read_text().startswith(HEADER)
+    assert list(home.root.glob(".out*")) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--count-by", "label", "--clips"),
+        ("--follow", "--format", "json"),
+        ("--follow", "--limit", "3"),
+        ("--follow", "--sort", "newest"),
+        ("--follow", "--until", "now"),
+        ("--min-level", "nan"),
+        ("--min-confidence", "nan"),
+        ("--clips", "--merge-gap", "inf"),
+        ("--since", "soon"),
+        ("--min-confidence", "2"),
+        ("--status", "lost"),
+    ],
+)
+def test_wrong_usage_ends_with_2(home: Home, arguments: tuple[str, ...]) -> None:
+    assert call(home, results, *arguments).exit_code == 2
+
+
+def test_answers_without_a_level_are_named_where_nothing_of_that_level_is_found(home: Home) -> None:
+    assert "clfd rescore" in call(home, results, "--max-level", "-90").stderr
+
+
+def test_counts_by_status_are_of_all_recordings(home: Home) -> None:
+    told = call(home, results, "--count-by", "status", "--format", "csv").stdout
+    assert told == "status,count\ndone,2\nfailed,1\n"
+
+
+def test_a_home_without_a_ledger_names_init(tmp_path: Path) -> None:
+    with pytest.raises(LedgerMissing, match="clfd init"):
+        call(Home(tmp_path / "nowhere"), results)
+
+
+def test_following_prints_rows_as_they_come(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    def arrive_then_stop(_seconds: float, waits: list[int] = []) -> None:  # noqa: B006
+        waits.append(1)
+        if len(waits) > 1:
+            raise KeyboardInterrupt
+        with open_ledger(url_of(home), "daemon") as ledger:
+            add(ledger, "late.wav", "dog")
+
+    with open_database(url_of(home), "reader") as database, pytest.raises(KeyboardInterrupt):
+        follow(database, Listing(Filters(), format="jsonl"), arrive_then_stop)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["path"] == "late.wav"
+
+
+def test_following_since_a_time_begins_with_what_came_since_then(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with open_database(url_of(home), "reader") as database, pytest.raises(KeyboardInterrupt):
+        follow(database, Listing(Filters(since="2000-01-01"), format="jsonl"), stop)
+    told = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["dog", "siren"]
+
+
+def run_results(home: Home, program: str) -> subprocess.CompletedProcess[str]:
+    call_results = (
+        "import sys; from pathlib import Path; from storage.commands.results import results;"
+        "from storage.commands.context import Invocation;"
+        f"results.main(['--format', 'jsonl'], obj=Invocation(Path({str(home.root)!r})),"
+        " standalone_mode=False);"
+    )
+    command = [sys.executable, "-c", call_results + program]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_results_never_load_what_is_heavy(home: Home) -> None:
+    heavy = "{'torch', 'librosa', 'pandas', 'numpy', 'pydantic', 'alembic', 'sqlalchemy.orm',"
+    heavy += "'sqlalchemy.dialects.postgresql'}"
+    done = run_results(home, f"sys.exit(str({heavy} & set(sys.modules)))")
+    assert done.stderr.strip() == "set()"
+
+
+def test_a_reader_that_leaves_early_is_no_error(home: Home) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)  # gone before the first row is written
+    command = [sys.executable, "-m", "clfd", "--home", str(home.root), "results", "--format", "csv"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- status
+
+
+def told_status(home: Home) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(call(home, status, "--json").stdout)
+    return told
+
+
+def test_without_a_daemon_the_ledger_gives_the_counts_and_exit_is_3(home: Home) -> None:
+    assert call(home, status, "--json").exit_code == 3
+    told = told_status(home)
+    assert list(told)[: len(KEYS)] == list(KEYS)
+    assert (told["running"], told["done"], told["failed"]) == (False, 2, 1)
+    assert told["last_error"] == "broken.wav: no audio"
+
+
+def test_without_a_ledger_status_still_answers(home: Home) -> None:
+    home.ledger_file.unlink()
+    assert "clfd init" in told_status(home)["ledger_error"]
+
+
+def test_a_running_daemon_tells_its_own_figures(home: Home) -> None:
+    with DaemonLock.acquire(home):
+        now = stamp(datetime.now(UTC))
+        write_status(home, {"pid": os.getpid(), "done": 7, "heartbeat_at": now, "waiting": 1})
+        told = told_status(home)
+        assert call(home, status).exit_code == 0
+    assert (told["running"], told["done"], told["waiting"]) == (True, 7, 1)
+    assert "silent_since" not in told
+
+
+def test_a_daemon_that_is_silent_is_said_to_be(home: Home) -> None:
+    with DaemonLock.acquire(home):
+        then = stamp(datetime.now(UTC) - timedelta(minutes=5))
+        write_status(home, {"pid": os.getpid(), "heartbeat_at": then})
+        assert f"not responding since {then}" in call(home, status).stdout
+
+
+@pytest.mark.parametrize(
+    ("stopping", "words"),
+    [(False, "no, the last daemon crashed or was killed after {then}"), (True, "no")],
+)
+def test_a_daemon_that_died_is_told_from_one_that_stopped(
+    home: Home, stopping: bool, words: str
+) -> None:
+    then = stamp(datetime.now(UTC) - timedelta(minutes=5))
+    write_status(home, {"pid": 1, "heartbeat_at": then, "stopping": stopping})
+    first, *_ = call(home, status).stdout.splitlines()
+    assert first.split(maxsplit=1) == ["running:", words.format(then=then)]
+    assert told_status(home)["died_at"] == (None if stopping else then)
+
+
+def test_figures_of_an_earlier_daemon_are_not_told_as_live(home: Home) -> None:
+    with DaemonLock.acquire(home):
+        write_status(home, {"pid": os.getpid() + 1, "done": 7})
+        assert told_status(home)["done"] is None
+
+
+# --- retry, config, db
+
+
+def test_retry_says_how_many_it_queued(home: Home) -> None:
+    assert call(home, retry, "broken.wav").stderr == "queued 1 again\n"
+
+
+def test_a_retry_of_nothing_is_an_error(home: Home) -> None:
+    with pytest.raises(StorageError, match="no failed recording matches"):
+        call(home, retry, "other.wav")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--failed", "a.wav")])
+def test_a_retry_must_say_what(home: Home, arguments: tuple[str, ...]) -> None:
+    assert call(home, retry, *arguments).exit_code == 2
+
+
+def test_the_toml_page_is_a_settings_file(home: Home) -> None:
+    before = call(home, config, "show", "--format", "json").stdout
+    home.settings_file.write_text(call(home, config, "show", "--format", "toml").stdout)
+    after = call(home, config, "show", "--format", "json").stdout
+    assert after == before.replace('"default"', '"clfd.toml"')
+
+
+def test_the_table_page_names_every_source(home: Home) -> None:
+    assert "default" in call(home, config, "show").stdout
+
+
+def test_a_bad_setting_stops_a_command(home: Home) -> None:
+    home.settings_file.write_text("[engine]\ndevise = 'cpu'\n")
+    with pytest.raises(SettingsError, match=r"engine\.device"):
+        call(home, results)
+
+
+def test_the_settings_file_has_a_place(home: Home) -> None:
+    assert call(home, config, "path").stdout == f"{home.settings_file}\n"
+
+
+def test_a_sound_ledger_passes_the_check(home: Home) -> None:
+    assert "is sound" in call(home, db, "check").stderr
+
+
+def test_an_upgrade_waits_for_the_daemon_to_stop(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.home.daemon_lock._TRIES", 1)
+    with DaemonLock.acquire(home), pytest.raises(AlreadyRunning):
+        call(home, db, "upgrade")
+    assert "already at this version" in call(home, db, "upgrade").stderr
+
+
+def test_an_upgrade_counts_anew_what_the_check_found_wrong(home: Home) -> None:
+    with driver().connect(home.ledger_file) as connection:
+        connection.execute("UPDATE tally SET n = n + 1")
+    connection.close()
+    with pytest.raises(LedgerUnsound, match=r"counts wrongly: .* `clfd db upgrade`"):
+        call(home, db, "check")
+    assert "counted anew" in call(home, db, "upgrade").stderr
+    assert "is sound" in call(home, db, "check").stderr

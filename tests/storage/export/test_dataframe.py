@@ -1,0 +1,98 @@
+"""`clfd.results`: what the command line tells, as a DataFrame."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from ledger_rows import add
+
+import clfd
+from storage.commands.context import Invocation
+from storage.commands.results import results
+from storage.errors import LedgerMissing, StorageError
+from storage.export.dataframe import TYPES
+from storage.home.paths import Home
+from storage.ledger.ledger import open_ledger
+from storage.settings.schema import load_settings
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A dog, a siren and a failure."""
+    home = Home(tmp_path / "home")
+    home.create()
+    with open_ledger(load_settings(home, environ={}).database, "daemon") as ledger:
+        add(ledger, "yard/a.wav", "dog", 0.9)
+        add(ledger, "yard/b.wav", "siren", 0.75)
+        add(ledger, "c.wav", None)
+    return home
+
+
+def test_a_frame_holds_what_the_command_line_tells(home: Home) -> None:
+    told = CliRunner().invoke(
+        results, ["--format", "json", "--status", "all"], obj=Invocation(home.root)
+    )
+    frame = clfd.results(home.root, status="all", scores=True)
+    for row, (_, of_frame) in zip(json.loads(told.stdout), frame.iterrows(), strict=True):
+        assert row.pop("id") and of_frame["path"] == row["path"]
+        scores = row.pop("scores") or {}
+        assert {label: of_frame[f"score_{label}"] for label in scores} == scores
+        assert pd.Timestamp(row.pop("classified_at")) == of_frame["classified_at"]
+        for column, value in row.items():
+            assert pd.isna(of_frame[column]) if value is None else of_frame[column] == value
+
+
+def test_filters_mean_what_they_mean_there(home: Home) -> None:
+    assert list(clfd.results(home.root, label="siren").path) == ["yard/b.wav"]
+    assert list(clfd.results(home.root, label=["siren", "dog"], sort="path").path) == [
+        *("yard/a.wav", "yard/b.wav"),
+    ]
+    assert list(clfd.results(home.root, min_confidence=0.8, path="yard/*").label) == ["dog"]
+    assert clfd.results(home.root, until=datetime(2020, 1, 1, tzinfo=UTC)).empty
+    assert len(clfd.results(home.root, since="1h", limit=1)) == 1
+
+
+def test_clips_have_a_row_each(home: Home) -> None:
+    frame = clfd.results(home.root, label="dog", clips=True)
+    assert list(frame.start_s) == [0.0, 5.0]
+    assert list(frame.label) == ["dog", "siren"]
+
+
+def test_a_frame_without_rows_has_its_columns_and_types(home: Home) -> None:
+    empty, full = clfd.results(home.root, label="owl"), clfd.results(home.root)
+    assert list(empty.columns) == list(full.columns)
+    for column in TYPES.keys() & set(full.columns):
+        assert str(empty[column].dtype) == str(full[column].dtype) == TYPES[column]
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ({"status": "ready"}, "status 'ready' is none of done, failed"),
+        ({"sort": "length"}, "sort 'length' is none of newest"),
+        ({"since": "soon"}, "'soon' is no time"),
+        ({"checkpoint": "active"}, "no checkpoint is active"),
+    ],
+)
+def test_a_word_that_means_nothing_is_named(home: Home, filters: dict[str, str], said: str) -> None:
+    with pytest.raises(StorageError, match=said):
+        clfd.results(home.root, **filters)
+
+
+def test_a_home_without_a_ledger_says_what_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(LedgerMissing, match="clfd init"):
+        clfd.results(tmp_path)
+
+
+def test_the_example_of_the_guide_runs(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "results.md").read_text()
+    example = guide.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.setenv("CLFD_HOME", str(home.root))
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert dict(names["per_label"]) == {"dog": 1, "siren": 1}  # type: ignore[call-overload]

@@ -1,0 +1,505 @@
+"""The ledger: every content version of every file ends as exactly one row."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select, update
+
+from storage.database.engine import open_database
+from storage.database.tables import prediction, recording
+from storage.ledger.archive_moves import has_archived
+from storage.ledger.counters import miscounts, strays
+from storage.ledger.ledger import Ledger
+from storage.ledger.outcomes import Arrival, AudioFacts, Changed, Claim, Failed, Linked, Scored
+
+INBOX = Path("/inbox")
+LABELS = ("dog", "siren")
+
+
+class Desk:
+    """A ledger and the words in which these tests speak about it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ticks = 0
+        database = open_database(f"sqlite:///{folder / 'clfd.db'}", "daemon")
+        self.ledger = Ledger(database, self._tick)
+        self.checkpoint = self.register("a")
+
+    def _tick(self) -> str:
+        self.ticks += 1
+        return f"2026-01-01T00:{self.ticks // 60:02d}:{self.ticks % 60:02d}.000Z"
+
+    def register(self, letter: str) -> int:
+        name = f"20260101T000000Z-{letter * 8}"
+        return self.ledger.register_checkpoint(letter * 64, name, LABELS, 5.0, {})
+
+    def arrive(self, name: str = "a.wav", fingerprint: str = "f1") -> int:
+        return self.ledger.admit([Arrival(INBOX, name.encode(), fingerprint, 10)])
+
+    def claim(self, limit: int = 10, max_attempts: int = 3) -> list[Claim]:
+        return self.ledger.claim("me", limit, max_attempts)
+
+    def take(self, name: str = "a.wav", fingerprint: str = "f1") -> int:
+        self.arrive(name, fingerprint)
+        (claim,) = self.claim()
+        return claim.recording_id
+
+    def scored(self, recording_id: int, content: str = "bark", **other: Any) -> Scored:
+        values: dict[str, Any] = {
+            "checkpoint_id": self.checkpoint,
+            "label": "dog",
+            "confidence": 0.75,
+            "scores": struct.pack("<2f", 0.75, 0.25),
+            "clip_scores": struct.pack("<4e", 0.5, 0.5, 1, 0),
+            "clip_seconds": 5.0,
+            "clip_hop_seconds": 5.0,
+        }
+        return Scored(recording_id, facts(content), **(values | other))
+
+    def answer(self, name: str = "a.wav", fingerprint: str = "f1", content: str = "bark") -> int:
+        recording_id = self.take(name, fingerprint)
+        self.ledger.record([self.scored(recording_id, content)])
+        return recording_id
+
+    def fail(self, name: str = "a.wav", digest: str | None = None) -> int:
+        recording_id = self.take(name)
+        self.ledger.record([Failed(recording_id, "decode", "no audio in it", digest)])
+        return recording_id
+
+    def requeue_for_rescore(self, recording_id: int) -> None:
+        requeued = update(recording).where(recording.c.id == recording_id)
+        with self.ledger.database.transaction() as connection:
+            connection.execute(requeued.values(requeued="rescore"))
+
+    def rows(self) -> list[Any]:
+        with self.ledger.database.transaction() as connection:
+            return list(connection.execute(select(recording).order_by(recording.c.id)))
+
+    def row(self, recording_id: int) -> Any:
+        return next(row for row in self.rows() if row.id == recording_id)
+
+    def states(self) -> list[str]:
+        return [row.state for row in self.rows()]
+
+    def predictions(self) -> list[Any]:
+        with self.ledger.database.transaction() as connection:
+            return list(connection.execute(select(prediction).order_by(prediction.c.id)))
+
+
+def digest_of(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def facts(content: str) -> AudioFacts:
+    return AudioFacts(digest_of(content), 10.0, 44100, 1)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    assert desk.ledger.database.problems() == []
+    with desk.ledger.database.transaction() as connection:
+        assert (list(miscounts(connection)), strays(connection)) == ([], 0)
+    desk.ledger.close()
+
+
+# --- intake
+
+
+def test_an_arrival_waits_as_pending(desk: Desk) -> None:
+    assert desk.arrive() == 1
+    assert desk.states() == ["pending"]
+    assert desk.ledger.known(INBOX, [b"a.wav", b"b.wav"]) == {b"a.wav": "f1"}
+
+
+def test_the_same_arrival_twice_is_one_row(desk: Desk) -> None:
+    desk.arrive()
+    assert desk.arrive() == 0
+    assert len(desk.rows()) == 1
+
+
+def test_a_version_nobody_has_read_gives_way_to_the_next(desk: Desk) -> None:
+    desk.arrive(fingerprint="f1")
+    desk.arrive(fingerprint="f2")
+    assert [row.fingerprint for row in desk.rows()] == ["f2"]
+
+
+def test_a_version_that_is_being_read_keeps_its_row(desk: Desk) -> None:
+    recording_id = desk.take(fingerprint="f1")
+    assert desk.arrive(fingerprint="f2") == 0
+    desk.ledger.record([desk.scored(recording_id)])
+    assert desk.arrive(fingerprint="f2") == 1
+    assert desk.states() == ["done", "pending"]
+
+
+def test_a_failed_unread_version_is_tried_anew_when_the_file_changes(desk: Desk) -> None:
+    desk.fail()
+    desk.arrive(fingerprint="f2")
+    (row,) = desk.rows()
+    assert (row.state, row.attempts, row.error) == ("pending", 0, None)
+
+
+def test_odd_file_names_are_kept_byte_by_byte(desk: Desk) -> None:
+    name = b"\xff\x1b[31m\n.wav"
+    desk.ledger.admit([Arrival(INBOX, name, "f", 1)])
+    assert desk.claim()[0].path == name
+    assert desk.rows()[0].path_text == "\\xff\x1b[31m\n.wav"
+
+
+def test_many_paths_are_known_at_once(desk: Desk) -> None:
+    paths = [f"{number}.wav".encode() for number in range(1201)]
+    desk.ledger.admit([Arrival(INBOX, path, "f", 1) for path in paths])
+    assert len(desk.ledger.known(INBOX, paths)) == 1201
+
+
+# --- work
+
+
+def test_claimed_work_is_not_given_twice(desk: Desk) -> None:
+    desk.arrive()
+    assert [claim.attempts for claim in desk.claim()] == [1]
+    assert desk.claim() == []
+
+
+def test_a_file_that_came_to_rest_is_admitted_and_claimed_in_one_commit(desk: Desk) -> None:
+    commits: list[object] = []
+    event.listen(desk.ledger.database._engine, "commit", commits.append)
+    (claim,) = desk.ledger.claim("me", 10, 3, (), [Arrival(INBOX, b"a.wav", "f1", 10)])
+    assert (claim.path, claim.attempts, len(commits)) == (b"a.wav", 1, 1)
+
+
+def test_the_oldest_work_is_claimed_first_and_no_more_than_asked(desk: Desk) -> None:
+    for name in ("a.wav", "b.wav", "c.wav"):
+        desk.arrive(name)
+    assert [claim.path for claim in desk.claim(limit=2)] == [b"a.wav", b"b.wav"]
+
+
+def test_a_retry_goes_before_new_work_and_new_work_before_a_rescore(desk: Desk) -> None:
+    answered = desk.answer("a.wav")
+    desk.fail("b.wav")
+    desk.requeue_for_rescore(answered)
+    desk.ledger.requeue_failed()
+    desk.arrive("c.wav")
+    assert [claim.purpose for claim in desk.claim()] == ["retry", "new", "rescore"]
+
+
+def test_an_attempt_survives_a_crash(desk: Desk) -> None:
+    desk.take()
+    assert desk.ledger.reclaim() == 1
+    assert [claim.attempts for claim in desk.claim()] == [2]
+
+
+def test_what_was_tried_too_often_is_left_for_a_try_all_alone(desk: Desk) -> None:
+    desk.take()
+    desk.ledger.reclaim()
+    assert desk.claim(max_attempts=1) == []
+    (suspect,) = desk.ledger.claim_suspect("me", max_attempts=1)
+    assert suspect.attempts == 2
+
+
+def test_released_work_has_not_been_tried(desk: Desk) -> None:
+    desk.ledger.release([desk.take()])
+    assert [claim.attempts for claim in desk.claim()] == [1]
+
+
+def test_only_work_that_is_left_counts_as_work(desk: Desk) -> None:
+    assert not desk.ledger.has_work()
+    recording_id = desk.take()
+    assert desk.ledger.has_work()
+    desk.ledger.record([desk.scored(recording_id)])
+    assert not desk.ledger.has_work()
+
+
+# --- answers
+
+
+def test_done_and_its_prediction_come_together(desk: Desk) -> None:
+    row = desk.row(desk.answer())
+    (answer,) = desk.predictions()
+    assert (row.state, row.prediction_id, row.claimed_by) == ("done", answer.id, None)
+    assert (answer.checkpoint_id, answer.label) == (desk.checkpoint, "dog")
+    assert (row.digest, row.duration_s) == (digest_of("bark"), 10.0)
+
+
+def test_a_failure_says_why(desk: Desk) -> None:
+    row = desk.row(desk.fail())
+    assert (row.state, row.error_class, row.error) == ("failed", "decode", "no audio in it")
+    assert desk.ledger.last_failure() == ("a.wav", "no audio in it", row.answered_at)
+
+
+def test_a_touched_file_adds_no_row(desk: Desk) -> None:
+    first = desk.answer(fingerprint="f1")
+    second = desk.take(fingerprint="f2")
+    assert desk.ledger.known_answers([(second, digest_of("bark"), desk.checkpoint)], True) == [
+        first
+    ]
+    desk.ledger.record([Linked(second, facts("bark"), desk.checkpoint, first)])
+    (row,) = desk.rows()
+    assert (row.id, row.state, row.fingerprint) == (first, "done", "f2")
+
+
+def test_a_touched_file_keeps_its_answer_under_a_new_checkpoint(desk: Desk) -> None:
+    first = desk.answer(fingerprint="f1")
+    answered_at = desk.row(first).answered_at
+    second = desk.take(fingerprint="f2")
+    desk.ledger.record([desk.scored(second, checkpoint_id=desk.register("b"))])
+    assert desk.row(first).answered_at == answered_at
+    assert len(desk.predictions()) == 1
+
+
+def test_new_content_supersedes_the_old(desk: Desk) -> None:
+    desk.answer(fingerprint="f1", content="bark")
+    desk.answer(fingerprint="f2", content="siren")
+    assert desk.states() == ["superseded", "done"]
+
+
+def test_the_old_answer_stands_until_the_new_one_is_there(desk: Desk) -> None:
+    desk.answer(fingerprint="f1")
+    desk.take(fingerprint="f2")
+    assert desk.states() == ["done", "pending"]
+
+
+def test_content_that_comes_back_has_its_answer_again(desk: Desk) -> None:
+    first = desk.answer(fingerprint="f1", content="bark")
+    desk.answer(fingerprint="f2", content="siren")
+    third = desk.take(fingerprint="f3")
+    desk.ledger.record([Linked(third, facts("bark"), desk.checkpoint, first)])
+    assert desk.states() == ["done", "superseded"]
+    assert desk.row(first).fingerprint == "f3"
+
+
+def test_failed_content_that_comes_back_is_answered_where_it_failed(desk: Desk) -> None:
+    first = desk.fail(digest=digest_of("bark"))
+    desk.answer(fingerprint="f2", content="siren")
+    third = desk.take(fingerprint="f3")
+    desk.ledger.record([desk.scored(third, "bark")])
+    assert desk.states() == ["done", "superseded"]
+    assert desk.row(first).error is None
+
+
+def test_a_copy_shares_the_first_answer(desk: Desk) -> None:
+    leader = desk.answer("a.wav")
+    copy = desk.take("b.wav")
+    assert desk.ledger.known_answers([(copy, digest_of("bark"), desk.checkpoint)], True) == [leader]
+    desk.ledger.record([Linked(copy, facts("bark"), desk.checkpoint, leader)])
+    assert desk.row(copy).prediction_id == desk.row(leader).prediction_id
+    assert desk.row(copy).state == "done"
+
+
+def test_a_copy_is_as_loud_as_what_is_heard_anew_after_it_in_the_same_transaction(
+    desk: Desk,
+) -> None:
+    leader = desk.answer("a.wav")
+    copy = desk.take("b.wav")
+    desk.requeue_for_rescore(leader)
+    louder = replace(facts("bark"), rms_dbfs=-20.0, peak_dbfs=-3.0, clipped=0.0)
+    link = Linked(copy, replace(louder, rms_dbfs=-90.0), desk.checkpoint, leader)
+    desk.ledger.record([link, replace(desk.scored(leader, "bark"), facts=louder)])
+    assert desk.row(copy).rms_dbfs == desk.row(leader).rms_dbfs == -20.0
+
+
+def test_a_copy_may_share_an_answer_of_the_same_transaction(desk: Desk) -> None:
+    desk.arrive("a.wav")
+    desk.arrive("b.wav")
+    leader, copy = (claim.recording_id for claim in desk.claim())
+    link = Linked(copy, facts("bark"), desk.checkpoint, leader)
+    desk.ledger.record([desk.scored(leader), link])
+    assert desk.states() == ["done", "done"]
+    assert len(desk.predictions()) == 1
+
+
+def test_a_copy_is_scored_by_itself_when_links_are_off_or_of_another_checkpoint(
+    desk: Desk,
+) -> None:
+    desk.answer("a.wav")
+    copy = desk.take("b.wav")
+    digest = digest_of("bark")
+    assert desk.ledger.known_answers([(copy, digest, desk.checkpoint)], link=False) == [None]
+    assert desk.ledger.known_answers([(copy, digest, desk.register("b"))], link=True) == [None]
+
+
+def test_many_are_asked_for_at_once(desk: Desk) -> None:
+    contents = [f"{number}" for number in range(1201)]
+    first, last = desk.answer("a.wav", content="0"), desk.answer("b.wav", content="1200")
+    asked = [(10_000 + at, digest_of(name), desk.checkpoint) for at, name in enumerate(contents)]
+    found = desk.ledger.known_answers(asked, link=True)
+    assert (found[0], found[-1], set(found[1:-1])) == (first, last, {None})
+
+
+def test_a_content_of_many_names_is_found_once_it_was_scored(desk: Desk) -> None:
+    for number in range(5):
+        desk.fail(f"{number}.wav", digest_of("bark"))
+    asked = [(10_000, digest_of("bark"), desk.checkpoint)]
+    assert desk.ledger.known_answers(asked, link=True) == [None]
+    answered = desk.answer("b.wav")
+    assert desk.ledger.known_answers(asked, link=True) == [answered]
+
+
+def test_a_link_whose_leader_has_no_answer_goes_back_to_the_queue(desk: Desk) -> None:
+    leader = desk.fail("a.wav", digest_of("bark"))
+    copy = desk.take("b.wav")
+    desk.ledger.record([Linked(copy, facts("bark"), desk.checkpoint, leader)])
+    assert [(claim.recording_id, claim.attempts) for claim in desk.claim()] == [(copy, 1)]
+
+
+def test_done_is_not_answered_again(desk: Desk) -> None:
+    recording_id = desk.answer()
+    desk.ledger.record([Failed(recording_id, "decode", "late")])
+    desk.ledger.record([desk.scored(recording_id, checkpoint_id=desk.register("b"))])
+    assert (desk.row(recording_id).state, len(desk.predictions())) == ("done", 1)
+
+
+def test_a_rescore_moves_the_answer_and_keeps_the_old_prediction(desk: Desk) -> None:
+    recording_id = desk.answer()
+    desk.requeue_for_rescore(recording_id)
+    desk.claim()
+    desk.ledger.record([desk.scored(recording_id, checkpoint_id=desk.register("b"))])
+    old, new = desk.predictions()
+    row = desk.row(recording_id)
+    assert (row.prediction_id, row.requeued) == (new.id, None)
+    assert old.recording_id == new.recording_id == recording_id
+
+
+def test_a_rescore_that_fails_leaves_the_answer_and_says_so(desk: Desk) -> None:
+    recording_id = desk.answer()
+    desk.requeue_for_rescore(recording_id)
+    desk.claim()
+    desk.ledger.record([Failed(recording_id, "vanished", "the file is gone")])
+    row = desk.row(recording_id)
+    assert (row.state, row.requeued) == ("done", None)
+    assert row.warning == "rescoring failed: the file is gone"
+
+
+def test_a_rescore_does_not_take_its_own_answer_for_a_known_one(desk: Desk) -> None:
+    recording_id = desk.answer()
+    new = desk.register("b")
+    assert desk.ledger.known_answers([(recording_id, digest_of("bark"), new)], True) == [None]
+
+
+def test_a_file_that_changed_while_it_was_read_waits_for_the_next_scan(desk: Desk) -> None:
+    recording_id = desk.take(fingerprint="f1")
+    desk.ledger.record([Changed(recording_id)])
+    assert desk.claim() == []
+    assert desk.arrive(fingerprint="f2") == 1
+    assert [claim.attempts for claim in desk.claim()] == [1]
+
+
+def test_a_rescore_of_a_file_touched_meanwhile_is_not_forgotten(desk: Desk) -> None:
+    first = desk.answer(fingerprint="f1")
+    desk.requeue_for_rescore(first)
+    desk.claim()
+    desk.ledger.record([Changed(first)])
+    assert desk.claim() == []
+    touched = desk.take(fingerprint="f2")
+    desk.ledger.record([Linked(touched, facts("bark"), desk.checkpoint, first)])
+    assert [claim.purpose for claim in desk.claim()] == ["rescore"]
+
+
+def test_an_outcome_for_a_superseded_version_changes_nothing(desk: Desk) -> None:
+    first = desk.answer(fingerprint="f1")
+    desk.requeue_for_rescore(first)
+    desk.claim()
+    desk.answer(fingerprint="f2", content="siren")
+    desk.ledger.record([desk.scored(first, checkpoint_id=desk.register("b"))])
+    assert desk.states() == ["superseded", "done"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"confidence": float("nan")}, {"label": None}, {"scores": "text"}, {"checkpoint_id": 99}],
+)
+def test_a_bad_value_costs_only_its_own_recording(desk: Desk, bad: dict[str, Any]) -> None:
+    desk.arrive("a.wav")
+    desk.arrive("b.wav")
+    first, second = (claim.recording_id for claim in desk.claim())
+    desk.ledger.record([desk.scored(first, **bad), desk.scored(second, "siren")])
+    assert desk.states() == ["failed", "done"]
+    assert desk.row(first).error_class == "internal"
+
+
+def test_an_error_about_an_odd_name_can_be_stored(desk: Desk) -> None:
+    recording_id = desk.take()
+    desk.ledger.record([Failed(recording_id, "decode", "cannot read \udcff.wav")])
+    assert desk.row(recording_id).error == "cannot read \\udcff.wav"
+
+
+# --- retry
+
+
+def test_a_retry_has_all_its_attempts_and_stays_failed_until_answered(desk: Desk) -> None:
+    recording_id = desk.fail()
+    assert desk.ledger.requeue_failed() == 1
+    assert desk.states() == ["failed"]
+    (claim,) = desk.claim()
+    assert (claim.purpose, claim.attempts) == ("retry", 1)
+    desk.ledger.record([desk.scored(recording_id)])
+    assert desk.states() == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "queued"),
+    [
+        (b"yard/a.wav", 1),
+        (b"yard", 2),
+        (b"yard/", 2),
+        (b"*.wav", 3),
+        (b"/inbox/yard/*", 2),
+        (b"/inbox/yard/b.wav", 1),
+        (b"yard/[a].wav", 1),
+        (b"done.wav", 0),
+    ],
+)
+def test_a_retry_may_name_files_folders_and_globs(desk: Desk, pattern: bytes, queued: int) -> None:
+    for name in ("yard/a.wav", "yard/b.wav", "roof.wav"):
+        desk.fail(name)
+    desk.answer("done.wav")
+    assert desk.ledger.requeue_failed([pattern]) == queued
+
+
+# --- checkpoints and figures
+
+
+def test_a_checkpoint_is_registered_once(desk: Desk) -> None:
+    assert desk.register("a") == desk.checkpoint
+
+
+def test_a_refused_checkpoint_may_be_accepted_later(desk: Desk) -> None:
+    desk.ledger.refuse_checkpoint("20260101T000000Z-bbbbbbbb", "b" * 64, "no labels")
+    assert desk.register("b") != desk.checkpoint
+
+
+def test_counts_are_per_state_and_of_what_is_left(desk: Desk) -> None:
+    desk.answer("a.wav")
+    desk.fail("b.wav")
+    desk.ledger.requeue_failed()
+    desk.arrive("c.wav")
+    assert desk.ledger.counts() == {
+        "pending": 1,
+        "done": 1,
+        "failed": 1,
+        "superseded": 0,
+        "queued": 2,
+    }
+
+
+def test_whether_anything_was_archived_is_no_question_to_the_whole_ledger(desk: Desk) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def note(*event_facts: Any) -> None:
+        asked.append((event_facts[2], event_facts[3]))
+
+    with desk.ledger.database.transaction() as connection:
+        event.listen(connection, "before_cursor_execute", note)
+        assert not has_archived(connection, Path("/archive"))
+        event.remove(connection, "before_cursor_execute", note)
+        [(statement, values)] = asked
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+    assert "ix_recording_archive_path" in str(plan)

@@ -1,0 +1,188 @@
+"""Reading the ledger: which rows, in which order, and how many; and words for time."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from ledger_rows import add
+from sqlalchemy import Connection, update
+
+from storage.database.engine import open_database
+from storage.database.tables import recording
+from storage.export.registry import Listing, write_counts
+from storage.ledger.ledger import Ledger
+from storage.ledger.outcomes import Arrival, AudioFacts, Scored
+from storage.queries.clips import ClipShape
+from storage.queries.counts import count, count_by, count_others
+from storage.queries.filters import Filters
+from storage.queries.results import latest, results, results_after
+from storage.values.timestamps import parse_when, stamp
+
+NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def reading(tmp_path: Path) -> Iterator[Connection]:
+    """Answered on five days: a dog, a siren, a failure, a dog; the last file waits."""
+    moments = [stamp(NOW + timedelta(days=day)) for day in range(5)]
+    url = f"sqlite:///{tmp_path / 'clfd.db'}"
+    today = 0
+    with Ledger(open_database(url, "daemon"), lambda: moments[today]) as ledger:
+        add(ledger, "yard/a.wav", "dog", 0.9)
+        today = 1
+        add(ledger, "roof/b.wav", "siren", 0.6)
+        today = 2
+        add(ledger, "yard/c.wav", None)
+        today = 3
+        add(ledger, "d.wav", "dog", 0.7)
+        today = 4
+        ledger.admit([Arrival(Path("/inbox"), b"e.wav", "f", 1)])
+    with open_database(url, "reader") as database, database.transaction() as connection:
+        yield connection
+
+
+def paths(reading: Connection, filters: Filters) -> list[str]:
+    return [result.path for result in results(reading, filters)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (Filters(), ["d.wav", "roof/b.wav", "yard/a.wav"]),
+        (Filters(labels=("siren",)), ["roof/b.wav"]),
+        (Filters(labels=("siren", "dog")), ["d.wav", "roof/b.wav", "yard/a.wav"]),
+        (Filters(min_confidence=0.65), ["d.wav", "yard/a.wav"]),
+        (Filters(max_confidence=0.65), ["roof/b.wav"]),
+        (Filters(path="yard/*"), ["yard/a.wav"]),
+        (Filters(path="/inbox/yard/*"), ["yard/a.wav"]),
+        (Filters(path="a.wav"), []),
+        (Filters(path="./*"), []),
+        (Filters(since=stamp(NOW + timedelta(days=1))), ["d.wav", "roof/b.wav"]),
+        (Filters(until=stamp(NOW + timedelta(days=1))), ["yard/a.wav"]),
+        (Filters(checkpoint="2026"), ["d.wav", "roof/b.wav", "yard/a.wav"]),
+        (Filters(checkpoint="ccc"), ["d.wav", "roof/b.wav", "yard/a.wav"]),
+        (Filters(checkpoint="%"), []),
+        (Filters(history=True), ["d.wav", "roof/b.wav", "yard/a.wav"]),
+        (Filters(status="failed"), ["yard/c.wav"]),
+        (Filters(status="pending"), ["e.wav"]),
+        (Filters(status="pending", since=stamp(NOW)), ["e.wav"]),
+        (Filters(status="all"), ["e.wav", "d.wav", "yard/c.wav", "roof/b.wav", "yard/a.wav"]),
+    ],
+)
+def test_filters_choose_rows(reading: Connection, filters: Filters, found: list[str]) -> None:
+    assert paths(reading, filters) == found
+    assert count(reading, filters) == len(found)
+
+
+def test_rows_come_in_the_order_asked_for(reading: Connection) -> None:
+    def sorted_by(sort: str) -> list[str]:
+        return [result.path for result in results(reading, Filters(), sort)]  # type: ignore[arg-type]
+
+    assert sorted_by("oldest") == ["yard/a.wav", "roof/b.wav", "d.wav"]
+    assert sorted_by("confidence") == ["yard/a.wav", "d.wav", "roof/b.wav"]
+    assert sorted_by("path") == ["d.wav", "roof/b.wav", "yard/a.wav"]
+
+
+def test_a_limit_counts_rows(reading: Connection) -> None:
+    assert len(list(results(reading, Filters(), limit=2))) == 2
+    assert len(list(results(reading, Filters(), limit=3, clips=ClipShape()))) == 3
+
+
+def test_scores_stand_beside_their_labels(reading: Connection) -> None:
+    first = next(results(reading, Filters()))
+    assert first.scores() == {"dog": 0.7, "siren": 0.3}
+
+
+def test_the_last_clip_ends_with_the_recording(reading: Connection) -> None:
+    clips = list(results(reading, Filters(path="d.wav"), clips=ClipShape()))
+    heard = [(clip.start_s, clip.end_s, clip.label, clip.confidence) for clip in clips]
+    assert heard == [(0.0, 5.0, "dog", 0.75), (5.0, 8.0, "siren", 0.875)]
+
+
+def test_the_others_are_counted_per_state(reading: Connection) -> None:
+    assert count_others(reading, Filters(labels=("siren",))) == {"failed": 1, "pending": 1}
+
+
+@pytest.mark.parametrize(
+    ("axis", "status", "counts"),
+    [
+        ("label", "done", [("dog", 2), ("siren", 1)]),
+        ("status", "all", [("done", 3), ("failed", 1), ("pending", 1)]),
+        ("checkpoint", "done", [("20260101T000000Z-cccccccc", 3)]),
+        ("day", "done", [("2026-01-10", 1), ("2026-01-11", 1), ("2026-01-13", 1)]),
+        ("folder", "all", [(".", 2), ("yard", 2), ("roof", 1)]),
+    ],
+)
+def test_rows_are_counted_by_what_they_share(
+    reading: Connection, axis: str, status: str, counts: list[tuple[str, int]]
+) -> None:
+    filters = Filters(status=status)  # type: ignore[arg-type]
+    assert count_by(reading, filters, axis) == counts  # type: ignore[arg-type]
+
+
+def test_following_starts_where_the_ledger_ends(reading: Connection) -> None:
+    assert results_after(reading, Filters(), latest(reading, Filters())) == []
+    after_first = (stamp(NOW), 1)
+    later = results_after(reading, Filters(), after_first)
+    assert [result.path for result in later] == ["roof/b.wav", "d.wav"]
+
+
+@pytest.mark.parametrize(
+    ("words", "ago"),
+    [("now", "0h"), ("2h", "2h"), (" 3D ", "72h"), ("1.5h", "1.5h"), ("1w", "168h")],
+)
+def test_a_span_counts_back_from_now(words: str, ago: str) -> None:
+    assert NOW - parse_when(words, NOW) == timedelta(hours=float(ago.removesuffix("h")))
+
+
+def test_yesterday_begins_at_its_midnight() -> None:
+    yesterday = parse_when("yesterday", NOW)
+    assert (yesterday.hour, yesterday.minute) == (0, 0)
+    assert timedelta() < NOW - yesterday < timedelta(hours=49)
+
+
+def test_a_time_with_a_zone_keeps_it() -> None:
+    assert stamp(parse_when("2026-01-31T12:00+02:00", NOW)) == "2026-01-31T10:00:00.000Z"
+
+
+def test_words_that_are_no_time_are_refused_with_examples() -> None:
+    with pytest.raises(ValueError, match="'soon' is no time; write 2h"):
+        parse_when("soon", NOW)
+
+
+def test_a_span_that_reaches_before_all_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="is no time; write 2h"):
+        parse_when("999999999w", datetime.now(UTC))
+
+
+def test_a_history_is_counted_by_its_predictions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Ledger(open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "daemon")) as ledger:
+        add(ledger, "a.wav", "dog")
+        rescore(ledger, "siren")
+        for axis in ("label", "checkpoint", "folder"):
+            write_counts(ledger.database, Listing(Filters(history=True), format="csv"), axis)  # type: ignore[arg-type]
+    told = capsys.readouterr().out.split()
+    assert told == [
+        *("label,count", "dog,1", "siren,1"),
+        *("checkpoint,count", "20260101T000000Z-cccccccc,1", "20260202T000000Z-dddddddd,1"),
+        *("folder,count", ".,2"),
+    ]
+
+
+def rescore(ledger: Ledger, label: str) -> None:
+    """The first recording is heard again, by another checkpoint."""
+    with ledger.database.transaction() as connection:
+        connection.execute(update(recording).values(requeued="rescore"))
+    (claim,) = ledger.claim("me", 1, 3)
+    name = "20260202T000000Z-dddddddd"
+    checkpoint_id = ledger.register_checkpoint("d" * 64, name, ["dog", "siren"], 5.0, {})
+    facts = AudioFacts(f"{claim.recording_id:064d}", 8.0, 44100, 1)
+    scores = struct.pack("<2f", 0.25, 0.75), struct.pack("<2e", 0.25, 0.75)
+    scored = Scored(claim.recording_id, facts, checkpoint_id, label, 0.75, *scores, 5.0, 5.0)
+    ledger.record([scored])

@@ -1,0 +1,196 @@
+"""When recordings began: what names say, what recorders write, and which zone is meant."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from classifier.audio.metadata import recorded_at
+from storage.database.engine import open_database
+from storage.ledger.ledger import Ledger, open_ledger
+from storage.ledger.outcomes import Arrival
+from storage.queries.filters import Filters
+from storage.queries.results import results
+from storage.values.decision import Manner
+from storage.values.recorded_at import as_stamp, began_at, is_zone, moment_in_name
+
+NOON = "2026-01-31T12:00:00"
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("20260131_120000.WAV", NOON),  # AudioMoth
+        ("20260131_120000T.WAV", NOON),  # AudioMoth, triggered
+        ("SMM01234_20260131_120000.wav", NOON),  # Song Meter
+        ("SITE-A_+1_20260131_120000_000.wav", NOON),
+        ("20260131T120000Z.flac", f"{NOON}Z"),
+        ("2026-01-31T12-00-00.flac", NOON),
+        ("2026-01-31 12.00.00.ogg", NOON),
+        ("rec_2026-01-31T13:00:00+01:00.wav", f"{NOON}Z"),
+        ("20260131T090000-0300.wav", f"{NOON}Z"),
+        ("20260131_120000-0042.wav", NOON),  # a number of the recorder's
+        ("20260131_120000+0200.wav", NOON),
+        ("20260131T120000-1500.wav", NOON),
+        ("cards/20250101_000000/20260131_120000.WAV", NOON),
+        ("20250101_000000_copied_20260131_120000.wav", NOON),
+    ],
+)
+def test_names_of_recorders_tell_when(name: str, moment: str) -> None:
+    assert moment_in_name(name) == moment
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dog.wav",
+        "1-100032-A-0.wav",
+        "20261331_120000.wav",
+        "20260131_250000.wav",
+        "120260131_1200001.wav",
+        "20250101_000000/a.wav",
+        "00010101_000000.wav",
+    ],
+)
+def test_other_numbers_are_no_time(name: str) -> None:
+    assert moment_in_name(name) is None
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        ("UTC", "2026-01-31T12:00:00.000Z"),
+        ("+02:00", "2026-01-31T10:00:00.000Z"),
+        ("-03:30", "2026-01-31T15:30:00.000Z"),
+        ("Europe/Berlin", "2026-01-31T11:00:00.000Z"),
+    ],
+)
+def test_the_zone_of_the_recorders_makes_it_utc(zone: str, expected: str) -> None:
+    assert as_stamp(NOON, zone) == expected
+
+
+def test_a_moment_with_its_zone_is_left_as_it_is() -> None:
+    assert as_stamp(f"{NOON}Z", "+02:00") == "2026-01-31T12:00:00.000Z"
+
+
+@pytest.mark.parametrize("never_set", ["0001-01-01T00:00:00", "9999-12-31T23:59:59Z"])
+def test_a_clock_that_was_never_set_tells_nothing(never_set: str) -> None:
+    assert began_at(never_set, None) is None
+    assert began_at(never_set, NOON) == NOON
+
+
+@pytest.mark.parametrize("zone", ["UTC", "+05:00", "-05:00"])
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00", "9999-12-31T23:59:59"])
+def test_a_moment_at_the_ends_of_the_calendar_stops_nothing(
+    reading: Connection, moment: str, zone: str
+) -> None:
+    as_stamp(moment, zone)
+    assert paths(reading, zone=zone, since=f"{moment}.000Z") in (set(), set(NAMES[:3]))
+
+
+@pytest.mark.parametrize("name", ["Europe/Nowhere", "", "+2", "../etc/passwd", "2026"])
+def test_other_words_are_no_zone(name: str) -> None:
+    assert not is_zone(name)
+
+
+def test_a_file_that_tells_its_zone_is_believed_before_its_name() -> None:
+    assert began_at(f"{NOON}Z", "2020-01-01T00:00:00") == f"{NOON}Z"
+    assert began_at("2020-01-01T00:00:00", NOON) == NOON
+    assert began_at(NOON, None) == NOON
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def comment(words: bytes) -> bytes:
+    return chunk(b"LIST", b"INFO" + chunk(b"ICMT", words))
+
+
+def broadcast(day: bytes, time: bytes) -> bytes:
+    return chunk(b"bext", b"\0" * 320 + day + time + b"\0" * 264)
+
+
+@pytest.mark.parametrize(
+    ("note", "moment"),
+    [
+        (comment(b"Recorded at 12:00:00 31/01/2026 (UTC) by AudioMoth 24F31"), f"{NOON}Z"),
+        (comment(b"Recorded at 14:00:00 31/01/2026 (UTC+2) by AudioMoth"), f"{NOON}Z"),
+        (comment(b"Recorded at 08:30:00.250 31/01/2026 (UTC-3:30) by"), f"{NOON}Z"),
+        (comment(b"Recorded at 12:00:00 31/13/2026 (UTC) by AudioMoth"), None),
+        (broadcast(b"2026-01-31", b"12:00:00"), NOON),
+        (broadcast(b"2026:01:31", b"12-00-00"), NOON),
+        (broadcast(b"\0" * 10, b"\0" * 8), None),
+        (chunk(b"guan", b"GUANO|Version: 1.0\nTimestamp: 2026-01-31T13:00:00+01:00\n"), f"{NOON}Z"),
+        (chunk(b"guan", b"GUANO|Version: 1.0\nTimestamp: 2026-01-31 12:00:00\n"), NOON),
+        (chunk(b"guan", b"Timestamp: 2026-01-31 13:00:00 +0100\n"), f"{NOON}Z"),
+        (chunk(b"guan", b"Timestamp: 2026-01-31\n"), None),
+        (chunk(b"guan", b"Timestamp: soon\n"), None),
+        (b"", None),
+    ],
+)
+def test_what_recorders_write_into_files_tells_when(
+    tmp_path: Path, note: bytes, moment: str | None
+) -> None:
+    body = chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16)) + note
+    body += chunk(b"data", b"\0" * 64)
+    file = tmp_path / "a.wav"
+    file.write_bytes(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WAVE" + body)
+    with file.open("rb") as opened:
+        assert recorded_at(opened.fileno()) == moment
+
+
+NAMES = (
+    "yard/20260131_115959.WAV",
+    "yard/20260131_120000.WAV",
+    "roof/20260131T120000Z.wav",
+    "x.wav",
+)
+
+
+@pytest.fixture
+def reading(tmp_path: Path) -> Iterator[Connection]:
+    url = f"sqlite:///{tmp_path / 'clfd.db'}"
+    with open_ledger(url, "daemon") as ledger:
+        admit(ledger, *NAMES)
+    with open_database(url, "reader") as database, database.transaction() as connection:
+        yield connection
+
+
+def admit(ledger: Ledger, *names: str) -> None:
+    ledger.admit([Arrival(Path("/inbox"), name.encode(), name, 1) for name in names])
+
+
+def paths(connection: Connection, limit: int = 0, zone: str = "UTC", **asked: str) -> set[str]:
+    filters = Filters("pending", by_recorded=True, manner=Manner(zone), **asked)
+    return {row.path for row in results(connection, filters, limit=limit)}
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        ("UTC", {NAMES[1], NAMES[2]}),
+        ("+01:00", {NAMES[2]}),  # noon there was an hour before
+        ("-01:00", {NAMES[0], NAMES[1], NAMES[2]}),
+    ],
+)
+def test_since_can_be_about_when_recordings_began(
+    reading: Connection, zone: str, expected: set[str], limit: int
+) -> None:
+    since = "2026-01-31T12:00:00.000Z"
+    assert paths(reading, limit, since=since, zone=zone) == expected
+
+
+def test_until_can_be_about_when_recordings_began(reading: Connection) -> None:
+    until = "2026-01-31T12:00:00.000Z"
+    assert paths(reading, until=until, zone="UTC") == {NAMES[0]}
+
+
+def test_the_first_folder_is_the_site(reading: Connection) -> None:
+    sites = {row.path: row.site for row in results(reading, Filters("pending"))}
+    assert [sites[name] for name in NAMES] == ["yard", "yard", "roof", ""]

@@ -1,0 +1,169 @@
+"""`clfd checkpoints show`: what a checkpoint says of itself, read by a person."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkpoint_files import save_checkpoint
+from rich.console import Console
+
+from classifier.model.checkpoint import Checkpoint, read_checkpoint
+from storage.home.checkpoint_folder import Shelf
+from trainer.checkpoints.show import describe, print_description
+
+BEGAN = datetime(2026, 2, 1, tzinfo=UTC)
+FACTS: dict[str, Any] = {
+    "created_at": "2026-02-01T00:00:00Z",
+    "labels_file": "yard.csv",
+    "labels_digest": "d" * 64,
+    "recording_digests": ["e" * 64] * 96,
+    "train_files": 96,
+    "val_files": 24,
+    "skipped": 0,
+    "split": "0.2 of groups by hash, seed 7",
+    "seed": 7,
+    "recipe": {"name": "default", "epochs": 120, "optimizer": "adamw", "learning_rate": 0.003},
+    "versions": {"clfd": "0.1.0", "torch": "2.13.0"},
+    "val_accuracy": 0.958,
+    "val_macro_f1": 0.951,
+    "ece": 0.031,
+    "ece_before": 0.084,
+    "history": [{"epoch": 1}] * 120,
+    "probes": [{"name": "digital silence", "label": "rain", "confidence": 0.41}],
+    "promotion": {"promoted": False, "reason": "a loss beyond the uncertainty"},
+    "attribution": "Three Sounds by A. Recordist, CC BY 3.0",
+    "parent": None,
+}
+
+Saying = Callable[..., Checkpoint]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def like(checkpoint_file: Path) -> Checkpoint:
+    return read_checkpoint(checkpoint_file)
+
+
+@pytest.fixture(scope="module")
+def saying(like: Checkpoint) -> Saying:
+    """`saying(**facts)`: a checkpoint that says this of its training."""
+
+    def make(**facts: Any) -> Checkpoint:
+        return replace(like, description=like.description.model_copy(update={"training": facts}))
+
+    return make
+
+
+@pytest.fixture
+def publish(shelf: Shelf, like: Checkpoint) -> Saying:
+    """`publish(**facts)`: the same, as a file on the shelf."""
+
+    def make(**facts: Any) -> Checkpoint:
+        now = BEGAN + timedelta(days=len(shelf.names()))
+        shape = like.description.network
+        return read_checkpoint(
+            save_checkpoint(shelf.folder, like.build(), like.labels, shape, facts, now)
+        )
+
+    return make
+
+
+def told(shelf: Shelf, checkpoint: Checkpoint) -> str:
+    stream = io.StringIO()
+    print_description(shelf, checkpoint, Console(file=stream, width=120))
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+
+
+def parent_of(checkpoint: Checkpoint) -> dict[str, str]:
+    return {"name": checkpoint.name, "digest": checkpoint.digest}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "labels  bell, dog, rain (3)",
+        "clips   0.5 s at 8000 Hz",
+        "accuracy           95.8%",
+        "calibration error  0.031 (0.084 before temperature)",
+        "temperature        1",
+        "digital silence    rain 41.0%",
+        "promotion          not promoted: a loss beyond the uncertainty",
+        "labels file  yard.csv",
+        f"its digest   {'d' * 64}",
+        "recordings   96 learned from, 24 held out",
+        "split        0.2 of groups by hash, seed 7",
+        "seed         7",
+        "recipe       default, 120 epochs, adamw at 0.003",
+        "versions     clfd 0.1.0, torch 2.13.0",
+        "attribution  Three Sounds by A. Recordist, CC BY 3.0",
+        "none  it began with random weights",
+    ],
+)
+def test_a_checkpoint_tells_how_good_it_is_and_where_it_comes_from(
+    shelf: Shelf, saying: Saying, line: str
+) -> None:
+    assert f"  {line}\n" in told(shelf, saying(**FACTS))
+
+
+def test_it_fits_a_screen(shelf: Shelf, saying: Saying) -> None:
+    assert len(told(shelf, saying(**FACTS)).splitlines()) < 40
+
+
+def test_the_first_line_says_whether_it_is_served(shelf: Shelf, publish: Saying) -> None:
+    checkpoint = publish()
+    shelf.activate(checkpoint.name)
+    assert told(shelf, checkpoint).startswith(f"{checkpoint.name} (active)\n")
+
+
+def test_json_has_everything(shelf: Shelf, saying: Saying) -> None:
+    facts = describe(shelf, saying(**FACTS))
+    assert facts["training"] == FACTS
+    assert (facts["state"], facts["lineage"]) == (None, [])
+
+
+def test_parents_are_followed_as_far_as_the_shelf_has_them(shelf: Shelf, publish: Saying) -> None:
+    grandparent = publish(parent={"name": "20250101T000000Z-0badcafe", "digest": "0badcafe" * 8})
+    parent = publish(parent=parent_of(grandparent))
+    child = publish(parent=parent_of(parent))
+    line = describe(shelf, child)["lineage"]
+    assert [ancestor["name"] for ancestor in line] == [
+        *(parent.name, grandparent.name, "20250101T000000Z-0badcafe")
+    ]
+    assert [ancestor["on_shelf"] for ancestor in line] == [True, True, False]
+    assert f"{parent.name}  {parent.digest}\n" in told(shelf, child)
+    assert "(not on this shelf)" in told(shelf, child)
+
+
+def test_another_file_under_the_parents_name_is_not_the_parent(
+    shelf: Shelf, publish: Saying
+) -> None:
+    parent = publish()
+    forged = parent.digest[:8] + "0" * 56
+    line = describe(shelf, publish(parent={"name": parent.name, "digest": forged}))["lineage"]
+    assert [ancestor["on_shelf"] for ancestor in line] == [False]
+
+
+@pytest.mark.parametrize("value", [None, 10**400, -1.5, True, "text", [], ["text"], {"name": []}])
+def test_a_file_may_say_anything_and_is_still_shown(
+    shelf: Shelf, saying: Saying, value: object
+) -> None:
+    for field in FACTS:
+        assert "bell, dog, rain" in told(shelf, saying(**{**FACTS, field: value}))
+
+
+def test_what_a_file_says_never_reaches_the_terminal_as_a_command(
+    shelf: Shelf, saying: Saying
+) -> None:
+    text = told(shelf, saying(attribution="\x1b]0;owned\x07", labels_file="a\nb"))
+    assert "\x1b" not in text
+    assert "\\x1b]0;owned" in text

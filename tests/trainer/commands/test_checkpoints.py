@@ -1,0 +1,284 @@
+"""`clfd checkpoints`: what is on the shelf, and what is served."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from classifier.errors import CheckpointError
+from classifier.model.checkpoint import read_checkpoint
+from storage.commands.context import Invocation
+from storage.errors import StorageError
+from storage.home.checkpoint_folder import Shelf
+from storage.home.paths import Home
+from storage.ledger.ledger import open_ledger
+from storage.settings.schema import load_settings
+from trainer.checkpoints.remove import prune, tidy
+from trainer.commands.checkpoints import checkpoints
+from trainer.errors import ExportError
+
+Run = Callable[..., Result]
+
+OLDEST = "20250101T000000Z-00000009"
+NEWER = "20260202T000000Z-00000000"
+BROKEN = "20260303T000000Z-11111111"
+NEWEST = "20260404T000000Z-22222222"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    home.create()
+    return home
+
+
+@pytest.fixture
+def run(home: Home) -> Run:
+    """`run(*words)`: `clfd checkpoints` with these words."""
+    return lambda *words: CliRunner().invoke(
+        checkpoints, words, obj=Invocation(home_option=home.root)
+    )
+
+
+@pytest.fixture
+def shelf(home: Home, checkpoint_file: Path) -> Shelf:
+    """Three checkpoints; the newest is broken, the oldest active."""
+    shelf = Shelf(home.checkpoints)
+    shutil.copy(checkpoint_file, home.checkpoints)
+    shutil.copy(checkpoint_file, shelf.path(NEWER))
+    shelf.path(BROKEN).write_bytes(b"no weights")
+    shelf.activate(checkpoint_file.stem)
+    return shelf
+
+
+@pytest.mark.usefixtures("shelf")
+def test_the_list_begins_with_the_newest_and_marks_what_is_active(
+    run: Run, checkpoint_file: Path
+) -> None:
+    result = run("list")
+    _, broken, newer, oldest = result.stdout.splitlines()
+    assert broken.split()[:2] == [BROKEN, "refused"]
+    assert newer.split()[:2] == [NEWER, "3"]
+    assert oldest.split()[:3] == [checkpoint_file.stem, "active", "3"]
+    assert f"checkpoint {BROKEN}.safetensors refused" in result.stderr
+
+
+def test_an_empty_shelf_says_what_fills_it(run: Run) -> None:
+    result = run("list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "`clfd train` makes one" in result.stderr
+
+
+def test_show_tells_everything_but_the_weights(
+    run: Run, shelf: Shelf, checkpoint_file: Path
+) -> None:
+    facts = json.loads(run("show", "active", "--json").stdout)
+    assert facts["digest"] == read_checkpoint(shelf.path(checkpoint_file.stem)).digest
+    assert facts["labels"] == ["bell", "dog", "rain"]
+    assert facts["audio_format"]["sample_rate_hz"] == 8000
+    assert facts["training"] == {"epochs": 0}
+
+
+def test_activate_changes_what_is_served_and_rollback_undoes_it(
+    run: Run, shelf: Shelf, checkpoint_file: Path
+) -> None:
+    result = run("activate", NEWER[:8])
+    assert f"{NEWER} is active now" in result.stderr
+    assert (shelf.active(), shelf.previous()) == (NEWER, checkpoint_file.stem)
+    run("rollback")
+    assert (shelf.active(), shelf.previous()) == (checkpoint_file.stem, NEWER)
+
+
+def test_a_broken_checkpoint_is_never_activated(
+    run: Run, shelf: Shelf, checkpoint_file: Path
+) -> None:
+    result = run("activate", BROKEN)
+    assert isinstance(result.exception, CheckpointError)
+    assert shelf.active() == checkpoint_file.stem
+
+
+def test_rollback_goes_back_to_what_was_served_and_not_to_what_the_daemon_refused(
+    run: Run, home: Home, shelf: Shelf, checkpoint_file: Path
+) -> None:
+    run("activate", NEWER)
+    with open_ledger(load_settings(home, environ={}).database, "daemon") as ledger:
+        ledger.refuse_checkpoint(NEWER, "a" * 64, "its canary differs")
+    shutil.copy(checkpoint_file, shelf.path(NEWEST))
+    run("activate", NEWEST)
+    assert run("rollback").exit_code == 0
+    assert (shelf.active(), shelf.previous()) == (checkpoint_file.stem, NEWEST)
+
+
+@pytest.mark.parametrize("words", [("rollback",), ("show", "nonsense"), ("activate", "previous")])
+@pytest.mark.usefixtures("shelf")
+def test_what_is_not_there_is_said(run: Run, words: tuple[str, ...]) -> None:
+    assert isinstance(run(*words).exception, StorageError)
+
+
+# Import
+
+
+def test_an_imported_checkpoint_is_there_but_not_served(
+    run: Run, home: Home, checkpoint_file: Path
+) -> None:
+    result = run("import", str(checkpoint_file))
+    assert result.stdout == f"{checkpoint_file.stem}\n"
+    assert f"clfd checkpoints activate {checkpoint_file.stem}" in result.stderr
+    shelf = Shelf(home.checkpoints)
+    assert shelf.path(checkpoint_file.stem).read_bytes() == checkpoint_file.read_bytes()
+    assert (shelf.names(), shelf.active()) == ([checkpoint_file.stem], None)
+
+
+def test_an_imported_checkpoint_can_be_served_at_once(
+    run: Run, home: Home, checkpoint_file: Path
+) -> None:
+    assert "is active now" in run("import", str(checkpoint_file), "--activate").stderr
+    assert Shelf(home.checkpoints).active() == checkpoint_file.stem
+
+
+def test_importing_makes_the_home_that_it_needs(tmp_path: Path, checkpoint_file: Path) -> None:
+    home = Home(tmp_path / "fresh")
+    CliRunner().invoke(
+        checkpoints, ["import", str(checkpoint_file)], obj=Invocation(home_option=home.root)
+    )
+    assert Shelf(home.checkpoints).names() == [checkpoint_file.stem]
+
+
+@pytest.mark.parametrize("name", ["mine.safetensors", f"{NEWER}.safetensors", "noname"])
+def test_a_file_with_a_wrong_name_gets_the_right_one(
+    run: Run, home: Home, checkpoint_file: Path, tmp_path: Path, name: str
+) -> None:
+    renamed = shutil.copy(checkpoint_file, tmp_path / name)
+    named = run("import", str(renamed)).stdout.strip()
+    assert named.endswith(checkpoint_file.stem[-9:])
+    assert Shelf(home.checkpoints).names() == [named]
+
+
+def test_what_is_there_already_is_not_imported_twice(
+    run: Run, home: Home, checkpoint_file: Path, tmp_path: Path
+) -> None:
+    run("import", str(checkpoint_file))
+    result = run("import", str(shutil.copy(checkpoint_file, tmp_path / "again.safetensors")))
+    assert (result.exit_code, result.stdout) == (0, f"{checkpoint_file.stem}\n")
+    assert "is already on the shelf" in result.stderr
+    assert len(Shelf(home.checkpoints).names()) == 1
+
+
+def test_importing_heals_a_file_that_was_damaged_on_the_shelf(
+    run: Run, home: Home, checkpoint_file: Path
+) -> None:
+    damaged = Shelf(home.checkpoints).path(checkpoint_file.stem)
+    damaged.write_bytes(checkpoint_file.read_bytes()[:-1])
+    assert run("import", str(checkpoint_file)).exit_code == 0
+    assert damaged.read_bytes() == checkpoint_file.read_bytes()
+
+
+def test_a_file_that_is_not_sound_is_not_imported(run: Run, home: Home, tmp_path: Path) -> None:
+    (tmp_path / "page.safetensors").write_text("<html>404</html>")
+    result = run("import", str(tmp_path / "page.safetensors"))
+    assert isinstance(result.exception, CheckpointError)
+    assert "page.safetensors refused: not a whole safetensors file" in str(result.exception)
+    assert Shelf(home.checkpoints).names() == []
+
+
+# Export
+
+
+@pytest.mark.usefixtures("shelf")
+def test_an_exported_checkpoint_is_the_same_file(
+    run: Run, checkpoint_file: Path, tmp_path: Path
+) -> None:
+    result = run("export", "active", "-o", str(tmp_path / "out.safetensors"))
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert (tmp_path / "out.safetensors").read_bytes() == checkpoint_file.read_bytes()
+
+
+@pytest.mark.usefixtures("shelf")
+def test_export_replaces_a_file_only_by_force(
+    run: Run, checkpoint_file: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.safetensors"
+    target.write_text("precious")
+    refused = run("export", "active", "-o", str(target))
+    assert isinstance(refused.exception, ExportError)
+    assert "exists already" in str(refused.exception)
+    assert target.read_text() == "precious"
+    assert run("export", "active", "-o", str(target), "--force").exit_code == 0
+    assert target.read_bytes() == checkpoint_file.read_bytes()
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_folder_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
+    result = run("export", "active", "-o", str(tmp_path / "none" / "out.safetensors"))
+    assert isinstance(result.exception, StorageError)
+    assert "none/out.safetensors: No such file or directory" in str(result.exception)
+
+
+# Remove
+
+
+def test_a_removed_checkpoint_takes_its_reports_along(run: Run, shelf: Shelf, home: Home) -> None:
+    for report in (BROKEN, f"{BROKEN}-evaluation-20260304T000000Z", NEWER):
+        (home.reports / report).mkdir()
+        (home.reports / report / "metrics.json").touch()
+    assert f"{BROKEN} is removed" in run("remove", BROKEN).stderr
+    assert BROKEN not in shelf.names()
+    assert [folder.name for folder in home.reports.iterdir()] == [NEWER]
+
+
+@pytest.mark.parametrize("reference", ["active", "previous"])
+def test_what_is_served_or_was_before_stays_and_everything_with_it(
+    run: Run, shelf: Shelf, reference: str
+) -> None:
+    shelf.activate(NEWER)
+    result = run("remove", BROKEN, reference)
+    assert isinstance(result.exception, StorageError)
+    assert len(shelf.names()) == 3
+
+
+# Pruning
+
+
+def test_pruning_takes_the_oldest_and_their_reports(
+    shelf: Shelf, home: Home, checkpoint_file: Path
+) -> None:
+    shutil.copy(checkpoint_file, shelf.path(OLDEST))
+    (home.reports / OLDEST).mkdir()
+    said: list[str] = []
+    tidy(home, 2, NEWER, said.append)
+    assert shelf.names() == [BROKEN, NEWER, checkpoint_file.stem]  # the last one is active
+    assert said == [f"removed by checkpoints.keep = 2: {OLDEST}"]
+    assert list(home.reports.iterdir()) == []
+
+
+def test_the_starter_is_never_pruned(
+    shelf: Shelf, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.checkpoints.remove.starter_name", lambda: NEWER)
+    assert prune(home, 1) == []
+
+
+def test_what_was_trained_last_stays_also_if_the_clock_was_set_back(
+    shelf: Shelf, home: Home, checkpoint_file: Path
+) -> None:
+    shutil.copy(checkpoint_file, shelf.path(OLDEST))
+    tidy(home, 1, OLDEST, lambda _: None)
+    assert OLDEST in shelf.names()
+
+
+@pytest.mark.usefixtures("shelf")
+def test_files_that_cannot_be_pruned_spoil_no_training(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    said: list[str] = []
+    tidy(home, 1, BROKEN, said.append)
+    assert "Permission denied" in said[0]

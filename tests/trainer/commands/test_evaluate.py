@@ -1,0 +1,227 @@
+"""`clfd evaluate` from the outside: labelled files in, a judgement and a report out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from checkpoint_files import save_checkpoint
+from click.testing import CliRunner, Result
+from tones import dataset_of
+
+from classifier.inference.device import choose_device
+from classifier.inference.predictor import Predictor
+from classifier.model.checkpoint import Checkpoint, read_checkpoint
+from storage.commands.context import Invocation
+from storage.home.checkpoint_folder import Shelf
+from storage.home.paths import Home
+from trainer.commands.train import evaluate
+from trainer.console import Narrator
+from trainer.data.labels import Example
+from trainer.errors import LabelsError, TrainerError
+from trainer.evaluate import Inquiry, new_report, summary, to_be_judged
+from trainer.evaluation.prepare import unknown_labels
+from trainer.evaluation.train_overlap import Acquaintance, acquaintance
+
+KEYS = {
+    *("checkpoint", "digest", "labels", "files", "recordings", "accuracy", "macro_f1", "loss"),
+    *("ece", "ece_before", "temperature", "selection", "per_label", "probes", "labels_file"),
+    *("labels_digest", "fold", "skipped", "trained_recordings", "trained_included"),
+    *("clip_pooling", "device", "seconds", "report"),
+}
+ODD_ORDER = ("rain", "bell", "dog")  # not the alphabet's, which is a dataset's
+
+Evaluate = Callable[..., Result]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A home with an active checkpoint, and labels that are what it answers, row for row."""
+
+    home: Home
+    labels: Path
+    answers: tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def desk(
+    tmp_path_factory: pytest.TempPathFactory,
+    checkpoint_file: Path,
+    noise: Callable[..., np.ndarray],
+    tone: Callable[..., np.ndarray],
+) -> Desk:
+    """The checkpoint was trained on the file of row 2, and validated on that of row 3."""
+    folder = tmp_path_factory.mktemp("desk")
+    sounds = [tone(250 * 2**at, 0.5) for at in range(4)] + [noise(0.5, seed=at) for at in range(4)]
+    files = [folder / f"{at}.wav" for at in range(len(sounds))]
+    for file, samples in zip(files, sounds, strict=True):
+        soundfile.write(file, samples, 8000, subtype="FLOAT")
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    facts = {"recording_digests": digests[:1], "validation_digests": digests[1:2]}
+    home = Home(folder / "home")
+    home.create()
+    checkpoint = publish_in_odd_order(home, checkpoint_file, facts, np.stack(sounds))
+    scores = Predictor(checkpoint, choose_device("cpu")).score(np.stack(sounds))
+    answers = tuple(ODD_ORDER[at] for at in scores.argmax(axis=1))
+    rows = [f"{at}.wav,{answer},{at % 2}" for at, answer in enumerate(answers)]
+    (folder / "labels.csv").write_text("\n".join(["path,label,fold", *rows]))
+    return Desk(home, folder / "labels.csv", answers)
+
+
+def publish_in_odd_order(
+    home: Home, file: Path, facts: dict[str, Any], clips: np.ndarray
+) -> Checkpoint:
+    """The network of this checkpoint, made to answer variously to the clips, under other names."""
+    original, now = read_checkpoint(file), datetime(2026, 1, 31, 12, tzinfo=UTC)
+    model, network = original.build(), original.description.network
+    with torch.inference_mode():
+        model.network.head[-1].bias -= model(torch.from_numpy(clips)).mean(0)
+    path = save_checkpoint(home.checkpoints, model, ODD_ORDER, network, facts, now)
+    Shelf(home.checkpoints).activate(path.stem)
+    return read_checkpoint(path)
+
+
+@pytest.fixture
+def run(desk: Desk) -> Evaluate:
+    """`run(labels, *options)`: `clfd evaluate` on the desk."""
+
+    def call(labels: Path, *options: str) -> Result:
+        invocation = Invocation(home_option=desk.home.root)
+        return CliRunner().invoke(evaluate, [str(labels), "--device=cpu", *options], obj=invocation)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def judged(desk: Desk) -> Result:
+    words = [str(desk.labels), "--device=cpu", "--json"]
+    result = CliRunner().invoke(evaluate, words, obj=Invocation(home_option=desk.home.root))
+    assert result.exit_code == 0, result.exception
+    return result
+
+
+def test_labels_in_another_order_than_the_alphabets_are_not_mixed_up(
+    judged: Result, desk: Desk
+) -> None:
+    assert len(set(desk.answers)) > 1
+    outcome = json.loads(judged.stdout)
+    assert (outcome["accuracy"], outcome["labels"]) == (1.0, list(ODD_ORDER))
+
+
+def test_clips_that_memory_cannot_hold_are_judged_the_same(
+    run: Evaluate, desk: Desk, judged: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLFD_TRAINING__MEMORY_GIB", "0.00001")
+    mapped = run(desk.labels, "--json", "-o", str(tmp_path / "report"))
+    assert "do not fit into" in mapped.stderr
+    assert json.loads(mapped.stdout)["loss"] == json.loads(judged.stdout)["loss"]
+
+
+def test_json_prints_one_object_with_stable_keys(judged: Result) -> None:
+    assert set(json.loads(judged.stdout)) == KEYS
+
+
+def test_what_it_was_trained_on_proves_nothing_and_is_left_out(judged: Result) -> None:
+    outcome = json.loads(judged.stdout)
+    assert (outcome["trained_recordings"], outcome["recordings"]) == (1, 7)
+    assert "was trained on 1 of 8 recordings, or on relatives" in judged.stderr
+
+
+def test_it_says_which_number_flatters(judged: Result) -> None:
+    selection = json.loads(judged.stdout)["selection"]
+    assert selection["ece"] == "flatters: the temperature was fitted on 1 of these recordings"
+    assert selection["accuracy"].startswith("nothing was chosen")
+
+
+def test_the_report_is_where_it_says(judged: Result, desk: Desk) -> None:
+    [report] = desk.home.reports.glob("20260131T120000Z-*-evaluation-*Z")
+    assert f"report: {report}" in judged.stderr
+    assert {"metrics.json", "report.html"} <= {path.name for path in report.iterdir()}
+
+
+def test_the_summary_is_short(judged: Result) -> None:
+    lines = summary(json.loads(judged.stdout))
+    assert "accuracy           100.0%" in lines
+
+
+def test_a_label_that_it_does_not_know_is_named_or_left_out(
+    run: Evaluate, desk: Desk, tmp_path: Path
+) -> None:
+    labels = desk.labels.with_name("more.csv")
+    soundfile.write(desk.labels.with_name("howl.wav"), np.linspace(0, 0.5, 4000), 8000)
+    labels.write_text(desk.labels.read_text() + "\nhowl.wav,wolf,1")
+    refused = run(labels)
+    assert isinstance(refused.exception, LabelsError)
+    assert "label 'wolf': unknown to 20260131T120000Z-" in str(refused.exception)
+    options = ("--skip-bad", "--include-trained", "--json", "-o", str(tmp_path / "report"))
+    outcome = json.loads(run(labels, *options).stdout)
+    assert (outcome["skipped"], outcome["recordings"]) == (1, 8)
+    assert outcome["selection"]["accuracy"].startswith("flatters: the network was trained on 1")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--fold", "9"), "no example is in fold 9; choose one of: 0, 1"),
+        (("--checkpoint", "2031"), "is on no shelf"),
+        (("-o", "."), "name a folder that is new, or empty"),
+    ],
+)
+def test_a_wrong_choice_is_refused_before_decoding(
+    run: Evaluate, desk: Desk, options: tuple[str, ...], message: str
+) -> None:
+    result = run(desk.labels, *options)
+    assert message in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_a_checkpoint_that_knows_none_of_the_labels_cannot_be_judged(desk: Desk) -> None:
+    checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
+    wolves = [Example(Path("a.wav"), "wolf")]
+    with pytest.raises(TrainerError, match="knows none of its labels, only rain, bell, dog"):
+        unknown_labels(wolves, checkpoint, desk.labels)
+
+
+def test_relatives_of_what_it_was_trained_on_count_as_trained(desk: Desk) -> None:
+    checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
+    training = {"recording_digests": ["0"], "validation_digests": ["2"]}
+    about = checkpoint.description.model_copy(update={"training": training})
+    dataset = dataset_of([np.ones(8)] * 3, [0, 1, 2], ["bell", "dog", "rain"])
+    met = acquaintance(replace(checkpoint, description=about), dataset, ["yard", "yard", "pond"])
+    assert (met.trained, met.validated) == ({0, 1}, {2})
+
+
+def test_a_checkpoint_that_keeps_silent_about_its_training_is_judged_on_everything(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
+    dataset = dataset_of([np.ones(8)] * 2, [0, 1], ["bell", "dog"])
+    nothing_said = Acquaintance(trained=None, validated=frozenset())
+    inquiry = Inquiry(desk.labels)
+    assert to_be_judged(inquiry, checkpoint, dataset, nothing_said, Narrator()) == [0, 1]
+    assert "does not say what it was trained on" in capsys.readouterr().err
+
+
+def test_what_it_knows_by_heart_is_no_test(desk: Desk) -> None:
+    checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
+    dataset = dataset_of([np.ones(8)] * 2, [0, 1], ["bell", "dog"])
+    all_known = Acquaintance(trained=frozenset({0, 1}), validated=frozenset())
+    with pytest.raises(TrainerError, match="trained on all of these recordings"):
+        to_be_judged(Inquiry(desk.labels), checkpoint, dataset, all_known, Narrator())
+
+
+def test_two_evaluations_in_one_second_get_a_report_each(desk: Desk) -> None:
+    checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
+    now = datetime(2031, 1, 1, tzinfo=UTC)
+    first = new_report(desk.home, checkpoint, now)
+    first.mkdir()
+    assert new_report(desk.home, checkpoint, now).name == f"{first.name}-2"

@@ -1,0 +1,76 @@
+"""A checkpoint from elsewhere comes onto the shelf."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from classifier.errors import CheckpointError
+from classifier.inference.predictor import Predictor
+from classifier.model.checkpoint import Checkpoint, open_file, read_with_bytes
+from storage.home.checkpoint_folder import Shelf, is_name
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The name on the shelf, and whether the file was there before."""
+
+    name: str
+    was_there: bool
+
+
+def import_checkpoint(shelf: Shelf, file: Path, now: datetime) -> Imported:
+    """Copies a checkpoint file onto the shelf under its right name; activates nothing.
+
+    What is checked are the very bytes that are kept, and its network must say here what it said
+    when it was made. A damaged file that has its name on the shelf is replaced. `now` is an aware
+    UTC time. Raises CheckpointError naming the file and the field, or StorageError.
+    """
+    checkpoint, data = read_with_bytes(file, remedy="copy or export it again where it comes from")
+    Predictor(checkpoint, torch.device("cpu"))  # repeats its canary, or raises
+    if there := name_on_shelf(shelf, checkpoint.digest):
+        return Imported(there, was_there=True)
+    name = right_name(checkpoint, now)
+    shelf.put(name, data)
+    return Imported(name, was_there=False)
+
+
+def name_on_shelf(shelf: Shelf, digest: str) -> str | None:
+    """The name of the file with exactly this content, where there is one."""
+    likely = [name for name in shelf.names() if name.endswith(f"-{digest[:8]}")]
+    return next((name for name in likely if _digest(shelf.path(name)) == digest), None)
+
+
+def right_name(checkpoint: Checkpoint, now: datetime) -> str:
+    """The file's own name where its digest stands in it, else one from when it was made."""
+    ending = f"-{checkpoint.digest[:8]}"
+    if is_name(checkpoint.name) and checkpoint.name.endswith(ending):
+        return checkpoint.name
+    made = _moment(checkpoint.description.training.get("created_at"))
+    # Names sort by age: one from the future would count as the newest for ever.
+    name = f"{min(made or now, now):%Y%m%dT%H%M%SZ}{ending}"
+    return name if is_name(name) else f"{now:%Y%m%dT%H%M%SZ}{ending}"
+
+
+def _moment(written: Any) -> datetime | None:
+    """An aware UTC time; None where the file says nothing of use."""
+    try:
+        moment = datetime.fromisoformat(written)
+        return None if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _digest(path: Path) -> str:
+    try:
+        with open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoint {path.name} cannot be read: {error.strerror}; check its permissions"
+        ) from error

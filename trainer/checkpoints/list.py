@@ -1,0 +1,65 @@
+"""All checkpoints of a shelf in one table, and what can be said of one in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from classifier.errors import CheckpointError
+from classifier.model.checkpoint import Checkpoint, read_checkpoint
+from storage.home.checkpoint_folder import Shelf
+
+
+def print_table(shelf: Shelf, console: Console) -> list[str]:
+    """One line for each checkpoint, newest first; returns why the refused ones are."""
+    table = Table("name", "", "labels", "accuracy", "trained", "size", box=None, pad_edge=False)
+    active, previous = shelf.active(), shelf.previous()
+    refusals = []
+    for name in shelf.names():
+        mark = "active" if name == active else "previous" if name == previous else ""
+        size = f"{shelf.path(name).stat().st_size / 1e6:.1f} MB"
+        try:
+            cells = _cells(read_checkpoint(shelf.path(name)))
+        except CheckpointError as error:
+            cells = "", "refused", ""
+            refusals.append(str(error))
+        table.add_row(*(Text(cell) for cell in (name, mark, *cells, size)))
+    console.print(table)
+    return refusals
+
+
+def accuracy_text(facts: Mapping[str, Any]) -> str:
+    """Of what `clfd train` measured: the validation's, else the mean over folds."""
+    if measured := percent(facts.get("val_accuracy")):
+        return measured
+    if mean := percent(facts.get("mean_accuracy")):
+        deviation = percent(facts.get("std_accuracy"))
+        return f"{mean} ± {deviation} over folds" if deviation else f"{mean} over folds"
+    return "not measured"
+
+
+def percent(share: object) -> str | None:
+    """None for what is no number: a file may say anything of itself."""
+    try:
+        return f"{share:.1%}" if isinstance(share, int | float) else None
+    except OverflowError:
+        return None
+
+
+def local_time(written: object) -> str | None:
+    """An ISO 8601 time as the clock on this wall shows it; None for anything else."""
+    try:
+        return f"{datetime.fromisoformat(str(written)).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):
+        return None
+
+
+def _cells(checkpoint: Checkpoint) -> tuple[str, str, str]:
+    training = checkpoint.description.training
+    made = local_time(training.get("created_at"))
+    return str(len(checkpoint.labels)), accuracy_text(training), made or ""

@@ -1,0 +1,158 @@
+"""One checkpoint in words: what it hears, how good it is, where it comes from.
+
+A file may come from anywhere and say anything under `training`: what is not as expected is left
+out, and never stops the rest from being read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from classifier.model.audio_format import AudioFormat
+from classifier.model.checkpoint import Checkpoint
+from classifier.model.classifier import NetworkShape
+from storage.export.text_formats import visible
+from storage.home.checkpoint_folder import Shelf
+from trainer.checkpoints.lineage import Ancestor, ancestors
+from trainer.checkpoints.list import accuracy_text, local_time, percent
+
+Row = tuple[str, str | None]  # what is None is not known, and not shown
+Facts = Mapping[str, Any]
+
+
+def describe(shelf: Shelf, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Everything a checkpoint says of itself, without its weights and their check, as `--json`.
+
+    Besides, its state on this shelf (active, previous or none) and its line of parents.
+    """
+    about = checkpoint.description.model_dump(mode="json", exclude={"canary"})
+    return {
+        "checkpoint": checkpoint.name,
+        "digest": checkpoint.digest,
+        **about,
+        "state": state(shelf, checkpoint.name),
+        "lineage": ancestors(shelf, checkpoint.description.training),
+    }
+
+
+def state(shelf: Shelf, name: str) -> str | None:
+    return {shelf.previous(): "previous", shelf.active(): "active"}.get(name)
+
+
+def print_description(shelf: Shelf, checkpoint: Checkpoint, console: Console) -> None:
+    about, training = checkpoint.description, checkpoint.description.training
+    standing = state(shelf, checkpoint.name)
+    console.print(Text(f"{checkpoint.name}{f' ({standing})' if standing else ''}"))
+    groups: dict[str, Iterator[Row]] = {
+        "What it hears": _hearing(about.labels, about.audio_format, about.network),
+        "How good it is": _quality(training, about.temperature),
+        "Where it comes from": _origin(checkpoint.digest, training),
+        "Its parents": _parents(training, ancestors(shelf, training)),
+    }
+    for heading, rows in groups.items():
+        known = [(name, text) for name, text in rows if text]
+        if known:
+            _print_group(console, heading, known)
+
+
+def _print_group(console: Console, heading: str, rows: Sequence[tuple[str, str]]) -> None:
+    table = Table.grid("name", "text", padding=(0, 2))
+    for name, text in rows:
+        table.add_row(Text(visible(name)), Text(visible(text)))
+    console.print(Text(f"\n{heading}"), Padding(table, (0, 0, 0, 2), expand=False), sep="\n")
+
+
+def _hearing(labels: Sequence[str], audio: AudioFormat, network: NetworkShape) -> Iterator[Row]:
+    yield "labels", f"{', '.join(labels)} ({len(labels)})"
+    yield "clips", f"{audio.clip_seconds:g} s at {audio.sample_rate_hz} Hz"
+    yield "bands", f"{audio.n_mels} from {audio.min_hz:g} to {audio.max_hz:g} Hz"
+    yield "widths", "-".join(str(width) for width in network.widths)
+
+
+def _quality(training: Facts, temperature: float) -> Iterator[Row]:
+    yield "accuracy", accuracy_text(training)
+    yield "macro-F1", _said(training.get("val_macro_f1"), lambda f1: f"{f1:.3f}")
+    before = _said(training.get("ece_before"), lambda ece: f"({ece:.3f} before temperature)")
+    error = _said(training.get("ece"), lambda ece: f"{ece:.3f}")
+    yield "calibration error", error and _joined(error, before, between=" ")
+    yield "temperature", f"{temperature:.3g}"
+    for probe in _list(training.get("probes")):
+        name, label, sure = (_mapping(probe).get(key) for key in ("name", "label", "confidence"))
+        yield str(name), _joined(label, percent(sure), between=" ")
+    yield "promotion", _promotion(_mapping(training.get("promotion")))
+
+
+def _origin(digest: str, training: Facts) -> Iterator[Row]:
+    recipe, versions = _mapping(training.get("recipe")), _mapping(training.get("versions"))
+    seconds = _said(training.get("seconds"), lambda seconds: f"in {seconds:.0f} s")
+    device = _said(training.get("device"), lambda device: f"on {device}")
+    yield "made", _joined(local_time(training.get("created_at")), seconds, device, between=" ")
+    yield "labels file", _text(training.get("labels_file"))
+    yield "its digest", _text(training.get("labels_digest"))
+    yield "recordings", _recordings(training)
+    yield "split", _text(training.get("split"))
+    yield "seed", _text(training.get("seed"))
+    yield "recipe", _recipe(recipe)
+    yield "versions", ", ".join(f"{name} {number}" for name, number in versions.items())
+    yield "attribution", _text(training.get("attribution"))
+    yield "digest", digest
+
+
+def _parents(training: Facts, line: Sequence[Ancestor]) -> Iterator[Row]:
+    if "parent" in training and training["parent"] is None:
+        yield "none", "it began with random weights"
+    for ancestor in line:
+        where = "" if ancestor["on_shelf"] else " (not on this shelf)"
+        yield ancestor["name"], f"{ancestor['digest']}{where}"
+
+
+def _promotion(promotion: Facts) -> str | None:
+    word = "promoted" if promotion.get("promoted") is True else "not promoted"
+    return _joined(word, promotion.get("reason"), between=": ") if promotion else None
+
+
+def _recordings(training: Facts) -> str | None:
+    heard = _said(training.get("train_files"), lambda n: f"{n} learned from")
+    kept = _said(training.get("val_files"), lambda n: f"{n} held out")
+    skipped = _said(training.get("skipped"), lambda n: f"{n} left out" if n else None)
+    return _joined(heard, kept, skipped, between=", ")
+
+
+def _recipe(recipe: Facts) -> str | None:
+    return _joined(
+        recipe.get("name"),
+        _said(recipe.get("epochs"), lambda epochs: f"{epochs} epochs"),
+        _said(recipe.get("learning_rate"), lambda rate: f"{recipe.get('optimizer')} at {rate:g}"),
+        _said(recipe.get("batch_size"), lambda size: f"batches of {size}"),
+        between=", ",
+    )
+
+
+def _said(value: object, words: Callable[[Any], str | None]) -> str | None:
+    """`words` about a value; None where there is none, or of a kind that fits no such words."""
+    try:
+        return None if value is None else words(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _joined(*parts: object, between: str) -> str | None:
+    return between.join(str(part) for part in parts if part) or None
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _mapping(value: object) -> Facts:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,235 @@
+"""The commands around the shelf: `clfd checkpoints ...`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from storage.commands.context import Invocation
+    from storage.home.checkpoint_folder import Shelf
+
+WAIT_SECONDS = 60.0
+
+
+@click.group()
+def checkpoints() -> None:
+    """List, show, activate and move checkpoints.
+
+    \b
+    Example:
+      clfd checkpoints list
+    """
+
+
+@checkpoints.command("list")
+@click.pass_obj
+def list_checkpoints(invocation: Invocation) -> None:
+    """All checkpoints, newest first.
+
+    \b
+    Example:
+      clfd checkpoints list
+    """
+    from storage.export.text_formats import console_for
+    from storage.home.checkpoint_folder import Shelf
+    from trainer.checkpoints.list import print_table
+
+    shelf = Shelf(invocation.home().checkpoints)
+    if not shelf.names():
+        click.echo(f"no checkpoint in {shelf.folder}; `clfd train` makes one", err=True)
+        return
+    for refusal in print_table(shelf, console_for(sys.stdout)):
+        click.echo(refusal, err=True)
+
+
+@checkpoints.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print everything it says as JSON.")
+@click.pass_obj
+def show(invocation: Invocation, name: str, as_json: bool) -> None:
+    """What a checkpoint hears, and where it comes from.
+
+    NAME is a checkpoint's name or the start of it or of its digest, `active` or `previous`.
+
+    \b
+    Example:
+      clfd checkpoints show active
+    """
+    from classifier.model.checkpoint import read_checkpoint
+    from storage.export.text_formats import console_for
+    from storage.home.checkpoint_folder import Shelf
+    from trainer.checkpoints.show import describe, print_description
+
+    shelf = Shelf(invocation.home().checkpoints)
+    checkpoint = read_checkpoint(shelf.path(shelf.find(name)))
+    if as_json:
+        click.echo(json.dumps(describe(shelf, checkpoint), indent=2, ensure_ascii=False))
+    else:
+        print_description(shelf, checkpoint, console_for(sys.stdout))
+
+
+@checkpoints.command()
+@click.argument("name")
+@click.option(
+    "--wait",
+    "seconds",
+    type=click.FloatRange(0),
+    is_flag=False,
+    flag_value=WAIT_SECONDS,
+    metavar="[SECONDS]",
+    help=f"Return when the daemon serves it; after {WAIT_SECONDS:g} s at most if not said.",
+)
+@click.pass_obj
+def activate(invocation: Invocation, name: str, seconds: float | None) -> None:
+    """Make a checkpoint the one to be served.
+
+    A running daemon takes it over without a restart. NAME is as for `clfd checkpoints show`.
+    A file that is not sound is refused. With --wait: exit 1 when the daemon refuses it, with the
+    reason, or when none runs; it stays active then.
+
+    \b
+    Example:
+      clfd checkpoints activate 20260131T120000Z-1a2b3c4d
+    """
+    from classifier.model.checkpoint import read_checkpoint
+    from storage.home.checkpoint_folder import Shelf
+    from storage.home.serving import wait_until_served
+
+    home = invocation.home()
+    shelf = Shelf(home.checkpoints)
+    chosen = shelf.find(name)
+    read_checkpoint(shelf.path(chosen))
+    make_active(invocation, shelf, chosen)
+    if seconds is not None:
+        wait_until_served(home, chosen, seconds)
+        click.echo(f"the daemon serves {chosen}", err=True)
+
+
+def make_active(invocation: Invocation, shelf: Shelf, name: str) -> None:
+    from storage.ledger.checkpoints import refused_checkpoints
+
+    if name == shelf.active():
+        click.echo(f"{name} is active already", err=True)
+        return
+    shelf.activate(name, refused_checkpoints(invocation.settings().database))
+    click.echo(f"{name} is active now; `clfd checkpoints rollback` undoes it", err=True)
+
+
+@checkpoints.command()
+@click.pass_obj
+def rollback(invocation: Invocation) -> None:
+    """Make the previous checkpoint the active one.
+
+    The active one becomes the previous one, so that a second rollback undoes the first; but for
+    one that the daemon refused.
+
+    \b
+    Example:
+      clfd checkpoints rollback
+    """
+    from classifier.model.checkpoint import read_checkpoint
+    from storage.home.checkpoint_folder import Shelf
+    from storage.ledger.checkpoints import refused_checkpoints
+
+    shelf = Shelf(invocation.home().checkpoints)
+    read_checkpoint(shelf.path(shelf.find("previous")))
+    name = shelf.rollback(refused_checkpoints(invocation.settings().database))
+    click.echo(f"{name} is active now", err=True)
+
+
+@checkpoints.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--activate", "activates", is_flag=True, help="Also make it the one to be served.")
+@click.pass_obj
+def import_file(invocation: Invocation, file: Path, activates: bool) -> None:
+    """Take a checkpoint from elsewhere onto the shelf.
+
+    FILE is checked as a whole before it is copied, and gets its right name. The name goes to
+    stdout. A checkpoint that is there already is left as it is.
+
+    \b
+    Example:
+      clfd checkpoints import 20260130T120000Z-5e6f7a8b.safetensors
+    """
+    from datetime import UTC, datetime
+
+    from storage.home.checkpoint_folder import Shelf
+    from trainer.checkpoints.import_checkpoint import import_checkpoint
+    from trainer.promotion.publish import check_home
+
+    home = invocation.home()
+    check_home(home)
+    shelf = Shelf(home.checkpoints)
+    imported = import_checkpoint(shelf, file, datetime.now(UTC))
+    before = "already " if imported.was_there else ""
+    click.echo(f"{file} is {before}on the shelf as {imported.name}", err=True)
+    click.echo(imported.name)
+    if activates:
+        make_active(invocation, shelf, imported.name)
+    elif imported.name != shelf.active():
+        click.echo(f"to serve it: clfd checkpoints activate {imported.name}", err=True)
+
+
+@checkpoints.command()
+@click.argument("name")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The file to write.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["safetensors", "onnx"]),
+    help="A copy, or a model for ONNX Runtime and the like. If not said: the suffix of -o.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+@click.pass_obj
+def export(invocation: Invocation, name: str, output: Path, form: str | None, force: bool) -> None:
+    """Write a checkpoint to a file, also as ONNX.
+
+    As safetensors it is copied byte for byte, for `clfd checkpoints import` on another machine. As
+    ONNX it goes from clips to scores, all inside; labels and audio format are in its metadata.
+
+    \b
+    Example:
+      clfd checkpoints export active -o yard.safetensors
+    """
+    from storage.home.checkpoint_folder import Shelf
+    from trainer.checkpoints.export import export_checkpoint
+
+    shelf = Shelf(invocation.home().checkpoints)
+    chosen = shelf.find(name)
+    form = form or ("onnx" if output.suffix.lower() == ".onnx" else "safetensors")
+    export_checkpoint(shelf.path(chosen), output, form, overwrite=force)
+    click.echo(f"{chosen} is in {output}, as {form}", err=True)
+
+
+@checkpoints.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.pass_obj
+def remove(invocation: Invocation, names: tuple[str, ...]) -> None:
+    """Take checkpoints and their reports away.
+
+    Never the active nor the previous one. Answers stay, with the digest of what gave them. If one
+    NAME of several means no checkpoint, or one that must stay, none is removed.
+
+    \b
+    Example:
+      clfd checkpoints remove 20260129T120000Z-00000002
+    """
+    from storage.home.checkpoint_folder import Shelf
+    from trainer.checkpoints.remove import remove as remove_all
+
+    home = invocation.home()
+    chosen = list(dict.fromkeys(map(Shelf(home.checkpoints).find, names)))
+    remove_all(home, chosen)
+    for name in chosen:
+        click.echo(f"{name} is removed, with its reports", err=True)

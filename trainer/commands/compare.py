@@ -1,0 +1,103 @@
+"""`clfd compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from storage.commands.filter_options import When, path_option
+
+if TYPE_CHECKING:
+    from storage.commands.context import Invocation
+    from trainer.reports.compare_report import Difference
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--since", type=When(), help="Recordings answered from then on: 3d, 2026-01-31.")
+@click.option("--until", type=When(), help="Before then.")
+@path_option
+@click.option(
+    "--list",
+    "number",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Also so many recordings on which they disagree, those first of which both are surest.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the answers of A by those of B: FILE.png or FILE.svg.",
+)
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="CSV has a row for each pair of answers; with --list, for each recording listed.",
+)
+@click.option("--json", "shape", flag_value="json", help="The same as --format json.")
+@click.pass_obj
+def compare(
+    invocation: Invocation,
+    a: str,
+    b: str,
+    since: str | None,
+    until: str | None,
+    path: str | None,
+    number: int,
+    plot: Path | None,
+    shape: str,
+) -> None:
+    """Where two checkpoints disagree.
+
+    Of the recordings that both have scored; `clfd rescore` has old ones scored by a new checkpoint.
+    A and B are names, digests or their start, `active` or `previous`.
+
+    \b
+    Example:
+      clfd compare previous active --list 10
+    """
+    from storage.database.engine import open_database
+    from storage.export.text_formats import output
+    from storage.home.checkpoint_folder import meant_by
+    from storage.queries.disagreements import answering, disputes, pairs
+    from storage.queries.filters import Filters
+    from trainer.reports.compare_report import (
+        Difference,
+        require_shared,
+        require_two,
+        write_difference,
+    )
+
+    draw = None if plot is None else _picture_in(plot)
+    filters = Filters("all", since=since, until=until, path=path)
+    home, database = invocation.home(), open_database(invocation.database(), "reader")
+    with database, database.transaction() as connection:
+        one, other = (answering(connection, meant_by(home, word) or word) for word in (a, b))
+        require_two(one, other)
+        counted = pairs(connection, one, other, filters)
+        require_shared(one, other, counted, filters)
+        listed = tuple(disputes(connection, one, other, filters, number)) if number else None
+        found = Difference(one, other, tuple(counted), listed)
+    if draw is not None:
+        draw(found)
+    with output(None) as stream:
+        write_difference(stream, found, shape)
+
+
+def _picture_in(file: Path) -> Callable[[Difference], None]:
+    """Loads what draws, and refuses what is no picture, before anything is counted."""
+    from functools import partial
+
+    from trainer.reports.dispute_picture import shape_of, write_picture
+
+    shape_of(file)
+    return partial(write_picture, file)

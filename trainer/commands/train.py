@@ -1,0 +1,311 @@
+"""The trainer's commands for labels and pictures; `shelf_commands.py` has those of checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from storage.commands.filter_options import When, path_option
+
+if TYPE_CHECKING:
+    from storage.commands.context import Invocation
+    from trainer.training.prepare import Request
+
+
+@click.command()
+@click.argument("labels", type=click.Path(exists=True, path_type=Path), metavar="LABELS.csv")
+@click.option(
+    "--recipe",
+    type=click.Choice(["default", "reference"]),
+    default="default",
+    show_default=True,
+    help="Hyperparameters to begin with: what measures best for its cost (AdamW, one-cycle to "
+    "0.005, batch 16, 150 epochs, varied and mixed clips, 64 bands, width 16), or the reference: "
+    "Adam, 0.001, batch 32, 20 epochs, 5 s at 22050 Hz, 128 bands, width 64.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training files.")
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")
+@click.option("--batch-size", type=click.IntRange(min=2), help="Clips in a step.")
+@click.option("--optimizer", type=click.Choice(["adam", "adamw"]), help="Without or with decay.")
+@click.option(
+    "--vary",
+    type=click.Choice(["full", "shift", "none"]),
+    help="How clips are varied: as the default recipe does, turned round in time only, or not; "
+    "less is quicker where held-out sounds resemble those learned.  [default: the recipe's]",
+)
+@click.option("--clip-seconds", type=click.FloatRange(0, 60, min_open=True), help="Clip length.")
+@click.option("--sample-rate", type=click.IntRange(1000, 768_000), help="In Hz.")
+@click.option("--mels", type=click.IntRange(8, 1024), help="Mel bands.")
+@click.option("--width", type=click.IntRange(1, 256), help="Channels of the first block.")
+@click.option(
+    "--val-fraction",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Share of each label's groups that validates; 0 trains on everything. "
+    "[default: the split column, else 0.2]",
+)
+@click.option("--fold", type=int, help="Validate on this fold, train on the others.")
+@click.option(
+    "--cross-validate",
+    is_flag=True,
+    help="Train once for each fold (fold column, else five by hash) and report the accuracies; "
+    "the published checkpoint then learns from all files, with the same recipe.",
+)
+@click.option(
+    "--promote",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Make the new checkpoint the active one; auto: unless it is worse than the active one.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Decides the split, the first weights and the order of clips.",
+)
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: engine.device]")
+@click.option("--skip-bad", is_flag=True, help="Leave out rows and files that cannot be used.")
+@click.option(
+    "--from",
+    "start",
+    default="scratch",
+    show_default=True,
+    metavar="scratch|active|NAME",
+    help="Begin with new weights, or go on with a checkpoint: in a quarter of the epochs, with its "
+    "audio format, and with the labels it knows beside those of the file.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with the same training where it was stopped, if it was."
+)
+@click.option(
+    "--allow-label-change",
+    is_flag=True,
+    help="Let --promote auto drop labels that the active checkpoint knows.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
+@click.pass_obj
+def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any) -> None:
+    """Learn from labelled files, and publish a checkpoint.
+
+    LABELS.csv has the columns path (or file, filename, file_name) and label (or category, class),
+    and may have start, end (seconds), fold, group (or src_file, source) and split (train, val).
+    Paths are relative to its folder. A folder with one sub-folder per label does as well.
+
+    The name of the checkpoint goes to stdout; pictures and numbers go to reports/NAME in the home.
+
+    \b
+    Example:
+      clfd train sounds/labels.csv --epochs 30
+    """
+    from trainer.console import Narrator
+    from trainer.train import learn
+    from trainer.training.distributed import gathered_team
+
+    settings = invocation.settings(**{"engine.device": options["device"]})
+    request = _request(labels, options)
+    with _listed_problems(), gathered_team() as team:
+        narrator = Narrator(invocation.verbosity if team.speaks else -1)
+        lesson = learn(request, invocation.home(), settings, narrator, team)
+    if lesson is None:
+        return
+    for line in _summary(lesson.outcome):
+        narrator.say(line)
+    if lesson.report:
+        narrator.say(f"report: {lesson.report}")
+    click.echo(json.dumps(lesson.outcome) if as_json else lesson.outcome["checkpoint"])
+
+
+@contextmanager
+def _listed_problems() -> Iterator[None]:
+    """Where labels have several problems, a line for each stands above the error's one line."""
+    from trainer.errors import LabelsError
+
+    try:
+        yield
+    except LabelsError as error:
+        if len(error.problems) > 1:
+            click.echo("\n".join(error.listing()), err=True)
+        raise
+
+
+def _request(labels: Path, options: dict[str, Any]) -> Request:
+    """Raises UsageError where options contradict each other."""
+    from classifier.model.resnet9 import widths_from
+    from trainer.data.splits import SplitChoice
+    from trainer.training.prepare import Request
+    from trainer.training.recipe import VARIATIONS, recipe_with
+
+    exclusive = ("val_fraction", "fold", "cross_validate")
+    ways = [name for name in exclusive if options[name] is not None and options[name] is not False]
+    if len(ways) > 1:
+        both = " and ".join("--" + way.replace("_", "-") for way in ways)
+        raise click.UsageError(f"{both} exclude each other; choose one of them")
+    wishes = {
+        "epochs": options["epochs"],
+        "learning_rate": options["lr"],
+        "batch_size": options["batch_size"],
+        "optimizer": options["optimizer"],
+        "augmentation": VARIATIONS.get(options["vary"]),
+        "clip_seconds": options["clip_seconds"],
+        "sample_rate_hz": options["sample_rate"],
+        "n_mels": options["mels"],
+        "widths": options["width"] and widths_from(options["width"]),
+    }
+    given = {field: wish for field, wish in wishes.items() if wish is not None}
+    as_asked = ("cross_validate", "promote", "skip_bad", "start", "resume", "allow_label_change")
+    return Request(
+        labels,
+        recipe_with(options["recipe"], **given),
+        SplitChoice(options["seed"], options["val_fraction"], options["fold"]),
+        given=tuple(given),
+        **{name: options[name] for name in as_asked},
+    )
+
+
+def _summary(outcome: dict[str, Any]) -> list[str]:
+    """What a person wants to know at the end."""
+    from trainer.checkpoints.list import accuracy_text
+
+    promoted = "is active now" if outcome["promoted"] else "was not promoted"
+    return [
+        f"accuracy: {accuracy_text(outcome)}",
+        f"checkpoint {outcome['checkpoint']} {promoted}: {outcome['promotion_reason']}",
+    ]
+
+
+@click.command()
+@click.argument("labels", type=click.Path(exists=True, path_type=Path), metavar="LABELS.csv")
+@click.option("--checkpoint", default="active", show_default=True, help="Name, prefix or file.")
+@click.option("--fold", type=int, help="Only the recordings of this fold.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: engine.device]")
+@click.option(
+    "--skip-bad",
+    is_flag=True,
+    help="Leave out rows and files that cannot be used, and labels the checkpoint does not know.",
+)
+@click.option(
+    "--include-trained", is_flag=True, help="Also count recordings that it was trained on."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the report.  [default: reports/CHECKPOINT-evaluation-TIME in the home]",
+)
+@click.pass_obj
+def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **options: Any) -> None:
+    """Score a checkpoint on labelled files.
+
+    LABELS.csv, or a folder with one sub-folder per label, is as for `clfd train`. Recordings that
+    the checkpoint was trained on, and relatives of them, are left out: they would prove nothing.
+    A label that it does not know is an error; with --skip-bad its recordings are left out.
+
+    A summary goes to stdout; the report, with pictures and all numbers, into a folder.
+
+    \b
+    Example:
+      clfd evaluate sounds/labels.csv
+    """
+    from trainer.console import Narrator
+    from trainer.evaluate import Inquiry, evaluate_checkpoint, summary
+
+    settings = invocation.settings(**{"engine.device": device})
+    narrator = Narrator(invocation.verbosity)
+    with _listed_problems():
+        verdict = evaluate_checkpoint(Inquiry(**options), invocation.home(), settings, narrator)
+    narrator.say(f"report: {verdict.report}")
+    click.echo(json.dumps(verdict.outcome) if as_json else "\n".join(summary(verdict.outcome)))
+
+
+@click.command()
+@click.option(
+    "--since",
+    type=When(),
+    default="7d",
+    show_default=True,
+    help="From then on: 12h, 7d, yesterday or ISO 8601.",
+)
+@click.option("--until", type=When(), default="now", show_default=True, help="Before.")
+@click.option(
+    "--time",
+    "clock",
+    type=click.Choice(["classified", "recorded"]),
+    default="classified",
+    show_default=True,
+    help="Of when recordings were answered, or began.",
+)
+@click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
+@path_option
+@click.option("--no-audio", is_flag=True, help="Without players: a smaller page.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write.  [default: reports/period-TIME.html in the home]",
+)
+@click.pass_obj
+def report(
+    invocation: Invocation,
+    /,
+    since: str,
+    until: str,
+    clock: str,
+    labels: tuple[str, ...],
+    path: str | None,
+    no_audio: bool,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Picture a period on one page.
+
+    Which labels were heard when and how surely, what failed and why, whether the answers have
+    drifted from those to the validation recordings, and the most and least confident recordings to
+    look at and to listen to. The page opens in any browser, without a network.
+
+    Its path goes to stdout. Exit 1, and no page, where nothing happened in the period.
+
+    \b
+    Example:
+      clfd report --since 7d -o report.html
+    """
+    from datetime import UTC, datetime
+
+    from storage.queries.filters import Filters
+    from storage.values.decision import Manner
+    from trainer.reports.period_report import review
+
+    settings, now = invocation.settings(), datetime.now(UTC)
+    filters = Filters(
+        labels=labels,
+        since=since,
+        until=until,
+        path=path,
+        by_recorded=clock == "recorded",
+        manner=Manner(settings.results.time_zone),
+    )
+    done = review(filters, output, not no_audio, invocation.home(), settings, now)
+    click.echo(json.dumps(done.figures, ensure_ascii=False) if as_json else done.figures["report"])
+
+
+@click.command()
+@click.pass_obj
+def demo(invocation: Invocation) -> None:
+    """Show the whole loop on sounds made from numbers.
+
+    It happens in a throw-away home; nothing of yours is touched.
+
+    \b
+    Example:
+      clfd demo
+    """
+    from trainer.demo.demo import run_demo
+
+    run_demo(quiet=invocation.verbosity < 0)

@@ -1,0 +1,235 @@
+"""The training data: every example decoded once, as clips that stay on the device if they fit.
+
+Axes: R recordings (examples), N clips, S samples, L labels.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from classifier.audio.decode import Decoded, Stretch
+from classifier.errors import ClassifierError, DecodingError
+from classifier.model.audio_format import AudioFormat
+from classifier.workers.pool import Answer, DecodePool
+from trainer.data.clip_cache import ClipStore, available_bytes
+from trainer.data.labels import Example
+
+STRETCH_SECONDS = 60.0  # decoded in one piece; longer examples stream
+FULL_SCALE = 32_767
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Clips of all examples, those of one recording side by side.
+
+    Clips are 16 bit against their own peak: half the memory of floats, and finer than any loss
+    in a quiet recording. `recording` ascends and lies on the device that trains; `samples` may lie
+    elsewhere, in any order: those of clip n are in row `rows[n]`.
+    """
+
+    examples: tuple[Example, ...]
+    digests: tuple[str, ...]
+    samples: Tensor  # (N, S) int16
+    peaks: Tensor  # (N, 1) float32
+    recording: Tensor  # (N,) position in `examples`
+    rows: Tensor | None = None  # (N,) int64, beside `samples`; None: in the order of the clips
+    known_labels: tuple[str, ...] = ()  # to be told apart also where no example has them
+    problems: tuple[str, ...] = ()
+    is_mapped: bool = False
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """L names, in the alphabet's order."""
+        return tuple(sorted({example.label for example in self.examples} | set(self.known_labels)))
+
+    @cached_property
+    def truth(self) -> Tensor:
+        """(R,) index into `labels`."""
+        index = {label: at for at, label in enumerate(self.labels)}
+        return torch.tensor([index[example.label] for example in self.examples], device=self.device)
+
+    @property
+    def device(self) -> torch.device:
+        return self.recording.device
+
+    def on(self, device: torch.device) -> Dataset:
+        """The same data for training on `device`; samples stay where they are if they do not fit.
+
+        They fit if they take half of what is free there, since training needs room as well.
+        """
+        if device == self.device:
+            return self
+        n_bytes = self.samples.numel() * self.samples.element_size()
+        home = self.samples.device
+        if not self.is_mapped and n_bytes <= available_bytes(device) // 2:
+            home = device
+        return replace(
+            self,
+            samples=self.samples.to(home),
+            rows=None if self.rows is None else self.rows.to(home),
+            peaks=self.peaks.to(device),
+            recording=self.recording.to(device),
+        )
+
+    def only(self, positions: Sequence[int]) -> Dataset:
+        """The data of the examples at these ascending positions; samples stay where they are."""
+        if len(positions) == len(self.examples):
+            return self
+        clips = self.clips_of(positions)
+        rows = torch.arange(len(self.recording), device=self.samples.device)
+        rows = rows if self.rows is None else self.rows
+        number = torch.zeros(len(self.examples), dtype=torch.int64, device=self.device)
+        number[list(positions)] = torch.arange(len(positions), device=self.device)
+        return replace(
+            self,
+            examples=tuple(self.examples[at] for at in positions),
+            digests=tuple(self.digests[at] for at in positions),
+            peaks=self.peaks[clips],
+            recording=number[self.recording[clips]],
+            rows=rows[clips.to(rows.device)],
+        )
+
+    def clips_of(self, positions: Sequence[int]) -> Tensor:
+        """Indices of the clips of these recordings, ascending."""
+        wanted = torch.tensor(positions, dtype=torch.int64, device=self.device)
+        return torch.isin(self.recording, wanted).nonzero().squeeze(1)
+
+    def audio(self, clips: Tensor) -> Tensor:
+        """Clips (B, S) float32 as the decoder gave them."""
+        rows = clips.to(self.samples.device)
+        samples = self.samples[rows if self.rows is None else self.rows[rows]]
+        return samples.to(self.device) * (self.peaks[clips] / FULL_SCALE)
+
+    def clip_truth(self, clips: Tensor) -> Tensor:
+        """(B,) index into `labels`."""
+        return self.truth[self.recording[clips]]
+
+
+@dataclass
+class _Recording:
+    """What is known of an example while its stretches come in."""
+
+    rows: list[int] = field(default_factory=list)
+    peaks: list[float] = field(default_factory=list)
+    digest: str = ""
+
+
+def load_dataset(
+    examples: Sequence[Example],
+    audio_format: AudioFormat,
+    pool: DecodePool[int],
+    device: torch.device,
+    on_recording: Callable[[], None] = lambda: None,
+    store: ClipStore | None = None,
+    known_labels: Sequence[str] = (),
+) -> Dataset:
+    """Decodes all examples. Those that cannot be decoded are left out and named in `problems`.
+
+    `on_recording` is called after each recording. Clips collect in `store`, in memory without one.
+    """
+    store = store or ClipStore(audio_format.clip_samples)
+    recordings = [_Recording() for _ in examples]
+    problems: dict[int, str] = {}
+    for at, answer, is_last in decode_examples(examples, audio_format, pool):
+        if isinstance(answer, Decoded):
+            _add(recordings[at], answer, store)
+        else:
+            problems[at] = f"{examples[at].place}: {_reason(examples[at], answer)}"
+        if is_last:
+            on_recording()
+    sound = [at for at in range(len(examples)) if at not in problems]
+    rows = torch.tensor([row for at in sound for row in recordings[at].rows], dtype=torch.int64)
+    peaks = torch.tensor([peak for at in sound for peak in recordings[at].peaks])
+    counts = torch.tensor([len(recordings[at].rows) for at in sound], dtype=torch.int64)
+    return Dataset(
+        examples=tuple(examples[at] for at in sound),
+        digests=tuple(recordings[at].digest for at in sound),
+        samples=store.tensor(),
+        peaks=peaks[:, None],
+        recording=torch.repeat_interleave(counts),
+        rows=rows,
+        known_labels=tuple(known_labels),
+        problems=tuple(problems[at] for at in sorted(problems)),
+        is_mapped=store.is_mapped,
+    ).on(device)
+
+
+def decode_examples(
+    examples: Sequence[Example], audio_format: AudioFormat, pool: DecodePool[int]
+) -> Iterator[tuple[int, Answer, bool]]:
+    """Position and answer of every stretch, and whether it is the last one of its example.
+
+    The stretches of one example come in order.
+    """
+    waiting = deque(
+        (at, _first_stretch(example, audio_format)) for at, example in enumerate(examples)
+    )
+    under_way: dict[int, Stretch] = {}
+    while waiting or under_way:
+        while waiting and pool.in_flight < 4 * pool.workers:
+            at, stretch = waiting.popleft()
+            under_way[at] = stretch
+            pool.submit(at, stretch)
+        key, answer = pool.wait()
+        rest = _rest(under_way.pop(key), answer)
+        if rest is not None:
+            waiting.appendleft((key, rest))
+        yield key, answer, rest is None
+
+
+def _rest(stretch: Stretch, answer: Answer) -> Stretch | None:
+    """What follows this stretch of the same file; None behind the end and after a failure."""
+    first_clip = stretch.first_clip + stretch.max_clips
+    if not isinstance(answer, Decoded):
+        return None
+    if answer.total_clips is not None and answer.total_clips <= first_clip:
+        return None
+    return replace(stretch, first_clip=first_clip, fingerprint=answer.fingerprint)
+
+
+def _first_stretch(example: Example, audio_format: AudioFormat) -> Stretch:
+    # The decoder follows no links, since in an inbox they are a stranger's; here a person named it.
+    path = os.path.realpath(os.fsencode(example.path))
+    return Stretch(
+        path=path,
+        sample_rate_hz=audio_format.sample_rate_hz,
+        clip_samples=audio_format.clip_samples,
+        hop_samples=audio_format.clip_samples,
+        max_clips=math.ceil(STRETCH_SECONDS / audio_format.clip_seconds),
+        start_seconds=example.start_seconds,
+        end_seconds=example.end_seconds,
+        size_bytes=_size_bytes(path),
+    )
+
+
+def _size_bytes(path: bytes) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0  # it vanished since the labels were read; the decoder will say so
+
+
+def _add(recording: _Recording, decoded: Decoded, store: ClipStore) -> None:
+    peaks = np.abs(decoded.clips).max(axis=1, initial=0)
+    scale = FULL_SCALE / np.where(peaks > 0, peaks, 1)
+    recording.rows.extend(range(store.n_clips, store.n_clips + len(peaks)))
+    recording.peaks.extend(peaks.tolist())
+    store.append(np.rint(decoded.clips * scale[:, None]).astype(np.int16))
+    recording.digest = decoded.digest or recording.digest
+
+
+def _reason(example: Example, answer: Answer) -> str:
+    if isinstance(answer, DecodingError) and answer.kind == "no_audio" and example.start_seconds:
+        return f"the file ends before {example.start_seconds:g} s; correct its start"
+    if isinstance(answer, ClassifierError) and str(answer):
+        return str(answer)
+    return "the file changed while it was read; try again when it is at rest"

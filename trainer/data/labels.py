@@ -1,0 +1,244 @@
+"""Labelled examples, from a CSV file or from a folder with one sub-folder per label.
+
+Whatever can be seen to be wrong without decoding is found here and reported together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from storage.export.text_formats import visible, without_guard
+from trainer.data.csv_cells import (
+    read_fold,
+    read_group,
+    read_name,
+    read_seconds,
+    read_split,
+    read_text,
+)
+from trainer.data.csv_reader import Row, Table, read_table
+from trainer.data.folder_reader import list_folder
+from trainer.data.overlaps import contradictions
+from trainer.errors import LabelsError
+
+MIN_LABELS = 2
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A recording, or a part of one, and the label a person gave it.
+
+    Examples of one `group` are relatives that must stay together; a file without a group is its
+    own, and `grouped` says whether a person named one. `row` counts as a spreadsheet does, the
+    header being 1; there is none in a folder. `columns` are the file's own names of its columns.
+    """
+
+    path: Path
+    label: str
+    start_seconds: float = 0.0
+    end_seconds: float = math.inf
+    fold: int | None = None
+    group: str = ""
+    split: str | None = None
+    row: int | None = None
+    grouped: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def file(self) -> str:
+        """The path as a person can read it, whatever bytes it holds."""
+        return visible(str(self.path))
+
+    @property
+    def name(self) -> str:
+        """How another line speaks of this example."""
+        return self.file if self.row is None else f"row {self.row}"
+
+    def spot(self, column: str) -> str:
+        """Where a person finds what this example says in `column` (our name of it)."""
+        if self.row is None:
+            return self.file
+        return f"row {self.row}, column {self.columns.get(column, column)}"
+
+    @property
+    def place(self) -> str:
+        """Where a person finds this example again."""
+        return self.file if self.row is None else f"{self.spot('path')}: {self.file}"
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Examples in the order of their source, its SHA-256, and what had to be left out."""
+
+    source: Path
+    digest: str
+    examples: tuple[Example, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def read_labels(
+    source: Path,
+    suffixes: Collection[str],
+    skip_bad: bool = False,
+    min_labels: int = MIN_LABELS,
+) -> LabelSet:
+    """Reads a labels CSV, or a folder whose sub-folders are labels.
+
+    `suffixes` (lower case, with dot) say which files of a folder are audio; a CSV names its files
+    itself. Raises LabelsError listing every problem; with `skip_bad` rows with problems are left
+    out instead, and named in `skipped`. `min_labels` different ones must be left: to learn takes
+    two, to judge by takes one.
+    """
+    found = _read_folder(source, suffixes) if source.is_dir() else _read_csv(source)
+    check_problems(source, found.examples, found.skipped, skip_bad, min_labels)
+    return found
+
+
+def check_problems(
+    source: Path,
+    examples: Sequence[Example],
+    problems: Sequence[str],
+    skip_bad: bool,
+    min_labels: int = MIN_LABELS,
+) -> None:
+    """Raises LabelsError listing the problems, unless they may be skipped and what is left will do.
+
+    `examples` are those without problems.
+    """
+    if problems and not skip_bad:
+        raise LabelsError(source, problems, of_rows=True)
+    check_labels(source, examples, problems, min_labels)
+
+
+def check_labels(
+    source: Path,
+    examples: Sequence[Example],
+    skipped: Sequence[str] = (),
+    min_labels: int = MIN_LABELS,
+) -> None:
+    """Raises LabelsError where what is left without the rows that were `skipped` is too little."""
+    labels = sorted({example.label for example in examples})
+    if len(labels) < min_labels:
+        found = f"only the label {labels[0]!r}" if labels else "no usable example"
+        problem = f"it has {found}, but a classifier needs {min_labels} labels"
+        if source.is_dir():
+            problem += ", each in a sub-folder of its own"
+        raise LabelsError(source, [problem, *(f"left out: {row}" for row in skipped)])
+
+
+def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:
+    try:
+        listing = list_folder(folder, suffixes)
+    except OSError as error:
+        raise LabelsError(folder, [f"it cannot be read ({error.strerror})"]) from error
+    examples = tuple(
+        Example(path, label, group=path.relative_to(folder).as_posix())
+        for path, label in listing.files
+    )
+    names = "".join(f"{example.group}\n" for example in examples)
+    digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
+    return LabelSet(folder, digest, examples, tuple(listing.problems))
+
+
+def _read_csv(source: Path) -> LabelSet:
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise LabelsError(source, [f"it cannot be read ({error.strerror})"]) from error
+    examples, problems = _examples(read_table(source, content), source.parent)
+    return LabelSet(source, hashlib.sha256(content).hexdigest(), examples, problems)
+
+
+def _examples(table: Table, folder: Path) -> tuple[tuple[Example, ...], tuple[str, ...]]:
+    """Sound examples, and a line for each problem, in the order of the rows."""
+    sound: list[Example] = []
+    problems: list[tuple[int, str]] = []
+    for row in table.rows:
+        reading = _Reading(row, table, folder)
+        example = reading.example()
+        if reading.problems:
+            problems += [(row.number, line) for line in reading.problems]
+        else:
+            sound.append(example)
+    faults = contradictions(sound, [example.path for example in sound])
+    contradictory = {at: fault.line for fault in faults for at in fault.positions}
+    problems += [(sound[at].row or 0, line) for at, line in contradictory.items()]
+    kept = tuple(example for at, example in enumerate(sound) if at not in contradictory)
+    return kept, tuple(line for _, line in sorted(problems, key=lambda problem: problem[0]))
+
+
+@dataclass
+class _Reading:
+    """One row on its way to an example; `problems` has a line for each cell at fault."""
+
+    row: Row
+    table: Table
+    folder: Path
+    problems: list[str] = field(default_factory=list)
+
+    def example(self) -> Example:
+        if self.row.surplus:
+            self.problems.append(
+                f"row {self.row.number}: it has {self.row.surplus} cells and the header "
+                f"{self.table.header_cells}; put a cell that holds a comma in quotes"
+            )
+        path = self._take("path", self._file, Path())
+        start = self._take("start", lambda cell: read_seconds(cell, default=0.0), 0.0)
+        end = self._take("end", lambda cell: read_seconds(cell, default=math.inf), math.inf)
+        if start >= end:
+            self._refuse("end", f"{end:g} s does not lie behind the start, {start:g} s")
+        group = self._take("group", lambda cell: read_group(without_guard(cell)), "")
+        return Example(
+            path=path,
+            label=self._take("label", lambda cell: read_name(without_guard(cell)), ""),
+            start_seconds=start,
+            end_seconds=end,
+            fold=self._take("fold", read_fold, None),
+            group=group or os.path.normpath(self.row.cells["path"]),
+            split=self._take("split", read_split, None),
+            row=self.row.number,
+            grouped=bool(group),
+            columns=self.table.columns,
+        )
+
+    def _take(self, column: str, read: Callable[[str], T], default: T) -> T:
+        """What the cell says; `default` where there is no such column or the cell is at fault."""
+        if column not in self.row.cells:
+            return default
+        try:
+            return read(self.row.cells[column])
+        except ValueError as error:
+            self._refuse(column, str(error))
+            return default
+
+    def _refuse(self, column: str, reason: str) -> None:
+        self.problems.append(
+            f"row {self.row.number}, column {self.table.columns[column]}: {reason}"
+        )
+
+    def _file(self, cell: str) -> Path:
+        for spelling in _spellings(read_text(cell)):
+            path = self.folder / spelling
+            if os.path.isfile(path):  # Path.is_file raises on names that are too long
+                return path
+        raise ValueError(f"no such file: {visible(str(self.folder / cell))}")
+
+
+def _spellings(path: str) -> Iterator[str]:
+    """A table may have been written on another system than the one that holds its files.
+
+    macOS takes accents apart and tables compose them, or the other way round; Windows writes \\.
+    """
+    for slashed in (path, path.replace("\\", "/")):
+        yield slashed
+        yield unicodedata.normalize("NFC", slashed)
+        yield unicodedata.normalize("NFD", slashed)

@@ -1,0 +1,105 @@
+"""What examples hold, whatever they are called: copies, overlapping parts, and contradictions.
+
+A *content* is what tells two files apart: the SHA-256 of a file, or its path before it was read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from trainer.data.problem import Fault
+from trainer.data.splits import related_groups
+
+if TYPE_CHECKING:
+    from trainer.data.labels import Example
+
+SAME_SOUND = 0.5  # of the shorter part: selections of neighbouring sounds may touch
+
+Part = tuple[float, float]
+
+
+def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[Fault]:
+    """A fault for each example whose sound has another label in another one.
+
+    Two parts of one content are the same sound where they share half of the shorter one or more.
+    """
+    against: dict[int, int] = {}
+    for parts in _parts(examples, contents):
+        for part, same in _same_sounds(sorted(parts)).items():
+            said = {examples[at].label: at for other in same for at in reversed(parts[other])}
+            for at in parts[part]:
+                rivals = [to for label, to in said.items() if label != examples[at].label]
+                if rivals:
+                    against[at] = min(rivals)
+    return [
+        Fault((at,), _contradiction(examples[at], examples[against[at]])) for at in sorted(against)
+    ]
+
+
+def merged_groups(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[str]:
+    """The group of each example; groups that share a moment of sound are one.
+
+    A copy under another name would otherwise be learned by heart and then asked for. Where nobody
+    named a group, all parts of one content are relatives.
+    """
+    groups = related_groups([example.group for example in examples], _runs(examples, contents))
+    named = [
+        (content, at if example.grouped else None)
+        for at, (example, content) in enumerate(zip(examples, contents, strict=True))
+    ]
+    return related_groups(groups, named)
+
+
+def _contradiction(example: Example, other: Example) -> str:
+    return (
+        f"{example.spot('label')}: {example.label!r}, but {other.name} is {other.label!r} "
+        "and holds the same sound"
+    )
+
+
+def _parts(
+    examples: Sequence[Example], contents: Sequence[Hashable]
+) -> Iterator[dict[Part, list[int]]]:
+    """Of each content its parts, and which examples are that part."""
+    found: dict[Hashable, dict[Part, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for at, (example, content) in enumerate(zip(examples, contents, strict=True)):
+        found[content][example.start_seconds, example.end_seconds].append(at)
+    yield from found.values()
+
+
+def _same_sounds(parts: Sequence[Part]) -> dict[Part, list[Part]]:
+    """For each of the ascending parts those that are the same sound, itself among them."""
+    same = {part: [part] for part in parts}
+    for at, one in enumerate(parts):
+        for other in parts[at + 1 :]:
+            if other[0] >= one[1]:
+                break
+            if _shared(one, other) >= SAME_SOUND * min(_length(one), _length(other)):
+                same[one].append(other)
+                same[other].append(one)
+    return same
+
+
+def _runs(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[int]:
+    """A number for each example; those whose parts overlap, also through others, have the same."""
+    run_of = [0] * len(examples)
+    run = 0
+    for parts in _parts(examples, contents):
+        heard_until = -1.0
+        for start, end in sorted(parts):
+            if start >= heard_until:
+                run += 1
+            heard_until = max(heard_until, end)
+            for at in parts[start, end]:
+                run_of[at] = run
+    return run_of
+
+
+def _shared(one: Part, other: Part) -> float:
+    return min(one[1], other[1]) - max(one[0], other[0])
+
+
+def _length(part: Part) -> float:
+    return part[1] - part[0]

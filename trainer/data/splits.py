@@ -1,0 +1,224 @@
+"""Which examples train and which validate. Relatives (a group) always stay on one side.
+
+The choice hangs on a hash of seed and group, not on order or chance: the same files divide the
+same way on every machine, and a new group displaces at most one other of its label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+from trainer.data.rounds import Rounds, crossings, untrained
+from trainer.errors import SplitError
+
+if TYPE_CHECKING:
+    from trainer.data.labels import Example
+
+HASH_FOLDS = 5
+VAL_FRACTION = 0.2
+
+
+@dataclass(frozen=True)
+class SplitChoice:
+    """What a person asked for. A fold goes before a fraction, a fraction before a split column."""
+
+    seed: int = 0
+    val_fraction: float | None = None
+    fold: int | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions of the examples on both sides, ascending, and how they came there."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    description: str
+
+
+def split_examples(
+    examples: Sequence[Example], groups: Sequence[str], choice: SplitChoice
+) -> Split:
+    """Divides the examples; `groups` says for each who its relatives are.
+
+    Raises SplitError where a column crosses a group, leaves a label without training examples, or
+    lets nothing validate.
+    """
+    rounds = column_rounds(examples, choice)
+    if rounds is None:
+        return _hash_split(examples, groups, choice)
+    _check_columns(examples, groups, rounds)
+    validates = {at for at, number in enumerate(rounds.of) if number is not None}
+    if not validates:
+        raise _nothing_validates(examples, choice)
+    description = "column split" if choice.fold is None else f"fold {choice.fold} validates"
+    return _split(len(examples), validates, description)
+
+
+def column_rounds(
+    examples: Sequence[Example], choice: SplitChoice, cross_validate: bool = False
+) -> Rounds | None:
+    """Who validates by a fold or split column; None where hashes decide."""
+    if cross_validate:
+        numbers = tuple(example.fold for example in examples)
+        return None if set(numbers) <= {None} else Rounds("fold", numbers)
+    if choice.fold is not None:
+        held = (example.fold if example.fold == choice.fold else None for example in examples)
+        return Rounds("fold", tuple(held))
+    has_column = all(example.split is not None for example in examples)
+    if has_column and choice.val_fraction is None:
+        return Rounds("split", tuple(0 if e.split == "val" else None for e in examples))
+    return None
+
+
+def related_groups(groups: Sequence[str], contents: Sequence[Hashable]) -> list[str]:
+    """Groups that share a content become one, named after the first of them in the alphabet."""
+    leader = {group: group for group in groups}
+
+    def find(group: str) -> str:
+        while leader[group] != group:
+            leader[group] = leader[leader[group]]  # halves the way for the next one
+            group = leader[group]
+        return group
+
+    first: dict[Hashable, str] = {}
+    for group, content in zip(groups, contents, strict=True):
+        one, other = find(first.setdefault(content, group)), find(group)
+        leader[max(one, other)] = min(one, other)
+    return [find(group) for group in groups]
+
+
+def everything(n_examples: int) -> Split:
+    """All examples train, none validates."""
+    return _split(n_examples, set(), "all examples train")
+
+
+def folds(examples: Sequence[Example], groups: Sequence[str], seed: int) -> dict[int, Split]:
+    """Cross-validation by the fold column, else by five folds of hashed groups; by fold number.
+
+    Examples without a fold train in every round. Raises SplitError with fewer than two folds, and
+    where the column crosses a group or leaves a label without training examples.
+    """
+    rounds = column_rounds(examples, SplitChoice(seed), cross_validate=True)
+    if rounds is None:
+        numbers = _hash_folds([example.label for example in examples], groups, seed)
+    else:
+        _check_columns(examples, groups, rounds)
+        numbers = list(rounds.of)
+    found = sorted({number for number in numbers if number is not None})
+    if len(found) < 2:
+        raise SplitError("cross-validation needs two folds or more; add files, or a fold column")
+    return {
+        fold: _split(
+            len(examples),
+            {at for at, number in enumerate(numbers) if number == fold},
+            f"fold {fold} validates",
+        )
+        for fold in found
+    }
+
+
+def validation_groups(
+    labels: Sequence[str], groups: Sequence[str], fraction: float, seed: int
+) -> set[str]:
+    """Groups that validate: of each label the nearest whole number to `fraction` of its groups.
+
+    Every label keeps a group to train on and, where it has two, one to validate on. Rare labels
+    choose first, since a group may hold several labels. A group with most of a label's examples
+    validates only where it must: little would be left to learn from.
+    """
+    labels_of, groups_of = _members(labels, groups)
+    size_of, total_of = Counter(zip(labels, groups, strict=True)), Counter(labels)
+    training = {label: len(members) for label, members in groups_of.items()}
+    chosen: set[str] = set()
+    for label in _rarest_first(groups_of):
+        n_groups = len(groups_of[label])
+        wanted = min(max(1, round(fraction * n_groups)), n_groups - 1) if fraction > 0 else 0
+        most = {group for group in groups_of[label] if 2 * size_of[label, group] > total_of[label]}
+        candidates = groups_of[label] - chosen
+        for group in _by_hash(candidates - most, seed) + _by_hash(candidates & most, seed):
+            if n_groups - training[label] >= wanted:
+                break
+            if all(training[member] > 1 for member in labels_of[group]):
+                chosen.add(group)
+                training.update({member: training[member] - 1 for member in labels_of[group]})
+    return chosen
+
+
+def _hash_split(examples: Sequence[Example], groups: Sequence[str], choice: SplitChoice) -> Split:
+    fraction = VAL_FRACTION if choice.val_fraction is None else choice.val_fraction
+    labels = [example.label for example in examples]
+    chosen = validation_groups(labels, groups, fraction, choice.seed)
+    validates = {at for at, group in enumerate(groups) if group in chosen}
+    description = f"{fraction:g} of groups by hash, seed {choice.seed}"
+    return _split(len(examples), validates, description)
+
+
+def _hash_folds(labels: Sequence[str], groups: Sequence[str], seed: int) -> list[int | None]:
+    """Deals the groups of each label round. A label begins where the one before it ended, so that
+    the folds grow alike.
+
+    Where all groups of a label came into one fold, the first of them trains always (no fold).
+    """
+    _, groups_of = _members(labels, groups)
+    fold_of: dict[str, int | None] = {}
+    turns = count()
+    for label in _rarest_first(groups_of):
+        for group in _by_hash(groups_of[label] - fold_of.keys(), seed):
+            fold_of[group] = 1 + next(turns) % HASH_FOLDS
+    for members in groups_of.values():
+        if len({fold_of[group] for group in members}) == 1:
+            fold_of[_by_hash(members, seed)[0]] = None
+    return [fold_of[group] for group in groups]
+
+
+def _members(
+    labels: Sequence[str], groups: Sequence[str]
+) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Labels of each group and groups of each label."""
+    labels_of: dict[str, set[str]] = defaultdict(set)
+    groups_of: dict[str, set[str]] = defaultdict(set)
+    for label, group in zip(labels, groups, strict=True):
+        labels_of[group].add(label)
+        groups_of[label].add(group)
+    return labels_of, groups_of
+
+
+def _rarest_first(groups_of: Mapping[str, set[str]]) -> list[str]:
+    return sorted(groups_of, key=lambda label: (len(groups_of[label]), label))
+
+
+def _by_hash(groups: set[str], seed: int) -> list[str]:
+    return sorted(groups, key=lambda group: _hash(group, seed))
+
+
+def _hash(group: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{group}".encode(errors="surrogateescape")).hexdigest()
+
+
+def _check_columns(examples: Sequence[Example], groups: Sequence[str], rounds: Rounds) -> None:
+    faults = [*crossings(examples, groups, rounds), *untrained(examples, rounds)]
+    if faults:
+        raise SplitError(f"{faults[0].line}; correct the column, or leave such rows out")
+
+
+def _nothing_validates(examples: Sequence[Example], choice: SplitChoice) -> SplitError:
+    if choice.fold is None:
+        return SplitError("no row has val in its column split; give it to some, or drop the column")
+    known = sorted({example.fold for example in examples if example.fold is not None})
+    if not known:
+        return SplitError(
+            f"fold {choice.fold} cannot validate: the labels have no fold column; add one"
+        )
+    numbers = ", ".join(str(number) for number in known)
+    return SplitError(f"no example is in fold {choice.fold}; choose one of: {numbers}")
+
+
+def _split(n_examples: int, validates: set[int], description: str) -> Split:
+    train = tuple(at for at in range(n_examples) if at not in validates)
+    return Split(train, tuple(sorted(validates)), description)

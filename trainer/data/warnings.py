@@ -1,0 +1,89 @@
+"""What is worth a look before an accuracy is believed, though nothing of it is refused."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+
+from storage.export.text_formats import visible
+from trainer.data.labels import Example
+from trainer.data.overlaps import merged_groups
+from trainer.data.source_guess import shared_sources
+from trainer.data.splits import Split
+
+
+def remarks(
+    examples: Sequence[Example], contents: Sequence[Hashable], splits: Sequence[Split]
+) -> list[str]:
+    """Lines about labels that look alike, copies under other names, and relatives apart."""
+    return [
+        *lookalikes(example.label for example in examples),
+        *copies(examples, contents),
+        *relatives_apart(examples, splits),
+    ]
+
+
+def lookalikes(labels: Iterable[str]) -> list[str]:
+    """A line for labels that differ only in case, width, or what stands between words."""
+    found = defaultdict(set)
+    for label in labels:
+        plain = unicodedata.normalize("NFKC", label).casefold()
+        found[re.sub(r"[-_ ]+", " ", plain)].add(label)
+    return [
+        f"labels {' and '.join(map(repr, sorted(alike)))} are learned as {len(alike)}; "
+        "write them alike if they mean the same"
+        for alike in found.values()
+        if len(alike) > 1
+    ]
+
+
+def copies(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[str]:
+    """A line where groups were merged, since they hold the same sound."""
+    merged: dict[str, list[Example]] = defaultdict(list)
+    for example, group in zip(examples, merged_groups(examples, contents), strict=True):
+        merged[group].append(example)
+    apart = {
+        group: members
+        for group, members in merged.items()
+        if len({member.group for member in members}) > 1
+    }
+    if not apart:
+        return []
+    one = next(iter(apart.values()))
+    other = next(member for member in one if member.group != one[0].group)
+    n_examples = sum(len(members) for members in apart.values())
+    return [
+        f"{n_examples} recordings hold sound that another one holds as well (such as "
+        f"{one[0].name} and {other.name}); they stay on one side of the split"
+    ]
+
+
+def relatives_apart(examples: Sequence[Example], splits: Sequence[Split]) -> list[str]:
+    """A line where files that seem to share a source validate what the others teach.
+
+    Examples whose group a person named are taken at their word.
+    """
+    guess = shared_sources(
+        [example.path for example in examples], [example.label for example in examples]
+    )
+    if guess is None:
+        return []
+    of = [None if e.grouped else source for e, source in zip(examples, guess.of, strict=True)]
+    teacher: dict[int, int] = {}  # who validates -> a relative that trains
+    for split in splits:
+        first_of = {of[at]: at for at in reversed(split.train)}
+        teacher |= {at: first_of[of[at]] for at in split.validation if of[at] in first_of}
+    apart = {at: other for at, other in teacher.items() if of[at] is not None}
+    if not apart:
+        return []
+    at, other = min(apart.items())
+    table = "a column group" if examples[at].row else "a labels file with a column group"
+    return [
+        f"by their names, {len(apart)} of the files that validate come from a {guess.what} that "
+        f"others teach (such as {visible(examples[at].path.name)} and "
+        f"{visible(examples[other].path.name)}, both "
+        f"{of[at]!r}): the accuracy flatters; add {table} that says for each file which "
+        f"{guess.what} it is from"
+    ]

@@ -1,0 +1,351 @@
+"""`clfd demo`: the whole loop on sounds it makes itself, through the same commands a user types.
+
+Narration goes to stderr, what the commands answer and what came of it to stdout.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from trainer.demo.synthesis import make_set
+from trainer.errors import TrainerError
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What is learned, and which unheard recordings of it are dropped afterwards."""
+
+    name: str
+    labels: tuple[str, ...]
+    unheard_seed: int
+
+
+FIRST = Round("first-round", ("dog_bark", "drilling", "engine_idling", "siren", "street_music"), 1)
+SECOND = Round("second-round", (*FIRST.labels, "car_horn"), 2)
+LEARNED_SEED = 0
+LEARNED_PER_LABEL = 40
+UNHEARD_PER_LABEL = 6
+EPOCHS = 8
+# A narrow network on short clips learns these sounds in seconds on two cores.
+SMALL = ("--width", "8", "--mels", "40", "--clip-seconds", "1", "--epochs", str(EPOCHS))
+NOT_AUDIO = "download-failed.wav"
+# Far below what the sounds allow: less means that something is broken, not unlucky.
+LEAST_RIGHT = 0.7
+
+COMMAND_SECONDS = 600
+DAEMON_SECONDS = 90
+STOP_SECONDS = 30
+POLL_SECONDS = 0.5
+NO_DAEMON_RUNS = 3
+LOG_LINES = 15
+
+
+class DemoError(TrainerError):
+    """A step of the demo did not come out as it must."""
+
+
+def run_demo(*, quiet: bool = False) -> None:
+    """Make a home, learn, serve, learn one label more while serving, stop; leave nothing behind.
+
+    `quiet` keeps the narration back. Raises DemoError naming the step that failed.
+    """
+    began = time.monotonic()
+    console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
+    with _throw_away_folder() as folder, Demo(folder, console) as demo:
+        demo.make_home()
+        demo.make_sounds(FIRST)
+        first = demo.train("learn: clfd train labels.csv publishes a checkpoint and judges it")
+        demo.start_daemon()
+        demo.drop_and_judge(FIRST, first)
+        demo.show_answers()
+        demo.learn_while_serving()
+        demo.stop_daemon()
+    seconds = time.monotonic() - began
+    click.echo(f"The whole loop worked, in {seconds:.0f} s. Your turn: clfd init, then clfd run.")
+
+
+class Demo:
+    """One throw-away home, the commands run on it, and its daemon."""
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        self._home = folder / "home"
+        self._sounds = folder / "sounds"
+        self._unheard = folder / "unheard"
+        self._log = folder / "daemon.log"
+        self._compiler_cache = folder / "compiler-cache"
+        self._console = console
+        self._step = 0
+        self._daemon: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Demo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_daemon()
+
+    def make_home(self) -> None:
+        self._announce("make a home: the one folder that holds inbox, checkpoints and results")
+        self._clfd("init")
+
+    def make_sounds(self, learned: Round) -> None:
+        count = len(learned.labels) * LEARNED_PER_LABEL
+        self._announce(
+            f"make {count} labelled recordings ({', '.join(learned.labels)}) and the labels.csv"
+            " that names them; of your own sounds clfd needs no more"
+        )
+        with self._console.status("synthesising"):
+            make_set(self._sounds, learned.labels, LEARNED_PER_LABEL, LEARNED_SEED)
+
+    def train(self, purpose: str) -> str:
+        """Learn from the sounds; returns the name of the checkpoint, which is now active."""
+        self._announce(purpose)
+        with self._console.status("training a small network"):
+            report = self._ask("train", str(self._sounds / "labels.csv"), *SMALL, "--json")
+        if not report["promoted"]:
+            raise DemoError(
+                f"checkpoint {report['checkpoint']} was not promoted: {report['promotion_reason']};"
+                " run `clfd demo` again and report it if it stays so"
+            )
+        click.echo(
+            f"Learned {len(report['labels'])} labels in {report['seconds']:.0f} s,"
+            f" {report['val_accuracy']:.0%} right on recordings kept aside: {report['checkpoint']}"
+        )
+        return str(report["checkpoint"])
+
+    def start_daemon(self) -> None:
+        self._announce("start the daemon: clfd run watches the inbox, as the service would")
+        with self._log.open("w") as log:
+            self._daemon = self._start("run", stdout=log, stderr=subprocess.STDOUT)
+        with self._console.status("starting"):
+            for _ in self._polls("the daemon to start"):
+                if self._status()["running"]:
+                    break
+        self._say(f"It runs as process {self._daemon.pid}.")
+
+    def drop_and_judge(self, dropped: Round, checkpoint: str) -> None:
+        """Drop recordings the network never heard; every one must get its row."""
+        truth = self._make_unheard(dropped)
+        self._announce(
+            f"drop {len(truth)} unheard recordings and a file that is no audio into the inbox"
+        )
+        self._drop(dropped, truth)
+        rows = self._await_rows(dropped, len(truth) + 1)
+        _judge_recordings(rows, truth, checkpoint)
+        _judge_broken_file(rows)
+
+    def show_answers(self) -> None:
+        self._announce("ask what was heard, and how the daemon is doing")
+        click.echo(self._clfd("results", "--limit", "10"))
+        click.echo(self._clfd("status"))
+
+    def learn_while_serving(self) -> None:
+        """Train with one label more; the same process must go over to the new checkpoint."""
+        before = self._status()["pid"]
+        self.make_sounds(SECOND)
+        checkpoint = self.train("learn car_horn too, while the daemon goes on serving")
+        with self._console.status("waiting for the daemon to take the new checkpoint over"):
+            for _ in self._polls(f"the daemon to take {checkpoint} over"):
+                if self._status()["served_checkpoint"] == checkpoint:
+                    break
+        self.drop_and_judge(SECOND, checkpoint)
+        after = self._status()["pid"]
+        if after != before:
+            raise DemoError(
+                f"process {after} serves where {before} did; a restart was not asked for"
+            )
+        click.echo(f"Process {after} took {checkpoint} over without a restart.")
+
+    def stop_daemon(self) -> None:
+        self._announce("stop the daemon: it finishes what it has begun, then leaves")
+        exit_code = self._end_daemon()
+        if exit_code != 0:
+            self._fail(f"the daemon ended with exit code {exit_code} when asked to stop")
+        self._say("It stopped cleanly (exit 0); its home is removed.")
+
+    def _end_daemon(self) -> int:
+        return 0 if self._daemon is None else _end(self._daemon)
+
+    def _announce(self, line: str) -> None:
+        self._step += 1
+        self._console.print(
+            f"\n{self._step}. {line[0].upper()}{line[1:]}.", style="bold", markup=False
+        )
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False)
+
+    def _make_unheard(self, dropped: Round) -> dict[str, str]:
+        """Recordings under another seed than the learned ones; returns file name to label."""
+        folder = self._unheard / dropped.name
+        labels_csv = make_set(folder, dropped.labels, UNHEARD_PER_LABEL, dropped.unheard_seed)
+        with labels_csv.open(newline="", encoding="utf-8") as file:
+            return {row["path"]: row["label"] for row in csv.DictReader(file)}
+
+    def _drop(self, dropped: Round, names: Iterable[str]) -> None:
+        """Half are copied, which takes a while, half renamed, which is done at once."""
+        copied = self._home / "inbox" / dropped.name / "copied"
+        renamed = copied.with_name("renamed")
+        copied.mkdir(parents=True)
+        renamed.mkdir()
+        (copied / NOT_AUDIO).write_text("<html><title>404 Not Found</title></html>\n")
+        for number, name in enumerate(names):
+            source = self._unheard / dropped.name / name
+            if number % 2:
+                shutil.copyfile(source, copied / name)
+            else:
+                source.rename(renamed / name)
+
+    def _await_rows(self, dropped: Round, expected: int) -> list[Row]:
+        hidden = not self._console.is_terminal
+        with Progress(console=self._console, transient=True, disable=hidden) as progress:
+            task = progress.add_task("answered", total=expected)
+            for _ in self._polls(f"all {expected} files of {dropped.name} to get their row"):
+                rows = self._settled_rows(dropped)
+                progress.update(task, completed=len(rows))
+                if len(rows) == expected:
+                    break
+        return rows
+
+    def _settled_rows(self, dropped: Round) -> list[Row]:
+        rows = self._ask("results", "--status", "all", "--format", "json", "--limit", "0")
+        return [
+            row
+            for row in rows
+            if row["path"].startswith(f"{dropped.name}/") and row["status"] in ("done", "failed")
+        ]
+
+    def _polls(self, awaited: str) -> Iterator[None]:
+        """Once every while until the deadline; raises DemoError after it or with a dead daemon."""
+        deadline = time.monotonic() + DAEMON_SECONDS
+        while time.monotonic() < deadline:
+            if self._daemon is None or self._daemon.poll() is not None:
+                self._fail(f"the daemon died while the demo waited for {awaited}")
+            yield
+            time.sleep(POLL_SECONDS)
+        self._fail(f"waited {DAEMON_SECONDS} s in vain for {awaited}")
+
+    def _fail(self, what: str) -> NoReturn:
+        lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        click.echo("\n".join(["The daemon's last lines:", *lines]), err=True)
+        raise DemoError(f"{what}; its last lines are above, `clfd doctor` looks for the cause")
+
+    def _status(self) -> Row:
+        status: Row = self._ask("status", "--json", allowed=(0, NO_DAEMON_RUNS))
+        return status
+
+    def _ask(self, *arguments: str, allowed: Sequence[int] = (0,)) -> Any:
+        return json.loads(self._clfd(*arguments, allowed=allowed))
+
+    def _clfd(self, *arguments: str, allowed: Sequence[int] = (0,)) -> str:
+        """Run one command to its end and return its stdout."""
+        with self._start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                answer, complaint = process.communicate(timeout=COMMAND_SECONDS)
+            except subprocess.TimeoutExpired as error:
+                raise DemoError(
+                    f"`clfd {arguments[0]}` took more than {COMMAND_SECONDS} s;"
+                    " run the demo on a machine with less to do"
+                ) from error
+            finally:
+                _end(process)
+        if process.returncode not in allowed:
+            reason = (complaint.strip().splitlines() or ["it gave no reason"])[-1]
+            raise DemoError(f"`clfd {arguments[0]}` ended with {process.returncode}: {reason}")
+        return answer
+
+    def _start(self, *arguments: str, stdout: Any, stderr: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "clfd", "--home", str(self._home), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            text=True,
+            # PyTorch makes this folder when it trains, and nobody would remove it from elsewhere.
+            env=_environment() | {"TORCHINDUCTOR_CACHE_DIR": str(self._compiler_cache)},
+            # A group of its own: Ctrl-C reaches the demo alone, which then ends what it started.
+            start_new_session=True,
+        )
+
+
+def _judge_recordings(rows: Sequence[Row], truth: dict[str, str], checkpoint: str) -> None:
+    answers = {Path(row["path"]).name: row for row in rows if row["status"] == "done"}
+    unanswered = sorted(truth.keys() - answers.keys())
+    if unanswered:
+        raise DemoError(f"{len(unanswered)} sound recordings failed, the first is {unanswered[0]}")
+    strangers = {row["checkpoint"] for row in answers.values()} - {checkpoint}
+    if strangers:
+        raise DemoError(f"{', '.join(sorted(strangers))} answered instead of {checkpoint}")
+    right = sum(answers[name]["label"] == label for name, label in truth.items())
+    click.echo(f"{right} of {len(truth)} unheard recordings were right, all by {checkpoint}.")
+    if right < LEAST_RIGHT * len(truth):
+        raise DemoError(f"only {right} of {len(truth)} recordings were right; run the demo again")
+
+
+def _judge_broken_file(rows: Sequence[Row]) -> None:
+    row = next(row for row in rows if Path(row["path"]).name == NOT_AUDIO)
+    if row["status"] != "failed":
+        raise DemoError(f"{row['path']} is no audio but was answered with {row['label']!r}")
+    click.echo(f"{row['path']} is a web page and failed, alone: {row['error']}")
+
+
+def _environment() -> dict[str, str]:
+    """The user's own settings stay out of it: CLFD_DATABASE would point at their real ledger."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("CLFD_")}
+    return inherited | {
+        # The commands find clfd where this process did, whatever folder the user stands in.
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONSAFEPATH": "1",
+        "COLUMNS": str(shutil.get_terminal_size().columns),
+    }
+
+
+def _end(process: subprocess.Popen[str]) -> int:
+    """Ask first, for a killed process leaves its semaphores behind; then kill its whole group."""
+    try:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
+
+
+@contextmanager
+def _throw_away_folder() -> Iterator[Path]:
+    """A folder that is gone afterwards, also when the demo is terminated or its terminal closes."""
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    earlier = [signal.signal(end, _leave) for end in ends]
+    try:
+        with tempfile.TemporaryDirectory(prefix="clfd-demo-") as folder:
+            yield Path(folder)
+    finally:
+        for end, handler in zip(ends, earlier, strict=True):
+            signal.signal(end, handler)
+
+
+def _leave(signal_number: int, _: FrameType | None) -> NoReturn:
+    sys.exit(128 + signal_number)

@@ -1,0 +1,162 @@
+"""What a network is worth: judged on recordings that it was not trained on, by honest temperatures.
+
+Axes: R recordings, L labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from classifier.inference.predictor import Scores
+from classifier.model.classifier import ClipClassifier
+from trainer.data.dataset import Dataset
+from trainer.evaluation.calibration import (
+    ClipLogits,
+    concatenate,
+    cross_fitted_scores,
+    fit_temperature,
+    parts_by_group,
+)
+from trainer.evaluation.metrics import Evaluation, Truth, clip_logits, evaluate
+
+NOTHING_CHOSEN = "nothing was chosen on the recordings it is measured on"
+
+
+@dataclass(frozen=True)
+class Statements:
+    """What a network said about recordings, and what they are.
+
+    `positions` (R,) are those of the dataset, `truth` (R,) is an index into the network's labels.
+    """
+
+    positions: tuple[int, ...]
+    clip_logits: ClipLogits
+    truth: Truth
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Scores (R, L) under temperatures fitted on other recordings, and how good they are.
+
+    `temperature` is the one to be served. `uncalibrated` judges the same answers at temperature 1.
+    `selection` says of each number what was chosen on the recordings it is measured on.
+    """
+
+    statements: Statements
+    scores: Scores
+    temperature: float
+    evaluation: Evaluation
+    uncalibrated: Evaluation
+    selection: Mapping[str, str]
+
+
+def listen(
+    model: ClipClassifier,
+    labels: Sequence[str],
+    dataset: Dataset,
+    positions: Sequence[int],
+    batch_size: int,
+) -> Statements:
+    """Lets a network with these labels speak of the recordings at ascending positions (R,).
+
+    Labels are matched by name: the dataset may have fewer, in another order; none that is unknown.
+    """
+    said = clip_logits(model, dataset, positions, batch_size)
+    index = {label: at for at, label in enumerate(labels)}
+    truth = np.array([index[dataset.examples[at].label] for at in positions], np.int64)
+    return Statements(tuple(positions), said, truth)
+
+
+def judge_validation(
+    statements: Statements, labels: tuple[str, ...], groups: Sequence[str]
+) -> Judgement:
+    """Judges one network by its validation recordings, which belong to these groups (R,).
+
+    Each fifth of them is measured under a temperature fitted on the others.
+    """
+    return _cross_fitted(statements, labels, parts_by_group(groups), VALIDATION_SELECTION)
+
+
+def judge_folds(folds: Sequence[Statements], labels: tuple[str, ...]) -> Judgement:
+    """Judges a recipe by all folds together, each heard by a network that was trained without it.
+
+    Each fold is measured under a temperature fitted on the others.
+    """
+    pooled = Statements(
+        positions=tuple(at for fold in folds for at in fold.positions),
+        clip_logits=concatenate([fold.clip_logits for fold in folds]),
+        truth=np.concatenate([fold.truth for fold in folds]),
+    )
+    parts = [number for number, fold in enumerate(folds) for _ in fold.positions]
+    return _cross_fitted(pooled, labels, parts, FOLDS_SELECTION)
+
+
+def judge_as_served(
+    statements: Statements,
+    labels: tuple[str, ...],
+    temperature: float,
+    pooling: str,
+    selection: Mapping[str, str],
+) -> Judgement:
+    """Judges a checkpoint as it is: by the temperature and the pooling with which it is served."""
+    said = statements.clip_logits
+    scores = said.scores(temperature, pooling)
+    return Judgement(
+        statements=statements,
+        scores=scores,
+        temperature=temperature,
+        evaluation=evaluate(scores, statements.truth, labels),
+        uncalibrated=evaluate(said.scores(1.0, pooling), statements.truth, labels),
+        selection=selection,
+    )
+
+
+def _cross_fitted(
+    statements: Statements,
+    labels: tuple[str, ...],
+    parts: Sequence[int],
+    selection: Mapping[str, str],
+) -> Judgement:
+    said, truth = statements.clip_logits, statements.truth
+    scores = cross_fitted_scores(said, truth, parts)
+    return Judgement(
+        statements=statements,
+        scores=scores,
+        temperature=fit_temperature(said, truth),
+        evaluation=evaluate(scores, truth, labels),
+        uncalibrated=evaluate(said.scores(1.0), truth, labels),
+        selection=selection,
+    )
+
+
+FIXED = {
+    "epochs": "fixed beforehand; the last epoch is kept, whatever the others measured",
+    "recipe": "fixed beforehand, unless a person chose it by numbers like these",
+}
+
+VALIDATION_SELECTION = {
+    **FIXED,
+    "val_accuracy": NOTHING_CHOSEN,
+    "val_macro_f1": NOTHING_CHOSEN,
+    "val_loss": "under temperatures fitted on other validation recordings, in five parts by group",
+    "ece": "under temperatures fitted on other validation recordings, in five parts by group",
+    "ece_before": NOTHING_CHOSEN,
+    "temperature": "fitted on all validation recordings; no other number is measured under it",
+}
+
+FOLDS_SELECTION = {
+    **FIXED,
+    "mean_accuracy": "each fold by a network trained on the others; " + NOTHING_CHOSEN,
+    "ece": "each fold under a temperature fitted on the other folds",
+    "ece_before": NOTHING_CHOSEN,
+    "temperature": "fitted on all folds as they were heard by networks trained without them; "
+    "no other number is measured under it",
+}
+
+NO_SELECTION = {
+    **FIXED,
+    "temperature": "1, not fitted: nothing was held out",
+}

@@ -1,0 +1,149 @@
+"""Temperature: one number by which confidence comes to mean what it says.
+
+Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks" (2017), fitted here to
+what is served: the mean over a recording's clips of softmax(logits / temperature).
+
+Axes: R recordings, N clips, L labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq, minimize_scalar
+
+from classifier.inference.predictor import Scores
+
+Integers = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.float64]
+
+COOLEST, HOTTEST = 0.05, 20.0
+PARTS = 5
+
+
+@dataclass(frozen=True)
+class ClipLogits:
+    """What a network said about every clip, before it is made a probability.
+
+    `recording` ascends from 0 to R - 1 without a gap.
+    """
+
+    logits: npt.NDArray[np.float32]  # (N, L)
+    recording: Integers  # (N,)
+
+    @property
+    def n_recordings(self) -> int:
+        return len(np.unique(self.recording))
+
+    def scores(self, temperature: float, pooling: str = "mean") -> Scores:
+        """Probabilities (R, L), pooled as the daemon does: the mean, or the rescaled maximum."""
+        clips = self.probabilities(temperature)
+        if pooling == "mean":
+            return self.means(clips).astype(np.float32)
+        peaks = np.maximum.reduceat(clips, self._starts)
+        scores: Probabilities = peaks / peaks.sum(axis=1, keepdims=True)
+        return scores.astype(np.float32)
+
+    def probabilities(self, temperature: float) -> Probabilities:
+        """Of every clip (N, L)."""
+        scaled = self.logits.astype(np.float64) / temperature
+        with np.errstate(invalid="ignore"):  # infinite logits become NaN, which the gate refuses
+            powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+    def means(self, clips: Probabilities) -> Probabilities:
+        """(N, ...) to (R, ...)."""
+        counts = np.diff(self._starts, append=len(clips))
+        return np.add.reduceat(clips, self._starts) / counts[:, None]
+
+    def of(self, recordings: npt.NDArray[np.bool_]) -> ClipLogits:
+        """Those of the recordings that are marked in (R,), numbered anew."""
+        kept = recordings[self.recording]
+        numbers = np.cumsum(recordings) - 1
+        return ClipLogits(self.logits[kept], numbers[self.recording[kept]])
+
+    @property
+    def _starts(self) -> Integers:
+        return np.flatnonzero(np.diff(self.recording, prepend=-1))
+
+
+def concatenate(several: Sequence[ClipLogits]) -> ClipLogits:
+    """The recordings of all of them, one after the other."""
+    starts = np.cumsum([0, *(each.n_recordings for each in several[:-1])])
+    return ClipLogits(
+        np.concatenate([each.logits for each in several]),
+        np.concatenate([each.recording + at for each, at in zip(several, starts, strict=True)]),
+    )
+
+
+def fit_temperature(clip_logits: ClipLogits, truth: Integers) -> float:
+    """The temperature that makes the labels (R,) of recordings held out of training most likely.
+
+    Two things keep small sets from claiming too much. A prior of one standard deviation for each
+    factor of e, which counts as much as a recording or so: the first mistake of three recordings
+    is no law. And a ceiling: N recordings, all of them right, vouch for a mean confidence of
+    (N + 1) / (N + 2) (Laplace's rule of succession) and not for the certainty to which likelihood
+    drives labels that are cleanly parted. Without a recording, or where the network's output is no
+    number, it is 1.
+    """
+    n = clip_logits.n_recordings
+    if n == 0 or not np.isfinite(clip_logits.logits).all():
+        return 1.0
+    true_logit = np.arange(len(clip_logits.logits)), truth[clip_logits.recording]
+
+    def unlikeliness(log_temperature: float) -> float:
+        clips = clip_logits.probabilities(math.exp(log_temperature))
+        likely = clip_logits.means(clips[true_logit][:, None])
+        losses = -np.log(np.maximum(likely, np.finfo(np.float64).tiny))
+        return float(losses.sum() + log_temperature**2 / 2)
+
+    bounds = math.log(COOLEST), math.log(HOTTEST)
+    likeliest = minimize_scalar(unlikeliness, bounds=bounds, method="bounded").x
+    return math.exp(_modest(clip_logits, float(likeliest), ceiling=(n + 1) / (n + 2)))
+
+
+def cross_fitted_scores(clip_logits: ClipLogits, truth: Integers, parts: Sequence[int]) -> Scores:
+    """Scores (R, L), each recording's under a temperature fitted on the other parts only.
+
+    `parts` (R,) are the folds, or those of `parts_by_group`. With a single part there is nothing to
+    fit on, and the temperature is 1.
+    """
+    part_of = np.asarray(parts)
+    scores = np.empty((len(truth), clip_logits.logits.shape[1]), np.float32)
+    for part in np.unique(part_of):
+        others = part_of != part
+        temperature = fit_temperature(clip_logits.of(others), truth[others])
+        scores[~others] = clip_logits.of(~others).scores(temperature)
+    return scores
+
+
+def parts_by_group(groups: Sequence[str]) -> list[int]:
+    """A part from 0 to 4 for each recording; those of one group are in the same one.
+
+    Groups are dealt in the order of their hashes: the parts are alike, and hang on no chance.
+    """
+    by_hash = sorted(set(groups), key=_hash)
+    part_of = {group: at % PARTS for at, group in enumerate(by_hash)}
+    return [part_of[group] for group in groups]
+
+
+def _modest(clip_logits: ClipLogits, log_temperature: float, ceiling: float) -> float:
+    """As hot as it takes for the mean confidence not to exceed the ceiling."""
+
+    def excess(log_temperature: float) -> float:
+        scores = clip_logits.scores(math.exp(log_temperature))
+        return float(scores.max(axis=1).mean(dtype=np.float64)) - ceiling
+
+    hottest = math.log(HOTTEST)
+    if excess(log_temperature) <= 0:
+        return log_temperature
+    return hottest if excess(hottest) > 0 else float(brentq(excess, log_temperature, hottest))
+
+
+def _hash(group: str) -> str:
+    return hashlib.sha256(group.encode(errors="surrogateescape")).hexdigest()

@@ -1,0 +1,67 @@
+"""The mistakes of which a network was surest: look at them first, for often a label is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from classifier.model.log_mel import LogMel
+from storage.ledger.outcomes import printable
+from trainer.data.dataset import Dataset
+from trainer.evaluation.assessment import Judgement
+
+MOST = 12
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A recording that was answered wrongly, and the clip of it that spoke most for the answer.
+
+    `row` is that of the labels file, where there is one. The clip begins at `start_seconds` in
+    the audio file; `decibels` (M, F) is what the network heard of it.
+    """
+
+    file: str
+    row: int | None
+    start_seconds: float
+    truth: str
+    answer: str
+    confidence: float
+    decibels: npt.NDArray[np.float32] = field(repr=False)
+
+
+def most_confident_mistakes(
+    dataset: Dataset, judgement: Judgement, logmel: LogMel
+) -> tuple[Mistake, ...]:
+    """At most twelve, the surest first, of the recordings of this dataset that were judged."""
+    confidence = judgement.scores.max(axis=1)
+    wrong = np.flatnonzero(judgement.scores.argmax(axis=1) != judgement.statements.truth)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
+    return tuple(_mistake(dataset, judgement, logmel, at) for at in surest.tolist())
+
+
+def _mistake(dataset: Dataset, judgement: Judgement, logmel: LogMel, at: int) -> Mistake:
+    statements, labels = judgement.statements, judgement.evaluation.labels
+    position, answer = statements.positions[at], int(judgement.scores[at].argmax())
+    said = statements.clip_logits.of(np.arange(len(judgement.scores)) == at).probabilities(1.0)
+    spoke_most = int(said[:, answer].argmax())
+    example = dataset.examples[position]
+    return Mistake(
+        file=printable(example.file),
+        row=example.row,
+        start_seconds=example.start_seconds + spoke_most * logmel.audio_format.clip_seconds,
+        truth=labels[statements.truth[at]],
+        answer=labels[answer],
+        confidence=float(judgement.scores[at, answer]),
+        decibels=_decibels(logmel, dataset.audio(dataset.clips_of([position])[[spoke_most]])),
+    )
+
+
+@torch.inference_mode()
+def _decibels(logmel: LogMel, clips: torch.Tensor) -> npt.NDArray[np.float32]:
+    """(M, F) of a single clip (1, S)."""
+    decibels: npt.NDArray[np.float32] = logmel(clips.to(logmel.window.device))[0].cpu().numpy()
+    return decibels

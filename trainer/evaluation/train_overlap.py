@@ -1,0 +1,66 @@
+"""Which recordings a checkpoint has met before: on those it proves nothing.
+
+The digests of what it learned from, and of what its temperature was fitted on, travel inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from classifier.model.checkpoint import Checkpoint
+from trainer.data.dataset import Dataset
+from trainer.evaluation.assessment import NOTHING_CHOSEN
+
+
+@dataclass(frozen=True)
+class Acquaintance:
+    """Positions in a dataset.
+
+    trained: what the network was trained on, and relatives of it; None where it does not say.
+    validated: what validated it, which its temperature was fitted on.
+    """
+
+    trained: frozenset[int] | None
+    validated: frozenset[int]
+
+    def selection(self, positions: Collection[int]) -> dict[str, str]:
+        """For each number of an evaluation: what was chosen on the recordings it is made of."""
+        quality, calibration = self._of_quality(positions), self._of_calibration(positions)
+        return {
+            "checkpoint": "trained beforehand; nothing about it changes here",
+            **dict.fromkeys(("accuracy", "macro_f1", "loss"), quality),
+            "ece": calibration,
+            "ece_before": quality,
+            "temperature": "that of the checkpoint",
+        }
+
+    def _of_quality(self, positions: Collection[int]) -> str:
+        if self.trained is None:
+            return "the checkpoint does not say what it was trained on; it may flatter"
+        if known := self.trained.intersection(positions):
+            return f"flatters: the network was trained on {len(known)} of these, or on relatives"
+        return NOTHING_CHOSEN
+
+    def _of_calibration(self, positions: Collection[int]) -> str:
+        if known := self.validated.intersection(positions):
+            return f"flatters: the temperature was fitted on {len(known)} of these recordings"
+        return self._of_quality(positions)
+
+
+def acquaintance(checkpoint: Checkpoint, dataset: Dataset, groups: Sequence[str]) -> Acquaintance:
+    """Compares contents, not names. `groups` says of each recording who its relatives are."""
+    training = checkpoint.description.training
+    trained, validated = (
+        _positions(dataset, digests) if isinstance(digests, list) else None
+        for digests in map(training.get, ("recording_digests", "validation_digests"))
+    )
+    if trained is not None:
+        related = {groups[at] for at in trained}
+        trained = frozenset(at for at, group in enumerate(groups) if group in related)
+    return Acquaintance(trained, validated or frozenset())
+
+
+def _positions(dataset: Dataset, digests: Sequence[str]) -> frozenset[int]:
+    known = frozenset(map(str, digests))
+    return frozenset(at for at, digest in enumerate(dataset.digests) if digest in known)

@@ -1,0 +1,167 @@
+"""The contest: the active checkpoint answers for recordings that neither network was trained on.
+
+It hears in its own audio format, so the files are decoded once more, through the worker pool. Who
+was trained on what is told by the digests of training files, which travel in checkpoints.
+
+Axes: R recordings, L labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from classifier.errors import CheckpointError
+from classifier.inference.device import refusing_when_memory_ends
+from classifier.inference.predictor import Predictor, Scores
+from classifier.model.checkpoint import Checkpoint, read_checkpoint
+from classifier.model.starter import is_starter
+from classifier.workers.pool import DecodePool
+from storage.home.checkpoint_folder import Shelf
+from trainer.data.dataset import Dataset, load_dataset
+from trainer.evaluation.metrics import score_recordings
+from trainer.evaluation.significance import Comparison, answers_from, compare_answers
+from trainer.promotion.rule import Active, Incomparable
+
+MIN_GROUPS = 5  # of four, even four losses to no gain are chance more often than once in twenty
+RECORDINGS_AT_ONCE = 64  # a part at a time, beside training data that may fill the memory
+CLIPS_AT_ONCE = 32  # whatever the candidate's batch: the active network may be far larger
+
+OpenPool = Callable[[], AbstractContextManager[DecodePool[int]]]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How a candidate answered recordings of a dataset that it was not trained on.
+
+    labels: the candidate's L labels, in the order of its scores.
+    positions: R recordings, as positions in the dataset.
+    scores: (R, L)
+    heard: digests of all files that whoever gave these scores was trained on, its ancestors'
+        included; None where an ancestor does not say.
+    by_folds: the networks of a cross-validation gave them, each for its own fold.
+    """
+
+    labels: Sequence[str]
+    positions: Sequence[int]
+    scores: Scores
+    heard: frozenset[str] | None = frozenset()
+    by_folds: bool = False
+
+
+def read_active(shelf: Shelf) -> Active | None:
+    """What the gate asks of the active checkpoint; None where there is none."""
+    name = shelf.active()
+    if name is None:
+        return None
+    try:
+        checkpoint = read_checkpoint(shelf.path(name))
+    except CheckpointError as error:
+        return Active(name, refusal=_without_remedy(error))
+    return Active(name, checkpoint.labels, is_starter(checkpoint))
+
+
+def compare(
+    active: Path,
+    held_out: HeldOut,
+    dataset: Dataset,
+    groups: Sequence[str],
+    open_pool: OpenPool,
+    device: torch.device,
+) -> Comparison:
+    """Compares a candidate with the checkpoint in this file; `groups` are those of the dataset.
+
+    Raises Incomparable, whatever the reason: hours of training must not end here.
+    """
+    no_memory = Incomparable(f"{device} has too little memory to score with {active.stem}")
+    try:
+        checkpoint = read_checkpoint(active)
+        chosen = _enough(unheard_by_both(checkpoint, held_out, dataset, groups), checkpoint, groups)
+        with refusing_when_memory_ends(no_memory):
+            rival = dict(answer(checkpoint, dataset, chosen, open_pool, device))
+    except CheckpointError as error:
+        raise Incomparable(_without_remedy(error)) from error
+    answered = _enough(list(rival), checkpoint, groups)
+    answers = answers_from(held_out.scores, held_out.labels)
+    candidate = dict(zip(held_out.positions, answers, strict=True))
+    return compare_answers(
+        truth=[dataset.examples[at].label for at in answered],
+        candidate=[candidate[at] for at in answered],
+        active=[rival[at] for at in answered],
+        groups=[groups[at] for at in answered],
+        by_folds=held_out.by_folds,
+    )
+
+
+def unheard_by_both(
+    active: Checkpoint, held_out: HeldOut, dataset: Dataset, groups: Sequence[str]
+) -> list[int]:
+    """Positions of the recordings that are fair to both: their label known, their sound not.
+
+    A recording counts as heard where a relative of it was: half of it gives the other half away.
+    Raises Incomparable where one of the two does not say what it was trained on.
+    """
+    if held_out.heard is None:
+        raise Incomparable("the new checkpoint's parent does not say what it was trained on")
+    training = active.description.training
+    digests = training.get("recording_digests")
+    known = training.get("ancestors_known", True)
+    if not known or not isinstance(digests, list) or not digests:
+        raise Incomparable(f"{active.name} does not say what it was trained on")
+    heard = held_out.heard.union(map(str, digests))
+    heard_groups = {
+        group for group, digest in zip(groups, dataset.digests, strict=True) if digest in heard
+    }
+    known = set(active.labels).intersection(held_out.labels)
+    return [
+        at
+        for at in held_out.positions
+        if dataset.examples[at].label in known and groups[at] not in heard_groups
+    ]
+
+
+def answer(
+    active: Checkpoint,
+    dataset: Dataset,
+    positions: Sequence[int],
+    open_pool: OpenPool,
+    device: torch.device,
+) -> Iterator[tuple[int, str]]:
+    """Position and answer of each recording that decodes to what the candidate heard.
+
+    Raises CheckpointError where the checkpoint would not be served on this device either.
+    """
+    Predictor(active, device)
+    model = active.build().to(device)
+    with open_pool() as pool:
+        for begin in range(0, len(positions), RECORDINGS_AT_ONCE):
+            asked = positions[begin : begin + RECORDINGS_AT_ONCE]
+            at_of = {dataset.examples[at]: at for at in asked}
+            part = load_dataset(list(at_of), active.audio_format, pool, device)
+            if not part.examples:
+                continue
+            scores = score_recordings(model, part, range(len(part.examples)), CLIPS_AT_ONCE)
+            answers = answers_from(scores, active.labels)
+            for example, digest, label in zip(part.examples, part.digests, answers, strict=True):
+                at = at_of[example]
+                if digest == dataset.digests[at]:  # else the file has changed meanwhile
+                    yield at, label
+
+
+def _enough(positions: list[int], active: Checkpoint, groups: Sequence[str]) -> list[int]:
+    n_groups = len({groups[at] for at in positions})
+    if n_groups < MIN_GROUPS:
+        raise Incomparable(
+            f"too few independent recordings were held out that {active.name} was not trained on "
+            f"and whose label both know: {n_groups}, and it takes {MIN_GROUPS}"
+        )
+    return positions
+
+
+def _without_remedy(error: CheckpointError) -> str:
+    """What is wrong, and with which; it is not for a person to act on here."""
+    return str(error).partition(";")[0]

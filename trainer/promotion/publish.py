@@ -1,0 +1,53 @@
+"""From a trained network to a checkpoint on the shelf, and perhaps to the one that is served."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import torch
+
+from classifier.inference.predictor import Predictor
+from classifier.model.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
+from classifier.model.classifier import ClipClassifier
+from storage.home.checkpoint_folder import Shelf
+from storage.home.paths import Home
+from trainer.errors import TrainerError
+from trainer.training.recipe import Recipe
+
+
+def check_home(home: Home) -> None:
+    """Makes the home where there is none. Raises TrainerError where nothing can be written to it.
+
+    Called before training: hours of work must not end at a folder.
+    """
+    home.create()
+    for folder in (home.checkpoints, home.reports, home.runs):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise TrainerError(
+                f"no permission to write to {folder}; join its group, or choose another --home"
+            )
+
+
+def publish(
+    home: Home,
+    model: ClipClassifier,
+    labels: tuple[str, ...],
+    recipe: Recipe,
+    facts: Mapping[str, Any],
+    now: datetime,
+    device: torch.device,
+) -> Checkpoint:
+    """Writes the checkpoint and reads it back: what is returned is what would be served.
+
+    Raises StorageError where it cannot be written, and CheckpointError where the file does not say
+    on `device` what the network said.
+    """
+    shelf = Shelf(home.checkpoints)
+    name, data = encode_checkpoint(model, labels, recipe.network_shape, facts, now)
+    shelf.put(name, data)
+    checkpoint = read_checkpoint(shelf.path(name))
+    Predictor(checkpoint, device)
+    return checkpoint

@@ -1,0 +1,148 @@
+"""The gate: whether a new checkpoint becomes the active one. A rule, fed with facts.
+
+Its measure is the active checkpoint: a candidate passes unless it is worse than that by more than
+chance explains, on recordings that neither was trained on. With nothing to measure by it passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from classifier.inference.predictor import Scores
+from trainer.evaluation.metrics import Truth
+from trainer.evaluation.significance import INTERVAL_PERCENT, Comparison
+
+BY_HAND = "`clfd checkpoints activate` serves it all the same"
+FEW_GROUPS = 40  # with fewer, a loss of ten points in a hundred is more often missed than noticed
+MAX_NAMED = 5
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Whether a checkpoint becomes the active one, and why or why not, in words for people."""
+
+    promoted: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Active:
+    """The checkpoint that would be replaced; where it cannot be used, `refusal` says why."""
+
+    name: str
+    labels: tuple[str, ...] = ()
+    is_starter: bool = False
+    refusal: str = ""
+
+
+class Incomparable(Exception):
+    """Why two checkpoints cannot be compared, as a clause for a person to read."""
+
+
+def find_flaw(scores: Scores, truth: Truth, labels: Sequence[str]) -> str | None:
+    """What makes a network useless, whatever else there is; None where nothing does.
+
+    Scores (R, L) and truth (R,) are of the recordings that validate or, where none does, of those
+    that it was trained on.
+    """
+    if not np.isfinite(scores).all():
+        return "its scores are no numbers"
+    answers = np.unique(scores.argmax(axis=1))
+    if len(answers) == 1 < len(np.unique(truth)):
+        return f"it answers {labels[answers[0]]!r} to everything"
+    return None
+
+
+def decide(
+    wish: str,
+    flaw: str | None,
+    labels: Sequence[str],
+    active: Active | None,
+    allow_label_change: bool,
+    compare: Callable[[], Comparison],
+) -> Promotion:
+    """The rule. `wish` is auto, always or never, `labels` are the candidate's.
+
+    `compare` costs time and is asked only where its answer decides; it may raise Incomparable.
+    """
+    if wish == "never":
+        return Promotion(False, "--promote never")
+    if flaw is not None:
+        return Promotion(False, f"{flaw}; {BY_HAND}")
+    if wish == "always":
+        return Promotion(True, "--promote always")
+    if active is None:
+        return Promotion(True, "no checkpoint was active")
+    if active.is_starter:
+        return Promotion(True, "the starter checkpoint was active, which makes way for any other")
+    if active.refusal:
+        return Promotion(True, f"not compared: {active.refusal}")
+    return _measure(labels, active, allow_label_change, compare)
+
+
+def _measure(
+    labels: Sequence[str],
+    active: Active,
+    allow_label_change: bool,
+    compare: Callable[[], Comparison],
+) -> Promotion:
+    lost = [label for label in active.labels if label not in labels]
+    if len(lost) == len(active.labels):
+        return Promotion(True, f"not compared: {active.name} knows none of its labels")
+    if lost and not allow_label_change:
+        return Promotion(
+            False,
+            f"it does not know {_listed(lost)}, as {active.name} does; train with "
+            f"--allow-label-change where that is meant; {BY_HAND}",
+        )
+    without = f"; it no longer knows {_listed(lost)}" if lost else ""
+    try:
+        comparison = compare()
+    except Incomparable as why:
+        return Promotion(True, f"not compared: {why}{without}")
+    is_worse = comparison.upper < -ROUNDING
+    end = f"; {BY_HAND}" if is_worse else without
+    return Promotion(not is_worse, _in_words(comparison, active.name) + end)
+
+
+def _in_words(comparison: Comparison, active: str) -> str:
+    its = "over folds its recipe's" if comparison.by_folds else "its"
+    lower, upper = _signed(comparison.lower), _signed(comparison.upper)
+    return (
+        f"{its} macro-F1 is {comparison.candidate_f1:.3f}, that of {active} "
+        f"{comparison.active_f1:.3f}, on {_sample(comparison)} that neither was trained on; the "
+        f"difference, {_signed(comparison.difference)} ({INTERVAL_PERCENT} % interval {lower} to "
+        f"{upper}), is {_verdict(comparison)}{_caution(comparison)}"
+    )
+
+
+def _sample(comparison: Comparison) -> str:
+    n_recordings, n_groups = comparison.n_recordings, comparison.n_groups
+    in_groups = f" in {n_groups} groups" if n_groups < n_recordings else ""
+    return f"{n_recordings} recordings{in_groups} of {comparison.n_labels} labels"
+
+
+def _verdict(comparison: Comparison) -> str:
+    if comparison.upper < -ROUNDING:
+        return "a loss beyond the uncertainty"
+    if comparison.lower > ROUNDING:
+        return "a gain beyond the uncertainty"
+    return "within the uncertainty"
+
+
+def _caution(comparison: Comparison) -> str:
+    is_small = comparison.n_groups < FEW_GROUPS
+    return ", though so few recordings would show large differences only" if is_small else ""
+
+
+def _signed(number: float) -> str:
+    return f"{round(number, 3) + 0.0:+.3f}"  # adding zero turns -0.0 into 0.0
+
+
+def _listed(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - MAX_NAMED} more" if len(labels) > MAX_NAMED else ""
+    return ", ".join(repr(label) for label in labels[:MAX_NAMED]) + more

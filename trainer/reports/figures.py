@@ -1,0 +1,173 @@
+"""The pictures of a report, for light and for dark pages."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps, rc_context, rcParams
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:  # these load torch, which no picture needs
+    from trainer.evaluation.metrics import Evaluation
+    from trainer.training.loop import EpochFacts
+
+LABEL_LETTERS = 24  # longer names would squeeze the picture
+COUNTED_LABELS = 40  # with more of them the counts in the cells cannot be read
+HEARD_DECIBELS = 80.0  # below the loudest cell of a spectrogram; less is black
+
+# The background is that of the cards in report.html, into which the pictures are set.
+_COLOURS = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
+_SHARED = {"font.size": 11.0, "axes.spines.top": False, "axes.spines.right": False}
+LIGHT = _SHARED | {"figure.facecolor": "#ffffff", "axes.facecolor": "#ffffff"}
+LIGHT |= dict.fromkeys(_COLOURS, "#1d2430") | {"grid.color": "#dfe3e9"}
+DARK = _SHARED | {"figure.facecolor": "#1b212b", "axes.facecolor": "#1b212b"}
+DARK |= dict.fromkeys(_COLOURS, "#e4e8ee") | {"grid.color": "#303947"}
+
+BEFORE, AFTER, PLAIN = "#d9792b", "#3b82c4", "#8a94a3"  # readable on both
+
+
+def png(draw: Callable[[], Figure], theme: dict[str, Any]) -> bytes:
+    """The picture in the colours of LIGHT or DARK."""
+    return picture(draw, theme, "png")
+
+
+def picture(draw: Callable[[], Figure], theme: dict[str, Any], shape: str) -> bytes:
+    """The same as `png` or as `svg`."""
+    buffer = io.BytesIO()
+    with rc_context(theme), warnings.catch_warnings():  # type: ignore[arg-type]
+        # A label in a script the font lacks shows as boxes; that is no news for a log.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        draw().savefig(buffer, format=shape)
+    return buffer.getvalue()
+
+
+def draw_curves(history: Sequence[EpochFacts]) -> Figure:
+    """Loss and, where something validates, accuracy over epochs."""
+    epochs = [facts.epoch for facts in history]
+    validated = history[0].val_loss is not None
+    figure = Figure(figsize=(9 if validated else 5, 3.5), layout="constrained")
+    axes = figure.subplots(1, 2 if validated else 1, squeeze=False)[0]
+    _curve(axes[0], epochs, [facts.train_loss for facts in history], "training", PLAIN)
+    axes[0].set(title="Loss", xlabel="epoch", ylabel="cross entropy (nats)")
+    if validated:
+        _curve(axes[0], epochs, [facts.val_loss for facts in history], "validation", AFTER)
+        _curve(axes[1], epochs, [facts.val_accuracy for facts in history], "validation", AFTER)
+        axes[1].set(title="Accuracy", xlabel="epoch", ylabel="recordings right", ylim=(0, 1.02))
+    for each in axes:
+        each.xaxis.set_major_locator(MaxNLocator(integer=True))
+        each.grid()
+        each.legend(frameon=False)
+    return figure
+
+
+def draw_confusion(evaluation: Evaluation, title: str) -> Figure:
+    """Counts in the cells, colour by share of the row: the diagonal is recall."""
+    heading = f"{title}\n{evaluation.accuracy:.1%} of {evaluation.n_recordings} right"
+    shares = "share of the true label's recordings"
+    counts = np.array(evaluation.confusion)
+    return draw_matrix(counts, evaluation.labels, ("answer", "truth"), shares, heading)
+
+
+def draw_matrix(
+    counts: npt.NDArray[np.int_],
+    labels: Sequence[str],
+    axis_names: tuple[str, str],
+    meaning: str,
+    heading: str,
+    is_diagonal_plain: bool = False,
+) -> Figure:
+    """Counts (L, L) of rows and columns, colour by share of the row, which `meaning` names.
+
+    With a plain diagonal the colours are those of the other cells alone.
+    """
+    shares = np.ma.array(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+    if is_diagonal_plain:
+        shares[np.diag_indices_from(counts)] = np.ma.masked
+    most = (shares.filled(0.0).max() or 1.0) if is_diagonal_plain else 1.0
+    n_labels = len(counts)
+    side = min(16.0, 3.4 + 0.36 * n_labels)
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axes = figure.subplots()
+    from_card_to_blue = [rcParams["axes.facecolor"], AFTER]
+    scale = LinearSegmentedColormap.from_list("shares", from_card_to_blue)
+    colours = scale.with_extremes(bad=rcParams["grid.color"])
+    image = axes.imshow(shares, cmap=colours, vmin=0, vmax=most)
+    figure.colorbar(image, ax=axes, shrink=0.7, label=meaning)
+    names = [_shortened(label) for label in labels]
+    axes.set_xticks(range(n_labels), names, rotation=90)
+    axes.set_yticks(range(n_labels), names)
+    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        text.set_parse_math(False)  # a name may hold a dollar sign
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
+    axes.set_title(heading, parse_math=False)
+    if n_labels <= COUNTED_LABELS:
+        for row, column in np.argwhere(counts > 0):
+            number = _brief(counts[row, column])
+            alpha = 0.6 if is_diagonal_plain and row == column else 1.0
+            axes.text(column, row, number, ha="center", va="center", fontsize=8, alpha=alpha)
+    return figure
+
+
+def draw_reliability(before: Evaluation, after: Evaluation) -> Figure:
+    """Share right over confidence, in bins of equally many recordings; the diagonal is honest."""
+    figure = Figure(figsize=(5.4, 5.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=PLAIN, linestyle=":", label="as sure as it is right")
+    told = ("before", before, BEFORE, "s"), ("after", after, AFTER, "o")
+    for when, judged, colour, marker in told:
+        confidence = [each.confidence for each in judged.reliability]
+        right = [each.accuracy for each in judged.reliability]
+        axes.plot(confidence, right, color=colour, alpha=0.3)
+        label = f"{when} temperature, ECE {judged.ece:.3f}"
+        axes.plot(confidence, right, marker, color=colour, markersize=6, label=label)
+    axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.set_aspect("equal")
+    axes.grid()
+    figure.legend(frameon=False, loc="outside lower center")
+    return figure
+
+
+def spectrogram_png(decibels: npt.NDArray[np.float32]) -> bytes:
+    """Decibels (M, F) as a bare picture, a dot for each cell, low bands at the bottom."""
+    buffer = io.BytesIO()
+    loudest = float(decibels.max())
+    heard = max(loudest - HEARD_DECIBELS, float(decibels.min()))
+    imsave(
+        buffer,
+        decibels,
+        vmin=heard,
+        vmax=max(loudest, heard + 1),
+        cmap=colormaps["magma"],
+        origin="lower",
+        format="png",
+    )
+    return buffer.getvalue()
+
+
+def _curve(
+    axes: Axes, epochs: Sequence[int], values: Sequence[float | None], name: str, colour: str
+) -> None:
+    numbers = np.array(values, dtype=float)
+    axes.plot(epochs, numbers, marker="o", markersize=3, label=name, color=colour)
+
+
+def _brief(number: int) -> str:
+    """Five characters at most, as wide as a cell of a matrix."""
+    if number < 10_000:
+        return str(number)
+    return f"{number / 1e3:.0f}k" if number < 1_000_000 else f"{number / 1e6:.1f}M"
+
+
+def _shortened(label: str) -> str:
+    """Both ends stay, since long names often differ in one of them only."""
+    half = LABEL_LETTERS // 2
+    return label if len(label) <= LABEL_LETTERS else f"{label[:half]}…{label[1 - half :]}"

@@ -1,0 +1,281 @@
+"""A period in figures: what was heard when, how surely, what failed, and what has drifted."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from storage.ledger.outcomes import printable
+from storage.queries.counts import count
+from storage.queries.filters import Filters
+from storage.queries.statistics import (
+    BINS,
+    Failures,
+    KnownCheckpoint,
+    Sample,
+    Sureness,
+    answers_in_time,
+    extremes,
+    failures,
+    known_checkpoint,
+    sureness,
+)
+from storage.values.timestamps import from_stamp
+from trainer.promotion.answer_profile import Profile, read_profile
+
+SHOWN_SAMPLES = 6  # surest and least sure recordings, each
+STATES = ("done", "failed", "pending")
+FULL_HOUR = timedelta(hours=1)
+# Differences that are worth a person's look; of a rare label less, where it is twice as common.
+MOVED_SHARE, MOVED_RARE_SHARE, MOVED_CONFIDENCE = 0.1, 0.02, 0.1
+
+
+@dataclass
+class Heard:
+    """One label: how often, when by the local clock, and how surely."""
+
+    label: str
+    by_hour: Counter[int] = field(default_factory=Counter)
+    by_day: Counter[date] = field(default_factory=Counter)
+    by_confidence: Counter[int] = field(default_factory=Counter)
+    confidences: float = 0.0  # their sum
+
+    @property
+    def number(self) -> int:
+        return self.by_hour.total()
+
+    @property
+    def mean_confidence(self) -> float:
+        return self.confidences / max(1, self.by_confidence.total())
+
+    def add(self, other: Heard) -> None:
+        self.by_hour += other.by_hour
+        self.by_day += other.by_day
+        self.by_confidence += other.by_confidence
+        self.confidences += other.confidences
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "number": self.number,
+            "mean_confidence": round(self.mean_confidence, 6),
+            "by_hour": [self.by_hour[hour] for hour in range(24)],
+            "by_day": {str(day): number for day, number in sorted(self.by_day.items())},
+            "by_confidence": [self.by_confidence[at] for at in range(BINS)],
+        }
+
+
+@dataclass(frozen=True)
+class LabelDrift:
+    """A label now and among the validation recordings; a confidence is None without answers."""
+
+    label: str
+    share: float
+    validation_share: float
+    mean_confidence: float | None
+    validation_confidence: float | None
+
+    @property
+    def has_moved(self) -> bool:
+        now, then = self.mean_confidence, self.validation_confidence
+        is_less_sure = now is not None and then is not None and then - now >= MOVED_CONFIDENCE
+        low, high = sorted((self.share, self.validation_share))
+        limit = MOVED_RARE_SHARE if high >= 2 * low else MOVED_SHARE
+        return is_less_sure or high - low >= limit
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The active checkpoint's answers in the period against those it was judged by.
+
+    `distance` is the share of recordings that would need another label for the shares to agree.
+    """
+
+    recordings: int
+    validation_recordings: int
+    distance: float
+    labels: tuple[LabelDrift, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        labels = [{**asdict(each), "moved": each.has_moved} for each in self.labels]
+        return {**asdict(self), "labels": labels}
+
+
+@dataclass(frozen=True)
+class Period:
+    """Everything that the page shows, but sounds."""
+
+    filters: Filters
+    inboxes: tuple[str, ...]
+    checkpoint: str | None
+    counts: Mapping[str, int]
+    labels: tuple[Heard, ...]  # the commonest first
+    failures: tuple[Failures, ...]
+    drift: Drift | None
+    no_drift: str | None  # why there is none
+    surest: tuple[Sample, ...]
+    least_sure: tuple[Sample, ...]
+    sample_rate_hz: int | None  # that the checkpoint hears
+
+    @property
+    def since(self) -> datetime:
+        return from_stamp(self.filters.since or "").astimezone()
+
+    @property
+    def until(self) -> datetime:
+        return from_stamp(self.filters.until or "").astimezone()
+
+    @property
+    def is_empty(self) -> bool:
+        """What failed or waits has no label, and is nothing where one was asked for."""
+        return not (self.counts["done"] if self.filters.labels else any(self.counts.values()))
+
+    @property
+    def all_labels(self) -> Heard:
+        return together("all labels", self.labels)
+
+    def as_json(self) -> dict[str, Any]:
+        asked = self.filters
+        return {
+            "since": asked.since,
+            "until": asked.until,
+            "label": list(asked.labels),
+            "path": asked.path,
+            "time": "recorded" if asked.by_recorded else "classified",
+            "inboxes": list(self.inboxes),
+            "checkpoint": self.checkpoint,
+            "counts": dict(self.counts),
+            "labels": [each.as_json() for each in self.labels],
+            "failures": [asdict(each) for each in self.failures],
+            "drift": self.drift and self.drift.as_json(),
+            "most_confident": [sample_as_json(each, asked.by_recorded) for each in self.surest],
+            "least_confident": [
+                sample_as_json(each, asked.by_recorded) for each in self.least_sure
+            ],
+        }
+
+
+def look_back(
+    connection: Connection, filters: Filters, inboxes: Iterable[str], active: str | None
+) -> Period:
+    """Asks the ledger. The filters have a beginning and an end."""
+    known = known_checkpoint(connection, active) if active else None
+    steps = list(sureness(connection, replace(filters, labels=())))
+    drift, no_drift = drift_of(known, steps)
+    surest, least_sure = extremes(connection, filters, SHOWN_SAMPLES)
+    told = [step for step in steps if not filters.labels or step.label in filters.labels]
+    return Period(
+        filters=filters,
+        inboxes=tuple(inboxes),
+        checkpoint=active,
+        counts=_counts(connection, filters),
+        labels=tuple(_heard(connection, filters, told)),
+        failures=tuple(failures(connection, filters)),
+        drift=drift,
+        no_drift=no_drift,
+        surest=tuple(surest),
+        least_sure=tuple(least_sure),
+        sample_rate_hz=_sample_rate_hz(known),
+    )
+
+
+def drift_of(
+    known: KnownCheckpoint | None, steps: Iterable[Sureness]
+) -> tuple[Drift | None, str | None]:
+    """The drift, or why nothing can be said of it."""
+    profile = read_profile(known.facts) if known else None
+    if known is None or profile is None:
+        name = known.name if known else "the active checkpoint"
+        return None, (
+            f"no profile: {name} does not say what it answered to the recordings it was judged by"
+        )
+    numbers: Counter[str] = Counter()
+    confidences: defaultdict[str, float] = defaultdict(float)
+    for step in steps:
+        if step.checkpoint_id == known.id:
+            numbers[step.label] += step.number
+            confidences[step.label] += step.total
+    if not numbers:
+        return None, f"{known.name} has answered nothing in this period"
+    return _drift(profile, numbers, confidences), None
+
+
+def together(label: str, many: Iterable[Heard]) -> Heard:
+    """Several labels as if they were one."""
+    one = Heard(label)
+    for each in many:
+        one.add(each)
+    return one
+
+
+def sample_as_json(sample: Sample, is_recorded: bool) -> dict[str, Any]:
+    return {
+        "id": sample.id,
+        "path": sample.path,
+        "label": sample.label,
+        "confidence": round(sample.confidence, 6),
+        "recorded_at" if is_recorded else "classified_at": sample.moment,
+        "duration_s": sample.duration_s,
+        "digest": sample.digest,
+        "file": printable(str(sample.file)),
+    }
+
+
+def _counts(connection: Connection, filters: Filters) -> dict[str, int]:
+    """A label has no part in what failed or waits."""
+    wide = replace(filters, labels=())
+    by_state = {state: (filters if state == "done" else wide) for state in STATES}
+    return {
+        state: count(connection, replace(asked, status=state))  # type: ignore[arg-type]
+        for state, asked in by_state.items()
+    }
+
+
+def _heard(connection: Connection, filters: Filters, steps: Iterable[Sureness]) -> list[Heard]:
+    found: dict[str, Heard] = {}
+    times = answers_in_time(connection, filters, by_minute=not _has_full_hours(filters))
+    for label, moment, number in times:
+        heard, local = found.setdefault(label, Heard(label)), moment.astimezone()
+        heard.by_hour[local.hour] += number
+        heard.by_day[local.date()] += number
+    for step in steps:
+        heard = found.setdefault(step.label, Heard(step.label))
+        heard.by_confidence[step.bin] += step.number
+        heard.confidences += step.total
+    return sorted(found.values(), key=lambda each: (-each.number, each.label))
+
+
+def _has_full_hours(filters: Filters) -> bool:
+    """Whether local hours begin with those of UTC."""
+    ends = (from_stamp(end).astimezone() for end in (filters.since, filters.until) if end)
+    return all(not (end.utcoffset() or FULL_HOUR) % FULL_HOUR for end in ends)
+
+
+def _drift(profile: Profile, numbers: Mapping[str, int], confidences: Mapping[str, float]) -> Drift:
+    total = sum(numbers.values())
+    rows = []
+    for label in sorted({*profile.labels, *numbers}):
+        number, then = numbers.get(label, 0), profile.labels.get(label)
+        rows.append(
+            LabelDrift(
+                label=label,
+                share=number / total,
+                validation_share=then.share if then else 0.0,
+                mean_confidence=confidences[label] / number if number else None,
+                validation_confidence=then.mean_confidence if then else None,
+            )
+        )
+    rows.sort(key=lambda row: (not row.has_moved, -abs(row.share - row.validation_share)))
+    distance = sum(abs(row.share - row.validation_share) for row in rows) / 2
+    return Drift(total, profile.recordings, distance, tuple(rows))
+
+
+def _sample_rate_hz(known: KnownCheckpoint | None) -> int | None:
+    heard = known.facts.get("audio_format") if known else None
+    rate = heard.get("sample_rate_hz") if isinstance(heard, dict) else None
+    return rate if isinstance(rate, int) else None

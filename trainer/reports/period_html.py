@@ -1,0 +1,174 @@
+"""The page about a period: it opens anywhere, without a network and without a script."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from importlib.metadata import version
+
+from markupsafe import Markup, escape
+
+from storage.export.text_formats import visible
+from storage.queries.statistics import BINS, Sample
+from storage.values.timestamps import from_stamp
+from trainer.reports.audio_excerpts import Excerpt, encoded
+from trainer.reports.figures import spectrogram_png
+from trainer.reports.html import templates
+from trainer.reports.period_data import Heard, Period, together
+
+TEMPLATE = "period.html"
+MOST_LABELS = 24  # shown one by one; the others together
+FEW_LABELS = 12  # whose confidences are shown one by one
+COLOURS = 6  # of labels; further ones share a grey, and each has its name beside it
+MOST_COLUMNS = 42  # of days; in longer periods a column is several
+
+Bars = list[tuple[str, int]]  # what a bar stands for, and how high it is
+
+
+@dataclass(frozen=True)
+class Row:
+    """A label on the page."""
+
+    heard: Heard
+    colour: int  # 0 is the grey
+    hours: Bars
+    days: Bars
+    confidences: Bars
+    is_label: bool = True
+
+
+@dataclass(frozen=True)
+class Card:
+    """A recording on the page; picture and sound are `data:` URIs, None where there is none."""
+
+    sample: Sample
+    when: str
+    problem: str | None
+    seconds: float
+    picture: str | None
+    sound: str | None
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Columns of `step` days from the first day on."""
+
+    first: date
+    last: date
+    step: int
+
+    @property
+    def ends(self) -> list[str]:
+        """What stands below the first and the last column."""
+        ends = [self.first] if self.first == self.last else [self.first, self.last]
+        form = "%d %b" if self.first.year == self.last.year else "%Y-%m-%d"
+        return [end.strftime(form) for end in ends]
+
+    def bars(self, heard: Heard) -> Bars:
+        n_columns = (self.last - self.first).days // self.step + 1
+        begins = [self.first + at * timedelta(self.step) for at in range(n_columns)]
+        numbers = dict.fromkeys(begins, 0)
+        for day, number in heard.by_day.items():
+            at = (day - self.first).days // self.step
+            numbers[begins[min(max(at, 0), n_columns - 1)]] += number
+        return [(self._name(begin), number) for begin, number in numbers.items()]
+
+    def _name(self, begin: date) -> str:
+        if self.step == 1:
+            return f"{begin:%a} {begin}"
+        return f"{begin} to {min(begin + timedelta(self.step - 1), self.last)}"
+
+
+def render_period(
+    period: Period, heard: Mapping[int, Excerpt], now: datetime, with_audio: bool
+) -> str:
+    """The page. `heard` holds an excerpt for the id of each recording that is shown."""
+    environment = templates()
+    environment.filters |= {"name": _name, "plain": visible, "short": short}
+    whole = period.all_labels
+    calendar = calendar_of(period, whole)
+    shown, others = period.labels[:MOST_LABELS], period.labels[MOST_LABELS:]
+    rows = [_row(each, at + 1 if at < COLOURS else 0, calendar) for at, each in enumerate(shown)]
+    if others:
+        rest = together(f"{len(others)} other labels", others)
+        rows.append(_row(rest, 0, calendar, is_label=False))
+    return environment.get_template(TEMPLATE).render(
+        period=period,
+        whole=_row(whole, 0, calendar, is_label=False),
+        rows=rows,
+        most_labels=MOST_LABELS,
+        few=len(rows) <= FEW_LABELS and len(rows) > 1,
+        calendar=calendar,
+        surest=_cards(period.surest, heard, with_audio),
+        least_sure=_cards(period.least_sure, heard, with_audio),
+        with_audio=with_audio,
+        made=_local(now),
+        since=_local(period.since),
+        until=_local(period.until),
+        clock=f"{period.until:%Z}, UTC{period.until:%z}",
+        version=version("clfd"),
+    )
+
+
+def calendar_of(period: Period, whole: Heard) -> Calendar:
+    """The days of the period; of a long one those between the first and the last answer."""
+    first, last = period.since.date(), period.until.date()
+    if period.until.time() == datetime.min.time() and last > first:
+        last -= timedelta(1)  # it ends with the day before
+    if (last - first).days >= MOST_COLUMNS and whole.by_day:
+        first, last = min(whole.by_day), max(whole.by_day)
+    step = math.ceil(((last - first).days + 1) / MOST_COLUMNS)
+    return Calendar(first, last, step)
+
+
+def _row(heard: Heard, colour: int, calendar: Calendar, is_label: bool = True) -> Row:
+    return Row(
+        heard,
+        colour,
+        hours=[(f"{hour:02}:00", heard.by_hour[hour]) for hour in range(24)],
+        days=calendar.bars(heard),
+        confidences=[
+            (f"{at / BINS:.2f} to {(at + 1) / BINS:.2f}", heard.by_confidence[at])
+            for at in range(BINS)
+        ],
+        is_label=is_label,
+    )
+
+
+def _cards(samples: Sequence[Sample], heard: Mapping[int, Excerpt], with_audio: bool) -> list[Card]:
+    return [_card(each, heard[each.id], with_audio) for each in samples]
+
+
+def _card(sample: Sample, excerpt: Excerpt, with_audio: bool) -> Card:
+    picture = sound = None
+    if excerpt.decibels is not None:
+        picture = _data_uri("image/png", spectrogram_png(excerpt.decibels))
+        sound = _data_uri(*encoded(excerpt)) if with_audio else None
+    when = _local(from_stamp(sample.moment).astimezone())
+    return Card(sample, when, excerpt.problem, excerpt.seconds, picture, sound)
+
+
+def _data_uri(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def _local(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _name(text: str) -> Markup:
+    """A stranger's word: shown, never obeyed, and apart from the direction of what surrounds it."""
+    return Markup("<bdi>{}</bdi>").format(escape(visible(text)))
+
+
+def short(number: int) -> str:
+    """In four letters: 999, 1.2k, 120k, 3.4M."""
+    if number < 1000:
+        return str(number)
+    unit, letter = (1e3, "k") if number < 999_500 else (1e6, "M")
+    return (
+        f"{number / unit:.1f}{letter}" if number < 9.95 * unit else f"{number / unit:.0f}{letter}"
+    )

@@ -1,0 +1,97 @@
+"""`clfd report`: from a question about a period to the page that answers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from classifier.workers.pool import DecodePool
+from storage.database.engine import open_database
+from storage.home.atomic_write import write_whole
+from storage.home.checkpoint_folder import Shelf
+from storage.home.paths import FILE_MODE, Home, make_folder
+from storage.ledger.outcomes import printable
+from storage.queries.filters import Filters
+from storage.settings.schema import Settings
+from storage.values.timestamps import from_stamp
+from trainer.errors import TrainerError
+from trainer.reports.audio_excerpts import Excerpt, excerpts
+from trainer.reports.period_data import Period, look_back
+from trainer.reports.period_html import render_period
+
+
+@dataclass(frozen=True)
+class Review:
+    """The file that was written, and its figures as one object."""
+
+    file: Path
+    figures: dict[str, Any]
+
+
+def review(
+    filters: Filters,
+    file: Path | None,
+    with_audio: bool,
+    home: Home,
+    settings: Settings,
+    now: datetime,
+) -> Review:
+    """Writes the page. Raises TrainerError where there is nothing to show, or StorageError."""
+    if (filters.since or "") >= (filters.until or ""):
+        raise TrainerError("the period ends before it begins; give an earlier --since")
+    target = _checked(file) if file else None
+    with (
+        open_database(settings.database, "reader") as database,
+        database.transaction() as connection,
+    ):
+        inboxes = [printable(str(inbox)) for inbox in settings.inboxes]
+        period = look_back(connection, filters, inboxes, Shelf(home.checkpoints).active())
+    if period.is_empty:
+        raise TrainerError(_nothing(period))
+    page = render_period(period, _excerpts(period, settings), now, with_audio)
+    target = target or _new_file(home, now)
+    write_whole(target, page.encode("utf-8", "backslashreplace"), None if file else FILE_MODE)
+    return Review(target, {**period.as_json(), "report": printable(str(target))})
+
+
+def _excerpts(period: Period, settings: Settings) -> dict[int, Excerpt]:
+    samples = [*period.surest, *period.least_sure]
+    if not samples:
+        return {}
+    engine = settings.engine
+    with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
+        heard = excerpts(samples, period.sample_rate_hz, pool)
+    return {sample.id: excerpt for sample, excerpt in zip(samples, heard, strict=True)}
+
+
+def _checked(file: Path) -> Path:
+    """Before anything is decoded. Raises TrainerError."""
+    if not file.absolute().parent.is_dir():
+        raise TrainerError(
+            f"cannot write {file}: there is no such folder; make it, or name another"
+        )
+    return file
+
+
+def _new_file(home: Home, now: datetime) -> Path:
+    """One that is not there yet: two reports may fall into one second."""
+    make_folder(home.reports)
+    first = home.reports / f"period-{now:%Y%m%dT%H%M%SZ}.html"
+    others = (first.with_name(f"{first.stem}-{number}.html") for number in count(2))
+    return next(path for path in chain([first], others) if not path.exists())
+
+
+def _nothing(period: Period) -> str:
+    asked = period.filters
+    remedies = ["a longer --since, such as 30d"]
+    remedies += ["another --label"] * bool(asked.labels)
+    remedies += ["--time classified (recordings may not tell when they began)"] * asked.by_recorded
+    remedies += ["another --path"] * (asked.path is not None)
+    since, until = (from_stamp(end or "").astimezone() for end in (asked.since, asked.until))
+    return (
+        f"nothing to report from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M};"
+        f" give {' or '.join(remedies)}"
+    )

@@ -1,0 +1,107 @@
+"""The report's folder: numbers for machines, pictures and a page for people."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from storage.home.paths import FILE_MODE, give_to_group
+from trainer.errors import TrainerError
+from trainer.evaluation.metrics import LabelQuality
+from trainer.reports.figures import (
+    DARK,
+    LIGHT,
+    draw_confusion,
+    draw_curves,
+    draw_reliability,
+    png,
+    spectrogram_png,
+)
+from trainer.reports.html import render_page
+from trainer.reports.report_data import Findings
+from trainer.training.loop import EpochFacts
+
+
+def write_report(folder: Path, findings: Findings) -> None:
+    """Writes everything aside and renames it: there is a whole report, or none.
+
+    Raises TrainerError where something lies in the folder already, or it cannot be written.
+    """
+    check_folder(folder)
+    aside = folder.with_name(f".{folder.name}.new")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
+        aside.mkdir(parents=True)
+        _fill(aside, findings)
+        for file in aside.iterdir():
+            file.chmod(FILE_MODE)
+        give_to_group(aside)
+        aside.rename(folder)
+    except OSError as error:
+        raise TrainerError(
+            f"cannot write the report {folder}: {error.strerror}; "
+            "check the folder and the space on its disk"
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_folder(folder: Path) -> Path:
+    """The folder that is there already, in which it will lie.
+
+    Raises TrainerError where no report can be written, or would have to replace something.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise TrainerError(f"{folder} is there already; name a folder that is new, or empty")
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise TrainerError(f"no permission to write to {above}; name another folder with -o")
+    return above
+
+
+def _fill(folder: Path, findings: Findings) -> None:
+    text = json.dumps(findings.as_json(), indent=2, ensure_ascii=False)
+    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    if findings.history:
+        rows = [asdict(facts) for facts in findings.history]
+        _write_csv(folder / "history.csv", EpochFacts, rows)
+    if findings.evaluation is not None:
+        rows = [asdict(quality) for quality in findings.evaluation.per_label]
+        _write_csv(folder / "per_label.csv", LabelQuality, rows)
+    pictures = draw_pictures(findings)
+    for name, data in pictures.items():
+        if not name.endswith("-dark"):
+            (folder / f"{name}.png").write_bytes(data)
+    (folder / "report.html").write_text(render_page(findings, pictures), encoding="utf-8")
+
+
+def draw_pictures(findings: Findings) -> dict[str, bytes]:
+    """PNGs by name; those for dark pages end with `-dark`."""
+    judged, uncalibrated = findings.evaluation, findings.uncalibrated
+    drawings: dict[str, Any] = {}
+    if findings.history:
+        drawings["curves"] = lambda: draw_curves(findings.history)
+    if judged is not None:
+        drawings["confusion"] = lambda: draw_confusion(judged, findings.judged_on)
+    if judged is not None and uncalibrated is not None:
+        drawings["reliability"] = lambda: draw_reliability(uncalibrated, judged)
+    pictures = {}
+    for name, draw in drawings.items():
+        pictures[name] = png(draw, LIGHT)
+        pictures[f"{name}-dark"] = png(draw, DARK)
+    for number, mistake in enumerate(findings.mistakes, start=1):
+        pictures[f"mistake_{number:02d}"] = spectrogram_png(mistake.decibels)
+    return pictures
+
+
+def _write_csv(path: Path, kind: type, rows: Sequence[Mapping[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(kind)])
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,78 @@
+"""Going on from an earlier checkpoint: its ears, its weights, and the labels it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from classifier.model.checkpoint import Checkpoint
+from classifier.model.classifier import ClipClassifier
+from trainer.errors import RecipeError
+from trainer.training.recipe import Recipe
+
+# Most is known already: a quarter of the passes, at a rate that does not wash it away.
+EPOCHS_SHARE = 0.25
+RATE_SHARE = 0.3
+
+
+def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Recipe:
+    """The recipe for going on from `parent`, whose audio format and network shape it takes over.
+
+    Where the parent's bands are not normalised, 0 is no mean but loud, and nothing is masked.
+    `given` names the fields that a person asked for. Raises RecipeError where one of them would
+    need another network.
+    """
+    audio, shape = parent.audio_format, parent.description.network
+    inherited: dict[str, Any] = {
+        "sample_rate_hz": audio.sample_rate_hz,
+        "clip_seconds": audio.clip_seconds,
+        "n_mels": audio.n_mels,
+        "widths": shape.widths,
+    }
+    for name, value in inherited.items():
+        if name in given and getattr(recipe, name) != value:
+            raise RecipeError(
+                f"--from {parent.name} goes on with its network, which has {name} = {value}; "
+                "leave that option out, or train --from scratch"
+            )
+    tensors = parent.tensors
+    normalised = bool((tensors["band_mean"] != 0).any() or (tensors["band_std"] != 1).any())
+    how = recipe.augmentation
+    shorter = max(1, round(recipe.epochs * EPOCHS_SHARE))
+    return replace(
+        recipe,
+        **inherited,
+        early_pooling=shape.early_pooling,
+        max_pooling=shape.max_pooling,
+        peak_decibels=audio.peak_decibels,
+        normalise=normalised,
+        augmentation=how if normalised else replace(how, band_masks=0, time_masks=0),
+        epochs=recipe.epochs if "epochs" in given else shorter,
+        learning_rate=(
+            recipe.learning_rate if "learning_rate" in given else recipe.learning_rate * RATE_SHARE
+        ),
+    )
+
+
+def warm_model(parent: Checkpoint, labels: tuple[str, ...]) -> ClipClassifier:
+    """A model that tells `labels` apart and answers for the parent's labels as the parent did.
+
+    Rows of the last layer go by name; those of new labels begin as if nothing had been heard.
+    """
+    known = parent.build()
+    model = ClipClassifier(
+        labels, parent.audio_format, parent.description.network, parent.tensors["mel_bank"]
+    )
+    weights = known.network.state_dict()
+    fresh = model.network.state_dict()
+    for name in ("head.2.weight", "head.2.bias"):
+        rows = fresh[name].clone()
+        for at, label in enumerate(labels):
+            if label in parent.labels:
+                rows[at] = weights[name][parent.labels.index(label)]
+        weights[name] = rows
+    model.network.load_state_dict(weights)
+    model.band_mean.copy_(known.band_mean)
+    model.band_std.copy_(known.band_std)
+    return model

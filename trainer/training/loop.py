@@ -1,0 +1,255 @@
+"""The training run, from top to bottom: network, loop, validation."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import BatchNorm2d
+from torch.nn.functional import cross_entropy as clip_cross_entropy
+
+from classifier.inference.device import has_fast_bfloat16
+from classifier.model.checkpoint import Checkpoint
+from classifier.model.classifier import ClipClassifier
+from trainer.data.dataset import Dataset
+from trainer.data.splits import Split
+from trainer.errors import TrainerError, TrainingDiverged
+from trainer.evaluation.metrics import accuracy, cross_entropy, score_recordings
+from trainer.training.augmentation import equalise, mask_spectrograms, mix_clips, vary_clips
+from trainer.training.distributed import ALONE, Team
+from trainer.training.fine_tune import warm_model
+from trainer.training.optimizer import Learner
+from trainer.training.recipe import Recipe
+from trainer.training.resume import FORGETFUL, Stage
+
+SETTLED_AFTER_STEPS = 300  # the running averages of batch normalisation have caught up by then
+MIN_BAND_STD_DB = 1.0  # a band that hardly moves is not blown up to noise
+
+
+@dataclass(frozen=True)
+class EpochFacts:
+    """Of one pass: losses in nats; the validation's are None where nothing validates."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network after its last epoch; no epoch is chosen."""
+
+    model: ClipClassifier
+    history: tuple[EpochFacts, ...]
+
+
+def train_network(
+    dataset: Dataset,
+    split: Split,
+    recipe: Recipe,
+    seed: int,
+    on_epoch: Callable[[EpochFacts], None] = lambda _: None,
+    *,
+    parent: Checkpoint | None = None,
+    stage: Stage = FORGETFUL,
+    team: Team = ALONE,
+) -> Trained:
+    """Trains on the device that holds the dataset; the same seed there gives the same weights.
+
+    Begins with the weights of `parent`, if there is one. Goes on from the epoch that `stage` has
+    reached, and writes down there how far it got. Raises TrainingDiverged where the loss or a
+    weight is no number any more.
+    """
+    seed_everything(seed)
+    training = dataset.clips_of(split.train)
+    model = begin(dataset, training, recipe, parent)
+    steps = n_batches(len(training), recipe.batch_size, team)
+    learner = Learner(model, recipe, steps, team)
+    history = []
+    if (saved := team.agree(stage.load)) is not None:
+        learner.restore(saved)
+        history = [EpochFacts(**facts) for facts in saved.facts["history"]]
+    # cuDNN would otherwise pick its convolutions by a stopwatch.
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        for epoch in range(1 + len(history), recipe.epochs + 1):
+            began = time.perf_counter()
+            train_loss = train_epoch(learner, dataset, training, recipe, (seed, epoch), team)
+            learned = learner.averaged
+            refuse_divergence(learned, train_loss, epoch, recipe)
+            val_loss, val_accuracy = validate(learned, dataset, split.validation, recipe.batch_size)
+            seconds = time.perf_counter() - began
+            history.append(EpochFacts(epoch, train_loss, val_loss, val_accuracy, seconds))
+            if stage.is_due(is_last=epoch == recipe.epochs) and team.speaks:
+                stage.save(learner.saved({"history": [asdict(facts) for facts in history]}))
+            on_epoch(history[-1])
+    learned = learner.averaged.eval()
+    if recipe.settle and len(history) * steps < SETTLED_AFTER_STEPS:
+        settle_statistics(learned, dataset, training, recipe.batch_size)
+    return Trained(learned, tuple(history))
+
+
+def begin(
+    dataset: Dataset, training: Tensor, recipe: Recipe, parent: Checkpoint | None
+) -> ClipClassifier:
+    """The model before its first step; a parent's spectrograms stay as they were normalised."""
+    if parent is not None:
+        return on_device(warm_model(parent, dataset.labels), dataset.device)
+    model = new_model(dataset, recipe)
+    if recipe.normalise:
+        measure_bands(model, dataset, training, recipe.batch_size)
+    return model
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def new_model(dataset: Dataset, recipe: Recipe) -> ClipClassifier:
+    model = ClipClassifier(
+        dataset.labels, recipe.audio_format, recipe.network_shape, recipe.mel_bank()
+    )
+    return on_device(model, dataset.device)
+
+
+def on_device(model: ClipClassifier, device: torch.device) -> ClipClassifier:
+    model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(device)
+
+
+@torch.inference_mode()
+def measure_bands(model: ClipClassifier, dataset: Dataset, clips: Tensor, batch_size: int) -> None:
+    """Sets mean and deviation of each band (M,) over all frames of these clips."""
+    total, squares, n_frames = (torch.zeros((), dtype=torch.float64) for _ in range(3))
+    for part in torch.split(clips, batch_size):
+        decibels = model.logmel(dataset.audio(part)).cpu().double()
+        total = total + decibels.sum((0, 2))
+        squares = squares + decibels.square().sum((0, 2))
+        n_frames += decibels.shape[0] * decibels.shape[2]
+    mean = total / n_frames
+    deviation = (squares / n_frames - mean.square()).clamp_min(0).sqrt()
+    model.band_mean.copy_(mean)
+    model.band_std.copy_(deviation.clamp_min(MIN_BAND_STD_DB))
+
+
+@torch.no_grad()
+def settle_statistics(
+    model: ClipClassifier, dataset: Dataset, clips: Tensor, batch_size: int
+) -> None:
+    """Takes batch normalisation's statistics anew, over these clips as they will be served.
+
+    Running averages lag behind the weights where an epoch has few steps, and they are those of
+    varied and mixed clips. Izmailov et al., "Averaging weights leads to wider optima" (2018).
+    """
+    norms = [each for each in model.network.modules() if isinstance(each, BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+    model.train()
+    order = torch.randperm(len(clips), generator=generator(0))  # the files come label by label
+    for part in batches(clips[order.to(clips.device)], batch_size):
+        model(dataset.audio(part))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def train_epoch(
+    learner: Learner,
+    dataset: Dataset,
+    clips: Tensor,
+    recipe: Recipe,
+    chance: tuple[int, int],
+    team: Team = ALONE,
+) -> float:
+    """One pass over the clips in a new order; their mean loss while the network was learning.
+
+    `chance` is the seed of the run and the number of the epoch: each epoch has chance of its own,
+    so that a run can go on in the middle, and each process varies its clips in its own way.
+    """
+    learner.model.train()
+    total, n_clips = torch.zeros((), device=dataset.device), 0
+    order = torch.randperm(len(clips), generator=generator(*chance)).to(dataset.device)
+    variation = generator(*chance, 1 + team.rank)
+    for batch in batches(clips[order], recipe.batch_size, team):
+        part = team.share(batch)
+        loss = batch_loss(learner, dataset, part, recipe, variation)
+        learner.step(loss)
+        total += loss.detach() * len(part)  # stays on the device: nothing waits for it
+        n_clips += len(batch)
+    return float(team.sum(total)) / n_clips
+
+
+def batch_loss(
+    learner: Learner, dataset: Dataset, part: Tensor, recipe: Recipe, chance: torch.Generator
+) -> Tensor:
+    """Mean loss in nats over the clips with these indices (B,), varied and mixed."""
+    how, device = recipe.augmentation, dataset.device
+    audio = vary_clips(dataset.audio(part), how, chance)
+    truth = dataset.clip_truth(part)
+    audio, targets = mix_clips(audio, truth, len(dataset.labels), how, chance)
+    spectrograms = learner.model.spectrograms(audio)
+    spectrograms = equalise(spectrograms, learner.model.band_std, how, chance)
+    spectrograms = mask_spectrograms(spectrograms, how, chance)
+    in_brief = recipe.bfloat16 and has_fast_bfloat16(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=in_brief):
+        logits = learner.network(spectrograms)
+    return clip_cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
+
+
+def generator(*chance: int) -> torch.Generator:
+    """On the CPU, so that every device makes the same choices."""
+    seed = int(np.random.SeedSequence(chance).generate_state(1)[0])
+    return torch.Generator().manual_seed(seed)
+
+
+def batches(order: Tensor, batch_size: int, team: Team = ALONE) -> Iterator[Tensor]:
+    """Batch normalisation has nothing to compare a single clip with; another pass will bring it."""
+    return (part for part in torch.split(order, batch_size) if len(part) >= least_batch(team))
+
+
+def n_batches(n_clips: int, batch_size: int, team: Team = ALONE) -> int:
+    """How many batches `batches` gives. Raises TrainerError where there is none to learn from."""
+    least, whole = least_batch(team), n_clips // batch_size
+    count = whole * (batch_size >= least) + (n_clips % batch_size >= least)
+    if not count:
+        raise TrainerError(
+            f"{n_clips} clips in batches of {batch_size} make no batch of {least}, the least that "
+            f"{team.size} process(es) can learn from; take more files or a larger --batch-size"
+        )
+    return count
+
+
+def least_batch(team: Team) -> int:
+    """Two clips for each process."""
+    return 2 * team.size
+
+
+def validate(
+    model: ClipClassifier, dataset: Dataset, positions: Sequence[int], batch_size: int
+) -> tuple[float | None, float | None]:
+    """Loss and accuracy over recordings; None without any."""
+    if not positions:
+        return None, None
+    scores = score_recordings(model, dataset, positions, batch_size)
+    truth = dataset.truth[list(positions)].cpu().numpy()
+    return cross_entropy(scores, truth), accuracy(scores, truth)
+
+
+def refuse_divergence(model: ClipClassifier, train_loss: float, epoch: int, recipe: Recipe) -> None:
+    tensors = model.network.state_dict().values()
+    if np.isfinite(train_loss) and all(bool(tensor.isfinite().all()) for tensor in tensors):
+        return
+    raise TrainingDiverged(
+        f"training diverged in epoch {epoch}: the loss or a weight is no number any more; "
+        f"take an --lr smaller than {recipe.learning_rate:g}"
+    )

@@ -1,0 +1,152 @@
+"""What a training run has reached, so that one that was stopped goes on: no pickle here either.
+
+A run may train several networks, one for each fold and the one that is published. Each has a file
+of its own with the state after its last saved epoch.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from storage.errors import StorageError
+from storage.home.atomic_write import write_whole
+from storage.home.paths import FILE_MODE, make_folder
+from storage.home.safe_open import read_plain
+from trainer.errors import TrainerError
+from trainer.training.distributed import ALONE, Team
+
+SAVE_SECONDS = 5.0  # an epoch may take 50 ms, and writing as long
+STALE_SECONDS = 30 * 86_400.0
+KEY_LETTERS = 16
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Tensors and plain facts of one network after an epoch."""
+
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+@dataclass
+class Stage:
+    """The file of one network; without a path nothing is remembered.
+
+    What cannot be written is told to `say`, once for each network, and the training goes on.
+    """
+
+    path: Path | None = None
+    say: Callable[[str], None] = lambda _: None
+    _saved_at: float = field(default_factory=time.monotonic)
+
+    def load(self) -> Saved | None:
+        """The state to go on from; None at the beginning, and where the file is not whole."""
+        if self.path is None:
+            return None
+        try:
+            data = read_plain(self.path)
+            tensors = safetensors.torch.load(data)
+            header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
+            return Saved(tensors, json.loads(header["__metadata__"]["facts"]))
+        except (OSError, SafetensorError, ValueError, KeyError, struct.error):
+            return None  # of another version, damaged, no file: the epochs are made again
+
+    def is_due(self, is_last: bool) -> bool:
+        return self.path is not None and (
+            is_last or time.monotonic() - self._saved_at >= SAVE_SECONDS
+        )
+
+    def save(self, saved: Saved) -> None:
+        assert self.path is not None
+        tensors = {name: each.detach().cpu().contiguous() for name, each in saved.tensors.items()}
+        data = safetensors.torch.save(tensors, {"facts": json.dumps(saved.facts)})
+        try:
+            write_whole(self.path, data, FILE_MODE)
+        except StorageError as error:
+            self.say(f"training goes on, but could not be resumed from here: {error}")
+            self.path = None
+        self._saved_at = time.monotonic()
+
+
+FORGETFUL = Stage()
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The folder of one run."""
+
+    folder: Path
+    say: Callable[[str], None] = lambda _: None
+
+    def stage(self, name: str) -> Stage:
+        return Stage(self.folder / f"{name}.safetensors", self.say)
+
+    def has_begun(self) -> bool:
+        return any(self.folder.glob("*.safetensors"))
+
+
+@contextmanager
+def open_journal(
+    runs: Path,
+    run: Mapping[str, Any],
+    resume: bool,
+    say: Callable[[str], None] = lambda _: None,
+    team: Team = ALONE,
+) -> Iterator[Journal]:
+    """The journal of this very run in the folder `runs`; it is removed when all went well.
+
+    `run` is everything that decides about the result, as JSON: another recipe or other labels are
+    another run. Without `resume` what was reached before is forgotten. In a team the first process
+    keeps the journal. `say` hears what it cannot keep. Raises TrainerError where the same run is
+    under way elsewhere.
+    """
+    key = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
+    folder = runs / key
+    if not team.speaks:
+        yield Journal(folder)
+        return
+    make_folder(folder)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _lock(handle, folder)
+        if not resume:
+            for file in folder.iterdir():
+                file.unlink()
+        _forget_stale(runs, folder)
+        yield Journal(folder, say)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise TrainerError(
+            f"the same training is under way in another process (it holds {folder}); "
+            "wait for it, or stop it first"
+        ) from error
+
+
+def _forget_stale(runs: Path, own: Path) -> None:
+    """Runs that nobody went on with for a month."""
+    for folder in runs.iterdir():
+        with suppress(FileNotFoundError):  # another training ended meanwhile
+            if folder != own and time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
