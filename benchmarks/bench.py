@@ -26,14 +26,14 @@ from benchmarks.recordings import long_recording, recordings
 from classifier.inference.device import choose_device
 from classifier.model.checkpoint import parse_checkpoint
 from classifier.model.starter import Starter
-from classifier.workers.cores import usable_cores
+from classifier.workers.process import usable_cores
 from daemon.benchmark.machine import describe_machine
 from daemon.benchmark.plot import write_plot
 from daemon.benchmark.report import model_line, network_line, start_line
 from daemon.benchmark.run import run_once
 from daemon.benchmark.stages import Bench
 from daemon.benchmark.table import Format, markdown_table
-from daemon.pipeline.window import with_batches
+from daemon.pipeline.scoring_setup import with_batches
 from storage.home.paths import Home
 from storage.settings.schema import Settings, load_settings
 

@@ -23,8 +23,8 @@ import torch
 
 from benchmarks import networks
 from classifier.inference.predictor import Predictor
-from daemon.app import load_predictor
 from daemon.benchmark.machine import describe_machine
+from daemon.pipeline.scoring_setup import load_predictor
 
 REPEATS = 5
 ALONE = 20

@@ -20,9 +20,7 @@ from torch import Tensor
 from benchmarks import networks
 from classifier.inference.predictor import Predictor, gathered
 from classifier.model.checkpoint import parse_checkpoint
-from classifier.workers.pinning import pin
-from classifier.workers.shared_memory import Slab
-from classifier.workers.slots import SMALL_BYTES
+from classifier.workers.shared_memory import SMALL_BYTES, Slab, pin
 from daemon.benchmark.machine import describe_machine
 
 BATCHES = (32, 128, 256, 512)

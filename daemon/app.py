@@ -15,21 +15,13 @@ from pathlib import Path
 
 import torch
 
-from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.inference.compiled import CompiledNetworks
 from classifier.inference.device import (
-    choose_device,
     describe_device,
-    first_line,
-    is_out_of_memory,
     memory_in_use,
 )
 from classifier.inference.predictor import Predictor
-from classifier.model.checkpoint import read_checkpoint
-from classifier.workers.cores import usable_cores
 from classifier.workers.malloc import keep_freed_memory, share_one_arena
-from classifier.workers.pinning import pin
-from classifier.workers.pool import DecodePool
 from daemon.archive.archiver import Archive
 from daemon.archive.mover import Mover
 from daemon.control.pause import Pause
@@ -47,7 +39,15 @@ from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import Liveness
 from daemon.pipeline.compilation import Compilation
 from daemon.pipeline.model_manager import LiveModel
-from daemon.pipeline.window import HearingPool, Window, window_capacity, with_batches
+from daemon.pipeline.scoring_setup import (
+    KEPT_BYTES,
+    HearingPool,
+    decode_pool,
+    engine_device,
+    load_predictor,
+    with_batches,
+)
+from daemon.pipeline.window import Window
 from daemon.service import Service
 from storage.database.engine import file_of, is_outdated
 from storage.home.checkpoint_folder import Shelf
@@ -55,13 +55,11 @@ from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
 from storage.ledger.archive_moves import ArchivePlan
-from storage.ledger.backlog import oldest_pending
-from storage.ledger.ledger import Ledger, open_ledger
+from storage.ledger.ledger import Ledger, oldest_pending, open_ledger
 from storage.settings.schema import Log, Settings
 
 logger = logging.getLogger(__name__)
 
-KEPT_BYTES = 256 * 2**20  # of memory that a batch has freed, for the next one
 UPGRADE_SECONDS = 4 * 3600.0  # asked of the service manager; ten million recordings take minutes
 
 
@@ -201,13 +199,6 @@ def mover(home: Home, settings: Settings) -> Mover | None:
     return None if plan is None else Mover(plan, plan.root.is_relative_to(home.root))
 
 
-def engine_device(settings: Settings) -> torch.device:
-    """The device of `engine.device`, with torch's threads set as `engine.threads` says."""
-    if settings.engine.threads:
-        torch.set_num_threads(settings.engine.threads)
-    return choose_device(settings.engine.device)
-
-
 def ledger_remark(settings: Settings) -> str | None:
     """What speaks against the place of the ledger's file, if anything does."""
     kind = mount_of(file_of(settings.database)).kind
@@ -225,45 +216,6 @@ def why_deaf(watch: str, root: Path) -> str | None:
         return "intake.watch = scans"
     mount = mount_of(root)
     return f"{mount.kind} has no events" if watch == "auto" and mount.is_network else None
-
-
-def load_predictor(
-    path: Path, device: torch.device, precision: str = "auto", n_threads: int = 0
-) -> Predictor:
-    """A checkpoint ready to serve.
-
-    Raises DeviceBusyError where the device has no memory for it now, and CheckpointError whatever
-    else speaks against it.
-    """
-    checkpoint = read_checkpoint(path)
-    try:
-        return Predictor(checkpoint, device, precision, n_threads)
-    except (MemoryError, RuntimeError) as error:
-        problem = f"checkpoint {checkpoint.name} cannot be prepared on {device}"
-        if is_out_of_memory(error):
-            raise DeviceBusyError(f"{problem}: too little memory; free some there") from error
-        raise CheckpointError(
-            f"{problem}: {first_line(error)}; train again, or activate another one"
-        ) from error
-
-
-@contextmanager
-def decode_pool(
-    settings: Settings, device: torch.device
-) -> Iterator[tuple[HearingPool, threading.Event]]:
-    """The workers for a device, and the event that they set with each answer."""
-    wake = threading.Event()
-    engine = with_batches(settings, device.type).engine
-    workers = engine.decode_workers or usable_cores()
-    pool: HearingPool = DecodePool(
-        workers,
-        engine.decode_timeout_seconds,
-        wake.set,
-        window_capacity(engine, workers),
-        partial(pin, device=device) if device.type == "cuda" else lambda _: None,
-    )
-    with pool:
-        yield pool, wake
 
 
 @contextmanager

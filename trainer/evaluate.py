@@ -18,8 +18,8 @@ from classifier.model.checkpoint import SUFFIX, Checkpoint, read_checkpoint
 from classifier.model.classifier import ClipClassifier
 from storage.home.checkpoint_folder import Shelf
 from storage.home.paths import Home
-from storage.ledger.outcomes import printable
 from storage.settings.schema import Settings
+from storage.values.text import printable
 from trainer.console import Narrator
 from trainer.data.dataset import Dataset
 from trainer.data.overlaps import merged_groups

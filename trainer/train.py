@@ -47,10 +47,9 @@ from trainer.promotion.training_facts import (
 )
 from trainer.reports.report_data import Findings
 from trainer.reports.training_report import write_report
-from trainer.training.classroom import Classroom
 from trainer.training.distributed import ALONE, Team
 from trainer.training.loop import EpochFacts, Trained, train_network
-from trainer.training.prepare import Lessons, Request, prepare
+from trainer.training.prepare import Classroom, Lessons, Request, prepare
 from trainer.training.priority import give_way
 from trainer.training.resume import Journal, Stage, open_journal
 

@@ -25,9 +25,8 @@ from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from classifier.audio.decode import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged, unexpected
-from classifier.workers.cores import usable_cores
-from classifier.workers.shared_memory import Slab, Slot
-from classifier.workers.slots import Slots, likely_bytes
+from classifier.workers.process import usable_cores
+from classifier.workers.shared_memory import Slab, Slot, Slots, likely_bytes
 from classifier.workers.worker import (
     Errand,
     Left,

@@ -28,3 +28,8 @@ def die_with_parent(parent: int) -> None:
 def _offer_itself_to_the_oom_killer() -> None:
     score = Path("/proc/self/oom_score_adj")
     score.write_text(str(min(1000, int(score.read_text()) + OOM_SCORE)))
+
+
+def usable_cores() -> int:
+    """Cores that it may run on; under `taskset` or in a container fewer than there are."""
+    return len(os.sched_getaffinity(0))

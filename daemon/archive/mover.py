@@ -21,7 +21,6 @@ from pathlib import Path
 
 from classifier.audio.fingerprint import fingerprint
 from daemon.archive.rename import rename_no_replace
-from storage.export.text_formats import visible
 from storage.ledger.archive_moves import (
     Archived,
     ArchivePlan,
@@ -31,7 +30,7 @@ from storage.ledger.archive_moves import (
     Moved,
     Redirected,
 )
-from storage.ledger.outcomes import printable_path
+from storage.values.text import printable_path, visible
 
 BLOCK_BYTES = 2**20
 MAX_NAME_BYTES = 255

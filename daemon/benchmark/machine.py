@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from classifier.workers.cores import usable_cores
+from classifier.workers.process import usable_cores
 
 
 def describe_machine() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from classifier.inference.device import available_devices, choose_device
 from classifier.model.checkpoint import parse_checkpoint
 from classifier.model.starter import Starter, packaged_starter
-from classifier.workers.cores import usable_cores
+from classifier.workers.process import usable_cores
 from daemon.benchmark.advice import Advice, choices, seek
 from daemon.benchmark.figures import Run
 from daemon.benchmark.files import choose_files, copy_file, decodable
@@ -24,7 +24,7 @@ from daemon.benchmark.temp_home import throw_away_folder
 from daemon.benchmark.trials import Trials
 from daemon.errors import DaemonError, NothingToServe
 from daemon.intake.mounts import mount_of
-from daemon.pipeline.window import with_batches
+from daemon.pipeline.scoring_setup import with_batches
 from storage.home.checkpoint_folder import Shelf
 from storage.home.paths import Home
 from storage.settings.schema import Settings

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import soundfile
 
 from classifier.audio.soundfile_reader import BLOCK_SAMPLES
-from classifier.workers.cores import usable_cores
+from classifier.workers.process import usable_cores
 
 RATE_HZ = 44_100
 FEWEST = 4

@@ -14,7 +14,7 @@ from classifier.inference.compiled import CompiledNetworks
 from classifier.inference.device import threads
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.flops import gflop_per_clip
-from classifier.workers.cores import usable_cores
+from classifier.workers.process import usable_cores
 from daemon.benchmark.decoding import DecodingCost, Grid, measure_decoding
 from daemon.benchmark.figures import DECODE, LEDGER, NETWORK, RESAMPLE, Costs
 from daemon.benchmark.ledger import ledger_ms

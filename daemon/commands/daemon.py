@@ -214,7 +214,7 @@ def bench(
 
     from daemon.benchmark.report import as_object, report_lines
     from daemon.benchmark.session import run_bench
-    from daemon.setup.progress import status_line
+    from storage.values.progress import status_line
 
     home, settings = invocation.home(), invocation.settings()
     with status_line(invocation.verbosity >= 0) as say:

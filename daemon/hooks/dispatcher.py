@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from daemon.hooks.cursor import Place
-from daemon.hooks.hook_trust import require_trusted
-from daemon.hooks.targets import Command, Listener, OutOfReach, Refused, Url
+from daemon.hooks.targets import Command, Listener, OutOfReach, Refused, Url, require_trusted
 from storage.database.engine import Database, open_database
 from storage.errors import StorageError
 from storage.export.registry import as_object
 from storage.home.paths import Home
 from storage.queries.filters import Filters
-from storage.queries.results import COLUMNS, Cursor, Result, latest, results_after
+from storage.queries.result import COLUMNS, Result
+from storage.queries.results import Cursor, latest, results_after
 from storage.settings.schema import Hooks as HooksSettings
 from storage.settings.schema import Settings
 

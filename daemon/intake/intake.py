@@ -18,10 +18,10 @@ from daemon.intake.scanner import Inbox, Scan
 from daemon.intake.stability import Key, Settling
 from daemon.intake.watcher import Doorbell, Ring
 from storage.errors import LedgerUnavailable
-from storage.export.text_formats import visible
 from storage.ledger.ledger import Ledger
-from storage.ledger.outcomes import Arrival, printable_path
+from storage.ledger.outcomes import Arrival
 from storage.settings.schema import Intake as IntakeSettings
+from storage.values.text import printable_path, visible
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,9 @@ from daemon.intake.scanner import LeftOut, inboxes_of
 from storage.errors import LedgerMissing
 from storage.export.text_formats import output, write_jsonl, write_table
 from storage.ledger.ledger import Ledger, open_ledger
-from storage.ledger.outcomes import Arrival, printable_path
+from storage.ledger.outcomes import Arrival
 from storage.settings.schema import Settings
+from storage.values.text import printable_path
 
 CHUNK = 500
 _WORDS = {"take": "take", "wait": "wait for", "ignore": "ignore"}

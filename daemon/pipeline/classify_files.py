@@ -13,12 +13,17 @@ from classifier.audio.fingerprint import fingerprint
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import SUFFIX
 from classifier.workers.malloc import keep_freed_memory
-from daemon.app import KEPT_BYTES, decode_pool, engine_device, load_predictor
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox
 from daemon.pipeline.model_manager import Served, hop_samples
-from daemon.pipeline.window import Window, with_batches
-from daemon.setup.progress import progress_bar
+from daemon.pipeline.scoring_setup import (
+    KEPT_BYTES,
+    decode_pool,
+    engine_device,
+    load_predictor,
+    with_batches,
+)
+from daemon.pipeline.window import Window
 from storage.export.text_formats import (
     output,
     shape_of,
@@ -29,9 +34,11 @@ from storage.export.text_formats import (
 )
 from storage.home.checkpoint_folder import Shelf
 from storage.home.paths import Home
-from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored, printable_path
-from storage.queries.results import COLUMNS
+from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
+from storage.queries.result import COLUMNS
 from storage.settings.schema import Settings
+from storage.values.progress import progress_bar
+from storage.values.text import printable_path
 from storage.values.timestamps import utc_now
 
 Record = dict[str, object]

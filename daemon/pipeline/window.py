@@ -8,8 +8,10 @@ goes when it is full or when nothing more is ready; there is no timer.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,50 +21,23 @@ import numpy.typing as npt
 from classifier.audio.decode import Decoded, Stretch
 from classifier.errors import DecodingError, FileChanged
 from classifier.inference.predictor import Scores, pool_scores
-from classifier.workers.pool import Answer, DecodePool
+from classifier.workers.pool import Answer
 from daemon.intake.stability import Key
 from daemon.monitoring.journald import about
 from daemon.pipeline.model_manager import Served
-from daemon.pipeline.pace import Pace
 from daemon.pipeline.recording import Hearing
-from storage.export.text_formats import visible
-from storage.ledger.outcomes import (
-    Changed,
-    Claim,
-    Failed,
-    Linked,
-    Outcome,
-    Postponed,
-    Scored,
-    printable_path,
-)
-from storage.settings.schema import Engine, Settings
+from daemon.pipeline.scoring_setup import HearingPool, window_capacity
+from storage.ledger.outcomes import Changed, Claim, Failed, Linked, Outcome, Postponed, Scored
+from storage.settings.schema import Engine
+from storage.values.text import printable_path, visible
 
 logger = logging.getLogger(__name__)
 
-HearingPool = DecodePool[tuple[Hearing, int]]  # the first clip of the stretch asked for
 KnownAnswers = Callable[[Sequence[tuple[int, str, int]]], Sequence[int | None]]
 ReadyClip = tuple[Hearing, int, npt.NDArray[np.float32]]  # and its place in the recording
 
 WAITS_SECONDS = (5.0, 60.0, 600.0)  # after the first attempt that failed for a passing reason, ...
-# A batch is a transaction too. A GPU is no faster with more than 128 clips, but rows of a larger
-# transaction take less each, and more files go to a decode worker at once.
-BATCH_CLIPS, GPU_BATCH_CLIPS = 32, 256
 STRETCH_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
-
-
-def with_batches(settings: Settings, device: str) -> Settings:
-    """With batches of a size for this kind of device, where none is set."""
-    if settings.engine.batch_clips:
-        return settings
-    size = GPU_BATCH_CLIPS if device == "cuda" else BATCH_CLIPS
-    engine = settings.engine.model_copy(update={"batch_clips": size})
-    return settings.model_copy(update={"engine": engine})
-
-
-def window_capacity(engine: Engine, workers: int) -> int:
-    """Stretches that are decoded and clips that wait, in all."""
-    return 2 * engine.batch_clips + 2 * workers
 
 
 class Window:
@@ -406,3 +381,32 @@ def _given_up(claim: Claim) -> Failed:
         "the end; look at the file, then `clfd retry`"
     )
     return Failed(claim.recording_id, "given_up", reason, None)
+
+
+# Between two batches the daemon says that it lives, sees a stop, and takes new files in. A batch
+# as large as a GPU's would take a large network minutes on a small processor.
+BATCH_SECONDS = 5.0
+UNTRIED_CLIPS = 32  # of a checkpoint whose pace nobody knows
+
+
+class Pace:
+    """Of the checkpoint that was served last."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._checkpoint_id: int | None = None
+        self._clip_seconds = 0.0
+
+    def most_clips(self, checkpoint_id: int) -> int:
+        """That are over after BATCH_SECONDS, if they take what those before them took."""
+        if checkpoint_id != self._checkpoint_id:
+            return UNTRIED_CLIPS
+        return max(1, int(BATCH_SECONDS / max(self._clip_seconds, 1e-6)))
+
+    @contextmanager
+    def timed(self, checkpoint_id: int, n_clips: int) -> Iterator[None]:
+        """Around the scoring of so many clips."""
+        began = self._clock()
+        yield
+        self._clip_seconds = (self._clock() - began) / n_clips
+        self._checkpoint_id = checkpoint_id

@@ -43,10 +43,10 @@ def check(invocation: Invocation, as_json: bool) -> None:
     from storage.database.engine import open_database
     from storage.database.tables import SCHEMA_VERSION
     from storage.errors import LedgerUnsound
-    from storage.export.text_formats import visible
     from storage.ledger.counters import wrong_figures
     from storage.maintenance.check import remarks_on
-    from storage.values.pulse import Pulse
+    from storage.values.progress import Pulse
+    from storage.values.text import visible
 
     settings = invocation.settings()
     with open_database(settings.database, "reader") as database:
@@ -157,7 +157,7 @@ def prune(
     from storage.database.engine import open_database
     from storage.maintenance.prune import carry_out
     from storage.maintenance.prune_plan import Wish, plan
-    from storage.values.pulse import Pulse
+    from storage.values.progress import Pulse
 
     if not (superseded or missing or before or history):
         raise click.UsageError(
@@ -180,7 +180,7 @@ def prune(
 
 
 def _tell(made: Plan, is_done: bool) -> None:
-    from storage.export.text_formats import visible
+    from storage.values.text import visible
 
     for line in made.lines(is_done):
         click.echo(visible(line))

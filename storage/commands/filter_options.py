@@ -38,7 +38,7 @@ class Glob(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         import os
 
-        from storage.ledger.outcomes import printable_path
+        from storage.values.text import printable_path
 
         return printable_path(os.fsencode(value))
 

@@ -195,7 +195,7 @@ def status(invocation: Invocation, as_json: bool) -> None:
       clfd status --json
     """
     from storage.commands.status import lines, standing
-    from storage.export.text_formats import visible
+    from storage.values.text import visible
 
     told = standing(invocation.home(), invocation.database(), datetime.now(UTC))
     if as_json:

@@ -7,13 +7,11 @@ import importlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from glob import escape
-from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Self
@@ -21,11 +19,7 @@ from urllib.parse import quote
 
 from sqlalchemy import (
     Connection,
-    Dialect,
     Engine,
-    Select,
-    Table,
-    UpdateBase,
     create_engine,
     event,
     make_url,
@@ -33,7 +27,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from storage.database.tables import SCHEMA_VERSION
 from storage.errors import (
@@ -287,53 +280,6 @@ def _require_sound_copy(aside: Path, target: Path) -> None:
         raise LedgerUnavailable(
             f"the copy for {target} is not sound, so it was not kept ({error}); check the disk"
         ) from error
-
-
-def add_up(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Add each row's last value to the row of the same key, which is made where it is missing."""
-    if not rows:
-        return
-    from sqlalchemy.dialects.sqlite import insert
-
-    names = [column.name for column in table.c]
-    amount = table.c[names[-1]]
-    added = insert(table)
-    added = added.on_conflict_do_update(
-        index_elements=list(table.primary_key), set_={amount: amount + added.excluded[amount.name]}
-    )
-    connection.execute(added, [dict(zip(names, row, strict=True)) for row in rows])
-
-
-def execute_many(
-    connection: Connection, statement: UpdateBase, rows: Sequence[dict[str, object]]
-) -> None:
-    """What `connection.execute` does with many rows, without its work for each value.
-
-    That takes longer than what SQLite has to do. All rows have the same keys; values are what the
-    driver takes as it is. A statement that is used again should be the same object, and has two
-    parameters or more.
-    """
-    if rows:
-        command, names, constants = _compiled(statement, connection.dialect, tuple(rows[0]))
-        assert len(names) > 1
-        values = itemgetter(*names)
-        connection.exec_driver_sql(command, [values(constants | row) for row in rows])
-
-
-@lru_cache(maxsize=256)
-def _compiled(
-    statement: UpdateBase, dialect: Dialect, keys: tuple[str, ...]
-) -> tuple[str, list[str], dict[str, object]]:
-    """The command, the names of its parameters in their order, and the values it brings along."""
-    compiled = statement.compile(dialect=dialect, column_keys=keys)
-    assert isinstance(compiled, SQLCompiler) and compiled.positiontup is not None
-    constants = {name: v for name, v in compiled.params.items() if name not in keys}
-    return str(compiled), compiled.positiontup, constants
-
-
-def by_index(query: Select[Any], table: Table, index: str) -> Select[Any]:
-    """Say which index to read, where the database would have to guess; others are told nothing."""
-    return query.with_hint(table, f"INDEXED BY {index}", "sqlite")
 
 
 def file_of(url: str) -> Path:

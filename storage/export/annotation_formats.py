@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Literal, TextIO, get_args
 
 from storage.errors import StorageError, UnknownShape
-from storage.export.text_formats import output, visible
-from storage.queries.results import Result
+from storage.export.text_formats import output
+from storage.queries.result import Result
+from storage.values.text import visible
 
 FieldFormat = Literal["raven", "audacity", "kaleidoscope"]
 FIELD_FORMATS: tuple[FieldFormat, ...] = get_args(FieldFormat)

@@ -12,11 +12,11 @@ from storage.commands.context import Invocation
 from storage.database.engine import open_database
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import meant_by
-from storage.ledger.outcomes import printable_path
 from storage.queries.clips import ClipShape
 from storage.queries.filters import SORTS, STATES, Filters, Sort, Status
-from storage.queries.results import CLIP_COLUMNS, COLUMNS, FLOATS, INTEGERS, MOMENTS, Result
+from storage.queries.result import CLIP_COLUMNS, COLUMNS, FLOATS, INTEGERS, MOMENTS, Result
 from storage.queries.results import results as results_of
+from storage.values.text import printable_path
 from storage.values.timestamps import parse_when, stamp
 
 if TYPE_CHECKING:

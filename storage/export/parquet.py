@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from storage.errors import StorageError, UnknownShape
 from storage.export.text_formats import quiet_end_of_stdout
 from storage.home.atomic_write import aside_of
-from storage.queries.results import FLOATS, INTEGERS, MOMENTS, Result
+from storage.queries.result import FLOATS, INTEGERS, MOMENTS, Result
 from storage.values.timestamps import from_stamp
 
 GROUP_ROWS = 5_000  # in memory at a time, as objects of Python

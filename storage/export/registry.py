@@ -13,22 +13,13 @@ from sqlalchemy import Connection
 from storage.database.engine import Database
 from storage.export.annotation_formats import FIELD_FORMATS, write_field_format
 from storage.export.parquet import write_parquet
-from storage.export.text_formats import (
-    output,
-    visible,
-    write_csv,
-    write_json,
-    write_jsonl,
-    write_table,
-)
+from storage.export.text_formats import output, write_csv, write_json, write_jsonl, write_table
 from storage.queries.clips import ClipShape
 from storage.queries.counts import count_by, count_others, has_unheard_levels, labels_seen
 from storage.queries.filters import Axis, Filters, Sort
 from storage.queries.glancing import Number, glance, glance_at_others
+from storage.queries.result import CLIP_COLUMNS, COLUMNS, Result
 from storage.queries.results import (
-    CLIP_COLUMNS,
-    COLUMNS,
-    Result,
     count_predictions,
     count_predictions_by,
     latest,
@@ -36,6 +27,7 @@ from storage.queries.results import (
     results_after,
     sounds,
 )
+from storage.values.text import visible
 from storage.values.timestamps import from_stamp
 
 Format = Literal["table", "csv", "json", "jsonl", "parquet", "raven", "audacity", "kaleidoscope"]

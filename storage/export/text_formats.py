@@ -20,13 +20,13 @@ from rich.text import Text
 
 from storage.errors import StorageError, UnknownShape
 from storage.home.atomic_write import aside_of
+from storage.values.text import _inert, shortened, visible
 
 _WIDTH_WITHOUT_TERMINAL = 120
 _SHORTEST_PATH = 16
 _REASONS = ("error", "warning")
 _FOLDED = ("path", "value", *_REASONS)
 _PADDING = 3
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 SHAPES = ("table", "csv", "json", "jsonl", "parquet")
@@ -142,36 +142,6 @@ def console_for(stream: TextIO) -> Console:
     width = os.environ.get("COLUMNS", "")
     columns = int(width) if width.isdecimal() and int(width) else _WIDTH_WITHOUT_TERMINAL
     return Console(file=stream, width=columns, no_color=True, highlight=False)
-
-
-def visible(text: str) -> str:
-    """Names may hold control and direction characters; they are shown, never obeyed."""
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
-
-
-def shortened(text: str, width: int) -> str:
-    """The end of a path says more than its beginning."""
-    if cell_len(text) <= width:
-        return text
-    while text and cell_len(text) > width - 1:
-        text = text[1:]
-    return f"…{text}"
-
-
-def _inert(column: str, value: object) -> object:
-    """A spreadsheet runs a cell that begins like a formula. `./` before it names the same file."""
-    if not isinstance(value, str) or not value.startswith(_FORMULA):
-        return value
-    return f"./{value}" if column == "path" else f"'{value}"
-
-
-def without_guard(cell: str) -> str:
-    """A cell as it was before it was kept from being run."""
-    return cell[1:] if cell.startswith(tuple(f"'{sign}" for sign in _FORMULA)) else cell
-
-
-def _escape(char: str) -> str:
-    return char.encode("unicode_escape").decode()
 
 
 def _json(item: Mapping[str, object]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from storage.errors import StorageError
-from storage.export.text_formats import without_guard
+from storage.values.text import without_guard
 
 # The first of these that a file has is meant.
 LABEL = ("label", "category", "class", "annotation", "species", "common name", "manual id")

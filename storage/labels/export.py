@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from storage.database.tables import human_label, inbox, recording
 from storage.labels.matching import ROUNDED_SECONDS
-from storage.ledger.outcomes import printable_path
+from storage.values.text import printable_path
 
 EXPORT_COLUMNS = (
     "path",

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, select, tuple_
 
-from storage.database.engine import Database, execute_many
+from storage.database.bulk import chunks, execute_many
+from storage.database.engine import Database
 from storage.database.tables import human_label, inbox, recording
 from storage.errors import StorageError
 from storage.labels.annotation_files import Annotation
-from storage.ledger.apply_outcomes import chunks
 from storage.values.timestamps import utc_now
 
 # What other programs round times to: an end may lie so far behind that of the recording.

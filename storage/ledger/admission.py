@@ -19,12 +19,12 @@ from sqlalchemy import (
     update,
 )
 
-from storage.database.engine import execute_many
+from storage.database.bulk import chunks, execute_many
 from storage.database.tables import inbox, recording
-from storage.ledger.apply_outcomes import chunks
 from storage.ledger.counters import Difference, Mark
-from storage.ledger.outcomes import Arrival, printable_path
+from storage.ledger.outcomes import Arrival
 from storage.values.recorded_at import moment_in_name
+from storage.values.text import printable_path
 
 _row = recording.c
 

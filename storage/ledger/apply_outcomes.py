@@ -7,10 +7,10 @@ content that came back, is folded into the row that knows its digest.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from sqlalchemy import (
     BindParameter,
@@ -26,33 +26,28 @@ from sqlalchemy import (
     update,
 )
 
-from storage.database.contents import ASKED, ASKED_DIGEST, ASKED_ID, PARAMETER, contents_of
-from storage.database.engine import execute_many
+from storage.database.bulk import (
+    ASKED,
+    ASKED_DIGEST,
+    ASKED_ID,
+    PARAMETER,
+    chunks,
+    contents_of,
+    execute_many,
+)
 from storage.database.tables import inbox, prediction, recording
 from storage.ledger.archive_moves import ArchivePlan
 from storage.ledger.counters import Difference, Mark
-from storage.ledger.outcomes import (
-    AudioFacts,
-    Changed,
-    Failed,
-    Linked,
-    Outcome,
-    Postponed,
-    Scored,
-    printable,
-    printable_path,
-)
+from storage.ledger.outcomes import AudioFacts, Changed, Failed, Linked, Outcome, Postponed, Scored
 from storage.values.recorded_at import began_at, moment_in_name
+from storage.values.text import printable, printable_path
 from storage.values.timestamps import later
 
 RESCORING_FAILED = "rescoring failed: "  # begins the warning of a recording that kept its answer
-# SQLite takes 32,766 variables in a statement; shorter lists are compiled and planned faster.
-_IN_LIMIT = 500
 # A file that was gone is news when it is back, also in a folder that was moved away and returns,
 # or on a disk that was unmounted: then `stat` says the same of it as before.
 GONE = "gone"
 
-T = TypeVar("T")
 PredictionKey = tuple[int, int]  # recording, checkpoint
 Changes = dict[str, object]  # by column
 
@@ -135,12 +130,6 @@ class _Row:
 
 
 _COLUMNS = [recording.c[field.name] for field in fields(_Row)]
-
-
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Pieces short enough for an IN list."""
-    for start in range(0, len(values), _IN_LIMIT):
-        yield values[start : start + _IN_LIMIT]
 
 
 def apply_outcomes(

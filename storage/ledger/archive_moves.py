@@ -15,7 +15,8 @@ from pathlib import Path
 from sqlalchemy import Connection, bindparam, func, select, text, update
 
 from storage.database.tables import inbox, is_archiving, recording
-from storage.ledger.outcomes import Arrival, printable_path
+from storage.ledger.outcomes import Arrival
+from storage.values.text import printable_path
 
 _row = recording.c
 

@@ -24,9 +24,10 @@ from sqlalchemy import (
     update,
 )
 
-from storage.database.engine import Database, add_up
+from storage.database.bulk import add_up
+from storage.database.engine import Database
 from storage.database.tables import folder_tally, prediction, recording, tally
-from storage.ledger.outcomes import printable_path
+from storage.values.text import printable_path
 
 DAY_LENGTH = len("2026-01-31")
 _row = recording.c

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, and_, bindparam, select
 
-from storage.database.contents import ASKED, ASKED_DIGEST, ASKED_ID, PARAMETER, contents_of
+from storage.database.bulk import ASKED, ASKED_DIGEST, ASKED_ID, PARAMETER, chunks, contents_of
 from storage.database.tables import prediction, recording
-from storage.ledger.apply_outcomes import chunks
 
 Asked = tuple[int, str, int]  # recording id, digest, checkpoint id
 

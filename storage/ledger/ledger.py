@@ -24,16 +24,18 @@ from sqlalchemy import (
     update,
 )
 
+from storage.database.bulk import chunks
 from storage.database.engine import Database, Role, open_database
 from storage.database.tables import checkpoint, inbox, is_queued, recording, tally
 from storage.errors import RowRefused
 from storage.ledger import archive_moves
 from storage.ledger.admission import admit, inbox_id_of, newest_of
-from storage.ledger.apply_outcomes import apply_outcomes, chunks
+from storage.ledger.apply_outcomes import apply_outcomes
 from storage.ledger.archive_moves import ArchivePlan, Move, Moved
 from storage.ledger.duplicates import Asked, known_answers
-from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, checked, printable
+from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, checked
 from storage.ledger.queue import IS_WORK, QUEUE, due_at, mark_claimed, unclaimed
+from storage.values.text import printable
 from storage.values.timestamps import utc_now
 
 _row = recording.c
@@ -367,3 +369,20 @@ def _put_checkpoint(
     unread = {"labels": "[]", "facts": "{}", "digest": digest, "seen_at": now}
     added = insert(checkpoint).values({**unread, **values}).returning(checkpoint.c.id)
     return int(connection.execute(added).scalar_one())
+
+
+_of = recording.c
+# The queue's index holds new recordings in the order in which they were seen.
+_OLDEST = (
+    select(_of.first_seen_at)
+    .where(text(f"({is_queued})"), _of.requeued.is_(None))
+    .order_by(_of.id)
+    .limit(1)
+)
+
+
+def oldest_pending(ledger: Ledger) -> str | None:
+    """When the recording that has been pending longest was first seen. Raises LedgerUnavailable."""
+    with ledger.database.transaction() as connection:
+        found: str | None = connection.scalar(_OLDEST)
+        return found

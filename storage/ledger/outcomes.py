@@ -142,16 +142,6 @@ def checked(outcome: Outcome) -> Outcome:
     return Failed(int(outcome.recording_id), "internal", error)
 
 
-def printable(text: str) -> str:
-    """Text that can be stored: what is no Unicode (bytes of odd file names) is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def printable_path(path: bytes) -> str:
-    """The twin that people read; bytes that are no UTF-8 show as escapes."""
-    return path.decode("utf-8", "backslashreplace")
-
-
 def _first_problem(part: Outcome | AudioFacts) -> str | None:
     """Checks by the declared type, so that a numpy number or a NaN never reaches a column."""
     for name, is_sound in _FIELDS[type(part)]:

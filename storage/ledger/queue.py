@@ -19,8 +19,8 @@ from sqlalchemy import (
     update,
 )
 
+from storage.database.bulk import chunks
 from storage.database.tables import inbox, is_queued, recording
-from storage.ledger.apply_outcomes import chunks
 from storage.ledger.outcomes import Claim
 from storage.values.timestamps import later
 

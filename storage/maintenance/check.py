@@ -9,13 +9,13 @@ from sqlalchemy import func, select
 
 from storage.database.engine import Database
 from storage.database.tables import prediction, recording
-from storage.ledger.outcomes import printable_path
 from storage.maintenance.file_presence import WHERE, Whereabouts
 from storage.maintenance.id_ranges import largest_id, spans_of
-from storage.maintenance.marked_ids import MarkedIds
+from storage.maintenance.prune_plan import MarkedIds
 from storage.maintenance.unadmitted_files import uncovered
 from storage.settings.schema import Settings
-from storage.values.pulse import Pulse
+from storage.values.progress import Pulse
+from storage.values.text import printable_path
 
 _FIRST = 5
 _row = recording.c

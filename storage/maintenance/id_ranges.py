@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Column, Row, Select, Table, func, select
 
 from storage.database.engine import Database
-from storage.values.pulse import Pulse
+from storage.values.progress import Pulse
 
 _SPAN = 5000
 

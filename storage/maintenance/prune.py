@@ -10,16 +10,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, select
 
+from storage.database.bulk import chunks
 from storage.database.engine import Database, driver
 from storage.database.tables import metadata, prediction, recording
 from storage.errors import StorageError
-from storage.ledger.apply_outcomes import chunks
 from storage.ledger.counters import Difference, Mark
 from storage.maintenance.file_presence import Whereabouts
 from storage.maintenance.id_ranges import batches
-from storage.maintenance.marked_ids import MarkedIds
-from storage.maintenance.prune_plan import JUDGED, Judge, Plan
-from storage.values.pulse import Pulse
+from storage.maintenance.prune_plan import JUDGED, Judge, MarkedIds, Plan
+from storage.values.progress import Pulse
 
 _AT_ONCE = 1000  # rows in a transaction
 _SOUND_CHECKPOINTS = (3, 51, 3)  # from this SQLite on two processes may empty the log at once

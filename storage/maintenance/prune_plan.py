@@ -12,11 +12,10 @@ from sqlalchemy import Row, func, or_, select
 
 from storage.database.engine import Database
 from storage.database.tables import inbox, prediction, recording
-from storage.ledger.outcomes import printable_path
 from storage.maintenance.file_presence import WHERE, Whereabouts
 from storage.maintenance.id_ranges import largest_id, spans_of
-from storage.maintenance.marked_ids import MarkedIds
-from storage.values.pulse import Pulse
+from storage.values.progress import Pulse
+from storage.values.text import printable_path
 
 Reason = Literal["superseded", "missing"]
 
@@ -224,3 +223,36 @@ def _paths(database: Database, ids: Sequence[int]) -> list[str]:
     query = select(inbox.c.path_text + "/" + _row.path_text).join_from(recording, inbox)
     with database.transaction() as connection:
         return list(connection.scalars(query.where(_row.id.in_(ids)).order_by(_row.id)))
+
+
+class MarkedIds:
+    """A set of ids up to `largest`; greater ones, of rows that came later, are never in it."""
+
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
+        self._bits = bytearray(largest // 8 + 1)
+
+    def add(self, id: int) -> None:
+        if id <= self.largest:
+            self._bits[id >> 3] |= 1 << (id & 7)
+
+    def discard(self, id: int) -> None:
+        if id <= self.largest:
+            self._bits[id >> 3] &= ~(1 << (id & 7))
+
+    def __contains__(self, id: int) -> bool:
+        return id <= self.largest and bool(self._bits[id >> 3] & 1 << (id & 7))
+
+    def __len__(self) -> int:
+        return int.from_bytes(self._bits).bit_count()
+
+    def __iter__(self) -> Iterator[int]:
+        """In ascending order."""
+        for place, byte in enumerate(self._bits):
+            if byte:
+                yield from (place * 8 + bit for bit in range(8) if byte >> bit & 1)
+
+    def __reversed__(self) -> Iterator[int]:
+        for place in range(len(self._bits) - 1, -1, -1):
+            if byte := self._bits[place]:
+                yield from (place * 8 + bit for bit in range(7, -1, -1) if byte >> bit & 1)

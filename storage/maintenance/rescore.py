@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Select, func, select, update
 
+from storage.database.bulk import chunks
 from storage.database.engine import Database
 from storage.database.tables import checkpoint, recording
-from storage.ledger.apply_outcomes import chunks
 from storage.queries.filters import Filters, clauses, made_by
 from storage.values.timestamps import utc_now
 

@@ -10,10 +10,10 @@ from re import compile as compiled
 
 from storage.database.engine import Database
 from storage.ledger.admission import newest_of
-from storage.ledger.outcomes import printable_path
 from storage.maintenance.id_ranges import batches
 from storage.settings.schema import Settings
-from storage.values.pulse import Pulse
+from storage.values.progress import Pulse
+from storage.values.text import printable_path
 
 # As the daemon's listing has them; a test holds the two together.
 SYSTEM_FOLDERS = (b"@eaDir", b"__MACOSX", b"#recycle", b"$RECYCLE.BIN", b"lost+found")

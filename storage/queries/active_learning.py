@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, select
 
-from storage.database.engine import by_index
+from storage.database.bulk import by_index
 from storage.database.tables import human_label, inbox, prediction, recording, tally
 from storage.ledger.counters import folder_of
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from storage.queries.results import Result
+    from storage.queries.result import Result
     from storage.values.decision import Manner
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, func, select
 
-from storage.database.engine import by_index
+from storage.database.bulk import by_index
 from storage.database.tables import recording
 from storage.queries.counts import count, is_quick, others
 from storage.queries.filters import Filters, Status, clauses, recorded

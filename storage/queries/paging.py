@@ -14,7 +14,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from storage.database.engine import PATH_INDEX, by_index
+from storage.database.bulk import by_index
+from storage.database.engine import PATH_INDEX
 from storage.database.tables import human_label, inbox, recording, tally
 from storage.ledger.counters import DAY_LENGTH
 from storage.queries.counts import of_tally

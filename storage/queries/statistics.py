@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Select, case, cast, func, select
 
-from storage.database.engine import by_index
+from storage.database.bulk import by_index
 from storage.database.tables import checkpoint, inbox, recording
 from storage.queries.filters import Filters, clauses
 from storage.values.recorded_at import as_stamp

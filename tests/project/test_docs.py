@@ -17,7 +17,7 @@ from classifier.errors import ClassifierError
 from daemon.errors import DaemonError
 from storage.commands.status import KEYS
 from storage.errors import StorageError
-from storage.queries.results import COLUMNS
+from storage.queries.result import COLUMNS
 from storage.settings.schema import described_settings
 from trainer.errors import TrainerError
 

@@ -21,7 +21,7 @@ from sounds import not_audio, wav, wav_header
 from classifier.audio.decode import Stretch, decode
 from classifier.errors import DecodingError
 from classifier.inference.predictor import Predictor
-from daemon.app import load_predictor
+from daemon.pipeline.scoring_setup import load_predictor
 from storage.database.engine import driver
 from storage.home.paths import Home
 

@@ -19,7 +19,7 @@ from sounds import wav
 from classifier.audio.decode import Stretch, decode
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import Checkpoint
-from daemon.app import load_predictor
+from daemon.pipeline.scoring_setup import load_predictor
 from storage.database.engine import driver
 from storage.home.checkpoint_folder import Shelf
 

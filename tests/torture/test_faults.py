@@ -22,7 +22,7 @@ from running_house import RunningHouse
 from sounds import wav
 
 from classifier.audio.decode import Stretch, decode
-from daemon.app import load_predictor
+from daemon.pipeline.scoring_setup import load_predictor
 from storage.database.engine import driver
 from storage.database.tables import SCHEMA_VERSION
 

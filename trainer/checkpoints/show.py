@@ -17,8 +17,8 @@ from rich.text import Text
 from classifier.model.audio_format import AudioFormat
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import NetworkShape
-from storage.export.text_formats import visible
 from storage.home.checkpoint_folder import Shelf
+from storage.values.text import visible
 from trainer.checkpoints.lineage import Ancestor, ancestors
 from trainer.checkpoints.list import accuracy_text, local_time, percent
 

@@ -98,7 +98,7 @@ def activate(invocation: Invocation, name: str, seconds: float | None) -> None:
     """
     from classifier.model.checkpoint import read_checkpoint
     from storage.home.checkpoint_folder import Shelf
-    from storage.home.serving import wait_until_served
+    from storage.home.daemon_client import wait_until_served
 
     home = invocation.home()
     shelf = Shelf(home.checkpoints)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from classifier.audio.decode import Decoded, Stretch
 from classifier.workers.pool import DecodePool
-from trainer.data.labels import Example
+from trainer.data.examples import Example
 
 MAX_SURVEYED = 1000  # of more files a fair sample says as much
 

@@ -21,7 +21,7 @@ from classifier.errors import ClassifierError, DecodingError
 from classifier.model.audio_format import AudioFormat
 from classifier.workers.pool import Answer, DecodePool
 from trainer.data.clip_cache import ClipStore, available_bytes
-from trainer.data.labels import Example
+from trainer.data.examples import Example
 
 STRETCH_SECONDS = 60.0  # decoded in one piece; longer examples stream
 FULL_SCALE = 32_767

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from storage.export.text_formats import visible
+from storage.values.text import visible
 from trainer.data.csv_cells import read_name
 
 

@@ -9,12 +9,12 @@ import hashlib
 import math
 import os
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from storage.export.text_formats import visible, without_guard
+from storage.values.text import visible, without_guard
 from trainer.data.csv_cells import (
     read_fold,
     read_group,
@@ -24,6 +24,7 @@ from trainer.data.csv_cells import (
     read_text,
 )
 from trainer.data.csv_reader import Row, Table, read_table
+from trainer.data.examples import Example, LabelSet
 from trainer.data.folder_reader import list_folder
 from trainer.data.overlaps import contradictions
 from trainer.errors import LabelsError
@@ -31,58 +32,6 @@ from trainer.errors import LabelsError
 MIN_LABELS = 2
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Example:
-    """A recording, or a part of one, and the label a person gave it.
-
-    Examples of one `group` are relatives that must stay together; a file without a group is its
-    own, and `grouped` says whether a person named one. `row` counts as a spreadsheet does, the
-    header being 1; there is none in a folder. `columns` are the file's own names of its columns.
-    """
-
-    path: Path
-    label: str
-    start_seconds: float = 0.0
-    end_seconds: float = math.inf
-    fold: int | None = None
-    group: str = ""
-    split: str | None = None
-    row: int | None = None
-    grouped: bool = False
-    columns: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-
-    @property
-    def file(self) -> str:
-        """The path as a person can read it, whatever bytes it holds."""
-        return visible(str(self.path))
-
-    @property
-    def name(self) -> str:
-        """How another line speaks of this example."""
-        return self.file if self.row is None else f"row {self.row}"
-
-    def spot(self, column: str) -> str:
-        """Where a person finds what this example says in `column` (our name of it)."""
-        if self.row is None:
-            return self.file
-        return f"row {self.row}, column {self.columns.get(column, column)}"
-
-    @property
-    def place(self) -> str:
-        """Where a person finds this example again."""
-        return self.file if self.row is None else f"{self.spot('path')}: {self.file}"
-
-
-@dataclass(frozen=True)
-class LabelSet:
-    """Examples in the order of their source, its SHA-256, and what had to be left out."""
-
-    source: Path
-    digest: str
-    examples: tuple[Example, ...]
-    skipped: tuple[str, ...] = ()
 
 
 def read_labels(

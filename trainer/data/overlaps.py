@@ -6,14 +6,23 @@ A *content* is what tells two files apart: the SHA-256 of a file, or its path be
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from trainer.data.problem import Fault
-from trainer.data.splits import related_groups
+from trainer.data.examples import Fault
 
 if TYPE_CHECKING:
-    from trainer.data.labels import Example
+    from trainer.data.examples import Example
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.data.examples import Example
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.data.examples import Example
 
 SAME_SOUND = 0.5  # of the shorter part: selections of neighbouring sounds may touch
 
@@ -103,3 +112,20 @@ def _shared(one: Part, other: Part) -> float:
 
 def _length(part: Part) -> float:
     return part[1] - part[0]
+
+
+def related_groups(groups: Sequence[str], contents: Sequence[Hashable]) -> list[str]:
+    """Groups that share a content become one, named after the first of them in the alphabet."""
+    leader = {group: group for group in groups}
+
+    def find(group: str) -> str:
+        while leader[group] != group:
+            leader[group] = leader[leader[group]]  # halves the way for the next one
+            group = leader[group]
+        return group
+
+    first: dict[Hashable, str] = {}
+    for group, content in zip(groups, contents, strict=True):
+        one, other = find(first.setdefault(content, group)), find(group)
+        leader[max(one, other)] = min(one, other)
+    return [find(group) for group in groups]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
-from trainer.data.labels import Example, LabelSet, check_labels
+from trainer.data.examples import Example, Fault, LabelSet
+from trainer.data.labels import check_labels
 from trainer.data.overlaps import contradictions, merged_groups
-from trainer.data.problem import Fault
-from trainer.data.rounds import crossings, too_few, untrained
-from trainer.data.splits import SplitChoice, column_rounds
+from trainer.data.splits import SplitChoice, column_rounds, crossings, too_few, untrained
 
 
 @dataclass(frozen=True)

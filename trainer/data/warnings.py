@@ -7,8 +7,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 
-from storage.export.text_formats import visible
-from trainer.data.labels import Example
+from storage.values.text import visible
+from trainer.data.examples import Example
 from trainer.data.overlaps import merged_groups
 from trainer.data.source_guess import shared_sources
 from trainer.data.splits import Split

@@ -16,7 +16,8 @@ from storage.settings.schema import Settings
 from trainer.console import Narrator
 from trainer.data.clip_cache import ClipStore
 from trainer.data.dataset import Dataset, load_dataset
-from trainer.data.labels import Example, LabelSet, read_labels
+from trainer.data.examples import Example, LabelSet
+from trainer.data.labels import read_labels
 from trainer.data.overlaps import contradictions
 from trainer.errors import LabelsError, TrainerError
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from classifier.model.log_mel import LogMel
-from storage.ledger.outcomes import printable
+from storage.values.text import printable
 from trainer.data.dataset import Dataset
 from trainer.evaluation.assessment import Judgement
 

@@ -14,9 +14,8 @@ from trainer.evaluation.metrics import Truth, score_recordings
 from trainer.promotion.compare_active import HeldOut, compare, read_active
 from trainer.promotion.rule import Promotion, decide, find_flaw
 from trainer.promotion.training_facts import FEW_RECORDINGS, heard_digests
-from trainer.training.classroom import Classroom
 from trainer.training.loop import Trained
-from trainer.training.prepare import Lessons
+from trainer.training.prepare import Classroom, Lessons
 
 
 def admit(

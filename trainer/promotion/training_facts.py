@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from classifier.inference.predictor import Scores
-from storage.ledger.outcomes import printable
+from storage.values.text import printable
 from trainer.data.dataset import Dataset
 from trainer.evaluation.assessment import NO_SELECTION, Judgement
 from trainer.evaluation.metrics import Truth, accuracy

@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage.ledger.outcomes import printable
 from storage.queries.counts import count
 from storage.queries.filters import Filters
 from storage.queries.statistics import (
@@ -25,6 +24,7 @@ from storage.queries.statistics import (
     known_checkpoint,
     sureness,
 )
+from storage.values.text import printable
 from storage.values.timestamps import from_stamp
 from trainer.promotion.answer_profile import Profile, read_profile
 

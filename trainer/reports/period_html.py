@@ -11,8 +11,8 @@ from importlib.metadata import version
 
 from markupsafe import Markup, escape
 
-from storage.export.text_formats import visible
 from storage.queries.statistics import BINS, Sample
+from storage.values.text import visible
 from storage.values.timestamps import from_stamp
 from trainer.reports.audio_excerpts import Excerpt, encoded
 from trainer.reports.figures import spectrogram_png

@@ -13,9 +13,9 @@ from storage.database.engine import open_database
 from storage.home.atomic_write import write_whole
 from storage.home.checkpoint_folder import Shelf
 from storage.home.paths import FILE_MODE, Home, make_folder
-from storage.ledger.outcomes import printable
 from storage.queries.filters import Filters
 from storage.settings.schema import Settings
+from storage.values.text import printable
 from storage.values.timestamps import from_stamp
 from trainer.errors import TrainerError
 from trainer.reports.audio_excerpts import Excerpt, excerpts

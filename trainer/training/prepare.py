@@ -20,7 +20,8 @@ from trainer.console import Narrator
 from trainer.data.audio_survey import choose_hearing, survey
 from trainer.data.clip_cache import ClipStore
 from trainer.data.dataset import Dataset, load_dataset
-from trainer.data.labels import Example, LabelSet, check_problems, read_labels
+from trainer.data.examples import Example, LabelSet
+from trainer.data.labels import check_problems, read_labels
 from trainer.data.overlaps import merged_groups
 from trainer.data.splits import Split, SplitChoice, everything, folds, split_examples
 from trainer.data.validation import sift, sift_labels
@@ -250,3 +251,15 @@ def _decode(
     if store.remark:
         narrator.say(store.remark)
     return dataset
+
+
+@dataclass(frozen=True)
+class Classroom:
+    """What every step of one call needs: the wish, the place, and who else is there."""
+
+    request: Request
+    home: Home
+    settings: Settings
+    device: torch.device
+    narrator: Narrator
+    team: Team = ALONE

@@ -77,3 +77,22 @@ def _is_mpeg(start: bytes) -> bool:
     version, layer = start[1] >> 3 & 3, start[1] >> 1 & 3
     bit_rate, sample_rate = start[2] >> 4, start[2] >> 2 & 3
     return version != 1 and layer != 0 and bit_rate != 15 and sample_rate != 3
+
+
+HEAD_BYTES = 10
+MAX_TAGS = 10
+HAS_FOOTER = 0x10
+
+
+def behind_tags(fd: int) -> int:
+    """The first byte that belongs to no tag."""
+    offset = 0
+    for _ in range(MAX_TAGS):
+        head = os.pread(fd, HEAD_BYTES, offset)
+        if len(head) < HEAD_BYTES or not head.startswith(b"ID3"):
+            break
+        size = 0
+        for byte in head[6:]:
+            size = size << 7 | byte & 0x7F
+        offset += HEAD_BYTES + size + (HEAD_BYTES if head[5] & HAS_FOOTER else 0)
+    return offset

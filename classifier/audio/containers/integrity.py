@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from classifier.audio.containers.id3 import behind_tags
+from classifier.audio.containers.formats import behind_tags
 from classifier.audio.containers.mp3 import examine_mpeg
 from classifier.audio.containers.ogg import find_ogg_damage
 from classifier.audio.containers.patched_file import Patch

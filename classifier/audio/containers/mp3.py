@@ -7,7 +7,7 @@ import re
 import struct
 from typing import NamedTuple
 
-from classifier.audio.containers.id3 import behind_tags
+from classifier.audio.containers.formats import behind_tags
 from classifier.audio.containers.patched_file import Patch
 from classifier.errors import DecodingError
 

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from classifier.audio.containers.id3 import behind_tags
+from classifier.audio.containers.formats import behind_tags
 from classifier.audio.containers.patched_file import Patch
 from classifier.errors import DecodingError
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import struct
 
-from classifier.audio.containers.flac_frames import MARK, ends_with_last_frame
-from classifier.audio.containers.id3 import behind_tags
+from classifier.audio.containers.flac import MARK, ends_with_last_frame
+from classifier.audio.containers.formats import behind_tags
 from classifier.audio.containers.mp3 import ends_as_promised
 from classifier.audio.containers.ogg import ends_its_streams
 from classifier.audio.containers.riff import sample_span

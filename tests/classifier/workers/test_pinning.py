@@ -10,9 +10,7 @@ import pytest
 import torch
 
 from classifier.inference.predictor import gathered
-from classifier.workers.pinning import pin
-from classifier.workers.shared_memory import Slab
-from classifier.workers.slots import SMALL_BYTES, Slots
+from classifier.workers.shared_memory import SMALL_BYTES, Slab, Slots, pin
 
 pytestmark = [
     pytest.mark.gpu,

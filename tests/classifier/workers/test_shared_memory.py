@@ -17,8 +17,16 @@ from deeds import half_seconds, kind, workers
 
 from classifier.audio.decode import Decoded, Stretch
 from classifier.workers.pool import DecodePool
-from classifier.workers.shared_memory import KEPT_BYTES, Slab, WorkerSlab, make_slab
-from classifier.workers.slots import LARGE_BYTES, SMALL_BYTES, Slots, likely_bytes
+from classifier.workers.shared_memory import (
+    KEPT_BYTES,
+    LARGE_BYTES,
+    SMALL_BYTES,
+    Slab,
+    Slots,
+    WorkerSlab,
+    likely_bytes,
+    make_slab,
+)
 
 SLOT_BYTES = LARGE_BYTES
 

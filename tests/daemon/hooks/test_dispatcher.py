@@ -16,12 +16,12 @@ from running_house import RunningHouse
 
 from daemon.hooks.cursor import Place
 from daemon.hooks.dispatcher import MAX_TRIES, POLL_SECONDS, WAITS_SECONDS, Hook, _hook, hooked
-from daemon.hooks.hook_trust import require_trusted
-from daemon.hooks.targets import OutOfReach, Refused
+from daemon.hooks.targets import OutOfReach, Refused, require_trusted
 from storage.database.engine import open_database
 from storage.errors import ConfigurationError, LedgerUnavailable
 from storage.home.paths import Home
-from storage.queries.results import COLUMNS, Cursor, Result
+from storage.queries.result import COLUMNS, Result
+from storage.queries.results import Cursor
 
 
 class Ear:

@@ -19,7 +19,7 @@ from daemon.monitoring.prometheus import METRICS, exposition
 from daemon.monitoring.stage_timers import Measures
 from storage.errors import ConfigurationError, SettingsError
 from storage.home.paths import Home
-from storage.ledger.backlog import oldest_pending
+from storage.ledger.ledger import oldest_pending
 from storage.settings.schema import Metrics, load_settings
 
 NOW = datetime(2026, 3, 4, 0, 1, tzinfo=UTC)

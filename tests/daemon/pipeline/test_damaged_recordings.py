@@ -22,7 +22,7 @@ from storage.queries.filters import Filters
 from storage.queries.results import results
 from storage.settings.schema import load_settings
 from trainer.data.dataset import load_dataset
-from trainer.data.labels import Example
+from trainer.data.examples import Example
 
 Write = Callable[..., Path]
 Noise = Callable[..., np.ndarray]

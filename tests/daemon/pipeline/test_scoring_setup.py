@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.pipeline.window import with_batches
+from daemon.pipeline.scoring_setup import with_batches
 from storage.home.paths import Home
 from storage.settings.schema import load_settings
 

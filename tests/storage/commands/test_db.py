@@ -26,7 +26,7 @@ from storage.maintenance.prune import carry_out
 from storage.maintenance.prune_plan import Wish, plan
 from storage.maintenance.unadmitted_files import audio_files
 from storage.settings.schema import load_settings
-from storage.values.pulse import Pulse
+from storage.values.progress import Pulse
 
 QUIET = Pulse(lambda _: None)
 ODD = "yard/ä\udcff.wav"

@@ -10,9 +10,9 @@ from running_house import RunningHouse
 
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import Shelf
+from storage.home.daemon_client import wait_until_served
 from storage.home.daemon_lock import DaemonLock, holder, write_status
 from storage.home.paths import Home
-from storage.home.serving import wait_until_served
 
 OLD, NEW = "20260101T000000Z-00000001", "20990101T000000Z-00000002"
 BEFORE = {"checkpoint": OLD, "served_checkpoint": OLD, "heartbeat_at": "1"}

@@ -25,8 +25,7 @@ from storage.queries.disagreements import Answering, Pair, answering, pairs
 from storage.queries.filters import Filters
 from trainer.commands.compare import compare
 from trainer.reports.compare_report import Difference
-from trainer.reports.dispute_picture import disputed_matrix, draw_difference, write_picture
-from trainer.reports.figures import COUNTED_LABELS
+from trainer.reports.figures import COUNTED_LABELS, disputed_matrix, draw_difference, write_picture
 
 HERE = Path(__file__).parents[3]
 OLD, NEW, UNUSED = (f"2026010{day}T000000Z-{day:08d}" for day in (1, 2, 3))

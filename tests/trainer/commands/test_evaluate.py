@@ -26,7 +26,7 @@ from storage.home.checkpoint_folder import Shelf
 from storage.home.paths import Home
 from trainer.commands.train import evaluate
 from trainer.console import Narrator
-from trainer.data.labels import Example
+from trainer.data.examples import Example
 from trainer.errors import LabelsError, TrainerError
 from trainer.evaluate import Inquiry, new_report, summary, to_be_judged
 from trainer.evaluation.prepare import unknown_labels

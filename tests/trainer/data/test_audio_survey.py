@@ -11,7 +11,8 @@ import pytest
 
 from classifier.workers.pool import DecodePool
 from trainer.data.audio_survey import Heard, choose_hearing, survey
-from trainer.data.labels import Example, read_labels
+from trainer.data.examples import Example
+from trainer.data.labels import read_labels
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from classifier.model.audio_format import AudioFormat
 from classifier.workers.pool import DecodePool
 from trainer.data import dataset as module
 from trainer.data.dataset import Dataset, load_dataset
-from trainer.data.labels import Example
+from trainer.data.examples import Example
 
 HEARD = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.labels import LabelSet, read_labels
+from trainer.data.examples import LabelSet
+from trainer.data.labels import read_labels
 from trainer.errors import LabelsError
 
 SUFFIXES = (".wav", ".flac")

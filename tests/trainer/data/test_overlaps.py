@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.data.labels import Example
+from trainer.data.examples import Example
 from trainer.data.overlaps import contradictions, merged_groups
 
 CUTS = st.tuples(st.sampled_from("st"), st.integers(0, 9), st.integers(1, 5), st.sampled_from("xy"))

@@ -8,14 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.data.labels import Example
-from trainer.data.splits import (
-    SplitChoice,
-    folds,
-    related_groups,
-    split_examples,
-    validation_groups,
-)
+from trainer.data.examples import Example
+from trainer.data.overlaps import related_groups
+from trainer.data.splits import SplitChoice, folds, split_examples, validation_groups
 from trainer.errors import SplitError
 
 MEMBERS = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 12)), min_size=1, max_size=60)

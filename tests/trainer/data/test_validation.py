@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.labels import Example, LabelSet
+from trainer.data.examples import Example, LabelSet
 from trainer.data.splits import SplitChoice
 from trainer.data.validation import Sifted, sift, sift_labels
 from trainer.errors import LabelsError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from trainer.data.labels import Example, read_labels
+from trainer.data.examples import Example
+from trainer.data.labels import read_labels
 from trainer.data.splits import Split, SplitChoice, folds, split_examples
 from trainer.data.warnings import copies, lookalikes, relatives_apart, remarks
 

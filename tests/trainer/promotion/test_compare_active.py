@@ -25,7 +25,7 @@ from classifier.model.resnet9 import widths_from
 from classifier.workers.pool import DecodePool
 from storage.home.checkpoint_folder import Shelf
 from trainer.data.dataset import Dataset, load_dataset
-from trainer.data.labels import Example
+from trainer.data.examples import Example
 from trainer.evaluation.significance import Comparison
 from trainer.promotion.compare_active import HeldOut, compare, read_active
 from trainer.promotion.rule import Active, Incomparable

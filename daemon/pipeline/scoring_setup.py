@@ -1,0 +1,94 @@
+"""What the pipeline is made of: the device, the network on it, and the workers that decode."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from classifier.errors import CheckpointError, DeviceBusyError
+from classifier.inference.device import (
+    choose_device,
+    first_line,
+    is_out_of_memory,
+)
+from classifier.inference.predictor import Predictor
+from classifier.model.checkpoint import read_checkpoint
+from classifier.workers.pool import DecodePool
+from classifier.workers.process import usable_cores
+from classifier.workers.shared_memory import pin
+from daemon.pipeline.recording import Hearing
+from storage.settings.schema import Engine, Settings
+
+HearingPool = DecodePool[tuple[Hearing, int]]  # the first clip of the stretch asked for
+
+# A batch is a transaction too. A GPU is no faster with more than 128 clips, but rows of a larger
+# transaction take less each, and more files go to a decode worker at once.
+BATCH_CLIPS, GPU_BATCH_CLIPS = 32, 256
+
+
+def with_batches(settings: Settings, device: str) -> Settings:
+    """With batches of a size for this kind of device, where none is set."""
+    if settings.engine.batch_clips:
+        return settings
+    size = GPU_BATCH_CLIPS if device == "cuda" else BATCH_CLIPS
+    engine = settings.engine.model_copy(update={"batch_clips": size})
+    return settings.model_copy(update={"engine": engine})
+
+
+def window_capacity(engine: Engine, workers: int) -> int:
+    """Stretches that are decoded and clips that wait, in all."""
+    return 2 * engine.batch_clips + 2 * workers
+
+
+KEPT_BYTES = 256 * 2**20  # of memory that a batch has freed, for the next one
+
+
+def engine_device(settings: Settings) -> torch.device:
+    """The device of `engine.device`, with torch's threads set as `engine.threads` says."""
+    if settings.engine.threads:
+        torch.set_num_threads(settings.engine.threads)
+    return choose_device(settings.engine.device)
+
+
+def load_predictor(
+    path: Path, device: torch.device, precision: str = "auto", n_threads: int = 0
+) -> Predictor:
+    """A checkpoint ready to serve.
+
+    Raises DeviceBusyError where the device has no memory for it now, and CheckpointError whatever
+    else speaks against it.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        return Predictor(checkpoint, device, precision, n_threads)
+    except (MemoryError, RuntimeError) as error:
+        problem = f"checkpoint {checkpoint.name} cannot be prepared on {device}"
+        if is_out_of_memory(error):
+            raise DeviceBusyError(f"{problem}: too little memory; free some there") from error
+        raise CheckpointError(
+            f"{problem}: {first_line(error)}; train again, or activate another one"
+        ) from error
+
+
+@contextmanager
+def decode_pool(
+    settings: Settings, device: torch.device
+) -> Iterator[tuple[HearingPool, threading.Event]]:
+    """The workers for a device, and the event that they set with each answer."""
+    wake = threading.Event()
+    engine = with_batches(settings, device.type).engine
+    workers = engine.decode_workers or usable_cores()
+    pool: HearingPool = DecodePool(
+        workers,
+        engine.decode_timeout_seconds,
+        wake.set,
+        window_capacity(engine, workers),
+        partial(pin, device=device) if device.type == "cuda" else lambda _: None,
+    )
+    with pool:
+        yield pool, wake

@@ -1,0 +1,48 @@
+"""Text that is safe to show: on terminals, in logs, in spreadsheets."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+
+
+def printable(text: str) -> str:
+    """Text that can be stored: what is no Unicode (bytes of odd file names) is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def printable_path(path: bytes) -> str:
+    """The twin that people read; bytes that are no UTF-8 show as escapes."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def visible(text: str) -> str:
+    """Names may hold control and direction characters; they are shown, never obeyed."""
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """The end of a path says more than its beginning."""
+    if cell_len(text) <= width:
+        return text
+    while text and cell_len(text) > width - 1:
+        text = text[1:]
+    return f"…{text}"
+
+
+def _inert(column: str, value: object) -> object:
+    """A spreadsheet runs a cell that begins like a formula. `./` before it names the same file."""
+    if not isinstance(value, str) or not value.startswith(_FORMULA):
+        return value
+    return f"./{value}" if column == "path" else f"'{value}"
+
+
+def without_guard(cell: str) -> str:
+    """A cell as it was before it was kept from being run."""
+    return cell[1:] if cell.startswith(tuple(f"'{sign}" for sign in _FORMULA)) else cell
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode()
