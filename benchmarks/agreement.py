@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classifier.audio.decode import Stretch, decode
+from classifier.audio.decode import Segment, decode
 from classifier.inference.compiled import CompiledNetworks
 from classifier.inference.predictor import Predictor, Scores
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
@@ -70,7 +70,7 @@ def esc10_clips(checkpoint: Checkpoint) -> Scores:
     audio = checkpoint.audio_format
     files = sorted(Path(os.environ["ESC10_DIR"], "audio").glob("*.ogg"))
     size = audio.clip_samples
-    stretches = (Stretch(os.fsencode(f), audio.sample_rate_hz, size, size, 1) for f in files)
+    stretches = (Segment(os.fsencode(f), audio.sample_rate_hz, size, size, 1) for f in files)
     return np.concatenate([decode(stretch).clips for stretch in stretches])
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import soundfile
 
-from classifier.audio.decode import Decoded, Stretch, decode
+from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.workers.pool import DecodePool
 from classifier.workers.worker import within
 
@@ -61,8 +61,8 @@ def _made(folder: Path, oggs: list[Path]) -> Iterator[tuple[str, list[Path]]]:
         yield name, paths
 
 
-def _stretch(path: Path) -> Stretch:
-    return Stretch(os.fsencode(path), RATE_HZ, CLIP_SAMPLES, CLIP_SAMPLES, max_clips=6)
+def _stretch(path: Path) -> Segment:
+    return Segment(os.fsencode(path), RATE_HZ, CLIP_SAMPLES, CLIP_SAMPLES, max_clips=6)
 
 
 def _decode(paths: list[Path]) -> None:
@@ -77,7 +77,7 @@ def _pass(pool: DecodePool[int], paths: list[Path]) -> None:
             number, path = waiting.pop()
             pool.submit(number, _stretch(path))
         _, answer = pool.wait()
-        assert isinstance(answer, Decoded | int), answer
+        assert isinstance(answer, DecodedAudio | int), answer
 
 
 def _least(work: Callable[[], None], used: Callable[[], float]) -> float:

@@ -24,7 +24,7 @@ import soundfile
 from benchmarks import networks
 from benchmarks.distinct import varied
 from storage.database.engine import open_database
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.settings.schema import load_settings
 from storage.values.timestamps import from_stamp
@@ -62,7 +62,7 @@ def main(files: int, seconds: float, profile: bool) -> None:
 
 
 def _activate_starter(home: Home) -> None:
-    served, shelf = networks.starter(), Shelf(home.checkpoints)
+    served, shelf = networks.starter(), CheckpointFolder(home.checkpoints)
     shelf.put(served.name, served.data)
     shelf.activate(served.name)
 

@@ -14,11 +14,11 @@ from typing import IO, Any
 
 from classifier.inference.predictor import Predictor
 from classifier.workers.pool import DecodePool
-from daemon.intake.watcher import Doorbell
+from daemon.intake.watcher import FileWatcher
 from storage.ledger.ledger import Ledger
 
 STAGES = {
-    "rung": (Doorbell, "_note"),
+    "rung": (FileWatcher, "_note"),
     "claim": (Ledger, "claim"),
     "submit": (DecodePool, "submit"),
     "answer": (DecodePool, "_finished"),

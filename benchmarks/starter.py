@@ -18,7 +18,7 @@ import click
 import torch
 
 from classifier.model.checkpoint import SUFFIX, Checkpoint, encode_checkpoint, read_checkpoint
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 
 FOLDER = Path(__file__).parents[1] / "classifier" / "starter"
@@ -34,7 +34,7 @@ ATTRIBUTION = (
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), required=True)
 def main(home: Path) -> None:
     """Writes classifier/model/starter/NAME.safetensors in place of the one that is there."""
-    shelf = Shelf(home / "checkpoints")
+    shelf = CheckpointFolder(home / "checkpoints")
     if not shelf.folder.is_dir() or shelf.active() is None:
         labels = Path(os.environ["ESC10_DIR"], "labels.csv")
         command = [sys.executable, "-m", "clfd", "--home", str(home), "train", str(labels)]

@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks import networks
 from classifier.inference.predictor import Predictor, gathered
 from classifier.model.checkpoint import parse_checkpoint
-from classifier.workers.shared_memory import SMALL_BYTES, Slab, pin
+from classifier.workers.shared_memory import SMALL_BYTES, SlotBuffer, pin
 from daemon.benchmark.machine import describe_machine
 
 BATCHES = (32, 128, 256, 512)
@@ -61,8 +61,8 @@ def _ways_there(size: int, n_samples: int) -> dict[str, float]:
     }
 
 
-def _clips(size: int, n_samples: int, prepare: Callable[[Slab], None]) -> list[np.ndarray]:
-    slab = Slab(size, SMALL_BYTES)
+def _clips(size: int, n_samples: int, prepare: Callable[[SlotBuffer], None]) -> list[np.ndarray]:
+    slab = SlotBuffer(size, SMALL_BYTES)
     prepare(slab)
     noise = np.random.default_rng(0).standard_normal(n_samples).astype(np.float32)
     slots = (slab.take() for _ in range(size))

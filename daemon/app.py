@@ -22,26 +22,26 @@ from classifier.inference.device import (
 )
 from classifier.inference.predictor import Predictor
 from classifier.workers.malloc import keep_freed_memory, share_one_arena
-from daemon.archive.archiver import Archive
+from daemon.archive.archiver import Archiver
 from daemon.archive.mover import Mover
 from daemon.control.pause import Pause
-from daemon.control.reload import Reloading
+from daemon.control.reload import Reload
 from daemon.errors import DaemonError
-from daemon.hooks.dispatcher import Hooks, hooked
+from daemon.hooks.dispatcher import HookDispatcher, hooked
 from daemon.intake.intake import Intake
 from daemon.intake.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
 from daemon.intake.scanner import inboxes_of
-from daemon.intake.watcher import Doorbell
+from daemon.intake.watcher import FileWatcher
 from daemon.monitoring.exposing import Exposition, exposed
 from daemon.monitoring.processes import resident_bytes
 from daemon.monitoring.sd_notify import extend_timeout
 from daemon.monitoring.status import StatusReport
-from daemon.monitoring.watchdog import Liveness
+from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.compilation import Compilation
-from daemon.pipeline.model_manager import LiveModel
+from daemon.pipeline.model_manager import ModelManager
 from daemon.pipeline.scoring_setup import (
     KEPT_BYTES,
-    HearingPool,
+    RecordingPool,
     decode_pool,
     engine_device,
     load_predictor,
@@ -50,13 +50,13 @@ from daemon.pipeline.scoring_setup import (
 from daemon.pipeline.window import Window
 from daemon.service import Service
 from storage.database.engine import file_of, is_outdated
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
 from storage.ledger.archive_moves import ArchivePlan
 from storage.ledger.ledger import Ledger, oldest_pending, open_ledger
-from storage.settings.schema import Log, Settings
+from storage.settings.schema import LogSettings, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def run_daemon(
     settings: Settings,
     once: bool,
     read: Callable[[], Settings],
-    log: Callable[[Log], None],
+    log: Callable[[LogSettings], None],
 ) -> None:
     """The whole life of a daemon. Raises AlreadyRunning, NothingToServe and the like.
 
@@ -111,12 +111,12 @@ def assemble(
     settings: Settings,
     device: torch.device,
     ledger: Ledger,
-    pool: HearingPool,
+    pool: RecordingPool,
     wake: threading.Event,
     read: Callable[[], Settings],
-    log: Callable[[Log], None],
+    log: Callable[[LogSettings], None],
     metrics: Exposition,
-    hooks: Hooks,
+    hooks: HookDispatcher,
 ) -> Service:
     logger.info("clfd runs on %s, home %s", describe_device(device), home.root)
     if remark := ledger_remark(settings):
@@ -131,7 +131,7 @@ def assemble(
         settings.intake.damaged == "warn",
         mounts.is_away,
     )
-    doorbell = Doorbell(settings.inboxes, wake.set, partial(why_deaf, settings.intake.watch))
+    doorbell = FileWatcher(settings.inboxes, wake.set, partial(why_deaf, settings.intake.watch))
 
     def write(status: Mapping[str, object]) -> None:
         metrics.publish(status)
@@ -160,8 +160,8 @@ def assemble(
         compilation.adopt(predictor)
         return predictor
 
-    shelf, overlap_seconds = Shelf(home.checkpoints), settings.engine.overlap_seconds
-    model = LiveModel(shelf, ledger, load, overlap_seconds, wake.set, compilation)
+    shelf, overlap_seconds = CheckpointFolder(home.checkpoints), settings.engine.overlap_seconds
+    model = ModelManager(shelf, ledger, load, overlap_seconds, wake.set, compilation)
     intake = Intake(inboxes_of(settings), settings.intake, ledger, mounts, doorbell, window.holds)
 
     def adopt(settings: Settings) -> None:
@@ -177,10 +177,10 @@ def assemble(
         doorbell=doorbell,
         intake=intake,
         window=window,
-        archive=Archive(mover(home, settings), ledger, wake.set),
+        archive=Archiver(mover(home, settings), ledger, wake.set),
         report=report,
-        liveness=Liveness(settings.engine.decode_timeout_seconds),
-        reloading=Reloading(settings, read, adopt, model, home),
+        liveness=ServiceWatchdog(settings.engine.decode_timeout_seconds),
+        reloading=Reload(settings, read, adopt, model, home),
         pause=Pause(partial(paused_since, home)),
         hooks=hooks,
         wake=wake,

@@ -12,18 +12,18 @@ import threading
 from collections.abc import Callable, Sequence
 
 from classifier.workers.malloc import give_freed_memory_back
-from daemon.archive.archiver import Archive
+from daemon.archive.archiver import Archiver
 from daemon.control.pause import Pause
-from daemon.control.reload import Reloading
+from daemon.control.reload import Reload
 from daemon.errors import DaemonError
-from daemon.hooks.dispatcher import Hooks
+from daemon.hooks.dispatcher import HookDispatcher
 from daemon.intake.intake import Intake
-from daemon.intake.watcher import Doorbell
+from daemon.intake.watcher import FileWatcher
 from daemon.monitoring.sd_notify import extend_timeout, notify
-from daemon.monitoring.stage_timers import Measures
+from daemon.monitoring.stage_timers import StageTimers
 from daemon.monitoring.status import Progress, StatusReport
-from daemon.monitoring.watchdog import Liveness
-from daemon.pipeline.model_manager import LiveModel
+from daemon.monitoring.watchdog import ServiceWatchdog
+from daemon.pipeline.model_manager import ModelManager
 from daemon.pipeline.window import Window
 from storage.errors import LedgerUnavailable
 from storage.ledger.ledger import Ledger
@@ -46,16 +46,16 @@ class Service:
         claimant: str,
         max_attempts: int,
         ledger: Ledger,
-        model: LiveModel,
-        doorbell: Doorbell,
+        model: ModelManager,
+        doorbell: FileWatcher,
         intake: Intake,
         window: Window,
-        archive: Archive,
+        archive: Archiver,
         report: StatusReport,
-        liveness: Liveness,
-        reloading: Reloading,
+        liveness: ServiceWatchdog,
+        reloading: Reload,
         pause: Pause,
-        hooks: Hooks,
+        hooks: HookDispatcher,
         wake: threading.Event,
         clock: Callable[[], float],
     ) -> None:
@@ -74,7 +74,7 @@ class Service:
         self._hooks = hooks
         self._wake = wake
         self._clock = clock
-        self._measures = Measures()
+        self._measures = StageTimers()
         self._stop_requests = 0
         self._is_stopping = False
         self._claim_due = self._summary_due = self._tend_due = 0.0

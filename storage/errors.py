@@ -35,7 +35,7 @@ class LedgerDamaged(ConfigurationError):
     """The file is not a ledger (any more)."""
 
 
-class LedgerUnsound(StorageError):
+class LedgerInvalid(StorageError):
     """A check found the ledger damaged, or counting wrongly."""
 
 
@@ -51,7 +51,7 @@ class ReloadRefused(StorageError):
     """The daemon read settings or checkpoint again, and did not take them."""
 
 
-class UnknownShape(StorageError):
+class UnknownFormat(StorageError):
     """A file was asked for in a format that is not written."""
 
     exit_code = 2

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from trainer.training.loop import EpochFacts
 
 
-class Narrator:
+class ProgressConsole:
     """Says what happens, on stderr; nothing with `-q`."""
 
     def __init__(self, verbosity: int = 0) -> None:

@@ -16,27 +16,27 @@ from classifier.inference.device import choose_device, describe_device, refusing
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import SUFFIX, Checkpoint, read_checkpoint
 from classifier.model.classifier import ClipClassifier
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.settings.schema import Settings
 from storage.values.text import printable
-from trainer.console import Narrator
+from trainer.console import ProgressConsole
 from trainer.data.dataset import Dataset
 from trainer.data.overlaps import merged_groups
 from trainer.errors import TrainerError
-from trainer.evaluation.assessment import Judgement, judge_as_served, listen
-from trainer.evaluation.prepare import Material, gather
+from trainer.evaluation.assessment import Assessment, judge_as_served, listen
+from trainer.evaluation.prepare import EvaluationData, gather
 from trainer.evaluation.probes import Probe, probe
 from trainer.evaluation.top_errors import most_confident_mistakes
-from trainer.evaluation.train_overlap import Acquaintance, acquaintance
-from trainer.reports.report_data import Findings
+from trainer.evaluation.train_overlap import TrainOverlap, acquaintance
+from trainer.reports.report_data import ReportData
 from trainer.reports.training_report import check_folder, write_report
 
 CLIPS_AT_ONCE = 16  # of a network whose size nobody here chose
 
 
 @dataclass(frozen=True)
-class Inquiry:
+class EvaluateRequest:
     """What a person asked for; `output` is the folder of the report."""
 
     labels: Path
@@ -48,7 +48,7 @@ class Inquiry:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EvaluateOutcome:
     """What came out of it: the object of `clfd evaluate --json`, and the folder of the report."""
 
     outcome: dict[str, Any]
@@ -56,8 +56,8 @@ class Verdict:
 
 
 def evaluate_checkpoint(
-    inquiry: Inquiry, home: Home, settings: Settings, narrator: Narrator
-) -> Verdict:
+    inquiry: EvaluateRequest, home: Home, settings: Settings, narrator: ProgressConsole
+) -> EvaluateOutcome:
     """Decodes, scores, judges and reports. Raises TrainerError, ClassifierError or StorageError."""
     device = choose_device(settings.engine.device)
     no_memory = TrainerError(
@@ -69,8 +69,12 @@ def evaluate_checkpoint(
 
 
 def _evaluate(
-    inquiry: Inquiry, home: Home, settings: Settings, narrator: Narrator, device: torch.device
-) -> Verdict:
+    inquiry: EvaluateRequest,
+    home: Home,
+    settings: Settings,
+    narrator: ProgressConsole,
+    device: torch.device,
+) -> EvaluateOutcome:
     began, now = time.perf_counter(), datetime.now(UTC)
     checkpoint = find_checkpoint(home, inquiry.checkpoint)
     report = inquiry.output or new_report(home, checkpoint, now)
@@ -97,7 +101,7 @@ def _evaluate(
         "seconds": round(time.perf_counter() - began, 3),
         "report": printable(str(report)),
     }
-    findings = Findings(
+    findings = ReportData(
         title=checkpoint.name,
         judged_on=f"Evaluation on {outcome['labels_file']}",
         metrics=outcome,
@@ -107,7 +111,7 @@ def _evaluate(
         mistakes=most_confident_mistakes(dataset, judgement, model.logmel),
     )
     write_report(report, findings)
-    return Verdict(outcome, report)
+    return EvaluateOutcome(outcome, report)
 
 
 def new_report(home: Home, checkpoint: Checkpoint, now: datetime) -> Path:
@@ -121,7 +125,7 @@ def find_checkpoint(home: Home, reference: str) -> Checkpoint:
     """A checkpoint by its name on the shelf, or by the path of its file."""
     path = Path(reference)
     if path.suffix != SUFFIX or not path.is_file():
-        shelf = Shelf(home.checkpoints)
+        shelf = CheckpointFolder(home.checkpoints)
         path = shelf.path(shelf.find(reference))
     return read_checkpoint(path)
 
@@ -135,11 +139,11 @@ def ready_model(checkpoint: Checkpoint, device: torch.device) -> ClipClassifier:
 
 
 def to_be_judged(
-    inquiry: Inquiry,
+    inquiry: EvaluateRequest,
     checkpoint: Checkpoint,
     dataset: Dataset,
-    met: Acquaintance,
-    narrator: Narrator,
+    met: TrainOverlap,
+    narrator: ProgressConsole,
 ) -> list[int]:
     """Positions that count. Raises TrainerError where the checkpoint was trained on all of them."""
     everything = list(range(len(dataset.examples)))
@@ -163,7 +167,7 @@ def to_be_judged(
 
 
 def numbers(
-    checkpoint: Checkpoint, dataset: Dataset, judgement: Judgement, probes: Sequence[Probe]
+    checkpoint: Checkpoint, dataset: Dataset, judgement: Assessment, probes: Sequence[Probe]
 ) -> dict[str, Any]:
     """How the checkpoint did on the recordings that were judged, and on nothing."""
     judged, positions = judgement.evaluation, judgement.statements.positions
@@ -185,7 +189,9 @@ def numbers(
     }
 
 
-def circumstances(inquiry: Inquiry, material: Material, met: Acquaintance) -> dict[str, Any]:
+def circumstances(
+    inquiry: EvaluateRequest, material: EvaluationData, met: TrainOverlap
+) -> dict[str, Any]:
     """What was asked and found; `trained_recordings` are all in the file, judged or not."""
     return {
         "labels_file": printable(inquiry.labels.name),

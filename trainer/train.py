@@ -16,17 +16,17 @@ from classifier.inference.device import choose_device, describe_device, refusing
 from classifier.model.checkpoint import Checkpoint
 from classifier.workers.malloc import keep_freed_memory
 from storage.errors import StorageError
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.ledger.checkpoints import refused_checkpoints
 from storage.settings.schema import Settings
 from trainer.checkpoints.remove import tidy
-from trainer.console import Narrator
+from trainer.console import ProgressConsole
 from trainer.data.splits import Split
 from trainer.errors import TrainerError
 from trainer.evaluation.assessment import (
-    Judgement,
-    Statements,
+    Assessment,
+    ClipPredictions,
     judge_folds,
     judge_validation,
     listen,
@@ -45,17 +45,17 @@ from trainer.promotion.training_facts import (
     served_temperature,
     training_facts,
 )
-from trainer.reports.report_data import Findings
+from trainer.reports.report_data import ReportData
 from trainer.reports.training_report import write_report
-from trainer.training.distributed import ALONE, Team
+from trainer.training.distributed import ALONE, ProcessGroup
 from trainer.training.loop import EpochFacts, Trained, train_network
-from trainer.training.prepare import Classroom, Lessons, Request, prepare
+from trainer.training.prepare import PreparedData, RunContext, TrainRequest, prepare
 from trainer.training.priority import give_way
-from trainer.training.resume import Journal, Stage, open_journal
+from trainer.training.resume import RunStage, RunState, open_journal
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainOutcome:
     """What came out of it: the object of `clfd train --json`, and the folder of the report.
 
     None where the report could not be written.
@@ -66,8 +66,12 @@ class Lesson:
 
 
 def learn(
-    request: Request, home: Home, settings: Settings, narrator: Narrator, team: Team = ALONE
-) -> Lesson | None:
+    request: TrainRequest,
+    home: Home,
+    settings: Settings,
+    narrator: ProgressConsole,
+    team: ProcessGroup = ALONE,
+) -> TrainOutcome | None:
     """Prepares, trains, judges, publishes, promotes and reports, in this order.
 
     None in all processes of a team but the first. Raises TrainerError, ClassifierError or
@@ -78,7 +82,7 @@ def learn(
     give_way(home, settings.training)
     keep_freed_memory()
     device = team.device(choose_device(settings.engine.device))
-    room = Classroom(request, home, settings, device, narrator, team)
+    room = RunContext(request, home, settings, device, narrator, team)
     with refusing_when_memory_ends(no_memory(device)):
         lessons = prepare(request, home, settings, device, narrator, team)
         announce(lessons, narrator)
@@ -92,8 +96,8 @@ def learn(
 
 
 def train_all(
-    room: Classroom, lessons: Lessons, journal: Journal
-) -> tuple[Trained, dict[int, Statements]]:
+    room: RunContext, lessons: PreparedData, journal: RunState
+) -> tuple[Trained, dict[int, ClipPredictions]]:
     """The network to publish, and what those of the folds said of what they never heard."""
     statements = {}
     for fold, split in lessons.rounds.items():
@@ -112,14 +116,14 @@ class Published:
     checkpoint: Checkpoint
     promotion: Promotion
     outcome: dict[str, Any]
-    findings: Findings
+    findings: ReportData
 
 
 def judge_and_publish(
-    room: Classroom,
-    lessons: Lessons,
+    room: RunContext,
+    lessons: PreparedData,
     trained: Trained,
-    statements: dict[int, Statements],
+    statements: dict[int, ClipPredictions],
     began: float,
 ) -> Published:
     """Judges, decides and writes; nothing is served yet."""
@@ -152,13 +156,13 @@ def judge_and_publish(
     return Published(checkpoint, promotion, outcome, findings)
 
 
-def conclude(room: Classroom, published: Published) -> Lesson:
+def conclude(room: RunContext, published: Published) -> TrainOutcome:
     """Activates what passed, reports and tidies up; no fault in it undoes what was published."""
     name, say = published.checkpoint.name, room.narrator.say
     if published.promotion.promoted:
         torch.cuda.empty_cache()  # room for a daemon that now loads it on the same device
         refused = refused_checkpoints(room.settings.database)
-        Shelf(room.home.checkpoints).activate(name, refused)
+        CheckpointFolder(room.home.checkpoints).activate(name, refused)
     report: Path | None = room.home.reports / name
     try:
         write_report(room.home.reports / name, published.findings)
@@ -166,10 +170,10 @@ def conclude(room: Classroom, published: Published) -> Lesson:
         say(f"the report {report} was not written ({error}); the checkpoint was")
         report = None
     tidy(room.home, room.settings.checkpoints.keep, name, say)
-    return Lesson(published.outcome, report)
+    return TrainOutcome(published.outcome, report)
 
 
-def train(room: Classroom, lessons: Lessons, split: Split, stage: Stage) -> Trained:
+def train(room: RunContext, lessons: PreparedData, split: Split, stage: RunStage) -> Trained:
     recipe, narrator = lessons.recipe, room.narrator
     with narrator.bar("training", recipe.epochs) as advance:
 
@@ -189,14 +193,14 @@ def train(room: Classroom, lessons: Lessons, split: Split, stage: Stage) -> Trai
         )
 
 
-def say(lessons: Lessons, trained: Trained, split: Split) -> Statements:
+def say(lessons: PreparedData, trained: Trained, split: Split) -> ClipPredictions:
     dataset, at_once = lessons.dataset, lessons.recipe.batch_size
     return listen(trained.model, dataset.labels, dataset, split.validation, at_once)
 
 
 def judge(
-    lessons: Lessons, trained: Trained, statements: dict[int, Statements]
-) -> Judgement | None:
+    lessons: PreparedData, trained: Trained, statements: dict[int, ClipPredictions]
+) -> Assessment | None:
     """By the folds, else by the validation recordings; None where nothing was held out."""
     labels, held_out = lessons.dataset.labels, lessons.split.validation
     if statements:
@@ -208,7 +212,7 @@ def judge(
 
 
 def fold_results(
-    judgement: Judgement | None, statements: dict[int, Statements]
+    judgement: Assessment | None, statements: dict[int, ClipPredictions]
 ) -> list[FoldResult]:
     """Each fold by itself, out of the scores of all of them together."""
     results, begin = [], 0
@@ -221,16 +225,16 @@ def fold_results(
 
 
 def find(
-    lessons: Lessons,
+    lessons: PreparedData,
     trained: Trained,
-    judgement: Judgement | None,
+    judgement: Assessment | None,
     probes: Sequence[Probe],
     checkpoint: Checkpoint,
     outcome: dict[str, Any],
-) -> Findings:
+) -> ReportData:
     """What the report shows: with folds, each recording as it was judged while unheard."""
     n_folds = len(lessons.rounds)
-    return Findings(
+    return ReportData(
         title=checkpoint.name,
         judged_on=f"Cross-validation, {n_folds} folds" if n_folds else "Validation recordings",
         metrics=outcome,
@@ -246,7 +250,7 @@ def find(
     )
 
 
-def announce(lessons: Lessons, narrator: Narrator) -> None:
+def announce(lessons: PreparedData, narrator: ProgressConsole) -> None:
     recipe, dataset, split = lessons.recipe, lessons.dataset, lessons.split
     widths = "-".join(str(width) for width in recipe.widths)
     narrator.say(
@@ -271,7 +275,7 @@ def announce(lessons: Lessons, narrator: Narrator) -> None:
 
 
 @contextmanager
-def open_run(room: Classroom, lessons: Lessons) -> Iterator[Journal]:
+def open_run(room: RunContext, lessons: PreparedData) -> Iterator[RunState]:
     """The journal of this very run."""
     facts, resume = run_facts(lessons, room.request.split.seed, room.team.size), room.request.resume
     say = room.narrator.say
@@ -282,7 +286,7 @@ def open_run(room: Classroom, lessons: Lessons) -> Iterator[Journal]:
 
 
 @contextmanager
-def saying_how_to_go_on(journal: Journal, narrator: Narrator) -> Iterator[None]:
+def saying_how_to_go_on(journal: RunState, narrator: ProgressConsole) -> Iterator[None]:
     """Once it is published, there is nothing to go on with."""
     try:
         yield

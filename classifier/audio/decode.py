@@ -21,15 +21,20 @@ import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
 from classifier.audio.containers.formats import Header, check_header, check_magic
-from classifier.audio.containers.integrity import Condition, examine
+from classifier.audio.containers.integrity import Integrity, examine
 from classifier.audio.containers.riff import check_chunks
 from classifier.audio.containers.wav import PlainWave, plain_wave
 from classifier.audio.downmix import Samples
-from classifier.audio.file_bytes import Content
+from classifier.audio.file_bytes import FileBytes
 from classifier.audio.fingerprint import fingerprint
-from classifier.audio.levels import Level
+from classifier.audio.levels import Levels
 from classifier.audio.metadata import recorded_at
-from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, Sound, open_sound, undecodable
+from classifier.audio.soundfile_reader import (
+    UNKNOWN_FRAMES,
+    SoundfileReader,
+    open_sound,
+    undecodable,
+)
 from classifier.errors import DecodingError, FileChanged
 
 SEAM_SECONDS = 0.1  # read around a stretch; many times the resampler's filter
@@ -39,7 +44,7 @@ NOT_A_FILE = "not a regular file; clfd reads regular files only, and follows no 
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Segment:
     """What to decode: `max_clips` clips of a file from clip `first_clip` on.
 
     Clips are `clip_samples` long at `sample_rate_hz` and start every `hop_samples`, counted from
@@ -62,7 +67,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedAudio:
     """One stretch as clips, and what the file says of itself.
 
     `audio` holds the samples once, however much the clips overlap.
@@ -85,7 +90,7 @@ class Decoded:
     sample_rate_hz: int
     channels: int
     warning: str | None = None
-    level: Level = field(default_factory=Level, compare=False)  # but for the last bits of a sum
+    level: Levels = field(default_factory=Levels, compare=False)  # but for the last bits of a sum
     recorded_at: str | None = None
 
     @property
@@ -100,10 +105,10 @@ class Decoded:
         return windows[:: self.hop_samples]
 
 
-def decode(stretch: Stretch) -> Decoded:
+def decode(stretch: Segment) -> DecodedAudio:
     """Decodes one stretch. Raises DecodingError, or FileChanged where the file is another one."""
     with _regular_file(stretch.path) as (fd, status):
-        before, content = fingerprint(status), Content(fd, status.st_size)
+        before, content = fingerprint(status), FileBytes(fd, status.st_size)
         if stretch.fingerprint not in (None, before):
             raise FileChanged
         digest = _digest_of(content, before) if stretch.first_clip == 0 else None
@@ -154,10 +159,10 @@ def _regular_file(path: bytes) -> Iterator[tuple[int, os.stat_result]]:
 
 
 _last_digest: dict[str, str] = {}  # of one file, by its fingerprint
-_conditions: dict[str, Condition] = {}  # of the files heard last, by their fingerprints
+_conditions: dict[str, Integrity] = {}  # of the files heard last, by their fingerprints
 
 
-def _digest_of(content: Content, token: str) -> str:
+def _digest_of(content: FileBytes, token: str) -> str:
     """With a thousand selections in it, side by side in a CSV, a long file is hashed once."""
     if token not in _last_digest:
         digest = _digest(content)
@@ -166,7 +171,7 @@ def _digest_of(content: Content, token: str) -> str:
     return _last_digest[token]
 
 
-def _condition_of(fd: int, token: str) -> Condition:
+def _condition_of(fd: int, token: str) -> Integrity:
     """Found out once in a worker: it takes reading all of an Ogg, and of some MP3 files."""
     if token not in _conditions:
         condition = examine(fd)
@@ -176,7 +181,7 @@ def _condition_of(fd: int, token: str) -> Condition:
     return _conditions[token]
 
 
-def _digest(content: Content) -> str:
+def _digest(content: FileBytes) -> str:
     try:
         return content.digest()
     except OSError as error:
@@ -188,7 +193,7 @@ def _read_error(error: OSError) -> DecodingError:
     return DecodingError("io", reason, transient=True)
 
 
-def _decode(content: Content, stretch: Stretch, digest: str | None, token: str) -> Decoded:
+def _decode(content: FileBytes, stretch: Segment, digest: str | None, token: str) -> DecodedAudio:
     try:
         wave = plain_wave(content)
         if wave is not None:
@@ -202,7 +207,7 @@ def _decode(content: Content, stretch: Stretch, digest: str | None, token: str) 
         ) from error
 
 
-def _decode_otherwise(fd: int, stretch: Stretch, digest: str | None, token: str) -> Decoded:
+def _decode_otherwise(fd: int, stretch: Segment, digest: str | None, token: str) -> DecodedAudio:
     check_magic(fd)
     check_chunks(fd)
     condition = _condition_of(fd, token)
@@ -222,9 +227,11 @@ def _decode_otherwise(fd: int, stretch: Stretch, digest: str | None, token: str)
         raise (damage.of(digest) if damage else undecodable(error)) from error
 
 
-def _decoded(sound: Sound | PlainWave, stretch: Stretch, digest: str | None, token: str) -> Decoded:
+def _decoded(
+    sound: SoundfileReader | PlainWave, stretch: Segment, digest: str | None, token: str
+) -> DecodedAudio:
     audio, seconds, total_clips = _heard(sound, stretch)
-    return Decoded(
+    return DecodedAudio(
         audio,
         stretch.clip_samples,
         stretch.hop_samples,
@@ -248,7 +255,9 @@ def _no_audio() -> DecodingError:
     )
 
 
-def _heard(sound: Sound | PlainWave, stretch: Stretch) -> tuple[Samples, float, int | None]:
+def _heard(
+    sound: SoundfileReader | PlainWave, stretch: Segment
+) -> tuple[Samples, float, int | None]:
     """The stretch's samples, filled up to whole clips; the recording's seconds and clips in all."""
     size, hop, rate_hz = stretch.clip_samples, stretch.hop_samples, stretch.sample_rate_hz
     total = _heard_samples(sound, stretch)
@@ -280,7 +289,7 @@ def _filled(audio: Samples, n_samples: int) -> Samples:
     return filled
 
 
-def _heard_samples(sound: Sound | PlainWave, stretch: Stretch) -> int:
+def _heard_samples(sound: SoundfileReader | PlainWave, stretch: Segment) -> int:
     """Samples between start and end at the wanted rate; UNKNOWN_FRAMES where no header says."""
     seconds = math.inf
     if sound.frames < UNKNOWN_FRAMES:
@@ -301,7 +310,7 @@ def _check_length(seconds: float, max_seconds: float) -> None:
         )
 
 
-def _resampled(sound: Sound | PlainWave, begin: int, end: int, rate_hz: int) -> Samples:
+def _resampled(sound: SoundfileReader | PlainWave, begin: int, end: int, rate_hz: int) -> Samples:
     """Samples [begin, end) of the recording at `rate_hz`; fewer where it ends before.
 
     Reading starts where the clocks of both rates tick together, a seam before `begin`, so that

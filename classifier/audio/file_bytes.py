@@ -8,7 +8,7 @@ import os
 SHORT_BYTES = 8 * 2**20  # a recording of 90 s at 44.1 kHz and 16 bits; kept by one worker, once
 
 
-class Content:
+class FileBytes:
     """An open file of `size_bytes`. Its file descriptor stays open, and where it stands."""
 
     def __init__(self, fd: int, size_bytes: int) -> None:

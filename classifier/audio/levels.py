@@ -20,7 +20,7 @@ CLIPPED = 1 - 2.0**-14  # of full scale: the last two steps of 16 bits
 
 
 @dataclass
-class Level:
+class Levels:
     """Adds up over blocks of a recording, and over its stretches."""
 
     peak: float = 0.0
@@ -42,7 +42,7 @@ class Level:
         self.n_frames += len(mono)
         self.n_samples += block.size
 
-    def join(self, other: Level) -> None:
+    def join(self, other: Levels) -> None:
         self.peak = max(self.peak, other.peak)
         self.squares += other.squares
         self.n_frames += other.n_frames

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import soundfile
 
-from classifier.audio.containers.integrity import Condition
+from classifier.audio.containers.integrity import Integrity
 from classifier.audio.containers.patched_file import Patched
 from classifier.audio.downmix import Samples, check_level, mix
-from classifier.audio.levels import Level
+from classifier.audio.levels import Levels
 from classifier.errors import DecodingError
 
 BLOCK_SAMPLES = 2**18  # over all channels, decoded at once
@@ -18,7 +18,7 @@ LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63-1 where a header names no length
 
 
-class Sound(soundfile.SoundFile):  # type: ignore[misc]
+class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
     """With `accepts_damaged` what lies before a damage is heard.
 
     `shortage` is what keeps a recording from being heard to the end that its header promises, and
@@ -31,7 +31,7 @@ class Sound(soundfile.SoundFile):  # type: ignore[misc]
 
     def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__(*arguments, **named)
-        self.level = Level()
+        self.level = Levels()
 
     def seekable(self) -> bool:
         """Where it may be, soundfile seeks after each read to where it is.
@@ -114,10 +114,10 @@ class Sound(soundfile.SoundFile):  # type: ignore[misc]
         )
 
 
-def open_sound(fd: int, condition: Condition) -> Sound:
+def open_sound(fd: int, condition: Integrity) -> SoundfileReader:
     if condition.patches:
-        return Sound(Patched(fd, condition.patches))
-    return Sound(fd, closefd=False)
+        return SoundfileReader(Patched(fd, condition.patches))
+    return SoundfileReader(fd, closefd=False)
 
 
 def undecodable(error: soundfile.SoundFileError) -> DecodingError:

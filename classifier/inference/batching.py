@@ -16,7 +16,7 @@ Clips = Sequence[npt.NDArray[np.float32]] | npt.NDArray[np.float32]
 CALM_PASSES = 50  # without trouble, before twice as many clips are tried again
 
 
-class Portions:
+class BatchSizer:
     """Takes batches apart into portions of at most `most` clips.
 
     A portion for which the device has no memory is halved and tried again. What had to be halved

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from classifier.errors import CheckpointError
-from classifier.inference.batching import Clips, Portions
+from classifier.inference.batching import BatchSizer, Clips
 from classifier.inference.compiled import Network, Order, seconds
 from classifier.inference.device import has_fast_bfloat16, threads
 from classifier.inference.fused_network import for_serving
@@ -67,7 +67,7 @@ class Predictor:
         precisions = _precisions(precision, device)
         for self.precision in precisions:
             self._network = for_serving(whole, DTYPES[self.precision])
-            self._portions = Portions(self._clips_at_once())
+            self._portions = BatchSizer(self._clips_at_once())
             self.canary_error = self._canary_error()
             if self.canary_error <= CANARY_TOLERANCE:
                 break

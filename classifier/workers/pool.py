@@ -23,14 +23,14 @@ from typing import Generic, TypeVar
 
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
-from classifier.audio.decode import Decoded, Stretch
+from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import DecodingError, FileChanged, unexpected
 from classifier.workers.process import usable_cores
-from classifier.workers.shared_memory import Slab, Slot, Slots, likely_bytes
+from classifier.workers.shared_memory import Slot, SlotBuffer, Slots, likely_bytes
 from classifier.workers.worker import (
-    Errand,
-    Left,
+    DecodeTask,
     Result,
+    SlotResult,
     decode_each,
     folder_for_words,
     prepare_worker,
@@ -38,7 +38,7 @@ from classifier.workers.worker import (
 )
 
 Key = TypeVar("Key", bound=Hashable)
-Answer = Decoded | DecodingError | FileChanged
+Answer = DecodedAudio | DecodingError | FileChanged
 
 HASH_BYTES_PER_SECOND = 10e6  # a slow share; a big file may take that long to be read once
 MAX_TRIES = 3  # of a task that was waiting when a worker died with another one, or with none
@@ -57,7 +57,7 @@ class _Part(Generic[Key]):
     """A stretch that was handed in. `tries` counts the pools that ended before it was done."""
 
     key: Key
-    stretch: Stretch
+    stretch: Segment
     tries: int = 0
     slot: Slot | None = None
 
@@ -84,7 +84,7 @@ class DecodePool(Generic[Key]):
         timeout_seconds: float,
         on_answer: Callable[[], None] = lambda: None,
         slots: int = 0,
-        pin: Callable[[Slab], None] = lambda _: None,
+        pin: Callable[[SlotBuffer], None] = lambda _: None,
     ) -> None:
         self._workers = workers or usable_cores()
         self._timeout_seconds = timeout_seconds
@@ -109,10 +109,10 @@ class DecodePool(Generic[Key]):
     def workers(self) -> int:
         return self._workers
 
-    def submit(self, key: Key, stretch: Stretch) -> None:
+    def submit(self, key: Key, stretch: Segment) -> None:
         self.submit_all([(key, stretch)])
 
-    def submit_all(self, stretches: Sequence[tuple[Key, Stretch]]) -> None:
+    def submit_all(self, stretches: Sequence[tuple[Key, Segment]]) -> None:
         """Short files go to a worker several at once, where that leaves enough for the others."""
         self._in_flight += len(stretches)
         parts = [_Part(key, stretch) for key, stretch in stretches]
@@ -193,7 +193,7 @@ class DecodePool(Generic[Key]):
         for part in task.parts:
             part.slot = self._slots.take(part.stretch)
             place = part.slot.place if part.slot else None
-            errands.append(Errand(part.stretch, task.seconds, place))
+            errands.append(DecodeTask(part.stretch, task.seconds, place))
         return self._pool.schedule(decode_each, (errands,), timeout=task.seconds)
 
     def _finished(self, future: Future[list[Result]]) -> None:
@@ -284,7 +284,7 @@ def _bundles(parts: Sequence[_Part[Key]], most: int) -> Iterator[Sequence[_Part[
 
 def _with_samples(result: Result, part: _Part[Key]) -> Answer:
     """What was decoded, with its samples from wherever they are."""
-    if not isinstance(result, Left):
+    if not isinstance(result, SlotResult):
         if part.slot is not None:
             part.slot.give_back()
         return result

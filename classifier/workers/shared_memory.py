@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from classifier.audio.decode import Stretch
+from classifier.audio.decode import Segment
 
 Samples = npt.NDArray[np.float32]
 
@@ -34,7 +34,7 @@ KEPT_BYTES = 2**20  # of a slot that is free again; what a long stretch touched 
 F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 1, 2, 4  # fcntl(2)
 
 
-class Slab:
+class SlotBuffer:
     """The side of the daemon: hands out slots of one size, each to one stretch at a time.
 
     They are whole pages. What is not touched of them costs nothing but address space.
@@ -82,7 +82,7 @@ class Slab:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """How a worker gets it, while it is started."""
-        return WorkerSlab, (reduction.DupFd(self._fd), self.n_bytes, self.slot_bytes)
+        return WorkerSlotBuffer, (reduction.DupFd(self._fd), self.n_bytes, self.slot_bytes)
 
 
 class SlotPlace(NamedTuple):
@@ -96,7 +96,7 @@ class SlotPlace(NamedTuple):
 class Slot:
     """Room for the samples of one stretch. One that is forgotten is never used again."""
 
-    slab: Slab
+    slab: SlotBuffer
     number: int
 
     @property
@@ -115,15 +115,15 @@ class Slot:
         self.slab.give_back(self.number)
 
 
-def make_slab(n_slots: int, slot_bytes: int) -> Slab | None:
+def make_slab(n_slots: int, slot_bytes: int) -> SlotBuffer | None:
     """None where the system has no such memory, or no room for it."""
     try:
-        return Slab(n_slots, slot_bytes)
+        return SlotBuffer(n_slots, slot_bytes)
     except (AttributeError, OSError, ValueError):
         return None
 
 
-class WorkerSlab:
+class WorkerSlotBuffer:
     """The side of a worker."""
 
     def __init__(self, fd: Any, n_bytes: int, slot_bytes: int) -> None:
@@ -163,7 +163,7 @@ logger = logging.getLogger(__name__)
 FOR_ALL_CONTEXTS = 1  # cudaHostRegisterPortable
 
 
-def pin(slab: Slab, device: torch.device) -> None:
+def pin(slab: SlotBuffer, device: torch.device) -> None:
     """Pins all of it, which takes as much memory; where that does not work, it stays as it is.
 
     Copies from memory that is not pinned are five times slower, and keep the processor waiting.
@@ -200,7 +200,7 @@ WAVE_GROWTH, OTHER_GROWTH = 2, 16
 class Slots:
     """`pin` prepares the small slots, whose addresses stay what they are, for a device."""
 
-    def __init__(self, n_slots: int, pin: Callable[[Slab], None] = lambda _: None) -> None:
+    def __init__(self, n_slots: int, pin: Callable[[SlotBuffer], None] = lambda _: None) -> None:
         small = make_slab(min(n_slots, MOST_SMALL), SMALL_BYTES)
         large = make_slab(min(n_slots, MOST_LARGE), LARGE_BYTES)
         self.slabs = [slab for slab in (small, large) if slab is not None]
@@ -211,14 +211,14 @@ class Slots:
             if slab.slot_bytes == SMALL_BYTES:
                 self._pin(slab)
 
-    def take(self, stretch: Stretch) -> Slot | None:
+    def take(self, stretch: Segment) -> Slot | None:
         """The smallest one that is free and that the stretch probably fits into."""
         n_bytes = likely_bytes(stretch)
         found = (slab.take() for slab in self.slabs if n_bytes <= slab.slot_bytes)
         return next(filter(None, found), None)
 
 
-def likely_bytes(stretch: Stretch) -> int:
+def likely_bytes(stretch: Segment) -> int:
     """How much memory the samples of a stretch take, as far as its file's size and name tell."""
     most = (stretch.max_clips - 1) * stretch.hop_samples + stretch.clip_samples
     growth = WAVE_GROWTH if stretch.path.lower().endswith(WAVES) else OTHER_GROWTH

@@ -22,11 +22,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from classifier.audio.decode import Decoded, Stretch, decode
+from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import DecodingError, FileChanged, unexpected
 from classifier.workers.malloc import keep_freed_memory
 from classifier.workers.process import die_with_parent
-from classifier.workers.shared_memory import Slab, SlotPlace, WorkerSlab
+from classifier.workers.shared_memory import SlotBuffer, SlotPlace, WorkerSlotBuffer
 from classifier.workers.temp_folder import temporary_folder
 
 MEMORY_BYTES = 2 * 2**30
@@ -42,30 +42,30 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Left:
+class SlotResult:
     """What was decoded, but for `n_samples` that lie in its slot."""
 
-    decoded: Decoded
+    decoded: DecodedAudio
     n_samples: int
 
 
 @dataclass(frozen=True)
-class Errand:
+class DecodeTask:
     """A stretch to decode, for how long at most on the processor, and the slot for its samples."""
 
-    stretch: Stretch
+    stretch: Segment
     cpu_seconds: float
     slot: SlotPlace | None = None
 
 
-Result = Decoded | Left | DecodingError | FileChanged
+Result = DecodedAudio | SlotResult | DecodingError | FileChanged
 
 _NO_SAMPLES = np.zeros(0, np.float32)
-_slabs: dict[int, WorkerSlab] = {}  # by the size of their slots
+_slabs: dict[int, WorkerSlotBuffer] = {}  # by the size of their slots
 
 
 def prepare_worker(
-    parent: int, folder: Path | None, slabs: Sequence[Slab | WorkerSlab] = ()
+    parent: int, folder: Path | None, slabs: Sequence[SlotBuffer | WorkerSlotBuffer] = ()
 ) -> None:
     """Limits this process; what it says goes into a file in `folder`, named by its id.
 
@@ -87,7 +87,7 @@ def prepare_worker(
     die_with_parent(parent)
 
 
-def decode_each(errands: Sequence[Errand]) -> list[Result]:
+def decode_each(errands: Sequence[DecodeTask]) -> list[Result]:
     """Decodes, in a worker; for each what came of it.
 
     A failure of the decoder comes with what the decoder said of it. Samples are left in the slot,
@@ -96,7 +96,7 @@ def decode_each(errands: Sequence[Errand]) -> list[Result]:
     return [_run(errand) for errand in errands]
 
 
-def _run(errand: Errand) -> Result:
+def _run(errand: DecodeTask) -> Result:
     try:
         return _left(within(errand.cpu_seconds, decode, errand.stretch), errand.slot)
     except DecodingError as error:
@@ -144,20 +144,20 @@ def _limit(what: int, most: int) -> None:
     resource.setrlimit(what, (least, least))
 
 
-def _take_slabs(slabs: Sequence[Slab | WorkerSlab]) -> None:
+def _take_slabs(slabs: Sequence[SlotBuffer | WorkerSlotBuffer]) -> None:
     for slab in slabs:
-        if isinstance(slab, WorkerSlab):
+        if isinstance(slab, WorkerSlotBuffer):
             slab.open()
             _slabs[slab.slot_bytes] = slab
 
 
-def _left(decoded: Decoded, slot: SlotPlace | None) -> Decoded | Left:
+def _left(decoded: DecodedAudio, slot: SlotPlace | None) -> DecodedAudio | SlotResult:
     if slot is None:
         return decoded
     slab = _slabs.get(slot.slot_bytes)
     if slab is None or not slab.leave(slot.number, decoded.audio):
         return decoded
-    return Left(replace(decoded, audio=_NO_SAMPLES), len(decoded.audio))
+    return SlotResult(replace(decoded, audio=_NO_SAMPLES), len(decoded.audio))
 
 
 def _divert_stderr(folder: Path | None) -> None:

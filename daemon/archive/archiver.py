@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 
 from daemon.archive.mover import Mover
-from storage.ledger.archive_moves import Archived, Hindered, Move, Moved, Redirected
+from storage.ledger.archive_moves import Archived, Move, Moved, MoveFailed, Redirected
 from storage.ledger.ledger import Ledger
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ LOOK_SECONDS = 1.0
 WAITS_SECONDS = (5.0, 60.0, 600.0)  # after the first round that met a hindrance, the second, ...
 
 
-class Archive:
+class Archiver:
     """Outstanding moves in rounds: all of them once, in the order of their recordings.
 
     A hindrance of one file does not keep the others waiting; one of the whole archive ends the
@@ -115,13 +115,13 @@ class Archive:
         self._ledger.record_moves(results)
         self._batch, self.moving = None, ()
         for result in results:
-            if isinstance(result, Hindered):
+            if isinstance(result, MoveFailed):
                 self._reason = self._reason or result.reason
             elif isinstance(result, Redirected):
                 self._after_id = min(self._after_id, result.move.recording_id - 1)
             elif isinstance(result, Archived):
                 self._expects_mark = True
-        if any(isinstance(result, Hindered) and result.is_general for result in results):
+        if any(isinstance(result, MoveFailed) and result.is_general for result in results):
             self._round_is_over = False  # also if only what came later was looked at
             self._end_round(now)
             self._rest_until = self._retry_at

@@ -24,10 +24,10 @@ from daemon.archive.rename import rename_no_replace
 from storage.ledger.archive_moves import (
     Archived,
     ArchivePlan,
-    Dropped,
-    Hindered,
     Move,
     Moved,
+    MoveDropped,
+    MoveFailed,
     Redirected,
 )
 from storage.values.text import printable_path, visible
@@ -68,8 +68,8 @@ class Mover:
     def carry(self, moves: Sequence[Move], expects_mark: bool = False) -> list[Moved]:
         """Results are to be relied on: whatever was renamed has been flushed."""
         if problem := self._root_problem(expects_mark):
-            return [Hindered(moves[0], problem, is_general=True)]
-        journey = _Journey(self.plan, self.stop)
+            return [MoveFailed(moves[0], problem, is_general=True)]
+        journey = _FileMove(self.plan, self.stop)
         results: list[Moved] = []
         for move in moves:
             try:
@@ -102,7 +102,7 @@ class Mover:
 
 
 @dataclass
-class _Journey:
+class _FileMove:
     """Some moves, one after the other, whose folders are flushed together."""
 
     plan: ArchivePlan
@@ -118,7 +118,7 @@ class _Journey:
             return self._without_source(move)
         place = self.plan.place(os.fsencode(move.inbox), move.path)
         if place is None:
-            return Dropped(move)
+            return MoveDropped(move)
         if not self.plan.holds(move.place):  # the setting has changed
             return Redirected(move, place)
         self._refuse_inbox(move)
@@ -149,7 +149,7 @@ class _Journey:
             return self._arrived(move)
         with contextlib.suppress(OSError):
             os.unlink(_aside(move))
-        return Dropped(move)
+        return MoveDropped(move)
 
     def _occupied(self, move: Move) -> Moved:
         """By itself, copied but not yet taken away before a kill; or by something else."""
@@ -180,7 +180,7 @@ class _Journey:
         # Replaced, or written to, in this very moment: that is another version.
         if not _is_renamed(os.lstat(move.place), move.fingerprint):
             rename_no_replace(move.place, move.source)
-            return Dropped(move)
+            return MoveDropped(move)
         self.unflushed |= dict.fromkeys(map(os.path.dirname, (move.place, move.source)))
         return self._arrived(move)
 
@@ -190,11 +190,11 @@ class _Journey:
             raise OSError(errno.EACCES, "files cannot be taken out of this folder", folder)
         free = os.statvfs(os.path.dirname(move.place))
         if move.size_bytes > free.f_bavail * free.f_frsize:
-            return Hindered(move, f"no space for {_shown(move.source)} in {_shown(move.place)}")
+            return MoveFailed(move, f"no space for {_shown(move.source)} in {_shown(move.place)}")
         aside = _aside(move)
         try:
             if not self._copy_aside(move, aside):
-                return Dropped(move)
+                return MoveDropped(move)
             rename_no_replace(aside, move.place)
         except FileExistsError:
             return Redirected(move, _free_place(move.place))
@@ -352,12 +352,12 @@ def _flush_folder(folder: bytes) -> None:
                 raise
 
 
-def _hindered(move: Move, error: OSError) -> Hindered:
+def _hindered(move: Move, error: OSError) -> MoveFailed:
     named = _shown(os.fsencode(error.filename or move.source))
     if error.filename2:  # of a rename: either side may have refused it
         named = f"{named} cannot become {_shown(os.fsencode(error.filename2))}"
     reason = f"{named}: {error.strerror}"
-    return Hindered(move, reason, error.errno in _GENERAL)
+    return MoveFailed(move, reason, error.errno in _GENERAL)
 
 
 def _shown(path: bytes) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from daemon.benchmark.figures import spread
-from storage.settings.schema import Engine
+from storage.settings.schema import EngineSettings
 
 Changes = dict[str, int | str]
 REPEATS = 3  # of the present settings, and of others before they are recommended
@@ -41,7 +41,7 @@ class Advice:
         return self.better.rate / self.present.rate - 1 if self.better else 0.0
 
 
-def choices(engine: Engine, cores: int, devices: list[str]) -> dict[str, list[int | str]]:
+def choices(engine: EngineSettings, cores: int, devices: list[str]) -> dict[str, list[int | str]]:
     """Values worth a try in place of the present ones, by setting."""
     threads = engine.threads or cores
     workers = engine.decode_workers or cores

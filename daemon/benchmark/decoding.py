@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from classifier.audio.decode import Decoded, Stretch, decode
+from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import DecodingError
 from daemon.pipeline.window import STRETCH_SECONDS
 
@@ -91,17 +91,17 @@ def _measure(file: Path, grid: Grid, cost: DecodingCost, end: float, n_heard: in
 
 def _decode_all(
     file: Path, grid: Grid, end: float, most: int | None = None
-) -> tuple[float, list[Decoded]]:
+) -> tuple[float, list[DecodedAudio]]:
     """CPU milliseconds, and the stretches: `most` of them, or as many as begin before `end`."""
     os.utime(file)
-    decoded: list[Decoded] = []
+    decoded: list[DecodedAudio] = []
     n_clips = max(1, round(STRETCH_SECONDS * grid.sample_rate_hz / grid.hop_samples))
     began = time.process_time()
     while _has_more(decoded, n_clips) and (
         len(decoded) < most if most else not decoded or time.perf_counter() < end
     ):
         first_clip = n_clips * len(decoded)
-        stretch = Stretch(os.fsencode(file), *grid, max_clips=n_clips, first_clip=first_clip)
+        stretch = Segment(os.fsencode(file), *grid, max_clips=n_clips, first_clip=first_clip)
         try:
             decoded.append(decode(stretch))
         except DecodingError:
@@ -109,7 +109,7 @@ def _decode_all(
     return 1000 * (time.process_time() - began), decoded
 
 
-def _has_more(decoded: Sequence[Decoded], n_clips: int) -> bool:
+def _has_more(decoded: Sequence[DecodedAudio], n_clips: int) -> bool:
     if not decoded:
         return True
     total = decoded[-1].total_clips

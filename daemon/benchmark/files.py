@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.audio.decode import Decoded, Stretch
+from classifier.audio.decode import DecodedAudio, Segment
 from classifier.workers.pool import DecodePool
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox
@@ -64,10 +64,10 @@ def decodable(files: Sequence[Path]) -> list[Path]:
     with DecodePool[Path](0, TIMEOUT_SECONDS) as pool:
         for file in files:
             path, size_bytes = os.fsencode(file), file.stat().st_size
-            begin = Stretch(path, RATE_HZ, RATE_HZ, RATE_HZ, TRIED_SECONDS, size_bytes=size_bytes)
+            begin = Segment(path, RATE_HZ, RATE_HZ, RATE_HZ, TRIED_SECONDS, size_bytes=size_bytes)
             pool.submit(file, begin)
         answers = (pool.wait() for _ in files)
-        sound = {file for file, answer in answers if isinstance(answer, Decoded)}
+        sound = {file for file, answer in answers if isinstance(answer, DecodedAudio)}
     return [file for file in files if file in sound]
 
 

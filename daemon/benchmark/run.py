@@ -15,7 +15,7 @@ from daemon.benchmark.files import copy_file
 from daemon.benchmark.observe import Observed, observe
 from daemon.benchmark.temp_home import throw_away_folder
 from daemon.errors import DaemonError
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
 from storage.settings.schema import Settings, load_settings
@@ -59,7 +59,7 @@ def _throw_away_home(
     with throw_away_folder() as folder:
         home = Home(folder)
         home.create()
-        shelf = Shelf(home.checkpoints)
+        shelf = CheckpointFolder(home.checkpoints)
         shelf.put(checkpoint.name, checkpoint.data)
         shelf.activate(checkpoint.name)
         if compiled:

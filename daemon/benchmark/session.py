@@ -25,7 +25,7 @@ from daemon.benchmark.trials import Trials
 from daemon.errors import DaemonError, NothingToServe
 from daemon.intake.mounts import mount_of
 from daemon.pipeline.scoring_setup import with_batches
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.settings.schema import Settings
 
@@ -82,7 +82,7 @@ def run_bench(
 
 def checkpoint_to_measure(home: Home) -> Starter:
     """The active checkpoint of the home, or else the starter."""
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     if active := shelf.active():
         return Starter(active, shelf.path(active).read_bytes())
     if starter := packaged_starter():

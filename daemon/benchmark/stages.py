@@ -23,7 +23,7 @@ from daemon.benchmark.temp_home import throw_away_folder
 from daemon.benchmark.workers import starting_seconds
 from daemon.pipeline.compilation import Compilation
 from daemon.pipeline.model_manager import hop_samples
-from storage.settings.schema import Engine
+from storage.settings.schema import EngineSettings
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Bench:
         self,
         checkpoint: Checkpoint,
         device: torch.device,
-        engine: Engine,
+        engine: EngineSettings,
         compiled: Path | None = None,
     ) -> None:
         self._checkpoint, self._device, self._engine = checkpoint, device, engine

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from classifier.audio.decode import Stretch
+from classifier.audio.decode import Segment
 from classifier.workers.pool import DecodePool
 from daemon.errors import DaemonError
 from daemon.monitoring.processes import cpu_of_ended_children
@@ -32,7 +32,7 @@ def starting_seconds(file: Path, n_workers: int) -> float:
 
 
 def main(file: str) -> None:
-    stretch = Stretch(os.fsencode(file), RATE_HZ, RATE_HZ, RATE_HZ, max_clips=1)
+    stretch = Segment(os.fsencode(file), RATE_HZ, RATE_HZ, RATE_HZ, max_clips=1)
     pool: DecodePool[int] = DecodePool(1, TIMEOUT_SECONDS)
     with pool:
         pool.submit(0, stretch)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.monitoring.sd_notify import monotonic_stamp, notify
-from daemon.pipeline.model_manager import LiveModel
+from daemon.pipeline.model_manager import ModelManager
 from storage.errors import StorageError
 from storage.home.paths import Home
 from storage.settings.schema import Settings
@@ -37,7 +37,7 @@ LOOK_SECONDS = 0.5  # between two looks for a request
 KEPT_WORDS = 200  # of earlier requests, beside those that the last reload answers, however many
 
 
-class Reloading:
+class Reload:
     """`read` gives the settings as they are now, or raises StorageError; `adopt` puts them to use.
 
     Asked for by a signal, or by a file in the home, whose word comes back in the answer. A reload
@@ -50,7 +50,7 @@ class Reloading:
         settings: Settings,
         read: Callable[[], Settings],
         adopt: Callable[[Settings], None],
-        model: LiveModel,
+        model: ModelManager,
         home: Home,
     ) -> None:
         self._settings = settings

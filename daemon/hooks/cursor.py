@@ -28,7 +28,7 @@ MARGIN = timedelta(seconds=1)
 MARGIN_OF_A_START = timedelta(seconds=60)  # nobody watched the clock since the daemon ended
 
 
-class Place:
+class HookCursor:
     """`cursor` is the last answer that was told; it is kept in `file` by `save`."""
 
     def __init__(

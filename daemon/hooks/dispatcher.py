@@ -15,8 +15,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from daemon.hooks.cursor import Place
-from daemon.hooks.targets import Command, Listener, OutOfReach, Refused, Url, require_trusted
+from daemon.hooks.cursor import HookCursor
+from daemon.hooks.targets import (
+    CommandTarget,
+    RefusedByTarget,
+    Target,
+    TargetUnreachable,
+    UrlTarget,
+    require_trusted,
+)
 from storage.database.engine import Database, open_database
 from storage.errors import StorageError
 from storage.export.registry import as_object
@@ -24,8 +31,7 @@ from storage.home.paths import Home
 from storage.queries.filters import Filters
 from storage.queries.result import COLUMNS, Result
 from storage.queries.results import Cursor, latest, results_after
-from storage.settings.schema import Hooks as HooksSettings
-from storage.settings.schema import Settings
+from storage.settings.schema import HooksSettings, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +52,8 @@ class Hook:
     def __init__(
         self,
         name: str,
-        listener: Listener,
-        place: Place,
+        listener: Target,
+        place: HookCursor,
         read: Read,
         wants: Callable[[Result], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
@@ -114,9 +120,9 @@ class Hook:
         """0 when it is done with."""
         try:
             self._listener.tell(json.dumps(as_object(result, COLUMNS)).encode())
-        except OutOfReach as error:
+        except TargetUnreachable as error:
             return self._fail(str(error))
-        except Refused as error:
+        except RefusedByTarget as error:
             if self._tries + 1 < MAX_TRIES:
                 return self._fail(str(error))
             self._given_up += 1
@@ -147,7 +153,7 @@ class Hook:
         return TROUBLE_SECONDS
 
 
-class Hooks:
+class HookDispatcher:
     """All hooks there are, for the status."""
 
     def __init__(self, hooks: Sequence[Hook] = ()) -> None:
@@ -163,7 +169,7 @@ class Hooks:
 
 
 @contextmanager
-def hooked(home: Home, settings: Settings) -> Iterator[Hooks]:
+def hooked(home: Home, settings: Settings) -> Iterator[HookDispatcher]:
     """Runs the hooks of the settings beside the body.
 
     At the end they have CLOSE_SECONDS for what is left to tell; the next start goes on with the
@@ -171,7 +177,7 @@ def hooked(home: Home, settings: Settings) -> Iterator[Hooks]:
     """
     listeners = _listeners(home, settings.hooks)
     if not listeners:
-        yield Hooks()
+        yield HookDispatcher()
         return
     with open_database(settings.database, "reader") as database:
         hooks = [
@@ -187,25 +193,23 @@ def hooked(home: Home, settings: Settings) -> Iterator[Hooks]:
         for thread in threads:
             thread.start()
         try:
-            yield Hooks(hooks)
+            yield HookDispatcher(hooks)
         finally:
             closing.set()
             _close(hooks, threads)
 
 
-def _listeners(home: Home, settings: HooksSettings) -> dict[str, Listener]:
-    found: dict[str, Listener] = {}
+def _listeners(home: Home, settings: HooksSettings) -> dict[str, Target]:
+    found: dict[str, Target] = {}
     if settings.command:
         require_trusted(home, settings.command)
-        found["command"] = Command(settings.command, settings.timeout_seconds)
+        found["command"] = CommandTarget(settings.command, settings.timeout_seconds)
     if settings.url:
-        found["url"] = Url(settings.url, settings.timeout_seconds)
+        found["url"] = UrlTarget(settings.url, settings.timeout_seconds)
     return found
 
 
-def _hook(
-    home: Home, settings: Settings, name: str, listener: Listener, database: Database
-) -> Hook:
+def _hook(home: Home, settings: Settings, name: str, listener: Target, database: Database) -> Hook:
     wanted = settings.hooks
 
     def newest() -> Cursor:
@@ -221,7 +225,7 @@ def _hook(
         is_named = not wanted.labels or result.label in wanted.labels
         return is_named and (result.confidence or 0.0) >= wanted.min_confidence
 
-    return Hook(name, listener, Place(home.hook_file(name), newest), read, wants)
+    return Hook(name, listener, HookCursor(home.hook_file(name), newest), read, wants)
 
 
 def _run(hook: Hook, closing: threading.Event) -> None:

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from storage.errors import ConfigurationError
 from storage.home.paths import Home
-from storage.settings.schema import Hooks
+from storage.settings.schema import HooksSettings
 
 LAST_WORDS = 300  # bytes of what a command printed on stderr
 PASSING = {408, 425, 429}  # answers that say "later" although they begin with a 4
@@ -31,15 +31,15 @@ PASSING = {408, 425, 429}  # answers that say "later" although they begin with a
 OURS = frozenset(("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"))
 
 
-class Refused(Exception):
+class RefusedByTarget(Exception):
     """Of this one result they want nothing."""
 
 
-class OutOfReach(Exception):
+class TargetUnreachable(Exception):
     """They can be told nothing for now."""
 
 
-class Listener(Protocol):
+class Target(Protocol):
     """Whoever is told."""
 
     def tell(self, result: bytes) -> None:
@@ -49,7 +49,7 @@ class Listener(Protocol):
         """From another thread: what is under way is given up."""
 
 
-class Command:
+class CommandTarget:
     """A program that is started for each result, without a shell, with the object on its stdin.
 
     An exit status other than 0, or more than `seconds`, is a refusal. It starts in `folder`, where
@@ -77,13 +77,15 @@ class Command:
                 process.communicate(result, self._seconds)
             except subprocess.TimeoutExpired:
                 _kill(process)
-                raise Refused(f"took longer than {self._seconds:g} s and was killed") from None
+                raise RefusedByTarget(
+                    f"took longer than {self._seconds:g} s and was killed"
+                ) from None
             finally:
                 self._process = None
             if self._is_hurried:
-                raise OutOfReach("was stopped with the daemon")
+                raise TargetUnreachable("was stopped with the daemon")
             if status := process.returncode:
-                raise Refused(f"ended with {_ending(status)}{_last_words(said)}")
+                raise RefusedByTarget(f"ended with {_ending(status)}{_last_words(said)}")
 
     def hurry(self) -> None:
         self._is_hurried = True
@@ -102,10 +104,10 @@ class Command:
                 start_new_session=True,  # so that it can be killed with all that it started
             )
         except OSError as error:
-            raise OutOfReach(f"cannot be started: {error.strerror}") from error
+            raise TargetUnreachable(f"cannot be started: {error.strerror}") from error
 
 
-class Url:
+class UrlTarget:
     """A POST for each result. Answers that begin with 2 are taken, redirects are not followed.
 
     Other answers that begin with 3 or 4 refuse the result, most of them.
@@ -127,11 +129,11 @@ class Url:
             error.close()
             reason = f"{host} answers {error.code} {error.reason}"
             is_passing = error.code >= 500 or error.code in PASSING
-            raise (OutOfReach if is_passing else Refused)(reason) from error
+            raise (TargetUnreachable if is_passing else RefusedByTarget)(reason) from error
         except urllib.error.URLError as error:
-            raise OutOfReach(f"{host}: {error.reason}") from error
+            raise TargetUnreachable(f"{host}: {error.reason}") from error
         except (OSError, http.client.HTTPException) as error:
-            raise OutOfReach(f"{host}: {error or type(error).__name__}") from error
+            raise TargetUnreachable(f"{host}: {error or type(error).__name__}") from error
 
     def hurry(self) -> None:
         """Its time is short anyway."""
@@ -203,4 +205,4 @@ def _is_nobody_elses(found: os.stat_result) -> bool:
 
 def _command_in(opened: IO[bytes]) -> tuple[str, ...]:
     section = tomllib.load(opened).get("hooks", {})
-    return Hooks(command=section.get("command", ())).command
+    return HooksSettings(command=section.get("command", ())).command

@@ -22,23 +22,23 @@ PARTIAL_SUFFIXES = (
 _HIDDEN_COPY = re.compile(rb"\..+\.[a-z0-9]+\.[a-z0-9]{6}|[.~]syncthing[.~].+\.tmp", re.IGNORECASE)
 
 
-class Verdict(Enum):
+class FileKind(Enum):
     AUDIO = "audio"
     PARTIAL = "partial"  # a name that a copying program uses until it is done
     IGNORED = "ignored"
 
 
-def judge_name(name: bytes, suffixes: Collection[bytes]) -> Verdict:
+def judge_name(name: bytes, suffixes: Collection[bytes]) -> FileKind:
     """`name` is a file name without folders; `suffixes` are lower case with their dot."""
     lowered = name.lower()
     if name.startswith((b".", b"~")) and _HIDDEN_COPY.fullmatch(name):
-        return Verdict.PARTIAL
+        return FileKind.PARTIAL
     if lowered.startswith(b".") or lowered.endswith(b"~"):
-        return Verdict.IGNORED
+        return FileKind.IGNORED
     if lowered.endswith(PARTIAL_SUFFIXES):
-        return Verdict.PARTIAL
+        return FileKind.PARTIAL
     dot = lowered.rfind(b".")
-    return Verdict.AUDIO if dot >= 0 and lowered[dot:] in suffixes else Verdict.IGNORED
+    return FileKind.AUDIO if dot >= 0 and lowered[dot:] in suffixes else FileKind.IGNORED
 
 
 def is_system_folder(name: bytes) -> bool:

@@ -16,11 +16,11 @@ from pathlib import Path
 from daemon.intake.mounts import MountMemory
 from daemon.intake.scanner import Inbox, Scan
 from daemon.intake.stability import Key, Settling
-from daemon.intake.watcher import Doorbell, Ring
+from daemon.intake.watcher import FileEvent, FileWatcher
 from storage.errors import LedgerUnavailable
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival
-from storage.settings.schema import Intake as IntakeSettings
+from storage.settings.schema import IntakeSettings
 from storage.values.text import printable_path, visible
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Intake:
         settings: IntakeSettings,
         ledger: Ledger,
         mounts: MountMemory,
-        doorbell: Doorbell,
+        doorbell: FileWatcher,
         is_busy: Callable[[Key], bool],
     ) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
@@ -55,7 +55,7 @@ class Intake:
         self._settling = Settling(settings.settle_seconds)
         # What is moved away at once might be missed by a program that has more to do with it.
         self._glances = not settings.archive_dir
-        self._rung: deque[Ring] = deque()
+        self._rung: deque[FileEvent] = deque()
         self._ledger = ledger
         self._mounts = mounts
         self._doorbell = doorbell

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from daemon.errors import DaemonError
-from daemon.intake.scanner import LeftOut, inboxes_of
+from daemon.intake.scanner import IgnoredFiles, inboxes_of
 from storage.errors import LedgerMissing
 from storage.export.text_formats import output, write_jsonl, write_table
 from storage.ledger.ledger import Ledger, open_ledger
@@ -58,13 +58,13 @@ def _all(settings: Settings, ledger: Ledger | None) -> Iterator[Preview]:
 
 
 def _judged(
-    root: Path, entries: list[Arrival | LeftOut], ledger: Ledger | None, settle_seconds: float
+    root: Path, entries: list[Arrival | IgnoredFiles], ledger: Ledger | None, settle_seconds: float
 ) -> Iterator[Preview]:
     paths = [entry.path for entry in entries if isinstance(entry, Arrival)]
     known = ledger.known(root, paths) if ledger else {}
     queued = ledger.queued(root, paths) if ledger else set()
     for entry in entries:
-        if isinstance(entry, LeftOut):
+        if isinstance(entry, IgnoredFiles):
             yield Preview("wait" if entry.is_partial else "ignore", root, entry.path, entry.why)
         elif entry.path in queued:
             yield Preview("take", root, entry.path, "waits in the queue")

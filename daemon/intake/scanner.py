@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from classifier.audio.containers.wholeness import is_whole_at_a_glance
 from classifier.audio.fingerprint import fingerprint, has_coarse_times
-from daemon.intake.file_filter import IgnoreList, Verdict, is_system_folder, judge_name
+from daemon.intake.file_filter import FileKind, IgnoreList, is_system_folder, judge_name
 from storage.ledger.outcomes import Arrival
 from storage.settings.schema import Settings
 
@@ -32,7 +32,7 @@ class Inbox:
         folder, name = os.path.split(path)
         if self._is_closed(folder) or self.ignored.has(path):
             return None
-        if judge_name(name, self.suffixes) is not Verdict.AUDIO:
+        if judge_name(name, self.suffixes) is not FileKind.AUDIO:
             return None
         return self.look_again(path)
 
@@ -95,7 +95,7 @@ def inboxes_of(settings: Settings) -> list[Inbox]:
     return [Inbox(root, suffixes, ignored) for root in settings.inboxes]
 
 
-class LeftOut(NamedTuple):
+class IgnoredFiles(NamedTuple):
     """A name that is not taken: `path` relative to the inbox, `why` for people."""
 
     path: bytes
@@ -144,19 +144,19 @@ class Scan:
         """Gives up a listing half way, with the folder that is open."""
         self._found.close()
 
-    def entries(self) -> Iterator[Arrival | LeftOut]:
+    def entries(self) -> Iterator[Arrival | IgnoredFiles]:
         """Everything there is, also what is left out; folders by what is in them."""
         yield from (found for found in self._counted() if found)
 
-    def _counted(self) -> Generator[Arrival | LeftOut | None]:
+    def _counted(self) -> Generator[Arrival | IgnoredFiles | None]:
         for found in self._list(b""):
             self.arrivals += isinstance(found, Arrival)
-            if isinstance(found, LeftOut):
+            if isinstance(found, IgnoredFiles):
                 self.partial += found.is_partial
                 self.ignored += not found.is_partial
             yield found
 
-    def _list(self, top: bytes) -> Iterator[Arrival | LeftOut | None]:
+    def _list(self, top: bytes) -> Iterator[Arrival | IgnoredFiles | None]:
         """Folder by folder: one is open at a time, and a tree may be deeper than Python's stack.
 
         A folder is None: a million empty ones must not take all at once either.
@@ -170,29 +170,29 @@ class Scan:
                     for entry in entries:
                         path = os.path.join(folder, entry.name)
                         if self.inbox.ignored.has(path):
-                            yield LeftOut(path, False, "on the list of intake.ignore")
+                            yield IgnoredFiles(path, False, "on the list of intake.ignore")
                         elif not entry.is_dir(follow_symlinks=False):
                             yield from self._file(entry, path)
                         elif is_system_folder(entry.name):
-                            yield LeftOut(path, False, "a hidden or system folder")
+                            yield IgnoredFiles(path, False, "a hidden or system folder")
                         else:
                             folders.append(path)
                             yield None
             except OSError as error:
                 self._not_listed(folder, error)
 
-    def _file(self, entry: os.DirEntry[bytes], path: bytes) -> Iterator[Arrival | LeftOut]:
+    def _file(self, entry: os.DirEntry[bytes], path: bytes) -> Iterator[Arrival | IgnoredFiles]:
         verdict = judge_name(entry.name, self.inbox.suffixes)
-        if verdict is Verdict.PARTIAL:
-            yield LeftOut(path, True, "the name of a copy under way")
-        elif verdict is Verdict.IGNORED:
-            yield LeftOut(path, False, "not an audio file by its suffix, or hidden")
+        if verdict is FileKind.PARTIAL:
+            yield IgnoredFiles(path, True, "the name of a copy under way")
+        elif verdict is FileKind.IGNORED:
+            yield IgnoredFiles(path, False, "not an audio file by its suffix, or hidden")
         else:
             try:
                 arrival = self.inbox.arrival(path, entry.stat(follow_symlinks=False))
             except OSError:
                 return  # gone between listing and look
-            yield arrival or LeftOut(path, False, "a link or another special file")
+            yield arrival or IgnoredFiles(path, False, "a link or another special file")
 
     def _not_listed(self, folder: bytes, error: OSError) -> None:
         if not folder:

@@ -53,7 +53,7 @@ logging.getLogger("watchdog.observers.inotify").addFilter(
 )
 
 
-class Ring(NamedTuple):
+class FileEvent(NamedTuple):
     """A file to look at: `path` within `root`.
 
     `was_closed` after writing, or was given its name by a move: a program that publishes a file is
@@ -65,7 +65,7 @@ class Ring(NamedTuple):
     was_closed: bool
 
 
-class Doorbell:
+class FileWatcher:
     """Rings for paths in the given folders; `wake` is called, from other threads, when it does.
 
     `why_deaf` says of a folder why no events are to be expected there, if that is so.
@@ -127,12 +127,12 @@ class Doorbell:
         """Roots that rely on scans alone."""
         return self._deaf.keys()
 
-    def collect(self) -> tuple[list[Ring], bool]:
+    def collect(self) -> tuple[list[FileEvent], bool]:
         """Files to look at since the last call, and whether a whole scan is wanted."""
         with self._lock:
             noted, self._noted = self._noted, {}
             wanted, self._scan_wanted = self._scan_wanted, False
-        rings = [Ring(root, path, was_closed) for (root, path), was_closed in noted.items()]
+        rings = [FileEvent(root, path, was_closed) for (root, path), was_closed in noted.items()]
         return rings, wanted
 
     def supervise(self) -> None:

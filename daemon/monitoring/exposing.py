@@ -21,7 +21,7 @@ from typing import Any
 from daemon.monitoring.prometheus import exposition
 from storage.errors import ConfigurationError
 from storage.home.atomic_write import aside_of
-from storage.settings.schema import Metrics
+from storage.settings.schema import MetricsSettings
 from storage.values.listen_address import host_and_port
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Exposition:
 
 
 @contextmanager
-def exposed(settings: Metrics) -> Iterator[Exposition]:
+def exposed(settings: MetricsSettings) -> Iterator[Exposition]:
     """Metrics wherever the settings want them. Raises ConfigurationError for a taken port."""
     made = Exposition()
     with ExitStack() as stack:

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 
 from daemon.monitoring.journald import JournalHandler, fields_of, is_journal
-from storage.settings.schema import Log
+from storage.settings.schema import LogSettings
 
 
 class PlainLine(logging.Formatter):
@@ -30,7 +30,7 @@ class JsonLine(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 
-def start_logging(settings: Log, verbosity: int) -> None:
+def start_logging(settings: LogSettings, verbosity: int) -> None:
     """`-v` and `-q` shift the level that the settings name. Safe to repeat with others."""
     level = getattr(logging, settings.level.upper()) - 10 * verbosity
     root = logging.getLogger()

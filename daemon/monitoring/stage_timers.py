@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Measures:
+class StageTimers:
     """Since the start. Decoding goes on in other processes and has no stage here."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:

@@ -28,7 +28,7 @@ from storage.ledger.outcomes import Claim
 logger = logging.getLogger(__name__)
 
 
-class Liveness:
+class ServiceWatchdog:
     """`decode_timeout_seconds` is the pool's, before the extra time for big files.
 
     `send` hands words to the service manager; `fault` says what is wrong while no pings go out.

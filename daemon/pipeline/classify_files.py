@@ -32,7 +32,7 @@ from storage.export.text_formats import (
     write_jsonl,
     write_table,
 )
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS
@@ -101,7 +101,7 @@ def _in_folder(folder: Path, inbox: Inbox) -> dict[str, Arrival]:
 def _predictor(home: Home, settings: Settings, checkpoint: str) -> Predictor:
     path = Path(checkpoint)
     if path.suffix != SUFFIX or not path.is_file():
-        shelf = Shelf(home.checkpoints)
+        shelf = CheckpointFolder(home.checkpoints)
         path = shelf.path(shelf.find(checkpoint))
     return load_predictor(path, engine_device(settings), settings.engine.precision)
 

@@ -21,7 +21,7 @@ from classifier.model.checkpoint import MAX_FILE_BYTES, Checkpoint, open_file
 from daemon.errors import NothingToServe
 from daemon.monitoring.journald import about
 from daemon.pipeline.compilation import Compilation
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.ledger.ledger import Ledger
 
 logger = logging.getLogger(__name__)
@@ -52,14 +52,14 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedCheckpoint:
     """Why a checkpoint file is not served, and the SHA-256 of what was refused."""
 
     reason: str
     digest: str
 
 
-class LiveModel:
+class ModelManager:
     """`load` turns a checkpoint file into a predictor, or raises CheckpointError.
 
     Where it raises DeviceBusyError it is asked again after a while.
@@ -69,7 +69,7 @@ class LiveModel:
 
     def __init__(
         self,
-        shelf: Shelf,
+        shelf: CheckpointFolder,
         ledger: Ledger,
         load: Callable[[Path], Predictor],
         overlap_seconds: float = 0.0,
@@ -83,7 +83,7 @@ class LiveModel:
         self._load = load
         self._wake = wake
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="candidate")
-        self._candidate: tuple[str, Future[Prepared | Refused]] | None = None
+        self._candidate: tuple[str, Future[Prepared | RefusedCheckpoint]] | None = None
         self._look_due = 0.0
         self._try_again_at = math.inf
         self._served: Served | None = None
@@ -172,7 +172,7 @@ class LiveModel:
         self.wanted = name or broken
         return name
 
-    def _prepare(self, path: Path) -> Prepared | Refused:
+    def _prepare(self, path: Path) -> Prepared | RefusedCheckpoint:
         """All that takes time, hashing too: it may be a second for what is large and no checkpoint.
 
         Raises DeviceBusyError.
@@ -181,9 +181,11 @@ class LiveModel:
             predictor = self._load(path)
             return Prepared(predictor, hop_samples(predictor.checkpoint, self._overlap_seconds))
         except CheckpointError as error:
-            return Refused(str(error), _digest(path))
+            return RefusedCheckpoint(str(error), _digest(path))
 
-    def _take_over(self, name: str, candidate: Future[Prepared | Refused], now: float) -> None:
+    def _take_over(
+        self, name: str, candidate: Future[Prepared | RefusedCheckpoint], now: float
+    ) -> None:
         try:
             prepared = candidate.result()
         except DeviceBusyError as error:
@@ -191,7 +193,7 @@ class LiveModel:
             logger.warning("%s", self.refusal)
             self._try_again_at = now + BUSY_SECONDS
             return
-        if isinstance(prepared, Refused):
+        if isinstance(prepared, RefusedCheckpoint):
             self._refuse(name, prepared)
         else:
             self._serve(prepared)
@@ -211,7 +213,7 @@ class LiveModel:
         n_labels = len(checkpoint.labels)
         logger.info("serving checkpoint %s (%d labels)", checkpoint.name, n_labels, extra=event)
 
-    def _refuse(self, name: str, refused: Refused) -> None:
+    def _refuse(self, name: str, refused: RefusedCheckpoint) -> None:
         self.refusal = refused.reason
         self.refusals += 1
         logger.error("%s", refused.reason, extra=about(checkpoint=name))

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from classifier.audio.decode import Decoded
-from classifier.audio.levels import Level
+from classifier.audio.decode import DecodedAudio
+from classifier.audio.levels import Levels
 from classifier.inference.predictor import Scores
 from daemon.pipeline.model_manager import Served
 from storage.ledger.outcomes import AudioFacts, Claim
 
 
 @dataclass(eq=False)
-class Hearing:
+class RecordingInProgress:
     """Pinned to the checkpoint that was served when its decoding began.
 
     `followers` have the same content and wait for this one's answer; what is `over` is answered,
@@ -28,14 +28,14 @@ class Hearing:
     seconds: float = 0.0
     sample_rate_hz: int = 0
     channels: int = 0
-    level: Level = field(default_factory=Level)
+    level: Levels = field(default_factory=Levels)
     recorded_at: str | None = None
     total_clips: int | None = None
     next_clip: int = 0  # the first one not asked for yet
     stretches_out: int = 0
     scores: dict[int, Scores] = field(default_factory=dict)
     warnings: dict[int, str] = field(default_factory=dict)  # by first clip of the stretch
-    followers: list[Hearing] = field(default_factory=list)
+    followers: list[RecordingInProgress] = field(default_factory=list)
     over: bool = False
 
     @property
@@ -63,7 +63,7 @@ class Hearing:
         assert self.total_clips is not None
         return np.stack([self.scores[index] for index in range(self.total_clips)])
 
-    def learn(self, first_clip: int, answer: Decoded) -> None:
+    def learn(self, first_clip: int, answer: DecodedAudio) -> None:
         """What a stretch says of the whole; of a damaged recording the shortest length is right."""
         is_longer = self.total_clips is not None and (
             answer.total_clips is None

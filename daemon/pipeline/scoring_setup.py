@@ -21,10 +21,12 @@ from classifier.model.checkpoint import read_checkpoint
 from classifier.workers.pool import DecodePool
 from classifier.workers.process import usable_cores
 from classifier.workers.shared_memory import pin
-from daemon.pipeline.recording import Hearing
-from storage.settings.schema import Engine, Settings
+from daemon.pipeline.recording import RecordingInProgress
+from storage.settings.schema import EngineSettings, Settings
 
-HearingPool = DecodePool[tuple[Hearing, int]]  # the first clip of the stretch asked for
+RecordingPool = DecodePool[
+    tuple[RecordingInProgress, int]
+]  # the first clip of the stretch asked for
 
 # A batch is a transaction too. A GPU is no faster with more than 128 clips, but rows of a larger
 # transaction take less each, and more files go to a decode worker at once.
@@ -40,7 +42,7 @@ def with_batches(settings: Settings, device: str) -> Settings:
     return settings.model_copy(update={"engine": engine})
 
 
-def window_capacity(engine: Engine, workers: int) -> int:
+def window_capacity(engine: EngineSettings, workers: int) -> int:
     """Stretches that are decoded and clips that wait, in all."""
     return 2 * engine.batch_clips + 2 * workers
 
@@ -78,12 +80,12 @@ def load_predictor(
 @contextmanager
 def decode_pool(
     settings: Settings, device: torch.device
-) -> Iterator[tuple[HearingPool, threading.Event]]:
+) -> Iterator[tuple[RecordingPool, threading.Event]]:
     """The workers for a device, and the event that they set with each answer."""
     wake = threading.Event()
     engine = with_batches(settings, device.type).engine
     workers = engine.decode_workers or usable_cores()
-    pool: HearingPool = DecodePool(
+    pool: RecordingPool = DecodePool(
         workers,
         engine.decode_timeout_seconds,
         wake.set,

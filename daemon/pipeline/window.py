@@ -18,23 +18,25 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from classifier.audio.decode import Decoded, Stretch
+from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import DecodingError, FileChanged
 from classifier.inference.predictor import Scores, pool_scores
 from classifier.workers.pool import Answer
 from daemon.intake.stability import Key
 from daemon.monitoring.journald import about
 from daemon.pipeline.model_manager import Served
-from daemon.pipeline.recording import Hearing
-from daemon.pipeline.scoring_setup import HearingPool, window_capacity
+from daemon.pipeline.recording import RecordingInProgress
+from daemon.pipeline.scoring_setup import RecordingPool, window_capacity
 from storage.ledger.outcomes import Changed, Claim, Failed, Linked, Outcome, Postponed, Scored
-from storage.settings.schema import Engine
+from storage.settings.schema import EngineSettings
 from storage.values.text import printable_path, visible
 
 logger = logging.getLogger(__name__)
 
 KnownAnswers = Callable[[Sequence[tuple[int, str, int]]], Sequence[int | None]]
-ReadyClip = tuple[Hearing, int, npt.NDArray[np.float32]]  # and its place in the recording
+ReadyClip = tuple[
+    RecordingInProgress, int, npt.NDArray[np.float32]
+]  # and its place in the recording
 
 WAITS_SECONDS = (5.0, 60.0, 600.0)  # after the first attempt that failed for a passing reason, ...
 STRETCH_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
@@ -51,14 +53,14 @@ class Window:
 
     def __init__(
         self,
-        pool: HearingPool,
-        engine: Engine,
+        pool: RecordingPool,
+        engine: EngineSettings,
         max_attempts: int,
         links_duplicates: bool,
         known_answers: KnownAnswers = lambda asked: [None] * len(asked),
         accepts_damaged: bool = False,
         is_away: Callable[[Path], bool] = lambda _: False,
-        pace: Pace | None = None,
+        pace: BatchPace | None = None,
     ) -> None:
         self._pool = pool
         self._engine = engine
@@ -67,20 +69,24 @@ class Window:
         self._known_answers = known_answers
         self._accepts_damaged = accepts_damaged
         self._is_away = is_away
-        self._pace = pace or Pace()
+        self._pace = pace or BatchPace()
         self._capacity = window_capacity(engine, pool.workers)
-        self._hearings: dict[int, Hearing] = {}  # by recording: a file may have two versions here
+        self._hearings: dict[
+            int, RecordingInProgress
+        ] = {}  # by recording: a file may have two versions here
         self._files: Counter[Key] = Counter()  # of the hearings
-        self._leaders: dict[tuple[str, int], Hearing] = {}
-        self._unfinished: deque[Hearing] = deque()  # with stretches still to ask for
-        self._asked: list[tuple[tuple[Hearing, int], Stretch]] = []  # and not handed in yet
+        self._leaders: dict[tuple[str, int], RecordingInProgress] = {}
+        self._unfinished: deque[RecordingInProgress] = deque()  # with stretches still to ask for
+        self._asked: list[
+            tuple[tuple[RecordingInProgress, int], Segment]
+        ] = []  # and not handed in yet
         self._ready: dict[int, deque[ReadyClip]] = {}
-        self._answers: deque[tuple[tuple[Hearing, int], Answer]] = deque()
+        self._answers: deque[tuple[tuple[RecordingInProgress, int], Answer]] = deque()
         self._outcomes: list[Outcome] = []
         self._stopping = False
         self.clips_scored = 0
 
-    def adopt(self, engine: Engine) -> None:
+    def adopt(self, engine: EngineSettings) -> None:
         """Batches of another size, and the like; what was built with the pool stays as it is."""
         self._engine = engine
         self._capacity = window_capacity(engine, self._pool.workers)
@@ -158,15 +164,15 @@ class Window:
     def _begin(self, claim: Claim, served: Served) -> None:
         # An archive may have been mounted anew, or restored; there only the digest has to hold.
         expected = None if claim.archive_path else claim.fingerprint
-        hearing = Hearing(claim, served, expected)
+        hearing = RecordingInProgress(claim, served, expected)
         self._hearings[claim.recording_id] = hearing
         self._files[claim.file] += 1
         self._ask(hearing)
 
-    def _ask(self, hearing: Hearing) -> None:
+    def _ask(self, hearing: RecordingInProgress) -> None:
         audio = hearing.served.predictor.checkpoint.audio_format
         hop = hearing.served.hop_samples
-        stretch = Stretch(
+        stretch = Segment(
             path=hearing.claim.location,
             sample_rate_hz=audio.sample_rate_hz,
             clip_samples=audio.clip_samples,
@@ -196,7 +202,7 @@ class Window:
         self._pool.submit_all(self._asked)
         self._asked = []
 
-    def _may_ask(self, hearing: Hearing) -> bool:
+    def _may_ask(self, hearing: RecordingInProgress) -> bool:
         return (
             not hearing.over
             and hearing.has_more
@@ -205,7 +211,7 @@ class Window:
         )
 
     def _answered(
-        self, hearing: Hearing, first_clip: int, answer: Answer, known: int | None
+        self, hearing: RecordingInProgress, first_clip: int, answer: Answer, known: int | None
     ) -> None:
         hearing.stretches_out -= 1
         if hearing.over:
@@ -217,7 +223,7 @@ class Window:
         else:
             self._heard(hearing, first_clip, answer, known)
 
-    def _went_with_its_inbox(self, hearing: Hearing, answer: Answer) -> bool:
+    def _went_with_its_inbox(self, hearing: RecordingInProgress, answer: Answer) -> bool:
         """A card was pulled: its files are not gone one by one, and will be found when it is back.
 
         An archived file lies elsewhere.
@@ -227,12 +233,12 @@ class Window:
             return False
         return claim.archive_path is None and self._is_away(claim.inbox)
 
-    def _ask_ledger(self) -> dict[Hearing, int | None]:
+    def _ask_ledger(self) -> dict[RecordingInProgress, int | None]:
         """The recordings whose answers serve for content whose digest has come."""
         digests = {
             hearing: answer.digest
             for (hearing, _), answer in self._answers
-            if isinstance(answer, Decoded) and answer.digest is not None and not hearing.over
+            if isinstance(answer, DecodedAudio) and answer.digest is not None and not hearing.over
         }
         if not digests:
             return {}
@@ -242,7 +248,9 @@ class Window:
         ]
         return dict(zip(digests, self._known_answers(asked), strict=True))
 
-    def _heard(self, hearing: Hearing, first_clip: int, answer: Decoded, known: int | None) -> None:
+    def _heard(
+        self, hearing: RecordingInProgress, first_clip: int, answer: DecodedAudio, known: int | None
+    ) -> None:
         hearing.learn(first_clip, answer)
         hearing.fingerprint = answer.fingerprint
         if answer.digest is not None and self._is_answered_elsewhere(hearing, answer.digest, known):
@@ -253,7 +261,9 @@ class Window:
             self._unfinished.append(hearing)
         self._finish_if_heard(hearing)
 
-    def _is_answered_elsewhere(self, hearing: Hearing, digest: str, known: int | None) -> bool:
+    def _is_answered_elsewhere(
+        self, hearing: RecordingInProgress, digest: str, known: int | None
+    ) -> bool:
         """The same content is scored once per checkpoint, also while it is still in the window."""
         checkpoint_id = hearing.served.checkpoint_id
         leader = self._leaders.setdefault((digest, checkpoint_id), hearing)
@@ -289,7 +299,7 @@ class Window:
         for hearing in dict.fromkeys(hearing for hearing, _, _ in batch):
             self._finish_if_heard(hearing)
 
-    def _finish_if_heard(self, hearing: Hearing) -> None:
+    def _finish_if_heard(self, hearing: RecordingInProgress) -> None:
         if not hearing.is_heard:
             return
         clip_scores = hearing.clip_scores
@@ -298,7 +308,7 @@ class Window:
             return
         self._end(hearing, self._scored(hearing, clip_scores))
 
-    def _scored(self, hearing: Hearing, clip_scores: Scores) -> Scored:
+    def _scored(self, hearing: RecordingInProgress, clip_scores: Scores) -> Scored:
         checkpoint = hearing.served.predictor.checkpoint
         audio = checkpoint.audio_format
         scores = pool_scores(clip_scores, self._engine.clip_pooling)
@@ -316,7 +326,7 @@ class Window:
             warning=hearing.warning,
         )
 
-    def _end(self, hearing: Hearing, outcome: Outcome) -> None:
+    def _end(self, hearing: RecordingInProgress, outcome: Outcome) -> None:
         """The recording, and those with the same content that waited for it, are done with."""
         hearing.over = True
         identity = (hearing.digest or "", hearing.served.checkpoint_id)
@@ -326,7 +336,7 @@ class Window:
         for follower in hearing.followers:
             self._leave(follower, _of_same_content(follower.claim, outcome))
 
-    def _leave(self, hearing: Hearing, outcome: Outcome) -> None:
+    def _leave(self, hearing: RecordingInProgress, outcome: Outcome) -> None:
         claim = hearing.claim
         del self._hearings[claim.recording_id]
         self._files[claim.file] -= 1
@@ -389,7 +399,7 @@ BATCH_SECONDS = 5.0
 UNTRIED_CLIPS = 32  # of a checkpoint whose pace nobody knows
 
 
-class Pace:
+class BatchPace:
     """Of the checkpoint that was served last."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

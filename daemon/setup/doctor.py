@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 import torch
 
-from classifier.audio.decode import Decoded, Stretch
+from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError
 from classifier.inference.device import available_devices, describe_device
 from classifier.workers.pool import DecodePool
@@ -23,7 +23,7 @@ from daemon.intake.mounts import mount_of
 from daemon.pipeline.scoring_setup import engine_device, load_predictor
 from storage.database.engine import driver
 from storage.errors import StorageError
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import holder
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
@@ -156,12 +156,12 @@ def _decoding(settings: Settings) -> Finding:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "probe.flac")
         soundfile.write(path, np.zeros(44_100, np.float32), 44_100)
-        stretch = Stretch(os.fsencode(path), 22_050, 22_050, 22_050, 1)
+        stretch = Segment(os.fsencode(path), 22_050, 22_050, 22_050, 1)
         pool: DecodePool[str] = DecodePool(1, engine.decode_timeout_seconds)
         with pool:
             pool.submit("probe", stretch)
             _, answer = pool.wait()
-    if isinstance(answer, Decoded):
+    if isinstance(answer, DecodedAudio):
         formats = ", ".join(
             sorted({"WAV", "FLAC", "OGG", "MP3"} & soundfile.available_formats().keys())
         )
@@ -181,7 +181,7 @@ def _device(settings: Settings) -> Finding:
 
 
 def _checkpoint(home: Home, settings: Settings) -> Finding:
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     active = shelf.active()
     if active is None and (previous := shelf.previous()):
         text = f"none is active, the daemon would serve {previous}; clfd checkpoints activate"

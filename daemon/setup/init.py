@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from classifier.model.starter import Starter, packaged_starter
 from storage.database.engine import is_outdated
 from storage.home.atomic_write import write_whole
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock
 from storage.home.paths import FILE_MODE, Home
 from storage.ledger.ledger import open_ledger
@@ -34,7 +34,7 @@ def initialise(
     yield f"ledger      {settings.database} ({n_done} recordings done)"
     for inbox in settings.inboxes:
         yield f"inbox       {inbox}{'' if inbox.is_dir() else ' (missing: make or mount it)'}"
-    yield from _checkpoint(Shelf(home.checkpoints), find_starter)
+    yield from _checkpoint(CheckpointFolder(home.checkpoints), find_starter)
 
 
 def _alone(home: Home, settings: Settings) -> AbstractContextManager[object]:
@@ -42,7 +42,9 @@ def _alone(home: Home, settings: Settings) -> AbstractContextManager[object]:
     return DaemonLock.acquire(home) if is_outdated(settings.database) else nullcontext()
 
 
-def _checkpoint(shelf: Shelf, find_starter: Callable[[], Starter | None]) -> Iterator[str]:
+def _checkpoint(
+    shelf: CheckpointFolder, find_starter: Callable[[], Starter | None]
+) -> Iterator[str]:
     """The starter goes where nothing is served; nothing that was chosen is ever replaced by it."""
     served = shelf.active() or shelf.previous()
     starter = None if served else find_starter()
@@ -56,7 +58,7 @@ def _checkpoint(shelf: Shelf, find_starter: Callable[[], Starter | None]) -> Ite
     yield "next        clfd run, and drop audio files into the inbox"
 
 
-def _install(shelf: Shelf, starter: Starter) -> Iterator[str]:
+def _install(shelf: CheckpointFolder, starter: Starter) -> Iterator[str]:
     from classifier.model.checkpoint import (
         parse_checkpoint,  # torch: seconds that most calls need not
     )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from storage.home.paths import Home
     from storage.settings.schema import Settings
-    from storage.values.decision import Manner
+    from storage.values.decision import DisplayRules
 
 
 @dataclass
@@ -35,12 +35,12 @@ class Invocation:
         home = self.home()
         return self.settings().database if any(voices(home, {})) else database_in(home.root)
 
-    def manner(self) -> Manner:
+    def manner(self) -> DisplayRules:
         """`settings().results.manner`, likewise."""
         from storage.settings.sources import voices
-        from storage.values.decision import Manner
+        from storage.values.decision import DisplayRules
 
-        return self.settings().results.manner if any(voices(self.home(), {})) else Manner()
+        return self.settings().results.manner if any(voices(self.home(), {})) else DisplayRules()
 
     def settings(self, **overrides: object) -> Settings:
         """The effective settings; keys are dotted (`**{"engine.device": "cpu"}`), None is ignored.

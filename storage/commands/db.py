@@ -14,7 +14,7 @@ from storage.commands.filter_options import When
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
-    from storage.maintenance.prune_plan import Plan
+    from storage.maintenance.prune_plan import PrunePlan
 
 
 @click.group()
@@ -42,10 +42,10 @@ def check(invocation: Invocation, as_json: bool) -> None:
     """
     from storage.database.engine import open_database
     from storage.database.tables import SCHEMA_VERSION
-    from storage.errors import LedgerUnsound
+    from storage.errors import LedgerInvalid
     from storage.ledger.counters import wrong_figures
     from storage.maintenance.check import remarks_on
-    from storage.values.progress import Pulse
+    from storage.values.progress import ProgressTicker
     from storage.values.text import visible
 
     settings = invocation.settings()
@@ -61,8 +61,8 @@ def check(invocation: Invocation, as_json: bool) -> None:
         if problems:
             if as_json:
                 click.echo(json.dumps(told, ensure_ascii=False))
-            raise LedgerUnsound(_unsound(database.path, problems))
-        remarks = remarks_on(database, settings, Pulse(_progress(invocation)))
+            raise LedgerInvalid(_unsound(database.path, problems))
+        remarks = remarks_on(database, settings, ProgressTicker(_progress(invocation)))
     if as_json:
         click.echo(json.dumps(told | remarks.figures(), ensure_ascii=False))
     else:
@@ -156,16 +156,16 @@ def prune(
     """
     from storage.database.engine import open_database
     from storage.maintenance.prune import carry_out
-    from storage.maintenance.prune_plan import Wish, plan
-    from storage.values.progress import Pulse
+    from storage.maintenance.prune_plan import PruneRequest, plan
+    from storage.values.progress import ProgressTicker
 
     if not (superseded or missing or before or history):
         raise click.UsageError(
             "say what to prune: --superseded, --missing, --history or --older-than TIME"
         )
     both = not (superseded or missing or history)
-    wish = Wish(superseded or both, missing or both, history, before)
-    pulse = Pulse(_progress(invocation))
+    wish = PruneRequest(superseded or both, missing or both, history, before)
+    pulse = ProgressTicker(_progress(invocation))
     with open_database(invocation.database(), "reader") as reader:
         made = plan(reader, wish, pulse)
         if yes:
@@ -179,7 +179,7 @@ def prune(
             click.echo("nothing was changed; add --yes to do it", err=True)
 
 
-def _tell(made: Plan, is_done: bool) -> None:
+def _tell(made: PrunePlan, is_done: bool) -> None:
     from storage.values.text import visible
 
     for line in made.lines(is_done):

@@ -12,7 +12,7 @@ from storage.commands.filter_options import Finite
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
-    from storage.labels.annotation_files import Annotation, Reading
+    from storage.labels.annotation_files import Annotation, AnnotationFile
 
 _SHOWN = 5  # of many problems
 
@@ -117,7 +117,7 @@ def import_labels(invocation: Invocation, files: tuple[Path, ...], skip_unmatche
 
 
 def _left(
-    read: dict[Path, Reading],
+    read: dict[Path, AnnotationFile],
     problems: Sequence[str],
     found: Sequence[tuple[Annotation, str, str]],
 ) -> str:

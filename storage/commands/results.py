@@ -101,7 +101,7 @@ def results(
     from storage.database.engine import open_database
     from storage.export import registry as asked
     from storage.export.text_formats import shape_of
-    from storage.queries.clips import ClipShape
+    from storage.queries.clips import ClipOptions
 
     status = status or ("all" if count_by == "status" else "done")
     filters = filters_of(invocation, told, status, history)  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ def results(
     if (top or merge_gap is not None) and not (clips or shape in _FIELD_FORMATS):
         raise click.UsageError("--top and --merge-gap are about clips; add --clips")
     are_told = clips or shape in _FIELD_FORMATS
-    told_clips = ClipShape(top or 1, merge_gap) if are_told else None
+    told_clips = ClipOptions(top or 1, merge_gap) if are_told else None
     listing = asked.Listing(filters, sort, limit, told_clips, shape, file, columns)  # type: ignore[arg-type]
     _refuse_unknown(columns, listing.known_columns, bool(count_by))
     with open_database(invocation.database(), "reader") as database:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from storage.errors import StorageError
-from storage.home.checkpoint_folder import Shelf
-from storage.home.daemon_lock import Holder, holder, read_status
+from storage.home.checkpoint_folder import CheckpointFolder
+from storage.home.daemon_lock import LockHolder, holder, read_status
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
 from storage.values.timestamps import from_stamp
@@ -86,7 +86,7 @@ def _is_worth_a_line(key: str, value: object) -> bool:
     return bool(value) or (key in ("pending", "done", "failed") and value == 0)
 
 
-def _running(found: Holder, written: Standing, now: datetime) -> Standing:
+def _running(found: LockHolder, written: Standing, now: datetime) -> Standing:
     # A file of another process is what an earlier daemon left; this one has not written yet.
     live = written if written.get("pid") == found.pid else {}
     identity = {"running": True, "pid": found.pid, "host": found.host}
@@ -102,7 +102,7 @@ def _stopped(home: Home, written: Standing) -> Standing:
     since = paused_since(home)
     return _complete(
         {
-            "checkpoint": Shelf(home.checkpoints).active(),
+            "checkpoint": CheckpointFolder(home.checkpoints).active(),
             "heartbeat_at": heartbeat,
             "died_at": None if written.get("stopping") else heartbeat,
             "paused": since is not None,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, TextIO, get_args
 
-from storage.errors import StorageError, UnknownShape
+from storage.errors import StorageError, UnknownFormat
 from storage.export.text_formats import output
 from storage.queries.result import Result
 from storage.values.text import visible
@@ -101,7 +101,7 @@ def write_audacity(stream: TextIO, sounds: Iterable[Sound]) -> int:
     number = 0
     for position, (_, clips) in enumerate(sounds):
         if position:
-            raise UnknownShape(
+            raise UnknownFormat(
                 "an Audacity label track is of one recording and these are several; name an"
                 " existing folder with -o, for one file each"
             )
@@ -147,7 +147,7 @@ class _Folders:
 
 def _write_beside(shape: FieldFormat, folders: _Folders, sound: Sound) -> int:
     if shape == "kaleidoscope":
-        raise UnknownShape("Kaleidoscope reads one table of all recordings; name a file with -o")
+        raise UnknownFormat("Kaleidoscope reads one table of all recordings; name a file with -o")
     recording, _ = sound
     file = folders.place_of(recording)
     file = file.with_name(file.name + _SUFFIXES[shape])

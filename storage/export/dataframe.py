@@ -12,7 +12,7 @@ from storage.commands.context import Invocation
 from storage.database.engine import open_database
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import meant_by
-from storage.queries.clips import ClipShape
+from storage.queries.clips import ClipOptions
 from storage.queries.filters import SORTS, STATES, Filters, Sort, Status
 from storage.queries.result import CLIP_COLUMNS, COLUMNS, FLOATS, INTEGERS, MOMENTS, Result
 from storage.queries.results import results as results_of
@@ -98,7 +98,7 @@ def results_frame(
     )
     columns = CLIP_COLUMNS if clips else COLUMNS
     with open_database(invocation.database(), "reader") as database, database.transaction() as it:
-        found = results_of(it, filters, sort, limit, ClipShape() if clips else None)
+        found = results_of(it, filters, sort, limit, ClipOptions() if clips else None)
         rows = [_as_row(result, columns, scores) for result in found]
     frame = pd.DataFrame(rows, columns=_columns(rows, columns))
     moments = {name: pd.to_datetime(frame[name], utc=True, format="ISO8601") for name in MOMENTS}

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from storage.errors import StorageError, UnknownShape
+from storage.errors import StorageError, UnknownFormat
 from storage.export.text_formats import quiet_end_of_stdout
 from storage.home.atomic_write import aside_of
 from storage.queries.result import FLOATS, INTEGERS, MOMENTS, Result
@@ -46,7 +46,7 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise UnknownShape(
+        raise UnknownFormat(
             "parquet is written with pyarrow, which is not installed: pip install pyarrow"
         ) from error
     return pyarrow, pyarrow.parquet
@@ -82,7 +82,7 @@ def _is_terminal() -> bool:
 def _sink(file: Path | None) -> Iterator[BinaryIO]:
     if file is None:
         if _is_terminal():
-            raise UnknownShape("parquet is nothing for a terminal; name a file with -o")
+            raise UnknownFormat("parquet is nothing for a terminal; name a file with -o")
         with quiet_end_of_stdout():
             yield sys.stdout.buffer
         return

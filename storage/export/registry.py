@@ -14,7 +14,7 @@ from storage.database.engine import Database
 from storage.export.annotation_formats import FIELD_FORMATS, write_field_format
 from storage.export.parquet import write_parquet
 from storage.export.text_formats import output, write_csv, write_json, write_jsonl, write_table
-from storage.queries.clips import ClipShape
+from storage.queries.clips import ClipOptions
 from storage.queries.counts import count_by, count_others, has_unheard_levels, labels_seen
 from storage.queries.filters import Axis, Filters, Sort
 from storage.queries.glancing import Number, glance, glance_at_others
@@ -45,7 +45,7 @@ class Listing:
     filters: Filters
     sort: Sort = "newest"
     limit: int | None = None
-    clips: ClipShape | None = None
+    clips: ClipOptions | None = None
     format: Format = "table"
     file: Path | None = None
     chosen: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ def write_results(database: Database, listing: Listing) -> str | None:
 
 def _write_for_the_field(database: Database, listing: Listing) -> str | None:
     with database.transaction() as connection:
-        found = sounds(connection, listing.filters, listing.clips or ClipShape())
+        found = sounds(connection, listing.filters, listing.clips or ClipOptions())
         if write_field_format(listing.format, listing.file, found):  # type: ignore[arg-type]
             return None
         return _hint(connection, listing.filters)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from storage.errors import StorageError, UnknownShape
+from storage.errors import StorageError, UnknownFormat
 from storage.home.atomic_write import aside_of
 from storage.values.text import _inert, shortened, visible
 
@@ -41,7 +41,7 @@ def shape_of(file: Path | None) -> str:
     if suffix in ("", "txt"):
         return "table"
     if suffix not in SHAPES:
-        raise UnknownShape(
+        raise UnknownFormat(
             f"{file} asks for a format clfd does not write; choose one by --format: "
             + ", ".join(SHAPES)
         )

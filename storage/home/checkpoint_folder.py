@@ -24,7 +24,7 @@ _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
-class Shelf:
+class CheckpointFolder:
     """`folder` must exist; the links `active` and `previous` need not."""
 
     folder: Path
@@ -185,7 +185,7 @@ def meant_by(home: Home, reference: str | None) -> str | None:
     """`active` and `previous` are words of the shelf; other names may outlive their files."""
     if reference not in ("active", "previous"):
         return reference
-    return Shelf(home.checkpoints).find(reference)
+    return CheckpointFolder(home.checkpoints).find(reference)
 
 
 def is_name(text: str) -> bool:

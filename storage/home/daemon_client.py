@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from storage.errors import StorageError
-from storage.home.checkpoint_folder import Shelf
-from storage.home.daemon_lock import Holder, holder, read_status
+from storage.home.checkpoint_folder import CheckpointFolder
+from storage.home.daemon_lock import LockHolder, holder, read_status
 from storage.home.paths import Home
 
 LOOK_SECONDS = 0.1
@@ -18,7 +18,7 @@ Status = Mapping[str, object]
 T = TypeVar("T")
 
 
-def running_daemon(home: Home, instead: str) -> Holder:
+def running_daemon(home: Home, instead: str) -> LockHolder:
     """The daemon of this home. Raises StorageError where none runs, saying what holds `instead`."""
     found = holder(home)
     if found is None:
@@ -68,7 +68,9 @@ def wait_until_served(
     active meanwhile, where no daemon runs, or where it takes longer than `seconds`.
     """
     instead = f"{name} is active, and will be served by the next `clfd run`"
-    wait_for_daemon(home, _Answer(Shelf(home.checkpoints), name), seconds, instead, clock, wait)
+    wait_for_daemon(
+        home, _Answer(CheckpointFolder(home.checkpoints), name), seconds, instead, clock, wait
+    )
 
 
 @dataclass
@@ -79,7 +81,7 @@ class _Answer:
     later one can be a refusal.
     """
 
-    shelf: Shelf
+    shelf: CheckpointFolder
     name: str
     first_heartbeat: object = None
 

@@ -22,7 +22,7 @@ _TRIES = 10
 _TRY_SECONDS = 0.05
 
 
-class Holder(NamedTuple):
+class LockHolder(NamedTuple):
     """The process that serves a home."""
 
     pid: int
@@ -68,7 +68,7 @@ class DaemonLock:
         self.release()
 
 
-def holder(home: Home) -> Holder | None:
+def holder(home: Home) -> LockHolder | None:
     """The running daemon, or None when no process holds the lock.
 
     Raises StorageError when the lock file may not be read.
@@ -142,18 +142,18 @@ def _try_lock(handle: int) -> bool:
 
 
 def _already_running(home: Home) -> AlreadyRunning:
-    found = holder(home) or Holder(0, "unknown")
+    found = holder(home) or LockHolder(0, "unknown")
     return AlreadyRunning(
         f"a daemon already serves {home.root} (pid {found.pid} on {found.host});"
         " stop it, or choose another home with --home"
     )
 
 
-def _holder_of(handle: int) -> Holder | None:
+def _holder_of(handle: int) -> LockHolder | None:
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # closing the file gives it back
     except BlockingIOError:
         pid, _, host = os.pread(handle, 512, 0).decode(errors="replace").strip().partition(" ")
         # Locked, but not written yet: there is a daemon, and it will have a name in a moment.
-        return Holder(int(pid), host) if pid.isdecimal() else Holder(0, "unknown")
+        return LockHolder(int(pid), host) if pid.isdecimal() else LockHolder(0, "unknown")
     return None

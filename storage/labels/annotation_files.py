@@ -54,14 +54,14 @@ class Annotation:
 
 
 @dataclass(frozen=True)
-class Reading:
+class AnnotationFile:
     """What a file says, and how many labels of it are of a moment without length."""
 
     annotations: tuple[Annotation, ...]
     n_points: int = 0
 
 
-def read_annotations(file: Path) -> Reading:
+def read_annotations(file: Path) -> AnnotationFile:
     """Rows without a label are left out: nobody has said anything there.
 
     Raises StorageError naming the row where a file is none of these, or a number is no number.
@@ -69,13 +69,13 @@ def read_annotations(file: Path) -> Reading:
     text = _text(file)
     first, _, _ = text.partition("\n")
     if "\t" in first and not _is_number(first.split("\t")[0]):
-        return Reading(tuple(_table(file, text, "\t")))
+        return AnnotationFile(tuple(_table(file, text, "\t")))
     if "\t" in first or (not text.strip() and file.suffix.lower() == ".txt"):
         track = list(_label_track(file, text))
         # Clfd keeps no label of a moment: its start and end would be those of the whole recording.
         parts = tuple(one for one in track if one.end_s > one.start_s)
-        return Reading(parts, len(track) - len(parts))
-    return Reading(tuple(_table(file, text, ",")))
+        return AnnotationFile(parts, len(track) - len(parts))
+    return AnnotationFile(tuple(_table(file, text, ",")))
 
 
 def timed(one: Annotation, start_s: float, end_s: float) -> Annotation:

@@ -32,7 +32,7 @@ _row, _said = recording.c, human_label.c
 
 
 @dataclass(frozen=True)
-class Told:
+class LabelRow:
     """A label as a row of the table, and why training would refuse it; empty: it would not."""
 
     row: dict[str, object]
@@ -90,7 +90,7 @@ class _Label:
         }
 
 
-def labels_said(connection: Connection) -> Iterator[Told]:
+def labels_said(connection: Connection) -> Iterator[LabelRow]:
     """One for each label, by content and start; of copies one is named that training can take."""
     for _, labels in groupby(_labels(connection), key=lambda one: one.digest):
         parts = groupby(labels, key=lambda one: (one.start_s, one.end_s))
@@ -100,7 +100,7 @@ def labels_said(connection: Connection) -> Iterator[Told]:
                 refusal = (
                     refusal or "of a sound that has another label, of a part of it or given later"
                 )
-            yield Told(one.row(), refusal)
+            yield LabelRow(one.row(), refusal)
 
 
 def _labels(connection: Connection) -> Iterator[_Label]:

@@ -26,14 +26,14 @@ _row, _said = recording.c, human_label.c
 
 
 @dataclass(frozen=True)
-class Matched:
+class MatchedLabels:
     """Annotations with the digests of their recordings; `problems` are of none, or of several."""
 
     found: tuple[tuple[Annotation, str], ...]
     problems: tuple[str, ...]
 
 
-def match(connection: Connection, annotations: Sequence[Annotation]) -> Matched:
+def match(connection: Connection, annotations: Sequence[Annotation]) -> MatchedLabels:
     """By digest, path, content of the file that lies at the path, or name: the first that fits.
 
     A part that ends after its recording does is of another one, and a problem too.
@@ -55,7 +55,7 @@ def match(connection: Connection, annotations: Sequence[Annotation]) -> Matched:
     too_long = [_beyond(one, lengths.get(digest)) for one, digest in found]
     problems += filter(None, too_long)
     within = [pair for pair, problem in zip(found, too_long, strict=True) if not problem]
-    return Matched(tuple(within), tuple(problems))
+    return MatchedLabels(tuple(within), tuple(problems))
 
 
 def _nothing_is(one: Annotation) -> str:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from storage.database.bulk import chunks, execute_many
 from storage.database.tables import inbox, recording
-from storage.ledger.counters import Difference, Mark
+from storage.ledger.counters import CounterMark, CounterMismatch
 from storage.ledger.outcomes import Arrival
 from storage.values.recorded_at import moment_in_name
 from storage.values.text import printable_path
@@ -76,12 +76,12 @@ def admit(connection: Connection, arrivals: Sequence[Arrival], now: str) -> int:
 def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival], now: str) -> int:
     inbox_id = inbox_id_of(connection, folder)
     newest = {row.path: row for row in newest_of(connection, folder, [a.path for a in arrivals])}
-    added, refreshed, difference = [], [], Difference()
+    added, refreshed, difference = [], [], CounterMismatch()
     for arrival in arrivals:
         row = newest.get(arrival.path)
         if row is None or _is_another(row, arrival):
             added.append(_new_row(inbox_id, arrival, now))
-            difference.count(Mark("pending", now, None, None, inbox_id, arrival.path))
+            difference.count(CounterMark("pending", now, None, None, inbox_id, arrival.path))
         elif row.fingerprint != arrival.fingerprint and row.claimed_by is None:
             refreshed.append(_refreshed_row(row.id, arrival))
             difference.move(*_marks_of_refreshed(row, inbox_id))
@@ -147,6 +147,8 @@ def _refreshed_row(row_id: int, arrival: Arrival) -> dict[str, object]:
     }
 
 
-def _marks_of_refreshed(row: Row[Any], inbox_id: int) -> tuple[Mark, Mark]:
+def _marks_of_refreshed(row: Row[Any], inbox_id: int) -> tuple[CounterMark, CounterMark]:
     rest = (row.label, row.checkpoint_id, inbox_id, row.path)
-    return Mark(row.state, row.moment, *rest), Mark("pending", row.first_seen_at, *rest)
+    return CounterMark(row.state, row.moment, *rest), CounterMark(
+        "pending", row.first_seen_at, *rest
+    )

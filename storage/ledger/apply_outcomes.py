@@ -37,7 +37,7 @@ from storage.database.bulk import (
 )
 from storage.database.tables import inbox, prediction, recording
 from storage.ledger.archive_moves import ArchivePlan
-from storage.ledger.counters import Difference, Mark
+from storage.ledger.counters import CounterMark, CounterMismatch
 from storage.ledger.outcomes import AudioFacts, Changed, Failed, Linked, Outcome, Postponed, Scored
 from storage.values.recorded_at import began_at, moment_in_name
 from storage.values.text import printable, printable_path
@@ -99,10 +99,10 @@ class _Row:
     first_seen_at: str
 
     @property
-    def mark(self) -> Mark:
+    def mark(self) -> CounterMark:
         moment = self.answered_at or self.first_seen_at
         answer = (self.label, self.checkpoint_id)
-        return Mark(self.state, moment, *answer, self.inbox_id, self.path)
+        return CounterMark(self.state, moment, *answer, self.inbox_id, self.path)
 
     @property
     def file(self) -> tuple[int, bytes]:
@@ -353,8 +353,8 @@ class _Book:
         before = self._before[row.id]
         return {name: value for name, value in vars(row).items() if value != before[name]}
 
-    def _difference(self) -> Difference:
-        difference = Difference()
+    def _difference(self) -> CounterMismatch:
+        difference = CounterMismatch()
         for row in self._folded:
             difference.count(self._marks[row.id], -1)
         for row in self._changed.values():

@@ -90,14 +90,14 @@ class Redirected:
 
 
 @dataclass(frozen=True)
-class Dropped:
+class MoveDropped:
     """What lies in the inbox is not what was recorded, or nothing does: nothing is to be moved."""
 
     move: Move
 
 
 @dataclass(frozen=True)
-class Hindered:
+class MoveFailed:
     """It stays in the inbox for now; `is_general` where no other file would fare better."""
 
     move: Move
@@ -105,7 +105,7 @@ class Hindered:
     is_general: bool = False
 
 
-Moved = Archived | Redirected | Dropped | Hindered
+Moved = Archived | Redirected | MoveDropped | MoveFailed
 
 
 def outstanding(connection: Connection, after_id: int, limit: int) -> list[Move]:
@@ -186,7 +186,7 @@ def write_moves(connection: Connection, results: Sequence[Moved], now: str) -> N
         elif isinstance(result, Redirected):
             place = result.place
             elsewhere.append(row | {"place": place, "place_text": printable_path(place)})
-        elif isinstance(result, Dropped):
+        elif isinstance(result, MoveDropped):
             stays.append(row)
     for statement, rows in ((_ARRIVED, arrived), (_GOES_ELSEWHERE, elsewhere), (_STAYS, stays)):
         if rows:

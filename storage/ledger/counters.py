@@ -38,7 +38,7 @@ _COPIES = (
 )
 
 
-class Mark(NamedTuple):
+class CounterMark(NamedTuple):
     """What the tallies know of one recording; `moment` is its answer's, else its first sight's."""
 
     state: str
@@ -49,19 +49,19 @@ class Mark(NamedTuple):
     path: bytes
 
 
-class Difference:
+class CounterMismatch:
     """What a transaction changes in the tallies."""
 
     def __init__(self) -> None:
         self._answers: Counter[tuple[str, str, str, int]] = Counter()
         self._folders: Counter[tuple[int, str, str]] = Counter()
 
-    def count(self, mark: Mark, by: int = 1) -> None:
+    def count(self, mark: CounterMark, by: int = 1) -> None:
         day = mark.moment[:DAY_LENGTH]
         self._answers[mark.state, day, mark.label or "", mark.checkpoint_id or 0] += by
         self._folders[mark.inbox_id, folder_of(mark.path), mark.state] += by
 
-    def move(self, before: Mark, after: Mark) -> None:
+    def move(self, before: CounterMark, after: CounterMark) -> None:
         if before != after:
             self.count(before, -1)
             self.count(after)

@@ -9,12 +9,12 @@ from sqlalchemy import func, select
 
 from storage.database.engine import Database
 from storage.database.tables import prediction, recording
-from storage.maintenance.file_presence import WHERE, Whereabouts
+from storage.maintenance.file_presence import WHERE, FilePresence
 from storage.maintenance.id_ranges import largest_id, spans_of
 from storage.maintenance.prune_plan import MarkedIds
 from storage.maintenance.unadmitted_files import uncovered
 from storage.settings.schema import Settings
-from storage.values.progress import Pulse
+from storage.values.progress import ProgressTicker
 from storage.values.text import printable_path
 
 _FIRST = 5
@@ -22,7 +22,7 @@ _row = recording.c
 
 
 @dataclass
-class Remarks:
+class CheckFindings:
     """None of it is damage. Lists of paths hold the first few, with their inbox.
 
     `away` are folders that are not there as a whole; nothing in them counts as missing.
@@ -69,9 +69,9 @@ def _listed(paths: list[str], total: int) -> Iterator[str]:
         yield f"  and {total - len(paths)} more"
 
 
-def remarks_on(database: Database, settings: Settings, pulse: Pulse) -> Remarks:
+def remarks_on(database: Database, settings: Settings, pulse: ProgressTicker) -> CheckFindings:
     """Reads page by page, so a daemon that writes meanwhile may put a figure off by what it did."""
-    found = Remarks()
+    found = CheckFindings()
     _look_at_recordings(database, found, pulse)
     for path in uncovered(database, settings, pulse):
         found.without_row += 1
@@ -80,8 +80,8 @@ def remarks_on(database: Database, settings: Settings, pulse: Pulse) -> Remarks:
     return found
 
 
-def _look_at_recordings(database: Database, found: Remarks, pulse: Pulse) -> None:
-    whereabouts = Whereabouts(database)
+def _look_at_recordings(database: Database, found: CheckFindings, pulse: ProgressTicker) -> None:
+    whereabouts = FilePresence(database)
     in_use = MarkedIds(largest_id(database, prediction))
     query = select(*WHERE, _row.state, _row.prediction_id)
     largest = largest_id(database, recording)

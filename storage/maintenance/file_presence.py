@@ -25,7 +25,7 @@ class _Inbox(NamedTuple):
     mount_point: bytes | None
 
 
-class Whereabouts:
+class FilePresence:
     """Looks at the places of files; `away` are the folders that were found to be away."""
 
     def __init__(self, database: Database) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Column, Row, Select, Table, func, select
 
 from storage.database.engine import Database
-from storage.values.progress import Pulse
+from storage.values.progress import ProgressTicker
 
 _SPAN = 5000
 
@@ -31,7 +31,12 @@ def largest_id(database: Database, table: Table) -> int:
 
 
 def spans_of(
-    database: Database, query: Select[Any], by: Column[Any], largest: int, pulse: Pulse, what: str
+    database: Database,
+    query: Select[Any],
+    by: Column[Any],
+    largest: int,
+    pulse: ProgressTicker,
+    what: str,
 ) -> Iterator[Sequence[Row[Any]]]:
     """What the query finds where `by` is up to `largest`, in ascending spans."""
     for before in range(0, largest, _SPAN):

@@ -14,11 +14,11 @@ from storage.database.bulk import chunks
 from storage.database.engine import Database, driver
 from storage.database.tables import metadata, prediction, recording
 from storage.errors import StorageError
-from storage.ledger.counters import Difference, Mark
-from storage.maintenance.file_presence import Whereabouts
+from storage.ledger.counters import CounterMark, CounterMismatch
+from storage.maintenance.file_presence import FilePresence
 from storage.maintenance.id_ranges import batches
-from storage.maintenance.prune_plan import JUDGED, Judge, MarkedIds, Plan
-from storage.values.progress import Pulse
+from storage.maintenance.prune_plan import JUDGED, MarkedIds, PrunePlan, PruneRules
+from storage.values.progress import ProgressTicker
 
 _AT_ONCE = 1000  # rows in a transaction
 _SOUND_CHECKPOINTS = (3, 51, 3)  # from this SQLite on two processes may empty the log at once
@@ -32,7 +32,7 @@ _BELOW = [
 ]
 
 
-def carry_out(reader: Database, pruner: Database, made: Plan, pulse: Pulse) -> None:
+def carry_out(reader: Database, pruner: Database, made: PrunePlan, pulse: ProgressTicker) -> None:
     """Delete what the plan says, a thousand rows in a transaction, with the tallies.
 
     Raises StorageError, and deletes nothing, where recordings are meant that wait or are read.
@@ -42,7 +42,7 @@ def carry_out(reader: Database, pruner: Database, made: Plan, pulse: Pulse) -> N
             f"{made.busy} of these recordings wait for an answer or are being read (the first is"
             f" {made.first_busy}); let `clfd run --once` finish them, then prune"
         )
-    left, judge = made.ids(), Judge(made.wish, Whereabouts(reader))
+    left, judge = made.ids(), PruneRules(made.wish, FilePresence(reader))
     total = len(left)
     # Copies came after what they share and go before it. The few that are the other way round
     # find it unshared the next time.
@@ -65,9 +65,9 @@ def _delete_recordings(
     reader: Database,
     pruner: Database,
     ids: Sequence[int],
-    made: Plan,
+    made: PrunePlan,
     left: MarkedIds,
-    judge: Judge,
+    judge: PruneRules,
 ) -> bool:
     """Whether any went; what is no longer to go leaves `left` as well."""
     with reader.transaction() as connection:
@@ -138,9 +138,11 @@ def _answers_of(connection: Connection, digests: Sequence[str]) -> Iterator[tupl
 
 
 def _delete(connection: Connection, rows: Sequence[Row[Any]]) -> None:
-    difference = Difference()
+    difference = CounterMismatch()
     for row in rows:
-        mark = Mark(row.state, row.moment, row.label, row.checkpoint_id, row.inbox_id, row.path)
+        mark = CounterMark(
+            row.state, row.moment, row.label, row.checkpoint_id, row.inbox_id, row.path
+        )
         difference.count(mark, -1)
     for some in chunks([row.id for row in rows]):
         for key in _BELOW:

@@ -12,9 +12,9 @@ from sqlalchemy import Row, func, or_, select
 
 from storage.database.engine import Database
 from storage.database.tables import inbox, prediction, recording
-from storage.maintenance.file_presence import WHERE, Whereabouts
+from storage.maintenance.file_presence import WHERE, FilePresence
 from storage.maintenance.id_ranges import largest_id, spans_of
-from storage.values.progress import Pulse
+from storage.values.progress import ProgressTicker
 from storage.values.text import printable_path
 
 Reason = Literal["superseded", "missing"]
@@ -29,7 +29,7 @@ JUDGED = select(*WHERE, _row.state, _moment, _is_busy, _row.label, _row.checkpoi
 
 
 @dataclass(frozen=True)
-class Wish:
+class PruneRequest:
     """What a person no longer wants; `before` is a stamp, and bounds all of it."""
 
     superseded: bool = False
@@ -38,10 +38,10 @@ class Wish:
     before: str | None = None
 
 
-class Judge:
+class PruneRules:
     """Says of recordings why they may go, and of those that stay against the wish, why."""
 
-    def __init__(self, wish: Wish, whereabouts: Whereabouts) -> None:
+    def __init__(self, wish: PruneRequest, whereabouts: FilePresence) -> None:
         self._wish = wish
         self._whereabouts = whereabouts
 
@@ -66,10 +66,10 @@ class Judge:
 
 
 @dataclass
-class Plan:
+class PrunePlan:
     """What would go, and what has to stay: by reason, and the first paths of each."""
 
-    wish: Wish
+    wish: PruneRequest
     going: dict[Reason, MarkedIds]
     predictions: MarkedIds
     shared: int = 0
@@ -139,14 +139,14 @@ class Plan:
 # --- the plan
 
 
-def plan(database: Database, wish: Wish, pulse: Pulse) -> Plan:
+def plan(database: Database, wish: PruneRequest, pulse: ProgressTicker) -> PrunePlan:
     """Reads only; in memory it takes three bits a row."""
     largest = largest_id(database, recording)
     reasons: tuple[Reason, ...] = ("superseded", "missing")
-    made = Plan(wish, {reason: MarkedIds(largest) for reason in reasons}, MarkedIds(0))
-    whereabouts = Whereabouts(database)
+    made = PrunePlan(wish, {reason: MarkedIds(largest) for reason in reasons}, MarkedIds(0))
+    whereabouts = FilePresence(database)
     if wish.superseded or wish.missing:
-        _mark_recordings(database, made, Judge(wish, whereabouts), largest, pulse)
+        _mark_recordings(database, made, PruneRules(wish, whereabouts), largest, pulse)
         _leave_shared(database, made, largest, pulse)
         made.paths = _paths(database, list(islice(made.ids(), _FIRST)))
     if wish.history:
@@ -156,7 +156,7 @@ def plan(database: Database, wish: Wish, pulse: Pulse) -> Plan:
 
 
 def _mark_recordings(
-    database: Database, made: Plan, judge: Judge, largest: int, pulse: Pulse
+    database: Database, made: PrunePlan, judge: PruneRules, largest: int, pulse: ProgressTicker
 ) -> None:
     for rows in spans_of(database, JUDGED, _row.id, largest, pulse, "recordings looked at"):
         reasons = judge.reasons(rows)
@@ -170,7 +170,7 @@ def _mark_recordings(
                 made.archived += judge.keeps_archived(row, reasons)
 
 
-def _leave_shared(database: Database, made: Plan, largest: int, pulse: Pulse) -> None:
+def _leave_shared(database: Database, made: PrunePlan, largest: int, pulse: ProgressTicker) -> None:
     """An answer that serves a recording which stays is kept, with the recording it is of.
 
     That one may share the answer of a third: again, until nothing changes.
@@ -191,7 +191,7 @@ def _leave_shared(database: Database, made: Plan, largest: int, pulse: Pulse) ->
                     has_changed = True
 
 
-def _history(database: Database, made: Plan, largest: int, pulse: Pulse) -> MarkedIds:
+def _history(database: Database, made: PrunePlan, largest: int, pulse: ProgressTicker) -> MarkedIds:
     """Predictions that are the answer of no recording which stays, but are of one."""
     current = answers_in_use(database, largest, pulse, made.is_going)
     found = MarkedIds(current.largest)
@@ -207,7 +207,7 @@ def _history(database: Database, made: Plan, largest: int, pulse: Pulse) -> Mark
 
 
 def answers_in_use(
-    database: Database, largest: int, pulse: Pulse, without: Callable[[int], bool]
+    database: Database, largest: int, pulse: ProgressTicker, without: Callable[[int], bool]
 ) -> MarkedIds:
     """The predictions that are the current answer of some recording, `without` some of these."""
     current = MarkedIds(largest_id(database, prediction))

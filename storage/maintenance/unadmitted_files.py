@@ -12,7 +12,7 @@ from storage.database.engine import Database
 from storage.ledger.admission import newest_of
 from storage.maintenance.id_ranges import batches
 from storage.settings.schema import Settings
-from storage.values.progress import Pulse
+from storage.values.progress import ProgressTicker
 from storage.values.text import printable_path
 
 # As the daemon's listing has them; a test holds the two together.
@@ -20,7 +20,7 @@ SYSTEM_FOLDERS = (b"@eaDir", b"__MACOSX", b"#recycle", b"$RECYCLE.BIN", b"lost+f
 _AT_ONCE = 500
 
 
-def uncovered(database: Database, settings: Settings, pulse: Pulse) -> Iterator[str]:
+def uncovered(database: Database, settings: Settings, pulse: ProgressTicker) -> Iterator[str]:
     """The paths of those files, with their inbox."""
     n_seen = 0
     for root in settings.inboxes:

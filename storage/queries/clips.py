@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from storage.queries.result import Result
-    from storage.values.decision import Manner
+    from storage.values.decision import DisplayRules
 
 
 @dataclass(frozen=True)
-class ClipShape:
+class ClipOptions:
     """`top` labels of each clip, the most probable first.
 
     With a gap, clips of one label that begin so many seconds or less after the end of the one
@@ -23,7 +23,7 @@ class ClipShape:
     top: int = 1
     merge_gap_seconds: float | None = None
 
-    def rows_of(self, recording: Result, manner: Manner) -> Iterator[Result]:
+    def rows_of(self, recording: Result, manner: DisplayRules) -> Iterator[Result]:
         """In the order of their start; nothing where there is no answer."""
         rows = recording.clips(self.top)
         if manner.knows_unknown:

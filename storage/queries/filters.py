@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, ScalarSelect, and_, case, func, literal, or_, select
 
 from storage.database.tables import checkpoint, human_label, inbox, recording
-from storage.values.decision import UNKNOWN, Manner
+from storage.values.decision import UNKNOWN, DisplayRules
 from storage.values.recorded_at import on_the_wall
 
 Status = Literal["done", "failed", "pending", "superseded", "all"]
@@ -48,7 +48,7 @@ class Filters:
     min_level: float | None = None
     max_level: float | None = None
     clipped: bool = False
-    manner: Manner = field(default=Manner(), compare=False)
+    manner: DisplayRules = field(default=DisplayRules(), compare=False)
 
     @property
     def states(self) -> tuple[Status, ...]:
@@ -113,7 +113,7 @@ def labelled(
 def as_told(
     filters: Filters, label: ColumnElement[Any], confidence: ColumnElement[Any]
 ) -> ColumnElement[Any]:
-    """`Manner.label_of` in SQL."""
+    """`DisplayRules.label_of` in SQL."""
     manner = filters.manner
     if not manner.knows_unknown:
         return label

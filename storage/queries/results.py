@@ -24,7 +24,7 @@ from storage.database.bulk import by_index, chunks
 from storage.database.engine import PATH_INDEX
 from storage.database.tables import checkpoint, inbox, prediction, recording
 from storage.ledger.counters import DAY_LENGTH, folder_expression
-from storage.queries.clips import ClipShape
+from storage.queries.clips import ClipOptions
 from storage.queries.counts import Counts, in_order
 from storage.queries.filters import (
     Axis,
@@ -44,7 +44,7 @@ from storage.queries.filters import (
 )
 from storage.queries.paging import first_ids, order
 from storage.queries.result import Result
-from storage.values.decision import Manner
+from storage.values.decision import DisplayRules
 from storage.values.recorded_at import as_stamp
 
 Cursor = tuple[str, int]  # moment, recording
@@ -66,7 +66,7 @@ def results(
     filters: Filters,
     sort: Sort = "newest",
     limit: int = 0,
-    clips: ClipShape | None = None,
+    clips: ClipOptions | None = None,
 ) -> Iterator[Result]:
     """Read in chunks, so that memory does not grow with the ledger; a limit of 0 is none.
 
@@ -89,7 +89,7 @@ def results(
 
 
 def sounds(
-    connection: Connection, filters: Filters, clips: ClipShape
+    connection: Connection, filters: Filters, clips: ClipOptions
 ) -> Iterator[tuple[Result, list[Result]]]:
     """Recordings by inbox and path, each with its rows; of a recording without any there are none.
 
@@ -206,12 +206,12 @@ def _page(
         yield from (_result(rows[recording_id], filters.manner) for recording_id in some)
 
 
-def _read(connection: Connection, query: Select[Any], manner: Manner) -> Iterator[Result]:
+def _read(connection: Connection, query: Select[Any], manner: DisplayRules) -> Iterator[Result]:
     for row in connection.execution_options(yield_per=_CHUNK_ROWS).execute(query):
         yield _result(row, manner)
 
 
-def _result(row: Sequence[Any], manner: Manner) -> Result:
+def _result(row: Sequence[Any], manner: DisplayRules) -> Result:
     """As columns come from the ledger, told in this manner."""
     values = [*row, manner.site_of(row[_PATH])]
     values[_LABEL] = manner.label_of(values[_LABEL], values[_CONFIDENCE])

@@ -28,7 +28,7 @@ _row = recording.c
 
 
 @dataclass(frozen=True, slots=True)
-class Sureness:
+class ConfidenceBin:
     """Answers of one label by one checkpoint whose confidence lies in one of BINS equal steps."""
 
     label: str
@@ -89,13 +89,13 @@ def answers_in_time(
             yield label, from_stamp(moment), number
 
 
-def sureness(connection: Connection, filters: Filters) -> Iterator[Sureness]:
+def sureness(connection: Connection, filters: Filters) -> Iterator[ConfidenceBin]:
     """How sure the answers were, by label, checkpoint and step of confidence."""
     step = cast(_row.confidence * BINS, Integer)
     keys = _row.label, _row.checkpoint_id, step
     counted = select(*keys, func.count(), func.sum(_row.confidence)).group_by(*keys)
     for label, checkpoint_id, at, number, total in _read(connection, _of_answers(counted, filters)):
-        yield Sureness(label, checkpoint_id, min(at, BINS - 1), number, total)
+        yield ConfidenceBin(label, checkpoint_id, min(at, BINS - 1), number, total)
 
 
 def failures(connection: Connection, filters: Filters) -> list[Failures]:

@@ -25,8 +25,8 @@ from pydantic_core import ErrorDetails
 
 from storage.errors import SettingsError
 from storage.home.paths import Home
-from storage.settings.sources import DEFAULT_DATABASE, PREFIX, Said, database_in, flat, voices
-from storage.values.decision import Manner, check_site_pattern, thresholds_of
+from storage.settings.sources import DEFAULT_DATABASE, PREFIX, RawSetting, database_in, flat, voices
+from storage.values.decision import DisplayRules, check_site_pattern, thresholds_of
 from storage.values.listen_address import host_and_port
 from storage.values.recorded_at import is_zone
 
@@ -66,7 +66,7 @@ class _Section(BaseModel):
     )
 
 
-class Intake(_Section):
+class IntakeSettings(_Section):
     """What is taken in, and when."""
 
     suffixes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
@@ -127,7 +127,7 @@ class Intake(_Section):
         return tuple(dict.fromkeys(suffix.lower() for suffix in suffixes))
 
 
-class Engine(_Section):
+class EngineSettings(_Section):
     """How recordings are decoded and scored."""
 
     device: str = Field(
@@ -177,7 +177,7 @@ class Engine(_Section):
         return device
 
 
-class Training(_Section):
+class TrainingSettings(_Section):
     """How training shares the machine with whatever else runs on it."""
 
     nice: int = Field(
@@ -197,7 +197,7 @@ class Training(_Section):
     )
 
 
-class Results(_Section):
+class ResultsSettings(_Section):
     """How answers are told."""
 
     time_zone: str = Field(
@@ -226,9 +226,9 @@ class Results(_Section):
     )
 
     @property
-    def manner(self) -> Manner:
+    def manner(self) -> DisplayRules:
         thresholds = thresholds_of(self.thresholds)
-        return Manner(self.time_zone, thresholds, self.unknown_below, self.site_pattern)
+        return DisplayRules(self.time_zone, thresholds, self.unknown_below, self.site_pattern)
 
     @field_validator("site_pattern")
     @classmethod
@@ -250,7 +250,7 @@ class Results(_Section):
         return zone
 
 
-class Checkpoints(_Section):
+class CheckpointsSettings(_Section):
     """What stays on the shelf."""
 
     keep: int = Field(
@@ -260,7 +260,7 @@ class Checkpoints(_Section):
     )
 
 
-class Log(_Section):
+class LogSettings(_Section):
     """What the daemon writes to stderr."""
 
     format: Literal["auto", "text", "json"] = Field(
@@ -273,7 +273,7 @@ class Log(_Section):
     )
 
 
-class Metrics(_Section):
+class MetricsSettings(_Section):
     """Where the daemon's figures can be had by Prometheus."""
 
     listen: str = Field(
@@ -299,7 +299,7 @@ class Metrics(_Section):
         return _under_home(file, info)
 
 
-class Hooks(_Section):
+class HooksSettings(_Section):
     """Who is told of each answer."""
 
     command: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
@@ -343,14 +343,14 @@ class Settings(_Section):
         pattern=r"^[a-z0-9+]+://",
         description="SQLAlchemy URL of the ledger; a relative SQLite file is relative to the home",
     )
-    intake: Intake = Intake()
-    engine: Engine = Engine()
-    training: Training = Training()
-    checkpoints: Checkpoints = Checkpoints()
-    results: Results = Results()
-    log: Log = Log()
-    metrics: Metrics = Metrics()
-    hooks: Hooks = Hooks()
+    intake: IntakeSettings = IntakeSettings()
+    engine: EngineSettings = EngineSettings()
+    training: TrainingSettings = TrainingSettings()
+    checkpoints: CheckpointsSettings = CheckpointsSettings()
+    results: ResultsSettings = ResultsSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    hooks: HooksSettings = HooksSettings()
 
     @property
     def inboxes(self) -> tuple[Path, ...]:
@@ -460,7 +460,7 @@ def _variable(key: str) -> str:
 
 def _given(
     home: Home, overrides: Mapping[str, object], environ: Mapping[str, str]
-) -> dict[str, Said]:
+) -> dict[str, RawSetting]:
     """What was said anywhere, the strongest voice last; unknown keys are refused."""
     layers = voices(home, overrides, environ)
     _refuse_unknown((key, word.source) for layer in layers for key, word in layer.items())
@@ -500,7 +500,7 @@ def _nearest(key: str, known: list[str]) -> str:
     return max(known, key=likeness)
 
 
-def _validated(home: Home, given: Mapping[str, Said]) -> Settings:
+def _validated(home: Home, given: Mapping[str, RawSetting]) -> Settings:
     nested: dict[str, object] = {}
     for key, said in given.items():
         section, dot, name = key.rpartition(".")
@@ -516,7 +516,9 @@ def _validated(home: Home, given: Mapping[str, Said]) -> Settings:
     return settings
 
 
-def _refuse_entangled_archive(home: Home, settings: Settings, given: Mapping[str, Said]) -> None:
+def _refuse_entangled_archive(
+    home: Home, settings: Settings, given: Mapping[str, RawSetting]
+) -> None:
     """What is moved must not come in again, nor lie among what clfd keeps; links count as well."""
     if settings.archive is None:
         return
@@ -533,7 +535,7 @@ def _refuse_entangled_archive(home: Home, settings: Settings, given: Mapping[str
             )
 
 
-def _problem(details: ErrorDetails, given: Mapping[str, Said]) -> str:
+def _problem(details: ErrorDetails, given: Mapping[str, RawSetting]) -> str:
     key = ".".join(str(part) for part in details["loc"] if isinstance(part, str))
     said = given[key]
     allowed = details["msg"].removeprefix("Value error, ").removeprefix("Input ")

@@ -23,20 +23,20 @@ _SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
-class Said:
+class RawSetting:
     value: object
     source: str
 
 
 def voices(
     home: Home, overrides: Mapping[str, object], environ: Mapping[str, str] = os.environ
-) -> list[dict[str, Said]]:
+) -> list[dict[str, RawSetting]]:
     """By dotted key, the strongest voice last. Raises SettingsError for a file that is no TOML."""
     file, variables = _from_file(home.settings_file), _from_environment(environ)
     return [
-        {key: Said(value, home.settings_file.name) for key, value in file.items()},
-        {key: Said(value, name) for key, (name, value) in variables.items()},
-        {key: Said(value, "command line") for key, value in overrides.items()},
+        {key: RawSetting(value, home.settings_file.name) for key, value in file.items()},
+        {key: RawSetting(value, name) for key, (name, value) in variables.items()},
+        {key: RawSetting(value, "command line") for key, value in overrides.items()},
     ]
 
 

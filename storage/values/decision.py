@@ -10,7 +10,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Manner:
+class DisplayRules:
     """An answer less confident than its label's threshold, or else `unknown_below`, is UNKNOWN.
 
     `zone` is that of clocks which do not tell it (see `recorder_time`). `site_pattern` is a regular

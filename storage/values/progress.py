@@ -46,7 +46,7 @@ def status_line(wanted: bool) -> Iterator[Callable[[str], None]]:
 _EVERY_SECONDS = 2.0
 
 
-class Pulse:
+class ProgressTicker:
     """Hands what it is told to `tell`, every two seconds; of what is over sooner, nothing."""
 
     def __init__(

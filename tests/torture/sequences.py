@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from promise import File, Promise, Worth
 from sounds import not_audio, wav, wav_header
 
-from classifier.audio.decode import Stretch, decode
+from classifier.audio.decode import Segment, decode
 from classifier.errors import DecodingError
 from classifier.inference.predictor import Predictor
 from daemon.pipeline.scoring_setup import load_predictor
@@ -68,7 +68,7 @@ class Alone(Mapping[tuple[str, str], Worth]):
             file.write(self._contents[digest])
             file.flush()
             try:
-                decoded = decode(Stretch(os.fsencode(file.name), 8000, 4000, 4000, 1000))
+                decoded = decode(Segment(os.fsencode(file.name), 8000, 4000, 4000, 1000))
             except DecodingError as error:
                 return error.kind
         if checkpoint == "any":

@@ -16,12 +16,12 @@ import torch
 from running_house import RunningHouse
 from sounds import wav
 
-from classifier.audio.decode import Stretch, decode
+from classifier.audio.decode import Segment, decode
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import Checkpoint
 from daemon.pipeline.scoring_setup import load_predictor
 from storage.database.engine import driver
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 
 NEAR_SECONDS = 3.0  # after its activation a swap is over, or too late
 MOST_CLIPS = 99
@@ -57,8 +57,8 @@ class Publisher:
     refused: dict[str, str] = field(default_factory=dict)
 
     @property
-    def shelf(self) -> Shelf:
-        return Shelf(self.house.home.checkpoints)
+    def shelf(self) -> CheckpointFolder:
+        return CheckpointFolder(self.house.home.checkpoints)
 
     def put(self, content: bytes) -> str:
         self.published += 1
@@ -206,7 +206,7 @@ def verdicts_of(house: RunningHouse) -> dict[str, tuple[str, str]]:
 
 def predictors_of(house: RunningHouse, names: set[str]) -> dict[str, Predictor]:
     """Digest to what it names."""
-    shelf, device = Shelf(house.home.checkpoints), torch.device("cpu")
+    shelf, device = CheckpointFolder(house.home.checkpoints), torch.device("cpu")
     loaded = [load_predictor(shelf.path(name), device) for name in sorted(names)]
     return {predictor.checkpoint.digest: predictor for predictor in loaded}
 
@@ -221,7 +221,7 @@ def says(predictor: Predictor, answer: Answer) -> bool:
 def clips_of(path: Path, checkpoint: Checkpoint) -> np.ndarray:
     audio = checkpoint.audio_format
     n_samples = audio.clip_samples
-    stretch = Stretch(bytes(path), audio.sample_rate_hz, n_samples, n_samples, MOST_CLIPS)
+    stretch = Segment(bytes(path), audio.sample_rate_hz, n_samples, n_samples, MOST_CLIPS)
     return decode(stretch).clips.copy()
 
 

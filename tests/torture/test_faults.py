@@ -21,7 +21,7 @@ from oracle import is_healthy, judge, require
 from running_house import RunningHouse
 from sounds import wav
 
-from classifier.audio.decode import Stretch, decode
+from classifier.audio.decode import Segment, decode
 from daemon.pipeline.scoring_setup import load_predictor
 from storage.database.engine import driver
 from storage.database.tables import SCHEMA_VERSION
@@ -323,7 +323,7 @@ def test_checkpoints_replaced_all_the_time_never_mix(
     predictors = {one.checkpoint.digest: one for one in loaded}
     for path, digest, scores in answers:
         file = os.path.join(os.fsencode(house.home.inbox), path)
-        clips = decode(Stretch(file, 8000, 4000, 4000, 99)).clips.copy()
+        clips = decode(Segment(file, 8000, 4000, 4000, 99)).clips.copy()
         alone = predictors[digest].score(clips).mean(axis=0)
         assert np.allclose(np.frombuffer(scores, "<f4"), alone, atol=1e-3), path
 

@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 from mutations import bases, is_visible_cut, mutation
 
-from classifier.audio.decode import Decoded, Stretch
+from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError, DecodingError
 from classifier.workers.pool import DecodePool
-from classifier.workers.worker import Errand, Left, decode_each
+from classifier.workers.worker import DecodeTask, SlotResult, decode_each
 
 COUNT = int(os.environ.get("TORTURE_MUTATIONS", "10000"))
 SEED = int(os.environ.get("TORTURE_SEED", "0")) or random.randrange(1, 10**6)
@@ -41,15 +41,15 @@ KINDS = {
 class Timed:
     """What came of a file in its worker, and what it cost there."""
 
-    answer: Decoded | ClassifierError
+    answer: DecodedAudio | ClassifierError
     seconds: float
     peak_bytes: int
 
 
-def timed(stretch: Stretch, seconds: float) -> list[Timed]:
+def timed(stretch: Segment, seconds: float) -> list[Timed]:
     began = time.perf_counter()
-    (answer,) = decode_each([Errand(stretch, seconds)])
-    assert not isinstance(answer, Left)  # it was given no slot
+    (answer,) = decode_each([DecodeTask(stretch, seconds)])
+    assert not isinstance(answer, SlotResult)  # it was given no slot
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return [Timed(answer, time.perf_counter() - began, peak)]
 
@@ -80,7 +80,7 @@ class Tally:
 
 
 def kind_of(answer: object) -> str:
-    if isinstance(answer, Decoded):
+    if isinstance(answer, DecodedAudio):
         return "whole" if answer.warning is None else "warned"
     return answer.kind if isinstance(answer, DecodingError) else type(answer).__name__
 
@@ -92,7 +92,7 @@ def faults(name: str, words: str, kind: str, answer: object) -> Iterator[str]:
         yield "spins until its deadline"
     if kind == "whole" and is_visible_cut(name, words):
         yield "a cut goes unnoticed"
-    if isinstance(answer, Decoded):
+    if isinstance(answer, DecodedAudio):
         if not np.isfinite(answer.audio).all():
             yield "samples that are no numbers"
         if not len(answer.clips) or (answer.total_clips or 0) < len(answer.clips):
@@ -138,11 +138,11 @@ def path_of(folder: Path, number: int) -> Path:
     return folder / str(number)
 
 
-def stretch_of(folder: Path, name: str, number: int) -> Stretch:
+def stretch_of(folder: Path, name: str, number: int) -> Segment:
     """Every other file as the daemon does it with intake.damaged = "warn". -1 is the base."""
     path = path_of(folder, number)
     path.write_bytes(bases()[name].content if number < 0 else mutation(name, SEED, number)[1])
-    return Stretch(
+    return Segment(
         os.fsencode(path),
         sample_rate_hz=8000,
         clip_samples=4000,

@@ -30,7 +30,7 @@ from sequences import GOOD, FileSequence, World
 import daemon.pipeline.window
 import daemon.service
 import storage.database.engine
-from classifier.audio.decode import Stretch
+from classifier.audio.decode import Segment
 from classifier.errors import DecodingError
 from storage.database.engine import driver
 from storage.errors import LedgerUnavailable
@@ -49,13 +49,13 @@ class LatePool(InlinePool):
 
     def __init__(self) -> None:
         super().__init__()
-        self._asked: list[tuple[object, Stretch]] = []
+        self._asked: list[tuple[object, Segment]] = []
 
     @property
     def in_flight(self) -> int:
         return len(self._asked)
 
-    def submit_all(self, stretches: collections.abc.Sequence[tuple[object, Stretch]]) -> None:
+    def submit_all(self, stretches: collections.abc.Sequence[tuple[object, Segment]]) -> None:
         self._asked += stretches
 
     def collect(self) -> list[tuple[object, Any]]:

@@ -13,7 +13,7 @@ import torch
 from classifier.errors import CheckpointError
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import Checkpoint, open_file, read_with_bytes
-from storage.home.checkpoint_folder import Shelf, is_name
+from storage.home.checkpoint_folder import CheckpointFolder, is_name
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Imported:
     was_there: bool
 
 
-def import_checkpoint(shelf: Shelf, file: Path, now: datetime) -> Imported:
+def import_checkpoint(shelf: CheckpointFolder, file: Path, now: datetime) -> Imported:
     """Copies a checkpoint file onto the shelf under its right name; activates nothing.
 
     What is checked are the very bytes that are kept, and its network must say here what it said
@@ -40,7 +40,7 @@ def import_checkpoint(shelf: Shelf, file: Path, now: datetime) -> Imported:
     return Imported(name, was_there=False)
 
 
-def name_on_shelf(shelf: Shelf, digest: str) -> str | None:
+def name_on_shelf(shelf: CheckpointFolder, digest: str) -> str | None:
     """The name of the file with exactly this content, where there is one."""
     likely = [name for name in shelf.names() if name.endswith(f"-{digest[:8]}")]
     return next((name for name in likely if _digest(shelf.path(name)) == digest), None)

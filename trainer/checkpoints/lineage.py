@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from classifier.errors import CheckpointError
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from trainer.checkpoints.import_checkpoint import name_on_shelf
 
 
@@ -19,7 +19,7 @@ class Ancestor(TypedDict):
     on_shelf: bool
 
 
-def ancestors(shelf: Shelf, training: Mapping[str, Any]) -> list[Ancestor]:
+def ancestors(shelf: CheckpointFolder, training: Mapping[str, Any]) -> list[Ancestor]:
     """The parent, its parent and so on, as far as the shelf has them; [] from scratch."""
     found: dict[str, Ancestor] = {}
     parent = _parent(training)
@@ -37,7 +37,7 @@ def _parent(training: Mapping[str, Any]) -> Ancestor | None:
     return None
 
 
-def _find(shelf: Shelf, digest: str) -> Checkpoint | None:
+def _find(shelf: CheckpointFolder, digest: str) -> Checkpoint | None:
     try:
         name = name_on_shelf(shelf, digest)
         return None if name is None else read_checkpoint(shelf.path(name))

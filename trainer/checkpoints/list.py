@@ -12,10 +12,10 @@ from rich.text import Text
 
 from classifier.errors import CheckpointError
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 
 
-def print_table(shelf: Shelf, console: Console) -> list[str]:
+def print_table(shelf: CheckpointFolder, console: Console) -> list[str]:
     """One line for each checkpoint, newest first; returns why the refused ones are."""
     table = Table("name", "", "labels", "accuracy", "trained", "size", box=None, pad_edge=False)
     active, previous = shelf.active(), shelf.previous()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from classifier.model.starter import starter_name
 from storage.errors import StorageError
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 
 
@@ -17,7 +17,7 @@ def remove(home: Home, names: Sequence[str]) -> None:
     Answers stay in the ledger, with the digest of the checkpoint that gave them. Raises
     StorageError for the active and the previous one.
     """
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     for name in names:
         shelf.refuse_if_linked(name)
     for name in names:
@@ -32,7 +32,7 @@ def prune(home: Home, keep: int, spared: Sequence[str] = ()) -> list[str]:
     """
     starter = starter_name()
     kept = [*spared, *([] if starter is None else [starter])]
-    removed = Shelf(home.checkpoints).prune(keep, spared=kept)
+    removed = CheckpointFolder(home.checkpoints).prune(keep, spared=kept)
     for name in removed:
         _remove_reports(home, name)
     return removed

@@ -17,7 +17,7 @@ from rich.text import Text
 from classifier.model.audio_format import AudioFormat
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import NetworkShape
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.values.text import visible
 from trainer.checkpoints.lineage import Ancestor, ancestors
 from trainer.checkpoints.list import accuracy_text, local_time, percent
@@ -26,7 +26,7 @@ Row = tuple[str, str | None]  # what is None is not known, and not shown
 Facts = Mapping[str, Any]
 
 
-def describe(shelf: Shelf, checkpoint: Checkpoint) -> dict[str, Any]:
+def describe(shelf: CheckpointFolder, checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything a checkpoint says of itself, without its weights and their check, as `--json`.
 
     Besides, its state on this shelf (active, previous or none) and its line of parents.
@@ -41,11 +41,11 @@ def describe(shelf: Shelf, checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def state(shelf: Shelf, name: str) -> str | None:
+def state(shelf: CheckpointFolder, name: str) -> str | None:
     return {shelf.previous(): "previous", shelf.active(): "active"}.get(name)
 
 
-def print_description(shelf: Shelf, checkpoint: Checkpoint, console: Console) -> None:
+def print_description(shelf: CheckpointFolder, checkpoint: Checkpoint, console: Console) -> None:
     about, training = checkpoint.description, checkpoint.description.training
     standing = state(shelf, checkpoint.name)
     console.print(Text(f"{checkpoint.name}{f' ({standing})' if standing else ''}"))

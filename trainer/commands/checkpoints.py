@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
-    from storage.home.checkpoint_folder import Shelf
+    from storage.home.checkpoint_folder import CheckpointFolder
 
 WAIT_SECONDS = 60.0
 
@@ -36,10 +36,10 @@ def list_checkpoints(invocation: Invocation) -> None:
       clfd checkpoints list
     """
     from storage.export.text_formats import console_for
-    from storage.home.checkpoint_folder import Shelf
+    from storage.home.checkpoint_folder import CheckpointFolder
     from trainer.checkpoints.list import print_table
 
-    shelf = Shelf(invocation.home().checkpoints)
+    shelf = CheckpointFolder(invocation.home().checkpoints)
     if not shelf.names():
         click.echo(f"no checkpoint in {shelf.folder}; `clfd train` makes one", err=True)
         return
@@ -62,10 +62,10 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
     """
     from classifier.model.checkpoint import read_checkpoint
     from storage.export.text_formats import console_for
-    from storage.home.checkpoint_folder import Shelf
+    from storage.home.checkpoint_folder import CheckpointFolder
     from trainer.checkpoints.show import describe, print_description
 
-    shelf = Shelf(invocation.home().checkpoints)
+    shelf = CheckpointFolder(invocation.home().checkpoints)
     checkpoint = read_checkpoint(shelf.path(shelf.find(name)))
     if as_json:
         click.echo(json.dumps(describe(shelf, checkpoint), indent=2, ensure_ascii=False))
@@ -97,11 +97,11 @@ def activate(invocation: Invocation, name: str, seconds: float | None) -> None:
       clfd checkpoints activate 20260131T120000Z-1a2b3c4d
     """
     from classifier.model.checkpoint import read_checkpoint
-    from storage.home.checkpoint_folder import Shelf
+    from storage.home.checkpoint_folder import CheckpointFolder
     from storage.home.daemon_client import wait_until_served
 
     home = invocation.home()
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     chosen = shelf.find(name)
     read_checkpoint(shelf.path(chosen))
     make_active(invocation, shelf, chosen)
@@ -110,7 +110,7 @@ def activate(invocation: Invocation, name: str, seconds: float | None) -> None:
         click.echo(f"the daemon serves {chosen}", err=True)
 
 
-def make_active(invocation: Invocation, shelf: Shelf, name: str) -> None:
+def make_active(invocation: Invocation, shelf: CheckpointFolder, name: str) -> None:
     from storage.ledger.checkpoints import refused_checkpoints
 
     if name == shelf.active():
@@ -133,10 +133,10 @@ def rollback(invocation: Invocation) -> None:
       clfd checkpoints rollback
     """
     from classifier.model.checkpoint import read_checkpoint
-    from storage.home.checkpoint_folder import Shelf
+    from storage.home.checkpoint_folder import CheckpointFolder
     from storage.ledger.checkpoints import refused_checkpoints
 
-    shelf = Shelf(invocation.home().checkpoints)
+    shelf = CheckpointFolder(invocation.home().checkpoints)
     read_checkpoint(shelf.path(shelf.find("previous")))
     name = shelf.rollback(refused_checkpoints(invocation.settings().database))
     click.echo(f"{name} is active now", err=True)
@@ -158,13 +158,13 @@ def import_file(invocation: Invocation, file: Path, activates: bool) -> None:
     """
     from datetime import UTC, datetime
 
-    from storage.home.checkpoint_folder import Shelf
+    from storage.home.checkpoint_folder import CheckpointFolder
     from trainer.checkpoints.import_checkpoint import import_checkpoint
     from trainer.promotion.publish import check_home
 
     home = invocation.home()
     check_home(home)
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     imported = import_checkpoint(shelf, file, datetime.now(UTC))
     before = "already " if imported.was_there else ""
     click.echo(f"{file} is {before}on the shelf as {imported.name}", err=True)
@@ -202,10 +202,10 @@ def export(invocation: Invocation, name: str, output: Path, form: str | None, fo
     Example:
       clfd checkpoints export active -o yard.safetensors
     """
-    from storage.home.checkpoint_folder import Shelf
+    from storage.home.checkpoint_folder import CheckpointFolder
     from trainer.checkpoints.export import export_checkpoint
 
-    shelf = Shelf(invocation.home().checkpoints)
+    shelf = CheckpointFolder(invocation.home().checkpoints)
     chosen = shelf.find(name)
     form = form or ("onnx" if output.suffix.lower() == ".onnx" else "safetensors")
     export_checkpoint(shelf.path(chosen), output, form, overwrite=force)
@@ -225,11 +225,11 @@ def remove(invocation: Invocation, names: tuple[str, ...]) -> None:
     Example:
       clfd checkpoints remove 20260129T120000Z-00000002
     """
-    from storage.home.checkpoint_folder import Shelf
+    from storage.home.checkpoint_folder import CheckpointFolder
     from trainer.checkpoints.remove import remove as remove_all
 
     home = invocation.home()
-    chosen = list(dict.fromkeys(map(Shelf(home.checkpoints).find, names)))
+    chosen = list(dict.fromkeys(map(CheckpointFolder(home.checkpoints).find, names)))
     remove_all(home, chosen)
     for name in chosen:
         click.echo(f"{name} is removed, with its reports", err=True)

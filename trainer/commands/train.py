@@ -14,7 +14,7 @@ from storage.commands.filter_options import When, path_option
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
-    from trainer.training.prepare import Request
+    from trainer.training.prepare import TrainRequest
 
 
 @click.command()
@@ -103,14 +103,14 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
     Example:
       clfd train sounds/labels.csv --epochs 30
     """
-    from trainer.console import Narrator
+    from trainer.console import ProgressConsole
     from trainer.train import learn
     from trainer.training.distributed import gathered_team
 
     settings = invocation.settings(**{"engine.device": options["device"]})
     request = _request(labels, options)
     with _listed_problems(), gathered_team() as team:
-        narrator = Narrator(invocation.verbosity if team.speaks else -1)
+        narrator = ProgressConsole(invocation.verbosity if team.speaks else -1)
         lesson = learn(request, invocation.home(), settings, narrator, team)
     if lesson is None:
         return
@@ -134,11 +134,11 @@ def _listed_problems() -> Iterator[None]:
         raise
 
 
-def _request(labels: Path, options: dict[str, Any]) -> Request:
+def _request(labels: Path, options: dict[str, Any]) -> TrainRequest:
     """Raises UsageError where options contradict each other."""
     from classifier.model.resnet9 import widths_from
     from trainer.data.splits import SplitChoice
-    from trainer.training.prepare import Request
+    from trainer.training.prepare import TrainRequest
     from trainer.training.recipe import VARIATIONS, recipe_with
 
     exclusive = ("val_fraction", "fold", "cross_validate")
@@ -159,7 +159,7 @@ def _request(labels: Path, options: dict[str, Any]) -> Request:
     }
     given = {field: wish for field, wish in wishes.items() if wish is not None}
     as_asked = ("cross_validate", "promote", "skip_bad", "start", "resume", "allow_label_change")
-    return Request(
+    return TrainRequest(
         labels,
         recipe_with(options["recipe"], **given),
         SplitChoice(options["seed"], options["val_fraction"], options["fold"]),
@@ -213,13 +213,15 @@ def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **opt
     Example:
       clfd evaluate sounds/labels.csv
     """
-    from trainer.console import Narrator
-    from trainer.evaluate import Inquiry, evaluate_checkpoint, summary
+    from trainer.console import ProgressConsole
+    from trainer.evaluate import EvaluateRequest, evaluate_checkpoint, summary
 
     settings = invocation.settings(**{"engine.device": device})
-    narrator = Narrator(invocation.verbosity)
+    narrator = ProgressConsole(invocation.verbosity)
     with _listed_problems():
-        verdict = evaluate_checkpoint(Inquiry(**options), invocation.home(), settings, narrator)
+        verdict = evaluate_checkpoint(
+            EvaluateRequest(**options), invocation.home(), settings, narrator
+        )
     narrator.say(f"report: {verdict.report}")
     click.echo(json.dumps(verdict.outcome) if as_json else "\n".join(summary(verdict.outcome)))
 
@@ -279,7 +281,7 @@ def report(
     from datetime import UTC, datetime
 
     from storage.queries.filters import Filters
-    from storage.values.decision import Manner
+    from storage.values.decision import DisplayRules
     from trainer.reports.period_report import review
 
     settings, now = invocation.settings(), datetime.now(UTC)
@@ -289,7 +291,7 @@ def report(
         until=until,
         path=path,
         by_recorded=clock == "recorded",
-        manner=Manner(settings.results.time_zone),
+        manner=DisplayRules(settings.results.time_zone),
     )
     done = review(filters, output, not no_audio, invocation.home(), settings, now)
     click.echo(json.dumps(done.figures, ensure_ascii=False) if as_json else done.figures["report"])

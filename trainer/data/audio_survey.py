@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from classifier.audio.decode import Decoded, Stretch
+from classifier.audio.decode import DecodedAudio, Segment
 from classifier.workers.pool import DecodePool
 from trainer.data.examples import Example
 
@@ -31,7 +31,7 @@ WORTH_SAYING = 0.05  # of the files
 
 
 @dataclass(frozen=True)
-class Heard:
+class SurveyedAudio:
     """What a header says: the seconds between start and end, and the file's sample rate."""
 
     seconds: float
@@ -39,7 +39,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Hearing:
+class AudioSurvey:
     """The audio format for these files, and lines that say where it comes from."""
 
     sample_rate_hz: int
@@ -47,7 +47,7 @@ class Hearing:
     lines: tuple[str, ...]
 
 
-def survey(examples: Sequence[Example], pool: DecodePool[int]) -> list[Heard]:
+def survey(examples: Sequence[Example], pool: DecodePool[int]) -> list[SurveyedAudio]:
     """What the headers say, of at most MAX_SURVEYED examples; unreadable ones are missing.
 
     The same examples are looked at whatever their order.
@@ -58,15 +58,17 @@ def survey(examples: Sequence[Example], pool: DecodePool[int]) -> list[Heard]:
     answers = dict(pool.wait() for _ in chosen)
     found = (answers[at] for at in range(len(chosen)))
     return [
-        Heard(answer.seconds if answer.total_clips else math.inf, answer.sample_rate_hz)
+        SurveyedAudio(answer.seconds if answer.total_clips else math.inf, answer.sample_rate_hz)
         for answer in found
-        if isinstance(answer, Decoded)
+        if isinstance(answer, DecodedAudio)
     ]
 
 
 def choose_hearing(
-    heard: Sequence[Heard], sample_rate_hz: int | None = None, clip_seconds: float | None = None
-) -> Hearing:
+    heard: Sequence[SurveyedAudio],
+    sample_rate_hz: int | None = None,
+    clip_seconds: float | None = None,
+) -> AudioSurvey:
     """The format that fits what was heard; what is given stays as it is.
 
     Nothing above the rate of most files is listened for, and nothing above what people hear unless
@@ -77,7 +79,7 @@ def choose_hearing(
     lines = [f"clips of {seconds:g} s at {rate_hz} Hz, {_origin(heard)}"]
     if sample_rate_hz is None:
         lines += _notes([each.sample_rate_hz for each in heard], rate_hz)
-    return Hearing(rate_hz, seconds, tuple(lines))
+    return AudioSurvey(rate_hz, seconds, tuple(lines))
 
 
 def fitting_rate_hz(rates_hz: Sequence[int]) -> int:
@@ -96,9 +98,9 @@ def fitting_clip_seconds(seconds: Sequence[float], sample_rate_hz: int) -> float
     return next((step for step in possible if usual <= step * (1 + LEFT_OVER)), possible[-1])
 
 
-def _header_only(example: Example) -> Stretch:
+def _header_only(example: Example) -> Segment:
     """One sample from within: no digest is made, and next to nothing decoded."""
-    return Stretch(
+    return Segment(
         path=os.path.realpath(os.fsencode(example.path)),
         sample_rate_hz=USUAL_HZ,
         clip_samples=1,
@@ -115,7 +117,7 @@ def _lot(example: Example) -> str:
     return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
 
 
-def _origin(heard: Sequence[Heard]) -> str:
+def _origin(heard: Sequence[SurveyedAudio]) -> str:
     if not heard:
         return "since no file could be read"
     lengths = sorted(each.seconds for each in heard)

@@ -21,7 +21,7 @@ GIB = 2**30
 Clips = npt.NDArray[np.int16]
 
 
-class ClipStore:
+class ClipCache:
     """Grows clip by clip; beyond `limit_bytes` all of it moves into a nameless file in `folder`.
 
     The file vanishes with the process, however that ends. Without a folder there is no limit. Where
@@ -47,7 +47,7 @@ class ClipStore:
     @classmethod
     def within(
         cls, clip_samples: int, memory_gib: float, folder: Path, processes: int = 1
-    ) -> ClipStore:
+    ) -> ClipCache:
         """One that keeps to so much memory (0: half of what is free), for all `processes`."""
         memory = int(memory_gib * GIB) or available_bytes(torch.device("cpu")) // 2
         return cls(clip_samples, memory // processes, folder, processes)

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifier.audio.decode import Decoded, Stretch
+from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError, DecodingError
 from classifier.model.audio_format import AudioFormat
 from classifier.workers.pool import Answer, DecodePool
-from trainer.data.clip_cache import ClipStore, available_bytes
+from trainer.data.clip_cache import ClipCache, available_bytes
 from trainer.data.examples import Example
 
 STRETCH_SECONDS = 60.0  # decoded in one piece; longer examples stream
@@ -129,18 +129,18 @@ def load_dataset(
     pool: DecodePool[int],
     device: torch.device,
     on_recording: Callable[[], None] = lambda: None,
-    store: ClipStore | None = None,
+    store: ClipCache | None = None,
     known_labels: Sequence[str] = (),
 ) -> Dataset:
     """Decodes all examples. Those that cannot be decoded are left out and named in `problems`.
 
     `on_recording` is called after each recording. Clips collect in `store`, in memory without one.
     """
-    store = store or ClipStore(audio_format.clip_samples)
+    store = store or ClipCache(audio_format.clip_samples)
     recordings = [_Recording() for _ in examples]
     problems: dict[int, str] = {}
     for at, answer, is_last in decode_examples(examples, audio_format, pool):
-        if isinstance(answer, Decoded):
+        if isinstance(answer, DecodedAudio):
             _add(recordings[at], answer, store)
         else:
             problems[at] = f"{examples[at].place}: {_reason(examples[at], answer)}"
@@ -173,7 +173,7 @@ def decode_examples(
     waiting = deque(
         (at, _first_stretch(example, audio_format)) for at, example in enumerate(examples)
     )
-    under_way: dict[int, Stretch] = {}
+    under_way: dict[int, Segment] = {}
     while waiting or under_way:
         while waiting and pool.in_flight < 4 * pool.workers:
             at, stretch = waiting.popleft()
@@ -186,20 +186,20 @@ def decode_examples(
         yield key, answer, rest is None
 
 
-def _rest(stretch: Stretch, answer: Answer) -> Stretch | None:
+def _rest(stretch: Segment, answer: Answer) -> Segment | None:
     """What follows this stretch of the same file; None behind the end and after a failure."""
     first_clip = stretch.first_clip + stretch.max_clips
-    if not isinstance(answer, Decoded):
+    if not isinstance(answer, DecodedAudio):
         return None
     if answer.total_clips is not None and answer.total_clips <= first_clip:
         return None
     return replace(stretch, first_clip=first_clip, fingerprint=answer.fingerprint)
 
 
-def _first_stretch(example: Example, audio_format: AudioFormat) -> Stretch:
+def _first_stretch(example: Example, audio_format: AudioFormat) -> Segment:
     # The decoder follows no links, since in an inbox they are a stranger's; here a person named it.
     path = os.path.realpath(os.fsencode(example.path))
-    return Stretch(
+    return Segment(
         path=path,
         sample_rate_hz=audio_format.sample_rate_hz,
         clip_samples=audio_format.clip_samples,
@@ -218,7 +218,7 @@ def _size_bytes(path: bytes) -> int:
         return 0  # it vanished since the labels were read; the decoder will say so
 
 
-def _add(recording: _Recording, decoded: Decoded, store: ClipStore) -> None:
+def _add(recording: _Recording, decoded: DecodedAudio, store: ClipCache) -> None:
     peaks = np.abs(decoded.clips).max(axis=1, initial=0)
     scale = FULL_SCALE / np.where(peaks > 0, peaks, 1)
     recording.rows.extend(range(store.n_clips, store.n_clips + len(peaks)))

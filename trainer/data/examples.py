@@ -11,7 +11,7 @@ from storage.values.text import visible
 
 
 @dataclass(frozen=True)
-class Fault:
+class LabelProblem:
     """One line, and the positions of the examples that have to go because of it."""
 
     positions: tuple[int, ...]

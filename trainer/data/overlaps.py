@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from trainer.data.examples import Fault
+from trainer.data.examples import LabelProblem
 
 if TYPE_CHECKING:
     from trainer.data.examples import Example
@@ -29,7 +29,7 @@ SAME_SOUND = 0.5  # of the shorter part: selections of neighbouring sounds may t
 Part = tuple[float, float]
 
 
-def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[Fault]:
+def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[LabelProblem]:
     """A fault for each example whose sound has another label in another one.
 
     Two parts of one content are the same sound where they share half of the shorter one or more.
@@ -43,7 +43,8 @@ def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) ->
                 if rivals:
                     against[at] = min(rivals)
     return [
-        Fault((at,), _contradiction(examples[at], examples[against[at]])) for at in sorted(against)
+        LabelProblem((at,), _contradiction(examples[at], examples[against[at]]))
+        for at in sorted(against)
     ]
 
 

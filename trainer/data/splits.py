@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from trainer.data.examples import Fault
+from trainer.data.examples import LabelProblem
 
 if TYPE_CHECKING:
     from trainer.data.examples import Example
@@ -227,7 +227,9 @@ class Rounds:
     of: tuple[int | None, ...]
 
 
-def crossings(examples: Sequence[Example], groups: Sequence[str], rounds: Rounds) -> list[Fault]:
+def crossings(
+    examples: Sequence[Example], groups: Sequence[str], rounds: Rounds
+) -> list[LabelProblem]:
     """A fault for each example that a column puts apart from relatives that validate.
 
     A network that has heard one half of a recording answers for the other by heart. What stays is
@@ -238,14 +240,16 @@ def crossings(examples: Sequence[Example], groups: Sequence[str], rounds: Rounds
         stays = _most_common([rounds.of[at] for at in positions])
         kept = [at for at in positions if rounds.of[at] == stays]
         faults += [
-            Fault((at,), _crossing(examples[at], [examples[one] for one in kept], rounds.column))
+            LabelProblem(
+                (at,), _crossing(examples[at], [examples[one] for one in kept], rounds.column)
+            )
             for at in positions
             if rounds.of[at] != stays
         ]
     return sorted(faults, key=lambda fault: fault.positions)
 
 
-def untrained(examples: Sequence[Example], rounds: Rounds) -> list[Fault]:
+def untrained(examples: Sequence[Example], rounds: Rounds) -> list[LabelProblem]:
     """A fault for each label of which nothing is left to train on when it validates."""
     faults = []
     for positions in _positions([example.label for example in examples]).values():
@@ -254,11 +258,11 @@ def untrained(examples: Sequence[Example], rounds: Rounds) -> list[Fault]:
             first = examples[positions[0]]
             side = f"all of it validates ({_side(first, rounds.column)})"
             reason = f"{first.label!r} has nothing left to train on: {side}"
-            faults.append(Fault(tuple(positions), f"{first.spot('label')}: {reason}"))
+            faults.append(LabelProblem(tuple(positions), f"{first.spot('label')}: {reason}"))
     return faults
 
 
-def too_few(examples: Sequence[Example], groups: Sequence[str]) -> list[Fault]:
+def too_few(examples: Sequence[Example], groups: Sequence[str]) -> list[LabelProblem]:
     """A fault for each label with a single group, which cannot both train and validate."""
     faults = []
     for positions in _positions([example.label for example in examples]).values():
@@ -266,7 +270,9 @@ def too_few(examples: Sequence[Example], groups: Sequence[str]) -> list[Fault]:
             first = examples[positions[0]]
             reason = f"{first.label!r} has {_one_group(len(positions))}, so that none can validate"
             remedy = "add another, or train without validation by --val-fraction 0"
-            faults.append(Fault(tuple(positions), f"{first.spot('label')}: {reason}; {remedy}"))
+            faults.append(
+                LabelProblem(tuple(positions), f"{first.spot('label')}: {reason}; {remedy}")
+            )
     return faults
 
 

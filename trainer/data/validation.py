@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
-from trainer.data.examples import Example, Fault, LabelSet
+from trainer.data.examples import Example, LabelProblem, LabelSet
 from trainer.data.labels import check_labels
 from trainer.data.overlaps import contradictions, merged_groups
 from trainer.data.splits import SplitChoice, column_rounds, crossings, too_few, untrained
 
 
 @dataclass(frozen=True)
-class Sifted:
+class ValidatedExamples:
     """Positions of the examples that can be used, ascending, and a line for each problem."""
 
     kept: tuple[int, ...]
@@ -24,7 +24,7 @@ def sift(
     contents: Sequence[Hashable],
     choice: SplitChoice,
     cross_validate: bool = False,
-) -> Sifted:
+) -> ValidatedExamples:
     """Leaves out what contradicts another example, crosses its group, or has a label too rare.
 
     `contents` are what tells files apart: their SHA-256, or their paths before they were read.
@@ -38,7 +38,7 @@ def sift(
         problems += [fault.line for fault in faults]
         out = {kept[position] for fault in faults for position in fault.positions}
         kept = [at for at in kept if at not in out]
-    return Sifted(tuple(kept), tuple(problems))
+    return ValidatedExamples(tuple(kept), tuple(problems))
 
 
 def sift_labels(labels: LabelSet, choice: SplitChoice, cross_validate: bool = False) -> LabelSet:
@@ -56,7 +56,7 @@ def sift_labels(labels: LabelSet, choice: SplitChoice, cross_validate: bool = Fa
 
 def _contradictions(
     examples: Sequence[Example], contents: Sequence[Hashable], *_: object
-) -> list[Fault]:
+) -> list[LabelProblem]:
     return contradictions(examples, contents)
 
 
@@ -65,7 +65,7 @@ def _crossings(
     contents: Sequence[Hashable],
     choice: SplitChoice,
     cross_validate: bool,
-) -> list[Fault]:
+) -> list[LabelProblem]:
     rounds = column_rounds(examples, choice, cross_validate)
     return [] if rounds is None else crossings(examples, merged_groups(examples, contents), rounds)
 
@@ -75,7 +75,7 @@ def _rarities(
     contents: Sequence[Hashable],
     choice: SplitChoice,
     cross_validate: bool,
-) -> list[Fault]:
+) -> list[LabelProblem]:
     rounds = column_rounds(examples, choice, cross_validate)
     if rounds is not None:
         return untrained(examples, rounds)

@@ -26,7 +26,7 @@ NOTHING_CHOSEN = "nothing was chosen on the recordings it is measured on"
 
 
 @dataclass(frozen=True)
-class Statements:
+class ClipPredictions:
     """What a network said about recordings, and what they are.
 
     `positions` (R,) are those of the dataset, `truth` (R,) is an index into the network's labels.
@@ -38,14 +38,14 @@ class Statements:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Assessment:
     """Scores (R, L) under temperatures fitted on other recordings, and how good they are.
 
     `temperature` is the one to be served. `uncalibrated` judges the same answers at temperature 1.
     `selection` says of each number what was chosen on the recordings it is measured on.
     """
 
-    statements: Statements
+    statements: ClipPredictions
     scores: Scores
     temperature: float
     evaluation: Evaluation
@@ -59,7 +59,7 @@ def listen(
     dataset: Dataset,
     positions: Sequence[int],
     batch_size: int,
-) -> Statements:
+) -> ClipPredictions:
     """Lets a network with these labels speak of the recordings at ascending positions (R,).
 
     Labels are matched by name: the dataset may have fewer, in another order; none that is unknown.
@@ -67,12 +67,12 @@ def listen(
     said = clip_logits(model, dataset, positions, batch_size)
     index = {label: at for at, label in enumerate(labels)}
     truth = np.array([index[dataset.examples[at].label] for at in positions], np.int64)
-    return Statements(tuple(positions), said, truth)
+    return ClipPredictions(tuple(positions), said, truth)
 
 
 def judge_validation(
-    statements: Statements, labels: tuple[str, ...], groups: Sequence[str]
-) -> Judgement:
+    statements: ClipPredictions, labels: tuple[str, ...], groups: Sequence[str]
+) -> Assessment:
     """Judges one network by its validation recordings, which belong to these groups (R,).
 
     Each fifth of them is measured under a temperature fitted on the others.
@@ -80,12 +80,12 @@ def judge_validation(
     return _cross_fitted(statements, labels, parts_by_group(groups), VALIDATION_SELECTION)
 
 
-def judge_folds(folds: Sequence[Statements], labels: tuple[str, ...]) -> Judgement:
+def judge_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> Assessment:
     """Judges a recipe by all folds together, each heard by a network that was trained without it.
 
     Each fold is measured under a temperature fitted on the others.
     """
-    pooled = Statements(
+    pooled = ClipPredictions(
         positions=tuple(at for fold in folds for at in fold.positions),
         clip_logits=concatenate([fold.clip_logits for fold in folds]),
         truth=np.concatenate([fold.truth for fold in folds]),
@@ -95,16 +95,16 @@ def judge_folds(folds: Sequence[Statements], labels: tuple[str, ...]) -> Judgeme
 
 
 def judge_as_served(
-    statements: Statements,
+    statements: ClipPredictions,
     labels: tuple[str, ...],
     temperature: float,
     pooling: str,
     selection: Mapping[str, str],
-) -> Judgement:
+) -> Assessment:
     """Judges a checkpoint as it is: by the temperature and the pooling with which it is served."""
     said = statements.clip_logits
     scores = said.scores(temperature, pooling)
-    return Judgement(
+    return Assessment(
         statements=statements,
         scores=scores,
         temperature=temperature,
@@ -115,14 +115,14 @@ def judge_as_served(
 
 
 def _cross_fitted(
-    statements: Statements,
+    statements: ClipPredictions,
     labels: tuple[str, ...],
     parts: Sequence[int],
     selection: Mapping[str, str],
-) -> Judgement:
+) -> Assessment:
     said, truth = statements.clip_logits, statements.truth
     scores = cross_fitted_scores(said, truth, parts)
-    return Judgement(
+    return Assessment(
         statements=statements,
         scores=scores,
         temperature=fit_temperature(said, truth),

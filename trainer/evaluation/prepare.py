@@ -13,8 +13,8 @@ from classifier.model.audio_format import AudioFormat
 from classifier.model.checkpoint import Checkpoint
 from classifier.workers.pool import DecodePool
 from storage.settings.schema import Settings
-from trainer.console import Narrator
-from trainer.data.clip_cache import ClipStore
+from trainer.console import ProgressConsole
+from trainer.data.clip_cache import ClipCache
 from trainer.data.dataset import Dataset, load_dataset
 from trainer.data.examples import Example, LabelSet
 from trainer.data.labels import read_labels
@@ -23,7 +23,7 @@ from trainer.errors import LabelsError, TrainerError
 
 
 @dataclass(frozen=True)
-class Material:
+class EvaluationData:
     """What a labels file gave: the recordings that can be judged, and how many were left out."""
 
     labels: LabelSet
@@ -39,8 +39,8 @@ def gather(
     folder: Path,
     settings: Settings,
     device: torch.device,
-    narrator: Narrator,
-) -> Material:
+    narrator: ProgressConsole,
+) -> EvaluationData:
     """Reads labels, of one fold or all, and decodes their files; `folder` may take their clips.
 
     Raises LabelsError naming what is wrong with the labels, what cannot be decoded, the same sound
@@ -63,7 +63,7 @@ def gather(
     for line in (*labels.skipped, *unknown, *problems):
         narrator.say(f"left out: {line}")
     n_rows = len(labels.skipped) + len(asked)
-    return Material(labels, dataset, skipped=n_rows - len(dataset.examples))
+    return EvaluationData(labels, dataset, skipped=n_rows - len(dataset.examples))
 
 
 def of_fold(labels: LabelSet, fold: int | None) -> list[Example]:
@@ -109,11 +109,11 @@ def decode(
     folder: Path,
     settings: Settings,
     device: torch.device,
-    narrator: Narrator,
+    narrator: ProgressConsole,
 ) -> Dataset:
     """Every example as clips of this format, in a nameless file in `folder` if they are many."""
     engine = settings.engine
-    store = ClipStore.within(audio_format.clip_samples, settings.training.memory_gib, folder)
+    store = ClipCache.within(audio_format.clip_samples, settings.training.memory_gib, folder)
     with (
         DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool,
         narrator.bar("decoding", len(examples)) as advance,

@@ -11,13 +11,13 @@ import torch
 from classifier.model.log_mel import LogMel
 from storage.values.text import printable
 from trainer.data.dataset import Dataset
-from trainer.evaluation.assessment import Judgement
+from trainer.evaluation.assessment import Assessment
 
 MOST = 12
 
 
 @dataclass(frozen=True)
-class Mistake:
+class TopError:
     """A recording that was answered wrongly, and the clip of it that spoke most for the answer.
 
     `row` is that of the labels file, where there is one. The clip begins at `start_seconds` in
@@ -34,8 +34,8 @@ class Mistake:
 
 
 def most_confident_mistakes(
-    dataset: Dataset, judgement: Judgement, logmel: LogMel
-) -> tuple[Mistake, ...]:
+    dataset: Dataset, judgement: Assessment, logmel: LogMel
+) -> tuple[TopError, ...]:
     """At most twelve, the surest first, of the recordings of this dataset that were judged."""
     confidence = judgement.scores.max(axis=1)
     wrong = np.flatnonzero(judgement.scores.argmax(axis=1) != judgement.statements.truth)
@@ -43,13 +43,13 @@ def most_confident_mistakes(
     return tuple(_mistake(dataset, judgement, logmel, at) for at in surest.tolist())
 
 
-def _mistake(dataset: Dataset, judgement: Judgement, logmel: LogMel, at: int) -> Mistake:
+def _mistake(dataset: Dataset, judgement: Assessment, logmel: LogMel, at: int) -> TopError:
     statements, labels = judgement.statements, judgement.evaluation.labels
     position, answer = statements.positions[at], int(judgement.scores[at].argmax())
     said = statements.clip_logits.of(np.arange(len(judgement.scores)) == at).probabilities(1.0)
     spoke_most = int(said[:, answer].argmax())
     example = dataset.examples[position]
-    return Mistake(
+    return TopError(
         file=printable(example.file),
         row=example.row,
         start_seconds=example.start_seconds + spoke_most * logmel.audio_format.clip_seconds,

@@ -14,7 +14,7 @@ from trainer.evaluation.assessment import NOTHING_CHOSEN
 
 
 @dataclass(frozen=True)
-class Acquaintance:
+class TrainOverlap:
     """Positions in a dataset.
 
     trained: what the network was trained on, and relatives of it; None where it does not say.
@@ -48,7 +48,7 @@ class Acquaintance:
         return self._of_quality(positions)
 
 
-def acquaintance(checkpoint: Checkpoint, dataset: Dataset, groups: Sequence[str]) -> Acquaintance:
+def acquaintance(checkpoint: Checkpoint, dataset: Dataset, groups: Sequence[str]) -> TrainOverlap:
     """Compares contents, not names. `groups` says of each recording who its relatives are."""
     training = checkpoint.description.training
     trained, validated = (
@@ -58,7 +58,7 @@ def acquaintance(checkpoint: Checkpoint, dataset: Dataset, groups: Sequence[str]
     if trained is not None:
         related = {groups[at] for at in trained}
         trained = frozenset(at for at, group in enumerate(groups) if group in related)
-    return Acquaintance(trained, validated or frozenset())
+    return TrainOverlap(trained, validated or frozenset())
 
 
 def _positions(dataset: Dataset, digests: Sequence[str]) -> frozenset[int]:

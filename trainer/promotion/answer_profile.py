@@ -14,7 +14,7 @@ KEY = "profile"
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnswerProfile:
     """The share of recordings that got a label, and the mean confidence of these."""
 
     share: float
@@ -26,7 +26,7 @@ class Profile:
     """Of so many recordings, by label."""
 
     recordings: int
-    labels: Mapping[str, Answered]
+    labels: Mapping[str, AnswerProfile]
 
 
 def profile_of(scores: Scores, labels: Sequence[str]) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def read_profile(facts: Mapping[str, Any]) -> Profile | None:
     try:
         said = facts["training"][KEY]
         labels = {
-            str(label): Answered(
+            str(label): AnswerProfile(
                 float(each["share"]),
                 None if each["mean_confidence"] is None else float(each["mean_confidence"]),
             )
@@ -63,6 +63,6 @@ def read_profile(facts: Mapping[str, Any]) -> Profile | None:
     return profile if profile.recordings > 0 and all(map(_is_sound, labels.values())) else None
 
 
-def _is_sound(each: Answered) -> bool:
+def _is_sound(each: AnswerProfile) -> bool:
     confidence = each.mean_confidence
     return 0 <= each.share <= 1 and (confidence is None or 0 <= confidence <= 1)

@@ -21,7 +21,7 @@ from classifier.inference.predictor import Predictor, Scores
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from classifier.model.starter import is_starter
 from classifier.workers.pool import DecodePool
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from trainer.data.dataset import Dataset, load_dataset
 from trainer.evaluation.metrics import score_recordings
 from trainer.evaluation.significance import Comparison, answers_from, compare_answers
@@ -53,7 +53,7 @@ class HeldOut:
     by_folds: bool = False
 
 
-def read_active(shelf: Shelf) -> Active | None:
+def read_active(shelf: CheckpointFolder) -> Active | None:
     """What the gate asks of the active checkpoint; None where there is none."""
     name = shelf.active()
     if name is None:

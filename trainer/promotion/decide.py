@@ -8,23 +8,23 @@ import torch
 
 from classifier.inference.predictor import Scores
 from classifier.workers.pool import DecodePool
-from storage.home.checkpoint_folder import Shelf
-from trainer.evaluation.assessment import Judgement
+from storage.home.checkpoint_folder import CheckpointFolder
+from trainer.evaluation.assessment import Assessment
 from trainer.evaluation.metrics import Truth, score_recordings
 from trainer.promotion.compare_active import HeldOut, compare, read_active
 from trainer.promotion.rule import Promotion, decide, find_flaw
 from trainer.promotion.training_facts import FEW_RECORDINGS, heard_digests
 from trainer.training.loop import Trained
-from trainer.training.prepare import Classroom, Lessons
+from trainer.training.prepare import PreparedData, RunContext
 
 
 def admit(
-    room: Classroom, lessons: Lessons, trained: Trained, judgement: Judgement | None
+    room: RunContext, lessons: PreparedData, trained: Trained, judgement: Assessment | None
 ) -> Promotion:
     """Whether the new network is to be served; decided before it is written, to be part of it."""
     dataset, request = lessons.dataset, room.request
     scores, truth = scores_and_truth(lessons, trained, judgement)
-    engine, shelf = room.settings.engine, Shelf(room.home.checkpoints)
+    engine, shelf = room.settings.engine, CheckpointFolder(room.home.checkpoints)
     active = read_active(shelf)
     compare_with_active = partial(
         compare,
@@ -46,7 +46,7 @@ def admit(
 
 
 def scores_and_truth(
-    lessons: Lessons, trained: Trained, judgement: Judgement | None
+    lessons: PreparedData, trained: Trained, judgement: Assessment | None
 ) -> tuple[Scores, Truth]:
     """Of the network that is published: on its validation recordings, else on what it heard.
 
@@ -60,7 +60,7 @@ def scores_and_truth(
     return scores, dataset.truth.cpu().numpy()[list(positions)]
 
 
-def held_out(lessons: Lessons, judgement: Judgement | None) -> HeldOut:
+def held_out(lessons: PreparedData, judgement: Assessment | None) -> HeldOut:
     """Recordings that whoever answers for the new network has not heard, nor its ancestors."""
     labels = lessons.dataset.labels
     if judgement is None:

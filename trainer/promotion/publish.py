@@ -12,7 +12,7 @@ import torch
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
 from classifier.model.classifier import ClipClassifier
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from trainer.errors import TrainerError
 from trainer.training.recipe import Recipe
@@ -45,7 +45,7 @@ def publish(
     Raises StorageError where it cannot be written, and CheckpointError where the file does not say
     on `device` what the network said.
     """
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     name, data = encode_checkpoint(model, labels, recipe.network_shape, facts, now)
     shelf.put(name, data)
     checkpoint = read_checkpoint(shelf.path(name))

@@ -13,11 +13,11 @@ from typing import Any
 from classifier.inference.predictor import Scores
 from storage.values.text import printable
 from trainer.data.dataset import Dataset
-from trainer.evaluation.assessment import NO_SELECTION, Judgement
+from trainer.evaluation.assessment import NO_SELECTION, Assessment
 from trainer.evaluation.metrics import Truth, accuracy
 from trainer.evaluation.probes import Probe
 from trainer.training.loop import EpochFacts
-from trainer.training.prepare import Lessons
+from trainer.training.prepare import PreparedData
 
 FEW_RECORDINGS = 20  # a network that goes on is not judged anew by fewer
 MAX_LEFT_OUT = 100  # a checkpoint is no log
@@ -38,9 +38,9 @@ class FoldResult:
 
 
 def metrics(
-    lessons: Lessons,
+    lessons: PreparedData,
     history: Sequence[EpochFacts],
-    judgement: Judgement | None,
+    judgement: Assessment | None,
     results: Sequence[FoldResult],
     probes: Sequence[Probe],
     temperature: float,
@@ -74,7 +74,7 @@ def metrics(
     }
 
 
-def selection(lessons: Lessons, judgement: Judgement | None) -> dict[str, str]:
+def selection(lessons: PreparedData, judgement: Assessment | None) -> dict[str, str]:
     """What was chosen on the recordings of each number, and what the parent had met."""
     chosen = dict(judgement.selection if judgement else NO_SELECTION)
     if lessons.parent is None:
@@ -90,19 +90,19 @@ def selection(lessons: Lessons, judgement: Judgement | None) -> dict[str, str]:
     return {**chosen, "parent": "what it or an ancestor was trained on is not measured on"}
 
 
-def served_temperature(lessons: Lessons, judgement: Judgement | None) -> float:
+def served_temperature(lessons: PreparedData, judgement: Assessment | None) -> float:
     """The one that was fitted; of few recordings the parent's says more."""
     if lessons.parent is not None and inherits_temperature(lessons, judgement):
         return lessons.parent.description.temperature
     return judgement.temperature if judgement else 1.0
 
 
-def inherits_temperature(lessons: Lessons, judgement: Judgement | None) -> bool:
+def inherits_temperature(lessons: PreparedData, judgement: Assessment | None) -> bool:
     n_judged = len(judgement.statements.positions) if judgement else 0
     return lessons.parent is not None and n_judged < FEW_RECORDINGS
 
 
-def training_facts(lessons: Lessons, seed: int, now: datetime) -> dict[str, Any]:
+def training_facts(lessons: PreparedData, seed: int, now: datetime) -> dict[str, Any]:
     """From what, and with what, a checkpoint was made."""
     dataset, split, parent = lessons.dataset, lessons.split, lessons.parent
     return {
@@ -124,7 +124,7 @@ def training_facts(lessons: Lessons, seed: int, now: datetime) -> dict[str, Any]
     }
 
 
-def heard_digests(lessons: Lessons, with_own: bool) -> frozenset[str]:
+def heard_digests(lessons: PreparedData, with_own: bool) -> frozenset[str]:
     """Digests of the files that the parent and its ancestors learned from, and of one's own.
 
     Those of a parent that does not say what it learned from are missing.
@@ -136,7 +136,7 @@ def heard_digests(lessons: Lessons, with_own: bool) -> frozenset[str]:
     return frozenset([*map(str, inherited), *own])
 
 
-def run_facts(lessons: Lessons, seed: int, team_size: int) -> dict[str, Any]:
+def run_facts(lessons: PreparedData, seed: int, team_size: int) -> dict[str, Any]:
     """What decides about the result of a run: the same facts, the same network."""
     dataset = lessons.dataset
     return {

@@ -17,7 +17,7 @@ import soundfile
 import soxr
 import torch
 
-from classifier.audio.decode import Decoded, Stretch
+from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import FileChanged
 from classifier.model.audio_format import AudioFormat
 from classifier.model.log_mel import LogMel, mel_filter_bank
@@ -78,9 +78,9 @@ def encoded(excerpt: Excerpt) -> tuple[str, bytes]:
     return ("audio/mpeg" if is_mp3 else "audio/wav"), buffer.getvalue()
 
 
-def _beginning(sample: Sample, rate_hz: int) -> Stretch:
+def _beginning(sample: Sample, rate_hz: int) -> Segment:
     n_samples = round(EXCERPT_SECONDS * rate_hz)
-    return Stretch(
+    return Segment(
         path=bytes(sample.file),
         sample_rate_hz=rate_hz,
         clip_samples=n_samples,
@@ -101,7 +101,7 @@ def _size_bytes(sample: Sample) -> int:
 def _excerpt(sample: Sample, answer: Answer, rate_hz: int) -> Excerpt:
     if isinstance(answer, FileChanged):
         return Excerpt("the file changed while it was read")
-    if not isinstance(answer, Decoded):
+    if not isinstance(answer, DecodedAudio):
         is_gone = answer.kind == "vanished"
         return Excerpt("the file is gone" if is_gone else str(answer))
     if answer.digest != sample.digest:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
-from storage.errors import UnknownShape
+from storage.errors import UnknownFormat
 from storage.home.atomic_write import write_whole
 from trainer.reports.compare_report import Difference
 
@@ -186,7 +186,7 @@ def shape_of(file: Path) -> str:
     """By its suffix. Raises UnknownShape for another one than those of SHAPES."""
     shape = file.suffix.lower().removeprefix(".")
     if shape not in SHAPES:
-        raise UnknownShape(f"{file}: a picture is a .png or an .svg; name it so")
+        raise UnknownFormat(f"{file}: a picture is a .png or an .svg; name it so")
     return shape
 
 

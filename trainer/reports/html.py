@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy.stats import binomtest
 
 from trainer.evaluation.metrics import Evaluation
-from trainer.reports.report_data import Findings
+from trainer.reports.report_data import ReportData
 
 TEMPLATE = "report.html"
 MOST_CONFUSIONS = 10
@@ -22,7 +22,7 @@ TABLED_LABELS = 25  # of more the matrix is a picture
 SURE_OF_NOTHING = 0.8
 
 
-def render_page(findings: Findings, pictures: Mapping[str, bytes]) -> str:
+def render_page(findings: ReportData, pictures: Mapping[str, bytes]) -> str:
     """The page. `pictures` are PNGs by name, those for dark pages with `-dark` behind it.
 
     Labels and file names are strangers' words: the template escapes whatever it is given.

@@ -14,10 +14,10 @@ from storage.queries.counts import count
 from storage.queries.filters import Filters
 from storage.queries.statistics import (
     BINS,
+    ConfidenceBin,
     Failures,
     KnownCheckpoint,
     Sample,
-    Sureness,
     answers_in_time,
     extremes,
     failures,
@@ -36,7 +36,7 @@ MOVED_SHARE, MOVED_RARE_SHARE, MOVED_CONFIDENCE = 0.1, 0.02, 0.1
 
 
 @dataclass
-class Heard:
+class DetectedSound:
     """One label: how often, when by the local clock, and how surely."""
 
     label: str
@@ -53,7 +53,7 @@ class Heard:
     def mean_confidence(self) -> float:
         return self.confidences / max(1, self.by_confidence.total())
 
-    def add(self, other: Heard) -> None:
+    def add(self, other: DetectedSound) -> None:
         self.by_hour += other.by_hour
         self.by_day += other.by_day
         self.by_confidence += other.by_confidence
@@ -114,7 +114,7 @@ class Period:
     inboxes: tuple[str, ...]
     checkpoint: str | None
     counts: Mapping[str, int]
-    labels: tuple[Heard, ...]  # the commonest first
+    labels: tuple[DetectedSound, ...]  # the commonest first
     failures: tuple[Failures, ...]
     drift: Drift | None
     no_drift: str | None  # why there is none
@@ -136,7 +136,7 @@ class Period:
         return not (self.counts["done"] if self.filters.labels else any(self.counts.values()))
 
     @property
-    def all_labels(self) -> Heard:
+    def all_labels(self) -> DetectedSound:
         return together("all labels", self.labels)
 
     def as_json(self) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def look_back(
 
 
 def drift_of(
-    known: KnownCheckpoint | None, steps: Iterable[Sureness]
+    known: KnownCheckpoint | None, steps: Iterable[ConfidenceBin]
 ) -> tuple[Drift | None, str | None]:
     """The drift, or why nothing can be said of it."""
     profile = read_profile(known.facts) if known else None
@@ -205,9 +205,9 @@ def drift_of(
     return _drift(profile, numbers, confidences), None
 
 
-def together(label: str, many: Iterable[Heard]) -> Heard:
+def together(label: str, many: Iterable[DetectedSound]) -> DetectedSound:
     """Several labels as if they were one."""
-    one = Heard(label)
+    one = DetectedSound(label)
     for each in many:
         one.add(each)
     return one
@@ -236,15 +236,17 @@ def _counts(connection: Connection, filters: Filters) -> dict[str, int]:
     }
 
 
-def _heard(connection: Connection, filters: Filters, steps: Iterable[Sureness]) -> list[Heard]:
-    found: dict[str, Heard] = {}
+def _heard(
+    connection: Connection, filters: Filters, steps: Iterable[ConfidenceBin]
+) -> list[DetectedSound]:
+    found: dict[str, DetectedSound] = {}
     times = answers_in_time(connection, filters, by_minute=not _has_full_hours(filters))
     for label, moment, number in times:
-        heard, local = found.setdefault(label, Heard(label)), moment.astimezone()
+        heard, local = found.setdefault(label, DetectedSound(label)), moment.astimezone()
         heard.by_hour[local.hour] += number
         heard.by_day[local.date()] += number
     for step in steps:
-        heard = found.setdefault(step.label, Heard(step.label))
+        heard = found.setdefault(step.label, DetectedSound(step.label))
         heard.by_confidence[step.bin] += step.number
         heard.confidences += step.total
     return sorted(found.values(), key=lambda each: (-each.number, each.label))

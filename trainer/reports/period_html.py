@@ -17,7 +17,7 @@ from storage.values.timestamps import from_stamp
 from trainer.reports.audio_excerpts import Excerpt, encoded
 from trainer.reports.figures import spectrogram_png
 from trainer.reports.html import templates
-from trainer.reports.period_data import Heard, Period, together
+from trainer.reports.period_data import DetectedSound, Period, together
 
 TEMPLATE = "period.html"
 MOST_LABELS = 24  # shown one by one; the others together
@@ -32,7 +32,7 @@ Bars = list[tuple[str, int]]  # what a bar stands for, and how high it is
 class Row:
     """A label on the page."""
 
-    heard: Heard
+    heard: DetectedSound
     colour: int  # 0 is the grey
     hours: Bars
     days: Bars
@@ -67,7 +67,7 @@ class Calendar:
         form = "%d %b" if self.first.year == self.last.year else "%Y-%m-%d"
         return [end.strftime(form) for end in ends]
 
-    def bars(self, heard: Heard) -> Bars:
+    def bars(self, heard: DetectedSound) -> Bars:
         n_columns = (self.last - self.first).days // self.step + 1
         begins = [self.first + at * timedelta(self.step) for at in range(n_columns)]
         numbers = dict.fromkeys(begins, 0)
@@ -113,7 +113,7 @@ def render_period(
     )
 
 
-def calendar_of(period: Period, whole: Heard) -> Calendar:
+def calendar_of(period: Period, whole: DetectedSound) -> Calendar:
     """The days of the period; of a long one those between the first and the last answer."""
     first, last = period.since.date(), period.until.date()
     if period.until.time() == datetime.min.time() and last > first:
@@ -124,7 +124,7 @@ def calendar_of(period: Period, whole: Heard) -> Calendar:
     return Calendar(first, last, step)
 
 
-def _row(heard: Heard, colour: int, calendar: Calendar, is_label: bool = True) -> Row:
+def _row(heard: DetectedSound, colour: int, calendar: Calendar, is_label: bool = True) -> Row:
     return Row(
         heard,
         colour,

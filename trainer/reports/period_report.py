@@ -11,7 +11,7 @@ from typing import Any
 from classifier.workers.pool import DecodePool
 from storage.database.engine import open_database
 from storage.home.atomic_write import write_whole
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import FILE_MODE, Home, make_folder
 from storage.queries.filters import Filters
 from storage.settings.schema import Settings
@@ -24,7 +24,7 @@ from trainer.reports.period_html import render_period
 
 
 @dataclass(frozen=True)
-class Review:
+class PeriodReport:
     """The file that was written, and its figures as one object."""
 
     file: Path
@@ -38,7 +38,7 @@ def review(
     home: Home,
     settings: Settings,
     now: datetime,
-) -> Review:
+) -> PeriodReport:
     """Writes the page. Raises TrainerError where there is nothing to show, or StorageError."""
     if (filters.since or "") >= (filters.until or ""):
         raise TrainerError("the period ends before it begins; give an earlier --since")
@@ -48,13 +48,15 @@ def review(
         database.transaction() as connection,
     ):
         inboxes = [printable(str(inbox)) for inbox in settings.inboxes]
-        period = look_back(connection, filters, inboxes, Shelf(home.checkpoints).active())
+        period = look_back(
+            connection, filters, inboxes, CheckpointFolder(home.checkpoints).active()
+        )
     if period.is_empty:
         raise TrainerError(_nothing(period))
     page = render_period(period, _excerpts(period, settings), now, with_audio)
     target = target or _new_file(home, now)
     write_whole(target, page.encode("utf-8", "backslashreplace"), None if file else FILE_MODE)
-    return Review(target, {**period.as_json(), "report": printable(str(target))})
+    return PeriodReport(target, {**period.as_json(), "report": printable(str(target))})
 
 
 def _excerpts(period: Period, settings: Settings) -> dict[int, Excerpt]:

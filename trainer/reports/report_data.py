@@ -8,12 +8,12 @@ from typing import Any
 
 from trainer.evaluation.metrics import Evaluation
 from trainer.evaluation.probes import Probe
-from trainer.evaluation.top_errors import Mistake
+from trainer.evaluation.top_errors import TopError
 from trainer.training.loop import EpochFacts
 
 
 @dataclass(frozen=True)
-class Findings:
+class ReportData:
     """What was found out about a checkpoint.
 
     `title` names it, `judged_on` says which recordings `evaluation` is about: none without one.
@@ -28,7 +28,7 @@ class Findings:
     evaluation: Evaluation | None = None
     uncalibrated: Evaluation | None = None
     probes: Sequence[Probe] = ()
-    mistakes: Sequence[Mistake] = ()
+    mistakes: Sequence[TopError] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The metrics, and what else can be written as JSON."""
@@ -41,6 +41,6 @@ class Findings:
         }
 
 
-def _without_picture(mistake: Mistake) -> dict[str, Any]:
+def _without_picture(mistake: TopError) -> dict[str, Any]:
     names = [field.name for field in fields(mistake) if field.name != "decibels"]
     return {name: getattr(mistake, name) for name in names}

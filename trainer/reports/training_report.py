@@ -24,11 +24,11 @@ from trainer.reports.figures import (
     spectrogram_png,
 )
 from trainer.reports.html import render_page
-from trainer.reports.report_data import Findings
+from trainer.reports.report_data import ReportData
 from trainer.training.loop import EpochFacts
 
 
-def write_report(folder: Path, findings: Findings) -> None:
+def write_report(folder: Path, findings: ReportData) -> None:
     """Writes everything aside and renames it: there is a whole report, or none.
 
     Raises TrainerError where something lies in the folder already, or it cannot be written.
@@ -65,7 +65,7 @@ def check_folder(folder: Path) -> Path:
     return above
 
 
-def _fill(folder: Path, findings: Findings) -> None:
+def _fill(folder: Path, findings: ReportData) -> None:
     text = json.dumps(findings.as_json(), indent=2, ensure_ascii=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     if findings.history:
@@ -81,7 +81,7 @@ def _fill(folder: Path, findings: Findings) -> None:
     (folder / "report.html").write_text(render_page(findings, pictures), encoding="utf-8")
 
 
-def draw_pictures(findings: Findings) -> dict[str, bytes]:
+def draw_pictures(findings: ReportData) -> dict[str, bytes]:
     """PNGs by name; those for dark pages end with `-dark`."""
     judged, uncalibrated = findings.evaluation, findings.uncalibrated
     drawings: dict[str, Any] = {}

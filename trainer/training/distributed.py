@@ -27,7 +27,7 @@ TENSORS = ("samples", "peaks", "recording", "rows")
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """`rank` counts the `size` processes from 0; alone it is 0 of 1."""
 
     rank: int = 0
@@ -78,11 +78,11 @@ class Team:
         return _received(self, dataset)
 
 
-ALONE = Team()
+ALONE = ProcessGroup()
 
 
 @contextmanager
-def gathered_team(environ: Mapping[str, str] = os.environ) -> Iterator[Team]:
+def gathered_team(environ: Mapping[str, str] = os.environ) -> Iterator[ProcessGroup]:
     """The team that torchrun's variables describe; alone where it started nothing."""
     size = int(environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -92,12 +92,12 @@ def gathered_team(environ: Mapping[str, str] = os.environ) -> Iterator[Team]:
     dist.init_process_group(backends)
     try:
         patient = dist.new_group(backend="gloo", timeout=PATIENCE)
-        yield Team(dist.get_rank(), size, int(environ.get("LOCAL_RANK", "0")), patient)
+        yield ProcessGroup(dist.get_rank(), size, int(environ.get("LOCAL_RANK", "0")), patient)
     finally:
         dist.destroy_process_group()
 
 
-def _received(team: Team, dataset: Dataset | None) -> Dataset:
+def _received(team: ProcessGroup, dataset: Dataset | None) -> Dataset:
     """The first process's dataset, which travels through main memory."""
     nothing = torch.empty(0)
     tensors = {} if dataset is None else {name: getattr(dataset, name) for name in TENSORS}

@@ -21,11 +21,11 @@ from trainer.data.splits import Split
 from trainer.errors import TrainerError, TrainingDiverged
 from trainer.evaluation.metrics import accuracy, cross_entropy, score_recordings
 from trainer.training.augmentation import equalise, mask_spectrograms, mix_clips, vary_clips
-from trainer.training.distributed import ALONE, Team
+from trainer.training.distributed import ALONE, ProcessGroup
 from trainer.training.fine_tune import warm_model
-from trainer.training.optimizer import Learner
+from trainer.training.optimizer import Optimization
 from trainer.training.recipe import Recipe
-from trainer.training.resume import FORGETFUL, Stage
+from trainer.training.resume import NO_RESUME, RunStage
 
 SETTLED_AFTER_STEPS = 300  # the running averages of batch normalisation have caught up by then
 MIN_BAND_STD_DB = 1.0  # a band that hardly moves is not blown up to noise
@@ -58,8 +58,8 @@ def train_network(
     on_epoch: Callable[[EpochFacts], None] = lambda _: None,
     *,
     parent: Checkpoint | None = None,
-    stage: Stage = FORGETFUL,
-    team: Team = ALONE,
+    stage: RunStage = NO_RESUME,
+    team: ProcessGroup = ALONE,
 ) -> Trained:
     """Trains on the device that holds the dataset; the same seed there gives the same weights.
 
@@ -71,7 +71,7 @@ def train_network(
     training = dataset.clips_of(split.train)
     model = begin(dataset, training, recipe, parent)
     steps = n_batches(len(training), recipe.batch_size, team)
-    learner = Learner(model, recipe, steps, team)
+    learner = Optimization(model, recipe, steps, team)
     history = []
     if (saved := team.agree(stage.load)) is not None:
         learner.restore(saved)
@@ -164,12 +164,12 @@ def settle_statistics(
 
 
 def train_epoch(
-    learner: Learner,
+    learner: Optimization,
     dataset: Dataset,
     clips: Tensor,
     recipe: Recipe,
     chance: tuple[int, int],
-    team: Team = ALONE,
+    team: ProcessGroup = ALONE,
 ) -> float:
     """One pass over the clips in a new order; their mean loss while the network was learning.
 
@@ -190,7 +190,7 @@ def train_epoch(
 
 
 def batch_loss(
-    learner: Learner, dataset: Dataset, part: Tensor, recipe: Recipe, chance: torch.Generator
+    learner: Optimization, dataset: Dataset, part: Tensor, recipe: Recipe, chance: torch.Generator
 ) -> Tensor:
     """Mean loss in nats over the clips with these indices (B,), varied and mixed."""
     how, device = recipe.augmentation, dataset.device
@@ -212,12 +212,12 @@ def generator(*chance: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def batches(order: Tensor, batch_size: int, team: Team = ALONE) -> Iterator[Tensor]:
+def batches(order: Tensor, batch_size: int, team: ProcessGroup = ALONE) -> Iterator[Tensor]:
     """Batch normalisation has nothing to compare a single clip with; another pass will bring it."""
     return (part for part in torch.split(order, batch_size) if len(part) >= least_batch(team))
 
 
-def n_batches(n_clips: int, batch_size: int, team: Team = ALONE) -> int:
+def n_batches(n_clips: int, batch_size: int, team: ProcessGroup = ALONE) -> int:
     """How many batches `batches` gives. Raises TrainerError where there is none to learn from."""
     least, whole = least_batch(team), n_clips // batch_size
     count = whole * (batch_size >= least) + (n_clips % batch_size >= least)
@@ -229,7 +229,7 @@ def n_batches(n_clips: int, batch_size: int, team: Team = ALONE) -> int:
     return count
 
 
-def least_batch(team: Team) -> int:
+def least_batch(team: ProcessGroup) -> int:
     """Two clips for each process."""
     return 2 * team.size
 

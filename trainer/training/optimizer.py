@@ -12,9 +12,9 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from classifier.model.classifier import ClipClassifier
-from trainer.training.distributed import ALONE, Team
+from trainer.training.distributed import ALONE, ProcessGroup
 from trainer.training.recipe import Recipe
-from trainer.training.resume import Saved
+from trainer.training.resume import SavedState
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -24,11 +24,11 @@ SHORTEST_CYCLE = 6  # steps; of five, the rise has none, and torch divides by it
 EARLY_STEPS = 10  # after n steps the average keeps at most (n + 1) / (n + 10) of itself
 
 
-class Learner:
+class Optimization:
     """One step at a time; `averaged` is what is judged and published."""
 
     def __init__(
-        self, model: ClipClassifier, recipe: Recipe, steps_in_epoch: int, team: Team = ALONE
+        self, model: ClipClassifier, recipe: Recipe, steps_in_epoch: int, team: ProcessGroup = ALONE
     ) -> None:
         self.model = model
         self.network = team.joined(model.network)
@@ -53,7 +53,7 @@ class Learner:
         if self._average is not None:
             self._average.update_parameters(self.model)
 
-    def saved(self, facts: Mapping[str, Any]) -> Saved:
+    def saved(self, facts: Mapping[str, Any]) -> SavedState:
         """Everything the next step depends on, and facts of the caller's own."""
         optimizer = self.optimizer.state_dict()
         moments = {
@@ -67,9 +67,9 @@ class Learner:
             tensors |= _prefixed("average", self.averaged.network)
             tensors["average_steps"] = self._average.n_averaged
         own = {"groups": optimizer["param_groups"], "schedule": schedule}
-        return Saved(tensors, {**facts, "learner": own})
+        return SavedState(tensors, {**facts, "learner": own})
 
-    def restore(self, saved: Saved) -> None:
+    def restore(self, saved: SavedState) -> None:
         """Goes on from what `saved` gave."""
         own = saved.facts["learner"]
         moments: dict[int, dict[str, Tensor]] = {}

@@ -13,12 +13,12 @@ from classifier.model.audio_format import AudioFormat
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from classifier.model.flops import gflop_per_clip
 from classifier.workers.pool import DecodePool
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.settings.schema import Settings
-from trainer.console import Narrator
+from trainer.console import ProgressConsole
 from trainer.data.audio_survey import choose_hearing, survey
-from trainer.data.clip_cache import ClipStore
+from trainer.data.clip_cache import ClipCache
 from trainer.data.dataset import Dataset, load_dataset
 from trainer.data.examples import Example, LabelSet
 from trainer.data.labels import check_problems, read_labels
@@ -28,7 +28,7 @@ from trainer.data.validation import sift, sift_labels
 from trainer.data.warnings import remarks
 from trainer.errors import SplitError
 from trainer.evaluation.train_overlap import acquaintance
-from trainer.training.distributed import ALONE, Team
+from trainer.training.distributed import ALONE, ProcessGroup
 from trainer.training.fine_tune import warm_recipe
 from trainer.training.recipe import Recipe
 
@@ -36,7 +36,7 @@ SCRATCH = "scratch"
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainRequest:
     """What a person asked for.
 
     `given` names the fields of the recipe that were asked for, `start` where the weights come from:
@@ -56,7 +56,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Lessons:
+class PreparedData:
     """What there is to learn from.
 
     `groups` (R,) keep relatives and copies together. `rounds` are the splits of cross-validation by
@@ -89,15 +89,15 @@ class Lessons:
 
 
 def prepare(
-    request: Request,
+    request: TrainRequest,
     home: Home,
     settings: Settings,
     device: torch.device,
-    narrator: Narrator,
-    team: Team = ALONE,
-) -> Lessons:
+    narrator: ProgressConsole,
+    team: ProcessGroup = ALONE,
+) -> PreparedData:
     """Reads, decodes, sifts and divides. Raises LabelsError with all problems, or SplitError."""
-    parent = _parent(request, Shelf(home.checkpoints))
+    parent = _parent(request, CheckpointFolder(home.checkpoints))
     labels = read_labels(request.labels, settings.intake.suffixes, skip_bad=True)
     labels = sift_labels(labels, request.split, request.cross_validate)
     if labels.skipped and not request.skip_bad:
@@ -127,7 +127,7 @@ def prepare(
     gone = set(rounds)
     split, rounds = validated_by_strangers(split, rounds, met)
     n_moved = _n_validating(asked) - _n_validating([split, *rounds.values()])
-    lessons = Lessons(labels, dataset, groups, recipe, split, rounds, parent, left_out, met)
+    lessons = PreparedData(labels, dataset, groups, recipe, split, rounds, parent, left_out, met)
     _tell_of_parent(lessons, n_moved, gone.difference(rounds), narrator)
     for line in remarks(dataset.examples, dataset.digests, [*rounds.values(), split]):
         narrator.say(f"note: {line}")
@@ -135,7 +135,7 @@ def prepare(
 
 
 def choose(
-    request: Request, examples: Sequence[Example], groups: Sequence[str]
+    request: TrainRequest, examples: Sequence[Example], groups: Sequence[str]
 ) -> tuple[Split, dict[int, Split]]:
     """The split of the published network, and those of the folds by their number.
 
@@ -175,7 +175,7 @@ def _n_validating(splits: Sequence[Split]) -> int:
 
 
 def _tell_of_parent(
-    lessons: Lessons, n_moved: int, folds_gone: Set[int], narrator: Narrator
+    lessons: PreparedData, n_moved: int, folds_gone: Set[int], narrator: ProgressConsole
 ) -> None:
     """What the parent's past takes away from the validation."""
     if lessons.parent is None:
@@ -201,18 +201,18 @@ def _audio_format(recipe: Recipe, parent: Checkpoint | None) -> AudioFormat:
     return recipe.audio_format if parent is None else parent.audio_format
 
 
-def _parent(request: Request, shelf: Shelf) -> Checkpoint | None:
+def _parent(request: TrainRequest, shelf: CheckpointFolder) -> Checkpoint | None:
     if request.start == SCRATCH:
         return None
     return read_checkpoint(shelf.path(shelf.find(request.start)))
 
 
 def _recipe(
-    request: Request,
+    request: TrainRequest,
     parent: Checkpoint | None,
     examples: Sequence[Example],
     pool: DecodePool[int],
-    narrator: Narrator,
+    narrator: ProgressConsole,
 ) -> Recipe:
     """The recipe in full: with the parent's audio format, else that which the files call for."""
     if parent is not None:
@@ -237,13 +237,13 @@ def _decode(
     home: Home,
     settings: Settings,
     pool: DecodePool[int],
-    team: Team,
-    narrator: Narrator,
+    team: ProcessGroup,
+    narrator: ProgressConsole,
 ) -> Dataset:
     audio_format = _audio_format(recipe, parent)
     known_labels = () if parent is None else parent.labels
     memory_gib = settings.training.memory_gib
-    store = ClipStore.within(audio_format.clip_samples, memory_gib, home.runs, team.size)
+    store = ClipCache.within(audio_format.clip_samples, memory_gib, home.runs, team.size)
     with narrator.bar("decoding", len(labels.examples)) as advance:
         dataset = load_dataset(
             labels.examples, audio_format, pool, torch.device("cpu"), advance, store, known_labels
@@ -254,12 +254,12 @@ def _decode(
 
 
 @dataclass(frozen=True)
-class Classroom:
+class RunContext:
     """What every step of one call needs: the wish, the place, and who else is there."""
 
-    request: Request
+    request: TrainRequest
     home: Home
     settings: Settings
     device: torch.device
-    narrator: Narrator
-    team: Team = ALONE
+    narrator: ProgressConsole
+    team: ProcessGroup = ALONE

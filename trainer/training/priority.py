@@ -8,10 +8,10 @@ import torch
 
 from storage.home.daemon_lock import holder
 from storage.home.paths import Home
-from storage.settings.schema import Training
+from storage.settings.schema import TrainingSettings
 
 
-def give_way(home: Home, wish: Training) -> None:
+def give_way(home: Home, wish: TrainingSettings) -> None:
     """Lowers this process's priority, and takes fewer threads while a daemon serves this home.
 
     Workers that decode inherit the priority. It is never raised again: the system forbids that.

@@ -28,7 +28,7 @@ from storage.home.atomic_write import write_whole
 from storage.home.paths import FILE_MODE, make_folder
 from storage.home.safe_open import read_plain
 from trainer.errors import TrainerError
-from trainer.training.distributed import ALONE, Team
+from trainer.training.distributed import ALONE, ProcessGroup
 
 SAVE_SECONDS = 5.0  # an epoch may take 50 ms, and writing as long
 STALE_SECONDS = 30 * 86_400.0
@@ -36,7 +36,7 @@ KEY_LETTERS = 16
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedState:
     """Tensors and plain facts of one network after an epoch."""
 
     tensors: Mapping[str, Tensor]
@@ -44,7 +44,7 @@ class Saved:
 
 
 @dataclass
-class Stage:
+class RunStage:
     """The file of one network; without a path nothing is remembered.
 
     What cannot be written is told to `say`, once for each network, and the training goes on.
@@ -54,7 +54,7 @@ class Stage:
     say: Callable[[str], None] = lambda _: None
     _saved_at: float = field(default_factory=time.monotonic)
 
-    def load(self) -> Saved | None:
+    def load(self) -> SavedState | None:
         """The state to go on from; None at the beginning, and where the file is not whole."""
         if self.path is None:
             return None
@@ -62,7 +62,7 @@ class Stage:
             data = read_plain(self.path)
             tensors = safetensors.torch.load(data)
             header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
-            return Saved(tensors, json.loads(header["__metadata__"]["facts"]))
+            return SavedState(tensors, json.loads(header["__metadata__"]["facts"]))
         except (OSError, SafetensorError, ValueError, KeyError, struct.error):
             return None  # of another version, damaged, no file: the epochs are made again
 
@@ -71,7 +71,7 @@ class Stage:
             is_last or time.monotonic() - self._saved_at >= SAVE_SECONDS
         )
 
-    def save(self, saved: Saved) -> None:
+    def save(self, saved: SavedState) -> None:
         assert self.path is not None
         tensors = {name: each.detach().cpu().contiguous() for name, each in saved.tensors.items()}
         data = safetensors.torch.save(tensors, {"facts": json.dumps(saved.facts)})
@@ -83,18 +83,18 @@ class Stage:
         self._saved_at = time.monotonic()
 
 
-FORGETFUL = Stage()
+NO_RESUME = RunStage()
 
 
 @dataclass(frozen=True)
-class Journal:
+class RunState:
     """The folder of one run."""
 
     folder: Path
     say: Callable[[str], None] = lambda _: None
 
-    def stage(self, name: str) -> Stage:
-        return Stage(self.folder / f"{name}.safetensors", self.say)
+    def stage(self, name: str) -> RunStage:
+        return RunStage(self.folder / f"{name}.safetensors", self.say)
 
     def has_begun(self) -> bool:
         return any(self.folder.glob("*.safetensors"))
@@ -106,8 +106,8 @@ def open_journal(
     run: Mapping[str, Any],
     resume: bool,
     say: Callable[[str], None] = lambda _: None,
-    team: Team = ALONE,
-) -> Iterator[Journal]:
+    team: ProcessGroup = ALONE,
+) -> Iterator[RunState]:
     """The journal of this very run in the folder `runs`; it is removed when all went well.
 
     `run` is everything that decides about the result, as JSON: another recipe or other labels are
@@ -118,7 +118,7 @@ def open_journal(
     key = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
     folder = runs / key
     if not team.speaks:
-        yield Journal(folder)
+        yield RunState(folder)
         return
     make_folder(folder)
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -128,7 +128,7 @@ def open_journal(
             for file in folder.iterdir():
                 file.unlink()
         _forget_stale(runs, folder)
-        yield Journal(folder, say)
+        yield RunState(folder, say)
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(handle)

@@ -18,7 +18,7 @@ from classifier.errors import DecodingError
 
 
 @dataclass(frozen=True)
-class Condition:
+class Integrity:
     """What is wrong with a file, as the failure it may become, and what a decoder has to be told.
 
     `patches` let it be heard to its end: all of it, or all that is left.
@@ -28,24 +28,24 @@ class Condition:
     patches: tuple[Patch, ...] = ()
 
 
-def examine(fd: int) -> Condition:
+def examine(fd: int) -> Integrity:
     """Without damage where the file is whole, or where its format does not let anybody see."""
     start = os.pread(fd, 4, behind_tags(fd))
     if start == b"OggS":
-        return Condition(find_ogg_damage(fd))
+        return Integrity(find_ogg_damage(fd))
     if start.startswith((b"\xff", b"\0")):
-        return Condition(*examine_mpeg(fd))
+        return Integrity(*examine_mpeg(fd))
     return _examine_chunks(fd)
 
 
-def _examine_chunks(fd: int) -> Condition:
+def _examine_chunks(fd: int) -> Integrity:
     span = sample_span(fd)
     if span is None:
-        return Condition()
+        return Integrity()
     if span.promised is None:
-        return Condition(patches=span.patches)
+        return Integrity(patches=span.patches)
     if span.promised == 0 and span.there > 0:
-        return Condition(
+        return Integrity(
             DecodingError(
                 "unfinished",
                 f"its header says that no samples follow, but {span.there:,} bytes do: what "
@@ -55,11 +55,11 @@ def _examine_chunks(fd: int) -> Condition:
             span.patches,
         )
     if span.promised > span.there:
-        return Condition(
+        return Integrity(
             DecodingError(
                 "truncated",
                 f"cut short: its header promises {span.promised:,} bytes of samples, "
                 f"{span.there:,} are there; copy it again from its source",
             )
         )
-    return Condition()
+    return Integrity()

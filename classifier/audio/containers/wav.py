@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from classifier.audio.containers.formats import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
 from classifier.audio.downmix import Samples, check_level, mix
-from classifier.audio.file_bytes import Content
-from classifier.audio.levels import Level
+from classifier.audio.file_bytes import FileBytes
+from classifier.audio.levels import Levels
 
 BLOCK_SAMPLES = 2**18  # over all channels, at once: 2 MiB where they are widest
 LEAD_BYTES = 8  # read before the samples, there is a header; as many as keep them aligned
@@ -60,11 +60,11 @@ class _Format(NamedTuple):
 class PlainWave:
     """`frames` of uncompressed samples, from byte `begin` on, all of which are there."""
 
-    content: Content
+    content: FileBytes
     begin: int
     frames: int
     form: _Format
-    level: Level = field(default_factory=Level)
+    level: Levels = field(default_factory=Levels)
 
     ends_at = None
 
@@ -108,7 +108,7 @@ class PlainWave:
         return (samples ^ 128).view("i1") if dtype == "u1" else samples
 
 
-def plain_wave(content: Content) -> PlainWave | None:
+def plain_wave(content: FileBytes) -> PlainWave | None:
     """None where anything speaks for leaving the file to libsndfile."""
     chunks = _chunks(content)
     if chunks is None or not {b"fmt ", b"data"} <= chunks.keys():
@@ -120,7 +120,7 @@ def plain_wave(content: Content) -> PlainWave | None:
     return PlainWave(content, data.begin, frames, form) if frames else None
 
 
-def _chunks(content: Content) -> dict[bytes, _Chunk] | None:
+def _chunks(content: FileBytes) -> dict[bytes, _Chunk] | None:
     """By name; None unless each is of a kind that is known here, there once, and whole."""
     riff = bytes(content.read(12, 0))
     if len(riff) < 12 or riff[:4] != b"RIFF" or riff[8:] != b"WAVE":
@@ -139,7 +139,7 @@ def _chunks(content: Content) -> dict[bytes, _Chunk] | None:
     return found if offset == content.size_bytes else None
 
 
-def _is_usual(content: Content, name: bytes, chunk: _Chunk) -> bool:
+def _is_usual(content: FileBytes, name: bytes, chunk: _Chunk) -> bool:
     if name == b"fact":
         return chunk.size == 4
     if name == b"LIST":
@@ -160,7 +160,7 @@ def _are_usual_notes(notes: bytes) -> bool:
     return offset == len(notes)
 
 
-def _format(content: Content, chunks: dict[bytes, _Chunk]) -> _Format | None:
+def _format(content: FileBytes, chunks: dict[bytes, _Chunk]) -> _Format | None:
     begin, size = chunks[b"fmt "]
     fields = bytes(content.read(size, begin)) if size in (16, 18, 40) else b""
     if len(fields) < 16:

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from classifier.audio import decode as decode_module
-from classifier.audio.decode import Decoded, Stretch, count_clips, decode
+from classifier.audio.decode import DecodedAudio, Segment, count_clips, decode
 from classifier.audio.fingerprint import fingerprint
 from classifier.errors import DecodingError, FileChanged
 
@@ -23,11 +23,11 @@ Write = Callable[..., Path]
 EVERYTHING = 10**6
 
 
-def hear(path: Path, rate_hz: int = 8000, max_clips: int = EVERYTHING, **more) -> Decoded:
+def hear(path: Path, rate_hz: int = 8000, max_clips: int = EVERYTHING, **more) -> DecodedAudio:
     """Half-second clips of `path`, one after the other."""
     size = rate_hz // 2
     more = {"clip_samples": size, "hop_samples": size, **more}
-    return decode(Stretch(os.fsencode(path), rate_hz, max_clips=max_clips, **more))
+    return decode(Segment(os.fsencode(path), rate_hz, max_clips=max_clips, **more))
 
 
 def hear_in_stretches(path: Path, rate_hz: int, clips_each: int, **more) -> Samples:
@@ -328,7 +328,7 @@ def test_caf_is_refused_though_the_decoder_knows_it(audio_file: Write) -> None:
 def test_a_name_that_is_no_unicode_is_no_obstacle(audio_file: Write, tmp_path: Path) -> None:
     odd = os.fsencode(tmp_path) + b"/\xff\xfe\n.wav"
     os.rename(audio_file(), odd)
-    assert decode(Stretch(odd, 8000, 4000, 4000, 2)).total_clips == 2
+    assert decode(Segment(odd, 8000, 4000, 4000, 2)).total_clips == 2
 
 
 # A file that moves while it is read
@@ -371,7 +371,7 @@ def test_a_file_that_changes_into_nonsense_is_changed_not_bad(
 
 def test_clips_that_overlap_share_their_samples(audio_file: Callable[..., Path]) -> None:
     path = audio_file()
-    decoded = decode(Stretch(str(path).encode(), 8000, 4000, 40, max_clips=200))
+    decoded = decode(Segment(str(path).encode(), 8000, 4000, 40, max_clips=200))
     assert decoded.clips.shape == (101, 4000)
     assert decoded.audio.size == 8000
 
@@ -386,5 +386,5 @@ def test_a_disk_that_fails_behind_the_digest_is_no_fault_of_ours(
     path = audio_file("tone.flac")
     monkeypatch.setattr("classifier.audio.containers.integrity.sample_span", fail)
     with pytest.raises(DecodingError, match="Input/output error") as caught:
-        decode(Stretch(os.fsencode(path), 8000, 4000, 4000, 9, first_clip))
+        decode(Segment(os.fsencode(path), 8000, 4000, 4000, 9, first_clip))
     assert (caught.value.kind, caught.value.transient) == ("io", True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mutations import bases, mutation
 
-from classifier.audio.decode import Stretch, decode
+from classifier.audio.decode import Segment, decode
 from classifier.errors import DecodingError
 
 FMT = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16_000, 2, 16)
@@ -42,7 +42,7 @@ FOUND = {
 
 def refusal(path: Path, content: bytes) -> DecodingError:
     path.write_bytes(content)
-    stretch = Stretch(os.fsencode(path), 8000, 4000, 4000, 60, accepts_damaged=False)
+    stretch = Segment(os.fsencode(path), 8000, 4000, 4000, 60, accepts_damaged=False)
     with pytest.raises(DecodingError) as caught:
         decode(stretch)
     return caught.value

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from classifier.audio.decode import Stretch, decode
-from classifier.audio.levels import FLOOR_DBFS, Level
+from classifier.audio.decode import Segment, decode
+from classifier.audio.levels import FLOOR_DBFS, Levels
 
 RATE_HZ = 8000
 SINE = np.sin(2 * np.pi * 100 * np.arange(RATE_HZ) / RATE_HZ)
 
 
-def level_of(file: Path, samples: np.ndarray, subtype: str = "PCM_16") -> Level:
+def level_of(file: Path, samples: np.ndarray, subtype: str = "PCM_16") -> Levels:
     soundfile.write(file, samples, RATE_HZ, subtype)
-    return decode(Stretch(bytes(file), RATE_HZ, RATE_HZ, RATE_HZ, 10)).level
+    return decode(Segment(bytes(file), RATE_HZ, RATE_HZ, RATE_HZ, 10)).level
 
 
 @pytest.fixture(params=["a.wav", "a.flac"])
@@ -63,9 +63,9 @@ def test_the_level_does_not_depend_on_how_samples_are_stored(tmp_path: Path, sub
 
 def test_stretches_add_up_to_the_whole(tmp_path: Path) -> None:
     whole = level_of(tmp_path / "a.wav", np.concatenate([0.5 * SINE, 0.1 * SINE]))
-    parts = Level()
+    parts = Levels()
     for first in (0, 1):
-        stretch = Stretch(bytes(tmp_path / "a.wav"), RATE_HZ, RATE_HZ, RATE_HZ, 1, first)
+        stretch = Segment(bytes(tmp_path / "a.wav"), RATE_HZ, RATE_HZ, RATE_HZ, 1, first)
         parts.join(decode(stretch).level)
     assert parts.rms_dbfs == pytest.approx(whole.rms_dbfs, abs=0.01)
     assert parts.peak_dbfs == whole.peak_dbfs

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from classifier.inference.batching import CALM_PASSES, Portions
+from classifier.inference.batching import CALM_PASSES, BatchSizer
 
 CLIPS = np.arange(32, dtype=np.float32)[:, None]
 DOUBLED = torch.from_numpy(2 * CLIPS)
@@ -27,18 +27,18 @@ class SmallDevice:
 
 def test_a_batch_goes_in_portions_of_the_size_that_suits() -> None:
     device = SmallDevice(room=100)
-    torch.testing.assert_close(Portions(10).run(device.double, CLIPS), DOUBLED)
+    torch.testing.assert_close(BatchSizer(10).run(device.double, CLIPS), DOUBLED)
     assert device.portions == [10, 10, 10, 2]
 
 
 def test_want_of_memory_halves_the_portion_and_loses_no_clip() -> None:
     device = SmallDevice(room=5)
-    torch.testing.assert_close(Portions(32).run(device.double, CLIPS), DOUBLED)
+    torch.testing.assert_close(BatchSizer(32).run(device.double, CLIPS), DOUBLED)
     assert device.portions == [4] * 8
 
 
 def test_what_was_halved_stays_small_for_a_while() -> None:
-    device, portions = SmallDevice(room=5), Portions(32)
+    device, portions = SmallDevice(room=5), BatchSizer(32)
     portions.run(device.double, CLIPS)
     device.room = 100
     portions.run(device.double, CLIPS)
@@ -46,7 +46,7 @@ def test_what_was_halved_stays_small_for_a_while() -> None:
 
 
 def test_with_memory_free_again_portions_climb_back() -> None:
-    device, portions = SmallDevice(room=5), Portions(32)
+    device, portions = SmallDevice(room=5), BatchSizer(32)
     portions.run(device.double, CLIPS)
     device.room = 100
     while portions.at_once < 32:
@@ -57,7 +57,7 @@ def test_with_memory_free_again_portions_climb_back() -> None:
 
 
 def test_portions_never_outgrow_what_suits() -> None:
-    device, portions = SmallDevice(room=100), Portions(8)
+    device, portions = SmallDevice(room=100), BatchSizer(8)
     for _ in range(2 * CALM_PASSES):
         portions.run(device.double, CLIPS)
     assert set(device.portions) == {8}
@@ -65,7 +65,7 @@ def test_portions_never_outgrow_what_suits() -> None:
 
 def test_one_clip_too_many_is_an_error() -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        Portions(32).run(SmallDevice(room=0).double, CLIPS)
+        BatchSizer(32).run(SmallDevice(room=0).double, CLIPS)
 
 
 def test_another_fault_is_no_reason_to_try_again() -> None:
@@ -76,5 +76,5 @@ def test_another_fault_is_no_reason_to_try_again() -> None:
         raise RuntimeError("illegal instruction")
 
     with pytest.raises(RuntimeError, match="illegal"):
-        Portions(32).run(broken, CLIPS)
+        BatchSizer(32).run(broken, CLIPS)
     assert calls == [32]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifier.audio.decode import Decoded, Stretch, decode
+from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import CheckpointError
 from classifier.inference.device import threads
 from classifier.inference.predictor import Predictor, gathered, pool_scores
@@ -121,7 +121,7 @@ def test_folded_and_narrow_networks_agree_with_the_whole_on_real_recordings(esc1
     assert starter is not None
     checkpoint = parse_checkpoint(starter.name, starter.data)
     paths = sorted((esc10 / "audio").iterdir())[::20]
-    stretches = [Stretch(os.fsencode(path), 22_050, 110_250, 110_250, 1) for path in paths]
+    stretches = [Segment(os.fsencode(path), 22_050, 110_250, 110_250, 1) for path in paths]
     clips = np.concatenate([decode(stretch).clips for stretch in stretches])
     with torch.inference_mode():
         whole = checkpoint.build().scores(torch.from_numpy(clips)).numpy()
@@ -138,7 +138,7 @@ def test_clips_may_lie_anywhere(predictor: Predictor, clips: np.ndarray) -> None
 
 @pytest.mark.filterwarnings("error")
 def test_clips_of_a_long_stretch_are_gathered_without_a_warning() -> None:
-    stretch = Decoded(np.zeros(24, np.float32), 8, 4, None, "", 0.0, None, 8000, 1)
+    stretch = DecodedAudio(np.zeros(24, np.float32), 8, 4, None, "", 0.0, None, 8000, 1)
     assert gathered(list(stretch.clips), torch.device("meta")).shape == (5, 8)
 
 

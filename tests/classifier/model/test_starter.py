@@ -21,7 +21,7 @@ from classifier.model.checkpoint import Checkpoint, parse_checkpoint, read_check
 from classifier.model.starter import Starter, is_starter, packaged_starter, starter_name
 from daemon.setup.init import initialise
 from storage.errors import AlreadyRunning
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock
 from storage.home.paths import Home
 
@@ -99,7 +99,7 @@ def test_a_fresh_home_serves_the_starter(
     init: Callable[[], str], home: Home, starter: Starter
 ) -> None:
     init()
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     assert shelf.active() == starter.name
     assert shelf.path(starter.name).read_bytes() == starter.data
     assert shelf.path(starter.name).stat().st_mode & 0o777 == 0o660
@@ -120,10 +120,10 @@ def test_a_second_init_changes_nothing(
     init: Callable[[], str], home: Home, starter: Starter
 ) -> None:
     init()
-    before = Shelf(home.checkpoints).path(starter.name).stat().st_mtime_ns
+    before = CheckpointFolder(home.checkpoints).path(starter.name).stat().st_mtime_ns
     told = init()
     assert f"checkpoint  {starter.name}\n" in told
-    assert Shelf(home.checkpoints).path(starter.name).stat().st_mtime_ns == before
+    assert CheckpointFolder(home.checkpoints).path(starter.name).stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("link", ["active", "previous"])
@@ -134,7 +134,7 @@ def test_the_starter_never_comes_before_what_was_chosen(
     shutil.copy(checkpoint_file, home.checkpoints)
     (home.checkpoints / link).symlink_to(checkpoint_file.name)
     init()
-    assert Shelf(home.checkpoints).names() == [checkpoint_file.stem]
+    assert CheckpointFolder(home.checkpoints).names() == [checkpoint_file.stem]
 
 
 def test_a_ledger_is_not_upgraded_under_a_daemon_of_the_older_version(
@@ -153,7 +153,7 @@ def test_a_ledger_is_not_upgraded_under_a_daemon_of_the_older_version(
 def test_without_a_starter_a_fresh_home_says_what_makes_a_checkpoint(home: Home) -> None:
     told = list(initialise(home, house_settings(home), lambda: None))
     assert told[-1] == "checkpoint  none yet: make one with `clfd train LABELS.csv`"
-    assert Shelf(home.checkpoints).names() == []
+    assert CheckpointFolder(home.checkpoints).names() == []
 
 
 def test_the_daemon_of_a_fresh_home_answers_at_once(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from classifier.inference.predictor import gathered
-from classifier.workers.shared_memory import SMALL_BYTES, Slab, Slots, pin
+from classifier.workers.shared_memory import SMALL_BYTES, SlotBuffer, Slots, pin
 
 pytestmark = [
     pytest.mark.gpu,
@@ -20,7 +20,7 @@ pytestmark = [
 DEVICE = torch.device("cuda")
 
 
-def samples_of(slab: Slab, level: float) -> np.ndarray:
+def samples_of(slab: SlotBuffer, level: float) -> np.ndarray:
     slot = slab.take()
     assert slot is not None
     samples = slot.look(1000)
@@ -41,7 +41,7 @@ def test_small_slots_are_pinned_and_large_ones_are_not() -> None:
 
 
 def test_a_batch_is_what_lies_in_the_slots_pinned_or_not() -> None:
-    pinned, plain = Slab(4, SMALL_BYTES), Slab(4, SMALL_BYTES)
+    pinned, plain = SlotBuffer(4, SMALL_BYTES), SlotBuffer(4, SMALL_BYTES)
     pin(pinned, DEVICE)
     clips = [samples_of(slab, level) for level, slab in enumerate([pinned, plain, pinned], 1)]
     batch = gathered(clips, DEVICE)
@@ -51,7 +51,7 @@ def test_a_batch_is_what_lies_in_the_slots_pinned_or_not() -> None:
 def test_memory_that_is_given_up_is_not_pinned_any_more() -> None:
     """Later memory at the same place would be read from pages that are gone."""
     for level in range(20):
-        slab = Slab(2, SMALL_BYTES)
+        slab = SlotBuffer(2, SMALL_BYTES)
         pin(slab, DEVICE)
         samples = samples_of(slab, level)
         assert is_pinned(samples)
@@ -61,7 +61,7 @@ def test_memory_that_is_given_up_is_not_pinned_any_more() -> None:
 
 
 def test_where_memory_cannot_be_pinned_nothing_breaks() -> None:
-    slab = Slab(2, SMALL_BYTES)
+    slab = SlotBuffer(2, SMALL_BYTES)
     pin(slab, DEVICE)
     pin(slab, DEVICE)  # CUDA refuses to pin it twice
     samples = samples_of(slab, 3.0)

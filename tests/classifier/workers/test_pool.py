@@ -14,7 +14,7 @@ import deeds
 import pytest
 from deeds import half_seconds, kind, workers
 
-from classifier.audio.decode import Decoded, Stretch
+from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import DecodingError, FileChanged
 from classifier.workers.pool import MAX_TRIES, DecodePool, _bundles, _Part, _Task
 
@@ -69,7 +69,7 @@ def test_a_file_is_decoded_in_another_process(pool: DecodePool[str], audio_file:
     pool.submit("tone", half_seconds(audio_file()))
     key, answer = pool.wait()
     assert key == "tone"
-    assert isinstance(answer, Decoded)
+    assert isinstance(answer, DecodedAudio)
     assert answer.clips.shape == (2, 4000)
     assert os.getpid() not in {worker.pid for worker in workers()}
 
@@ -129,7 +129,7 @@ def test_a_worker_killed_at_work_costs_its_own_task_only(
     assert kind(answers["tone"]) == "Decoded"
 
 
-def numbered(audio_file: Write, n_files: int) -> list[tuple[str, Stretch]]:
+def numbered(audio_file: Write, n_files: int) -> list[tuple[str, Segment]]:
     return [(f"{n}", half_seconds(audio_file(f"{n}.wav"))) for n in range(n_files)]
 
 
@@ -151,13 +151,13 @@ def test_many_short_files_are_handed_over_together(
 
 
 def test_few_files_are_shared_among_the_workers() -> None:
-    parts = [_Part(n, Stretch(b".wav", 8000, 4000, 4000, 1)) for n in range(12)]
+    parts = [_Part(n, Segment(b".wav", 8000, 4000, 4000, 1)) for n in range(12)]
     assert [len(some) for some in _bundles(parts, most=3)] == [3, 3, 3, 3]
     assert [len(some) for some in _bundles(parts[:3], most=0)] == [1, 1, 1]
 
 
 def test_what_decodes_to_much_shares_a_task_with_few() -> None:
-    long = Stretch(b".wav", 48_000, 240_000, 240_000, max_clips=6, size_bytes=50_000_000)
+    long = Segment(b".wav", 48_000, 240_000, 240_000, max_clips=6, size_bytes=50_000_000)
     short = replace(long, size_bytes=400_000)
     parts = [_Part(n, stretch) for n, stretch in enumerate([*4 * [long], short, short, long])]
     assert [len(some) for some in _bundles(parts, most=8)] == [2, 4, 1]
@@ -282,7 +282,7 @@ def test_collect_never_waits_and_the_bell_says_when_to_come(audio_file: Write) -
 def test_a_file_that_asks_for_too_much_memory_is_refused(
     pool: DecodePool[str], audio_file: Write
 ) -> None:
-    pool.submit("huge", Stretch(os.fsencode(audio_file()), 768_000, 2**31, 2**31, max_clips=1))
+    pool.submit("huge", Segment(os.fsencode(audio_file()), 768_000, 2**31, 2**31, max_clips=1))
     assert kind(pool.wait()[1]) == "too_large"
 
 

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from deeds import half_seconds, kind, workers
 
-from classifier.audio.decode import Decoded, Stretch
+from classifier.audio.decode import DecodedAudio, Segment
 from classifier.workers.pool import DecodePool
 from classifier.workers.shared_memory import (
     KEPT_BYTES,
     LARGE_BYTES,
     SMALL_BYTES,
-    Slab,
+    SlotBuffer,
     Slots,
-    WorkerSlab,
+    WorkerSlotBuffer,
     likely_bytes,
     make_slab,
 )
@@ -45,18 +45,18 @@ class Handed:
 
 
 @pytest.fixture
-def slab() -> Slab:
-    return Slab(2, SLOT_BYTES)
+def slab() -> SlotBuffer:
+    return SlotBuffer(2, SLOT_BYTES)
 
 
 @pytest.fixture
-def worker(slab: Slab) -> WorkerSlab:
-    worker = WorkerSlab(Handed(slab._fd), 2 * SLOT_BYTES, SLOT_BYTES)
+def worker(slab: SlotBuffer) -> WorkerSlotBuffer:
+    worker = WorkerSlotBuffer(Handed(slab._fd), 2 * SLOT_BYTES, SLOT_BYTES)
     worker.open()
     return worker
 
 
-def resident_bytes(slab: Slab) -> int:
+def resident_bytes(slab: SlotBuffer) -> int:
     return os.fstat(slab._fd).st_blocks * 512
 
 
@@ -64,7 +64,7 @@ def ramp(n_samples: int) -> np.ndarray:
     return np.arange(n_samples, dtype=np.float32)
 
 
-def test_what_a_worker_leaves_is_there(slab: Slab, worker: WorkerSlab) -> None:
+def test_what_a_worker_leaves_is_there(slab: SlotBuffer, worker: WorkerSlotBuffer) -> None:
     slots = [slab.take(), slab.take()]
     for slot in slots:
         assert slot is not None
@@ -74,11 +74,13 @@ def test_what_a_worker_leaves_is_there(slab: Slab, worker: WorkerSlab) -> None:
         np.testing.assert_array_equal(slot.look(1000), ramp(1000) * slot.number)
 
 
-def test_a_slot_is_free_when_no_view_of_its_samples_is_left(slab: Slab, worker: WorkerSlab) -> None:
+def test_a_slot_is_free_when_no_view_of_its_samples_is_left(
+    slab: SlotBuffer, worker: WorkerSlotBuffer
+) -> None:
     slot = slab.take()
     assert slot is not None
     worker.leave(slot.number, ramp(1000))
-    found = Decoded(slot.look(1000), 100, 50, None, "", 0.0, None, 8000, 1)
+    found = DecodedAudio(slot.look(1000), 100, 50, None, "", 0.0, None, 8000, 1)
     clip = list(found.clips)[3][5:]
     del found
     gc.collect()
@@ -88,14 +90,14 @@ def test_a_slot_is_free_when_no_view_of_its_samples_is_left(slab: Slab, worker: 
     assert slab.n_free == 2
 
 
-def test_no_slot_is_handed_out_twice(slab: Slab) -> None:
+def test_no_slot_is_handed_out_twice(slab: SlotBuffer) -> None:
     taken = [slab.take() for _ in range(3)]
     assert {slot.number for slot in taken if slot} == {0, 1}
     assert taken[2] is None
 
 
 def test_samples_that_do_not_fit_in_are_refused_on_both_sides(
-    slab: Slab, worker: WorkerSlab
+    slab: SlotBuffer, worker: WorkerSlotBuffer
 ) -> None:
     slot = slab.take()
     assert slot is not None
@@ -105,7 +107,9 @@ def test_samples_that_do_not_fit_in_are_refused_on_both_sides(
         slot.look(SLOT_BYTES // 4 + 1)
 
 
-def test_a_long_stretch_gives_back_the_memory_that_few_need(slab: Slab, worker: WorkerSlab) -> None:
+def test_a_long_stretch_gives_back_the_memory_that_few_need(
+    slab: SlotBuffer, worker: WorkerSlotBuffer
+) -> None:
     slot = slab.take()
     assert slot is not None
     worker.leave(slot.number, ramp(SLOT_BYTES // 4))
@@ -115,13 +119,13 @@ def test_a_long_stretch_gives_back_the_memory_that_few_need(slab: Slab, worker: 
     assert resident_bytes(slab) == KEPT_BYTES
 
 
-def test_a_worker_can_make_it_neither_shorter_nor_longer(slab: Slab) -> None:
+def test_a_worker_can_make_it_neither_shorter_nor_longer(slab: SlotBuffer) -> None:
     for size in (0, 3 * SLOT_BYTES):
         with pytest.raises(PermissionError):
             os.ftruncate(slab._fd, size)
 
 
-def test_a_decoder_that_writes_beyond_its_own_memory_dies_of_it(slab: Slab) -> None:
+def test_a_decoder_that_writes_beyond_its_own_memory_dies_of_it(slab: SlotBuffer) -> None:
     script = (
         "import ctypes, os; from test_shared_memory import Handed;"
         "from classifier.workers.shared_memory import WorkerSlab;"
@@ -152,10 +156,10 @@ def pool() -> Iterator[DecodePool[str]]:
         yield pool
 
 
-def decoded(pool: DecodePool[str], path: Path, **more) -> Decoded:
+def decoded(pool: DecodePool[str], path: Path, **more) -> DecodedAudio:
     pool.submit("", half_seconds(path, **more))
     _, answer = pool.wait()
-    assert isinstance(answer, Decoded)
+    assert isinstance(answer, DecodedAudio)
     return answer
 
 
@@ -187,7 +191,7 @@ def test_a_slot_without_samples_is_free_again(
     elif what == "changed":
         pool.submit("", half_seconds(path, fingerprint="another"))
     elif what == "too long":
-        pool.submit("", Stretch(os.fsencode(path), 8000, 2 * SLOT_BYTES, 1, max_clips=1))
+        pool.submit("", Segment(os.fsencode(path), 8000, 2 * SLOT_BYTES, 1, max_clips=1))
     else:
         os.truncate(tmp_path / "tone.wav", 2**42)  # takes hours to be hashed
         pool.submit("", half_seconds(path, size_bytes=1))
@@ -203,13 +207,13 @@ def test_without_shared_memory_samples_come_all_the_same(
         assert decoded(pool, audio_file()).clips.shape == (2, 4000)
 
 
-def test_a_worker_without_room_for_it_sends_samples_all_the_same(slab: Slab) -> None:
-    worker = WorkerSlab(Handed(slab._fd), 2**60, SLOT_BYTES)
+def test_a_worker_without_room_for_it_sends_samples_all_the_same(slab: SlotBuffer) -> None:
+    worker = WorkerSlotBuffer(Handed(slab._fd), 2**60, SLOT_BYTES)
     worker.open()
     assert not worker.leave(0, ramp(10))
 
 
-MINUTE = Stretch(b"/card/minute.wav", 22_050, 110_250, 110_250, max_clips=6, size_bytes=5_300_000)
+MINUTE = Segment(b"/card/minute.wav", 22_050, 110_250, 110_250, max_clips=6, size_bytes=5_300_000)
 SHORT = replace(MINUTE, path=b"/card/short.WAV", size_bytes=441_044)
 
 
@@ -235,13 +239,13 @@ def test_a_file_that_is_longer_than_it_seemed_comes_whole(audio_file: Write, noi
     samples = noise(seconds=40)
     path = audio_file("long.wav", samples, subtype="FLOAT")
     with DecodePool[str](1, 20.0, slots=2) as pool:
-        pool.submit("", Stretch(os.fsencode(path), 8000, 8000, 8000, max_clips=40, size_bytes=1))
+        pool.submit("", Segment(os.fsencode(path), 8000, 8000, 8000, max_clips=40, size_bytes=1))
         _, answer = pool.wait()
-    assert isinstance(answer, Decoded)
+    assert isinstance(answer, DecodedAudio)
     np.testing.assert_array_equal(answer.audio, samples)
 
 
-def test_the_memory_has_no_name_that_could_stay_behind(slab: Slab) -> None:
+def test_the_memory_has_no_name_that_could_stay_behind(slab: SlotBuffer) -> None:
     lines = Path("/proc/self/maps").read_text().splitlines()
     assert any(line.endswith("/memfd:clfd-samples (deleted)") for line in lines)
 
@@ -266,7 +270,7 @@ def test_no_clip_is_ever_another_files(audio_file: Write, n_kills: int) -> None:
                 kills += 1
                 chance.choice(workers()).kill()
             name, answer = pool.wait()
-            if isinstance(answer, Decoded):
+            if isinstance(answer, DecodedAudio):
                 kept += [(name, clip) for clip in answer.clips]
             while len(kept) > chance.randrange(12):
                 name, clip = kept.pop(chance.randrange(len(kept)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import deeds
 import pytest
 
-from classifier.audio.decode import Stretch
+from classifier.audio.decode import Segment
 from classifier.errors import DecodingError
 from classifier.workers.pool import DecodePool
 from classifier.workers.worker import FILE_BYTES, SAID_LETTERS
@@ -30,7 +30,7 @@ class DeedPool(DecodePool[str]):
 
     def answer(self, deed: Callable[[], object]) -> object:
         self.deed = deed
-        self.submit("deed", Stretch(b"", 8000, 4000, 4000, max_clips=1))
+        self.submit("deed", Segment(b"", 8000, 4000, 4000, max_clips=1))
         return self.wait()[1]
 
 
@@ -40,8 +40,8 @@ def pool() -> Iterator[DeedPool]:
         yield pool
 
 
-def half_seconds(path: Path) -> Stretch:
-    return Stretch(os.fsencode(path), 8000, 4000, 4000, max_clips=100)
+def half_seconds(path: Path) -> Segment:
+    return Segment(os.fsencode(path), 8000, 4000, 4000, max_clips=100)
 
 
 def test_a_worker_gains_no_rights_leaves_no_core_and_is_taken_before_the_daemon(

@@ -17,7 +17,7 @@ from moves import a_move, files_below, mover_to, places
 
 from daemon.archive import archiver, mover
 from storage.errors import LedgerUnavailable
-from storage.ledger.archive_moves import Hindered
+from storage.ledger.archive_moves import MoveFailed
 
 AudioFile = Callable[..., Path]
 Noise = Callable[..., np.ndarray]
@@ -188,7 +188,7 @@ def test_a_rename_that_is_refused_is_told_with_both_its_names(
     source.write_bytes(b"sound")
     monkeypatch.setattr(mover, "rename_no_replace", refuse)
     [result] = mover_to(archive, inbox).carry([a_move(source, archive / "a.wav")])
-    assert isinstance(result, Hindered)
+    assert isinstance(result, MoveFailed)
     assert str(source) in result.reason
     assert str(archive / "a.wav") in result.reason
 

@@ -12,7 +12,7 @@ import pytest
 from moves import a_move, files_below, mover_to
 
 from daemon.archive import mover, rename
-from storage.ledger.archive_moves import Archived, Dropped, Hindered, Redirected
+from storage.ledger.archive_moves import Archived, MoveDropped, MoveFailed, Redirected
 
 
 def test_a_move_to_another_file_system_keeps_time_and_mode(
@@ -59,7 +59,7 @@ def test_a_file_that_is_written_to_while_it_is_copied_stays_in_the_inbox(
             more.write(b" and end")
 
     monkeypatch.setattr(mover, "_write", write_on)
-    assert mover_to(archive, inbox).carry([move]) == [Dropped(move)]
+    assert mover_to(archive, inbox).carry([move]) == [MoveDropped(move)]
     assert source.read_bytes() == b"begin and end"
     assert files_below(archive) == []
 
@@ -98,7 +98,7 @@ def test_a_file_that_may_not_be_deleted_in_the_inbox_lies_there_alone(
 
     monkeypatch.setattr(os, "unlink", refuse)
     [result] = mover_to(archive, inbox).carry([move])
-    assert isinstance(result, Hindered)
+    assert isinstance(result, MoveFailed)
     assert source.read_bytes() == b"sound"
     assert files_below(archive) == []
 
@@ -131,7 +131,7 @@ def test_a_file_whose_content_is_not_what_was_heard_is_not_deleted(
     archive = elsewhere / "archive"
     move = a_move(source, archive / "a.wav", digest="0" * 64)
     [result] = mover_to(archive, inbox).carry([move])
-    assert isinstance(result, Hindered)
+    assert isinstance(result, MoveFailed)
     assert source.read_bytes() == b"rotten"
     assert files_below(archive) == []
 
@@ -155,7 +155,7 @@ def test_an_archive_that_leads_back_into_the_inbox_deletes_nothing(
     archive.mkdir()
     (archive / "inbox").symlink_to(inbox)
     [result] = mover_to(archive, inbox).carry([a_move(source, archive / "inbox" / "a.wav")])
-    assert isinstance(result, Hindered)
+    assert isinstance(result, MoveFailed)
     assert "leads back into the inbox" in result.reason
     assert source.read_bytes() == b"sound"
 
@@ -170,7 +170,7 @@ def test_a_link_from_the_archive_to_a_folder_of_the_inbox_does_not_send_files_ro
     (archive / "inbox").symlink_to(inbox / "sub")
     place = archive / "inbox" / "deeper" / "a.wav"
     [result] = mover_to(archive, inbox).carry([a_move(source, place)])
-    assert isinstance(result, Hindered)
+    assert isinstance(result, MoveFailed)
     assert "leads back into the inbox" in result.reason
     assert files_below(inbox) == ["a.wav"]
     assert list((inbox / "sub").iterdir()) == []
@@ -202,7 +202,7 @@ def test_a_file_changed_in_the_moment_of_the_move_goes_back(
         rename(there, target)
 
     monkeypatch.setattr(mover, "rename_no_replace", change_first)
-    assert mover_to(archive, inbox).carry([move]) == [Dropped(move)]
+    assert mover_to(archive, inbox).carry([move]) == [MoveDropped(move)]
     assert source.read_bytes() == b"old and new"
     assert files_below(archive) == []
 

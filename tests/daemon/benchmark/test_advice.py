@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from daemon.benchmark.advice import REPEATS, Changes, Trial, choices, is_better, seek
-from storage.settings.schema import Engine
+from storage.settings.schema import EngineSettings
 
 PRESENT = Trial({}, [98.0, 100.0, 102.0])
 WORTH_A_TRY: dict[str, list[int | str]] = {"threads": [1], "decode_workers": [1, 3]}
@@ -89,7 +89,7 @@ def test_without_time_nothing_is_tried_and_that_is_counted() -> None:
 
 
 def test_present_values_are_not_tried_again() -> None:
-    tried = choices(Engine(batch_clips=32), cores=2, devices=["cpu"])
+    tried = choices(EngineSettings(batch_clips=32), cores=2, devices=["cpu"])
     assert tried == {
         "threads": [1],
         "decode_workers": [1, 3],
@@ -100,5 +100,5 @@ def test_present_values_are_not_tried_again() -> None:
 
 def test_the_processor_is_tried_where_there_is_a_gpu() -> None:
     devices = ["cuda:0", "cuda:1", "cpu"]
-    assert choices(Engine(), cores=2, devices=devices)["device"] == ["cpu"]
-    assert choices(Engine(device="cuda"), cores=2, devices=devices)["device"] == []
+    assert choices(EngineSettings(), cores=2, devices=devices)["device"] == ["cpu"]
+    assert choices(EngineSettings(device="cuda"), cores=2, devices=devices)["device"] == []

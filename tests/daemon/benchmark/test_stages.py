@@ -20,7 +20,7 @@ from daemon.benchmark.stages import Bench
 from daemon.errors import DaemonError
 from daemon.monitoring.processes import busy_seconds, cpu_seconds, memory_bytes, tree_of
 from storage.home.paths import Home
-from storage.settings.schema import Engine, Settings, load_settings
+from storage.settings.schema import EngineSettings, Settings, load_settings
 
 GRID = Grid(8000, 4000, 4000)
 
@@ -134,7 +134,9 @@ def test_every_stage_costs_something(
     checkpoint_file: Path, sounds: Callable[..., list[Path]]
 ) -> None:
     threads = torch.get_num_threads()
-    bench = Bench(read_checkpoint(checkpoint_file), torch.device("cpu"), Engine(batch_clips=4))
+    bench = Bench(
+        read_checkpoint(checkpoint_file), torch.device("cpu"), EngineSettings(batch_clips=4)
+    )
     costs = bench.costs(sounds(), seconds=60)
     assert costs is not None
     assert list(costs.stages) == list(STAGES)

@@ -18,7 +18,7 @@ import soundfile
 
 from daemon.benchmark.temp_home import throw_away_folder
 from daemon.monitoring.processes import tree_of
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, checkpoint_file: Path) -> Hom
     """A home with an active checkpoint, and nothing else."""
     home = Home(tmp_path_factory.mktemp("home"))
     home.create()
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     shelf.put("20260131T120000Z-1a2b3c4d", checkpoint_file.read_bytes())
     shelf.activate("20260131T120000Z-1a2b3c4d")
     return home

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.hooks.cursor import Place
+from daemon.hooks.cursor import HookCursor
 from storage.errors import ConfigurationError, LedgerUnavailable, StorageError
 from storage.queries.results import Cursor
 from storage.values.timestamps import from_stamp, stamp
@@ -37,10 +37,10 @@ def clocks() -> Clocks:
 
 
 @pytest.fixture
-def make_place(tmp_path: Path, clocks: Clocks) -> Callable[[], Place]:
-    def make() -> Place:
+def make_place(tmp_path: Path, clocks: Clocks) -> Callable[[], HookCursor]:
+    def make() -> HookCursor:
         newest = (stamp(NOON - timedelta(hours=1)), 7)
-        return Place(
+        return HookCursor(
             tmp_path / "place", lambda: newest, lambda: clocks.wall, lambda: clocks.since_start
         )
 
@@ -48,7 +48,7 @@ def make_place(tmp_path: Path, clocks: Clocks) -> Callable[[], Place]:
 
 
 def test_without_a_file_it_begins_behind_the_newest_answer_and_keeps_that(
-    make_place: Callable[[], Place],
+    make_place: Callable[[], HookCursor],
 ) -> None:
     assert make_place().cursor == ("2026-03-04T11:00:00.000Z", 7)
     assert make_place().cursor == ("2026-03-04T11:00:00.000Z", 7)
@@ -61,25 +61,27 @@ def test_where_nothing_can_be_written_or_read_it_begins_with_this_moment_and_say
         raise LedgerUnavailable("locked")
 
     folder = tmp_path / "disk"
-    place = Place(folder / "place", newest, lambda: clocks.wall, lambda: clocks.since_start)
+    place = HookCursor(folder / "place", newest, lambda: clocks.wall, lambda: clocks.since_start)
     assert place.cursor == (stamp(NOON), 0)
     with pytest.raises(StorageError, match="cannot write"):
         place.save()
     folder.mkdir()
     place.save()
     clocks.pass_time(3600)
-    again = Place(folder / "place", newest, lambda: clocks.wall, lambda: clocks.since_start)
+    again = HookCursor(folder / "place", newest, lambda: clocks.wall, lambda: clocks.since_start)
     assert again.cursor == (stamp(NOON), 0)
 
 
-def test_what_was_saved_is_where_it_begins(make_place: Callable[[], Place]) -> None:
+def test_what_was_saved_is_where_it_begins(make_place: Callable[[], HookCursor]) -> None:
     place = make_place()
     place.cursor = (stamp(NOON - timedelta(minutes=1)), 12)
     place.save()
     assert make_place().cursor == (stamp(NOON - timedelta(minutes=1)), 12)
 
 
-def test_time_that_passes_moves_nothing(make_place: Callable[[], Place], clocks: Clocks) -> None:
+def test_time_that_passes_moves_nothing(
+    make_place: Callable[[], HookCursor], clocks: Clocks
+) -> None:
     place = make_place()
     place.cursor = (stamp(NOON), 12)
     for _ in range(100):
@@ -91,7 +93,7 @@ def test_time_that_passes_moves_nothing(make_place: Callable[[], Place], clocks:
 
 @pytest.mark.parametrize("seconds", [2, 60, 3600, 86_400])
 def test_a_clock_that_is_set_back_takes_the_place_back_behind_all_new_answers(
-    make_place: Callable[[], Place], clocks: Clocks, seconds: float
+    make_place: Callable[[], HookCursor], clocks: Clocks, seconds: float
 ) -> None:
     place = make_place()
     place.until()
@@ -106,7 +108,7 @@ def test_a_clock_that_is_set_back_takes_the_place_back_behind_all_new_answers(
 
 
 def test_answers_of_the_future_wait_for_their_time(
-    make_place: Callable[[], Place], clocks: Clocks
+    make_place: Callable[[], HookCursor], clocks: Clocks
 ) -> None:
     place = make_place()
     clocks.set_back(3600)
@@ -114,7 +116,7 @@ def test_answers_of_the_future_wait_for_their_time(
 
 
 def test_a_place_in_the_future_at_the_start_is_that_of_another_clock(
-    make_place: Callable[[], Place],
+    make_place: Callable[[], HookCursor],
 ) -> None:
     place = make_place()
     place.cursor = (stamp(NOON + timedelta(days=1)), 12)
@@ -124,7 +126,7 @@ def test_a_place_in_the_future_at_the_start_is_that_of_another_clock(
 
 @pytest.mark.parametrize("content", ["", "[]", '{"moment": "x"}', "\x00"])
 def test_a_file_that_says_no_place_is_named(
-    tmp_path: Path, make_place: Callable[[], Place], content: str
+    tmp_path: Path, make_place: Callable[[], HookCursor], content: str
 ) -> None:
     (tmp_path / "place").write_text(content)
     with pytest.raises(ConfigurationError, match=r"place does not say .*remove it"):

@@ -14,9 +14,9 @@ import pytest
 from house import House, HouseMaker, house_settings
 from running_house import RunningHouse
 
-from daemon.hooks.cursor import Place
+from daemon.hooks.cursor import HookCursor
 from daemon.hooks.dispatcher import MAX_TRIES, POLL_SECONDS, WAITS_SECONDS, Hook, _hook, hooked
-from daemon.hooks.targets import OutOfReach, Refused, require_trusted
+from daemon.hooks.targets import RefusedByTarget, TargetUnreachable, require_trusted
 from storage.database.engine import open_database
 from storage.errors import ConfigurationError, LedgerUnavailable
 from storage.home.paths import Home
@@ -153,7 +153,7 @@ def test_who_is_out_of_reach_is_waited_for_and_then_told_everything(
 ) -> None:
     hook = make_hook()
     drop("a.wav", "b.wav")
-    ear.moods = [OutOfReach("connection refused") for _ in range(20)]
+    ear.moods = [TargetUnreachable("connection refused") for _ in range(20)]
     waits = [hook.step() for _ in range(20)]
     assert waits == [*WAITS_SECONDS, *[WAITS_SECONDS[-1]] * 16]
     assert hook.fault == "hook command: connection refused"
@@ -168,7 +168,7 @@ def test_an_answer_that_is_refused_again_and_again_does_not_keep_the_others_wait
 ) -> None:
     hook = make_hook()
     drop("a.wav", "b.wav")
-    ear.moods = [Refused("exit status 3") for _ in range(MAX_TRIES)]
+    ear.moods = [RefusedByTarget("exit status 3") for _ in range(MAX_TRIES)]
     for _ in range(MAX_TRIES):
         hook.step()
     work_off(hook)
@@ -227,7 +227,7 @@ def test_a_fault_of_ours_does_not_end_the_hook(tmp_path: Path, ear: Ear) -> None
     def stumble(cursor: Cursor, until: str) -> list[Result]:
         raise KeyError("surprise")
 
-    hook = Hook("url", ear, Place(tmp_path / "place", lambda: ("", 0)), stumble)
+    hook = Hook("url", ear, HookCursor(tmp_path / "place", lambda: ("", 0)), stumble)
     assert hook.step() > 0
     assert hook.fault == "hook url: unexpected KeyError: 'surprise'"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.hooks.targets import Command, OutOfReach, Refused, Url
+from daemon.hooks.targets import CommandTarget, RefusedByTarget, TargetUnreachable, UrlTarget
 from storage.errors import ConfigurationError, SettingsError
 from storage.home.paths import Home
 from storage.settings.schema import load_settings
@@ -21,62 +21,62 @@ RESULT = b'{"path": "a.wav"}'
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Callable[..., Command]:
+def command(tmp_path: Path) -> Callable[..., CommandTarget]:
     """`command(program, seconds)`: a line of Python."""
 
-    def make(program: str, seconds: float = 30.0) -> Command:
-        return Command([sys.executable, "-c", program], seconds, tmp_path)
+    def make(program: str, seconds: float = 30.0) -> CommandTarget:
+        return CommandTarget([sys.executable, "-c", program], seconds, tmp_path)
 
     return make
 
 
 def test_a_command_gets_the_result_on_its_stdin(
-    tmp_path: Path, command: Callable[..., Command]
+    tmp_path: Path, command: Callable[..., CommandTarget]
 ) -> None:
     command("import sys; open('heard', 'w').write(sys.stdin.read())").tell(RESULT)
     assert (tmp_path / "heard").read_bytes() == RESULT
 
 
 def test_a_command_that_does_not_listen_is_told_all_the_same(
-    command: Callable[..., Command],
+    command: Callable[..., CommandTarget],
 ) -> None:
     command("pass").tell(b"x" * 2**20)
 
 
-def test_a_command_that_fails_is_quoted(command: Callable[..., Command]) -> None:
+def test_a_command_that_fails_is_quoted(command: Callable[..., CommandTarget]) -> None:
     program = "import sys; print('no room\\nleft', file=sys.stderr); sys.exit(3)"
-    with pytest.raises(Refused, match="ended with exit status 3: no room left"):
+    with pytest.raises(RefusedByTarget, match="ended with exit status 3: no room left"):
         command(program).tell(RESULT)
 
 
-def test_of_many_words_the_last_are_quoted(command: Callable[..., Command]) -> None:
+def test_of_many_words_the_last_are_quoted(command: Callable[..., CommandTarget]) -> None:
     program = "import sys; print('words ' * 10000 + 'at last', file=sys.stderr); sys.exit(1)"
-    with pytest.raises(Refused, match="at last") as told:
+    with pytest.raises(RefusedByTarget, match="at last") as told:
         command(program).tell(RESULT)
     assert len(str(told.value)) < 400
 
 
 def test_a_command_that_takes_too_long_is_killed_with_all_that_it_started(
-    tmp_path: Path, command: Callable[..., Command]
+    tmp_path: Path, command: Callable[..., CommandTarget]
 ) -> None:
     program = (
         "import subprocess, time;"
         "open('child', 'w').write(str(subprocess.Popen(['sleep', '1000']).pid)); time.sleep(1000)"
     )
-    with pytest.raises(Refused, match="took longer than 2 s and was killed"):
+    with pytest.raises(RefusedByTarget, match="took longer than 2 s and was killed"):
         command(program, 2.0).tell(RESULT)
     assert ends(int((tmp_path / "child").read_text()))
 
 
 def test_what_a_command_left_behind_with_its_stdin_is_killed_too(
-    tmp_path: Path, command: Callable[..., Command]
+    tmp_path: Path, command: Callable[..., CommandTarget]
 ) -> None:
     program = (
         "import subprocess, sys;"
         "child = subprocess.Popen(['sleep', '1000'], stdin=sys.stdin, stderr=subprocess.DEVNULL);"
         "open('child', 'w').write(str(child.pid))"
     )
-    with pytest.raises(Refused, match="took longer than 2 s and was killed"):
+    with pytest.raises(RefusedByTarget, match="took longer than 2 s and was killed"):
         command(program, 2.0).tell(b"x" * 2**20)
     assert ends(int((tmp_path / "child").read_text()))
 
@@ -95,7 +95,9 @@ def ends(pid: int, seconds: float = 30.0) -> bool:
     return False
 
 
-def test_a_command_is_given_up_where_the_daemon_stops(command: Callable[..., Command]) -> None:
+def test_a_command_is_given_up_where_the_daemon_stops(
+    command: Callable[..., CommandTarget],
+) -> None:
     listener = command("import time; time.sleep(1000)", 1000.0)
     began = time.monotonic()
 
@@ -105,13 +107,13 @@ def test_a_command_is_given_up_where_the_daemon_stops(command: Callable[..., Com
         listener.hurry()
 
     threading.Thread(target=hurry).start()
-    with pytest.raises(OutOfReach, match="stopped with the daemon"):
+    with pytest.raises(TargetUnreachable, match="stopped with the daemon"):
         listener.tell(RESULT)
     assert time.monotonic() - began < 60
 
 
 def test_a_command_hears_nothing_of_the_service_manager(
-    tmp_path: Path, command: Callable[..., Command], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, command: Callable[..., CommandTarget], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "@nobody")
     monkeypatch.setenv("WATCHDOG_USEC", "1")
@@ -124,20 +126,20 @@ def test_a_command_that_vanished_is_out_of_reach(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    listener = Command([str(program)], 30.0, tmp_path)
+    listener = CommandTarget([str(program)], 30.0, tmp_path)
     program.unlink()
-    with pytest.raises(OutOfReach, match="cannot be started: No such file"):
+    with pytest.raises(TargetUnreachable, match="cannot be started: No such file"):
         listener.tell(RESULT)
 
 
 def test_a_command_is_a_name_or_a_whole_path() -> None:
     with pytest.raises(ConfigurationError, match="write its whole path"):
-        Command(["./true"], 1.0)
+        CommandTarget(["./true"], 1.0)
 
 
 def test_a_command_that_was_never_there_is_a_wrong_setting(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"hooks\.command: there is no program") as refusal:
-        Command([str(tmp_path / "none")], 30.0, tmp_path)
+        CommandTarget([str(tmp_path / "none")], 30.0, tmp_path)
     assert refusal.value.exit_code == 78
 
 
@@ -177,28 +179,28 @@ Receiver = tuple[str, list[tuple[str, bytes]]]
 
 @pytest.mark.parametrize("status", [200, 201, 204])
 def test_a_url_is_sent_the_result(receiver: Receiver, status: int) -> None:
-    Url(f"{receiver[0]}/{status}", 10).tell(RESULT)
+    UrlTarget(f"{receiver[0]}/{status}", 10).tell(RESULT)
     assert receiver[1] == [("application/json", RESULT)]
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 422])
 def test_these_answers_refuse_the_result(receiver: Receiver, status: int) -> None:
-    with pytest.raises(Refused, match=f"127.0.0.1:.* answers {status}"):
-        Url(f"{receiver[0]}/{status}", 10).tell(RESULT)
+    with pytest.raises(RefusedByTarget, match=f"127.0.0.1:.* answers {status}"):
+        UrlTarget(f"{receiver[0]}/{status}", 10).tell(RESULT)
     assert len(receiver[1]) == 1
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
 def test_these_answers_say_later(receiver: Receiver, status: int) -> None:
-    with pytest.raises(OutOfReach, match=f"answers {status}"):
-        Url(f"{receiver[0]}/{status}", 10).tell(RESULT)
+    with pytest.raises(TargetUnreachable, match=f"answers {status}"):
+        UrlTarget(f"{receiver[0]}/{status}", 10).tell(RESULT)
 
 
 def test_nobody_there_is_out_of_reach_and_what_may_be_a_secret_is_not_told() -> None:
     with HTTPServer(("127.0.0.1", 0), Answers) as server:
         port = server.server_port
-    with pytest.raises(OutOfReach, match=r"refused") as told:
-        Url(f"http://127.0.0.1:{port}/secret", 10).tell(RESULT)
+    with pytest.raises(TargetUnreachable, match=r"refused") as told:
+        UrlTarget(f"http://127.0.0.1:{port}/secret", 10).tell(RESULT)
     assert "secret" not in str(told.value)
 
 

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from daemon.intake.watcher import Doorbell
+from daemon.intake.watcher import FileWatcher
 
 
 @pytest.fixture
-def doorbell(tmp_path: Path) -> Iterator[Doorbell]:
+def doorbell(tmp_path: Path) -> Iterator[FileWatcher]:
     (tmp_path / "inbox").mkdir()
-    doorbell = Doorbell([tmp_path / "inbox"])
+    doorbell = FileWatcher([tmp_path / "inbox"])
     doorbell.start()
     doorbell.collect()
     yield doorbell
     doorbell.stop()
 
 
-def test_a_queue_that_overflowed_asks_for_a_scan(doorbell: Doorbell) -> None:
+def test_a_queue_that_overflowed_asks_for_a_scan(doorbell: FileWatcher) -> None:
     logging.getLogger("watchdog.observers.inotify_c").warning("inotify queue overflow")
     assert doorbell.collect() == ([], True)
     assert doorbell.collect() == ([], False)
@@ -36,7 +36,7 @@ def test_an_event_in_the_moment_of_the_stop_is_not_logged_as_an_error(
 
 
 def test_an_inbox_that_was_replaced_is_watched_anew_and_scanned(
-    doorbell: Doorbell, tmp_path: Path
+    doorbell: FileWatcher, tmp_path: Path
 ) -> None:
     (tmp_path / "inbox").rename(tmp_path / "old")
     (tmp_path / "inbox").mkdir()
@@ -45,7 +45,7 @@ def test_an_inbox_that_was_replaced_is_watched_anew_and_scanned(
     assert doorbell.collect()[1]
 
 
-def test_a_missing_inbox_is_not_called_watched(doorbell: Doorbell, tmp_path: Path) -> None:
+def test_a_missing_inbox_is_not_called_watched(doorbell: FileWatcher, tmp_path: Path) -> None:
     (tmp_path / "inbox").rmdir()
     doorbell.supervise()
     assert doorbell.watching == {str(tmp_path / "inbox"): "scans (missing or not readable)"}
@@ -55,7 +55,7 @@ def test_an_inbox_without_events_says_why_and_the_others_ring(tmp_path: Path) ->
     here, share = tmp_path / "here", tmp_path / "share"
     here.mkdir()
     share.mkdir()
-    doorbell = Doorbell([here, share], why_deaf={share: "nfs4 has no events"}.get)
+    doorbell = FileWatcher([here, share], why_deaf={share: "nfs4 has no events"}.get)
     doorbell.start()
     try:
         assert doorbell.watching == {
@@ -67,7 +67,7 @@ def test_an_inbox_without_events_says_why_and_the_others_ring(tmp_path: Path) ->
 
 
 def test_a_watch_that_the_kernel_refused_is_noticed_and_told_once(
-    doorbell: Doorbell, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    doorbell: FileWatcher, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     doorbell.compare_with(1)
     assert caplog.messages == []
@@ -86,7 +86,7 @@ def test_an_inbox_that_is_a_link_to_a_folder_rings(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "inbox").symlink_to(tmp_path / "elsewhere")
     rang = threading.Event()
-    doorbell = Doorbell([tmp_path / "inbox"], rang.set)
+    doorbell = FileWatcher([tmp_path / "inbox"], rang.set)
     doorbell.start()
     try:
         (tmp_path / "elsewhere" / "a.wav").write_bytes(b"x")
@@ -98,7 +98,7 @@ def test_an_inbox_that_is_a_link_to_a_folder_rings(tmp_path: Path) -> None:
 
 
 def test_a_watcher_that_died_is_replaced_and_the_inbox_scanned(
-    doorbell: Doorbell, tmp_path: Path
+    doorbell: FileWatcher, tmp_path: Path
 ) -> None:
     assert doorbell._observer is not None
     for emitter in doorbell._observer.emitters:
@@ -112,7 +112,7 @@ def test_a_watcher_that_died_is_replaced_and_the_inbox_scanned(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_observer_that_an_exception_killed_is_replaced(
-    doorbell: Doorbell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    doorbell: FileWatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     died = doorbell._observer
     assert died is not None
@@ -126,7 +126,7 @@ def test_an_observer_that_an_exception_killed_is_replaced(
     assert doorbell.collect()[1]
 
 
-def heard_until(doorbell: Doorbell, name: bytes, was_closed: bool) -> set[tuple[bytes, bool]]:
+def heard_until(doorbell: FileWatcher, name: bytes, was_closed: bool) -> set[tuple[bytes, bool]]:
     """Path and `was_closed` of each ring up to the awaited one."""
     heard: set[tuple[bytes, bool]] = set()
     end = time.monotonic() + 30
@@ -138,7 +138,7 @@ def heard_until(doorbell: Doorbell, name: bytes, was_closed: bool) -> set[tuple[
 
 
 def test_a_file_rings_as_closed_when_its_writer_closes_it_and_not_before(
-    doorbell: Doorbell, tmp_path: Path
+    doorbell: FileWatcher, tmp_path: Path
 ) -> None:
     with (tmp_path / "inbox" / "a.wav").open("wb") as file:
         file.write(b"x")
@@ -148,7 +148,7 @@ def test_a_file_rings_as_closed_when_its_writer_closes_it_and_not_before(
 
 @pytest.mark.parametrize("origin", ["elsewhere/a.part", "inbox/.a.part"])
 def test_a_file_that_got_its_name_by_a_move_rings_as_closed(
-    doorbell: Doorbell, tmp_path: Path, origin: str
+    doorbell: FileWatcher, tmp_path: Path, origin: str
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / origin).write_bytes(b"x")
@@ -157,7 +157,7 @@ def test_a_file_that_got_its_name_by_a_move_rings_as_closed(
 
 
 def test_a_file_that_was_only_linked_rings_as_one_that_may_have_just_begun(
-    doorbell: Doorbell, tmp_path: Path
+    doorbell: FileWatcher, tmp_path: Path
 ) -> None:
     (tmp_path / "a.wav").write_bytes(b"x")
     (tmp_path / "inbox" / "a.wav").hardlink_to(tmp_path / "a.wav")
@@ -167,7 +167,7 @@ def test_a_file_that_was_only_linked_rings_as_one_that_may_have_just_begun(
     assert (b"a.wav", True) not in heard
 
 
-def test_what_leaves_does_not_ring(doorbell: Doorbell, tmp_path: Path) -> None:
+def test_what_leaves_does_not_ring(doorbell: FileWatcher, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     (inbox / "folder").mkdir()
     (inbox / "a.wav").write_bytes(b"x")

@@ -15,7 +15,7 @@ from house import House
 
 from daemon.monitoring.journald import JournalHandler, about, fields_of, is_journal
 from daemon.monitoring.logging_setup import start_logging
-from storage.settings.schema import Log
+from storage.settings.schema import LogSettings
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def test_a_stream_is_the_journal_where_the_manager_says_so(tmp_path: Path) -> No
 
 
 def test_elsewhere_auto_is_text(capsys: pytest.CaptureFixture[str]) -> None:
-    start_logging(Log(), 0)
+    start_logging(LogSettings(), 0)
     logging.getLogger("daemon.pipeline.window").warning(
         "a.wav failed", extra=about(recording="a.wav")
     )
@@ -116,7 +116,7 @@ def test_elsewhere_auto_is_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json_has_an_object_a_line_with_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
-    start_logging(Log(format="json"), 0)
+    start_logging(LogSettings(format="json"), 0)
     logging.getLogger("daemon.pipeline.window").warning(
         "a.wav failed", extra=about(recording="a.wav")
     )
@@ -127,8 +127,8 @@ def test_json_has_an_object_a_line_with_the_fields(capsys: pytest.CaptureFixture
 
 
 def test_another_level_holds_from_the_next_line_on(capsys: pytest.CaptureFixture[str]) -> None:
-    start_logging(Log(), 0)
-    start_logging(Log(level="warning"), 0)
+    start_logging(LogSettings(), 0)
+    start_logging(LogSettings(level="warning"), 0)
     logging.getLogger("daemon").info("unheard")
     logging.getLogger("daemon").warning("heard")
     assert len(capsys.readouterr().err.splitlines()) == 1

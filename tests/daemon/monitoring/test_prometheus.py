@@ -16,11 +16,11 @@ from running_house import RunningHouse
 
 from daemon.monitoring.exposing import exposed
 from daemon.monitoring.prometheus import METRICS, exposition
-from daemon.monitoring.stage_timers import Measures
+from daemon.monitoring.stage_timers import StageTimers
 from storage.errors import ConfigurationError, SettingsError
 from storage.home.paths import Home
 from storage.ledger.ledger import oldest_pending
-from storage.settings.schema import Metrics, load_settings
+from storage.settings.schema import MetricsSettings, load_settings
 
 NOW = datetime(2026, 3, 4, 0, 1, tzinfo=UTC)
 SAMPLE = re.compile(r"([a-z_]+)(\{.*\})? (\S+)")
@@ -117,7 +117,7 @@ def test_swaps_and_refusals_are_counted(house: House, second_checkpoint: Path) -
 
 def test_a_stage_that_fails_is_measured_all_the_same() -> None:
     now = iter((1.0, 3.0))
-    measures = Measures(lambda: next(now))
+    measures = StageTimers(lambda: next(now))
     with pytest.raises(OSError), measures.stage("write"):
         raise OSError
     assert measures.told["stage_seconds"] == {"write": 2.0}
@@ -156,7 +156,7 @@ def get(url: str) -> str:
 
 def test_a_page_has_the_newest_status() -> None:
     listen = f"127.0.0.1:{free_port()}"
-    with exposed(Metrics(listen=listen)) as exposition:
+    with exposed(MetricsSettings(listen=listen)) as exposition:
         exposition.publish({"done": 1})
         exposition.publish({"done": 2})
         assert samples(get(f"http://{listen}/metrics"))['clfd_recordings{status="done"}'] == 2
@@ -168,7 +168,7 @@ def test_one_who_never_finishes_asking_loses_the_turn(monkeypatch: pytest.Monkey
     monkeypatch.setattr("daemon.monitoring.exposing.READER_SECONDS", 0.2)
     port = free_port()
     with (
-        exposed(Metrics(listen=f"127.0.0.1:{port}")),
+        exposed(MetricsSettings(listen=f"127.0.0.1:{port}")),
         socket.create_connection(("127.0.0.1", port), timeout=0.05) as slow,
     ):
         slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
@@ -192,7 +192,7 @@ def test_a_port_that_is_taken_is_a_wrong_setting() -> None:
         other.listen()
         listen = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(ConfigurationError, match=r"choose another port") as refusal:
-            exposed(Metrics(listen=listen)).__enter__()
+            exposed(MetricsSettings(listen=listen)).__enter__()
     assert "metrics.listen" in str(refusal.value)
     assert refusal.value.exit_code == 78
 
@@ -213,7 +213,7 @@ def test_loopback_has_several_names(tmp_path: Path, listen: str) -> None:
 
 def test_a_file_is_whole_and_for_everybody(tmp_path: Path) -> None:
     file = tmp_path / "clfd.prom"
-    with exposed(Metrics(textfile=str(file))) as exposition:
+    with exposed(MetricsSettings(textfile=str(file))) as exposition:
         exposition.publish({"done": 5})
     assert samples(file.read_text())['clfd_recordings{status="done"}'] == 5
     assert file.stat().st_mode & 0o777 == 0o644

@@ -13,7 +13,7 @@ from running_house import RunningHouse
 
 from daemon.monitoring.sd_notify import is_watched, notify
 from daemon.monitoring.status import Progress
-from daemon.monitoring.watchdog import Liveness
+from daemon.monitoring.watchdog import ServiceWatchdog
 from storage.errors import LedgerUnavailable
 from storage.ledger.outcomes import Claim
 
@@ -39,22 +39,22 @@ def manager() -> Manager:
 
 
 @pytest.fixture
-def liveness(manager: Manager) -> Liveness:
-    return Liveness(60.0, lambda: True, manager)
+def liveness(manager: Manager) -> ServiceWatchdog:
+    return ServiceWatchdog(60.0, lambda: True, manager)
 
 
 def at(seconds: float) -> Progress:
     return STUCK._replace(at=seconds)
 
 
-def test_a_daemon_with_nothing_to_do_is_alive(liveness: Liveness, manager: Manager) -> None:
+def test_a_daemon_with_nothing_to_do_is_alive(liveness: ServiceWatchdog, manager: Manager) -> None:
     for hour in range(10):
         liveness.tell(Progress(3600.0 * hour, 7, 3), False, "")
     assert manager.pings == 10
 
 
 def test_recordings_of_which_nothing_comes_past_all_deadlines_end_the_pings(
-    liveness: Liveness, manager: Manager
+    liveness: ServiceWatchdog, manager: Manager
 ) -> None:
     liveness.tell(at(0), False, "")
     liveness.tell(at(liveness.patience_seconds), False, "")
@@ -63,33 +63,35 @@ def test_recordings_of_which_nothing_comes_past_all_deadlines_end_the_pings(
     assert "2 recordings in flight" in str(liveness.fault)
 
 
-def test_a_single_clip_more_is_progress(liveness: Liveness, manager: Manager) -> None:
+def test_a_single_clip_more_is_progress(liveness: ServiceWatchdog, manager: Manager) -> None:
     liveness.tell(at(0), False, "")
     liveness.tell(at(1000)._replace(clips=8), False, "")
     assert (manager.pings, liveness.fault) == (2, None)
 
 
-def test_progress_after_all_brings_the_pings_back(liveness: Liveness, manager: Manager) -> None:
+def test_progress_after_all_brings_the_pings_back(
+    liveness: ServiceWatchdog, manager: Manager
+) -> None:
     liveness.tell(at(0), False, "")
     liveness.tell(at(1000), False, "")
     liveness.tell(at(1001)._replace(recordings=4), False, "")
     assert (manager.pings, liveness.fault) == (2, None)
 
 
-def test_a_ledger_that_is_waited_for_is_alive(liveness: Liveness, manager: Manager) -> None:
+def test_a_ledger_that_is_waited_for_is_alive(liveness: ServiceWatchdog, manager: Manager) -> None:
     for hour in range(10):
         liveness.tell(at(3600.0 * hour), True, "")
     assert manager.pings == 10
 
 
-def test_a_big_file_may_be_silent_for_longer(liveness: Liveness, manager: Manager) -> None:
+def test_a_big_file_may_be_silent_for_longer(liveness: ServiceWatchdog, manager: Manager) -> None:
     liveness.expect([Claim(1, Path("/inbox"), b"long.wav", "", 20 * 2**30, 1, "new")])
     liveness.tell(at(0), False, "")
     liveness.tell(at(3600), False, "")
     assert manager.pings == 2
 
 
-def test_the_status_is_told_when_it_changes(liveness: Liveness, manager: Manager) -> None:
+def test_the_status_is_told_when_it_changes(liveness: ServiceWatchdog, manager: Manager) -> None:
     liveness.tell(Progress(0.0, 0, 0), False, "3 pending")
     manager.status = ""
     liveness.tell(Progress(1.0, 0, 0), False, "3 pending")

@@ -10,7 +10,7 @@ import pytest
 from house import House, HouseMaker
 
 from classifier.inference.predictor import Clips, Predictor, Scores
-from daemon.pipeline.window import BATCH_SECONDS, UNTRIED_CLIPS, Pace
+from daemon.pipeline.window import BATCH_SECONDS, UNTRIED_CLIPS, BatchPace
 
 CLIP_SECONDS = 1.0  # that the network takes for one
 
@@ -51,7 +51,7 @@ def test_batches_of_a_slow_network_are_as_long_as_a_few_seconds(
 
 def test_a_quick_network_has_no_limit_but_what_was_set() -> None:
     now = [0.0]
-    pace = Pace(lambda: now[0])
+    pace = BatchPace(lambda: now[0])
     with pace.timed(1, 32):
         now[0] += 0.032
     assert pace.most_clips(1) == 1000 * BATCH_SECONDS
@@ -59,14 +59,14 @@ def test_a_quick_network_has_no_limit_but_what_was_set() -> None:
 
 def test_what_is_slower_than_any_batch_may_be_goes_clip_by_clip() -> None:
     now = [0.0]
-    pace = Pace(lambda: now[0])
+    pace = BatchPace(lambda: now[0])
     with pace.timed(1, 1):
         now[0] += 2 * BATCH_SECONDS
     assert pace.most_clips(1) == 1
 
 
 def test_another_checkpoint_may_have_another_pace() -> None:
-    pace = Pace()
+    pace = BatchPace()
     with pace.timed(1, 32):
         pass
     assert pace.most_clips(2) == UNTRIED_CLIPS

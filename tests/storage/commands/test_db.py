@@ -23,12 +23,12 @@ from storage.ledger.counters import recount, wrong_figures
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Failed, Linked, Scored
 from storage.maintenance.prune import carry_out
-from storage.maintenance.prune_plan import Wish, plan
+from storage.maintenance.prune_plan import PruneRequest, plan
 from storage.maintenance.unadmitted_files import audio_files
 from storage.settings.schema import load_settings
-from storage.values.progress import Pulse
+from storage.values.progress import ProgressTicker
 
-QUIET = Pulse(lambda _: None)
+QUIET = ProgressTicker(lambda _: None)
 ODD = "yard/ä\udcff.wav"
 
 
@@ -396,7 +396,7 @@ def test_what_changed_since_the_plan_stays(desk: Desk) -> None:
     desk.rescore(rescored, "woof")
     desk.file("a.wav").unlink()
     desk.file("b.wav").unlink()
-    wish = Wish(missing=True, history=True)
+    wish = PruneRequest(missing=True, history=True)
     with open_database(desk.url, "reader") as reader, open_database(desk.url, "pruner") as pruner:
         made = plan(reader, wish, QUIET)
         desk.file("a.wav").touch()

@@ -25,8 +25,8 @@ from storage.commands.status import KEYS
 from storage.database.engine import driver, open_database
 from storage.errors import (
     AlreadyRunning,
+    LedgerInvalid,
     LedgerMissing,
-    LedgerUnsound,
     SettingsError,
     StorageError,
 )
@@ -392,7 +392,7 @@ def test_an_upgrade_counts_anew_what_the_check_found_wrong(home: Home) -> None:
     with driver().connect(home.ledger_file) as connection:
         connection.execute("UPDATE tally SET n = n + 1")
     connection.close()
-    with pytest.raises(LedgerUnsound, match=r"counts wrongly: .* `clfd db upgrade`"):
+    with pytest.raises(LedgerInvalid, match=r"counts wrongly: .* `clfd db upgrade`"):
         call(home, db, "check")
     assert "counted anew" in call(home, db, "upgrade").stderr
     assert "is sound" in call(home, db, "check").stderr

@@ -18,7 +18,7 @@ from ledger_rows import add
 
 from storage.commands.context import Invocation
 from storage.commands.results import results
-from storage.errors import StorageError, UnknownShape
+from storage.errors import StorageError, UnknownFormat
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
 from storage.settings.schema import load_settings
@@ -82,7 +82,7 @@ def test_bytes_go_to_a_pipe_and_not_to_a_terminal(
 ) -> None:
     assert call("--format", "parquet").stdout_bytes[:4] == b"PAR1"
     monkeypatch.setattr("storage.export.parquet._is_terminal", lambda: True)
-    assert isinstance(call("--format", "parquet").exception, UnknownShape)
+    assert isinstance(call("--format", "parquet").exception, UnknownFormat)
 
 
 def test_without_pyarrow_it_says_what_to_install(

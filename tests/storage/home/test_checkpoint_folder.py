@@ -10,43 +10,45 @@ from pathlib import Path
 import pytest
 
 from storage.errors import StorageError
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 
 OLD, MIDDLE, NEW = (f"2026010{day}T000000Z-{day}{'a' * 7}" for day in (1, 2, 3))
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    shelf = Shelf(tmp_path)
+def shelf(tmp_path: Path) -> CheckpointFolder:
+    shelf = CheckpointFolder(tmp_path)
     for name in (MIDDLE, OLD, NEW):
         shelf.path(name).touch()
     return shelf
 
 
-def test_names_come_newest_first(shelf: Shelf) -> None:
+def test_names_come_newest_first(shelf: CheckpointFolder) -> None:
     assert shelf.names() == [NEW, MIDDLE, OLD]
 
 
-def test_half_written_and_foreign_files_are_not_on_the_shelf(shelf: Shelf) -> None:
+def test_half_written_and_foreign_files_are_not_on_the_shelf(shelf: CheckpointFolder) -> None:
     (shelf.folder / f".{NEW}.safetensors").touch()
     (shelf.folder / "mine.safetensors").touch()
     assert len(shelf.names()) == 3
 
 
-def test_activating_remembers_what_was_active(shelf: Shelf) -> None:
+def test_activating_remembers_what_was_active(shelf: CheckpointFolder) -> None:
     shelf.activate(OLD)
     shelf.activate(NEW)
     assert (shelf.active(), shelf.previous()) == (NEW, OLD)
 
 
-def test_what_was_refused_does_not_become_the_previous_one(shelf: Shelf) -> None:
+def test_what_was_refused_does_not_become_the_previous_one(shelf: CheckpointFolder) -> None:
     shelf.activate(OLD)
     shelf.activate(NEW)
     shelf.activate(MIDDLE, refused=[NEW])
     assert (shelf.active(), shelf.previous()) == (MIDDLE, OLD)
 
 
-def test_from_what_was_refused_there_is_a_way_back_and_none_forward(shelf: Shelf) -> None:
+def test_from_what_was_refused_there_is_a_way_back_and_none_forward(
+    shelf: CheckpointFolder,
+) -> None:
     shelf.activate(OLD)
     shelf.activate(NEW)
     assert shelf.rollback(refused=[NEW]) == OLD
@@ -54,36 +56,36 @@ def test_from_what_was_refused_there_is_a_way_back_and_none_forward(shelf: Shelf
         shelf.rollback(refused=[NEW])
 
 
-def test_activating_the_active_one_keeps_the_previous(shelf: Shelf) -> None:
+def test_activating_the_active_one_keeps_the_previous(shelf: CheckpointFolder) -> None:
     for name in (OLD, NEW, NEW):
         shelf.activate(name)
     assert (shelf.active(), shelf.previous()) == (NEW, OLD)
 
 
-def test_rolling_back_twice_ends_where_it_began(shelf: Shelf) -> None:
+def test_rolling_back_twice_ends_where_it_began(shelf: CheckpointFolder) -> None:
     shelf.activate(OLD)
     shelf.activate(NEW)
     assert [shelf.rollback(), shelf.rollback()] == [OLD, NEW]
 
 
-def test_there_is_no_way_back_from_the_first_checkpoint(shelf: Shelf) -> None:
+def test_there_is_no_way_back_from_the_first_checkpoint(shelf: CheckpointFolder) -> None:
     shelf.activate(OLD)
     with pytest.raises(StorageError, match="no previous checkpoint"):
         shelf.rollback()
 
 
-def test_a_link_that_leads_nowhere_is_no_checkpoint(shelf: Shelf) -> None:
+def test_a_link_that_leads_nowhere_is_no_checkpoint(shelf: CheckpointFolder) -> None:
     shelf.activate(NEW)
     shelf.path(NEW).unlink()
     assert shelf.active() is None
 
 
-def test_a_link_that_leads_out_of_the_shelf_is_no_checkpoint(shelf: Shelf) -> None:
+def test_a_link_that_leads_out_of_the_shelf_is_no_checkpoint(shelf: CheckpointFolder) -> None:
     (shelf.folder / "active").symlink_to(Path("..") / shelf.folder.name / f"{NEW}.safetensors")
     assert shelf.active() is None
 
 
-def test_what_is_not_there_cannot_become_active(shelf: Shelf) -> None:
+def test_what_is_not_there_cannot_become_active(shelf: CheckpointFolder) -> None:
     shelf.activate(OLD)
     with pytest.raises(StorageError, match="on no shelf"):
         shelf.activate("20260109T000000Z-99999999")
@@ -93,14 +95,14 @@ def test_what_is_not_there_cannot_become_active(shelf: Shelf) -> None:
 @pytest.mark.parametrize(
     "reference", [NEW, f"{NEW}.safetensors", "20260103", "3aa", "3aaaaaaa" + "b" * 56, "active"]
 )
-def test_a_checkpoint_has_many_names(shelf: Shelf, reference: str) -> None:
+def test_a_checkpoint_has_many_names(shelf: CheckpointFolder, reference: str) -> None:
     shelf.activate(NEW)
     assert shelf.find(reference) == NEW
 
 
 @pytest.mark.parametrize("reference", ["2026", "", "zzz", "previous"])
 def test_a_name_that_means_no_single_checkpoint_lists_what_there_is(
-    shelf: Shelf, reference: str
+    shelf: CheckpointFolder, reference: str
 ) -> None:
     with pytest.raises(StorageError, match=OLD):
         shelf.find(reference)
@@ -109,7 +111,7 @@ def test_a_name_that_means_no_single_checkpoint_lists_what_there_is(
 # What comes and goes
 
 
-def test_a_file_comes_onto_the_shelf_whole_and_for_the_group(shelf: Shelf) -> None:
+def test_a_file_comes_onto_the_shelf_whole_and_for_the_group(shelf: CheckpointFolder) -> None:
     shelf.put(NEW, b"content")
     assert shelf.path(NEW).read_bytes() == b"content"
     assert shelf.path(NEW).stat().st_mode & 0o777 == 0o660
@@ -117,7 +119,7 @@ def test_a_file_comes_onto_the_shelf_whole_and_for_the_group(shelf: Shelf) -> No
 
 
 def test_a_half_written_file_never_has_its_final_name(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    shelf: CheckpointFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[set[str]] = []
     fsync = os.fsync
@@ -136,7 +138,7 @@ def test_a_half_written_file_never_has_its_final_name(
 
 @pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
 def test_a_file_that_does_not_fit_leaves_nothing_behind(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, step: str
+    shelf: CheckpointFolder, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -148,12 +150,12 @@ def test_a_file_that_does_not_fit_leaves_nothing_behind(
     assert len(list(shelf.folder.iterdir())) == 3
 
 
-def test_what_is_removed_is_gone(shelf: Shelf) -> None:
+def test_what_is_removed_is_gone(shelf: CheckpointFolder) -> None:
     shelf.remove(OLD)
     assert shelf.names() == [NEW, MIDDLE]
 
 
-def test_neither_the_active_nor_the_previous_one_can_be_removed(shelf: Shelf) -> None:
+def test_neither_the_active_nor_the_previous_one_can_be_removed(shelf: CheckpointFolder) -> None:
     shelf.activate(OLD)
     shelf.activate(NEW)
     with pytest.raises(StorageError, match=f"{NEW} is active .* `clfd checkpoints activate`"):
@@ -163,7 +165,7 @@ def test_neither_the_active_nor_the_previous_one_can_be_removed(shelf: Shelf) ->
     assert len(shelf.names()) == 3
 
 
-def test_removing_waits_for_an_activation_and_then_respects_it(shelf: Shelf) -> None:
+def test_removing_waits_for_an_activation_and_then_respects_it(shelf: CheckpointFolder) -> None:
     handle = os.open(shelf.folder, os.O_RDONLY)
     with ThreadPoolExecutor(1) as thread:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -175,16 +177,16 @@ def test_removing_waits_for_an_activation_and_then_respects_it(shelf: Shelf) -> 
     assert shelf.active() == OLD
 
 
-def test_pruning_leaves_the_newest(shelf: Shelf) -> None:
+def test_pruning_leaves_the_newest(shelf: CheckpointFolder) -> None:
     assert shelf.prune(2) == [OLD]
     assert shelf.names() == [NEW, MIDDLE]
 
 
-def test_nothing_is_pruned_where_all_are_to_be_kept(shelf: Shelf) -> None:
+def test_nothing_is_pruned_where_all_are_to_be_kept(shelf: CheckpointFolder) -> None:
     assert shelf.prune(0) == shelf.prune(3) == []
 
 
-def test_pruning_spares_what_is_active_previous_or_named(shelf: Shelf) -> None:
+def test_pruning_spares_what_is_active_previous_or_named(shelf: CheckpointFolder) -> None:
     shelf.activate(OLD)
     assert shelf.prune(1, spared=[MIDDLE]) == []
     shelf.activate(MIDDLE)

@@ -9,7 +9,7 @@ import pytest
 from running_house import RunningHouse
 
 from storage.errors import StorageError
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_client import wait_until_served
 from storage.home.daemon_lock import DaemonLock, holder, write_status
 from storage.home.paths import Home
@@ -25,7 +25,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
     """A daemon holds it; the new checkpoint has just become active."""
     home = Home(tmp_path / "home")
     home.create()
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     for name in (OLD, NEW):
         shelf.path(name).touch()
         shelf.activate(name)
@@ -68,7 +68,7 @@ def test_an_earlier_refusal_of_the_same_checkpoint_is_no_answer(wait: Callable[.
 def test_one_that_was_activated_meanwhile_ends_the_waiting(
     home: Home, wait: Callable[..., None]
 ) -> None:
-    Shelf(home.checkpoints).activate(OLD)
+    CheckpointFolder(home.checkpoints).activate(OLD)
     with pytest.raises(StorageError, match=f"{OLD} was made active in place of {NEW}"):
         wait(BEFORE)
 

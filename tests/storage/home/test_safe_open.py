@@ -10,13 +10,13 @@ import pytest
 
 from classifier.errors import CheckpointError
 from classifier.model.checkpoint import read_checkpoint
-from daemon.hooks.cursor import Place
+from daemon.hooks.cursor import HookCursor
 from storage.errors import StorageError
 from storage.home.atomic_write import write_whole
 from storage.home.daemon_lock import DaemonLock, holder, read_status, write_status
 from storage.home.paths import Home
 from storage.home.safe_open import open_plain, read_plain
-from trainer.training.resume import Stage
+from trainer.training.resume import RunStage
 
 THEIRS = b"somebody else's"
 
@@ -89,6 +89,6 @@ def test_a_pipe_is_no_status_no_checkpoint_no_place_and_no_journal(home: Home) -
     os.mkfifo(pipe)
     os.mkfifo(home.status_file)
     assert read_status(home) is None
-    assert Stage(pipe).load() is None
+    assert RunStage(pipe).load() is None
     assert "it is no file" in refusal(read_checkpoint)
-    assert "remove it" in refusal(lambda file: Place(file, lambda: ("", 0)))
+    assert "remove it" in refusal(lambda file: HookCursor(file, lambda: ("", 0)))

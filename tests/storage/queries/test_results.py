@@ -16,7 +16,7 @@ from storage.database.tables import recording
 from storage.export.registry import Listing, write_counts
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
-from storage.queries.clips import ClipShape
+from storage.queries.clips import ClipOptions
 from storage.queries.counts import count, count_by, count_others
 from storage.queries.filters import Filters
 from storage.queries.results import latest, results, results_after
@@ -89,7 +89,7 @@ def test_rows_come_in_the_order_asked_for(reading: Connection) -> None:
 
 def test_a_limit_counts_rows(reading: Connection) -> None:
     assert len(list(results(reading, Filters(), limit=2))) == 2
-    assert len(list(results(reading, Filters(), limit=3, clips=ClipShape()))) == 3
+    assert len(list(results(reading, Filters(), limit=3, clips=ClipOptions()))) == 3
 
 
 def test_scores_stand_beside_their_labels(reading: Connection) -> None:
@@ -98,7 +98,7 @@ def test_scores_stand_beside_their_labels(reading: Connection) -> None:
 
 
 def test_the_last_clip_ends_with_the_recording(reading: Connection) -> None:
-    clips = list(results(reading, Filters(path="d.wav"), clips=ClipShape()))
+    clips = list(results(reading, Filters(path="d.wav"), clips=ClipOptions()))
     heard = [(clip.start_s, clip.end_s, clip.label, clip.confidence) for clip in clips]
     assert heard == [(0.0, 5.0, "dog", 0.75), (5.0, 8.0, "siren", 0.875)]
 

@@ -15,14 +15,14 @@ from storage.home.paths import Home
 from storage.labels.annotation_files import Annotation
 from storage.labels.matching import write_labels
 from storage.ledger.ledger import open_ledger
-from storage.queries.clips import ClipShape
+from storage.queries.clips import ClipOptions
 from storage.queries.counts import count, count_by
 from storage.queries.filters import Filters
 from storage.queries.results import count_predictions_by, results
 from storage.settings.schema import load_settings
-from storage.values.decision import Manner
+from storage.values.decision import DisplayRules
 
-STRICT = Manner(thresholds=(("dog", 0.8),), unknown_below=0.5)
+STRICT = DisplayRules(thresholds=(("dog", 0.8),), unknown_below=0.5)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_other_counts_do_not_change(reading: Connection) -> None:
 
 def test_clips_are_told_by_their_own_confidence(reading: Connection) -> None:
     filters = Filters(path="sure.wav", manner=STRICT)
-    clips = results(reading, filters, clips=ClipShape())
+    clips = results(reading, filters, clips=ClipOptions())
     assert [(clip.label, clip.confidence) for clip in clips] == [
         ("unknown", 0.75),
         ("siren", 0.875),
@@ -123,7 +123,7 @@ def test_a_file_of_settings_says_which_thresholds(tmp_path: Path) -> None:
 def test_a_site_is_the_first_folder_or_what_the_pattern_finds(
     pattern: str, path: str, site: str
 ) -> None:
-    assert Manner(site_pattern=pattern).site_of(path) == site
+    assert DisplayRules(site_pattern=pattern).site_of(path) == site
 
 
 @pytest.mark.parametrize("pattern", ["(", r"(S\d+)", "(?P<place>.)"])

@@ -15,7 +15,7 @@ from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival
 from storage.queries.filters import Filters
 from storage.queries.results import results
-from storage.values.decision import Manner
+from storage.values.decision import DisplayRules
 from storage.values.recorded_at import as_stamp, began_at, is_zone, moment_in_name
 
 NOON = "2026-01-31T12:00:00"
@@ -166,7 +166,7 @@ def admit(ledger: Ledger, *names: str) -> None:
 
 
 def paths(connection: Connection, limit: int = 0, zone: str = "UTC", **asked: str) -> set[str]:
-    filters = Filters("pending", by_recorded=True, manner=Manner(zone), **asked)
+    filters = Filters("pending", by_recorded=True, manner=DisplayRules(zone), **asked)
     return {row.path for row in results(connection, filters, limit=limit)}
 
 

@@ -23,7 +23,7 @@ from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from classifier.model.classifier import ClipClassifier, NetworkShape
 from classifier.model.log_mel import mel_filter_bank
 from classifier.model.resnet9 import widths_from
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from trainer.checkpoints.export import export_checkpoint, to_onnx
 from trainer.errors import ExportError
@@ -126,7 +126,7 @@ def test_nothing_is_written_where_it_fails(
 def test_the_command_says_one_line(checkpoint_file: Path, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.create()
-    Shelf(home.checkpoints).put(checkpoint_file.stem, checkpoint_file.read_bytes())
+    CheckpointFolder(home.checkpoints).put(checkpoint_file.stem, checkpoint_file.read_bytes())
     words = ["checkpoints", "export", "2026", "-o", "out.onnx", "--home", str(home.root)]
     done = subprocess.run(
         [sys.executable, "-m", "clfd", *words],

@@ -13,7 +13,7 @@ from checkpoint_files import save_checkpoint
 
 from classifier.errors import CheckpointError
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from trainer.checkpoints.import_checkpoint import import_checkpoint, right_name
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -61,7 +61,7 @@ def test_a_network_that_forgot_its_canary_is_not_imported(like: Checkpoint, tmp_
     data = path.read_bytes()
     at = data.rindex(model.network.head[-1].weight.detach().numpy().tobytes())
     path.write_bytes(data[:at] + bytes(4 * 32 * 3) + data[at + 4 * 32 * 3 :])
-    shelf = Shelf(tmp_path / "shelf")
+    shelf = CheckpointFolder(tmp_path / "shelf")
     shelf.folder.mkdir()
     with pytest.raises(CheckpointError, match="does not repeat its canary"):
         import_checkpoint(shelf, path, NOW)
@@ -72,6 +72,6 @@ def test_a_checkpoint_with_rounded_weights_is_imported(like: Checkpoint, tmp_pat
     path = save_checkpoint(
         tmp_path, like.build(), like.labels, like.description.network, {}, NOW, torch.bfloat16
     )
-    shelf = Shelf(tmp_path / "shelf")
+    shelf = CheckpointFolder(tmp_path / "shelf")
     shelf.folder.mkdir()
     assert import_checkpoint(shelf, path, NOW).name == path.stem

@@ -14,7 +14,7 @@ from checkpoint_files import save_checkpoint
 from rich.console import Console
 
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from trainer.checkpoints.show import describe, print_description
 
 BEGAN = datetime(2026, 2, 1, tzinfo=UTC)
@@ -45,8 +45,8 @@ Saying = Callable[..., Checkpoint]
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path)
+def shelf(tmp_path: Path) -> CheckpointFolder:
+    return CheckpointFolder(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def saying(like: Checkpoint) -> Saying:
 
 
 @pytest.fixture
-def publish(shelf: Shelf, like: Checkpoint) -> Saying:
+def publish(shelf: CheckpointFolder, like: Checkpoint) -> Saying:
     """`publish(**facts)`: the same, as a file on the shelf."""
 
     def make(**facts: Any) -> Checkpoint:
@@ -78,7 +78,7 @@ def publish(shelf: Shelf, like: Checkpoint) -> Saying:
     return make
 
 
-def told(shelf: Shelf, checkpoint: Checkpoint) -> str:
+def told(shelf: CheckpointFolder, checkpoint: Checkpoint) -> str:
     stream = io.StringIO()
     print_description(shelf, checkpoint, Console(file=stream, width=120))
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
@@ -110,28 +110,30 @@ def parent_of(checkpoint: Checkpoint) -> dict[str, str]:
     ],
 )
 def test_a_checkpoint_tells_how_good_it_is_and_where_it_comes_from(
-    shelf: Shelf, saying: Saying, line: str
+    shelf: CheckpointFolder, saying: Saying, line: str
 ) -> None:
     assert f"  {line}\n" in told(shelf, saying(**FACTS))
 
 
-def test_it_fits_a_screen(shelf: Shelf, saying: Saying) -> None:
+def test_it_fits_a_screen(shelf: CheckpointFolder, saying: Saying) -> None:
     assert len(told(shelf, saying(**FACTS)).splitlines()) < 40
 
 
-def test_the_first_line_says_whether_it_is_served(shelf: Shelf, publish: Saying) -> None:
+def test_the_first_line_says_whether_it_is_served(shelf: CheckpointFolder, publish: Saying) -> None:
     checkpoint = publish()
     shelf.activate(checkpoint.name)
     assert told(shelf, checkpoint).startswith(f"{checkpoint.name} (active)\n")
 
 
-def test_json_has_everything(shelf: Shelf, saying: Saying) -> None:
+def test_json_has_everything(shelf: CheckpointFolder, saying: Saying) -> None:
     facts = describe(shelf, saying(**FACTS))
     assert facts["training"] == FACTS
     assert (facts["state"], facts["lineage"]) == (None, [])
 
 
-def test_parents_are_followed_as_far_as_the_shelf_has_them(shelf: Shelf, publish: Saying) -> None:
+def test_parents_are_followed_as_far_as_the_shelf_has_them(
+    shelf: CheckpointFolder, publish: Saying
+) -> None:
     grandparent = publish(parent={"name": "20250101T000000Z-0badcafe", "digest": "0badcafe" * 8})
     parent = publish(parent=parent_of(grandparent))
     child = publish(parent=parent_of(parent))
@@ -145,7 +147,7 @@ def test_parents_are_followed_as_far_as_the_shelf_has_them(shelf: Shelf, publish
 
 
 def test_another_file_under_the_parents_name_is_not_the_parent(
-    shelf: Shelf, publish: Saying
+    shelf: CheckpointFolder, publish: Saying
 ) -> None:
     parent = publish()
     forged = parent.digest[:8] + "0" * 56
@@ -155,14 +157,14 @@ def test_another_file_under_the_parents_name_is_not_the_parent(
 
 @pytest.mark.parametrize("value", [None, 10**400, -1.5, True, "text", [], ["text"], {"name": []}])
 def test_a_file_may_say_anything_and_is_still_shown(
-    shelf: Shelf, saying: Saying, value: object
+    shelf: CheckpointFolder, saying: Saying, value: object
 ) -> None:
     for field in FACTS:
         assert "bell, dog, rain" in told(shelf, saying(**{**FACTS, field: value}))
 
 
 def test_what_a_file_says_never_reaches_the_terminal_as_a_command(
-    shelf: Shelf, saying: Saying
+    shelf: CheckpointFolder, saying: Saying
 ) -> None:
     text = told(shelf, saying(attribution="\x1b]0;owned\x07", labels_file="a\nb"))
     assert "\x1b" not in text

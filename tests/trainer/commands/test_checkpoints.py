@@ -14,7 +14,7 @@ from classifier.errors import CheckpointError
 from classifier.model.checkpoint import read_checkpoint
 from storage.commands.context import Invocation
 from storage.errors import StorageError
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
 from storage.settings.schema import load_settings
@@ -46,9 +46,9 @@ def run(home: Home) -> Run:
 
 
 @pytest.fixture
-def shelf(home: Home, checkpoint_file: Path) -> Shelf:
+def shelf(home: Home, checkpoint_file: Path) -> CheckpointFolder:
     """Three checkpoints; the newest is broken, the oldest active."""
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     shutil.copy(checkpoint_file, home.checkpoints)
     shutil.copy(checkpoint_file, shelf.path(NEWER))
     shelf.path(BROKEN).write_bytes(b"no weights")
@@ -75,7 +75,7 @@ def test_an_empty_shelf_says_what_fills_it(run: Run) -> None:
 
 
 def test_show_tells_everything_but_the_weights(
-    run: Run, shelf: Shelf, checkpoint_file: Path
+    run: Run, shelf: CheckpointFolder, checkpoint_file: Path
 ) -> None:
     facts = json.loads(run("show", "active", "--json").stdout)
     assert facts["digest"] == read_checkpoint(shelf.path(checkpoint_file.stem)).digest
@@ -85,7 +85,7 @@ def test_show_tells_everything_but_the_weights(
 
 
 def test_activate_changes_what_is_served_and_rollback_undoes_it(
-    run: Run, shelf: Shelf, checkpoint_file: Path
+    run: Run, shelf: CheckpointFolder, checkpoint_file: Path
 ) -> None:
     result = run("activate", NEWER[:8])
     assert f"{NEWER} is active now" in result.stderr
@@ -95,7 +95,7 @@ def test_activate_changes_what_is_served_and_rollback_undoes_it(
 
 
 def test_a_broken_checkpoint_is_never_activated(
-    run: Run, shelf: Shelf, checkpoint_file: Path
+    run: Run, shelf: CheckpointFolder, checkpoint_file: Path
 ) -> None:
     result = run("activate", BROKEN)
     assert isinstance(result.exception, CheckpointError)
@@ -103,7 +103,7 @@ def test_a_broken_checkpoint_is_never_activated(
 
 
 def test_rollback_goes_back_to_what_was_served_and_not_to_what_the_daemon_refused(
-    run: Run, home: Home, shelf: Shelf, checkpoint_file: Path
+    run: Run, home: Home, shelf: CheckpointFolder, checkpoint_file: Path
 ) -> None:
     run("activate", NEWER)
     with open_ledger(load_settings(home, environ={}).database, "daemon") as ledger:
@@ -129,7 +129,7 @@ def test_an_imported_checkpoint_is_there_but_not_served(
     result = run("import", str(checkpoint_file))
     assert result.stdout == f"{checkpoint_file.stem}\n"
     assert f"clfd checkpoints activate {checkpoint_file.stem}" in result.stderr
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     assert shelf.path(checkpoint_file.stem).read_bytes() == checkpoint_file.read_bytes()
     assert (shelf.names(), shelf.active()) == ([checkpoint_file.stem], None)
 
@@ -138,7 +138,7 @@ def test_an_imported_checkpoint_can_be_served_at_once(
     run: Run, home: Home, checkpoint_file: Path
 ) -> None:
     assert "is active now" in run("import", str(checkpoint_file), "--activate").stderr
-    assert Shelf(home.checkpoints).active() == checkpoint_file.stem
+    assert CheckpointFolder(home.checkpoints).active() == checkpoint_file.stem
 
 
 def test_importing_makes_the_home_that_it_needs(tmp_path: Path, checkpoint_file: Path) -> None:
@@ -146,7 +146,7 @@ def test_importing_makes_the_home_that_it_needs(tmp_path: Path, checkpoint_file:
     CliRunner().invoke(
         checkpoints, ["import", str(checkpoint_file)], obj=Invocation(home_option=home.root)
     )
-    assert Shelf(home.checkpoints).names() == [checkpoint_file.stem]
+    assert CheckpointFolder(home.checkpoints).names() == [checkpoint_file.stem]
 
 
 @pytest.mark.parametrize("name", ["mine.safetensors", f"{NEWER}.safetensors", "noname"])
@@ -156,7 +156,7 @@ def test_a_file_with_a_wrong_name_gets_the_right_one(
     renamed = shutil.copy(checkpoint_file, tmp_path / name)
     named = run("import", str(renamed)).stdout.strip()
     assert named.endswith(checkpoint_file.stem[-9:])
-    assert Shelf(home.checkpoints).names() == [named]
+    assert CheckpointFolder(home.checkpoints).names() == [named]
 
 
 def test_what_is_there_already_is_not_imported_twice(
@@ -166,13 +166,13 @@ def test_what_is_there_already_is_not_imported_twice(
     result = run("import", str(shutil.copy(checkpoint_file, tmp_path / "again.safetensors")))
     assert (result.exit_code, result.stdout) == (0, f"{checkpoint_file.stem}\n")
     assert "is already on the shelf" in result.stderr
-    assert len(Shelf(home.checkpoints).names()) == 1
+    assert len(CheckpointFolder(home.checkpoints).names()) == 1
 
 
 def test_importing_heals_a_file_that_was_damaged_on_the_shelf(
     run: Run, home: Home, checkpoint_file: Path
 ) -> None:
-    damaged = Shelf(home.checkpoints).path(checkpoint_file.stem)
+    damaged = CheckpointFolder(home.checkpoints).path(checkpoint_file.stem)
     damaged.write_bytes(checkpoint_file.read_bytes()[:-1])
     assert run("import", str(checkpoint_file)).exit_code == 0
     assert damaged.read_bytes() == checkpoint_file.read_bytes()
@@ -183,7 +183,7 @@ def test_a_file_that_is_not_sound_is_not_imported(run: Run, home: Home, tmp_path
     result = run("import", str(tmp_path / "page.safetensors"))
     assert isinstance(result.exception, CheckpointError)
     assert "page.safetensors refused: not a whole safetensors file" in str(result.exception)
-    assert Shelf(home.checkpoints).names() == []
+    assert CheckpointFolder(home.checkpoints).names() == []
 
 
 # Export
@@ -222,7 +222,9 @@ def test_a_folder_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
 # Remove
 
 
-def test_a_removed_checkpoint_takes_its_reports_along(run: Run, shelf: Shelf, home: Home) -> None:
+def test_a_removed_checkpoint_takes_its_reports_along(
+    run: Run, shelf: CheckpointFolder, home: Home
+) -> None:
     for report in (BROKEN, f"{BROKEN}-evaluation-20260304T000000Z", NEWER):
         (home.reports / report).mkdir()
         (home.reports / report / "metrics.json").touch()
@@ -233,7 +235,7 @@ def test_a_removed_checkpoint_takes_its_reports_along(run: Run, shelf: Shelf, ho
 
 @pytest.mark.parametrize("reference", ["active", "previous"])
 def test_what_is_served_or_was_before_stays_and_everything_with_it(
-    run: Run, shelf: Shelf, reference: str
+    run: Run, shelf: CheckpointFolder, reference: str
 ) -> None:
     shelf.activate(NEWER)
     result = run("remove", BROKEN, reference)
@@ -245,7 +247,7 @@ def test_what_is_served_or_was_before_stays_and_everything_with_it(
 
 
 def test_pruning_takes_the_oldest_and_their_reports(
-    shelf: Shelf, home: Home, checkpoint_file: Path
+    shelf: CheckpointFolder, home: Home, checkpoint_file: Path
 ) -> None:
     shutil.copy(checkpoint_file, shelf.path(OLDEST))
     (home.reports / OLDEST).mkdir()
@@ -257,14 +259,14 @@ def test_pruning_takes_the_oldest_and_their_reports(
 
 
 def test_the_starter_is_never_pruned(
-    shelf: Shelf, home: Home, monkeypatch: pytest.MonkeyPatch
+    shelf: CheckpointFolder, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.checkpoints.remove.starter_name", lambda: NEWER)
     assert prune(home, 1) == []
 
 
 def test_what_was_trained_last_stays_also_if_the_clock_was_set_back(
-    shelf: Shelf, home: Home, checkpoint_file: Path
+    shelf: CheckpointFolder, home: Home, checkpoint_file: Path
 ) -> None:
     shutil.copy(checkpoint_file, shelf.path(OLDEST))
     tidy(home, 1, OLDEST, lambda _: None)

@@ -22,15 +22,15 @@ from classifier.inference.device import choose_device
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from storage.commands.context import Invocation
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from trainer.commands.train import evaluate
-from trainer.console import Narrator
+from trainer.console import ProgressConsole
 from trainer.data.examples import Example
 from trainer.errors import LabelsError, TrainerError
-from trainer.evaluate import Inquiry, new_report, summary, to_be_judged
+from trainer.evaluate import EvaluateRequest, new_report, summary, to_be_judged
 from trainer.evaluation.prepare import unknown_labels
-from trainer.evaluation.train_overlap import Acquaintance, acquaintance
+from trainer.evaluation.train_overlap import TrainOverlap, acquaintance
 
 KEYS = {
     *("checkpoint", "digest", "labels", "files", "recordings", "accuracy", "macro_f1", "loss"),
@@ -86,7 +86,7 @@ def publish_in_odd_order(
     with torch.inference_mode():
         model.network.head[-1].bias -= model(torch.from_numpy(clips)).mean(0)
     path = save_checkpoint(home.checkpoints, model, ODD_ORDER, network, facts, now)
-    Shelf(home.checkpoints).activate(path.stem)
+    CheckpointFolder(home.checkpoints).activate(path.stem)
     return read_checkpoint(path)
 
 
@@ -205,18 +205,20 @@ def test_a_checkpoint_that_keeps_silent_about_its_training_is_judged_on_everythi
 ) -> None:
     checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
     dataset = dataset_of([np.ones(8)] * 2, [0, 1], ["bell", "dog"])
-    nothing_said = Acquaintance(trained=None, validated=frozenset())
-    inquiry = Inquiry(desk.labels)
-    assert to_be_judged(inquiry, checkpoint, dataset, nothing_said, Narrator()) == [0, 1]
+    nothing_said = TrainOverlap(trained=None, validated=frozenset())
+    inquiry = EvaluateRequest(desk.labels)
+    assert to_be_judged(inquiry, checkpoint, dataset, nothing_said, ProgressConsole()) == [0, 1]
     assert "does not say what it was trained on" in capsys.readouterr().err
 
 
 def test_what_it_knows_by_heart_is_no_test(desk: Desk) -> None:
     checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
     dataset = dataset_of([np.ones(8)] * 2, [0, 1], ["bell", "dog"])
-    all_known = Acquaintance(trained=frozenset({0, 1}), validated=frozenset())
+    all_known = TrainOverlap(trained=frozenset({0, 1}), validated=frozenset())
     with pytest.raises(TrainerError, match="trained on all of these recordings"):
-        to_be_judged(Inquiry(desk.labels), checkpoint, dataset, all_known, Narrator())
+        to_be_judged(
+            EvaluateRequest(desk.labels), checkpoint, dataset, all_known, ProgressConsole()
+        )
 
 
 def test_two_evaluations_in_one_second_get_a_report_each(desk: Desk) -> None:

@@ -19,28 +19,28 @@ from click.testing import CliRunner, Result
 from house import House
 from ledger_rows import add
 
-from classifier.audio.decode import Decoded, decode
+from classifier.audio.decode import DecodedAudio, decode
 from classifier.errors import DecodingError
 from storage.commands.context import Invocation
 from storage.database.engine import open_database
 from storage.ledger.ledger import Ledger
 from storage.queries.filters import Filters
 from storage.queries.statistics import (
+    ConfidenceBin,
     KnownCheckpoint,
     Sample,
-    Sureness,
     answers_in_time,
     extremes,
     failures,
     sureness,
 )
-from storage.values.decision import Manner
+from storage.values.decision import DisplayRules
 from storage.values.timestamps import stamp
 from trainer.commands.train import report
 from trainer.errors import TrainerError
 from trainer.promotion.answer_profile import profile_of, read_profile
 from trainer.reports.audio_excerpts import Excerpt, encoded, excerpts
-from trainer.reports.period_data import Heard, LabelDrift, Period, drift_of, look_back
+from trainer.reports.period_data import DetectedSound, LabelDrift, Period, drift_of, look_back
 from trainer.reports.period_html import calendar_of, render_period, short
 
 NOON = datetime(2026, 1, 10, 12, 10, tzinfo=UTC)
@@ -118,7 +118,7 @@ def test_activity_can_be_that_of_the_recordings(ledger: Ledger) -> None:
         since="2024-05-01T00:00:00.000Z",
         until="2024-05-02T00:00:00.000Z",
         by_recorded=True,
-        manner=Manner("-02:00"),
+        manner=DisplayRules("-02:00"),
     )
     with ledger.database.transaction() as connection:
         dog = look_back(connection, spring, [], None).labels[0]
@@ -131,7 +131,7 @@ def test_recordings_of_recorders_half_an_hour_off_stand_in_their_hour(ledger: Le
         since="2024-04-30T00:00:00.000Z",
         until="2024-05-02T00:00:00.000Z",
         by_recorded=True,
-        manner=Manner("+05:30"),
+        manner=DisplayRules("+05:30"),
     )
     with ledger.database.transaction() as connection:
         period = look_back(connection, spring, [], None)
@@ -200,7 +200,7 @@ def test_a_profile_is_read_as_it_was_written() -> None:
 
 
 def test_other_shares_and_less_confidence_are_drift() -> None:
-    now = [Sureness("dog", 7, 10, 1, 0.5), Sureness("siren", 7, 12, 3, 1.8)]
+    now = [ConfidenceBin("dog", 7, 10, 1, 0.5), ConfidenceBin("siren", 7, 12, 3, 1.8)]
     drift, _ = drift_of(profiled(), now)
     assert drift is not None
     assert drift.distance == pytest.approx(0.5)
@@ -215,7 +215,7 @@ def test_of_a_rare_label_less_is_worth_a_look(now: float, then: float, moved: bo
 
 
 def test_answers_of_another_checkpoint_are_no_drift_of_this_one() -> None:
-    drift, reason = drift_of(profiled(), [Sureness("dog", 8, 10, 1, 0.5)])
+    drift, reason = drift_of(profiled(), [ConfidenceBin("dog", 8, 10, 1, 0.5)])
     assert drift is None
     assert "has answered nothing" in (reason or "")
 
@@ -288,14 +288,14 @@ def test_numbers_fit_beside_a_chart() -> None:
 
 
 def test_many_labels_are_shown_together(period: Period) -> None:
-    many = tuple(Heard(f"label-{at}", Counter({3: 1})) for at in range(40))
+    many = tuple(DetectedSound(f"label-{at}", Counter({3: 1})) for at in range(40))
     words = Words(page_of(replace(period, labels=many))).words
     assert "16 other labels" in words
     assert "label-30" not in words
 
 
 def test_a_long_period_has_a_column_for_several_days(period: Period) -> None:
-    whole = Heard("dog", by_day=Counter({date(2025, 1, 1): 2, date(2025, 12, 31): 3}))
+    whole = DetectedSound("dog", by_day=Counter({date(2025, 1, 1): 2, date(2025, 12, 31): 3}))
     long = replace(period, filters=replace(WEEK, since="1999-01-01T00:00:00.000Z"))
     calendar = calendar_of(long, whole)
     bars = calendar.bars(whole)
@@ -310,7 +310,7 @@ class Inline:
     """A pool without processes."""
 
     def __init__(self) -> None:
-        self._answers: list[tuple[int, Decoded | DecodingError]] = []
+        self._answers: list[tuple[int, DecodedAudio | DecodingError]] = []
 
     def submit(self, key: int, stretch: Any) -> None:
         try:
@@ -318,7 +318,7 @@ class Inline:
         except DecodingError as error:
             self._answers.append((key, error))
 
-    def wait(self) -> tuple[int, Decoded | DecodingError]:
+    def wait(self) -> tuple[int, DecodedAudio | DecodingError]:
         return self._answers.pop()
 
 

@@ -21,10 +21,10 @@ from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from classifier.workers.pool import DecodePool
 from storage.commands.context import Invocation
 from storage.errors import StorageError
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from trainer.commands.train import train
-from trainer.console import Narrator
+from trainer.console import ProgressConsole
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
 from trainer.promotion.answer_profile import read_profile
 from trainer.training.augmentation import Augmentation
@@ -142,12 +142,12 @@ def test_it_learns_what_it_is_told(trained: Trained) -> None:
 
 
 def test_a_first_checkpoint_is_served(trained: Trained) -> None:
-    assert Shelf(trained.home.checkpoints).active() == trained.outcome["checkpoint"]
+    assert CheckpointFolder(trained.home.checkpoints).active() == trained.outcome["checkpoint"]
     assert trained.outcome["promotion_reason"] == "no checkpoint was active"
 
 
 def test_the_checkpoint_remembers_how_it_was_made(trained: Trained, sounds: Path) -> None:
-    path = Shelf(trained.home.checkpoints).path(trained.outcome["checkpoint"])
+    path = CheckpointFolder(trained.home.checkpoints).path(trained.outcome["checkpoint"])
     checkpoint = read_checkpoint(path)
     facts = checkpoint.description.training
     assert checkpoint.digest == trained.outcome["digest"]
@@ -160,7 +160,7 @@ def test_the_checkpoint_remembers_how_it_was_made(trained: Trained, sounds: Path
 def test_the_checkpoint_carries_its_answers_to_the_validation_recordings(
     trained: Trained,
 ) -> None:
-    path = Shelf(trained.home.checkpoints).path(trained.outcome["checkpoint"])
+    path = CheckpointFolder(trained.home.checkpoints).path(trained.outcome["checkpoint"])
     profile = read_profile(read_checkpoint(path).description.model_dump())
     assert profile is not None
     assert sum(each.share for each in profile.labels.values()) == pytest.approx(1)
@@ -180,8 +180,8 @@ def test_progress_goes_to_stderr_a_line_for_each_epoch(trained: Trained) -> None
 
 def test_the_name_goes_to_stdout(run: Train, sounds: Path, home: Home) -> None:
     result = run(sounds, "--epochs", "1", "--promote", "never")
-    assert result.stdout.split() == Shelf(home.checkpoints).names()
-    assert Shelf(home.checkpoints).active() is None
+    assert result.stdout.split() == CheckpointFolder(home.checkpoints).names()
+    assert CheckpointFolder(home.checkpoints).active() is None
 
 
 def test_quiet_says_nothing_but_the_name(run: Train, sounds: Path, home: Home) -> None:
@@ -212,7 +212,7 @@ def test_bad_files_stop_it_before_training_and_are_listed(
     result = run(spoiled)
     assert isinstance(result.exception, LabelsError)
     assert "row 26, column path:" in result.stderr
-    assert Shelf(home.checkpoints).names() == []
+    assert CheckpointFolder(home.checkpoints).names() == []
 
 
 def test_bad_files_can_be_left_out(run: Train, sounds: Path) -> None:
@@ -287,7 +287,9 @@ def test_the_help_says_what_the_recipes_are(recipe: Recipe) -> None:
 
 def test_how_clips_are_varied_can_be_chosen(run: Train, home: Home, sounds: Path) -> None:
     name = run(sounds, "--vary", "shift", "--epochs", "1").stdout.strip()
-    recipe = read_checkpoint(Shelf(home.checkpoints).path(name)).description.training["recipe"]
+    recipe = read_checkpoint(CheckpointFolder(home.checkpoints).path(name)).description.training[
+        "recipe"
+    ]
     assert recipe["augmentation"] == asdict(Augmentation(shift=True))
 
 
@@ -302,12 +304,12 @@ def test_a_stopped_training_says_how_it_goes_on_and_ends_the_same(
 ) -> None:
     monkeypatch.setattr("trainer.training.resume.SAVE_SECONDS", 0.0)
 
-    def stop(self: Narrator, facts: EpochFacts, n_epochs: int) -> None:
+    def stop(self: ProgressConsole, facts: EpochFacts, n_epochs: int) -> None:
         if facts.epoch == 5:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as stopping:
-        stopping.setattr(Narrator, "epoch", stop)
+        stopping.setattr(ProgressConsole, "epoch", stop)
         stopped = run(sounds, "--json")
     assert stopped.exit_code != 0
     assert "--resume goes on from the last epoch it saved" in stopped.stderr
@@ -330,7 +332,7 @@ def test_a_checkpoint_that_goes_on_remembers_its_parent_and_what_that_heard(
     run: Train, home: Home, sounds: Path, first: dict[str, Any]
 ) -> None:
     second = json.loads(run(sounds, "--json", "--fold", "2", "--from", "active").stdout)
-    shelf = Shelf(home.checkpoints)
+    shelf = CheckpointFolder(home.checkpoints)
     facts = read_checkpoint(shelf.path(second["checkpoint"])).description.training
     assert facts["parent"] == {"name": first["checkpoint"], "digest": first["digest"]}
     assert len(facts["recording_digests"]) == 24  # fold 1 taught the second one, the rest the first
@@ -367,7 +369,7 @@ def test_a_grandchild_knows_no_more_of_its_ancestors_than_their_child(
     monkeypatch.setattr("trainer.training.prepare.read_checkpoint", forgetful)
     result = run(sounds, "--fold", "1", "--epochs", "2", "--from", "active", "--promote", "never")
     assert "does not say all that it was trained on" in result.stderr
-    child = read_checkpoint(Shelf(home.checkpoints).path(result.stdout.strip()))
+    child = read_checkpoint(CheckpointFolder(home.checkpoints).path(result.stdout.strip()))
     assert child.description.training["ancestors_known"] is False
 
 
@@ -415,7 +417,7 @@ def test_a_report_that_cannot_be_written_fails_no_training(
         "was not written ([Errno 28] No space left on device); the checkpoint was" in result.stderr
         and "report: " not in result.stderr
     )
-    assert Shelf(home.checkpoints).active() == result.stdout.strip()
+    assert CheckpointFolder(home.checkpoints).active() == result.stdout.strip()
 
 
 def test_a_folder_that_is_mapped_learns_as_memory_does(

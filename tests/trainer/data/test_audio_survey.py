@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from classifier.workers.pool import DecodePool
-from trainer.data.audio_survey import Heard, choose_hearing, survey
+from trainer.data.audio_survey import SurveyedAudio, choose_hearing, survey
 from trainer.data.examples import Example
 from trainer.data.labels import read_labels
 
@@ -22,7 +22,7 @@ def pool() -> Iterator[DecodePool[int]]:
 
 
 def hear(*heard: tuple[float, int]) -> tuple[int, float]:
-    chosen = choose_hearing([Heard(seconds, rate_hz) for seconds, rate_hz in heard])
+    chosen = choose_hearing([SurveyedAudio(seconds, rate_hz) for seconds, rate_hz in heard])
     return chosen.sample_rate_hz, chosen.clip_seconds
 
 
@@ -56,10 +56,10 @@ def test_nothing_is_listened_for_that_most_files_lack() -> None:
 
 
 def test_what_is_given_stays() -> None:
-    heard = [Heard(0.4, 8000)]
+    heard = [SurveyedAudio(0.4, 8000)]
     assert choose_hearing(heard, sample_rate_hz=4000).sample_rate_hz == 4000
     assert choose_hearing(heard, clip_seconds=2.0).clip_seconds == 2.0
-    assert choose_hearing([Heard(9.0, 44_100)], sample_rate_hz=96_000).clip_seconds == 2.0
+    assert choose_hearing([SurveyedAudio(9.0, 44_100)], sample_rate_hz=96_000).clip_seconds == 2.0
 
 
 def test_where_nothing_could_be_read_it_is_the_usual() -> None:
@@ -68,7 +68,7 @@ def test_where_nothing_could_be_read_it_is_the_usual() -> None:
 
 
 def test_one_line_says_where_it_comes_from() -> None:
-    heard = [Heard(0.3, 8000)] * 9 + [Heard(12.0, 16_000)]
+    heard = [SurveyedAudio(0.3, 8000)] * 9 + [SurveyedAudio(12.0, 16_000)]
     assert choose_hearing(heard).lines[0] == (
         "clips of 0.5 s at 8000 Hz, from the files: 0.3 to 12 s long, nine of ten up to 0.3 s, "
         "at 8000 to 16000 Hz"
@@ -88,9 +88,12 @@ def test_one_line_says_where_it_comes_from() -> None:
     ],
 )
 def test_what_a_person_may_want_otherwise_is_said(rates_hz: list[int], said: str) -> None:
-    lines = choose_hearing([Heard(5.0, rate_hz) for rate_hz in rates_hz]).lines
+    lines = choose_hearing([SurveyedAudio(5.0, rate_hz) for rate_hz in rates_hz]).lines
     assert said in lines[1]
-    assert choose_hearing([Heard(5.0, rates_hz[0])], sample_rate_hz=rates_hz[0]).lines[1:] == ()
+    assert (
+        choose_hearing([SurveyedAudio(5.0, rates_hz[0])], sample_rate_hz=rates_hz[0]).lines[1:]
+        == ()
+    )
 
 
 def test_headers_tell_lengths_between_start_and_end_and_rates(
@@ -113,7 +116,7 @@ def test_files_without_a_header_are_passed_over(
 ) -> None:
     (tmp_path / "bad.wav").write_bytes(b"no audio at all")
     examples = [Example(tmp_path / "bad.wav", "x"), Example(audio_file("a.wav"), "y")]
-    assert survey(examples, pool) == [Heard(1.0, 8000)]
+    assert survey(examples, pool) == [SurveyedAudio(1.0, 8000)]
 
 
 def test_of_many_files_the_same_are_looked_at_in_any_order(

@@ -8,44 +8,44 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.data.clip_cache import ClipStore, available_bytes
+from trainer.data.clip_cache import ClipCache, available_bytes
 from trainer.errors import TrainerError
 
 PARTS = [np.arange(n * 10, dtype=np.int16).reshape(n, 10) for n in (3, 1, 4)]
 
 
-def filled(store: ClipStore) -> ClipStore:
+def filled(store: ClipCache) -> ClipCache:
     for part in PARTS:
         store.append(part)
     return store
 
 
 def test_clips_come_back_in_the_order_of_their_arrival() -> None:
-    assert np.array_equal(filled(ClipStore(10)).tensor().numpy(), np.concatenate(PARTS))
+    assert np.array_equal(filled(ClipCache(10)).tensor().numpy(), np.concatenate(PARTS))
 
 
 def test_beyond_the_limit_they_lie_in_a_file_and_read_the_same(tmp_path: Path) -> None:
-    store = filled(ClipStore(10, limit_bytes=50, folder=tmp_path))
+    store = filled(ClipCache(10, limit_bytes=50, folder=tmp_path))
     assert store.is_mapped
     assert np.array_equal(store.tensor().numpy(), np.concatenate(PARTS))
 
 
 def test_within_the_limit_nothing_is_written(tmp_path: Path) -> None:
-    assert not filled(ClipStore(10, limit_bytes=160, folder=tmp_path)).is_mapped
+    assert not filled(ClipCache(10, limit_bytes=160, folder=tmp_path)).is_mapped
 
 
 def test_the_file_has_no_name_that_could_be_left_behind(tmp_path: Path) -> None:
-    filled(ClipStore(10, limit_bytes=0, folder=tmp_path)).tensor()
+    filled(ClipCache(10, limit_bytes=0, folder=tmp_path)).tensor()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_store_without_clips_is_an_empty_tensor(tmp_path: Path) -> None:
-    assert ClipStore(10, 0, tmp_path).tensor().shape == (0, 10)
+    assert ClipCache(10, 0, tmp_path).tensor().shape == (0, 10)
 
 
 def test_a_folder_that_cannot_take_them_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match=r"no room for 0.0 GB .*missing.* training.memory_gib"):
-        filled(ClipStore(10, 0, tmp_path / "missing"))
+        filled(ClipCache(10, 0, tmp_path / "missing"))
 
 
 def test_this_machine_has_memory() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifier.audio.decode import Stretch, decode
+from classifier.audio.decode import Segment, decode
 from classifier.audio.fingerprint import fingerprint
 from classifier.inference.device import choose_device
 from classifier.model.audio_format import AudioFormat
@@ -34,7 +34,7 @@ def test_clips_are_those_of_serving(
 ) -> None:
     path = audio_file("a.wav", noise(1.3, 16_000), 16_000)
     dataset = load(Example(path, "x"))
-    stretch = Stretch(bytes(path), HEARD.sample_rate_hz, HEARD.clip_samples, 4000, max_clips=9)
+    stretch = Segment(bytes(path), HEARD.sample_rate_hz, HEARD.clip_samples, 4000, max_clips=9)
     served = decode(stretch)
     heard = dataset.audio(dataset.clips_of([0])).numpy()
     assert np.abs(heard - served.clips).max() <= np.abs(served.clips).max() / 60_000
@@ -104,7 +104,7 @@ def test_a_file_that_changes_between_stretches_is_refused(
     stale = fingerprint(Path(__file__).stat())
     first = module._first_stretch
 
-    def other_version(example: Example, heard: AudioFormat) -> Stretch:
+    def other_version(example: Example, heard: AudioFormat) -> Segment:
         return module.replace(first(example, heard), fingerprint=stale)
 
     monkeypatch.setattr(module, "_first_stretch", other_version)

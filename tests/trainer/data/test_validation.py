@@ -8,7 +8,7 @@ import pytest
 
 from trainer.data.examples import Example, LabelSet
 from trainer.data.splits import SplitChoice
-from trainer.data.validation import Sifted, sift, sift_labels
+from trainer.data.validation import ValidatedExamples, sift, sift_labels
 from trainer.errors import LabelsError
 
 
@@ -33,20 +33,22 @@ def row(
     )
 
 
-def sifted(examples: list[Example], choice: SplitChoice | None = None, **others: bool) -> Sifted:
+def sifted(
+    examples: list[Example], choice: SplitChoice | None = None, **others: bool
+) -> ValidatedExamples:
     """With files that all differ."""
     return sift(examples, range(len(examples)), choice or SplitChoice(), **others)
 
 
 def test_sound_rows_are_kept() -> None:
     rows = [row(2, "x"), row(3, "x"), row(4, "y"), row(5, "y")]
-    assert sifted(rows) == Sifted((0, 1, 2, 3), ())
+    assert sifted(rows) == ValidatedExamples((0, 1, 2, 3), ())
 
 
 def test_a_group_on_both_sides_loses_its_training_rows() -> None:
     rows = [row(2, "x", "g", split="train"), row(3, "x", split="train")]
     rows += [row(4, "x", "g", split="val"), row(5, "x", "g", split="train")]
-    assert sifted(rows) == Sifted(
+    assert sifted(rows) == ValidatedExamples(
         (1, 2),
         (
             "row 2, column split: train, but row 4, of the same group 'g', is val",
@@ -59,7 +61,7 @@ def test_a_copy_on_the_other_side_is_named_by_the_column_of_the_file() -> None:
     columns = {"split": "Split"}
     rows = [row(2, "x", split="val"), row(3, "x", split="train", columns=columns)]
     rows += [row(4, "x", split="train")]
-    assert sift(rows, "sst", SplitChoice()) == Sifted(
+    assert sift(rows, "sst", SplitChoice()) == ValidatedExamples(
         (0, 2),
         ("row 3, column Split: train, but row 2, whose group holds the same sound, is val",),
     )
@@ -87,7 +89,7 @@ def test_with_folds_a_group_stays_where_most_of_it_is() -> None:
 
 def test_a_label_with_one_file_cannot_be_held_out() -> None:
     rows = [row(2, "x"), row(3, "x"), row(4, "rare")]
-    assert sifted(rows) == Sifted(
+    assert sifted(rows) == ValidatedExamples(
         (0, 1),
         (
             "row 4, column label: 'rare' has one file only, so that none can validate; "
@@ -107,7 +109,7 @@ def test_copies_do_not_make_a_label_less_rare() -> None:
 def test_a_label_that_only_validates_has_nothing_to_train_on() -> None:
     rows = [row(2, "x", fold=1), row(3, "x", fold=2), row(4, "y", fold=2), row(5, "y", fold=2)]
     said = "row 4, column label: 'y' has nothing left to train on: all of it validates (in fold 2)"
-    assert sifted(rows, cross_validate=True) == Sifted((0, 1), (said,))
+    assert sifted(rows, cross_validate=True) == ValidatedExamples((0, 1), (said,))
     assert sifted(rows, SplitChoice(fold=1)).problems == ()
 
 

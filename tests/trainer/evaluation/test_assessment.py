@@ -13,8 +13,8 @@ from classifier.model.checkpoint import read_checkpoint
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
 from trainer.evaluation.assessment import (
-    Judgement,
-    Statements,
+    Assessment,
+    ClipPredictions,
     judge_as_served,
     judge_folds,
     judge_validation,
@@ -43,16 +43,16 @@ def dataset() -> Dataset:
     return replace(found, examples=tuple(rows))
 
 
-def boasting(n: int, seed: int) -> Statements:
+def boasting(n: int, seed: int) -> ClipPredictions:
     """Two recordings of three are answered rightly, and each with 99 %."""
     random = np.random.RandomState(seed)
     truth = random.randint(0, 3, n)
     answers = np.where(random.rand(n) < 2 / 3, truth, (truth + 1) % 3)
     logits = (5.3 * np.eye(3)[answers]).astype(np.float32)
-    return Statements(tuple(range(n)), ClipLogits(logits, np.arange(n)), truth)
+    return ClipPredictions(tuple(range(n)), ClipLogits(logits, np.arange(n)), truth)
 
 
-def all_wrong(model: ClipClassifier, dataset: Dataset) -> Judgement:
+def all_wrong(model: ClipClassifier, dataset: Dataset) -> Assessment:
     statements = listen(model, LABELS, dataset, range(15), batch_size=8)
     answers = statements.clip_logits.scores(1.0).argmax(axis=1)
     mistaken = replace(statements, truth=(answers + 1) % 3)

@@ -23,7 +23,7 @@ from classifier.model.classifier import ClipClassifier, NetworkShape
 from classifier.model.log_mel import mel_filter_bank
 from classifier.model.resnet9 import widths_from
 from classifier.workers.pool import DecodePool
-from storage.home.checkpoint_folder import Shelf
+from storage.home.checkpoint_folder import CheckpointFolder
 from trainer.data.dataset import Dataset, load_dataset
 from trainer.data.examples import Example
 from trainer.evaluation.significance import Comparison
@@ -261,7 +261,7 @@ def test_files_that_changed_or_went_meanwhile_are_left_out(
 
 
 def test_the_gate_is_told_what_is_active(active: Path, tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
+    shelf = CheckpointFolder(tmp_path)
     assert read_active(shelf) is None
     shutil.copy(active, tmp_path)
     shelf.activate(active.stem)
@@ -274,8 +274,8 @@ def test_the_gate_is_told_what_is_active(active: Path, tmp_path: Path) -> None:
 
 def test_the_starter_is_known_as_one(contest: Contest, tmp_path: Path) -> None:
     starter = contest.forget(tmp_path, {"starter": True})
-    Shelf(tmp_path).activate(starter.stem)
-    known = read_active(Shelf(tmp_path))
+    CheckpointFolder(tmp_path).activate(starter.stem)
+    known = read_active(CheckpointFolder(tmp_path))
     assert known is not None
     assert known.is_starter
 

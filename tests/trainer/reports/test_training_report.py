@@ -19,11 +19,11 @@ from storage.home.paths import FILE_MODE, FOLDER_MODE
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import Evaluation, evaluate
 from trainer.evaluation.probes import Probe
-from trainer.evaluation.top_errors import Mistake
+from trainer.evaluation.top_errors import TopError
 from trainer.reports import training_report
 from trainer.reports.figures import LIGHT, draw_confusion, draw_curves, draw_reliability, png
 from trainer.reports.html import accuracy_interval, commonest_confusions, render_page
-from trainer.reports.report_data import Findings
+from trainer.reports.report_data import ReportData
 from trainer.reports.training_report import write_report
 from trainer.training.loop import EpochFacts
 
@@ -41,15 +41,15 @@ def evaluation(n_labels: int, name: str = "label", per_label: int = 20) -> Evalu
     return evaluate(scores, truth, tuple(f"{name}_{n}" for n in range(n_labels)))
 
 
-def mistake(file: str = "a.wav", row: int | None = 7) -> Mistake:
+def mistake(file: str = "a.wav", row: int | None = 7) -> TopError:
     decibels = -80 * np.random.RandomState(0).rand(16, 30).astype(np.float32)
-    return Mistake(file, row, 5.0, "label_0", "label_1", 0.75, decibels)
+    return TopError(file, row, 5.0, "label_0", "label_1", 0.75, decibels)
 
 
-def findings(**changes: object) -> Findings:
+def findings(**changes: object) -> ReportData:
     judged = evaluation(3)
     metrics = {"val_accuracy": 0.5, "temperature": 1.25, "selection": {"ece": "on other folds"}}
-    whole = Findings(
+    whole = ReportData(
         title="20260131T120000Z-1a2b3c4d",
         judged_on="Validation recordings",
         metrics=metrics,

@@ -18,7 +18,7 @@ from trainer.evaluation.metrics import (
     expected_calibration_error,
     score_recordings,
 )
-from trainer.training.distributed import Team
+from trainer.training.distributed import ProcessGroup
 from trainer.training.loop import (
     EpochFacts,
     batches,
@@ -99,7 +99,7 @@ def test_a_last_batch_of_one_is_left_out() -> None:
 @pytest.mark.parametrize("batch_size", [2, 5, 8])
 @pytest.mark.parametrize("n_clips", [2, 9, 16, 17])
 def test_batches_are_counted_as_they_come(n_clips: int, batch_size: int, size: int) -> None:
-    team = Team(0, size)
+    team = ProcessGroup(0, size)
     there = len(list(batches(torch.arange(n_clips), batch_size, team)))
     if there:
         assert n_batches(n_clips, batch_size, team) == there

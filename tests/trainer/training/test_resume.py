@@ -11,13 +11,13 @@ import torch
 from storage.errors import StorageError
 from trainer.errors import TrainerError
 from trainer.training import resume as module
-from trainer.training.resume import FORGETFUL, Saved, Stage, open_journal
+from trainer.training.resume import NO_RESUME, RunStage, SavedState, open_journal
 
 RUN = {"labels": "abc", "seed": 0}
 
 
-def saved(number: float = 1.0) -> Saved:
-    return Saved({"weights": torch.tensor([number])}, {"history": [number]})
+def saved(number: float = 1.0) -> SavedState:
+    return SavedState({"weights": torch.tensor([number])}, {"history": [number]})
 
 
 class Stopped(Exception):
@@ -31,7 +31,7 @@ def interrupted_run(runs: Path) -> None:
 
 
 def test_what_was_saved_is_there_again(tmp_path: Path) -> None:
-    stage = Stage(tmp_path / "fold-1.safetensors")
+    stage = RunStage(tmp_path / "fold-1.safetensors")
     stage.save(saved())
     again = stage.load()
     assert again is not None
@@ -72,7 +72,7 @@ def test_a_journal_that_cannot_be_written_is_told_once(
 
     monkeypatch.setattr("trainer.training.resume.write_whole", disk_full)
     said: list[str] = []
-    stage = Stage(tmp_path / "final.safetensors", said.append)
+    stage = RunStage(tmp_path / "final.safetensors", said.append)
     stage.save(saved())
     assert said == ["training goes on, but could not be resumed from here: cannot write it"]
     assert not stage.is_due(is_last=True)
@@ -96,7 +96,7 @@ def test_the_same_run_twice_at_a_time_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_file_counts_as_not_begun(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "final.safetensors"
     path.write_bytes(damage)
-    assert Stage(path).load() is None
+    assert RunStage(path).load() is None
 
 
 def test_what_nobody_resumed_for_a_month_is_forgotten(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_what_nobody_resumed_for_a_month_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_quick_epochs_are_not_all_written(tmp_path: Path) -> None:
-    stage = Stage(tmp_path / "final.safetensors")
+    stage = RunStage(tmp_path / "final.safetensors")
     assert not stage.is_due(is_last=False)
     assert stage.is_due(is_last=True)
-    assert not FORGETFUL.is_due(is_last=True)
+    assert not NO_RESUME.is_due(is_last=True)

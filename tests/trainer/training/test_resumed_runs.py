@@ -14,8 +14,8 @@ from trainer.data.dataset import Dataset
 from trainer.data.splits import Split
 from trainer.training.augmentation import Augmentation
 from trainer.training.loop import EpochFacts, new_model, train_network
-from trainer.training.optimizer import Learner
-from trainer.training.resume import Stage
+from trainer.training.optimizer import Optimization
+from trainer.training.resume import RunStage
 
 RECIPE = replace(
     TONE_RECIPE,
@@ -69,7 +69,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
         if facts.epoch == stopped_after:
             raise Stopped
 
-    stage = Stage(tmp_path / "final.safetensors")
+    stage = RunStage(tmp_path / "final.safetensors")
     with pytest.raises(Stopped):
         train_network(tones, split, RECIPE, 3, stop, stage=stage)
     resumed = train_network(tones, split, RECIPE, 3, stage=stage)
@@ -81,7 +81,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
 
 def test_the_average_forgets_the_beginning_and_then_keeps_its_share(tones: Dataset) -> None:
     model = new_model(tones, RECIPE)
-    learner = Learner(model, replace(RECIPE, averaging=0.5, learning_rate=1e-30), 100)
+    learner = Optimization(model, replace(RECIPE, averaging=0.5, learning_rate=1e-30), 100)
     bias, seen = model.network.head[-1].bias, []
     for value in [1.0, 2.0] + [3.0] * 20 + [4.0]:
         bias.data.fill_(value)
@@ -95,7 +95,7 @@ def test_the_average_forgets_the_beginning_and_then_keeps_its_share(tones: Datas
 def test_resuming_repeats_no_epoch_that_was_saved(
     tones: Dataset, split: Split, tmp_path: Path
 ) -> None:
-    stage = Stage(tmp_path / "final.safetensors")
+    stage = RunStage(tmp_path / "final.safetensors")
     train_network(tones, split, RECIPE, 3, stage=stage)
     repeated: list[EpochFacts] = []
     train_network(tones, split, RECIPE, 3, repeated.append, stage=stage)

@@ -31,7 +31,7 @@ from classifier.audio.containers import ogg as ogg_module
 from classifier.audio.containers.integrity import examine
 from classifier.audio.containers.ogg import checksum
 from classifier.audio.containers.riff import check_chunks
-from classifier.audio.decode import Decoded, Stretch, decode
+from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import DecodingError
 
 Samples = np.ndarray
@@ -41,11 +41,11 @@ Write = Callable[..., Path]
 HALVES = {"clip_samples": 4000, "hop_samples": 4000}
 
 
-def hear(path: Path, max_clips: int = 10**6, **more) -> Decoded:
-    return decode(Stretch(os.fsencode(path), 8000, max_clips=max_clips, **HALVES | more))
+def hear(path: Path, max_clips: int = 10**6, **more) -> DecodedAudio:
+    return decode(Segment(os.fsencode(path), 8000, max_clips=max_clips, **HALVES | more))
 
 
-def leftover(path: Path, **more) -> Decoded:
+def leftover(path: Path, **more) -> DecodedAudio:
     return hear(path, accepts_damaged=True, **more)
 
 

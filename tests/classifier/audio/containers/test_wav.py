@@ -18,22 +18,22 @@ from hypothesis import strategies as st
 
 from classifier.audio import decode as decode_module
 from classifier.audio.containers import wav
-from classifier.audio.decode import Decoded, Stretch, decode
-from classifier.audio.file_bytes import SHORT_BYTES, Content
+from classifier.audio.decode import DecodedAudio, Segment, decode
+from classifier.audio.file_bytes import SHORT_BYTES, FileBytes
 from classifier.errors import DecodingError, FileChanged
 
 Write = Callable[..., Path]
 Noise = Callable[..., np.ndarray]
 
 SUBTYPES = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
-QUARTERS = Stretch(b"", 22_050, clip_samples=5_512, hop_samples=5_512, max_clips=10**6)
+QUARTERS = Segment(b"", 22_050, clip_samples=5_512, hop_samples=5_512, max_clips=10**6)
 
 
 @pytest.fixture
-def by_decoder(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stretch], Decoded]:
+def by_decoder(monkeypatch: pytest.MonkeyPatch) -> Callable[[Segment], DecodedAudio]:
     """`by_decoder(stretch)`: as libsndfile reads it."""
 
-    def decoded(stretch: Stretch) -> Decoded:
+    def decoded(stretch: Segment) -> DecodedAudio:
         with monkeypatch.context() as patch:
             patch.setattr(decode_module, "plain_wave", lambda _: None)
             return decode(stretch)
@@ -43,10 +43,10 @@ def by_decoder(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stretch], Decoded]:
 
 def is_plain(path: Path) -> bool:
     with path.open("rb") as file:
-        return wav.plain_wave(Content(file.fileno(), path.stat().st_size)) is not None
+        return wav.plain_wave(FileBytes(file.fileno(), path.stat().st_size)) is not None
 
 
-def assert_same(found: Decoded, expected: Decoded) -> None:
+def assert_same(found: DecodedAudio, expected: DecodedAudio) -> None:
     assert found.audio.tobytes() == expected.audio.tobytes()
     assert replace(found, audio=expected.audio) == expected
     levels = [(one.rms_dbfs, one.peak_dbfs, one.clipped) for one in (found.level, expected.level)]
@@ -159,7 +159,7 @@ def test_any_frames_are_those_of_the_decoder(
     path = tmp_path_factory.getbasetemp() / f"any-{os.getpid()}.wav"
     path.write_bytes(riff(fmt(tag, channels, bits), chunk(b"data", data)))
     with path.open("rb") as file, soundfile.SoundFile(path) as sound:
-        found = wav.plain_wave(Content(file.fileno(), path.stat().st_size))
+        found = wav.plain_wave(FileBytes(file.fileno(), path.stat().st_size))
         assert found is not None
         assert found.frames == sound.frames
         sound.seek(min(first, sound.frames))
@@ -199,7 +199,7 @@ UNUSUAL = {
 }
 
 
-def outcome(stretch: Stretch, hear: Callable[[Stretch], Decoded]) -> tuple[object, ...]:
+def outcome(stretch: Segment, hear: Callable[[Segment], DecodedAudio]) -> tuple[object, ...]:
     try:
         found = hear(stretch)
     except DecodingError as error:
@@ -288,7 +288,7 @@ def test_a_wav_that_changes_while_it_is_read_means_nothing(
     monkeypatch.setattr("classifier.audio.file_bytes.SHORT_BYTES", SHORT_BYTES if is_short else 1)
     monkeypatch.setattr(os, "pread", read_while_it_shrinks)
     with pytest.raises(FileChanged):
-        decode(Stretch(os.fsencode(path), 8000, 4000, 4000, 9))
+        decode(Segment(os.fsencode(path), 8000, 4000, 4000, 9))
 
 
 @pytest.mark.parametrize("fails", [True, False])
@@ -306,5 +306,5 @@ def test_a_disk_that_fails_under_a_wav_is_no_fault_of_ours(
 
     monkeypatch.setattr(os, "pread", fails_behind_the_header)
     with pytest.raises(DecodingError, match="Input/output error") as caught:
-        decode(Stretch(os.fsencode(path), 8000, 4000, 4000, 9, first_clip=1))
+        decode(Segment(os.fsencode(path), 8000, 4000, 4000, 9, first_clip=1))
     assert (caught.value.kind, caught.value.transient) == ("io", True)
