@@ -29,7 +29,7 @@ from trainer.evaluation.prepare import EvaluationData, gather
 from trainer.evaluation.probes import Probe, probe
 from trainer.evaluation.top_errors import most_confident_mistakes
 from trainer.evaluation.train_overlap import TrainOverlap, acquaintance
-from trainer.reports.report_data import ReportData
+from trainer.reports.html import ReportData
 from trainer.reports.training_report import check_folder, write_report
 
 CLIPS_AT_ONCE = 16  # of a network whose size nobody here chose

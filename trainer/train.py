@@ -33,19 +33,18 @@ from trainer.evaluation.assessment import (
 )
 from trainer.evaluation.probes import Probe, probe
 from trainer.evaluation.top_errors import most_confident_mistakes
-from trainer.promotion.answer_profile import KEY as PROFILE
-from trainer.promotion.answer_profile import profile_of
 from trainer.promotion.decide import admit
 from trainer.promotion.publish import check_home, publish
 from trainer.promotion.rule import Promotion
 from trainer.promotion.training_facts import (
     FoldResult,
+    answer_profile,
     metrics,
     run_facts,
     served_temperature,
     training_facts,
 )
-from trainer.reports.report_data import ReportData
+from trainer.reports.html import ReportData
 from trainer.reports.training_report import write_report
 from trainer.training.distributed import ALONE, ProcessGroup
 from trainer.training.loop import EpochFacts, Trained, train_network
@@ -141,7 +140,7 @@ def judge_and_publish(
         **training_facts(lessons, room.request.split.seed, now),
         "device": describe_device(room.device),
         "promotion": asdict(promotion),
-        PROFILE: profile_of(judgement.scores, labels) if judgement else None,
+        "profile": answer_profile(judgement.scores, labels) if judgement else None,
         **numbers,
     }
     checkpoint = publish(home, trained.model, labels, recipe, facts, now, room.device)

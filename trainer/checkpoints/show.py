@@ -7,23 +7,32 @@ out, and never stops the rest from being read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from classifier.errors import CheckpointError
 from classifier.model.audio_format import AudioFormat
-from classifier.model.checkpoint import Checkpoint
+from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from classifier.model.classifier import NetworkShape
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.values.text import visible
-from trainer.checkpoints.lineage import Ancestor, ancestors
+from trainer.checkpoints.import_checkpoint import name_on_shelf
 from trainer.checkpoints.list import accuracy_text, local_time, percent
 
 Row = tuple[str, str | None]  # what is None is not known, and not shown
 Facts = Mapping[str, Any]
+
+
+class Ancestor(TypedDict):
+    """`on_shelf` says whether its file is there, with exactly the content that was learned from."""
+
+    name: str
+    digest: str
+    on_shelf: bool
 
 
 def describe(shelf: CheckpointFolder, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -156,3 +165,29 @@ def _mapping(value: object) -> Facts:
 
 def _list(value: object) -> Sequence[object]:
     return value if isinstance(value, list) else []
+
+
+def ancestors(shelf: CheckpointFolder, training: Mapping[str, Any]) -> list[Ancestor]:
+    """The parent, its parent and so on, as far as the shelf has them; [] from scratch."""
+    found: dict[str, Ancestor] = {}
+    parent = _parent(training)
+    while parent is not None and parent["digest"] not in found:  # a forged file may lead in a ring
+        checkpoint = _find(shelf, parent["digest"])
+        found[parent["digest"]] = {**parent, "on_shelf": checkpoint is not None}
+        parent = None if checkpoint is None else _parent(checkpoint.description.training)
+    return list(found.values())
+
+
+def _parent(training: Mapping[str, Any]) -> Ancestor | None:
+    match training.get("parent"):
+        case {"name": str(name), "digest": str(digest)}:
+            return {"name": name, "digest": digest, "on_shelf": False}
+    return None
+
+
+def _find(shelf: CheckpointFolder, digest: str) -> Checkpoint | None:
+    try:
+        name = name_on_shelf(shelf, digest)
+        return None if name is None else read_checkpoint(shelf.path(name))
+    except CheckpointError:
+        return None

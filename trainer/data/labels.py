@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from storage.values.text import visible, without_guard
-from trainer.data.csv_cells import (
+from trainer.data.csv_reader import (
+    Row,
+    Table,
     read_fold,
     read_group,
     read_name,
     read_seconds,
     read_split,
+    read_table,
     read_text,
 )
-from trainer.data.csv_reader import Row, Table, read_table
 from trainer.data.examples import Example, LabelSet
 from trainer.data.folder_reader import list_folder
 from trainer.data.overlaps import contradictions

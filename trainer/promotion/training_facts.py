@@ -10,6 +10,8 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 from classifier.inference.predictor import Scores
 from storage.values.text import printable
 from trainer.data.dataset import Dataset
@@ -122,6 +124,22 @@ def training_facts(lessons: PreparedData, seed: int, now: datetime) -> dict[str,
         "versions": {"python": platform.python_version()}
         | {lib: version(lib) for lib in LIBRARIES},
     }
+
+
+def answer_profile(scores: Scores, labels: Sequence[str]) -> dict[str, Any]:
+    """Of scores (R, L): how often each label was answered, and how confidently.
+
+    `clfd report` measures drift against it.
+    """
+    answer, confidence = scores.argmax(axis=1), scores.max(axis=1)
+    profile = {}
+    for at, label in enumerate(labels):
+        of_label = confidence[answer == at]
+        profile[label] = {
+            "share": round(float(np.mean(answer == at)), 6),
+            "mean_confidence": round(float(of_label.mean()), 6) if len(of_label) else None,
+        }
+    return {"recordings": len(scores), "labels": profile}
 
 
 def heard_digests(lessons: PreparedData, with_own: bool) -> frozenset[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,43 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy.stats import binomtest
 
 from trainer.evaluation.metrics import Evaluation
-from trainer.reports.report_data import ReportData
+from trainer.evaluation.probes import Probe
+from trainer.evaluation.top_errors import TopError
+from trainer.training.loop import EpochFacts
 
 TEMPLATE = "report.html"
 MOST_CONFUSIONS = 10
 TABLED_LABELS = 25  # of more the matrix is a picture
 SURE_OF_NOTHING = 0.8
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What was found out about a checkpoint.
+
+    `title` names it, `judged_on` says which recordings `evaluation` is about: none without one.
+    `uncalibrated` judges the same answers at temperature 1. `metrics` is the command's `--json`;
+    `selection` in it says of each number what was chosen on the recordings it is measured on.
+    """
+
+    title: str
+    judged_on: str
+    metrics: Mapping[str, Any]
+    history: Sequence[EpochFacts] = ()
+    evaluation: Evaluation | None = None
+    uncalibrated: Evaluation | None = None
+    probes: Sequence[Probe] = ()
+    mistakes: Sequence[TopError] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The metrics, and what else can be written as JSON."""
+        return {
+            **self.metrics,
+            "probes": [asdict(each) for each in self.probes],
+            "evaluation": self.evaluation and asdict(self.evaluation),
+            "uncalibrated": self.uncalibrated and asdict(self.uncalibrated),
+            "mistakes": [_without_picture(each) for each in self.mistakes],
+        }
 
 
 def render_page(findings: ReportData, pictures: Mapping[str, bytes]) -> str:
@@ -100,3 +132,8 @@ def _number(value: Any) -> str:
 
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
+
+
+def _without_picture(mistake: TopError) -> dict[str, Any]:
+    names = [field.name for field in fields(mistake) if field.name != "decibels"]
+    return {name: getattr(mistake, name) for name in names}

@@ -11,13 +11,13 @@ from importlib.metadata import version
 
 from markupsafe import Markup, escape
 
+from storage.queries.period import DetectedSound, Period, together
 from storage.queries.statistics import BINS, Sample
 from storage.values.text import visible
 from storage.values.timestamps import from_stamp
 from trainer.reports.audio_excerpts import Excerpt, encoded
 from trainer.reports.figures import spectrogram_png
 from trainer.reports.html import templates
-from trainer.reports.period_data import DetectedSound, Period, together
 
 TEMPLATE = "period.html"
 MOST_LABELS = 24  # shown one by one; the others together

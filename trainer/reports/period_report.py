@@ -14,12 +14,12 @@ from storage.home.atomic_write import write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import FILE_MODE, Home, make_folder
 from storage.queries.filters import Filters
+from storage.queries.period import Period, look_back
 from storage.settings.schema import Settings
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp
 from trainer.errors import TrainerError
 from trainer.reports.audio_excerpts import Excerpt, excerpts
-from trainer.reports.period_data import Period, look_back
 from trainer.reports.period_html import render_period
 
 

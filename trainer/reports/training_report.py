@@ -23,8 +23,7 @@ from trainer.reports.figures import (
     png,
     spectrogram_png,
 )
-from trainer.reports.html import render_page
-from trainer.reports.report_data import ReportData
+from trainer.reports.html import ReportData, render_page
 from trainer.training.loop import EpochFacts
 
 

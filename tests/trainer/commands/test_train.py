@@ -23,10 +23,10 @@ from storage.commands.context import Invocation
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
+from storage.queries.period import read_profile
 from trainer.commands.train import train
 from trainer.console import ProgressConsole
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
-from trainer.promotion.answer_profile import read_profile
 from trainer.training.augmentation import Augmentation
 from trainer.training.loop import EpochFacts
 from trainer.training.recipe import DEFAULT, REFERENCE, Recipe

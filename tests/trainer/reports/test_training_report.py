@@ -22,8 +22,7 @@ from trainer.evaluation.probes import Probe
 from trainer.evaluation.top_errors import TopError
 from trainer.reports import training_report
 from trainer.reports.figures import LIGHT, draw_confusion, draw_curves, draw_reliability, png
-from trainer.reports.html import accuracy_interval, commonest_confusions, render_page
-from trainer.reports.report_data import ReportData
+from trainer.reports.html import ReportData, accuracy_interval, commonest_confusions, render_page
 from trainer.reports.training_report import write_report
 from trainer.training.loop import EpochFacts
 

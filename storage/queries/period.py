@@ -1,4 +1,4 @@
-"""A period in figures: what was heard when, how surely, what failed, and what has drifted."""
+"""The figures of a period: labels over time, confidence, failures, and drift."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from storage.queries.statistics import (
 )
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp
-from trainer.promotion.answer_profile import Profile, read_profile
 
 SHOWN_SAMPLES = 6  # surest and least sure recordings, each
 STATES = ("done", "failed", "pending")
@@ -68,6 +67,27 @@ class DetectedSound:
             "by_day": {str(day): number for day, number in sorted(self.by_day.items())},
             "by_confidence": [self.by_confidence[at] for at in range(BINS)],
         }
+
+
+@dataclass(frozen=True)
+class LabelProfile:
+    """The share of validation recordings that got a label, and the mean confidence of these."""
+
+    share: float
+    mean_confidence: float | None
+
+    @property
+    def is_valid(self) -> bool:
+        confidence = self.mean_confidence
+        return 0 <= self.share <= 1 and (confidence is None or 0 <= confidence <= 1)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a checkpoint answered to the recordings that it was judged by."""
+
+    recordings: int
+    labels: Mapping[str, LabelProfile]
 
 
 @dataclass(frozen=True)
@@ -182,6 +202,27 @@ def look_back(
         least_sure=tuple(least_sure),
         sample_rate_hz=_sample_rate_hz(known),
     )
+
+
+def read_profile(facts: Mapping[str, Any]) -> Profile | None:
+    """The profile among a checkpoint's facts; None where there is none, or no valid one.
+
+    A file may come from anywhere and say anything.
+    """
+    try:
+        written = facts["training"]["profile"]
+        labels = {
+            str(label): LabelProfile(
+                float(each["share"]),
+                None if each["mean_confidence"] is None else float(each["mean_confidence"]),
+            )
+            for label, each in written["labels"].items()
+        }
+        profile = Profile(int(written["recordings"]), labels)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+    is_valid = profile.recordings > 0 and all(each.is_valid for each in labels.values())
+    return profile if is_valid else None
 
 
 def drift_of(
