@@ -11,7 +11,6 @@ import numpy as np
 
 from classifier.audio.fingerprint import fingerprint
 from classifier.inference.predictor import Predictor
-from classifier.model.checkpoint import SUFFIX
 from classifier.workers.malloc import keep_freed_memory
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox
@@ -99,10 +98,7 @@ def _in_folder(folder: Path, inbox: Inbox) -> dict[str, Arrival]:
 
 
 def _predictor(home: Home, settings: Settings, checkpoint: str) -> Predictor:
-    path = Path(checkpoint)
-    if path.suffix != SUFFIX or not path.is_file():
-        shelf = CheckpointFolder(home.checkpoints)
-        path = shelf.path(shelf.find(checkpoint))
+    path = CheckpointFolder(home.checkpoints).locate(checkpoint)
     return load_predictor(path, engine_device(settings), settings.engine.precision)
 
 

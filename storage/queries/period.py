@@ -19,10 +19,10 @@ from storage.queries.statistics import (
     KnownCheckpoint,
     Sample,
     answers_in_time,
+    confidence_bins,
     extremes,
     failures,
     known_checkpoint,
-    sureness,
 )
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp
@@ -157,7 +157,7 @@ class Period:
 
     @property
     def all_labels(self) -> DetectedSound:
-        return together("all labels", self.labels)
+        return combined("all labels", self.labels)
 
     def as_json(self) -> dict[str, Any]:
         asked = self.filters
@@ -180,12 +180,12 @@ class Period:
         }
 
 
-def look_back(
+def period_figures(
     connection: Connection, filters: Filters, inboxes: Iterable[str], active: str | None
 ) -> Period:
     """Asks the ledger. The filters have a beginning and an end."""
     known = known_checkpoint(connection, active) if active else None
-    steps = list(sureness(connection, replace(filters, labels=())))
+    steps = list(confidence_bins(connection, replace(filters, labels=())))
     drift, no_drift = drift_of(known, steps)
     surest, least_sure = extremes(connection, filters, SHOWN_SAMPLES)
     told = [step for step in steps if not filters.labels or step.label in filters.labels]
@@ -246,7 +246,7 @@ def drift_of(
     return _drift(profile, numbers, confidences), None
 
 
-def together(label: str, many: Iterable[DetectedSound]) -> DetectedSound:
+def combined(label: str, many: Iterable[DetectedSound]) -> DetectedSound:
     """Several labels as if they were one."""
     one = DetectedSound(label)
     for each in many:

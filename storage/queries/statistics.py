@@ -89,7 +89,7 @@ def answers_in_time(
             yield label, from_stamp(moment), number
 
 
-def sureness(connection: Connection, filters: Filters) -> Iterator[ConfidenceBin]:
+def confidence_bins(connection: Connection, filters: Filters) -> Iterator[ConfidenceBin]:
     """How sure the answers were, by label, checkpoint and step of confidence."""
     step = cast(_row.confidence * BINS, Integer)
     keys = _row.label, _row.checkpoint_id, step

@@ -24,7 +24,7 @@ class Imported:
     was_there: bool
 
 
-def import_checkpoint(shelf: CheckpointFolder, file: Path, now: datetime) -> Imported:
+def import_checkpoint(checkpoint_folder: CheckpointFolder, file: Path, now: datetime) -> Imported:
     """Copies a checkpoint file onto the shelf under its right name; activates nothing.
 
     What is checked are the very bytes that are kept, and its network must say here what it said
@@ -33,17 +33,17 @@ def import_checkpoint(shelf: CheckpointFolder, file: Path, now: datetime) -> Imp
     """
     checkpoint, data = read_with_bytes(file, remedy="copy or export it again where it comes from")
     Predictor(checkpoint, torch.device("cpu"))  # repeats its canary, or raises
-    if there := name_on_shelf(shelf, checkpoint.digest):
+    if there := stored_name(checkpoint_folder, checkpoint.digest):
         return Imported(there, was_there=True)
     name = right_name(checkpoint, now)
-    shelf.put(name, data)
+    checkpoint_folder.put(name, data)
     return Imported(name, was_there=False)
 
 
-def name_on_shelf(shelf: CheckpointFolder, digest: str) -> str | None:
+def stored_name(checkpoint_folder: CheckpointFolder, digest: str) -> str | None:
     """The name of the file with exactly this content, where there is one."""
-    likely = [name for name in shelf.names() if name.endswith(f"-{digest[:8]}")]
-    return next((name for name in likely if _digest(shelf.path(name)) == digest), None)
+    likely = [name for name in checkpoint_folder.names() if name.endswith(f"-{digest[:8]}")]
+    return next((name for name in likely if _digest(checkpoint_folder.path(name)) == digest), None)
 
 
 def right_name(checkpoint: Checkpoint, now: datetime) -> str:

@@ -15,16 +15,16 @@ from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from storage.home.checkpoint_folder import CheckpointFolder
 
 
-def print_table(shelf: CheckpointFolder, console: Console) -> list[str]:
+def print_table(checkpoint_folder: CheckpointFolder, console: Console) -> list[str]:
     """One line for each checkpoint, newest first; returns why the refused ones are."""
     table = Table("name", "", "labels", "accuracy", "trained", "size", box=None, pad_edge=False)
-    active, previous = shelf.active(), shelf.previous()
+    active, previous = checkpoint_folder.active(), checkpoint_folder.previous()
     refusals = []
-    for name in shelf.names():
+    for name in checkpoint_folder.names():
         mark = "active" if name == active else "previous" if name == previous else ""
-        size = f"{shelf.path(name).stat().st_size / 1e6:.1f} MB"
+        size = f"{checkpoint_folder.path(name).stat().st_size / 1e6:.1f} MB"
         try:
-            cells = _cells(read_checkpoint(shelf.path(name)))
+            cells = _cells(read_checkpoint(checkpoint_folder.path(name)))
         except CheckpointError as error:
             cells = "", "refused", ""
             refusals.append(str(error))

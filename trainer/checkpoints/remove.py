@@ -17,11 +17,11 @@ def remove(home: Home, names: Sequence[str]) -> None:
     Answers stay in the ledger, with the digest of the checkpoint that gave them. Raises
     StorageError for the active and the previous one.
     """
-    shelf = CheckpointFolder(home.checkpoints)
+    checkpoint_folder = CheckpointFolder(home.checkpoints)
     for name in names:
-        shelf.refuse_if_linked(name)
+        checkpoint_folder.refuse_if_linked(name)
     for name in names:
-        shelf.remove(name)
+        checkpoint_folder.remove(name)
         _remove_reports(home, name)
 
 

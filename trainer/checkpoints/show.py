@@ -20,7 +20,7 @@ from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from classifier.model.classifier import NetworkShape
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.values.text import visible
-from trainer.checkpoints.import_checkpoint import name_on_shelf
+from trainer.checkpoints.import_checkpoint import stored_name
 from trainer.checkpoints.list import accuracy_text, local_time, percent
 
 Row = tuple[str, str | None]  # what is None is not known, and not shown
@@ -35,7 +35,7 @@ class Ancestor(TypedDict):
     on_shelf: bool
 
 
-def describe(shelf: CheckpointFolder, checkpoint: Checkpoint) -> dict[str, Any]:
+def describe(checkpoint_folder: CheckpointFolder, checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything a checkpoint says of itself, without its weights and their check, as `--json`.
 
     Besides, its state on this shelf (active, previous or none) and its line of parents.
@@ -45,24 +45,28 @@ def describe(shelf: CheckpointFolder, checkpoint: Checkpoint) -> dict[str, Any]:
         "checkpoint": checkpoint.name,
         "digest": checkpoint.digest,
         **about,
-        "state": state(shelf, checkpoint.name),
-        "lineage": ancestors(shelf, checkpoint.description.training),
+        "state": state(checkpoint_folder, checkpoint.name),
+        "lineage": ancestors(checkpoint_folder, checkpoint.description.training),
     }
 
 
-def state(shelf: CheckpointFolder, name: str) -> str | None:
-    return {shelf.previous(): "previous", shelf.active(): "active"}.get(name)
+def state(checkpoint_folder: CheckpointFolder, name: str) -> str | None:
+    return {checkpoint_folder.previous(): "previous", checkpoint_folder.active(): "active"}.get(
+        name
+    )
 
 
-def print_description(shelf: CheckpointFolder, checkpoint: Checkpoint, console: Console) -> None:
+def print_description(
+    checkpoint_folder: CheckpointFolder, checkpoint: Checkpoint, console: Console
+) -> None:
     about, training = checkpoint.description, checkpoint.description.training
-    standing = state(shelf, checkpoint.name)
+    standing = state(checkpoint_folder, checkpoint.name)
     console.print(Text(f"{checkpoint.name}{f' ({standing})' if standing else ''}"))
     groups: dict[str, Iterator[Row]] = {
         "What it hears": _hearing(about.labels, about.audio_format, about.network),
         "How good it is": _quality(training, about.temperature),
         "Where it comes from": _origin(checkpoint.digest, training),
-        "Its parents": _parents(training, ancestors(shelf, training)),
+        "Its parents": _parents(training, ancestors(checkpoint_folder, training)),
     }
     for heading, rows in groups.items():
         known = [(name, text) for name, text in rows if text]
@@ -167,12 +171,12 @@ def _list(value: object) -> Sequence[object]:
     return value if isinstance(value, list) else []
 
 
-def ancestors(shelf: CheckpointFolder, training: Mapping[str, Any]) -> list[Ancestor]:
+def ancestors(checkpoint_folder: CheckpointFolder, training: Mapping[str, Any]) -> list[Ancestor]:
     """The parent, its parent and so on, as far as the shelf has them; [] from scratch."""
     found: dict[str, Ancestor] = {}
     parent = _parent(training)
     while parent is not None and parent["digest"] not in found:  # a forged file may lead in a ring
-        checkpoint = _find(shelf, parent["digest"])
+        checkpoint = _find(checkpoint_folder, parent["digest"])
         found[parent["digest"]] = {**parent, "on_shelf": checkpoint is not None}
         parent = None if checkpoint is None else _parent(checkpoint.description.training)
     return list(found.values())
@@ -185,9 +189,9 @@ def _parent(training: Mapping[str, Any]) -> Ancestor | None:
     return None
 
 
-def _find(shelf: CheckpointFolder, digest: str) -> Checkpoint | None:
+def _find(checkpoint_folder: CheckpointFolder, digest: str) -> Checkpoint | None:
     try:
-        name = name_on_shelf(shelf, digest)
-        return None if name is None else read_checkpoint(shelf.path(name))
+        name = stored_name(checkpoint_folder, digest)
+        return None if name is None else read_checkpoint(checkpoint_folder.path(name))
     except CheckpointError:
         return None

@@ -104,14 +104,14 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
       clfd train sounds/labels.csv --epochs 30
     """
     from trainer.console import ProgressConsole
-    from trainer.train import learn
-    from trainer.training.distributed import gathered_team
+    from trainer.train import train_checkpoint
+    from trainer.training.distributed import open_process_group
 
     settings = invocation.settings(**{"engine.device": options["device"]})
     request = _request(labels, options)
-    with _listed_problems(), gathered_team() as team:
-        narrator = ProgressConsole(invocation.verbosity if team.speaks else -1)
-        lesson = learn(request, invocation.home(), settings, narrator, team)
+    with _listed_problems(), open_process_group() as team:
+        narrator = ProgressConsole(invocation.verbosity if team.is_main_process else -1)
+        lesson = train_checkpoint(request, invocation.home(), settings, narrator, team)
     if lesson is None:
         return
     for line in _summary(lesson.outcome):
@@ -282,7 +282,7 @@ def report(
 
     from storage.queries.filters import Filters
     from storage.values.decision import DisplayRules
-    from trainer.reports.period_report import review
+    from trainer.reports.period_report import write_period_report
 
     settings, now = invocation.settings(), datetime.now(UTC)
     filters = Filters(
@@ -293,7 +293,7 @@ def report(
         by_recorded=clock == "recorded",
         manner=DisplayRules(settings.results.time_zone),
     )
-    done = review(filters, output, not no_audio, invocation.home(), settings, now)
+    done = write_period_report(filters, output, not no_audio, invocation.home(), settings, now)
     click.echo(json.dumps(done.figures, ensure_ascii=False) if as_json else done.figures["report"])
 
 

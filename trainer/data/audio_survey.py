@@ -64,7 +64,7 @@ def survey(examples: Sequence[Example], pool: DecodePool[int]) -> list[SurveyedA
     ]
 
 
-def choose_hearing(
+def choose_audio_format(
     heard: Sequence[SurveyedAudio],
     sample_rate_hz: int | None = None,
     clip_seconds: float | None = None,

@@ -53,8 +53,8 @@ class ClipCache:
         return cls(clip_samples, memory // processes, folder, processes)
 
     @property
-    def remark(self) -> str | None:
-        """What a person should know of where the clips are."""
+    def notice(self) -> str | None:
+        """A line for a person where the clips are not in memory."""
         if not self.is_mapped:
             return None
         return (

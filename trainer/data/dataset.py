@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,11 +21,13 @@ from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError, DecodingError
 from classifier.model.audio_format import AudioFormat
 from classifier.workers.pool import Answer, DecodePool
+from trainer.console import ProgressConsole
 from trainer.data.clip_cache import ClipCache, available_bytes
 from trainer.data.examples import Example
 
 STRETCH_SECONDS = 60.0  # decoded in one piece; longer examples stream
 FULL_SCALE = 32_767
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,30 @@ class _Recording:
     rows: list[int] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
     digest: str = ""
+
+
+def decode_dataset(
+    examples: Sequence[Example],
+    audio_format: AudioFormat,
+    pool: DecodePool[int],
+    memory_gib: float,
+    folder: Path,
+    console: ProgressConsole,
+    *,
+    device: torch.device = CPU,
+    known_labels: Sequence[str] = (),
+    processes: int = 1,
+) -> Dataset:
+    """`load_dataset` with a progress bar, and clips beyond `memory_gib` in a file in `folder`.
+
+    Raises TrainerError where the clips have no room.
+    """
+    cache = ClipCache.within(audio_format.clip_samples, memory_gib, folder, processes)
+    with console.bar("decoding", len(examples)) as advance:
+        dataset = load_dataset(examples, audio_format, pool, device, advance, cache, known_labels)
+    if cache.notice:
+        console.say(cache.notice)
+    return dataset
 
 
 def load_dataset(

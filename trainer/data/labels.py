@@ -65,9 +65,14 @@ def check_problems(
 
     `examples` are those without problems.
     """
+    refuse_problems(source, problems, skip_bad)
+    check_labels(source, examples, problems, min_labels)
+
+
+def refuse_problems(source: Path, problems: Sequence[str], skip_bad: bool) -> None:
+    """Raises LabelsError listing the problems, unless they may be skipped."""
     if problems and not skip_bad:
         raise LabelsError(source, problems, of_rows=True)
-    check_labels(source, examples, problems, min_labels)
 
 
 def check_labels(

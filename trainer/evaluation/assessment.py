@@ -45,7 +45,7 @@ class Assessment:
     `selection` says of each number what was chosen on the recordings it is measured on.
     """
 
-    statements: ClipPredictions
+    predictions: ClipPredictions
     scores: Scores
     temperature: float
     evaluation: Evaluation
@@ -53,7 +53,7 @@ class Assessment:
     selection: Mapping[str, str]
 
 
-def listen(
+def predict(
     model: ClipClassifier,
     labels: Sequence[str],
     dataset: Dataset,
@@ -70,17 +70,17 @@ def listen(
     return ClipPredictions(tuple(positions), said, truth)
 
 
-def judge_validation(
-    statements: ClipPredictions, labels: tuple[str, ...], groups: Sequence[str]
+def assess_validation(
+    predictions: ClipPredictions, labels: tuple[str, ...], groups: Sequence[str]
 ) -> Assessment:
     """Judges one network by its validation recordings, which belong to these groups (R,).
 
     Each fifth of them is measured under a temperature fitted on the others.
     """
-    return _cross_fitted(statements, labels, parts_by_group(groups), VALIDATION_SELECTION)
+    return _cross_fitted(predictions, labels, parts_by_group(groups), VALIDATION_SELECTION)
 
 
-def judge_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> Assessment:
+def assess_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> Assessment:
     """Judges a recipe by all folds together, each heard by a network that was trained without it.
 
     Each fold is measured under a temperature fitted on the others.
@@ -94,36 +94,36 @@ def judge_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> As
     return _cross_fitted(pooled, labels, parts, FOLDS_SELECTION)
 
 
-def judge_as_served(
-    statements: ClipPredictions,
+def assess_as_served(
+    predictions: ClipPredictions,
     labels: tuple[str, ...],
     temperature: float,
     pooling: str,
     selection: Mapping[str, str],
 ) -> Assessment:
     """Judges a checkpoint as it is: by the temperature and the pooling with which it is served."""
-    said = statements.clip_logits
+    said = predictions.clip_logits
     scores = said.scores(temperature, pooling)
     return Assessment(
-        statements=statements,
+        predictions=predictions,
         scores=scores,
         temperature=temperature,
-        evaluation=evaluate(scores, statements.truth, labels),
-        uncalibrated=evaluate(said.scores(1.0, pooling), statements.truth, labels),
+        evaluation=evaluate(scores, predictions.truth, labels),
+        uncalibrated=evaluate(said.scores(1.0, pooling), predictions.truth, labels),
         selection=selection,
     )
 
 
 def _cross_fitted(
-    statements: ClipPredictions,
+    predictions: ClipPredictions,
     labels: tuple[str, ...],
     parts: Sequence[int],
     selection: Mapping[str, str],
 ) -> Assessment:
-    said, truth = statements.clip_logits, statements.truth
+    said, truth = predictions.clip_logits, predictions.truth
     scores = cross_fitted_scores(said, truth, parts)
     return Assessment(
-        statements=statements,
+        predictions=predictions,
         scores=scores,
         temperature=fit_temperature(said, truth),
         evaluation=evaluate(scores, truth, labels),

@@ -22,7 +22,7 @@ from classifier.inference.predictor import Scores
 Integers = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
-COOLEST, HOTTEST = 0.05, 20.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 PARTS = 5
 
 
@@ -96,15 +96,15 @@ def fit_temperature(clip_logits: ClipLogits, truth: Integers) -> float:
         return 1.0
     true_logit = np.arange(len(clip_logits.logits)), truth[clip_logits.recording]
 
-    def unlikeliness(log_temperature: float) -> float:
+    def negative_log_posterior(log_temperature: float) -> float:
         clips = clip_logits.probabilities(math.exp(log_temperature))
         likely = clip_logits.means(clips[true_logit][:, None])
         losses = -np.log(np.maximum(likely, np.finfo(np.float64).tiny))
         return float(losses.sum() + log_temperature**2 / 2)
 
-    bounds = math.log(COOLEST), math.log(HOTTEST)
-    likeliest = minimize_scalar(unlikeliness, bounds=bounds, method="bounded").x
-    return math.exp(_modest(clip_logits, float(likeliest), ceiling=(n + 1) / (n + 2)))
+    bounds = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
+    likeliest = minimize_scalar(negative_log_posterior, bounds=bounds, method="bounded").x
+    return math.exp(_limit_confidence(clip_logits, float(likeliest), ceiling=(n + 1) / (n + 2)))
 
 
 def cross_fitted_scores(clip_logits: ClipLogits, truth: Integers, parts: Sequence[int]) -> Scores:
@@ -132,17 +132,21 @@ def parts_by_group(groups: Sequence[str]) -> list[int]:
     return [part_of[group] for group in groups]
 
 
-def _modest(clip_logits: ClipLogits, log_temperature: float, ceiling: float) -> float:
+def _limit_confidence(clip_logits: ClipLogits, log_temperature: float, ceiling: float) -> float:
     """As hot as it takes for the mean confidence not to exceed the ceiling."""
 
     def excess(log_temperature: float) -> float:
         scores = clip_logits.scores(math.exp(log_temperature))
         return float(scores.max(axis=1).mean(dtype=np.float64)) - ceiling
 
-    hottest = math.log(HOTTEST)
+    max_temperature = math.log(MAX_TEMPERATURE)
     if excess(log_temperature) <= 0:
         return log_temperature
-    return hottest if excess(hottest) > 0 else float(brentq(excess, log_temperature, hottest))
+    return (
+        max_temperature
+        if excess(max_temperature) > 0
+        else float(brentq(excess, log_temperature, max_temperature))
+    )
 
 
 def _hash(group: str) -> str:

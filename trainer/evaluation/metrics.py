@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from classifier.inference.predictor import Scores
+from classifier.inference.predictor import Predictor, Scores
+from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
 from trainer.evaluation.calibration import ClipLogits
@@ -62,6 +63,17 @@ class Evaluation:
     per_label: tuple[LabelQuality, ...]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[ReliabilityBin, ...]
+
+
+def served_model(checkpoint: Checkpoint, device: torch.device) -> ClipClassifier:
+    """The network on the device. Raises CheckpointError where it would not be served there."""
+    Predictor(checkpoint, device)
+    return on_device(checkpoint.build(), device)
+
+
+def on_device(model: ClipClassifier, device: torch.device) -> ClipClassifier:
+    model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(device)
 
 
 @torch.inference_mode()

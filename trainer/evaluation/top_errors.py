@@ -33,29 +33,29 @@ class TopError:
     decibels: npt.NDArray[np.float32] = field(repr=False)
 
 
-def most_confident_mistakes(
-    dataset: Dataset, judgement: Assessment, logmel: LogMel
+def find_top_errors(
+    dataset: Dataset, assessment: Assessment, logmel: LogMel
 ) -> tuple[TopError, ...]:
     """At most twelve, the surest first, of the recordings of this dataset that were judged."""
-    confidence = judgement.scores.max(axis=1)
-    wrong = np.flatnonzero(judgement.scores.argmax(axis=1) != judgement.statements.truth)
+    confidence = assessment.scores.max(axis=1)
+    wrong = np.flatnonzero(assessment.scores.argmax(axis=1) != assessment.predictions.truth)
     surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
-    return tuple(_mistake(dataset, judgement, logmel, at) for at in surest.tolist())
+    return tuple(_mistake(dataset, assessment, logmel, at) for at in surest.tolist())
 
 
-def _mistake(dataset: Dataset, judgement: Assessment, logmel: LogMel, at: int) -> TopError:
-    statements, labels = judgement.statements, judgement.evaluation.labels
-    position, answer = statements.positions[at], int(judgement.scores[at].argmax())
-    said = statements.clip_logits.of(np.arange(len(judgement.scores)) == at).probabilities(1.0)
+def _mistake(dataset: Dataset, assessment: Assessment, logmel: LogMel, at: int) -> TopError:
+    predictions, labels = assessment.predictions, assessment.evaluation.labels
+    position, answer = predictions.positions[at], int(assessment.scores[at].argmax())
+    said = predictions.clip_logits.of(np.arange(len(assessment.scores)) == at).probabilities(1.0)
     spoke_most = int(said[:, answer].argmax())
     example = dataset.examples[position]
     return TopError(
         file=printable(example.file),
         row=example.row,
         start_seconds=example.start_seconds + spoke_most * logmel.audio_format.clip_seconds,
-        truth=labels[statements.truth[at]],
+        truth=labels[predictions.truth[at]],
         answer=labels[answer],
-        confidence=float(judgement.scores[at, answer]),
+        confidence=float(assessment.scores[at, answer]),
         decibels=_decibels(logmel, dataset.audio(dataset.clips_of([position])[[spoke_most]])),
     )
 

@@ -48,7 +48,9 @@ class TrainOverlap:
         return self._of_quality(positions)
 
 
-def acquaintance(checkpoint: Checkpoint, dataset: Dataset, groups: Sequence[str]) -> TrainOverlap:
+def find_train_overlap(
+    checkpoint: Checkpoint, dataset: Dataset, groups: Sequence[str]
+) -> TrainOverlap:
     """Compares contents, not names. `groups` says of each recording who its relatives are."""
     training = checkpoint.description.training
     trained, validated = (

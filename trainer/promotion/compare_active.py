@@ -17,13 +17,13 @@ import torch
 
 from classifier.errors import CheckpointError
 from classifier.inference.device import refusing_when_memory_ends
-from classifier.inference.predictor import Predictor, Scores
+from classifier.inference.predictor import Scores
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from classifier.model.starter import is_starter
 from classifier.workers.pool import DecodePool
 from storage.home.checkpoint_folder import CheckpointFolder
 from trainer.data.dataset import Dataset, load_dataset
-from trainer.evaluation.metrics import score_recordings
+from trainer.evaluation.metrics import score_recordings, served_model
 from trainer.evaluation.significance import Comparison, answers_from, compare_answers
 from trainer.promotion.rule import Active, Incomparable
 
@@ -53,13 +53,13 @@ class HeldOut:
     by_folds: bool = False
 
 
-def read_active(shelf: CheckpointFolder) -> Active | None:
+def read_active(checkpoint_folder: CheckpointFolder) -> Active | None:
     """What the gate asks of the active checkpoint; None where there is none."""
-    name = shelf.active()
+    name = checkpoint_folder.active()
     if name is None:
         return None
     try:
-        checkpoint = read_checkpoint(shelf.path(name))
+        checkpoint = read_checkpoint(checkpoint_folder.path(name))
     except CheckpointError as error:
         return Active(name, refusal=_without_remedy(error))
     return Active(name, checkpoint.labels, is_starter(checkpoint))
@@ -80,24 +80,26 @@ def compare(
     no_memory = Incomparable(f"{device} has too little memory to score with {active.stem}")
     try:
         checkpoint = read_checkpoint(active)
-        chosen = _enough(unheard_by_both(checkpoint, held_out, dataset, groups), checkpoint, groups)
+        chosen = _enough(
+            untrained_by_both(checkpoint, held_out, dataset, groups), checkpoint, groups
+        )
         with refusing_when_memory_ends(no_memory):
-            rival = dict(answer(checkpoint, dataset, chosen, open_pool, device))
+            active_answers = dict(answer(checkpoint, dataset, chosen, open_pool, device))
     except CheckpointError as error:
         raise Incomparable(_without_remedy(error)) from error
-    answered = _enough(list(rival), checkpoint, groups)
+    answered = _enough(list(active_answers), checkpoint, groups)
     answers = answers_from(held_out.scores, held_out.labels)
     candidate = dict(zip(held_out.positions, answers, strict=True))
     return compare_answers(
         truth=[dataset.examples[at].label for at in answered],
         candidate=[candidate[at] for at in answered],
-        active=[rival[at] for at in answered],
+        active=[active_answers[at] for at in answered],
         groups=[groups[at] for at in answered],
         by_folds=held_out.by_folds,
     )
 
 
-def unheard_by_both(
+def untrained_by_both(
     active: Checkpoint, held_out: HeldOut, dataset: Dataset, groups: Sequence[str]
 ) -> list[int]:
     """Positions of the recordings that are fair to both: their label known, their sound not.
@@ -135,8 +137,7 @@ def answer(
 
     Raises CheckpointError where the checkpoint would not be served on this device either.
     """
-    Predictor(active, device)
-    model = active.build().to(device)
+    model = served_model(active, device)
     with open_pool() as pool:
         for begin in range(0, len(positions), RECORDINGS_AT_ONCE):
             asked = positions[begin : begin + RECORDINGS_AT_ONCE]

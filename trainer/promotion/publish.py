@@ -45,9 +45,9 @@ def publish(
     Raises StorageError where it cannot be written, and CheckpointError where the file does not say
     on `device` what the network said.
     """
-    shelf = CheckpointFolder(home.checkpoints)
+    checkpoint_folder = CheckpointFolder(home.checkpoints)
     name, data = encode_checkpoint(model, labels, recipe.network_shape, facts, now)
-    shelf.put(name, data)
-    checkpoint = read_checkpoint(shelf.path(name))
+    checkpoint_folder.put(name, data)
+    checkpoint = read_checkpoint(checkpoint_folder.path(name))
     Predictor(checkpoint, device)
     return checkpoint

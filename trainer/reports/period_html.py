@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from markupsafe import Markup, escape
 
-from storage.queries.period import DetectedSound, Period, together
+from storage.queries.period import DetectedSound, Period, combined
 from storage.queries.statistics import BINS, Sample
 from storage.values.text import visible
 from storage.values.timestamps import from_stamp
@@ -93,7 +93,7 @@ def render_period(
     shown, others = period.labels[:MOST_LABELS], period.labels[MOST_LABELS:]
     rows = [_row(each, at + 1 if at < COLOURS else 0, calendar) for at, each in enumerate(shown)]
     if others:
-        rest = together(f"{len(others)} other labels", others)
+        rest = combined(f"{len(others)} other labels", others)
         rows.append(_row(rest, 0, calendar, is_label=False))
     return environment.get_template(TEMPLATE).render(
         period=period,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ from classifier.workers.pool import DecodePool
 from storage.database.engine import open_database
 from storage.home.atomic_write import write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
-from storage.home.paths import FILE_MODE, Home, make_folder
+from storage.home.paths import FILE_MODE, Home, make_folder, unused_path
 from storage.queries.filters import Filters
-from storage.queries.period import Period, look_back
+from storage.queries.period import Period, period_figures
 from storage.settings.schema import Settings
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp
@@ -31,7 +30,7 @@ class PeriodReport:
     figures: dict[str, Any]
 
 
-def review(
+def write_period_report(
     filters: Filters,
     file: Path | None,
     with_audio: bool,
@@ -48,7 +47,7 @@ def review(
         database.transaction() as connection,
     ):
         inboxes = [printable(str(inbox)) for inbox in settings.inboxes]
-        period = look_back(
+        period = period_figures(
             connection, filters, inboxes, CheckpointFolder(home.checkpoints).active()
         )
     if period.is_empty:
@@ -81,9 +80,7 @@ def _checked(file: Path) -> Path:
 def _new_file(home: Home, now: datetime) -> Path:
     """One that is not there yet: two reports may fall into one second."""
     make_folder(home.reports)
-    first = home.reports / f"period-{now:%Y%m%dT%H%M%SZ}.html"
-    others = (first.with_name(f"{first.stem}-{number}.html") for number in count(2))
-    return next(path for path in chain([first], others) if not path.exists())
+    return unused_path(home.reports / f"period-{now:%Y%m%dT%H%M%SZ}.html")
 
 
 def _nothing(period: Period) -> str:

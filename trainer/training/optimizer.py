@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from classifier.model.classifier import ClipClassifier
-from trainer.training.distributed import ALONE, ProcessGroup
+from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.recipe import Recipe
 from trainer.training.resume import SavedState
 
@@ -28,10 +28,14 @@ class Optimization:
     """One step at a time; `averaged` is what is judged and published."""
 
     def __init__(
-        self, model: ClipClassifier, recipe: Recipe, steps_in_epoch: int, team: ProcessGroup = ALONE
+        self,
+        model: ClipClassifier,
+        recipe: Recipe,
+        steps_in_epoch: int,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.model = model
-        self.network = team.joined(model.network)
+        self.network = process_group.wrap(model.network)
         self.optimizer = _optimizer(model.network, recipe)
         self._schedule = _schedule(self.optimizer, recipe, recipe.epochs * steps_in_epoch)
         self._average = _average(model, recipe.averaging) if recipe.averaging else None

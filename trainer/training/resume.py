@@ -28,7 +28,7 @@ from storage.home.atomic_write import write_whole
 from storage.home.paths import FILE_MODE, make_folder
 from storage.home.safe_open import read_plain
 from trainer.errors import TrainerError
-from trainer.training.distributed import ALONE, ProcessGroup
+from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 
 SAVE_SECONDS = 5.0  # an epoch may take 50 ms, and writing as long
 STALE_SECONDS = 30 * 86_400.0
@@ -101,12 +101,12 @@ class RunState:
 
 
 @contextmanager
-def open_journal(
+def open_run_state(
     runs: Path,
     run: Mapping[str, Any],
     resume: bool,
     say: Callable[[str], None] = lambda _: None,
-    team: ProcessGroup = ALONE,
+    process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[RunState]:
     """The journal of this very run in the folder `runs`; it is removed when all went well.
 
@@ -117,7 +117,7 @@ def open_journal(
     """
     key = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
     folder = runs / key
-    if not team.speaks:
+    if not process_group.is_main_process:
         yield RunState(folder)
         return
     make_folder(folder)

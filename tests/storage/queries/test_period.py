@@ -15,14 +15,14 @@ from ledger_rows import add
 from storage.database.engine import open_database
 from storage.ledger.ledger import Ledger
 from storage.queries.filters import Filters
-from storage.queries.period import LabelDrift, drift_of, look_back
+from storage.queries.period import LabelDrift, drift_of, period_figures
 from storage.queries.statistics import (
     ConfidenceBin,
     KnownCheckpoint,
     answers_in_time,
+    confidence_bins,
     extremes,
     failures,
-    sureness,
 )
 from storage.values.decision import DisplayRules
 from storage.values.timestamps import stamp
@@ -76,7 +76,7 @@ def test_hours_are_those_of_the_local_clock_also_half_an_hour_off(
     monkeypatch.setenv("TZ", "IST-5:30")
     time.tzset()
     with ledger.database.transaction() as connection:
-        dog = look_back(connection, WEEK, [], None).labels[0]
+        dog = period_figures(connection, WEEK, [], None).labels[0]
     assert dog.by_hour == {17: 1, 18: 1, 20: 1}  # 12:10, 12:40 and 15:10 in Greenwich
 
 
@@ -90,7 +90,7 @@ def test_activity_can_be_that_of_the_recordings(ledger: Ledger) -> None:
         manner=DisplayRules("-02:00"),
     )
     with ledger.database.transaction() as connection:
-        dog = look_back(connection, spring, [], None).labels[0]
+        dog = period_figures(connection, spring, [], None).labels[0]
     assert dog.by_hour == {6: 1, 5: 1}
 
 
@@ -103,14 +103,14 @@ def test_recordings_of_recorders_half_an_hour_off_stand_in_their_hour(ledger: Le
         manner=DisplayRules("+05:30"),
     )
     with ledger.database.transaction() as connection:
-        period = look_back(connection, spring, [], None)
+        period = period_figures(connection, spring, [], None)
     assert period.labels[0].by_hour == {23: 1}  # 23:00 in Greenwich
     assert period.as_json()["most_confident"][0]["recorded_at"] == "2024-04-30T23:00:00.000Z"
 
 
 def test_full_confidence_is_in_the_last_step(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
-        steps = {(each.label, each.bin) for each in sureness(connection, WEEK)}
+        steps = {(each.label, each.bin) for each in confidence_bins(connection, WEEK)}
     assert steps == {("dog", 18), ("dog", 19), ("dog", 6), ("siren", 12)}
 
 
@@ -139,13 +139,13 @@ def test_what_nobody_moved_lies_in_its_inbox(ledger: Ledger) -> None:
 )
 def test_filters_say_what_is_counted(ledger: Ledger, filters: Filters, done: int) -> None:
     with ledger.database.transaction() as connection:
-        told = look_back(connection, filters, [], None)
+        told = period_figures(connection, filters, [], None)
     assert told.counts["done"] == sum(each.number for each in told.labels) == done
 
 
 def test_failures_have_no_label_and_are_told_all_the_same(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
-        told = look_back(connection, replace(WEEK, labels=("siren",)), [], None)
+        told = period_figures(connection, replace(WEEK, labels=("siren",)), [], None)
     assert (told.counts["failed"], told.failures[0].number) == (2, 2)
 
 

@@ -28,7 +28,7 @@ from storage.queries.filters import Filters
 from storage.queries.period import (
     DetectedSound,
     Period,
-    look_back,
+    period_figures,
     read_profile,
 )
 from storage.queries.statistics import (
@@ -79,7 +79,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def period(ledger: Ledger) -> Period:
     with ledger.database.transaction() as connection:
-        return look_back(connection, WEEK, ["/inbox"], "20260101T000000Z-cccccccc")
+        return period_figures(connection, WEEK, ["/inbox"], "20260101T000000Z-cccccccc")
 
 
 def page_of(period: Period, excerpt: Excerpt | None = None, with_audio: bool = True) -> str:

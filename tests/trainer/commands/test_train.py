@@ -25,7 +25,6 @@ from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.queries.period import read_profile
 from trainer.commands.train import train
-from trainer.console import ProgressConsole
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
 from trainer.training.augmentation import Augmentation
 from trainer.training.loop import EpochFacts
@@ -304,12 +303,13 @@ def test_a_stopped_training_says_how_it_goes_on_and_ends_the_same(
 ) -> None:
     monkeypatch.setattr("trainer.training.resume.SAVE_SECONDS", 0.0)
 
-    def stop(self: ProgressConsole, facts: EpochFacts, n_epochs: int) -> None:
+    def stop(facts: EpochFacts, n_epochs: int) -> str:
         if facts.epoch == 5:
             raise KeyboardInterrupt
+        return ""
 
     with monkeypatch.context() as stopping:
-        stopping.setattr(ProgressConsole, "epoch", stop)
+        stopping.setattr(EpochFacts, "line", stop)
         stopped = run(sounds, "--json")
     assert stopped.exit_code != 0
     assert "--resume goes on from the last epoch it saved" in stopped.stderr
@@ -332,8 +332,8 @@ def test_a_checkpoint_that_goes_on_remembers_its_parent_and_what_that_heard(
     run: Train, home: Home, sounds: Path, first: dict[str, Any]
 ) -> None:
     second = json.loads(run(sounds, "--json", "--fold", "2", "--from", "active").stdout)
-    shelf = CheckpointFolder(home.checkpoints)
-    facts = read_checkpoint(shelf.path(second["checkpoint"])).description.training
+    checkpoint_folder = CheckpointFolder(home.checkpoints)
+    facts = read_checkpoint(checkpoint_folder.path(second["checkpoint"])).description.training
     assert facts["parent"] == {"name": first["checkpoint"], "digest": first["digest"]}
     assert len(facts["recording_digests"]) == 24  # fold 1 taught the second one, the rest the first
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from classifier.workers.pool import DecodePool
-from trainer.data.audio_survey import SurveyedAudio, choose_hearing, survey
+from trainer.data.audio_survey import SurveyedAudio, choose_audio_format, survey
 from trainer.data.examples import Example
 from trainer.data.labels import read_labels
 
@@ -22,7 +22,7 @@ def pool() -> Iterator[DecodePool[int]]:
 
 
 def hear(*heard: tuple[float, int]) -> tuple[int, float]:
-    chosen = choose_hearing([SurveyedAudio(seconds, rate_hz) for seconds, rate_hz in heard])
+    chosen = choose_audio_format([SurveyedAudio(seconds, rate_hz) for seconds, rate_hz in heard])
     return chosen.sample_rate_hz, chosen.clip_seconds
 
 
@@ -57,23 +57,25 @@ def test_nothing_is_listened_for_that_most_files_lack() -> None:
 
 def test_what_is_given_stays() -> None:
     heard = [SurveyedAudio(0.4, 8000)]
-    assert choose_hearing(heard, sample_rate_hz=4000).sample_rate_hz == 4000
-    assert choose_hearing(heard, clip_seconds=2.0).clip_seconds == 2.0
-    assert choose_hearing([SurveyedAudio(9.0, 44_100)], sample_rate_hz=96_000).clip_seconds == 2.0
+    assert choose_audio_format(heard, sample_rate_hz=4000).sample_rate_hz == 4000
+    assert choose_audio_format(heard, clip_seconds=2.0).clip_seconds == 2.0
+    assert (
+        choose_audio_format([SurveyedAudio(9.0, 44_100)], sample_rate_hz=96_000).clip_seconds == 2.0
+    )
 
 
 def test_where_nothing_could_be_read_it_is_the_usual() -> None:
-    chosen = choose_hearing([])
+    chosen = choose_audio_format([])
     assert (chosen.sample_rate_hz, chosen.clip_seconds) == (22_050, 5.0)
 
 
 def test_one_line_says_where_it_comes_from() -> None:
     heard = [SurveyedAudio(0.3, 8000)] * 9 + [SurveyedAudio(12.0, 16_000)]
-    assert choose_hearing(heard).lines[0] == (
+    assert choose_audio_format(heard).lines[0] == (
         "clips of 0.5 s at 8000 Hz, from the files: 0.3 to 12 s long, nine of ten up to 0.3 s, "
         "at 8000 to 16000 Hz"
     )
-    assert choose_hearing(heard[:3]).lines == (
+    assert choose_audio_format(heard[:3]).lines == (
         "clips of 0.5 s at 8000 Hz, from the files: 0.3 s long, at 8000 Hz",
     )
 
@@ -88,10 +90,10 @@ def test_one_line_says_where_it_comes_from() -> None:
     ],
 )
 def test_what_a_person_may_want_otherwise_is_said(rates_hz: list[int], said: str) -> None:
-    lines = choose_hearing([SurveyedAudio(5.0, rate_hz) for rate_hz in rates_hz]).lines
+    lines = choose_audio_format([SurveyedAudio(5.0, rate_hz) for rate_hz in rates_hz]).lines
     assert said in lines[1]
     assert (
-        choose_hearing([SurveyedAudio(5.0, rates_hz[0])], sample_rate_hz=rates_hz[0]).lines[1:]
+        choose_audio_format([SurveyedAudio(5.0, rates_hz[0])], sample_rate_hz=rates_hz[0]).lines[1:]
         == ()
     )
 
@@ -131,6 +133,6 @@ def test_of_many_files_the_same_are_looked_at_in_any_order(
 
 def test_esc10_is_heard_as_its_best_recipe_was_measured(esc10: Path, pool: DecodePool[int]) -> None:
     examples = read_labels(esc10 / "labels.csv", ()).examples[::20]
-    chosen = choose_hearing(survey(examples, pool))
+    chosen = choose_audio_format(survey(examples, pool))
     assert (chosen.sample_rate_hz, chosen.clip_seconds) == (22_050, 5.0)
     assert len(chosen.lines) == 1

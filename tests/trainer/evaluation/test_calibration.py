@@ -7,7 +7,7 @@ import pytest
 
 from classifier.inference.predictor import pool_scores
 from trainer.evaluation.calibration import (
-    HOTTEST,
+    MAX_TEMPERATURE,
     ClipLogits,
     concatenate,
     cross_fitted_scores,
@@ -72,7 +72,7 @@ def test_recordings_that_are_all_right_vouch_for_no_certainty(n: int) -> None:
 
 
 def test_a_margin_beyond_all_measure_still_gives_a_number() -> None:
-    assert fit_temperature(*parted(5, margin=1e4)) == pytest.approx(HOTTEST)
+    assert fit_temperature(*parted(5, margin=1e4)) == pytest.approx(MAX_TEMPERATURE)
 
 
 def test_one_mistake_of_three_is_no_law() -> None:

@@ -261,13 +261,13 @@ def test_files_that_changed_or_went_meanwhile_are_left_out(
 
 
 def test_the_gate_is_told_what_is_active(active: Path, tmp_path: Path) -> None:
-    shelf = CheckpointFolder(tmp_path)
-    assert read_active(shelf) is None
+    checkpoint_folder = CheckpointFolder(tmp_path)
+    assert read_active(checkpoint_folder) is None
     shutil.copy(active, tmp_path)
-    shelf.activate(active.stem)
-    assert read_active(shelf) == Active(active.stem, ("rain", "bell", "dog"))
-    shelf.path(active.stem).write_bytes(b"no weights")
-    broken = read_active(shelf)
+    checkpoint_folder.activate(active.stem)
+    assert read_active(checkpoint_folder) == Active(active.stem, ("rain", "bell", "dog"))
+    checkpoint_folder.path(active.stem).write_bytes(b"no weights")
+    broken = read_active(checkpoint_folder)
     assert broken is not None
     assert broken.refusal.startswith(f"checkpoint {active.name} refused: not a whole")
 

@@ -224,8 +224,8 @@ def test_what_one_gains_the_other_loses() -> None:
 def test_relatives_are_one_piece_of_evidence() -> None:
     """Ten errors in one long recording are less of a proof than ten in ten."""
     worse = with_errors(10)
-    together = ["long" if worse[at] != label else str(at) for at, label in enumerate(TRUTH)]
-    alone, related = compared(worse, TRUTH), compared(worse, TRUTH, together)
+    combined = ["long" if worse[at] != label else str(at) for at, label in enumerate(TRUTH)]
+    alone, related = compared(worse, TRUTH), compared(worse, TRUTH, combined)
     assert related.candidate_f1 == alone.candidate_f1
     assert (alone.upper < 0, related.upper) == (True, 0.0)
     assert (related.n_recordings, related.n_groups) == (80, 71)

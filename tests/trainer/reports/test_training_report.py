@@ -45,18 +45,18 @@ def mistake(file: str = "a.wav", row: int | None = 7) -> TopError:
     return TopError(file, row, 5.0, "label_0", "label_1", 0.75, decibels)
 
 
-def findings(**changes: object) -> ReportData:
+def report_data(**changes: object) -> ReportData:
     judged = evaluation(3)
     metrics = {"val_accuracy": 0.5, "temperature": 1.25, "selection": {"ece": "on other folds"}}
     whole = ReportData(
         title="20260131T120000Z-1a2b3c4d",
-        judged_on="Validation recordings",
+        assessed_on="Validation recordings",
         metrics=metrics,
         history=HISTORY,
         evaluation=judged,
         uncalibrated=judged,
         probes=PROBES,
-        mistakes=(mistake(),),
+        top_errors=(mistake(),),
     )
     return replace(whole, **changes)  # type: ignore[arg-type]
 
@@ -64,7 +64,7 @@ def findings(**changes: object) -> ReportData:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports") / "new"
-    write_report(folder, findings())
+    write_report(folder, report_data())
     return folder
 
 
@@ -73,9 +73,9 @@ def page() -> Callable[..., str]:
     """`page(**changes)`: the page of these findings, with a single dot for every picture."""
 
     def render(**changes: object) -> str:
-        found = findings(**changes)
+        found = report_data(**changes)
         names = ["curves", "confusion", "reliability"]
-        names += [f"mistake_{n:02d}" for n in range(1, 1 + len(found.mistakes))]
+        names += [f"mistake_{n:02d}" for n in range(1, 1 + len(found.top_errors))]
         return render_page(found, dict.fromkeys(names, b"png"))
 
     return render
@@ -157,7 +157,7 @@ def test_what_strangers_wrote_stays_text(page: Callable[..., str]) -> None:
         metrics={"temperature": 1.0, "selection": {HOSTILE: HOSTILE}, HOSTILE: HOSTILE},
         evaluation=evaluation(3, HOSTILE),
         probes=[Probe("silence", HOSTILE, 0.5)],
-        mistakes=[replace(mistake(HOSTILE), truth=HOSTILE, answer=HOSTILE)],
+        top_errors=[replace(mistake(HOSTILE), truth=HOSTILE, answer=HOSTILE)],
     )
     assert "<script" not in text
     assert "&lt;script&gt;" in text
@@ -176,24 +176,24 @@ def test_the_page_says_what_the_network_says_about_nothing(page: Callable[..., s
 
 def test_a_mistake_can_be_found_from_the_page(page: Callable[..., str]) -> None:
     assert "row 7: <bdi>a.wav</bdi>" in page()
-    assert "row " not in page(mistakes=[mistake(row=None)]).partition("with 75.0 %")[2]
+    assert "row " not in page(top_errors=[mistake(row=None)]).partition("with 75.0 %")[2]
 
 
 def test_the_page_admits_that_nothing_was_measured(page: Callable[..., str]) -> None:
-    text = page(evaluation=None, uncalibrated=None, mistakes=(), history=UNJUDGED)
+    text = page(evaluation=None, uncalibrated=None, top_errors=(), history=UNJUDGED)
     assert "nothing was measured" in text
     assert "accuracy</span>" not in text
 
 
 def test_without_epochs_there_are_no_curves(tmp_path: Path) -> None:
-    write_report(tmp_path, findings(history=(), mistakes=()))
+    write_report(tmp_path, report_data(history=(), top_errors=()))
     names = {path.name for path in tmp_path.iterdir()}
     assert not {"curves.png", "history.csv"} & names
     assert "How it learned" not in (tmp_path / "report.html").read_text()
 
 
 def test_without_a_judgement_there_is_no_confusion(tmp_path: Path) -> None:
-    unjudged = findings(history=UNJUDGED, evaluation=None, uncalibrated=None, mistakes=())
+    unjudged = report_data(history=UNJUDGED, evaluation=None, uncalibrated=None, top_errors=())
     write_report(tmp_path, unjudged)
     assert not (tmp_path / "confusion.png").exists()
     assert len(draw_curves(UNJUDGED).axes) == 1
@@ -205,14 +205,16 @@ def test_there_is_a_whole_report_or_none(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(training_report, "render_page", full_disk)
     with pytest.raises(TrainerError, match="No space left on device; check"):
-        write_report(tmp_path / "report", findings(history=(), evaluation=None, uncalibrated=None))
+        write_report(
+            tmp_path / "report", report_data(history=(), evaluation=None, uncalibrated=None)
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("do not touch")
     with pytest.raises(TrainerError, match="name a folder that is new, or empty"):
-        write_report(tmp_path, findings())
+        write_report(tmp_path, report_data())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 

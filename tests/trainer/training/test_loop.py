@@ -99,13 +99,13 @@ def test_a_last_batch_of_one_is_left_out() -> None:
 @pytest.mark.parametrize("batch_size", [2, 5, 8])
 @pytest.mark.parametrize("n_clips", [2, 9, 16, 17])
 def test_batches_are_counted_as_they_come(n_clips: int, batch_size: int, size: int) -> None:
-    team = ProcessGroup(0, size)
-    there = len(list(batches(torch.arange(n_clips), batch_size, team)))
+    process_group = ProcessGroup(0, size)
+    there = len(list(batches(torch.arange(n_clips), batch_size, process_group)))
     if there:
-        assert n_batches(n_clips, batch_size, team) == there
+        assert n_batches(n_clips, batch_size, process_group) == there
     else:
         with pytest.raises(TrainerError, match="take more files or a larger --batch-size"):
-            n_batches(n_clips, batch_size, team)
+            n_batches(n_clips, batch_size, process_group)
 
 
 def test_settled_statistics_are_those_of_all_clips_as_they_are_served(tones: Dataset) -> None:
