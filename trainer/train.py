@@ -33,13 +33,13 @@ from trainer.evaluation.assessment import (
     assess_validation,
     predict,
 )
+from trainer.evaluation.metrics import accuracy
 from trainer.evaluation.probes import probe
 from trainer.evaluation.top_errors import find_top_errors
 from trainer.promotion.decide import decide_promotion
 from trainer.promotion.publish import check_home, publish
 from trainer.promotion.rule import Promotion
 from trainer.promotion.training_facts import (
-    FoldResult,
     answer_profile,
     metrics,
     run_facts,
@@ -224,8 +224,8 @@ def assess_and_publish(
     temperature = served_temperature(data, assessment)
     trained.model.temperature = temperature
     probes = probe(trained.model, labels)
-    folds = fold_results(assessment, by_fold)
-    numbers = metrics(data, trained.history, assessment, folds, probes, temperature)
+    accuracies = fold_accuracies(assessment, by_fold)
+    numbers = metrics(data, trained.history, assessment, accuracies, probes, temperature)
     numbers["seconds"] = round(time.perf_counter() - began, 3)
     promotion = decide_promotion(context, data, trained, assessment)
     facts = {
@@ -259,17 +259,17 @@ def assess_and_publish(
     return Published(checkpoint, promotion, outcome, report_data)
 
 
-def fold_results(
+def fold_accuracies(
     assessment: Assessment | None, by_fold: dict[int, ClipPredictions]
-) -> list[FoldResult]:
-    """Each fold by itself, out of the scores of all of them together."""
-    results, begin = [], 0
+) -> dict[int, float]:
+    """The accuracy of each fold, out of the scores of all folds, which stand in their order."""
+    accuracies, begin = {}, 0
     for fold, predictions in by_fold.items():
         assert assessment is not None
         end = begin + len(predictions.positions)
-        results.append(FoldResult(fold, assessment.scores[begin:end], predictions.truth))
+        accuracies[fold] = accuracy(assessment.scores[begin:end], predictions.truth)
         begin = end
-    return results
+    return accuracies
 
 
 def finish(context: RunContext, published: Published) -> TrainOutcome:

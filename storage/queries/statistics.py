@@ -1,4 +1,4 @@
-"""What came of a period, in figures: counted by the database, never carried row by row."""
+"""Counts over a period: made by the database, never row by row."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class KnownCheckpoint:
-    """A checkpoint as the daemon met it; `facts` are whatever its file says of itself."""
+    """A checkpoint that a daemon has served; `facts` are what its file holds as metadata."""
 
     id: int
     name: str
@@ -90,7 +90,7 @@ def answers_in_time(
 
 
 def confidence_bins(connection: Connection, filters: Filters) -> Iterator[ConfidenceBin]:
-    """How sure the answers were, by label, checkpoint and step of confidence."""
+    """Answers by label, checkpoint and bin of confidence."""
     step = cast(_row.confidence * BINS, Integer)
     keys = _row.label, _row.checkpoint_id, step
     counted = select(*keys, func.count(), func.sum(_row.confidence)).group_by(*keys)
@@ -104,20 +104,20 @@ def failures(connection: Connection, filters: Filters) -> list[Failures]:
     kind = func.coalesce(_row.error_class, "")
     counted = select(kind, func.count(), func.max(_row.id)).where(*clauses(wanted)).group_by(kind)
     found = connection.execute(counted).all()
-    said = select(_row.id, _row.path_text, _row.error).where(
+    details = select(_row.id, _row.path_text, _row.error).where(
         _row.id.in_([latest for *_, latest in found])
     )
-    words = {row[0]: (row[1], row[2]) for row in connection.execute(said)}
-    told = [Failures(kind, number, *words[latest]) for kind, number, latest in found]
-    return sorted(told, key=lambda each: (-each.number, each.kind))
+    detail_of = {row[0]: (row[1], row[2]) for row in connection.execute(details)}
+    by_kind = [Failures(kind, number, *detail_of[latest]) for kind, number, latest in found]
+    return sorted(by_kind, key=lambda each: (-each.number, each.kind))
 
 
 def extremes(
     connection: Connection, filters: Filters, limit: int
 ) -> tuple[list[Sample], list[Sample]]:
-    """The surest answers and the least sure ones, at most so many each; none is in both."""
+    """The most and the least confident answers, at most `limit` each; none is in both."""
     surest = _first(connection, filters, limit, descending=True)
-    # What is among the surest as well is asked for beyond the limit, and left out.
+    # Twice the limit, since those among the most confident are left out.
     least = _first(connection, filters, 2 * limit, descending=False)
     least = [each for each in least if each not in surest][:limit]
     samples = _samples(connection, filters, [*surest, *least])
@@ -125,7 +125,7 @@ def extremes(
 
 
 def known_checkpoint(connection: Connection, name: str) -> KnownCheckpoint | None:
-    """None where no daemon has served it yet."""
+    """The checkpoint of this name; None where no daemon has served it yet."""
     columns = checkpoint.c.id, checkpoint.c.name, checkpoint.c.labels, checkpoint.c.facts
     found = connection.execute(select(*columns).where(checkpoint.c.name == name)).first()
     if found is None:
@@ -161,9 +161,9 @@ def _samples(connection: Connection, filters: Filters, ids: list[int]) -> dict[i
         .where(_row.id.in_(ids))
     )
     found = {}
-    for *told, path, folder, archive in connection.execute(query):
+    for *values, path, folder, archive in connection.execute(query):
         if filters.by_recorded:
-            told[4] = as_stamp(told[4], filters.manner.zone)
+            values[4] = as_stamp(values[4], filters.manner.zone)
         file = archive or os.path.join(folder, path)
-        found[told[0]] = Sample(*told, Path(os.fsdecode(file)))  # type: ignore[call-arg]
+        found[values[0]] = Sample(*values, Path(os.fsdecode(file)))  # type: ignore[call-arg]
     return found

@@ -97,7 +97,7 @@ def _picture_in(file: Path) -> Callable[[Difference], None]:
     """Loads what draws, and refuses what is no picture, before anything is counted."""
     from functools import partial
 
-    from trainer.reports.figures import shape_of, write_picture
+    from trainer.reports.figures import picture_format_of, write_picture
 
-    shape_of(file)
+    picture_format_of(file)
     return partial(write_picture, file)

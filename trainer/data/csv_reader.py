@@ -29,7 +29,13 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 SPLITS = ("train", "val")
 JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji are written with them
-UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, directions, halves of characters, line breaks
+INVISIBLE = (
+    "Cc",
+    "Cf",
+    "Cs",
+    "Zl",
+    "Zp",
+)  # controls, directions, halves of characters, line breaks
 SPREADSHEET_ERRORS = ("#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
 SHORTENED = re.compile(r"\d\.\d+E\+\d\d", re.ASCII)  # how a spreadsheet shows a long number
 
@@ -122,7 +128,7 @@ def read_name(cell: str) -> str:
     What looks the same must be the same. "é" is one character or two, as its keyboard will have
     it, and a space may be one that does not break.
     """
-    if any(unicodedata.category(char) in UNSEEN and char not in JOINERS for char in cell):
+    if any(unicodedata.category(char) in INVISIBLE and char not in JOINERS for char in cell):
         raise ValueError(f"{cell!r} holds a line break or a control character")
     if cell in SPREADSHEET_ERRORS:
         raise ValueError(f"{cell!r} is an error of the spreadsheet")

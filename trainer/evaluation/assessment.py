@@ -1,4 +1,4 @@
-"""What a network is worth: judged on recordings that it was not trained on, by honest temperatures.
+"""Assessment of a network: metrics on held-out recordings, calibrated on other ones.
 
 Axes: R recordings, L labels.
 """
@@ -27,7 +27,7 @@ NOTHING_CHOSEN = "nothing was chosen on the recordings it is measured on"
 
 @dataclass(frozen=True)
 class ClipPredictions:
-    """What a network said about recordings, and what they are.
+    """The logits of recordings, and their true labels.
 
     `positions` (R,) are those of the dataset, `truth` (R,) is an index into the network's labels.
     """
@@ -41,7 +41,7 @@ class ClipPredictions:
 class Assessment:
     """Scores (R, L) under temperatures fitted on other recordings, and how good they are.
 
-    `temperature` is the one to be served. `uncalibrated` judges the same answers at temperature 1.
+    `temperature` is the one to be served. `uncalibrated` is of the same answers at temperature 1.
     `selection` says of each number what was chosen on the recordings it is measured on.
     """
 
@@ -60,20 +60,20 @@ def predict(
     positions: Sequence[int],
     batch_size: int,
 ) -> ClipPredictions:
-    """Lets a network with these labels speak of the recordings at ascending positions (R,).
+    """What a network with these labels predicts for the recordings at ascending positions (R,).
 
     Labels are matched by name: the dataset may have fewer, in another order; none that is unknown.
     """
-    said = clip_logits(model, dataset, positions, batch_size)
+    logits = clip_logits(model, dataset, positions, batch_size)
     index = {label: at for at, label in enumerate(labels)}
     truth = np.array([index[dataset.examples[at].label] for at in positions], np.int64)
-    return ClipPredictions(tuple(positions), said, truth)
+    return ClipPredictions(tuple(positions), logits, truth)
 
 
 def assess_validation(
     predictions: ClipPredictions, labels: tuple[str, ...], groups: Sequence[str]
 ) -> Assessment:
-    """Judges one network by its validation recordings, which belong to these groups (R,).
+    """Assesses one network by its validation recordings, which belong to these groups (R,).
 
     Each fifth of them is measured under a temperature fitted on the others.
     """
@@ -81,7 +81,7 @@ def assess_validation(
 
 
 def assess_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> Assessment:
-    """Judges a recipe by all folds together, each heard by a network that was trained without it.
+    """Assesses a recipe by all folds together, each predicted by a network trained without it.
 
     Each fold is measured under a temperature fitted on the others.
     """
@@ -101,15 +101,15 @@ def assess_as_served(
     pooling: str,
     selection: Mapping[str, str],
 ) -> Assessment:
-    """Judges a checkpoint as it is: by the temperature and the pooling with which it is served."""
-    said = predictions.clip_logits
-    scores = said.scores(temperature, pooling)
+    """Assesses a checkpoint by the temperature and the pooling with which it is served."""
+    logits = predictions.clip_logits
+    scores = logits.scores(temperature, pooling)
     return Assessment(
         predictions=predictions,
         scores=scores,
         temperature=temperature,
         evaluation=evaluate(scores, predictions.truth, labels),
-        uncalibrated=evaluate(said.scores(1.0, pooling), predictions.truth, labels),
+        uncalibrated=evaluate(logits.scores(1.0, pooling), predictions.truth, labels),
         selection=selection,
     )
 
@@ -120,14 +120,14 @@ def _cross_fitted(
     parts: Sequence[int],
     selection: Mapping[str, str],
 ) -> Assessment:
-    said, truth = predictions.clip_logits, predictions.truth
-    scores = cross_fitted_scores(said, truth, parts)
+    logits, truth = predictions.clip_logits, predictions.truth
+    scores = cross_fitted_scores(logits, truth, parts)
     return Assessment(
         predictions=predictions,
         scores=scores,
-        temperature=fit_temperature(said, truth),
+        temperature=fit_temperature(logits, truth),
         evaluation=evaluate(scores, truth, labels),
-        uncalibrated=evaluate(said.scores(1.0), truth, labels),
+        uncalibrated=evaluate(logits.scores(1.0), truth, labels),
         selection=selection,
     )
 

@@ -1,4 +1,4 @@
-"""A new network before the gate: the facts that the rule is fed with."""
+"""The promotion of a new network: collects the facts, and applies the rule to them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trainer.training.prepare import PreparedData, RunContext
 def decide_promotion(
     context: RunContext, data: PreparedData, trained: Trained, assessment: Assessment | None
 ) -> Promotion:
-    """Whether the new network is to be served; decided before it is written, to be part of it."""
+    """Whether the new network is to be served; decided before the checkpoint, which holds it."""
     dataset, request = data.dataset, context.request
     scores, truth = scores_and_truth(data, trained, assessment)
     engine, checkpoint_folder = context.settings.engine, CheckpointFolder(context.home.checkpoints)
@@ -48,9 +48,9 @@ def decide_promotion(
 def scores_and_truth(
     data: PreparedData, trained: Trained, assessment: Assessment | None
 ) -> tuple[Scores, Truth]:
-    """Of the network that is published: on its validation recordings, else on what it heard.
+    """Of the network that is published: on its validation recordings, else on those it trained on.
 
-    A few recordings may rightly have one answer.
+    A few recordings may rightly all have one answer.
     """
     enough = len(data.split.validation) >= FEW_RECORDINGS
     if assessment is not None and enough and not data.rounds:
@@ -61,10 +61,12 @@ def scores_and_truth(
 
 
 def held_out(data: PreparedData, assessment: Assessment | None) -> HeldOut:
-    """Recordings that whoever answers for the new network has not heard, nor its ancestors."""
+    """The recordings that neither the new network nor its ancestors were trained on."""
     labels = data.dataset.labels
     if assessment is None:
         return HeldOut(labels, (), torch.empty(0, len(labels)).numpy())
     by_folds = bool(data.rounds)
-    heard = trained_digests(data, with_own=not by_folds) if data.ancestors_known else None
-    return HeldOut(labels, assessment.predictions.positions, assessment.scores, heard, by_folds)
+    trained_on = trained_digests(data, with_own=not by_folds) if data.ancestors_known else None
+    return HeldOut(
+        labels, assessment.predictions.positions, assessment.scores, trained_on, by_folds
+    )

@@ -1,4 +1,4 @@
-"""From a trained network to a checkpoint on the shelf, and perhaps to the one that is served."""
+"""From a trained network to a checkpoint file."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def publish(
 ) -> Checkpoint:
     """Writes the checkpoint and reads it back: what is returned is what would be served.
 
-    Raises StorageError where it cannot be written, and CheckpointError where the file does not say
-    on `device` what the network said.
+    Raises StorageError where it cannot be written, and CheckpointError where the file does not
+    give on `device` the scores that the network gave.
     """
     checkpoint_folder = CheckpointFolder(home.checkpoints)
     name, data = encode_checkpoint(model, labels, recipe.network_shape, facts, now)

@@ -1,11 +1,11 @@
-"""What a training run says of itself: the numbers it reports, and what its checkpoint remembers."""
+"""Facts of a training run: the numbers it reports, and the metadata of its checkpoint."""
 
 from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -16,45 +16,31 @@ from classifier.inference.predictor import Scores
 from storage.values.text import printable
 from trainer.data.dataset import Dataset
 from trainer.evaluation.assessment import NO_SELECTION, Assessment
-from trainer.evaluation.metrics import Truth, accuracy
 from trainer.evaluation.probes import Probe
 from trainer.training.loop import EpochFacts
 from trainer.training.prepare import PreparedData
 
-FEW_RECORDINGS = 20  # a network that goes on is not judged anew by fewer
+FEW_RECORDINGS = 20  # a fine-tuned network keeps its temperature with fewer
 MAX_LEFT_OUT = 100  # a checkpoint is no log
 LIBRARIES = ("clfd", "torch", "numpy", "librosa", "soundfile", "soxr")
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """Scores (R, L) and truth (R,) of the recordings that one fold kept for validation."""
-
-    fold: int
-    scores: Scores
-    truth: Truth
-
-    @property
-    def val_accuracy(self) -> float:
-        return accuracy(self.scores, self.truth)
 
 
 def metrics(
     data: PreparedData,
     history: Sequence[EpochFacts],
     assessment: Assessment | None,
-    results: Sequence[FoldResult],
+    fold_accuracies: Mapping[int, float],
     probes: Sequence[Probe],
     temperature: float,
 ) -> dict[str, Any]:
     """The numbers of `clfd train --json`; what was not measured is None.
 
-    `judgement` is of the validation recordings or, with folds, of all of them together.
+    `assessment` is of the validation recordings or, with folds, of all of them together.
     std_accuracy is over these folds (numpy's `std`), not an estimate of other folds.
     """
     dataset, split = data.dataset, data.split
-    accuracies = [result.val_accuracy for result in results]
-    validation = None if results or assessment is None else assessment.evaluation
+    accuracies = list(fold_accuracies.values())
+    validation = None if accuracies or assessment is None else assessment.evaluation
     return {
         "labels": list(dataset.labels),
         "epochs": len(history),
@@ -70,14 +56,14 @@ def metrics(
         "gflop_per_clip": round(data.gflop_per_clip(), 4),
         "probes": [asdict(each) for each in probes],
         "history": [asdict(facts) for facts in history],
-        "folds": [{"fold": each.fold, "val_accuracy": each.val_accuracy} for each in results],
+        "folds": [{"fold": fold, "val_accuracy": share} for fold, share in fold_accuracies.items()],
         "mean_accuracy": statistics.fmean(accuracies) if accuracies else None,
         "std_accuracy": statistics.pstdev(accuracies) if accuracies else None,
     }
 
 
 def selection(data: PreparedData, assessment: Assessment | None) -> dict[str, str]:
-    """What was chosen on the recordings of each number, and what the parent had met."""
+    """What was chosen on the recordings of each number, and what the parent was trained on."""
     chosen = dict(assessment.selection if assessment else NO_SELECTION)
     if data.parent is None:
         return chosen
@@ -93,19 +79,19 @@ def selection(data: PreparedData, assessment: Assessment | None) -> dict[str, st
 
 
 def served_temperature(data: PreparedData, assessment: Assessment | None) -> float:
-    """The one that was fitted; of few recordings the parent's says more."""
+    """The fitted temperature; the parent's where it was fitted on few recordings."""
     if data.parent is not None and inherits_temperature(data, assessment):
         return data.parent.description.temperature
     return assessment.temperature if assessment else 1.0
 
 
 def inherits_temperature(data: PreparedData, assessment: Assessment | None) -> bool:
-    n_judged = len(assessment.predictions.positions) if assessment else 0
-    return data.parent is not None and n_judged < FEW_RECORDINGS
+    n_assessed = len(assessment.predictions.positions) if assessment else 0
+    return data.parent is not None and n_assessed < FEW_RECORDINGS
 
 
 def training_facts(data: PreparedData, seed: int, now: datetime) -> dict[str, Any]:
-    """From what, and with what, a checkpoint was made."""
+    """The origin of a checkpoint: labels, recordings, split, recipe, parent and versions."""
     dataset, split, parent = data.dataset, data.split, data.parent
     return {
         "created_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
@@ -143,9 +129,9 @@ def answer_profile(scores: Scores, labels: Sequence[str]) -> dict[str, Any]:
 
 
 def trained_digests(data: PreparedData, with_own: bool) -> frozenset[str]:
-    """Digests of the files that the parent and its ancestors learned from, and of one's own.
+    """Digests of the files that the parent and its ancestors were trained on, and of this run.
 
-    Those of a parent that does not say what it learned from are missing.
+    Those of a parent that does not say what it was trained on are missing.
     """
     parent = data.parent
     inherited = parent.description.training.get("recording_digests") if parent else None
@@ -155,7 +141,7 @@ def trained_digests(data: PreparedData, with_own: bool) -> frozenset[str]:
 
 
 def run_facts(data: PreparedData, seed: int, team_size: int) -> dict[str, Any]:
-    """What decides about the result of a run: the same facts, the same network."""
+    """Everything that decides the result of a run: the same facts give the same network."""
     dataset = data.dataset
     return {
         "sounds": dataset.digests,

@@ -1,4 +1,4 @@
-"""The report as one page that opens anywhere: no network, no script, pictures and all inside."""
+"""The report of a training or an evaluation as one HTML page, without network and script."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ReportData:
     """What a report shows about a checkpoint.
 
     `title` names it, `assessed_on` says which recordings `evaluation` is about: none without one.
-    `uncalibrated` judges the same answers at temperature 1. `metrics` is the command's `--json`;
+    `uncalibrated` is of the same answers at temperature 1. `metrics` is the command's `--json`;
     `selection` in it says of each number what was chosen on the recordings it is measured on.
     """
 
@@ -57,7 +57,7 @@ class ReportData:
 def render_page(report_data: ReportData, pictures: Mapping[str, bytes]) -> str:
     """The page. `pictures` are PNGs by name, those for dark pages with `-dark` behind it.
 
-    Labels and file names are strangers' words: the template escapes whatever it is given.
+    Labels and file names are untrusted text: the template escapes all values.
     """
     evaluation = report_data.evaluation
     template = templates().get_template(TEMPLATE)
@@ -108,7 +108,7 @@ def matrix_rows(evaluation: Evaluation) -> list[tuple[str, list[tuple[int, float
 
 
 def templates() -> Environment:
-    """Those beside this module; whatever they are given they escape."""
+    """The templates beside this module; they escape all values."""
     templates = Environment(
         autoescape=True,
         undefined=StrictUndefined,

@@ -1,4 +1,4 @@
-"""`clfd report`: from a question about a period to the page that answers it."""
+"""`clfd report`: figures of a period, excerpts, and the page that shows them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def write_period_report(
             connection, filters, inboxes, CheckpointFolder(home.checkpoints).active()
         )
     if period.is_empty:
-        raise TrainerError(_nothing(period))
+        raise TrainerError(_empty_message(period))
     page = render_period(period, _excerpts(period, settings), now, with_audio)
     target = target or _new_file(home, now)
     write_whole(target, page.encode("utf-8", "backslashreplace"), None if file else FILE_MODE)
@@ -64,12 +64,12 @@ def _excerpts(period: Period, settings: Settings) -> dict[int, Excerpt]:
         return {}
     engine = settings.engine
     with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
-        heard = excerpts(samples, period.sample_rate_hz, pool)
-    return {sample.id: excerpt for sample, excerpt in zip(samples, heard, strict=True)}
+        found = excerpts(samples, period.sample_rate_hz, pool)
+    return {sample.id: excerpt for sample, excerpt in zip(samples, found, strict=True)}
 
 
 def _checked(file: Path) -> Path:
-    """Before anything is decoded. Raises TrainerError."""
+    """The file that was asked for. Raises TrainerError where its folder is missing."""
     if not file.absolute().parent.is_dir():
         raise TrainerError(
             f"cannot write {file}: there is no such folder; make it, or name another"
@@ -83,7 +83,7 @@ def _new_file(home: Home, now: datetime) -> Path:
     return unused_path(home.reports / f"period-{now:%Y%m%dT%H%M%SZ}.html")
 
 
-def _nothing(period: Period) -> str:
+def _empty_message(period: Period) -> str:
     asked = period.filters
     remedies = ["a longer --since, such as 30d"]
     remedies += ["another --label"] * bool(asked.labels)

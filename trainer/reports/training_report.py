@@ -1,4 +1,4 @@
-"""The report's folder: numbers for machines, pictures and a page for people."""
+"""The folder of a report: JSON and CSV files, figures and an HTML page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trainer.training.loop import EpochFacts
 
 
 def write_report(folder: Path, report_data: ReportData) -> None:
-    """Writes everything aside and renames it: there is a whole report, or none.
+    """Writes to a temporary folder and renames it: there is a whole report, or none.
 
     Raises TrainerError where something lies in the folder already, or it cannot be written.
     """
@@ -52,16 +52,18 @@ def write_report(folder: Path, report_data: ReportData) -> None:
 
 
 def check_folder(folder: Path) -> Path:
-    """The folder that is there already, in which it will lie.
+    """The existing folder in which the report will lie.
 
     Raises TrainerError where no report can be written, or would have to replace something.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise TrainerError(f"{folder} is there already; name a folder that is new, or empty")
-    above = next(parent for parent in folder.absolute().parents if parent.exists())
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise TrainerError(f"no permission to write to {above}; name another folder with -o")
-    return above
+    parent_folder = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not os.access(parent_folder, os.W_OK | os.X_OK):
+        raise TrainerError(
+            f"no permission to write to {parent_folder}; name another folder with -o"
+        )
+    return parent_folder
 
 
 def _fill(folder: Path, report_data: ReportData) -> None:

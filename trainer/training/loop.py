@@ -69,8 +69,8 @@ def train_network(
 ) -> Trained:
     """Trains on the device that holds the dataset; the same seed there gives the same weights.
 
-    Begins with the weights of `parent`, if there is one. Goes on from the epoch that `stage` has
-    reached, and writes down there how far it got. Raises TrainingDiverged where the loss or a
+    Begins with the weights of `parent`, if there is one. Resumes after the epoch that `stage` has
+    saved, and saves its own there. Raises TrainingDiverged where the loss or a
     weight is no number any more.
     """
     seed_everything(seed)
@@ -82,25 +82,27 @@ def train_network(
     if (saved := process_group.broadcast(stage.load)) is not None:
         optimization.restore(saved)
         history = [EpochFacts(**facts) for facts in saved.facts["history"]]
-    # cuDNN would otherwise pick its convolutions by a stopwatch.
+    # cuDNN would otherwise choose its convolutions by measured time.
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         for epoch in range(1 + len(history), recipe.epochs + 1):
-            began = time.perf_counter()
+            started = time.perf_counter()
             train_loss = train_epoch(
                 optimization, dataset, training, recipe, (seed, epoch), process_group
             )
-            learned = optimization.averaged
-            refuse_divergence(learned, train_loss, epoch, recipe)
-            val_loss, val_accuracy = validate(learned, dataset, split.validation, recipe.batch_size)
-            seconds = time.perf_counter() - began
+            averaged = optimization.averaged
+            refuse_divergence(averaged, train_loss, epoch, recipe)
+            val_loss, val_accuracy = validate(
+                averaged, dataset, split.validation, recipe.batch_size
+            )
+            seconds = time.perf_counter() - started
             history.append(EpochFacts(epoch, train_loss, val_loss, val_accuracy, seconds))
             if stage.is_due(is_last=epoch == recipe.epochs) and process_group.is_main_process:
                 stage.save(optimization.saved({"history": [asdict(facts) for facts in history]}))
             on_epoch(history[-1])
-    learned = optimization.averaged.eval()
+    model = optimization.averaged.eval()
     if recipe.settle and len(history) * steps < SETTLED_AFTER_STEPS:
-        settle_statistics(learned, dataset, training, recipe.batch_size)
-    return Trained(learned, tuple(history))
+        settle_statistics(model, dataset, training, recipe.batch_size)
+    return Trained(model, tuple(history))
 
 
 def begin(
@@ -171,21 +173,21 @@ def train_epoch(
     dataset: Dataset,
     clips: Tensor,
     recipe: Recipe,
-    chance: tuple[int, int],
+    seeds: tuple[int, int],
     process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> float:
-    """One pass over the clips in a new order; their mean loss while the network was learning.
+    """One pass over the clips in a new order; returns their mean loss during training.
 
-    `chance` is the seed of the run and the number of the epoch: each epoch has chance of its own,
-    so that a run can go on in the middle, and each process varies its clips in its own way.
+    `seeds` are the seed of the run and the number of the epoch: each epoch has random numbers of
+    its own, so that a run can resume, and each process varies its clips in its own way.
     """
     optimization.model.train()
     total, n_clips = torch.zeros((), device=dataset.device), 0
-    order = torch.randperm(len(clips), generator=generator(*chance)).to(dataset.device)
-    variation = generator(*chance, 1 + process_group.rank)
+    order = torch.randperm(len(clips), generator=generator(*seeds)).to(dataset.device)
+    rng = generator(*seeds, 1 + process_group.rank)
     for batch in batches(clips[order], recipe.batch_size, process_group):
         part = process_group.shard(batch)
-        loss = batch_loss(optimization, dataset, part, recipe, variation)
+        loss = batch_loss(optimization, dataset, part, recipe, rng)
         optimization.step(loss)
         total += loss.detach() * len(part)  # stays on the device: nothing waits for it
         n_clips += len(batch)
@@ -197,39 +199,39 @@ def batch_loss(
     dataset: Dataset,
     part: Tensor,
     recipe: Recipe,
-    chance: torch.Generator,
+    rng: torch.Generator,
 ) -> Tensor:
     """Mean loss in nats over the clips with these indices (B,), varied and mixed."""
-    how, device = recipe.augmentation, dataset.device
-    audio = vary_clips(dataset.audio(part), how, chance)
+    augmentation, device = recipe.augmentation, dataset.device
+    audio = vary_clips(dataset.audio(part), augmentation, rng)
     truth = dataset.clip_truth(part)
-    audio, targets = mix_clips(audio, truth, len(dataset.labels), how, chance)
+    audio, targets = mix_clips(audio, truth, len(dataset.labels), augmentation, rng)
     spectrograms = optimization.model.spectrograms(audio)
-    spectrograms = equalise(spectrograms, optimization.model.band_std, how, chance)
-    spectrograms = mask_spectrograms(spectrograms, how, chance)
-    in_brief = recipe.bfloat16 and has_fast_bfloat16(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=in_brief):
+    spectrograms = equalise(spectrograms, optimization.model.band_std, augmentation, rng)
+    spectrograms = mask_spectrograms(spectrograms, augmentation, rng)
+    in_bfloat16 = recipe.bfloat16 and has_fast_bfloat16(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
         logits = optimization.network(spectrograms)
     return clip_cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
 
 
-def generator(*chance: int) -> torch.Generator:
+def generator(*seeds: int) -> torch.Generator:
     """On the CPU, so that every device makes the same choices."""
-    seed = int(np.random.SeedSequence(chance).generate_state(1)[0])
+    seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
     return torch.Generator().manual_seed(seed)
 
 
 def batches(
     order: Tensor, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS
 ) -> Iterator[Tensor]:
-    """Batch normalisation has nothing to compare a single clip with; another pass will bring it."""
+    """Batches of at least two clips per process, since batch normalisation cannot train on one."""
     return (
         part for part in torch.split(order, batch_size) if len(part) >= least_batch(process_group)
     )
 
 
 def n_batches(n_clips: int, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS) -> int:
-    """How many batches `batches` gives. Raises TrainerError where there is none to learn from."""
+    """How many batches `batches` gives. Raises TrainerError where there is none."""
     least, whole = least_batch(process_group), n_clips // batch_size
     count = whole * (batch_size >= least) + (n_clips % batch_size >= least)
     if not count:

@@ -1,4 +1,4 @@
-"""A model while it learns: optimizer, schedule, and the running average of its weights."""
+"""Optimization of a model: optimizer, schedule, and the running average of its weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EARLY_STEPS = 10  # after n steps the average keeps at most (n + 1) / (n + 10) o
 
 
 class Optimization:
-    """One step at a time; `averaged` is what is judged and published."""
+    """One step at a time; `averaged` is the model to validate and publish."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Optimization:
             self._average.update_parameters(self.model)
 
     def saved(self, facts: Mapping[str, Any]) -> SavedState:
-        """Everything the next step depends on, and facts of the caller's own."""
+        """Everything the next step depends on, and facts of the caller."""
         optimizer = self.optimizer.state_dict()
         moments = {
             f"optimizer.{at}.{name}": value
@@ -74,7 +74,7 @@ class Optimization:
         return SavedState(tensors, {**facts, "learner": own})
 
     def restore(self, saved: SavedState) -> None:
-        """Goes on from what `saved` gave."""
+        """Continues from a state that `saved` returned."""
         own = saved.facts["learner"]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in saved.tensors.items():

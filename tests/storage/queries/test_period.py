@@ -110,14 +110,14 @@ def test_recordings_of_recorders_half_an_hour_off_stand_in_their_hour(ledger: Le
 
 def test_full_confidence_is_in_the_last_step(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
-        steps = {(each.label, each.bin) for each in confidence_bins(connection, WEEK)}
-    assert steps == {("dog", 18), ("dog", 19), ("dog", 6), ("siren", 12)}
+        bins = {(each.label, each.bin) for each in confidence_bins(connection, WEEK)}
+    assert bins == {("dog", 18), ("dog", 19), ("dog", 6), ("siren", 12)}
 
 
-def test_failures_are_told_by_reason_with_an_example(ledger: Ledger) -> None:
+def test_failures_are_counted_by_reason_with_an_example(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
-        (told,) = failures(connection, WEEK)
-    assert (told.kind, told.number, told.sentence) == ("decode", 2, "no audio")
+        (failure,) = failures(connection, WEEK)
+    assert (failure.kind, failure.number, failure.sentence) == ("decode", 2, "no audio")
 
 
 def test_a_recording_is_among_the_surest_or_the_least_sure(ledger: Ledger) -> None:
@@ -139,14 +139,14 @@ def test_what_nobody_moved_lies_in_its_inbox(ledger: Ledger) -> None:
 )
 def test_filters_say_what_is_counted(ledger: Ledger, filters: Filters, done: int) -> None:
     with ledger.database.transaction() as connection:
-        told = period_figures(connection, filters, [], None)
-    assert told.counts["done"] == sum(each.number for each in told.labels) == done
+        figures = period_figures(connection, filters, [], None)
+    assert figures.counts["done"] == sum(each.number for each in figures.labels) == done
 
 
-def test_failures_have_no_label_and_are_told_all_the_same(ledger: Ledger) -> None:
+def test_failures_have_no_label_and_are_counted_all_the_same(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
-        told = period_figures(connection, replace(WEEK, labels=("siren",)), [], None)
-    assert (told.counts["failed"], told.failures[0].number) == (2, 2)
+        figures = period_figures(connection, replace(WEEK, labels=("siren",)), [], None)
+    assert (figures.counts["failed"], figures.failures[0].number) == (2, 2)
 
 
 # --- drift
@@ -175,7 +175,7 @@ def test_other_shares_and_less_confidence_are_drift() -> None:
 @pytest.mark.parametrize(
     ("now", "then", "moved"), [(0.5, 0.45, False), (0.5, 0.35, True), (0.05, 0.02, True)]
 )
-def test_of_a_rare_label_less_is_worth_a_look(now: float, then: float, moved: bool) -> None:
+def test_of_a_rare_label_a_smaller_change_is_reported(now: float, then: float, moved: bool) -> None:
     assert LabelDrift("dog", now, then, None, 0.9).has_moved is moved
 
 
@@ -194,7 +194,7 @@ def test_answers_of_another_checkpoint_are_no_drift_of_this_one() -> None:
         {"profile": {"recordings": 1, "labels": {"dog": {"share": 7, "mean_confidence": 1}}}},
     ],
 )
-def test_a_checkpoint_without_a_sound_profile_says_so(training: dict[str, Any]) -> None:
+def test_a_checkpoint_without_a_valid_profile_says_so(training: dict[str, Any]) -> None:
     drift, reason = drift_of(checkpoint({"training": training}), [])
     assert drift is None
     assert (reason or "").startswith("no profile")

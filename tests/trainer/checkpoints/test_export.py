@@ -102,7 +102,7 @@ def test_any_number_of_clips_will_do(session: onnxruntime.InferenceSession) -> N
     assert session.get_outputs()[0].shape == ["batch", 3]
 
 
-def test_the_model_tells_nothing_about_the_machine_that_made_it(model: bytes) -> None:
+def test_the_model_holds_nothing_about_the_machine_that_made_it(model: bytes) -> None:
     assert os.fsencode(ROOT) not in model
 
 

@@ -41,7 +41,7 @@ FACTS: dict[str, Any] = {
     "parent": None,
 }
 
-Saying = Callable[..., Checkpoint]
+MakeCheckpoint = Callable[..., Checkpoint]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def like(checkpoint_file: Path) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def saying(like: Checkpoint) -> Saying:
+def checkpoint_with(like: Checkpoint) -> MakeCheckpoint:
     """`saying(**facts)`: a checkpoint that says this of its training."""
 
     def make(**facts: Any) -> Checkpoint:
@@ -65,7 +65,7 @@ def saying(like: Checkpoint) -> Saying:
 
 
 @pytest.fixture
-def publish(checkpoint_folder: CheckpointFolder, like: Checkpoint) -> Saying:
+def publish(checkpoint_folder: CheckpointFolder, like: Checkpoint) -> MakeCheckpoint:
     """`publish(**facts)`: the same, as a file on the shelf."""
 
     def make(**facts: Any) -> Checkpoint:
@@ -78,7 +78,7 @@ def publish(checkpoint_folder: CheckpointFolder, like: Checkpoint) -> Saying:
     return make
 
 
-def told(checkpoint_folder: CheckpointFolder, checkpoint: Checkpoint) -> str:
+def description(checkpoint_folder: CheckpointFolder, checkpoint: Checkpoint) -> str:
     stream = io.StringIO()
     print_description(checkpoint_folder, checkpoint, Console(file=stream, width=120))
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
@@ -109,32 +109,36 @@ def parent_of(checkpoint: Checkpoint) -> dict[str, str]:
         "none  it began with random weights",
     ],
 )
-def test_a_checkpoint_tells_how_good_it_is_and_where_it_comes_from(
-    checkpoint_folder: CheckpointFolder, saying: Saying, line: str
+def test_a_checkpoint_shows_how_good_it_is_and_where_it_comes_from(
+    checkpoint_folder: CheckpointFolder, checkpoint_with: MakeCheckpoint, line: str
 ) -> None:
-    assert f"  {line}\n" in told(checkpoint_folder, saying(**FACTS))
+    assert f"  {line}\n" in description(checkpoint_folder, checkpoint_with(**FACTS))
 
 
-def test_it_fits_a_screen(checkpoint_folder: CheckpointFolder, saying: Saying) -> None:
-    assert len(told(checkpoint_folder, saying(**FACTS)).splitlines()) < 40
+def test_it_fits_a_screen(
+    checkpoint_folder: CheckpointFolder, checkpoint_with: MakeCheckpoint
+) -> None:
+    assert len(description(checkpoint_folder, checkpoint_with(**FACTS)).splitlines()) < 40
 
 
 def test_the_first_line_says_whether_it_is_served(
-    checkpoint_folder: CheckpointFolder, publish: Saying
+    checkpoint_folder: CheckpointFolder, publish: MakeCheckpoint
 ) -> None:
     checkpoint = publish()
     checkpoint_folder.activate(checkpoint.name)
-    assert told(checkpoint_folder, checkpoint).startswith(f"{checkpoint.name} (active)\n")
+    assert description(checkpoint_folder, checkpoint).startswith(f"{checkpoint.name} (active)\n")
 
 
-def test_json_has_everything(checkpoint_folder: CheckpointFolder, saying: Saying) -> None:
-    facts = describe(checkpoint_folder, saying(**FACTS))
+def test_json_has_everything(
+    checkpoint_folder: CheckpointFolder, checkpoint_with: MakeCheckpoint
+) -> None:
+    facts = describe(checkpoint_folder, checkpoint_with(**FACTS))
     assert facts["training"] == FACTS
     assert (facts["state"], facts["lineage"]) == (None, [])
 
 
-def test_parents_are_followed_as_far_as_the_shelf_has_them(
-    checkpoint_folder: CheckpointFolder, publish: Saying
+def test_parents_are_followed_as_far_as_their_files_are_there(
+    checkpoint_folder: CheckpointFolder, publish: MakeCheckpoint
 ) -> None:
     grandparent = publish(parent={"name": "20250101T000000Z-0badcafe", "digest": "0badcafe" * 8})
     parent = publish(parent=parent_of(grandparent))
@@ -144,12 +148,12 @@ def test_parents_are_followed_as_far_as_the_shelf_has_them(
         *(parent.name, grandparent.name, "20250101T000000Z-0badcafe")
     ]
     assert [ancestor["on_shelf"] for ancestor in line] == [True, True, False]
-    assert f"{parent.name}  {parent.digest}\n" in told(checkpoint_folder, child)
-    assert "(not on this shelf)" in told(checkpoint_folder, child)
+    assert f"{parent.name}  {parent.digest}\n" in description(checkpoint_folder, child)
+    assert "(not on this shelf)" in description(checkpoint_folder, child)
 
 
 def test_another_file_under_the_parents_name_is_not_the_parent(
-    checkpoint_folder: CheckpointFolder, publish: Saying
+    checkpoint_folder: CheckpointFolder, publish: MakeCheckpoint
 ) -> None:
     parent = publish()
     forged = parent.digest[:8] + "0" * 56
@@ -161,15 +165,19 @@ def test_another_file_under_the_parents_name_is_not_the_parent(
 
 @pytest.mark.parametrize("value", [None, 10**400, -1.5, True, "text", [], ["text"], {"name": []}])
 def test_a_file_may_say_anything_and_is_still_shown(
-    checkpoint_folder: CheckpointFolder, saying: Saying, value: object
+    checkpoint_folder: CheckpointFolder, checkpoint_with: MakeCheckpoint, value: object
 ) -> None:
     for field in FACTS:
-        assert "bell, dog, rain" in told(checkpoint_folder, saying(**{**FACTS, field: value}))
+        assert "bell, dog, rain" in description(
+            checkpoint_folder, checkpoint_with(**{**FACTS, field: value})
+        )
 
 
-def test_what_a_file_says_never_reaches_the_terminal_as_a_command(
-    checkpoint_folder: CheckpointFolder, saying: Saying
+def test_text_of_a_file_never_reaches_the_terminal_as_a_command(
+    checkpoint_folder: CheckpointFolder, checkpoint_with: MakeCheckpoint
 ) -> None:
-    text = told(checkpoint_folder, saying(attribution="\x1b]0;owned\x07", labels_file="a\nb"))
+    text = description(
+        checkpoint_folder, checkpoint_with(attribution="\x1b]0;owned\x07", labels_file="a\nb")
+    )
     assert "\x1b" not in text
     assert "\\x1b]0;owned" in text

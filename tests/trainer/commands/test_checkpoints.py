@@ -56,7 +56,7 @@ def checkpoint_folder(home: Home, checkpoint_file: Path) -> CheckpointFolder:
     return checkpoint_folder
 
 
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("checkpoint_folder")
 def test_the_list_begins_with_the_newest_and_marks_what_is_active(
     run: Run, checkpoint_file: Path
 ) -> None:
@@ -124,7 +124,7 @@ def test_rollback_goes_back_to_what_was_served_and_not_to_what_the_daemon_refuse
 
 
 @pytest.mark.parametrize("words", [("rollback",), ("show", "nonsense"), ("activate", "previous")])
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("checkpoint_folder")
 def test_what_is_not_there_is_said(run: Run, words: tuple[str, ...]) -> None:
     assert isinstance(run(*words).exception, StorageError)
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_not_sound_is_not_imported(run: Run, home: Home, tmp_path
 # Export
 
 
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("checkpoint_folder")
 def test_an_exported_checkpoint_is_the_same_file(
     run: Run, checkpoint_file: Path, tmp_path: Path
 ) -> None:
@@ -207,7 +207,7 @@ def test_an_exported_checkpoint_is_the_same_file(
     assert (tmp_path / "out.safetensors").read_bytes() == checkpoint_file.read_bytes()
 
 
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("checkpoint_folder")
 def test_export_replaces_a_file_only_by_force(
     run: Run, checkpoint_file: Path, tmp_path: Path
 ) -> None:
@@ -221,7 +221,7 @@ def test_export_replaces_a_file_only_by_force(
     assert target.read_bytes() == checkpoint_file.read_bytes()
 
 
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("checkpoint_folder")
 def test_a_folder_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
     result = run("export", "active", "-o", str(tmp_path / "none" / "out.safetensors"))
     assert isinstance(result.exception, StorageError)
@@ -286,7 +286,7 @@ def test_what_was_trained_last_stays_also_if_the_clock_was_set_back(
     assert OLDEST in checkpoint_folder.names()
 
 
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("checkpoint_folder")
 def test_files_that_cannot_be_pruned_spoil_no_training(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ from storage.database.engine import open_database
 from storage.ledger.ledger import Ledger
 from storage.queries.filters import Filters
 from storage.queries.period import (
-    DetectedSound,
+    LabelActivity,
     Period,
     period_figures,
     read_profile,
@@ -84,8 +84,8 @@ def period(ledger: Ledger) -> Period:
 
 def page_of(period: Period, excerpt: Excerpt | None = None, with_audio: bool = True) -> str:
     excerpt = excerpt or Excerpt("the file is gone")
-    heard = {sample.id: excerpt for sample in (*period.surest, *period.least_sure)}
-    return render_period(period, heard, NOON, with_audio)
+    excerpts = {sample.id: excerpt for sample in (*period.surest, *period.least_sure)}
+    return render_period(period, excerpts, NOON, with_audio)
 
 
 def test_a_profile_is_read_as_it_was_written() -> None:
@@ -120,8 +120,8 @@ class Words(HTMLParser):
 
 @pytest.mark.parametrize("problem", [None, "the file is gone"])
 def test_names_are_shown_and_never_obeyed(period: Period, problem: str | None) -> None:
-    heard = np.zeros(800, np.float32), np.zeros((4, 4), np.float32)
-    page = Words(page_of(period, Excerpt(problem, 8000, *(heard if not problem else ()))))
+    audio = np.zeros(800, np.float32), np.zeros((4, 4), np.float32)
+    page = Words(page_of(period, Excerpt(problem, 8000, *(audio if not problem else ()))))
     assert page.tags["script"] == 0
     assert "<script>alert(1)</script> & \\x1b[31m.wav" in page.words
 
@@ -150,14 +150,14 @@ def test_numbers_fit_beside_a_chart() -> None:
 
 
 def test_many_labels_are_shown_together(period: Period) -> None:
-    many = tuple(DetectedSound(f"label-{at}", Counter({3: 1})) for at in range(40))
+    many = tuple(LabelActivity(f"label-{at}", Counter({3: 1})) for at in range(40))
     words = Words(page_of(replace(period, labels=many))).words
     assert "16 other labels" in words
     assert "label-30" not in words
 
 
 def test_a_long_period_has_a_column_for_several_days(period: Period) -> None:
-    whole = DetectedSound("dog", by_day=Counter({date(2025, 1, 1): 2, date(2025, 12, 31): 3}))
+    whole = LabelActivity("dog", by_day=Counter({date(2025, 1, 1): 2, date(2025, 12, 31): 3}))
     long = replace(period, filters=replace(WEEK, since="1999-01-01T00:00:00.000Z"))
     calendar = calendar_of(long, whole)
     bars = calendar.bars(whole)
@@ -229,8 +229,8 @@ def test_a_file_that_is_gone_is_no_error(tmp_path: Path) -> None:
 
 
 def test_another_content_under_the_old_name_is_not_shown(audio_file: Callable[..., Path]) -> None:
-    told = excerpt_of(audio_file(), digest="0" * 64)
-    assert (told.problem, told.samples) == ("the file has another content by now", None)
+    excerpt = excerpt_of(audio_file(), digest="0" * 64)
+    assert (excerpt.problem, excerpt.samples) == ("the file has another content by now", None)
 
 
 # --- the command
@@ -263,10 +263,10 @@ def test_the_command_writes_a_page_and_prints_where(used: House, tmp_path: Path)
 
 
 def test_json_prints_the_figures_as_one_object(used: House) -> None:
-    told = json.loads(call(used, *MARCH, "--json", "--no-audio").stdout)
-    assert told["counts"] == {"done": 1, "failed": 1, "pending": 0}
-    assert len(told["labels"][0]["by_hour"]) == 24
-    assert Path(told["report"]).parent == used.home.reports
+    figures = json.loads(call(used, *MARCH, "--json", "--no-audio").stdout)
+    assert figures["counts"] == {"done": 1, "failed": 1, "pending": 0}
+    assert len(figures["labels"][0]["by_hour"]) == 24
+    assert Path(figures["report"]).parent == used.home.reports
 
 
 def test_of_an_empty_period_there_is_no_page_but_a_hint(used: House, tmp_path: Path) -> None:

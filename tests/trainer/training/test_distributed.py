@@ -56,7 +56,7 @@ def outcome_of(printed: str) -> dict[str, Any]:
     return outcome
 
 
-def test_two_processes_learn_what_one_does(sounds: Path, tmp_path: Path) -> None:
+def test_two_processes_train_the_network_that_one_does(sounds: Path, tmp_path: Path) -> None:
     pair = train_as_pair(sounds, tmp_path / "pair")
     assert pair.returncode == 0, pair.stderr
     alone = train_alone(sounds, tmp_path / "alone")
