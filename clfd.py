@@ -19,6 +19,7 @@ from classifier.errors import ClassifierError
 from daemon.errors import DaemonError
 from storage.commands.context import Invocation
 from storage.errors import StorageError
+from storage.values.distribution import DISTRIBUTION
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def add_common_options(command: click.Command) -> None:
     params=common_options(),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="clfd", prog_name="clfd", message="%(prog)s %(version)s")
+@click.version_option(package_name=DISTRIBUTION, prog_name="clfd", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Classifies every audio file dropped into a folder, and learns from your labels.

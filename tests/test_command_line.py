@@ -68,7 +68,7 @@ def test_of_a_running_daemon_the_status_is_told_without_what_reads_ledgers(
 
 
 def test_the_version_is_told() -> None:
-    assert run("--version").stdout == f"clfd {version('clfd')}\n"
+    assert run("--version").stdout == f"clfd {version('clfd-daemon')}\n"
 
 
 def test_the_home_may_stand_before_or_after_the_verb(tmp_path: Path) -> None:

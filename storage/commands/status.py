@@ -12,6 +12,7 @@ from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import LockHolder, holder, read_status
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
+from storage.values.distribution import installed_version
 from storage.values.timestamps import from_stamp
 
 KEYS = (
@@ -131,16 +132,7 @@ def _counted(database_url: str) -> Standing:
 def _complete(known: Standing) -> Standing:
     """With every key; the version is a daemon's own, else that of this program."""
     told = dict.fromkeys(KEYS) | {"running": False} | known
-    return told | {"version": told["version"] or _installed_version()}
-
-
-def _installed_version() -> str | None:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("clfd")
-    except PackageNotFoundError:  # run from a source tree
-        return None
+    return told | {"version": told["version"] or installed_version()}
 
 
 def _worded(key: str, value: object) -> str:
