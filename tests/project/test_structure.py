@@ -62,17 +62,17 @@ def test_no_file_is_a_drawer_for_everything(folder: str) -> None:
     assert [path for path in sources(folder) if path.stem in drawers] == []
 
 
-def is_of_options(node: ast.AST) -> bool:
+def is_of_commands(node: ast.AST) -> bool:
     """What commands share; held to the same rule."""
-    return isinstance(node, ast.ImportFrom) and str(node.module).endswith("_options")
+    return isinstance(node, ast.ImportFrom) and ".commands." in str(node.module)
 
 
 @pytest.mark.parametrize(
     "path",
-    sorted([*ROOT.glob("*/*commands.py"), *ROOT.glob("*/*_options.py")]),
-    ids=lambda path: path.parent.name + "." + path.stem,
+    sorted(ROOT.glob("*/commands/[a-z]*.py")),
+    ids=lambda path: f"{path.parts[-3]}.{path.stem}",
 )
 def test_commands_import_only_click_and_the_standard_library_at_the_top(path: Path) -> None:
     imports = [node for node in ast.parse(path.read_text()).body if is_import(node)]
-    top = set().union(*(names_in(node) for node in imports if not is_of_options(node)))
+    top = set().union(*(names_in(node) for node in imports if not is_of_commands(node)))
     assert top - sys.stdlib_module_names <= {"click"}
