@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
 @click.option(
     "--format",
-    "form",
+    "file_format",
     type=click.Choice(["table", "csv", "json", "jsonl"]),
     help="If not said: the file's suffix, or table.",
 )
@@ -28,7 +28,7 @@ def classify(
     paths: tuple[Path, ...],
     checkpoint: str,
     device: str | None,
-    form: str | None,
+    file_format: str | None,
     output: Path | None,
 ) -> None:
     """Classify files or folders once, recording nothing.
@@ -44,5 +44,5 @@ def classify(
     settings = invocation.settings(**{"engine.device": device})
     show_progress = invocation.verbosity >= 0
     home = invocation.home()
-    if classify_paths(home, settings, paths, checkpoint, form, output, show_progress):
+    if classify_paths(home, settings, paths, checkpoint, file_format, output, show_progress):
         raise click.exceptions.Exit(1)

@@ -23,13 +23,13 @@ def config() -> None:
 @config.command()
 @click.option(
     "--format",
-    "shape",
+    "file_format",
     type=click.Choice(["table", "toml", "json"]),
     default="table",
     show_default=True,
 )
 @click.pass_obj
-def show(invocation: Invocation, shape: str) -> None:
+def show(invocation: Invocation, file_format: str) -> None:
     """Each effective value and where it came from.
 
     \b
@@ -41,7 +41,7 @@ def show(invocation: Invocation, shape: str) -> None:
     from storage.settings.schema import effective_settings
 
     with output(None) as stream:
-        write_settings(stream, effective_settings(invocation.home()), shape)
+        write_settings(stream, effective_settings(invocation.home()), file_format)
 
 
 @config.command()

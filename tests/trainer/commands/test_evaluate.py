@@ -211,7 +211,7 @@ def test_a_checkpoint_that_keeps_silent_about_its_training_is_judged_on_everythi
     assert "does not say what it was trained on" in capsys.readouterr().err
 
 
-def test_what_it_knows_by_heart_is_no_test(desk: Desk) -> None:
+def test_only_recordings_it_was_trained_on_are_an_error(desk: Desk) -> None:
     checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
     dataset = dataset_of([np.ones(8)] * 2, [0, 1], ["bell", "dog"])
     all_known = TrainOverlap(trained=frozenset({0, 1}), validated=frozenset())
