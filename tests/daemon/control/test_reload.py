@@ -14,7 +14,7 @@ import pytest
 from house import House, HouseMaker, house_settings
 from running_house import RunningHouse
 
-from daemon.control.reload import APPLIED, KEPT_WORDS
+from daemon.control.reload import APPLIED, KEPT_IDS
 from storage.errors import SettingsError
 from storage.settings.schema import described_settings
 
@@ -123,7 +123,7 @@ def test_a_bad_file_keeps_the_old_settings_and_says_why(
         raise SettingsError("unknown setting engine.devise")
 
     with monkeypatch.context() as bad:
-        bad.setattr(house.service._reloading, "_read", refuse)
+        bad.setattr(house.reload, "_read", refuse)
         status = reload(house)
     assert "unknown setting engine.devise" in str(status["reload"])
     assert "the settings stay as they were" in str(status["faults"])
@@ -142,7 +142,7 @@ def test_a_reload_ends_when_the_checkpoint_that_became_active_is_served(
     house.service.tick(house.now)
     house.service.tick(house.now)
     assert house.model.is_preparing
-    assert house.service._reloading.told["reload"] is None
+    assert house.reload.status()["reload"] is None
     prepared(house)
     status = reload(house)
     assert (status["served_checkpoint"], status["reload"]["error"]) == (name, None)  # type: ignore[index]
@@ -158,7 +158,7 @@ def test_a_reload_looks_again_at_a_checkpoint_that_was_refused(
 ) -> None:
     broken = house.home.checkpoints / f"{NEW}.safetensors"
     broken.write_bytes(b"no checkpoint")
-    house.shelf.activate(NEW)
+    house.checkpoints.activate(NEW)
     house.live(1)
     prepared(house)
     house.live(1)
@@ -198,7 +198,7 @@ def test_each_of_several_who_ask_finds_an_answer(house: House) -> None:
 
 def test_all_who_ask_at_once_are_answered_by_one_reload(house: House) -> None:
     house.live(1)
-    words = {f"{number:04}" for number in range(KEPT_WORDS + 50)}
+    words = {f"{number:04}" for number in range(KEPT_IDS + 50)}
     for word in words:
         house.home.reload_request(word).touch()
     house.live(3)

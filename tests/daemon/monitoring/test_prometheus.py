@@ -117,10 +117,10 @@ def test_swaps_and_refusals_are_counted(house: House, second_checkpoint: Path) -
 
 def test_a_stage_that_fails_is_measured_all_the_same() -> None:
     now = iter((1.0, 3.0))
-    measures = StageTimers(lambda: next(now))
-    with pytest.raises(OSError), measures.stage("write"):
+    timers = StageTimers(lambda: next(now))
+    with pytest.raises(OSError), timers.measure("write"):
         raise OSError
-    assert measures.told["stage_seconds"] == {"write": 2.0}
+    assert timers.figures()["stage_seconds"] == {"write": 2.0}
 
 
 def test_what_waits_longest_is_found_by_the_queues_index(house: House) -> None:
