@@ -6,8 +6,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +30,6 @@ from daemon.intake.intake import Intake
 from daemon.intake.mounts import MountMemory, ledger_remark, why_no_events
 from daemon.intake.scanner import inboxes_of
 from daemon.intake.watcher import FileWatcher
-from daemon.monitoring.exposing import exposed
 from daemon.monitoring.processes import resident_bytes
 from daemon.monitoring.sd_notify import extend_timeout
 from daemon.monitoring.stage_timers import StageTimers
@@ -55,7 +54,7 @@ from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
 from storage.ledger.ledger import Ledger, oldest_pending, open_ledger
-from storage.settings.schema import LogSettings, Settings
+from storage.settings.schema import LogSettings, MetricsSettings, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -86,19 +85,30 @@ def run_daemon(
     with (
         ExitStack() as until_the_end,
         DaemonLock.acquire(home),
-        exposed(settings.metrics) as metrics,
+        _metrics(settings.metrics) as publish,
         ledger_of(settings) as ledger,
         hooked(home, settings) as hooks,
     ):
         device = engine_device(settings)
         with decode_pool(settings, device) as (pool, wake):
             service = assemble(
-                home, settings, device, ledger, pool, wake, read, log, metrics.publish, hooks
+                home, settings, device, ledger, pool, wake, read, log, publish, hooks
             )
             # Another signal must not kill what closes pool and ledger.
             signals = handled_signals(service.request_stop, service.request_reload)
             until_the_end.enter_context(signals)
             service.run(once)
+
+
+@contextmanager
+def _metrics(settings: MetricsSettings) -> Iterator[Publish]:
+    if not settings.listen and not settings.textfile:
+        yield lambda _: None
+        return
+    from daemon.monitoring.metrics_server import served_metrics  # takes 50 ms
+
+    with served_metrics(settings) as collector:
+        yield collector.publish
 
 
 def ledger_of(settings: Settings) -> Ledger:
