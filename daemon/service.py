@@ -178,7 +178,7 @@ class Service:
         status["stopping"] = self._is_draining or self._stops.is_requested()
         self._report.update(progress, status, recount)
         is_waiting = self.components.ledger_retry.is_waiting
-        self.components.watchdog.tell(progress, is_waiting, self._report.headline())
+        self.components.watchdog.report(progress, is_waiting, self._report.headline())
 
     def _require_complete(self) -> None:
         for fault in self.components.archive.faults():

@@ -59,7 +59,7 @@ class ServiceWatchdog(Component):
         sizes = (claim.size_bytes for claim in claims)
         self._largest_bytes = max(self._largest_bytes, *sizes, 0)
 
-    def tell(self, progress: Progress, is_waiting: bool, text: str) -> None:
+    def report(self, progress: Progress, is_waiting: bool, text: str) -> None:
         """Once a second or so. `is_waiting` says that the ledger is waited for."""
         lines = [f"STATUS={text}"] if text != self._last_text else []
         self._last_text = text

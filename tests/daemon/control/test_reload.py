@@ -175,10 +175,10 @@ def test_a_reload_looks_again_at_a_checkpoint_that_was_refused(
 def test_the_service_manager_is_told_of_both_ends(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[str, ...]] = []
-    monkeypatch.setattr("daemon.control.reload.notify", lambda *words: told.append(words))
+    sent: list[tuple[str, ...]] = []
+    monkeypatch.setattr("daemon.control.reload.notify", lambda *words: sent.append(words))
     reload(house)
-    (reloading, stamp), ready = told
+    (reloading, stamp), ready = sent
     assert (reloading, ready) == ("RELOADING=1", ("READY=1",))
     assert stamp.removeprefix("MONOTONIC_USEC=").isdecimal()
 
@@ -243,17 +243,17 @@ def test_hup_without_a_terminal_reloads_and_the_command_says_what_came_of_it(
 
     running.home.settings_file.write_text("[engine]\nbatch_clips = 5\nthreads = 1\n")
     running.publish(checkpoint_file, NEW)
-    told = running.clfd("reload")
-    assert told.returncode == 0, told.stderr
-    assert told.stderr.splitlines() == [
+    done = running.clfd("reload")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [
         f"reloaded, serving {NEW}; changed: engine.batch_clips",
         "restart to apply: engine.threads",
     ]
 
     running.home.settings_file.write_text("[engine]\nbatch_clip = 5\n")
-    told = running.clfd("reload")
-    assert told.returncode == 1
-    assert "did you mean engine.batch_clips?" in told.stderr
+    done = running.clfd("reload")
+    assert done.returncode == 1
+    assert "did you mean engine.batch_clips?" in done.stderr
     assert running.stop() == 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from house import House
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from running_house import RunningHouse
 
 from daemon.monitoring.metrics_server import served_metrics
@@ -54,7 +55,7 @@ def test_recordings_are_counted_by_status() -> None:
     assert found['clfd_recordings{status="superseded"}'] == 0
 
 
-def test_stages_are_told_one_by_one() -> None:
+def test_each_stage_has_a_sample() -> None:
     found = metrics(figures={"stage_seconds": {"score": 1.5, "write": 0.25}})
     assert found['clfd_stage_seconds_total{stage="score"}'] == 1.5
     assert found['clfd_stage_seconds_total{stage="write"}'] == 0.25
@@ -90,13 +91,15 @@ def test_the_documentation_names_each_metric() -> None:
     assert [m.name for m in METRICS if not re.search(rf"`{m.name}[{{`]", page)] == []
 
 
-def test_hooks_are_told_one_by_one() -> None:
+def test_each_hook_has_a_sample() -> None:
     found = metrics(hooks={"url": {"told": 3, "given_up": 1, "failing": True}})
     assert found['clfd_hook_told_total{hook="url"}'] == 3
     assert found['clfd_hook_failing{hook="url"}'] == 1
 
 
-def test_a_daemon_tells_what_it_did(house: House, audio_file: Callable[..., Path]) -> None:
+def test_the_metrics_of_a_daemon_say_what_it_did(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
     house.drop(audio_file(), "a.wav")
     (house.inbox / "bad.wav").write_bytes(b"bad")
     house.live()
@@ -157,6 +160,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def test_a_reader_may_ask_for_openmetrics() -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    with served_metrics(MetricsSettings(listen=listen)) as collector:
+        collector.publish({"done": 1, "figures": {"batches": 2}})
+        accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+        request = urllib.request.Request(f"http://{listen}/metrics", headers=accept)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read().decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert families["clfd_batches"].samples[0].name == "clfd_batches_total"
+    assert families["clfd_recordings"].samples[0].value == 1
+
+
 def get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -173,7 +189,7 @@ def test_a_page_has_the_newest_status() -> None:
             get(f"http://{listen}/")
 
 
-def test_one_who_never_finishes_asking_loses_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_who_never_finishes_asking_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.monitoring.metrics_server.READER_SECONDS", 0.2)
     port = free_port()
     with (
@@ -229,7 +245,7 @@ def test_a_file_is_whole_and_for_everybody(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_file_that_cannot_be_written_is_told_once(
+def test_a_file_that_cannot_be_written_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     from daemon.monitoring.metrics_server import _Writer
