@@ -18,8 +18,7 @@ from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError
 from classifier.inference.device import available_devices, describe_device
 from classifier.workers.pool import DecodePool
-from daemon.app import ledger_remark
-from daemon.intake.mounts import mount_of
+from daemon.intake.mounts import ledger_remark, mount_of
 from daemon.pipeline.scoring_setup import engine_device, load_predictor
 from storage.database.engine import driver
 from storage.errors import StorageError
