@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from storage.export.registry import TEXT_FORMATS
+
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
 
@@ -122,7 +124,7 @@ def scan(invocation: Invocation, form: str, limit: int) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "csv", "json", "jsonl"]),
+    type=click.Choice(TEXT_FORMATS),
     help="If not said: the file's suffix, or table.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file.")

@@ -26,7 +26,6 @@ from daemon.hooks.targets import (
 )
 from storage.database.engine import Database, open_database
 from storage.errors import StorageError
-from storage.export.registry import as_object
 from storage.home.paths import Home
 from storage.queries.filters import Filters
 from storage.queries.result import COLUMNS, Result
@@ -119,7 +118,7 @@ class Hook:
     def _tell(self, result: Result) -> float:
         """0 when it is done with."""
         try:
-            self._listener.tell(json.dumps(as_object(result, COLUMNS)).encode())
+            self._listener.tell(json.dumps(result.as_object(COLUMNS)).encode())
         except TargetUnreachable as error:
             return self._fail(str(error))
         except RefusedByTarget as error:
