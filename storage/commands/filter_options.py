@@ -96,16 +96,18 @@ def filters_of(
     history: bool = False,
 ) -> Filters:
     """What was told, as filters. Raises StorageError for a checkpoint that is on no shelf."""
-    from storage.home.checkpoint_folder import meant_by
     from storage.queries.filters import Filters
 
     by_recorded = told.pop("clock") == "recorded"
+    if told["checkpoint"] is not None:
+        from storage.home.checkpoint_folder import meant_by
+
+        told["checkpoint"] = meant_by(invocation.home(), told["checkpoint"])
     return Filters(
         **told
         | {
             "by_recorded": by_recorded,
             "manner": invocation.manner(),
-            "checkpoint": meant_by(invocation.home(), told["checkpoint"]),
         },
         status=status,
         history=history,

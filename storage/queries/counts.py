@@ -19,9 +19,14 @@ from sqlalchemy import (
 )
 
 from storage.database.query_plan import Clock, OutOfTime, by_index, try_in_turn
-from storage.database.tables import checkpoint, folder_tally, recording, tally
-from storage.ledger.counters import DAY_LENGTH, folder_expression
-from storage.queries.access_paths import indexes_of_count
+from storage.database.tables import (
+    DAY_LENGTH,
+    checkpoint,
+    folder_expression,
+    folder_tally,
+    recording,
+    tally,
+)
 from storage.queries.filters import (
     STATES,
     Axis,
@@ -29,6 +34,7 @@ from storage.queries.filters import (
     Status,
     checkpoint_clause,
     clauses,
+    indexes_of_count,
     path_prefix,
 )
 

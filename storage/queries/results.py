@@ -20,11 +20,16 @@ from sqlalchemy import (
 
 from storage.database.engine import PATH_INDEX
 from storage.database.query_plan import by_index, try_in_turn
-from storage.database.tables import checkpoint, inbox, prediction, recording
-from storage.ledger.counters import DAY_LENGTH, folder_expression
-from storage.queries.access_paths import indexes_of_page
+from storage.database.tables import (
+    DAY_LENGTH,
+    checkpoint,
+    folder_expression,
+    inbox,
+    prediction,
+    recording,
+)
 from storage.queries.counts import Counts, in_order, within_days_of_tally
-from storage.queries.filters import Axis, Filters, Sort, clauses, moment
+from storage.queries.filters import Axis, Filters, Sort, clauses, indexes_of_page, moment
 from storage.queries.result import ClipOptions, Result, expressions, from_row
 from storage.values.decision import DisplayRules
 
