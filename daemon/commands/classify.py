@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from storage.export.registry import TEXT_FORMATS
+
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["table", "csv", "json", "jsonl"]),
+    type=click.Choice(TEXT_FORMATS),
     help="If not said: the file's suffix, or table.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file.")

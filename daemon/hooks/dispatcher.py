@@ -28,7 +28,6 @@ from daemon.hooks.targets import (
 from daemon.monitoring.component import Component
 from storage.database.engine import Database, open_database
 from storage.errors import StorageError
-from storage.export.registry import as_object
 from storage.home.paths import Home
 from storage.queries.filters import Filters
 from storage.queries.result import COLUMNS, Result
@@ -120,7 +119,7 @@ class Hook:
     def _send(self, result: Result) -> float:
         """0 when it was sent or given up, else the seconds until the next try."""
         try:
-            self._target.send(json.dumps(as_object(result, COLUMNS)).encode())
+            self._target.send(json.dumps(result.as_object(COLUMNS)).encode())
         except TargetUnreachable as error:
             return self._fail(str(error))
         except RefusedByTarget as error:

@@ -96,16 +96,18 @@ def filters_of(
     history: bool = False,
 ) -> Filters:
     """The options as filters. Raises StorageError for a checkpoint that does not exist."""
-    from storage.home.checkpoint_folder import meant_by
     from storage.queries.filters import Filters
 
     by_recorded = options.pop("clock") == "recorded"
+    if options["checkpoint"] is not None:
+        from storage.home.checkpoint_folder import meant_by
+
+        options["checkpoint"] = meant_by(invocation.home(), options["checkpoint"])
     return Filters(
         **options
         | {
             "by_recorded": by_recorded,
             "manner": invocation.manner(),
-            "checkpoint": meant_by(invocation.home(), options["checkpoint"]),
         },
         status=status,
         history=history,

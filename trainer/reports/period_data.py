@@ -19,10 +19,10 @@ from storage.queries.statistics import (
     KnownCheckpoint,
     Sample,
     answers_in_time,
+    confidence_bins,
     extremes,
     failures,
     known_checkpoint,
-    sureness,
 )
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp
@@ -165,7 +165,7 @@ def look_back(
 ) -> Period:
     """Asks the ledger. The filters have a beginning and an end."""
     known = known_checkpoint(connection, active) if active else None
-    steps = list(sureness(connection, replace(filters, labels=())))
+    steps = list(confidence_bins(connection, replace(filters, labels=())))
     drift, no_drift = drift_of(known, steps)
     surest, least_sure = extremes(connection, filters, SHOWN_SAMPLES)
     told = [step for step in steps if not filters.labels or step.label in filters.labels]

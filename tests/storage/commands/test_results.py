@@ -33,7 +33,8 @@ from storage.errors import (
     SettingsError,
     StorageError,
 )
-from storage.export.registry import Listing, follow
+from storage.export.registry import FORMATS
+from storage.export.results_writer import ResultsRequest, follow
 from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
@@ -244,7 +245,7 @@ def test_following_prints_rows_as_they_come(home: Home, capsys: pytest.CaptureFi
             add(ledger, "late.wav", "dog")
 
     with open_database(url_of(home), "reader") as database, pytest.raises(KeyboardInterrupt):
-        follow(database, Listing(Filters(), format="jsonl"), arrive_then_stop)
+        follow(database, ResultsRequest(Filters(), format=FORMATS["jsonl"]), arrive_then_stop)
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["path"] == "late.wav"
 
@@ -256,7 +257,7 @@ def test_following_since_a_time_begins_with_what_came_since_then(
         raise KeyboardInterrupt
 
     with open_database(url_of(home), "reader") as database, pytest.raises(KeyboardInterrupt):
-        follow(database, Listing(Filters(since="2000-01-01"), format="jsonl"), stop)
+        follow(database, ResultsRequest(Filters(since="2000-01-01"), format=FORMATS["jsonl"]), stop)
     told = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
     assert told == ["dog", "siren"]
 

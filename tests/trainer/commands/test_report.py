@@ -30,9 +30,9 @@ from storage.queries.statistics import (
     KnownCheckpoint,
     Sample,
     answers_in_time,
+    confidence_bins,
     extremes,
     failures,
-    sureness,
 )
 from storage.values.decision import DisplayRules
 from storage.values.timestamps import stamp
@@ -141,7 +141,7 @@ def test_recordings_of_recorders_half_an_hour_off_stand_in_their_hour(ledger: Le
 
 def test_full_confidence_is_in_the_last_step(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
-        steps = {(each.label, each.bin) for each in sureness(connection, WEEK)}
+        steps = {(each.label, each.bin) for each in confidence_bins(connection, WEEK)}
     assert steps == {("dog", 18), ("dog", 19), ("dog", 6), ("siren", 12)}
 
 
