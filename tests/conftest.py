@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from surroundings import leave_surroundings
 
 if TYPE_CHECKING:
     from house import House
@@ -21,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as clfd.py does, before t
 # Threads of such small networks only wait for each other and for the tests beside them, and sums
 # of two threads are not those of one: so the answers do not hang on the machine's cores either.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.pop("COLUMNS", None)  # tables would be as wide as the terminal that runs the tests
+leave_surroundings()
 
 Samples = npt.NDArray[np.float32]
 
