@@ -118,6 +118,27 @@ def _checkpoint(folder: Path, seed: int, labels: tuple[str, ...], clip_seconds: 
     return save_checkpoint(folder, model, labels, shape, {"epochs": 0}, now)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_ledgers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """New ledgers of this process are copies of one that migrations made: 30 ms less for each."""
+    from storage.database import engine
+
+    migrate = engine._migrate
+    made = tmp_path_factory.mktemp("ledger") / "clfd.db"
+    engine.open_database(f"sqlite:///{made}", "daemon").close()
+    content = made.read_bytes()
+
+    def migrate_or_copy(path: Path, tell: Callable[[str], None]) -> None:
+        if path.stat().st_size:
+            migrate(path, tell)
+        else:
+            path.write_bytes(content)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "_migrate", migrate_or_copy)
+        yield
+
+
 @pytest.fixture
 def make_house(tmp_path: Path, checkpoint_file: Path) -> Iterator[Callable[..., House]]:
     """`make_house(**{"intake.settle_seconds": 1})`: a started daemon over a home in tmp_path.
