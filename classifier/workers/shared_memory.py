@@ -19,13 +19,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import reduction
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from classifier.audio.decode import Segment
+
+if TYPE_CHECKING:
+    import torch
 
 Samples = npt.NDArray[np.float32]
 
@@ -168,6 +170,8 @@ def pin(slab: SlotBuffer, device: torch.device) -> None:
 
     Copies from memory that is not pinned are five times slower, and keep the processor waiting.
     """
+    import torch  # not in decode workers: 1.5 s of processor time for each
+
     runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     with torch.cuda.device(device):  # else on the first GPU, which may be somebody else's
         failed = int(runtime.cudaHostRegister(slab.address, slab.n_bytes, FOR_ALL_CONTEXTS))
@@ -182,6 +186,8 @@ def pin(slab: SlotBuffer, device: torch.device) -> None:
 
 def _clear_error(device: torch.device) -> None:
     """CUDA keeps an error until it was asked for: torch would come upon it at its next kernel."""
+    import torch
+
     with contextlib.suppress(RuntimeError):
         torch.zeros(1, device=device)
 

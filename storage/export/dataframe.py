@@ -12,9 +12,15 @@ from storage.commands.context import Invocation
 from storage.database.engine import open_database
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import meant_by
-from storage.queries.clips import ClipOptions
 from storage.queries.filters import SORTS, STATES, Filters, Sort, Status
-from storage.queries.result import CLIP_COLUMNS, COLUMNS, FLOATS, INTEGERS, MOMENTS, Result
+from storage.queries.result import (
+    CLIP_COLUMNS,
+    COLUMN_TABLE,
+    COLUMNS,
+    MOMENTS,
+    ClipOptions,
+    Result,
+)
 from storage.queries.results import results as results_of
 from storage.values.text import printable_path
 from storage.values.timestamps import parse_when, stamp
@@ -23,12 +29,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCORE = "score_{label}"
-# Said, so that a frame without rows has those of one with rows.
-TYPES = {
-    **dict.fromkeys(FLOATS, "float64"),
-    **dict.fromkeys(INTEGERS, "Int64"),
-    **dict.fromkeys(MOMENTS, "datetime64[us, UTC]"),
-}
+_PANDAS = {"integer": "Int64", "float": "float64", "moment": "datetime64[us, UTC]"}
+# Named, so that a frame without rows has those of one with rows.
+TYPES = {column.name: _PANDAS[column.kind] for column in COLUMN_TABLE if column.kind in _PANDAS}
 When = str | datetime
 Clock = Literal["classified", "recorded"]
 

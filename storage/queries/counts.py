@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -17,21 +18,29 @@ from sqlalchemy import (
     select,
 )
 
-from storage.database.tables import checkpoint, folder_tally, recording, tally
-from storage.ledger.counters import DAY_LENGTH, folder_expression
+from storage.database.query_plan import Clock, OutOfTime, by_index, try_in_turn
+from storage.database.tables import (
+    DAY_LENGTH,
+    checkpoint,
+    folder_expression,
+    folder_tally,
+    recording,
+    tally,
+)
 from storage.queries.filters import (
     STATES,
     Axis,
     Filters,
     Status,
-    as_told,
+    checkpoint_clause,
     clauses,
-    literal_beginning,
-    made_by,
+    indexes_of_count,
+    path_prefix,
 )
 
 _row, _tally = recording.c, tally.c
 _AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
+_LIMITS = (100, 1_000, 10_000, 100_000)  # of a count for a foot
 Counts = list[tuple[str | None, int]]
 
 
@@ -52,10 +61,54 @@ def in_order(counts: Counts, axis: Axis) -> Counts:
     return sorted(counts, key=lambda pair: (-pair[1], pair[0] or ""))
 
 
-def count_others(connection: Connection, filters: Filters) -> dict[str, int]:
-    """The recordings that the status leaves out, per state, of the same paths and times."""
-    found = {state: count(connection, other) for state, other in others(filters)}
-    return {state: number for state, number in found.items() if number}
+@dataclass(frozen=True)
+class Number:
+    """A count that is exact, or else known to be no less."""
+
+    n: int
+    is_exact: bool = True
+
+    def or_more(self, n: int) -> Number:
+        """With `n` known to be there."""
+        return replace(self, n=max(self.n, n))
+
+    def __str__(self) -> str:
+        return str(self.n) if self.is_exact else f"at least {self.n}"
+
+
+def count_in_time(
+    connection: Connection, filters: Filters, deadline: float, clock: Clock = time.monotonic
+) -> Number:
+    """Counts to growing limits until all are counted or the time is up, for the foot of a table.
+
+    Nobody waits seconds for a foot. Where the tallies know, it is exact at any size.
+    """
+    if is_quick(filters):
+        return Number(count(connection, filters))
+    indexes, found = indexes_of_count(filters), 0
+    for limit in _LIMITS:
+        query = select(_row.id).where(*clauses(filters)).limit(limit + 1)
+
+        def ask(index: str, query: Select[Any] = query) -> int:
+            some = by_index(query, recording, index).subquery()
+            return connection.scalar(select(func.count()).select_from(some)) or 0
+
+        try:
+            found = try_in_turn(connection, indexes, ask, deadline, clock)
+        except OutOfTime:
+            return Number(found, is_exact=False)
+        if found <= limit:
+            return Number(found)
+        found = limit
+    return Number(found, is_exact=False)
+
+
+def count_others(
+    connection: Connection, filters: Filters, deadline: float = float("inf")
+) -> dict[Status, Number]:
+    """What the status leaves out, per state, of the same paths and times."""
+    found = {state: count_in_time(connection, other, deadline) for state, other in others(filters)}
+    return {state: number for state, number in found.items() if number.n or not number.is_exact}
 
 
 def others(filters: Filters) -> list[tuple[Status, Filters]]:
@@ -82,7 +135,29 @@ def labels_seen(connection: Connection) -> list[str]:
     return list(connection.scalars(given.distinct().order_by(_tally.label)))
 
 
-def has_unheard_levels(connection: Connection) -> bool:
+def within_days_of_tally(connection: Connection, filters: Filters) -> Filters | None:
+    """The filters, with the first and the last day on which anything fits; None: nothing does.
+
+    So that those of a checkpoint of last year are not looked for among all that came after.
+    """
+    day = _tally.day
+    query = select(func.min(day), func.max(day)).where(*tally_clauses(filters), _tally.n > 0)
+    if not filters.by_recorded:  # the tally has the days of answers
+        if filters.since is not None:
+            query = query.where(day >= filters.since[:DAY_LENGTH])
+        if filters.until is not None:
+            query = query.where(day <= filters.until[:DAY_LENGTH])
+    first, last = connection.execute(query).one()
+    if first is None:
+        return None
+    if filters.by_recorded or not (filters.stored_labels or filters.checkpoint):
+        return filters
+    behind = f"{last}{_AFTER_ALL}"
+    since = max(filters.since or first, first)
+    return replace(filters, since=since, until=min(filters.until or behind, behind))
+
+
+def has_unmeasured_levels(connection: Connection) -> bool:
     """Whether there are answers from before levels were measured."""
     answered = select(_row.id).where(_row.state == "done", _row.rms_dbfs.is_(None)).limit(1)
     return connection.scalar(answered) is not None
@@ -130,7 +205,7 @@ def _of_days(filters: Filters, axis: Axis) -> Iterator[Select[Any]]:
         "checkpoint": _tally.checkpoint_id,
         "day": _tally.day,
     }
-    whole = select(columns[axis], func.sum(_tally.n)).where(*whole_days(filters))
+    whole = select(columns[axis], func.sum(_tally.n)).where(*whole_day_clauses(filters))
     yield whole.group_by(columns[axis])
     for since, until in _edges(filters):
         for state in filters.states:
@@ -138,22 +213,24 @@ def _of_days(filters: Filters, axis: Axis) -> Iterator[Select[Any]]:
             yield _grouped(edge, axis)
 
 
-def whole_days(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    yield from of_tally(filters)
+def whole_day_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    yield from tally_clauses(filters)
     if filters.since is not None:
         yield _tally.day > filters.since[:DAY_LENGTH]
     if filters.until is not None:
         yield _tally.day < filters.until[:DAY_LENGTH]
 
 
-def of_tally(filters: Filters) -> Iterator[ColumnElement[bool]]:
+def tally_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     """All but the time."""
     if filters.status != "all":
         yield _tally.state == filters.status
     if filters.stored_labels:
         yield _tally.label.in_(filters.stored_labels)
     if filters.checkpoint is not None:
-        yield _tally.checkpoint_id.in_(select(checkpoint.c.id).where(made_by(filters.checkpoint)))
+        yield _tally.checkpoint_id.in_(
+            select(checkpoint.c.id).where(checkpoint_clause(filters.checkpoint))
+        )
 
 
 def _edges(filters: Filters) -> Iterator[tuple[str, str]]:
@@ -175,7 +252,7 @@ def _is_of_folders(filters: Filters) -> bool:
 
 def _is_folder(glob: str) -> bool:
     """`yard/*`: all in it and below."""
-    first = literal_beginning(glob)
+    first = path_prefix(glob)
     return not glob.startswith(("/", "./")) and first.endswith("/") and glob == f"{first}*"
 
 
@@ -186,7 +263,7 @@ def _of_folders(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     if filters.status != "all":
         query = query.where(of.state == filters.status)
     if filters.path is not None:
-        folder = literal_beginning(filters.path)
+        folder = path_prefix(filters.path)
         below = and_(of.folder >= folder, of.folder < f"{folder[:-1]}0")  # 0 comes after the slash
         query = query.where(or_(of.folder == folder[:-1], below))
     return [(value, number) for value, number in connection.execute(query) if number]
@@ -206,7 +283,7 @@ def _one_by_one(connection: Connection, filters: Filters, axis: Axis) -> Counts:
 def _grouped(filters: Filters, axis: Axis) -> Select[Any]:
     moment = _row.first_seen_at if filters.status == "pending" else _row.answered_at
     keys: dict[Axis, ColumnElement[Any]] = {
-        "label": as_told(filters, _row.label, _row.confidence),
+        "label": filters.manner.label_sql(_row.label, _row.confidence),
         "status": _row.state,
         "checkpoint": _row.checkpoint_id,
         "day": func.substr(moment, 1, DAY_LENGTH),

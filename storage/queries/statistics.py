@@ -12,16 +12,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Select, case, cast, func, select
 
-from storage.database.bulk import by_index
+from storage.database.query_plan import by_index
 from storage.database.tables import checkpoint, inbox, recording
-from storage.queries.filters import Filters, clauses
+from storage.queries.filters import ANSWER, RECORDED, Filters, clauses
 from storage.values.recorded_at import as_stamp
 from storage.values.timestamps import from_stamp
 
 BINS = 20  # of confidence from 0 to 1
 
-_ANSWER = "ix_recording_answer"  # knows state, moment, label, confidence and checkpoint together
-_RECORDED = "ix_recording_recorded"
 _CHUNK_ROWS = 1000
 _HOUR, _MINUTE = len("2026-01-31T12"), len("2026-01-31T12:00")
 _row = recording.c
@@ -136,7 +134,7 @@ def known_checkpoint(connection: Connection, name: str) -> KnownCheckpoint | Non
 
 
 def _of_answers(query: Select[Any], filters: Filters) -> Select[Any]:
-    index = _RECORDED if filters.by_recorded else _ANSWER
+    index = RECORDED if filters.by_recorded else ANSWER
     return by_index(query, recording, index).where(*clauses(replace(filters, status="done")))
 
 

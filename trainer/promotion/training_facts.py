@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from classifier.inference.predictor import Scores
+from storage.values.distribution import installed_version
 from storage.values.text import printable
 from trainer.data.dataset import Dataset
 from trainer.evaluation.assessment import NO_SELECTION, Assessment
@@ -22,7 +23,7 @@ from trainer.training.prepare import PreparedData
 
 FEW_RECORDINGS = 20  # a fine-tuned network keeps its temperature with fewer
 MAX_LEFT_OUT = 100  # a checkpoint is no log
-LIBRARIES = ("clfd", "torch", "numpy", "librosa", "soundfile", "soxr")
+LIBRARIES = ("torch", "numpy", "librosa", "soundfile", "soxr")
 
 
 def metrics(
@@ -108,6 +109,7 @@ def training_facts(data: PreparedData, seed: int, now: datetime) -> dict[str, An
         "recipe": asdict(data.recipe),
         "parent": parent and {"name": parent.name, "digest": parent.digest},
         "versions": {"python": platform.python_version()}
+        | {"clfd": installed_version()}
         | {lib: version(lib) for lib in LIBRARIES},
     }
 
@@ -155,7 +157,7 @@ def run_facts(data: PreparedData, seed: int, team_size: int) -> dict[str, Any]:
         "seed": seed,
         "team_size": team_size,
         "device": dataset.device.type,
-        "versions": [version("clfd"), version("torch")],
+        "versions": [installed_version(), version("torch")],
     }
 
 

@@ -6,7 +6,6 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy.stats import binomtest
 
+from storage.values.distribution import installed_version
 from trainer.evaluation.metrics import Evaluation
 from trainer.evaluation.probes import Probe
 from trainer.evaluation.top_errors import TopError
@@ -72,7 +72,7 @@ def render_page(report_data: ReportData, pictures: Mapping[str, bytes]) -> str:
         interval=evaluation and accuracy_interval(evaluation),
         plain=[pair for pair in report_data.metrics.items() if _is_plain(pair[1])],
         sure_of_nothing=SURE_OF_NOTHING,
-        version=version("clfd"),
+        version=installed_version(),
     )
 
 

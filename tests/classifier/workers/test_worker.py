@@ -55,6 +55,12 @@ def test_a_worker_gains_no_rights_leaves_no_core_and_is_taken_before_the_daemon(
     }
 
 
+def test_a_worker_starts_without_what_only_the_daemon_needs(pool: DeedPool) -> None:
+    loaded = pool.answer(deeds.modules)
+    assert isinstance(loaded, set)
+    assert loaded & {"torch", "scipy", "librosa", "pandas", "sqlalchemy", "pydantic"} == set()
+
+
 def test_a_daemon_with_narrower_limits_has_workers_all_the_same() -> None:
     script = (
         "import os, resource; from classifier.workers.worker import prepare_worker;"

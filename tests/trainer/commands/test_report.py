@@ -35,7 +35,7 @@ from storage.queries.statistics import (
     Sample,
 )
 from storage.values.timestamps import stamp
-from trainer.commands.train import report
+from trainer.commands.report import report
 from trainer.errors import TrainerError
 from trainer.promotion.training_facts import answer_profile
 from trainer.reports.audio_excerpts import Excerpt, encoded, excerpts
@@ -203,7 +203,7 @@ def test_a_tone_is_seen_as_a_line_at_its_pitch(audio_file: Callable[..., Path]) 
     assert decibels[loudest].mean() - decibels[50].mean() > 30
 
 
-def test_of_a_long_recording_ten_seconds_are_heard(
+def test_an_excerpt_of_a_long_recording_has_ten_seconds(
     audio_file: Callable[..., Path], tone: Callable[..., np.ndarray]
 ) -> None:
     assert excerpt_of(audio_file(samples=tone(seconds=12.0))).seconds == 10.0
