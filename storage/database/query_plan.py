@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 _FIRST_SECONDS = 0.004  # most pages take less
 _GROWTH = 4
-_CLOCK_STEPS = 1_000  # of SQLite's machine, some 0.05 ms, between two looks at the clock
+_CLOCK_STEPS = 5_000  # of SQLite's machine, some 0.3 ms, between two looks at the clock
 
 T = TypeVar("T")
 Clock = Callable[[], float]

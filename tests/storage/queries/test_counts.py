@@ -153,6 +153,7 @@ def test_a_foot_counts_no_fewer_than_stand_above_it(
     reading: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results_writer, "_FOOT_SECONDS", -1)
+    monkeypatch.setattr(counts, "_LIMITS", (100_000,))
     request = ResultsRequest(Filters(min_confidence=0.5), limit=10)
     assert foot_of(reading, request, shown=10).startswith("10 of at least 10 done")
     assert foot_of(reading, request, shown=9).startswith("9 of 9 done")
