@@ -134,7 +134,7 @@ def make_house(tmp_path: Path, checkpoint_file: Path) -> Iterator[Callable[..., 
         home.create()
         settings = house_settings(home, **overrides)
         house = House(home, settings)
-        if not house.shelf.names():
+        if not house.checkpoints.names():
             house.publish(checkpoint_file)
         house.service.start()
         houses.append(house)

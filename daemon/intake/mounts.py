@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from storage.database.engine import file_of
 from storage.ledger.ledger import Ledger
+from storage.settings.schema import Settings
 
 # Others' changes there give no event on this machine.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -83,3 +85,22 @@ class MountMemory:
     def _has_gone(self, root: Path) -> bool:
         point, known = self._look(root).point, (self._known or {}).get(root)
         return known is not None and known != point and known.is_relative_to(point)
+
+
+def ledger_remark(settings: Settings) -> str | None:
+    """What speaks against the place of the ledger's file, if anything does."""
+    kind = mount_of(file_of(settings.database)).kind
+    if kind not in NETWORK_FILE_SYSTEMS:
+        return None
+    return (
+        f"the ledger lies on {kind}, where SQLite's locks hold on one machine at best; set"
+        " `database` to a file on a local disk"
+    )
+
+
+def why_no_events(watch: str, root: Path) -> str | None:
+    """Why events are not to be waited for in an inbox, by `intake.watch` and where it lies."""
+    if watch == "scans":
+        return "intake.watch = scans"
+    mount = mount_of(root)
+    return f"{mount.kind} has no events" if watch == "auto" and mount.is_network else None

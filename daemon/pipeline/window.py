@@ -22,6 +22,7 @@ from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import DecodingError, FileChanged
 from classifier.inference.predictor import Scores, pool_scores
 from classifier.workers.pool import Answer
+from daemon.backoff import wait_seconds
 from daemon.intake.stability import Key
 from daemon.monitoring.journald import about
 from daemon.pipeline.model_manager import Served
@@ -38,7 +39,6 @@ ReadyClip = tuple[
     RecordingInProgress, int, npt.NDArray[np.float32]
 ]  # and its place in the recording
 
-WAITS_SECONDS = (5.0, 60.0, 600.0)  # after the first attempt that failed for a passing reason, ...
 STRETCH_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
 
 
@@ -365,7 +365,7 @@ class Window:
 
     def _postponed(self, claim: Claim, error: DecodingError) -> Postponed:
         """A file on a disk that is away for a minute is not given up within a second."""
-        wait = 0.0 if self._stopping else WAITS_SECONDS[min(claim.attempts, len(WAITS_SECONDS)) - 1]
+        wait = 0.0 if self._stopping else wait_seconds(claim.attempts)
         path = visible(printable_path(claim.path))
         logger.info("%s will be tried again in %.0f s: %s", path, wait, error.reason)
         return Postponed(claim.recording_id, error.kind, error.reason, wait)

@@ -1,4 +1,4 @@
-"""The commands that look after the ledger: check, backup, prune, upgrade."""
+"""`clfd db ...`: check, back up, prune and upgrade the ledger."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
     with open_database(settings.database, "reader") as database:
         problems = [f"damaged: {problem}" for problem in database.problems()]
         problems = problems or [f"counts wrongly: {wrong}" for wrong in wrong_figures(database)]
-        told: dict[str, object] = {
+        figures: dict[str, object] = {
             "ledger": str(database.path),
             "sound": not problems,
             "problems": problems,
@@ -60,24 +60,24 @@ def check(invocation: Invocation, as_json: bool) -> None:
         }
         if problems:
             if as_json:
-                click.echo(json.dumps(told, ensure_ascii=False))
-            raise LedgerInvalid(_unsound(database.path, problems))
+                click.echo(json.dumps(figures, ensure_ascii=False))
+            raise LedgerInvalid(_invalid(database.path, problems))
         remarks = remarks_on(database, settings, ProgressTicker(_progress(invocation)))
     if as_json:
-        click.echo(json.dumps(told | remarks.figures(), ensure_ascii=False))
+        click.echo(json.dumps(figures | remarks.figures(), ensure_ascii=False))
     else:
-        click.echo(f"{told['ledger']} is sound, schema {told['schema']}", err=True)
+        click.echo(f"{figures['ledger']} is sound, schema {figures['schema']}", err=True)
         for line in remarks.lines():
             click.echo(visible(line))
 
 
-def _unsound(ledger: Path, problems: list[str]) -> str:
+def _invalid(ledger: Path, problems: list[str]) -> str:
     kind = problems[0].partition(": ")[0]
-    said = "; ".join(problem.partition(": ")[2] for problem in problems[:5])
+    message = "; ".join(problem.partition(": ")[2] for problem in problems[:5])
     if kind == "damaged":
-        return f"{ledger} is damaged: {said}"
+        return f"{ledger} is damaged: {message}"
     remedy = "stop the daemon and run `clfd db upgrade`, which counts anew"
-    return f"{ledger} counts wrongly: {said}; {remedy}"
+    return f"{ledger} counts wrongly: {message}; {remedy}"
 
 
 @db.command()
@@ -103,8 +103,8 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
     from storage.errors import StorageError
 
     with open_database(invocation.database(), "editor") as database:
-        taken = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        target = file or database.path.with_name(f"{database.path.name}.{taken}.backup")
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        target = file or database.path.with_name(f"{database.path.name}.{now}.backup")
         if target.exists() and target.samefile(database.path):
             raise StorageError(f"{target} is the ledger itself; name another file")
         if target.absolute() in _companions(database.path.absolute()):
@@ -164,22 +164,22 @@ def prune(
             "say what to prune: --superseded, --missing, --history or --older-than TIME"
         )
     both = not (superseded or missing or history)
-    wish = PruneRequest(superseded or both, missing or both, history, before)
-    pulse = ProgressTicker(_progress(invocation))
+    request = PruneRequest(superseded or both, missing or both, history, before)
+    ticker = ProgressTicker(_progress(invocation))
     with open_database(invocation.database(), "reader") as reader:
-        made = plan(reader, wish, pulse)
+        made = plan(reader, request, ticker)
         if yes:
             with open_database(invocation.database(), "pruner") as pruner:
-                carry_out(reader, pruner, made, pulse)
+                carry_out(reader, pruner, made, ticker)
     if as_json:
         click.echo(json.dumps(made.figures(yes), ensure_ascii=False))
     else:
-        _tell(made, yes)
+        _print_plan(made, yes)
         if not yes:
             click.echo("nothing was changed; add --yes to do it", err=True)
 
 
-def _tell(made: PrunePlan, is_done: bool) -> None:
+def _print_plan(made: PrunePlan, is_done: bool) -> None:
     from storage.values.text import visible
 
     for line in made.lines(is_done):
@@ -207,8 +207,8 @@ def upgrade(invocation: Invocation) -> None:
         backup = upgrade_database(invocation.database(), tell=_progress(invocation))
         with open_database(invocation.database(), "editor") as database:
             was_wrong = backup is None and mend(database)
-    said = f"upgraded; the backup is {backup}" if backup else "already at this version"
-    click.echo(f"{said}; counted anew" if was_wrong else said, err=True)
+    message = f"upgraded; the backup is {backup}" if backup else "already at this version"
+    click.echo(f"{message}; counted anew" if was_wrong else message, err=True)
 
 
 def _progress(invocation: Invocation) -> Callable[[str], None]:

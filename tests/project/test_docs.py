@@ -15,9 +15,9 @@ from command_tree import every_command, example_of
 import clfd
 from classifier.errors import ClassifierError
 from daemon.errors import DaemonError
-from storage.commands.status import KEYS
 from storage.errors import StorageError
 from storage.export.registry import FORMATS
+from storage.maintenance.daemon_status import KEYS
 from storage.queries.result import COLUMN_TABLE
 from storage.settings.schema import described_settings
 from trainer.errors import TrainerError

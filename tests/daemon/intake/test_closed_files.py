@@ -15,7 +15,7 @@ from storage.errors import LedgerUnavailable
 def close(house: House, source: Path, name: str) -> Path:
     """A writer writes a file into the inbox and closes it."""
     path = house.drop(source, name)
-    house.doorbell.ring(house.inbox, name.encode(), was_closed=True)
+    house.watcher.ring(house.inbox, name.encode(), was_closed=True)
     return path
 
 
@@ -36,7 +36,7 @@ def test_a_file_that_is_closed_half_written_waits_for_the_rest(
     house.service.tick(house.now)
     assert house.rows() == []
     path.write_bytes(whole)
-    house.doorbell.ring(house.inbox, b"a.wav", was_closed=True)
+    house.watcher.ring(house.inbox, b"a.wav", was_closed=True)
     house.service.tick(house.now)
     assert house.rows() == [("a.wav", "done")]
 
@@ -45,7 +45,7 @@ def test_a_whole_file_that_was_not_closed_settles_first(
     house: House, audio_file: Callable[..., Path]
 ) -> None:
     house.drop(audio_file(), "a.wav")
-    house.doorbell.ring(house.inbox, b"a.wav")
+    house.watcher.ring(house.inbox, b"a.wav")
     house.live(seconds=2)
     assert house.rows() == []
     house.live(seconds=1)
@@ -125,7 +125,7 @@ def test_one_run_does_not_end_before_every_ring_was_answered(
     monkeypatch.setattr("daemon.intake.intake.RING_STEP", 1)
     house.live()
     assert house.service.is_done
-    house.doorbell.ring(house.inbox, b"gone.wav", was_closed=True)
+    house.watcher.ring(house.inbox, b"gone.wav", was_closed=True)
     close(house, audio_file(), "a.wav")
     house.service.tick(house.now)
     assert not house.service.is_done
@@ -136,7 +136,7 @@ def test_one_run_does_not_end_before_forgotten_rings_were_made_good_by_a_scan(
 ) -> None:
     monkeypatch.setattr("daemon.intake.intake.MAX_RUNG", 1)
     house.live()
-    house.doorbell.ring(house.inbox, b"gone.wav", was_closed=True)
+    house.watcher.ring(house.inbox, b"gone.wav", was_closed=True)
     close(house, audio_file(), "a.wav")
     house.service.tick(house.now)
     assert not house.service.is_done

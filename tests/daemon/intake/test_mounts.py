@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from house import house_settings
 
-from daemon.app import ledger_remark, why_deaf
 from daemon.intake import mounts
-from daemon.intake.mounts import Mount, mount_of
+from daemon.intake.mounts import Mount, ledger_remark, mount_of, why_no_events
 from storage.home.paths import Home
 
 TABLE = """
@@ -60,7 +59,7 @@ def test_without_a_mount_table_nothing_is_known(table: Path) -> None:
 def test_a_network_file_system_is_scanned_unless_a_setting_says_otherwise(
     watch: str, path: str, deaf: str | None
 ) -> None:
-    assert why_deaf(watch, Path(path)) == deaf
+    assert why_no_events(watch, Path(path)) == deaf
 
 
 @pytest.mark.parametrize(("folder", "remarked"), [("/srv/clfd", False), ("/mnt/nas/clfd", True)])

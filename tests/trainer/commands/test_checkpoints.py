@@ -68,7 +68,7 @@ def test_the_list_begins_with_the_newest_and_marks_what_is_active(
     assert f"checkpoint {BROKEN}.safetensors refused" in result.stderr
 
 
-def test_an_empty_shelf_says_what_fills_it(run: Run) -> None:
+def test_an_empty_folder_of_checkpoints_says_what_fills_it(run: Run) -> None:
     result = run("list")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "`clfd train` makes one" in result.stderr
@@ -116,7 +116,7 @@ def test_rollback_goes_back_to_what_was_served_and_not_to_what_the_daemon_refuse
 
 @pytest.mark.parametrize("words", [("rollback",), ("show", "nonsense"), ("activate", "previous")])
 @pytest.mark.usefixtures("shelf")
-def test_what_is_not_there_is_said(run: Run, words: tuple[str, ...]) -> None:
+def test_a_name_of_no_checkpoint_is_an_error(run: Run, words: tuple[str, ...]) -> None:
     assert isinstance(run(*words).exception, StorageError)
 
 
@@ -169,7 +169,7 @@ def test_what_is_there_already_is_not_imported_twice(
     assert len(CheckpointFolder(home.checkpoints).names()) == 1
 
 
-def test_importing_heals_a_file_that_was_damaged_on_the_shelf(
+def test_importing_replaces_a_damaged_checkpoint_of_the_same_name(
     run: Run, home: Home, checkpoint_file: Path
 ) -> None:
     damaged = CheckpointFolder(home.checkpoints).path(checkpoint_file.stem)
@@ -178,7 +178,7 @@ def test_importing_heals_a_file_that_was_damaged_on_the_shelf(
     assert damaged.read_bytes() == checkpoint_file.read_bytes()
 
 
-def test_a_file_that_is_not_sound_is_not_imported(run: Run, home: Home, tmp_path: Path) -> None:
+def test_an_invalid_file_is_not_imported(run: Run, home: Home, tmp_path: Path) -> None:
     (tmp_path / "page.safetensors").write_text("<html>404</html>")
     result = run("import", str(tmp_path / "page.safetensors"))
     assert isinstance(result.exception, CheckpointError)

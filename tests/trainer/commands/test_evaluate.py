@@ -24,7 +24,7 @@ from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from storage.commands.context import Invocation
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
-from trainer.commands.train import evaluate
+from trainer.commands.evaluate import evaluate
 from trainer.console import ProgressConsole
 from trainer.data.examples import Example
 from trainer.errors import LabelsError, TrainerError
@@ -211,7 +211,7 @@ def test_a_checkpoint_that_keeps_silent_about_its_training_is_judged_on_everythi
     assert "does not say what it was trained on" in capsys.readouterr().err
 
 
-def test_what_it_knows_by_heart_is_no_test(desk: Desk) -> None:
+def test_only_recordings_it_was_trained_on_are_an_error(desk: Desk) -> None:
     checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
     dataset = dataset_of([np.ones(8)] * 2, [0, 1], ["bell", "dog"])
     all_known = TrainOverlap(trained=frozenset({0, 1}), validated=frozenset())

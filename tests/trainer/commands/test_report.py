@@ -36,7 +36,7 @@ from storage.queries.statistics import (
 )
 from storage.values.decision import DisplayRules
 from storage.values.timestamps import stamp
-from trainer.commands.train import report
+from trainer.commands.report import report
 from trainer.errors import TrainerError
 from trainer.promotion.answer_profile import profile_of, read_profile
 from trainer.reports.audio_excerpts import Excerpt, encoded, excerpts
@@ -145,7 +145,7 @@ def test_full_confidence_is_in_the_last_step(ledger: Ledger) -> None:
     assert steps == {("dog", 18), ("dog", 19), ("dog", 6), ("siren", 12)}
 
 
-def test_failures_are_told_by_reason_with_an_example(ledger: Ledger) -> None:
+def test_failures_are_listed_by_reason_with_an_example(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
         (told,) = failures(connection, WEEK)
     assert (told.kind, told.number, told.sentence) == ("decode", 2, "no audio")
@@ -174,7 +174,7 @@ def test_filters_say_what_is_counted(ledger: Ledger, filters: Filters, done: int
     assert told.counts["done"] == sum(each.number for each in told.labels) == done
 
 
-def test_failures_have_no_label_and_are_told_all_the_same(ledger: Ledger) -> None:
+def test_failures_are_listed_although_they_have_no_label(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
         told = look_back(connection, replace(WEEK, labels=("siren",)), [], None)
     assert (told.counts["failed"], told.failures[0].number) == (2, 2)
@@ -229,7 +229,7 @@ def test_answers_of_another_checkpoint_are_no_drift_of_this_one() -> None:
         {"profile": {"recordings": 1, "labels": {"dog": {"share": 7, "mean_confidence": 1}}}},
     ],
 )
-def test_a_checkpoint_without_a_sound_profile_says_so(training: dict[str, Any]) -> None:
+def test_a_checkpoint_without_a_valid_profile_says_so(training: dict[str, Any]) -> None:
     drift, reason = drift_of(checkpoint({"training": training}), [])
     assert drift is None
     assert (reason or "").startswith("no profile")
@@ -341,7 +341,7 @@ def test_a_tone_is_seen_as_a_line_at_its_pitch(audio_file: Callable[..., Path]) 
     assert decibels[loudest].mean() - decibels[50].mean() > 30
 
 
-def test_of_a_long_recording_ten_seconds_are_heard(
+def test_an_excerpt_of_a_long_recording_has_ten_seconds(
     audio_file: Callable[..., Path], tone: Callable[..., np.ndarray]
 ) -> None:
     assert excerpt_of(audio_file(samples=tone(seconds=12.0))).seconds == 10.0

@@ -1,0 +1,50 @@
+"""`clfd classify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from storage.export.registry import TEXT_FORMATS
+
+if TYPE_CHECKING:
+    from storage.commands.context import Invocation
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--checkpoint", default="active", show_default=True, help="Name, prefix or file.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(TEXT_FORMATS),
+    help="If not said: the file's suffix, or table.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
+@click.pass_obj
+def classify(
+    invocation: Invocation,
+    paths: tuple[Path, ...],
+    checkpoint: str,
+    device: str | None,
+    file_format: str | None,
+    output: Path | None,
+) -> None:
+    """Classify files or folders once, recording nothing.
+
+    No daemon and no ledger are needed. Exit 1 when a file could not be classified.
+
+    \b
+    Example:
+      clfd classify recording.wav
+    """
+    from daemon.pipeline.classify_files import classify_paths
+
+    settings = invocation.settings(**{"engine.device": device})
+    show_progress = invocation.verbosity >= 0
+    home = invocation.home()
+    if classify_paths(home, settings, paths, checkpoint, file_format, output, show_progress):
+        raise click.exceptions.Exit(1)
