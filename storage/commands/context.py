@@ -35,12 +35,16 @@ class Invocation:
         home = self.home()
         return self.settings().database if any(voices(home, {})) else database_in(home.root)
 
-    def manner(self) -> DisplayRules:
-        """`settings().results.manner`, likewise."""
+    def display_rules(self) -> DisplayRules:
+        """`settings().results.display_rules`, likewise."""
         from storage.settings.sources import voices
         from storage.values.decision import DisplayRules
 
-        return self.settings().results.manner if any(voices(self.home(), {})) else DisplayRules()
+        return (
+            self.settings().results.display_rules
+            if any(voices(self.home(), {}))
+            else DisplayRules()
+        )
 
     def settings(self, **overrides: object) -> Settings:
         """The effective settings; keys are dotted (`**{"engine.device": "cpu"}`), None is ignored.

@@ -226,7 +226,7 @@ class ResultsSettings(_Section):
     )
 
     @property
-    def manner(self) -> DisplayRules:
+    def display_rules(self) -> DisplayRules:
         thresholds = thresholds_of(self.thresholds)
         return DisplayRules(self.time_zone, thresholds, self.unknown_below, self.site_pattern)
 

@@ -114,7 +114,7 @@ def test_what_is_rare_is_not_looked_for_along_the_whole_order(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, index: str, ask: Ask
 ) -> None:
     """The ledger is small, so a walk through it is ended where a large one would be."""
-    monkeypatch.setattr(query_plan, "_FIRST_SECONDS", 1e-6)
+    monkeypatch.setattr(query_plan, "_FIRST_STEPS", 1)
     with plans(ledger) as steps:
         ask(ledger)
     read = [step for step in steps if re.match(r"(SCAN|SEARCH) recording USING (COV|IND)", step)]
