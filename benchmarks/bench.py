@@ -35,7 +35,8 @@ from daemon.benchmark.stages import Bench
 from daemon.benchmark.table import Format, markdown_table
 from daemon.pipeline.scoring_setup import with_batches
 from storage.home.paths import Home
-from storage.settings.schema import Settings, load_settings
+from storage.settings.loading import load_settings
+from storage.settings.schema import Settings
 
 RESULTS, PICTURE = Path(__file__).with_name("RESULTS.md"), Path(__file__).with_name("stages.png")
 LONG_MINUTES = 90

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.big_ledger import fill_ledger
 from storage.home.paths import Home
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 REPEATS = 7
 LEDGER_ROWS = 100_000

@@ -20,7 +20,7 @@ from storage.database.engine import driver, file_of
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 PATH = b"latest.wav"
 ANSWERS = 9

@@ -153,7 +153,7 @@ def assemble(
         },
     )
     n_threads = torch.get_num_threads()
-    compilation = Compilation(CompiledNetworks(home.compiled), settings.engine.compile)
+    compilation = Compilation(CompiledNetworks(home.compiled), "auto")
 
     def load(path: Path) -> Predictor:
         predictor = load_predictor(path, device, settings.engine.precision, n_threads)

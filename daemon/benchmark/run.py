@@ -18,7 +18,8 @@ from daemon.errors import DaemonError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
-from storage.settings.schema import Settings, load_settings
+from storage.settings.loading import load_settings
+from storage.settings.schema import Settings
 from storage.values.timestamps import from_stamp
 
 SAYS_IT_LOADS, SAYS_IT_SERVES = "clfd runs on", "serving checkpoint"  # as it starts
@@ -87,8 +88,6 @@ def _environment(settings: Settings, files: Sequence[Path]) -> dict[str, str]:
     """The user's, with no setting of clfd but the engine's: no other ledger, no other inbox."""
     environment = {key: v for key, v in os.environ.items() if not key.startswith("CLFD_")}
     engine = settings.engine.model_dump()
-    if engine["compile"] == "always":
-        engine["compile"] = "auto"  # what is there is used, and nothing is compiled meanwhile
     environment |= {f"CLFD_ENGINE__{key.upper()}": str(value) for key, value in engine.items()}
     suffixes = {file.suffix.lower() or ".wav" for file in files}
     return environment | {

@@ -100,7 +100,7 @@ class Bench:
     def _measured_once(self, clips: npt.NDArray[np.float32]) -> dict[str, float]:
         predictor = TimedPredictor(self._checkpoint, self._device, self._engine.precision)
         if self._compiled:
-            Compilation(CompiledNetworks(self._compiled), self._engine.compile).adopt(predictor)
+            Compilation(CompiledNetworks(self._compiled), "auto").adopt(predictor)
         stages = model_ms(predictor, np.resize(clips, (self._batch, clips.shape[1])))
         self._precision, self._path = predictor.precision, predictor.path
         with throw_away_folder() as folder:

@@ -218,7 +218,7 @@ def _hook(home: Home, settings: Settings, name: str, listener: Target, database:
 
     def read(cursor: Cursor, until: str) -> list[Result]:
         with database.transaction() as connection:
-            asked = Filters(until=until, manner=settings.results.manner)
+            asked = Filters(until=until, manner=settings.results.rules)
             return results_after(connection, asked, cursor, QUEUE)
 
     def wants(result: Result) -> bool:

@@ -104,7 +104,7 @@ def filters_of(
         **told
         | {
             "by_recorded": by_recorded,
-            "manner": invocation.manner(),
+            "manner": invocation.rules(),
             "checkpoint": meant_by(invocation.home(), told["checkpoint"]),
         },
         status=status,

@@ -94,7 +94,7 @@ def results_frame(
         max_level=max_level,
         clipped=clipped,
         by_recorded=time == "recorded",
-        manner=invocation.manner(),
+        manner=invocation.rules(),
     )
     columns = CLIP_COLUMNS if clips else COLUMNS
     with open_database(invocation.database(), "reader") as database, database.transaction() as it:

@@ -18,7 +18,7 @@ from daemon.errors import DaemonError
 from storage.commands.status import KEYS
 from storage.errors import StorageError
 from storage.queries.result import COLUMNS
-from storage.settings.schema import described_settings
+from storage.settings.loading import described_settings
 from trainer.errors import TrainerError
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,8 @@ from daemon.benchmark.stages import Bench
 from daemon.errors import DaemonError
 from daemon.monitoring.processes import busy_seconds, cpu_seconds, memory_bytes, tree_of
 from storage.home.paths import Home
-from storage.settings.schema import EngineSettings, Settings, load_settings
+from storage.settings.loading import load_settings
+from storage.settings.schema import EngineSettings, Settings
 
 GRID = Grid(8000, 4000, 4000)
 

@@ -25,7 +25,7 @@ from storage.ledger.outcomes import Arrival, AudioFacts, Failed, Linked, Scored
 from storage.maintenance.prune import carry_out
 from storage.maintenance.prune_plan import PruneRequest, plan
 from storage.maintenance.unadmitted_files import audio_files
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 from storage.values.progress import ProgressTicker
 
 QUIET = ProgressTicker(lambda _: None)

@@ -19,7 +19,7 @@ from storage.queries.clips import ClipOptions
 from storage.queries.counts import count, count_by
 from storage.queries.filters import Filters
 from storage.queries.results import count_predictions_by, results
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 from storage.values.decision import DisplayRules
 
 STRICT = DisplayRules(thresholds=(("dog", 0.8),), unknown_below=0.5)
@@ -108,7 +108,7 @@ def test_clips_are_told_by_their_own_confidence(reading: Connection) -> None:
 def test_a_file_of_settings_says_which_thresholds(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.settings_file.write_text('[results]\nthresholds = ["dog=0.8"]\nunknown_below = 0.5\n')
-    assert load_settings(home, environ={}).results.manner == STRICT
+    assert load_settings(home, environ={}).results.rules == STRICT
 
 
 @pytest.mark.parametrize(
