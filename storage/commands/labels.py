@@ -184,13 +184,13 @@ def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
 
     from storage.database.engine import open_database
     from storage.export.text_formats import output, write_csv
-    from storage.labels.export import EXPORT_COLUMNS, labels_said
+    from storage.labels.export import EXPORT_COLUMNS, label_rows
     from storage.labels.matching import has_groups
 
     numbers: Counter[str] = Counter()  # by refusal
 
     def taken() -> Iterator[dict[str, object]]:
-        for told in labels_said(connection):
+        for told in label_rows(connection):
             numbers["" if is_all else told.refusal] += 1
             if is_all or not told.refusal:
                 yield {name: told.row[name] for name in columns}
