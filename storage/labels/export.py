@@ -90,7 +90,7 @@ class _Label:
 
 
 def label_rows(connection: Connection) -> Iterator[LabelRow]:
-    """A row for each label, by content and start. Of copies, one that training can take is named."""
+    """A row for each label, by content and start; of copies, one that training can take."""
     for _, labels in groupby(_labels(connection), key=lambda one: one.digest):
         parts = groupby(labels, key=lambda one: (one.start_s, one.end_s))
         chosen = [_most_usable(copies) for _, copies in parts]
