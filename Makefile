@@ -1,12 +1,14 @@
-# The two commands a newcomer needs: `make demo` and `make test`. Both build .venv first.
+# The two commands a newcomer needs: `make demo` and `make test`. Both build .venv first: the
+# first with the product alone, the second with what tests and checks need besides.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 
 .PHONY: demo test torture systemd-test check run bench clean
 
-demo: $(READY)
+demo: $(PRODUCT)
 	$(BIN)/clfd demo
 
 test: $(READY)
@@ -24,17 +26,22 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
-run: $(READY)
+run: $(PRODUCT)
 	$(BIN)/clfd init
 	$(BIN)/clfd run
 
-bench: $(READY)
+bench: $(PRODUCT)
 	$(BIN)/python -m benchmarks.bench $(if $(RECORD),--record)
 
 # Rebuilt when the pinned versions or the package's own metadata change.
-$(READY): constraints.txt pyproject.toml
+$(PRODUCT): constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(READY): $(PRODUCT)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 

@@ -1,7 +1,7 @@
 """The command line: every command by name, loaded when it is called.
 
 `clfd --help` and light commands must not wait for torch, so this module and the tops of the
-`...commands.py` modules import click and the standard library only.
+modules in `commands` folders import click and the standard library only.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ from classifier.errors import ClassifierError
 from daemon.errors import DaemonError
 from storage.commands.context import Invocation
 from storage.errors import StorageError
+from storage.values.distribution import DISTRIBUTION
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# Heading of the overview: the package in whose `commands` folder each command is a module.
 COMMANDS = {
-    "The daemon": (
-        "daemon.commands.daemon",
-        ("init", "run", "reload", "scan", "classify", "doctor", "bench"),
-    ),
-    "The service": ("daemon.commands.service", ("service",)),
-    "Results": ("storage.commands.results", ("results", "status", "retry", "rescore", "config")),
-    "The ledger": ("storage.commands.db", ("db",)),
-    "Labels": ("storage.commands.labels", ("labels",)),
-    "Learning": ("trainer.commands.train", ("train", "evaluate", "report", "demo")),
-    "Checkpoints": ("trainer.commands.checkpoints", ("checkpoints",)),
-    "Comparison": ("trainer.commands.compare", ("compare",)),
+    "The daemon": ("daemon", ("init", "run", "reload", "scan", "classify", "doctor", "bench")),
+    "The service": ("daemon", ("service",)),
+    "Results": ("storage", ("results", "status", "retry", "rescore", "config")),
+    "The ledger": ("storage", ("db",)),
+    "Labels": ("storage", ("labels",)),
+    "Learning": ("trainer", ("train", "evaluate", "report", "demo")),
+    "Checkpoints": ("trainer", ("checkpoints",)),
+    "Comparison": ("trainer", ("compare",)),
 }
 # Read by torch's OpenMP when it is loaded. Its threads otherwise spin while they wait for each
 # other, and on a machine that does anything else beside, say training beside the daemon, a small
 # network then takes ten times as long (measured: 154 s instead of 14 s on two shared cores).
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-MODULES = {name: module for module, names in COMMANDS.values() for name in names}
+MODULES = {
+    name: f"{package}.commands.{name}" for package, names in COMMANDS.values() for name in names
+}
 INTERRUPTED = 130
 
 
@@ -176,7 +177,7 @@ def add_common_options(command: click.Command) -> None:
     params=common_options(),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="clfd", prog_name="clfd", message="%(prog)s %(version)s")
+@click.version_option(package_name=DISTRIBUTION, prog_name="clfd", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Classifies every audio file dropped into a folder, and learns from your labels.

@@ -1,7 +1,7 @@
 """`make bench`: the daemon against its stages and against the plain pipeline, in one run.
 
 make bench                      # prints; finds ESC-10 by ESC10_DIR, else makes its own sounds
-make bench RECORD=1             # also appends to benchmarks/RESULTS.md, with a picture
+make bench RECORD=1             # also appends to benchmarks/RESULTS.md
 
 On the same files, and measured by what `clfd bench` measures with.
 """
@@ -12,38 +12,47 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 import click
 
 from benchmarks import networks
-from benchmarks.command_times import LEDGER_ROWS, REPEATS, time_commands
+from benchmarks.big_ledger import fill_ledger
 from benchmarks.distinct import distinct
 from benchmarks.recordings import long_recording, recordings
 from classifier.inference.device import choose_device
 from classifier.model.checkpoint import parse_checkpoint
 from classifier.model.starter import Starter
 from classifier.workers.process import usable_cores
-from daemon.benchmark.machine import describe_machine
-from daemon.benchmark.plot import write_plot
-from daemon.benchmark.report import model_line, network_line, start_line
+from daemon.benchmark.report import (
+    HEADING,
+    Format,
+    describe_machine,
+    model_line,
+    network_line,
+    rows_of,
+    start_line,
+)
 from daemon.benchmark.run import run_once
-from daemon.benchmark.stages import Bench
-from daemon.benchmark.table import Format, markdown_table
+from daemon.benchmark.stages import StageBenchmark
 from daemon.pipeline.scoring_setup import with_batches
 from storage.home.paths import Home
 from storage.settings.loading import load_settings
 from storage.settings.schema import Settings
 
-RESULTS, PICTURE = Path(__file__).with_name("RESULTS.md"), Path(__file__).with_name("stages.png")
+RESULTS = Path(__file__).with_name("RESULTS.md")
 LONG_MINUTES = 90
 SLOW_FILES, SLOW_RUN_FILES = 40, 200  # for the plain pipeline, and the daemon with its network
 OTHER_FILES = 100  # in formats that take long to write
 RUN_FILES = 2000  # of a whole daemon: with 400 its start was a tenth of what was measured
 DECODING_SECONDS = 4.0
+COMMANDS = ("--help", "results", "results --count-by label", "status")
+COMMAND_REPEATS, LEDGER_ROWS = 7, 100_000
 
 
 @dataclass(frozen=True)
@@ -65,11 +74,11 @@ ENTRIES = (
 
 @click.command()
 @click.option("--files", default=400, show_default=True, help="Recordings, in each format.")
-@click.option("--record", is_flag=True, help="Append to RESULTS.md, and draw stages.png.")
+@click.option("--record", is_flag=True, help="Append to RESULTS.md.")
 def main(files: int, record: bool) -> None:
     """Measures this checkout on this machine."""
     lines = []
-    for line in _lines(files, record):
+    for line in _lines(files):
         click.echo(line)
         lines.append(line)
     if record:
@@ -77,7 +86,7 @@ def main(files: int, record: bool) -> None:
             file.write("\n" + "\n".join(lines) + "\n")
 
 
-def _lines(n_files: int, record: bool) -> Iterator[str]:
+def _lines(n_files: int) -> Iterator[str]:
     """The block for RESULTS.md, line by line as it is measured."""
     yield f"## {datetime.now(UTC):%Y-%m-%d}, {describe_machine()}"
     yield from ("", f"`python -m benchmarks.bench {' '.join(sys.argv[1:])}`".replace(" `", "`"), "")
@@ -88,28 +97,40 @@ def _lines(n_files: int, record: bool) -> Iterator[str]:
         sounds, what = recordings(folder, n_files, OTHER_FILES)
         plain = _plain_rate(sounds["ogg"][:SLOW_FILES])
         yield f"Plain librosa pipeline on {SLOW_FILES} of {what}, Ogg: {plain:.1f} files a second."
-        for number, entry in enumerate(ENTRIES):
-            draw = record and number == 0
-            yield from ("", *_network(entry, sounds, settings, plain, draw))
+        for entry in ENTRIES:
+            yield from ("", *_network(entry, sounds, settings, plain))
     yield from ("", *_long_recording())
 
 
 def _commands() -> Iterator[str]:
-    yield f"| command, on a ledger of {LEDGER_ROWS:,} rows | seconds, median of {REPEATS} |"
+    """How long light commands take on a ledger with many rows."""
+    yield f"| command, on a ledger of {LEDGER_ROWS:,} rows | seconds, median of {COMMAND_REPEATS} |"
     yield "|---|---|"
-    for command, seconds in time_commands():
-        yield f"| `{command}` | {seconds:.2f} |"
+    with tempfile.TemporaryDirectory() as name:
+        home = Home(Path(name))
+        home.create()
+        fill_ledger(load_settings(home, environ={}), LEDGER_ROWS)
+        for command in COMMANDS:
+            words = [sys.executable, "-m", "clfd", "--home", name, *command.split()]
+            times = [_seconds(words) for _ in range(COMMAND_REPEATS + 1)]
+            yield f"| `clfd {command}` | {median(times[1:]):.2f} |"  # the first fills caches
     yield ""
 
 
+def _seconds(words: Sequence[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(words, capture_output=True, check=False)
+    return time.perf_counter() - began
+
+
 def _network(
-    entry: Entry, sounds: dict[str, list[Path]], settings: Settings, plain: float, draw: bool
+    entry: Entry, sounds: dict[str, list[Path]], settings: Settings, plain: float
 ) -> Iterator[str]:
     """Its formats side by side, and what follows from them."""
     served = entry.make()
     checkpoint = parse_checkpoint(served.name, served.data)
     device = choose_device(settings.engine.device)
-    bench = Bench(checkpoint, device, with_batches(settings, device.type).engine)
+    bench = StageBenchmark(checkpoint, device, with_batches(settings, device.type).engine)
     formats = []
     for suffix in entry.formats:
         costs = bench.costs(sounds[suffix], DECODING_SECONDS)
@@ -117,17 +138,21 @@ def _network(
         with tempfile.TemporaryDirectory() as name:
             files = distinct(sounds[suffix], entry.files, Path(name, suffix))
             run = run_once(served, checkpoint.labels, files, settings)
-        formats.append(Format(suffix, costs, run, bench.starting_seconds))
+        formats.append(Format(suffix, costs, run))
     facts = bench.model_facts()
     yield from (f"**{entry.name}**: {model_line(facts)}", "")
-    yield from markdown_table(formats, usable_cores())
+    yield from _table(formats)
     yield from ("", f"Network: {network_line(facts)}.")
     runs = {each.suffix: each.run for each in formats if each.run}
     ratio = runs["ogg"].files_per_second / plain
     yield f"Ogg: {ratio:.1f} times the plain pipeline. Start: {start_line(runs['ogg'].start)}."
-    if draw:
-        write_plot(PICTURE, formats, usable_cores(), f"{describe_machine()}; {model_line(facts)}")
-        yield from ("", f"![Where the time of a clip goes]({PICTURE.name})")
+
+
+def _table(formats: Sequence[Format]) -> Iterator[str]:
+    yield f"| {HEADING} | {' | '.join(each.suffix for each in formats)} |"
+    yield "|---|" + "---:|" * len(formats)
+    for name, cells in rows_of(formats, usable_cores()):
+        yield f"| {' | '.join([name.strip(), *cells])} |"
 
 
 def _long_recording() -> Iterator[str]:

@@ -16,9 +16,9 @@ from benchmarks import networks
 from benchmarks.distinct import distinct
 from benchmarks.recordings import long_recording
 from classifier.model.checkpoint import parse_checkpoint
-from daemon.benchmark.machine import describe_machine
+from daemon.benchmark.files import make_sounds
+from daemon.benchmark.report import describe_machine
 from daemon.benchmark.run import run_once
-from daemon.benchmark.sounds import make_sounds
 from storage.home.paths import Home
 from storage.settings.loading import load_settings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from daemon.benchmark.sounds import SUBTYPES, make_sounds, write_sound
+from daemon.benchmark.files import SUBTYPES, make_sounds, write_sound
 
 LONG_RATE_HZ = 44_100
 LONG_MINUTES_OF_THEIR_OWN = 7

@@ -21,7 +21,7 @@ from classifier.model.checkpoint import SUFFIX, Checkpoint, encode_checkpoint, r
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 
-FOLDER = Path(__file__).parents[1] / "classifier" / "starter"
+FOLDER = Path(__file__).parents[1] / "classifier" / "model" / "starter"
 MAX_BYTES = 4_000_000
 ATTRIBUTION = (
     "ESC-10, part of ESC: Dataset for Environmental Sound Classification by Karol J. Piczak "

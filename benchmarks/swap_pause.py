@@ -23,7 +23,7 @@ import torch
 
 from benchmarks import networks
 from classifier.inference.predictor import Predictor
-from daemon.benchmark.machine import describe_machine
+from daemon.benchmark.report import describe_machine
 from daemon.pipeline.scoring_setup import load_predictor
 
 REPEATS = 5

@@ -21,7 +21,7 @@ from benchmarks import networks
 from classifier.inference.predictor import Predictor, gathered
 from classifier.model.checkpoint import parse_checkpoint
 from classifier.workers.shared_memory import SMALL_BYTES, SlotBuffer, pin
-from daemon.benchmark.machine import describe_machine
+from daemon.benchmark.report import describe_machine
 
 BATCHES = (32, 128, 256, 512)
 REPEATS = 20

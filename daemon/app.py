@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+import psutil
 import torch
 
 from classifier.inference.compiled import CompiledNetworks
@@ -33,7 +34,6 @@ from daemon.intake.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
 from daemon.intake.scanner import inboxes_of
 from daemon.intake.watcher import FileWatcher
 from daemon.monitoring.exposing import Exposition, exposed
-from daemon.monitoring.processes import resident_bytes
 from daemon.monitoring.sd_notify import extend_timeout
 from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import ServiceWatchdog
@@ -149,7 +149,7 @@ def assemble(
         oldest_pending=partial(oldest_pending, ledger),
         figures=lambda: {
             "device_memory_bytes": memory_in_use(device),
-            "memory_bytes": resident_bytes(),
+            "memory_bytes": psutil.Process().memory_info().rss,
         },
     )
     n_threads = torch.get_num_threads()

@@ -68,7 +68,7 @@ def test_of_a_running_daemon_the_status_is_told_without_what_reads_ledgers(
 
 
 def test_the_version_is_told() -> None:
-    assert run("--version").stdout == f"clfd {version('clfd')}\n"
+    assert run("--version").stdout == f"clfd {version('clfd-daemon')}\n"
 
 
 def test_the_home_may_stand_before_or_after_the_verb(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_fault_of_ours_shows_its_traceback_only_when_asked(
     def config() -> None:
         raise KeyError("surprise")
 
-    monkeypatch.setattr("storage.commands.results.config", config)
+    monkeypatch.setattr("storage.commands.config.config", config)
     done = run("config", *verbose)
     assert done.exit_code == 1
     assert "clfd: unexpected KeyError: 'surprise'" in done.stderr
@@ -119,5 +119,5 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def config() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("storage.commands.results.config", config)
+    monkeypatch.setattr("storage.commands.config.config", config)
     assert run("config").exit_code == 130

@@ -16,35 +16,35 @@ from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import DecodingError
 from daemon.pipeline.window import STRETCH_SECONDS
 
-Samples = npt.NDArray[np.float32]
+MOST_SEGMENTS = 4  # of a recording: two minutes
 
 
-class Grid(NamedTuple):
-    """Where clips lie: their rate, their length, and how far apart they start."""
+class ClipGrid(NamedTuple):
+    """Where clips lie: their rate, their length, and the distance between their starts."""
 
     sample_rate_hz: int
     clip_samples: int
     hop_samples: int
 
-    def at(self, rate_hz: int) -> Grid:
+    def at(self, rate_hz: int) -> ClipGrid:
         """The same moments at another rate."""
         factor = rate_hz / self.sample_rate_hz
         clip, hop = (max(1, round(n * factor)) for n in (self.clip_samples, self.hop_samples))
-        return Grid(rate_hz, clip, hop)
+        return ClipGrid(rate_hz, clip, hop)
 
 
 @dataclass
 class DecodingCost:
-    """CPU time over `clips` clips of `recordings` recordings; `heard` are clips (C, S) of them.
+    """CPU time for `clips` clips of `recordings` recordings; `examples` holds some clips (C, S).
 
-    `native_ms` is what the same takes without resampling.
+    `native_ms` is the time of the same without resampling.
     """
 
     total_ms: float = 0.0
     native_ms: float = 0.0
     clips: int = 0
     recordings: int = 0
-    heard: list[Samples] = field(default_factory=list)
+    examples: list[npt.NDArray[np.float32]] = field(default_factory=list)
 
     @property
     def decode_ms(self) -> float:
@@ -58,59 +58,57 @@ class DecodingCost:
 
 
 def measure_decoding(
-    files: Sequence[Path], grid: Grid, seconds: float, n_heard: int
+    files: Sequence[Path], grid: ClipGrid, seconds: float, n_examples: int
 ) -> DecodingCost:
-    """Decodes each file as the network hears it and at its own rate, for about so many seconds.
+    """Decodes each file at the network's rate and at its own, for about this number of seconds.
 
-    The files are ours: they are touched, since a worker remembers what it found out about one.
-    Those that cannot be decoded are passed over. Of a recording that takes longer a part is
-    decoded, and the reading of the whole counts as its own. `heard` keeps up to `n_heard` clips.
+    The files are touched, since a worker caches facts of a file: so they must be copies. Files that
+    cannot be decoded are left out. Of a long recording only the beginning is decoded, and the
+    reading of the whole file counts as part of it. `examples` has at most `n_examples` clips.
     """
     cost, end = DecodingCost(), time.perf_counter() + seconds
-    _decode_all(files[0], grid, end)  # the first call loads codecs and tables
+    _decode(files[0], grid)  # the first call loads codecs and tables
     for file in files:
-        _measure(file, grid, cost, end, n_heard)
+        _measure(file, grid, cost, n_examples)
         if time.perf_counter() >= end and cost.clips:
             break
     return cost
 
 
-def _measure(file: Path, grid: Grid, cost: DecodingCost, end: float, n_heard: int) -> None:
-    spent_ms, decoded = _decode_all(file, grid, end)
+def _measure(file: Path, grid: ClipGrid, cost: DecodingCost, n_examples: int) -> None:
+    total_ms, decoded = _decode(file, grid)
     if not decoded:
         return
     native = grid.at(decoded[0].sample_rate_hz)
-    native_ms = spent_ms if native == grid else _decode_all(file, native, end, len(decoded))[0]
-    cost.total_ms += spent_ms
-    cost.native_ms += native_ms
-    cost.clips += sum(len(stretch.clips) for stretch in decoded)
+    cost.total_ms += total_ms
+    cost.native_ms += total_ms if native == grid else _decode(file, native, len(decoded))[0]
+    cost.clips += sum(len(segment.clips) for segment in decoded)
     cost.recordings += 1
-    room = n_heard - sum(map(len, cost.heard))
-    cost.heard += [stretch.clips[:room] for stretch in decoded[:1] if room > 0]
+    missing = n_examples - sum(map(len, cost.examples))
+    if missing > 0:
+        cost.examples.append(decoded[0].clips[:missing])
 
 
-def _decode_all(
-    file: Path, grid: Grid, end: float, most: int | None = None
+def _decode(
+    file: Path, grid: ClipGrid, most: int = MOST_SEGMENTS
 ) -> tuple[float, list[DecodedAudio]]:
-    """CPU milliseconds, and the stretches: `most` of them, or as many as begin before `end`."""
+    """CPU milliseconds, and the segments: at most `most` from the beginning."""
     os.utime(file)
     decoded: list[DecodedAudio] = []
     n_clips = max(1, round(STRETCH_SECONDS * grid.sample_rate_hz / grid.hop_samples))
     began = time.process_time()
-    while _has_more(decoded, n_clips) and (
-        len(decoded) < most if most else not decoded or time.perf_counter() < end
-    ):
+    while len(decoded) < most and not _is_complete(decoded, n_clips):
         first_clip = n_clips * len(decoded)
-        stretch = Segment(os.fsencode(file), *grid, max_clips=n_clips, first_clip=first_clip)
+        segment = Segment(os.fsencode(file), *grid, max_clips=n_clips, first_clip=first_clip)
         try:
-            decoded.append(decode(stretch))
+            decoded.append(decode(segment))
         except DecodingError:
             break
     return 1000 * (time.process_time() - began), decoded
 
 
-def _has_more(decoded: Sequence[DecodedAudio], n_clips: int) -> bool:
+def _is_complete(decoded: Sequence[DecodedAudio], n_clips: int) -> bool:
     if not decoded:
-        return True
+        return False
     total = decoded[-1].total_clips
-    return len(decoded[-1].clips) == n_clips and (total is None or total > n_clips * len(decoded))
+    return len(decoded[-1].clips) < n_clips or total == n_clips * len(decoded)

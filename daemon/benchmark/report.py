@@ -1,44 +1,108 @@
-"""A benchmark as people read it, and as programs do."""
+"""The figures of a benchmark: what follows from them, as a table for people and as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from daemon.benchmark.advice import Advice, Trial, toml_lines
-from daemon.benchmark.figures import Start, spread
-from daemon.benchmark.session import Benchmark
-from daemon.benchmark.stages import ModelFacts
-from daemon.benchmark.table import Format, text_table
+import torch
+
+from classifier.workers.process import usable_cores
+from daemon.benchmark.run import Run, Start
+from daemon.benchmark.stages import ModelFacts, StageCosts
 
 BUSY_CORES = 0.2  # of other programs; with more, figures are those of a part of the machine
+NAME_LETTERS, NUMBER_LETTERS = 30, 9
+HEADING = "core-milliseconds per clip"
+
+
+@dataclass(frozen=True)
+class MachineTime:
+    """Core-milliseconds of the whole machine that a clip takes, by where they went.
+
+    `between` is all CPU time of the daemon beyond the stages: the start of its workers, handing
+    clips over, the loop, and what stages cost more beside each other than alone. `others` is what
+    other programs used, and `idle` are cores that waited.
+    """
+
+    stages: float
+    between: float
+    others: float
+    idle: float
+
+    @property
+    def total(self) -> float:
+        return self.stages + self.between + self.others + self.idle
+
+
+@dataclass(frozen=True)
+class Format:
+    """Files of one suffix: what the stages cost and, where it was run, the whole daemon."""
+
+    suffix: str
+    costs: StageCosts
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """`file_system` is that of the temporary ledgers; `made` means sounds made for it."""
+
+    machine: str
+    cores: int
+    file_system: str
+    made: bool
+    files: int
+    copies: int
+    model: ModelFacts
+    formats: list[Format]
+
+
+def machine_time(run: Run, costs: StageCosts, cores: int) -> MachineTime:
+    """The daemon's own CPU time is exact; other programs and idle cores share what it has left."""
+    ms_per_clip = 1000 / run.clips
+    used = run.cpu_seconds * ms_per_clip
+    left = max(0.0, cores * run.seconds * ms_per_clip - used)
+    others = min(left, run.others_cores * run.seconds * ms_per_clip)
+    between = max(0.0, used - costs.core_ms)
+    return MachineTime(used - between, between, others, left - others)
+
+
+def rows_of(formats: Sequence[Format], cores: int) -> Iterator[tuple[str, list[str]]]:
+    """A name, and a text for each format, empty where nothing was measured."""
+    columns = [_figures(each, cores) for each in formats]
+    for name in max(columns, key=len):
+        yield name, [column.get(name, "") for column in columns]
 
 
 def report_lines(benchmark: Benchmark) -> Iterator[str]:
     """A table, formats side by side, and what follows from it."""
     yield f"machine     {benchmark.machine}; throw-away ledgers on {benchmark.file_system}"
     yield f"checkpoint  {model_line(benchmark.model)}"
-    yield f"files       {files_line(benchmark)}"
-    yield from ("", *text_table(benchmark.formats, benchmark.cores), "")
+    yield f"files       {_files_line(benchmark)}"
+    yield ""
+    heading = (HEADING, [each.suffix for each in benchmark.formats])
+    for name, cells in (heading, *rows_of(benchmark.formats, benchmark.cores)):
+        yield f"{name:<{NAME_LETTERS}}" + "".join(f"{c:>{NUMBER_LETTERS}}" for c in cells)
+    yield ""
     runs = [each.run for each in benchmark.formats if each.run]
     if runs:
         yield f"start       {start_line(runs[0].start)}"
     yield f"network     {network_line(benchmark.model)}"
-    yield from _headed("settings", advice_lines(benchmark.advice))
     busy = max((run.others_cores for run in runs), default=0.0)
     if busy > BUSY_CORES:
         yield (
-            f"note        other programs used {busy:.1f} cores: rates and settings are those of a"
-            " busy machine; measure again when they rest"
+            f"note        other programs used {busy:.1f} cores: rates are those of a busy machine;"
+            " measure again when they rest"
         )
 
 
 def as_object(benchmark: Benchmark) -> dict[str, object]:
     """What `--json` prints."""
-    measured = asdict(benchmark)
-    del measured["advice"]
     formats = [_format_object(each, benchmark.cores) for each in benchmark.formats]
-    return measured | {"formats": formats, "settings": _advice_object(benchmark.advice)}
+    return asdict(benchmark) | {"formats": formats}
 
 
 def model_line(model: ModelFacts) -> str:
@@ -46,13 +110,6 @@ def model_line(model: ModelFacts) -> str:
         f"{model.checkpoint}, {model.gflop_per_clip:.2f} GFLOP a clip of {model.clip_seconds:g} s,"
         f" {model.precision}, {model.path}, on {model.device}"
     )
-
-
-def files_line(benchmark: Benchmark) -> str:
-    told = f"{benchmark.files}, {'made here' if benchmark.made else 'each content once'}"
-    failed = sum(each.run.failed for each in benchmark.formats if each.run)
-    told += f"; {benchmark.copies} copies or links of others left out" if benchmark.copies else ""
-    return told + (f"; {failed} failed" if failed else "")
 
 
 def network_line(model: ModelFacts) -> str:
@@ -65,65 +122,77 @@ def network_line(model: ModelFacts) -> str:
 
 def start_line(start: Start) -> str:
     return (
-        f"ready after {start.ready:.2f} s: imports {start.imports:.2f}, ledger {start.ledger:.2f},"
-        f" checkpoint {start.checkpoint:.2f}, rest {start.rest:.2f}; {start.first_row:.2f} s later"
-        f" the first row, {start.first_answer:.2f} s after that the first answer"
+        f"ready after {start.ready:.2f} s; {start.first_row:.2f} s later the first row,"
+        f" {start.first_answer:.2f} s after that the first answer"
     )
 
 
-def advice_lines(advice: Advice) -> Iterator[str]:
-    """Lines for clfd.toml only where they were measured to be better."""
-    tried = f"{len(advice.others)} others tried" + (
-        f", {advice.untried} not for lack of time: raise --seconds" if advice.untried else ""
+def describe_machine() -> str:
+    """`2 cores of AMD EPYC, no GPU, torch 2.7.0`"""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{usable_cores()} cores of {_processor()}, {device}, torch {torch.__version__}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def _files_line(benchmark: Benchmark) -> str:
+    line = f"{benchmark.files}, {'made here' if benchmark.made else 'each content once'}"
+    failed = sum(each.run.failed for each in benchmark.formats if each.run)
+    line += f"; {benchmark.copies} copies or links of others left out" if benchmark.copies else ""
+    return line + (f"; {failed} failed" if failed else "")
+
+
+def _figures(each: Format, cores: int) -> dict[str, str]:
+    """Times in core-milliseconds per clip."""
+    costs, run = each.costs, each.run
+    rows = {stage: f"{ms:.2f}" for stage, ms in costs.stages.items()}
+    rows["sum of the stages"] = f"{costs.core_ms:.2f}"
+    limit = {f"  limit of {cores} cores": f"{costs.limit(cores):.1f}"}
+    if run is None:
+        return rows | limit
+    whole = machine_time(run, costs, cores)
+    rows |= {
+        "between the stages": f"{whole.between:.2f}",
+        "idle": f"{whole.idle:.2f}",
+        "other programs": f"{whole.others:.2f}",
+        "the whole machine": f"{whole.total:.2f}",
+        "files in the run": f"{run.files}",
+        "files a second": f"{run.files_per_second:.1f}",
+        "clips a second": f"{run.clips_per_second:.1f}",
+    }
+    return (
+        rows
+        | limit
+        | {
+            "  share of the limit": f"{run.clips_per_second / costs.limit(cores):.0%}",
+            "times real time": f"{run.times_real_time:.0f}",
+            "memory at its peak, MB": f"{run.peak_bytes / 1e6:.0f}",
+        }
     )
-    known = f"{advice.present.rate:.1f} clips a second{_spread_of(advice.present)}"
-    if not advice.others:
-        yield f"nothing can be said for lack of time: raise --seconds; {known}"
-        return
-    if advice.better is None:
-        yield f"fine: no others were measurably faster; {known}; {tried}"
-        return
-    yield (
-        f"{advice.gain:.0%} more clips a second ({advice.present.rate:.1f} to"
-        f" {advice.better.rate:.1f}{_spread_of(advice.better)}; {tried}) with this in clfd.toml:"
-    )
-    yield from toml_lines(advice.better.changes)
-
-
-def _spread_of(trial: Trial) -> str:
-    n_runs = len(trial.rates)
-    return f", {n_runs} runs within {spread(trial.rates):.0%}" if n_runs > 1 else ", one run"
-
-
-def _headed(heading: str, lines: Iterator[str]) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        yield f"{'' if number else heading:<12}{line}"
 
 
 def _format_object(each: Format, cores: int) -> dict[str, object]:
     """With what follows by arithmetic."""
-    costs, run, whole = each.costs, each.run, each.whole(cores)
-    derived = run and {
-        "files_per_second": run.files_per_second,
-        "clips_per_second": run.clips_per_second,
-        "times_real_time": run.times_real_time,
-        "share_of_limit": run.clips_per_second / costs.limit(cores),
-    }
+    costs, run = each.costs, each.run
     return {
         "format": each.suffix,
         "stages_ms": dict(costs.stages),
         "core_ms": costs.core_ms,
         "limit_clips_per_second": costs.limit(cores),
-        "whole_ms": whole and asdict(whole),
-        "run": run and derived and asdict(run) | derived,
-    }
-
-
-def _advice_object(advice: Advice) -> dict[str, object]:
-    trials = [advice.present, *advice.others]
-    return {
-        "better": advice.better.changes if advice.better else None,
-        "gain": advice.gain,
-        "tried": [asdict(trial) for trial in trials],
-        "untried": advice.untried,
+        "whole_ms": run and asdict(machine_time(run, costs, cores)),
+        "run": run
+        and asdict(run)
+        | {
+            "files_per_second": run.files_per_second,
+            "clips_per_second": run.clips_per_second,
+            "times_real_time": run.times_real_time,
+            "share_of_limit": run.clips_per_second / costs.limit(cores),
+        },
     }

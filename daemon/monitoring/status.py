@@ -8,10 +8,10 @@ import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import NamedTuple
 
 from storage.errors import LedgerUnavailable
+from storage.values.distribution import installed_version
 from storage.values.timestamps import utc_now
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class StatusReport:
 
     def __post_init__(self) -> None:
         self._started_at = self.clock()
-        self._version = version("clfd")  # looks through the folder of packages, for 2 ms
+        self._version = installed_version()  # looks through the folder of packages, for 2 ms
         self._rates = Rates()
         self._counts: Mapping[str, int] = {}
         self._last_error: str | None = None

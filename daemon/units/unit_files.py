@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from daemon.errors import DaemonError
+from storage.values.distribution import DISTRIBUTION
 
 USUAL_EXECUTABLE = Path("/opt/clfd/bin/clfd")
 USUAL_HOME = Path("/var/lib/clfd")
@@ -71,7 +72,7 @@ def shipped_folder() -> Path:
     if (beside / DAEMONS[0]).is_file():
         return beside
     try:
-        listed = files("clfd") or []
+        listed = files(DISTRIBUTION) or []
     except PackageNotFoundError:
         listed = []
     for file in listed:

@@ -11,7 +11,7 @@ import soundfile
 
 from benchmarks.distinct import distinct
 from classifier.audio.containers.wholeness import is_whole_at_a_glance
-from daemon.benchmark.sounds import SUBTYPES, make_sounds
+from daemon.benchmark.files import SUBTYPES, make_sounds
 
 
 @pytest.fixture(params=sorted(SUBTYPES))

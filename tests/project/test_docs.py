@@ -15,8 +15,8 @@ from command_tree import every_command, example_of
 import clfd
 from classifier.errors import ClassifierError
 from daemon.errors import DaemonError
-from storage.commands.status import KEYS
 from storage.errors import StorageError
+from storage.maintenance.daemon_status import KEYS
 from storage.queries.result import COLUMNS
 from storage.settings.loading import described_settings
 from trainer.errors import TrainerError

@@ -1,26 +1,28 @@
-"""Imports go down only: clfd -> daemon, trainer -> classifier, storage."""
+"""The tree: how full folders are, that names are unique, and what may import what.
+
+Imports between packages and between their folders are held by import-linter (`make check`).
+"""
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MAY_IMPORT = {
-    "clfd": {"daemon", "trainer", "classifier", "storage"},
-    "daemon": {"classifier", "storage"},
-    "trainer": {"classifier", "storage"},
-    "classifier": set(),
-    "storage": set(),
-}
-FOLDERS = MAY_IMPORT.keys() - {"clfd"}
+PACKAGES = ("classifier", "daemon", "storage", "trainer")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MAX_MODULES = 12
+# What several subjects have: each its errors, its status, an export, a preparation.
+SHARED_NAMES = {"__init__", "errors", "status", "export", "prepare"}
+DRAWERS = {"utils", "helpers", "common", "manager", "misc"}
 
 
-def sources(part: str) -> list[Path]:
-    return [ROOT / "clfd.py"] if part == "clfd" else sorted((ROOT / part).rglob("*.py"))
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 def is_import(node: ast.AST) -> bool:
@@ -34,45 +36,44 @@ def names_in(node: ast.AST) -> set[str]:
     return {alias.name.split(".")[0] for alias in node.names}
 
 
-def imported_by(source: Path) -> set[str]:
-    """The top names of all imports of a file, also those inside functions."""
-    nodes = ast.walk(ast.parse(source.read_text()))
-    return set().union(*(names_in(node) for node in nodes if is_import(node)))
+def test_a_folder_holds_at_most_twelve_modules() -> None:
+    counts = Counter(path.parent for path in MODULES if path.name != "__init__.py")
+    full = {name_of(folder): n for folder, n in counts.items() if n > MAX_MODULES}
+    assert full == {}
 
 
-@pytest.mark.parametrize("part", MAY_IMPORT)
-def test_imports_go_down_only(part: str) -> None:
-    others = MAY_IMPORT.keys() - MAY_IMPORT[part] - {part}
-    upward = {
-        str(source.relative_to(ROOT)): sorted(imported_by(source) & others)
-        for source in sources(part)
-        if source.exists() and imported_by(source) & others
+def test_a_module_name_stands_for_one_thing() -> None:
+    counts = Counter(path.stem for path in MODULES if path.parent.name != "commands")
+    assert {name for name, n in counts.items() if n > 1} <= SHARED_NAMES
+
+
+def test_no_module_is_a_drawer_for_everything() -> None:
+    assert [name_of(path) for path in MODULES if path.stem in DRAWERS] == []
+
+
+def test_an_init_file_is_empty() -> None:
+    inits = [path for path in MODULES if path.name == "__init__.py"]
+    assert [name_of(path) for path in inits if path.read_text()] == []
+
+
+def test_nothing_imports_the_command_line() -> None:
+    trees = {path: ast.walk(ast.parse(path.read_text())) for path in MODULES}
+    imported = {
+        path: {n for node in t if is_import(node) for n in names_in(node)}
+        for path, t in trees.items()
     }
-    assert upward == {}
+    assert [name_of(path) for path, names in imported.items() if "clfd" in names] == []
 
 
-@pytest.mark.parametrize("folder", sorted(FOLDERS))
-def test_a_package_has_an_empty_init(folder: str) -> None:
-    assert (ROOT / folder / "__init__.py").read_text() == ""
-
-
-@pytest.mark.parametrize("folder", sorted(FOLDERS))
-def test_no_file_is_a_drawer_for_everything(folder: str) -> None:
-    drawers = {"utils", "helpers", "common", "manager", "misc"}
-    assert [path for path in sources(folder) if path.stem in drawers] == []
-
-
-def is_of_options(node: ast.AST) -> bool:
-    """What commands share; held to the same rule."""
-    return isinstance(node, ast.ImportFrom) and str(node.module).endswith("_options")
+def is_shared(node: ast.AST) -> bool:
+    """What commands share lies beside them and is held to the same rule."""
+    return isinstance(node, ast.ImportFrom) and ".commands." in f"{node.module}."
 
 
 @pytest.mark.parametrize(
-    "path",
-    sorted([*ROOT.glob("*/*commands.py"), *ROOT.glob("*/*_options.py")]),
-    ids=lambda path: path.parent.name + "." + path.stem,
+    "path", [path for path in MODULES if path.parent.name == "commands"], ids=name_of
 )
 def test_commands_import_only_click_and_the_standard_library_at_the_top(path: Path) -> None:
     imports = [node for node in ast.parse(path.read_text()).body if is_import(node)]
-    top = set().union(*(names_in(node) for node in imports if not is_of_options(node)))
+    top = {name for node in imports if not is_shared(node) for name in names_in(node)}
     assert top - sys.stdlib_module_names <= {"click"}

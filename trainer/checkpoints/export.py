@@ -7,7 +7,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from classifier.model.checkpoint import Canary, Checkpoint, read_with_bytes
 from classifier.model.classifier import ClipClassifier
 from classifier.model.log_mel import LogMel
 from storage.home.atomic_write import write_whole
+from storage.values.distribution import installed_version
 from trainer.errors import ExportError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def to_onnx(checkpoint: Checkpoint) -> bytes:
     assert program is not None
     model = program.model_proto
     _forget_sources(model)
-    model.producer_name, model.producer_version = "clfd", version("clfd")
+    model.producer_name, model.producer_version = "clfd", installed_version() or "unknown"
     onnx.helper.set_model_props(model, onnx_metadata(checkpoint))
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()  # type: ignore[no-any-return]

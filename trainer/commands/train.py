@@ -1,4 +1,4 @@
-"""The trainer's commands for labels and pictures; `shelf_commands.py` has those of checkpoints."""
+"""`clfd train`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from storage.commands.filter_options import When, path_option
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
@@ -109,7 +107,7 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
 
     settings = invocation.settings(**{"engine.device": options["device"]})
     request = _request(labels, options)
-    with _listed_problems(), gathered_team() as team:
+    with listed_problems(), gathered_team() as team:
         narrator = ProgressConsole(invocation.verbosity if team.speaks else -1)
         lesson = learn(request, invocation.home(), settings, narrator, team)
     if lesson is None:
@@ -122,7 +120,7 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
 
 
 @contextmanager
-def _listed_problems() -> Iterator[None]:
+def listed_problems() -> Iterator[None]:
     """Where labels have several problems, a line for each stands above the error's one line."""
     from trainer.errors import LabelsError
 
@@ -177,137 +175,3 @@ def _summary(outcome: dict[str, Any]) -> list[str]:
         f"accuracy: {accuracy_text(outcome)}",
         f"checkpoint {outcome['checkpoint']} {promoted}: {outcome['promotion_reason']}",
     ]
-
-
-@click.command()
-@click.argument("labels", type=click.Path(exists=True, path_type=Path), metavar="LABELS.csv")
-@click.option("--checkpoint", default="active", show_default=True, help="Name, prefix or file.")
-@click.option("--fold", type=int, help="Only the recordings of this fold.")
-@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: engine.device]")
-@click.option(
-    "--skip-bad",
-    is_flag=True,
-    help="Leave out rows and files that cannot be used, and labels the checkpoint does not know.",
-)
-@click.option(
-    "--include-trained", is_flag=True, help="Also count recordings that it was trained on."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the report.  [default: reports/CHECKPOINT-evaluation-TIME in the home]",
-)
-@click.pass_obj
-def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **options: Any) -> None:
-    """Score a checkpoint on labelled files.
-
-    LABELS.csv, or a folder with one sub-folder per label, is as for `clfd train`. Recordings that
-    the checkpoint was trained on, and relatives of them, are left out: they would prove nothing.
-    A label that it does not know is an error; with --skip-bad its recordings are left out.
-
-    A summary goes to stdout; the report, with pictures and all numbers, into a folder.
-
-    \b
-    Example:
-      clfd evaluate sounds/labels.csv
-    """
-    from trainer.console import ProgressConsole
-    from trainer.evaluate import EvaluateRequest, evaluate_checkpoint, summary
-
-    settings = invocation.settings(**{"engine.device": device})
-    narrator = ProgressConsole(invocation.verbosity)
-    with _listed_problems():
-        verdict = evaluate_checkpoint(
-            EvaluateRequest(**options), invocation.home(), settings, narrator
-        )
-    narrator.say(f"report: {verdict.report}")
-    click.echo(json.dumps(verdict.outcome) if as_json else "\n".join(summary(verdict.outcome)))
-
-
-@click.command()
-@click.option(
-    "--since",
-    type=When(),
-    default="7d",
-    show_default=True,
-    help="From then on: 12h, 7d, yesterday or ISO 8601.",
-)
-@click.option("--until", type=When(), default="now", show_default=True, help="Before.")
-@click.option(
-    "--time",
-    "clock",
-    type=click.Choice(["classified", "recorded"]),
-    default="classified",
-    show_default=True,
-    help="Of when recordings were answered, or began.",
-)
-@click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
-@path_option
-@click.option("--no-audio", is_flag=True, help="Without players: a smaller page.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write.  [default: reports/period-TIME.html in the home]",
-)
-@click.pass_obj
-def report(
-    invocation: Invocation,
-    /,
-    since: str,
-    until: str,
-    clock: str,
-    labels: tuple[str, ...],
-    path: str | None,
-    no_audio: bool,
-    as_json: bool,
-    output: Path | None,
-) -> None:
-    """Picture a period on one page.
-
-    Which labels were heard when and how surely, what failed and why, whether the answers have
-    drifted from those to the validation recordings, and the most and least confident recordings to
-    look at and to listen to. The page opens in any browser, without a network.
-
-    Its path goes to stdout. Exit 1, and no page, where nothing happened in the period.
-
-    \b
-    Example:
-      clfd report --since 7d -o report.html
-    """
-    from datetime import UTC, datetime
-
-    from storage.queries.filters import Filters
-    from storage.values.decision import DisplayRules
-    from trainer.reports.period_report import review
-
-    settings, now = invocation.settings(), datetime.now(UTC)
-    filters = Filters(
-        labels=labels,
-        since=since,
-        until=until,
-        path=path,
-        by_recorded=clock == "recorded",
-        manner=DisplayRules(settings.results.time_zone),
-    )
-    done = review(filters, output, not no_audio, invocation.home(), settings, now)
-    click.echo(json.dumps(done.figures, ensure_ascii=False) if as_json else done.figures["report"])
-
-
-@click.command()
-@click.pass_obj
-def demo(invocation: Invocation) -> None:
-    """Show the whole loop on sounds made from numbers.
-
-    It happens in a throw-away home; nothing of yours is touched.
-
-    \b
-    Example:
-      clfd demo
-    """
-    from trainer.demo.demo import run_demo
-
-    run_demo(quiet=invocation.verbosity < 0)

@@ -12,19 +12,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
+from classifier.workers.temp_folder import temporary_folder
+from storage.home.temp_home import temporary_home
 from trainer.demo.synthesis import make_set
 from trainer.errors import TrainerError
 
@@ -71,7 +71,7 @@ def run_demo(*, quiet: bool = False) -> None:
     """
     began = time.monotonic()
     console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
-    with _throw_away_folder() as folder, Demo(folder, console) as demo:
+    with temporary_home(temporary_folder("clfd-demo")) as folder, Demo(folder, console) as demo:
         demo.make_home()
         demo.make_sounds(FIRST)
         first = demo.train("learn: clfd train labels.csv publishes a checkpoint and judges it")
@@ -332,20 +332,3 @@ def _end(process: subprocess.Popen[str]) -> int:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     return process.wait()
-
-
-@contextmanager
-def _throw_away_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards, also when the demo is terminated or its terminal closes."""
-    ends = (signal.SIGTERM, signal.SIGHUP)
-    earlier = [signal.signal(end, _leave) for end in ends]
-    try:
-        with tempfile.TemporaryDirectory(prefix="clfd-demo-") as folder:
-            yield Path(folder)
-    finally:
-        for end, handler in zip(ends, earlier, strict=True):
-            signal.signal(end, handler)
-
-
-def _leave(signal_number: int, _: FrameType | None) -> NoReturn:
-    sys.exit(128 + signal_number)

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from classifier.inference.predictor import Scores
+from storage.values.distribution import installed_version
 from storage.values.text import printable
 from trainer.data.dataset import Dataset
 from trainer.evaluation.assessment import NO_SELECTION, Assessment
@@ -21,7 +22,7 @@ from trainer.training.prepare import PreparedData
 
 FEW_RECORDINGS = 20  # a network that goes on is not judged anew by fewer
 MAX_LEFT_OUT = 100  # a checkpoint is no log
-LIBRARIES = ("clfd", "torch", "numpy", "librosa", "soundfile", "soxr")
+LIBRARIES = ("torch", "numpy", "librosa", "soundfile", "soxr")
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def training_facts(lessons: PreparedData, seed: int, now: datetime) -> dict[str,
         "recipe": asdict(lessons.recipe),
         "parent": parent and {"name": parent.name, "digest": parent.digest},
         "versions": {"python": platform.python_version()}
+        | {"clfd": installed_version()}
         | {lib: version(lib) for lib in LIBRARIES},
     }
 
@@ -151,7 +153,7 @@ def run_facts(lessons: PreparedData, seed: int, team_size: int) -> dict[str, Any
         "seed": seed,
         "team_size": team_size,
         "device": dataset.device.type,
-        "versions": [version("clfd"), version("torch")],
+        "versions": [installed_version(), version("torch")],
     }
 
 

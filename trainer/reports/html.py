@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy.stats import binomtest
 
+from storage.values.distribution import installed_version
 from trainer.evaluation.metrics import Evaluation
 from trainer.reports.report_data import ReportData
 
@@ -40,7 +40,7 @@ def render_page(findings: ReportData, pictures: Mapping[str, bytes]) -> str:
         interval=judged and accuracy_interval(judged),
         plain=[pair for pair in findings.metrics.items() if _is_plain(pair[1])],
         sure_of_nothing=SURE_OF_NOTHING,
-        version=version("clfd"),
+        version=installed_version(),
     )
 
 

@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from importlib.metadata import version
 
 from markupsafe import Markup, escape
 
 from storage.queries.statistics import BINS, Sample
+from storage.values.distribution import installed_version
 from storage.values.text import visible
 from storage.values.timestamps import from_stamp
 from trainer.reports.audio_excerpts import Excerpt, encoded
@@ -109,7 +109,7 @@ def render_period(
         since=_local(period.since),
         until=_local(period.until),
         clock=f"{period.until:%Z}, UTC{period.until:%z}",
-        version=version("clfd"),
+        version=installed_version(),
     )
 
 

@@ -128,8 +128,9 @@ def test_a_worker_can_make_it_neither_shorter_nor_longer(slab: SlotBuffer) -> No
 def test_a_decoder_that_writes_beyond_its_own_memory_dies_of_it(slab: SlotBuffer) -> None:
     script = (
         "import ctypes, os; from test_shared_memory import Handed;"
-        "from classifier.workers.shared_memory import WorkerSlab;"
-        f"worker = WorkerSlab(Handed({slab._fd}), {2 * SLOT_BYTES}, {SLOT_BYTES}); worker.open();"
+        "from classifier.workers.shared_memory import WorkerSlotBuffer;"
+        f"worker = WorkerSlotBuffer(Handed({slab._fd}), {2 * SLOT_BYTES}, {SLOT_BYTES});"
+        "worker.open();"
         "ctypes.memset(worker._address, 1, 1)"
     )
     folder = os.path.dirname(__file__)
@@ -195,14 +196,14 @@ def test_a_slot_without_samples_is_free_again(
     else:
         os.truncate(tmp_path / "tone.wav", 2**42)  # takes hours to be hashed
         pool.submit("", half_seconds(path, size_bytes=1))
-    assert kind(pool.wait()[1]) in ("vanished", "FileChanged", "Decoded", "timeout")
+    assert kind(pool.wait()[1]) in ("vanished", "FileChanged", "DecodedAudio", "timeout")
     assert free(pool) == 2
 
 
 def test_without_shared_memory_samples_come_all_the_same(
     audio_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("classifier.workers.slots.make_slab", lambda *_: None)
+    monkeypatch.setattr("classifier.workers.shared_memory.make_slab", lambda *_: None)
     with DecodePool[str](1, 5.0) as pool:
         assert decoded(pool, audio_file()).clips.shape == (2, 4000)
 

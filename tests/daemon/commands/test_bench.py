@@ -13,13 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
-from daemon.benchmark.temp_home import throw_away_folder
-from daemon.monitoring.processes import tree_of
+from classifier.workers.temp_folder import temporary_folder
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
+from storage.home.temp_home import temporary_home
 
 ROOT = Path(__file__).parents[3]
 
@@ -60,7 +61,7 @@ def bench(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def measured(home: Home, sounds: Path) -> subprocess.CompletedProcess[str]:
-    return bench(home, str(sounds), "--seconds", "1", "--json")
+    return bench(home, str(sounds), "--seconds", "1", "--json", "--plot", "stages.png")
 
 
 def test_a_whole_daemon_is_measured_on_distinct_files(
@@ -79,7 +80,14 @@ def test_a_whole_daemon_is_measured_on_distinct_files(
 def test_every_part_of_the_start_takes_time(measured: subprocess.CompletedProcess[str]) -> None:
     start = json.loads(measured.stdout)["formats"][0]["run"]["start"]
     assert all(seconds >= -0.005 for seconds in start.values()), start  # stamps are rounded
-    assert start["imports"] > start["ledger"]
+    assert start["ready"] > 0.1
+
+
+def test_an_option_of_before_is_accepted_with_a_warning(
+    measured: subprocess.CompletedProcess[str],
+) -> None:
+    assert measured.stderr.startswith("clfd: --plot does nothing: ")
+    assert not (ROOT / "stages.png").exists()
 
 
 def test_the_home_stays_as_it_was(
@@ -102,8 +110,8 @@ def test_a_bench_that_is_terminated_leaves_nothing_behind(
     tick, daemons, workers = threading.Event(), list[int](), list[int]()
     while not workers and process.poll() is None:
         tick.wait(0.05)
-        daemons = [pid for pid in tree_of(process.pid)[1:] if b"--once" in command_of(pid)]
-        workers = [pid for daemon in daemons for pid in tree_of(daemon)[1:]]
+        daemons = [pid for pid in children_of(process.pid) if b"--once" in command_of(pid)]
+        workers = [pid for daemon in daemons for pid in children_of(daemon)]
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 128 + signal.SIGTERM
     assert [pid for pid in daemons if b"--once" in command_of(pid)] == []
@@ -117,8 +125,15 @@ def test_what_a_killed_bench_left_is_removed_by_the_next_one(
     last_pid = int(Path("/proc/sys/kernel/pid_max").read_text())  # which no process has
     left = tmp_path / f"clfd-bench-{last_pid}-x" / "inbox"
     left.mkdir(parents=True)
-    with throw_away_folder() as folder:
+    with temporary_home(temporary_folder("clfd-bench")) as folder:
         assert list(tmp_path.iterdir()) == [folder]
+
+
+def children_of(pid: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def command_of(pid: int) -> bytes:

@@ -85,7 +85,7 @@ def test_a_device_without_memory_is_asked_again_and_no_verdict_is_written(
 ) -> None:
     served = house.model.served.name
     with monkeypatch.context() as full:
-        full.setattr("daemon.app.Predictor", lambda *_: torch.empty(2**60))
+        full.setattr("daemon.pipeline.scoring_setup.Predictor", lambda *_: torch.empty(2**60))
         house.publish(checkpoint_file, NEW)
         wait_for_candidate(house)
         house.live(3)
@@ -102,7 +102,7 @@ def test_another_checkpoint_need_not_wait_for_a_busy_device(
     house: House, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as full:
-        full.setattr("daemon.app.Predictor", lambda *_: torch.empty(2**60))
+        full.setattr("daemon.pipeline.scoring_setup.Predictor", lambda *_: torch.empty(2**60))
         house.publish(checkpoint_file, NEW)
         wait_for_candidate(house)
         house.live(1)
@@ -115,7 +115,7 @@ def test_another_checkpoint_need_not_wait_for_a_busy_device(
 def test_a_daemon_that_finds_no_memory_at_start_may_be_started_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.app.Predictor", lambda *_: torch.empty(2**60))
+    monkeypatch.setattr("daemon.pipeline.scoring_setup.Predictor", lambda *_: torch.empty(2**60))
     with pytest.raises(DeviceBusyError, match="too little memory; free some there") as busy:
         house.model.start()
     assert busy.value.exit_code == 1  # systemd gives up at 78

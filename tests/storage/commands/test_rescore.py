@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from ledger_rows import add
 
 from storage.commands.context import Invocation
-from storage.commands.results import rescore
+from storage.commands.rescore import rescore
 from storage.database.engine import open_database
 from storage.errors import StorageError
 from storage.home.paths import Home

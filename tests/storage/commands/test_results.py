@@ -18,10 +18,12 @@ import pytest
 from click.testing import CliRunner, Result
 from ledger_rows import add
 
+from storage.commands.config import config
 from storage.commands.context import Invocation
 from storage.commands.db import db
-from storage.commands.results import config, results, retry, status
-from storage.commands.status import KEYS
+from storage.commands.results import results
+from storage.commands.retry import retry
+from storage.commands.status import status
 from storage.database.engine import driver, open_database
 from storage.errors import (
     AlreadyRunning,
@@ -34,6 +36,7 @@ from storage.export.registry import Listing, follow
 from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
+from storage.maintenance.daemon_status import KEYS
 from storage.queries.filters import Filters
 from storage.values.timestamps import stamp
 

@@ -176,7 +176,7 @@ def test_in_the_picture_only_disagreements_have_colour() -> None:
 
 
 def test_a_picture_is_drawn_without_torch() -> None:
-    program = "import sys, trainer.reports.dispute_picture; sys.exit('torch' in sys.modules)"
+    program = "import sys, trainer.reports.figures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=HERE).returncode == 0
 
 

@@ -24,7 +24,7 @@ from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from storage.commands.context import Invocation
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
-from trainer.commands.train import evaluate
+from trainer.commands.evaluate import evaluate
 from trainer.console import ProgressConsole
 from trainer.data.examples import Example
 from trainer.errors import LabelsError, TrainerError

@@ -36,7 +36,7 @@ from storage.queries.statistics import (
 )
 from storage.values.decision import DisplayRules
 from storage.values.timestamps import stamp
-from trainer.commands.train import report
+from trainer.commands.report import report
 from trainer.errors import TrainerError
 from trainer.promotion.answer_profile import profile_of, read_profile
 from trainer.reports.audio_excerpts import Excerpt, encoded, excerpts

@@ -1,0 +1,65 @@
+"""`clfd bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from storage.commands.retired import retired_options
+
+if TYPE_CHECKING:
+    from storage.commands.context import Invocation
+
+
+@click.command()
+@retired_options("bench")
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1),
+    default=50.0,
+    show_default=True,
+    help="About how long it may take; more measures more files.",
+)
+@click.option(
+    "--files",
+    type=click.IntRange(1),
+    default=240,
+    show_default=True,
+    help="Most files of PATHS, or of each format made here.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One object with every figure.")
+@click.pass_obj
+def bench(
+    invocation: Invocation,
+    paths: tuple[Path, ...],
+    seconds: float,
+    files: int,
+    as_json: bool,
+) -> None:
+    """Measure this machine: stages and daemon.
+
+    With your own files or folders, or with sounds that are made for it; with the active checkpoint,
+    or the starter. The daemon is run on throw-away homes: your ledger and your inbox are not
+    touched.
+
+    \b
+    Example:
+      clfd bench sounds --seconds 5
+    """
+    import json
+
+    from daemon.benchmark.report import as_object, report_lines
+    from daemon.benchmark.session import run_bench
+    from storage.values.progress import status_line
+
+    home, settings = invocation.home(), invocation.settings()
+    with status_line(invocation.verbosity >= 0) as say:
+        measured = run_bench(home, settings, paths, files, seconds, say)
+    if as_json:
+        click.echo(json.dumps(as_object(measured)))
+    else:
+        for line in report_lines(measured):
+            click.echo(line)

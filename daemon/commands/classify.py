@@ -1,0 +1,48 @@
+"""`clfd classify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from storage.commands.context import Invocation
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--checkpoint", default="active", show_default=True, help="Name, prefix or file.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "jsonl"]),
+    help="If not said: the file's suffix, or table.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
+@click.pass_obj
+def classify(
+    invocation: Invocation,
+    paths: tuple[Path, ...],
+    checkpoint: str,
+    device: str | None,
+    form: str | None,
+    output: Path | None,
+) -> None:
+    """Classify files or folders once, recording nothing.
+
+    No daemon and no ledger are needed. Exit 1 when a file could not be classified.
+
+    \b
+    Example:
+      clfd classify recording.wav
+    """
+    from daemon.pipeline.classify_files import classify_paths
+
+    settings = invocation.settings(**{"engine.device": device})
+    show_progress = invocation.verbosity >= 0
+    home = invocation.home()
+    if classify_paths(home, settings, paths, checkpoint, form, output, show_progress):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,38 @@
+"""`clfd run`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from storage.commands.context import Invocation
+
+
+@click.command()
+@click.option(
+    "--once", is_flag=True, help="Empty the inbox, then exit; 0 when each file has a row."
+)
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
+@click.pass_obj
+def run(invocation: Invocation, once: bool, device: str | None) -> None:
+    """The daemon: classifies what comes into the inbox.
+
+    It runs in the foreground. It stops on Ctrl-C or SIGTERM after finishing what is in flight;
+    a second one hurries. SIGHUP has it read the settings again, like `clfd reload`; a terminal
+    that closes stops it.
+
+    \b
+    Example:
+      clfd run --once
+    """
+    from functools import partial
+
+    from daemon.app import run_daemon
+    from daemon.monitoring.logging_setup import start_logging
+
+    read = partial(invocation.settings, **{"engine.device": device})
+    settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
+    log(settings.log)
+    run_daemon(invocation.home(), settings, once, read, log)

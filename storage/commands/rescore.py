@@ -1,0 +1,42 @@
+"""`clfd rescore`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from storage.commands.filter_options import filter_options, filters_of
+
+if TYPE_CHECKING:
+    from storage.commands.context import Invocation
+
+
+@click.command()
+@filter_options
+@click.option("--stale", is_flag=True, help="Only answers of other checkpoints than the active.")
+@click.option("--dry-run", is_flag=True, help="Say how many, and queue nothing.")
+@click.pass_obj
+def rescore(invocation: Invocation, /, stale: bool, dry_run: bool, **told: Any) -> None:
+    """Queue answered recordings for the active checkpoint.
+
+    A daemon hears them when nothing else waits. Their answers stay until there are new ones;
+    `clfd results --history` shows both.
+
+    \b
+    Example:
+      clfd rescore --stale --max-confidence 0.6
+    """
+    from storage.database.engine import open_database
+    from storage.errors import StorageError
+    from storage.home.checkpoint_folder import meant_by
+    from storage.maintenance.rescore import count_rescorable, requeue_answered
+
+    filters = filters_of(invocation, told)
+    active = meant_by(invocation.home(), "active") if stale else None
+    with open_database(invocation.database(), "editor") as database:
+        act = count_rescorable if dry_run else requeue_answered
+        number = act(database, filters, active)
+    if not number and not stale:
+        raise StorageError("no answered recording matches; `clfd results` lists them")
+    click.echo(f"{'would queue' if dry_run else 'queued'} {number} again", err=True)

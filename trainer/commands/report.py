@@ -1,0 +1,84 @@
+"""`clfd report`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from storage.commands.filter_options import When, path_option
+
+if TYPE_CHECKING:
+    from storage.commands.context import Invocation
+
+
+@click.command()
+@click.option(
+    "--since",
+    type=When(),
+    default="7d",
+    show_default=True,
+    help="From then on: 12h, 7d, yesterday or ISO 8601.",
+)
+@click.option("--until", type=When(), default="now", show_default=True, help="Before.")
+@click.option(
+    "--time",
+    "clock",
+    type=click.Choice(["classified", "recorded"]),
+    default="classified",
+    show_default=True,
+    help="Of when recordings were answered, or began.",
+)
+@click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
+@path_option
+@click.option("--no-audio", is_flag=True, help="Without players: a smaller page.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write.  [default: reports/period-TIME.html in the home]",
+)
+@click.pass_obj
+def report(
+    invocation: Invocation,
+    /,
+    since: str,
+    until: str,
+    clock: str,
+    labels: tuple[str, ...],
+    path: str | None,
+    no_audio: bool,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Picture a period on one page.
+
+    Which labels were heard when and how surely, what failed and why, whether the answers have
+    drifted from those to the validation recordings, and the most and least confident recordings to
+    look at and to listen to. The page opens in any browser, without a network.
+
+    Its path goes to stdout. Exit 1, and no page, where nothing happened in the period.
+
+    \b
+    Example:
+      clfd report --since 7d -o report.html
+    """
+    from storage.queries.filters import Filters
+    from storage.values.decision import DisplayRules
+    from trainer.reports.period_report import review
+
+    settings, now = invocation.settings(), datetime.now(UTC)
+    filters = Filters(
+        labels=labels,
+        since=since,
+        until=until,
+        path=path,
+        by_recorded=clock == "recorded",
+        manner=DisplayRules(settings.results.time_zone),
+    )
+    done = review(filters, output, not no_audio, invocation.home(), settings, now)
+    click.echo(json.dumps(done.figures, ensure_ascii=False) if as_json else done.figures["report"])
