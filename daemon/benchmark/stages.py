@@ -95,7 +95,7 @@ class StageBenchmark:
         with threads(1):  # more would still spin, and use CPU time, while stages are measured
             self._predictor = TimedPredictor(checkpoint, device, engine.precision)
         if compiled:
-            Compilation(CompiledNetworks(compiled), engine.compile).adopt(self._predictor)
+            Compilation(CompiledNetworks(compiled), "auto").adopt(self._predictor)
         self._model_ms: dict[str, float] = {}
         self._ledger_ms = 0.0
 

@@ -26,23 +26,25 @@ class Invocation:
         return resolve_home(self.home_option)
 
     def database(self) -> str:
-        """`settings().database`; where nothing was said, without loading what checks settings.
+        """`settings().database`; where no source sets anything, without loading the checks.
 
         Raises SettingsError.
         """
-        from storage.settings.sources import database_in, voices
+        from storage.settings.sources import database_url, setting_layers
 
         home = self.home()
-        return self.settings().database if any(voices(home, {})) else database_in(home.root)
+        return (
+            self.settings().database if any(setting_layers(home, {})) else database_url(home.root)
+        )
 
     def display_rules(self) -> DisplayRules:
         """`settings().results.display_rules`, likewise."""
-        from storage.settings.sources import voices
+        from storage.settings.sources import setting_layers
         from storage.values.decision import DisplayRules
 
         return (
             self.settings().results.display_rules
-            if any(voices(self.home(), {}))
+            if any(setting_layers(self.home(), {}))
             else DisplayRules()
         )
 
@@ -51,7 +53,7 @@ class Invocation:
 
         Raises SettingsError.
         """
-        from storage.settings.schema import load_settings
+        from storage.settings.loading import load_settings
 
         given = {key: value for key, value in overrides.items() if value is not None}
         return load_settings(self.home(), given)

@@ -6,27 +6,14 @@ A *content* is what tells two files apart: the SHA-256 of a file, or its path be
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from storage.labels.overlap import Part, same_sounds
 from trainer.data.examples import LabelProblem
 
 if TYPE_CHECKING:
     from trainer.data.examples import Example
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from trainer.data.examples import Example
-
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from trainer.data.examples import Example
-
-SAME_SOUND = 0.5  # of the shorter part: selections of neighbouring sounds may touch
-
-Part = tuple[float, float]
 
 
 def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[LabelProblem]:
@@ -36,7 +23,7 @@ def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) ->
     """
     against: dict[int, int] = {}
     for parts in _parts(examples, contents):
-        for part, same in _same_sounds(sorted(parts)).items():
+        for part, same in same_sounds(sorted(parts)).items():
             said = {examples[at].label: at for other in same for at in reversed(parts[other])}
             for at in parts[part]:
                 rivals = [to for label, to in said.items() if label != examples[at].label]
@@ -79,19 +66,6 @@ def _parts(
     yield from found.values()
 
 
-def _same_sounds(parts: Sequence[Part]) -> dict[Part, list[Part]]:
-    """For each of the ascending parts those that are the same sound, itself among them."""
-    same = {part: [part] for part in parts}
-    for at, one in enumerate(parts):
-        for other in parts[at + 1 :]:
-            if other[0] >= one[1]:
-                break
-            if _shared(one, other) >= SAME_SOUND * min(_length(one), _length(other)):
-                same[one].append(other)
-                same[other].append(one)
-    return same
-
-
 def _runs(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[int]:
     """A number for each example; those whose parts overlap, also through others, have the same."""
     run_of = [0] * len(examples)
@@ -105,14 +79,6 @@ def _runs(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[int
             for at in parts[start, end]:
                 run_of[at] = run
     return run_of
-
-
-def _shared(one: Part, other: Part) -> float:
-    return min(one[1], other[1]) - max(one[0], other[0])
-
-
-def _length(part: Part) -> float:
-    return part[1] - part[0]
 
 
 def related_groups(groups: Sequence[str], contents: Sequence[Hashable]) -> list[str]:

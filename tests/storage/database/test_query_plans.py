@@ -22,7 +22,7 @@ from storage.queries.counts import count_by
 from storage.queries.disagreements import answering, pairs
 from storage.queries.filters import Filters
 from storage.queries.results import page as page_of
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 INBOX = Path("/inbox")
 DIGEST = "0" * 64

@@ -23,7 +23,7 @@ from storage.queries import counts
 from storage.queries.counts import count, count_by, count_in_time
 from storage.queries.filters import Filters, Sort
 from storage.queries.results import page, results
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 ROWS = 4_000
 DAYS = ("2026-01-01", "2026-01-20", "2026-02-14", "2026-02-15", "2026-03-31", "2026-04-30")

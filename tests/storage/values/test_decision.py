@@ -19,7 +19,7 @@ from storage.queries.counts import count, count_by
 from storage.queries.filters import Filters
 from storage.queries.result import ClipOptions
 from storage.queries.results import count_predictions_by, results
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 from storage.values.decision import DisplayRules
 
 STRICT = DisplayRules(thresholds=(("dog", 0.8),), unknown_below=0.5)
