@@ -42,7 +42,8 @@ from daemon.benchmark.run import run_once
 from daemon.benchmark.stages import StageBenchmark
 from daemon.pipeline.scoring_setup import with_batches
 from storage.home.paths import Home
-from storage.settings.schema import Settings, load_settings
+from storage.settings.loading import load_settings
+from storage.settings.schema import Settings
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 LONG_MINUTES = 90

@@ -31,7 +31,8 @@ from storage.ledger.outcomes import Arrival, AudioFacts, Scored
 from storage.queries.counts import count_by
 from storage.queries.filters import Filters
 from storage.queries.results import results
-from storage.settings.schema import Settings, load_settings
+from storage.settings.loading import load_settings
+from storage.settings.schema import Settings
 
 REPEATS = 3
 PAGE = 50

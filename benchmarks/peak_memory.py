@@ -20,7 +20,7 @@ from daemon.benchmark.files import make_sounds
 from daemon.benchmark.report import describe_machine
 from daemon.benchmark.run import run_once
 from storage.home.paths import Home
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 BACKLOG_FILES = 100_000
 

@@ -26,7 +26,7 @@ from benchmarks.distinct import varied
 from storage.database.engine import open_database
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 from storage.values.timestamps import from_stamp
 
 RATE_HZ = 44_100

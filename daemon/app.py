@@ -188,7 +188,7 @@ def _model_manager(
     home: Home, settings: Settings, device: torch.device, ledger: Ledger, wake: threading.Event
 ) -> ModelManager:
     n_threads = torch.get_num_threads()
-    compilation = Compilation(CompiledNetworks(home.compiled), settings.engine.compile)
+    compilation = Compilation(CompiledNetworks(home.compiled), "auto")
 
     def load(path: Path) -> Predictor:
         predictor = load_predictor(path, device, settings.engine.precision, n_threads)

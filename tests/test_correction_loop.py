@@ -13,7 +13,7 @@ from house import House
 
 from storage.commands.context import Invocation
 from storage.commands.labels import labels
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 from trainer.data.labels import read_labels
 
 AT_NIGHT = "20260131_233000.wav"

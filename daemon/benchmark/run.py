@@ -25,7 +25,8 @@ from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.home.temp_home import temporary_home
 from storage.ledger.ledger import open_ledger
-from storage.settings.schema import Settings, load_settings
+from storage.settings.loading import load_settings
+from storage.settings.schema import Settings
 from storage.values.timestamps import from_stamp
 
 SAMPLE_SECONDS = 0.5  # between two measurements of memory: each costs 4 ms of a core a process
@@ -135,8 +136,6 @@ def _environment(home: Home, settings: Settings, files: Sequence[Path]) -> dict[
     temporary.mkdir()
     environment = {key: v for key, v in os.environ.items() if not key.startswith("CLFD_")}
     engine = settings.engine.model_dump()
-    if engine["compile"] == "always":
-        engine["compile"] = "auto"  # what is there is used, and nothing is compiled meanwhile
     environment |= {f"CLFD_ENGINE__{key.upper()}": str(value) for key, value in engine.items()}
     suffixes = {file.suffix.lower() or ".wav" for file in files}
     return environment | {

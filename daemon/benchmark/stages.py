@@ -92,9 +92,10 @@ class StageBenchmark:
         compiled: Path | None = None,
     ) -> None:
         self._checkpoint, self._device, self._engine = checkpoint, device, engine
-        self._predictor = TimedPredictor(checkpoint, device, engine.precision)
+        with threads(1):  # more would still spin, and use CPU time, while stages are measured
+            self._predictor = TimedPredictor(checkpoint, device, engine.precision)
         if compiled:
-            Compilation(CompiledNetworks(compiled), engine.compile).adopt(self._predictor)
+            Compilation(CompiledNetworks(compiled), "auto").adopt(self._predictor)
         self._model_ms: dict[str, float] = {}
         self._ledger_ms = 0.0
 

@@ -213,7 +213,7 @@ def _hook(home: Home, settings: Settings, name: str, target: Target, database: D
 
     def read(cursor: Cursor, until: str) -> list[Result]:
         with database.transaction() as connection:
-            asked = Filters(until=until, manner=settings.results.manner)
+            asked = Filters(until=until, rules=settings.results.display_rules)
             return results_after(connection, asked, cursor, QUEUE)
 
     def wants(result: Result) -> bool:

@@ -56,7 +56,7 @@ def classify_paths(
     keep_freed_memory(KEPT_BYTES)
     predictor = _predictor(home, settings, checkpoint)
     claims = [_claim(number, arrival) for number, arrival in enumerate(named.values())]
-    files, rules = list(named.items()), settings.results.manner
+    files, rules = list(named.items()), settings.results.display_rules
     with progress_bar(show_progress, len(claims)) as advance:
         records = []
         for outcome in _outcomes(settings, claims, predictor):

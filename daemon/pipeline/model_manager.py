@@ -72,7 +72,7 @@ class ModelManager(Component):
 
     def __init__(
         self,
-        folder: CheckpointFolder,
+        checkpoints: CheckpointFolder,
         ledger: Ledger,
         load: Callable[[Path], Predictor],
         overlap_seconds: float = 0.0,
@@ -81,7 +81,7 @@ class ModelManager(Component):
     ) -> None:
         self._compilation = compilation
         self._overlap_seconds = overlap_seconds
-        self._folder = folder
+        self._checkpoints = checkpoints
         self._ledger = ledger
         self._load = load
         self._wake = wake
@@ -107,19 +107,19 @@ class ModelManager(Component):
         """
         active = self._active_name()
         reasons = [self.refusal] if self.refusal else []
-        for name in dict.fromkeys((active, self._folder.previous())):
+        for name in dict.fromkeys((active, self._checkpoints.previous())):
             if name is None:
                 continue
-            prepared = self._prepare(self._folder.path(name))
+            prepared = self._prepare(self._checkpoints.path(name))
             if isinstance(prepared, Prepared):
                 self._serve(prepared)
                 return
             self._refuse(name, prepared)
             reasons.append(prepared.reason)
-        there = ", ".join(self._folder.names())
+        there = ", ".join(self._checkpoints.names())
         raise NothingToServe(
             "no checkpoint to serve: "
-            + ("; ".join(reasons) or f"none is active in {self._folder.folder}")
+            + ("; ".join(reasons) or f"none is active in {self._checkpoints.folder}")
             + (f"; activate one of {there} with `clfd checkpoints activate`" if there else "")
             + "; make one with `clfd train LABELS.csv`, or see `clfd init`"
         )
@@ -145,7 +145,7 @@ class ModelManager(Component):
     def tend(self, clips_scored: int) -> None:
         """Now and then: has the served network compiled behind it, in the candidates' thread."""
         if self._compilation is not None:
-            predictor, file = self.served.predictor, self._folder.path(self.served.name)
+            predictor, file = self.served.predictor, self._checkpoints.path(self.served.name)
             self._thread.submit(self._compilation.step, predictor, file, clips_scored)
 
     def status(self) -> Mapping[str, object]:
@@ -176,15 +176,17 @@ class ModelManager(Component):
         self.refusal = None
         if name != self.served.name:
             logger.info("checkpoint %s became active; preparing it", name)
-            future = self._thread.submit(self._prepare, self._folder.path(name))
+            future = self._thread.submit(self._prepare, self._checkpoints.path(name))
             future.add_done_callback(lambda _: self._wake())
             self._candidate = (name, future)
 
     def _active_name(self) -> str | None:
         """The checkpoint that should be served, if it is there; logs once if it is not."""
-        name, broken = self._folder.active(), self._folder.broken_link()
+        name, broken = self._checkpoints.active(), self._checkpoints.broken_link()
         if broken and broken != self.wanted:
-            self.refusal = f"the link {self._folder.folder / 'active'} leads to {broken}, not there"
+            self.refusal = (
+                f"the link {self._checkpoints.folder / 'active'} leads to {broken}, not there"
+            )
             logger.error("%s; activate another: `clfd checkpoints activate`", self.refusal)
         self.wanted = name or broken
         return name

@@ -15,7 +15,8 @@ from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock
 from storage.home.paths import FILE_MODE, Home
 from storage.ledger.ledger import open_ledger
-from storage.settings.schema import SettingDescription, Settings, described_settings
+from storage.settings.loading import SettingDescription, described_settings
+from storage.settings.schema import Settings
 
 if TYPE_CHECKING:
     from classifier.model.checkpoint import Checkpoint

@@ -21,7 +21,7 @@ from daemon.units.unit_files import (
     unit_folder,
 )
 from storage.home.paths import Home, resolve_home
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 

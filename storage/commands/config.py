@@ -38,7 +38,7 @@ def show(invocation: Invocation, file_format: str) -> None:
     """
     from storage.export.text_formats import output
     from storage.settings.config_table import write_settings
-    from storage.settings.schema import effective_settings
+    from storage.settings.loading import effective_settings
 
     with output(None) as stream:
         write_settings(stream, effective_settings(invocation.home()), file_format)

@@ -26,28 +26,23 @@ class Invocation:
         return resolve_home(self.home_option)
 
     def database(self) -> str:
-        """`settings().database`; where nothing was said, without loading what checks settings.
+        """The ledger's URL. Raises SettingsError."""
+        from storage.settings.effective import effective_database
 
-        Raises SettingsError.
-        """
-        from storage.settings.sources import database_in, voices
+        return effective_database(self.home())
 
-        home = self.home()
-        return self.settings().database if any(voices(home, {})) else database_in(home.root)
+    def display_rules(self) -> DisplayRules:
+        """How stored predictions are shown. Raises SettingsError."""
+        from storage.settings.effective import effective_display_rules
 
-    def manner(self) -> DisplayRules:
-        """`settings().results.manner`, likewise."""
-        from storage.settings.sources import voices
-        from storage.values.decision import DisplayRules
-
-        return self.settings().results.manner if any(voices(self.home(), {})) else DisplayRules()
+        return effective_display_rules(self.home())
 
     def settings(self, **overrides: object) -> Settings:
         """The effective settings; keys are dotted (`**{"engine.device": "cpu"}`), None is ignored.
 
         Raises SettingsError.
         """
-        from storage.settings.schema import load_settings
+        from storage.settings.loading import load_settings
 
         given = {key: value for key, value in overrides.items() if value is not None}
         return load_settings(self.home(), given)

@@ -44,7 +44,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
     from storage.database.tables import SCHEMA_VERSION
     from storage.errors import LedgerInvalid
     from storage.ledger.counters import wrong_figures
-    from storage.maintenance.check import remarks_on
+    from storage.maintenance.check import check_findings
     from storage.values.progress import ProgressTicker
     from storage.values.text import visible
 
@@ -52,32 +52,33 @@ def check(invocation: Invocation, as_json: bool) -> None:
     with open_database(settings.database, "reader") as database:
         problems = [f"damaged: {problem}" for problem in database.problems()]
         problems = problems or [f"counts wrongly: {wrong}" for wrong in wrong_figures(database)]
-        figures: dict[str, object] = {
+        report: dict[str, object] = {
             "ledger": str(database.path),
-            "sound": not problems,
+            "valid": not problems,
+            "sound": not problems,  # deprecated: the name before `valid`
             "problems": problems,
             "schema": SCHEMA_VERSION,  # another one is not opened
         }
         if problems:
             if as_json:
-                click.echo(json.dumps(figures, ensure_ascii=False))
+                click.echo(json.dumps(report, ensure_ascii=False))
             raise LedgerInvalid(_invalid(database.path, problems))
-        remarks = remarks_on(database, settings, ProgressTicker(_progress(invocation)))
+        findings = check_findings(database, settings, ProgressTicker(_progress(invocation)))
     if as_json:
-        click.echo(json.dumps(figures | remarks.figures(), ensure_ascii=False))
+        click.echo(json.dumps(report | findings.figures(), ensure_ascii=False))
     else:
-        click.echo(f"{figures['ledger']} is sound, schema {figures['schema']}", err=True)
-        for line in remarks.lines():
+        click.echo(f"{report['ledger']} is sound, schema {report['schema']}", err=True)
+        for line in findings.lines():
             click.echo(visible(line))
 
 
 def _invalid(ledger: Path, problems: list[str]) -> str:
     kind = problems[0].partition(": ")[0]
-    message = "; ".join(problem.partition(": ")[2] for problem in problems[:5])
+    first = "; ".join(problem.partition(": ")[2] for problem in problems[:5])
     if kind == "damaged":
-        return f"{ledger} is damaged: {message}"
+        return f"{ledger} is damaged: {first}"
     remedy = "stop the daemon and run `clfd db upgrade`, which counts anew"
-    return f"{ledger} counts wrongly: {message}; {remedy}"
+    return f"{ledger} counts wrongly: {first}; {remedy}"
 
 
 @db.command()
@@ -156,7 +157,7 @@ def prune(
     """
     from storage.database.engine import open_database
     from storage.maintenance.prune import carry_out
-    from storage.maintenance.prune_plan import PruneRequest, plan
+    from storage.maintenance.prune_plan import PruneRequest, make_plan
     from storage.values.progress import ProgressTicker
 
     if not (superseded or missing or before or history):
@@ -165,24 +166,23 @@ def prune(
         )
     both = not (superseded or missing or history)
     request = PruneRequest(superseded or both, missing or both, history, before)
-    ticker = ProgressTicker(_progress(invocation))
-    with open_database(invocation.database(), "reader") as reader:
-        made = plan(reader, request, ticker)
+    progress = ProgressTicker(_progress(invocation))
+    with open_database(invocation.database(), "pruner") as database:
+        plan = make_plan(database, request, progress)
         if yes:
-            with open_database(invocation.database(), "pruner") as pruner:
-                carry_out(reader, pruner, made, ticker)
+            carry_out(database, plan, progress)
     if as_json:
-        click.echo(json.dumps(made.figures(yes), ensure_ascii=False))
+        click.echo(json.dumps(plan.figures(yes), ensure_ascii=False))
     else:
-        _print_plan(made, yes)
+        _show(plan, yes)
         if not yes:
             click.echo("nothing was changed; add --yes to do it", err=True)
 
 
-def _print_plan(made: PrunePlan, is_done: bool) -> None:
+def _show(plan: PrunePlan, is_done: bool) -> None:
     from storage.values.text import visible
 
-    for line in made.lines(is_done):
+    for line in plan.lines(is_done):
         click.echo(visible(line))
 
 
@@ -207,8 +207,8 @@ def upgrade(invocation: Invocation) -> None:
         backup = upgrade_database(invocation.database(), tell=_progress(invocation))
         with open_database(invocation.database(), "editor") as database:
             was_wrong = backup is None and mend(database)
-    message = f"upgraded; the backup is {backup}" if backup else "already at this version"
-    click.echo(f"{message}; counted anew" if was_wrong else message, err=True)
+    result = f"upgraded; the backup is {backup}" if backup else "already at this version"
+    click.echo(f"{result}; counted anew" if was_wrong else result, err=True)
 
 
 def _progress(invocation: Invocation) -> Callable[[str], None]:

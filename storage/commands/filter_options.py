@@ -107,7 +107,7 @@ def filters_of(
         **options
         | {
             "by_recorded": by_recorded,
-            "manner": invocation.manner(),
+            "rules": invocation.display_rules(),
         },
         status=status,
         history=history,

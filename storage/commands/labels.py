@@ -184,16 +184,16 @@ def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
 
     from storage.database.engine import open_database
     from storage.export.text_formats import output, write_csv
-    from storage.labels.export import EXPORT_COLUMNS, labels_said
+    from storage.labels.export import EXPORT_COLUMNS, label_rows
     from storage.labels.matching import has_groups
 
     numbers: Counter[str] = Counter()  # by refusal
 
     def taken() -> Iterator[dict[str, object]]:
-        for label in labels_said(connection):
-            numbers["" if is_all else label.refusal] += 1
-            if is_all or not label.refusal:
-                yield {name: label.row[name] for name in columns}
+        for told in label_rows(connection):
+            numbers["" if is_all else told.refusal] += 1
+            if is_all or not told.refusal:
+                yield {name: told.row[name] for name in columns}
 
     database = open_database(invocation.database(), "reader")
     with database, database.transaction() as connection, output(file) as stream:

@@ -62,6 +62,7 @@ class _Duties:
     prepares: bool  # makes a missing ledger, upgrades an old one
     checkpoints: bool = False
     foreign_keys: bool = True
+    locks_at_once: bool = True  # a writer's transaction; else its first statement that writes does
     cache_mib: int = 2
     patience_seconds: int = 60  # with another process that holds the lock
     inspects_seconds: float = 0.0  # how long it may look for damage at the start
@@ -83,7 +84,8 @@ _DUTIES: dict[Role, _Duties] = {
     "editor": _Duties(writes=True, prepares=False),
     # Deletes answers, for each of which the keys would look through all recordings: no index leads
     # to those that share it, since every new answer would have to keep it. So it looks itself.
-    "pruner": _Duties(writes=True, prepares=False, foreign_keys=False),
+    # Its plan lies in temporary tables, which are written while others write to the ledger.
+    "pruner": _Duties(writes=True, prepares=False, foreign_keys=False, locks_at_once=False),
     "reader": _Duties(writes=False, prepares=False, patience_seconds=10),
 }
 # Moving a table would delete its children by cascade; the keys are checked before the commit.
@@ -323,7 +325,7 @@ def _engine(path: Path, duties: _Duties) -> Engine:
     engine.dialect.statement_compiler = _HintingCompiler
     # The driver would begin late and let a reader turn writer, which fails at once when another
     # process has written; so the transaction's kind is said at its first word.
-    begin = "BEGIN IMMEDIATE" if duties.writes else "BEGIN"
+    begin = "BEGIN IMMEDIATE" if duties.writes and duties.locks_at_once else "BEGIN"
     event.listen(engine, "connect", lambda raw, _: _configure(raw, duties))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, Table
 from sqlalchemy.exc import DBAPIError
 
-_FIRST_SECONDS = 0.004  # most pages take less
+_FIRST_STEPS = 20_000  # of SQLite's machine, some 2 to 10 ms; most pages take less
 _GROWTH = 4
-_CLOCK_STEPS = 1_000  # of SQLite's machine, some 0.05 ms, between two looks at the clock
+_TICK_STEPS = 5_000  # between two looks
 
 T = TypeVar("T")
 Clock = Callable[[], float]
@@ -36,26 +37,30 @@ def try_in_turn(
 ) -> T:
     """What `ask` returns with the index that leads to it soonest.
 
-    Each has some milliseconds, then each has more, until one is done: the whole takes a few times
-    as long as the best of them, however large the ledger. A single one has all the time there is.
+    Each may take some steps, then each may take more, until one is done: the whole takes a few
+    times as long as the best of them, however large the ledger. Steps are counted, not seconds,
+    so that the same index is read on a busy machine. A single one has all the steps there are.
     Raises OutOfTime at the deadline.
     """
-    seconds = _FIRST_SECONDS if len(indexes) > 1 else float("inf")
+    steps = _FIRST_STEPS if len(indexes) > 1 else float("inf")
     while True:
         for index in indexes:
             try:
-                with _time_limit(connection, min(clock() + seconds, deadline), clock):
+                with _limit(connection, steps, deadline, clock):
                     return ask(index)
             except OutOfTime:
                 if clock() >= deadline:
                     raise
-        seconds *= _GROWTH
+        steps *= _GROWTH
 
 
 @contextmanager
-def _time_limit(connection: Connection, deadline: float, clock: Clock) -> Iterator[None]:
+def _limit(connection: Connection, steps: float, deadline: float, clock: Clock) -> Iterator[None]:
+    ticks = count(1)
     raw: Any = connection.connection.driver_connection
-    raw.set_progress_handler(lambda: clock() >= deadline, _CLOCK_STEPS)
+    raw.set_progress_handler(
+        lambda: next(ticks) * _TICK_STEPS > steps or clock() >= deadline, _TICK_STEPS
+    )
     try:
         yield
     except DBAPIError as error:

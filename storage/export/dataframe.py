@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from storage.commands.context import Invocation
 from storage.database.engine import open_database
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import meant_by
+from storage.home.paths import resolve_home
 from storage.queries.filters import SORTS, STATES, Filters, Sort, Status
 from storage.queries.result import (
     CLIP_COLUMNS,
@@ -22,6 +22,7 @@ from storage.queries.result import (
     Result,
 )
 from storage.queries.results import results as results_of
+from storage.settings.effective import effective_database, effective_display_rules
 from storage.values.text import printable_path
 from storage.values.timestamps import parse_when, stamp
 
@@ -81,7 +82,7 @@ def results_frame(
     _require("status", status, (*STATES, "all"))
     _require("sort", sort, SORTS)
     _require("time", time, ("classified", "recorded"))
-    invocation = Invocation(None if home is None else Path(home))
+    folder = resolve_home(None if home is None else Path(home))
     filters = Filters(
         status=status,
         labels=(label,) if isinstance(label, str) else tuple(label),
@@ -90,17 +91,18 @@ def results_frame(
         since=_moment(since),
         until=_moment(until),
         path=None if path is None else printable_path(os.fsencode(path)),
-        checkpoint=meant_by(invocation.home(), checkpoint),
+        checkpoint=meant_by(folder, checkpoint),
         history=history,
         wrong=wrong,
         min_level=min_level,
         max_level=max_level,
         clipped=clipped,
         by_recorded=time == "recorded",
-        manner=invocation.manner(),
+        rules=effective_display_rules(folder),
     )
     columns = CLIP_COLUMNS if clips else COLUMNS
-    with open_database(invocation.database(), "reader") as database, database.transaction() as it:
+    database = open_database(effective_database(folder), "reader")
+    with database, database.transaction() as it:
         found = results_of(it, filters, sort, limit, ClipOptions() if clips else None)
         rows = [_as_row(result, columns, scores) for result in found]
     frame = pd.DataFrame(rows, columns=_columns(rows, columns))

@@ -1,4 +1,4 @@
-"""What people say that recordings are, as a table to train from."""
+"""Human labels as a table to train from, with the reason where training would refuse one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 
 from storage.database.tables import human_label, inbox, recording
 from storage.labels.matching import ROUNDED_SECONDS
+from storage.labels.overlap import Part, is_same_sound
 from storage.values.text import printable_path
 
 EXPORT_COLUMNS = (
@@ -26,14 +27,12 @@ EXPORT_COLUMNS = (
     "origin",
     "labelled_at",
 )
-# Two parts of which one has so much of the other hold the same sound for training.
-_SAME_SOUND = 0.5
-_row, _said = recording.c, human_label.c
+_row, _human = recording.c, human_label.c
 
 
 @dataclass(frozen=True)
 class LabelRow:
-    """A label as a row of the table, and why training would refuse it; empty: it would not."""
+    """A label as a row of the table; `refusal` is why training would refuse it, or empty."""
 
     row: dict[str, object]
     refusal: str
@@ -57,7 +56,7 @@ class _Label:
     confidence: float | None
 
     @property
-    def part(self) -> tuple[float, float]:
+    def part(self) -> Part:
         return self.start_s, self.end_s or self.duration_s or math.inf
 
     @property
@@ -90,13 +89,13 @@ class _Label:
         }
 
 
-def labels_said(connection: Connection) -> Iterator[LabelRow]:
-    """One for each label, by content and start; of copies one is named that training can take."""
+def label_rows(connection: Connection) -> Iterator[LabelRow]:
+    """A row for each label, by content and start; of copies, one that training can take."""
     for _, labels in groupby(_labels(connection), key=lambda one: one.digest):
         parts = groupby(labels, key=lambda one: (one.start_s, one.end_s))
         chosen = [_most_usable(copies) for _, copies in parts]
         for one, refusal in chosen:
-            if any(_is_overruled(one, other) for other, _ in chosen):
+            if any(_overrules(other, one) for other, _ in chosen):
                 refusal = (
                     refusal or "of a sound that has another label, of a part of it or given later"
                 )
@@ -105,35 +104,34 @@ def labels_said(connection: Connection) -> Iterator[LabelRow]:
 
 def _labels(connection: Connection) -> Iterator[_Label]:
     query = (
-        select(_said.label, _said.start_s, _said.end_s, _said.group_name, _said.digest)
-        .add_columns(_said.origin, _said.labelled_at, _row.state, _row.duration_s)
+        select(_human.label, _human.start_s, _human.end_s, _human.group_name, _human.digest)
+        .add_columns(_human.origin, _human.labelled_at, _row.state, _row.duration_s)
         .add_columns(_row.label, _row.confidence)
         .add_columns(inbox.c.path, _row.path, _row.archived_at, _row.archive_path)
-        .join(recording, _row.digest == _said.digest)
+        .join(recording, _row.digest == _human.digest)
         .join(inbox, inbox.c.id == _row.inbox_id)
         .where(_row.state != "superseded")
-        .order_by(_said.digest, _said.start_s, _said.end_s, _row.id)
+        .order_by(_human.digest, _human.start_s, _human.end_s, _row.id)
     )
     for row in connection.execution_options(yield_per=1000).execute(query):
-        said, (state, duration_s, predicted, confidence) = row[:7], row[7:11]
+        label, (state, duration_s, predicted, confidence) = row[:7], row[7:11]
         folder, path, archived_at, archive_path = row[11:]
         file = os.path.join(folder, path) if archived_at is None else archive_path
-        yield _Label(*said, state, duration_s, file, predicted, confidence)  # type: ignore[call-arg]
+        yield _Label(*label, state, duration_s, file, predicted, confidence)  # type: ignore[call-arg]
 
 
 def _most_usable(copies: Iterable[_Label]) -> tuple[_Label, str]:
-    told = [(one, one.refusal()) for one in copies]
-    return next((pair for pair in told if not pair[1]), told[0])
+    judged = [(one, one.refusal()) for one in copies]
+    return next((pair for pair in judged if not pair[1]), judged[0])
 
 
-def _is_overruled(one: _Label, other: _Label) -> bool:
-    """By the label of a shorter part, or of one about as long that was given later."""
-    shared = min(one.part[1], other.part[1]) - max(one.part[0], other.part[0])
-    if one.label == other.label or shared < _SAME_SOUND * other.length:
+def _overrules(one: _Label, other: _Label) -> bool:
+    """Another label of the same sound overrules: that of a shorter part, else one given later."""
+    if one.label == other.label or not is_same_sound(one.part, other.part):
         return False
     if math.isclose(one.length, other.length, rel_tol=0, abs_tol=ROUNDED_SECONDS):
-        return one.labelled_at < other.labelled_at
-    return other.length < one.length
+        return one.labelled_at > other.labelled_at
+    return one.length < other.length
 
 
 def _seconds(number: float) -> str:

@@ -1,4 +1,4 @@
-"""What a person may want to know of a sound ledger: what to prune, what is missing."""
+"""Findings in a valid ledger: rows that may be pruned, files that are missing or have no row."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 
 from storage.database.engine import Database
 from storage.database.tables import prediction, recording
-from storage.maintenance.file_presence import WHERE, FilePresence
-from storage.maintenance.id_ranges import largest_id, spans_of
-from storage.maintenance.prune_plan import MarkedIds
+from storage.maintenance.file_presence import PLACE_COLUMNS, FilePresence
+from storage.maintenance.id_ranges import id_ranges, largest_id, rows_by_range
+from storage.maintenance.prune_plan import unused_predictions
 from storage.maintenance.unadmitted_files import uncovered
 from storage.settings.schema import Settings
 from storage.values.progress import ProgressTicker
@@ -69,34 +69,39 @@ def _listed(paths: list[str], total: int) -> Iterator[str]:
         yield f"  and {total - len(paths)} more"
 
 
-def remarks_on(database: Database, settings: Settings, pulse: ProgressTicker) -> CheckFindings:
+def check_findings(
+    database: Database, settings: Settings, progress: ProgressTicker
+) -> CheckFindings:
     """Reads page by page, so a daemon that writes meanwhile may put a figure off by what it did."""
     found = CheckFindings()
-    _look_at_recordings(database, found, pulse)
-    for path in uncovered(database, settings, pulse):
+    _check_recordings(database, found, progress)
+    _count_predictions(database, found, progress)
+    for path in uncovered(database, settings, progress):
         found.without_row += 1
         if found.without_row <= _FIRST:
             found.without_row_paths.append(path)
     return found
 
 
-def _look_at_recordings(database: Database, found: CheckFindings, pulse: ProgressTicker) -> None:
-    whereabouts = FilePresence(database)
-    in_use = MarkedIds(largest_id(database, prediction))
-    query = select(*WHERE, _row.state, _row.prediction_id)
-    largest = largest_id(database, recording)
-    for rows in spans_of(database, query, _row.id, largest, pulse, "recordings looked at"):
-        missing = whereabouts.missing(rows)
+def _check_recordings(database: Database, found: CheckFindings, progress: ProgressTicker) -> None:
+    presence = FilePresence(database)
+    query = select(*PLACE_COLUMNS, _row.state)
+    for rows in rows_by_range(database, query, _row.id, progress, "recordings looked at"):
+        missing = presence.missing(rows)
+        found.recordings += len(rows)
+        found.superseded += sum(row.state == "superseded" for row in rows)
         found.missing += len(missing)
-        for row in rows:
-            found.recordings += 1
-            found.superseded += row.state == "superseded"
-            in_use.add(row.prediction_id or 0)
-            if row.id in missing and len(found.missing_paths) < _FIRST:
-                found.missing_paths.append(printable_path(whereabouts.usual_place(row)))
-    in_use.discard(0)
+        first = [row for row in rows if row.id in missing][: _FIRST - len(found.missing_paths)]
+        found.missing_paths += [printable_path(presence.usual_place(row)) for row in first]
+    presence.look_for_inboxes()
+    found.away = sorted(map(printable_path, presence.away))
+
+
+def _count_predictions(database: Database, found: CheckFindings, progress: ProgressTicker) -> None:
     with database.transaction() as connection:
-        number = connection.scalar(select(func.count()).select_from(prediction)) or 0
-    found.predictions, found.unused_predictions = number, max(0, number - len(in_use))
-    whereabouts.look_for_inboxes()
-    found.away = sorted(map(printable_path, whereabouts.away))
+        found.predictions = connection.scalar(select(func.count()).select_from(prediction)) or 0
+    largest = largest_id(database, recording)
+    for is_in_range in id_ranges(_row.id, largest, progress, "predictions"):
+        unused = unused_predictions().where(is_in_range).with_only_columns(func.count())
+        with database.transaction() as connection:
+            found.unused_predictions += connection.scalar(unused) or 0

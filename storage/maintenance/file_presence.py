@@ -17,7 +17,7 @@ from storage.database.tables import inbox, recording
 
 _row = recording.c
 # What `missing` reads of a row.
-WHERE = (_row.id, _row.inbox_id, _row.path, _row.archive_path, _row.archived_at)
+PLACE_COLUMNS = (_row.id, _row.inbox_id, _row.path, _row.archive_path, _row.archived_at)
 
 
 class _Inbox(NamedTuple):

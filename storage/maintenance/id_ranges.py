@@ -1,4 +1,4 @@
-"""Reading a whole table a span of ids at a time: in bounded memory, and without an old view.
+"""Reading a whole table a range of ids at a time: in bounded memory, and without an old view.
 
 A view that stays open keeps the log of a daemon that writes meanwhile from being emptied.
 """
@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Row, Select, Table, func, select
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, func, select
 
 from storage.database.engine import Database
 from storage.values.progress import ProgressTicker
 
-_SPAN = 5000
+_RANGE = 5000
 
 T = TypeVar("T")
 
@@ -30,19 +30,21 @@ def largest_id(database: Database, table: Table) -> int:
         return connection.scalar(select(func.max(table.c.id))) or 0
 
 
-def spans_of(
-    database: Database,
-    query: Select[Any],
-    by: Column[Any],
-    largest: int,
-    pulse: ProgressTicker,
-    what: str,
+def id_ranges(
+    id: Column[Any], largest: int, progress: ProgressTicker, what: str
+) -> Iterator[ColumnElement[bool]]:
+    """Conditions that part the ids up to `largest` into ascending ranges."""
+    for before in range(0, largest, _RANGE):
+        yield (id > before) & (id <= min(before + _RANGE, largest))
+        progress.advance(what, before, largest)
+
+
+def rows_by_range(
+    database: Database, query: Select[Any], id: Column[Any], progress: ProgressTicker, what: str
 ) -> Iterator[Sequence[Row[Any]]]:
-    """What the query finds where `by` is up to `largest`, in ascending spans."""
-    for before in range(0, largest, _SPAN):
-        last = min(before + _SPAN, largest)
+    """What the query finds, without rows that are added meanwhile, in ascending ranges of `id`."""
+    for is_in_range in id_ranges(id, largest_id(database, id.table), progress, what):
         with database.transaction() as connection:
-            rows = connection.execute(query.where(by > before, by <= last)).all()
-        pulse.advance(what, before, largest)
+            rows = connection.execute(query.where(is_in_range)).all()
         if rows:
             yield rows

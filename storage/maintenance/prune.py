@@ -1,14 +1,14 @@
-"""Taking out what a plan says: every row goes only if it is still as it was judged.
+"""Taking out what a plan marked: every row goes only if it is still as it was judged.
 
-A daemon may write meanwhile, so each is judged again right before.
+A daemon may write meanwhile, so each recording is judged again right before, outside of any
+transaction since that looks at files; the statement that deletes it compares the row once more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, Row, and_, delete, select
+from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from storage.database.bulk import chunks
 from storage.database.engine import Database, driver
@@ -16,157 +16,143 @@ from storage.database.tables import metadata, prediction, recording
 from storage.errors import StorageError
 from storage.ledger.counters import CounterMark, CounterMismatch
 from storage.maintenance.file_presence import FilePresence
-from storage.maintenance.id_ranges import batches
-from storage.maintenance.prune_plan import JUDGED, MarkedIds, PrunePlan, PruneRules
+from storage.maintenance.prune_plan import (
+    JUDGED,
+    PrunePlan,
+    PruneRules,
+    Reason,
+    is_busy,
+    is_shared,
+    mark,
+    marked,
+    marked_prediction,
+    moment,
+    unused_predictions,
+)
 from storage.values.progress import ProgressTicker
 
 _AT_ONCE = 1000  # rows in a transaction
-_SOUND_CHECKPOINTS = (3, 51, 3)  # from this SQLite on two processes may empty the log at once
+_SAFE_CHECKPOINTS = (3, 51, 3)  # from this SQLite on two processes may empty the log at once
 _row = recording.c
+_LARGEST_ID = 2**63 - 1
 # What goes with a recording; keys of another kind would have it stay.
-_BELOW = [
+_CHILD_KEYS = [
     key.parent
     for table in metadata.sorted_tables
     for key in table.foreign_keys
     if key.column is _row.id and key.ondelete == "CASCADE"
 ]
+_STILL_SO = (
+    select(_row.id)
+    .join(marked, marked.c.id == _row.id)
+    .where(
+        _row.state == marked.c.state,
+        moment == marked.c.moment,
+        _row.archive_path.is_not_distinct_from(marked.c.archive_path),
+        _row.archived_at.is_not_distinct_from(marked.c.archived_at),
+        ~is_busy,
+        ~is_shared,
+    )
+)
+_COUNTED = (_row.state, moment, _row.label, _row.checkpoint_id, _row.inbox_id, _row.path)
 
 
-def carry_out(reader: Database, pruner: Database, made: PrunePlan, pulse: ProgressTicker) -> None:
-    """Delete what the plan says, a thousand rows in a transaction, with the tallies.
+def carry_out(database: Database, plan: PrunePlan, progress: ProgressTicker) -> None:
+    """Delete what the plan marked in this database, a thousand rows in a transaction.
 
-    Raises StorageError, and deletes nothing, where recordings are meant that wait or are read.
+    Counters are kept right. Raises StorageError, and deletes nothing, where the plan means
+    recordings that wait for an answer or are being read.
     """
-    if made.busy:
+    if plan.busy:
         raise StorageError(
-            f"{made.busy} of these recordings wait for an answer or are being read (the first is"
-            f" {made.first_busy}); let `clfd run --once` finish them, then prune"
+            f"{plan.busy} of these recordings wait for an answer or are being read (the first is"
+            f" {plan.first_busy}); let `clfd run --once` finish them, then prune"
         )
-    left, judge = made.ids(), PruneRules(made.wish, FilePresence(reader))
-    total = len(left)
-    # Copies came after what they share and go before it. The few that are the other way round
-    # find it unshared the next time.
-    has_changed = bool(total)
-    while has_changed:
-        has_changed = False
-        for ids in batches(reversed(left), _AT_ONCE):
-            has_changed |= _delete_recordings(reader, pruner, ids, made, left, judge)
-            pulse.advance("deleted", total - len(left), total)
-            _keep_log_short(pruner)
-    made.shared += len(left)
-    for ids in batches(made.predictions, _AT_ONCE):
-        made.deleted["history"] += _delete_predictions(pruner, ids)
-        pulse.beat(f"predictions deleted: {made.deleted['history']}")
-        _keep_log_short(pruner)
-    made.changed += len(made.predictions) - made.deleted["history"]
-
-
-def _delete_recordings(
-    reader: Database,
-    pruner: Database,
-    ids: Sequence[int],
-    made: PrunePlan,
-    left: MarkedIds,
-    judge: PruneRules,
-) -> bool:
-    """Whether any went; what is no longer to go leaves `left` as well."""
-    with reader.transaction() as connection:
-        judged = {row.id: row for row in _judged(connection, ids)}
-    reasons = judge.reasons(list(judged.values()))
-    with pruner.transaction() as connection:
-        as_judged = {
-            row.id: row
-            for row in _judged(connection, ids)
-            if row.id in reasons and row == judged[row.id] and not row.is_busy
-        }
-        going = as_judged.keys() - _leaders(connection, as_judged.keys())
-        _delete(connection, [as_judged[id] for id in going])
-    for id in ids:
-        if id not in as_judged:
-            made.changed += 1
-        if id not in as_judged or id in going:
-            left.discard(id)
-    made.deleted.update(reasons[id] for id in going)
-    return bool(going)
-
-
-def _judged(connection: Connection, ids: Sequence[int]) -> Iterator[Row[Any]]:
-    for some in chunks(ids):
-        yield from connection.execute(JUDGED.where(_row.id.in_(some)))
-
-
-def _leaders(connection: Connection, ids: Collection[int]) -> set[int]:
-    """Those whose answers others share that are not among them, or share with such."""
-    owners = _owners(connection, list(ids))
-    links = [
-        (sharer, owners[prediction_id])
-        for sharer, prediction_id in _answers_of(connection, _digests(connection, list(ids)))
-        if prediction_id in owners and owners[prediction_id] != sharer
-    ]
-    going = set(ids)
-    while stay := {leader for sharer, leader in links if leader in going and sharer not in going}:
-        going -= stay
-    return set(ids) - going
-
-
-def _owners(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
-    """Recordings by their predictions."""
-    found: dict[int, int] = {}
-    for some in chunks(ids):
-        query = select(prediction.c.id, prediction.c.recording_id)
-        of_some = query.where(prediction.c.recording_id.in_(some))
-        found.update((id, owner) for id, owner in connection.execute(of_some))
-    return found
-
-
-def _digests(connection: Connection, ids: Sequence[int]) -> list[str]:
-    found: set[str] = set()
-    for some in chunks(ids):
-        query = select(_row.digest).where(_row.id.in_(some), _row.digest.is_not(None))
-        found.update(connection.scalars(query))
-    return list(found)
-
-
-def _answers_of(connection: Connection, digests: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Recordings of these contents with their answers: none shares that of another content.
-
-    No index leads from an answer to the recordings that share it.
-    """
-    for some in chunks(digests):
-        query = select(_row.id, _row.prediction_id).where(_row.digest.in_(some))
-        yield from ((row.id, row.prediction_id) for row in connection.execute(query))
-
-
-def _delete(connection: Connection, rows: Sequence[Row[Any]]) -> None:
-    difference = CounterMismatch()
-    for row in rows:
-        mark = CounterMark(
-            row.state, row.moment, row.label, row.checkpoint_id, row.inbox_id, row.path
+    # A recording whose answer others share goes after these: again, until nothing goes.
+    while _delete_marked(database, plan, progress):
+        pass
+    with database.transaction() as connection:
+        plan.shared += connection.scalar(select(func.count()).select_from(marked)) or 0
+    for ids in _batches(database, marked_prediction):
+        is_meant = prediction.c.id.in_(
+            select(marked_prediction.c.id).where(_between(marked_prediction, ids))
         )
-        difference.count(mark, -1)
-    for some in chunks([row.id for row in rows]):
-        for key in _BELOW:
-            connection.execute(delete(key.table).where(key.in_(some)))
-        connection.execute(delete(recording).where(_row.id.in_(some)))
-    difference.write(connection)
+        unused = unused_predictions().where(is_meant)
+        with database.transaction() as connection:
+            deleted = connection.execute(delete(prediction).where(prediction.c.id.in_(unused)))
+        plan.deleted["history"] += deleted.rowcount
+        progress.beat(f"predictions deleted: {plan.deleted['history']}")
+        _keep_log_short(database)
+    plan.changed += plan.planned["history"] - plan.deleted["history"]
 
 
-def _delete_predictions(pruner: Database, ids: Sequence[int]) -> int:
-    """How many went: those that answer nothing now."""
-    with pruner.transaction() as connection:
-        digests: set[str] = set()
-        for some in chunks(ids):
-            owner = and_(_row.id == prediction.c.recording_id, prediction.c.id.in_(some))
-            digests.update(connection.scalars(select(_row.digest).join(prediction, owner)))
-        current = {prediction_id for _, prediction_id in _answers_of(connection, list(digests))}
-        going = [id for id in ids if id not in current]
-        return sum(
-            connection.execute(delete(prediction).where(prediction.c.id.in_(some))).rowcount
-            for some in chunks(going)
-        )
+def _delete_marked(database: Database, plan: PrunePlan, progress: ProgressTicker) -> int:
+    """Once through all that is marked; returns how many went."""
+    rules = PruneRules(plan.request, FilePresence(database))
+    n_planned = plan.planned["superseded"] + plan.planned["missing"]
+    n_before = plan.deleted.total()
+    for ids in _batches(database, marked):
+        reasons = _judge_again(database, plan, rules, ids)
+        gone = _delete_recordings(database, ids)
+        plan.deleted.update(reasons[id] for id in gone)
+        progress.advance("deleted", plan.deleted.total(), n_planned)
+        _keep_log_short(database)
+    return plan.deleted.total() - n_before
 
 
-def _keep_log_short(pruner: Database) -> None:
+def _batches(database: Database, table: Table) -> Iterator[Sequence[int]]:
+    """Descending ids: copies came after what they share, and go before it."""
+    below = _LARGEST_ID
+    query = select(table.c.id).order_by(table.c.id.desc()).limit(_AT_ONCE)
+    while True:
+        with database.transaction() as connection:
+            ids = connection.scalars(query.where(table.c.id < below)).all()
+        if not ids:
+            return
+        yield ids
+        below = ids[-1]
+
+
+def _between(table: Table, ids: Sequence[int]) -> ColumnElement[bool]:
+    return table.c.id.between(ids[-1], ids[0])
+
+
+def _judge_again(
+    database: Database, plan: PrunePlan, rules: PruneRules, ids: Sequence[int]
+) -> dict[int, Reason]:
+    """Marks anew what may still go; the rest has changed."""
+    is_meant = _between(marked, ids)
+    with database.transaction() as connection:
+        query = JUDGED.where(_row.id.in_(select(marked.c.id).where(is_meant)))
+        rows = connection.execute(query).all()
+    reasons = rules.reasons(rows)
+    going = [row for row in rows if row.id in reasons and not row.is_busy]
+    with database.transaction() as connection:
+        connection.execute(delete(marked).where(is_meant))
+        mark(connection, going, reasons)
+    plan.changed += len(ids) - len(going)
+    return reasons
+
+
+def _delete_recordings(database: Database, ids: Sequence[int]) -> list[int]:
+    """The ids of those that went: neither changed since they were marked, nor shared."""
+    going = _STILL_SO.where(_between(marked, ids))
+    # The first statement writes: a view from before another's commit could not take the lock.
+    deletion = delete(recording).where(_row.id.in_(going)).returning(_row.id, *_COUNTED)
+    with database.transaction() as connection:
+        rows = connection.execute(deletion).all()
+        gone = [row.id for row in rows]
+        for some in chunks(gone):
+            for key in (*_CHILD_KEYS, marked.c.id):
+                connection.execute(delete(key.table).where(key.in_(some)))
+        difference = CounterMismatch()
+        for row in rows:
+            difference.count(CounterMark(*row[1:]), -1)
+        difference.write(connection)
+    return gone
+
+
+def _keep_log_short(database: Database) -> None:
     """No daemon may be there to do so."""
-    if driver().sqlite_version_info >= _SOUND_CHECKPOINTS:
-        pruner.tend()
+    if driver().sqlite_version_info >= _SAFE_CHECKPOINTS:
+        database.tend()

@@ -1,19 +1,39 @@
-"""Which rows nobody needs any more: a plan, made by reading alone, in bits for ids."""
+"""Which rows nobody needs any more: a plan that `clfd db prune` shows, and carries out with --yes.
+
+The plan changes nothing in the ledger. It lies in temporary tables of its connection, which are
+written without the ledger's lock: recordings as they were judged, and predictions.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    Text,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
 
+from storage.database.bulk import execute_many
 from storage.database.engine import Database
 from storage.database.tables import inbox, prediction, recording
-from storage.maintenance.file_presence import WHERE, FilePresence
-from storage.maintenance.id_ranges import largest_id, spans_of
+from storage.maintenance.file_presence import PLACE_COLUMNS, FilePresence
+from storage.maintenance.id_ranges import id_ranges, largest_id, rows_by_range
 from storage.values.progress import ProgressTicker
 from storage.values.text import printable_path
 
@@ -21,11 +41,40 @@ Reason = Literal["superseded", "missing"]
 
 _FIRST = 5
 _row = recording.c
-_moment = func.coalesce(_row.answered_at, _row.first_seen_at).label("moment")
-_is_busy = or_(
-    _row.state == "pending", _row.claimed_by.is_not(None), _row.requeued.is_not(None)
-).label("is_busy")
-JUDGED = select(*WHERE, _row.state, _moment, _is_busy, _row.label, _row.checkpoint_id)
+_user = recording.alias("user")
+
+moment = func.coalesce(_row.answered_at, _row.first_seen_at)
+is_busy = or_(_row.state == "pending", _row.claimed_by.is_not(None), _row.requeued.is_not(None))
+JUDGED = select(*PLACE_COLUMNS, _row.state, moment.label("moment"), is_busy.label("is_busy"))
+
+_temporary = MetaData()
+marked = Table(
+    "marked_recording",
+    _temporary,
+    Column("id", Integer, primary_key=True),
+    Column("reason", Text),
+    Column("state", Text),
+    Column("moment", Text),
+    Column("archive_path", LargeBinary),
+    Column("archived_at", Text),
+    prefixes=["TEMPORARY"],
+)
+marked_prediction = Table(
+    "marked_prediction",
+    _temporary,
+    Column("id", Integer, primary_key=True),
+    prefixes=["TEMPORARY"],
+)
+_IS_MARKED = select(marked.c.id).correlate(None)
+_MARK = insert(marked)
+
+# Another recording has an answer of this one as its own; only one of the same content can.
+is_shared = exists().where(
+    prediction.c.recording_id == _row.id,
+    _user.c.digest == _row.digest,
+    _user.c.prediction_id == prediction.c.id,
+    _user.c.id != _row.id,
+)
 
 
 @dataclass(frozen=True)
@@ -39,39 +88,39 @@ class PruneRequest:
 
 
 class PruneRules:
-    """Says of recordings why they may go, and of those that stay against the wish, why."""
+    """Says of recordings why they may go, and which stay for their file in the archive."""
 
-    def __init__(self, wish: PruneRequest, whereabouts: FilePresence) -> None:
-        self._wish = wish
-        self._whereabouts = whereabouts
+    def __init__(self, request: PruneRequest, presence: FilePresence) -> None:
+        self._request = request
+        self._presence = presence
 
     def reasons(self, rows: Sequence[Row[Any]]) -> dict[int, Reason]:
         """By id. What was superseded has no file of its own in the inbox, but in an archive."""
         old = [row for row in rows if self._is_old(row)]
         replaced = {row.id for row in old if self._is_replaced(row)}
         bare = {row.id for row in old if row.id in replaced and row.archive_path is None}
-        sought = (replaced | {row.id for row in old if self._wish.missing}) - bare
-        gone = self._whereabouts.missing([row for row in old if row.id in sought])
+        sought = (replaced | {row.id for row in old if self._request.missing}) - bare
+        gone = self._presence.missing([row for row in old if row.id in sought])
         return {id: "superseded" if id in replaced else "missing" for id in bare | gone}
 
     def keeps_archived(self, row: Row[Any], reasons: dict[int, Reason]) -> bool:
-        """Whether it was wished away, and stays for its file in the archive."""
+        """Whether the request means it, and it stays for its file in the archive."""
         return self._is_old(row) and self._is_replaced(row) and row.id not in reasons
 
     def _is_old(self, row: Row[Any]) -> bool:
-        return self._wish.before is None or row.moment < self._wish.before
+        return self._request.before is None or row.moment < self._request.before
 
     def _is_replaced(self, row: Row[Any]) -> bool:
-        return self._wish.superseded and row.state == "superseded"
+        return self._request.superseded and row.state == "superseded"
 
 
 @dataclass
 class PrunePlan:
-    """What would go, and what has to stay: by reason, and the first paths of each."""
+    """How many rows would go, or went, by reason; how many stay and why; first paths of each."""
 
-    wish: PruneRequest
-    going: dict[Reason, MarkedIds]
-    predictions: MarkedIds
+    request: PruneRequest
+    planned: Counter[str] = field(default_factory=Counter)
+    deleted: Counter[str] = field(default_factory=Counter)
     shared: int = 0
     archived: int = 0
     busy: int = 0
@@ -79,32 +128,14 @@ class PrunePlan:
     first_busy: str = ""
     paths: list[str] = field(default_factory=list)
     away: list[str] = field(default_factory=list)
-    deleted: Counter[str] = field(default_factory=Counter)
-
-    def is_going(self, id: int) -> bool:
-        return any(id in marked for marked in self.going.values())
-
-    def stays(self, id: int) -> None:
-        for marked in self.going.values():
-            marked.discard(id)
-
-    def ids(self) -> MarkedIds:
-        union = MarkedIds(max(marked.largest for marked in self.going.values()))
-        for marked in self.going.values():
-            for id in marked:
-                union.add(id)
-        return union
 
     def figures(self, is_done: bool) -> dict[str, object]:
         """For people and programs; `recordings` is the sum of the reasons."""
-        counts: dict[str, int] = {reason: len(marked) for reason, marked in self.going.items()}
-        counts["history"] = len(self.predictions)
-        if is_done:
-            counts = {name: self.deleted[name] for name in counts}
+        counts = self.deleted if is_done else self.planned
         return {
             "dry_run": not is_done,
             "recordings": counts["superseded"] + counts["missing"],
-            **counts,
+            **{name: counts[name] for name in ("superseded", "missing", "history")},
             "paths": self.paths,
             "kept_shared": self.shared,
             "kept_archived": self.archived,
@@ -114,11 +145,11 @@ class PrunePlan:
         }
 
     def lines(self, is_done: bool) -> Iterator[str]:
-        told = self.figures(is_done)
+        figures = self.figures(is_done)
         yield (
-            f"{'deleted' if is_done else 'would delete'} {told['recordings']} recordings"
-            f" ({told['superseded']} superseded, {told['missing']} missing)"
-            f" and {told['history']} earlier predictions"
+            f"{'deleted' if is_done else 'would delete'} {figures['recordings']} recordings"
+            f" ({figures['superseded']} superseded, {figures['missing']} missing)"
+            f" and {figures['history']} earlier predictions"
         )
         yield from (f"  {path}" for path in self.paths)
         if self.shared:
@@ -136,123 +167,88 @@ class PrunePlan:
             yield f"{folder} is away as a whole, so nothing in it counts as missing"
 
 
-# --- the plan
+def make_plan(database: Database, request: PruneRequest, progress: ProgressTicker) -> PrunePlan:
+    """Marks rows in temporary tables of a `pruner`'s connection."""
+    plan = PrunePlan(request)
+    presence = FilePresence(database)
+    with database.transaction() as connection:
+        _temporary.drop_all(connection)
+        _temporary.create_all(connection)
+    if request.superseded or request.missing:
+        _mark_recordings(database, plan, PruneRules(request, presence), progress)
+        _unmark_shared(database, plan)
+    if request.history:
+        plan.planned["history"] = _mark_unused_predictions(database, request.before, progress)
+    plan.away = sorted(map(printable_path, presence.away))
+    return plan
 
 
-def plan(database: Database, wish: PruneRequest, pulse: ProgressTicker) -> PrunePlan:
-    """Reads only; in memory it takes three bits a row."""
-    largest = largest_id(database, recording)
-    reasons: tuple[Reason, ...] = ("superseded", "missing")
-    made = PrunePlan(wish, {reason: MarkedIds(largest) for reason in reasons}, MarkedIds(0))
-    whereabouts = FilePresence(database)
-    if wish.superseded or wish.missing:
-        _mark_recordings(database, made, PruneRules(wish, whereabouts), largest, pulse)
-        _leave_shared(database, made, largest, pulse)
-        made.paths = _paths(database, list(islice(made.ids(), _FIRST)))
-    if wish.history:
-        made.predictions = _history(database, made, largest, pulse)
-    made.away = sorted(map(printable_path, whereabouts.away))
-    return made
+def mark(connection: Connection, rows: Sequence[Row[Any]], reasons: dict[int, Reason]) -> None:
+    """Note recordings as they were judged."""
+    judged = ("id", "state", "moment", "archive_path", "archived_at")
+    values = [{name: getattr(row, name) for name in judged} for row in rows]
+    execute_many(connection, _MARK, [{**each, "reason": reasons[each["id"]]} for each in values])
+
+
+def unused_predictions(beside_marked: bool = False) -> Select[tuple[int]]:
+    """Ids of predictions that are the current answer of no recording.
+
+    With `beside_marked` marked recordings count as deleted, with their predictions.
+    """
+    is_used = exists().where(
+        _user.c.digest == _row.digest, _user.c.prediction_id == prediction.c.id
+    )
+    if beside_marked:
+        is_used = is_used.where(_user.c.id.not_in(_IS_MARKED))
+    query = (
+        select(prediction.c.id)
+        .join(recording, _row.id == prediction.c.recording_id)
+        .where(_row.prediction_id.is_distinct_from(prediction.c.id), ~is_used)
+    )
+    return query.where(_row.id.not_in(_IS_MARKED)) if beside_marked else query
 
 
 def _mark_recordings(
-    database: Database, made: PrunePlan, judge: PruneRules, largest: int, pulse: ProgressTicker
+    database: Database, plan: PrunePlan, rules: PruneRules, progress: ProgressTicker
 ) -> None:
-    for rows in spans_of(database, JUDGED, _row.id, largest, pulse, "recordings looked at"):
-        reasons = judge.reasons(rows)
-        for row in rows:
-            if row.id in reasons and row.is_busy:
-                made.busy += 1
-                made.first_busy = made.first_busy or printable_path(row.path)
-            elif row.id in reasons:
-                made.going[reasons[row.id]].add(row.id)
-            else:
-                made.archived += judge.keeps_archived(row, reasons)
+    for rows in rows_by_range(database, JUDGED, _row.id, progress, "recordings looked at"):
+        reasons = rules.reasons(rows)
+        busy = [row for row in rows if row.id in reasons and row.is_busy]
+        plan.busy += len(busy)
+        plan.first_busy = plan.first_busy or "".join(printable_path(row.path) for row in busy[:1])
+        plan.archived += sum(rules.keeps_archived(row, reasons) for row in rows)
+        with database.transaction() as connection:
+            mark(connection, [r for r in rows if r.id in reasons and not r.is_busy], reasons)
 
 
-def _leave_shared(database: Database, made: PrunePlan, largest: int, pulse: ProgressTicker) -> None:
+def _unmark_shared(database: Database, plan: PrunePlan) -> None:
     """An answer that serves a recording which stays is kept, with the recording it is of.
 
     That one may share the answer of a third: again, until nothing changes.
     """
-    query = (
-        select(_row.id, prediction.c.recording_id)
-        .join(prediction, prediction.c.id == _row.prediction_id)
-        .where(prediction.c.recording_id != _row.id)
-    )
-    has_changed = any(map(len, made.going.values()))
-    while has_changed:
-        has_changed = False
-        for rows in spans_of(database, query, _row.id, largest, pulse, "shared answers"):
-            for sharer, leader in map(tuple, rows):
-                if made.is_going(leader) and not made.is_going(sharer):
-                    made.stays(leader)
-                    made.shared += 1
-                    has_changed = True
-
-
-def _history(database: Database, made: PrunePlan, largest: int, pulse: ProgressTicker) -> MarkedIds:
-    """Predictions that are the answer of no recording which stays, but are of one."""
-    current = answers_in_use(database, largest, pulse, made.is_going)
-    found = MarkedIds(current.largest)
-    query = select(prediction.c.id, prediction.c.recording_id)
-    if made.wish.before is not None:
-        query = query.where(prediction.c.classified_at < made.wish.before)
-    of = prediction.c.recording_id
-    for rows in spans_of(database, query, of, largest, pulse, "predictions"):
-        for id, recording_id in map(tuple, rows):
-            if id not in current and not made.is_going(recording_id):
-                found.add(id)
-    return found
-
-
-def answers_in_use(
-    database: Database, largest: int, pulse: ProgressTicker, without: Callable[[int], bool]
-) -> MarkedIds:
-    """The predictions that are the current answer of some recording, `without` some of these."""
-    current = MarkedIds(largest_id(database, prediction))
-    query = select(_row.id, _row.prediction_id).where(_row.prediction_id.is_not(None))
-    for rows in spans_of(database, query, _row.id, largest, pulse, "answers"):
-        for id, prediction_id in map(tuple, rows):
-            if not without(id):
-                current.add(prediction_id)
-    return current
-
-
-def _paths(database: Database, ids: Sequence[int]) -> list[str]:
-    query = select(inbox.c.path_text + "/" + _row.path_text).join_from(recording, inbox)
+    is_kept = is_shared.where(_user.c.id.not_in(_IS_MARKED))
+    kept = select(_row.id).join(marked, marked.c.id == _row.id).where(is_kept)
+    unmark = delete(marked).where(marked.c.id.in_(kept))
     with database.transaction() as connection:
-        return list(connection.scalars(query.where(_row.id.in_(ids)).order_by(_row.id)))
+        while n_kept := connection.execute(unmark).rowcount:
+            plan.shared += n_kept
+        by_reason = select(marked.c.reason, func.count()).group_by(marked.c.reason)
+        plan.planned.update(dict(map(tuple, connection.execute(by_reason))))
+        first = select(inbox.c.path_text + "/" + _row.path_text).join_from(recording, inbox)
+        first = first.join(marked, marked.c.id == _row.id).order_by(marked.c.id).limit(_FIRST)
+        plan.paths = list(connection.scalars(first))
 
 
-class MarkedIds:
-    """A set of ids up to `largest`; greater ones, of rows that came later, are never in it."""
-
-    def __init__(self, largest: int) -> None:
-        self.largest = largest
-        self._bits = bytearray(largest // 8 + 1)
-
-    def add(self, id: int) -> None:
-        if id <= self.largest:
-            self._bits[id >> 3] |= 1 << (id & 7)
-
-    def discard(self, id: int) -> None:
-        if id <= self.largest:
-            self._bits[id >> 3] &= ~(1 << (id & 7))
-
-    def __contains__(self, id: int) -> bool:
-        return id <= self.largest and bool(self._bits[id >> 3] & 1 << (id & 7))
-
-    def __len__(self) -> int:
-        return int.from_bytes(self._bits).bit_count()
-
-    def __iter__(self) -> Iterator[int]:
-        """In ascending order."""
-        for place, byte in enumerate(self._bits):
-            if byte:
-                yield from (place * 8 + bit for bit in range(8) if byte >> bit & 1)
-
-    def __reversed__(self) -> Iterator[int]:
-        for place in range(len(self._bits) - 1, -1, -1):
-            if byte := self._bits[place]:
-                yield from (place * 8 + bit for bit in range(7, -1, -1) if byte >> bit & 1)
+def _mark_unused_predictions(
+    database: Database, before: str | None, progress: ProgressTicker
+) -> int:
+    query = unused_predictions(beside_marked=True)
+    if before is not None:
+        query = query.where(prediction.c.classified_at < before)
+    n_marked = 0
+    largest = largest_id(database, recording)
+    for is_in_range in id_ranges(_row.id, largest, progress, "predictions"):
+        unused = insert(marked_prediction).from_select(["id"], query.where(is_in_range))
+        with database.transaction() as connection:
+            n_marked += connection.execute(unused).rowcount
+    return n_marked

@@ -119,7 +119,7 @@ def others(filters: Filters) -> list[tuple[Status, Filters]]:
         until=filters.until,
         path=filters.path,
         by_recorded=filters.by_recorded,
-        manner=filters.manner,
+        rules=filters.rules,
     )
     return [(state, wide.of(state)) for state in left_out]
 
@@ -171,7 +171,7 @@ def is_tallied(filters: Filters) -> bool:
 def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     if axis in ("folder", "status") and _is_of_folders(filters):
         return _of_folders(connection, filters, axis)
-    by_told_label = axis == "label" and filters.manner.knows_unknown
+    by_told_label = axis == "label" and filters.rules.knows_unknown
     if axis == "folder" or by_told_label or not is_tallied(filters):
         return _one_by_one(connection, filters, axis)
     found: Counter[Any] = Counter()
@@ -283,7 +283,7 @@ def _one_by_one(connection: Connection, filters: Filters, axis: Axis) -> Counts:
 def _grouped(filters: Filters, axis: Axis) -> Select[Any]:
     moment = _row.first_seen_at if filters.status == "pending" else _row.answered_at
     keys: dict[Axis, ColumnElement[Any]] = {
-        "label": filters.manner.label_sql(_row.label, _row.confidence),
+        "label": filters.rules.label_sql(_row.label, _row.confidence),
         "status": _row.state,
         "checkpoint": _row.checkpoint_id,
         "day": func.substr(moment, 1, DAY_LENGTH),

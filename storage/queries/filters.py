@@ -34,7 +34,7 @@ class Filters:
 
     `checkpoint` is the start of a name or digest. `history` asks for every prediction of a
     recording instead of its current answer. `by_recorded`: times are those at which recordings
-    began. `manner` is how answers are told, and labels are meant as they are told. Levels are in
+    began. `rules` say how answers are shown, and labels are meant as they are shown. Levels are in
     dBFS. `wrong` are those of which a person says something else.
     """
 
@@ -52,7 +52,7 @@ class Filters:
     min_level: float | None = None
     max_level: float | None = None
     clipped: bool = False
-    manner: DisplayRules = field(default=DisplayRules(), compare=False)
+    rules: DisplayRules = field(default=DisplayRules(), compare=False)
 
     @property
     def states(self) -> tuple[Status, ...]:
@@ -61,7 +61,7 @@ class Filters:
     @property
     def is_of_rows(self) -> bool:
         """Whether it asks for what no tally knows."""
-        unsure = bool(self.labels) and self.manner.knows_unknown
+        unsure = bool(self.labels) and self.rules.knows_unknown
         return (
             self.bounds_confidence or self.wrong or self.by_recorded or self.needs_levels or unsure
         )
@@ -69,7 +69,7 @@ class Filters:
     @property
     def stored_labels(self) -> tuple[str, ...]:
         """Those that answers which fit have in the ledger; none: any."""
-        return () if self.manner.knows_unknown and UNKNOWN in self.labels else self.labels
+        return () if self.rules.knows_unknown and UNKNOWN in self.labels else self.labels
 
     @property
     def needs_levels(self) -> bool:
@@ -92,7 +92,7 @@ class Filters:
 def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     """All filters; of a history they are about `prediction`, which has to be joined."""
     answer = prediction.c if filters.history else _row
-    shown_label = filters.manner.label_sql(answer.label, answer.confidence)
+    shown_label = filters.rules.label_sql(answer.label, answer.confidence)
     if filters.status != "all":
         yield _row.state == filters.status
     yield from label_clauses(filters, answer.label, shown_label)
@@ -114,7 +114,7 @@ def label_clauses(
     """Labels are meant as they are shown; the first clause is for an index."""
     if filters.stored_labels:
         yield stored.in_(filters.stored_labels)
-    if filters.labels and filters.manner.knows_unknown:
+    if filters.labels and filters.rules.knows_unknown:
         yield shown.in_(filters.labels)
 
 
@@ -142,11 +142,11 @@ def recorded_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     column, is_utc = _row.recorded_at, _row.recorded_at.endswith("Z")
     yield column.is_not(None)
     if filters.since is not None:
-        utc, wall = filters.since[:SECONDS], on_the_wall(filters.since, filters.manner.zone)
+        utc, wall = filters.since[:SECONDS], on_the_wall(filters.since, filters.rules.zone)
         yield column >= min(utc, wall)
         yield column >= case((is_utc, utc), else_=wall)
     if filters.until is not None:
-        utc, wall = filters.until[:SECONDS], on_the_wall(filters.until, filters.manner.zone)
+        utc, wall = filters.until[:SECONDS], on_the_wall(filters.until, filters.rules.zone)
         yield column < max(utc, wall)
         yield column < case((is_utc, utc), else_=wall)
 

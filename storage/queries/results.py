@@ -88,13 +88,13 @@ def results(
         found = _rows_of(connection, ids, filters, clips is not None)
     else:
         query = _chosen(filters, clips is not None).order_by(*_order(filters, sort))
-        found = _read(connection, query.limit(limit) if limit else query, filters.manner)
+        found = _read(connection, query.limit(limit) if limit else query, filters.rules)
     if clips is None:
         yield from found
         return
     left = limit or None
     for result in found:
-        for clip in clips.rows_of(result, filters.manner):
+        for clip in clips.rows_of(result, filters.rules):
             yield clip
             if left is not None and (left := left - 1) == 0:
                 return
@@ -110,8 +110,8 @@ def recordings_with_clips(
     of_recordings = replace(filters, labels=(), min_confidence=None, max_confidence=None)
     query = by_index(_chosen(of_recordings, with_clips=True), recording, PATH_INDEX)  # in its order
     query = query.order_by(_row.inbox_id, _row.path, _row.id)
-    for result in _read(connection, query, filters.manner):
-        rows = clips.rows_of(result, filters.manner)
+    for result in _read(connection, query, filters.rules):
+        rows = clips.rows_of(result, filters.rules)
         yield result, [row for row in rows if filters.fit_answer(row.label, row.confidence)]
 
 
@@ -122,7 +122,7 @@ def results_after(
     later = tuple_(moment(filters), _row.id) > tuple_(literal(cursor[0]), literal(cursor[1]))
     query = _chosen(filters, with_clips=False).where(later)
     query = query.order_by(*_order(filters, "oldest"))
-    return list(_read(connection, query.limit(limit) if limit else query, filters.manner))
+    return list(_read(connection, query.limit(limit) if limit else query, filters.rules))
 
 
 def latest(connection: Connection, filters: Filters) -> Cursor:
@@ -143,7 +143,7 @@ def count_predictions(connection: Connection, filters: Filters) -> int:
 def count_predictions_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     """How many rows of a history share a value of the axis."""
     keys: dict[Axis, ColumnElement[Any]] = {
-        "label": filters.manner.label_sql(prediction.c.label, prediction.c.confidence),
+        "label": filters.rules.label_sql(prediction.c.label, prediction.c.confidence),
         "status": _row.state,
         "checkpoint": checkpoint.c.name,
         "day": func.substr(moment(filters), 1, DAY_LENGTH),
@@ -251,7 +251,7 @@ def _rows_of(
     for start in range(0, len(ids), _IN_LIMIT):
         some = ids[start : start + _IN_LIMIT]
         rows = {row[0]: row for row in connection.execute(query.where(_row.id.in_(some)))}
-        yield from (from_row(rows[recording_id], filters.manner) for recording_id in some)
+        yield from (from_row(rows[recording_id], filters.rules) for recording_id in some)
 
 
 # --- parts of the statements

@@ -82,7 +82,7 @@ def answers_in_time(
     keys = _row.label, begin, column.endswith("Z")
     counted = select(*keys, func.count()).group_by(*keys)
     for label, begun, is_utc, number in _read(connection, _of_answers(counted, filters)):
-        moment = as_stamp(f"{begun}Z" if is_utc else begun, filters.manner.zone)
+        moment = as_stamp(f"{begun}Z" if is_utc else begun, filters.rules.zone)
         if moment is not None:
             yield label, from_stamp(moment), number
 
@@ -161,7 +161,7 @@ def _samples(connection: Connection, filters: Filters, ids: list[int]) -> dict[i
     found = {}
     for *values, path, folder, archive in connection.execute(query):
         if filters.by_recorded:
-            values[4] = as_stamp(values[4], filters.manner.zone)
+            values[4] = as_stamp(values[4], filters.rules.zone)
         file = archive or os.path.join(folder, path)
         found[values[0]] = Sample(*values, Path(os.fsdecode(file)))  # type: ignore[call-arg]
     return found

@@ -8,14 +8,15 @@ from itertools import groupby
 from typing import TextIO
 
 from storage.export.text_formats import write_table
-from storage.settings.schema import EffectiveSetting
+from storage.settings.loading import EffectiveSetting
 
 
-def write_settings(stream: TextIO, settings: Sequence[EffectiveSetting], shape: str) -> None:
-    match shape:
+def write_settings(stream: TextIO, settings: Sequence[EffectiveSetting], format: str) -> None:
+    """`format` is json, toml or table."""
+    match format:
         case "json":
-            told = {s.key: {"value": s.value, "source": s.source} for s in settings}
-            stream.write(json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+            values = {s.key: {"value": s.value, "source": s.source} for s in settings}
+            stream.write(json.dumps(values, ensure_ascii=False, indent=2) + "\n")
         case "toml":
             stream.writelines(f"{line}\n" for line in _toml_lines(settings))
         case _:

@@ -1,13 +1,10 @@
-"""Settings: command line > CLFD_SECTION__KEY > clfd.toml > default, as one frozen object."""
+"""Every setting with its type, default, limits and reason, as one frozen pydantic model."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,39 +13,35 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
-from storage.errors import SettingsError
 from storage.home.paths import Home
-from storage.settings.sources import DEFAULT_DATABASE, PREFIX, RawSetting, database_in, flat, voices
+from storage.settings.sources import DEFAULT_DATABASE, database_url
 from storage.values.decision import DisplayRules, check_site_pattern, thresholds_of
 from storage.values.listen_address import host_and_port
 from storage.values.recorded_at import is_zone
 
 
-def _listed(value: object) -> object:
+def _split_at_commas(value: object) -> object:
     """One text may stand for a list; in the environment a comma separates."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-def _words(value: object) -> object:
-    """One text is taken apart as a shell would."""
+def _split_like_shell(value: object) -> object:
+    """One text is split into words as a shell splits it."""
     return shlex.split(value) if isinstance(value, str) else value
 
 
-def _under_home(path: str, info: ValidationInfo) -> str:
-    """Absolute, from the home on; nothing stays nothing."""
+def _absolute_path(path: str, info: ValidationInfo) -> str:
+    """The path made absolute, a relative one from the home on; an empty one stays empty."""
     if not path.strip():
         return ""
-    return os.path.normpath(_root_of(info) / _expanded(Path(path)))
+    return os.path.normpath(_home_folder(info) / _expanded(Path(path)))
 
 
-def _root_of(info: ValidationInfo) -> Path:
+def _home_folder(info: ValidationInfo) -> Path:
     home = (info.context or {}).get("home")
     return home.root if isinstance(home, Home) else Path.cwd()
 
@@ -60,21 +53,21 @@ def _expanded(folder: Path) -> Path:
         raise ValueError(f"{folder} names a user who is not known here") from None
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
 
 
-class IntakeSettings(_Section):
-    """What is taken in, and when."""
+class IntakeSettings(Section):
+    """Which files are taken from the inboxes, and when."""
 
-    suffixes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    suffixes: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = Field(
         default=(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"),
         min_length=1,
         description="endings of audio files, in any case; other files are counted as ignored",
     )
-    ignore: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    ignore: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = Field(
         default=(),
         description="globs of files and folders to leave out, too: `*_test.wav` by name at any"
         " depth, `old/*` with a slash by path from the inbox; counted as ignored",
@@ -116,7 +109,7 @@ class IntakeSettings(_Section):
     @field_validator("archive_dir")
     @classmethod
     def _absolute(cls, folder: str, info: ValidationInfo) -> str:
-        return _under_home(folder, info)
+        return _absolute_path(folder, info)
 
     @field_validator("suffixes")
     @classmethod
@@ -127,7 +120,7 @@ class IntakeSettings(_Section):
         return tuple(dict.fromkeys(suffix.lower() for suffix in suffixes))
 
 
-class EngineSettings(_Section):
+class EngineSettings(Section):
     """How recordings are decoded and scored."""
 
     device: str = Field(
@@ -137,11 +130,6 @@ class EngineSettings(_Section):
         default="auto",
         description="in what the network multiplies; auto is bfloat16 where the device is fast at"
         " it and the checkpoint's canary stays within 0.02",
-    )
-    compile: Literal["auto", "always", "never"] = Field(
-        default="auto",
-        description="whether the network is compiled behind the daemon; auto: once 50,000 clips"
-        " are scored, where the processor is fast at bfloat16",
     )
     batch_clips: int = Field(
         default=0, ge=0, description="most clips scored in one step; 0 is 32, on a GPU 256"
@@ -177,7 +165,7 @@ class EngineSettings(_Section):
         return device
 
 
-class TrainingSettings(_Section):
+class TrainingSettings(Section):
     """How training shares the machine with whatever else runs on it."""
 
     nice: int = Field(
@@ -197,8 +185,8 @@ class TrainingSettings(_Section):
     )
 
 
-class ResultsSettings(_Section):
-    """How answers are told."""
+class ResultsSettings(Section):
+    """How results are shown."""
 
     time_zone: str = Field(
         default="local",
@@ -206,7 +194,7 @@ class ResultsSettings(_Section):
         " +01:00 or a name like Europe/Berlin",
     )
 
-    thresholds: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    thresholds: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = Field(
         default=(),
         description="LABEL=CONFIDENCE: answers of this label that are less confident are told as"
         " `unknown`",
@@ -226,7 +214,7 @@ class ResultsSettings(_Section):
     )
 
     @property
-    def manner(self) -> DisplayRules:
+    def display_rules(self) -> DisplayRules:
         thresholds = thresholds_of(self.thresholds)
         return DisplayRules(self.time_zone, thresholds, self.unknown_below, self.site_pattern)
 
@@ -250,8 +238,8 @@ class ResultsSettings(_Section):
         return zone
 
 
-class CheckpointsSettings(_Section):
-    """What stays on the shelf."""
+class CheckpointsSettings(Section):
+    """How many checkpoints are kept."""
 
     keep: int = Field(
         default=20,
@@ -260,7 +248,7 @@ class CheckpointsSettings(_Section):
     )
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """What the daemon writes to stderr."""
 
     format: Literal["auto", "text", "json"] = Field(
@@ -273,8 +261,8 @@ class LogSettings(_Section):
     )
 
 
-class MetricsSettings(_Section):
-    """Where the daemon's figures can be had by Prometheus."""
+class MetricsSettings(Section):
+    """Where the daemon writes its metrics for Prometheus."""
 
     listen: str = Field(
         default="",
@@ -296,13 +284,13 @@ class MetricsSettings(_Section):
     @field_validator("textfile")
     @classmethod
     def _absolute(cls, file: str, info: ValidationInfo) -> str:
-        return _under_home(file, info)
+        return _absolute_path(file, info)
 
 
-class HooksSettings(_Section):
-    """Who is told of each answer."""
+class HooksSettings(Section):
+    """Who gets each result."""
 
-    command: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+    command: Annotated[tuple[str, ...], BeforeValidator(_split_like_shell)] = Field(
         default=(),
         description="a program and its arguments, started without a shell for each answer, with"
         " the result as JSON on its stdin; empty: none",
@@ -310,7 +298,7 @@ class HooksSettings(_Section):
     url: str = Field(
         default="", description="where each result is sent as JSON by POST; empty: nowhere"
     )
-    labels: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    labels: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = Field(
         default=(), description="labels that hooks are told of; empty: all"
     )
     min_confidence: float = Field(
@@ -330,8 +318,8 @@ class HooksSettings(_Section):
         return url
 
 
-class Settings(_Section):
-    """Every setting, checked; paths are absolute when made by `load_settings`."""
+class Settings(Section):
+    """Every setting, checked; paths are absolute when loaded by `load_settings`."""
 
     inbox: tuple[Path, ...] = Field(
         default=(Path("inbox"),),
@@ -375,7 +363,7 @@ class Settings(_Section):
     def _absolute_and_apart(
         cls, folders: tuple[Path, ...], info: ValidationInfo
     ) -> tuple[Path, ...]:
-        root = _root_of(info)
+        root = _home_folder(info)
         absolute = tuple(Path(os.path.normpath(root / _expanded(f))) for f in folders)
         for position, folder in enumerate(absolute):
             for other in absolute[position + 1 :]:
@@ -386,157 +374,4 @@ class Settings(_Section):
     @field_validator("database")
     @classmethod
     def _in_home(cls, url: str, info: ValidationInfo) -> str:
-        return database_in(_root_of(info), url)
-
-
-@dataclass(frozen=True)
-class EffectiveSetting:
-    """One value and where it came from: default, clfd.toml, a variable, or command line."""
-
-    key: str
-    value: object
-    source: str
-
-
-@dataclass(frozen=True)
-class SettingDescription:
-    """One line of the table of all settings."""
-
-    key: str
-    variable: str
-    default: object
-    description: str
-
-
-def load_settings(
-    home: Home,
-    overrides: Mapping[str, object] | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> Settings:
-    """`overrides` has dotted keys and stands for the command line.
-
-    Raises SettingsError: one line with every unknown key and every value that is not allowed.
-    """
-    return _validated(home, _given(home, overrides or {}, environ))
-
-
-def effective_settings(
-    home: Home,
-    overrides: Mapping[str, object] | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> list[EffectiveSetting]:
-    """Every setting with its value (plain text, numbers and lists) and its source.
-
-    Raises SettingsError like `load_settings`.
-    """
-    given = _given(home, overrides or {}, environ)
-    values = dict(flat(_validated(home, given).model_dump(mode="json")))
-    return [
-        EffectiveSetting(key, values[key], given[key].source if key in given else "default")
-        for key, _ in _fields()
-    ]
-
-
-def described_settings() -> list[SettingDescription]:
-    """Every setting with its variable, default and reason, in the order of the sections."""
-    return [
-        SettingDescription(key, _variable(key), field.default, field.description or "")
-        for key, field in _fields()
-    ]
-
-
-def _fields() -> Iterator[tuple[str, FieldInfo]]:
-    for name, field in Settings.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, _Section):
-            yield from ((f"{name}.{key}", inner) for key, inner in section.model_fields.items())
-        else:
-            yield name, field
-
-
-def _variable(key: str) -> str:
-    return PREFIX + key.replace(".", "__").upper()
-
-
-def _given(
-    home: Home, overrides: Mapping[str, object], environ: Mapping[str, str]
-) -> dict[str, RawSetting]:
-    """What was said anywhere, the strongest voice last; unknown keys are refused."""
-    layers = voices(home, overrides, environ)
-    _refuse_unknown((key, word.source) for layer in layers for key, word in layer.items())
-    return {key: word for layer in layers for key, word in layer.items()}
-
-
-def _refuse_unknown(said: Iterable[tuple[str, str]]) -> None:
-    known = [key for key, _ in _fields()]
-    problems = [
-        f"unknown setting {_named(key, source)}; did you mean"
-        f" {_spelled(_nearest(key, known), source)}?"
-        for key, source in said
-        if key not in known
-    ]
-    if problems:
-        raise SettingsError("; ".join(problems))
-
-
-def _named(key: str, source: str) -> str:
-    spelled = _spelled(key, source)
-    return spelled if spelled == source else f"{spelled} ({source})"
-
-
-def _spelled(key: str, source: str) -> str:
-    """As the person wrote it, or should have: a variable's name in the environment."""
-    return _variable(key) if source.startswith(PREFIX) else key
-
-
-def _nearest(key: str, known: list[str]) -> str:
-    """Whole keys are compared, and their last words: `devise` means engine.device."""
-
-    def likeness(candidate: str) -> float:
-        whole = SequenceMatcher(None, key, candidate).ratio()
-        last = SequenceMatcher(None, key.split(".")[-1], candidate.split(".")[-1]).ratio()
-        return max(whole, last)
-
-    return max(known, key=likeness)
-
-
-def _validated(home: Home, given: Mapping[str, RawSetting]) -> Settings:
-    nested: dict[str, object] = {}
-    for key, said in given.items():
-        section, dot, name = key.rpartition(".")
-        table = nested.setdefault(section, {}) if dot else nested
-        assert isinstance(table, dict)
-        table[name] = said.value
-    try:
-        settings = Settings.model_validate(nested, context={"home": home})
-    except ValidationError as error:
-        problems = dict.fromkeys(_problem(details, given) for details in error.errors())
-        raise SettingsError("; ".join(problems)) from error
-    _refuse_entangled_archive(home, settings, given)
-    return settings
-
-
-def _refuse_entangled_archive(
-    home: Home, settings: Settings, given: Mapping[str, RawSetting]
-) -> None:
-    """What is moved must not come in again, nor lie among what clfd keeps; links count as well."""
-    if settings.archive is None:
-        return
-    archive = settings.archive.resolve()
-    ours = (home.checkpoints, home.reports, home.runs, home.compiled)
-    for folder in (*settings.inboxes, *ours):
-        real = folder.resolve()
-        if archive.is_relative_to(real) or real.is_relative_to(archive):
-            key = "intake.archive_dir"
-            said = given[key]
-            raise SettingsError(
-                f"{_named(key, said.source)} = {said.value!r}: {settings.archive} and {folder}"
-                " overlap; choose a folder apart"
-            )
-
-
-def _problem(details: ErrorDetails, given: Mapping[str, RawSetting]) -> str:
-    key = ".".join(str(part) for part in details["loc"] if isinstance(part, str))
-    said = given[key]
-    allowed = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{_named(key, said.source)} = {said.value!r}: {allowed}"
+        return database_url(_home_folder(info), url)

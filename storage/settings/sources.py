@@ -1,7 +1,7 @@
-"""What was said about settings: file, variables and command line, before anything is checked.
+"""The sources of settings: file, variables and command line, before anything is checked.
 
-The checks cost more to load than a light command takes; where nothing was said there is nothing to
-check, and the defaults that such a command needs stand here.
+Loading the checks costs more than a light command takes. Where no source sets anything there is
+nothing to check, and the defaults that such a command needs are here.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pathlib import Path
 
 from storage.errors import SettingsError
 from storage.home.paths import Home
+from storage.home.safe_open import open_without_waiting
 
 PREFIX = "CLFD_"
-# Variables of ours that are no settings.
+# Variables of clfd that are no settings.
 EXEMPT_VARIABLES = frozenset({"CLFD_HOME"})
 SECTIONS = ("intake", "engine", "training", "checkpoints", "results", "log", "metrics", "hooks")
 DEFAULT_DATABASE = "sqlite:///clfd.db"
@@ -24,14 +25,16 @@ _SQLITE = "sqlite:///"
 
 @dataclass(frozen=True)
 class RawSetting:
+    """A value as it is written, and where: clfd.toml, a variable's name, or command line."""
+
     value: object
     source: str
 
 
-def voices(
+def setting_layers(
     home: Home, overrides: Mapping[str, object], environ: Mapping[str, str] = os.environ
 ) -> list[dict[str, RawSetting]]:
-    """By dotted key, the strongest voice last. Raises SettingsError for a file that is no TOML."""
+    """By dotted key, the strongest source last. Raises SettingsError for a file that is no TOML."""
     file, variables = _from_file(home.settings_file), _from_environment(environ)
     return [
         {key: RawSetting(value, home.settings_file.name) for key, value in file.items()},
@@ -40,7 +43,7 @@ def voices(
     ]
 
 
-def database_in(root: Path, url: str = DEFAULT_DATABASE) -> str:
+def database_url(root: Path, url: str = DEFAULT_DATABASE) -> str:
     """The URL with a relative SQLite file put into the home."""
     if not url.startswith(_SQLITE):
         return url
@@ -51,7 +54,7 @@ def database_in(root: Path, url: str = DEFAULT_DATABASE) -> str:
 
 def _from_file(file: Path) -> dict[str, object]:
     try:
-        with open(file, encoding="utf-8", opener=_without_waiting) as opened:
+        with open(file, encoding="utf-8", opener=open_without_waiting) as opened:
             text = opened.read()
     except FileNotFoundError:
         return {}
@@ -67,16 +70,11 @@ def _from_file(file: Path) -> dict[str, object]:
         raise SettingsError(f"{file} is not valid TOML: {error}") from error
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """A pipe in the place of a file would have a running daemon wait for whoever writes to it."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-
-
 def flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """Values by dotted key."""
     for name, value in table.items():
         key = f"{prefix}{name}"
-        # An empty table is harmless where it is a section of ours; elsewhere it is an unknown key.
+        # An empty table is harmless where it is a known section; elsewhere it is an unknown key.
         if isinstance(value, Mapping) and (value or key in SECTIONS):
             yield from flat(value, f"{key}.")
         else:

@@ -12,7 +12,7 @@ import torch
 from running_house import RunningHouse
 
 from storage.ledger.ledger import open_ledger
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 PAGE_BYTES = 4096
 

@@ -19,7 +19,7 @@ from storage.errors import StorageError
 from storage.export.registry import FORMATS
 from storage.maintenance.daemon_status import KEYS
 from storage.queries.result import COLUMN_TABLE
-from storage.settings.schema import described_settings
+from storage.settings.loading import described_settings
 from trainer.errors import TrainerError
 
 ROOT = Path(__file__).parents[2]

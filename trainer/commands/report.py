@@ -78,7 +78,7 @@ def report(
         until=until,
         path=path,
         by_recorded=clock == "recorded",
-        manner=DisplayRules(settings.results.time_zone),
+        rules=DisplayRules(settings.results.time_zone),
     )
     done = write_period_report(filters, output, not no_audio, invocation.home(), settings, now)
     click.echo(json.dumps(done.figures, ensure_ascii=False) if as_json else done.figures["report"])

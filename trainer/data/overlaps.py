@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 
+from storage.labels.overlap import Part, same_sounds
 from trainer.data.examples import Example, LabelProblem
-
-SAME_SOUND = 0.5  # of the shorter part: selections of neighbouring sounds may touch
-
-Part = tuple[float, float]
 
 
 def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[LabelProblem]:
@@ -22,7 +19,7 @@ def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) ->
     """
     against: dict[int, int] = {}
     for parts in _parts(examples, contents):
-        for part, same in _same_sounds(sorted(parts)).items():
+        for part, same in same_sounds(sorted(parts)).items():
             first_of = {examples[at].label: at for other in same for at in reversed(parts[other])}
             for at in parts[part]:
                 others = [to for label, to in first_of.items() if label != examples[at].label]
@@ -65,19 +62,6 @@ def _parts(
     yield from found.values()
 
 
-def _same_sounds(parts: Sequence[Part]) -> dict[Part, list[Part]]:
-    """For each of the ascending parts those that are the same audio, itself among them."""
-    same = {part: [part] for part in parts}
-    for at, one in enumerate(parts):
-        for other in parts[at + 1 :]:
-            if other[0] >= one[1]:
-                break
-            if _shared(one, other) >= SAME_SOUND * min(_length(one), _length(other)):
-                same[one].append(other)
-                same[other].append(one)
-    return same
-
-
 def _runs(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[int]:
     """A number for each example; those whose parts overlap, also through others, have the same."""
     run_of = [0] * len(examples)
@@ -91,14 +75,6 @@ def _runs(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[int
             for at in parts[start, end]:
                 run_of[at] = run
     return run_of
-
-
-def _shared(one: Part, other: Part) -> float:
-    return min(one[1], other[1]) - max(one[0], other[0])
-
-
-def _length(part: Part) -> float:
-    return part[1] - part[0]
 
 
 def related_groups(groups: Sequence[str], contents: Sequence[Hashable]) -> list[str]:

@@ -17,7 +17,7 @@ from storage.errors import SettingsError, StorageError
 from storage.home.paths import Home
 from storage.queries.filters import Filters
 from storage.queries.results import results
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 AudioFile = Callable[..., Path]
 Noise = Callable[..., np.ndarray]

@@ -12,7 +12,8 @@ import soundfile
 from daemon.benchmark.files import SUBTYPES, choose_files, copy_file, decodable
 from daemon.errors import DaemonError
 from storage.home.paths import Home
-from storage.settings.schema import Settings, load_settings
+from storage.settings.loading import load_settings
+from storage.settings.schema import Settings
 
 
 @pytest.fixture

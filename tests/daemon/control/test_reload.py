@@ -16,7 +16,7 @@ from running_house import RunningHouse
 
 from daemon.control.reload import APPLIED, KEPT_IDS
 from storage.errors import SettingsError
-from storage.settings.schema import described_settings
+from storage.settings.loading import described_settings
 
 NEW = "20990101T000000Z-00000002"
 

@@ -15,7 +15,7 @@ import pytest
 from daemon.hooks.targets import CommandTarget, RefusedByTarget, TargetUnreachable, UrlTarget
 from storage.errors import ConfigurationError, SettingsError
 from storage.home.paths import Home
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 RESULT = b'{"path": "a.wav"}'
 

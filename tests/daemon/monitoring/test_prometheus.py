@@ -22,7 +22,8 @@ from daemon.monitoring.stage_timers import StageTimers
 from storage.errors import ConfigurationError, SettingsError
 from storage.home.paths import Home
 from storage.ledger.ledger import oldest_pending
-from storage.settings.schema import MetricsSettings, load_settings
+from storage.settings.loading import load_settings
+from storage.settings.schema import MetricsSettings
 
 NOW = datetime(2026, 3, 4, 0, 1, tzinfo=UTC)
 SAMPLE = re.compile(r"([a-z_]+)(\{.*\})? (\S+)")

@@ -17,7 +17,7 @@ from house import House
 from daemon.pipeline import classify_files
 from daemon.pipeline.classify_files import classify_paths
 from storage.queries.result import COLUMNS
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 Classify = Callable[..., list[dict[str, Any]]]
 

@@ -20,7 +20,7 @@ from daemon.pipeline.classify_files import classify_paths
 from storage.home.paths import Home
 from storage.queries.filters import Filters
 from storage.queries.results import results
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 from trainer.data.dataset import load_dataset
 from trainer.data.examples import Example
 

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.pipeline.scoring_setup import with_batches
 from storage.home.paths import Home
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 
 @pytest.mark.parametrize(("device", "size"), [("cpu", 32), ("mps", 32), ("cuda", 256)])

@@ -22,7 +22,7 @@ from storage.queries.counts import count_by
 from storage.queries.disagreements import answering, pairs
 from storage.queries.filters import Filters
 from storage.queries.results import page as page_of
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 INBOX = Path("/inbox")
 DIGEST = "0" * 64
@@ -114,7 +114,7 @@ def test_what_is_rare_is_not_looked_for_along_the_whole_order(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, index: str, ask: Ask
 ) -> None:
     """The ledger is small, so a walk through it is ended where a large one would be."""
-    monkeypatch.setattr(query_plan, "_FIRST_SECONDS", 1e-6)
+    monkeypatch.setattr(query_plan, "_FIRST_STEPS", 1)
     with plans(ledger) as steps:
         ask(ledger)
     read = [step for step in steps if re.match(r"(SCAN|SEARCH) recording USING (COV|IND)", step)]

@@ -18,7 +18,7 @@ from storage.errors import LedgerMissing, StorageError
 from storage.export.dataframe import TYPES
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from storage.commands.results import results
 from storage.errors import StorageError, UnknownFormat
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 
 Call = Callable[..., Result]
 

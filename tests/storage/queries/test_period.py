@@ -87,7 +87,7 @@ def test_activity_can_be_that_of_the_recordings(ledger: Ledger) -> None:
         since="2024-05-01T00:00:00.000Z",
         until="2024-05-02T00:00:00.000Z",
         by_recorded=True,
-        manner=DisplayRules("-02:00"),
+        rules=DisplayRules("-02:00"),
     )
     with ledger.database.transaction() as connection:
         dog = period_figures(connection, spring, [], None).labels[0]
@@ -100,7 +100,7 @@ def test_recordings_of_recorders_half_an_hour_off_stand_in_their_hour(ledger: Le
         since="2024-04-30T00:00:00.000Z",
         until="2024-05-02T00:00:00.000Z",
         by_recorded=True,
-        manner=DisplayRules("+05:30"),
+        rules=DisplayRules("+05:30"),
     )
     with ledger.database.transaction() as connection:
         period = period_figures(connection, spring, [], None)

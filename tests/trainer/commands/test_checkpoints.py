@@ -17,7 +17,7 @@ from storage.errors import StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
-from storage.settings.schema import load_settings
+from storage.settings.loading import load_settings
 from trainer.checkpoints.remove import prune, tidy
 from trainer.commands.checkpoints import checkpoints
 from trainer.errors import ExportError
