@@ -21,6 +21,7 @@ from classifier.inference.device import (
     memory_in_use,
 )
 from classifier.inference.predictor import Predictor
+from classifier.workers.end_checks import EndChecker
 from classifier.workers.malloc import keep_freed_memory, share_one_arena
 from daemon.archive.archiver import Archiver
 from daemon.archive.mover import Mover
@@ -162,7 +163,15 @@ def assemble(
 
     shelf, overlap_seconds = CheckpointFolder(home.checkpoints), settings.engine.overlap_seconds
     model = ModelManager(shelf, ledger, load, overlap_seconds, wake.set, compilation)
-    intake = Intake(inboxes_of(settings), settings.intake, ledger, mounts, doorbell, window.holds)
+    intake = Intake(
+        inboxes_of(settings),
+        settings.intake,
+        ledger,
+        mounts,
+        doorbell,
+        window.holds,
+        EndChecker(pool),
+    )
 
     def adopt(settings: Settings) -> None:
         intake.adopt(inboxes_of(settings), settings.intake)

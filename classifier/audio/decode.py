@@ -7,12 +7,8 @@ needs, so that resampled stretches join without a seam.
 
 from __future__ import annotations
 
-import errno
 import math
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,10 +21,9 @@ from classifier.audio.containers.integrity import Integrity, examine
 from classifier.audio.containers.riff import check_chunks
 from classifier.audio.containers.wav import PlainWave, plain_wave
 from classifier.audio.downmix import Samples
-from classifier.audio.file_bytes import FileBytes
-from classifier.audio.fingerprint import fingerprint
 from classifier.audio.levels import Levels
 from classifier.audio.metadata import recorded_at
+from classifier.audio.regular_file import FileBytes, fingerprint, read_error, regular_file
 from classifier.audio.soundfile_reader import (
     UNKNOWN_FRAMES,
     SoundfileReader,
@@ -40,7 +35,6 @@ from classifier.errors import DecodingError, FileChanged
 SEAM_SECONDS = 0.1  # read around a stretch; many times the resampler's filter
 MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
 MAX_CONDITIONS = 64  # remembered: more long recordings than are in the window together
-NOT_A_FILE = "not a regular file; clfd reads regular files only, and follows no links"
 
 
 @dataclass(frozen=True)
@@ -107,7 +101,7 @@ class DecodedAudio:
 
 def decode(stretch: Segment) -> DecodedAudio:
     """Decodes one stretch. Raises DecodingError, or FileChanged where the file is another one."""
-    with _regular_file(stretch.path) as (fd, status):
+    with regular_file(stretch.path) as (fd, status):
         before, content = fingerprint(status), FileBytes(fd, status.st_size)
         if stretch.fingerprint not in (None, before):
             raise FileChanged
@@ -119,7 +113,7 @@ def decode(stretch: Segment) -> DecodedAudio:
         except DecodingError as error:
             raise error.of(digest) from error
         except OSError as error:
-            raise _read_error(error).of(digest) from error
+            raise read_error(error).of(digest) from error
         finally:
             # Whatever came out of bytes that moved meanwhile, good or bad, means nothing.
             if fingerprint(os.fstat(fd)) != before:
@@ -134,30 +128,6 @@ def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
     return 1 + beyond // hop_samples + has_tail
 
 
-@contextmanager
-def _regular_file(path: bytes) -> Iterator[tuple[int, os.stat_result]]:
-    """Opens without following a link and without blocking on a pipe; regular files only."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise DecodingError("vanished", "the file was gone before it could be read") from error
-    except PermissionError as error:
-        raise DecodingError(
-            "unreadable", "no permission to read the file; change its mode or owner, then retry"
-        ) from error
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
-            raise DecodingError("not_a_file", NOT_A_FILE) from error
-        raise _read_error(error) from error
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise DecodingError("not_a_file", NOT_A_FILE)
-        yield fd, status
-    finally:
-        os.close(fd)
-
-
 _last_digest: dict[str, str] = {}  # of one file, by its fingerprint
 _conditions: dict[str, Integrity] = {}  # of the files heard last, by their fingerprints
 
@@ -165,7 +135,7 @@ _conditions: dict[str, Integrity] = {}  # of the files heard last, by their fing
 def _digest_of(content: FileBytes, token: str) -> str:
     """With a thousand selections in it, side by side in a CSV, a long file is hashed once."""
     if token not in _last_digest:
-        digest = _digest(content)
+        digest = content.digest()
         _last_digest.clear()
         _last_digest[token] = digest
     return _last_digest[token]
@@ -179,18 +149,6 @@ def _condition_of(fd: int, token: str) -> Integrity:
             del _conditions[next(iter(_conditions))]
         _conditions[token] = condition
     return _conditions[token]
-
-
-def _digest(content: FileBytes) -> str:
-    try:
-        return content.digest()
-    except OSError as error:
-        raise _read_error(error) from error
-
-
-def _read_error(error: OSError) -> DecodingError:
-    reason = f"the file cannot be read ({error.strerror}); check the disk or the mount, then retry"
-    return DecodingError("io", reason, transient=True)
 
 
 def _decode(content: FileBytes, stretch: Segment, digest: str | None, token: str) -> DecodedAudio:

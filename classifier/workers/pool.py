@@ -7,6 +7,7 @@ fails, each of them is tried alone.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import multiprocessing
 import os
@@ -19,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
@@ -34,6 +35,7 @@ from classifier.workers.worker import (
     decode_each,
     folder_for_words,
     prepare_worker,
+    within,
     words_of,
 )
 
@@ -139,6 +141,24 @@ class DecodePool(Generic[Key]):
                 self._revive()
         self._in_flight -= 1
         return self._answers.popleft()
+
+    def call(
+        self,
+        done: Callable[[Future[Any]], None],
+        seconds: float,
+        work: Callable[..., Any],
+        *arguments: object,
+    ) -> None:
+        """Does other work in a worker, with its limits; `done` gets what came of it, if anything.
+
+        It is called from another thread, and before `on_answer`. A pool that was given up does
+        nothing: the next file to be decoded renews it.
+        """
+        with contextlib.suppress(RuntimeError):
+            task = (seconds, work, *arguments)
+            future = self._pool.schedule(within, task, timeout=seconds)
+            future.add_done_callback(done)
+            future.add_done_callback(lambda _: self._on_answer())
 
     def close(self) -> None:
         """Kills what is still running."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from classifier.workers.end_checks import EndChecker
 from daemon.intake.mounts import MountMemory
 from daemon.intake.scanner import Inbox, Scan
 from daemon.intake.stability import Key, Settling
@@ -48,13 +49,15 @@ class Intake:
         mounts: MountMemory,
         doorbell: FileWatcher,
         is_busy: Callable[[Key], bool],
+        end_checker: EndChecker[Arrival],
     ) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
         self._names = (settings.suffixes, settings.ignore)
         self._scan_seconds = settings.scan_seconds
         self._settling = Settling(settings.settle_seconds)
         # What is moved away at once might be missed by a program that has more to do with it.
-        self._glances = not settings.archive_dir
+        self._checks_ends = not settings.archive_dir
+        self._end_checker = end_checker
         self._rung: deque[FileEvent] = deque()
         self._ledger = ledger
         self._mounts = mounts
@@ -129,6 +132,8 @@ class Intake:
         try:
             self._answer_doorbell(now)
             self._scan(now)
+            for arrival in self._end_checker.collect():
+                self._settling.complete(arrival)
         except LedgerUnavailable:
             self.begin_anew(now)  # what was in hand is found again
             raise
@@ -243,18 +248,15 @@ class Intake:
         self, arrivals: Iterable[Arrival], now: float, closed: Collection[Key] = ()
     ) -> int:
         """Leaves out what the ledger knows as it is; the rest waits to settle."""
-        news = 0
+        news: list[Arrival] = []
         for root, group in groupby(arrivals, key=lambda arrival: arrival.inbox):
             found = list(group)
             known = self._ledger.known(root, [arrival.path for arrival in found])
-            for arrival in found:
-                if known.get(arrival.path) != arrival.fingerprint:
-                    self._see(arrival, now, (root, arrival.path) in closed)
-                    news += 1
+            news += [a for a in found if known.get(a.path) != a.fingerprint]
             self._ledger.plan_moves([a for a in found if known.get(a.path) == a.fingerprint])
-        return news
-
-    def _see(self, arrival: Arrival, now: float, was_closed: bool) -> None:
-        glances = was_closed and self._glances
-        is_whole = glances and self._inboxes[arrival.inbox].holds_whole(arrival)
-        self._settling.see(arrival, now, was_closed, is_whole)
+        for arrival in news:
+            self._settling.see(arrival, now)
+        if self._checks_ends:
+            ended = [arrival for arrival in news if (arrival.inbox, arrival.path) in closed]
+            self._end_checker.submit([(a, self._inboxes[a.inbox].end_check(a)) for a in ended])
+        return len(news)

@@ -1,19 +1,18 @@
-"""The listing of an inbox: what is there now, told with scandir and in bounded memory."""
+"""The listing of an inbox: what is there now, listed with scandir, in bounded memory."""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from classifier.audio.containers.wholeness import is_whole_at_a_glance
-from classifier.audio.fingerprint import fingerprint, has_coarse_times
+from classifier.audio.containers.promised_end import EndCheck
+from classifier.audio.regular_file import fingerprint
 from daemon.intake.file_filter import FileKind, IgnoreList, is_system_folder, judge_name
 from storage.ledger.outcomes import Arrival
 from storage.settings.schema import Settings
@@ -44,18 +43,9 @@ class Inbox:
             return None
         return self.arrival(path, found)
 
-    def holds_whole(self, arrival: Arrival) -> bool:
-        """Whether a glance tells that nothing of this file is missing, as it was found."""
-        path = os.path.join(self._folder, arrival.path)
-        try:
-            with _opened(path) as fd:
-                found = os.fstat(fd)
-                # Where a second write would not show, nothing is to be answered before it.
-                if fingerprint(found) != arrival.fingerprint or has_coarse_times(found):
-                    return False
-                return is_whole_at_a_glance(fd)
-        except OSError:
-            return False
+    def end_check(self, arrival: Arrival) -> EndCheck:
+        """What a worker needs to look for the end that this file promises."""
+        return EndCheck(os.path.join(self._folder, arrival.path), arrival.fingerprint)
 
     @cached_property
     def _folder(self) -> bytes:
@@ -76,16 +66,6 @@ class Inbox:
         if not stat.S_ISREG(found.st_mode):
             return None
         return Arrival(self.root, path, fingerprint(found), found.st_size)
-
-
-@contextmanager
-def _opened(path: bytes) -> Iterator[int]:
-    """Without following a link, and without waiting for whoever writes to a pipe."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def inboxes_of(settings: Settings) -> list[Inbox]:

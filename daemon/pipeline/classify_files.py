@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classifier.audio.fingerprint import fingerprint
+from classifier.audio.regular_file import fingerprint
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import SUFFIX
 from classifier.workers.malloc import keep_freed_memory

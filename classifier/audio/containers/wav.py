@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from classifier.audio.containers.formats import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
 from classifier.audio.downmix import Samples, check_level, mix
-from classifier.audio.file_bytes import FileBytes
 from classifier.audio.levels import Levels
+from classifier.audio.regular_file import FileBytes
 
 BLOCK_SAMPLES = 2**18  # over all channels, at once: 2 MiB where they are widest
 LEAD_BYTES = 8  # read before the samples, there is a header; as many as keep them aligned

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from classifier.audio import decode as decode_module
 from classifier.audio.decode import DecodedAudio, Segment, count_clips, decode
-from classifier.audio.fingerprint import fingerprint
+from classifier.audio.regular_file import FileBytes, fingerprint
 from classifier.errors import DecodingError, FileChanged
 
 Samples = np.ndarray
@@ -119,8 +118,8 @@ def test_many_selections_of_one_file_hash_it_once(
     audio_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, hashed = audio_file(), []
-    digest = decode_module._digest
-    monkeypatch.setattr(decode_module, "_digest", lambda fd: hashed.append(fd) or digest(fd))
+    digest = FileBytes.digest
+    monkeypatch.setattr(FileBytes, "digest", lambda file: hashed.append(file) or digest(file))
     first, second = hear(path, end_seconds=0.2), hear(path, start_seconds=0.2)
     assert first.digest == second.digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert len(hashed) == 1

@@ -97,7 +97,7 @@ def test_a_decoder_that_takes_too_long_is_killed_and_the_next_file_is_answered(
     answers = dict([pool.wait(), pool.wait()])
     assert kind(answers["endless"]) == "timeout"
     assert "was stopped; the file is probably damaged" in str(answers["endless"])
-    assert kind(answers["tone"]) == "Decoded"
+    assert kind(answers["tone"]) == "DecodedAudio"
 
 
 @pytest.mark.parametrize(("deadline_seconds", "cpu_seconds"), [(1.0, 60.0), (60.0, 0.1)])
@@ -126,7 +126,7 @@ def test_a_worker_killed_at_work_costs_its_own_task_only(
     answers = dict([pool.wait(), pool.wait()])
     assert kind(answers["endless"]) == "worker_died"
     assert answers["endless"].transient
-    assert kind(answers["tone"]) == "Decoded"
+    assert kind(answers["tone"]) == "DecodedAudio"
 
 
 def numbered(audio_file: Write, n_files: int) -> list[tuple[str, Segment]]:
@@ -147,7 +147,7 @@ def test_many_short_files_are_handed_over_together(
     pool.submit_all(numbered(audio_file, 20))
     answers = dict(pool.wait() for _ in range(20))
     assert sizes == [16, 4]
-    assert {kind(answer) for answer in answers.values()} == {"Decoded"}
+    assert {kind(answer) for answer in answers.values()} == {"DecodedAudio"}
 
 
 def test_few_files_are_shared_among_the_workers() -> None:
@@ -177,7 +177,7 @@ def test_of_files_handed_over_together_only_the_bad_one_fails(
                 worker.kill()
         answers |= dict(pool.collect())
     assert kind(answers.pop("endless")) == ("worker_died" if how == "killed" else "timeout")
-    assert {kind(answer) for answer in answers.values()} == {"Decoded"}
+    assert {kind(answer) for answer in answers.values()} == {"DecodedAudio"}
 
 
 def test_a_file_that_hangs_does_not_hold_up_others_for_its_whole_deadline(
@@ -197,7 +197,7 @@ def test_a_file_that_hangs_does_not_hold_up_others_for_its_whole_deadline(
         pool.submit_all(stretches)
         answers = dict(pool.wait() for _ in range(5))
         pool.submit_all(numbered(audio_file, 3))
-    assert {kind(answer) for answer in answers.values()} == {"Decoded"}
+    assert {kind(answer) for answer in answers.values()} == {"DecodedAudio"}
     assert deadlines == [(6, 0.5), *9 * [(1, 30.0)]], "and for a while each goes alone"
 
 
@@ -215,7 +215,7 @@ def test_files_beside_one_that_kills_its_worker_keep_their_tries(
     for _ in range(MAX_TRIES - 1):
         pool._renew()
     answers = dict(pool.wait() for _ in stretches)
-    assert [kind(answers[key]) for key in ("0", "1", "2")] == 3 * ["Decoded"]
+    assert [kind(answers[key]) for key in ("0", "1", "2")] == 3 * ["DecodedAudio"]
 
 
 def test_a_worker_that_dies_with_several_files_leaves_no_words_behind(
@@ -240,7 +240,12 @@ def test_a_file_that_is_refused_costs_none_of_those_beside_it(
     stretches[2] = ("changed", half_seconds(audio_file(), fingerprint="another"))
     pool.submit_all(stretches)
     kinds = {key: kind(answer) for key, answer in (pool.wait() for _ in stretches)}
-    assert kinds == {"0": "Decoded", "gone": "vanished", "changed": "FileChanged", "3": "Decoded"}
+    assert kinds == {
+        "0": "DecodedAudio",
+        "gone": "vanished",
+        "changed": "FileChanged",
+        "3": "DecodedAudio",
+    }
 
 
 def test_the_pool_survives_a_worker_that_dies_while_idle(
@@ -256,9 +261,9 @@ def test_the_pool_survives_a_worker_that_dies_while_idle(
         pool.submit(key, half_seconds(path))
     answers = dict(pool.wait() for _ in range(3))
     assert {key: kind(answer) for key, answer in answers.items()} == {
-        "first": "Decoded",
-        "second": "Decoded",
-        "third": "Decoded",
+        "first": "DecodedAudio",
+        "second": "DecodedAudio",
+        "third": "DecodedAudio",
     }
 
 
@@ -276,7 +281,7 @@ def test_collect_never_waits_and_the_bell_says_when_to_come(audio_file: Write) -
         assert pool.in_flight == 1
         assert bell.wait(10)
         ((key, answer),) = pool.collect()
-        assert (key, kind(answer), pool.in_flight) == ("tone", "Decoded", 0)
+        assert (key, kind(answer), pool.in_flight) == ("tone", "DecodedAudio", 0)
 
 
 def test_a_file_that_asks_for_too_much_memory_is_refused(

@@ -195,14 +195,14 @@ def test_a_slot_without_samples_is_free_again(
     else:
         os.truncate(tmp_path / "tone.wav", 2**42)  # takes hours to be hashed
         pool.submit("", half_seconds(path, size_bytes=1))
-    assert kind(pool.wait()[1]) in ("vanished", "FileChanged", "Decoded", "timeout")
+    assert kind(pool.wait()[1]) in ("vanished", "FileChanged", "DecodedAudio", "timeout")
     assert free(pool) == 2
 
 
 def test_without_shared_memory_samples_come_all_the_same(
     audio_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("classifier.workers.slots.make_slab", lambda *_: None)
+    monkeypatch.setattr("classifier.workers.shared_memory.make_slab", lambda *_: None)
     with DecodePool[str](1, 5.0) as pool:
         assert decoded(pool, audio_file()).clips.shape == (2, 4000)
 

@@ -149,7 +149,7 @@ def test_a_whole_file_settles_where_a_second_write_might_leave_the_same_times(
     house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "classifier.audio.fingerprint.FINE_NS", 1
+        "classifier.audio.regular_file.FINE_NS", 1
     )  # as if every time were a round one
     close(house, audio_file(), "a.wav")
     house.service.tick(house.now)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from classifier.audio import decode as decode_module
 from classifier.audio.containers import wav
 from classifier.audio.decode import DecodedAudio, Segment, decode
-from classifier.audio.file_bytes import SHORT_BYTES, FileBytes
+from classifier.audio.regular_file import SHORT_BYTES, FileBytes
 from classifier.errors import DecodingError, FileChanged
 
 Write = Callable[..., Path]
@@ -88,7 +88,7 @@ def test_an_odd_number_of_bytes_is_padded_or_not(
 def test_a_stretch_of_a_long_recording_is_that_of_the_decoder(
     tmp_path: Path, by_decoder, monkeypatch: pytest.MonkeyPatch, subtype: str, first_clip: int
 ) -> None:
-    monkeypatch.setattr("classifier.audio.file_bytes.SHORT_BYTES", 1000)
+    monkeypatch.setattr("classifier.audio.regular_file.SHORT_BYTES", 1000)
     monkeypatch.setattr(wav, "BLOCK_SAMPLES", 10_000)
     path = tmp_path / "long.wav"
     soundfile.write(path, loud(3.0, 2), 44_100, subtype)
@@ -285,7 +285,7 @@ def test_a_wav_that_changes_while_it_is_read_means_nothing(
         os.truncate(path, path.stat().st_size - 2)
         return read(*arguments)
 
-    monkeypatch.setattr("classifier.audio.file_bytes.SHORT_BYTES", SHORT_BYTES if is_short else 1)
+    monkeypatch.setattr("classifier.audio.regular_file.SHORT_BYTES", SHORT_BYTES if is_short else 1)
     monkeypatch.setattr(os, "pread", read_while_it_shrinks)
     with pytest.raises(FileChanged):
         decode(Segment(os.fsencode(path), 8000, 4000, 4000, 9))

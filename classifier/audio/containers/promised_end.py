@@ -1,21 +1,23 @@
-"""Can a glance tell that all of a recording is there? Where it cannot, the answer is no.
+"""Does a container promise where the file ends, and does the file end just there?
 
-This is not the question of `completeness.py`, which looks for damage and is content where a format
-does not let anybody see. Here a container has to promise its length, and to hold exactly that. It
-is asked by the daemon itself, of files nobody vouches for: a few small reads, no decoder, and
-whatever surprises is a no.
+Finding damage is another question (`integrity.py`): it finds nothing wrong where a format does not
+let anybody see. Here the answer is no unless the end is proven. The check takes a few small reads
+and no decoder; it runs in a worker, as everything does that reads what a stranger wrote.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from dataclasses import dataclass
 
 from classifier.audio.containers.flac import MARK, ends_with_last_frame
 from classifier.audio.containers.formats import behind_tags
 from classifier.audio.containers.mp3 import ends_as_promised
 from classifier.audio.containers.ogg import ends_its_streams
 from classifier.audio.containers.riff import sample_span
+from classifier.audio.regular_file import fingerprint, has_coarse_times, regular_file
+from classifier.errors import DecodingError
 
 # Every page of an Ogg file has to be read: 0.3 ms for a clip of 5 s, 5 ms for so much.
 MAX_OGG_BYTES = 2**20
@@ -29,11 +31,31 @@ _SIZES = {  # of a whole file, as its first bytes tell it: how, and what does no
 }
 
 
-def is_whole_at_a_glance(fd: int) -> bool:
+@dataclass(frozen=True)
+class EndCheck:
+    """A file that its writer closed, as it was then."""
+
+    path: bytes
+    fingerprint: str
+
+
+def is_complete(check: EndCheck) -> bool:
+    """Whether it is still that file, and ends where its container promises."""
+    try:
+        with regular_file(check.path) as (fd, status):
+            # Where a second write would not show, nothing is to be answered before it.
+            if fingerprint(status) != check.fingerprint or has_coarse_times(status):
+                return False
+            return has_promised_end(fd)
+    except (DecodingError, OSError):
+        return False
+
+
+def has_promised_end(fd: int) -> bool:
     """Whether the container promises an end, and the file ends there."""
     try:
         return _ends_as_promised(fd)
-    except Exception:  # a file made to surprise us must not stop the daemon
+    except Exception:  # of a file made to surprise us: it settles as any other
         return False
 
 
