@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _ways_there(size: int, n_samples: int) -> dict[str, float]:
-    """From the slots of a slab, as workers leave them, to the device."""
+    """From the slots of a buffer, as workers leave them, to the device."""
     prepares = (lambda _: None, partial(pin, device=CUDA))
     plain, pinned = (_clips(size, n_samples, prepare) for prepare in prepares)
     staging = torch.empty(size, n_samples).pin_memory()
@@ -62,10 +62,10 @@ def _ways_there(size: int, n_samples: int) -> dict[str, float]:
 
 
 def _clips(size: int, n_samples: int, prepare: Callable[[SlotBuffer], None]) -> list[np.ndarray]:
-    slab = SlotBuffer(size, SMALL_BYTES)
-    prepare(slab)
+    buffer = SlotBuffer(size, SMALL_BYTES)
+    prepare(buffer)
     noise = np.random.default_rng(0).standard_normal(n_samples).astype(np.float32)
-    slots = (slab.take() for _ in range(size))
+    slots = (buffer.take() for _ in range(size))
     clips = [slot.look(n_samples) for slot in slots if slot]
     for clip in clips:
         clip[:] = 0.1 * noise

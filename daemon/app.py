@@ -30,8 +30,7 @@ from daemon.control.reload import Reload
 from daemon.errors import DaemonError
 from daemon.hooks.dispatcher import HookDispatcher, hooked
 from daemon.intake.intake import Intake
-from daemon.intake.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
-from daemon.intake.scanner import inboxes_of
+from daemon.intake.scanner import MountMemory, inboxes_of
 from daemon.intake.watcher import FileWatcher
 from daemon.monitoring.exposing import Exposition, exposed
 from daemon.monitoring.processes import resident_bytes
@@ -53,6 +52,7 @@ from daemon.service import Service
 from storage.database.engine import file_of, is_outdated
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock, write_status
+from storage.home.mounts import NETWORK_FILE_SYSTEMS, mount_of
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
 from storage.ledger.archive_moves import ArchivePlan

@@ -21,7 +21,7 @@ CLIPPED = 1 - 2.0**-14  # of full scale: the last two steps of 16 bits
 
 @dataclass
 class Levels:
-    """Adds up over blocks of a recording, and over its stretches."""
+    """Adds up over blocks of a recording, and over its segments."""
 
     peak: float = 0.0
     squares: float = 0.0

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import DecodingError
-from daemon.pipeline.window import STRETCH_SECONDS
+from daemon.pipeline.window import SEGMENT_SECONDS
 
 Samples = npt.NDArray[np.float32]
 
@@ -95,7 +95,7 @@ def _decode_all(
     """CPU milliseconds, and the stretches: `most` of them, or as many as begin before `end`."""
     os.utime(file)
     decoded: list[DecodedAudio] = []
-    n_clips = max(1, round(STRETCH_SECONDS * grid.sample_rate_hz / grid.hop_samples))
+    n_clips = max(1, round(SEGMENT_SECONDS * grid.sample_rate_hz / grid.hop_samples))
     began = time.process_time()
     while _has_more(decoded, n_clips) and (
         len(decoded) < most if most else not decoded or time.perf_counter() < end

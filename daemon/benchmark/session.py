@@ -23,9 +23,9 @@ from daemon.benchmark.table import Format
 from daemon.benchmark.temp_home import throw_away_folder
 from daemon.benchmark.trials import Trials
 from daemon.errors import DaemonError, NothingToServe
-from daemon.intake.mounts import mount_of
 from daemon.pipeline.scoring_setup import with_batches
 from storage.home.checkpoint_folder import CheckpointFolder
+from storage.home.mounts import mount_of
 from storage.home.paths import Home
 from storage.settings.schema import Settings
 

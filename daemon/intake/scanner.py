@@ -1,4 +1,4 @@
-"""The listing of an inbox: what is there now, listed with scandir, in bounded memory."""
+"""What lies in an inbox now: its listing, in bounded memory, and whether its mount has gone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from classifier.audio.containers.promised_end import EndCheck
 from classifier.audio.regular_file import fingerprint
-from daemon.intake.file_filter import FileKind, IgnoreList, is_system_folder, judge_name
+from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
+from storage.home.mounts import FindMount, is_away, is_unmounted, mount_of
+from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival
 from storage.settings.schema import Settings
 
@@ -31,7 +33,7 @@ class Inbox:
         folder, name = os.path.split(path)
         if self._is_closed(folder) or self.ignored.has(path):
             return None
-        if judge_name(name, self.suffixes) is not FileKind.AUDIO:
+        if file_kind(name, self.suffixes) is not FileKind.AUDIO:
             return None
         return self.look_again(path)
 
@@ -109,11 +111,6 @@ class Scan:
         """That were listed so far."""
         return self.arrivals + self.ignored + self.partial + max(0, self.folders - 1)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing at all was found, and nothing was hidden from the listing."""
-        return not (self.arrivals or self.ignored or self.partial or self.folders > 1 or self.fault)
-
     def take(self, n: int) -> list[Arrival]:
         """The arrivals among `n` further names; a million others must not take all at once."""
         names = list(islice(self._found, n))
@@ -162,10 +159,10 @@ class Scan:
                 self._not_listed(folder, error)
 
     def _file(self, entry: os.DirEntry[bytes], path: bytes) -> Iterator[Arrival | IgnoredFiles]:
-        verdict = judge_name(entry.name, self.inbox.suffixes)
-        if verdict is FileKind.PARTIAL:
+        kind = file_kind(entry.name, self.inbox.suffixes)
+        if kind is FileKind.PARTIAL:
             yield IgnoredFiles(path, True, "the name of a copy under way")
-        elif verdict is FileKind.IGNORED:
+        elif kind is FileKind.IGNORED:
             yield IgnoredFiles(path, False, "not an audio file by its suffix, or hidden")
         else:
             try:
@@ -179,3 +176,30 @@ class Scan:
             self.fault = f"inbox {self.inbox.root} cannot be listed: {error.strerror}"
         elif not isinstance(error, FileNotFoundError):
             self.unreadable.append(os.fsdecode(folder))
+
+
+class MountMemory:
+    """The mounts under which inboxes were found, which the ledger keeps; has one of them gone?"""
+
+    def __init__(self, ledger: Ledger, find_mount: FindMount = mount_of) -> None:
+        self._ledger = ledger
+        self._ledger_file = ledger.database.path.absolute()
+        self._find_mount = find_mount
+        self._known: dict[Path, Path] | None = None
+
+    def fault(self, root: Path) -> str | None:
+        """What to show people after a listing of `root`, if its mount has gone."""
+        if self._known is None:
+            self._known = self._ledger.mount_points()
+        point, known = self._find_mount(root).point, self._known.get(root)
+        if known == point:
+            return None
+        if is_unmounted(root, known, self._ledger_file, self._find_mount):
+            return f"inbox {root} is empty: {known} used to be mounted there and is not; mount it"
+        self._ledger.note_mount_point(root, point)
+        self._known[root] = point
+        return None
+
+    def is_away(self, root: Path) -> bool:
+        """Whether what is missing in this inbox now may be back with its mount."""
+        return is_away(root, (self._known or {}).get(root), self._ledger_file, self._find_mount)

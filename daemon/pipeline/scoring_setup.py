@@ -26,7 +26,7 @@ from storage.settings.schema import EngineSettings, Settings
 
 RecordingPool = DecodePool[
     tuple[RecordingInProgress, int]
-]  # the first clip of the stretch asked for
+]  # the first clip of the segment asked for
 
 # A batch is a transaction too. A GPU is no faster with more than 128 clips, but rows of a larger
 # transaction take less each, and more files go to a decode worker at once.
@@ -43,7 +43,7 @@ def with_batches(settings: Settings, device: str) -> Settings:
 
 
 def window_capacity(engine: EngineSettings, workers: int) -> int:
-    """Stretches that are decoded and clips that wait, in all."""
+    """Segments that are decoded and clips that wait, in all."""
     return 2 * engine.batch_clips + 2 * workers
 
 

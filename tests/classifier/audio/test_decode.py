@@ -33,9 +33,9 @@ def hear_in_stretches(path: Path, rate_hz: int, clips_each: int, **more) -> Samp
     found: list[Samples] = []
     while True:
         first_clip = len(found) * clips_each
-        stretch = hear(path, rate_hz, clips_each, first_clip=first_clip, **more)
-        found.append(stretch.clips)
-        if stretch.total_clips is not None and first_clip + clips_each >= stretch.total_clips:
+        segment = hear(path, rate_hz, clips_each, first_clip=first_clip, **more)
+        found.append(segment.clips)
+        if segment.total_clips is not None and first_clip + clips_each >= segment.total_clips:
             return np.concatenate(found)
 
 
@@ -142,7 +142,7 @@ def test_an_encoders_padding_is_no_clip_but_a_tail_is(n_samples: int, n_clips: i
     assert count_clips(n_samples, clip_samples=100, hop_samples=100) == n_clips
 
 
-# Stretches of a long recording
+# Segments of a long recording
 
 LONG_FILES = [
     *(("wav", "PCM_16", rate_hz) for rate_hz in (8000, 11_025, 44_100, 96_000)),
@@ -154,7 +154,7 @@ LONG_FILES = [
 
 
 @pytest.mark.parametrize(("suffix", "subtype", "rate_hz"), LONG_FILES)
-def test_stretches_of_a_long_recording_equal_the_whole(
+def test_segments_of_a_long_recording_equal_the_whole(
     audio_file: Write, noise: Make, suffix: str, subtype: str, rate_hz: int
 ) -> None:
     stereo = np.stack([noise(5.0, rate_hz), noise(5.0, rate_hz, seed=1)], 1)
@@ -163,14 +163,14 @@ def test_stretches_of_a_long_recording_equal_the_whole(
     np.testing.assert_allclose(hear_in_stretches(path, 22_050, clips_each=3), whole, atol=1e-4)
 
 
-def test_overlapping_stretches_equal_the_whole(audio_file: Write, noise: Make) -> None:
+def test_overlapping_segments_equal_the_whole(audio_file: Write, noise: Make) -> None:
     path = audio_file("long.flac", noise(5.0, 44_100), 44_100)
     whole = hear(path, 22_050, hop_samples=5000).clips
     parts = hear_in_stretches(path, 22_050, clips_each=4, hop_samples=5000)
     np.testing.assert_allclose(parts, whole, atol=1e-5)
 
 
-def test_stretches_of_real_recordings_equal_the_whole(esc10: Path, audio_file: Write) -> None:
+def test_segments_of_real_recordings_equal_the_whole(esc10: Path, audio_file: Write) -> None:
     for path in sorted((esc10 / "audio").iterdir())[::80]:
         # As FLAC: in some Ogg files libvorbis seeks up to 16 ms beside the place asked for.
         flac = audio_file(f"{path.stem}.flac", *soundfile.read(path, dtype="float32"))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.intake.file_filter import IgnoreList
 from daemon.intake.scanner import Inbox
+from storage.home.inbox_rules import IgnoreList
 
 SUFFIXES = frozenset({b".wav"})
 

@@ -179,7 +179,7 @@ def test_what_is_left_of_a_cut_recording_is_heard_where_that_is_accepted(
 
 
 @pytest.mark.parametrize(("container", "subtype"), FORMATS)
-def test_the_stretches_of_a_cut_recording_agree_on_its_end(
+def test_the_segments_of_a_cut_recording_agree_on_its_end(
     tmp_path: Path, noise: Make, container: str, subtype: str
 ) -> None:
     path = real_file(tmp_path / "x", container, subtype, noise(12.0))
@@ -199,7 +199,7 @@ def test_the_reason_tells_how_much_is_missing(tmp_path: Path) -> None:
         hear(path)
 
 
-def test_only_its_first_stretch_refuses_a_cut_recording(tmp_path: Path, noise: Make) -> None:
+def test_only_its_first_segment_refuses_a_cut_recording(tmp_path: Path, noise: Make) -> None:
     path = cut(real_file(tmp_path / "x", "WAV", "PCM_16", noise(3.0)), 2)
     assert hear(path, max_clips=1, first_clip=1).clips.shape == (1, 4000)
 
@@ -257,7 +257,7 @@ def test_an_mp3_without_a_promise_is_heard_to_its_end_whatever_its_rate_and_tags
         assert heard.warning is None
 
 
-def test_the_stretches_of_an_mp3_without_a_promise_join(tmp_path: Path, noise: Make) -> None:
+def test_the_segments_of_an_mp3_without_a_promise_join(tmp_path: Path, noise: Make) -> None:
     path = write(tmp_path / "y.mp3", plain_mp3(tmp_path / "x.mp3", noise(12.0)))
     whole = hear(path)
     parts = [hear(path, max_clips=5, first_clip=first).clips for first in range(0, 25, 5)]
