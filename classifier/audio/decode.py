@@ -16,14 +16,13 @@ import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from classifier.audio.containers.formats import Header, check_header, check_magic
-from classifier.audio.containers.integrity import Integrity, examine
+from classifier.audio.containers.formats import Container, Header, check_header, container_of
+from classifier.audio.containers.integrity import Integrity
 from classifier.audio.containers.riff import check_chunks
 from classifier.audio.containers.wav import PlainWave, plain_wave
-from classifier.audio.downmix import Samples
-from classifier.audio.levels import Levels
 from classifier.audio.metadata import recorded_at
 from classifier.audio.regular_file import FileBytes, fingerprint, read_error, regular_file
+from classifier.audio.samples import Levels, Samples
 from classifier.audio.soundfile_reader import (
     UNKNOWN_FRAMES,
     SoundfileReader,
@@ -42,7 +41,7 @@ class Segment:
     """What to decode: `max_clips` clips of a file from clip `first_clip` on.
 
     Clips are `clip_samples` long at `sample_rate_hz` and start every `hop_samples`, counted from
-    `start_seconds`; nothing after `end_seconds` is heard. With `fingerprint` the file must still
+    `start_seconds`; nothing after `end_seconds` is decoded. With `fingerprint` the file must still
     be that very one. `max_seconds` refuses longer recordings; `size_bytes` earns big files time.
     """
 
@@ -62,16 +61,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class DecodedAudio:
-    """One segment as clips, and what the file says of itself.
+    """One segment as clips, and the facts about its file.
 
     `audio` holds the samples once, however much the clips overlap.
 
     `digest` is the SHA-256 of the whole file; it comes with the first segment only.
     `seconds` and `total_clips` are the length of the whole recording and the clips it makes. Where
-    the header names no length they are the length heard so far and None, until the end is reached;
-    where a recording ends before its header says so, a segment that reaches the end knows less of
-    them than those before it. `warning` says what is damaged.
-    `level` is that of the samples read, and `recorded_at` what the recorder says in the first one.
+    the header names no length they are the length decoded so far and None, up to the end; where a
+    recording ends before its header says so, a segment that reaches the end knows less of them
+    than those before it. `warning` names what is damaged.
+    `level` is that of the samples read. `recorded_at`, by the recorder's clock, comes with the
+    first segment only.
     """
 
     audio: Samples
@@ -129,7 +129,7 @@ def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
 
 
 _last_digest: dict[str, str] = {}  # of one file, by its fingerprint
-_conditions: dict[str, Integrity] = {}  # of the files heard last, by their fingerprints
+_conditions: dict[str, Integrity] = {}  # of the files decoded last, by their fingerprints
 
 
 def _digest_of(content: FileBytes, token: str) -> str:
@@ -141,10 +141,10 @@ def _digest_of(content: FileBytes, token: str) -> str:
     return _last_digest[token]
 
 
-def _condition_of(fd: int, token: str) -> Integrity:
+def _condition_of(fd: int, token: str, container: Container) -> Integrity:
     """Found out once in a worker: it takes reading all of an Ogg, and of some MP3 files."""
     if token not in _conditions:
-        condition = examine(fd)
+        condition = container.examine(fd)
         if len(_conditions) >= MAX_CONDITIONS:
             del _conditions[next(iter(_conditions))]
         _conditions[token] = condition
@@ -166,9 +166,9 @@ def _decode(content: FileBytes, segment: Segment, digest: str | None, token: str
 
 
 def _decode_otherwise(fd: int, segment: Segment, digest: str | None, token: str) -> DecodedAudio:
-    check_magic(fd)
+    container = container_of(fd)
     check_chunks(fd)
-    condition = _condition_of(fd, token)
+    condition = _condition_of(fd, token, container)
     damage = condition.damage
     if damage is not None and not segment.accepts_damaged and segment.first_clip == 0:
         raise damage.of(digest)
@@ -188,7 +188,7 @@ def _decode_otherwise(fd: int, segment: Segment, digest: str | None, token: str)
 def _decoded(
     sound: SoundfileReader | PlainWave, segment: Segment, digest: str | None, token: str
 ) -> DecodedAudio:
-    audio, seconds, total_clips = _heard(sound, segment)
+    audio, seconds, total_clips = _read_segment(sound, segment)
     return DecodedAudio(
         audio,
         segment.clip_samples,
@@ -213,19 +213,19 @@ def _no_audio() -> DecodingError:
     )
 
 
-def _heard(
+def _read_segment(
     sound: SoundfileReader | PlainWave, segment: Segment
 ) -> tuple[Samples, float, int | None]:
     """The segment's samples, filled up to whole clips; the recording's seconds and clips in all."""
     size, hop, rate_hz = segment.clip_samples, segment.hop_samples, segment.sample_rate_hz
-    total = _heard_samples(sound, segment)
+    total = _total_samples(sound, segment)
     stop_clip = segment.first_clip + segment.max_clips
     begin, end = segment.first_clip * hop, (stop_clip - 1) * hop + size
     origin = round(segment.start_seconds * rate_hz)
     audio = _resampled(sound, origin + begin, origin + min(end, total), rate_hz)
     if sound.ends_at is not None:
-        heard = math.ceil(round(sound.ends_at / sound.samplerate * rate_hz, 6)) - origin
-        total = max(0, min(total, heard))
+        readable = math.ceil(round(sound.ends_at / sound.samplerate * rate_hz, 6)) - origin
+        total = max(0, min(total, readable))
     elif sound.frames >= UNKNOWN_FRAMES and len(audio) < min(end, total) - begin:
         total = begin + len(audio)
     if total == 0:
@@ -247,16 +247,16 @@ def _filled(audio: Samples, n_samples: int) -> Samples:
     return filled
 
 
-def _heard_samples(sound: SoundfileReader | PlainWave, segment: Segment) -> int:
+def _total_samples(sound: SoundfileReader | PlainWave, segment: Segment) -> int:
     """Samples between start and end at the wanted rate; UNKNOWN_FRAMES where no header says."""
     seconds = math.inf
     if sound.frames < UNKNOWN_FRAMES:
         seconds = sound.frames / sound.samplerate
         _check_length(seconds, segment.max_seconds)
-    heard = min(seconds, segment.end_seconds) - segment.start_seconds
-    if math.isinf(heard):
+    wanted = min(seconds, segment.end_seconds) - segment.start_seconds
+    if math.isinf(wanted):
         return UNKNOWN_FRAMES
-    return max(0, math.ceil(round(heard * segment.sample_rate_hz, 6)))
+    return max(0, math.ceil(round(wanted * segment.sample_rate_hz, 6)))
 
 
 def _check_length(seconds: float, max_seconds: float) -> None:

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from classifier.audio.containers.formats import expansion_of
 from classifier.audio.decode import Segment
 
 Samples = npt.NDArray[np.float32]
@@ -191,10 +192,6 @@ LARGE_BYTES = 6 * 2**20  # 30 s at 48 kHz
 MOST_SMALL, MOST_LARGE = 1024, 85  # 1.5 GiB of address space; memory is what is touched
 
 SAMPLE_BYTES = 4
-WAVES = (b".wav", b".wave", b".aif", b".aiff")
-# Estimated decoded bytes per file byte: 2 for PCM, 16 for compressed audio. Samples that a wrong
-# estimate left too little room for come through the pipe.
-WAVE_GROWTH, OTHER_GROWTH = 2, 16
 
 
 class Slots:
@@ -219,8 +216,11 @@ class Slots:
 
 
 def likely_bytes(segment: Segment) -> int:
-    """How much memory the samples of a segment take, estimated from its file's size and name."""
+    """Memory for the samples of a segment, estimated from its file's size and name.
+
+    What turns out not to fit comes through the pipe.
+    """
     most = (segment.max_clips - 1) * segment.hop_samples + segment.clip_samples
-    growth = WAVE_GROWTH if segment.path.lower().endswith(WAVES) else OTHER_GROWTH
-    least = max(SAMPLE_BYTES * segment.clip_samples, growth * segment.size_bytes)
+    estimate = expansion_of(segment.path) * segment.size_bytes
+    least = max(SAMPLE_BYTES * segment.clip_samples, estimate)
     return min(SAMPLE_BYTES * most, least)

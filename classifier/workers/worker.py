@@ -25,9 +25,8 @@ import numpy as np
 from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import DecodingError, FileChanged, unexpected
 from classifier.workers.malloc import keep_freed_memory
-from classifier.workers.process import die_with_parent
+from classifier.workers.process import die_with_parent, temporary_folder
 from classifier.workers.shared_memory import SlotBuffer, SlotPlace, WorkerSlotBuffer
-from classifier.workers.temp_folder import temporary_folder
 
 MEMORY_BYTES = 2 * 2**30
 FILE_BYTES = 2**16  # it writes nothing but its stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from classifier.workers.temp_folder import temporary_folder
+from classifier.workers.process import temporary_folder
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from classifier.audio.decode import DecodedAudio
-from classifier.audio.levels import Levels
+from classifier.audio.samples import Levels
 from classifier.inference.predictor import Scores
 from daemon.pipeline.model_manager import Served
 from storage.ledger.outcomes import AudioFacts, Claim

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from classifier.audio.decode import Segment, decode
-from classifier.audio.levels import FLOOR_DBFS, Levels
+from classifier.audio.samples import FLOOR_DBFS, Levels
 
 RATE_HZ = 8000
 SINE = np.sin(2 * np.pi * 100 * np.arange(RATE_HZ) / RATE_HZ)
