@@ -33,6 +33,7 @@ from storage.export.text_formats import (
     write_table,
 )
 from storage.home.checkpoint_folder import CheckpointFolder
+from storage.home.inbox_rules import IgnoreList
 from storage.home.paths import Home
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS
@@ -73,12 +74,13 @@ def classify_paths(
 
 
 def _named(paths: Sequence[Path], settings: Settings) -> dict[str, Arrival]:
-    """Arrivals by the name a person gave them; files are taken whatever their suffix."""
+    """Arrivals by the name a person gave them; named files are taken whatever their name."""
     suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
+    ignored = IgnoreList(settings.intake.ignore)
     found: dict[str, Arrival] = {}
     for path in paths:
         if path.is_dir():
-            found |= _in_folder(path, Inbox(path.resolve(), suffixes))
+            found |= _in_folder(path, Inbox(path.resolve(), suffixes, ignored))
         else:
             target = path.resolve()  # a person may name a link
             stat, name = target.stat(), os.fsencode(target.name)
