@@ -283,7 +283,7 @@ class DecodePool(Generic[Key]):
             printed = stderr_of(self._stderr_path, error.pid)
             if error.exitcode == -signal.SIGXCPU:
                 return _took_too_long(seconds)
-            return _died(error.exitcode).with_words(printed)
+            return _died(error.exitcode).with_output(printed)
         return unexpected(error)  # a fault of ours must cost one file, not the daemon
 
 

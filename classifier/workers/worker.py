@@ -100,7 +100,7 @@ def _run(task: DecodeTask) -> Result:
         return _put_in_slot(within(task.cpu_seconds, decode, task.segment), task.slot)
     except DecodingError as error:
         printed = _own_stderr() if error.kind == "damaged" else ""
-        return error.with_words(printed)
+        return error.with_output(printed)
     except FileChanged as error:
         return error
     except Exception as error:  # a fault of ours must cost one file, not those beside it
