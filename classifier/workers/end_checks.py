@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from classifier.audio.containers.promised_end import EndCheck, is_complete
+from classifier.workers.pool import DecodePool
 
 Key = TypeVar("Key")
 
 CHECKS_AT_ONCE = 16  # in one task: handing one in costs more than a check
 CHECK_SECONDS = 5.0  # for a task; a share may be slow
-
-
-class Workers(Protocol):
-    """What a `DecodePool` has."""
-
-    def call(
-        self,
-        done: Callable[[Future[Any]], None],
-        seconds: float,
-        work: Callable[..., Any],
-        *arguments: object,
-    ) -> None: ...
 
 
 class EndChecker(Generic[Key]):
@@ -35,14 +24,14 @@ class EndChecker(Generic[Key]):
     answer settles as any other.
     """
 
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
+    def __init__(self, pool: DecodePool[Any]) -> None:
+        self._pool = pool
         self._complete: SimpleQueue[Key] = SimpleQueue()
 
     def submit(self, files: Sequence[tuple[Key, EndCheck]]) -> None:
         for begin in range(0, len(files), CHECKS_AT_ONCE):
             keys, checks = zip(*files[begin : begin + CHECKS_AT_ONCE], strict=True)
-            self._workers.call(partial(self._note, keys), CHECK_SECONDS, are_complete, checks)
+            self._pool.call(partial(self._note, keys), CHECK_SECONDS, are_complete, checks)
 
     def collect(self) -> list[Key]:
         """Those that were found to be complete since the last call; never waits."""

@@ -128,8 +128,9 @@ def test_a_worker_can_make_it_neither_shorter_nor_longer(buffer: SlotBuffer) -> 
 def test_a_decoder_that_writes_beyond_its_own_memory_dies_of_it(buffer: SlotBuffer) -> None:
     script = (
         "import ctypes, os; from test_shared_memory import Handed;"
-        "from classifier.workers.shared_memory import WorkerSlab;"
-        f"worker = WorkerSlab(Handed({buffer._fd}), {2 * SLOT_BYTES}, {SLOT_BYTES}); worker.open();"
+        "from classifier.workers.shared_memory import WorkerSlotBuffer;"
+        f"worker = WorkerSlotBuffer(Handed({buffer._fd}), {2 * SLOT_BYTES}, {SLOT_BYTES});"
+        "worker.open();"
         "ctypes.memset(worker._address, 1, 1)"
     )
     folder = os.path.dirname(__file__)
