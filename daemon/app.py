@@ -17,6 +17,7 @@ import torch
 from classifier.inference.compiled import CompiledNetworks
 from classifier.inference.device import describe_device, memory_in_use
 from classifier.inference.predictor import Predictor
+from classifier.workers.end_checks import EndChecker
 from classifier.workers.malloc import keep_freed_memory, share_one_arena
 from daemon.archive.archiver import Archiver
 from daemon.archive.mover import archive_plan, make_mover
@@ -28,9 +29,8 @@ from daemon.control.upkeep import Upkeep
 from daemon.errors import DaemonError
 from daemon.hooks.dispatcher import HookDispatcher, hooked
 from daemon.intake.intake import Intake
-from daemon.intake.mounts import MountMemory, ledger_remark, why_no_events
-from daemon.intake.scanner import inboxes_of
-from daemon.intake.watcher import FileWatcher
+from daemon.intake.scanner import MountMemory, inboxes_of
+from daemon.intake.watcher import FileWatcher, why_no_events
 from daemon.monitoring.sd_notify import extend_timeout
 from daemon.monitoring.stage_timers import StageTimers
 from daemon.monitoring.status import StatusReport
@@ -48,9 +48,10 @@ from daemon.pipeline.scoring_setup import (
 )
 from daemon.pipeline.window import Window
 from daemon.service import Components, Service
-from storage.database.engine import is_outdated
+from storage.database.engine import file_of, is_outdated
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock, write_status
+from storage.home.mounts import NETWORK_FILE_SYSTEMS, mount_of
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
 from storage.ledger.ledger import Ledger, oldest_pending, open_ledger
@@ -145,7 +146,15 @@ def assemble(
         mounts.is_away,
     )
     watcher = FileWatcher(settings.inboxes, wake.set, partial(why_no_events, settings.intake.watch))
-    intake = Intake(inboxes_of(settings), settings.intake, ledger, mounts, watcher, window.holds)
+    intake = Intake(
+        inboxes_of(settings),
+        settings.intake,
+        ledger,
+        mounts,
+        watcher,
+        window.holds,
+        EndChecker(pool),
+    )
     model = _model_manager(home, settings, device, ledger, wake)
     archive = Archiver(make_mover(home, settings), ledger, wake.set)
     watchdog = ServiceWatchdog(settings.engine.decode_timeout_seconds)
@@ -184,11 +193,22 @@ def assemble(
     return Service(components, report, stops, wake, clock)
 
 
+def ledger_remark(settings: Settings) -> str | None:
+    """What speaks against the place of the ledger's file, if anything does."""
+    kind = mount_of(file_of(settings.database)).kind
+    if kind not in NETWORK_FILE_SYSTEMS:
+        return None
+    return (
+        f"the ledger lies on {kind}, where SQLite's locks hold on one machine at best; set"
+        " `database` to a file on a local disk"
+    )
+
+
 def _model_manager(
     home: Home, settings: Settings, device: torch.device, ledger: Ledger, wake: threading.Event
 ) -> ModelManager:
     n_threads = torch.get_num_threads()
-    compilation = Compilation(CompiledNetworks(home.compiled), "auto")
+    compilation = Compilation(CompiledNetworks(home.compiled), settings.engine.compile)
 
     def load(path: Path) -> Predictor:
         predictor = load_predictor(path, device, settings.engine.precision, n_threads)

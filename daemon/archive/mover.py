@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from classifier.audio.fingerprint import fingerprint
+from classifier.audio.regular_file import fingerprint
 from daemon.archive.rename import rename_no_replace
 from storage.home.paths import Home
 from storage.ledger.archive_moves import (

@@ -24,7 +24,7 @@ from classifier.inference.device import threads
 from classifier.inference.predictor import DTYPES, Predictor
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.flops import gflop_per_clip
-from classifier.workers.temp_folder import temporary_folder
+from classifier.workers.process import temporary_folder
 from daemon.benchmark.decoding import ClipGrid, DecodingCost, measure_decoding
 from daemon.pipeline.compilation import Compilation
 from daemon.pipeline.model_manager import hop_samples

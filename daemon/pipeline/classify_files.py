@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from classifier.audio.fingerprint import fingerprint
+from classifier.audio.regular_file import fingerprint
 from classifier.inference.predictor import Predictor
 from classifier.workers.malloc import keep_freed_memory
 from daemon.errors import DaemonError
-from daemon.intake.file_filter import IgnoreList
 from daemon.intake.scanner import Inbox
 from daemon.pipeline.model_manager import Served, hop_samples
 from daemon.pipeline.scoring_setup import (
@@ -27,6 +26,7 @@ from daemon.pipeline.window import Window
 from storage.export.registry import FORMATS, TABLE, Format, format_of
 from storage.export.text_formats import output, write_table
 from storage.home.checkpoint_folder import CheckpointFolder
+from storage.home.inbox_rules import IgnoreList
 from storage.home.paths import Home
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
@@ -70,7 +70,7 @@ def classify_paths(
 
 
 def _named(paths: Sequence[Path], settings: Settings) -> dict[str, Arrival]:
-    """Arrivals by the name a person gave them; files are taken whatever their suffix."""
+    """Arrivals by the name a person gave them; named files are taken whatever their name."""
     suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
     ignored = IgnoreList(settings.intake.ignore)
     found: dict[str, Arrival] = {}

@@ -18,12 +18,13 @@ from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError
 from classifier.inference.device import available_devices, describe_device
 from classifier.workers.pool import DecodePool
-from daemon.intake.mounts import ledger_remark, mount_of
+from daemon.app import ledger_remark
 from daemon.pipeline.scoring_setup import engine_device, load_predictor
 from storage.database.engine import driver
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import holder
+from storage.home.mounts import mount_of
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
 from storage.settings.schema import Settings

@@ -300,7 +300,7 @@ def world(
     impatient = replace(duties["daemon"], patience_seconds=0, inspects_seconds=0.0)
     monkeypatch.setitem(duties, "daemon", impatient)
     monkeypatch.setattr(daemon.control.ledger_retry, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(daemon.pipeline.window, "STRETCH_SECONDS", 1.0)
+    monkeypatch.setattr(daemon.pipeline.window, "SEGMENT_SECONDS", 1.0)
     return World(tmp_path, [checkpoint_file, second_checkpoint])
 
 

@@ -23,7 +23,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from classifier.workers.temp_folder import temporary_folder
+from classifier.workers.process import temporary_folder
 from storage.home.temp_home import temporary_home
 from trainer.demo.synthesis import make_set
 from trainer.errors import TrainerError

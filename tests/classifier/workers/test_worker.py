@@ -14,7 +14,7 @@ import pytest
 from classifier.audio.decode import Segment
 from classifier.errors import DecodingError
 from classifier.workers.pool import DecodePool
-from classifier.workers.worker import FILE_BYTES, SAID_LETTERS
+from classifier.workers.worker import FILE_BYTES, STDERR_LETTERS
 
 Write = Callable[..., Path]
 
@@ -112,7 +112,7 @@ def test_a_worker_that_shouts_costs_a_small_file_and_a_short_reason(
     answer = pool.answer(deeds.shout_and_die)
     assert isinstance(answer, DecodingError)
     assert "(the decoder wrote: …" in str(answer)
-    assert len(str(answer)) < SAID_LETTERS + 150
+    assert len(str(answer)) < STDERR_LETTERS + 150
     assert sizes == [FILE_BYTES]
 
 

@@ -18,7 +18,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from classifier.workers.temp_folder import temporary_folder
+from classifier.workers.process import temporary_folder
 from clfd import cli
 from storage.commands.context import Invocation
 from storage.home.checkpoint_folder import CheckpointFolder

@@ -78,7 +78,7 @@ def test_a_burst_of_rings_is_looked_at_in_steps_and_none_is_forgotten(
     noise: Callable[..., np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("daemon.intake.intake.RING_STEP", 3)
+    monkeypatch.setattr("daemon.intake.intake.EVENTS_STEP", 3)
     for number in range(10):
         close(house, audio_file("a.wav", noise(0.1, seed=number)), f"{number}.wav")
     assert house.service.tick(house.now)
@@ -94,7 +94,7 @@ def test_rings_beyond_what_is_remembered_are_found_by_the_scan(
     noise: Callable[..., np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("daemon.intake.intake.MAX_RUNG", 3)
+    monkeypatch.setattr("daemon.intake.intake.MAX_EVENTS", 3)
     for number in range(10):
         close(house, audio_file("a.wav", noise(0.1, seed=number)), f"{number}.wav")
     house.live(seconds=1)
@@ -122,7 +122,7 @@ def raise_unavailable(*_: object) -> None:
 def test_one_run_does_not_end_before_every_ring_was_answered(
     house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.intake.intake.RING_STEP", 1)
+    monkeypatch.setattr("daemon.intake.intake.EVENTS_STEP", 1)
     house.live()
     assert house.service.is_done
     house.watcher.ring(house.inbox, b"gone.wav", was_closed=True)
@@ -134,7 +134,7 @@ def test_one_run_does_not_end_before_every_ring_was_answered(
 def test_one_run_does_not_end_before_forgotten_rings_were_made_good_by_a_scan(
     house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.intake.intake.MAX_RUNG", 1)
+    monkeypatch.setattr("daemon.intake.intake.MAX_EVENTS", 1)
     house.live()
     house.watcher.ring(house.inbox, b"gone.wav", was_closed=True)
     close(house, audio_file(), "a.wav")
@@ -149,7 +149,7 @@ def test_a_whole_file_settles_where_a_second_write_might_leave_the_same_times(
     house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "classifier.audio.fingerprint.FINE_NS", 1
+        "classifier.audio.regular_file.FINE_NS", 1
     )  # as if every time were a round one
     close(house, audio_file(), "a.wav")
     house.service.tick(house.now)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from classifier.audio.decode import Segment, decode
-from classifier.audio.fingerprint import fingerprint
+from classifier.audio.regular_file import fingerprint
 from classifier.inference.device import choose_device
 from classifier.model.audio_format import AudioFormat
 from classifier.workers.pool import DecodePool
