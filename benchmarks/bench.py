@@ -12,12 +12,13 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
+from timeit import repeat
 
 import click
 
@@ -112,15 +113,10 @@ def _commands() -> Iterator[str]:
         fill_ledger(load_settings(home, environ={}), LEDGER_ROWS)
         for command in COMMANDS:
             words = [sys.executable, "-m", "clfd", "--home", name, *command.split()]
-            times = [_seconds(words) for _ in range(COMMAND_REPEATS + 1)]
+            run = partial(subprocess.run, words, capture_output=True)
+            times = repeat(run, number=1, repeat=COMMAND_REPEATS + 1)
             yield f"| `clfd {command}` | {median(times[1:]):.2f} |"  # the first fills caches
     yield ""
-
-
-def _seconds(words: Sequence[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(words, capture_output=True, check=False)
-    return time.perf_counter() - began
 
 
 def _network(

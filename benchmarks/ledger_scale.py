@@ -16,7 +16,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from statistics import fmean
+from timeit import repeat, timeit
 from typing import Any
 
 import click
@@ -80,7 +83,7 @@ def main(rows: int, ledger: Path | None) -> None:
         wanted = load_settings(home, environ={})
         if not home.ledger_file.exists():
             home.create()
-            seconds = _seconds(lambda: fill_ledger(wanted, rows))
+            seconds = timeit(lambda: fill_ledger(wanted, rows), number=1)
             click.echo(f"filled in {seconds:.0f} s", err=True)
         click.echo(f"| what, best of {REPEATS} | figure |\n|---|---|")
         for what, figure in _measured(home, wanted):
@@ -146,7 +149,7 @@ def _daemon(wanted: Settings) -> Iterator[tuple[str, str]]:
             "reclaim": ledger.reclaim,
         }
         for what, ask in asked.items():
-            yield f"daemon: {what}", f"{1000 * _best(ask):.2f} ms"
+            yield f"daemon: {what}", f"{1000 * min(repeat(ask, number=1, repeat=REPEATS)):.2f} ms"
 
 
 def _batches(wanted: Settings) -> Iterator[tuple[str, str]]:
@@ -163,8 +166,9 @@ def _batches(wanted: Settings) -> Iterator[tuple[str, str]]:
             steps = {"small": _steps(small), "large": _steps(large)}
             for _ in range(BATCHES):
                 for name, step in steps.items():
-                    seconds[name].append(_seconds(lambda s=step: next(s)))
-    rates = {name: BATCH / _best_third(times) for name, times in seconds.items()}
+                    seconds[name].append(timeit(lambda s=step: next(s), number=1))
+    best = {name: sorted(times)[: len(times) // 3] for name, times in seconds.items()}
+    rates = {name: BATCH / fmean(times) for name, times in best.items()}
     yield f"batches of {BATCH} into an empty ledger", f"{rates['small']:.0f} rows/s"
     share = rates["large"] / rates["small"]
     yield f"batches of {BATCH} into this one", f"{rates['large']:.0f} rows/s, {share:.0%} of that"
@@ -198,7 +202,7 @@ def _asked(wanted: Settings, ask: Callable[[Connection], object]) -> float:
 
     def once() -> float:
         with _reading(wanted) as connection:
-            return _seconds(lambda: ask(connection))
+            return timeit(lambda: ask(connection), number=1)
 
     best = once()
     for _ in range(REPEATS - 1 if best < 5 else 0):
@@ -214,25 +218,9 @@ def _reading(wanted: Settings) -> Iterator[Connection]:
 
 def _process(home: Home, arguments: list[str]) -> str:
     command = [sys.executable, "-m", "clfd", "--home", str(home.root), *arguments]
-    times = sorted(
-        _seconds(lambda: subprocess.run(command, capture_output=True)) for _ in range(2 * REPEATS)
-    )
+    run = partial(subprocess.run, command, capture_output=True)
+    times = sorted(repeat(run, number=1, repeat=2 * REPEATS))
     return f"{times[0]:.2f} s at best, {times[REPEATS]:.2f} s median of {2 * REPEATS}"
-
-
-def _best(ask: Callable[[], object]) -> float:
-    return min(_seconds(ask) for _ in range(REPEATS))
-
-
-def _best_third(times: list[float]) -> float:
-    best = sorted(times)[: len(times) // 3]
-    return sum(best) / len(best)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -15,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import numpy as np
+import psutil
 import soundfile
 
 from benchmarks import networks
@@ -32,19 +34,13 @@ from storage.values.timestamps import from_stamp
 RATE_HZ = 44_100
 FOLDER_FILES = 1000
 SAMPLE_SECONDS = 0.05
-FUNCTIONS = 20  # of a profile, those that take the most themselves
-STAGES = (
-    *("intake.py:look", "intake.py:rested", "ledger.py:admit", "ledger.py:claim"),
-    *("window.py:take", "pool.py:submit_all", "pool.py:collect", "window.py:_answered"),
-    *("ledger.py:known_answers", "window.py:_score", "predictor.py:score", "window.py:step"),
-    *("ledger.py:record", "service.py:_tell", "service.py:tick"),
-)
+FUNCTIONS = 60  # of a profile, those that take the most with all that they call
 
 
 @click.command()
 @click.option("--files", default=20_000, show_default=True, help="WAV files, no two alike.")
 @click.option("--seconds", default=1.0, show_default=True, help="How long each of them is.")
-@click.option("--profile", is_flag=True, help="Also tell what each stage takes; that slows all.")
+@click.option("--profile", is_flag=True, help="Also print what functions take; that slows all.")
 def main(files: int, seconds: float, profile: bool) -> None:
     """Lets a daemon empty an inbox. Its start, and that of its workers, are part of the sums."""
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +54,7 @@ def main(files: int, seconds: float, profile: bool) -> None:
         click.echo(f"daemon {own_seconds / files * 1000:.2f} core-ms a file")
         click.echo(f"workers {worker_seconds / files * 1000:.2f} core-ms a file")
         if profiled:
-            _tell_stages(profiled, files)
+            pstats.Stats(str(profiled)).sort_stats("cumulative").print_stats(FUNCTIONS)
 
 
 def _activate_starter(home: Home) -> None:
@@ -95,40 +91,16 @@ def _run(home: Home, profiled: Path | None) -> tuple[float, float]:
     """Core-seconds of the daemon's own process, and of its workers."""
     profiler = ["-m", "cProfile", "-o", str(profiled)] if profiled else []
     command = [sys.executable, *profiler, "-m", "clfd", "--home", str(home.root), "-q", "run"]
-    before = _waited_for()
     daemon = subprocess.Popen([*command, "--once"])
     own = 0.0
     while daemon.poll() is None:
-        own = max(own, _core_seconds(daemon.pid))
+        with suppress(psutil.NoSuchProcess):
+            own = max(own, sum(psutil.Process(daemon.pid).cpu_times()[:2]))
         time.sleep(SAMPLE_SECONDS)
     if daemon.returncode:
         raise click.ClickException(f"the daemon ended with status {daemon.returncode}")
-    return own, _waited_for() - before - own
-
-
-def _waited_for() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _core_seconds(pid: int) -> float:
-    """Of all threads of a process, without its children; 0 where it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _tell_stages(profiled: Path, n_files: int) -> None:
-    """Each with all that it calls; the profiler itself makes small functions look dear."""
-    stats = pstats.Stats(str(profiled))
-    stats.sort_stats("tottime").print_stats(FUNCTIONS)
-    for (file, _, name), entry in stats.stats.items():  # type: ignore[attr-defined]
-        stage = f"{Path(file).name}:{name}"
-        if stage in STAGES:
-            calls, cumulative = entry[0], entry[3]
-            click.echo(f"{cumulative / n_files * 1000:8.3f} ms a file, {calls:6} calls: {stage}")
+    return own, used.ru_utime + used.ru_stime - own
 
 
 if __name__ == "__main__":

@@ -14,15 +14,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
+from timeit import repeat, timeit
 
 import click
 import numpy as np
 import torch
 
 from benchmarks import networks
-from classifier.inference.predictor import Predictor
 from daemon.benchmark.report import describe_machine
 from daemon.pipeline.scoring_setup import load_predictor
 
@@ -47,20 +48,15 @@ def main(threads: int) -> None:
 
 def _row(name: str, file: Path, n_threads: int) -> str:
     """Milliseconds: one clip alone, the slowest clip and the longest lock beside a candidate."""
-
-    def prepare() -> Predictor:
-        return load_predictor(file, torch.device("cpu"), n_threads=n_threads)
-
+    prepare = partial(load_predictor, file, torch.device("cpu"), n_threads=n_threads)
     served = prepare()
     clip = np.zeros((1, served.checkpoint.audio_format.clip_samples), np.float32)
 
-    def score() -> None:
-        served.score(clip)
-
-    alone = median(_seconds(score) for _ in range(ALONE))
+    score, take_lock = partial(served.score, clip), partial(time.sleep, LOCK_SECONDS)
+    alone = median(repeat(score, number=1, repeat=ALONE))
     began = time.perf_counter()
     beside = [_slowest_beside(prepare, score) for _ in range(REPEATS)]
-    locked = [_slowest_beside(prepare, _take_lock) - LOCK_SECONDS for _ in range(REPEATS)]
+    locked = [_slowest_beside(prepare, take_lock) - LOCK_SECONDS for _ in range(REPEATS)]
     took = (time.perf_counter() - began) / (2 * REPEATS)
     return (
         f"{name:14} one clip {1000 * alone:4.0f} ms alone; beside a candidate, which takes"
@@ -70,24 +66,14 @@ def _row(name: str, file: Path, n_threads: int) -> str:
     )
 
 
-def _slowest_beside(prepare: Callable[[], object], deed: Callable[[], None]) -> float:
+def _slowest_beside(prepare: Callable[[], object], deed: Callable[[], object]) -> float:
     """The longest that the deed took, in seconds, while a candidate was prepared."""
     candidate = threading.Thread(target=prepare)
     candidate.start()
     slowest = 0.0
     while candidate.is_alive():
-        slowest = max(slowest, _seconds(deed))
+        slowest = max(slowest, timeit(deed, number=1))
     return slowest
-
-
-def _seconds(deed: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    deed()
-    return time.perf_counter() - began
-
-
-def _take_lock() -> None:
-    time.sleep(LOCK_SECONDS)
 
 
 if __name__ == "__main__":
