@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from storage.queries.counts import count
-from storage.queries.filters import Filters
+from storage.queries.filters import Filters, Status
 from storage.queries.statistics import (
     BINS,
     ConfidenceBin,
@@ -28,7 +29,7 @@ from storage.values.text import printable
 from storage.values.timestamps import from_stamp
 
 SHOWN_SAMPLES = 6  # most and least confident recordings, each
-STATES = ("done", "failed", "pending")
+STATES: tuple[Status, ...] = ("done", "failed", "pending")
 FULL_HOUR = timedelta(hours=1)
 # Changes that are marked; of a rare label a smaller one, where it is twice as common.
 MOVED_SHARE, MOVED_RARE_SHARE, MOVED_CONFIDENCE = 0.1, 0.02, 0.1
@@ -52,12 +53,6 @@ class LabelActivity:
     def mean_confidence(self) -> float:
         return self.confidences / max(1, self.by_confidence.total())
 
-    def add(self, other: LabelActivity) -> None:
-        self.by_hour += other.by_hour
-        self.by_day += other.by_day
-        self.by_confidence += other.by_confidence
-        self.confidences += other.confidences
-
     def as_json(self) -> dict[str, Any]:
         return {
             "label": self.label,
@@ -69,25 +64,18 @@ class LabelActivity:
         }
 
 
-@dataclass(frozen=True)
-class LabelProfile:
+class LabelProfile(BaseModel):
     """The share of validation recordings that got a label, and the mean confidence of these."""
 
-    share: float
-    mean_confidence: float | None
-
-    @property
-    def is_valid(self) -> bool:
-        confidence = self.mean_confidence
-        return 0 <= self.share <= 1 and (confidence is None or 0 <= confidence <= 1)
+    share: float = Field(ge=0, le=1)
+    mean_confidence: float | None = Field(ge=0, le=1)
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(BaseModel):
     """What a checkpoint answered to the recordings that it was judged by."""
 
-    recordings: int
-    labels: Mapping[str, LabelProfile]
+    recordings: int = Field(gt=0)
+    labels: dict[str, LabelProfile]
 
 
 @dataclass(frozen=True)
@@ -173,10 +161,20 @@ class Period:
             "labels": [each.as_json() for each in self.labels],
             "failures": [asdict(each) for each in self.failures],
             "drift": self.drift and self.drift.as_json(),
-            "most_confident": [sample_as_json(each, asked.by_recorded) for each in self.surest],
-            "least_confident": [
-                sample_as_json(each, asked.by_recorded) for each in self.least_sure
-            ],
+            "most_confident": [self._sample(each) for each in self.surest],
+            "least_confident": [self._sample(each) for each in self.least_sure],
+        }
+
+    def _sample(self, sample: Sample) -> dict[str, Any]:
+        return {
+            "id": sample.id,
+            "path": sample.path,
+            "label": sample.label,
+            "confidence": round(sample.confidence, 6),
+            "recorded_at" if self.filters.by_recorded else "classified_at": sample.moment,
+            "duration_s": sample.duration_s,
+            "digest": sample.digest,
+            "file": printable(str(sample.file)),
         }
 
 
@@ -210,19 +208,9 @@ def read_profile(facts: Mapping[str, Any]) -> Profile | None:
     A file may come from anywhere and say anything.
     """
     try:
-        written = facts["training"]["profile"]
-        labels = {
-            str(label): LabelProfile(
-                float(each["share"]),
-                None if each["mean_confidence"] is None else float(each["mean_confidence"]),
-            )
-            for label, each in written["labels"].items()
-        }
-        profile = Profile(int(written["recordings"]), labels)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return Profile.model_validate(facts["training"]["profile"])
+    except (KeyError, TypeError, ValueError):
         return None
-    is_valid = profile.recordings > 0 and all(each.is_valid for each in labels.values())
-    return profile if is_valid else None
 
 
 def drift_of(
@@ -243,37 +231,35 @@ def drift_of(
             confidences[bin_.label] += bin_.total
     if not numbers:
         return None, f"{known.name} has answered nothing in this period"
-    return _drift(profile, numbers, confidences), None
+    total, nothing = numbers.total(), LabelProfile(share=0, mean_confidence=None)
+    rows = []
+    for label in sorted({*profile.labels, *numbers}):
+        number, then = numbers[label], profile.labels.get(label, nothing)
+        confidence = confidences[label] / number if number else None
+        share = number / total
+        rows.append(LabelDrift(label, share, then.share, confidence, then.mean_confidence))
+    rows.sort(key=lambda row: (not row.has_moved, -abs(row.share - row.validation_share)))
+    distance = sum(abs(row.share - row.validation_share) for row in rows) / 2
+    return Drift(total, profile.recordings, distance, tuple(rows)), None
 
 
 def combined(label: str, many: Iterable[LabelActivity]) -> LabelActivity:
     """Several labels added up, under one name."""
     one = LabelActivity(label)
     for each in many:
-        one.add(each)
+        one.by_hour += each.by_hour
+        one.by_day += each.by_day
+        one.by_confidence += each.by_confidence
+        one.confidences += each.confidences
     return one
-
-
-def sample_as_json(sample: Sample, is_recorded: bool) -> dict[str, Any]:
-    return {
-        "id": sample.id,
-        "path": sample.path,
-        "label": sample.label,
-        "confidence": round(sample.confidence, 6),
-        "recorded_at" if is_recorded else "classified_at": sample.moment,
-        "duration_s": sample.duration_s,
-        "digest": sample.digest,
-        "file": printable(str(sample.file)),
-    }
 
 
 def _counts(connection: Connection, filters: Filters) -> dict[str, int]:
     """Failed and pending recordings have no label, so that filter is left out for them."""
     wide = replace(filters, labels=())
-    by_state = {state: (filters if state == "done" else wide) for state in STATES}
     return {
-        state: count(connection, replace(asked, status=state))  # type: ignore[arg-type]
-        for state, asked in by_state.items()
+        state: count(connection, replace(filters if state == "done" else wide, status=state))
+        for state in STATES
     }
 
 
@@ -297,25 +283,6 @@ def _has_full_hours(filters: Filters) -> bool:
     """Whether local hours begin with those of UTC."""
     ends = (from_stamp(end).astimezone() for end in (filters.since, filters.until) if end)
     return all(not (end.utcoffset() or FULL_HOUR) % FULL_HOUR for end in ends)
-
-
-def _drift(profile: Profile, numbers: Mapping[str, int], confidences: Mapping[str, float]) -> Drift:
-    total = sum(numbers.values())
-    rows = []
-    for label in sorted({*profile.labels, *numbers}):
-        number, then = numbers.get(label, 0), profile.labels.get(label)
-        rows.append(
-            LabelDrift(
-                label=label,
-                share=number / total,
-                validation_share=then.share if then else 0.0,
-                mean_confidence=confidences[label] / number if number else None,
-                validation_confidence=then.mean_confidence if then else None,
-            )
-        )
-    rows.sort(key=lambda row: (not row.has_moved, -abs(row.share - row.validation_share)))
-    distance = sum(abs(row.share - row.validation_share) for row in rows) / 2
-    return Drift(total, profile.recordings, distance, tuple(rows))
 
 
 def _sample_rate_hz(known: KnownCheckpoint | None) -> int | None:

@@ -66,7 +66,6 @@ class KnownCheckpoint:
 
     id: int
     name: str
-    labels: tuple[str, ...]
     facts: dict[str, Any]
 
 
@@ -124,13 +123,12 @@ def extremes(
 
 def known_checkpoint(connection: Connection, name: str) -> KnownCheckpoint | None:
     """The checkpoint of this name; None where no daemon has served it yet."""
-    columns = checkpoint.c.id, checkpoint.c.name, checkpoint.c.labels, checkpoint.c.facts
+    columns = checkpoint.c.id, checkpoint.c.facts
     found = connection.execute(select(*columns).where(checkpoint.c.name == name)).first()
     if found is None:
         return None
     facts = json.loads(found.facts)
-    facts = facts if isinstance(facts, dict) else {}
-    return KnownCheckpoint(found.id, found.name, tuple(json.loads(found.labels)), facts)
+    return KnownCheckpoint(found.id, name, facts if isinstance(facts, dict) else {})
 
 
 def _of_answers(query: Select[Any], filters: Filters) -> Select[Any]:

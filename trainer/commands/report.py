@@ -80,5 +80,5 @@ def report(
         by_recorded=clock == "recorded",
         rules=DisplayRules(settings.results.time_zone),
     )
-    done = write_period_report(filters, output, not no_audio, invocation.home(), settings, now)
-    click.echo(json.dumps(done.figures, ensure_ascii=False) if as_json else done.figures["report"])
+    figures = write_period_report(filters, output, not no_audio, invocation.home(), settings, now)
+    click.echo(json.dumps(figures, ensure_ascii=False) if as_json else figures["report"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -45,9 +45,7 @@ class Card:
     """A recording on the page; picture and audio are `data:` URIs, None where there is none."""
 
     sample: Sample
-    when: str
-    problem: str | None
-    seconds: float
+    excerpt: Excerpt
     picture: str | None
     audio: str | None
 
@@ -85,9 +83,9 @@ class Calendar:
 def render_period(
     period: Period, excerpts: Mapping[int, Excerpt], now: datetime, with_audio: bool
 ) -> str:
-    """The page. `heard` holds an excerpt for the id of each recording that is shown."""
+    """The page. `excerpts` holds one for the id of each recording that is shown."""
     environment = templates()
-    environment.filters |= {"name": _name, "plain": visible, "short": short}
+    environment.filters |= {"name": _name, "plain": visible, "short": short, "local": _local}
     whole = period.all_labels
     calendar = calendar_of(period, whole)
     shown, others = period.labels[:MOST_LABELS], period.labels[MOST_LABELS:]
@@ -102,12 +100,10 @@ def render_period(
         most_labels=MOST_LABELS,
         few=len(rows) <= FEW_LABELS and len(rows) > 1,
         calendar=calendar,
-        surest=_cards(period.surest, excerpts, with_audio),
-        least_sure=_cards(period.least_sure, excerpts, with_audio),
+        surest=[_card(each, excerpts[each.id], with_audio) for each in period.surest],
+        least_sure=[_card(each, excerpts[each.id], with_audio) for each in period.least_sure],
         with_audio=with_audio,
-        made=_local(now),
-        since=_local(period.since),
-        until=_local(period.until),
+        made=now,
         clock=f"{period.until:%Z}, UTC{period.until:%z}",
         version=installed_version(),
     )
@@ -138,26 +134,20 @@ def _row(activity: LabelActivity, colour: int, calendar: Calendar, is_label: boo
     )
 
 
-def _cards(
-    samples: Sequence[Sample], excerpts: Mapping[int, Excerpt], with_audio: bool
-) -> list[Card]:
-    return [_card(each, excerpts[each.id], with_audio) for each in samples]
-
-
 def _card(sample: Sample, excerpt: Excerpt, with_audio: bool) -> Card:
     picture = audio = None
     if excerpt.decibels is not None:
         picture = _data_uri("image/png", spectrogram_png(excerpt.decibels))
         audio = _data_uri(*encoded(excerpt)) if with_audio else None
-    when = _local(from_stamp(sample.moment).astimezone())
-    return Card(sample, when, excerpt.problem, excerpt.seconds, picture, audio)
+    return Card(sample, excerpt, picture, audio)
 
 
 def _data_uri(media_type: str, data: bytes) -> str:
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
-def _local(moment: datetime) -> str:
+def _local(moment: datetime | str) -> str:
+    moment = from_stamp(moment).astimezone() if isinstance(moment, str) else moment
     return f"{moment:%Y-%m-%d %H:%M}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,6 @@ from trainer.reports.audio_excerpts import Excerpt, excerpts
 from trainer.reports.period_html import render_period
 
 
-@dataclass(frozen=True)
-class PeriodReport:
-    """The file that was written, and its figures as one object."""
-
-    file: Path
-    figures: dict[str, Any]
-
-
 def write_period_report(
     filters: Filters,
     file: Path | None,
@@ -37,11 +28,17 @@ def write_period_report(
     home: Home,
     settings: Settings,
     now: datetime,
-) -> PeriodReport:
-    """Writes the page. Raises TrainerError where there is nothing to show, or StorageError."""
+) -> dict[str, Any]:
+    """Writes the page and returns its figures as one object.
+
+    Raises TrainerError where there is nothing to show, or StorageError.
+    """
     if (filters.since or "") >= (filters.until or ""):
         raise TrainerError("the period ends before it begins; give an earlier --since")
-    target = _checked(file) if file else None
+    if file and not file.absolute().parent.is_dir():
+        raise TrainerError(
+            f"cannot write {file}: there is no such folder; make it, or name another"
+        )
     with (
         open_database(settings.database, "reader") as database,
         database.transaction() as connection,
@@ -53,9 +50,11 @@ def write_period_report(
     if period.is_empty:
         raise TrainerError(_empty_message(period))
     page = render_period(period, _excerpts(period, settings), now, with_audio)
-    target = target or _new_file(home, now)
+    if file is None:
+        make_folder(home.reports)
+    target = file or unused_path(home.reports / f"period-{now:%Y%m%dT%H%M%SZ}.html")
     write_whole(target, page.encode("utf-8", "backslashreplace"), None if file else FILE_MODE)
-    return PeriodReport(target, {**period.as_json(), "report": printable(str(target))})
+    return {**period.as_json(), "report": printable(str(target))}
 
 
 def _excerpts(period: Period, settings: Settings) -> dict[int, Excerpt]:
@@ -66,21 +65,6 @@ def _excerpts(period: Period, settings: Settings) -> dict[int, Excerpt]:
     with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
         found = excerpts(samples, period.sample_rate_hz, pool)
     return {sample.id: excerpt for sample, excerpt in zip(samples, found, strict=True)}
-
-
-def _checked(file: Path) -> Path:
-    """The file that was asked for. Raises TrainerError where its folder is missing."""
-    if not file.absolute().parent.is_dir():
-        raise TrainerError(
-            f"cannot write {file}: there is no such folder; make it, or name another"
-        )
-    return file
-
-
-def _new_file(home: Home, now: datetime) -> Path:
-    """One that is not there yet: two reports may fall into one second."""
-    make_folder(home.reports)
-    return unused_path(home.reports / f"period-{now:%Y%m%dT%H%M%SZ}.html")
 
 
 def _empty_message(period: Period) -> str:

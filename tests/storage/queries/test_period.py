@@ -153,7 +153,7 @@ def test_failures_have_no_label_and_are_counted_all_the_same(ledger: Ledger) -> 
 
 
 def checkpoint(facts: dict[str, Any]) -> KnownCheckpoint:
-    return KnownCheckpoint(7, "20260101T000000Z-cccccccc", ("dog", "siren"), facts)
+    return KnownCheckpoint(7, "20260101T000000Z-cccccccc", facts)
 
 
 def profiled() -> KnownCheckpoint:
