@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from classifier.errors import CheckpointError
-from classifier.model.checkpoint import Checkpoint, read_checkpoint
+from classifier.model.checkpoint import read_checkpoint
 from storage.home.checkpoint_folder import CheckpointFolder
 
 
@@ -24,7 +24,10 @@ def print_table(checkpoint_folder: CheckpointFolder, console: Console) -> list[s
         mark = "active" if name == active else "previous" if name == previous else ""
         size = f"{checkpoint_folder.path(name).stat().st_size / 1e6:.1f} MB"
         try:
-            cells = _cells(read_checkpoint(checkpoint_folder.path(name)))
+            checkpoint = read_checkpoint(checkpoint_folder.path(name))
+            training = checkpoint.description.training
+            made = local_time(training.get("created_at")) or ""
+            cells = str(len(checkpoint.labels)), accuracy_text(training), made
         except CheckpointError as error:
             cells = "", "refused", ""
             refusals.append(str(error))
@@ -35,19 +38,20 @@ def print_table(checkpoint_folder: CheckpointFolder, console: Console) -> list[s
 
 def accuracy_text(facts: Mapping[str, Any]) -> str:
     """Of what `clfd train` measured: the validation's, else the mean over folds."""
-    if measured := percent(facts.get("val_accuracy")):
+    if measured := fact(facts, "val_accuracy", "{:.1%}"):
         return measured
-    if mean := percent(facts.get("mean_accuracy")):
-        deviation = percent(facts.get("std_accuracy"))
-        return f"{mean} ± {deviation} over folds" if deviation else f"{mean} over folds"
+    if mean := fact(facts, "mean_accuracy", "{:.1%}"):
+        deviation = fact(facts, "std_accuracy", " ± {:.1%}") or ""
+        return f"{mean}{deviation} over folds"
     return "not measured"
 
 
-def percent(share: object) -> str | None:
-    """None for what is no number: a file may hold anything."""
+def fact(facts: Mapping[str, Any], name: str, template: str = "{}") -> str | None:
+    """A fact as text; None where there is none, or one of another kind."""
+    value = facts.get(name)
     try:
-        return f"{share:.1%}" if isinstance(share, int | float) else None
-    except OverflowError:
+        return None if value is None else template.format(value)
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -57,9 +61,3 @@ def local_time(written: object) -> str | None:
         return f"{datetime.fromisoformat(str(written)).astimezone():%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError):
         return None
-
-
-def _cells(checkpoint: Checkpoint) -> tuple[str, str, str]:
-    training = checkpoint.description.training
-    made = local_time(training.get("created_at"))
-    return str(len(checkpoint.labels)), accuracy_text(training), made or ""

@@ -6,7 +6,7 @@ out, and never stops the rest from being read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 from rich.console import Console
@@ -21,7 +21,7 @@ from classifier.model.classifier import NetworkShape
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.values.text import visible
 from trainer.checkpoints.import_checkpoint import stored_name
-from trainer.checkpoints.list import accuracy_text, local_time, percent
+from trainer.checkpoints.list import accuracy_text, fact, local_time
 
 Row = tuple[str, str | None]  # what is None is not known, and not shown
 Facts = Mapping[str, Any]
@@ -90,30 +90,50 @@ def _audio_rows(labels: Sequence[str], audio: AudioFormat, network: NetworkShape
 
 def _quality_rows(training: Facts, temperature: float) -> Iterator[Row]:
     yield "accuracy", accuracy_text(training)
-    yield "macro-F1", _formatted(training.get("val_macro_f1"), lambda f1: f"{f1:.3f}")
-    before = _formatted(training.get("ece_before"), lambda ece: f"({ece:.3f} before temperature)")
-    error = _formatted(training.get("ece"), lambda ece: f"{ece:.3f}")
-    yield "calibration error", error and _joined(error, before, between=" ")
+    yield "macro-F1", fact(training, "val_macro_f1", "{:.3f}")
+    error, before = fact(training, "ece", "{:.3f}"), fact(training, "ece_before", "{:.3f}")
+    note = f"({before} before temperature)" if before else None
+    yield "calibration error", error and _joined(" ", error, note)
     yield "temperature", f"{temperature:.3g}"
-    for probe in _list(training.get("probes")):
-        name, label, sure = (_mapping(probe).get(key) for key in ("name", "label", "confidence"))
-        yield str(name), _joined(label, percent(sure), between=" ")
-    yield "promotion", _promotion(_mapping(training.get("promotion")))
+    probes = training.get("probes")
+    for probe in map(_mapping, probes if isinstance(probes, list) else []):
+        confidence = fact(probe, "confidence", "{:.1%}")
+        yield str(probe.get("name")), _joined(" ", probe.get("label"), confidence)
+    if promotion := _mapping(training.get("promotion")):
+        word = "promoted" if promotion.get("promoted") is True else "not promoted"
+        yield "promotion", _joined(": ", word, promotion.get("reason"))
 
 
 def _origin_rows(digest: str, training: Facts) -> Iterator[Row]:
     recipe, versions = _mapping(training.get("recipe")), _mapping(training.get("versions"))
-    seconds = _formatted(training.get("seconds"), lambda seconds: f"in {seconds:.0f} s")
-    device = _formatted(training.get("device"), lambda device: f"on {device}")
-    yield "made", _joined(local_time(training.get("created_at")), seconds, device, between=" ")
-    yield "labels file", _text(training.get("labels_file"))
-    yield "its digest", _text(training.get("labels_digest"))
-    yield "recordings", _recordings(training)
-    yield "split", _text(training.get("split"))
-    yield "seed", _text(training.get("seed"))
-    yield "recipe", _recipe(recipe)
+    seconds, device = fact(training, "seconds", "in {:.0f} s"), fact(training, "device", "on {}")
+    left_out = fact(training, "skipped", "{} left out") if training.get("skipped") else None
+    yield "made", _joined(" ", local_time(training.get("created_at")), seconds, device)
+    yield "labels file", fact(training, "labels_file")
+    yield "its digest", fact(training, "labels_digest")
+    yield (
+        "recordings",
+        _joined(
+            ", ",
+            fact(training, "train_files", "{} learned from"),
+            fact(training, "val_files", "{} held out"),
+            left_out,
+        ),
+    )
+    yield "split", fact(training, "split")
+    yield "seed", fact(training, "seed")
+    yield (
+        "recipe",
+        _joined(
+            ", ",
+            recipe.get("name"),
+            fact(recipe, "epochs", "{} epochs"),
+            _joined(" at ", recipe.get("optimizer"), fact(recipe, "learning_rate", "{:g}")),
+            fact(recipe, "batch_size", "batches of {}"),
+        ),
+    )
     yield "versions", ", ".join(f"{name} {number}" for name, number in versions.items())
-    yield "attribution", _text(training.get("attribution"))
+    yield "attribution", fact(training, "attribution")
     yield "digest", digest
 
 
@@ -125,52 +145,12 @@ def _parent_rows(training: Facts, line: Sequence[Ancestor]) -> Iterator[Row]:
         yield ancestor["name"], f"{ancestor['digest']}{where}"
 
 
-def _promotion(promotion: Facts) -> str | None:
-    word = "promoted" if promotion.get("promoted") is True else "not promoted"
-    return _joined(word, promotion.get("reason"), between=": ") if promotion else None
-
-
-def _recordings(training: Facts) -> str | None:
-    trained = _formatted(training.get("train_files"), lambda n: f"{n} learned from")
-    held_out = _formatted(training.get("val_files"), lambda n: f"{n} held out")
-    skipped = _formatted(training.get("skipped"), lambda n: f"{n} left out" if n else None)
-    return _joined(trained, held_out, skipped, between=", ")
-
-
-def _recipe(recipe: Facts) -> str | None:
-    return _joined(
-        recipe.get("name"),
-        _formatted(recipe.get("epochs"), lambda epochs: f"{epochs} epochs"),
-        _formatted(
-            recipe.get("learning_rate"), lambda rate: f"{recipe.get('optimizer')} at {rate:g}"
-        ),
-        _formatted(recipe.get("batch_size"), lambda size: f"batches of {size}"),
-        between=", ",
-    )
-
-
-def _formatted(value: object, write: Callable[[Any], str | None]) -> str | None:
-    """`write(value)`; None where there is no value, or one of another kind."""
-    try:
-        return None if value is None else write(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _joined(*parts: object, between: str) -> str | None:
+def _joined(between: str, *parts: object) -> str | None:
     return between.join(str(part) for part in parts if part) or None
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 def _mapping(value: object) -> Facts:
     return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> Sequence[object]:
-    return value if isinstance(value, list) else []
 
 
 def ancestors(checkpoint_folder: CheckpointFolder, training: Mapping[str, Any]) -> list[Ancestor]:
