@@ -5,7 +5,6 @@ Explanations go to stderr, output of the commands and results to stdout.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -13,15 +12,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from rich.console import Console
-from rich.progress import Progress
 
 from classifier.workers.process import temporary_folder
 from storage.home.temp_home import temporary_home
@@ -71,7 +69,10 @@ def run_demo(*, quiet: bool = False) -> None:
     """
     began = time.monotonic()
     console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
-    with temporary_home(temporary_folder("clfd-demo")) as folder, Demo(folder, console) as demo:
+    with (
+        temporary_home(temporary_folder("clfd-demo")) as folder,
+        closing(Demo(folder, console)) as demo,
+    ):
         demo.make_home()
         demo.make_sounds(FIRST)
         first = demo.train("learn: clfd train labels.csv publishes a checkpoint and judges it")
@@ -96,12 +97,6 @@ class Demo:
         self._console = console
         self._step = 0
         self._daemon: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Demo:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end_daemon()
 
     def make_home(self) -> None:
         self._announce("make a home: the one folder that holds inbox, checkpoints and results")
@@ -137,18 +132,30 @@ class Demo:
         with self._log.open("w") as log:
             self._daemon = self._start("run", stdout=log, stderr=subprocess.STDOUT)
         with self._console.status("starting"):
-            for _ in self._polls("the daemon to start"):
-                if self._status()["running"]:
-                    break
+            self._await_status("running", True, "the daemon to start")
         self._say(f"It runs as process {self._daemon.pid}.")
 
     def drop_and_check(self, dropped: Round, checkpoint: str) -> None:
         """Drop recordings the network was not trained on; every one must get its row."""
-        truth = self._make_test_recordings(dropped)
+        # Under another seed than those of training; a name begins with the label.
+        folder = make_set(
+            self._test_folder / dropped.name, dropped.labels, TEST_PER_LABEL, dropped.test_seed
+        ).parent
+        truth = {file.name: file.name.rsplit("-", 2)[0] for file in folder.glob("*-*")}
         self._announce(
             f"drop {len(truth)} unheard recordings and a file that is no audio into the inbox"
         )
-        self._drop(dropped, truth)
+        # Half are copied, which takes a while, half renamed, which is done at once.
+        copied = self._home / "inbox" / dropped.name / "copied"
+        renamed = copied.with_name("renamed")
+        copied.mkdir(parents=True)
+        renamed.mkdir()
+        (copied / NOT_AUDIO).write_text("<html><title>404 Not Found</title></html>\n")
+        for number, name in enumerate(sorted(truth)):
+            if number % 2:
+                shutil.copyfile(folder / name, copied / name)
+            else:
+                (folder / name).rename(renamed / name)
         rows = self._await_rows(dropped, len(truth) + 1)
         _check_recordings(rows, truth, checkpoint)
         _check_broken_file(rows)
@@ -164,9 +171,8 @@ class Demo:
         self.make_sounds(SECOND)
         checkpoint = self.train("learn car_horn too, while the daemon goes on serving")
         with self._console.status("waiting for the daemon to take the new checkpoint over"):
-            for _ in self._polls(f"the daemon to take {checkpoint} over"):
-                if self._status()["served_checkpoint"] == checkpoint:
-                    break
+            what = f"the daemon to take {checkpoint} over"
+            self._await_status("served_checkpoint", checkpoint, what)
         self.drop_and_check(SECOND, checkpoint)
         after = self._status()["pid"]
         if after != before:
@@ -177,12 +183,13 @@ class Demo:
 
     def stop_daemon(self) -> None:
         self._announce("stop the daemon: it finishes what it has begun, then leaves")
-        exit_code = self._end_daemon()
+        exit_code = self.close()
         if exit_code != 0:
             self._fail(f"the daemon ended with exit code {exit_code} when asked to stop")
         self._say("It stopped cleanly (exit 0); its home is removed.")
 
-    def _end_daemon(self) -> int:
+    def close(self) -> int:
+        """Ends the daemon; returns its exit code."""
         return 0 if self._daemon is None else _end(self._daemon)
 
     def _announce(self, line: str) -> None:
@@ -194,45 +201,20 @@ class Demo:
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False)
 
-    def _make_test_recordings(self, dropped: Round) -> dict[str, str]:
-        """Recordings under another seed than those of training; returns file name to label."""
-        folder = self._test_folder / dropped.name
-        labels_csv = make_set(folder, dropped.labels, TEST_PER_LABEL, dropped.test_seed)
-        with labels_csv.open(newline="", encoding="utf-8") as file:
-            return {row["path"]: row["label"] for row in csv.DictReader(file)}
-
-    def _drop(self, dropped: Round, names: Iterable[str]) -> None:
-        """Half are copied, which takes a while, half renamed, which is done at once."""
-        copied = self._home / "inbox" / dropped.name / "copied"
-        renamed = copied.with_name("renamed")
-        copied.mkdir(parents=True)
-        renamed.mkdir()
-        (copied / NOT_AUDIO).write_text("<html><title>404 Not Found</title></html>\n")
-        for number, name in enumerate(names):
-            source = self._test_folder / dropped.name / name
-            if number % 2:
-                shutil.copyfile(source, copied / name)
-            else:
-                source.rename(renamed / name)
-
     def _await_rows(self, dropped: Round, expected: int) -> list[Row]:
-        hidden = not self._console.is_terminal
-        with Progress(console=self._console, transient=True, disable=hidden) as progress:
-            task = progress.add_task("answered", total=expected)
+        asked = ("--status", "all", "--path", f"{dropped.name}/*", "--format", "json")
+        with self._console.status(f"waiting for {expected} answers"):
             for _ in self._polls(f"all {expected} files of {dropped.name} to get their row"):
-                rows = self._finished_rows(dropped)
-                progress.update(task, completed=len(rows))
-                if len(rows) == expected:
+                rows = self._ask("results", *asked, "--limit", "0")
+                finished = [row for row in rows if row["status"] in ("done", "failed")]
+                if len(finished) == expected:
                     break
-        return rows
+        return finished
 
-    def _finished_rows(self, dropped: Round) -> list[Row]:
-        rows = self._ask("results", "--status", "all", "--format", "json", "--limit", "0")
-        return [
-            row
-            for row in rows
-            if row["path"].startswith(f"{dropped.name}/") and row["status"] in ("done", "failed")
-        ]
+    def _await_status(self, key: str, value: object, awaited: str) -> None:
+        for _ in self._polls(awaited):
+            if self._status()[key] == value:
+                return
 
     def _polls(self, awaited: str) -> Iterator[None]:
         """Once every while until the deadline; raises DemoError after it or with a dead daemon."""
