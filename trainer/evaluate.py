@@ -48,18 +48,12 @@ class EvaluateRequest:
     output: Path | None = None
 
 
-@dataclass(frozen=True)
-class EvaluateOutcome:
-    """The object of `clfd evaluate --json`, and the folder of the report."""
-
-    outcome: dict[str, Any]
-    report: Path
-
-
 def evaluate_checkpoint(
     request: EvaluateRequest, home: Home, settings: Settings, console: ProgressConsole
-) -> EvaluateOutcome:
+) -> dict[str, Any]:
     """Evaluates a checkpoint on labelled files, and writes the report.
+
+    Returns the object of `clfd evaluate --json`.
 
     Raises TrainerError, ClassifierError or StorageError.
     """
@@ -78,7 +72,7 @@ def _evaluate(
     settings: Settings,
     console: ProgressConsole,
     device: torch.device,
-) -> EvaluateOutcome:
+) -> dict[str, Any]:
     began, now = time.perf_counter(), datetime.now(UTC)
     checkpoint = read_checkpoint(CheckpointFolder(home.checkpoints).locate(request.checkpoint))
     report = request.output or unused_path(
@@ -124,7 +118,7 @@ def _evaluate(
         top_errors=find_top_errors(dataset, assessment, model.logmel),
     )
     write_report(report, report_data)
-    return EvaluateOutcome(outcome, report)
+    return outcome
 
 
 def choose_positions(

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from classifier.inference.device import choose_device, describe_device, refusing_when_memory_ends
-from classifier.model.checkpoint import Checkpoint
 from classifier.workers.malloc import keep_freed_memory
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
@@ -38,7 +37,6 @@ from trainer.evaluation.probes import probe
 from trainer.evaluation.top_errors import find_top_errors
 from trainer.promotion.decide import decide_promotion
 from trainer.promotion.publish import check_home, publish
-from trainer.promotion.rule import Promotion
 from trainer.promotion.training_facts import (
     answer_profile,
     metrics,
@@ -60,16 +58,6 @@ class TrainOutcome:
 
     outcome: dict[str, Any]
     report: Path | None
-
-
-@dataclass(frozen=True)
-class Published:
-    """A checkpoint in its folder, and everything that was measured of it."""
-
-    checkpoint: Checkpoint
-    promotion: Promotion
-    outcome: dict[str, Any]
-    report_data: ReportData
 
 
 def train_checkpoint(
@@ -101,8 +89,8 @@ def train_checkpoint(
             trained, by_fold = train_all(context, data, run_state)
             if not process_group.is_main_process:
                 return None
-            published = assess_and_publish(context, data, trained, by_fold, began)
-        return finish(context, published)
+            report_data = assess_and_publish(context, data, trained, by_fold, began)
+        return finish(context, report_data)
 
 
 def lower_priority(home: Home, settings: TrainingSettings) -> None:
@@ -217,8 +205,11 @@ def assess_and_publish(
     trained: Trained,
     by_fold: dict[int, ClipPredictions],
     began: float,
-) -> Published:
-    """Assesses, decides and writes the checkpoint; it is not active yet."""
+) -> ReportData:
+    """Assesses, decides and writes the checkpoint, which is not active yet.
+
+    Returns what was measured of it; its `metrics` are the object of `--json`.
+    """
     labels, now = data.dataset.labels, datetime.now(UTC)
     assessment = assess(data, trained, by_fold)
     temperature = served_temperature(data, assessment)
@@ -246,7 +237,7 @@ def assess_and_publish(
         "promotion_reason": promotion.reason,
     }
     n_folds, logmel = len(by_fold), trained.model.logmel
-    report_data = ReportData(
+    return ReportData(
         title=checkpoint.name,
         assessed_on=f"Cross-validation, {n_folds} folds" if n_folds else "Validation recordings",
         metrics=outcome,
@@ -256,7 +247,6 @@ def assess_and_publish(
         probes=probes,
         top_errors=find_top_errors(data.dataset, assessment, logmel) if assessment else (),
     )
-    return Published(checkpoint, promotion, outcome, report_data)
 
 
 def fold_accuracies(
@@ -272,18 +262,18 @@ def fold_accuracies(
     return accuracies
 
 
-def finish(context: RunContext, published: Published) -> TrainOutcome:
+def finish(context: RunContext, report_data: ReportData) -> TrainOutcome:
     """Activates what is promoted, reports and prunes; no failure undoes the publication."""
-    home, name, say = context.home, published.checkpoint.name, context.console.say
-    if published.promotion.promoted:
+    home, name, say = context.home, report_data.title, context.console.say
+    if report_data.metrics["promoted"]:
         torch.cuda.empty_cache()  # room for a daemon that now loads it on the same device
         refused = refused_checkpoints(context.settings.database)
         CheckpointFolder(home.checkpoints).activate(name, refused)
     report: Path | None = home.reports / name
     try:
-        write_report(home.reports / name, published.report_data)
+        write_report(home.reports / name, report_data)
     except (OSError, StorageError, TrainerError, ValueError, RuntimeError) as error:
         say(f"the report {report} was not written ({error}); the checkpoint was")
         report = None
     tidy(home, context.settings.checkpoints.keep, name, say)
-    return TrainOutcome(published.outcome, report)
+    return TrainOutcome(dict(report_data.metrics), report)

@@ -54,8 +54,8 @@ def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **opt
     settings = invocation.settings(**{"engine.device": device})
     console = ProgressConsole(invocation.verbosity)
     with listed_problems():
-        evaluated = evaluate_checkpoint(
+        outcome = evaluate_checkpoint(
             EvaluateRequest(**options), invocation.home(), settings, console
         )
-    console.say(f"report: {evaluated.report}")
-    click.echo(json.dumps(evaluated.outcome) if as_json else "\n".join(summary(evaluated.outcome)))
+    console.say(f"report: {outcome['report']}")
+    click.echo(json.dumps(outcome) if as_json else "\n".join(summary(outcome)))

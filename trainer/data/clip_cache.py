@@ -5,13 +5,13 @@ Axes: N clips, S samples.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import torch
 from torch import Tensor
 
@@ -72,7 +72,11 @@ class ClipCache:
         self.n_clips += len(clips)
         self._parts.append(clips)
         if self._folder and (self.is_mapped or self.n_bytes > self._limit_bytes):
-            self._refuse_to_share()
+            if self._processes > 1:
+                raise TrainerError(
+                    f"the clips do not fit into memory {self._processes} times; raise "
+                    "training.memory_gib, or train in one process, which can read them from a file"
+                )
             self._write()
 
     def tensor(self) -> Tensor:
@@ -81,20 +85,12 @@ class ClipCache:
         if self._file is not None and self.n_clips:
             with self._file:  # the map outlives it
                 return torch.from_numpy(np.memmap(self._file, np.int16, "r+", shape=shape))
-        samples = torch.empty(shape, dtype=torch.int16)
-        begin = 0
+        samples, begin = np.empty(shape, np.int16), 0
         while self._parts:  # taken one by one, so that there are never two copies of all
-            part = torch.from_numpy(self._parts.pop(0))
+            part = self._parts.pop(0)
             samples[begin : begin + len(part)] = part
             begin += len(part)
-        return samples
-
-    def _refuse_to_share(self) -> None:
-        if self._processes > 1:
-            raise TrainerError(
-                f"the clips do not fit into memory {self._processes} times; raise "
-                "training.memory_gib, or train in one process, which can read them from a file"
-            )
+        return torch.from_numpy(samples)
 
     def _write(self) -> None:
         try:
@@ -117,8 +113,4 @@ def available_bytes(device: torch.device) -> int:
     """Free memory of the device, or what other programs leave of the machine's."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvail"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return psutil.virtual_memory().available

@@ -50,23 +50,9 @@ def read_labels(
     takes two, evaluation one.
     """
     found = _read_folder(source, suffixes) if source.is_dir() else _read_csv(source)
-    check_problems(source, found.examples, found.skipped, skip_bad, min_labels)
+    refuse_problems(source, found.skipped, skip_bad)
+    check_labels(source, found.examples, found.skipped, min_labels)
     return found
-
-
-def check_problems(
-    source: Path,
-    examples: Sequence[Example],
-    problems: Sequence[str],
-    skip_bad: bool,
-    min_labels: int = MIN_LABELS,
-) -> None:
-    """Raises LabelsError listing the problems, unless they may be skipped and what is left will do.
-
-    `examples` are those without problems.
-    """
-    refuse_problems(source, problems, skip_bad)
-    check_labels(source, examples, problems, min_labels)
 
 
 def refuse_problems(source: Path, problems: Sequence[str], skip_bad: bool) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 DATE = r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 TIMESTAMP = rf"{DATE}[T_-]?(?:[01]\d|2[0-3])[0-5]\d[0-5]\d"
@@ -19,8 +19,7 @@ NUMBER = r"(?:part|slice|seg|segment|chunk|clip|cut)?[-_ ]?\(?\d{1,6}(?:\.\d+)?s
 MIN_NUMBERED_SOURCES = 3  # "indoor_01" and "outdoor_01" name kinds, not recordings
 
 
-@dataclass(frozen=True)
-class Convention:
+class Convention(NamedTuple):
     """How names are built: `pattern` matches a whole name without its suffix, or the part of it
     that does not repeat the label, and finds the `source`; without such a part it is the folder.
 
@@ -28,35 +27,32 @@ class Convention:
     """
 
     what: str
-    pattern: re.Pattern[str]
+    pattern: str
     numbered: bool = False
 
 
 CONVENTIONS = (
     # ESC-50: fold-recording-take-class
-    Convention("recording", re.compile(r"\d-(?P<source>\d{3,})-[A-Z](?:-\d+)?")),
+    Convention("recording", r"\d-(?P<source>\d{3,})-[A-Z](?:-\d+)?"),
     # UrbanSound8K: recording-class-occurrence-slice
-    Convention("recording", re.compile(r"(?P<source>\d{3,})-\d-\d+-\d+")),
+    Convention("recording", r"(?P<source>\d{3,})-\d-\d+-\d+"),
     # Speech Commands: speaker_nohash_take
-    Convention("speaker", re.compile(r"(?P<source>[0-9a-f]{8})_nohash_\d+")),
+    Convention("speaker", r"(?P<source>[0-9a-f]{8})_nohash_\d+"),
     # Xeno-canto
-    Convention("recording", re.compile(r"(?P<source>XC\d{4,})(?!\d).*", re.IGNORECASE)),
+    Convention("recording", r"(?i:(?P<source>XC\d{4,})(?!\d).*)"),
     # Recorders that write their name before the time
-    Convention("recorder", re.compile(rf"{SCORE}(?P<source>.*?[^\W_])[-_ ]+{TIMESTAMP}(?!\d).*")),
+    Convention("recorder", rf"{SCORE}(?P<source>.*?[^\W_])[-_ ]+{TIMESTAMP}(?!\d).*"),
     # Recorders that write the time only, each into a folder of its own
-    Convention("recorder", re.compile(rf"{SCORE}{TIMESTAMP}(?!\d).*")),
+    Convention("recorder", rf"{SCORE}{TIMESTAMP}(?!\d).*"),
     # Parts of one recording that began at that time
-    Convention("recording", re.compile(rf"{SCORE}(?P<source>.*{TIMESTAMP})\D.+")),
+    Convention("recording", rf"{SCORE}(?P<source>.*{TIMESTAMP})\D.+"),
     # Takes and slices with a running number, or with start and end
-    Convention("recording", re.compile(rf"(?P<source>.*\w)[-_ .]+{NUMBER}"), numbered=True),
-    Convention(
-        "recording", re.compile(rf"(?P<source>.*?\w)(?:[-_ .]+{NUMBER}){{2}}"), numbered=True
-    ),
+    Convention("recording", rf"(?P<source>.*\w)[-_ .]+{NUMBER}", numbered=True),
+    Convention("recording", rf"(?P<source>.*?\w)(?:[-_ .]+{NUMBER}){{2}}", numbered=True),
 )
 
 
-@dataclass(frozen=True)
-class SharedSources:
+class SharedSources(NamedTuple):
     """For each file its source, None where its name tells none; `what` a source is."""
 
     what: str
@@ -74,8 +70,11 @@ def shared_sources(paths: Sequence[Path], labels: Sequence[str]) -> SharedSource
             _source(convention, stem, path, label)
             for stem, path, label in zip(stems, paths, labels, strict=True)
         ]
-        is_count = convention.numbered and not _is_more_than_a_count(sources, labels)
-        if _tells_apart(sources) and not is_count:
+        sizes = Counter(source for source in sources if source is not None)
+        tells_apart = len(sizes) > 1 and max(sizes.values()) > 1
+        if tells_apart and (
+            not convention.numbered or _is_more_than_a_count(sizes, sources, labels)
+        ):
             return SharedSources(convention.what, tuple(sources))
     return None
 
@@ -89,26 +88,18 @@ def _without_label(stem: str, label: str) -> str:
 def _source(convention: Convention, stem: str, path: Path, label: str) -> str | None:
     """What the convention finds in the stem without the label, else in the whole one."""
     pattern = convention.pattern
-    found = pattern.fullmatch(stem) or pattern.fullmatch(path.stem)
+    found = re.fullmatch(pattern, stem) or re.fullmatch(pattern, path.stem)
     if found is None or (convention.numbered and DAY.match(path.stem)):
         return None
     source = found.groupdict().get("source", str(path.parent))
-    return None if _alike(Path(source).name, label) else source
+    plain = [re.sub(r"[-_ ]+", "", name).casefold() for name in (Path(source).name, label)]
+    return None if plain[0] == plain[1] else source
 
 
-def _alike(one: str, other: str) -> bool:
-    plain_one, plain_other = (re.sub(r"[-_ ]+", "", name).casefold() for name in (one, other))
-    return plain_one == plain_other
-
-
-def _tells_apart(sources: Sequence[str | None]) -> bool:
-    sizes = Counter(source for source in sources if source is not None)
-    return len(sizes) > 1 and max(sizes.values()) > 1
-
-
-def _is_more_than_a_count(sources: Sequence[str | None], labels: Sequence[str]) -> bool:
+def _is_more_than_a_count(
+    sizes: Counter[str], sources: Sequence[str | None], labels: Sequence[str]
+) -> bool:
     """Most files have a relative, and most labels several sources: no mere numbers in a class."""
-    sizes = Counter(source for source in sources if source is not None)
     related = sum(size for size in sizes.values() if size > 1)
     sources_of: dict[str, set[str | None]] = defaultdict(set)
     for label, source in zip(labels, sources, strict=True):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import TypeVar
 
 from trainer.data.examples import Example, LabelProblem
 from trainer.errors import SplitError
@@ -204,9 +203,6 @@ def _split(n_examples: int, validates: set[int], description: str) -> Split:
     return Split(train, tuple(sorted(validates)), description)
 
 
-Key = TypeVar("Key", bound=Hashable)
-
-
 @dataclass(frozen=True)
 class Rounds:
     """For each example the round in which it validates, None where it always trains.
@@ -227,7 +223,7 @@ def crossings(
     that validates; with several folds, the one that most of the relatives are in.
     """
     problems = []
-    for positions in _positions(groups).values():
+    for positions in _positions(groups):
         stays = _most_common([rounds.of[at] for at in positions])
         kept = [at for at in positions if rounds.of[at] == stays]
         problems += [
@@ -243,35 +239,40 @@ def crossings(
 def untrained(examples: Sequence[Example], rounds: Rounds) -> list[LabelProblem]:
     """A problem for each label of which nothing is left to train on when it validates."""
     problems = []
-    for positions in _positions([example.label for example in examples]).values():
+    for positions in _positions([example.label for example in examples]):
         in_rounds = {rounds.of[at] for at in positions}
         if len(in_rounds) == 1 and None not in in_rounds:
             first = examples[positions[0]]
-            side = f"all of it validates ({_side(first, rounds.column)})"
-            reason = f"{first.label!r} has nothing left to train on: {side}"
-            problems.append(LabelProblem(tuple(positions), f"{first.spot('label')}: {reason}"))
+            line = (
+                f"{first.spot('label')}: {first.label!r} has nothing left to train on: "
+                f"all of it validates ({_side(first, rounds.column)})"
+            )
+            problems.append(LabelProblem(tuple(positions), line))
     return problems
 
 
 def too_few(examples: Sequence[Example], groups: Sequence[str]) -> list[LabelProblem]:
     """A problem for each label with a single group, which cannot both train and validate."""
     problems = []
-    for positions in _positions([example.label for example in examples]).values():
+    for positions in _positions([example.label for example in examples]):
         if len({groups[at] for at in positions}) == 1:
             first = examples[positions[0]]
-            reason = f"{first.label!r} has {_one_group(len(positions))}, so that none can validate"
-            remedy = "add another, or train without validation by --val-fraction 0"
-            problems.append(
-                LabelProblem(tuple(positions), f"{first.spot('label')}: {reason}; {remedy}")
+            n = len(positions)
+            has = "one file only" if n == 1 else f"{n} files of one group only"
+            line = (
+                f"{first.spot('label')}: {first.label!r} has {has}, so that none can validate; "
+                "add another, or train without validation by --val-fraction 0"
             )
+            problems.append(LabelProblem(tuple(positions), line))
     return problems
 
 
-def _positions(keys: Sequence[Key]) -> Mapping[Key, list[int]]:
-    found: dict[Key, list[int]] = defaultdict(list)
+def _positions(keys: Sequence[str]) -> list[list[int]]:
+    """Where each key stands."""
+    found: dict[str, list[int]] = defaultdict(list)
     for at, key in enumerate(keys):
         found[key].append(at)
-    return found
+    return list(found.values())
 
 
 def _most_common(rounds: Sequence[int | None]) -> int | None:
@@ -299,7 +300,3 @@ def _side(example: Example, column: str) -> str:
     if column == "split":
         return str(example.split)
     return "without a fold" if example.fold is None else f"in fold {example.fold}"
-
-
-def _one_group(n_examples: int) -> str:
-    return "one file only" if n_examples == 1 else f"{n_examples} files of one group only"

@@ -59,28 +59,18 @@ def _validate(
     found: list[LabelProblem],
 ) -> ValidatedExamples:
     """Leaves out the problems `found`, then those of groups and split among what is left."""
-    lines = [problem.line for problem in found]
-    kept = _without(range(len(examples)), found)
-    groups = merged_groups(*_at(kept, examples, contents))
-    for check in (_crossings, _rarities):
+    kept: list[int] = list(range(len(examples)))
+    lines: list[str] = []
+    for check in (None, _crossings, _rarities):
         left = [examples[at] for at in kept]
-        if found := check(left, groups, choice, cross_validate):
-            lines += [problem.line for problem in found]
-            kept = _without(kept, found)
-            groups = merged_groups(*_at(kept, examples, contents))
+        if check is not None:
+            groups = merged_groups(left, [contents[at] for at in kept])
+            found = check(left, groups, choice, cross_validate)
+        lines += [problem.line for problem in found]
+        dropped = {position for problem in found for position in problem.positions}
+        kept = [at for position, at in enumerate(kept) if position not in dropped]
+    groups = merged_groups([examples[at] for at in kept], [contents[at] for at in kept])
     return ValidatedExamples(tuple(kept), tuple(groups), tuple(lines))
-
-
-def _without(kept: Sequence[int], found: Sequence[LabelProblem]) -> list[int]:
-    """The positions that are left, where `found` counts in `kept`."""
-    dropped = {position for problem in found for position in problem.positions}
-    return [at for position, at in enumerate(kept) if position not in dropped]
-
-
-def _at(
-    kept: Sequence[int], examples: Sequence[Example], contents: Sequence[Hashable]
-) -> tuple[list[Example], list[Hashable]]:
-    return [examples[at] for at in kept], [contents[at] for at in kept]
 
 
 def _crossings(

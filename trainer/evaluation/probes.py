@@ -47,7 +47,10 @@ def probe(model: ClipClassifier, labels: tuple[str, ...]) -> tuple[Probe, ...]:
         takes = [make(samples, rate_hz, Rng(seed)) for seed in SEEDS]
         clips = torch.from_numpy(np.stack(takes).astype(np.float32))
         scores = model.scores(clips.to(model.band_mean.device)).double().mean(0).cpu().numpy()
-        found.append(_answer(name, labels, scores))
+        best, is_valid = int(scores.argmax()), bool(np.isfinite(scores).all())
+        found.append(
+            Probe(name, labels[best], float(scores[best])) if is_valid else Probe(name, None, None)
+        )
     return tuple(found)
 
 
@@ -97,10 +100,3 @@ SOUNDS: dict[str, Callable[[int, int, Rng], Clip]] = {
 def _at_level(clip: Clip, dbfs: float) -> Clip:
     rms = np.sqrt(np.square(clip).mean())
     return clip * (10 ** (dbfs / 20) / max(rms, 1e-12))  # type: ignore[no-any-return]
-
-
-def _answer(name: str, labels: tuple[str, ...], scores: Clip) -> Probe:
-    if not np.isfinite(scores).all():
-        return Probe(name, None, None)
-    best = int(scores.argmax())
-    return Probe(name, labels[best], float(scores[best]))

@@ -33,6 +33,7 @@ class TopError:
     decibels: npt.NDArray[np.float32] = field(repr=False)
 
 
+@torch.inference_mode()
 def find_top_errors(
     dataset: Dataset, assessment: Assessment, logmel: LogMel
 ) -> tuple[TopError, ...]:
@@ -49,6 +50,7 @@ def _top_error(dataset: Dataset, assessment: Assessment, logmel: LogMel, at: int
     scores = predictions.clip_logits.of(np.arange(len(assessment.scores)) == at).probabilities(1.0)
     clip = int(scores[:, answer].argmax())
     example = dataset.examples[position]
+    audio = dataset.audio(dataset.clips_of([position])[[clip]])
     return TopError(
         file=printable(example.file),
         row=example.row,
@@ -56,12 +58,5 @@ def _top_error(dataset: Dataset, assessment: Assessment, logmel: LogMel, at: int
         truth=labels[predictions.truth[at]],
         answer=labels[answer],
         confidence=float(assessment.scores[at, answer]),
-        decibels=_decibels(logmel, dataset.audio(dataset.clips_of([position])[[clip]])),
+        decibels=logmel(audio.to(logmel.window.device))[0].cpu().numpy(),
     )
-
-
-@torch.inference_mode()
-def _decibels(logmel: LogMel, clips: torch.Tensor) -> npt.NDArray[np.float32]:
-    """(M, F) of a single clip (1, S)."""
-    decibels: npt.NDArray[np.float32] = logmel(clips.to(logmel.window.device))[0].cpu().numpy()
-    return decibels

@@ -41,13 +41,10 @@ DARK |= dict.fromkeys(_COLOURS, "#e4e8ee") | {"grid.color": "#303947"}
 BEFORE, AFTER, PLAIN = "#d9792b", "#3b82c4", "#8a94a3"  # readable on both
 
 
-def png(draw: Callable[[], Figure], theme: dict[str, Any]) -> bytes:
-    """The picture in the colours of LIGHT or DARK."""
-    return picture(draw, theme, "png")
-
-
-def picture(draw: Callable[[], Figure], theme: dict[str, Any], picture_format: str) -> bytes:
-    """The same as `png` or as `svg`."""
+def picture(
+    draw: Callable[[], Figure], theme: dict[str, Any], picture_format: str = "png"
+) -> bytes:
+    """The picture as `png` or `svg`, in the colours of LIGHT or DARK."""
     buffer = io.BytesIO()
     with rc_context(theme), warnings.catch_warnings():  # type: ignore[arg-type]
         # A label in a script the font lacks shows as boxes; that is no news for a log.

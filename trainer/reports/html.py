@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ TEMPLATE = "report.html"
 MOST_CONFUSIONS = 10
 TABLED_LABELS = 25  # of more the matrix is a picture
 SURE_OF_NOTHING = 0.8
+PLAIN = (str, int, float, type(None))  # metrics that one cell of a table can show
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,10 @@ class ReportData:
             "probes": [asdict(each) for each in self.probes],
             "evaluation": self.evaluation and asdict(self.evaluation),
             "uncalibrated": self.uncalibrated and asdict(self.uncalibrated),
-            "mistakes": [_without_picture(each) for each in self.top_errors],
+            "mistakes": [
+                {name: value for name, value in vars(each).items() if name != "decibels"}
+                for each in self.top_errors
+            ],
         }
 
 
@@ -70,7 +74,7 @@ def render_page(report_data: ReportData, pictures: Mapping[str, bytes]) -> str:
         confusions=evaluation and commonest_confusions(evaluation),
         matrix=evaluation and len(evaluation.labels) <= TABLED_LABELS and matrix_rows(evaluation),
         interval=evaluation and accuracy_interval(evaluation),
-        plain=[pair for pair in report_data.metrics.items() if _is_plain(pair[1])],
+        plain=[pair for pair in report_data.metrics.items() if isinstance(pair[1], PLAIN)],
         sure_of_nothing=SURE_OF_NOTHING,
         version=installed_version(),
     )
@@ -128,12 +132,3 @@ def _number(value: Any) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:.4g}"
     return str(value)
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float)
-
-
-def _without_picture(error: TopError) -> dict[str, Any]:
-    names = [field.name for field in fields(error) if field.name != "decibels"]
-    return {name: getattr(error, name) for name in names}

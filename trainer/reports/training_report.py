@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from trainer.reports.figures import (
     draw_confusion,
     draw_curves,
     draw_reliability,
-    png,
+    picture,
     spectrogram_png,
 )
 from trainer.reports.html import ReportData, render_page
@@ -70,11 +70,9 @@ def _fill(folder: Path, report_data: ReportData) -> None:
     text = json.dumps(report_data.as_json(), indent=2, ensure_ascii=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     if report_data.history:
-        rows = [asdict(facts) for facts in report_data.history]
-        _write_csv(folder / "history.csv", EpochFacts, rows)
+        _write_csv(folder / "history.csv", report_data.history)
     if report_data.evaluation is not None:
-        rows = [asdict(quality) for quality in report_data.evaluation.per_label]
-        _write_csv(folder / "per_label.csv", LabelQuality, rows)
+        _write_csv(folder / "per_label.csv", report_data.evaluation.per_label)
     pictures = draw_pictures(report_data)
     for name, data in pictures.items():
         if not name.endswith("-dark"):
@@ -94,15 +92,15 @@ def draw_pictures(report_data: ReportData) -> dict[str, bytes]:
         drawings["reliability"] = lambda: draw_reliability(uncalibrated, evaluation)
     pictures = {}
     for name, draw in drawings.items():
-        pictures[name] = png(draw, LIGHT)
-        pictures[f"{name}-dark"] = png(draw, DARK)
+        pictures[name] = picture(draw, LIGHT)
+        pictures[f"{name}-dark"] = picture(draw, DARK)
     for number, error in enumerate(report_data.top_errors, start=1):
         pictures[f"mistake_{number:02d}"] = spectrogram_png(error.decibels)
     return pictures
 
 
-def _write_csv(path: Path, kind: type, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write_csv(path: Path, rows: Sequence[EpochFacts | LabelQuality]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(kind)])
+        writer = csv.DictWriter(file, [field.name for field in fields(rows[0])])
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(map(asdict, rows))

@@ -74,7 +74,20 @@ class ProcessGroup:
         """The dataset that the main process decodes into main memory, in every process."""
         if self.size == 1:
             return decode()
-        return _broadcast(self, decode() if self.is_main_process else None)
+        tensors: dict[str, Tensor] = {}
+
+        def describe() -> tuple[Dataset, dict[str, Any]]:
+            dataset, nothing = decode(), torch.empty(0)
+            tensors.update({name: getattr(dataset, name) for name in TENSORS})
+            shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+            rest: Dataset = replace(dataset, **dict.fromkeys(TENSORS, nothing))  # type: ignore[arg-type]
+            return rest, shapes
+
+        rest, shapes = self.broadcast(describe)
+        for name, (shape, dtype) in shapes.items():
+            tensors.setdefault(name, torch.empty(shape, dtype=dtype))
+            dist.broadcast(tensors[name].view(torch.uint8), src=0)  # gloo knows no int16
+        return replace(rest, **tensors)  # type: ignore[arg-type]
 
 
 SINGLE_PROCESS = ProcessGroup()
@@ -94,21 +107,3 @@ def open_process_group(environ: Mapping[str, str] = os.environ) -> Iterator[Proc
         yield ProcessGroup(dist.get_rank(), size, int(environ.get("LOCAL_RANK", "0")), slow_group)
     finally:
         dist.destroy_process_group()
-
-
-def _broadcast(process_group: ProcessGroup, dataset: Dataset | None) -> Dataset:
-    """The main process's dataset, sent through main memory."""
-    nothing = torch.empty(0)
-    tensors = {} if dataset is None else {name: getattr(dataset, name) for name in TENSORS}
-    rest, shapes = process_group.broadcast(
-        lambda: (
-            dataset and replace(dataset, **dict.fromkeys(TENSORS, nothing)),  # type: ignore[arg-type]
-            {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()},
-        )
-    )
-    assert rest is not None
-    for name, (shape, dtype) in shapes.items():
-        tensors.setdefault(name, torch.empty(shape, dtype=dtype))
-        dist.broadcast(tensors[name].view(torch.uint8), src=0)  # gloo knows no int16
-    whole: Dataset = replace(rest, **tensors)
-    return whole

@@ -225,14 +225,13 @@ def batches(
     order: Tensor, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS
 ) -> Iterator[Tensor]:
     """Batches of at least two clips per process, since batch normalisation cannot train on one."""
-    return (
-        part for part in torch.split(order, batch_size) if len(part) >= least_batch(process_group)
-    )
+    least = 2 * process_group.size
+    return (part for part in torch.split(order, batch_size) if len(part) >= least)
 
 
 def n_batches(n_clips: int, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS) -> int:
     """How many batches `batches` gives. Raises TrainerError where there is none."""
-    least, whole = least_batch(process_group), n_clips // batch_size
+    least, whole = 2 * process_group.size, n_clips // batch_size
     count = whole * (batch_size >= least) + (n_clips % batch_size >= least)
     if not count:
         raise TrainerError(
@@ -241,11 +240,6 @@ def n_batches(n_clips: int, batch_size: int, process_group: ProcessGroup = SINGL
             "--batch-size"
         )
     return count
-
-
-def least_batch(process_group: ProcessGroup) -> int:
-    """Two clips for each process."""
-    return 2 * process_group.size
 
 
 def validate(

@@ -20,7 +20,7 @@ from trainer.console import ProgressConsole
 from trainer.data.audio_survey import choose_audio_format, survey
 from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
-from trainer.data.labels import check_problems, read_labels
+from trainer.data.labels import check_labels, read_labels, refuse_problems
 from trainer.data.splits import Split, SplitChoice, everything, folds, split_examples
 from trainer.data.validation import ValidatedExamples, validate_examples, validate_labels
 from trainer.data.warnings import find_warnings
@@ -120,7 +120,8 @@ def prepare(context: RunContext) -> PreparedData:
     )
     dataset = decoded.only(validated.kept)
     left_out = (*labels.skipped, *decoded.problems, *validated.problems)
-    check_problems(labels.source, dataset.examples, left_out, request.skip_bad)
+    refuse_problems(labels.source, left_out, request.skip_bad)
+    check_labels(labels.source, dataset.examples, left_out)
     for line in left_out:
         console.say(f"left out: {line}")
     data = _split(request, labels, dataset, validated, recipe, parent, left_out, console)

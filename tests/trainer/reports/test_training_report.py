@@ -21,7 +21,7 @@ from trainer.evaluation.metrics import Evaluation, evaluate
 from trainer.evaluation.probes import Probe
 from trainer.evaluation.top_errors import TopError
 from trainer.reports import training_report
-from trainer.reports.figures import LIGHT, draw_confusion, draw_curves, draw_reliability, png
+from trainer.reports.figures import LIGHT, draw_confusion, draw_curves, draw_reliability, picture
 from trainer.reports.html import ReportData, accuracy_interval, commonest_confusions, render_page
 from trainer.reports.training_report import write_report
 from trainer.training.loop import EpochFacts
@@ -222,7 +222,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("n_labels", [2, 30, 60])
 def test_confusion_grows_with_the_labels_but_stays_a_picture(tmp_path: Path, n_labels: int) -> None:
-    drawn = png(lambda: draw_confusion(evaluation(n_labels), "Validation recordings"), LIGHT)
+    drawn = picture(lambda: draw_confusion(evaluation(n_labels), "Validation recordings"), LIGHT)
     (tmp_path / "confusion.png").write_bytes(drawn)
     height, width, _ = imread(tmp_path / "confusion.png").shape
     assert 300 < height < 2000
@@ -230,7 +230,9 @@ def test_confusion_grows_with_the_labels_but_stays_a_picture(tmp_path: Path, n_l
 
 
 def test_pictures_may_show_any_letter() -> None:
-    assert png(lambda: draw_confusion(evaluation(2, "犬$x_{"), "$_"), LIGHT).startswith(b"\x89PNG")
+    assert picture(lambda: draw_confusion(evaluation(2, "犬$x_{"), "$_"), LIGHT).startswith(
+        b"\x89PNG"
+    )
 
 
 def test_reliability_is_drawn_before_and_after() -> None:
