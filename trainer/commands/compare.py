@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from storage.commands.filter_options import When, path_option
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
-    from trainer.reports.compare_report import Difference
 
 
 @click.command()
@@ -66,38 +64,28 @@ def compare(
       clfd compare previous active --list 10
     """
     from storage.database.engine import open_database
+    from storage.errors import StorageError
     from storage.export.text_formats import output
     from storage.home.checkpoint_folder import meant_by
     from storage.queries.disagreements import answering, disputes, pairs
     from storage.queries.filters import Filters
-    from trainer.reports.compare_report import (
-        Difference,
-        require_shared,
-        require_two,
-        write_difference,
-    )
+    from trainer.reports.compare_report import Difference, require_shared, write_difference
 
-    draw = None if plot is None else _picture_in(plot)
+    if plot is not None:
+        from trainer.reports.figures import picture_format_of, write_picture
+
+        picture_format_of(plot)  # what is no picture is refused before anything is counted
     filters = Filters("all", since=since, until=until, path=path)
     home, database = invocation.home(), open_database(invocation.database(), "reader")
     with database, database.transaction() as connection:
         one, other = (answering(connection, meant_by(home, word) or word) for word in (a, b))
-        require_two(one, other)
+        if one == other:
+            raise StorageError(f"both are {one.name}; name two checkpoints")
         counted = pairs(connection, one, other, filters)
         require_shared(one, other, counted, filters)
         listed = tuple(disputes(connection, one, other, filters, number)) if number else None
         found = Difference(one, other, tuple(counted), listed)
-    if draw is not None:
-        draw(found)
+    if plot is not None:
+        write_picture(plot, found)
     with output(None) as stream:
         write_difference(stream, found, file_format)
-
-
-def _picture_in(file: Path) -> Callable[[Difference], None]:
-    """Loads what draws, and refuses what is no picture, before anything is counted."""
-    from functools import partial
-
-    from trainer.reports.figures import picture_format_of, write_picture
-
-    picture_format_of(file)
-    return partial(write_picture, file)

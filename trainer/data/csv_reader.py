@@ -29,13 +29,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 SPLITS = ("train", "val")
 JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji are written with them
-INVISIBLE = (
-    "Cc",
-    "Cf",
-    "Cs",
-    "Zl",
-    "Zp",
-)  # controls, directions, halves of characters, line breaks
+# Categories of controls, directions, halves of characters, line breaks.
+INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 SPREADSHEET_ERRORS = ("#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
 SHORTENED = re.compile(r"\d\.\d+E\+\d\d", re.ASCII)  # how a spreadsheet shows a long number
 
@@ -147,23 +142,24 @@ def read_group(cell: str) -> str:
 def read_seconds(cell: str, default: float) -> float:
     if not cell:
         return default
-    try:
-        seconds = float(cell)
-    except ValueError:
-        seconds = math.nan
+    seconds = _number(cell)
     if not 0 <= seconds < math.inf:
         raise ValueError(f"{cell!r} is no time in seconds")
     return seconds
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
 
 
 def read_fold(cell: str) -> int | None:
     """Spreadsheets write 1 as 1.0; an empty fold trains in every round."""
     if not cell:
         return None
-    try:
-        number = float(cell)
-    except ValueError:
-        number = math.nan
+    number = _number(cell)
     if not number.is_integer():
         raise ValueError(f"{cell!r} is no whole number")
     return int(number)

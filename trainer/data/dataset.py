@@ -235,15 +235,16 @@ def _first_segment(example: Example, audio_format: AudioFormat) -> Segment:
         max_clips=math.ceil(SEGMENT_SECONDS / audio_format.clip_seconds),
         start_seconds=example.start_seconds,
         end_seconds=example.end_seconds,
-        size_bytes=_size_bytes(path),
+        size_bytes=size_or_zero(path),
     )
 
 
-def _size_bytes(path: bytes) -> int:
+def size_or_zero(path: bytes | Path) -> int:
+    """The bytes of a file; 0 where it has vanished, as the decoder will say."""
     try:
         return os.stat(path).st_size
     except OSError:
-        return 0  # it vanished since the labels were read; the decoder will say so
+        return 0
 
 
 def _add(recording: _Recording, decoded: DecodedAudio, cache: ClipCache) -> None:

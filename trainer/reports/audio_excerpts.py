@@ -9,7 +9,6 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from classifier.model.audio_format import AudioFormat
 from classifier.model.log_mel import LogMel, mel_filter_bank
 from classifier.workers.pool import Answer, DecodePool
 from storage.queries.statistics import Sample
+from trainer.data.dataset import size_or_zero
 
 EXCERPT_SECONDS = 10.0
 USUAL_HZ = 22_050
@@ -86,16 +86,9 @@ def _segment(sample: Sample, rate_hz: int) -> Segment:
         clip_samples=n_samples,
         hop_samples=n_samples,
         max_clips=1,
-        size_bytes=_size_bytes(sample),
+        size_bytes=size_or_zero(sample.file),
         accepts_damaged=True,
     )
-
-
-def _size_bytes(sample: Sample) -> int:
-    try:
-        return sample.file.stat().st_size
-    except OSError:
-        return 0  # the decoder will say so
 
 
 def _excerpt(sample: Sample, answer: Answer, rate_hz: int) -> Excerpt:
@@ -116,21 +109,9 @@ def _excerpt(sample: Sample, answer: Answer, rate_hz: int) -> Excerpt:
 
 @torch.inference_mode()
 def _decibels(samples: Samples, rate_hz: int) -> npt.NDArray[np.float32]:
-    n_fft = _n_fft(rate_hz)
+    n_fft = int(2 ** round(math.log2(WINDOW_SECONDS * rate_hz)))
     hop = min(max(len(samples) // COLUMNS, 16), n_fft)
     audio_format = AudioFormat(rate_hz, EXCERPT_SECONDS, n_fft, hop, N_MELS, max_hz=rate_hz / 2)
-    logmel = LogMel(audio_format, _bank(rate_hz))
+    logmel = LogMel(audio_format, mel_filter_bank(audio_format))
     decibels: npt.NDArray[np.float32] = logmel(torch.from_numpy(samples)[None])[0].numpy()
     return decibels
-
-
-@cache
-def _bank(rate_hz: int) -> torch.Tensor:
-    n_fft = _n_fft(rate_hz)
-    return mel_filter_bank(
-        AudioFormat(rate_hz, EXCERPT_SECONDS, n_fft, n_fft, N_MELS, max_hz=rate_hz / 2)
-    )
-
-
-def _n_fft(rate_hz: int) -> int:
-    return int(2 ** round(math.log2(WINDOW_SECONDS * rate_hz)))

@@ -38,12 +38,10 @@ class Difference:
         return sum(pair.count for pair in self.pairs if pair.is_agreement)
 
     @property
-    def a_confidence(self) -> float:
-        return sum(pair.count * pair.a_confidence for pair in self.pairs) / self.n_shared
-
-    @property
-    def b_confidence(self) -> float:
-        return sum(pair.count * pair.b_confidence for pair in self.pairs) / self.n_shared
+    def confidences(self) -> tuple[float, float]:
+        """The mean ones of A and of B."""
+        a = sum(pair.count * pair.a_confidence for pair in self.pairs) / self.n_shared
+        return a, sum(pair.count * pair.b_confidence for pair in self.pairs) / self.n_shared
 
     @property
     def disagreements(self) -> list[Pair]:
@@ -60,6 +58,7 @@ class Difference:
         return [LabelCount(label, of_a[label], of_b[label], of_both[label]) for label in labels]
 
     def as_object(self) -> dict[str, object]:
+        of_a, of_b = self.confidences
         return {
             "a": self.a.name,
             "b": self.b.name,
@@ -68,9 +67,9 @@ class Difference:
             "labels": [label.as_object() for label in self.by_label()],
             "disagreements": [_record(pair) for pair in self.disagreements],
             "listed": [_record(dispute) for dispute in self.disputes or ()],
-            "a_confidence": round(self.a_confidence, _DECIMALS),
-            "b_confidence": round(self.b_confidence, _DECIMALS),
-            "confidence_difference": round(self.b_confidence - self.a_confidence, _DECIMALS),
+            "a_confidence": round(of_a, _DECIMALS),
+            "b_confidence": round(of_b, _DECIMALS),
+            "confidence_difference": round(of_b - of_a, _DECIMALS),
         }
 
 
@@ -83,20 +82,11 @@ class LabelCount:
     b: int
     both: int
 
-    @property
-    def agreement(self) -> float | None:
-        """The share of A's in which B agrees; None where A never gave it."""
-        return self.both / self.a if self.a else None
-
     def as_object(self) -> dict[str, object]:
-        share = self.agreement
-        return asdict(self) | {"agreement": None if share is None else round(share, _DECIMALS)}
-
-
-def require_two(a: Answering, b: Answering) -> None:
-    """Raises StorageError where both are the same."""
-    if a == b:
-        raise StorageError(f"both are {a.name}; name two checkpoints")
+        """With the share of A's in which B agrees; None where A never gave it."""
+        return asdict(self) | {
+            "agreement": round(self.both / self.a, _DECIMALS) if self.a else None
+        }
 
 
 def require_shared(a: Answering, b: Answering, found: Sequence[Pair], filters: Filters) -> None:
@@ -116,26 +106,27 @@ def write_difference(stream: TextIO, found: Difference, output_format: str) -> N
     if output_format == "json":
         stream.write(f"{json.dumps(found.as_object(), ensure_ascii=False)}\n")
     elif output_format == "csv":
-        _write_csv(stream, found)
+        kind, rows = (Pair, found.pairs) if found.disputes is None else (Dispute, found.disputes)
+        write_csv(stream, [field.name for field in fields(kind)], map(_record, rows))
     else:
         _write_tables(stream, found)
-
-
-def _write_csv(stream: TextIO, found: Difference) -> None:
-    is_listing = found.disputes is not None
-    columns = [field.name for field in fields(Dispute if is_listing else Pair)]
-    rows: Sequence[Pair | Dispute] = found.pairs if found.disputes is None else found.disputes
-    write_csv(stream, columns, map(_record, rows))
 
 
 def _write_tables(stream: TextIO, found: Difference) -> None:
     """For people: the shares, the labels, the commonest disagreements, recordings if asked."""
     stream.write("\n".join(_summary(found)) + "\n\n")
-    rows = [_cells(row.label, row.a, row.b, row.both, _share(row)) for row in found.by_label()]
+    rows = [
+        _cells(row.label, row.a, row.b, row.both, f"{row.both / row.a:.1%}" if row.a else "")
+        for row in found.by_label()
+    ]
     write_table(stream, ("label", "by A", "by B", "by both", "B agrees"), rows)
     if found.disagreements:
         stream.write("\n")
-        _write_pairs(stream, found.disagreements)
+        rows = [_cells(*astuple(pair)) for pair in found.disagreements[:_ROWS]]
+        left = len(found.disagreements) - len(rows)
+        foot = f"and {left} rarer pairs (--format csv tells all)" if left else ""
+        header = ("A says", "B says", "recordings", "A's confidence", "B's confidence")
+        write_table(stream, header, rows, foot)
     if found.disputes:
         stream.write("\n")
         header = ("path", "A says", "A's confidence", "B says", "B's confidence")
@@ -143,25 +134,13 @@ def _write_tables(stream: TextIO, found: Difference) -> None:
 
 
 def _summary(found: Difference) -> list[str]:
-    share, more = found.n_agreed / found.n_shared, found.b_confidence - found.a_confidence
+    share, (of_a, of_b) = found.n_agreed / found.n_shared, found.confidences
     return [
         f"A  {found.a.name}",
         f"B  {found.b.name}",
         f"agree in {found.n_agreed} of {found.n_shared} recordings ({share:.1%})",
-        f"mean confidence {found.a_confidence:.2f} and {found.b_confidence:.2f} ({more:+.3f})",
+        f"mean confidence {of_a:.2f} and {of_b:.2f} ({of_b - of_a:+.3f})",
     ]
-
-
-def _write_pairs(stream: TextIO, disagreements: Sequence[Pair]) -> None:
-    rows = [_cells(*astuple(pair)) for pair in disagreements[:_ROWS]]
-    left = len(disagreements) - len(rows)
-    foot = f"and {left} rarer pairs (--format csv tells all)" if left else ""
-    header = ("A says", "B says", "recordings", "A's confidence", "B's confidence")
-    write_table(stream, header, rows, foot)
-
-
-def _share(row: LabelCount) -> str:
-    return "" if row.agreement is None else f"{row.agreement:.1%}"
 
 
 def _cells(*values: str | int | float) -> tuple[str, ...]:

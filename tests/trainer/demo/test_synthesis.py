@@ -9,7 +9,6 @@ import pytest
 import soundfile
 
 from trainer.demo.synthesis import FORMATS, SAMPLE_RATES_HZ, VOICES, make_set, synthesise
-from trainer.demo.synthesis import UnknownSoundError as UnknownSound
 
 LABELS = tuple(VOICES)
 every_label = pytest.mark.parametrize("label", LABELS)
@@ -65,11 +64,6 @@ def test_drilling_is_brighter_than_an_idling_engine():
         for label in ("drilling", "engine_idling")
     )
     assert drilling > 2 * engine
-
-
-def test_a_sound_nobody_synthesises_is_refused_by_name():
-    with pytest.raises(UnknownSound, match=r"'whale'.*dog_bark"):
-        take("whale")
 
 
 def test_a_set_lists_every_file_it_wrote_with_its_label(large_set):
