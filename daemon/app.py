@@ -55,7 +55,7 @@ from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
 from storage.ledger.archive_moves import ArchivePlan
-from storage.ledger.ledger import Ledger, oldest_pending, open_ledger
+from storage.ledger.ledger import Ledger, open_ledger
 from storage.settings.schema import LogSettings, Settings
 
 logger = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ def assemble(
             "device": describe_device(device),
             "inboxes": [str(inbox) for inbox in settings.inboxes],
         },
-        oldest_pending=partial(oldest_pending, ledger),
+        oldest_pending=ledger.oldest_pending,
         figures=lambda: {
             "device_memory_bytes": memory_in_use(device),
             "memory_bytes": psutil.Process().memory_info().rss,

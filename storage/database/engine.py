@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import logging
 import os
@@ -40,6 +39,7 @@ from storage.errors import (
     StorageError,
 )
 from storage.home.paths import FILE_MODE
+from storage.home.safe_open import lock_folder
 
 Role = Literal["daemon", "writer", "editor", "pruner", "reader"]
 
@@ -478,17 +478,16 @@ def _prepare(path: Path, tell: Callable[[str], None] = logger.info) -> Path | No
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        lock = lock_folder(folder)
     except OSError as error:
         raise LedgerMissing(
             f"cannot open the ledger's folder {folder}: {error.strerror}; `clfd init` makes a home"
         ) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-        os.fsync(handle)  # the names made in it
+        os.fsync(lock)  # the names made in it
     finally:
-        os.close(handle)
+        os.close(lock)
 
 
 def _create(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import defaultdict
@@ -17,6 +16,7 @@ from storage.database.bulk import chunks, execute_many
 from storage.database.engine import Database
 from storage.database.tables import human_label, inbox, recording
 from storage.errors import StorageError
+from storage.home.safe_open import file_digest
 from storage.labels.annotation_files import Annotation
 from storage.values.timestamps import utc_now
 
@@ -188,8 +188,7 @@ class _Known:
             return set()
         if file not in self._by_file:
             try:
-                with file.open("rb") as opened:
-                    digest = hashlib.file_digest(opened, "sha256").hexdigest()
+                digest = file_digest(file)
             except OSError as error:
                 raise StorageError(f"{one.place}: cannot read {file}: {error.strerror}") from error
             self._by_file[file] = set(self._all_in([digest]))
