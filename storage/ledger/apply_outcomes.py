@@ -29,7 +29,7 @@ from storage.ledger.outcomes import Changed, Failed, Linked, Outcome, Postponed,
 from storage.values.text import printable, printable_path
 from storage.values.timestamps import later
 
-RESCORING_FAILED = "rescoring failed: "  # begins the warning of a recording that kept its answer
+RESCORING_FAILED = "rescoring failed: "  # begins the warning of one that kept its answer
 # A file that was gone is news when it is back, also in a folder that was moved away and returns,
 # or on a disk that was unmounted: then `stat` says the same of it as before.
 GONE = "gone"
