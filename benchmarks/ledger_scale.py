@@ -24,7 +24,7 @@ from sqlalchemy import Connection
 
 from benchmarks.big_ledger import CHECKPOINTS, LABELS, fill_ledger
 from storage.database.engine import open_database
-from storage.export.registry import Listing, foot_of
+from storage.export.results_writer import ResultsRequest, foot_of
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
@@ -107,7 +107,7 @@ def _pages(wanted: Settings) -> Iterator[tuple[str, str]]:
         for sort in SORTS:
             seconds = _asked(wanted, lambda c, f=filters, s=sort: _page(c, Filters(**f), s))
             told.append(f"{sort} {1000 * seconds:.1f}")
-        foots = _asked(wanted, lambda c, f=filters: foot_of(c, Listing(Filters(**f)), PAGE))
+        foots = _asked(wanted, lambda c, f=filters: foot_of(c, ResultsRequest(Filters(**f)), PAGE))
         yield f"page of {PAGE}, {what}", f"{', '.join(told)} ms; its foot {1000 * foots:.1f} ms"
 
 

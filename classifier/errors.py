@@ -47,9 +47,9 @@ class DecodingError(ClassifierError):
         """The same failure, of the content with this digest."""
         return DecodingError(self.kind, self.reason, self.transient, digest)
 
-    def with_words(self, words: str) -> DecodingError:
+    def with_output(self, printed: str) -> DecodingError:
         """The same failure, with what the decoder wrote about it, if it did."""
-        reason = f"{self.reason} (the decoder wrote: {words})" if words else self.reason
+        reason = f"{self.reason} (the decoder wrote: {printed})" if printed else self.reason
         return DecodingError(self.kind, reason, self.transient, self.digest)
 
 

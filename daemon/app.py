@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import socket
 import threading
 import time
@@ -17,28 +15,29 @@ import psutil
 import torch
 
 from classifier.inference.compiled import CompiledNetworks
-from classifier.inference.device import (
-    describe_device,
-    memory_in_use,
-)
+from classifier.inference.device import describe_device, memory_in_use
 from classifier.inference.predictor import Predictor
+from classifier.workers.end_checks import EndChecker
 from classifier.workers.malloc import keep_freed_memory, share_one_arena
 from daemon.archive.archiver import Archiver
-from daemon.archive.mover import Mover
+from daemon.archive.mover import archive_plan, make_mover
+from daemon.control.ledger_retry import LedgerRetry
 from daemon.control.pause import Pause
 from daemon.control.reload import Reload
+from daemon.control.signals import StopRequests, handled_signals
+from daemon.control.upkeep import Upkeep
 from daemon.errors import DaemonError
 from daemon.hooks.dispatcher import HookDispatcher, hooked
 from daemon.intake.intake import Intake
-from daemon.intake.mounts import NETWORK_FILE_SYSTEMS, MountMemory, mount_of
-from daemon.intake.scanner import inboxes_of
-from daemon.intake.watcher import FileWatcher
-from daemon.monitoring.exposing import Exposition, exposed
+from daemon.intake.scanner import MountMemory, inboxes_of
+from daemon.intake.watcher import FileWatcher, why_no_events
 from daemon.monitoring.sd_notify import extend_timeout
+from daemon.monitoring.stage_timers import StageTimers
 from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.compilation import Compilation
 from daemon.pipeline.model_manager import ModelManager
+from daemon.pipeline.scoring import Claimer, Scorer
 from daemon.pipeline.scoring_setup import (
     KEPT_BYTES,
     RecordingPool,
@@ -48,17 +47,19 @@ from daemon.pipeline.scoring_setup import (
     with_batches,
 )
 from daemon.pipeline.window import Window
-from daemon.service import Service
+from daemon.service import Components, Service
 from storage.database.engine import file_of, is_outdated
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock, write_status
+from storage.home.mounts import NETWORK_FILE_SYSTEMS, mount_of
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
-from storage.ledger.archive_moves import ArchivePlan
 from storage.ledger.ledger import Ledger, open_ledger
-from storage.settings.schema import LogSettings, Settings
+from storage.settings.schema import LogSettings, MetricsSettings, Settings
 
 logger = logging.getLogger(__name__)
+
+Publish = Callable[[Mapping[str, object]], None]  # a status, to who reads metrics
 
 UPGRADE_SECONDS = 4 * 3600.0  # asked of the service manager; ten million recordings take minutes
 
@@ -85,18 +86,30 @@ def run_daemon(
     with (
         ExitStack() as until_the_end,
         DaemonLock.acquire(home),
-        exposed(settings.metrics) as metrics,
+        _metrics(settings.metrics) as publish,
         ledger_of(settings) as ledger,
         hooked(home, settings) as hooks,
     ):
         device = engine_device(settings)
         with decode_pool(settings, device) as (pool, wake):
             service = assemble(
-                home, settings, device, ledger, pool, wake, read, log, metrics, hooks
+                home, settings, device, ledger, pool, wake, read, log, publish, hooks
             )
             # Another signal must not kill what closes pool and ledger.
-            until_the_end.enter_context(signals(service))
+            signals = handled_signals(service.request_stop, service.request_reload)
+            until_the_end.enter_context(signals)
             service.run(once)
+
+
+@contextmanager
+def _metrics(settings: MetricsSettings) -> Iterator[Publish]:
+    if not settings.listen and not settings.textfile:
+        yield lambda _: None
+        return
+    from daemon.monitoring.metrics_server import served_metrics  # takes 50 ms
+
+    with served_metrics(settings) as collector:
+        yield collector.publish
 
 
 def ledger_of(settings: Settings) -> Ledger:
@@ -115,12 +128,13 @@ def assemble(
     wake: threading.Event,
     read: Callable[[], Settings],
     log: Callable[[LogSettings], None],
-    metrics: Exposition,
+    publish: Publish,
     hooks: HookDispatcher,
 ) -> Service:
     logger.info("clfd runs on %s, home %s", describe_device(device), home.root)
     if remark := ledger_remark(settings):
         logger.warning("%s", remark)
+    clock, stops, timers = time.monotonic, StopRequests(), StageTimers()
     links, mounts = settings.intake.duplicates == "link", MountMemory(ledger)
     window = Window(
         pool,
@@ -131,72 +145,52 @@ def assemble(
         settings.intake.damaged == "warn",
         mounts.is_away,
     )
-    doorbell = FileWatcher(settings.inboxes, wake.set, partial(why_deaf, settings.intake.watch))
-
-    def write(status: Mapping[str, object]) -> None:
-        metrics.publish(status)
-        write_status(home, status)
-
-    report = StatusReport(
-        write=write,
-        count=ledger.counts,
-        last_failure=ledger.last_failure,
-        clock=time.monotonic,
-        facts={
-            "device": describe_device(device),
-            "inboxes": [str(inbox) for inbox in settings.inboxes],
-        },
-        oldest_pending=ledger.oldest_pending,
-        figures=lambda: {
-            "device_memory_bytes": memory_in_use(device),
-            "memory_bytes": psutil.Process().memory_info().rss,
-        },
+    watcher = FileWatcher(settings.inboxes, wake.set, partial(why_no_events, settings.intake.watch))
+    intake = Intake(
+        inboxes_of(settings),
+        settings.intake,
+        ledger,
+        mounts,
+        watcher,
+        window.holds,
+        EndChecker(pool),
     )
-    n_threads = torch.get_num_threads()
-    compilation = Compilation(CompiledNetworks(home.compiled), "auto")
-
-    def load(path: Path) -> Predictor:
-        predictor = load_predictor(path, device, settings.engine.precision, n_threads)
-        compilation.adopt(predictor)
-        return predictor
-
-    shelf, overlap_seconds = CheckpointFolder(home.checkpoints), settings.engine.overlap_seconds
-    model = ModelManager(shelf, ledger, load, overlap_seconds, wake.set, compilation)
-    intake = Intake(inboxes_of(settings), settings.intake, ledger, mounts, doorbell, window.holds)
+    model = _model_manager(home, settings, device, ledger, wake)
+    archive = Archiver(make_mover(home, settings), ledger, wake.set)
+    watchdog = ServiceWatchdog(settings.engine.decode_timeout_seconds)
+    pause = Pause(partial(paused_since, home))
 
     def adopt(settings: Settings) -> None:
         intake.adopt(inboxes_of(settings), settings.intake)
         window.adopt(with_batches(settings, device.type).engine)
         log(settings.log)
 
-    return Service(
-        claimant=f"{socket.gethostname()}:{home.root}",
-        max_attempts=settings.intake.max_attempts,
-        ledger=ledger,
-        model=model,
-        doorbell=doorbell,
-        intake=intake,
-        window=window,
-        archive=Archiver(mover(home, settings), ledger, wake.set),
-        report=report,
-        liveness=ServiceWatchdog(settings.engine.decode_timeout_seconds),
-        reloading=Reload(settings, read, adopt, model, home),
-        pause=Pause(partial(paused_since, home)),
-        hooks=hooks,
-        wake=wake,
-        clock=time.monotonic,
+    components = Components(
+        Reload(settings, read, adopt, model, home),
+        pause,
+        model,
+        Claimer(
+            claimant=f"{socket.gethostname()}:{home.root}",
+            max_attempts=settings.intake.max_attempts,
+            ledger=ledger,
+            watcher=watcher,
+            intake=intake,
+            window=window,
+            model=model,
+            archive=archive,
+            watchdog=watchdog,
+            is_held=pause.is_held,
+        ),
+        Scorer(ledger, intake, window, archive, timers, stops.is_requested),
+        Upkeep(ledger, lambda: model.tend(window.clips_scored)),
+        archive,
+        hooks,
+        watchdog,
+        LedgerRetry(stops, wake, clock),
+        timers,
     )
-
-
-def archive_plan(settings: Settings) -> ArchivePlan | None:
-    root = settings.archive
-    return None if root is None else ArchivePlan(root, settings.inboxes)
-
-
-def mover(home: Home, settings: Settings) -> Mover | None:
-    """What lies in the home is made; what lies elsewhere may be a mount, and is waited for."""
-    plan = archive_plan(settings)
-    return None if plan is None else Mover(plan, plan.root.is_relative_to(home.root))
+    report = _status_report(home, settings, device, ledger, publish, clock)
+    return Service(components, report, stops, wake, clock)
 
 
 def ledger_remark(settings: Settings) -> str | None:
@@ -210,49 +204,44 @@ def ledger_remark(settings: Settings) -> str | None:
     )
 
 
-def why_deaf(watch: str, root: Path) -> str | None:
-    """Why events are not to be waited for in an inbox, by `intake.watch` and where it lies."""
-    if watch == "scans":
-        return "intake.watch = scans"
-    mount = mount_of(root)
-    return f"{mount.kind} has no events" if watch == "auto" and mount.is_network else None
+def _model_manager(
+    home: Home, settings: Settings, device: torch.device, ledger: Ledger, wake: threading.Event
+) -> ModelManager:
+    n_threads = torch.get_num_threads()
+    compilation = Compilation(CompiledNetworks(home.compiled), settings.engine.compile)
+
+    def load(path: Path) -> Predictor:
+        predictor = load_predictor(path, device, settings.engine.precision, n_threads)
+        compilation.adopt(predictor)
+        return predictor
+
+    folder, overlap_seconds = CheckpointFolder(home.checkpoints), settings.engine.overlap_seconds
+    return ModelManager(folder, ledger, load, overlap_seconds, wake.set, compilation)
 
 
-@contextmanager
-def signals(service: Service) -> Iterator[None]:
-    """SIGTERM, SIGINT and a closed terminal ask for a stop; the handlers only set a flag.
+def _status_report(
+    home: Home,
+    settings: Settings,
+    device: torch.device,
+    ledger: Ledger,
+    publish: Publish,
+    clock: Callable[[], float],
+) -> StatusReport:
+    device_name = describe_device(device)
 
-    SIGHUP means that the terminal closed where there is one. Elsewhere it asks for a reload, as
-    service managers and administrators mean it. Where `nohup` took it away it stays away.
-    """
+    def write(status: Mapping[str, object]) -> None:
+        publish(status)
+        write_status(home, status)
 
-    def stop(*_: object) -> None:
-        service.request_stop()
-
-    def reload(*_: object) -> None:
-        service.request_reload()
-
-    handlers: dict[signal.Signals, Callable[..., None]] = {
-        signal.SIGTERM: stop,
-        signal.SIGINT: stop,
-    }
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        handlers[signal.SIGHUP] = stop if has_terminal() else reload
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        # It ends anyway. One more signal would kill Python while it tidies up, and an orderly stop
-        # would look like a death by SIGTERM.
-        for number in handlers:
-            signal.signal(number, signal.SIG_IGN)
-
-
-def has_terminal() -> bool:
-    """Whether there is a terminal whose end would end this process, wherever its output goes."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
+    return StatusReport(
+        write=write,
+        count=ledger.counts,
+        last_failure=ledger.last_failure,
+        clock=clock,
+        facts={"device": device_name, "inboxes": [str(inbox) for inbox in settings.inboxes]},
+        oldest_pending=ledger.oldest_pending,
+        figures=lambda: {
+            "device_memory_bytes": memory_in_use(device),
+            "memory_bytes": psutil.Process().memory_info().rss,
+        },
+    )

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from surroundings import leave_surroundings
 
 if TYPE_CHECKING:
     from house import House
@@ -21,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as clfd.py does, before t
 # Threads of such small networks only wait for each other and for the tests beside them, and sums
 # of two threads are not those of one: so the answers do not hang on the machine's cores either.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.pop("COLUMNS", None)  # tables would be as wide as the terminal that runs the tests
+leave_surroundings()
 
 Samples = npt.NDArray[np.float32]
 
@@ -117,6 +118,27 @@ def _checkpoint(folder: Path, seed: int, labels: tuple[str, ...], clip_seconds: 
     return save_checkpoint(folder, model, labels, shape, {"epochs": 0}, now)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_ledgers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """New ledgers of this process are copies of one that migrations made: 30 ms less for each."""
+    from storage.database import engine
+
+    migrate = engine._migrate
+    made = tmp_path_factory.mktemp("ledger") / "clfd.db"
+    engine.open_database(f"sqlite:///{made}", "daemon").close()
+    content = made.read_bytes()
+
+    def migrate_or_copy(path: Path, tell: Callable[[str], None]) -> None:
+        if path.stat().st_size:
+            migrate(path, tell)
+        else:
+            path.write_bytes(content)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "_migrate", migrate_or_copy)
+        yield
+
+
 @pytest.fixture
 def make_house(tmp_path: Path, checkpoint_file: Path) -> Iterator[Callable[..., House]]:
     """`make_house(**{"intake.settle_seconds": 1})`: a started daemon over a home in tmp_path.
@@ -134,7 +156,7 @@ def make_house(tmp_path: Path, checkpoint_file: Path) -> Iterator[Callable[..., 
         home.create()
         settings = house_settings(home, **overrides)
         house = House(home, settings)
-        if not house.shelf.names():
+        if not house.checkpoints.names():
             house.publish(checkpoint_file)
         house.service.start()
         houses.append(house)

@@ -49,7 +49,7 @@ def test_help_does_not_read_what_is_installed() -> None:
     assert subprocess.run(command, env=environment).returncode == 0
 
 
-def test_of_a_running_daemon_the_status_is_told_without_what_reads_ledgers(
+def test_the_status_of_a_running_daemon_is_shown_without_loading_what_reads_ledgers(
     tmp_path: Path,
 ) -> None:
     """Loading that takes three times as long as all the rest."""
@@ -67,7 +67,7 @@ def test_of_a_running_daemon_the_status_is_told_without_what_reads_ledgers(
     assert f"yes, pid {os.getpid()} on " in told.stdout
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     assert run("--version").stdout == f"clfd {version('clfd-daemon')}\n"
 
 

@@ -28,6 +28,17 @@ def running(tmp_path: Path, checkpoint_file: Path) -> Iterator[RunningHouse]:
     house.close()
 
 
+@pytest.fixture(scope="module")
+def lasting(
+    tmp_path_factory: pytest.TempPathFactory, checkpoint_file: Path
+) -> Iterator[RunningHouse]:
+    """One that tests share, which neither stop it nor count the files of others."""
+    house = RunningHouse(tmp_path_factory.mktemp("lasting") / "home", checkpoint_file)
+    house.start()
+    yield house
+    house.close()
+
+
 def test_files_are_answered_as_they_come_and_the_checkpoint_changes_under_way(
     running: RunningHouse,
     checkpoint_file: Path,
@@ -57,20 +68,20 @@ def test_files_are_answered_as_they_come_and_the_checkpoint_changes_under_way(
 
 
 def test_a_folder_moved_in_is_taken_with_all_its_files(
-    running: RunningHouse, audio_file: Callable[..., Path], noise: Samples, tmp_path: Path
+    lasting: RunningHouse, audio_file: Callable[..., Path], noise: Samples, tmp_path: Path
 ) -> None:
     card = tmp_path / "card" / "deep"
     card.mkdir(parents=True)
     for index in range(3):
         audio_file(f"card/deep/{index}.WAV", noise(seed=index))
-    card.parent.rename(running.home.inbox / "card")
-    running.wait_for_rows(3)
+    card.parent.rename(lasting.home.inbox / "card")
+    lasting.wait_for_rows(3)
 
 
-def test_a_second_daemon_is_refused_by_pid(running: RunningHouse) -> None:
-    second = running.clfd("run")
+def test_a_second_daemon_is_refused_by_pid(lasting: RunningHouse) -> None:
+    second = lasting.clfd("run")
     assert second.returncode == 78
-    assert f"pid {running.daemon.pid}" in second.stderr
+    assert f"pid {lasting.daemon.pid}" in second.stderr
 
 
 @pytest.mark.torture

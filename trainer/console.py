@@ -1,4 +1,4 @@
-"""What a person sees while a network learns: lines on stderr, a bar on a terminal."""
+"""Progress for a person: lines on stderr, a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainer.training.loop import EpochFacts
-
 
 class ProgressConsole:
-    """Says what happens, on stderr; nothing with `-q`."""
+    """Prints lines and progress bars on stderr; nothing with `-q`."""
 
     def __init__(self, verbosity: int = 0) -> None:
         self._console = Console(
@@ -24,7 +22,7 @@ class ProgressConsole:
 
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        """Yields what is to be called after each step; lines said meanwhile stand above the bar."""
+        """Yields a function to call after each step; lines said meanwhile stand above it."""
         progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -37,10 +35,3 @@ class ProgressConsole:
         with progress:
             task = progress.add_task(what, total=total)
             yield lambda: progress.advance(task)
-
-    def epoch(self, facts: EpochFacts, n_epochs: int) -> None:
-        width = len(str(n_epochs))
-        line = f"epoch {facts.epoch:{width}}/{n_epochs}  loss {facts.train_loss:.3f}"
-        if facts.val_loss is not None:
-            line += f"  validation loss {facts.val_loss:.3f}  accuracy {facts.val_accuracy:.1%}"
-        self.say(f"{line}  {facts.seconds:.1f} s")

@@ -1,4 +1,4 @@
-"""What can go wrong between a labels file and a published checkpoint."""
+"""Errors between a labels file and a published checkpoint."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class TrainerError(Exception):
 
 
 class LabelsError(TrainerError):
-    """Labels that cannot be used; `problems` has one line for each fault.
+    """Labels that cannot be used; `problems` has one line for each problem.
 
-    The text names the first; `listing` is what a person wants to see of all of them. Faults of
-    rows can be left out, faults of the whole file cannot.
+    The text names the first; `listing` has all of them, up to a limit. Problems
+    of rows can be left out, problems of the whole file cannot.
     """
 
     def __init__(self, source: Path, problems: Sequence[str], of_rows: bool = False) -> None:
@@ -51,4 +51,4 @@ class TrainingDiverged(TrainerError):
 
 
 class ExportError(TrainerError):
-    """A checkpoint cannot be written in the form or to the place that was asked for."""
+    """A checkpoint cannot be written in the format or to the path that was asked for."""

@@ -1,18 +1,14 @@
 """From a file to mono clips. Runs inside decode workers; imports neither torch nor librosa.
 
-A task is one *stretch* of a file, so that a recording of any length streams through bounded
-memory. Stretches of one file may be decoded by different workers: each reads a little more than it
-needs, so that resampled stretches join without a seam.
+A task is one *segment* of a file, so that a recording of any length streams through bounded
+memory. Segments of one file may be decoded by different workers: each reads a little more than it
+needs, so that resampled segments join without a seam.
 """
 
 from __future__ import annotations
 
-import errno
 import math
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,15 +16,13 @@ import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from classifier.audio.containers.formats import Header, check_header, check_magic
-from classifier.audio.containers.integrity import Integrity, examine
+from classifier.audio.containers.formats import Container, Header, check_header, container_of
+from classifier.audio.containers.integrity import Integrity
 from classifier.audio.containers.riff import check_chunks
 from classifier.audio.containers.wav import PlainWave, plain_wave
-from classifier.audio.downmix import Samples
-from classifier.audio.file_bytes import FileBytes
-from classifier.audio.fingerprint import fingerprint
-from classifier.audio.levels import Levels
 from classifier.audio.metadata import recorded_at
+from classifier.audio.regular_file import FileBytes, fingerprint, read_error, regular_file
+from classifier.audio.samples import Levels, Samples
 from classifier.audio.soundfile_reader import (
     UNKNOWN_FRAMES,
     SoundfileReader,
@@ -37,10 +31,9 @@ from classifier.audio.soundfile_reader import (
 )
 from classifier.errors import DecodingError, FileChanged
 
-SEAM_SECONDS = 0.1  # read around a stretch; many times the resampler's filter
+SEAM_SECONDS = 0.1  # read around a segment; many times the resampler's filter
 MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
 MAX_CONDITIONS = 64  # remembered: more long recordings than are in the window together
-NOT_A_FILE = "not a regular file; clfd reads regular files only, and follows no links"
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ class Segment:
     """What to decode: `max_clips` clips of a file from clip `first_clip` on.
 
     Clips are `clip_samples` long at `sample_rate_hz` and start every `hop_samples`, counted from
-    `start_seconds`; nothing after `end_seconds` is heard. With `fingerprint` the file must still
+    `start_seconds`; nothing after `end_seconds` is decoded. With `fingerprint` the file must still
     be that very one. `max_seconds` refuses longer recordings; `size_bytes` earns big files time.
     """
 
@@ -68,16 +61,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class DecodedAudio:
-    """One stretch as clips, and what the file says of itself.
+    """One segment as clips, and the facts about its file.
 
     `audio` holds the samples once, however much the clips overlap.
 
-    `digest` is the SHA-256 of the whole file; it comes with the first stretch only.
+    `digest` is the SHA-256 of the whole file; it comes with the first segment only.
     `seconds` and `total_clips` are the length of the whole recording and the clips it makes. Where
-    the header names no length they are the length heard so far and None, until the end is reached;
-    where a recording ends before its header says so, a stretch that reaches the end knows less of
-    them than those before it. `warning` says what is damaged.
-    `level` is that of the samples read, and `recorded_at` what the recorder says in the first one.
+    the header names no length they are the length decoded so far and None, up to the end; where a
+    recording ends before its header says so, a segment that reaches the end knows less of them
+    than those before it. `warning` names what is damaged.
+    `level` is that of the samples read. `recorded_at`, by the recorder's clock, comes with the
+    first segment only.
     """
 
     audio: Samples
@@ -95,7 +89,7 @@ class DecodedAudio:
 
     @property
     def clips(self) -> Samples:
-        """(C, S), views of `audio`; none where a stretch lies behind the end."""
+        """(C, S), views of `audio`; none where a segment lies behind the end."""
         if not len(self.audio):
             return self.audio.reshape(0, self.clip_samples)
         if len(self.audio) == self.clip_samples:  # as most are; numpy's view takes a while to make
@@ -105,21 +99,21 @@ class DecodedAudio:
         return windows[:: self.hop_samples]
 
 
-def decode(stretch: Segment) -> DecodedAudio:
-    """Decodes one stretch. Raises DecodingError, or FileChanged where the file is another one."""
-    with _regular_file(stretch.path) as (fd, status):
+def decode(segment: Segment) -> DecodedAudio:
+    """Decodes one segment. Raises DecodingError, or FileChanged where the file is another one."""
+    with regular_file(segment.path) as (fd, status):
         before, content = fingerprint(status), FileBytes(fd, status.st_size)
-        if stretch.fingerprint not in (None, before):
+        if segment.fingerprint not in (None, before):
             raise FileChanged
-        digest = _digest_of(content, before) if stretch.first_clip == 0 else None
+        digest = _digest_of(content, before) if segment.first_clip == 0 else None
         try:
-            decoded = _decode(content, stretch, digest, before)
-            if stretch.first_clip == 0:
+            decoded = _decode(content, segment, digest, before)
+            if segment.first_clip == 0:
                 decoded = replace(decoded, recorded_at=recorded_at(fd))
         except DecodingError as error:
             raise error.of(digest) from error
         except OSError as error:
-            raise _read_error(error).of(digest) from error
+            raise read_error(error).of(digest) from error
         finally:
             # Whatever came out of bytes that moved meanwhile, good or bad, means nothing.
             if fingerprint(os.fstat(fd)) != before:
@@ -134,71 +128,35 @@ def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
     return 1 + beyond // hop_samples + has_tail
 
 
-@contextmanager
-def _regular_file(path: bytes) -> Iterator[tuple[int, os.stat_result]]:
-    """Opens without following a link and without blocking on a pipe; regular files only."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise DecodingError("vanished", "the file was gone before it could be read") from error
-    except PermissionError as error:
-        raise DecodingError(
-            "unreadable", "no permission to read the file; change its mode or owner, then retry"
-        ) from error
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
-            raise DecodingError("not_a_file", NOT_A_FILE) from error
-        raise _read_error(error) from error
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise DecodingError("not_a_file", NOT_A_FILE)
-        yield fd, status
-    finally:
-        os.close(fd)
-
-
 _last_digest: dict[str, str] = {}  # of one file, by its fingerprint
-_conditions: dict[str, Integrity] = {}  # of the files heard last, by their fingerprints
+_conditions: dict[str, Integrity] = {}  # of the files decoded last, by their fingerprints
 
 
 def _digest_of(content: FileBytes, token: str) -> str:
     """With a thousand selections in it, side by side in a CSV, a long file is hashed once."""
     if token not in _last_digest:
-        digest = _digest(content)
+        digest = content.digest()
         _last_digest.clear()
         _last_digest[token] = digest
     return _last_digest[token]
 
 
-def _condition_of(fd: int, token: str) -> Integrity:
+def _condition_of(fd: int, token: str, container: Container) -> Integrity:
     """Found out once in a worker: it takes reading all of an Ogg, and of some MP3 files."""
     if token not in _conditions:
-        condition = examine(fd)
+        condition = container.examine(fd)
         if len(_conditions) >= MAX_CONDITIONS:
             del _conditions[next(iter(_conditions))]
         _conditions[token] = condition
     return _conditions[token]
 
 
-def _digest(content: FileBytes) -> str:
-    try:
-        return content.digest()
-    except OSError as error:
-        raise _read_error(error) from error
-
-
-def _read_error(error: OSError) -> DecodingError:
-    reason = f"the file cannot be read ({error.strerror}); check the disk or the mount, then retry"
-    return DecodingError("io", reason, transient=True)
-
-
-def _decode(content: FileBytes, stretch: Segment, digest: str | None, token: str) -> DecodedAudio:
+def _decode(content: FileBytes, segment: Segment, digest: str | None, token: str) -> DecodedAudio:
     try:
         wave = plain_wave(content)
         if wave is not None:
-            return _decoded(wave, stretch, digest, token)
-        return _decode_otherwise(content.fd, stretch, digest, token)
+            return _decoded(wave, segment, digest, token)
+        return _decode_otherwise(content.fd, segment, digest, token)
     except _NoSamples as error:
         raise _no_audio() from error
     except MemoryError as error:
@@ -207,18 +165,18 @@ def _decode(content: FileBytes, stretch: Segment, digest: str | None, token: str
         ) from error
 
 
-def _decode_otherwise(fd: int, stretch: Segment, digest: str | None, token: str) -> DecodedAudio:
-    check_magic(fd)
+def _decode_otherwise(fd: int, segment: Segment, digest: str | None, token: str) -> DecodedAudio:
+    container = container_of(fd)
     check_chunks(fd)
-    condition = _condition_of(fd, token)
+    condition = _condition_of(fd, token, container)
     damage = condition.damage
-    if damage is not None and not stretch.accepts_damaged and stretch.first_clip == 0:
+    if damage is not None and not segment.accepts_damaged and segment.first_clip == 0:
         raise damage.of(digest)
     try:
         with open_sound(fd, condition) as sound:
             check_header(Header(sound.format, sound.subtype, sound.samplerate, sound.channels))
-            sound.accepts_damaged = stretch.accepts_damaged
-            decoded = _decoded(sound, stretch, digest, token)
+            sound.accepts_damaged = segment.accepts_damaged
+            decoded = _decoded(sound, segment, digest, token)
             shortage = damage or sound.shortage
             return replace(decoded, warning=shortage.reason) if shortage else decoded
     except _NoSamples as error:
@@ -228,13 +186,13 @@ def _decode_otherwise(fd: int, stretch: Segment, digest: str | None, token: str)
 
 
 def _decoded(
-    sound: SoundfileReader | PlainWave, stretch: Segment, digest: str | None, token: str
+    sound: SoundfileReader | PlainWave, segment: Segment, digest: str | None, token: str
 ) -> DecodedAudio:
-    audio, seconds, total_clips = _heard(sound, stretch)
+    audio, seconds, total_clips = _read_segment(sound, segment)
     return DecodedAudio(
         audio,
-        stretch.clip_samples,
-        stretch.hop_samples,
+        segment.clip_samples,
+        segment.hop_samples,
         digest,
         token,
         seconds,
@@ -255,27 +213,27 @@ def _no_audio() -> DecodingError:
     )
 
 
-def _heard(
-    sound: SoundfileReader | PlainWave, stretch: Segment
+def _read_segment(
+    sound: SoundfileReader | PlainWave, segment: Segment
 ) -> tuple[Samples, float, int | None]:
-    """The stretch's samples, filled up to whole clips; the recording's seconds and clips in all."""
-    size, hop, rate_hz = stretch.clip_samples, stretch.hop_samples, stretch.sample_rate_hz
-    total = _heard_samples(sound, stretch)
-    stop_clip = stretch.first_clip + stretch.max_clips
-    begin, end = stretch.first_clip * hop, (stop_clip - 1) * hop + size
-    origin = round(stretch.start_seconds * rate_hz)
+    """The segment's samples, filled up to whole clips; the recording's seconds and clips in all."""
+    size, hop, rate_hz = segment.clip_samples, segment.hop_samples, segment.sample_rate_hz
+    total = _total_samples(sound, segment)
+    stop_clip = segment.first_clip + segment.max_clips
+    begin, end = segment.first_clip * hop, (stop_clip - 1) * hop + size
+    origin = round(segment.start_seconds * rate_hz)
     audio = _resampled(sound, origin + begin, origin + min(end, total), rate_hz)
     if sound.ends_at is not None:
-        heard = math.ceil(round(sound.ends_at / sound.samplerate * rate_hz, 6)) - origin
-        total = max(0, min(total, heard))
+        readable = math.ceil(round(sound.ends_at / sound.samplerate * rate_hz, 6)) - origin
+        total = max(0, min(total, readable))
     elif sound.frames >= UNKNOWN_FRAMES and len(audio) < min(end, total) - begin:
         total = begin + len(audio)
     if total == 0:
         raise _NoSamples
     total_clips = count_clips(total, size, hop)
-    n_clips = max(0, min(total_clips, stop_clip) - stretch.first_clip)
+    n_clips = max(0, min(total_clips, stop_clip) - segment.first_clip)
     seconds = min(total, end if total >= UNKNOWN_FRAMES else total) / rate_hz
-    _check_length(seconds, stretch.max_seconds)
+    _check_length(seconds, segment.max_seconds)
     filled = _filled(audio, (n_clips - 1) * hop + size if n_clips else 0)
     return filled, seconds, total_clips if total < UNKNOWN_FRAMES else None
 
@@ -289,16 +247,16 @@ def _filled(audio: Samples, n_samples: int) -> Samples:
     return filled
 
 
-def _heard_samples(sound: SoundfileReader | PlainWave, stretch: Segment) -> int:
+def _total_samples(sound: SoundfileReader | PlainWave, segment: Segment) -> int:
     """Samples between start and end at the wanted rate; UNKNOWN_FRAMES where no header says."""
     seconds = math.inf
     if sound.frames < UNKNOWN_FRAMES:
         seconds = sound.frames / sound.samplerate
-        _check_length(seconds, stretch.max_seconds)
-    heard = min(seconds, stretch.end_seconds) - stretch.start_seconds
-    if math.isinf(heard):
+        _check_length(seconds, segment.max_seconds)
+    wanted = min(seconds, segment.end_seconds) - segment.start_seconds
+    if math.isinf(wanted):
         return UNKNOWN_FRAMES
-    return max(0, math.ceil(round(heard * stretch.sample_rate_hz, 6)))
+    return max(0, math.ceil(round(wanted * segment.sample_rate_hz, 6)))
 
 
 def _check_length(seconds: float, max_seconds: float) -> None:
@@ -314,7 +272,7 @@ def _resampled(sound: SoundfileReader | PlainWave, begin: int, end: int, rate_hz
     """Samples [begin, end) of the recording at `rate_hz`; fewer where it ends before.
 
     Reading starts where the clocks of both rates tick together, a seam before `begin`, so that
-    the samples of every stretch lie on one grid.
+    the samples of every segment lie on one grid.
     """
     source_hz = sound.samplerate
     if source_hz == rate_hz:

@@ -1,27 +1,25 @@
-"""A file as libsndfile hears it, however much of it can be heard."""
+"""A file as libsndfile decodes it, as far as it can be decoded."""
 
 from __future__ import annotations
 
 import numpy as np
 import soundfile
 
-from classifier.audio.containers.integrity import Integrity
-from classifier.audio.containers.patched_file import Patched
-from classifier.audio.downmix import Samples, check_level, mix
-from classifier.audio.levels import Levels
+from classifier.audio.containers.integrity import Integrity, Patched
+from classifier.audio.samples import Levels, Samples, check_level, mix
 from classifier.errors import DecodingError
 
 BLOCK_SAMPLES = 2**18  # over all channels, decoded at once
-FINE_FRAMES = 1024  # decoded at once where what lies before a damage is to be heard
+FINE_FRAMES = 1024  # decoded at once where what lies before a damage is to be decoded
 SHORT_SECONDS = 0.1  # that may be missing at the end where a lossy encoder has rounded
 LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63-1 where a header names no length
 
 
 class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
-    """With `accepts_damaged` what lies before a damage is heard.
+    """With `accepts_damaged` what lies before a damage is decoded.
 
-    `shortage` is what keeps a recording from being heard to the end that its header promises, and
+    `shortage` is why a recording cannot be decoded to the end that its header promises, and
     `ends_at` the frame where it ends instead.
     """
 

@@ -122,7 +122,7 @@ def can_compile() -> bool:
 
 
 def seconds(network: Network, batch: Tensor) -> float:
-    """That a pass takes at best; the first one, which is slow, is not counted."""
+    """Of the fastest pass; the first one, which is slow, is not counted."""
     times = []
     for _ in range(TIMED_PASSES):
         began = time.perf_counter()
@@ -159,11 +159,11 @@ def _abilities() -> str:
     """A short name for all that this machine's processors can do.
 
     A compiler uses everything it finds there. What it makes is a death by SIGILL on a processor
-    that can do less, and a home may be moved to one; torch's own name for it tells but the width.
+    that can do less, and a home may be moved to one; torch's own name for it gives only the width.
     """
     try:
         lines = PROCESSORS.read_text().splitlines()
     except OSError:
         lines = []
-    told = sorted({line for line in lines if line.startswith(ABILITIES)})
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:8]
+    flags = sorted({line for line in lines if line.startswith(ABILITIES)})
+    return hashlib.sha256("\n".join(flags).encode()).hexdigest()[:8]

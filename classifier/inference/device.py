@@ -91,5 +91,5 @@ def _best() -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What torch says before it goes into detail."""
+    """The first line of an error of torch, without its details."""
     return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "no reason"

@@ -37,8 +37,8 @@ class Predictor:
     """Scores clips with one checkpoint that stays resident on one device.
 
     `precision` is float32 or bfloat16, in which the network multiplies; features are always made
-    in float32. `canary_error` is how far its probabilities are off what the checkpoint said of
-    the same clips when it was made, in float32 on the machine that trained it.
+    in float32. `canary_error` is the largest difference of its probabilities from those that the
+    checkpoint holds for the same clips, made in float32 on the machine that trained it.
     """
 
     precision: str
@@ -56,7 +56,7 @@ class Predictor:
         Batches are shared by `n_threads` on a CPU; 0 is what this thread of Python has. One that
         was begun while a few clips are scored in another has 1.
 
-        Raises CheckpointError where the network does not say what it said when trained.
+        Raises CheckpointError where the network does not repeat the scores of its training.
         """
         self.checkpoint = checkpoint
         self.device = device
@@ -105,7 +105,7 @@ class Predictor:
         return Order(self.checkpoint.digest, self.precision, self._clips_at_once())
 
     def adopt(self, compiled: Network) -> bool:
-        """Serves whole portions with a compiled network, if it says the same and is faster.
+        """Serves whole portions with a compiled network, if it gives the same scores and is faster.
 
         May run in another thread while this predictor scores.
         """

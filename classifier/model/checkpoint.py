@@ -40,7 +40,7 @@ CANARY_TOLERANCE = 0.02  # of a probability: other devices and precisions round 
 
 
 class Canary(BaseModel):
-    """Noise of a known seed and what the network said about it when it was trained."""
+    """Noise of a known seed, and the scores that the network gave it when it was trained."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     seed: Annotated[int, Field(ge=0, lt=2**32)]

@@ -103,6 +103,6 @@ class LogMel(nn.Module):
 def _band_groups(pairs: Tensor) -> Iterator[_BandGroup]:
     """Of weights (2 * bins, M), for the CPU."""
     for weights in torch.split(pairs.cpu(), BANDS_AT_ONCE, dim=1):
-        heard = weights.any(dim=1).nonzero().flatten().tolist() or [0]
-        columns = slice(heard[0], heard[-1] + 1)
+        used = weights.any(dim=1).nonzero().flatten().tolist() or [0]
+        columns = slice(used[0], used[-1] + 1)
         yield _BandGroup(columns, weights[columns].contiguous())

@@ -1,12 +1,13 @@
 """Decoding in worker processes that can be killed.
 
-Pebble's pool has what the standard library's lack: a deadline per task that kills the worker, and
-the name of the task that a dead worker was busy with. A task may be several short files; where it
-fails, each of them is tried alone.
+Pebble's pool has what those of the standard library lack: a deadline per task that kills the
+worker, and the name of the task that a dead worker was busy with. A task may be several short
+files; where it fails, each of them is tried alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import multiprocessing
 import os
@@ -19,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
@@ -32,9 +33,10 @@ from classifier.workers.worker import (
     Result,
     SlotResult,
     decode_each,
-    folder_for_words,
     prepare_worker,
-    words_of,
+    stderr_folder,
+    stderr_of,
+    within,
 )
 
 Key = TypeVar("Key", bound=Hashable)
@@ -54,10 +56,10 @@ STUCK_SECONDS = 10.0  # past every deadline without a sign of life
 
 @dataclass(eq=False)
 class _Part(Generic[Key]):
-    """A stretch that was handed in. `tries` counts the pools that ended before it was done."""
+    """A segment that was handed in. `tries` counts the pools that ended before it was done."""
 
     key: Key
-    stretch: Segment
+    segment: Segment
     tries: int = 0
     slot: Slot | None = None
 
@@ -71,10 +73,10 @@ class _Task(Generic[Key]):
 
 
 class DecodePool(Generic[Key]):
-    """Bounded by its user: hand in stretches, collect answers, in any order.
+    """Bounded by its user: hand in segments, collect answers, in any order.
 
     `on_answer` is called from another thread whenever `collect` has something new. Samples come
-    through shared memory while fewer than `slots` stretches are out or their clips in use, and
+    through shared memory while fewer than `slots` segments are out or their clips in use, and
     through a pipe otherwise. `pin` prepares memory from which a device fetches them by itself.
     """
 
@@ -97,25 +99,25 @@ class DecodePool(Generic[Key]):
         self._in_flight = 0
         self._alone_until = -math.inf
         self._last_sign = time.monotonic()
-        self._words = folder_for_words()
+        self._stderr = stderr_folder()
         self._pool = self._new_pool()
 
     @property
     def in_flight(self) -> int:
-        """Stretches handed in whose answers have not been collected."""
+        """Segments handed in whose answers have not been collected."""
         return self._in_flight
 
     @property
     def workers(self) -> int:
         return self._workers
 
-    def submit(self, key: Key, stretch: Segment) -> None:
-        self.submit_all([(key, stretch)])
+    def submit(self, key: Key, segment: Segment) -> None:
+        self.submit_all([(key, segment)])
 
-    def submit_all(self, stretches: Sequence[tuple[Key, Segment]]) -> None:
+    def submit_all(self, segments: Sequence[tuple[Key, Segment]]) -> None:
         """Short files go to a worker several at once, where that leaves enough for the others."""
-        self._in_flight += len(stretches)
-        parts = [_Part(key, stretch) for key, stretch in stretches]
+        self._in_flight += len(segments)
+        parts = [_Part(key, segment) for key, segment in segments]
         is_calm = time.monotonic() >= self._alone_until
         for some in _bundles(parts, len(parts) // self._workers if is_calm else 1):
             self._hand_in(some)
@@ -140,19 +142,37 @@ class DecodePool(Generic[Key]):
         self._in_flight -= 1
         return self._answers.popleft()
 
+    def call(
+        self,
+        done: Callable[[Future[Any]], None],
+        seconds: float,
+        work: Callable[..., Any],
+        *arguments: object,
+    ) -> None:
+        """Does other work in a worker, with its limits; `done` gets what came of it, if anything.
+
+        It is called from another thread, and before `on_answer`. A pool that was given up does
+        nothing: the next file to be decoded renews it.
+        """
+        with contextlib.suppress(RuntimeError):
+            task = (seconds, work, *arguments)
+            future = self._pool.schedule(within, task, timeout=seconds)
+            future.add_done_callback(done)
+            future.add_done_callback(lambda _: self._on_answer())
+
     def close(self) -> None:
         """Kills what is still running."""
         self._stop()
-        if self._words is not None:
-            self._words.cleanup()
+        if self._stderr is not None:
+            self._stderr.cleanup()
 
     def _stop(self) -> None:
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
     @property
-    def _words_folder(self) -> Path | None:
-        return None if self._words is None else Path(self._words.name)
+    def _stderr_path(self) -> Path | None:
+        return None if self._stderr is None else Path(self._stderr.name)
 
     def __enter__(self) -> DecodePool[Key]:
         return self
@@ -167,7 +187,7 @@ class DecodePool(Generic[Key]):
         pool = ProcessPool(
             self._workers,
             initializer=prepare_worker,
-            initargs=(os.getpid(), self._words_folder, self._slots.slabs),
+            initargs=(os.getpid(), self._stderr_path, self._slots.buffers),
             context=multiprocessing.get_context("spawn"),
         )
         pool.schedule(os.getpid)  # Pebble starts no worker before there is something to do
@@ -175,7 +195,7 @@ class DecodePool(Generic[Key]):
         return pool
 
     def _hand_in(self, parts: Sequence[_Part[Key]]) -> None:
-        n_bytes = sum(part.stretch.size_bytes for part in parts)
+        n_bytes = sum(part.segment.size_bytes for part in parts)
         most = self._timeout_seconds
         seconds = most if len(parts) == 1 else min(most, BUNDLE_SECONDS)
         task = _Task(parts, seconds + n_bytes / HASH_BYTES_PER_SECOND)
@@ -189,12 +209,12 @@ class DecodePool(Generic[Key]):
         future.add_done_callback(self._finished)
 
     def _schedule(self, task: _Task[Key]) -> Future[list[Result]]:
-        errands = []
+        tasks = []
         for part in task.parts:
-            part.slot = self._slots.take(part.stretch)
+            part.slot = self._slots.take(part.segment)
             place = part.slot.place if part.slot else None
-            errands.append(DecodeTask(part.stretch, task.seconds, place))
-        return self._pool.schedule(decode_each, (errands,), timeout=task.seconds)
+            tasks.append(DecodeTask(part.segment, task.seconds, place))
+        return self._pool.schedule(decode_each, (tasks,), timeout=task.seconds)
 
     def _finished(self, future: Future[list[Result]]) -> None:
         self._last_sign = time.monotonic()
@@ -204,7 +224,7 @@ class DecodePool(Generic[Key]):
     def _settle(self, future: Future[list[Result]]) -> None:
         task = self._tasks.pop(future, None)
         if task is None:
-            return  # the last word of a pool that was given up
+            return  # from a pool that was given up
         error = None if future.cancelled() else future.exception()
         if future.cancelled() or isinstance(error, BrokenProcessPool):
             self._try_again(task.parts)  # it never ran; or its worker lives, and writes to its slot
@@ -260,10 +280,10 @@ class DecodePool(Generic[Key]):
         if isinstance(error, TimeoutError):
             return _took_too_long(seconds)
         if isinstance(error, ProcessExpired):
-            words = words_of(self._words_folder, error.pid)
+            printed = stderr_of(self._stderr_path, error.pid)
             if error.exitcode == -signal.SIGXCPU:
                 return _took_too_long(seconds)
-            return _died(error.exitcode).with_words(words)
+            return _died(error.exitcode).with_output(printed)
         return unexpected(error)  # a fault of ours must cost one file, not the daemon
 
 
@@ -272,7 +292,7 @@ def _bundles(parts: Sequence[_Part[Key]], most: int) -> Iterator[Sequence[_Part[
     some: list[_Part[Key]] = []
     n_bytes = 0
     for part in parts:
-        own_bytes = likely_bytes(part.stretch)
+        own_bytes = likely_bytes(part.segment)
         if some and (len(some) >= min(most, BUNDLE_FILES) or n_bytes + own_bytes > BUNDLE_BYTES):
             yield some
             some, n_bytes = [], 0

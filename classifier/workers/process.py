@@ -1,11 +1,13 @@
-"""A process that must not outlive the one that started it, nor cost it its memory."""
+"""Processes and what they leave behind: workers that end with their parent, temporary folders."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -33,3 +35,15 @@ def _offer_itself_to_the_oom_killer() -> None:
 def usable_cores() -> int:
     """Cores that it may run on; under `taskset` or in a container fewer than there are."""
     return len(os.sched_getaffinity(0))
+
+
+def temporary_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
+    """One that bears the number of this process; those of processes that are gone are removed.
+
+    Raises OSError.
+    """
+    for folder in Path(tempfile.gettempdir()).glob(f"{kind}-*"):
+        pid = folder.name.removeprefix(f"{kind}-").partition("-")[0]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{kind}-{os.getpid()}-", ignore_cleanup_errors=True)

@@ -1,6 +1,6 @@
 """Samples on their way from a decode worker to the daemon, through memory that both have mapped.
 
-A pickled array is copied five times on its way through a pipe. Here a stretch is handed out with a
+A pickled array is copied five times on its way through a pipe. Here a segment is handed out with a
 slot of its own, in which its worker leaves the samples, and the answer says how many there are.
 Only while it leaves them a worker may write, and only there. The memory has no name: nothing
 stays behind, whoever is killed.
@@ -19,23 +19,26 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import reduction
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from classifier.audio.containers.formats import expansion_of
 from classifier.audio.decode import Segment
+
+if TYPE_CHECKING:
+    import torch
 
 Samples = npt.NDArray[np.float32]
 
-KEPT_BYTES = 2**20  # of a slot that is free again; what a long stretch touched beyond is given up
+KEPT_BYTES = 2**20  # of a slot that is free again; what a long segment touched beyond is given up
 
 F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 1, 2, 4  # fcntl(2)
 
 
 class SlotBuffer:
-    """The side of the daemon: hands out slots of one size, each to one stretch at a time.
+    """The side of the daemon: hands out slots of one size, each to one segment at a time.
 
     They are whole pages. What is not touched of them costs nothing but address space.
     """
@@ -86,7 +89,7 @@ class SlotBuffer:
 
 
 class SlotPlace(NamedTuple):
-    """What a worker is told of its slot: which slab, and where in it."""
+    """Which slot a worker writes to: the buffer, by the size of its slots, and the slot in it."""
 
     slot_bytes: int
     number: int
@@ -94,28 +97,28 @@ class SlotPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for the samples of one stretch. One that is forgotten is never used again."""
+    """Room for the samples of one segment. One that is forgotten is never used again."""
 
-    slab: SlotBuffer
+    buffer: SlotBuffer
     number: int
 
     @property
     def place(self) -> SlotPlace:
-        return SlotPlace(self.slab.slot_bytes, self.number)
+        return SlotPlace(self.buffer.slot_bytes, self.number)
 
     def look(self, n_samples: int) -> Samples:
         """What was left in it, which becomes free when no array looks at it any more.
 
         Raises ValueError where so many samples do not fit in.
         """
-        return self.slab.look(self.number, n_samples)
+        return self.buffer.look(self.number, n_samples)
 
     def give_back(self) -> None:
         """Nobody may be writing to it, or looking at what is in it."""
-        self.slab.give_back(self.number)
+        self.buffer.give_back(self.number)
 
 
-def make_slab(n_slots: int, slot_bytes: int) -> SlotBuffer | None:
+def make_slot_buffer(n_slots: int, slot_bytes: int) -> SlotBuffer | None:
     """None where the system has no such memory, or no room for it."""
     try:
         return SlotBuffer(n_slots, slot_bytes)
@@ -139,7 +142,7 @@ class WorkerSlotBuffer:
             self._address = np.frombuffer(self._memory, np.uint8).ctypes.data
         os.close(fd)
 
-    def leave(self, number: int, samples: Samples) -> bool:
+    def write(self, number: int, samples: Samples) -> bool:
         """Puts the samples into the slot of this number; whether there was room for them."""
         if not self._address or samples.nbytes > self.slot_bytes:
             return False
@@ -163,25 +166,29 @@ logger = logging.getLogger(__name__)
 FOR_ALL_CONTEXTS = 1  # cudaHostRegisterPortable
 
 
-def pin(slab: SlotBuffer, device: torch.device) -> None:
+def pin(buffer: SlotBuffer, device: torch.device) -> None:
     """Pins all of it, which takes as much memory; where that does not work, it stays as it is.
 
     Copies from memory that is not pinned are five times slower, and keep the processor waiting.
     """
+    import torch  # not in decode workers: 1.5 s of processor time for each
+
     runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     with torch.cuda.device(device):  # else on the first GPU, which may be somebody else's
-        failed = int(runtime.cudaHostRegister(slab.address, slab.n_bytes, FOR_ALL_CONTEXTS))
+        failed = int(runtime.cudaHostRegister(buffer.address, buffer.n_bytes, FOR_ALL_CONTEXTS))
         if failed:
             _clear_error(device)
     if failed:
         logger.info("samples are not pinned; copies to the GPU take longer")
         return
     # Before the memory goes: the device would go on reading the pages that were there.
-    weakref.finalize(slab, runtime.cudaHostUnregister, slab.address).atexit = False
+    weakref.finalize(buffer, runtime.cudaHostUnregister, buffer.address).atexit = False
 
 
 def _clear_error(device: torch.device) -> None:
     """CUDA keeps an error until it was asked for: torch would come upon it at its next kernel."""
+    import torch
+
     with contextlib.suppress(RuntimeError):
         torch.zeros(1, device=device)
 
@@ -191,36 +198,35 @@ LARGE_BYTES = 6 * 2**20  # 30 s at 48 kHz
 MOST_SMALL, MOST_LARGE = 1024, 85  # 1.5 GiB of address space; memory is what is touched
 
 SAMPLE_BYTES = 4
-WAVES = (b".wav", b".wave", b".aif", b".aiff")
-# Of samples in memory, for a byte of a file: 8 bits or more a sample in a wave, more seconds a byte
-# where it is compressed. What was expected to be shorter than it is comes through a pipe.
-WAVE_GROWTH, OTHER_GROWTH = 2, 16
 
 
 class Slots:
     """`pin` prepares the small slots, whose addresses stay what they are, for a device."""
 
     def __init__(self, n_slots: int, pin: Callable[[SlotBuffer], None] = lambda _: None) -> None:
-        small = make_slab(min(n_slots, MOST_SMALL), SMALL_BYTES)
-        large = make_slab(min(n_slots, MOST_LARGE), LARGE_BYTES)
-        self.slabs = [slab for slab in (small, large) if slab is not None]
+        small = make_slot_buffer(min(n_slots, MOST_SMALL), SMALL_BYTES)
+        large = make_slot_buffer(min(n_slots, MOST_LARGE), LARGE_BYTES)
+        self.buffers = [buffer for buffer in (small, large) if buffer is not None]
         self._pin = pin
 
     def pin(self) -> None:
-        for slab in self.slabs:
-            if slab.slot_bytes == SMALL_BYTES:
-                self._pin(slab)
+        for buffer in self.buffers:
+            if buffer.slot_bytes == SMALL_BYTES:
+                self._pin(buffer)
 
-    def take(self, stretch: Segment) -> Slot | None:
-        """The smallest one that is free and that the stretch probably fits into."""
-        n_bytes = likely_bytes(stretch)
-        found = (slab.take() for slab in self.slabs if n_bytes <= slab.slot_bytes)
+    def take(self, segment: Segment) -> Slot | None:
+        """The smallest one that is free and that the segment probably fits into."""
+        n_bytes = likely_bytes(segment)
+        found = (buffer.take() for buffer in self.buffers if n_bytes <= buffer.slot_bytes)
         return next(filter(None, found), None)
 
 
-def likely_bytes(stretch: Segment) -> int:
-    """How much memory the samples of a stretch take, as far as its file's size and name tell."""
-    most = (stretch.max_clips - 1) * stretch.hop_samples + stretch.clip_samples
-    growth = WAVE_GROWTH if stretch.path.lower().endswith(WAVES) else OTHER_GROWTH
-    least = max(SAMPLE_BYTES * stretch.clip_samples, growth * stretch.size_bytes)
+def likely_bytes(segment: Segment) -> int:
+    """Memory for the samples of a segment, estimated from its file's size and name.
+
+    What turns out not to fit comes through the pipe.
+    """
+    most = (segment.max_clips - 1) * segment.hop_samples + segment.clip_samples
+    estimate = expansion_of(segment.path) * segment.size_bytes
+    least = max(SAMPLE_BYTES * segment.clip_samples, estimate)
     return min(SAMPLE_BYTES * most, least)

@@ -1,4 +1,4 @@
-"""What a decode worker may use, and what it says when it fails.
+"""What a decode worker may use, and what it prints when it fails.
 
 It reads files nobody vouches for: it may not grow, write, spin or gain rights, and where memory
 ends the kernel takes it rather than the daemon.
@@ -25,16 +25,15 @@ import numpy as np
 from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import DecodingError, FileChanged, unexpected
 from classifier.workers.malloc import keep_freed_memory
-from classifier.workers.process import die_with_parent
+from classifier.workers.process import die_with_parent, temporary_folder
 from classifier.workers.shared_memory import SlotBuffer, SlotPlace, WorkerSlotBuffer
-from classifier.workers.temp_folder import temporary_folder
 
 MEMORY_BYTES = 2 * 2**30
-FILE_BYTES = 2**16  # it writes nothing but what it says
+FILE_BYTES = 2**16  # it writes nothing but its stderr
 MAX_OPEN_FILES = 64
-KEPT_BYTES = 32 * 2**20  # of freed memory; a stretch of 30 s at 44.1 kHz takes 12 MiB
+KEPT_BYTES = 32 * 2**20  # of freed memory; a segment of 30 s at 44.1 kHz takes 12 MiB
 SPARE_CPU_SECONDS = 2  # beyond its deadline, which the pool keeps as long as it can
-SAID_LETTERS = 300
+STDERR_LETTERS = 300
 
 PR_SET_NO_NEW_PRIVS = 38
 
@@ -43,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SlotResult:
-    """What was decoded, but for `n_samples` that lie in its slot."""
+    """Decoded metadata; the `n_samples` samples are in the shared-memory slot."""
 
     decoded: DecodedAudio
     n_samples: int
@@ -51,9 +50,9 @@ class SlotResult:
 
 @dataclass(frozen=True)
 class DecodeTask:
-    """A stretch to decode, for how long at most on the processor, and the slot for its samples."""
+    """A segment to decode, the processor time that it may take, and the slot for its samples."""
 
-    stretch: Segment
+    segment: Segment
     cpu_seconds: float
     slot: SlotPlace | None = None
 
@@ -61,18 +60,18 @@ class DecodeTask:
 Result = DecodedAudio | SlotResult | DecodingError | FileChanged
 
 _NO_SAMPLES = np.zeros(0, np.float32)
-_slabs: dict[int, WorkerSlotBuffer] = {}  # by the size of their slots
+_buffers: dict[int, WorkerSlotBuffer] = {}  # by the size of their slots
 
 
 def prepare_worker(
-    parent: int, folder: Path | None, slabs: Sequence[SlotBuffer | WorkerSlotBuffer] = ()
+    parent: int, folder: Path | None, buffers: Sequence[SlotBuffer | WorkerSlotBuffer] = ()
 ) -> None:
-    """Limits this process; what it says goes into a file in `folder`, named by its id.
+    """Limits this process; its stderr goes into a file in `folder`, named by its id.
 
-    The samples that it decodes go into `slabs`, which have become WorkerSlabs on their way here.
+    The samples that it decodes go into `buffers`: WorkerSlotBuffers, once they are unpickled here.
     """
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_AS, MEMORY_BYTES + sum(slab.n_bytes for slab in slabs))
+    _limit(resource.RLIMIT_AS, MEMORY_BYTES + sum(buffer.n_bytes for buffer in buffers))
     # Python ignores SIGXFSZ, so that what is too much to write is an error, and not a death.
     _limit(resource.RLIMIT_FSIZE, FILE_BYTES)
     _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
@@ -80,34 +79,34 @@ def prepare_worker(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
     _divert_stderr(folder)
-    _take_slabs(slabs)
+    _open_slot_buffers(buffers)
     keep_freed_memory(KEPT_BYTES)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     die_with_parent(parent)
 
 
-def decode_each(errands: Sequence[DecodeTask]) -> list[Result]:
+def decode_each(tasks: Sequence[DecodeTask]) -> list[Result]:
     """Decodes, in a worker; for each what came of it.
 
-    A failure of the decoder comes with what the decoder said of it. Samples are left in the slot,
+    A failure of the decoder comes with what the decoder printed. Samples are left in the slot,
     where there is one and they fit in.
     """
-    return [_run(errand) for errand in errands]
+    return [_run(task) for task in tasks]
 
 
-def _run(errand: DecodeTask) -> Result:
+def _run(task: DecodeTask) -> Result:
     try:
-        return _left(within(errand.cpu_seconds, decode, errand.stretch), errand.slot)
+        return _put_in_slot(within(task.cpu_seconds, decode, task.segment), task.slot)
     except DecodingError as error:
-        said = _said_here() if error.kind == "damaged" else ""
-        return error.with_words(said)
+        printed = _own_stderr() if error.kind == "damaged" else ""
+        return error.with_output(printed)
     except FileChanged as error:
         return error
     except Exception as error:  # a fault of ours must cost one file, not those beside it
         return unexpected(error)
     finally:
-        _forget_what_was_said()
+        _clear_stderr()
 
 
 def within(cpu_seconds: float, work: Callable[..., T], *arguments: object) -> T:
@@ -117,23 +116,23 @@ def within(cpu_seconds: float, work: Callable[..., T], *arguments: object) -> T:
     return work(*arguments)
 
 
-def folder_for_words() -> tempfile.TemporaryDirectory[str] | None:
-    """Where workers write what they say; without a place for it they go unheard."""
+def stderr_folder() -> tempfile.TemporaryDirectory[str] | None:
+    """Where the stderr of workers goes; None, and to /dev/null, where there is no place for it."""
     try:
         return temporary_folder("clfd-workers")
     except OSError:
         return None
 
 
-def words_of(folder: Path | None, worker: int | None) -> str:
-    """What a worker said last, in one line; of one that died, for the last time."""
+def stderr_of(folder: Path | None, worker: int | None) -> str:
+    """What a worker printed last, in one line. The file is removed: this is for one that died."""
     if folder is None or worker is None:
         return ""
     file = folder / str(worker)
     with contextlib.suppress(OSError):
-        words = _last_words(file.read_bytes())
+        printed = _last_line(file.read_bytes())
         file.unlink()
-        return words
+        return printed
     return ""
 
 
@@ -144,18 +143,18 @@ def _limit(what: int, most: int) -> None:
     resource.setrlimit(what, (least, least))
 
 
-def _take_slabs(slabs: Sequence[SlotBuffer | WorkerSlotBuffer]) -> None:
-    for slab in slabs:
-        if isinstance(slab, WorkerSlotBuffer):
-            slab.open()
-            _slabs[slab.slot_bytes] = slab
+def _open_slot_buffers(buffers: Sequence[SlotBuffer | WorkerSlotBuffer]) -> None:
+    for buffer in buffers:
+        if isinstance(buffer, WorkerSlotBuffer):
+            buffer.open()
+            _buffers[buffer.slot_bytes] = buffer
 
 
-def _left(decoded: DecodedAudio, slot: SlotPlace | None) -> DecodedAudio | SlotResult:
+def _put_in_slot(decoded: DecodedAudio, slot: SlotPlace | None) -> DecodedAudio | SlotResult:
     if slot is None:
         return decoded
-    slab = _slabs.get(slot.slot_bytes)
-    if slab is None or not slab.leave(slot.number, decoded.audio):
+    buffer = _buffers.get(slot.slot_bytes)
+    if buffer is None or not buffer.write(slot.number, decoded.audio):
         return decoded
     return SlotResult(replace(decoded, audio=_NO_SAMPLES), len(decoded.audio))
 
@@ -169,19 +168,19 @@ def _divert_stderr(folder: Path | None) -> None:
     os.dup2(target, sys.stderr.fileno())
 
 
-def _said_here() -> str:
+def _own_stderr() -> str:
     with contextlib.suppress(OSError):
-        return _last_words(os.pread(sys.stderr.fileno(), FILE_BYTES, 0))
+        return _last_line(os.pread(sys.stderr.fileno(), FILE_BYTES, 0))
     return ""  # it goes to /dev/null
 
 
-def _forget_what_was_said() -> None:
+def _clear_stderr() -> None:
     with contextlib.suppress(OSError):
         os.ftruncate(sys.stderr.fileno(), 0)
 
 
-def _last_words(said: bytes) -> str:
+def _last_line(printed: bytes) -> str:
     """The end of it, in one printable line of limited length."""
-    text = " ".join(said.decode("utf-8", "replace").split())
+    text = " ".join(printed.decode("utf-8", "replace").split())
     shown = "".join(letter for letter in text if letter.isprintable())
-    return shown if len(shown) <= SAID_LETTERS else "…" + shown[1 - SAID_LETTERS :]
+    return shown if len(shown) <= STDERR_LETTERS else "…" + shown[1 - STDERR_LETTERS :]

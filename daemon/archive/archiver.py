@@ -8,10 +8,12 @@ is written in the next tick, by the thread that owns the ledger.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 
 from daemon.archive.mover import Mover
+from daemon.backoff import wait_seconds
+from daemon.monitoring.component import Component
 from storage.ledger.archive_moves import Archived, Move, Moved, MoveFailed, Redirected
 from storage.ledger.ledger import Ledger
 
@@ -20,16 +22,17 @@ logger = logging.getLogger(__name__)
 BATCH_MOVES = 64  # with one commit and one flush of their folders
 BATCH_BYTES = 256 * 2**20  # a bigger file goes alone, so that others need not wait for its copy
 LOOK_SECONDS = 1.0
-WAITS_SECONDS = (5.0, 60.0, 600.0)  # after the first round that met a hindrance, the second, ...
 
 
-class Archiver:
+class Archiver(Component):
     """Outstanding moves in rounds: all of them once, in the order of their recordings.
 
-    A hindrance of one file does not keep the others waiting; one of the whole archive ends the
+    A failure of one file does not keep the others waiting; one of the whole archive ends the
     round. Without a mover there is no archive. `wake` is called, from another thread, when a
     batch has been carried out.
     """
+
+    stage = "archive"
 
     def __init__(
         self,
@@ -46,12 +49,12 @@ class Archiver:
         self._due = self._retry_at = self._rest_until = 0.0
         self._after_id = 0  # how far the round has come
         self._round_is_over = True
-        self._reason: str | None = None  # the first hindrance of this round
-        self._rounds_hindered = 0
+        self._reason: str | None = None  # of the first failure of this round
+        self._failed_rounds = 0
         self._left = 0  # outstanding at the end of the last round
         self._expects_mark: bool | None = None
         self.moving: Collection[int] = ()
-        self.fault: str | None = None
+        self._fault: str | None = None
 
     def step(self, now: float) -> None:
         """Writes what came of the last batch and sends the next one.
@@ -83,14 +86,17 @@ class Archiver:
         if self._mover is not None:
             self._mover.stop.set()
 
-    def stop(self, timeout: float) -> None:
+    def faults(self) -> Sequence[str]:
+        return [] if self._fault is None else [self._fault]
+
+    def stop(self, seconds: float = 0.0) -> None:
         """Halts; what was moved by then is written. Raises LedgerUnavailable."""
         self.halt()
+        self._thread.shutdown(wait=False)
         if self._batch is not None:
-            wait([self._batch], timeout)
+            wait([self._batch], seconds)
             if self._batch.done():
                 self._collect(self._batch.result(), now=0.0)
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, mover: Mover, now: float) -> None:
         if self._round_is_over and now >= self._retry_at:
@@ -102,7 +108,7 @@ class Archiver:
         expects_mark = self._expects(mover)
         self._after_id = batch[-1].recording_id
         self.moving = frozenset(move.recording_id for move in batch)
-        self._batch = self._thread.submit(mover.carry, batch, expects_mark)
+        self._batch = self._thread.submit(mover.move, batch, expects_mark)
         self._batch.add_done_callback(lambda _: self._wake())
 
     def _expects(self, mover: Mover) -> bool:
@@ -131,20 +137,19 @@ class Archiver:
         self._due = now + LOOK_SECONDS
         if not self._round_is_over:
             self._round_is_over = True
-            self._judge_round(now)
+            self._report_round(now)
 
-    def _judge_round(self, now: float) -> None:
+    def _report_round(self, now: float) -> None:
         if self._reason is None:
-            if self.fault:
+            if self._fault:
                 logger.info("archive: nothing stands in the way any more")
-            self.fault, self._rounds_hindered, self._retry_at = None, 0, now
+            self._fault, self._failed_rounds, self._retry_at = None, 0, now
             return
-        if self.fault is None:
+        if self._fault is None:
             logger.error("archive: %s; clfd goes on trying", self._reason)
-        pause = WAITS_SECONDS[min(self._rounds_hindered, len(WAITS_SECONDS) - 1)]
-        self._rounds_hindered += 1
-        self._retry_at = now + pause
-        self.fault = f"archive: {self._reason}; done files that wait in the inbox: {self._left}"
+        self._failed_rounds += 1
+        self._retry_at = now + wait_seconds(self._failed_rounds)
+        self._fault = f"archive: {self._reason}; done files that wait in the inbox: {self._left}"
 
 
 def _first_of(moves: list[Move]) -> list[Move]:

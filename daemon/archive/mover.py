@@ -1,4 +1,4 @@
-"""One file on its way from the inbox to the archive: never overwriting, and killed at any step.
+"""Moves files from the inbox to the archive: never overwrites, and may be killed at any step.
 
 Within a file system it is a rename. To another one the file is copied aside, flushed, read back,
 put in its place, and only then taken away from the inbox. Whoever comes later, after a kill as
@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from classifier.audio.fingerprint import fingerprint
+from classifier.audio.regular_file import fingerprint
 from daemon.archive.rename import rename_no_replace
+from storage.home.paths import Home
 from storage.ledger.archive_moves import (
     Archived,
     ArchivePlan,
@@ -30,6 +31,7 @@ from storage.ledger.archive_moves import (
     MoveFailed,
     Redirected,
 )
+from storage.settings.schema import Settings
 from storage.values.text import printable_path, visible
 
 BLOCK_BYTES = 2**20
@@ -55,7 +57,7 @@ class Stopped(Exception):
 
 @dataclass
 class Mover:
-    """Carries moves out, in any thread; `stop` ends the work after the block under way.
+    """Moves files, in any thread; `stop` ends the work after the block under way.
 
     `makes_root`: a missing archive is made. Elsewhere it is waited for, since it may be a mount
     that is away; then `expects_mark` says that files were put there before.
@@ -65,22 +67,22 @@ class Mover:
     makes_root: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def carry(self, moves: Sequence[Move], expects_mark: bool = False) -> list[Moved]:
-        """Results are to be relied on: whatever was renamed has been flushed."""
+    def move(self, moves: Sequence[Move], expects_mark: bool = False) -> list[Moved]:
+        """The results are durable: whatever was renamed has been flushed."""
         if problem := self._root_problem(expects_mark):
             return [MoveFailed(moves[0], problem, is_general=True)]
-        journey = _FileMove(self.plan, self.stop)
+        batch = _Batch(self.plan, self.stop)
         results: list[Moved] = []
         for move in moves:
             try:
-                results.append(journey.carry(move))
+                results.append(batch.move(move))
             except Stopped:
                 break
             except OSError as error:
-                results.append(_hindered(move, error))
+                results.append(_failed(move, error))
                 if error.errno in _GENERAL:
                     break
-        return journey.flushed(results)
+        return batch.flush(results)
 
     def _root_problem(self, expects_mark: bool) -> str | None:
         root = self.plan.root
@@ -101,16 +103,28 @@ class Mover:
         return None
 
 
+def archive_plan(settings: Settings) -> ArchivePlan | None:
+    """Where done files go; None without an archive."""
+    root = settings.archive
+    return None if root is None else ArchivePlan(root, settings.inboxes)
+
+
+def make_mover(home: Home, settings: Settings) -> Mover | None:
+    """An archive in the home is made; one elsewhere may be a mount, and is waited for."""
+    plan = archive_plan(settings)
+    return None if plan is None else Mover(plan, plan.root.is_relative_to(home.root))
+
+
 @dataclass
-class _FileMove:
+class _Batch:
     """Some moves, one after the other, whose folders are flushed together."""
 
     plan: ArchivePlan
     stop: threading.Event
-    used: set[bytes] = field(default_factory=set)  # places of this journey
+    used: set[bytes] = field(default_factory=set)  # places of this batch
     unflushed: dict[bytes, None] = field(default_factory=dict)  # folders
 
-    def carry(self, move: Move) -> Moved:
+    def move(self, move: Move) -> Moved:
         if self.stop.is_set():
             raise Stopped
         found = _stat(move.source)
@@ -128,13 +142,13 @@ class _FileMove:
             return self._occupied(move)
         return self._to_free_place(move, found)
 
-    def flushed(self, results: list[Moved]) -> list[Moved]:
-        """What cannot be flushed is looked at once more, another time."""
+    def flush(self, results: list[Moved]) -> list[Moved]:
+        """The results; what cannot be flushed has failed, and is tried again later."""
         try:
             for folder in self.unflushed:
                 _flush_folder(folder)
         except OSError as error:
-            return [_hindered(r.move, error) if isinstance(r, Archived) else r for r in results]
+            return [_failed(r.move, error) if isinstance(r, Archived) else r for r in results]
         return results
 
     def _refuse_inbox(self, move: Move) -> None:
@@ -352,7 +366,7 @@ def _flush_folder(folder: bytes) -> None:
                 raise
 
 
-def _hindered(move: Move, error: OSError) -> MoveFailed:
+def _failed(move: Move, error: OSError) -> MoveFailed:
     named = _shown(os.fsencode(error.filename or move.source))
     if error.filename2:  # of a rename: either side may have refused it
         named = f"{named} cannot become {_shown(os.fsencode(error.filename2))}"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import DecodingError
-from daemon.pipeline.window import STRETCH_SECONDS
+from daemon.pipeline.window import SEGMENT_SECONDS
 
 MOST_SEGMENTS = 4  # of a recording: two minutes
 
@@ -95,7 +95,7 @@ def _decode(
     """CPU milliseconds, and the segments: at most `most` from the beginning."""
     os.utime(file)
     decoded: list[DecodedAudio] = []
-    n_clips = max(1, round(STRETCH_SECONDS * grid.sample_rate_hz / grid.hop_samples))
+    n_clips = max(1, round(SEGMENT_SECONDS * grid.sample_rate_hz / grid.hop_samples))
     began = time.process_time()
     while len(decoded) < most and not _is_complete(decoded, n_clips):
         first_clip = n_clips * len(decoded)

@@ -18,7 +18,7 @@ import psutil
 
 from classifier.inference.compiled import CompiledNetworks
 from classifier.model.starter import Starter
-from classifier.workers.temp_folder import temporary_folder
+from classifier.workers.process import temporary_folder
 from daemon.benchmark.files import copy_file
 from daemon.errors import DaemonError
 from storage.home.checkpoint_folder import CheckpointFolder

@@ -9,16 +9,15 @@ from pathlib import Path
 from classifier.inference.device import choose_device
 from classifier.model.checkpoint import parse_checkpoint
 from classifier.model.starter import Starter, packaged_starter
-from classifier.workers.process import usable_cores
-from classifier.workers.temp_folder import temporary_folder
+from classifier.workers.process import temporary_folder, usable_cores
 from daemon.benchmark.files import SUBTYPES, choose_files, copy_file, decodable, make_sounds
 from daemon.benchmark.report import Benchmark, Format, describe_machine
 from daemon.benchmark.run import Run, run_once
 from daemon.benchmark.stages import StageBenchmark
 from daemon.errors import DaemonError, NothingToServe
-from daemon.intake.mounts import mount_of
 from daemon.pipeline.scoring_setup import with_batches
 from storage.home.checkpoint_folder import CheckpointFolder
+from storage.home.mounts import mount_of
 from storage.home.paths import Home
 from storage.home.temp_home import temporary_home
 from storage.settings.schema import Settings

@@ -24,7 +24,7 @@ from classifier.inference.device import threads
 from classifier.inference.predictor import DTYPES, Predictor
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.flops import gflop_per_clip
-from classifier.workers.temp_folder import temporary_folder
+from classifier.workers.process import temporary_folder
 from daemon.benchmark.decoding import ClipGrid, DecodingCost, measure_decoding
 from daemon.pipeline.compilation import Compilation
 from daemon.pipeline.model_manager import hop_samples
@@ -92,7 +92,8 @@ class StageBenchmark:
         compiled: Path | None = None,
     ) -> None:
         self._checkpoint, self._device, self._engine = checkpoint, device, engine
-        self._predictor = TimedPredictor(checkpoint, device, engine.precision)
+        with threads(1):  # more would still spin, and use CPU time, while stages are measured
+            self._predictor = TimedPredictor(checkpoint, device, engine.precision)
         if compiled:
             Compilation(CompiledNetworks(compiled), "auto").adopt(self._predictor)
         self._model_ms: dict[str, float] = {}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from storage.export.registry import TEXT_FORMATS
+
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
 
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
 @click.option(
     "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json", "jsonl"]),
+    "file_format",
+    type=click.Choice(TEXT_FORMATS),
     help="If not said: the file's suffix, or table.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
@@ -28,7 +30,7 @@ def classify(
     paths: tuple[Path, ...],
     checkpoint: str,
     device: str | None,
-    form: str | None,
+    file_format: str | None,
     output: Path | None,
 ) -> None:
     """Classify files or folders once, recording nothing.
@@ -44,5 +46,5 @@ def classify(
     settings = invocation.settings(**{"engine.device": device})
     show_progress = invocation.verbosity >= 0
     home = invocation.home()
-    if classify_paths(home, settings, paths, checkpoint, form, output, show_progress):
+    if classify_paths(home, settings, paths, checkpoint, file_format, output, show_progress):
         raise click.exceptions.Exit(1)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--format",
-    "form",
+    "file_format",
     type=click.Choice(["table", "jsonl"]),
     default="table",
     show_default=True,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     help="Names shown in a table; 0 is all.",
 )
 @click.pass_obj
-def scan(invocation: Invocation, form: str, limit: int) -> None:
+def scan(invocation: Invocation, file_format: str, limit: int) -> None:
     """What a run would take, wait for and ignore.
 
     Nothing is done to them. Files that have their row are counted, not listed.
@@ -38,4 +38,4 @@ def scan(invocation: Invocation, form: str, limit: int) -> None:
     """
     from daemon.intake.preview import preview, show_preview
 
-    show_preview(preview(invocation.settings()), form, limit)
+    show_preview(preview(invocation.settings()), file_format, limit)

@@ -79,7 +79,7 @@ def install(
     Example:
       clfd service install --user --dry-run
     """
-    from daemon.units.install import install as put
+    from daemon.units.install import install as install_files
     from daemon.units.install import obsolete, preview, set_up
     from daemon.units.systemctl import ServiceManager
     from daemon.units.target import wanted
@@ -87,16 +87,16 @@ def install(
 
     manager = ServiceManager(for_user)
     home = invocation.home_option
-    what = wanted(home, executable, nvidia, network, manager, os.environ, root)
-    planned = unit_files(what)
-    gone = obsolete(planned, every_unit_file(what), root)
+    installation = wanted(home, executable, nvidia, network, manager, os.environ, root)
+    planned = unit_files(installation)
+    obsolete_files = obsolete(planned, every_unit_file(installation), root)
     if dry_run:
-        _say(preview(planned, gone, root))
+        _print_lines(preview(planned, obsolete_files, root))
         return
     _refuse_without_root(for_user, root)
-    _say(put(planned, gone, root, force))
+    _print_lines(install_files(planned, obsolete_files, root, force))
     if root == Path("/"):
-        _say(set_up(manager, now))
+        _print_lines(set_up(manager, now))
 
 
 @service.command()
@@ -125,14 +125,14 @@ def uninstall(invocation: Invocation, for_user: bool, dry_run: bool, root: Path)
         return
     planned = every_unit_file(found)
     if dry_run:
-        _say(
+        _print_lines(
             f"would remove {root / file.path.relative_to('/')}" for file in removable(planned, root)
         )
         return
     _refuse_without_root(for_user, root)
     if root == Path("/"):
         stop_and_disable(manager)
-    _say(remove(planned, root))
+    _print_lines(remove(planned, root))
     if root == Path("/") and manager.is_there:
         manager.command("daemon-reload")
     click.echo(f"left        {found.home}, with everything clfd remembers; delete it if you like")
@@ -151,11 +151,11 @@ def status(for_user: bool) -> None:
     Example:
       clfd service status
     """
-    from daemon.units.status import is_active, standing
+    from daemon.units.status import is_active, status_lines
     from daemon.units.systemctl import ServiceManager
 
     manager = ServiceManager(for_user)
-    _say(standing(manager))
+    _print_lines(status_lines(manager))
     if not is_active(manager):
         raise click.exceptions.Exit(3)
 
@@ -195,11 +195,11 @@ def resume(invocation: Invocation) -> None:
     from storage.home.pause_file import resume
 
     home = invocation.home()
-    said = "released" if resume(home) else "not held"
-    click.echo(f"the intake of {home.root} is {said}", err=True)
+    state = "released" if resume(home) else "not held"
+    click.echo(f"the intake of {home.root} is {state}", err=True)
 
 
-def _say(lines: Iterable[str]) -> None:
+def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
         click.echo(line)
 

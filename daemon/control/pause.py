@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from daemon.monitoring.component import Component
 from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5  # between two looks for the file
+POLL_SECONDS = 0.5  # between two looks for the file
 
 
-class Pause:
-    """`look` tells since when the intake is to be held, None if not, or raises StorageError."""
+class Pause(Component):
+    """`paused_since` gives when the hold of the intake began, or None; or raises StorageError."""
 
-    def __init__(self, look: Callable[[], str | None]) -> None:
-        self._look = look
-        self._look_due = 0.0
+    def __init__(self, paused_since: Callable[[], str | None]) -> None:
+        self._paused_since = paused_since
+        self._poll_due = 0.0
         self.since: str | None = None
 
     def step(self, now: float) -> None:
-        """A home that cannot be looked at for now changes nothing."""
-        if now < self._look_due:
+        """A home that cannot be read now changes nothing."""
+        if now < self._poll_due:
             return
-        self._look_due = now + LOOK_SECONDS
+        self._poll_due = now + POLL_SECONDS
         try:
-            since = self._look()
+            since = self._paused_since()
         except StorageError:
             return
         if (since is None) != (self.since is None):
             logger.info("intake released" if since is None else "intake held; in flight goes on")
         self.since = since
 
-    @property
-    def told(self) -> dict[str, object]:
-        """For the status."""
-        return {"paused": self.since is not None, "paused_since": self.since}
+    def is_held(self) -> bool:
+        return self.since is not None
+
+    def status(self) -> Mapping[str, object]:
+        return {"paused": self.is_held(), "paused_since": self.since}

@@ -7,10 +7,11 @@ rest was built into threads, processes, the device or the ledger, and waits for 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from daemon.monitoring.component import Component
 from daemon.monitoring.sd_notify import monotonic_stamp, notify
 from daemon.pipeline.model_manager import ModelManager
 from storage.errors import StorageError
@@ -33,14 +34,14 @@ APPLIED = (
     "log.level",
 )
 OF_OTHERS = ("training.", "checkpoints.")  # read by other commands, whenever they are called
-LOOK_SECONDS = 0.5  # between two looks for a request
-KEPT_WORDS = 200  # of earlier requests, beside those that the last reload answers, however many
+POLL_SECONDS = 0.5  # between two looks for a request
+KEPT_IDS = 200  # of earlier requests, beside those that the last reload answers
 
 
-class Reload:
+class Reload(Component):
     """`read` gives the settings as they are now, or raises StorageError; `adopt` puts them to use.
 
-    Asked for by a signal, or by a file in the home, whose word comes back in the answer. A reload
+    Asked for by a signal, or by a file in the home, whose id comes back in the answer. A reload
     has ended when the checkpoint that is active by then is served, or refused. A later one answers
     for those before it.
     """
@@ -58,19 +59,21 @@ class Reload:
         self._adopt = adopt
         self._model = model
         self._home = home
-        self._words: list[str] = []
+        self._request_ids: list[str] = []
         self._is_asked = self._is_under_way = False
-        self._look_due = 0.0
+        self._poll_due = 0.0
         self._generation = 0
         self._applied: list[str] = []
         self._restart_to_apply: list[str] = []
         self._answer: Mapping[str, object] | None = None
-        self.fault: str | None = None
+        self._fault: str | None = None
 
-    @property
-    def told(self) -> dict[str, object]:
-        """For the status: the last answer, and the settings that wait for a restart."""
+    def status(self) -> Mapping[str, object]:
+        """The last answer, and the settings that wait for a restart."""
         return {"reload": self._answer, "restart_to_apply": self._restart_to_apply}
+
+    def faults(self) -> Sequence[str]:
+        return [] if self._fault is None else [self._fault]
 
     def request(self) -> None:
         """From a signal handler."""
@@ -82,21 +85,21 @@ class Reload:
             if self._model.is_preparing:
                 return
             self._end()
-        if now >= self._look_due:
-            self._look_due = now + LOOK_SECONDS
-            self._look()
+        if now >= self._poll_due:
+            self._poll_due = now + POLL_SECONDS
+            self._poll()
         if self._is_asked:
             self._begin()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         requests: list[Path] = []
-        self._words = self._words[-KEPT_WORDS:]
-        with suppress(OSError):  # a home that is out of reach is told of when something is written
+        self._request_ids = self._request_ids[-KEPT_IDS:]
+        with suppress(OSError):  # a home out of reach is reported where something is written
             requests += self._home.root.glob(self._home.reload_request("*").name)
         for request in requests:
-            word = request.name.partition("-")[2]
-            if word not in self._words:  # one that cannot be taken away asks once
-                self._words.append(word)
+            request_id = request.name.partition("-")[2]
+            if request_id not in self._request_ids:  # one that cannot be deleted asks once
+                self._request_ids.append(request_id)
                 self._is_asked = True
             with suppress(OSError):
                 request.unlink()
@@ -107,14 +110,14 @@ class Reload:
         self._applied = []
         try:
             self._take(self._read())
-            self.fault = None
+            self._fault = None
         except StorageError as error:
-            self.fault = f"the settings stay as they were: {error}"
-            logger.error("%s", self.fault)
-        self._model.look_at_once()
+            self._fault = f"the settings stay as they were: {error}"
+            logger.error("%s", self._fault)
+        self._model.recheck()
 
     def _take(self, wanted: Settings) -> None:
-        running = _exchanged(self._settings, wanted)
+        running = _applied_settings(self._settings, wanted)
         before, now, asked = map(_values, (self._settings, running, wanted))
         self._applied = [key for key in APPLIED if before[key] != now[key]]
         self._restart_to_apply = [
@@ -132,15 +135,15 @@ class Reload:
         self._generation += 1
         self._answer = {
             "generation": self._generation,
-            "requests": list(self._words),
+            "requests": list(self._request_ids),
             "at": utc_now(),
             "applied": self._applied,
-            "error": "; ".join(filter(None, (self.fault, self._model.refusal))) or None,
+            "error": "; ".join(filter(None, (self._fault, self._model.refusal))) or None,
         }
         notify("READY=1")
 
 
-def _exchanged(running: Settings, wanted: Settings) -> Settings:
+def _applied_settings(running: Settings, wanted: Settings) -> Settings:
     """The running settings, with the wanted ones of those that can be applied."""
     sections: dict[str, dict[str, object]] = {}
     for key in APPLIED:

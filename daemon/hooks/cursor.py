@@ -1,8 +1,11 @@
 """How far a hook has come among the answers of the ledger: over restarts, and over clocks set back.
 
 Answers are read in the order of their stamps. Where the clock is set back, new answers have stamps
-before those that were told already; so the place goes back as far as the clock went. What was told
-of that span is told again then, but nothing is left out.
+before those that were sent already; so the cursor goes back as far as the clock went. What was sent
+of that time is sent again then, but nothing is left out.
+
+There is no number that rises with each answer: a copy shares the prediction of another recording,
+and an answer that changes keeps its row.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ MARGIN_OF_A_START = timedelta(seconds=60)  # nobody watched the clock since the 
 
 
 class HookCursor:
-    """`cursor` is the last answer that was told; it is kept in `file` by `save`."""
+    """`position` is the last answer that was sent; it is kept in `file` by `save`."""
 
     def __init__(
         self,
@@ -38,10 +41,10 @@ class HookCursor:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Without a file it begins with what comes after the `newest` answer, and says so at once.
+        """Without a file it begins with what comes after the `newest` answer, and is saved at once.
 
-        Where the ledger or the disk does not allow that, it begins with this moment, and `save`
-        says so when it can. Raises ConfigurationError for a file that says no place.
+        Where the ledger or the disk does not allow that, it begins with this moment, and is saved
+        later. Raises ConfigurationError for a file without a position.
         """
         self._file = file
         self._now = now
@@ -49,9 +52,9 @@ class HookCursor:
         self._looked_at = (now(), monotonic())
         found = _read(file)
         self._saved: Cursor | None = found
-        self.cursor = found or _or_now(newest, self._looked_at[0])
+        self.position = found or _or_now(newest, self._looked_at[0])
         if found is None:
-            with suppress(StorageError):  # the hook tells of it when it saves
+            with suppress(StorageError):  # the hook reports it when it saves
                 self.save()
         self._go_back_to(self._looked_at[0] - MARGIN_OF_A_START, if_after=self._looked_at[0])
 
@@ -70,15 +73,15 @@ class HookCursor:
 
     def save(self) -> None:
         """Raises StorageError where it cannot be written."""
-        if self.cursor != self._saved:
-            moment, recording_id = self.cursor
+        if self.position != self._saved:
+            moment, recording_id = self.position
             text = json.dumps({"moment": moment, "recording": recording_id})
             write_whole(self._file, text.encode(), FILE_MODE)
-            self._saved = self.cursor
+            self._saved = self.position
 
     def _go_back_to(self, moment: datetime, if_after: datetime) -> None:
-        if self.cursor[0] > stamp(if_after):
-            self.cursor = (stamp(moment), 0)
+        if self.position[0] > stamp(if_after):
+            self.position = (stamp(moment), 0)
 
 
 def _or_now(newest: Callable[[], Cursor], now: datetime) -> Cursor:
@@ -90,8 +93,8 @@ def _or_now(newest: Callable[[], Cursor], now: datetime) -> Cursor:
 
 def _read(file: Path) -> Cursor | None:
     try:
-        said = json.loads(read_plain(file))
-        return str(said["moment"]), int(said["recording"])
+        saved = json.loads(read_plain(file))
+        return str(saved["moment"]), int(saved["recording"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -1,7 +1,7 @@
-"""Hooks: a command or a URL that is told of each new answer, in threads of their own.
+"""Hooks: each new answer is sent to a command or a URL, in threads of their own.
 
-They read the ledger as any other reader does and keep their own place in it. So a hook that fails,
-hangs or is far behind costs no recording any time, and no answer is lost to it: the ledger is the
+They read the ledger as any other reader does and keep a cursor of their own. So a hook that fails,
+hangs or is far behind costs no recording any time, and it misses no answer: the ledger is the
 queue, and a few answers of it are in memory at a time.
 """
 
@@ -12,9 +12,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from daemon.backoff import wait_seconds
 from daemon.hooks.cursor import HookCursor
 from daemon.hooks.targets import (
     CommandTarget,
@@ -24,9 +25,9 @@ from daemon.hooks.targets import (
     UrlTarget,
     require_trusted,
 )
+from daemon.monitoring.component import Component
 from storage.database.engine import Database, open_database
 from storage.errors import StorageError
-from storage.export.registry import as_object
 from storage.home.paths import Home
 from storage.queries.filters import Filters
 from storage.queries.result import COLUMNS, Result
@@ -37,98 +38,97 @@ logger = logging.getLogger(__name__)
 
 QUEUE = 100  # answers in memory
 POLL_SECONDS = 1.0  # between two looks into the ledger
-WAITS_SECONDS = (1.0, 5.0, 30.0, 60.0)  # after the first try that failed, the second, ...
+WAITS_SECONDS = (1.0, 5.0, 30.0, 60.0)  # shorter than for disks: others wait for these answers
 MAX_TRIES = 5  # of an answer that is refused
 TROUBLE_SECONDS = 10.0  # until the ledger, or the disk, is tried again
-SAVE_SECONDS = 1.0  # of answers may be told again after a kill
-CLOSE_SECONDS = 10.0  # for what is left to tell when the daemon stops
+SAVE_SECONDS = 1.0  # of answers may be sent again after a kill
+CLOSE_SECONDS = 10.0  # for what is left to send when the daemon stops
 
 Read = Callable[[Cursor, str], list[Result]]  # after a cursor, and before a stamp
 
 
 class Hook:
-    """`read` gives the next answers, `wants` tells which of them are to be told."""
+    """`read` gives the next answers, `wants` tells which of them are to be sent."""
 
     def __init__(
         self,
         name: str,
-        listener: Target,
-        place: HookCursor,
+        target: Target,
+        cursor: HookCursor,
         read: Read,
         wants: Callable[[Result], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self._listener = listener
-        self._place = place
+        self._target = target
+        self._cursor = cursor
         self._read = read
         self._wants = wants
         self._clock = clock
         self._queue: deque[Result] = deque()
         self._tries = 0
         self._save_due = 0.0
-        self._told = self._given_up = 0
+        self._n_sent = self._n_given_up = 0
         self._reason: str | None = None  # why the last try failed
-        self._trouble: str | None = None  # with reading the ledger, or with keeping the place
+        self._trouble: str | None = None  # with reading the ledger, or with saving the cursor
 
     @property
     def fault(self) -> str | None:
         reason = self._reason or self._trouble
         return None if reason is None else f"hook {self.name}: {reason}"
 
-    @property
-    def told(self) -> dict[str, object]:
-        """For the status; since the start."""
+    def status(self) -> Mapping[str, object]:
+        """Counted since the start."""
         failing = self.fault is not None
-        return {"told": self._told, "given_up": self._given_up, "failing": failing}
+        return {"told": self._n_sent, "given_up": self._n_given_up, "failing": failing}
 
     def step(self) -> float:
-        """Tells one answer; gives the seconds after which there may be something to do again."""
+        """Sends one answer; gives the seconds after which there may be something to do again."""
         try:
             wait = self._step()
             self._trouble = None
         except StorageError as error:
             wait = self._note_trouble(str(error))
-        except Exception as error:  # of ours; the thread must not end in silence
+        except Exception as error:  # a fault in clfd; the thread must not end unseen
             wait = self._note_trouble(f"unexpected {type(error).__name__}: {error}")
         return wait
 
     def save(self) -> None:
         """Raises StorageError."""
         self._save_due = self._clock() + SAVE_SECONDS
-        self._place.save()
+        self._cursor.save()
 
-    def hurry(self) -> None:
-        self._listener.hurry()
+    def abort(self) -> None:
+        self._target.abort()
 
     def _step(self) -> float:
         if not self._queue:
-            until = self._place.until()
-            self._queue.extend(self._read(self._place.cursor, until))
+            until = self._cursor.until()
+            self._queue.extend(self._read(self._cursor.position, until))
         if not self._queue:
             self.save()
             return POLL_SECONDS
-        if self._wants(self._queue[0]) and (wait := self._tell(self._queue[0])):
+        if self._wants(self._queue[0]) and (wait := self._send(self._queue[0])):
             return wait
         result = self._queue.popleft()
-        self._place.cursor = (str(result.classified_at), result.id)
+        self._cursor.position = (str(result.classified_at), result.id)
         if self._clock() >= self._save_due:
             self.save()
         return 0.0
 
-    def _tell(self, result: Result) -> float:
-        """0 when it is done with."""
+    def _send(self, result: Result) -> float:
+        """0 when it was sent or given up, else the seconds until the next try."""
         try:
-            self._listener.tell(json.dumps(as_object(result, COLUMNS)).encode())
+            self._target.send(json.dumps(result.as_object(COLUMNS)).encode())
         except TargetUnreachable as error:
             return self._fail(str(error))
         except RefusedByTarget as error:
             if self._tries + 1 < MAX_TRIES:
                 return self._fail(str(error))
-            self._given_up += 1
+            self._n_given_up += 1
             logger.error("hook %s was not told of %s: %s", self.name, result.path, error)
         else:
-            self._told += 1
+            self._n_sent += 1
             self._recover()
         self._tries = 0
         return 0.0
@@ -137,9 +137,8 @@ class Hook:
         if self._reason is None:
             logger.error("hook %s: %s; clfd goes on trying", self.name, reason)
         self._reason = reason
-        wait = WAITS_SECONDS[min(self._tries, len(WAITS_SECONDS) - 1)]
         self._tries += 1
-        return wait
+        return wait_seconds(self._tries, WAITS_SECONDS)
 
     def _recover(self) -> None:
         if self._reason is not None:
@@ -153,18 +152,16 @@ class Hook:
         return TROUBLE_SECONDS
 
 
-class HookDispatcher:
-    """All hooks there are, for the status."""
+class HookDispatcher(Component):
+    """All hooks there are. They run in threads of their own; this is their status."""
 
     def __init__(self, hooks: Sequence[Hook] = ()) -> None:
         self._hooks = hooks
 
-    @property
-    def told(self) -> dict[str, dict[str, object]]:
-        return {hook.name: hook.told for hook in self._hooks}
+    def status(self) -> Mapping[str, object]:
+        return {"hooks": {hook.name: hook.status() for hook in self._hooks}}
 
-    @property
-    def faults(self) -> list[str]:
+    def faults(self) -> Sequence[str]:
         return [hook.fault for hook in self._hooks if hook.fault]
 
 
@@ -172,17 +169,15 @@ class HookDispatcher:
 def hooked(home: Home, settings: Settings) -> Iterator[HookDispatcher]:
     """Runs the hooks of the settings beside the body.
 
-    At the end they have CLOSE_SECONDS for what is left to tell; the next start goes on with the
-    rest. Raises ConfigurationError for a command that is not there, or that others may have named.
+    At the end they have CLOSE_SECONDS for what is left to send; the next start goes on with the
+    rest. Raises ConfigurationError for a command that is not there, or that others may have set.
     """
-    listeners = _listeners(home, settings.hooks)
-    if not listeners:
+    targets = _targets(home, settings.hooks)
+    if not targets:
         yield HookDispatcher()
         return
     with open_database(settings.database, "reader") as database:
-        hooks = [
-            _hook(home, settings, name, listener, database) for name, listener in listeners.items()
-        ]
+        hooks = [_hook(home, settings, name, target, database) for name, target in targets.items()]
         closing = threading.Event()
         threads = [
             threading.Thread(
@@ -199,7 +194,7 @@ def hooked(home: Home, settings: Settings) -> Iterator[HookDispatcher]:
             _close(hooks, threads)
 
 
-def _listeners(home: Home, settings: HooksSettings) -> dict[str, Target]:
+def _targets(home: Home, settings: HooksSettings) -> dict[str, Target]:
     found: dict[str, Target] = {}
     if settings.command:
         require_trusted(home, settings.command)
@@ -209,7 +204,7 @@ def _listeners(home: Home, settings: HooksSettings) -> dict[str, Target]:
     return found
 
 
-def _hook(home: Home, settings: Settings, name: str, listener: Target, database: Database) -> Hook:
+def _hook(home: Home, settings: Settings, name: str, target: Target, database: Database) -> Hook:
     wanted = settings.hooks
 
     def newest() -> Cursor:
@@ -218,18 +213,18 @@ def _hook(home: Home, settings: Settings, name: str, listener: Target, database:
 
     def read(cursor: Cursor, until: str) -> list[Result]:
         with database.transaction() as connection:
-            asked = Filters(until=until, manner=settings.results.rules)
+            asked = Filters(until=until, rules=settings.results.display_rules)
             return results_after(connection, asked, cursor, QUEUE)
 
     def wants(result: Result) -> bool:
         is_named = not wanted.labels or result.label in wanted.labels
         return is_named and (result.confidence or 0.0) >= wanted.min_confidence
 
-    return Hook(name, listener, HookCursor(home.hook_file(name), newest), read, wants)
+    return Hook(name, target, HookCursor(home.hook_file(name), newest), read, wants)
 
 
 def _run(hook: Hook, closing: threading.Event) -> None:
-    """Until the daemon closes and there is nothing more that can be told."""
+    """Until the daemon closes and there is nothing more that can be sent."""
     deadline = None
     while True:
         is_last = closing.is_set()
@@ -242,7 +237,7 @@ def _run(hook: Hook, closing: threading.Event) -> None:
     try:
         hook.save()
     except StorageError as error:
-        logger.error("hook %s tells again what it told last: %s", hook.name, error)
+        logger.error("hook %s sends again what it sent last: %s", hook.name, error)
 
 
 def _close(hooks: Sequence[Hook], threads: Sequence[threading.Thread]) -> None:
@@ -250,6 +245,6 @@ def _close(hooks: Sequence[Hook], threads: Sequence[threading.Thread]) -> None:
     for hook, thread in zip(hooks, threads, strict=True):
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
-            hook.hurry()
+            hook.abort()
     for thread in threads:
         thread.join(CLOSE_SECONDS)

@@ -1,7 +1,7 @@
-"""Telling others of a result: to a command's standard input, or to a URL.
+"""Where a hook sends results: to a command's standard input, or to a URL.
 
-A try ends in one of three ways. It worked; or they *refuse* this result, and may refuse it for
-ever; or they are *out of reach*, and would be so for any other result as well.
+A try ends in one of three ways. It worked; or the target *refuses* this result, and may refuse it
+for ever; or the target is *unreachable*, and would be so for any other result as well.
 """
 
 from __future__ import annotations
@@ -25,27 +25,25 @@ from storage.errors import ConfigurationError
 from storage.home.paths import Home
 from storage.settings.schema import HooksSettings
 
-LAST_WORDS = 300  # bytes of what a command printed on stderr
-PASSING = {408, 425, 429}  # answers that say "later" although they begin with a 4
-# What the service manager says is for the daemon alone.
-OURS = frozenset(("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"))
+STDERR_BYTES = 300  # of what a command printed last
+TRANSIENT_STATUSES = {408, 425, 429}  # "later", although they begin with a 4
+# Variables of the service manager that are for the daemon alone.
+OWN_VARIABLES = frozenset(("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"))
 
 
 class RefusedByTarget(Exception):
-    """Of this one result they want nothing."""
+    """The target does not take this one result."""
 
 
 class TargetUnreachable(Exception):
-    """They can be told nothing for now."""
+    """The target takes no result for now."""
 
 
 class Target(Protocol):
-    """Whoever is told."""
+    def send(self, result: bytes) -> None:
+        """One object of JSON. Raises RefusedByTarget or TargetUnreachable with the reason."""
 
-    def tell(self, result: bytes) -> None:
-        """One object of JSON. Raises Refused or OutOfReach with the reason."""
-
-    def hurry(self) -> None:
+    def abort(self) -> None:
         """From another thread: what is under way is given up."""
 
 
@@ -53,7 +51,7 @@ class CommandTarget:
     """A program that is started for each result, without a shell, with the object on its stdin.
 
     An exit status other than 0, or more than `seconds`, is a refusal. It starts in `folder`, where
-    nobody else may leave what it would take for its own.
+    nobody else can put files that it would take for its own.
     """
 
     def __init__(self, words: Sequence[str], seconds: float, folder: Path = Path("/")) -> None:
@@ -68,10 +66,10 @@ class CommandTarget:
         self._seconds = seconds
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_hurried = False
+        self._is_aborted = False
 
-    def tell(self, result: bytes) -> None:
-        with tempfile.TemporaryFile() as said, self._started(said) as process:
+    def send(self, result: bytes) -> None:
+        with tempfile.TemporaryFile() as stderr, self._start(stderr) as process:
             self._process = process
             try:
                 process.communicate(result, self._seconds)
@@ -82,17 +80,17 @@ class CommandTarget:
                 ) from None
             finally:
                 self._process = None
-            if self._is_hurried:
+            if self._is_aborted:
                 raise TargetUnreachable("was stopped with the daemon")
             if status := process.returncode:
-                raise RefusedByTarget(f"ended with {_ending(status)}{_last_words(said)}")
+                raise RefusedByTarget(f"ended with {_exit_reason(status)}{_end_of(stderr)}")
 
-    def hurry(self) -> None:
-        self._is_hurried = True
+    def abort(self) -> None:
+        self._is_aborted = True
         if (process := self._process) is not None:
             _kill(process)
 
-    def _started(self, said: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _start(self, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 self._words,
@@ -100,7 +98,7 @@ class CommandTarget:
                 cwd=self._folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=said,
+                stderr=stderr,
                 start_new_session=True,  # so that it can be killed with all that it started
             )
         except OSError as error:
@@ -118,7 +116,7 @@ class UrlTarget:
         self._seconds = seconds
         self._open = urllib.request.build_opener(_NoRedirect).open
 
-    def tell(self, result: bytes) -> None:
+    def send(self, result: bytes) -> None:
         headers = {"Content-Type": "application/json", "User-Agent": "clfd"}
         request = urllib.request.Request(self._url, result, headers, method="POST")
         host = urlsplit(self._url).netloc  # what comes behind it often is a secret
@@ -128,14 +126,14 @@ class UrlTarget:
         except urllib.error.HTTPError as error:
             error.close()
             reason = f"{host} answers {error.code} {error.reason}"
-            is_passing = error.code >= 500 or error.code in PASSING
-            raise (TargetUnreachable if is_passing else RefusedByTarget)(reason) from error
+            is_transient = error.code >= 500 or error.code in TRANSIENT_STATUSES
+            raise (TargetUnreachable if is_transient else RefusedByTarget)(reason) from error
         except urllib.error.URLError as error:
             raise TargetUnreachable(f"{host}: {error.reason}") from error
         except (OSError, http.client.HTTPException) as error:
             raise TargetUnreachable(f"{host}: {error or type(error).__name__}") from error
 
-    def hurry(self) -> None:
+    def abort(self) -> None:
         """Its time is short anyway."""
 
 
@@ -154,16 +152,16 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name not in OURS}
+    return {name: value for name, value in environ.items() if name not in OWN_VARIABLES}
 
 
-def _ending(status: int) -> str:
+def _exit_reason(status: int) -> str:
     return f"exit status {status}" if status > 0 else f"signal {-status}"
 
 
-def _last_words(said: IO[bytes]) -> str:
-    said.seek(max(0, said.seek(0, os.SEEK_END) - LAST_WORDS))
-    words = " ".join(said.read().decode("utf-8", "replace").split())
+def _end_of(stderr: IO[bytes]) -> str:
+    stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - STDERR_BYTES))
+    words = " ".join(stderr.read().decode("utf-8", "replace").split())
     return f": {words}" if words else ""
 
 
@@ -176,16 +174,15 @@ def require_trusted(
 ) -> None:
     """Raises ConfigurationError where somebody else may have named the command.
 
-    The file is looked at and read through one descriptor: nobody can show one and have another
-    one taken.
+    The file is checked and read through one descriptor: nobody can exchange it in between.
     """
     if environ.get(VARIABLE):
-        return  # the stronger voice, and that of whoever starts the daemon
+        return  # it overrules the file, and comes from who starts the daemon
     file = home.settings_file
     try:
         with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
-            is_ours, named = _is_ours(opened), _command_in(opened)
-        is_ours = is_ours and _is_nobody_elses(file.parent.stat())  # who may rename, may replace
+            is_ours, named = _is_private(os.fstat(opened.fileno())), _command_in(opened)
+        is_ours = is_ours and _is_private(file.parent.stat())  # who may rename, may replace
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"hooks.command: {file} cannot be read again: {error}") from error
     if not is_ours or named != tuple(command):
@@ -195,11 +192,7 @@ def require_trusted(
         )
 
 
-def _is_ours(opened: IO[bytes]) -> bool:
-    return _is_nobody_elses(os.fstat(opened.fileno()))
-
-
-def _is_nobody_elses(found: os.stat_result) -> bool:
+def _is_private(found: os.stat_result) -> bool:
     return found.st_uid in (0, os.geteuid()) and not found.st_mode & OTHERS_MAY_WRITE
 
 

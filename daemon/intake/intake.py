@@ -1,7 +1,7 @@
-"""Taking files in: doorbell and scans lead to looks, looks to rest, rest to a ledger row.
+"""Taking files in: file events and scans name files; those that come to rest get a ledger row.
 
 The folder against the ledger is the truth. A scan runs at start, after every burst of events, on
-a timer, and when the doorbell has reason to distrust itself.
+a timer, and when the watcher may have lost events.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from daemon.intake.mounts import MountMemory
-from daemon.intake.scanner import Inbox, Scan
+from classifier.workers.end_checks import EndChecker
+from daemon.intake.scanner import Inbox, MountMemory, Scan
 from daemon.intake.stability import Key, Settling
 from daemon.intake.watcher import FileEvent, FileWatcher
 from storage.errors import LedgerUnavailable
@@ -25,8 +25,8 @@ from storage.values.text import printable_path, visible
 
 logger = logging.getLogger(__name__)
 
-RING_STEP = 100  # files that rang and are looked at in one look, with a glance into some
-MAX_RUNG = 10_000  # files whose turn has not come; the scan that follows finds what is beyond
+EVENTS_STEP = 100  # files with an event that are looked at in one look
+MAX_EVENTS = 10_000  # that wait for a look; the scan that follows finds the files beyond
 REST_STEP = 256  # files at rest that get their rows in one look: decoders wait for the first ones
 SCAN_STEP = 500  # names listed and compared with the ledger in one look: a tick stays short
 MAX_WAITING = 50_000  # a scan pauses here until the first files have come to rest
@@ -34,11 +34,11 @@ GATHER_SECONDS = 1.0  # from an event to the scan that makes sure; one scan serv
 SCAN_SHARE = 0.1  # of the time, about, goes into scans at most
 LOOK_SECONDS = 30e-6  # for a name in a listing and its row in the ledger, on a local disk
 SUPERVISE_SECONDS = 1.0
-RESTLESS_SECONDS = 600.0  # a file that has been changing for so long is worth a word
+RESTLESS_SECONDS = 600.0  # a file that has been changing for longer is named
 
 
 class Intake:
-    """`is_busy` tells whether a path is being decoded right now: its row must be left alone."""
+    """`is_busy` says whether a path is being decoded right now: its row must be left alone."""
 
     def __init__(
         self,
@@ -46,19 +46,21 @@ class Intake:
         settings: IntakeSettings,
         ledger: Ledger,
         mounts: MountMemory,
-        doorbell: FileWatcher,
+        watcher: FileWatcher,
         is_busy: Callable[[Key], bool],
+        end_checker: EndChecker[Arrival],
     ) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
         self._names = (settings.suffixes, settings.ignore)
         self._scan_seconds = settings.scan_seconds
         self._settling = Settling(settings.settle_seconds)
         # What is moved away at once might be missed by a program that has more to do with it.
-        self._glances = not settings.archive_dir
-        self._rung: deque[FileEvent] = deque()
+        self._checks_ends = not settings.archive_dir
+        self._end_checker = end_checker
+        self._events: deque[FileEvent] = deque()
         self._ledger = ledger
         self._mounts = mounts
-        self._doorbell = doorbell
+        self._watcher = watcher
         self._is_busy = is_busy
         self._scans: list[Scan] = []
         self._scan_due = 0.0  # at once
@@ -116,7 +118,7 @@ class Intake:
     def has_more(self) -> bool:
         """Whether another look at once would get on; a full waiting room makes a scan pause."""
         can_scan = self.is_scanning and len(self._settling) < MAX_WAITING
-        return bool(self._rung) or self._has_more_at_rest or can_scan
+        return bool(self._events) or self._has_more_at_rest or can_scan
 
     def next_due(self) -> float:
         """The next moment at which `look` has something to do by itself."""
@@ -127,8 +129,10 @@ class Intake:
         """One look around."""
         self._supervise(now)
         try:
-            self._answer_doorbell(now)
+            self._look_at_events(now)
             self._scan(now)
+            for arrival in self._end_checker.collect():
+                self._settling.complete(arrival)
         except LedgerUnavailable:
             self.begin_anew(now)  # what was in hand is found again
             raise
@@ -171,10 +175,10 @@ class Intake:
         Where there are many files it comes with the usual pause: a program that touches one file
         after the other would have all of them listed for each.
         """
-        self._distrust_listings()
+        self._expect_news()
         self.scan_soon(max(now, self._no_scan_before))
 
-    def _distrust_listings(self) -> None:
+    def _expect_news(self) -> None:
         self._scan_news, self.last_scan_found_nothing = self._scan_news + 1, False
 
     def scan_soon(self, when: float) -> None:
@@ -183,7 +187,7 @@ class Intake:
     def _supervise(self, now: float) -> None:
         if now >= self._supervise_due:
             self._supervise_due = now + SUPERVISE_SECONDS
-            self._doorbell.supervise()
+            self._watcher.supervise()
             self._note_restless(frozenset(self._settling.restless(now - RESTLESS_SECONDS)))
 
     def _note_restless(self, restless: frozenset[Key]) -> None:
@@ -195,17 +199,17 @@ class Intake:
             )
         self._restless = restless
 
-    def _answer_doorbell(self, now: float) -> None:
-        rings, scan_wanted = self._doorbell.collect()
-        room = MAX_RUNG - len(self._rung)
-        self._rung.extend(rings[:room])
-        if scan_wanted or len(rings) > room:
-            self._distrust_listings()
-        if rings or scan_wanted:
+    def _look_at_events(self, now: float) -> None:
+        events, scan_wanted = self._watcher.collect()
+        room = MAX_EVENTS - len(self._events)
+        self._events.extend(events[:room])
+        if scan_wanted or len(events) > room:
+            self._expect_news()
+        if events or scan_wanted:
             self.scan_soon(max(now + GATHER_SECONDS, self._no_scan_before))
-        some = [self._rung.popleft() for _ in range(min(RING_STEP, len(self._rung)))]
-        looks = (self._inboxes[ring.root].look_at(ring.path) for ring in some)
-        closed = {(ring.root, ring.path) for ring in some if ring.was_closed}
+        some = [self._events.popleft() for _ in range(min(EVENTS_STEP, len(self._events)))]
+        looks = (self._inboxes[event.root].look_at(event.path) for event in some)
+        closed = {(event.root, event.path) for event in some if event.was_closed}
         self._see_new([arrival for arrival in looks if arrival], now, closed)
 
     def _scan(self, now: float) -> None:
@@ -227,7 +231,7 @@ class Intake:
         self._scan_due = max(self._scan_due, self._no_scan_before)
 
     def _finish(self, scan: Scan) -> None:
-        scan.fault = scan.fault or self._mounts.fault(scan.inbox.root, scan.is_empty)
+        scan.fault = scan.fault or self._mounts.fault(scan.inbox.root)
         before = self._last.get(scan.inbox.root)
         if scan.fault and not (before and before.fault):
             logger.error("%s; clfd goes on trying", scan.fault)
@@ -236,25 +240,22 @@ class Intake:
         self._last[scan.inbox.root] = scan
         if not self._scans:
             self.last_scan_found_nothing = self._scan_news == 0
-            heard = self._last.keys() - self._doorbell.deaf
-            self._doorbell.compare_with(sum(self._last[root].folders for root in heard))
+            watched = self._last.keys() - self._watcher.unwatched
+            self._watcher.compare_with(sum(self._last[root].folders for root in watched))
 
     def _see_new(
         self, arrivals: Iterable[Arrival], now: float, closed: Collection[Key] = ()
     ) -> int:
         """Leaves out what the ledger knows as it is; the rest waits to settle."""
-        news = 0
+        news: list[Arrival] = []
         for root, group in groupby(arrivals, key=lambda arrival: arrival.inbox):
             found = list(group)
             known = self._ledger.known(root, [arrival.path for arrival in found])
-            for arrival in found:
-                if known.get(arrival.path) != arrival.fingerprint:
-                    self._see(arrival, now, (root, arrival.path) in closed)
-                    news += 1
+            news += [a for a in found if known.get(a.path) != a.fingerprint]
             self._ledger.plan_moves([a for a in found if known.get(a.path) == a.fingerprint])
-        return news
-
-    def _see(self, arrival: Arrival, now: float, was_closed: bool) -> None:
-        glances = was_closed and self._glances
-        is_whole = glances and self._inboxes[arrival.inbox].holds_whole(arrival)
-        self._settling.see(arrival, now, was_closed, is_whole)
+        for arrival in news:
+            self._settling.see(arrival, now)
+        if self._checks_ends:
+            ended = [arrival for arrival in news if (arrival.inbox, arrival.path) in closed]
+            self._end_checker.submit([(a, self._inboxes[a.inbox].end_check(a)) for a in ended])
+        return len(news)

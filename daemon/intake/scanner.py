@@ -1,20 +1,21 @@
-"""The listing of an inbox: what is there now, told with scandir and in bounded memory."""
+"""What lies in an inbox now: its listing, in bounded memory, and whether its mount has gone."""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from classifier.audio.containers.wholeness import is_whole_at_a_glance
-from classifier.audio.fingerprint import fingerprint, has_coarse_times
-from daemon.intake.file_filter import FileKind, IgnoreList, is_system_folder, judge_name
+from classifier.audio.containers.promised_end import EndCheck
+from classifier.audio.regular_file import fingerprint
+from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
+from storage.home.mounts import FindMount, is_away, is_unmounted, mount_of
+from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival
 from storage.settings.schema import Settings
 
@@ -32,7 +33,7 @@ class Inbox:
         folder, name = os.path.split(path)
         if self._is_closed(folder) or self.ignored.has(path):
             return None
-        if judge_name(name, self.suffixes) is not FileKind.AUDIO:
+        if file_kind(name, self.suffixes) is not FileKind.AUDIO:
             return None
         return self.look_again(path)
 
@@ -44,18 +45,9 @@ class Inbox:
             return None
         return self.arrival(path, found)
 
-    def holds_whole(self, arrival: Arrival) -> bool:
-        """Whether a glance tells that nothing of this file is missing, as it was found."""
-        path = os.path.join(self._folder, arrival.path)
-        try:
-            with _opened(path) as fd:
-                found = os.fstat(fd)
-                # Where a second write would not show, nothing is to be answered before it.
-                if fingerprint(found) != arrival.fingerprint or has_coarse_times(found):
-                    return False
-                return is_whole_at_a_glance(fd)
-        except OSError:
-            return False
+    def end_check(self, arrival: Arrival) -> EndCheck:
+        """What a worker needs to look for the end that this file promises."""
+        return EndCheck(os.path.join(self._folder, arrival.path), arrival.fingerprint)
 
     @cached_property
     def _folder(self) -> bytes:
@@ -76,16 +68,6 @@ class Inbox:
         if not stat.S_ISREG(found.st_mode):
             return None
         return Arrival(self.root, path, fingerprint(found), found.st_size)
-
-
-@contextmanager
-def _opened(path: bytes) -> Iterator[int]:
-    """Without following a link, and without waiting for whoever writes to a pipe."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def inboxes_of(settings: Settings) -> list[Inbox]:
@@ -128,11 +110,6 @@ class Scan:
     def n_names(self) -> int:
         """That were listed so far."""
         return self.arrivals + self.ignored + self.partial + max(0, self.folders - 1)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing at all was found, and nothing was hidden from the listing."""
-        return not (self.arrivals or self.ignored or self.partial or self.folders > 1 or self.fault)
 
     def take(self, n: int) -> list[Arrival]:
         """The arrivals among `n` further names; a million others must not take all at once."""
@@ -182,10 +159,10 @@ class Scan:
                 self._not_listed(folder, error)
 
     def _file(self, entry: os.DirEntry[bytes], path: bytes) -> Iterator[Arrival | IgnoredFiles]:
-        verdict = judge_name(entry.name, self.inbox.suffixes)
-        if verdict is FileKind.PARTIAL:
+        kind = file_kind(entry.name, self.inbox.suffixes)
+        if kind is FileKind.PARTIAL:
             yield IgnoredFiles(path, True, "the name of a copy under way")
-        elif verdict is FileKind.IGNORED:
+        elif kind is FileKind.IGNORED:
             yield IgnoredFiles(path, False, "not an audio file by its suffix, or hidden")
         else:
             try:
@@ -199,3 +176,30 @@ class Scan:
             self.fault = f"inbox {self.inbox.root} cannot be listed: {error.strerror}"
         elif not isinstance(error, FileNotFoundError):
             self.unreadable.append(os.fsdecode(folder))
+
+
+class MountMemory:
+    """The mounts under which inboxes were found, which the ledger keeps; has one of them gone?"""
+
+    def __init__(self, ledger: Ledger, find_mount: FindMount = mount_of) -> None:
+        self._ledger = ledger
+        self._ledger_file = ledger.database.path.absolute()
+        self._find_mount = find_mount
+        self._known: dict[Path, Path] | None = None
+
+    def fault(self, root: Path) -> str | None:
+        """What to show people after a listing of `root`, if its mount has gone."""
+        if self._known is None:
+            self._known = self._ledger.mount_points()
+        point, known = self._find_mount(root).point, self._known.get(root)
+        if known == point:
+            return None
+        if is_unmounted(root, known, self._ledger_file, self._find_mount):
+            return f"inbox {root} is empty: {known} used to be mounted there and is not; mount it"
+        self._ledger.note_mount_point(root, point)
+        self._known[root] = point
+        return None
+
+    def is_away(self, root: Path) -> bool:
+        """Whether what is missing in this inbox now may be back with its mount."""
+        return is_away(root, (self._known or {}).get(root), self._ledger_file, self._find_mount)

@@ -2,7 +2,7 @@
 
 A file is at rest when its fingerprint has stayed the same for `settle_seconds` on a monotonic
 clock. A change starts the wait anew; it is never a verdict. A file that its writer has closed, and
-whose container holds all that it promises, need not wait: nothing is to come that one knows of.
+that ends where its container promises, need not wait: no writer is expected to add to it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,15 @@ class Settling:
         self.settle_seconds = settle_seconds
         # Insertion order is the order of `since`: a file that changes moves to the end.
         self._waiting: dict[Key, tuple[str, float]] = {}
-        self._finished: dict[Key, str] = {}  # the fingerprints with which files need not wait
+        self._complete: dict[Key, str] = {}  # fingerprints with which files need not wait
         self._changing: dict[Key, float] = {}  # since when; files seen to change while they wait
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def see(
-        self, arrival: Arrival, now: float, was_closed: bool = False, is_whole: bool = False
-    ) -> None:
+    def see(self, arrival: Arrival, now: float) -> None:
         """Notes a file as it is now; a fingerprint seen before keeps its place."""
         key = (arrival.inbox, arrival.path)
-        if was_closed and is_whole:
-            self._finished[key] = arrival.fingerprint
         known = self._waiting.get(key)
         if known is None or known[0] != arrival.fingerprint:
             if known is not None:
@@ -43,9 +39,15 @@ class Settling:
             self._waiting.pop(key, None)
             self._waiting[key] = (arrival.fingerprint, now)
 
+    def complete(self, arrival: Arrival) -> None:
+        """This file need not wait, unless it has changed since, or waits no more."""
+        key = (arrival.inbox, arrival.path)
+        if key in self._waiting and self._waiting[key][0] == arrival.fingerprint:
+            self._complete[key] = arrival.fingerprint
+
     def forget(self, key: Key) -> None:
         self._waiting.pop(key, None)
-        self._finished.pop(key, None)
+        self._complete.pop(key, None)
         self._changing.pop(key, None)
 
     def restless(self, since: float) -> list[Key]:
@@ -54,28 +56,28 @@ class Settling:
 
     def restart(self, key: Key, now: float) -> None:
         """Makes a file wait its whole time once more."""
-        self._finished.pop(key, None)
+        self._complete.pop(key, None)
         token, _ = self._waiting.pop(key)
         self._waiting[key] = (token, now)
 
     def due(self, now: float, most: int | None = None) -> list[Key]:
         """Files that were not seen to change for long enough, up to `most`: look once more."""
         waiting = takewhile(lambda item: self._rests(item[1][1], now), self._waiting.items())
-        calm = (key for key, _ in waiting if key not in self._finished)
-        return list(islice(chain(self._finished, calm), most))
+        calm = (key for key, _ in waiting if key not in self._complete)
+        return list(islice(chain(self._complete, calm), most))
 
     def has_rested(self, arrival: Arrival, now: float) -> bool:
         """Whether this look confirms that the file rests; if not, its wait goes on or restarts."""
         self.see(arrival, now)
         key = (arrival.inbox, arrival.path)
-        if self._finished.get(key) == arrival.fingerprint:
+        if self._complete.get(key) == arrival.fingerprint:
             return True
-        self._finished.pop(key, None)
+        self._complete.pop(key, None)
         return self._rests(self._waiting[key][1], now)
 
     def next_due(self) -> float | None:
         """The moment at which the first file may have settled."""
-        if self._finished:
+        if self._complete:
             return -math.inf
         first = next(iter(self._waiting.values()), None)
         return None if first is None else first[1] + self.settle_seconds

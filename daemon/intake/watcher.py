@@ -1,4 +1,4 @@
-"""File system events as a doorbell: they say "look there soon", never "this is so".
+"""File system events: they say where to look soon, and are never trusted for more.
 
 watchdog loses events under load, stays silent about roots that vanish, and dies of an exception
 in a handler. So handlers do nothing but note a path, the observer is supervised, and whatever
@@ -29,6 +29,8 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyObserver
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
+from storage.home.mounts import mount_of
+
 logger = logging.getLogger(__name__)
 
 # Given to the kernel as a mask: our own reads and every single write never become events.
@@ -45,9 +47,9 @@ MAX_NOTED = 10_000  # beyond that a scan is cheaper than looking at every path
 # holds back all later events meanwhile; 0.5 s would be too long where files are moved out.
 InotifyMoveEventGrouper.delay = 0.05
 
-# watchdog tells of folders that vanish while it adds them; the scan covers those.
+# watchdog warns of folders that vanish while it adds them; the scan covers those.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
-# An event that comes while it is told to stop is no error.
+# An event that comes while it stops is no error.
 logging.getLogger("watchdog.observers.inotify").addFilter(
     lambda record: "thread is inactive" not in record.getMessage()
 )
@@ -66,21 +68,21 @@ class FileEvent(NamedTuple):
 
 
 class FileWatcher:
-    """Rings for paths in the given folders; `wake` is called, from other threads, when it does.
+    """Notes files with events in the given folders; `wake` is called for each, from other threads.
 
-    `why_deaf` says of a folder why no events are to be expected there, if that is so.
+    `why_unwatched` says why no events are to be expected in a folder, if that is so.
     """
 
     def __init__(
         self,
         roots: Sequence[Path],
         wake: Callable[[], None] = lambda: None,
-        why_deaf: Callable[[Path], str | None] = lambda _: None,
+        why_unwatched: Callable[[Path], str | None] = lambda _: None,
     ) -> None:
         self._roots = roots
         self._wake = wake
-        self._why_deaf = why_deaf
-        self._deaf: dict[Path, str] = {}
+        self._why_unwatched = why_unwatched
+        self._unwatched: dict[Path, str] = {}
         self._is_short = False
         self._shortage: str | None = None
         self._lock = threading.Lock()  # handlers run in the observer's thread
@@ -105,8 +107,8 @@ class FileWatcher:
         return {str(root): self._watching(root) for root in self._roots}
 
     def _watching(self, root: Path) -> str:
-        if root in self._deaf:
-            return f"scans ({self._deaf[root]})"
+        if root in self._unwatched:
+            return f"scans ({self._unwatched[root]})"
         return f"events and scans ({self._shortage})" if self._shortage else "events and scans"
 
     def compare_with(self, n_folders: int) -> None:
@@ -123,21 +125,21 @@ class FileWatcher:
         self._shortage = shortage
 
     @property
-    def deaf(self) -> Collection[Path]:
+    def unwatched(self) -> Collection[Path]:
         """Roots that rely on scans alone."""
-        return self._deaf.keys()
+        return self._unwatched.keys()
 
     def collect(self) -> tuple[list[FileEvent], bool]:
         """Files to look at since the last call, and whether a whole scan is wanted."""
         with self._lock:
             noted, self._noted = self._noted, {}
             wanted, self._scan_wanted = self._scan_wanted, False
-        rings = [FileEvent(root, path, was_closed) for (root, path), was_closed in noted.items()]
-        return rings, wanted
+        events = [FileEvent(root, path, was_closed) for (root, path), was_closed in noted.items()]
+        return events, wanted
 
     def supervise(self) -> None:
         """Watches anew when a thread of the observer died or a root became another folder."""
-        if self._is_sound():
+        if self._is_healthy():
             return
         logger.warning("watching the inbox anew: it was replaced, or its watcher stopped")
         self._unwatch()
@@ -146,30 +148,30 @@ class FileWatcher:
 
     def _watch(self) -> None:
         self._identities = [_identity(root) for root in self._roots]
-        self._deaf = dict(self._reasons_for_silence())
+        self._unwatched = dict(self._reasons_not_to_watch())
         try:
-            # A move from elsewhere is told as a move then, and not as a file that was created.
+            # Then a move from elsewhere is an event of a move, and not of a file that was created.
             self._observer = InotifyObserver(generate_full_events=True)
             for root in self._roots:
-                if root not in self._deaf:
+                if root not in self._unwatched:
                     self._schedule(self._observer, root)
             self._observer.start()
         except OSError as error:  # out of inotify instances or watches
             logger.warning("no file events (%s); relying on scans", error.strerror)
-            self._deaf = dict.fromkeys(self._roots, f"no file events: {error.strerror}")
+            self._unwatched = dict.fromkeys(self._roots, f"no file events: {error.strerror}")
             self._unwatch()
 
     def _schedule(self, observer: BaseObserver, root: Path) -> None:
-        """An inbox may itself be a link; watchdog would watch the link and hear nothing."""
+        """An inbox may itself be a link; watchdog would watch the link and get no events."""
         folder = os.path.realpath(root)
         handler = _Handler(root, os.fsencode(folder), self._note, self._ask_for_scan)
         observer.schedule(handler, folder, recursive=True, event_filter=EVENTS)
 
-    def _reasons_for_silence(self) -> Iterator[tuple[Path, str]]:
+    def _reasons_not_to_watch(self) -> Iterator[tuple[Path, str]]:
         for root, identity in zip(self._roots, self._identities, strict=True):
             if identity is None:
                 yield root, "missing or not readable"
-            elif reason := self._why_deaf(root):
+            elif reason := self._why_unwatched(root):
                 yield root, reason
 
     def _unwatch(self) -> None:
@@ -179,7 +181,7 @@ class FileWatcher:
             if observer.is_alive():
                 observer.join()
 
-    def _is_sound(self) -> bool:
+    def _is_healthy(self) -> bool:
         if self._identities != [_identity(root) for root in self._roots]:
             return False
         observer = self._observer
@@ -219,7 +221,7 @@ class _Handler(FileSystemEventHandler):
         if is_move and not event.dest_path:
             return  # it left
         if event.is_directory:
-            self._ask_for_scan()  # a folder moved in brings files for which nothing else rings
+            self._ask_for_scan()  # a folder moved in brings files that have no events of their own
             return
         path = os.fsencode(event.dest_path or event.src_path)
         if path.startswith(self._prefix):
@@ -254,3 +256,11 @@ def _n_kernel_watches() -> int:
         with contextlib.suppress(OSError):
             n_watches += Path("/proc/self/fdinfo", handle).read_text().count("inotify wd:")
     return n_watches
+
+
+def why_no_events(watch: str, root: Path) -> str | None:
+    """Why events are not to be waited for in an inbox, by `intake.watch` and where it lies."""
+    if watch == "scans":
+        return "intake.watch = scans"
+    mount = mount_of(root)
+    return f"{mount.kind} has no events" if watch == "auto" and mount.is_network else None

@@ -40,7 +40,7 @@ def about(**fields: object) -> dict[str, object]:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
-    """What was said with `about`."""
+    """The fields that `about` gave it."""
     return dict(getattr(record, "fields", {}))
 
 
@@ -64,7 +64,7 @@ class JournalHandler(logging.Handler):
             try:
                 self._stream.write(lines)
                 self._stream.flush()
-            except OSError:  # nobody listens at all: that must not end the work
+            except OSError:  # nobody reads the log: that must not end the work
                 self.handleError(record)
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ def _fields(record: logging.LogRecord, priority: int, message: str) -> dict[str,
 
 
 def _packed(fields: Mapping[str, object]) -> bytes:
-    """A value with its length before it may hold whatever it likes, ends of lines included."""
+    """Each value has its length before it, so that it may hold anything, ends of lines included."""
     packed = b""
     for name, value in fields.items():
         data = str(value).encode("utf-8", "backslashreplace")

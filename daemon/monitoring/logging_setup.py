@@ -38,13 +38,13 @@ def start_logging(settings: LogSettings, verbosity: int) -> None:
     for handler in before:
         handler.close()
     root.setLevel(logging.WARNING)  # other people's libraries
-    for ours in ("classifier", "daemon", "storage"):
-        logging.getLogger(ours).setLevel(max(level, logging.DEBUG))
+    for package in ("classifier", "daemon", "storage"):
+        logging.getLogger(package).setLevel(max(level, logging.DEBUG))
 
 
-def _handler(form: str) -> logging.Handler:
-    if form == "auto" and is_journal(sys.stderr):
+def _handler(log_format: str) -> logging.Handler:
+    if log_format == "auto" and is_journal(sys.stderr):
         return JournalHandler()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLine() if form == "json" else PlainLine())
+    handler.setFormatter(JsonLine() if log_format == "json" else PlainLine())
     return handler

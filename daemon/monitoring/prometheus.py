@@ -1,15 +1,17 @@
-"""The status as Prometheus reads it: its text format, version 0.0.4.
+"""The status as Prometheus's metrics.
 
 Everything here comes from the status that the loop puts together once a second anyway, so nobody
 who scrapes makes it do more.
-https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import NamedTuple
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from storage.values.timestamps import from_stamp
 
@@ -17,7 +19,28 @@ Status = Mapping[str, object]
 Samples = Iterable[tuple[Mapping[str, object], object]]  # labels, and a value or None
 
 
-class Metric(NamedTuple):
+class StatusCollector(Collector):
+    """All metrics of which the newest status knows a value."""
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._status: Status = {}
+
+    def publish(self, status: Status) -> None:
+        """From the loop: a reference is exchanged, no more."""
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        """From other threads; ages are those of now."""
+        status = self._status
+        figures = status.get("figures")
+        figures = figures if isinstance(figures, Mapping) else {}
+        oldest_pending_s = _age(status.get("oldest_pending_at"), self._now())
+        values = {**status, **figures, "oldest_pending_s": oldest_pending_s}
+        yield from filter(lambda family: family.samples, (row.read(values) for row in METRICS))
+
+
+class MetricRow(NamedTuple):
     """`samples` finds its values in a status; None is left out."""
 
     name: str
@@ -25,35 +48,12 @@ class Metric(NamedTuple):
     meaning: str
     samples: Callable[[Status], Samples]
 
-
-def exposition(status: Status, now: datetime) -> str:
-    """All metrics of which the status knows a value; ages are those at `now`."""
-    figures = status.get("figures")
-    figures = figures if isinstance(figures, Mapping) else {}
-    oldest_pending_s = _age(status.get("oldest_pending_at"), now)
-    aged = {**status, **figures, "oldest_pending_s": oldest_pending_s}
-    return "".join(line for metric in METRICS for line in _lines(metric, aged))
-
-
-def _lines(metric: Metric, status: Status) -> list[str]:
-    values = [
-        f"{metric.name}{_labels(labels)} {value:.15g}\n"
-        for labels, value in metric.samples(status)
-        if isinstance(value, int | float)
-    ]
-    if not values:
-        return []
-    head = f"# HELP {metric.name} {metric.meaning}\n# TYPE {metric.name} {metric.kind}\n"
-    return [head, *values]
-
-
-def _labels(labels: Mapping[str, object]) -> str:
-    pairs = ",".join(f'{name}="{_escaped(str(value))}"' for name, value in labels.items())
-    return f"{{{pairs}}}" if pairs else ""
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    def read(self, status: Status) -> Metric:
+        family = Metric(self.name.removesuffix("_total"), self.meaning, self.kind)
+        for labels, value in self.samples(status):
+            if isinstance(value, int | float):
+                family.add_sample(self.name, {k: str(v) for k, v in labels.items()}, value)
+        return family
 
 
 def _age(stamp: object, now: datetime) -> float | None:
@@ -107,80 +107,80 @@ def _hooks(key: str) -> Callable[[Status], Samples]:
     def samples(status: Status) -> Samples:
         hooks = status.get("hooks")
         hooks = hooks if isinstance(hooks, Mapping) else {}
-        return [({"hook": name}, told.get(key)) for name, told in hooks.items()]
+        return [({"hook": name}, counts.get(key)) for name, counts in hooks.items()]
 
     return samples
 
 
 METRICS = (
-    Metric("clfd_info", "gauge", "What runs, and on what; always 1.", _about),
-    Metric("clfd_checkpoint_info", "gauge", "Active and served checkpoint; 1.", _checkpoints),
-    Metric("clfd_uptime_seconds", "gauge", "Since the daemon started.", _of("uptime_s")),
-    Metric(
+    MetricRow("clfd_info", "gauge", "What runs, and on what; always 1.", _about),
+    MetricRow("clfd_checkpoint_info", "gauge", "Active and served checkpoint; 1.", _checkpoints),
+    MetricRow("clfd_uptime_seconds", "gauge", "Since the daemon started.", _of("uptime_s")),
+    MetricRow(
         "clfd_heartbeat_timestamp_seconds",
         "gauge",
         "When the loop last came round.",
         _time_of("heartbeat_at"),
     ),
-    Metric("clfd_recordings", "gauge", "Recordings in the ledger by status.", _states),
-    Metric(
+    MetricRow("clfd_recordings", "gauge", "Recordings in the ledger by status.", _states),
+    MetricRow(
         "clfd_finished_recordings_total",
         "counter",
         "Recordings that left the window since the start.",
         _of("finished"),
     ),
-    Metric("clfd_clips_total", "counter", "Clips scored since the start.", _of("clips_scored")),
-    Metric("clfd_clips_per_second", "gauge", "Over the last half minute.", _of("clips_per_s")),
-    Metric("clfd_in_flight_recordings", "gauge", "Claimed, not answered.", _of("in_flight")),
-    Metric("clfd_settling_files", "gauge", "Files that have not come to rest.", _of("waiting")),
-    Metric("clfd_ignored_files", "gauge", "Left out for their names.", _of("ignored")),
-    Metric(
+    MetricRow("clfd_clips_total", "counter", "Clips scored since the start.", _of("clips_scored")),
+    MetricRow("clfd_clips_per_second", "gauge", "Over the last half minute.", _of("clips_per_s")),
+    MetricRow("clfd_in_flight_recordings", "gauge", "Claimed, not answered.", _of("in_flight")),
+    MetricRow("clfd_settling_files", "gauge", "Files that have not come to rest.", _of("waiting")),
+    MetricRow("clfd_ignored_files", "gauge", "Left out for their names.", _of("ignored")),
+    MetricRow(
         "clfd_oldest_pending_seconds",
         "gauge",
         "How long ago the oldest recording that is pending was first seen.",
         _of("oldest_pending_s"),
     ),
-    Metric(
+    MetricRow(
         "clfd_stage_seconds_total",
         "counter",
         "What the loop spent in its stages since the start.",
         _each("stage_seconds", "stage"),
     ),
-    Metric("clfd_batches_total", "counter", "Batches since the start.", _of("batches")),
-    Metric("clfd_last_batch_clips", "gauge", "Size of the last batch.", _of("last_batch_clips")),
-    Metric(
+    MetricRow("clfd_batches_total", "counter", "Batches since the start.", _of("batches")),
+    MetricRow("clfd_last_batch_clips", "gauge", "Size of the last batch.", _of("last_batch_clips")),
+    MetricRow(
         "clfd_checkpoint_swaps_total",
         "counter",
         "Checkpoints taken over since the start.",
         _of("checkpoint_swaps"),
     ),
-    Metric(
+    MetricRow(
         "clfd_checkpoint_refusals_total",
         "counter",
         "Checkpoints refused since the start.",
         _of("checkpoint_refusals"),
     ),
-    Metric("clfd_faults", "gauge", "Faults that the status lists now.", _faults),
-    Metric("clfd_paused", "gauge", "Whether the intake is held.", _of("paused")),
-    Metric(
+    MetricRow("clfd_faults", "gauge", "Faults that the status lists now.", _faults),
+    MetricRow("clfd_paused", "gauge", "Whether the intake is held.", _of("paused")),
+    MetricRow(
         "clfd_last_error_timestamp_seconds",
         "gauge",
         "When a recording last failed.",
         _time_of("last_error_at"),
     ),
-    Metric(
+    MetricRow(
         "clfd_device_memory_bytes",
         "gauge",
         "Allocated on the GPU by this process.",
         _of("device_memory_bytes"),
     ),
-    Metric(
+    MetricRow(
         "process_resident_memory_bytes",
         "gauge",
         "Of the daemon's process, without its workers.",
         _of("memory_bytes"),
     ),
-    Metric("clfd_hook_told_total", "counter", "Results told to a hook.", _hooks("told")),
-    Metric("clfd_hook_given_up_total", "counter", "Results a hook refused.", _hooks("given_up")),
-    Metric("clfd_hook_failing", "gauge", "Whether a hook fails now.", _hooks("failing")),
+    MetricRow("clfd_hook_told_total", "counter", "Results told to a hook.", _hooks("told")),
+    MetricRow("clfd_hook_given_up_total", "counter", "Results a hook refused.", _hooks("given_up")),
+    MetricRow("clfd_hook_failing", "gauge", "Whether a hook fails now.", _hooks("failing")),
 )

@@ -9,25 +9,25 @@ import time
 from collections.abc import Mapping
 
 
-def notify(*words: str) -> None:
-    """Sends e.g. `READY=1` to $NOTIFY_SOCKET; does nothing where nobody listens."""
+def notify(*assignments: str) -> None:
+    """Sends e.g. `READY=1` to $NOTIFY_SOCKET; does nothing without a service manager."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]  # Linux's abstract namespace
-    message = "\n".join(words).encode()
+    message = "\n".join(assignments).encode()
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(message, address)
 
 
 def extend_timeout(seconds: float) -> None:
-    """Asks for so much more time, from now on, before a start or a stop is taken to have failed."""
+    """Asks for time, from now on, before a start or a stop counts as failed."""
     notify(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
 
 def monotonic_stamp() -> str:
-    """The word that has to go with `RELOADING=1`."""
+    """What has to go with `RELOADING=1`."""
     return f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 

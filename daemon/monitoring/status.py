@@ -1,4 +1,4 @@
-"""What the daemon says of itself, once a second, in the home's status file."""
+"""The daemon's status, once a second, in the home's status file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 WRITE_SECONDS = 1.0
 RATE_SECONDS = 30.0
+SUMMARY_SECONDS = 10.0  # between two summaries in the log, while something is in flight
 COUNT_SHARE = 0.02  # of the time at most goes into counting rows
 MAX_COUNT_SECONDS = 10.0  # between two counts, however dear they are
 MIN_RATE = 1e-3
@@ -89,9 +90,9 @@ class StatusReport:
         self._last_error_at: str | None = None
         self._oldest_pending_at: str | None = None
         self._write_failed = False
-        self._told: Mapping[str, object] = {}
+        self._status: Mapping[str, object] = {}
         self._counted: Progress | None = None
-        self._due = self._count_due = self._started_at
+        self._due = self._count_due = self._summary_due = self._started_at
 
     @property
     def due(self) -> float:
@@ -106,14 +107,17 @@ class StatusReport:
         if recount or self._is_to_be_counted(progress):
             self._counted = progress
             self._recount(progress.at)
-        self._told = {**self._status(progress.at), **now_facts}
+        self._status = {**self._own_status(progress.at), **now_facts}
         try:
-            self.write(self._told)
+            self.write(self._status)
             self._write_failed = False
         except OSError as error:  # a full disk must not stop the work that may still be done
             if not self._write_failed:
                 logger.error("the status file cannot be written: %s", error.strerror)
             self._write_failed = True
+        if progress.in_flight and progress.at >= self._summary_due:
+            self._summary_due = progress.at + SUMMARY_SECONDS
+            logger.info("%s", self.summary())
 
     def _is_to_be_counted(self, progress: Progress) -> bool:
         """At rest only what another program changed is new, and can wait."""
@@ -126,9 +130,10 @@ class StatusReport:
 
     def headline(self) -> str:
         """One line for the service manager: what serves, where, and what is left to do."""
-        told = self._told
-        held = "intake held; " if told.get("paused") else ""
-        return f"{held}{told.get('served_checkpoint')} on {told.get('device')}: {self.summary()}"
+        status = self._status
+        held = "intake held; " if status.get("paused") else ""
+        served, device = status.get("served_checkpoint"), status.get("device")
+        return f"{held}{served} on {device}: {self.summary()}"
 
     def summary(self) -> str:
         """One line for logs."""
@@ -146,7 +151,7 @@ class StatusReport:
             self._last_error_at = None if failure is None else failure[2]
             self._oldest_pending_at = self.oldest_pending()
         except LedgerUnavailable:
-            pass  # the figures of before; the trouble itself is told among the faults
+            pass  # the figures of before; the reason stands among the faults
         pause = (self.clock() - began) / COUNT_SHARE
         self._count_due = now + min(pause, MAX_COUNT_SECONDS)
 
@@ -154,7 +159,7 @@ class StatusReport:
         seconds = self._rates.seconds_left(self._counts.get("queued", 0))
         return None if seconds is None else round(seconds, 1)
 
-    def _status(self, now: float) -> dict[str, object]:
+    def _own_status(self, now: float) -> dict[str, object]:
         return {
             "running": True,
             "pid": os.getpid(),

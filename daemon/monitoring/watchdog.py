@@ -1,4 +1,4 @@
-"""Does the daemon get on? What the service manager's watchdog is told, and when it is not.
+"""Pings for the service manager's watchdog, as long as the daemon makes progress.
 
 A ping goes out with each status, from the loop itself. No other thread sends any: it would go on
 while the loop stands still. So it is decided on purpose what silence means:
@@ -18,9 +18,10 @@ while the loop stands still. So it is decided on purpose what silence means:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from classifier.workers.pool import HASH_BYTES_PER_SECOND, MAX_TRIES, STUCK_SECONDS
+from daemon.monitoring.component import Component
 from daemon.monitoring.sd_notify import is_watched, notify
 from daemon.monitoring.status import Progress
 from storage.ledger.outcomes import Claim
@@ -28,10 +29,10 @@ from storage.ledger.outcomes import Claim
 logger = logging.getLogger(__name__)
 
 
-class ServiceWatchdog:
+class ServiceWatchdog(Component):
     """`decode_timeout_seconds` is the pool's, before the extra time for big files.
 
-    `send` hands words to the service manager; `fault` says what is wrong while no pings go out.
+    `send` hands assignments to the service manager.
     """
 
     def __init__(
@@ -44,24 +45,28 @@ class ServiceWatchdog:
         self._is_watched = is_watched()
         self._send = send
         self._largest_bytes = 0  # of what was taken since the window was empty
-        self._reached = (0, 0)
-        self._got_on_at = 0.0
-        self._said = ""
-        self.fault: str | None = None
+        self._last_position = (0, 0)
+        self._progress_at = 0.0
+        self._last_text = ""
+        self._fault: str | None = None
+
+    def faults(self) -> Sequence[str]:
+        """What is wrong while no pings go out."""
+        return [] if self._fault is None else [self._fault]
 
     def expect(self, claims: Iterable[Claim]) -> None:
         """These are in the window now: a big file may be silent for longer."""
         sizes = (claim.size_bytes for claim in claims)
         self._largest_bytes = max(self._largest_bytes, *sizes, 0)
 
-    def tell(self, progress: Progress, is_waiting: bool, text: str) -> None:
+    def report(self, progress: Progress, is_waiting: bool, text: str) -> None:
         """Once a second or so. `is_waiting` says that the ledger is waited for."""
-        words = [f"STATUS={text}"] if text != self._said else []
-        self._said = text
-        if self._gets_on(progress, is_waiting) and self._is_watched:
-            words.append("WATCHDOG=1")
-        if words:
-            self._send(*words)
+        lines = [f"STATUS={text}"] if text != self._last_text else []
+        self._last_text = text
+        if self._makes_progress(progress, is_waiting) and self._is_watched:
+            lines.append("WATCHDOG=1")
+        if lines:
+            self._send(*lines)
 
     @property
     def patience_seconds(self) -> float:
@@ -69,21 +74,21 @@ class ServiceWatchdog:
         reading = self._largest_bytes / HASH_BYTES_PER_SECOND
         return MAX_TRIES * (self._decode_timeout_seconds + reading + STUCK_SECONDS)
 
-    def _gets_on(self, progress: Progress, is_waiting: bool) -> bool:
-        reached = (progress.clips, progress.recordings)
+    def _makes_progress(self, progress: Progress, is_waiting: bool) -> bool:
+        position = (progress.clips, progress.recordings)
         if not progress.in_flight:
             self._largest_bytes = 0
-        if not progress.in_flight or is_waiting or reached != self._reached:
-            self._reached, self._got_on_at = reached, progress.at
-        seconds = progress.at - self._got_on_at
-        self._judge(progress.in_flight, seconds)
-        return self.fault is None
+        if not progress.in_flight or is_waiting or position != self._last_position:
+            self._last_position, self._progress_at = position, progress.at
+        seconds = progress.at - self._progress_at
+        self._check(progress.in_flight, seconds)
+        return self._fault is None
 
-    def _judge(self, in_flight: int, seconds: float) -> None:
+    def _check(self, in_flight: int, seconds: float) -> None:
         if seconds <= self.patience_seconds:
-            self.fault = None
+            self._fault = None
             return
         fault = f"nothing has come of {in_flight} recordings in flight for {seconds:.0f} s"
-        if self.fault is None:
+        if self._fault is None:
             logger.error("%s; the service manager is told no more that clfd lives", fault)
-        self.fault = fault
+        self._fault = fault

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
-from classifier.audio.fingerprint import fingerprint
+from classifier.audio.regular_file import fingerprint
 from classifier.inference.predictor import Predictor
-from classifier.model.checkpoint import SUFFIX
 from classifier.workers.malloc import keep_freed_memory
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox
@@ -24,20 +23,16 @@ from daemon.pipeline.scoring_setup import (
     with_batches,
 )
 from daemon.pipeline.window import Window
-from storage.export.text_formats import (
-    output,
-    shape_of,
-    write_csv,
-    write_json,
-    write_jsonl,
-    write_table,
-)
+from storage.export.registry import FORMATS, TABLE, Format, format_of
+from storage.export.text_formats import output, write_table
 from storage.home.checkpoint_folder import CheckpointFolder
+from storage.home.inbox_rules import IgnoreList
 from storage.home.paths import Home
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
-from storage.queries.result import COLUMNS
+from storage.queries.result import COLUMNS, Result
 from storage.settings.schema import Settings
 from storage.values.progress import progress_bar
+from storage.values.recorded_at import began_at, moment_in_name
 from storage.values.text import printable_path
 from storage.values.timestamps import utc_now
 
@@ -61,24 +56,27 @@ def classify_paths(
     keep_freed_memory(KEPT_BYTES)
     predictor = _predictor(home, settings, checkpoint)
     claims = [_claim(number, arrival) for number, arrival in enumerate(named.values())]
-    names = list(named)
+    files, rules = list(named.items()), settings.results.display_rules
     with progress_bar(show_progress, len(claims)) as advance:
         records = []
         for outcome in _outcomes(settings, claims, predictor):
-            records.append(_record(outcome, names[outcome.recording_id], predictor))
+            name, arrival = files[outcome.recording_id]
+            shown = _result(outcome, arrival, predictor).displayed(rules)
+            records.append(_record(replace(shown, path=name)))
             advance()
     records.sort(key=lambda record: str(record["path"]))
-    _write(records, form or shape_of(file), file)
+    _write(records, FORMATS[form or format_of(file)], file)
     return sum(record["status"] == "failed" for record in records)
 
 
 def _named(paths: Sequence[Path], settings: Settings) -> dict[str, Arrival]:
-    """Arrivals by the name a person gave them; files are taken whatever their suffix."""
+    """Arrivals by the name a person gave them; named files are taken whatever their name."""
     suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
+    ignored = IgnoreList(settings.intake.ignore)
     found: dict[str, Arrival] = {}
     for path in paths:
         if path.is_dir():
-            found |= _in_folder(path, Inbox(path.resolve(), suffixes))
+            found |= _in_folder(path, Inbox(path.resolve(), suffixes, ignored))
         else:
             target = path.resolve()  # a person may name a link
             stat, name = target.stat(), os.fsencode(target.name)
@@ -99,10 +97,7 @@ def _in_folder(folder: Path, inbox: Inbox) -> dict[str, Arrival]:
 
 
 def _predictor(home: Home, settings: Settings, checkpoint: str) -> Predictor:
-    path = Path(checkpoint)
-    if path.suffix != SUFFIX or not path.is_file():
-        shelf = CheckpointFolder(home.checkpoints)
-        path = shelf.path(shelf.find(checkpoint))
+    path = CheckpointFolder(home.checkpoints).locate(checkpoint)
     return load_predictor(path, engine_device(settings), settings.engine.precision)
 
 
@@ -137,46 +132,49 @@ def _outcomes(
                 wake.wait(1.0)
 
 
-def _record(outcome: Outcome, name: str, predictor: Predictor) -> Record:
-    """The columns of `clfd results`; `path` as it was named, and no inbox."""
-    record: Record = dict.fromkeys(COLUMNS)
-    record["path"] = name
-    record["checkpoint"] = predictor.checkpoint.name
-    record["checkpoint_digest"] = predictor.checkpoint.digest
-    record["classified_at"] = utc_now()
-    if isinstance(outcome, Scored):
-        return record | _answer(outcome, predictor)
-    error = outcome.error if isinstance(outcome, Failed) else "the file changed while it was read"
-    return record | {"status": "failed", "error": error}
+def _result(outcome: Outcome, arrival: Arrival, predictor: Predictor) -> Result:
+    """As it would stand in the ledger of an inbox that is the named folder."""
+    checkpoint = predictor.checkpoint
+    failed = Result(
+        path=printable_path(arrival.path),
+        status="failed",
+        checkpoint=checkpoint.name,
+        checkpoint_digest=checkpoint.digest,
+        classified_at=utc_now(),
+    )
+    if isinstance(outcome, Failed):
+        return replace(failed, error=outcome.error)
+    if not isinstance(outcome, Scored):
+        return replace(failed, error="the file changed while it was read")
+    facts = asdict(outcome.facts)
+    facts["recorded_at"] = began_at(outcome.facts.recorded_at, moment_in_name(failed.path))
+    return replace(
+        failed,
+        status="done",
+        label=outcome.label,
+        confidence=outcome.confidence,
+        warning=outcome.warning,
+        labels_json=json.dumps(checkpoint.labels),
+        packed_scores=outcome.scores,
+        **facts,
+    )
 
 
-def _answer(outcome: Scored, predictor: Predictor) -> Record:
-    scores = np.frombuffer(outcome.scores, "<f4").tolist()
-    return {
-        "status": "done",
-        "label": outcome.label,
-        "confidence": round(outcome.confidence, 6),
-        "duration_s": round(outcome.facts.duration_s, 3),
-        "sample_rate_hz": outcome.facts.sample_rate_hz,
-        "digest": outcome.facts.digest,
-        "warning": outcome.warning,
-        "scores": {
-            label: round(score, 6)
-            for label, score in zip(predictor.checkpoint.labels, scores, strict=True)
-        },
-    }
+def _record(result: Result) -> Record:
+    """The columns of `clfd results`, and no id; scores where there are any."""
+    scores = result.scores()
+    return result.record(COLUMNS) | ({} if scores is None else {"scores": scores})
 
 
-def _write(records: list[Record], form: str, file: Path | None) -> None:
+def _write(records: list[Record], format: Format, file: Path | None) -> None:
     with output(file) as stream:
-        if form == "json":
-            write_json(stream, records)
-        elif form == "jsonl":
-            write_jsonl(stream, records)
-        elif form == "csv":
-            write_csv(stream, COLUMNS, ({key: r[key] for key in COLUMNS} for r in records))
-        else:
+        if format is TABLE:
             write_table(stream, *_table(records))
+        elif format.is_flat:
+            flat = ({key: record[key] for key in COLUMNS} for record in records)
+            format.load()(stream, COLUMNS, flat)
+        else:
+            format.load()(stream, records)
 
 
 def _table(records: list[Record]) -> tuple[list[str], list[list[str]]]:

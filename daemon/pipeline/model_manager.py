@@ -1,7 +1,7 @@
 """The live model: which checkpoint is served, and how another one takes over.
 
 `checkpoints/active` says what should be served. A candidate is read, checked and warmed in a
-thread of its own while the old one serves; `refresh` only flips a reference, between two ticks.
+thread of its own while the old one serves; `step` only flips a reference, between two ticks.
 Recordings hold on to the model with which their decoding began, so a batch never mixes two.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import MAX_FILE_BYTES, Checkpoint, open_file
 from daemon.errors import NothingToServe
+from daemon.monitoring.component import Component
 from daemon.monitoring.journald import about
 from daemon.pipeline.compilation import Compilation
 from storage.home.checkpoint_folder import CheckpointFolder
@@ -26,7 +27,7 @@ from storage.ledger.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5  # between two looks at the link
+POLL_SECONDS = 0.5  # between two looks at the link
 BUSY_SECONDS = 30.0  # until a device that had no memory for a checkpoint is asked again
 
 
@@ -59,7 +60,7 @@ class RefusedCheckpoint:
     digest: str
 
 
-class ModelManager:
+class ModelManager(Component):
     """`load` turns a checkpoint file into a predictor, or raises CheckpointError.
 
     Where it raises DeviceBusyError it is asked again after a while.
@@ -67,9 +68,11 @@ class ModelManager:
     `wake` is called, from another thread, when a candidate is ready.
     """
 
+    stage = "model"
+
     def __init__(
         self,
-        shelf: CheckpointFolder,
+        checkpoints: CheckpointFolder,
         ledger: Ledger,
         load: Callable[[Path], Predictor],
         overlap_seconds: float = 0.0,
@@ -78,18 +81,18 @@ class ModelManager:
     ) -> None:
         self._compilation = compilation
         self._overlap_seconds = overlap_seconds
-        self._shelf = shelf
+        self._checkpoints = checkpoints
         self._ledger = ledger
         self._load = load
         self._wake = wake
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="candidate")
         self._candidate: tuple[str, Future[Prepared | RefusedCheckpoint]] | None = None
-        self._look_due = 0.0
+        self._poll_due = 0.0
         self._try_again_at = math.inf
         self._served: Served | None = None
         self.wanted: str | None = None
         self.refusal: str | None = None
-        self.swaps = self.refusals = 0  # since the start
+        self._n_swaps = self._n_refusals = 0
 
     @property
     def served(self) -> Served:
@@ -102,21 +105,21 @@ class ModelManager:
         Raises NothingToServe with the reasons where neither can be served, and DeviceBusyError
         where that may be otherwise soon.
         """
-        active = self._look_at_link()
+        active = self._active_name()
         reasons = [self.refusal] if self.refusal else []
-        for name in dict.fromkeys((active, self._shelf.previous())):
+        for name in dict.fromkeys((active, self._checkpoints.previous())):
             if name is None:
                 continue
-            prepared = self._prepare(self._shelf.path(name))
+            prepared = self._prepare(self._checkpoints.path(name))
             if isinstance(prepared, Prepared):
                 self._serve(prepared)
                 return
             self._refuse(name, prepared)
             reasons.append(prepared.reason)
-        there = ", ".join(self._shelf.names())
+        there = ", ".join(self._checkpoints.names())
         raise NothingToServe(
             "no checkpoint to serve: "
-            + ("; ".join(reasons) or f"none is active in {self._shelf.folder}")
+            + ("; ".join(reasons) or f"none is active in {self._checkpoints.folder}")
             + (f"; activate one of {there} with `clfd checkpoints activate`" if there else "")
             + "; make one with `clfd train LABELS.csv`, or see `clfd init`"
         )
@@ -126,48 +129,64 @@ class ModelManager:
         """Whether a candidate is on its way."""
         return self._candidate is not None
 
-    def look_at_once(self) -> None:
-        """With the next `refresh`, and once more at what was refused: it may be another file."""
-        self._look_due = self._try_again_at = 0.0
+    def recheck(self) -> None:
+        """With the next `step`, and once more at what was refused: it may be another file."""
+        self._poll_due = self._try_again_at = 0.0
 
-    def refresh(self, now: float) -> None:
+    def step(self, now: float) -> None:
         """Takes a prepared candidate over, and begins to prepare one that became active."""
         if self._candidate is not None and self._candidate[1].done():
             self._take_over(*self._candidate, now)
             self._candidate = None
-        if self._candidate is None and now >= self._look_due:
-            self._look_due = now + LOOK_SECONDS
-            self._look(now)
+        if self._candidate is None and now >= self._poll_due:
+            self._poll_due = now + POLL_SECONDS
+            self._follow_link(now)
 
     def tend(self, clips_scored: int) -> None:
         """Now and then: has the served network compiled behind it, in the candidates' thread."""
         if self._compilation is not None:
-            predictor, file = self.served.predictor, self._shelf.path(self.served.name)
+            predictor, file = self.served.predictor, self._checkpoints.path(self.served.name)
             self._thread.submit(self._compilation.step, predictor, file, clips_scored)
 
-    def stop(self) -> None:
+    def status(self) -> Mapping[str, object]:
+        predictor = self.served.predictor
+        return {
+            "checkpoint": self.wanted,
+            "served_checkpoint": self.served.name,
+            "checkpoint_refused": self.refusal,
+            "precision": predictor.precision,
+            "network_path": predictor.path,
+            "canary_error": round(predictor.canary_error, 4),
+        }
+
+    def figures(self) -> Mapping[str, object]:
+        return {"checkpoint_swaps": self._n_swaps, "checkpoint_refusals": self._n_refusals}
+
+    def stop(self, seconds: float = 0.0) -> None:
         self._thread.shutdown(cancel_futures=True)
         if self._compilation is not None:
             self._compilation.stop()
 
-    def _look(self, now: float) -> None:
+    def _follow_link(self, now: float) -> None:
         before = self.wanted
-        name = self._look_at_link()
+        name = self._active_name()
         if name is None or (name == before and now < self._try_again_at):
             return
         self._try_again_at = math.inf
         self.refusal = None
         if name != self.served.name:
             logger.info("checkpoint %s became active; preparing it", name)
-            future = self._thread.submit(self._prepare, self._shelf.path(name))
+            future = self._thread.submit(self._prepare, self._checkpoints.path(name))
             future.add_done_callback(lambda _: self._wake())
             self._candidate = (name, future)
 
-    def _look_at_link(self) -> str | None:
-        """The checkpoint that should be served, if it is there; tells once if it is not."""
-        name, broken = self._shelf.active(), self._shelf.broken_link()
+    def _active_name(self) -> str | None:
+        """The checkpoint that should be served, if it is there; logs once if it is not."""
+        name, broken = self._checkpoints.active(), self._checkpoints.broken_link()
         if broken and broken != self.wanted:
-            self.refusal = f"the link {self._shelf.folder / 'active'} leads to {broken}, not there"
+            self.refusal = (
+                f"the link {self._checkpoints.folder / 'active'} leads to {broken}, not there"
+            )
             logger.error("%s; activate another: `clfd checkpoints activate`", self.refusal)
         self.wanted = name or broken
         return name
@@ -197,7 +216,7 @@ class ModelManager:
             self._refuse(name, prepared)
         else:
             self._serve(prepared)
-            self.swaps += 1
+            self._n_swaps += 1
 
     def _serve(self, prepared: Prepared) -> None:
         checkpoint = prepared.predictor.checkpoint
@@ -215,7 +234,7 @@ class ModelManager:
 
     def _refuse(self, name: str, refused: RefusedCheckpoint) -> None:
         self.refusal = refused.reason
-        self.refusals += 1
+        self._n_refusals += 1
         logger.error("%s", refused.reason, extra=about(checkpoint=name))
         self._ledger.refuse_checkpoint(name, refused.digest, refused.reason)
 
@@ -233,7 +252,7 @@ def hop_samples(checkpoint: Checkpoint, overlap_seconds: float) -> int:
 
 
 def _digest(path: Path) -> str:
-    """The SHA-256 of a file that was refused; a word in its place where it cannot be read whole."""
+    """The SHA-256 of a file that was refused; a text in its place where it cannot be read whole."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             return f"unread {path.name}"

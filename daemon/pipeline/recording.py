@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from classifier.audio.decode import DecodedAudio
-from classifier.audio.levels import Levels
+from classifier.audio.samples import Levels
 from classifier.inference.predictor import Scores
 from daemon.pipeline.model_manager import Served
 from storage.ledger.outcomes import AudioFacts, Claim
@@ -18,12 +18,12 @@ class RecordingInProgress:
     """Pinned to the checkpoint that was served when its decoding began.
 
     `followers` have the same content and wait for this one's answer; what is `over` is answered,
-    or waits for another one's answer, and takes no more stretches.
+    or waits for another one's answer, and takes no more segments.
     """
 
     claim: Claim
     served: Served
-    fingerprint: str | None = None  # None: as the first stretch finds it
+    fingerprint: str | None = None  # None: as the first segment finds it
     digest: str | None = None
     seconds: float = 0.0
     sample_rate_hz: int = 0
@@ -32,14 +32,14 @@ class RecordingInProgress:
     recorded_at: str | None = None
     total_clips: int | None = None
     next_clip: int = 0  # the first one not asked for yet
-    stretches_out: int = 0
+    segments_out: int = 0
     scores: dict[int, Scores] = field(default_factory=dict)
-    warnings: dict[int, str] = field(default_factory=dict)  # by first clip of the stretch
+    warnings: dict[int, str] = field(default_factory=dict)  # by first clip of the segment
     followers: list[RecordingInProgress] = field(default_factory=list)
     over: bool = False
 
     @property
-    def is_heard(self) -> bool:
+    def is_scored(self) -> bool:
         total = self.total_clips
         if total is None or len(self.scores) < total:
             return False
@@ -47,14 +47,14 @@ class RecordingInProgress:
 
     @property
     def has_more(self) -> bool:
-        """Whether another stretch may be asked for; one at a time while the length is unknown."""
+        """Whether another segment may be asked for; one at a time while the length is unknown."""
         if self.total_clips is None:
-            return self.stretches_out == 0
+            return self.segments_out == 0
         return self.next_clip < self.total_clips
 
     @property
     def warning(self) -> str | None:
-        """What is damaged, as the earliest stretch that met with it has it."""
+        """What is damaged, as the earliest segment that met the damage describes it."""
         return self.warnings[min(self.warnings)] if self.warnings else None
 
     @property
@@ -64,7 +64,7 @@ class RecordingInProgress:
         return np.stack([self.scores[index] for index in range(self.total_clips)])
 
     def learn(self, first_clip: int, answer: DecodedAudio) -> None:
-        """What a stretch says of the whole; of a damaged recording the shortest length is right."""
+        """Takes in what a segment shows of the whole; of several lengths the shortest is right."""
         is_longer = self.total_clips is not None and (
             answer.total_clips is None
             or (answer.total_clips, answer.seconds) > (self.total_clips, self.seconds)

@@ -24,13 +24,13 @@ from classifier.workers.shared_memory import pin
 from daemon.pipeline.recording import RecordingInProgress
 from storage.settings.schema import EngineSettings, Settings
 
-RecordingPool = DecodePool[
-    tuple[RecordingInProgress, int]
-]  # the first clip of the stretch asked for
+# A task is known by its recording and the first clip of its segment.
+RecordingPool = DecodePool[tuple[RecordingInProgress, int]]
 
 # A batch is a transaction too. A GPU is no faster with more than 128 clips, but rows of a larger
 # transaction take less each, and more files go to a decode worker at once.
 BATCH_CLIPS, GPU_BATCH_CLIPS = 32, 256
+KEPT_BYTES = 256 * 2**20  # of memory that a batch has freed, for the next one
 
 
 def with_batches(settings: Settings, device: str) -> Settings:
@@ -43,11 +43,8 @@ def with_batches(settings: Settings, device: str) -> Settings:
 
 
 def window_capacity(engine: EngineSettings, workers: int) -> int:
-    """Stretches that are decoded and clips that wait, in all."""
+    """Segments that are decoded and clips that wait, in all."""
     return 2 * engine.batch_clips + 2 * workers
-
-
-KEPT_BYTES = 256 * 2**20  # of memory that a batch has freed, for the next one
 
 
 def engine_device(settings: Settings) -> torch.device:
@@ -62,8 +59,8 @@ def load_predictor(
 ) -> Predictor:
     """A checkpoint ready to serve.
 
-    Raises DeviceBusyError where the device has no memory for it now, and CheckpointError whatever
-    else speaks against it.
+    Raises DeviceBusyError where the device has no memory for it now, and CheckpointError where it
+    cannot be served for any other reason.
     """
     checkpoint = read_checkpoint(path)
     try:

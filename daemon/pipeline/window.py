@@ -1,6 +1,6 @@
 """The bounded window between claim and outcome: decoding, batching, scoring.
 
-A recording is pinned to the checkpoint that was served when its decoding began. Its stretches go
+A recording is pinned to the checkpoint that was served when its decoding began. Its segments go
 to the decode workers a few at a time, its clips to batches that hold one checkpoint each. A batch
 goes when it is full or when nothing more is ready; there is no timer.
 """
@@ -22,6 +22,7 @@ from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import DecodingError, FileChanged
 from classifier.inference.predictor import Scores, pool_scores
 from classifier.workers.pool import Answer
+from daemon.backoff import wait_seconds
 from daemon.intake.stability import Key
 from daemon.monitoring.journald import about
 from daemon.pipeline.model_manager import Served
@@ -34,21 +35,19 @@ from storage.values.text import printable_path, visible
 logger = logging.getLogger(__name__)
 
 KnownAnswers = Callable[[Sequence[tuple[int, str, int]]], Sequence[int | None]]
-ReadyClip = tuple[
-    RecordingInProgress, int, npt.NDArray[np.float32]
-]  # and its place in the recording
+SegmentKey = tuple[RecordingInProgress, int]  # and its first clip
+ReadyClip = tuple[RecordingInProgress, int, npt.NDArray[np.float32]]  # and its number there
 
-WAITS_SECONDS = (5.0, 60.0, 600.0)  # after the first attempt that failed for a passing reason, ...
-STRETCH_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
+SEGMENT_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
 
 
 class Window:
     """`known_answers` names recordings whose answers serve for others too, where there are any.
 
-    It is given recording id, digest and checkpoint id of each. With `links_duplicates` recordings
+    It gets recording id, digest and checkpoint id of each. With `links_duplicates` recordings
     of the same content share one answer also while they are in the window together. With
     `accepts_damaged` what is left of a damaged recording is scored, with a warning. `is_away`
-    tells of an inbox whether it is out of reach for now. `pace` keeps batches short.
+    says whether an inbox is out of reach for now. `pace` keeps batches short.
     """
 
     def __init__(
@@ -71,17 +70,14 @@ class Window:
         self._is_away = is_away
         self._pace = pace or BatchPace()
         self._capacity = window_capacity(engine, pool.workers)
-        self._hearings: dict[
-            int, RecordingInProgress
-        ] = {}  # by recording: a file may have two versions here
-        self._files: Counter[Key] = Counter()  # of the hearings
+        # By recording id: a file may have two versions here.
+        self._recordings: dict[int, RecordingInProgress] = {}
+        self._files: Counter[Key] = Counter()  # of the recordings
         self._leaders: dict[tuple[str, int], RecordingInProgress] = {}
-        self._unfinished: deque[RecordingInProgress] = deque()  # with stretches still to ask for
-        self._asked: list[
-            tuple[tuple[RecordingInProgress, int], Segment]
-        ] = []  # and not handed in yet
+        self._unfinished: deque[RecordingInProgress] = deque()  # with segments still to ask for
+        self._asked: list[tuple[SegmentKey, Segment]] = []  # and not handed in yet
         self._ready: dict[int, deque[ReadyClip]] = {}
-        self._answers: deque[tuple[tuple[RecordingInProgress, int], Answer]] = deque()
+        self._answers: deque[tuple[SegmentKey, Answer]] = deque()
         self._outcomes: list[Outcome] = []
         self._stopping = False
         self.clips_scored = 0
@@ -93,7 +89,7 @@ class Window:
 
     def __len__(self) -> int:
         """Recordings in the window."""
-        return len(self._hearings)
+        return len(self._recordings)
 
     @property
     def free(self) -> int:
@@ -112,7 +108,7 @@ class Window:
     @property
     def clips_left(self) -> int:
         """Clips that are not scored yet of the recordings in the window, as far as is known."""
-        known = (h for h in self._hearings.values() if h.total_clips is not None and not h.over)
+        known = (h for h in self._recordings.values() if h.total_clips is not None and not h.over)
         return sum(max(0, (h.total_clips or 0) - len(h.scores)) for h in known)
 
     def holds(self, key: Key) -> bool:
@@ -120,7 +116,7 @@ class Window:
         return key in self._files
 
     def take(self, claims: Iterable[Claim], served: Served) -> None:
-        """Begins to decode; gives up what was tried over and over and never came to an end."""
+        """Begins to decode; what was tried too often and never ended fails as given up."""
         for claim in claims:
             if claim.attempts > 2 * self._max_attempts:
                 self._put(claim, _given_up(claim))
@@ -137,8 +133,8 @@ class Window:
         self._answers.extend(self._pool.collect())
         known = self._ask_ledger()  # may raise; nothing has changed by then
         while self._answers:
-            (hearing, first_clip), answer = self._answers[0]
-            self._answered(hearing, first_clip, answer, known.get(hearing))
+            (recording, first_clip), answer = self._answers[0]
+            self._answered(recording, first_clip, answer, known.get(recording))
             self._answers.popleft()  # only now: an answer that raises is not lost
         self._ask_for_more()
         if self._ready:
@@ -148,13 +144,13 @@ class Window:
 
     def abandon(self) -> list[int]:
         """Ids of the recordings that will not be finished; their answers are ignored."""
-        unfinished = list(self._hearings.values())
-        for hearing in unfinished:
-            hearing.over = True
-        self._hearings.clear()
+        unfinished = list(self._recordings.values())
+        for recording in unfinished:
+            recording.over = True
+        self._recordings.clear()
         self._files.clear()
         self._ready.clear()
-        return [hearing.claim.recording_id for hearing in unfinished]
+        return [recording.claim.recording_id for recording in unfinished]
 
     @property
     def _load(self) -> int:
@@ -164,71 +160,71 @@ class Window:
     def _begin(self, claim: Claim, served: Served) -> None:
         # An archive may have been mounted anew, or restored; there only the digest has to hold.
         expected = None if claim.archive_path else claim.fingerprint
-        hearing = RecordingInProgress(claim, served, expected)
-        self._hearings[claim.recording_id] = hearing
+        recording = RecordingInProgress(claim, served, expected)
+        self._recordings[claim.recording_id] = recording
         self._files[claim.file] += 1
-        self._ask(hearing)
+        self._ask(recording)
 
-    def _ask(self, hearing: RecordingInProgress) -> None:
-        audio = hearing.served.predictor.checkpoint.audio_format
-        hop = hearing.served.hop_samples
-        stretch = Segment(
-            path=hearing.claim.location,
+    def _ask(self, recording: RecordingInProgress) -> None:
+        audio = recording.served.predictor.checkpoint.audio_format
+        hop = recording.served.hop_samples
+        segment = Segment(
+            path=recording.claim.location,
             sample_rate_hz=audio.sample_rate_hz,
             clip_samples=audio.clip_samples,
             hop_samples=hop,
-            max_clips=max(1, round(STRETCH_SECONDS * audio.sample_rate_hz / hop)),
-            first_clip=hearing.next_clip,
-            fingerprint=hearing.fingerprint,
+            max_clips=max(1, round(SEGMENT_SECONDS * audio.sample_rate_hz / hop)),
+            first_clip=recording.next_clip,
+            fingerprint=recording.fingerprint,
             max_seconds=self._engine.max_hours * 3600,
-            size_bytes=hearing.claim.size_bytes,  # each worker may have to read all of it once
+            size_bytes=recording.claim.size_bytes,  # each worker may have to read all of it once
             accepts_damaged=self._accepts_damaged,
         )
-        self._asked.append(((hearing, hearing.next_clip), stretch))
-        hearing.next_clip += stretch.max_clips
-        hearing.stretches_out += 1
+        self._asked.append(((recording, recording.next_clip), segment))
+        recording.next_clip += segment.max_clips
+        recording.segments_out += 1
 
     def _ask_for_more(self) -> None:
-        """The next stretches of long recordings, in turns."""
+        """The next segments of long recordings, in turns."""
         for _ in range(len(self._unfinished)):
-            hearing = self._unfinished.popleft()
-            while self._may_ask(hearing):
-                self._ask(hearing)
-            if not hearing.over and hearing.has_more:
-                self._unfinished.append(hearing)
+            recording = self._unfinished.popleft()
+            while self._may_ask(recording):
+                self._ask(recording)
+            if not recording.over and recording.has_more:
+                self._unfinished.append(recording)
         self._hand_in()
 
     def _hand_in(self) -> None:
         self._pool.submit_all(self._asked)
         self._asked = []
 
-    def _may_ask(self, hearing: RecordingInProgress) -> bool:
+    def _may_ask(self, recording: RecordingInProgress) -> bool:
         return (
-            not hearing.over
-            and hearing.has_more
-            and hearing.stretches_out < self._pool.workers
+            not recording.over
+            and recording.has_more
+            and recording.segments_out < self._pool.workers
             and self._load < self._capacity
         )
 
     def _answered(
-        self, hearing: RecordingInProgress, first_clip: int, answer: Answer, known: int | None
+        self, recording: RecordingInProgress, first_clip: int, answer: Answer, known: int | None
     ) -> None:
-        hearing.stretches_out -= 1
-        if hearing.over:
+        recording.segments_out -= 1
+        if recording.over:
             return
-        if isinstance(answer, FileChanged) or self._went_with_its_inbox(hearing, answer):
-            self._end(hearing, Changed(hearing.claim.recording_id))
+        if isinstance(answer, FileChanged) or self._went_with_its_inbox(recording, answer):
+            self._end(recording, Changed(recording.claim.recording_id))
         elif isinstance(answer, DecodingError):
-            self._end(hearing, self._failed(hearing.claim, answer))
+            self._end(recording, self._failed(recording.claim, answer))
         else:
-            self._heard(hearing, first_clip, answer, known)
+            self._take_decoded(recording, first_clip, answer, known)
 
-    def _went_with_its_inbox(self, hearing: RecordingInProgress, answer: Answer) -> bool:
+    def _went_with_its_inbox(self, recording: RecordingInProgress, answer: Answer) -> bool:
         """A card was pulled: its files are not gone one by one, and will be found when it is back.
 
         An archived file lies elsewhere.
         """
-        claim = hearing.claim
+        claim = recording.claim
         if not isinstance(answer, DecodingError) or answer.kind != "vanished":
             return False
         return claim.archive_path is None and self._is_away(claim.inbox)
@@ -236,45 +232,51 @@ class Window:
     def _ask_ledger(self) -> dict[RecordingInProgress, int | None]:
         """The recordings whose answers serve for content whose digest has come."""
         digests = {
-            hearing: answer.digest
-            for (hearing, _), answer in self._answers
-            if isinstance(answer, DecodedAudio) and answer.digest is not None and not hearing.over
+            recording: answer.digest
+            for (recording, _), answer in self._answers
+            if isinstance(answer, DecodedAudio) and answer.digest is not None and not recording.over
         }
         if not digests:
             return {}
         asked = [
-            (hearing.claim.recording_id, digest, hearing.served.checkpoint_id)
-            for hearing, digest in digests.items()
+            (recording.claim.recording_id, digest, recording.served.checkpoint_id)
+            for recording, digest in digests.items()
         ]
         return dict(zip(digests, self._known_answers(asked), strict=True))
 
-    def _heard(
-        self, hearing: RecordingInProgress, first_clip: int, answer: DecodedAudio, known: int | None
+    def _take_decoded(
+        self,
+        recording: RecordingInProgress,
+        first_clip: int,
+        answer: DecodedAudio,
+        known: int | None,
     ) -> None:
-        hearing.learn(first_clip, answer)
-        hearing.fingerprint = answer.fingerprint
-        if answer.digest is not None and self._is_answered_elsewhere(hearing, answer.digest, known):
+        recording.learn(first_clip, answer)
+        recording.fingerprint = answer.fingerprint
+        if answer.digest is not None and self._is_answered_elsewhere(
+            recording, answer.digest, known
+        ):
             return
-        ready = self._ready.setdefault(hearing.served.checkpoint_id, deque())
-        ready.extend((hearing, first_clip + i, clip) for i, clip in enumerate(answer.clips))
-        if hearing.has_more and hearing not in self._unfinished:
-            self._unfinished.append(hearing)
-        self._finish_if_heard(hearing)
+        ready = self._ready.setdefault(recording.served.checkpoint_id, deque())
+        ready.extend((recording, first_clip + i, clip) for i, clip in enumerate(answer.clips))
+        if recording.has_more and recording not in self._unfinished:
+            self._unfinished.append(recording)
+        self._finish_if_scored(recording)
 
     def _is_answered_elsewhere(
-        self, hearing: RecordingInProgress, digest: str, known: int | None
+        self, recording: RecordingInProgress, digest: str, known: int | None
     ) -> bool:
         """The same content is scored once per checkpoint, also while it is still in the window."""
-        checkpoint_id = hearing.served.checkpoint_id
-        leader = self._leaders.setdefault((digest, checkpoint_id), hearing)
-        if leader is not hearing and self._links_duplicates:
-            hearing.over = True
-            leader.followers.append(hearing)
+        checkpoint_id = recording.served.checkpoint_id
+        leader = self._leaders.setdefault((digest, checkpoint_id), recording)
+        if leader is not recording and self._links_duplicates:
+            recording.over = True
+            leader.followers.append(recording)
             return True
         if known is None:
             return False
-        claim = hearing.claim
-        self._end(hearing, Linked(claim.recording_id, hearing.facts, checkpoint_id, known))
+        claim = recording.claim
+        self._end(recording, Linked(claim.recording_id, recording.facts, checkpoint_id, known))
         return True
 
     def _next_batch(self) -> list[ReadyClip]:
@@ -294,51 +296,51 @@ class Window:
         with self._pace.timed(served.checkpoint_id, len(batch)):
             scores = served.predictor.score([clip for _, _, clip in batch])
         self.clips_scored += len(batch)
-        for (hearing, index, _), row in zip(batch, scores, strict=True):
-            hearing.scores[index] = row
-        for hearing in dict.fromkeys(hearing for hearing, _, _ in batch):
-            self._finish_if_heard(hearing)
+        for (recording, index, _), row in zip(batch, scores, strict=True):
+            recording.scores[index] = row
+        for recording in dict.fromkeys(recording for recording, _, _ in batch):
+            self._finish_if_scored(recording)
 
-    def _finish_if_heard(self, hearing: RecordingInProgress) -> None:
-        if not hearing.is_heard:
+    def _finish_if_scored(self, recording: RecordingInProgress) -> None:
+        if not recording.is_scored:
             return
-        clip_scores = hearing.clip_scores
+        clip_scores = recording.clip_scores
         if not np.isfinite(clip_scores).all():
-            self._end(hearing, _not_finite(hearing.claim, hearing.digest))
+            self._end(recording, _not_finite(recording.claim, recording.digest))
             return
-        self._end(hearing, self._scored(hearing, clip_scores))
+        self._end(recording, self._scored(recording, clip_scores))
 
-    def _scored(self, hearing: RecordingInProgress, clip_scores: Scores) -> Scored:
-        checkpoint = hearing.served.predictor.checkpoint
+    def _scored(self, recording: RecordingInProgress, clip_scores: Scores) -> Scored:
+        checkpoint = recording.served.predictor.checkpoint
         audio = checkpoint.audio_format
         scores = pool_scores(clip_scores, self._engine.clip_pooling)
         best = int(scores.argmax())
         return Scored(
-            recording_id=hearing.claim.recording_id,
-            facts=hearing.facts,
-            checkpoint_id=hearing.served.checkpoint_id,
+            recording_id=recording.claim.recording_id,
+            facts=recording.facts,
+            checkpoint_id=recording.served.checkpoint_id,
             label=checkpoint.labels[best],
             confidence=float(scores[best]),
             scores=scores.astype("<f4").tobytes(),
             clip_scores=clip_scores.astype("<f2").tobytes(),
             clip_seconds=audio.clip_seconds,
-            clip_hop_seconds=hearing.served.hop_samples / audio.sample_rate_hz,
-            warning=hearing.warning,
+            clip_hop_seconds=recording.served.hop_samples / audio.sample_rate_hz,
+            warning=recording.warning,
         )
 
-    def _end(self, hearing: RecordingInProgress, outcome: Outcome) -> None:
+    def _end(self, recording: RecordingInProgress, outcome: Outcome) -> None:
         """The recording, and those with the same content that waited for it, are done with."""
-        hearing.over = True
-        identity = (hearing.digest or "", hearing.served.checkpoint_id)
-        if self._leaders.get(identity) is hearing:
+        recording.over = True
+        identity = (recording.digest or "", recording.served.checkpoint_id)
+        if self._leaders.get(identity) is recording:
             del self._leaders[identity]
-        self._leave(hearing, outcome)
-        for follower in hearing.followers:
+        self._leave(recording, outcome)
+        for follower in recording.followers:
             self._leave(follower, _of_same_content(follower.claim, outcome))
 
-    def _leave(self, hearing: RecordingInProgress, outcome: Outcome) -> None:
-        claim = hearing.claim
-        del self._hearings[claim.recording_id]
+    def _leave(self, recording: RecordingInProgress, outcome: Outcome) -> None:
+        claim = recording.claim
+        del self._recordings[claim.recording_id]
         self._files[claim.file] -= 1
         if not self._files[claim.file]:
             del self._files[claim.file]
@@ -365,14 +367,14 @@ class Window:
 
     def _postponed(self, claim: Claim, error: DecodingError) -> Postponed:
         """A file on a disk that is away for a minute is not given up within a second."""
-        wait = 0.0 if self._stopping else WAITS_SECONDS[min(claim.attempts, len(WAITS_SECONDS)) - 1]
+        wait = 0.0 if self._stopping else wait_seconds(claim.attempts)
         path = visible(printable_path(claim.path))
         logger.info("%s will be tried again in %.0f s: %s", path, wait, error.reason)
         return Postponed(claim.recording_id, error.kind, error.reason, wait)
 
 
 def _of_same_content(claim: Claim, leader: Outcome) -> Outcome:
-    """An answer is shared; whatever befell the leader's file may not befall this one."""
+    """An answer is shared; what went wrong with the leader's file may go well with this one."""
     if isinstance(leader, Scored):
         return Linked(claim.recording_id, leader.facts, leader.checkpoint_id, leader.recording_id)
     if isinstance(leader, Linked):

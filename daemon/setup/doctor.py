@@ -1,4 +1,4 @@
-"""`clfd doctor`: does everything that the daemon stands on hold?"""
+"""`clfd doctor`: does everything that the daemon needs work?"""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from classifier.errors import ClassifierError
 from classifier.inference.device import available_devices, describe_device
 from classifier.workers.pool import DecodePool
 from daemon.app import ledger_remark
-from daemon.intake.mounts import mount_of
 from daemon.pipeline.scoring_setup import engine_device, load_predictor
 from storage.database.engine import driver
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import holder
+from storage.home.mounts import mount_of
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
 from storage.settings.schema import Settings
 
-SOUND_SQLITE = (3, 51, 3)  # older ones may corrupt a write-ahead log under two writers
+FIRST_SAFE_SQLITE = (3, 51, 3)  # older ones may corrupt a write-ahead log under two writers
 MIN_FREE_BYTES = 2**30
 PROBE_CLIPS = 8
 
@@ -51,10 +51,10 @@ def examine(home: Home, settings: Settings) -> Iterator[Finding]:
         yield _archive(settings.archive, settings.inboxes, home)
     yield _events()
     yield _sqlite()
-    yield _checked("ledger", lambda: _ledger(settings))
-    yield _checked("decoding", lambda: _decoding(settings))
-    yield _checked("device", lambda: _device(settings))
-    yield _checked("checkpoint", lambda: _checkpoint(home, settings))
+    yield _finding_of("ledger", lambda: _ledger(settings))
+    yield _finding_of("decoding", lambda: _decoding(settings))
+    yield _finding_of("device", lambda: _device(settings))
+    yield _finding_of("checkpoint", lambda: _checkpoint(home, settings))
 
 
 def show_findings(findings: Iterator[Finding]) -> bool:
@@ -62,17 +62,17 @@ def show_findings(findings: Iterator[Finding]) -> bool:
     import click
 
     colours = {"ok": "green", "note": "yellow", "fault": "red"}
-    sound = True
+    is_working = True
     for finding in findings:
         level = click.style(f"{finding.level:5}", fg=colours[finding.level])
         click.echo(f"{level}  {finding.subject:<11} {finding.text}")
-        sound = sound and finding.level != "fault"
-    return sound
+        is_working = is_working and finding.level != "fault"
+    return is_working
 
 
-def _checked(subject: str, look: Callable[[], Finding]) -> Finding:
+def _finding_of(subject: str, examine_it: Callable[[], Finding]) -> Finding:
     try:
-        return look()
+        return examine_it()
     except (ClassifierError, StorageError) as error:
         return Finding("fault", subject, str(error))
 
@@ -113,9 +113,13 @@ def _archive(archive: Path, inboxes: tuple[Path, ...], home: Home) -> Finding:
             return Finding("fault", "archive", text)
     free = shutil.disk_usage(archive).free
     # Judged by the folders: below them other file systems may be mounted.
-    alike = all(inbox.stat().st_dev == archive.stat().st_dev for inbox in inboxes)
-    how = "files are renamed" if alike else "files are copied there, then deleted in the inbox"
-    text = f"{archive} ({mount_of(archive).kind}): {how}; {free / 2**30:.1f} GiB free"
+    is_one_file_system = all(inbox.stat().st_dev == archive.stat().st_dev for inbox in inboxes)
+    way = (
+        "files are renamed"
+        if is_one_file_system
+        else "files are copied there, then deleted in the inbox"
+    )
+    text = f"{archive} ({mount_of(archive).kind}): {way}; {free / 2**30:.1f} GiB free"
     return Finding("ok" if free >= MIN_FREE_BYTES else "fault", "archive", text)
 
 
@@ -132,7 +136,7 @@ def _events() -> Finding:
 def _sqlite() -> Finding:
     module = driver()
     version = tuple(int(part) for part in module.sqlite_version.split("."))
-    if version >= SOUND_SQLITE:
+    if version >= FIRST_SAFE_SQLITE:
         return Finding("ok", "sqlite", f"{module.sqlite_version} ({module.__name__})")
     return Finding(
         "note",
@@ -156,10 +160,10 @@ def _decoding(settings: Settings) -> Finding:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "probe.flac")
         soundfile.write(path, np.zeros(44_100, np.float32), 44_100)
-        stretch = Segment(os.fsencode(path), 22_050, 22_050, 22_050, 1)
+        segment = Segment(os.fsencode(path), 22_050, 22_050, 22_050, 1)
         pool: DecodePool[str] = DecodePool(1, engine.decode_timeout_seconds)
         with pool:
-            pool.submit("probe", stretch)
+            pool.submit("probe", segment)
             _, answer = pool.wait()
     if isinstance(answer, DecodedAudio):
         formats = ", ".join(
@@ -181,15 +185,15 @@ def _device(settings: Settings) -> Finding:
 
 
 def _checkpoint(home: Home, settings: Settings) -> Finding:
-    shelf = CheckpointFolder(home.checkpoints)
-    active = shelf.active()
-    if active is None and (previous := shelf.previous()):
+    folder = CheckpointFolder(home.checkpoints)
+    active = folder.active()
+    if active is None and (previous := folder.previous()):
         text = f"none is active, the daemon would serve {previous}; clfd checkpoints activate"
         return Finding("note", "checkpoint", text)
     if active is None:
         return Finding("fault", "checkpoint", "none is active; clfd init or clfd train brings one")
     predictor = load_predictor(
-        shelf.path(active), engine_device(settings), settings.engine.precision
+        folder.path(active), engine_device(settings), settings.engine.precision
     )
     n_samples = predictor.checkpoint.audio_format.clip_samples
     clips = np.zeros((PROBE_CLIPS, n_samples), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
@@ -30,7 +31,7 @@ def initialise(
     home.create()
     yield f"home        {home.root}"
     yield f"settings    {home.settings_file}{_write_settings(home)}"
-    with _alone(home, settings), open_ledger(settings.database, "writer") as ledger:
+    with _locked_for_upgrade(home, settings), open_ledger(settings.database, "writer") as ledger:
         n_done = ledger.counts().get("done", 0)
     yield f"ledger      {settings.database} ({n_done} recordings done)"
     for inbox in settings.inboxes:
@@ -38,19 +39,19 @@ def initialise(
     yield from _checkpoint(CheckpointFolder(home.checkpoints), find_starter)
 
 
-def _alone(home: Home, settings: Settings) -> AbstractContextManager[object]:
+def _locked_for_upgrade(home: Home, settings: Settings) -> AbstractContextManager[object]:
     """A daemon of the older version would go on writing into the tables of this one."""
     return DaemonLock.acquire(home) if is_outdated(settings.database) else nullcontext()
 
 
 def _checkpoint(
-    shelf: CheckpointFolder, find_starter: Callable[[], Starter | None]
+    folder: CheckpointFolder, find_starter: Callable[[], Starter | None]
 ) -> Iterator[str]:
-    """The starter goes where nothing is served; nothing that was chosen is ever replaced by it."""
-    served = shelf.active() or shelf.previous()
+    """The starter goes where nothing is served; it never replaces what a person has chosen."""
+    served = folder.active() or folder.previous()
     starter = None if served else find_starter()
     if starter is not None:
-        yield from _install(shelf, starter)
+        yield from _install(folder, starter)
     elif served is None:
         yield "checkpoint  none yet: make one with `clfd train LABELS.csv`"
         return
@@ -59,20 +60,20 @@ def _checkpoint(
     yield "next        clfd run, and drop audio files into the inbox"
 
 
-def _install(shelf: CheckpointFolder, starter: Starter) -> Iterator[str]:
+def _install(folder: CheckpointFolder, starter: Starter) -> Iterator[str]:
     from classifier.model.checkpoint import (
         parse_checkpoint,  # torch: seconds that most calls need not
     )
 
     checkpoint = parse_checkpoint(starter.name, starter.data)
-    shelf.put(starter.name, starter.data)
-    shelf.activate(starter.name)
+    folder.put(starter.name, starter.data)
+    folder.activate(starter.name)
     yield f"checkpoint  {starter.name}, the starter that comes with clfd"
     yield from _introduction(checkpoint)
 
 
 def _introduction(checkpoint: Checkpoint) -> Iterator[str]:
-    """What a first user must know to believe no more of its answers than is true."""
+    """What the starter knows, and that it knows nothing else."""
     labels, facts = checkpoint.labels, checkpoint.description.training
     yield f"recognises  {', '.join(labels)} ({len(labels)} labels)"
     yield "            and nothing else: any other sound is given one of these labels too;"
@@ -109,8 +110,5 @@ def _name(setting: SettingDescription) -> str:
 
 
 def _toml(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    if isinstance(value, int | float):
-        return repr(value)
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """JSON's texts, numbers and lists are TOML's as well."""
+    return json.dumps(value, ensure_ascii=False, default=str)

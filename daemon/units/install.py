@@ -26,10 +26,14 @@ INSTANCES = "clfd@*.service"
 OURS = (".service.d", "clfd")  # folders made for these files alone
 
 
-def obsolete(planned: Sequence[UnitFile], ever: Sequence[UnitFile], root: Path) -> list[UnitFile]:
+def obsolete(
+    planned: Sequence[UnitFile], possible: Sequence[UnitFile], root: Path
+) -> list[UnitFile]:
     """Files of an installation before that are there and not planned any more."""
     wanted = {file.path for file in planned}
-    return [file for file in ever if file.path not in wanted and _place(file.path, root).exists()]
+    return [
+        file for file in possible if file.path not in wanted and _place(file.path, root).exists()
+    ]
 
 
 def preview(planned: Sequence[UnitFile], gone: Sequence[UnitFile], root: Path) -> Iterator[str]:
@@ -120,12 +124,12 @@ def _left(planned: Sequence[UnitFile], root: Path) -> Iterator[Path]:
 def _state(file: UnitFile, root: Path) -> str:
     place = _place(file.path, root)
     try:
-        there = place.read_text(encoding="utf-8")
+        present_text = place.read_text(encoding="utf-8")
     except FileNotFoundError:
         return "is new"
     except (OSError, ValueError) as error:
         raise DaemonError(f"cannot read {place}: {error}; look at what lies there") from error
-    if there == file.text:
+    if present_text == file.text:
         return "is the same"
     if file.is_derived:
         return "follows the settings"
@@ -177,5 +181,5 @@ def _call(*command: str) -> None:
             " says"
         ) from error
     if done.returncode:
-        said = " ".join(done.stderr.split())
-        raise DaemonError(f"{' '.join(command)} failed: {said}; mend it and install again")
+        output = " ".join(done.stderr.split())
+        raise DaemonError(f"{' '.join(command)} failed: {output}; mend it and install again")

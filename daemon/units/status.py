@@ -18,7 +18,7 @@ def is_active(manager: ServiceManager) -> bool:
     return manager.shown(DAEMONS[0], "ActiveState").get("ActiveState") == "active"
 
 
-def standing(manager: ServiceManager) -> Iterator[str]:
+def status_lines(manager: ServiceManager) -> Iterator[str]:
     """Lines for people."""
     found = installed(manager.for_user, Path("/"))
     if found is None:

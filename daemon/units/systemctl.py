@@ -23,8 +23,8 @@ class ServiceManager:
         """What `systemctl` says. Raises DaemonError where it fails."""
         done = self._run(*words)
         if done.returncode:
-            said = " ".join(done.stderr.split()) or f"exit {done.returncode}"
-            raise DaemonError(f"systemctl {' '.join(words)} failed: {said}")
+            output = " ".join(done.stderr.split()) or f"exit {done.returncode}"
+            raise DaemonError(f"systemctl {' '.join(words)} failed: {output}")
         return done.stdout
 
     def shown(self, unit: str, *properties: str) -> dict[str, str]:

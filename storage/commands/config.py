@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
+    from storage.settings.loading import EffectiveSetting
 
 
 @click.group()
@@ -23,25 +27,46 @@ def config() -> None:
 @config.command()
 @click.option(
     "--format",
-    "shape",
+    "file_format",
     type=click.Choice(["table", "toml", "json"]),
     default="table",
     show_default=True,
 )
 @click.pass_obj
-def show(invocation: Invocation, shape: str) -> None:
+def show(invocation: Invocation, file_format: str) -> None:
     """Each effective value and where it came from.
 
     \b
     Example:
       clfd config show --format toml
     """
-    from storage.export.text_formats import output
-    from storage.settings.config_table import write_settings
+    from storage.export.text_formats import output, write_table
     from storage.settings.loading import effective_settings
 
+    settings = effective_settings(invocation.home())
     with output(None) as stream:
-        write_settings(stream, effective_settings(invocation.home()), shape)
+        if file_format == "json":
+            values = {s.key: {"value": s.value, "source": s.source} for s in settings}
+            stream.write(json.dumps(values, ensure_ascii=False, indent=2) + "\n")
+        elif file_format == "toml":
+            stream.writelines(f"{line}\n" for line in _toml_lines(settings))
+        else:
+            rows = [(s.key, _plain(s.value), s.source) for s in settings]
+            write_table(stream, ("setting", "value", "source"), rows)
+
+
+def _toml_lines(settings: Sequence[EffectiveSetting]) -> Iterator[str]:
+    for section, members in groupby(settings, key=lambda s: s.key.rpartition(".")[0]):
+        if section:
+            yield f"\n[{section}]"
+        for setting in members:
+            # JSON's texts, numbers and lists are TOML's as well.
+            value = json.dumps(setting.value, ensure_ascii=False)
+            yield f"{setting.key.rpartition('.')[2]} = {value}  # {setting.source}"
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @config.command()

@@ -26,27 +26,16 @@ class Invocation:
         return resolve_home(self.home_option)
 
     def database(self) -> str:
-        """`settings().database`; where no source sets anything, without loading the checks.
+        """The ledger's URL. Raises SettingsError."""
+        from storage.settings.effective import effective_database
 
-        Raises SettingsError.
-        """
-        from storage.settings.sources import database_url, setting_layers
+        return effective_database(self.home())
 
-        home = self.home()
-        return (
-            self.settings().database if any(setting_layers(home, {})) else database_url(home.root)
-        )
+    def display_rules(self) -> DisplayRules:
+        """How stored predictions are shown. Raises SettingsError."""
+        from storage.settings.effective import effective_display_rules
 
-    def rules(self) -> DisplayRules:
-        """`settings().results.rules`, likewise."""
-        from storage.settings.sources import setting_layers
-        from storage.values.decision import DisplayRules
-
-        return (
-            self.settings().results.rules
-            if any(setting_layers(self.home(), {}))
-            else DisplayRules()
-        )
+        return effective_display_rules(self.home())
 
     def settings(self, **overrides: object) -> Settings:
         """The effective settings; keys are dotted (`**{"engine.device": "cpu"}`), None is ignored.

@@ -1,4 +1,4 @@
-"""The commands that look after the ledger: check, backup, prune, upgrade."""
+"""`clfd db ...`: check, back up, prune and upgrade the ledger."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
     from storage.errors import StorageError
 
     with open_database(invocation.database(), "editor") as database:
-        taken = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        target = file or database.path.with_name(f"{database.path.name}.{taken}.backup")
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        target = file or database.path.with_name(f"{database.path.name}.{now}.backup")
         if target.exists() and target.samefile(database.path):
             raise StorageError(f"{target} is the ledger itself; name another file")
         if target.absolute() in _companions(database.path.absolute()):

@@ -1,4 +1,4 @@
-"""The options by which commands are told which recordings are meant."""
+"""The options that select recordings, shared by several commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class When(click.ParamType[str]):
 
 
 class Glob(click.ParamType[str]):
-    """A glob over paths, which are told as text whatever bytes they hold."""
+    """A glob over paths, which are text whatever bytes they hold."""
 
     name = "glob"
 
@@ -83,7 +83,7 @@ _OPTIONS = (
 
 
 def filter_options(command: Command) -> Command:
-    """Give a command these options; it takes them as `**told`, for `filters_of`."""
+    """Give a command these options; it takes them as `**options`, for `filters_of`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -91,21 +91,23 @@ def filter_options(command: Command) -> Command:
 
 def filters_of(
     invocation: Invocation,
-    told: dict[str, Any],
+    options: dict[str, Any],
     status: Status = "done",
     history: bool = False,
 ) -> Filters:
-    """What was told, as filters. Raises StorageError for a checkpoint that is on no shelf."""
-    from storage.home.checkpoint_folder import meant_by
+    """The options as filters. Raises StorageError for a checkpoint that does not exist."""
     from storage.queries.filters import Filters
 
-    by_recorded = told.pop("clock") == "recorded"
+    by_recorded = options.pop("clock") == "recorded"
+    if options["checkpoint"] is not None:
+        from storage.home.checkpoint_folder import meant_by
+
+        options["checkpoint"] = meant_by(invocation.home(), options["checkpoint"])
     return Filters(
-        **told
+        **options
         | {
             "by_recorded": by_recorded,
-            "manner": invocation.rules(),
-            "checkpoint": meant_by(invocation.home(), told["checkpoint"]),
+            "rules": invocation.display_rules(),
         },
         status=status,
         history=history,

@@ -1,4 +1,4 @@
-"""The commands by which people correct answers: labels import, set, suggest, export."""
+"""`clfd labels ...`: people correct answers."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def set_label(
             seen = labels_seen(connection)
         if clear:
             part = None if start is None and end is None else (one.start_s, one.end_s)
-            said = f"forgot {clear_labels(database, digest, part)} labels of {path}"
+            message = f"forgot {clear_labels(database, digest, part)} labels of {path}"
         else:
             new, changed = write_labels(database, [(one, digest, "set")])
-            said = f"{path} is {label}" if new or changed else f"{path} was {label} already"
+            message = f"{path} is {label}" if new or changed else f"{path} was {label} already"
             if label not in seen:
-                said += f"; no answer is {label} so far, but {', '.join(seen)}"
+                message += f"; no answer is {label} so far, but {', '.join(seen)}"
     if invocation.verbosity >= 0:
-        click.echo(said, err=True)
+        click.echo(message, err=True)
 
 
 @labels.command("import")
@@ -123,14 +123,14 @@ def _left(
 ) -> str:
     """What of the files is no label now."""
     n_points = sum(one.n_points for one in read.values())
-    said = {(digest, one.start_s, one.end_s, one.label) for one, digest, _ in found}
-    n_overruled = len(said) - len({part[:3] for part in said})
-    told = {
+    parts = {(digest, one.start_s, one.end_s, one.label) for one, digest, _ in found}
+    n_overruled = len(parts) - len({part[:3] for part in parts})
+    left = {
         "left out": len(problems),
         "of a moment without length left out": n_points,
         "overruled by a later one of the same part": n_overruled,
     }
-    return "".join(f", {number} {what}" for what, number in told.items() if number)
+    return "".join(f", {number} {what}" for what, number in left.items() if number)
 
 
 @labels.command()
@@ -197,8 +197,8 @@ def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
 
     database = open_database(invocation.database(), "reader")
     with database, database.transaction() as connection, output(file) as stream:
-        is_told = {"group": has_groups(connection)}
-        columns = [name for name in EXPORT_COLUMNS if is_told.get(name, True)]
+        is_filled = {"group": has_groups(connection)}
+        columns = [name for name in EXPORT_COLUMNS if is_filled.get(name, True)]
         write_csv(stream, columns, taken())
     if invocation.verbosity >= 0:
         click.echo(f"{numbers.pop('', 0)} labels" + (f" in {file}" if file else ""), err=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--stale", is_flag=True, help="Only answers of other checkpoints than the active.")
 @click.option("--dry-run", is_flag=True, help="Say how many, and queue nothing.")
 @click.pass_obj
-def rescore(invocation: Invocation, /, stale: bool, dry_run: bool, **told: Any) -> None:
+def rescore(invocation: Invocation, /, stale: bool, dry_run: bool, **options: Any) -> None:
     """Queue answered recordings for the active checkpoint.
 
     A daemon hears them when nothing else waits. Their answers stay until there are new ones;
@@ -32,11 +32,11 @@ def rescore(invocation: Invocation, /, stale: bool, dry_run: bool, **told: Any) 
     from storage.home.checkpoint_folder import meant_by
     from storage.maintenance.rescore import count_rescorable, requeue_answered
 
-    filters = filters_of(invocation, told)
+    filters = filters_of(invocation, options)
     active = meant_by(invocation.home(), "active") if stale else None
     with open_database(invocation.database(), "editor") as database:
-        act = count_rescorable if dry_run else requeue_answered
-        number = act(database, filters, active)
+        count_or_queue = count_rescorable if dry_run else requeue_answered
+        number = count_or_queue(database, filters, active)
     if not number and not stale:
         raise StorageError("no answered recording matches; `clfd results` lists them")
     click.echo(f"{'would queue' if dry_run else 'queued'} {number} again", err=True)

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from storage.commands.filter_options import Finite, filter_options, filters_of
+from storage.export.registry import FOLLOWED_FORMATS, FORMATS, TEXT_FORMATS, Format, format_of
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
@@ -30,8 +31,7 @@ class Names(click.ParamType[tuple[str, ...]]):
 
 
 _STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
-_FIELD_FORMATS = ("raven", "audacity", "kaleidoscope")
-_FORMATS = click.Choice(["table", "csv", "json", "jsonl", "parquet", *_FIELD_FORMATS])
+_FORMATS = click.Choice(list(FORMATS))
 _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
 
 
@@ -97,31 +97,30 @@ def results(
       clfd results --label siren --since 2h
     """
     from storage.database.engine import open_database
-    from storage.export import registry as asked
-    from storage.export.text_formats import shape_of
-    from storage.queries.clips import ClipOptions
+    from storage.export import results_writer
+    from storage.queries.result import ClipOptions
 
     status = status or ("all" if count_by == "status" else "done")
     filters = filters_of(invocation, told, status, history)  # type: ignore[arg-type]
-    shape = shape or shape_of(file)
-    _refuse_what_does_not_go_together(filters, shape, clips, count_by, follow, file)
+    format = FORMATS[shape or format_of(file)]
+    _refuse_what_does_not_go_together(filters, format, clips, count_by, follow, file)
     if follow:
         _refuse_of_following(limit, filters.until)
-    _refuse_of_the_field(filters, shape, count_by, limit, columns, file)
-    if (top or merge_gap is not None) and not (clips or shape in _FIELD_FORMATS):
+    _refuse_of_the_field(filters, format, count_by, limit, columns, file)
+    has_clips = clips or format.is_of_clips
+    if (top or merge_gap is not None) and not has_clips:
         raise click.UsageError("--top and --merge-gap are about clips; add --clips")
-    are_told = clips or shape in _FIELD_FORMATS
-    told_clips = ClipOptions(top or 1, merge_gap) if are_told else None
-    listing = asked.Listing(filters, sort, limit, told_clips, shape, file, columns)  # type: ignore[arg-type]
-    _refuse_unknown(columns, listing.known_columns, bool(count_by))
+    options = ClipOptions(top or 1, merge_gap) if has_clips else None
+    request = results_writer.ResultsRequest(filters, sort, limit, options, format, file, columns)  # type: ignore[arg-type]
+    _refuse_unknown(columns, request.known_columns, bool(count_by))
     with open_database(invocation.database(), "reader") as database:
         hint = None
         if follow:
-            asked.follow(database, listing)
+            results_writer.follow(database, request)
         elif count_by:
-            hint = asked.write_counts(database, listing, count_by)  # type: ignore[arg-type]
+            hint = results_writer.write_counts(database, request, count_by)  # type: ignore[arg-type]
         else:
-            hint = asked.write_results(database, listing)
+            hint = results_writer.write_results(database, request)
     if hint and invocation.verbosity >= 0:
         click.echo(hint, err=True)
 
@@ -137,19 +136,26 @@ def _refuse_unknown(columns: Sequence[str], known: Sequence[str], counts: bool) 
 
 
 def _refuse_what_does_not_go_together(
-    filters: Filters, shape: str, clips: bool, count_by: str | None, follow: bool, file: Path | None
+    filters: Filters,
+    format: Format,
+    clips: bool,
+    count_by: str | None,
+    follow: bool,
+    file: Path | None,
 ) -> None:
     if count_by and clips:
         raise click.UsageError("--count-by counts recordings; leave out --clips")
-    if count_by and shape == "parquet":
-        raise click.UsageError("--count-by is told as table, csv, json or jsonl")
-    if follow and (
-        count_by or clips or file or filters.history or shape not in ("table", "csv", "jsonl")
-    ):
+    if count_by and not (format.is_text or format.is_of_clips):
+        raise click.UsageError(f"--count-by is told as {_any_of(TEXT_FORMATS)}")
+    if follow and (count_by or clips or file or filters.history or not format.is_followed):
         raise click.UsageError(
-            "--follow prints recordings as they come, as table, csv or jsonl;"
+            f"--follow prints recordings as they come, as {_any_of(FOLLOWED_FORMATS)};"
             " leave out --count-by, --clips, --history, -o and other formats"
         )
+
+
+def _any_of(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _refuse_of_following(limit: int | None, until: str | None) -> None:
@@ -163,18 +169,18 @@ def _refuse_of_following(limit: int | None, until: str | None) -> None:
 
 def _refuse_of_the_field(
     filters: Filters,
-    shape: str,
+    format: Format,
     count_by: str | None,
     limit: int | None,
     columns: Sequence[str],
     file: Path | None,
 ) -> None:
-    if shape not in _FIELD_FORMATS:
+    if not format.is_of_clips:
         if file is not None and file.is_dir():
             raise click.UsageError(f"{file} is a folder; name a file with -o")
         return
     if count_by or columns or limit or filters.history or filters.status != "done":
         raise click.UsageError(
-            f"{shape} has its own columns and holds the clips of done recordings;"
+            f"{format.name} has its own columns and holds the clips of done recordings;"
             " leave out --count-by, --columns, --limit, --history and --status"
         )

@@ -24,14 +24,14 @@ def status(invocation: Invocation, as_json: bool) -> None:
     Example:
       clfd status --json
     """
-    from storage.maintenance.daemon_status import lines, standing
+    from storage.maintenance.daemon_status import status_lines, status_of
     from storage.values.text import visible
 
-    told = standing(invocation.home(), invocation.database(), datetime.now(UTC))
+    found = status_of(invocation.home(), invocation.database(), datetime.now(UTC))
     if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False))
+        click.echo(json.dumps(found, ensure_ascii=False))
     else:
-        for word, text in lines(told):
-            click.echo(f"{word + ':':20}{visible(text)}")
-    if not told["running"]:
+        for name, text in status_lines(found):
+            click.echo(f"{name + ':':20}{visible(text)}")
+    if not found["running"]:
         raise click.exceptions.Exit(3)

@@ -15,7 +15,6 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Integer,
-    Select,
     String,
     Table,
     UpdateBase,
@@ -88,8 +87,3 @@ def _compiled(
     assert isinstance(compiled, SQLCompiler) and compiled.positiontup is not None
     constants = {name: v for name, v in compiled.params.items() if name not in keys}
     return str(compiled), compiled.positiontup, constants
-
-
-def by_index(query: Select[Any], table: Table, index: str) -> Select[Any]:
-    """Say which index to read, where the database would have to guess; others are told nothing."""
-    return query.with_hint(table, f"INDEXED BY {index}", "sqlite")

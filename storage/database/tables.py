@@ -10,6 +10,7 @@ from sqlalchemy import (
     REAL,
     CheckConstraint,
     Column,
+    ColumnElement,
     Double,
     ForeignKey,
     Integer,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.types import TypeEngine
@@ -167,6 +169,8 @@ tally = Table(
     sqlite_with_rowid=False,
 )
 
+DAY_LENGTH = len("2026-01-31")
+
 folder_tally = Table(
     "folder_tally",
     metadata,
@@ -178,6 +182,14 @@ folder_tally = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
+
+
+def folder_expression() -> ColumnElement[str]:
+    """The folder of a recording: of its path what is left without the characters of the name."""
+    path = recording.c.path_text
+    above = func.rtrim(path, func.replace(path, "/", ""))
+    return func.coalesce(func.nullif(func.rtrim(above, "/"), ""), ".")
+
 
 is_queued = "state = 'pending' OR requeued IS NOT NULL"
 is_archiving = "archive_path IS NOT NULL AND archived_at IS NULL"

@@ -1,4 +1,4 @@
-"""Tables that the programs of the field read: Raven, Audacity, Kaleidoscope.
+"""Tables of clips that other programs read: Raven, Audacity, Kaleidoscope.
 
 Raven Pro: a selection table is text with tabs, and one for several sounds counts `Begin Time (s)`
 from the beginning of the first, through all of them in their order, and `File Offset (s)` from the
@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TextIO, get_args
+from typing import TextIO
 
 from storage.errors import StorageError, UnknownFormat
+from storage.export.registry import Format
 from storage.export.text_formats import output
 from storage.queries.result import Result
 from storage.values.text import visible
 
-FieldFormat = Literal["raven", "audacity", "kaleidoscope"]
-FIELD_FORMATS: tuple[FieldFormat, ...] = get_args(FieldFormat)
-Sound = tuple[Result, list[Result]]  # a recording, and what was heard in it, by start
+Clips = tuple[Result, list[Result]]  # a recording, and its clips by start
 
 RAVEN_COLUMNS = (
     "Selection",
@@ -49,35 +49,39 @@ KALEIDOSCOPE_COLUMNS = (
     "CONFIDENCE",
     "MANUAL ID",
 )
-_SUFFIXES = {"raven": ".Table.1.selections.txt", "audacity": ".txt"}
 
 
-def write_field_format(shape: FieldFormat, place: Path | None, sounds: Iterable[Sound]) -> int:
+def write_annotations(format: Format, place: Path | None, recordings: Iterable[Clips]) -> int:
     """Write one file, or, where `place` is a folder, one for each recording; returns how many rows.
 
-    Of a recording in which nothing was heard there is a file without rows, and in a table of
-    several its length counts. Raises UnknownShape for what the format cannot hold, StorageError
-    where a file cannot be written.
+    Of a recording without a row there is a file without rows, and in a table of several its length
+    counts. Raises UnknownFormat for what the format cannot hold, StorageError where a file cannot
+    be written.
     """
+    write: Callable[[TextIO, Iterable[Clips]], int] = format.load()
     if place is not None and place.is_dir():
+        if format.suffix_beside is None:
+            raise UnknownFormat(
+                f"{format.name.capitalize()} reads one table of all recordings; name a file with -o"
+            )
         folders = _Folders(place)
-        return sum(_write_beside(shape, folders, sound) for sound in sounds)
-    write: Callable[[TextIO, Iterable[Sound]], int] = {
-        "raven": write_raven,
-        "audacity": write_audacity,
-        "kaleidoscope": write_kaleidoscope,
-    }[shape]
+        n_rows = 0
+        for one in recordings:
+            file = folders.place_of(one[0])
+            with _beside(file.with_name(file.name + format.suffix_beside)) as stream:
+                n_rows += write(stream, [one])
+        return n_rows
     with output(place) as stream:
-        return write(stream, sounds)
+        return write(stream, recordings)
 
 
-def write_raven(stream: TextIO, sounds: Iterable[Sound]) -> int:
+def write_raven(stream: TextIO, recordings: Iterable[Clips]) -> int:
     writer = csv.writer(
         stream, "excel-tab", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None
     )
     writer.writerow(RAVEN_COLUMNS)
     number, before_s = 0, 0.0
-    for recording, clips in sounds:
+    for recording, clips in recordings:
         highest_hz = (recording.sample_rate_hz or 0) / 2
         for clip in clips:
             number += 1
@@ -96,10 +100,10 @@ def write_raven(stream: TextIO, sounds: Iterable[Sound]) -> int:
     return number
 
 
-def write_audacity(stream: TextIO, sounds: Iterable[Sound]) -> int:
-    """Raises UnknownShape for more than one recording: a label track does not name its sound."""
+def write_audacity(stream: TextIO, recordings: Iterable[Clips]) -> int:
+    """Raises UnknownFormat for more than one recording: a label track does not name its sound."""
     number = 0
-    for position, (_, clips) in enumerate(sounds):
+    for position, (_, clips) in enumerate(recordings):
         if position:
             raise UnknownFormat(
                 "an Audacity label track is of one recording and these are several; name an"
@@ -112,11 +116,11 @@ def write_audacity(stream: TextIO, sounds: Iterable[Sound]) -> int:
     return number
 
 
-def write_kaleidoscope(stream: TextIO, sounds: Iterable[Sound]) -> int:
+def write_kaleidoscope(stream: TextIO, recordings: Iterable[Clips]) -> int:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(KALEIDOSCOPE_COLUMNS)
     number = 0
-    for recording, clips in sounds:
+    for recording, clips in recordings:
         root, (folder, name) = recording.inbox, os.path.split(recording.path)
         if recording.archived_path:
             folder, (root, name) = "", os.path.split(recording.archived_path)
@@ -145,18 +149,14 @@ class _Folders:
         return self._root / self._names[recording.inbox] / visible(recording.path)
 
 
-def _write_beside(shape: FieldFormat, folders: _Folders, sound: Sound) -> int:
-    if shape == "kaleidoscope":
-        raise UnknownFormat("Kaleidoscope reads one table of all recordings; name a file with -o")
-    recording, _ = sound
-    file = folders.place_of(recording)
-    file = file.with_name(file.name + _SUFFIXES[shape])
+@contextmanager
+def _beside(file: Path) -> Iterator[TextIO]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot make the folder {file.parent}: {error.strerror}") from error
     with output(file) as stream:
-        return (write_raven if shape == "raven" else write_audacity)(stream, [sound])
+        yield stream
 
 
 def _path(recording: Result) -> str:

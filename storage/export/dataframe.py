@@ -8,14 +8,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from storage.commands.context import Invocation
 from storage.database.engine import open_database
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import meant_by
-from storage.queries.clips import ClipOptions
+from storage.home.paths import resolve_home
 from storage.queries.filters import SORTS, STATES, Filters, Sort, Status
-from storage.queries.result import CLIP_COLUMNS, COLUMNS, FLOATS, INTEGERS, MOMENTS, Result
+from storage.queries.result import (
+    CLIP_COLUMNS,
+    COLUMN_TABLE,
+    COLUMNS,
+    MOMENTS,
+    ClipOptions,
+    Result,
+)
 from storage.queries.results import results as results_of
+from storage.settings.effective import effective_database, effective_display_rules
 from storage.values.text import printable_path
 from storage.values.timestamps import parse_when, stamp
 
@@ -23,12 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCORE = "score_{label}"
-# Said, so that a frame without rows has those of one with rows.
-TYPES = {
-    **dict.fromkeys(FLOATS, "float64"),
-    **dict.fromkeys(INTEGERS, "Int64"),
-    **dict.fromkeys(MOMENTS, "datetime64[us, UTC]"),
-}
+_PANDAS = {"integer": "Int64", "float": "float64", "moment": "datetime64[us, UTC]"}
+# Named, so that a frame without rows has those of one with rows.
+TYPES = {column.name: _PANDAS[column.kind] for column in COLUMN_TABLE if column.kind in _PANDAS}
 When = str | datetime
 Clock = Literal["classified", "recorded"]
 
@@ -78,7 +82,7 @@ def results_frame(
     _require("status", status, (*STATES, "all"))
     _require("sort", sort, SORTS)
     _require("time", time, ("classified", "recorded"))
-    invocation = Invocation(None if home is None else Path(home))
+    folder = resolve_home(None if home is None else Path(home))
     filters = Filters(
         status=status,
         labels=(label,) if isinstance(label, str) else tuple(label),
@@ -87,17 +91,18 @@ def results_frame(
         since=_moment(since),
         until=_moment(until),
         path=None if path is None else printable_path(os.fsencode(path)),
-        checkpoint=meant_by(invocation.home(), checkpoint),
+        checkpoint=meant_by(folder, checkpoint),
         history=history,
         wrong=wrong,
         min_level=min_level,
         max_level=max_level,
         clipped=clipped,
         by_recorded=time == "recorded",
-        manner=invocation.rules(),
+        rules=effective_display_rules(folder),
     )
     columns = CLIP_COLUMNS if clips else COLUMNS
-    with open_database(invocation.database(), "reader") as database, database.transaction() as it:
+    database = open_database(effective_database(folder), "reader")
+    with database, database.transaction() as it:
         found = results_of(it, filters, sort, limit, ClipOptions() if clips else None)
         rows = [_as_row(result, columns, scores) for result in found]
     frame = pd.DataFrame(rows, columns=_columns(rows, columns))

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from storage.errors import StorageError, UnknownFormat
 from storage.export.text_formats import quiet_end_of_stdout
 from storage.home.atomic_write import aside_of
-from storage.queries.result import FLOATS, INTEGERS, MOMENTS, Result
+from storage.queries.result import COLUMN_TABLE, MOMENTS, Result
 from storage.values.timestamps import from_stamp
 
 GROUP_ROWS = 5_000  # in memory at a time, as objects of Python
@@ -29,7 +29,7 @@ def write_parquet(
     """Group by group, so that memory does not grow with the ledger.
 
     A whole row has `id` and `scores` as well, else it is the columns alone.
-    `file` appears when it is complete; without one the bytes go to stdout. Raises UnknownShape
+    `file` appears when it is complete; without one the bytes go to stdout. Raises UnknownFormat
     without pyarrow, and for a terminal, and StorageError where the file cannot be written.
     """
     pyarrow, parquet = _pyarrow()
@@ -54,9 +54,14 @@ def _pyarrow() -> tuple[Any, Any]:
 
 def _schema(pyarrow: Any, columns: tuple[str, ...], is_whole: bool) -> Any:
     """Behind the columns follow `scores`, as in JSON, and first is `id`."""
-    kinds = dict.fromkeys(FLOATS, pyarrow.float64()) | dict.fromkeys(INTEGERS, pyarrow.int32())
-    kinds |= dict.fromkeys(MOMENTS, pyarrow.timestamp("ms", tz="UTC"))
-    fields = [(name, kinds.get(name, pyarrow.string())) for name in columns]
+    types = {
+        "text": pyarrow.string(),
+        "integer": pyarrow.int32(),
+        "float": pyarrow.float64(),
+        "moment": pyarrow.timestamp("ms", tz="UTC"),
+    }
+    kinds = {column.name: column.kind for column in COLUMN_TABLE}
+    fields = [(name, types[kinds[name]]) for name in columns]
     if not is_whole:
         return pyarrow.schema(fields)
     scores = pyarrow.map_(pyarrow.string(), pyarrow.float64())

@@ -1,4 +1,4 @@
-"""How answers look: tables for people; CSV, JSON and JSON lines for programs."""
+"""Writers of text: tables for people; CSV, JSON and JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -18,34 +18,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from storage.errors import StorageError, UnknownFormat
-from storage.home.atomic_write import aside_of
-from storage.values.text import _inert, shortened, visible
+from storage.errors import StorageError
+from storage.values.text import shortened, visible, without_formula
 
 _WIDTH_WITHOUT_TERMINAL = 120
 _SHORTEST_PATH = 16
 _REASONS = ("error", "warning")
 _FOLDED = ("path", "value", *_REASONS)
 _PADDING = 3
-
-
-SHAPES = ("table", "csv", "json", "jsonl", "parquet")
-
-
-def shape_of(file: Path | None) -> str:
-    """The shape that a file's suffix asks for; a table where it has none, or `.txt`.
-
-    Raises UnknownShape for a suffix that means something else.
-    """
-    suffix = file.suffix.removeprefix(".").lower() if file else ""
-    if suffix in ("", "txt"):
-        return "table"
-    if suffix not in SHAPES:
-        raise UnknownFormat(
-            f"{file} asks for a format clfd does not write; choose one by --format: "
-            + ", ".join(SHAPES)
-        )
-    return suffix
 
 
 @contextmanager
@@ -78,6 +58,8 @@ def quiet_end_of_stdout() -> Iterator[None]:
 
 @contextmanager
 def _published(file: Path) -> Iterator[TextIO]:
+    from storage.home.atomic_write import aside_of
+
     try:
         with (
             aside_of(file) as handle,
@@ -98,7 +80,8 @@ def write_csv(
     if header:
         writer.writeheader()
     writer.writerows(
-        {column: _inert(column, value) for column, value in record.items()} for record in records
+        {column: without_formula(column, value) for column, value in record.items()}
+        for record in records
     )
 
 

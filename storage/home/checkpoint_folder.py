@@ -67,6 +67,13 @@ class CheckpointFolder:
         problem = "is ambiguous" if matches else "is on no shelf"
         return self._refuse(f"checkpoint {reference!r} {problem}", matches)
 
+    def locate(self, reference: str) -> Path:
+        """The file meant by a path to a checkpoint file, else by a reference as for `find`."""
+        path = Path(reference)
+        if path.suffix == SUFFIX and path.is_file():
+            return path
+        return self.path(self.find(reference))
+
     def activate(self, name: str, refused: Collection[str] = ()) -> None:
         """Point `active` at `name`, and `previous` at what was active; a no-op if it is already.
 

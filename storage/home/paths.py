@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from storage.errors import ConfigurationError, StorageError
@@ -100,6 +101,12 @@ def give_to_group(folder: Path) -> None:
     """
     if stat.S_IMODE(folder.stat().st_mode) != FOLDER_MODE:
         folder.chmod(FOLDER_MODE)
+
+
+def unused_path(path: Path) -> Path:
+    """The path, else the first of NAME-2, NAME-3 ... (before its suffix) that does not exist."""
+    others = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    return next(each for each in chain([path], others) if not each.exists())
 
 
 def resolve_home(option: Path | None) -> Home:

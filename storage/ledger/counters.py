@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Select,
     Table,
@@ -26,10 +25,16 @@ from sqlalchemy import (
 
 from storage.database.bulk import add_up
 from storage.database.engine import Database
-from storage.database.tables import folder_tally, prediction, recording, tally
+from storage.database.tables import (
+    DAY_LENGTH,
+    folder_expression,
+    folder_tally,
+    prediction,
+    recording,
+    tally,
+)
 from storage.values.text import printable_path
 
-DAY_LENGTH = len("2026-01-31")
 _row = recording.c
 _COPIES = (
     (_row.label, prediction.c.label),
@@ -73,12 +78,6 @@ class CounterMismatch:
 
 def folder_of(path: bytes) -> str:
     return printable_path(os.path.dirname(path)) or "."
-
-
-def folder_expression() -> ColumnElement[str]:
-    """The same in SQL: what is left without the characters of the name, all to the last slash."""
-    above = func.rtrim(_row.path_text, func.replace(_row.path_text, "/", ""))
-    return func.coalesce(func.nullif(func.rtrim(above, "/"), ""), ".")
 
 
 def recount(connection: Connection) -> None:

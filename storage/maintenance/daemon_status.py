@@ -43,16 +43,16 @@ _WORDS = {
     "checkpoint_refused": "refused",
     "oldest_pending_at": "oldest pending",
 }
-# Some told in other words as well: `paused_since`, `faults`, `last_error`.
+# For programs only; some have a twin for people: `paused_since`, `faults`, `last_error`.
 _FOR_PROGRAMS = frozenset(
     ("reload", "paused", "figures", "memory_bytes", "device_memory_bytes", "last_error_at", "hooks")
 )
 _SILENT_AFTER = timedelta(seconds=60)
 
-Standing = dict[str, object]
+Status = dict[str, object]
 
 
-def standing(home: Home, database_url: str, now: datetime) -> Standing:
+def status_of(home: Home, database_url: str, now: datetime) -> Status:
     """Every key of the contract, None where nobody knows, and whatever else the daemon wrote.
 
     `silent_since` is the last heartbeat of a daemon that holds the lock but does not respond,
@@ -60,45 +60,45 @@ def standing(home: Home, database_url: str, now: datetime) -> Standing:
     counts are missing. Raises StorageError when the home is unreadable.
     """
     written = read_status(home) or {}
-    found = holder(home)
-    if found is None:
+    lock_holder = holder(home)
+    if lock_holder is None:
         stopped = _stopped(home, written)
-        return stopped | _counted(database_url)
-    return _running(found, written, now)
+        return stopped | _ledger_counts(database_url)
+    return _running(lock_holder, written, now)
 
 
-def lines(told: Standing) -> list[tuple[str, str]]:
+def status_lines(status: Status) -> list[tuple[str, str]]:
     """The same for people: a word and what there is to say about it."""
-    running = f"yes, pid {told['pid']} on {told['host']}" if told["running"] else "no"
-    if told.get("silent_since"):
-        running += f", but not responding since {told['silent_since']}"
-    if told.get("died_at"):
-        running += f", the last daemon crashed or was killed after {told['died_at']}"
-    shown = [(key, value) for key, value in told.items() if _is_worth_a_line(key, value)]
-    words = [(_WORDS.get(key, key.replace("_", " ")), _worded(key, value)) for key, value in shown]
+    running = f"yes, pid {status['pid']} on {status['host']}" if status["running"] else "no"
+    if status.get("silent_since"):
+        running += f", but not responding since {status['silent_since']}"
+    if status.get("died_at"):
+        running += f", the last daemon crashed or was killed after {status['died_at']}"
+    shown = [(key, value) for key, value in status.items() if _is_shown(key, value)]
+    words = [(_WORDS.get(key, key.replace("_", " ")), _text(key, value)) for key, value in shown]
     return [("running", running), *words]
 
 
-def _is_worth_a_line(key: str, value: object) -> bool:
+def _is_shown(key: str, value: object) -> bool:
     if key in ("running", "pid", "host", "silent_since", "died_at"):
-        return False  # told in the first line
+        return False  # in the first line
     if key in _FOR_PROGRAMS:
         return False
     return bool(value) or (key in ("pending", "done", "failed") and value == 0)
 
 
-def _running(found: LockHolder, written: Standing, now: datetime) -> Standing:
+def _running(lock_holder: LockHolder, written: Status, now: datetime) -> Status:
     # A file of another process is what an earlier daemon left; this one has not written yet.
-    live = written if written.get("pid") == found.pid else {}
-    identity = {"running": True, "pid": found.pid, "host": found.host}
-    told = _complete(live) | identity
-    heartbeat = told["heartbeat_at"]
+    live = written if written.get("pid") == lock_holder.pid else {}
+    identity = {"running": True, "pid": lock_holder.pid, "host": lock_holder.host}
+    status = _complete(live) | identity
+    heartbeat = status["heartbeat_at"]
     if isinstance(heartbeat, str) and now - from_stamp(heartbeat) > _SILENT_AFTER:
-        told["silent_since"] = heartbeat
-    return told
+        status["silent_since"] = heartbeat
+    return status
 
 
-def _stopped(home: Home, written: Standing) -> Standing:
+def _stopped(home: Home, written: Status) -> Status:
     heartbeat = written.get("heartbeat_at")
     since = paused_since(home)
     return _complete(
@@ -112,7 +112,7 @@ def _stopped(home: Home, written: Standing) -> Standing:
     )
 
 
-def _counted(database_url: str) -> Standing:
+def _ledger_counts(database_url: str) -> Status:
     from storage.database.engine import open_database
     from storage.ledger.ledger import newest_failure, state_counts
 
@@ -129,13 +129,13 @@ def _counted(database_url: str) -> Standing:
     return {**figures, "last_error": last_error}
 
 
-def _complete(known: Standing) -> Standing:
+def _complete(known: Status) -> Status:
     """With every key; the version is a daemon's own, else that of this program."""
-    told = dict.fromkeys(KEYS) | {"running": False} | known
-    return told | {"version": told["version"] or installed_version()}
+    status = dict.fromkeys(KEYS) | {"running": False} | known
+    return status | {"version": status["version"] or installed_version()}
 
 
-def _worded(key: str, value: object) -> str:
+def _text(key: str, value: object) -> str:
     if key in ("uptime_s", "eta_s") and isinstance(value, int | float):
         return str(timedelta(seconds=round(value)))
     if isinstance(value, list):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, select
 
 from storage.database.engine import Database
 from storage.database.tables import inbox, recording
+from storage.home.mounts import is_away
 
 _row = recording.c
 # What `missing` reads of a row.
@@ -29,7 +31,7 @@ class FilePresence:
     """Looks at the places of files; `away` are the folders that were found to be away."""
 
     def __init__(self, database: Database) -> None:
-        self._ledger = os.fsencode(database.path.absolute())
+        self._ledger_file = database.path.absolute()
         self.away: set[bytes] = set()
         query = select(inbox.c.id, inbox.c.path, inbox.c.mount_point)
         with database.transaction() as connection:
@@ -71,15 +73,10 @@ class FilePresence:
             yield _archive_folder(row)
 
     def _is_away(self, folder: bytes) -> bool:
-        if not os.path.isdir(folder):
-            return True
-        points = [each.mount_point for each in self._inboxes.values() if each.folder == folder]
-        return any(point and self._has_gone(point) for point in points) and _is_empty(folder)
-
-    def _has_gone(self, point: bytes) -> bool:
-        # In the daemon's namespace systemd mounts the home on itself. The ledger lies in it: so
-        # it is there.
-        return not os.path.ismount(point) and not self._ledger.startswith(os.path.join(point, b""))
+        points = {each.folder: each.mount_point for each in self._inboxes.values()}
+        point = points.get(folder)
+        known = None if point is None else Path(os.fsdecode(point))
+        return is_away(Path(os.fsdecode(folder)), known, self._ledger_file)
 
 
 def _archive_folder(row: Row[Any]) -> bytes:
@@ -98,11 +95,3 @@ def _holds_nothing(place: bytes) -> bool:
     except OSError:
         return False
     return False
-
-
-def _is_empty(folder: bytes) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is None
-    except OSError:
-        return True

@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select, update
 from storage.database.bulk import chunks
 from storage.database.engine import Database
 from storage.database.tables import checkpoint, recording
-from storage.queries.filters import Filters, clauses, made_by
+from storage.queries.filters import Filters, checkpoint_clause, clauses
 from storage.values.timestamps import utc_now
 
 _AT_A_TIME = 5_000  # in one transaction, so that a daemon that runs beside is not held up
@@ -48,5 +48,5 @@ def _rescorable(filters: Filters, stale_under: str | None) -> Select[Any]:
     query = select(_row.id).where(*clauses(filters.of("done")), _row.requeued.is_(None))
     if stale_under is None:
         return query
-    same = select(checkpoint.c.id).where(made_by(stale_under))
+    same = select(checkpoint.c.id).where(checkpoint_clause(stale_under))
     return query.where(_row.checkpoint_id.not_in(same))

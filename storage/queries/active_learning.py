@@ -1,4 +1,4 @@
-"""Which recordings are most worth a person's ear.
+"""Which recordings are most worth listening to.
 
 Three reasons, taken in turns: the answer is unsure (least confident first, Lewis and Gale 1994),
 checkpoints disagree (query by committee, Seung et al. 1992), or its label is rare. Within each,
@@ -15,9 +15,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, select
 
-from storage.database.bulk import by_index
+from storage.database.query_plan import by_index
 from storage.database.tables import human_label, inbox, prediction, recording, tally
 from storage.ledger.counters import folder_of
+from storage.queries.index_choice import CONFIDENCE
 
 _PER_REASON = 20  # candidates for each that is asked for
 _NEWEST = 200_000  # recordings that are looked through for disagreement, a second of work
@@ -68,7 +69,7 @@ def _open() -> Select[Any]:
 
 
 def _unsure() -> Select[Any]:
-    query = by_index(_open(), recording, "ix_recording_confidence")
+    query = by_index(_open(), recording, CONFIDENCE)
     return query.where(_row.confidence.is_not(None)).order_by(_row.confidence)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -17,21 +18,28 @@ from sqlalchemy import (
     select,
 )
 
-from storage.database.tables import checkpoint, folder_tally, recording, tally
-from storage.ledger.counters import DAY_LENGTH, folder_expression
+from storage.database.query_plan import Clock, OutOfTime, by_index, time_limit
+from storage.database.tables import (
+    DAY_LENGTH,
+    checkpoint,
+    folder_expression,
+    folder_tally,
+    recording,
+    tally,
+)
 from storage.queries.filters import (
     STATES,
     Axis,
     Filters,
     Status,
-    as_told,
     clauses,
-    literal_beginning,
-    made_by,
+    path_prefix,
 )
+from storage.queries.index_choice import best_index, tallied, tally_clauses
 
 _row, _tally = recording.c, tally.c
 _AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
+_LIMITS = (100, 1_000, 10_000, 100_000)  # of a count for a foot
 Counts = list[tuple[str | None, int]]
 
 
@@ -52,10 +60,58 @@ def in_order(counts: Counts, axis: Axis) -> Counts:
     return sorted(counts, key=lambda pair: (-pair[1], pair[0] or ""))
 
 
-def count_others(connection: Connection, filters: Filters) -> dict[str, int]:
-    """The recordings that the status leaves out, per state, of the same paths and times."""
-    found = {state: count(connection, other) for state, other in others(filters)}
-    return {state: number for state, number in found.items() if number}
+@dataclass(frozen=True)
+class Number:
+    """A count that is exact, or else known to be no less."""
+
+    n: int
+    is_exact: bool = True
+
+    def or_more(self, n: int) -> Number:
+        """With `n` known to be there."""
+        return replace(self, n=max(self.n, n))
+
+    def __str__(self) -> str:
+        return str(self.n) if self.is_exact else f"at least {self.n}"
+
+
+def count_in_time(
+    connection: Connection, filters: Filters, deadline: float, clock: Clock = time.monotonic
+) -> Number:
+    """Counts to growing limits until all are counted or the time is up, for the foot of a table.
+
+    Nobody waits seconds for a foot. Where the tallies know, it is exact at any size.
+    """
+    if is_quick(filters):
+        return Number(count(connection, filters))
+    known = tallied(connection, filters)
+    if not known.fitting:
+        return Number(0)
+    filters = known.within(filters)
+    index, found = best_index(connection, filters, "newest", _LIMITS[-1] // 10, known), 0
+    for limit in _LIMITS:
+        query = by_index(select(_row.id), recording, index).where(*clauses(filters))
+        some = query.limit(limit + 1).subquery()
+        try:
+            with time_limit(connection, deadline, clock):
+                n = connection.scalar(select(func.count()).select_from(some)) or 0
+        except OutOfTime:
+            return Number(found, is_exact=False)
+        if n <= limit:
+            return Number(n)
+        found = limit
+    return Number(found, is_exact=False)
+
+
+def count_others(
+    connection: Connection, filters: Filters, seconds: float = float("inf")
+) -> dict[Status, Number]:
+    """What the status leaves out, per state, of the same paths and times; each in so long."""
+    found = {
+        state: count_in_time(connection, other, time.monotonic() + seconds)
+        for state, other in others(filters)
+    }
+    return {state: number for state, number in found.items() if number.n or not number.is_exact}
 
 
 def others(filters: Filters) -> list[tuple[Status, Filters]]:
@@ -66,7 +122,7 @@ def others(filters: Filters) -> list[tuple[Status, Filters]]:
         until=filters.until,
         path=filters.path,
         by_recorded=filters.by_recorded,
-        manner=filters.manner,
+        rules=filters.rules,
     )
     return [(state, wide.of(state)) for state in left_out]
 
@@ -82,7 +138,7 @@ def labels_seen(connection: Connection) -> list[str]:
     return list(connection.scalars(given.distinct().order_by(_tally.label)))
 
 
-def has_unheard_levels(connection: Connection) -> bool:
+def has_unmeasured_levels(connection: Connection) -> bool:
     """Whether there are answers from before levels were measured."""
     answered = select(_row.id).where(_row.state == "done", _row.rms_dbfs.is_(None)).limit(1)
     return connection.scalar(answered) is not None
@@ -96,7 +152,7 @@ def is_tallied(filters: Filters) -> bool:
 def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     if axis in ("folder", "status") and _is_of_folders(filters):
         return _of_folders(connection, filters, axis)
-    by_told_label = axis == "label" and filters.manner.knows_unknown
+    by_told_label = axis == "label" and filters.rules.knows_unknown
     if axis == "folder" or by_told_label or not is_tallied(filters):
         return _one_by_one(connection, filters, axis)
     found: Counter[Any] = Counter()
@@ -130,7 +186,7 @@ def _of_days(filters: Filters, axis: Axis) -> Iterator[Select[Any]]:
         "checkpoint": _tally.checkpoint_id,
         "day": _tally.day,
     }
-    whole = select(columns[axis], func.sum(_tally.n)).where(*whole_days(filters))
+    whole = select(columns[axis], func.sum(_tally.n)).where(*_whole_day_clauses(filters))
     yield whole.group_by(columns[axis])
     for since, until in _edges(filters):
         for state in filters.states:
@@ -138,22 +194,20 @@ def _of_days(filters: Filters, axis: Axis) -> Iterator[Select[Any]]:
             yield _grouped(edge, axis)
 
 
-def whole_days(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    yield from of_tally(filters)
+def whole_day_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    yield from tally_clauses(filters)
     if filters.since is not None:
         yield _tally.day > filters.since[:DAY_LENGTH]
     if filters.until is not None:
         yield _tally.day < filters.until[:DAY_LENGTH]
 
 
-def of_tally(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    """All but the time."""
-    if filters.status != "all":
-        yield _tally.state == filters.status
-    if filters.stored_labels:
-        yield _tally.label.in_(filters.stored_labels)
-    if filters.checkpoint is not None:
-        yield _tally.checkpoint_id.in_(select(checkpoint.c.id).where(made_by(filters.checkpoint)))
+def _whole_day_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    yield from tally_clauses(filters)
+    if filters.since is not None:
+        yield _tally.day > filters.since[:DAY_LENGTH]
+    if filters.until is not None:
+        yield _tally.day < filters.until[:DAY_LENGTH]
 
 
 def _edges(filters: Filters) -> Iterator[tuple[str, str]]:
@@ -175,7 +229,7 @@ def _is_of_folders(filters: Filters) -> bool:
 
 def _is_folder(glob: str) -> bool:
     """`yard/*`: all in it and below."""
-    first = literal_beginning(glob)
+    first = path_prefix(glob)
     return not glob.startswith(("/", "./")) and first.endswith("/") and glob == f"{first}*"
 
 
@@ -186,7 +240,7 @@ def _of_folders(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     if filters.status != "all":
         query = query.where(of.state == filters.status)
     if filters.path is not None:
-        folder = literal_beginning(filters.path)
+        folder = path_prefix(filters.path)
         below = and_(of.folder >= folder, of.folder < f"{folder[:-1]}0")  # 0 comes after the slash
         query = query.where(or_(of.folder == folder[:-1], below))
     return [(value, number) for value, number in connection.execute(query) if number]
@@ -206,7 +260,7 @@ def _one_by_one(connection: Connection, filters: Filters, axis: Axis) -> Counts:
 def _grouped(filters: Filters, axis: Axis) -> Select[Any]:
     moment = _row.first_seen_at if filters.status == "pending" else _row.answered_at
     keys: dict[Axis, ColumnElement[Any]] = {
-        "label": as_told(filters, _row.label, _row.confidence),
+        "label": filters.rules.label_sql(_row.label, _row.confidence),
         "status": _row.state,
         "checkpoint": _row.checkpoint_id,
         "day": func.substr(moment, 1, DAY_LENGTH),

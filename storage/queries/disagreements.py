@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from storage.database.tables import checkpoint, prediction, recording
 from storage.errors import StorageError
-from storage.queries.filters import Filters, clauses, made_by
+from storage.queries.filters import Filters, checkpoint_clause, clauses
 
 # SQLite sorts what it groups, in memory: 75 bytes for each recording.
 _AT_A_TIME = 250_000
@@ -58,7 +58,7 @@ def answering(connection: Connection, reference: str) -> Answering:
     Raises StorageError where none that has answered does, or several do.
     """
     query = select(checkpoint.c.id, checkpoint.c.name).order_by(checkpoint.c.name)
-    named = connection.execute(query.where(made_by(reference))).all()
+    named = connection.execute(query.where(checkpoint_clause(reference))).all()
     found = [Answering(*row) for row in named if _has_answered(connection, row.id)]
     if len(found) == 1:
         return found[0]

@@ -1,82 +1,140 @@
-"""One row of the results, and its columns."""
+"""One row of the results. Its fields are the table of columns that everything else reads.
+
+SQL, `clfd classify`, CSV, JSON, Parquet, the DataFrame and docs/results.md take names, types and
+order from here. Columns are only ever added, at the end.
+"""
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
-from heapq import nlargest
+from typing import Any, Literal
 
-_FIRST = (
-    "path",
-    "status",
-    "label",
-    "confidence",
-    "duration_s",
-    "sample_rate_hz",
-    "checkpoint",
-    "classified_at",
-    "error",
-    "inbox",
-    "digest",
-    "checkpoint_digest",
-    "warning",
-    "archived_path",
-)
+from sqlalchemy import ColumnElement, case, null
 
-_ADDED = ("human_label", "recorded_at", "site", "channels", "rms_dbfs", "peak_dbfs", "clipped")
+from storage.database.tables import checkpoint, inbox, prediction, recording
+from storage.queries.filters import human_labels
+from storage.values.decision import DisplayRules, most_probable
+from storage.values.recorded_at import as_stamp
 
-CLIP_COLUMNS = (*_FIRST, "start_s", "end_s", *_ADDED)
+Kind = Literal["text", "integer", "float", "moment"]
 
-COLUMNS = (*_FIRST, *_ADDED)
+_KINDS: dict[str, Kind] = {"str": "text", "int": "integer", "float": "float"}
+_row, _answer, _checkpoint, _inbox = recording.c, prediction.c, checkpoint.c, inbox.c
 
-# The others are text.
-FLOATS, INTEGERS, MOMENTS = (
-    ("confidence", "duration_s", "start_s", "end_s", "rms_dbfs", "peak_dbfs", "clipped"),
-    ("sample_rate_hz", "channels"),
-    ("classified_at", "recorded_at"),
-)
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the results: its name, the type of its values, what it says."""
+
+    name: str
+    kind: Kind
+    doc: str
+    is_of_clip: bool
+
+
+def _column(
+    sql: ColumnElement[Any] | None,
+    doc: str,
+    kind: Kind | None = None,
+    is_of_clip: bool = False,
+    history: ColumnElement[Any] | None = None,
+) -> Any:
+    """`sql` is its expression, `history` another one where every prediction is a row.
+
+    The type is that of the field's annotation, if no other kind is given.
+    """
+    column = {"doc": doc, "kind": kind, "is_of_clip": is_of_clip}
+    return field(default=None, metadata={"sql": sql, "history": history, "column": column})
+
+
+def _hidden(sql: ColumnElement[Any]) -> Any:
+    """A value that is read with a row and is no column of the results."""
+    return field(default=None, metadata={"sql": sql, "history": None})
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """One answer of one recording, or one clip of it, as it is shown."""
 
-    id: int
-    path: str
-    status: str
-    label: str | None
-    confidence: float | None
-    duration_s: float | None
-    sample_rate_hz: int | None
-    checkpoint: str | None
-    classified_at: str | None
-    error: str | None
-    inbox: str
-    digest: str | None
-    checkpoint_digest: str | None
-    labels_json: str | None
-    packed_scores: bytes | None  # float32 (L,)
-    packed_clip_scores: bytes | None  # float16 (C, L); read only where clips are asked for
-    clip_seconds: float | None
-    clip_hop_seconds: float | None
-    warning: str | None
-    archived_path: str | None = None
-    human_label: str | None = None
-    recorded_at: str | None = None
-    channels: int | None = None
-    rms_dbfs: float | None = None
-    peak_dbfs: float | None = None
-    clipped: float | None = None
-    site: str = ""
-    start_s: float | None = None
-    end_s: float | None = None
+    id: int = _hidden(_row.id)
+    path: str = _column(
+        _row.path_text, r"Relative to its inbox. Bytes that are no UTF-8 show as `\xNN`."
+    )
+    status: str = _column(_row.state, "`done`, `failed`, `pending` or `superseded`.")
+    label: str | None = _column(_answer.label, "The most probable label.")
+    confidence: float | None = _column(
+        _answer.confidence, "Its probability, 0 to 1, as the network has it."
+    )
+    duration_s: float | None = _column(_row.duration_s, "Length of the recording.")
+    sample_rate_hz: int | None = _column(_row.sample_rate_hz, "Of the file, not of the network.")
+    checkpoint: str | None = _column(_checkpoint.name, "Name of the checkpoint that answered.")
+    classified_at: str | None = _column(
+        _row.answered_at,
+        "When: UTC, ISO 8601, with `Z`. For failures, when they failed.",
+        kind="moment",
+        history=_answer.classified_at,
+    )
+    error: str | None = _column(_row.error, "Why there is no answer, in a sentence.")
+    inbox: str = _column(_inbox.path_text, "The watched folder.")
+    digest: str | None = _column(_row.digest, "SHA-256 of the file.")
+    checkpoint_digest: str | None = _column(_checkpoint.digest, "SHA-256 of the checkpoint file.")
+    warning: str | None = _column(
+        _row.warning,
+        "What is wrong with an answer: the recording is [not whole](audio.md#is-it-whole), or a"
+        " later rescoring failed.",
+    )
+    archived_path: str | None = _column(
+        case((_row.archived_at.is_not(None), _row.archive_path_text)),
+        "Where the file lies now, absolute, if it was moved to the"
+        " [archive](how-it-works.md#the-archive).",
+    )
+    start_s: float | None = _column(None, "Where the clip begins.", is_of_clip=True)
+    end_s: float | None = _column(
+        None, "Where it ends, at most with the recording.", is_of_clip=True
+    )
+    human_label: str | None = _column(
+        human_labels(), "What a person says that the recording as a whole is."
+    )
+    recorded_at: str | None = _column(
+        _row.recorded_at,
+        "When the recording began, in UTC: [as name or file say](#when-and-where).",
+        kind="moment",
+    )
+    site: str = _column(
+        None,
+        "The first folder in the inbox, or what [`results.site_pattern`](settings.md) finds in the"
+        " path: keep a folder for each recorder, and cards with equal names stay apart.",
+    )
+    channels: int | None = _column(_row.channels, "Of the file.")
+    rms_dbfs: float | None = _column(
+        _row.rms_dbfs,
+        "Root mean square of the mean of the channels, in decibels below full scale; -150 is"
+        " digital silence.",
+    )
+    peak_dbfs: float | None = _column(_row.peak_dbfs, "The loudest sample of any channel.")
+    clipped: float | None = _column(_row.clipped, "Share of the samples at full scale, 0 to 1.")
+    labels_json: str | None = _hidden(_checkpoint.labels)
+    packed_scores: bytes | None = _hidden(_answer.scores)  # float32 (L,)
+    # float16 (C, L); read only where clips are asked for
+    packed_clip_scores: bytes | None = _hidden(_answer.clip_scores)
+    clip_seconds: float | None = _hidden(_answer.clip_seconds)
+    clip_hop_seconds: float | None = _hidden(_answer.clip_hop_seconds)
 
-    def record(self, columns: tuple[str, ...]) -> dict[str, object]:
+    def displayed(self, rules: DisplayRules) -> Result:
+        """As stored values are shown under these rules."""
+        return _displayed([getattr(self, name) for name in _FIELDS], rules)
+
+    def record(self, columns: Iterable[str]) -> dict[str, object]:
         """The columns of the contract, numbers rounded to what was stored."""
         return {column: _rounded(getattr(self, column)) for column in columns}
+
+    def as_object(self, columns: Iterable[str]) -> dict[str, object]:
+        """A row as JSON has it."""
+        return {"id": self.id, **self.record(columns), "scores": self.scores()}
 
     def scores(self) -> dict[str, float] | None:
         """Label to probability."""
@@ -101,8 +159,87 @@ class Result:
                 start_s=start_s,
                 end_s=min(start_s + (self.clip_seconds or 0.0), self.duration_s or float("inf")),
             )
-            for best in nlargest(top, range(len(labels)), key=values.__getitem__):
+            for best in most_probable(values, top):
                 yield replace(clip, label=labels[best], confidence=values[best])
+
+
+_FIELDS = [one.name for one in fields(Result)]
+_PATH, _LABEL, _CONFIDENCE, _RECORDED, _SITE = (
+    _FIELDS.index(name) for name in ("path", "label", "confidence", "recorded_at", "site")
+)
+
+
+def _columns() -> Iterator[Column]:
+    for one in fields(Result):
+        if column := one.metadata.get("column"):
+            kind = column["kind"] or _KINDS[str(one.type).removesuffix(" | None")]
+            yield Column(one.name, kind, column["doc"], column["is_of_clip"])
+
+
+COLUMN_TABLE = tuple(_columns())
+CLIP_COLUMNS = tuple(column.name for column in COLUMN_TABLE)
+COLUMNS = tuple(column.name for column in COLUMN_TABLE if not column.is_of_clip)
+MOMENTS = tuple(column.name for column in COLUMN_TABLE if column.kind == "moment")
+
+
+def expressions(history: bool, with_clips: bool) -> Iterator[ColumnElement[Any]]:
+    """In SQL, the values that `from_row` takes."""
+    for one in fields(Result):
+        sql = one.metadata["history"] if history else None
+        sql = one.metadata["sql"] if sql is None else sql
+        is_left_out = sql is None or (one.name == "packed_clip_scores" and not with_clips)
+        yield null() if is_left_out else sql
+
+
+def from_row(row: Iterable[Any], rules: DisplayRules) -> Result:
+    """The values of `expressions`, shown under these rules."""
+    return _displayed([*row], rules)
+
+
+def _displayed(values: list[Any], rules: DisplayRules) -> Result:
+    values[_LABEL] = rules.label_of(values[_LABEL], values[_CONFIDENCE])
+    values[_RECORDED] = as_stamp(values[_RECORDED], rules.zone)
+    values[_SITE] = rules.site_of(values[_PATH])
+    return Result(*values)
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """`top` labels of each clip, the most probable first.
+
+    With a gap, clips of one label that begin so many seconds or less after the end of the one
+    before are one row: from the first to the last, with the confidence and the scores of the
+    surest of them.
+    """
+
+    top: int = 1
+    merge_gap_seconds: float | None = None
+
+    def rows_of(self, recording: Result, rules: DisplayRules) -> Iterator[Result]:
+        """In the order of their start; nothing where there is no answer."""
+        rows = recording.clips(self.top)
+        if rules.knows_unknown:
+            rows = (replace(row, label=rules.label_of(row.label, row.confidence)) for row in rows)
+        return rows if self.merge_gap_seconds is None else merged(rows, self.merge_gap_seconds)
+
+
+def merged(rows: Iterable[Result], gap_seconds: float) -> Iterator[Result]:
+    """Rows of one recording, in the order of their start, with the runs of each label joined."""
+    joined: list[Result] = []
+    newest: dict[str | None, int] = {}  # the last run of a label, as its place in `joined`
+    for row in rows:
+        place = newest.get(row.label)
+        if place is not None and (row.start_s or 0) - (joined[place].end_s or 0) <= gap_seconds:
+            joined[place] = _joined(joined[place], row)
+        else:
+            newest[row.label] = len(joined)
+            joined.append(row)
+    yield from joined
+
+
+def _joined(run: Result, row: Result) -> Result:
+    surest = max(run, row, key=lambda one: one.confidence or 0)
+    return replace(surest, start_s=run.start_s, end_s=row.end_s)
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -11,54 +11,66 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Select,
-    case,
     func,
     literal,
-    null,
     or_,
     select,
     tuple_,
 )
 
-from storage.database.bulk import by_index, chunks
 from storage.database.engine import PATH_INDEX
-from storage.database.tables import checkpoint, inbox, prediction, recording
-from storage.ledger.counters import DAY_LENGTH, folder_expression
-from storage.queries.clips import ClipOptions
-from storage.queries.counts import Counts, in_order
-from storage.queries.filters import (
-    Axis,
-    Filters,
-    Sort,
-    as_told,
-    clauses,
-    confident,
-    contradicted,
-    fitting,
-    human_labels,
-    labelled,
-    made_by,
-    moment,
-    of_sound,
-    timely,
+from storage.database.query_plan import by_index
+from storage.database.tables import (
+    DAY_LENGTH,
+    checkpoint,
+    folder_expression,
+    inbox,
+    prediction,
+    recording,
 )
-from storage.queries.paging import first_ids, order
-from storage.queries.result import Result
+from storage.queries.counts import Counts, in_order
+from storage.queries.filters import Axis, Filters, Sort, clauses, moment
+from storage.queries.index_choice import best_index, tallied
+from storage.queries.result import ClipOptions, Result, expressions, from_row
 from storage.values.decision import DisplayRules
-from storage.values.recorded_at import as_stamp
 
 Cursor = tuple[str, int]  # moment, recording
+PageKey = tuple[int, Any]  # a recording, and the value that it is sorted by
 
 
 _CHUNK_ROWS = 1000
+_IN_LIMIT = 500  # ids in a statement; a longer one takes longer to compile
 _BEFORE_ALL: Cursor = ("", 0)
 _row = recording.c
 
 
-_FIELDS = [field.name for field in fields(Result)]
-_PATH, _LABEL, _CONFIDENCE, _RECORDED = (
-    _FIELDS.index(name) for name in ("path", "label", "confidence", "recorded_at")
-)
+@dataclass(frozen=True)
+class Page:
+    """Some rows, and the key of the last one, to ask for what comes after it; None: no more."""
+
+    rows: list[Result]
+    after: PageKey | None
+
+
+def page(
+    connection: Connection,
+    filters: Filters,
+    sort: Sort = "newest",
+    limit: int = 50,
+    after: PageKey | None = None,
+    with_clips: bool = False,
+) -> Page:
+    """The first recordings, or those behind a key; not for a history.
+
+    A key is a place in the order, so that a later page takes as long as the first one, and none is
+    shown twice while others come in.
+    """
+    keys = _page_keys(connection, filters, sort, limit + 1, after)
+    ids = [id for id, _ in keys[:limit]]
+    rows = list(_rows_of(connection, ids, filters, with_clips))
+    if len(keys) <= limit:
+        return Page(rows, None)
+    return Page(rows, keys[limit - 1])
 
 
 def results(
@@ -73,22 +85,23 @@ def results(
     With `clips` each row is one of the recordings chosen, and the limit counts these rows.
     """
     if limit and not filters.history:
-        found = _page(connection, filters, sort, limit, clips is not None)
+        ids = [id for id, _ in _page_keys(connection, filters, sort, limit)]
+        found = _rows_of(connection, ids, filters, clips is not None)
     else:
         query = _chosen(filters, clips is not None).order_by(*_order(filters, sort))
-        found = _read(connection, query.limit(limit) if limit else query, filters.manner)
+        found = _read(connection, query.limit(limit) if limit else query, filters.rules)
     if clips is None:
         yield from found
         return
     left = limit or None
     for result in found:
-        for clip in clips.rows_of(result, filters.manner):
+        for clip in clips.rows_of(result, filters.rules):
             yield clip
             if left is not None and (left := left - 1) == 0:
                 return
 
 
-def sounds(
+def recordings_with_clips(
     connection: Connection, filters: Filters, clips: ClipOptions
 ) -> Iterator[tuple[Result, list[Result]]]:
     """Recordings by inbox and path, each with its rows; of a recording without any there are none.
@@ -96,10 +109,10 @@ def sounds(
     Label and confidence are asked of the rows, not of the recordings.
     """
     of_recordings = replace(filters, labels=(), min_confidence=None, max_confidence=None)
-    query = by_index(_chosen(of_recordings, clips=True), recording, PATH_INDEX)  # in its order
+    query = by_index(_chosen(of_recordings, with_clips=True), recording, PATH_INDEX)  # in its order
     query = query.order_by(_row.inbox_id, _row.path, _row.id)
-    for result in _read(connection, query, filters.manner):
-        rows = clips.rows_of(result, filters.manner)
+    for result in _read(connection, query, filters.rules):
+        rows = clips.rows_of(result, filters.rules)
         yield result, [row for row in rows if filters.fit_answer(row.label, row.confidence)]
 
 
@@ -107,15 +120,15 @@ def results_after(
     connection: Connection, filters: Filters, cursor: Cursor, limit: int = 0
 ) -> list[Result]:
     """What came after the cursor, oldest first; a limit of 0 is none."""
-    later = tuple_(_moment(filters), _row.id) > tuple_(literal(cursor[0]), literal(cursor[1]))
-    query = _chosen(filters, clips=False).where(later)
+    later = tuple_(moment(filters), _row.id) > tuple_(literal(cursor[0]), literal(cursor[1]))
+    query = _chosen(filters, with_clips=False).where(later)
     query = query.order_by(*_order(filters, "oldest"))
-    return list(_read(connection, query.limit(limit) if limit else query, filters.manner))
+    return list(_read(connection, query.limit(limit) if limit else query, filters.rules))
 
 
 def latest(connection: Connection, filters: Filters) -> Cursor:
     """The cursor of the newest row there is."""
-    query = select(_moment(filters), _row.id)
+    query = select(moment(filters), _row.id)
     if filters.status != "all":
         query = query.where(_row.state == filters.status)
     newest = connection.execute(query.order_by(*_order(filters, "newest")).limit(1)).first()
@@ -124,23 +137,117 @@ def latest(connection: Connection, filters: Filters) -> Cursor:
 
 def count_predictions(connection: Connection, filters: Filters) -> int:
     """How many rows a history has."""
-    counted = select(func.count()).select_from(_joined(filters)).where(*_of_history(filters))
+    counted = select(func.count()).select_from(_joined(filters)).where(*clauses(filters))
     return connection.scalar(counted) or 0
 
 
 def count_predictions_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     """How many rows of a history share a value of the axis."""
     keys: dict[Axis, ColumnElement[Any]] = {
-        "label": as_told(filters, prediction.c.label, prediction.c.confidence),
+        "label": filters.rules.label_sql(prediction.c.label, prediction.c.confidence),
         "status": _row.state,
         "checkpoint": checkpoint.c.name,
-        "day": func.substr(_moment(filters), 1, DAY_LENGTH),
+        "day": func.substr(moment(filters), 1, DAY_LENGTH),
         "folder": folder_expression(),
     }
     key = keys[axis]
-    counted = select(key, func.count()).select_from(_joined(filters)).where(*_of_history(filters))
+    counted = select(key, func.count()).select_from(_joined(filters)).where(*clauses(filters))
     found = connection.execute(counted.group_by(key))
     return in_order([(value, number) for value, number in found], axis)
+
+
+# --- a page: first which, then what there is to say about these
+
+
+def _page_keys(
+    connection: Connection,
+    filters: Filters,
+    sort: Sort,
+    limit: int,
+    after: PageKey | None = None,
+) -> list[PageKey]:
+    """The recordings of a page, in its order."""
+    known = tallied(connection, filters)
+    if not known.fitting:
+        return []
+    narrowed = known.within(filters)
+    index = best_index(connection, narrowed, sort, limit, known)
+    value, is_descending = _sorted_by(filters, sort)
+    query = by_index(select(_row.id, value), recording, index).where(*clauses(narrowed))
+    query = query.order_by(*_order(filters, sort))
+    steps = list(_behind(after, value, is_descending))
+    if sort != "path":
+        return _first(connection, query, steps, limit)
+    found: list[PageKey] = []
+    for inbox_id in connection.scalars(select(inbox.c.id)).all():  # as the index has them
+        of_inbox = query.where(_row.inbox_id == inbox_id)
+        found += _first(connection, of_inbox, steps, limit)
+    return sorted(found, key=lambda key: (key[1], key[0]))[:limit]
+
+
+def _first(
+    connection: Connection,
+    query: Select[Any],
+    steps: Sequence[Sequence[ColumnElement[bool]]],
+    limit: int,
+) -> list[PageKey]:
+    found: list[PageKey] = []
+    for step in steps:
+        part = query.where(*step).limit(limit - len(found))
+        found += [(row[0], row[1]) for row in connection.execute(part)]
+        if len(found) == limit:
+            break
+    return found
+
+
+def _behind(
+    after: PageKey | None, value: ColumnElement[Any], is_descending: bool
+) -> Iterator[list[ColumnElement[bool]]]:
+    """What comes after the key, in steps: the rest of its equals first.
+
+    Each step is a range of an index; in one clause, all equals would be walked through again, and
+    at a confidence of 1.0 there may be millions. What has no value is last where it descends.
+    """
+    if after is None:
+        yield []
+        return
+    last_id, last = after
+    rest = _row.id < last_id if is_descending else _row.id > last_id
+    yield [value.is_(None) if last is None else value == last, rest]
+    if last is None:
+        if not is_descending:
+            yield [value.is_not(None)]
+    elif is_descending:
+        yield [value < last]
+        yield [value.is_(None)]
+    else:
+        yield [value > last]
+
+
+def _sorted_by(filters: Filters, sort: Sort) -> tuple[ColumnElement[Any], bool]:
+    """The value, and whether it descends; of equals the id decides, in the same direction."""
+    if sort == "confidence":
+        return (prediction.c if filters.history else _row).confidence, True
+    if sort == "path":
+        return _row.path, False
+    return moment(filters), sort == "newest"
+
+
+def _order(filters: Filters, sort: Sort) -> tuple[ColumnElement[Any], ...]:
+    value, is_descending = _sorted_by(filters, sort)
+    if is_descending:
+        return value.desc().nulls_last(), _row.id.desc()
+    return value.asc(), _row.id.asc()
+
+
+def _rows_of(
+    connection: Connection, ids: Sequence[int], filters: Filters, with_clips: bool
+) -> Iterator[Result]:
+    query = _columns(filters, with_clips)
+    for start in range(0, len(ids), _IN_LIMIT):
+        some = ids[start : start + _IN_LIMIT]
+        rows = {row[0]: row for row in connection.execute(query.where(_row.id.in_(some)))}
+        yield from (from_row(rows[recording_id], filters.rules) for recording_id in some)
 
 
 # --- parts of the statements
@@ -158,90 +265,14 @@ def _joined(filters: Filters) -> FromClause:
     )
 
 
-def _columns(filters: Filters, clips: bool) -> Select[Any]:
-    columns = (
-        _row.id,
-        _row.path_text,
-        _row.state,
-        prediction.c.label,
-        prediction.c.confidence,
-        _row.duration_s,
-        _row.sample_rate_hz,
-        checkpoint.c.name,
-        prediction.c.classified_at if filters.history else _row.answered_at,
-        _row.error,
-        inbox.c.path_text,
-        _row.digest,
-        checkpoint.c.digest,
-        checkpoint.c.labels,
-        prediction.c.scores,
-        prediction.c.clip_scores if clips else null(),
-        prediction.c.clip_seconds,
-        prediction.c.clip_hop_seconds,
-        _row.warning,
-        case((_row.archived_at.is_not(None), _row.archive_path_text)),
-        human_labels(),
-        _row.recorded_at,
-        _row.channels,
-        _row.rms_dbfs,
-        _row.peak_dbfs,
-        _row.clipped,
-    )
-    return select(*columns).select_from(_joined(filters))
+def _columns(filters: Filters, with_clips: bool) -> Select[Any]:
+    return select(*expressions(filters.history, with_clips)).select_from(_joined(filters))
 
 
-def _chosen(filters: Filters, clips: bool) -> Select[Any]:
-    which = _of_history(filters) if filters.history else clauses(filters)
-    return _columns(filters, clips).where(*which)
+def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:
+    return _columns(filters, with_clips).where(*clauses(filters))
 
 
-def _page(
-    connection: Connection, filters: Filters, sort: Sort, limit: int, clips: bool
-) -> Iterator[Result]:
-    """First which, then what there is to say about these."""
-    ids = first_ids(connection, filters, sort, limit)
-    query = _columns(filters, clips)
-    for some in chunks(ids):
-        rows = {row[0]: row for row in connection.execute(query.where(_row.id.in_(some)))}
-        yield from (_result(rows[recording_id], filters.manner) for recording_id in some)
-
-
-def _read(connection: Connection, query: Select[Any], manner: DisplayRules) -> Iterator[Result]:
+def _read(connection: Connection, query: Select[Any], rules: DisplayRules) -> Iterator[Result]:
     for row in connection.execution_options(yield_per=_CHUNK_ROWS).execute(query):
-        yield _result(row, manner)
-
-
-def _result(row: Sequence[Any], manner: DisplayRules) -> Result:
-    """As columns come from the ledger, told in this manner."""
-    values = [*row, manner.site_of(row[_PATH])]
-    values[_LABEL] = manner.label_of(values[_LABEL], values[_CONFIDENCE])
-    values[_RECORDED] = as_stamp(values[_RECORDED], manner.zone)
-    return Result(*values)
-
-
-def _of_history(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    """The filters, of predictions that need not be the current answer."""
-    if filters.status != "all":
-        yield _row.state == filters.status
-    yield from labelled(filters, prediction.c.label, prediction.c.confidence)
-    if filters.checkpoint is not None:
-        yield made_by(filters.checkpoint)
-    yield from confident(filters, prediction.c.confidence)
-    yield from timely(filters, _moment(filters))
-    if filters.path is not None:
-        yield from fitting(filters.path)
-    yield from of_sound(filters)
-    if filters.wrong:
-        yield from contradicted(as_told(filters, prediction.c.label, prediction.c.confidence))
-
-
-def _moment(filters: Filters) -> ColumnElement[str]:
-    if filters.history:
-        return func.coalesce(prediction.c.classified_at, _row.answered_at, _row.first_seen_at)
-    return moment(filters)
-
-
-def _order(filters: Filters, sort: Sort) -> tuple[ColumnElement[Any], ...]:
-    if sort in ("newest", "oldest") or not filters.history:
-        return order(sort, _moment(filters))
-    return order(sort, _moment(filters), prediction.c.confidence)
+        yield from_row(row, rules)

@@ -1,4 +1,4 @@
-"""What came of a period, in figures: counted by the database, never carried row by row."""
+"""Counts over a period: made by the database, never row by row."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Select, case, cast, func, select
 
-from storage.database.bulk import by_index
+from storage.database.query_plan import by_index
 from storage.database.tables import checkpoint, inbox, recording
 from storage.queries.filters import Filters, clauses
+from storage.queries.index_choice import ANSWER, RECORDED
 from storage.values.recorded_at import as_stamp
 from storage.values.timestamps import from_stamp
 
 BINS = 20  # of confidence from 0 to 1
 
-_ANSWER = "ix_recording_answer"  # knows state, moment, label, confidence and checkpoint together
-_RECORDED = "ix_recording_recorded"
 _CHUNK_ROWS = 1000
 _HOUR, _MINUTE = len("2026-01-31T12"), len("2026-01-31T12:00")
 _row = recording.c
@@ -64,7 +63,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class KnownCheckpoint:
-    """A checkpoint as the daemon met it; `facts` are whatever its file says of itself."""
+    """A checkpoint that a daemon has served; `facts` are what its file holds as metadata."""
 
     id: int
     name: str
@@ -84,13 +83,13 @@ def answers_in_time(
     keys = _row.label, begin, column.endswith("Z")
     counted = select(*keys, func.count()).group_by(*keys)
     for label, begun, is_utc, number in _read(connection, _of_answers(counted, filters)):
-        moment = as_stamp(f"{begun}Z" if is_utc else begun, filters.manner.zone)
+        moment = as_stamp(f"{begun}Z" if is_utc else begun, filters.rules.zone)
         if moment is not None:
             yield label, from_stamp(moment), number
 
 
-def sureness(connection: Connection, filters: Filters) -> Iterator[ConfidenceBin]:
-    """How sure the answers were, by label, checkpoint and step of confidence."""
+def confidence_bins(connection: Connection, filters: Filters) -> Iterator[ConfidenceBin]:
+    """Answers by label, checkpoint and bin of confidence."""
     step = cast(_row.confidence * BINS, Integer)
     keys = _row.label, _row.checkpoint_id, step
     counted = select(*keys, func.count(), func.sum(_row.confidence)).group_by(*keys)
@@ -104,20 +103,20 @@ def failures(connection: Connection, filters: Filters) -> list[Failures]:
     kind = func.coalesce(_row.error_class, "")
     counted = select(kind, func.count(), func.max(_row.id)).where(*clauses(wanted)).group_by(kind)
     found = connection.execute(counted).all()
-    said = select(_row.id, _row.path_text, _row.error).where(
+    details = select(_row.id, _row.path_text, _row.error).where(
         _row.id.in_([latest for *_, latest in found])
     )
-    words = {row[0]: (row[1], row[2]) for row in connection.execute(said)}
-    told = [Failures(kind, number, *words[latest]) for kind, number, latest in found]
-    return sorted(told, key=lambda each: (-each.number, each.kind))
+    detail_of = {row[0]: (row[1], row[2]) for row in connection.execute(details)}
+    by_kind = [Failures(kind, number, *detail_of[latest]) for kind, number, latest in found]
+    return sorted(by_kind, key=lambda each: (-each.number, each.kind))
 
 
 def extremes(
     connection: Connection, filters: Filters, limit: int
 ) -> tuple[list[Sample], list[Sample]]:
-    """The surest answers and the least sure ones, at most so many each; none is in both."""
+    """The most and the least confident answers, at most `limit` each; none is in both."""
     surest = _first(connection, filters, limit, descending=True)
-    # What is among the surest as well is asked for beyond the limit, and left out.
+    # Twice the limit, since those among the most confident are left out.
     least = _first(connection, filters, 2 * limit, descending=False)
     least = [each for each in least if each not in surest][:limit]
     samples = _samples(connection, filters, [*surest, *least])
@@ -125,7 +124,7 @@ def extremes(
 
 
 def known_checkpoint(connection: Connection, name: str) -> KnownCheckpoint | None:
-    """None where no daemon has served it yet."""
+    """The checkpoint of this name; None where no daemon has served it yet."""
     columns = checkpoint.c.id, checkpoint.c.name, checkpoint.c.labels, checkpoint.c.facts
     found = connection.execute(select(*columns).where(checkpoint.c.name == name)).first()
     if found is None:
@@ -136,7 +135,7 @@ def known_checkpoint(connection: Connection, name: str) -> KnownCheckpoint | Non
 
 
 def _of_answers(query: Select[Any], filters: Filters) -> Select[Any]:
-    index = _RECORDED if filters.by_recorded else _ANSWER
+    index = RECORDED if filters.by_recorded else ANSWER
     return by_index(query, recording, index).where(*clauses(replace(filters, status="done")))
 
 
@@ -161,9 +160,9 @@ def _samples(connection: Connection, filters: Filters, ids: list[int]) -> dict[i
         .where(_row.id.in_(ids))
     )
     found = {}
-    for *told, path, folder, archive in connection.execute(query):
+    for *values, path, folder, archive in connection.execute(query):
         if filters.by_recorded:
-            told[4] = as_stamp(told[4], filters.manner.zone)
+            values[4] = as_stamp(values[4], filters.rules.zone)
         file = archive or os.path.join(folder, path)
-        found[told[0]] = Sample(*told, Path(os.fsdecode(file)))  # type: ignore[call-arg]
+        found[values[0]] = Sample(*values, Path(os.fsdecode(file)))  # type: ignore[call-arg]
     return found

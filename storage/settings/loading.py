@@ -1,6 +1,6 @@
 """Settings loaded: command line > CLFD_SECTION__KEY > clfd.toml > default, merged and checked.
 
-An unknown key is refused with the nearest valid one; a retired one is left out with a warning.
+An unknown key is refused with the nearest valid one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cache
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -22,11 +21,6 @@ from storage.settings.schema import Section, Settings
 from storage.settings.sources import PREFIX, RawSetting, flat, setting_layers
 
 logger = logging.getLogger(__name__)
-
-# Settings of earlier versions that are accepted and do nothing, with the reason.
-RETIRED = {
-    "engine.compile": "the network is no longer compiled ahead of time",
-}
 
 
 @dataclass(frozen=True)
@@ -103,18 +97,9 @@ def _raw_settings(
 ) -> dict[str, RawSetting]:
     """The settings of all sources by dotted key; the strongest source wins."""
     layers = setting_layers(home, overrides, environ)
-    everything = [(key, raw) for layer in layers for key, raw in layer.items()]
-    for key, raw in everything:
-        if key in RETIRED:
-            _warn_of_retired(_named(key, raw.source), RETIRED[key])
-    current = [(key, raw) for key, raw in everything if key not in RETIRED]
-    _refuse_unknown((key, raw.source) for key, raw in current)
-    return dict(current)
-
-
-@cache  # once in a process: some commands load the settings twice
-def _warn_of_retired(named: str, reason: str) -> None:
-    logger.warning("setting %s has no effect any more: %s; remove it", named, reason)
+    given = {key: raw for layer in layers for key, raw in layer.items()}
+    _refuse_unknown((key, raw.source) for layer in layers for key, raw in layer.items())
+    return given
 
 
 def _refuse_unknown(keys_and_sources: Iterator[tuple[str, str]]) -> None:

@@ -131,6 +131,11 @@ class EngineSettings(Section):
         description="in what the network multiplies; auto is bfloat16 where the device is fast at"
         " it and the checkpoint's canary stays within 0.02",
     )
+    compile: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="whether the network is compiled behind the daemon; auto: once 50,000 clips"
+        " are scored, where the processor is fast at bfloat16",
+    )
     batch_clips: int = Field(
         default=0, ge=0, description="most clips scored in one step; 0 is 32, on a GPU 256"
     )
@@ -214,7 +219,7 @@ class ResultsSettings(Section):
     )
 
     @property
-    def rules(self) -> DisplayRules:
+    def display_rules(self) -> DisplayRules:
         thresholds = thresholds_of(self.thresholds)
         return DisplayRules(self.time_zone, thresholds, self.unknown_below, self.site_pattern)
 

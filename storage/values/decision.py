@@ -1,19 +1,33 @@
-"""How answers are told, whatever is stored: the recorders' zone, and what is too unsure to say."""
+"""From scores to the label that is shown: the most probable ones, and what is `unknown`.
+
+Pure Python, with its twin in SQL beside it, so that rows, counts and filters decide alike.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nlargest
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
 
 UNKNOWN = "unknown"
 
 
+def most_probable(scores: Sequence[float], n: int = 1) -> list[int]:
+    """The positions of the `n` highest scores, highest first; of equal ones the first."""
+    return nlargest(n, range(len(scores)), key=scores.__getitem__)
+
+
 @dataclass(frozen=True)
 class DisplayRules:
-    """An answer less confident than its label's threshold, or else `unknown_below`, is UNKNOWN.
+    """Display rules for stored predictions: time zone, `unknown` threshold, site.
 
-    `zone` is that of clocks which do not tell it (see `recorder_time`). `site_pattern` is a regular
+    An answer less confident than its label's threshold, or else `unknown_below`, is UNKNOWN.
+    `zone` is that of clocks which do not tell it (see `recorded_at`). `site_pattern` is a regular
     expression with a group `site`, looked for in the path; without one a site is the first folder.
     """
 
@@ -31,6 +45,19 @@ class DisplayRules:
             return label
         least = dict(self.thresholds).get(label, self.unknown_below)
         return UNKNOWN if (confidence or 0.0) < least else label
+
+    def label_sql(
+        self, label: ColumnElement[Any], confidence: ColumnElement[Any]
+    ) -> ColumnElement[Any]:
+        """`label_of` for columns of the ledger."""
+        if not self.knows_unknown:
+            return label
+        from sqlalchemy import case, literal
+
+        below = literal(self.unknown_below)
+        known = [(label == name, least) for name, least in self.thresholds]
+        least = case(*known, else_=below) if known else below
+        return case((confidence < least, UNKNOWN), else_=label)
 
     def site_of(self, path: str) -> str:
         """Empty where the path names none."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def printable(text: str) -> str:
     """Text that can be stored: what is no Unicode (bytes of odd file names) is escaped."""
@@ -13,9 +15,6 @@ def printable(text: str) -> str:
 def printable_path(path: bytes) -> str:
     """The twin that people read; bytes that are no UTF-8 show as escapes."""
     return path.decode("utf-8", "backslashreplace")
-
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def visible(text: str) -> str:
@@ -32,7 +31,7 @@ def shortened(text: str, width: int) -> str:
     return f"…{text}"
 
 
-def _inert(column: str, value: object) -> object:
+def without_formula(column: str, value: object) -> object:
     """A spreadsheet runs a cell that begins like a formula. `./` before it names the same file."""
     if not isinstance(value, str) or not value.startswith(_FORMULA):
         return value

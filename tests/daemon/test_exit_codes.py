@@ -22,10 +22,10 @@ def house(tmp_path: Path, checkpoint_file: Path) -> RunningHouse:
     return RunningHouse(tmp_path / "home", checkpoint_file)
 
 
-def last_line(told: subprocess.CompletedProcess[str]) -> str:
+def last_line(run: subprocess.CompletedProcess[str]) -> str:
     """The only one that is no log line."""
-    *log, last = told.stderr.splitlines()
-    assert "Traceback" not in told.stderr
+    *log, last = run.stderr.splitlines()
+    assert "Traceback" not in run.stderr
     assert not any(line.startswith("clfd: ") for line in log)
     assert last.startswith("clfd: ")
     return last
@@ -33,30 +33,30 @@ def last_line(told: subprocess.CompletedProcess[str]) -> str:
 
 def test_a_settings_file_that_is_none(house: RunningHouse) -> None:
     house.home.settings_file.write_text("[engine")
-    told = house.clfd("run")
-    assert told.returncode == 78
-    assert "clfd.toml is not valid TOML" in last_line(told)
+    run = house.clfd("run")
+    assert run.returncode == 78
+    assert "clfd.toml is not valid TOML" in last_line(run)
 
 
 def test_no_checkpoint_to_serve(house: RunningHouse) -> None:
     (house.home.checkpoints / "active").unlink()
-    told = house.clfd("run")
-    assert told.returncode == 78
-    assert "make one with `clfd train LABELS.csv`" in last_line(told)
+    run = house.clfd("run")
+    assert run.returncode == 78
+    assert "make one with `clfd train LABELS.csv`" in last_line(run)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here the device is there")
 def test_a_device_that_is_not_there(house: RunningHouse) -> None:
-    told = house.clfd("run", "--device", "cuda")
-    assert told.returncode == 78
-    assert "choose 'auto' or one of" in last_line(told)
+    run = house.clfd("run", "--device", "cuda")
+    assert run.returncode == 78
+    assert "choose 'auto' or one of" in last_line(run)
 
 
 def test_a_ledger_that_is_none(house: RunningHouse) -> None:
     house.home.ledger_file.write_bytes(b"junk" * 1000)
-    told = house.clfd("run")
-    assert told.returncode == 78
-    assert "put a backup in its place" in last_line(told)
+    run = house.clfd("run")
+    assert run.returncode == 78
+    assert "put a backup in its place" in last_line(run)
 
 
 def test_a_ledger_with_damaged_pages(house: RunningHouse) -> None:
@@ -64,9 +64,9 @@ def test_a_ledger_with_damaged_pages(house: RunningHouse) -> None:
     with house.home.ledger_file.open("r+b") as file:
         file.seek(2 * PAGE_BYTES)
         file.write(b"junk" * PAGE_BYTES)
-    told = house.clfd("run")
-    assert told.returncode == 78
-    line = last_line(told)
+    run = house.clfd("run")
+    assert run.returncode == 78
+    line = last_line(run)
     assert f"the ledger {house.home.ledger_file} is damaged" in line
     assert "put a backup in its place" in line
 

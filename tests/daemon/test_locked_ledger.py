@@ -43,7 +43,7 @@ def test_a_locked_ledger_is_waited_for_and_shown(
     with monkeypatch.context() as locked:
         for question in ("known", "admit", "claim", "record"):
             locked.setattr(house.ledger, question, refuse)
-        locked.setattr("daemon.service.TROUBLE_SECONDS", 0)
+        locked.setattr("daemon.control.ledger_retry.RETRY_SECONDS", 0)
         for _ in range(10):
             house.service.try_tick()
             house.now += 1
@@ -60,7 +60,7 @@ def refuse(*_: object) -> None:
 def test_a_ledger_locked_for_ever_lets_nothing_pile_up(
     house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.service.TROUBLE_SECONDS", 0)
+    monkeypatch.setattr("daemon.control.ledger_retry.RETRY_SECONDS", 0)
     source = audio_file()
     for number in range(50):
         house.drop(source, f"{number}.wav")
@@ -76,3 +76,25 @@ def test_a_ledger_locked_for_ever_lets_nothing_pile_up(
         assert "database is locked" in str(status["faults"])
     house.live()
     assert [state for _, state in house.rows()] == ["done"] * 50
+
+
+def test_a_stop_that_gives_up_the_ledger_closes_everything_else(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.begin_to_decode(audio_file())
+    for _ in range(2):  # the second one does not wait any more
+        house.service.request_stop()
+    stopped: list[str] = []
+    for name in ("watcher", "model"):
+        monkeypatch.setattr(
+            getattr(house, name), "stop", lambda *_, name=name: stopped.append(name)
+        )
+    with monkeypatch.context() as locked:
+        locked.setattr(house.ledger, "release", refuse)
+        with pytest.raises(LedgerUnavailable):
+            house.service.drain()
+    assert stopped == ["watcher", "model"]
+    assert house.statuses[-1]["stopping"]
+    assert "database is locked" in str(house.statuses[-1]["faults"])
+    house.service.drain()  # still knows what to give back
+    assert house.ask("SELECT state, attempts, claimed_by FROM recording") == [("pending", 0, None)]

@@ -203,7 +203,7 @@ def test_a_signal_leaves_a_word_and_takes_no_lock(
     def locked() -> None:
         raise AssertionError("the interrupted thread may hold this lock")
 
-    monkeypatch.setattr(house.service._wake, "set", locked)
+    monkeypatch.setattr(house.wake, "set", locked)
     house.service.request_reload()
     house.service.request_stop()
     house.service.run()
@@ -255,7 +255,7 @@ def test_a_file_that_still_settles_keeps_one_run_going(
     house: House, audio_file: Callable[..., Path]
 ) -> None:
     house.live()
-    house.doorbell.ring(house.inbox, b"a.wav")
+    house.watcher.ring(house.inbox, b"a.wav")
     house.drop(audio_file(), "a.wav")
     house.service.tick(house.now)
     assert not house.service.is_done
@@ -272,7 +272,7 @@ def test_a_file_that_changes_for_ever_is_named_and_starves_nobody(
     restless = house.drop(audio_file(), "restless.wav")
     for _ in range(70):
         restless.write_bytes(restless.read_bytes() + b"x")
-        house.doorbell.ring(house.inbox, b"restless.wav")
+        house.watcher.ring(house.inbox, b"restless.wav")
         house.live(seconds=1)
     assert house.rows() == [("calm.wav", "done")]
     assert house.statuses[-1]["restless"] == ["restless.wav"]
@@ -288,7 +288,7 @@ def test_a_huge_recording_does_not_hold_up_small_ones(
     house.service.try_tick()  # the first to be claimed
     for index in range(5):
         house.drop(audio_file("small.wav", noise(seed=index)), f"{index}.wav")
-        house.doorbell.ring(house.inbox, f"{index}.wav".encode())
+        house.watcher.ring(house.inbox, f"{index}.wav".encode())
     while house.ask("SELECT count(*) FROM recording WHERE state = 'done'") < [(5,)]:
         house.service.try_tick()
         house.now += 0.1
@@ -422,6 +422,6 @@ def test_one_name_with_ever_new_content_has_a_row_for_each(
 ) -> None:
     for number in range(10):
         house.drop(audio_file("next.wav", noise(seconds=0.1, seed=number)), "a.wav")
-        house.doorbell.ring(house.inbox, b"a.wav")
+        house.watcher.ring(house.inbox, b"a.wav")
         house.live(4)
     assert house.rows() == [("a.wav", "done")] + [("a.wav", "superseded")] * 9

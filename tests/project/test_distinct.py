@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from benchmarks.distinct import distinct
-from classifier.audio.containers.wholeness import is_whole_at_a_glance
+from classifier.audio.containers.promised_end import has_promised_end
 from daemon.benchmark.files import SUBTYPES, make_sounds
 
 
@@ -35,7 +35,7 @@ def test_they_sound_as_their_originals_do(made: list[Path]) -> None:
 def test_they_are_whole(made: list[Path]) -> None:
     for file in made:
         with file.open("rb") as opened:
-            assert is_whole_at_a_glance(opened.fileno())
+            assert has_promised_end(opened.fileno())
 
 
 def test_fewer_than_there_are_need_no_variants(

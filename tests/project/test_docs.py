@@ -16,8 +16,9 @@ import clfd
 from classifier.errors import ClassifierError
 from daemon.errors import DaemonError
 from storage.errors import StorageError
+from storage.export.registry import FORMATS
 from storage.maintenance.daemon_status import KEYS
-from storage.queries.result import COLUMNS
+from storage.queries.result import COLUMN_TABLE
 from storage.settings.loading import described_settings
 from trainer.errors import TrainerError
 
@@ -109,8 +110,14 @@ def test_exit_codes_are_all_in_the_table() -> None:
     assert told == {0, 2, 3, clfd.INTERRUPTED}.union(*map(exit_codes, bases))
 
 
-def test_columns_of_results_are_in_the_order_of_the_code() -> None:
-    assert [row[0] for row in cells(page("docs/results.md"), "column")] == list(COLUMNS)
+def test_columns_of_results_are_those_of_the_code() -> None:
+    told = [[each.name, each.doc.strip("`")] for each in COLUMN_TABLE if not each.is_of_clip]
+    assert cells(page("docs/results.md"), "column") == told
+
+
+def test_formats_of_results_are_documented() -> None:
+    told = page("docs/results.md")
+    assert [name for name in FORMATS if f"`{name}`" not in told] == []
 
 
 def test_keys_of_status_are_documented() -> None:

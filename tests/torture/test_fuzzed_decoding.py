@@ -46,9 +46,9 @@ class Timed:
     peak_bytes: int
 
 
-def timed(stretch: Segment, seconds: float) -> list[Timed]:
+def timed(segment: Segment, seconds: float) -> list[Timed]:
     began = time.perf_counter()
-    (answer,) = decode_each([DecodeTask(stretch, seconds)])
+    (answer,) = decode_each([DecodeTask(segment, seconds)])
     assert not isinstance(answer, SlotResult)  # it was given no slot
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return [Timed(answer, time.perf_counter() - began, peak)]
@@ -57,7 +57,7 @@ def timed(stretch: Segment, seconds: float) -> list[Timed]:
 class TimingPool(DecodePool[tuple[str, int]]):
     def _schedule(self, task):
         (part,) = task.parts
-        return self._pool.schedule(timed, (part.stretch, task.seconds), timeout=task.seconds)
+        return self._pool.schedule(timed, (part.segment, task.seconds), timeout=task.seconds)
 
 
 @dataclass
@@ -114,13 +114,13 @@ def test_no_file_breaks_the_decoding_of_another() -> None:
         while todo or pool.in_flight:
             while todo and pool.in_flight < AT_ONCE:
                 key = todo.pop()
-                pool.submit(key, stretch_of(Path(folder), *key))
+                pool.submit(key, segment_of(Path(folder), *key))
             (name, number), answer = pool.wait()
             waited, last_sign = time.monotonic() - last_sign, time.monotonic()
             assert waited < DEADLINE_SECONDS + GRACE_SECONDS, f"{name}, number {number}"
             path_of(Path(folder), number).unlink()
             tally.count(name, number, answer)
-        pool.submit(("wav", -1), stretch_of(Path(folder), "wav", -1))
+        pool.submit(("wav", -1), segment_of(Path(folder), "wav", -1))
         _, last = pool.wait()
     took = time.monotonic() - began
     print(f"{took:.0f} s, {COUNT / took:.0f} a second; {dict(tally.kinds.most_common())}")
@@ -138,7 +138,7 @@ def path_of(folder: Path, number: int) -> Path:
     return folder / str(number)
 
 
-def stretch_of(folder: Path, name: str, number: int) -> Segment:
+def segment_of(folder: Path, name: str, number: int) -> Segment:
     """Every other file as the daemon does it with intake.damaged = "warn". -1 is the base."""
     path = path_of(folder, number)
     path.write_bytes(bases()[name].content if number < 0 else mutation(name, SEED, number)[1])

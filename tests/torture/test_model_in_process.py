@@ -7,7 +7,6 @@ sequences are tried; Hypothesis shrinks what fails and prints how to repeat it.
 from __future__ import annotations
 
 import collections.abc
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -27,8 +26,8 @@ from hypothesis.stateful import (
 from oracle import judge
 from sequences import GOOD, FileSequence, World
 
+import daemon.control.ledger_retry
 import daemon.pipeline.window
-import daemon.service
 import storage.database.engine
 from classifier.audio.decode import Segment
 from classifier.errors import DecodingError
@@ -77,15 +76,15 @@ class AtOnce:
     def shutdown(self, **_: object) -> None: ...
 
 
-class Impatient(threading.Event):
+def no_wait() -> Callable[..., bool]:
     """Nothing comes while one waits, as everything is done in this thread."""
+    n_left = iter(range(1000))
 
-    n_waits = 0
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.n_waits += 1
-        assert self.n_waits < 1000, "waits for what will not come"
+    def wait(timeout: float | None = None) -> bool:
+        assert next(n_left, None) is not None, "waits for what will not come"
         return False
+
+    return wait
 
 
 class Sequence(FileSequence):
@@ -184,7 +183,7 @@ class Sequence(FileSequence):
     @rule()
     def terminate(self) -> None:
         assert self.house is not None
-        self.house.service._wake = Impatient()
+        self.house.wake.wait = no_wait()  # type: ignore[method-assign]
         self.house.service.request_stop()
         self.house.service.drain()
         self.abandon()
@@ -269,7 +268,7 @@ class Sequence(FileSequence):
 
     def ring(self, name: bytes, rings: bool) -> None:
         if rings and self.house is not None:
-            self.house.doorbell.ring(self.inbox, name, was_closed=True)
+            self.house.watcher.ring(self.inbox, name, was_closed=True)
 
     # --- the verdict
 
@@ -300,8 +299,8 @@ def world(
     duties = storage.database.engine._DUTIES
     impatient = replace(duties["daemon"], patience_seconds=0, inspects_seconds=0.0)
     monkeypatch.setitem(duties, "daemon", impatient)
-    monkeypatch.setattr(daemon.service, "TROUBLE_SECONDS", 0.0)
-    monkeypatch.setattr(daemon.pipeline.window, "STRETCH_SECONDS", 1.0)
+    monkeypatch.setattr(daemon.control.ledger_retry, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(daemon.pipeline.window, "SEGMENT_SECONDS", 1.0)
     return World(tmp_path, [checkpoint_file, second_checkpoint])
 
 

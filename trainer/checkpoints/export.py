@@ -1,4 +1,4 @@
-"""A checkpoint leaves clfd: as the file that it is, or as an ONNX model for other programs."""
+"""Export of a checkpoint: a copy of the file, or an ONNX model for other programs."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 OPSET = 18  # STFT came with 17; what runs ONNX at all today knows 18
 
 
-def export_checkpoint(source: Path, target: Path, form: str, overwrite: bool = False) -> None:
-    """Writes a checkpoint file as `form`, safetensors or onnx; `target` appears when it is whole.
+def export_checkpoint(
+    source: Path, target: Path, file_format: str, overwrite: bool = False
+) -> None:
+    """Writes a checkpoint as safetensors or onnx; `target` appears when it is whole.
 
     As safetensors it is copied byte for byte. Raises ExportError where `target` exists or a
-    package is missing, CheckpointError where `source` is not sound, StorageError.
+    package is missing, CheckpointError where `source` is invalid, StorageError.
     """
     if target.exists() and not overwrite:
         raise ExportError(f"{target} exists already; choose another name, or --force to replace it")
     checkpoint, data = read_with_bytes(source, remedy="only a sound one can be exported")
-    write_whole(target, to_onnx(checkpoint) if form == "onnx" else data)
+    write_whole(target, to_onnx(checkpoint) if file_format == "onnx" else data)
 
 
 def to_onnx(checkpoint: Checkpoint) -> bytes:
@@ -67,7 +69,7 @@ def to_onnx(checkpoint: Checkpoint) -> bytes:
         )
     assert program is not None
     model = program.model_proto
-    _forget_sources(model)
+    _remove_source_lines(model)
     model.producer_name, model.producer_version = "clfd", installed_version() or "unknown"
     onnx.helper.set_model_props(model, onnx_metadata(checkpoint))
     onnx.checker.check_model(model, full_check=True)
@@ -75,7 +77,7 @@ def to_onnx(checkpoint: Checkpoint) -> bytes:
 
 
 def onnx_metadata(checkpoint: Checkpoint) -> dict[str, str]:
-    """What another program must know to use the scores, and whom to thank."""
+    """Labels, audio format, origin and attribution, for programs that use the scores."""
     audio, training = checkpoint.audio_format, checkpoint.description.training
     facts: dict[str, Any] = {
         "labels": json.dumps(checkpoint.labels, ensure_ascii=False),
@@ -122,7 +124,7 @@ class _PortableLogMel(LogMel):
         return self._decibels(self.bank @ power)
 
 
-def _forget_sources(model: ModelProto) -> None:
+def _remove_source_lines(model: ModelProto) -> None:
     """Each node remembers the lines of code that made it, with this machine's paths."""
     for node in model.graph.node:
         del node.metadata_props[:]
@@ -132,7 +134,7 @@ def _forget_sources(model: ModelProto) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter speaks to its developers: of packages we do not use, of its own old habits."""
+    """Silences the exporter, whose warnings are for its own developers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""A checkpoint from elsewhere comes onto the shelf."""
+"""Import of a checkpoint file into the checkpoint folder."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from storage.home.safe_open import file_digest
 
 @dataclass(frozen=True)
 class Imported:
-    """The name on the shelf, and whether the file was there before."""
+    """The name in the folder, and whether the file was there before."""
 
     name: str
     was_there: bool
 
 
-def import_checkpoint(shelf: CheckpointFolder, file: Path, now: datetime) -> Imported:
-    """Copies a checkpoint file onto the shelf under its right name; activates nothing.
+def import_checkpoint(checkpoint_folder: CheckpointFolder, file: Path, now: datetime) -> Imported:
+    """Copies a checkpoint file into the folder under its right name; activates nothing.
 
-    What is checked are the very bytes that are kept, and its network must say here what it said
-    when it was made. A damaged file that has its name on the shelf is replaced. `now` is an aware
+    What is checked are the very bytes that are kept, and its network must give here the scores of
+    its canary. A damaged file of that name is replaced. `now` is an aware
     UTC time. Raises CheckpointError naming the file and the field, or StorageError.
     """
     checkpoint, data = read_with_bytes(file, remedy="copy or export it again where it comes from")
     Predictor(checkpoint, torch.device("cpu"))  # repeats its canary, or raises
-    if there := name_on_shelf(shelf, checkpoint.digest):
+    if there := stored_name(checkpoint_folder, checkpoint.digest):
         return Imported(there, was_there=True)
     name = right_name(checkpoint, now)
-    shelf.put(name, data)
+    checkpoint_folder.put(name, data)
     return Imported(name, was_there=False)
 
 
-def name_on_shelf(shelf: CheckpointFolder, digest: str) -> str | None:
+def stored_name(checkpoint_folder: CheckpointFolder, digest: str) -> str | None:
     """The name of the file with exactly this content, where there is one."""
-    likely = [name for name in shelf.names() if name.endswith(f"-{digest[:8]}")]
-    return next((name for name in likely if _digest(shelf.path(name)) == digest), None)
+    likely = [name for name in checkpoint_folder.names() if name.endswith(f"-{digest[:8]}")]
+    return next((name for name in likely if _digest(checkpoint_folder.path(name)) == digest), None)
 
 
 def right_name(checkpoint: Checkpoint, now: datetime) -> str:
@@ -58,7 +58,7 @@ def right_name(checkpoint: Checkpoint, now: datetime) -> str:
 
 
 def _moment(written: Any) -> datetime | None:
-    """An aware UTC time; None where the file says nothing of use."""
+    """An aware UTC time; None where the file has no valid one."""
     try:
         moment = datetime.fromisoformat(written)
         return None if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""All checkpoints of a shelf in one table, and what can be said of one in a line."""
+"""A table of all checkpoints, and texts for their facts."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from storage.home.checkpoint_folder import CheckpointFolder
 
 
-def print_table(shelf: CheckpointFolder, console: Console) -> list[str]:
-    """One line for each checkpoint, newest first; returns why the refused ones are."""
+def print_table(checkpoint_folder: CheckpointFolder, console: Console) -> list[str]:
+    """Prints a line for each checkpoint, newest first; returns the errors of the refused ones."""
     table = Table("name", "", "labels", "accuracy", "trained", "size", box=None, pad_edge=False)
-    active, previous = shelf.active(), shelf.previous()
+    active, previous = checkpoint_folder.active(), checkpoint_folder.previous()
     refusals = []
-    for name in shelf.names():
+    for name in checkpoint_folder.names():
         mark = "active" if name == active else "previous" if name == previous else ""
-        size = f"{shelf.path(name).stat().st_size / 1e6:.1f} MB"
+        size = f"{checkpoint_folder.path(name).stat().st_size / 1e6:.1f} MB"
         try:
-            cells = _cells(read_checkpoint(shelf.path(name)))
+            cells = _cells(read_checkpoint(checkpoint_folder.path(name)))
         except CheckpointError as error:
             cells = "", "refused", ""
             refusals.append(str(error))
@@ -44,7 +44,7 @@ def accuracy_text(facts: Mapping[str, Any]) -> str:
 
 
 def percent(share: object) -> str | None:
-    """None for what is no number: a file may say anything of itself."""
+    """None for what is no number: a file may hold anything."""
     try:
         return f"{share:.1%}" if isinstance(share, int | float) else None
     except OverflowError:
@@ -52,7 +52,7 @@ def percent(share: object) -> str | None:
 
 
 def local_time(written: object) -> str | None:
-    """An ISO 8601 time as the clock on this wall shows it; None for anything else."""
+    """An ISO 8601 time in local time; None for anything else."""
     try:
         return f"{datetime.fromisoformat(str(written)).astimezone():%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError):

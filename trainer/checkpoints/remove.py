@@ -1,4 +1,4 @@
-"""Checkpoints leave the shelf, and their reports with them."""
+"""Removal of checkpoints and their reports."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def remove(home: Home, names: Sequence[str]) -> None:
     Answers stay in the ledger, with the digest of the checkpoint that gave them. Raises
     StorageError for the active and the previous one.
     """
-    shelf = CheckpointFolder(home.checkpoints)
+    checkpoint_folder = CheckpointFolder(home.checkpoints)
     for name in names:
-        shelf.refuse_if_linked(name)
+        checkpoint_folder.refuse_if_linked(name)
     for name in names:
-        shelf.remove(name)
+        checkpoint_folder.remove(name)
         _remove_reports(home, name)
 
 
@@ -41,7 +41,7 @@ def prune(home: Home, keep: int, spared: Sequence[str] = ()) -> list[str]:
 def tidy(home: Home, keep: int, newest: str, say: Callable[[str], None]) -> None:
     """Prunes after a training run that made `newest`, which stays also if a clock was set back.
 
-    Says what it did; what was learned must not fail over old files.
+    Says what it did; a training run must not fail because of old files.
     """
     try:
         removed = prune(home, keep, [newest])
@@ -53,7 +53,7 @@ def tidy(home: Home, keep: int, newest: str, say: Callable[[str], None]) -> None
 
 
 def _remove_reports(home: Home, name: str) -> None:
-    """That of its training, and those of its evaluations."""
+    """The report of its training, and those of its evaluations."""
     for folder in (home.reports / name, *home.reports.glob(f"{name}-evaluation-*")):
         try:
             shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""The commands around the shelf: `clfd checkpoints ...`."""
+"""`clfd checkpoints ...`."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def list_checkpoints(invocation: Invocation) -> None:
     from storage.home.checkpoint_folder import CheckpointFolder
     from trainer.checkpoints.list import print_table
 
-    shelf = CheckpointFolder(invocation.home().checkpoints)
-    if not shelf.names():
-        click.echo(f"no checkpoint in {shelf.folder}; `clfd train` makes one", err=True)
+    folder = CheckpointFolder(invocation.home().checkpoints)
+    if not folder.names():
+        click.echo(f"no checkpoint in {folder.folder}; `clfd train` makes one", err=True)
         return
-    for refusal in print_table(shelf, console_for(sys.stdout)):
+    for refusal in print_table(folder, console_for(sys.stdout)):
         click.echo(refusal, err=True)
 
 
@@ -65,12 +65,12 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
     from storage.home.checkpoint_folder import CheckpointFolder
     from trainer.checkpoints.show import describe, print_description
 
-    shelf = CheckpointFolder(invocation.home().checkpoints)
-    checkpoint = read_checkpoint(shelf.path(shelf.find(name)))
+    folder = CheckpointFolder(invocation.home().checkpoints)
+    checkpoint = read_checkpoint(folder.path(folder.find(name)))
     if as_json:
-        click.echo(json.dumps(describe(shelf, checkpoint), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(describe(folder, checkpoint), indent=2, ensure_ascii=False))
     else:
-        print_description(shelf, checkpoint, console_for(sys.stdout))
+        print_description(folder, checkpoint, console_for(sys.stdout))
 
 
 @checkpoints.command()
@@ -101,22 +101,22 @@ def activate(invocation: Invocation, name: str, seconds: float | None) -> None:
     from storage.home.daemon_client import wait_until_served
 
     home = invocation.home()
-    shelf = CheckpointFolder(home.checkpoints)
-    chosen = shelf.find(name)
-    read_checkpoint(shelf.path(chosen))
-    make_active(invocation, shelf, chosen)
+    folder = CheckpointFolder(home.checkpoints)
+    chosen = folder.find(name)
+    read_checkpoint(folder.path(chosen))
+    make_active(invocation, folder, chosen)
     if seconds is not None:
         wait_until_served(home, chosen, seconds)
         click.echo(f"the daemon serves {chosen}", err=True)
 
 
-def make_active(invocation: Invocation, shelf: CheckpointFolder, name: str) -> None:
+def make_active(invocation: Invocation, folder: CheckpointFolder, name: str) -> None:
     from storage.ledger.checkpoints import refused_checkpoints
 
-    if name == shelf.active():
+    if name == folder.active():
         click.echo(f"{name} is active already", err=True)
         return
-    shelf.activate(name, refused_checkpoints(invocation.settings().database))
+    folder.activate(name, refused_checkpoints(invocation.settings().database))
     click.echo(f"{name} is active now; `clfd checkpoints rollback` undoes it", err=True)
 
 
@@ -136,9 +136,9 @@ def rollback(invocation: Invocation) -> None:
     from storage.home.checkpoint_folder import CheckpointFolder
     from storage.ledger.checkpoints import refused_checkpoints
 
-    shelf = CheckpointFolder(invocation.home().checkpoints)
-    read_checkpoint(shelf.path(shelf.find("previous")))
-    name = shelf.rollback(refused_checkpoints(invocation.settings().database))
+    folder = CheckpointFolder(invocation.home().checkpoints)
+    read_checkpoint(folder.path(folder.find("previous")))
+    name = folder.rollback(refused_checkpoints(invocation.settings().database))
     click.echo(f"{name} is active now", err=True)
 
 
@@ -164,14 +164,14 @@ def import_file(invocation: Invocation, file: Path, activates: bool) -> None:
 
     home = invocation.home()
     check_home(home)
-    shelf = CheckpointFolder(home.checkpoints)
-    imported = import_checkpoint(shelf, file, datetime.now(UTC))
+    folder = CheckpointFolder(home.checkpoints)
+    imported = import_checkpoint(folder, file, datetime.now(UTC))
     before = "already " if imported.was_there else ""
     click.echo(f"{file} is {before}on the shelf as {imported.name}", err=True)
     click.echo(imported.name)
     if activates:
-        make_active(invocation, shelf, imported.name)
-    elif imported.name != shelf.active():
+        make_active(invocation, folder, imported.name)
+    elif imported.name != folder.active():
         click.echo(f"to serve it: clfd checkpoints activate {imported.name}", err=True)
 
 
@@ -186,13 +186,15 @@ def import_file(invocation: Invocation, file: Path, activates: bool) -> None:
 )
 @click.option(
     "--format",
-    "form",
+    "file_format",
     type=click.Choice(["safetensors", "onnx"]),
     help="A copy, or a model for ONNX Runtime and the like. If not said: the suffix of -o.",
 )
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @click.pass_obj
-def export(invocation: Invocation, name: str, output: Path, form: str | None, force: bool) -> None:
+def export(
+    invocation: Invocation, name: str, output: Path, file_format: str | None, force: bool
+) -> None:
     """Write a checkpoint to a file, also as ONNX.
 
     As safetensors it is copied byte for byte, for `clfd checkpoints import` on another machine. As
@@ -205,11 +207,11 @@ def export(invocation: Invocation, name: str, output: Path, form: str | None, fo
     from storage.home.checkpoint_folder import CheckpointFolder
     from trainer.checkpoints.export import export_checkpoint
 
-    shelf = CheckpointFolder(invocation.home().checkpoints)
-    chosen = shelf.find(name)
-    form = form or ("onnx" if output.suffix.lower() == ".onnx" else "safetensors")
-    export_checkpoint(shelf.path(chosen), output, form, overwrite=force)
-    click.echo(f"{chosen} is in {output}, as {form}", err=True)
+    folder = CheckpointFolder(invocation.home().checkpoints)
+    chosen = folder.find(name)
+    file_format = file_format or ("onnx" if output.suffix.lower() == ".onnx" else "safetensors")
+    export_checkpoint(folder.path(chosen), output, file_format, overwrite=force)
+    click.echo(f"{chosen} is in {output}, as {file_format}", err=True)
 
 
 @checkpoints.command()

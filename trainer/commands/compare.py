@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--format",
-    "shape",
+    "file_format",
     type=click.Choice(["table", "json", "csv"]),
     default="table",
     show_default=True,
     help="CSV has a row for each pair of answers; with --list, for each recording listed.",
 )
-@click.option("--json", "shape", flag_value="json", help="The same as --format json.")
+@click.option("--json", "file_format", flag_value="json", help="The same as --format json.")
 @click.pass_obj
 def compare(
     invocation: Invocation,
@@ -54,7 +54,7 @@ def compare(
     path: str | None,
     number: int,
     plot: Path | None,
-    shape: str,
+    file_format: str,
 ) -> None:
     """Where two checkpoints disagree.
 
@@ -90,14 +90,14 @@ def compare(
     if draw is not None:
         draw(found)
     with output(None) as stream:
-        write_difference(stream, found, shape)
+        write_difference(stream, found, file_format)
 
 
 def _picture_in(file: Path) -> Callable[[Difference], None]:
     """Loads what draws, and refuses what is no picture, before anything is counted."""
     from functools import partial
 
-    from trainer.reports.figures import shape_of, write_picture
+    from trainer.reports.figures import picture_format_of, write_picture
 
-    shape_of(file)
+    picture_format_of(file)
     return partial(write_picture, file)

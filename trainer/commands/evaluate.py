@@ -52,10 +52,10 @@ def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **opt
     from trainer.evaluate import EvaluateRequest, evaluate_checkpoint, summary
 
     settings = invocation.settings(**{"engine.device": device})
-    narrator = ProgressConsole(invocation.verbosity)
+    console = ProgressConsole(invocation.verbosity)
     with listed_problems():
-        verdict = evaluate_checkpoint(
-            EvaluateRequest(**options), invocation.home(), settings, narrator
+        evaluated = evaluate_checkpoint(
+            EvaluateRequest(**options), invocation.home(), settings, console
         )
-    narrator.say(f"report: {verdict.report}")
-    click.echo(json.dumps(verdict.outcome) if as_json else "\n".join(summary(verdict.outcome)))
+    console.say(f"report: {evaluated.report}")
+    click.echo(json.dumps(evaluated.outcome) if as_json else "\n".join(summary(evaluated.outcome)))

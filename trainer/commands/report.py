@@ -69,7 +69,7 @@ def report(
     """
     from storage.queries.filters import Filters
     from storage.values.decision import DisplayRules
-    from trainer.reports.period_report import review
+    from trainer.reports.period_report import write_period_report
 
     settings, now = invocation.settings(), datetime.now(UTC)
     filters = Filters(
@@ -78,7 +78,7 @@ def report(
         until=until,
         path=path,
         by_recorded=clock == "recorded",
-        manner=DisplayRules(settings.results.time_zone),
+        rules=DisplayRules(settings.results.time_zone),
     )
-    done = review(filters, output, not no_audio, invocation.home(), settings, now)
+    done = write_period_report(filters, output, not no_audio, invocation.home(), settings, now)
     click.echo(json.dumps(done.figures, ensure_ascii=False) if as_json else done.figures["report"])

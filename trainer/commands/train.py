@@ -102,21 +102,21 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
       clfd train sounds/labels.csv --epochs 30
     """
     from trainer.console import ProgressConsole
-    from trainer.train import learn
-    from trainer.training.distributed import gathered_team
+    from trainer.train import train_checkpoint
+    from trainer.training.distributed import open_process_group
 
     settings = invocation.settings(**{"engine.device": options["device"]})
     request = _request(labels, options)
-    with listed_problems(), gathered_team() as team:
-        narrator = ProgressConsole(invocation.verbosity if team.speaks else -1)
-        lesson = learn(request, invocation.home(), settings, narrator, team)
-    if lesson is None:
+    with listed_problems(), open_process_group() as process_group:
+        console = ProgressConsole(invocation.verbosity if process_group.is_main_process else -1)
+        trained = train_checkpoint(request, invocation.home(), settings, console, process_group)
+    if trained is None:
         return
-    for line in _summary(lesson.outcome):
-        narrator.say(line)
-    if lesson.report:
-        narrator.say(f"report: {lesson.report}")
-    click.echo(json.dumps(lesson.outcome) if as_json else lesson.outcome["checkpoint"])
+    for line in _summary(trained.outcome):
+        console.say(line)
+    if trained.report:
+        console.say(f"report: {trained.report}")
+    click.echo(json.dumps(trained.outcome) if as_json else trained.outcome["checkpoint"])
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the labelled files call for: a sample rate and a clip length.
+"""The sample rate and the clip length that fit the labelled files.
 
 Headers are read by the pool's workers, since a damaged one may spin or ask for all memory.
 """
@@ -16,7 +16,7 @@ from classifier.audio.decode import DecodedAudio, Segment
 from classifier.workers.pool import DecodePool
 from trainer.data.examples import Example
 
-MAX_SURVEYED = 1000  # of more files a fair sample says as much
+MAX_SURVEYED = 1000  # of more files a fixed sample is enough
 
 USUAL_HZ = 22_050  # for what people hear; the default recipe was measured with it
 AUDIBLE_HZ = 48_000  # the highest rate that recordings of it commonly have
@@ -40,7 +40,7 @@ class SurveyedAudio:
 
 @dataclass(frozen=True)
 class AudioSurvey:
-    """The audio format for these files, and lines that say where it comes from."""
+    """The audio format for these files, and lines for a person about its origin."""
 
     sample_rate_hz: int
     clip_seconds: float
@@ -50,9 +50,9 @@ class AudioSurvey:
 def survey(examples: Sequence[Example], pool: DecodePool[int]) -> list[SurveyedAudio]:
     """What the headers say, of at most MAX_SURVEYED examples; unreadable ones are missing.
 
-    The same examples are looked at whatever their order.
+    The same examples are chosen whatever their order.
     """
-    chosen = sorted(examples, key=_lot)[:MAX_SURVEYED]
+    chosen = sorted(examples, key=_hash)[:MAX_SURVEYED]
     for at, example in enumerate(chosen):
         pool.submit(at, _header_only(example))
     answers = dict(pool.wait() for _ in chosen)
@@ -64,26 +64,26 @@ def survey(examples: Sequence[Example], pool: DecodePool[int]) -> list[SurveyedA
     ]
 
 
-def choose_hearing(
-    heard: Sequence[SurveyedAudio],
+def choose_audio_format(
+    surveyed: Sequence[SurveyedAudio],
     sample_rate_hz: int | None = None,
     clip_seconds: float | None = None,
 ) -> AudioSurvey:
-    """The format that fits what was heard; what is given stays as it is.
+    """The format that fits the files; what is given stays as it is.
 
-    Nothing above the rate of most files is listened for, and nothing above what people hear unless
-    the files are plainly of ultrasound. A clip holds nine of ten recordings, up to five seconds.
+    The rate is not above that of most files, and not above what people hear unless the files are
+    of ultrasound. A clip holds nine of ten recordings, up to five seconds.
     """
-    rate_hz = sample_rate_hz or fitting_rate_hz([each.sample_rate_hz for each in heard])
-    seconds = clip_seconds or fitting_clip_seconds([each.seconds for each in heard], rate_hz)
-    lines = [f"clips of {seconds:g} s at {rate_hz} Hz, {_origin(heard)}"]
+    rate_hz = sample_rate_hz or fitting_rate_hz([each.sample_rate_hz for each in surveyed])
+    seconds = clip_seconds or fitting_clip_seconds([each.seconds for each in surveyed], rate_hz)
+    lines = [f"clips of {seconds:g} s at {rate_hz} Hz, {_origin(surveyed)}"]
     if sample_rate_hz is None:
-        lines += _notes([each.sample_rate_hz for each in heard], rate_hz)
+        lines += _notes([each.sample_rate_hz for each in surveyed], rate_hz)
     return AudioSurvey(rate_hz, seconds, tuple(lines))
 
 
 def fitting_rate_hz(rates_hz: Sequence[int]) -> int:
-    """What half of the files have or exceed, up to USUAL_HZ; ultrasound is heard whole."""
+    """What half of the files have or exceed, up to USUAL_HZ; the whole rate for ultrasound."""
     if not rates_hz:
         return USUAL_HZ
     typical = statistics.median_low(rates_hz)
@@ -112,20 +112,21 @@ def _header_only(example: Example) -> Segment:
     )
 
 
-def _lot(example: Example) -> str:
+def _hash(example: Example) -> str:
     name = f"{example.group}:{example.path.name}:{example.start_seconds}"
     return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
 
 
-def _origin(heard: Sequence[SurveyedAudio]) -> str:
-    if not heard:
+def _origin(surveyed: Sequence[SurveyedAudio]) -> str:
+    if not surveyed:
         return "since no file could be read"
-    lengths = sorted(each.seconds for each in heard)
-    rates = sorted(each.sample_rate_hz for each in heard)
+    lengths = sorted(each.seconds for each in surveyed)
+    rates = sorted(each.sample_rate_hz for each in surveyed)
     usual = _quantile(lengths, SHARE_IN_ONE_CLIP)
-    long = _range(_seconds(lengths[0]), _seconds(lengths[-1]))
+    lengths_text = _range(_seconds(lengths[0]), _seconds(lengths[-1]))
     most = "" if usual == lengths[-1] else f", nine of ten up to {_seconds(usual)} s"
-    return f"from the files: {long} s long{most}, at {_range(f'{rates[0]}', f'{rates[-1]}')} Hz"
+    at_hz = _range(f"{rates[0]}", f"{rates[-1]}")
+    return f"from the files: {lengths_text} s long{most}, at {at_hz} Hz"
 
 
 def _seconds(value: float) -> str:

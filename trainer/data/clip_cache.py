@@ -1,4 +1,4 @@
-"""Where decoded clips lie while they are trained on: in memory, else in a file that is mapped.
+"""Decoded clips for training: in memory, else in a memory-mapped file.
 
 Axes: N clips, S samples.
 """
@@ -48,13 +48,13 @@ class ClipCache:
     def within(
         cls, clip_samples: int, memory_gib: float, folder: Path, processes: int = 1
     ) -> ClipCache:
-        """One that keeps to so much memory (0: half of what is free), for all `processes`."""
+        """A cache within this much memory (0: half of what is free), for all `processes`."""
         memory = int(memory_gib * GIB) or available_bytes(torch.device("cpu")) // 2
         return cls(clip_samples, memory // processes, folder, processes)
 
     @property
-    def remark(self) -> str | None:
-        """What a person should know of where the clips are."""
+    def notice(self) -> str | None:
+        """A line for a person where the clips are not in memory."""
         if not self.is_mapped:
             return None
         return (
@@ -68,7 +68,7 @@ class ClipCache:
         return 2 * self.n_clips * self._clip_samples
 
     def append(self, clips: Clips) -> None:
-        """Takes clips (C, S). Raises TrainerError where there is no room for them."""
+        """Adds clips (C, S). Raises TrainerError where there is no room for them."""
         self.n_clips += len(clips)
         self._parts.append(clips)
         if self._folder and (self.is_mapped or self.n_bytes > self._limit_bytes):
@@ -114,7 +114,7 @@ class ClipCache:
 
 
 def available_bytes(device: torch.device) -> int:
-    """Memory that can still be taken without pressing anyone, on the device or in the machine."""
+    """Free memory of the device, or what other programs leave of the machine's."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:

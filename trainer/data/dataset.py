@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,11 +21,13 @@ from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError, DecodingError
 from classifier.model.audio_format import AudioFormat
 from classifier.workers.pool import Answer, DecodePool
+from trainer.console import ProgressConsole
 from trainer.data.clip_cache import ClipCache, available_bytes
 from trainer.data.examples import Example
 
-STRETCH_SECONDS = 60.0  # decoded in one piece; longer examples stream
+SEGMENT_SECONDS = 60.0  # decoded in one piece; longer examples stream
 FULL_SCALE = 32_767
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,13 @@ class Dataset:
     peaks: Tensor  # (N, 1) float32
     recording: Tensor  # (N,) position in `examples`
     rows: Tensor | None = None  # (N,) int64, beside `samples`; None: in the order of the clips
-    known_labels: tuple[str, ...] = ()  # to be told apart also where no example has them
+    known_labels: tuple[str, ...] = ()  # output labels even where no example has them
     problems: tuple[str, ...] = ()
     is_mapped: bool = False
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """L names, in the alphabet's order."""
+        """L names in alphabetical order."""
         return tuple(sorted({example.label for example in self.examples} | set(self.known_labels)))
 
     @cached_property
@@ -116,11 +119,35 @@ class Dataset:
 
 @dataclass
 class _Recording:
-    """What is known of an example while its stretches come in."""
+    """What is known of an example while its segments come in."""
 
     rows: list[int] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
     digest: str = ""
+
+
+def decode_dataset(
+    examples: Sequence[Example],
+    audio_format: AudioFormat,
+    pool: DecodePool[int],
+    memory_gib: float,
+    folder: Path,
+    console: ProgressConsole,
+    *,
+    device: torch.device = CPU,
+    known_labels: Sequence[str] = (),
+    processes: int = 1,
+) -> Dataset:
+    """`load_dataset` with a progress bar, and clips beyond `memory_gib` in a file in `folder`.
+
+    Raises TrainerError where the clips have no room.
+    """
+    cache = ClipCache.within(audio_format.clip_samples, memory_gib, folder, processes)
+    with console.bar("decoding", len(examples)) as advance:
+        dataset = load_dataset(examples, audio_format, pool, device, advance, cache, known_labels)
+    if cache.notice:
+        console.say(cache.notice)
+    return dataset
 
 
 def load_dataset(
@@ -129,74 +156,75 @@ def load_dataset(
     pool: DecodePool[int],
     device: torch.device,
     on_recording: Callable[[], None] = lambda: None,
-    store: ClipCache | None = None,
+    cache: ClipCache | None = None,
     known_labels: Sequence[str] = (),
 ) -> Dataset:
     """Decodes all examples. Those that cannot be decoded are left out and named in `problems`.
 
-    `on_recording` is called after each recording. Clips collect in `store`, in memory without one.
+    `on_recording` is called after each recording. Clips collect in `cache`, in memory without one.
     """
-    store = store or ClipCache(audio_format.clip_samples)
+    cache = cache or ClipCache(audio_format.clip_samples)
     recordings = [_Recording() for _ in examples]
     problems: dict[int, str] = {}
     for at, answer, is_last in decode_examples(examples, audio_format, pool):
         if isinstance(answer, DecodedAudio):
-            _add(recordings[at], answer, store)
+            _add(recordings[at], answer, cache)
         else:
             problems[at] = f"{examples[at].place}: {_reason(examples[at], answer)}"
         if is_last:
             on_recording()
-    sound = [at for at in range(len(examples)) if at not in problems]
-    rows = torch.tensor([row for at in sound for row in recordings[at].rows], dtype=torch.int64)
-    peaks = torch.tensor([peak for at in sound for peak in recordings[at].peaks])
-    counts = torch.tensor([len(recordings[at].rows) for at in sound], dtype=torch.int64)
+    kept = [at for at in range(len(examples)) if at not in problems]
+    decoded = [recordings[at] for at in kept]
+    rows = torch.tensor([row for each in decoded for row in each.rows], dtype=torch.int64)
+    peaks = torch.tensor([peak for each in decoded for peak in each.peaks])
+    counts = torch.tensor([len(each.rows) for each in decoded], dtype=torch.int64)
     return Dataset(
-        examples=tuple(examples[at] for at in sound),
-        digests=tuple(recordings[at].digest for at in sound),
-        samples=store.tensor(),
+        examples=tuple(examples[at] for at in kept),
+        digests=tuple(each.digest for each in decoded),
+        samples=cache.tensor(),
         peaks=peaks[:, None],
         recording=torch.repeat_interleave(counts),
         rows=rows,
         known_labels=tuple(known_labels),
         problems=tuple(problems[at] for at in sorted(problems)),
-        is_mapped=store.is_mapped,
+        is_mapped=cache.is_mapped,
     ).on(device)
 
 
 def decode_examples(
     examples: Sequence[Example], audio_format: AudioFormat, pool: DecodePool[int]
 ) -> Iterator[tuple[int, Answer, bool]]:
-    """Position and answer of every stretch, and whether it is the last one of its example.
+    """Position and answer of every segment, and whether it is the last one of its example.
 
-    The stretches of one example come in order.
+    The segments of one example come in order.
     """
     waiting = deque(
-        (at, _first_stretch(example, audio_format)) for at, example in enumerate(examples)
+        (at, _first_segment(example, audio_format)) for at, example in enumerate(examples)
     )
-    under_way: dict[int, Segment] = {}
-    while waiting or under_way:
+    in_flight: dict[int, Segment] = {}
+    while waiting or in_flight:
         while waiting and pool.in_flight < 4 * pool.workers:
-            at, stretch = waiting.popleft()
-            under_way[at] = stretch
-            pool.submit(at, stretch)
+            at, segment = waiting.popleft()
+            in_flight[at] = segment
+            pool.submit(at, segment)
         key, answer = pool.wait()
-        rest = _rest(under_way.pop(key), answer)
+        rest = _rest(in_flight.pop(key), answer)
         if rest is not None:
             waiting.appendleft((key, rest))
         yield key, answer, rest is None
 
 
-def _rest(stretch: Segment, answer: Answer) -> Segment | None:
-    """What follows this stretch of the same file; None behind the end and after a failure."""
-    first_clip = stretch.first_clip + stretch.max_clips
+def _rest(segment: Segment, answer: Answer) -> Segment | None:
+    """What follows this segment of the same file; None behind the end and after a failure."""
+    first_clip = segment.first_clip + segment.max_clips
     if not isinstance(answer, DecodedAudio):
         return None
     if answer.total_clips is not None and answer.total_clips <= first_clip:
         return None
-    return replace(stretch, first_clip=first_clip, fingerprint=answer.fingerprint)
+    return replace(segment, first_clip=first_clip, fingerprint=answer.fingerprint)
 
 
-def _first_stretch(example: Example, audio_format: AudioFormat) -> Segment:
+def _first_segment(example: Example, audio_format: AudioFormat) -> Segment:
     # The decoder follows no links, since in an inbox they are a stranger's; here a person named it.
     path = os.path.realpath(os.fsencode(example.path))
     return Segment(
@@ -204,7 +232,7 @@ def _first_stretch(example: Example, audio_format: AudioFormat) -> Segment:
         sample_rate_hz=audio_format.sample_rate_hz,
         clip_samples=audio_format.clip_samples,
         hop_samples=audio_format.clip_samples,
-        max_clips=math.ceil(STRETCH_SECONDS / audio_format.clip_seconds),
+        max_clips=math.ceil(SEGMENT_SECONDS / audio_format.clip_seconds),
         start_seconds=example.start_seconds,
         end_seconds=example.end_seconds,
         size_bytes=_size_bytes(path),
@@ -218,12 +246,12 @@ def _size_bytes(path: bytes) -> int:
         return 0  # it vanished since the labels were read; the decoder will say so
 
 
-def _add(recording: _Recording, decoded: DecodedAudio, store: ClipCache) -> None:
+def _add(recording: _Recording, decoded: DecodedAudio, cache: ClipCache) -> None:
     peaks = np.abs(decoded.clips).max(axis=1, initial=0)
     scale = FULL_SCALE / np.where(peaks > 0, peaks, 1)
-    recording.rows.extend(range(store.n_clips, store.n_clips + len(peaks)))
+    recording.rows.extend(range(cache.n_clips, cache.n_clips + len(peaks)))
     recording.peaks.extend(peaks.tolist())
-    store.append(np.rint(decoded.clips * scale[:, None]).astype(np.int16))
+    cache.append(np.rint(decoded.clips * scale[:, None]).astype(np.int16))
     recording.digest = decoded.digest or recording.digest
 
 

@@ -1,4 +1,4 @@
-"""Examples that cannot be used together with others, and what a person is told of them."""
+"""Labelled examples, sets of them, and problems with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.values.text import visible
 
 @dataclass(frozen=True)
 class LabelProblem:
-    """One line, and the positions of the examples that have to go because of it."""
+    """One line, and the positions of the examples that are left out because of it."""
 
     positions: tuple[int, ...]
     line: str
@@ -45,11 +45,11 @@ class Example:
 
     @property
     def name(self) -> str:
-        """How another line speaks of this example."""
+        """How a line about another example names this one."""
         return self.file if self.row is None else f"row {self.row}"
 
     def spot(self, column: str) -> str:
-        """Where a person finds what this example says in `column` (our name of it)."""
+        """Where a person finds the value of `column` (our name of it)."""
         if self.row is None:
             return self.file
         return f"row {self.row}, column {self.columns.get(column, column)}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from storage.values.text import visible
-from trainer.data.csv_cells import read_name
+from trainer.data.csv_reader import read_name
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Labelled examples, from a CSV file or from a folder with one sub-folder per label.
 
-Whatever can be seen to be wrong without decoding is found here and reported together.
+Whatever is wrong without decoding is found here and reported together.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from storage.values.text import visible, without_guard
-from trainer.data.csv_cells import (
+from trainer.data.csv_reader import (
+    Row,
+    Table,
     read_fold,
     read_group,
     read_name,
     read_seconds,
     read_split,
+    read_table,
     read_text,
 )
-from trainer.data.csv_reader import Row, Table, read_table
 from trainer.data.examples import Example, LabelSet
 from trainer.data.folder_reader import list_folder
 from trainer.data.overlaps import contradictions
@@ -44,8 +46,8 @@ def read_labels(
 
     `suffixes` (lower case, with dot) say which files of a folder are audio; a CSV names its files
     itself. Raises LabelsError listing every problem; with `skip_bad` rows with problems are left
-    out instead, and named in `skipped`. `min_labels` different ones must be left: to learn takes
-    two, to judge by takes one.
+    out instead, and named in `skipped`. `min_labels` different ones must be left: training
+    takes two, evaluation one.
     """
     found = _read_folder(source, suffixes) if source.is_dir() else _read_csv(source)
     check_problems(source, found.examples, found.skipped, skip_bad, min_labels)
@@ -63,9 +65,14 @@ def check_problems(
 
     `examples` are those without problems.
     """
+    refuse_problems(source, problems, skip_bad)
+    check_labels(source, examples, problems, min_labels)
+
+
+def refuse_problems(source: Path, problems: Sequence[str], skip_bad: bool) -> None:
+    """Raises LabelsError listing the problems, unless they may be skipped."""
     if problems and not skip_bad:
         raise LabelsError(source, problems, of_rows=True)
-    check_labels(source, examples, problems, min_labels)
 
 
 def check_labels(
@@ -108,26 +115,26 @@ def _read_csv(source: Path) -> LabelSet:
 
 
 def _examples(table: Table, folder: Path) -> tuple[tuple[Example, ...], tuple[str, ...]]:
-    """Sound examples, and a line for each problem, in the order of the rows."""
-    sound: list[Example] = []
+    """Valid examples, and a line for each problem, in the order of the rows."""
+    valid: list[Example] = []
     problems: list[tuple[int, str]] = []
     for row in table.rows:
-        reading = _Reading(row, table, folder)
-        example = reading.example()
-        if reading.problems:
-            problems += [(row.number, line) for line in reading.problems]
+        reader = _RowReader(row, table, folder)
+        example = reader.example()
+        if reader.problems:
+            problems += [(row.number, line) for line in reader.problems]
         else:
-            sound.append(example)
-    faults = contradictions(sound, [example.path for example in sound])
-    contradictory = {at: fault.line for fault in faults for at in fault.positions}
-    problems += [(sound[at].row or 0, line) for at, line in contradictory.items()]
-    kept = tuple(example for at, example in enumerate(sound) if at not in contradictory)
+            valid.append(example)
+    found = contradictions(valid, [example.path for example in valid])
+    contradictory = {at: problem.line for problem in found for at in problem.positions}
+    problems += [(valid[at].row or 0, line) for at, line in contradictory.items()]
+    kept = tuple(example for at, example in enumerate(valid) if at not in contradictory)
     return kept, tuple(line for _, line in sorted(problems, key=lambda problem: problem[0]))
 
 
 @dataclass
-class _Reading:
-    """One row on its way to an example; `problems` has a line for each cell at fault."""
+class _RowReader:
+    """Makes an example of one row; `problems` has a line for each invalid cell."""
 
     row: Row
     table: Table
@@ -160,7 +167,7 @@ class _Reading:
         )
 
     def _take(self, column: str, read: Callable[[str], T], default: T) -> T:
-        """What the cell says; `default` where there is no such column or the cell is at fault."""
+        """The value of the cell; `default` where there is no such column or the cell is invalid."""
         if column not in self.row.cells:
             return default
         try:

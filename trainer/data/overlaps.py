@@ -1,34 +1,30 @@
-"""What examples hold, whatever they are called: copies, overlapping parts, and contradictions.
+"""Examples that hold the same audio under any name: copies, overlapping parts, contradictions.
 
-A *content* is what tells two files apart: the SHA-256 of a file, or its path before it was read.
+A *content* identifies a file: the SHA-256 of a file, or its path before it was read.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from storage.labels.overlap import Part, same_sounds
-from trainer.data.examples import LabelProblem
-
-if TYPE_CHECKING:
-    from trainer.data.examples import Example
+from trainer.data.examples import Example, LabelProblem
 
 
 def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[LabelProblem]:
-    """A fault for each example whose sound has another label in another one.
+    """A problem for each example whose audio has another label in another example.
 
-    Two parts of one content are the same sound where they share half of the shorter one or more.
+    Two parts of one content are the same audio where they share half of the shorter one or more.
     """
     against: dict[int, int] = {}
     for parts in _parts(examples, contents):
         for part, same in same_sounds(sorted(parts)).items():
-            said = {examples[at].label: at for other in same for at in reversed(parts[other])}
+            first_of = {examples[at].label: at for other in same for at in reversed(parts[other])}
             for at in parts[part]:
-                rivals = [to for label, to in said.items() if label != examples[at].label]
-                if rivals:
-                    against[at] = min(rivals)
+                others = [to for label, to in first_of.items() if label != examples[at].label]
+                if others:
+                    against[at] = min(others)
     return [
         LabelProblem((at,), _contradiction(examples[at], examples[against[at]]))
         for at in sorted(against)
@@ -36,10 +32,10 @@ def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) ->
 
 
 def merged_groups(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[str]:
-    """The group of each example; groups that share a moment of sound are one.
+    """The group of each example; groups that share any audio are one.
 
-    A copy under another name would otherwise be learned by heart and then asked for. Where nobody
-    named a group, all parts of one content are relatives.
+    A copy under another name would otherwise train and validate. Where nobody named a group, all
+    parts of one content are one group.
     """
     groups = related_groups([example.group for example in examples], _runs(examples, contents))
     named = [
@@ -71,11 +67,11 @@ def _runs(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[int
     run_of = [0] * len(examples)
     run = 0
     for parts in _parts(examples, contents):
-        heard_until = -1.0
+        end_of_run = -1.0
         for start, end in sorted(parts):
-            if start >= heard_until:
+            if start >= end_of_run:
                 run += 1
-            heard_until = max(heard_until, end)
+            end_of_run = max(end_of_run, end)
             for at in parts[start, end]:
                 run_of[at] = run
     return run_of
@@ -87,7 +83,7 @@ def related_groups(groups: Sequence[str], contents: Sequence[Hashable]) -> list[
 
     def find(group: str) -> str:
         while leader[group] != group:
-            leader[group] = leader[leader[group]]  # halves the way for the next one
+            leader[group] = leader[leader[group]]  # path halving
             group = leader[group]
         return group
 

@@ -1,6 +1,6 @@
 """Which files seem to come from one recording or recorder, by their names.
 
-Only a guess, and shy: it is there to warn, where nobody said what belongs together.
+Only a guess, and a cautious one: it warns where no group column says what belongs together.
 """
 
 from __future__ import annotations

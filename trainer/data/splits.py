@@ -1,29 +1,20 @@
 """Which examples train and which validate. Relatives (a group) always stay on one side.
 
-The choice hangs on a hash of seed and group, not on order or chance: the same files divide the
-same way on every machine, and a new group displaces at most one other of its label.
+The choice depends on a hash of seed and group, not on order or randomness: the same files are split
+the same way on every machine, and a new group displaces at most one other of its label.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
-
-from trainer.data.examples import LabelProblem
-
-if TYPE_CHECKING:
-    from trainer.data.examples import Example
-
-import hashlib
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
+from trainer.data.examples import Example, LabelProblem
 from trainer.errors import SplitError
-
-if TYPE_CHECKING:
-    from trainer.data.examples import Example
 
 HASH_FOLDS = 5
 VAL_FRACTION = 0.2
@@ -40,7 +31,7 @@ class SplitChoice:
 
 @dataclass(frozen=True)
 class Split:
-    """Positions of the examples on both sides, ascending, and how they came there."""
+    """Positions of the examples on both sides, ascending, and the rule that put them there."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -50,7 +41,7 @@ class Split:
 def split_examples(
     examples: Sequence[Example], groups: Sequence[str], choice: SplitChoice
 ) -> Split:
-    """Divides the examples; `groups` says for each who its relatives are.
+    """Splits the examples; `groups` (R,) keep relatives together.
 
     Raises SplitError where a column crosses a group, leaves a label without training examples, or
     lets nothing validate.
@@ -69,7 +60,7 @@ def split_examples(
 def column_rounds(
     examples: Sequence[Example], choice: SplitChoice, cross_validate: bool = False
 ) -> Rounds | None:
-    """Who validates by a fold or split column; None where hashes decide."""
+    """The rounds of a fold or split column; None where hashes decide."""
     if cross_validate:
         numbers = tuple(example.fold for example in examples)
         return None if set(numbers) <= {None} else Rounds("fold", numbers)
@@ -149,7 +140,7 @@ def _hash_split(examples: Sequence[Example], groups: Sequence[str], choice: Spli
 
 
 def _hash_folds(labels: Sequence[str], groups: Sequence[str], seed: int) -> list[int | None]:
-    """Deals the groups of each label round. A label begins where the one before it ended, so that
+    """Deals out the groups of each label. A label begins where the one before it ended, so that
     the folds grow alike.
 
     Where all groups of a label came into one fold, the first of them trains always (no fold).
@@ -191,9 +182,9 @@ def _hash(group: str, seed: int) -> str:
 
 
 def _check_columns(examples: Sequence[Example], groups: Sequence[str], rounds: Rounds) -> None:
-    faults = [*crossings(examples, groups, rounds), *untrained(examples, rounds)]
-    if faults:
-        raise SplitError(f"{faults[0].line}; correct the column, or leave such rows out")
+    problems = [*crossings(examples, groups, rounds), *untrained(examples, rounds)]
+    if problems:
+        raise SplitError(f"{problems[0].line}; correct the column, or leave such rows out")
 
 
 def _nothing_validates(examples: Sequence[Example], choice: SplitChoice) -> SplitError:
@@ -230,50 +221,50 @@ class Rounds:
 def crossings(
     examples: Sequence[Example], groups: Sequence[str], rounds: Rounds
 ) -> list[LabelProblem]:
-    """A fault for each example that a column puts apart from relatives that validate.
+    """A problem for each example that a column separates from relatives that validate.
 
-    A network that has heard one half of a recording answers for the other by heart. What stays is
-    the side that validates; with several folds, the one that most of the relatives are in.
+    A network trained on one half of a recording recognises the other half. What stays is the side
+    that validates; with several folds, the one that most of the relatives are in.
     """
-    faults = []
+    problems = []
     for positions in _positions(groups).values():
         stays = _most_common([rounds.of[at] for at in positions])
         kept = [at for at in positions if rounds.of[at] == stays]
-        faults += [
+        problems += [
             LabelProblem(
                 (at,), _crossing(examples[at], [examples[one] for one in kept], rounds.column)
             )
             for at in positions
             if rounds.of[at] != stays
         ]
-    return sorted(faults, key=lambda fault: fault.positions)
+    return sorted(problems, key=lambda problem: problem.positions)
 
 
 def untrained(examples: Sequence[Example], rounds: Rounds) -> list[LabelProblem]:
-    """A fault for each label of which nothing is left to train on when it validates."""
-    faults = []
+    """A problem for each label of which nothing is left to train on when it validates."""
+    problems = []
     for positions in _positions([example.label for example in examples]).values():
         in_rounds = {rounds.of[at] for at in positions}
         if len(in_rounds) == 1 and None not in in_rounds:
             first = examples[positions[0]]
             side = f"all of it validates ({_side(first, rounds.column)})"
             reason = f"{first.label!r} has nothing left to train on: {side}"
-            faults.append(LabelProblem(tuple(positions), f"{first.spot('label')}: {reason}"))
-    return faults
+            problems.append(LabelProblem(tuple(positions), f"{first.spot('label')}: {reason}"))
+    return problems
 
 
 def too_few(examples: Sequence[Example], groups: Sequence[str]) -> list[LabelProblem]:
-    """A fault for each label with a single group, which cannot both train and validate."""
-    faults = []
+    """A problem for each label with a single group, which cannot both train and validate."""
+    problems = []
     for positions in _positions([example.label for example in examples]).values():
         if len({groups[at] for at in positions}) == 1:
             first = examples[positions[0]]
             reason = f"{first.label!r} has {_one_group(len(positions))}, so that none can validate"
             remedy = "add another, or train without validation by --val-fraction 0"
-            faults.append(
+            problems.append(
                 LabelProblem(tuple(positions), f"{first.spot('label')}: {reason}; {remedy}")
             )
-    return faults
+    return problems
 
 
 def _positions(keys: Sequence[Key]) -> Mapping[Key, list[int]]:
@@ -293,14 +284,14 @@ def _crossing(example: Example, kept: Sequence[Example], column: str) -> str:
     relatives = [other for other in kept if other.group == example.group]
     other = (relatives or kept)[0]
     if not relatives:
-        kin = "whose group holds the same sound"
+        relation = "whose group holds the same sound"
     elif other.grouped:
-        kin = f"of the same group {other.group!r}"
+        relation = f"of the same group {other.group!r}"
     else:
-        kin = "of the same file"
+        relation = "of the same file"
     return (
         f"{example.spot(column)}: {_side(example, column)}, "
-        f"but {other.name}, {kin}, is {_side(other, column)}"
+        f"but {other.name}, {relation}, is {_side(other, column)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which examples can be used together: what only shows when files and split are seen as a whole."""
+"""Which examples can be used together: contradictions, crossed groups, labels that are too rare."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from trainer.data.splits import SplitChoice, column_rounds, crossings, too_few, 
 
 @dataclass(frozen=True)
 class ValidatedExamples:
-    """Positions of the examples that can be used, ascending, and a line for each problem."""
+    """Ascending positions of the usable examples, their merged groups, a line for each problem."""
 
     kept: tuple[int, ...]
+    groups: tuple[str, ...]
     problems: tuple[str, ...]
 
 
-def sift(
+def validate_examples(
     examples: Sequence[Example],
     contents: Sequence[Hashable],
     choice: SplitChoice,
@@ -28,57 +29,73 @@ def sift(
     """Leaves out what contradicts another example, crosses its group, or has a label too rare.
 
     `contents` are what tells files apart: their SHA-256, or their paths before they were read.
-    Each sieve sees what the one before it has left.
     """
-    kept = list(range(len(examples)))
-    problems: list[str] = []
-    for sieve in (_contradictions, _crossings, _rarities):
-        left = [examples[at] for at in kept]
-        faults = sieve(left, [contents[at] for at in kept], choice, cross_validate)
-        problems += [fault.line for fault in faults]
-        out = {kept[position] for fault in faults for position in fault.positions}
-        kept = [at for at in kept if at not in out]
-    return ValidatedExamples(tuple(kept), tuple(problems))
+    found = contradictions(examples, contents)
+    return _validate(examples, contents, choice, cross_validate, found)
 
 
-def sift_labels(labels: LabelSet, choice: SplitChoice, cross_validate: bool = False) -> LabelSet:
-    """The labels without what can be seen not to fit before any file is read.
+def validate_labels(
+    labels: LabelSet, choice: SplitChoice, cross_validate: bool = False
+) -> LabelSet:
+    """The labels without what is unusable by groups and split, before any file is read.
 
-    Raises LabelsError where fewer than two labels are left.
+    Contradictions between its rows were left out when the file was read. Raises LabelsError where
+    fewer than two labels are left.
     """
     examples = labels.examples
-    sifted = sift(examples, [example.path for example in examples], choice, cross_validate)
-    kept = tuple(examples[at] for at in sifted.kept)
-    skipped = (*labels.skipped, *sifted.problems)
+    paths = [example.path for example in examples]
+    validated = _validate(examples, paths, choice, cross_validate, [])
+    kept = tuple(examples[at] for at in validated.kept)
+    skipped = (*labels.skipped, *validated.problems)
     check_labels(labels.source, kept, skipped)
     return replace(labels, examples=kept, skipped=skipped)
 
 
-def _contradictions(
-    examples: Sequence[Example], contents: Sequence[Hashable], *_: object
-) -> list[LabelProblem]:
-    return contradictions(examples, contents)
+def _validate(
+    examples: Sequence[Example],
+    contents: Sequence[Hashable],
+    choice: SplitChoice,
+    cross_validate: bool,
+    found: list[LabelProblem],
+) -> ValidatedExamples:
+    """Leaves out the problems `found`, then those of groups and split among what is left."""
+    lines = [problem.line for problem in found]
+    kept = _without(range(len(examples)), found)
+    groups = merged_groups(*_at(kept, examples, contents))
+    for check in (_crossings, _rarities):
+        left = [examples[at] for at in kept]
+        if found := check(left, groups, choice, cross_validate):
+            lines += [problem.line for problem in found]
+            kept = _without(kept, found)
+            groups = merged_groups(*_at(kept, examples, contents))
+    return ValidatedExamples(tuple(kept), tuple(groups), tuple(lines))
+
+
+def _without(kept: Sequence[int], found: Sequence[LabelProblem]) -> list[int]:
+    """The positions that are left, where `found` counts in `kept`."""
+    dropped = {position for problem in found for position in problem.positions}
+    return [at for position, at in enumerate(kept) if position not in dropped]
+
+
+def _at(
+    kept: Sequence[int], examples: Sequence[Example], contents: Sequence[Hashable]
+) -> tuple[list[Example], list[Hashable]]:
+    return [examples[at] for at in kept], [contents[at] for at in kept]
 
 
 def _crossings(
-    examples: Sequence[Example],
-    contents: Sequence[Hashable],
-    choice: SplitChoice,
-    cross_validate: bool,
+    examples: Sequence[Example], groups: Sequence[str], choice: SplitChoice, cross_validate: bool
 ) -> list[LabelProblem]:
     rounds = column_rounds(examples, choice, cross_validate)
-    return [] if rounds is None else crossings(examples, merged_groups(examples, contents), rounds)
+    return [] if rounds is None else crossings(examples, groups, rounds)
 
 
 def _rarities(
-    examples: Sequence[Example],
-    contents: Sequence[Hashable],
-    choice: SplitChoice,
-    cross_validate: bool,
+    examples: Sequence[Example], groups: Sequence[str], choice: SplitChoice, cross_validate: bool
 ) -> list[LabelProblem]:
     rounds = column_rounds(examples, choice, cross_validate)
     if rounds is not None:
         return untrained(examples, rounds)
     if choice.val_fraction == 0 and not cross_validate:
         return []  # everything trains
-    return too_few(examples, merged_groups(examples, contents))
+    return too_few(examples, groups)

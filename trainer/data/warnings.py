@@ -1,31 +1,33 @@
-"""What is worth a look before an accuracy is believed, though nothing of it is refused."""
+"""Warnings about labelled files: nothing of it is refused, but the accuracy may flatter."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from storage.values.text import visible
 from trainer.data.examples import Example
-from trainer.data.overlaps import merged_groups
 from trainer.data.source_guess import shared_sources
 from trainer.data.splits import Split
 
 
-def remarks(
-    examples: Sequence[Example], contents: Sequence[Hashable], splits: Sequence[Split]
+def find_warnings(
+    examples: Sequence[Example], groups: Sequence[str], splits: Sequence[Split]
 ) -> list[str]:
-    """Lines about labels that look alike, copies under other names, and relatives apart."""
+    """Lines about similar labels, duplicate audio, and related files on both sides of a split.
+
+    `groups` (R,) are the merged ones of `overlaps.merged_groups`.
+    """
     return [
-        *lookalikes(example.label for example in examples),
-        *copies(examples, contents),
-        *relatives_apart(examples, splits),
+        *similar_labels(example.label for example in examples),
+        *duplicate_audio(examples, groups),
+        *related_files_across_split(examples, splits),
     ]
 
 
-def lookalikes(labels: Iterable[str]) -> list[str]:
+def similar_labels(labels: Iterable[str]) -> list[str]:
     """A line for labels that differ only in case, width, or what stands between words."""
     found = defaultdict(set)
     for label in labels:
@@ -39,10 +41,10 @@ def lookalikes(labels: Iterable[str]) -> list[str]:
     ]
 
 
-def copies(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[str]:
-    """A line where groups were merged, since they hold the same sound."""
+def duplicate_audio(examples: Sequence[Example], groups: Sequence[str]) -> list[str]:
+    """A line where groups were merged, since they hold the same audio."""
     merged: dict[str, list[Example]] = defaultdict(list)
-    for example, group in zip(examples, merged_groups(examples, contents), strict=True):
+    for example, group in zip(examples, groups, strict=True):
         merged[group].append(example)
     apart = {
         group: members
@@ -60,10 +62,10 @@ def copies(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[st
     ]
 
 
-def relatives_apart(examples: Sequence[Example], splits: Sequence[Split]) -> list[str]:
-    """A line where files that seem to share a source validate what the others teach.
+def related_files_across_split(examples: Sequence[Example], splits: Sequence[Split]) -> list[str]:
+    """A line where files that seem to share a source stand on both sides of a split.
 
-    Examples whose group a person named are taken at their word.
+    Groups that a person named are trusted.
     """
     guess = shared_sources(
         [example.path for example in examples], [example.label for example in examples]
@@ -71,11 +73,11 @@ def relatives_apart(examples: Sequence[Example], splits: Sequence[Split]) -> lis
     if guess is None:
         return []
     of = [None if e.grouped else source for e, source in zip(examples, guess.of, strict=True)]
-    teacher: dict[int, int] = {}  # who validates -> a relative that trains
+    relative: dict[int, int] = {}  # a file that validates -> a relative that trains
     for split in splits:
         first_of = {of[at]: at for at in reversed(split.train)}
-        teacher |= {at: first_of[of[at]] for at in split.validation if of[at] in first_of}
-    apart = {at: other for at, other in teacher.items() if of[at] is not None}
+        relative |= {at: first_of[of[at]] for at in split.validation if of[at] in first_of}
+    apart = {at: other for at, other in relative.items() if of[at] is not None}
     if not apart:
         return []
     at, other = min(apart.items())

@@ -1,6 +1,6 @@
 """`clfd demo`: the whole loop on sounds it makes itself, through the same commands a user types.
 
-Narration goes to stderr, what the commands answer and what came of it to stdout.
+Explanations go to stderr, output of the commands and results to stdout.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from classifier.workers.temp_folder import temporary_folder
+from classifier.workers.process import temporary_folder
 from storage.home.temp_home import temporary_home
 from trainer.demo.synthesis import make_set
 from trainer.errors import TrainerError
@@ -33,18 +33,18 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Round:
-    """What is learned, and which unheard recordings of it are dropped afterwards."""
+    """The labels to train on, and the seed of the test recordings that are dropped afterwards."""
 
     name: str
     labels: tuple[str, ...]
-    unheard_seed: int
+    test_seed: int
 
 
 FIRST = Round("first-round", ("dog_bark", "drilling", "engine_idling", "siren", "street_music"), 1)
 SECOND = Round("second-round", (*FIRST.labels, "car_horn"), 2)
-LEARNED_SEED = 0
-LEARNED_PER_LABEL = 40
-UNHEARD_PER_LABEL = 6
+TRAIN_SEED = 0
+TRAIN_PER_LABEL = 40
+TEST_PER_LABEL = 6
 EPOCHS = 8
 # A narrow network on short clips learns these sounds in seconds on two cores.
 SMALL = ("--width", "8", "--mels", "40", "--clip-seconds", "1", "--epochs", str(EPOCHS))
@@ -61,13 +61,13 @@ LOG_LINES = 15
 
 
 class DemoError(TrainerError):
-    """A step of the demo did not come out as it must."""
+    """A step of the demo failed."""
 
 
 def run_demo(*, quiet: bool = False) -> None:
-    """Make a home, learn, serve, learn one label more while serving, stop; leave nothing behind.
+    """Make a home, train, serve, train on one label more while serving, stop; leave nothing behind.
 
-    `quiet` keeps the narration back. Raises DemoError naming the step that failed.
+    `quiet` leaves the explanations out. Raises DemoError naming the step that failed.
     """
     began = time.monotonic()
     console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
@@ -76,9 +76,9 @@ def run_demo(*, quiet: bool = False) -> None:
         demo.make_sounds(FIRST)
         first = demo.train("learn: clfd train labels.csv publishes a checkpoint and judges it")
         demo.start_daemon()
-        demo.drop_and_judge(FIRST, first)
+        demo.drop_and_check(FIRST, first)
         demo.show_answers()
-        demo.learn_while_serving()
+        demo.train_while_serving()
         demo.stop_daemon()
     seconds = time.monotonic() - began
     click.echo(f"The whole loop worked, in {seconds:.0f} s. Your turn: clfd init, then clfd run.")
@@ -90,7 +90,7 @@ class Demo:
     def __init__(self, folder: Path, console: Console) -> None:
         self._home = folder / "home"
         self._sounds = folder / "sounds"
-        self._unheard = folder / "unheard"
+        self._test_folder = folder / "unheard"
         self._log = folder / "daemon.log"
         self._compiler_cache = folder / "compiler-cache"
         self._console = console
@@ -108,16 +108,16 @@ class Demo:
         self._clfd("init")
 
     def make_sounds(self, learned: Round) -> None:
-        count = len(learned.labels) * LEARNED_PER_LABEL
+        count = len(learned.labels) * TRAIN_PER_LABEL
         self._announce(
             f"make {count} labelled recordings ({', '.join(learned.labels)}) and the labels.csv"
             " that names them; of your own sounds clfd needs no more"
         )
         with self._console.status("synthesising"):
-            make_set(self._sounds, learned.labels, LEARNED_PER_LABEL, LEARNED_SEED)
+            make_set(self._sounds, learned.labels, TRAIN_PER_LABEL, TRAIN_SEED)
 
     def train(self, purpose: str) -> str:
-        """Learn from the sounds; returns the name of the checkpoint, which is now active."""
+        """Train on the sounds; returns the name of the checkpoint, which is now active."""
         self._announce(purpose)
         with self._console.status("training a small network"):
             report = self._ask("train", str(self._sounds / "labels.csv"), *SMALL, "--json")
@@ -142,23 +142,23 @@ class Demo:
                     break
         self._say(f"It runs as process {self._daemon.pid}.")
 
-    def drop_and_judge(self, dropped: Round, checkpoint: str) -> None:
-        """Drop recordings the network never heard; every one must get its row."""
-        truth = self._make_unheard(dropped)
+    def drop_and_check(self, dropped: Round, checkpoint: str) -> None:
+        """Drop recordings the network was not trained on; every one must get its row."""
+        truth = self._make_test_recordings(dropped)
         self._announce(
             f"drop {len(truth)} unheard recordings and a file that is no audio into the inbox"
         )
         self._drop(dropped, truth)
         rows = self._await_rows(dropped, len(truth) + 1)
-        _judge_recordings(rows, truth, checkpoint)
-        _judge_broken_file(rows)
+        _check_recordings(rows, truth, checkpoint)
+        _check_broken_file(rows)
 
     def show_answers(self) -> None:
         self._announce("ask what was heard, and how the daemon is doing")
         click.echo(self._clfd("results", "--limit", "10"))
         click.echo(self._clfd("status"))
 
-    def learn_while_serving(self) -> None:
+    def train_while_serving(self) -> None:
         """Train with one label more; the same process must go over to the new checkpoint."""
         before = self._status()["pid"]
         self.make_sounds(SECOND)
@@ -167,7 +167,7 @@ class Demo:
             for _ in self._polls(f"the daemon to take {checkpoint} over"):
                 if self._status()["served_checkpoint"] == checkpoint:
                     break
-        self.drop_and_judge(SECOND, checkpoint)
+        self.drop_and_check(SECOND, checkpoint)
         after = self._status()["pid"]
         if after != before:
             raise DemoError(
@@ -194,10 +194,10 @@ class Demo:
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False)
 
-    def _make_unheard(self, dropped: Round) -> dict[str, str]:
-        """Recordings under another seed than the learned ones; returns file name to label."""
-        folder = self._unheard / dropped.name
-        labels_csv = make_set(folder, dropped.labels, UNHEARD_PER_LABEL, dropped.unheard_seed)
+    def _make_test_recordings(self, dropped: Round) -> dict[str, str]:
+        """Recordings under another seed than those of training; returns file name to label."""
+        folder = self._test_folder / dropped.name
+        labels_csv = make_set(folder, dropped.labels, TEST_PER_LABEL, dropped.test_seed)
         with labels_csv.open(newline="", encoding="utf-8") as file:
             return {row["path"]: row["label"] for row in csv.DictReader(file)}
 
@@ -209,7 +209,7 @@ class Demo:
         renamed.mkdir()
         (copied / NOT_AUDIO).write_text("<html><title>404 Not Found</title></html>\n")
         for number, name in enumerate(names):
-            source = self._unheard / dropped.name / name
+            source = self._test_folder / dropped.name / name
             if number % 2:
                 shutil.copyfile(source, copied / name)
             else:
@@ -220,13 +220,13 @@ class Demo:
         with Progress(console=self._console, transient=True, disable=hidden) as progress:
             task = progress.add_task("answered", total=expected)
             for _ in self._polls(f"all {expected} files of {dropped.name} to get their row"):
-                rows = self._settled_rows(dropped)
+                rows = self._finished_rows(dropped)
                 progress.update(task, completed=len(rows))
                 if len(rows) == expected:
                     break
         return rows
 
-    def _settled_rows(self, dropped: Round) -> list[Row]:
+    def _finished_rows(self, dropped: Round) -> list[Row]:
         rows = self._ask("results", "--status", "all", "--format", "json", "--limit", "0")
         return [
             row
@@ -287,21 +287,21 @@ class Demo:
         )
 
 
-def _judge_recordings(rows: Sequence[Row], truth: dict[str, str], checkpoint: str) -> None:
+def _check_recordings(rows: Sequence[Row], truth: dict[str, str], checkpoint: str) -> None:
     answers = {Path(row["path"]).name: row for row in rows if row["status"] == "done"}
     unanswered = sorted(truth.keys() - answers.keys())
     if unanswered:
         raise DemoError(f"{len(unanswered)} sound recordings failed, the first is {unanswered[0]}")
-    strangers = {row["checkpoint"] for row in answers.values()} - {checkpoint}
-    if strangers:
-        raise DemoError(f"{', '.join(sorted(strangers))} answered instead of {checkpoint}")
+    others = {row["checkpoint"] for row in answers.values()} - {checkpoint}
+    if others:
+        raise DemoError(f"{', '.join(sorted(others))} answered instead of {checkpoint}")
     right = sum(answers[name]["label"] == label for name, label in truth.items())
     click.echo(f"{right} of {len(truth)} unheard recordings were right, all by {checkpoint}.")
     if right < LEAST_RIGHT * len(truth):
         raise DemoError(f"only {right} of {len(truth)} recordings were right; run the demo again")
 
 
-def _judge_broken_file(rows: Sequence[Row]) -> None:
+def _check_broken_file(rows: Sequence[Row]) -> None:
     row = next(row for row in rows if Path(row["path"]).name == NOT_AUDIO)
     if row["status"] != "failed":
         raise DemoError(f"{row['path']} is no audio but was answered with {row['label']!r}")

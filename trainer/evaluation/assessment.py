@@ -1,4 +1,4 @@
-"""What a network is worth: judged on recordings that it was not trained on, by honest temperatures.
+"""Assessment of a network: metrics on held-out recordings, calibrated on other ones.
 
 Axes: R recordings, L labels.
 """
@@ -27,7 +27,7 @@ NOTHING_CHOSEN = "nothing was chosen on the recordings it is measured on"
 
 @dataclass(frozen=True)
 class ClipPredictions:
-    """What a network said about recordings, and what they are.
+    """The logits of recordings, and their true labels.
 
     `positions` (R,) are those of the dataset, `truth` (R,) is an index into the network's labels.
     """
@@ -41,11 +41,11 @@ class ClipPredictions:
 class Assessment:
     """Scores (R, L) under temperatures fitted on other recordings, and how good they are.
 
-    `temperature` is the one to be served. `uncalibrated` judges the same answers at temperature 1.
+    `temperature` is the one to be served. `uncalibrated` is of the same answers at temperature 1.
     `selection` says of each number what was chosen on the recordings it is measured on.
     """
 
-    statements: ClipPredictions
+    predictions: ClipPredictions
     scores: Scores
     temperature: float
     evaluation: Evaluation
@@ -53,35 +53,35 @@ class Assessment:
     selection: Mapping[str, str]
 
 
-def listen(
+def predict(
     model: ClipClassifier,
     labels: Sequence[str],
     dataset: Dataset,
     positions: Sequence[int],
     batch_size: int,
 ) -> ClipPredictions:
-    """Lets a network with these labels speak of the recordings at ascending positions (R,).
+    """What a network with these labels predicts for the recordings at ascending positions (R,).
 
     Labels are matched by name: the dataset may have fewer, in another order; none that is unknown.
     """
-    said = clip_logits(model, dataset, positions, batch_size)
+    logits = clip_logits(model, dataset, positions, batch_size)
     index = {label: at for at, label in enumerate(labels)}
     truth = np.array([index[dataset.examples[at].label] for at in positions], np.int64)
-    return ClipPredictions(tuple(positions), said, truth)
+    return ClipPredictions(tuple(positions), logits, truth)
 
 
-def judge_validation(
-    statements: ClipPredictions, labels: tuple[str, ...], groups: Sequence[str]
+def assess_validation(
+    predictions: ClipPredictions, labels: tuple[str, ...], groups: Sequence[str]
 ) -> Assessment:
-    """Judges one network by its validation recordings, which belong to these groups (R,).
+    """Assesses one network by its validation recordings, which belong to these groups (R,).
 
     Each fifth of them is measured under a temperature fitted on the others.
     """
-    return _cross_fitted(statements, labels, parts_by_group(groups), VALIDATION_SELECTION)
+    return _cross_fitted(predictions, labels, parts_by_group(groups), VALIDATION_SELECTION)
 
 
-def judge_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> Assessment:
-    """Judges a recipe by all folds together, each heard by a network that was trained without it.
+def assess_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> Assessment:
+    """Assesses a recipe by all folds together, each predicted by a network trained without it.
 
     Each fold is measured under a temperature fitted on the others.
     """
@@ -94,40 +94,40 @@ def judge_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> As
     return _cross_fitted(pooled, labels, parts, FOLDS_SELECTION)
 
 
-def judge_as_served(
-    statements: ClipPredictions,
+def assess_as_served(
+    predictions: ClipPredictions,
     labels: tuple[str, ...],
     temperature: float,
     pooling: str,
     selection: Mapping[str, str],
 ) -> Assessment:
-    """Judges a checkpoint as it is: by the temperature and the pooling with which it is served."""
-    said = statements.clip_logits
-    scores = said.scores(temperature, pooling)
+    """Assesses a checkpoint by the temperature and the pooling with which it is served."""
+    logits = predictions.clip_logits
+    scores = logits.scores(temperature, pooling)
     return Assessment(
-        statements=statements,
+        predictions=predictions,
         scores=scores,
         temperature=temperature,
-        evaluation=evaluate(scores, statements.truth, labels),
-        uncalibrated=evaluate(said.scores(1.0, pooling), statements.truth, labels),
+        evaluation=evaluate(scores, predictions.truth, labels),
+        uncalibrated=evaluate(logits.scores(1.0, pooling), predictions.truth, labels),
         selection=selection,
     )
 
 
 def _cross_fitted(
-    statements: ClipPredictions,
+    predictions: ClipPredictions,
     labels: tuple[str, ...],
     parts: Sequence[int],
     selection: Mapping[str, str],
 ) -> Assessment:
-    said, truth = statements.clip_logits, statements.truth
-    scores = cross_fitted_scores(said, truth, parts)
+    logits, truth = predictions.clip_logits, predictions.truth
+    scores = cross_fitted_scores(logits, truth, parts)
     return Assessment(
-        statements=statements,
+        predictions=predictions,
         scores=scores,
-        temperature=fit_temperature(said, truth),
+        temperature=fit_temperature(logits, truth),
         evaluation=evaluate(scores, truth, labels),
-        uncalibrated=evaluate(said.scores(1.0), truth, labels),
+        uncalibrated=evaluate(logits.scores(1.0), truth, labels),
         selection=selection,
     )
 

@@ -1,4 +1,4 @@
-"""Temperature: one number by which confidence comes to mean what it says.
+"""Calibration: one temperature per network, so that confidence matches accuracy.
 
 Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks" (2017), fitted here to
 what is served: the mean over a recording's clips of softmax(logits / temperature).
@@ -22,13 +22,13 @@ from classifier.inference.predictor import Scores
 Integers = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
-COOLEST, HOTTEST = 0.05, 20.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 PARTS = 5
 
 
 @dataclass(frozen=True)
 class ClipLogits:
-    """What a network said about every clip, before it is made a probability.
+    """The logits of every clip of R recordings.
 
     `recording` ascends from 0 to R - 1 without a gap.
     """
@@ -50,14 +50,14 @@ class ClipLogits:
         return scores.astype(np.float32)
 
     def probabilities(self, temperature: float) -> Probabilities:
-        """Of every clip (N, L)."""
+        """Softmax of the logits over the temperature (N, L)."""
         scaled = self.logits.astype(np.float64) / temperature
-        with np.errstate(invalid="ignore"):  # infinite logits become NaN, which the gate refuses
+        with np.errstate(invalid="ignore"):  # infinite logits become NaN, which promotion refuses
             powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
     def means(self, clips: Probabilities) -> Probabilities:
-        """(N, ...) to (R, ...)."""
+        """Means over the clips of each recording: (N, ...) to (R, ...)."""
         counts = np.diff(self._starts, append=len(clips))
         return np.add.reduceat(clips, self._starts) / counts[:, None]
 
@@ -82,29 +82,29 @@ def concatenate(several: Sequence[ClipLogits]) -> ClipLogits:
 
 
 def fit_temperature(clip_logits: ClipLogits, truth: Integers) -> float:
-    """The temperature that makes the labels (R,) of recordings held out of training most likely.
+    """The temperature under which the labels (R,) of held-out recordings are most likely.
 
     Two things keep small sets from claiming too much. A prior of one standard deviation for each
-    factor of e, which counts as much as a recording or so: the first mistake of three recordings
-    is no law. And a ceiling: N recordings, all of them right, vouch for a mean confidence of
+    factor of e, which counts as much as a recording or so: one error in three recordings says
+    little. And a ceiling: N recordings, all of them right, vouch for a mean confidence of
     (N + 1) / (N + 2) (Laplace's rule of succession) and not for the certainty to which likelihood
-    drives labels that are cleanly parted. Without a recording, or where the network's output is no
-    number, it is 1.
+    drives labels that are cleanly separated. Without a recording, or where a logit is no number,
+    it is 1.
     """
     n = clip_logits.n_recordings
     if n == 0 or not np.isfinite(clip_logits.logits).all():
         return 1.0
     true_logit = np.arange(len(clip_logits.logits)), truth[clip_logits.recording]
 
-    def unlikeliness(log_temperature: float) -> float:
+    def negative_log_posterior(log_temperature: float) -> float:
         clips = clip_logits.probabilities(math.exp(log_temperature))
         likely = clip_logits.means(clips[true_logit][:, None])
         losses = -np.log(np.maximum(likely, np.finfo(np.float64).tiny))
         return float(losses.sum() + log_temperature**2 / 2)
 
-    bounds = math.log(COOLEST), math.log(HOTTEST)
-    likeliest = minimize_scalar(unlikeliness, bounds=bounds, method="bounded").x
-    return math.exp(_modest(clip_logits, float(likeliest), ceiling=(n + 1) / (n + 2)))
+    bounds = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
+    likeliest = minimize_scalar(negative_log_posterior, bounds=bounds, method="bounded").x
+    return math.exp(_limit_confidence(clip_logits, float(likeliest), ceiling=(n + 1) / (n + 2)))
 
 
 def cross_fitted_scores(clip_logits: ClipLogits, truth: Integers, parts: Sequence[int]) -> Scores:
@@ -125,24 +125,28 @@ def cross_fitted_scores(clip_logits: ClipLogits, truth: Integers, parts: Sequenc
 def parts_by_group(groups: Sequence[str]) -> list[int]:
     """A part from 0 to 4 for each recording; those of one group are in the same one.
 
-    Groups are dealt in the order of their hashes: the parts are alike, and hang on no chance.
+    Groups are dealt out in the order of their hashes: parts of like size, and no randomness.
     """
     by_hash = sorted(set(groups), key=_hash)
     part_of = {group: at % PARTS for at, group in enumerate(by_hash)}
     return [part_of[group] for group in groups]
 
 
-def _modest(clip_logits: ClipLogits, log_temperature: float, ceiling: float) -> float:
-    """As hot as it takes for the mean confidence not to exceed the ceiling."""
+def _limit_confidence(clip_logits: ClipLogits, log_temperature: float, ceiling: float) -> float:
+    """The lowest temperature, from this one up, at which mean confidence is within the ceiling."""
 
     def excess(log_temperature: float) -> float:
         scores = clip_logits.scores(math.exp(log_temperature))
         return float(scores.max(axis=1).mean(dtype=np.float64)) - ceiling
 
-    hottest = math.log(HOTTEST)
+    max_temperature = math.log(MAX_TEMPERATURE)
     if excess(log_temperature) <= 0:
         return log_temperature
-    return hottest if excess(hottest) > 0 else float(brentq(excess, log_temperature, hottest))
+    return (
+        max_temperature
+        if excess(max_temperature) > 0
+        else float(brentq(excess, log_temperature, max_temperature))
+    )
 
 
 def _hash(group: str) -> str:

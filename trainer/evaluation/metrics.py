@@ -1,4 +1,4 @@
-"""How good a network is, per recording, as serving would answer.
+"""Metrics of a network per recording, scored as the daemon scores.
 
 Axes: R recordings, L labels.
 """
@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from classifier.inference.predictor import Scores
+from classifier.inference.predictor import Predictor, Scores
+from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
 from trainer.evaluation.calibration import ClipLogits
@@ -26,7 +27,7 @@ CHANCE_DRAWS = 200
 
 @dataclass(frozen=True)
 class LabelQuality:
-    """Of one label: how much of what was called so is so, how much was found, in `support`."""
+    """Precision and recall of one label; `support` is its number of recordings."""
 
     label: str
     precision: float
@@ -37,7 +38,7 @@ class LabelQuality:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Recordings of like confidence: how sure the answers were, and what share was right."""
+    """Recordings of like confidence: the mean confidence, and the share of right answers."""
 
     n_recordings: int
     confidence: float
@@ -48,8 +49,8 @@ class ReliabilityBin:
 class Evaluation:
     """`confusion` counts recordings (L, L): rows are the truth, columns the answer.
 
-    `ece_by_chance` is what the calibration error would be, on so many recordings, of a network that
-    is as sure as this one and exactly as often right.
+    `ece_by_chance` is the calibration error to expect, on as many recordings, of a network whose
+    accuracy equals its confidence.
     """
 
     labels: tuple[str, ...]
@@ -64,14 +65,22 @@ class Evaluation:
     reliability: tuple[ReliabilityBin, ...]
 
 
+def served_model(checkpoint: Checkpoint, device: torch.device) -> ClipClassifier:
+    """The network on the device. Raises CheckpointError where it would not be served there."""
+    Predictor(checkpoint, device)
+    return on_device(checkpoint.build(), device)
+
+
+def on_device(model: ClipClassifier, device: torch.device) -> ClipClassifier:
+    model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(device)
+
+
 @torch.inference_mode()
 def clip_logits(
     model: ClipClassifier, dataset: Dataset, positions: Sequence[int], batch_size: int
 ) -> ClipLogits:
-    """What the network says of every clip of the recordings at these ascending positions (R,).
-
-    The model's own temperature plays no part.
-    """
+    """The logits of every clip of the recordings at these ascending positions (R,)."""
     if not positions:
         return ClipLogits(np.empty((0, len(dataset.labels)), np.float32), np.empty(0, np.int64))
     model.eval()
@@ -89,7 +98,7 @@ def score_recordings(
 
 
 def evaluate(scores: Scores, truth: Truth, labels: tuple[str, ...]) -> Evaluation:
-    """Judges scores (R, L) of at least one recording by their true labels (R,).
+    """Metrics of scores (R, L) of at least one recording with true labels (R,).
 
     macro_f1 is the mean over labels that occur in truth or answers, as scikit-learn has it.
     """
@@ -137,9 +146,9 @@ def expected_calibration_error(scores: Scores, truth: Truth) -> float:
 
 
 def calibration_error_by_chance(scores: Scores) -> float:
-    """Mean calibration error over draws of who is right, each with the chance that was claimed.
+    """Mean calibration error over draws of who is right, each with the claimed probability.
 
-    Few recordings scatter in their bins: 80 show about 0.1 however honest the network is.
+    Few recordings scatter in their bins: 80 give about 0.1 for a perfectly calibrated network.
     """
     confidence = np.sort(scores.max(axis=1).astype(np.float64))
     right = np.random.RandomState(0).rand(CHANCE_DRAWS, len(confidence)) < confidence
@@ -149,10 +158,10 @@ def calibration_error_by_chance(scores: Scores) -> float:
 
 
 def reliability(scores: Scores, truth: Truth) -> tuple[ReliabilityBin, ...]:
-    """Bins of equally many recordings, the least sure ones first; 15, or one for each recording.
+    """Bins of equally many recordings, the least confident first; 15, or one for each recording.
 
     Nguyen and O'Connor, "Posterior calibration and exploratory analysis for natural language
-    processing models" (2015): equal-mass bins do not hang on a few recordings.
+    processing models" (2015): equal-mass bins do not depend on a few recordings.
     """
     order = scores.max(axis=1).argsort(kind="stable")
     confidence = scores.max(axis=1)[order].astype(np.float64)

@@ -114,7 +114,7 @@ def _tallies(patterns: Sequence[Pattern], labels: Sequence[str]) -> Numbers:
 def _draws(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """How often each pattern is drawn (D, P), where as many groups are drawn as there are."""
     n_groups = counts.sum()
-    random = np.random.Generator(np.random.PCG64(0))  # the same files give the same verdict
+    random = np.random.Generator(np.random.PCG64(0))  # the same files give the same interval
     return random.multinomial(n_groups, counts / n_groups, size=DRAWS)
 
 

@@ -1,4 +1,4 @@
-"""The mistakes of which a network was surest: look at them first, for often a label is wrong."""
+"""The most confident errors of a network: look at them first, for often a label is wrong."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MOST = 12
 
 @dataclass(frozen=True)
 class TopError:
-    """A recording that was answered wrongly, and the clip of it that spoke most for the answer.
+    """A recording with a wrong answer, and the clip with the highest score for that answer.
 
     `row` is that of the labels file, where there is one. The clip begins at `start_seconds` in
-    the audio file; `decibels` (M, F) is what the network heard of it.
+    the audio file; `decibels` (M, F) is its log-mel spectrogram.
     """
 
     file: str
@@ -33,30 +33,30 @@ class TopError:
     decibels: npt.NDArray[np.float32] = field(repr=False)
 
 
-def most_confident_mistakes(
-    dataset: Dataset, judgement: Assessment, logmel: LogMel
+def find_top_errors(
+    dataset: Dataset, assessment: Assessment, logmel: LogMel
 ) -> tuple[TopError, ...]:
-    """At most twelve, the surest first, of the recordings of this dataset that were judged."""
-    confidence = judgement.scores.max(axis=1)
-    wrong = np.flatnonzero(judgement.scores.argmax(axis=1) != judgement.statements.truth)
-    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
-    return tuple(_mistake(dataset, judgement, logmel, at) for at in surest.tolist())
+    """At most MOST, the most confident first, of the recordings of `assessment`."""
+    confidence = assessment.scores.max(axis=1)
+    wrong = np.flatnonzero(assessment.scores.argmax(axis=1) != assessment.predictions.truth)
+    most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
+    return tuple(_top_error(dataset, assessment, logmel, at) for at in most_confident.tolist())
 
 
-def _mistake(dataset: Dataset, judgement: Assessment, logmel: LogMel, at: int) -> TopError:
-    statements, labels = judgement.statements, judgement.evaluation.labels
-    position, answer = statements.positions[at], int(judgement.scores[at].argmax())
-    said = statements.clip_logits.of(np.arange(len(judgement.scores)) == at).probabilities(1.0)
-    spoke_most = int(said[:, answer].argmax())
+def _top_error(dataset: Dataset, assessment: Assessment, logmel: LogMel, at: int) -> TopError:
+    predictions, labels = assessment.predictions, assessment.evaluation.labels
+    position, answer = predictions.positions[at], int(assessment.scores[at].argmax())
+    scores = predictions.clip_logits.of(np.arange(len(assessment.scores)) == at).probabilities(1.0)
+    clip = int(scores[:, answer].argmax())
     example = dataset.examples[position]
     return TopError(
         file=printable(example.file),
         row=example.row,
-        start_seconds=example.start_seconds + spoke_most * logmel.audio_format.clip_seconds,
-        truth=labels[statements.truth[at]],
+        start_seconds=example.start_seconds + clip * logmel.audio_format.clip_seconds,
+        truth=labels[predictions.truth[at]],
         answer=labels[answer],
-        confidence=float(judgement.scores[at, answer]),
-        decibels=_decibels(logmel, dataset.audio(dataset.clips_of([position])[[spoke_most]])),
+        confidence=float(assessment.scores[at, answer]),
+        decibels=_decibels(logmel, dataset.audio(dataset.clips_of([position])[[clip]])),
     )
 
 

@@ -1,6 +1,6 @@
-"""Which recordings a checkpoint has met before: on those it proves nothing.
+"""Which recordings a checkpoint was trained on: on those its accuracy proves nothing.
 
-The digests of what it learned from, and of what its temperature was fitted on, travel inside it.
+The checkpoint holds the digests of its training files, and of those its temperature was fitted on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TrainOverlap:
     validated: frozenset[int]
 
     def selection(self, positions: Collection[int]) -> dict[str, str]:
-        """For each number of an evaluation: what was chosen on the recordings it is made of."""
+        """For each number of an evaluation: what was chosen on the recordings it is measured on."""
         quality, calibration = self._of_quality(positions), self._of_calibration(positions)
         return {
             "checkpoint": "trained beforehand; nothing about it changes here",
@@ -48,8 +48,10 @@ class TrainOverlap:
         return self._of_quality(positions)
 
 
-def acquaintance(checkpoint: Checkpoint, dataset: Dataset, groups: Sequence[str]) -> TrainOverlap:
-    """Compares contents, not names. `groups` says of each recording who its relatives are."""
+def find_train_overlap(
+    checkpoint: Checkpoint, dataset: Dataset, groups: Sequence[str]
+) -> TrainOverlap:
+    """Compares digests, not names. Recordings of one of the `groups` (R,) are relatives."""
     training = checkpoint.description.training
     trained, validated = (
         _positions(dataset, digests) if isinstance(digests, list) else None

@@ -1,7 +1,7 @@
-"""The contest: the active checkpoint answers for recordings that neither network was trained on.
+"""Comparison of a candidate with the active checkpoint, on recordings neither was trained on.
 
-It hears in its own audio format, so the files are decoded once more, through the worker pool. Who
-was trained on what is told by the digests of training files, which travel in checkpoints.
+The active checkpoint has its own audio format, so the files are decoded once more, through the
+worker pool. The digests of training files, which checkpoints hold, say what was trained on what.
 
 Axes: R recordings, L labels.
 """
@@ -17,49 +17,49 @@ import torch
 
 from classifier.errors import CheckpointError
 from classifier.inference.device import refusing_when_memory_ends
-from classifier.inference.predictor import Predictor, Scores
+from classifier.inference.predictor import Scores
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from classifier.model.starter import is_starter
 from classifier.workers.pool import DecodePool
 from storage.home.checkpoint_folder import CheckpointFolder
 from trainer.data.dataset import Dataset, load_dataset
-from trainer.evaluation.metrics import score_recordings
+from trainer.evaluation.metrics import score_recordings, served_model
 from trainer.evaluation.significance import Comparison, answers_from, compare_answers
 from trainer.promotion.rule import Active, Incomparable
 
 MIN_GROUPS = 5  # of four, even four losses to no gain are chance more often than once in twenty
-RECORDINGS_AT_ONCE = 64  # a part at a time, beside training data that may fill the memory
-CLIPS_AT_ONCE = 32  # whatever the candidate's batch: the active network may be far larger
+RECORDINGS_PER_BATCH = 64  # a part at a time, beside training data that may fill the memory
+BATCH_SIZE = 32  # whatever the candidate's batch: the active network may be far larger
 
 OpenPool = Callable[[], AbstractContextManager[DecodePool[int]]]
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """How a candidate answered recordings of a dataset that it was not trained on.
+    """The scores of a candidate for recordings of a dataset that it was not trained on.
 
     labels: the candidate's L labels, in the order of its scores.
     positions: R recordings, as positions in the dataset.
     scores: (R, L)
-    heard: digests of all files that whoever gave these scores was trained on, its ancestors'
-        included; None where an ancestor does not say.
+    trained_on: digests of all files that the networks which gave these scores, and their
+        ancestors, were trained on; None where an ancestor does not say.
     by_folds: the networks of a cross-validation gave them, each for its own fold.
     """
 
     labels: Sequence[str]
     positions: Sequence[int]
     scores: Scores
-    heard: frozenset[str] | None = frozenset()
+    trained_on: frozenset[str] | None = frozenset()
     by_folds: bool = False
 
 
-def read_active(shelf: CheckpointFolder) -> Active | None:
-    """What the gate asks of the active checkpoint; None where there is none."""
-    name = shelf.active()
+def read_active(checkpoint_folder: CheckpointFolder) -> Active | None:
+    """The facts of the active checkpoint that the rule needs; None where there is none."""
+    name = checkpoint_folder.active()
     if name is None:
         return None
     try:
-        checkpoint = read_checkpoint(shelf.path(name))
+        checkpoint = read_checkpoint(checkpoint_folder.path(name))
     except CheckpointError as error:
         return Active(name, refusal=_without_remedy(error))
     return Active(name, checkpoint.labels, is_starter(checkpoint))
@@ -80,71 +80,72 @@ def compare(
     no_memory = Incomparable(f"{device} has too little memory to score with {active.stem}")
     try:
         checkpoint = read_checkpoint(active)
-        chosen = _enough(unheard_by_both(checkpoint, held_out, dataset, groups), checkpoint, groups)
+        chosen = _enough(
+            untrained_by_both(checkpoint, held_out, dataset, groups), checkpoint, groups
+        )
         with refusing_when_memory_ends(no_memory):
-            rival = dict(answer(checkpoint, dataset, chosen, open_pool, device))
+            active_answers = dict(predict_active(checkpoint, dataset, chosen, open_pool, device))
     except CheckpointError as error:
         raise Incomparable(_without_remedy(error)) from error
-    answered = _enough(list(rival), checkpoint, groups)
+    answered = _enough(list(active_answers), checkpoint, groups)
     answers = answers_from(held_out.scores, held_out.labels)
     candidate = dict(zip(held_out.positions, answers, strict=True))
     return compare_answers(
         truth=[dataset.examples[at].label for at in answered],
         candidate=[candidate[at] for at in answered],
-        active=[rival[at] for at in answered],
+        active=[active_answers[at] for at in answered],
         groups=[groups[at] for at in answered],
         by_folds=held_out.by_folds,
     )
 
 
-def unheard_by_both(
+def untrained_by_both(
     active: Checkpoint, held_out: HeldOut, dataset: Dataset, groups: Sequence[str]
 ) -> list[int]:
-    """Positions of the recordings that are fair to both: their label known, their sound not.
+    """Positions of recordings whose label both know, and that neither was trained on.
 
-    A recording counts as heard where a relative of it was: half of it gives the other half away.
+    A recording counts as trained on where a relative of it was.
     Raises Incomparable where one of the two does not say what it was trained on.
     """
-    if held_out.heard is None:
+    if held_out.trained_on is None:
         raise Incomparable("the new checkpoint's parent does not say what it was trained on")
     training = active.description.training
     digests = training.get("recording_digests")
     known = training.get("ancestors_known", True)
     if not known or not isinstance(digests, list) or not digests:
         raise Incomparable(f"{active.name} does not say what it was trained on")
-    heard = held_out.heard.union(map(str, digests))
-    heard_groups = {
-        group for group, digest in zip(groups, dataset.digests, strict=True) if digest in heard
+    trained_on = held_out.trained_on.union(map(str, digests))
+    trained_groups = {
+        group for group, digest in zip(groups, dataset.digests, strict=True) if digest in trained_on
     }
     known = set(active.labels).intersection(held_out.labels)
     return [
         at
         for at in held_out.positions
-        if dataset.examples[at].label in known and groups[at] not in heard_groups
+        if dataset.examples[at].label in known and groups[at] not in trained_groups
     ]
 
 
-def answer(
+def predict_active(
     active: Checkpoint,
     dataset: Dataset,
     positions: Sequence[int],
     open_pool: OpenPool,
     device: torch.device,
 ) -> Iterator[tuple[int, str]]:
-    """Position and answer of each recording that decodes to what the candidate heard.
+    """Position and answer of each recording whose content is still that of the dataset.
 
     Raises CheckpointError where the checkpoint would not be served on this device either.
     """
-    Predictor(active, device)
-    model = active.build().to(device)
+    model = served_model(active, device)
     with open_pool() as pool:
-        for begin in range(0, len(positions), RECORDINGS_AT_ONCE):
-            asked = positions[begin : begin + RECORDINGS_AT_ONCE]
+        for begin in range(0, len(positions), RECORDINGS_PER_BATCH):
+            asked = positions[begin : begin + RECORDINGS_PER_BATCH]
             at_of = {dataset.examples[at]: at for at in asked}
             part = load_dataset(list(at_of), active.audio_format, pool, device)
             if not part.examples:
                 continue
-            scores = score_recordings(model, part, range(len(part.examples)), CLIPS_AT_ONCE)
+            scores = score_recordings(model, part, range(len(part.examples)), BATCH_SIZE)
             answers = answers_from(scores, active.labels)
             for example, digest, label in zip(part.examples, part.digests, answers, strict=True):
                 at = at_of[example]
@@ -163,5 +164,5 @@ def _enough(positions: list[int], active: Checkpoint, groups: Sequence[str]) -> 
 
 
 def _without_remedy(error: CheckpointError) -> str:
-    """What is wrong, and with which; it is not for a person to act on here."""
+    """What is wrong, and with which; without what to do."""
     return str(error).partition(";")[0]

@@ -1,4 +1,4 @@
-"""A new network before the gate: the facts that the rule is fed with."""
+"""The promotion of a new network: collects the facts, and applies the rule to them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from trainer.evaluation.assessment import Assessment
 from trainer.evaluation.metrics import Truth, score_recordings
 from trainer.promotion.compare_active import HeldOut, compare, read_active
 from trainer.promotion.rule import Promotion, decide, find_flaw
-from trainer.promotion.training_facts import FEW_RECORDINGS, heard_digests
+from trainer.promotion.training_facts import FEW_RECORDINGS, trained_digests
 from trainer.training.loop import Trained
 from trainer.training.prepare import PreparedData, RunContext
 
 
-def admit(
-    room: RunContext, lessons: PreparedData, trained: Trained, judgement: Assessment | None
+def decide_promotion(
+    context: RunContext, data: PreparedData, trained: Trained, assessment: Assessment | None
 ) -> Promotion:
-    """Whether the new network is to be served; decided before it is written, to be part of it."""
-    dataset, request = lessons.dataset, room.request
-    scores, truth = scores_and_truth(lessons, trained, judgement)
-    engine, shelf = room.settings.engine, CheckpointFolder(room.home.checkpoints)
-    active = read_active(shelf)
+    """Whether the new network is to be served; decided before the checkpoint, which holds it."""
+    dataset, request = data.dataset, context.request
+    scores, truth = scores_and_truth(data, trained, assessment)
+    engine, checkpoint_folder = context.settings.engine, CheckpointFolder(context.home.checkpoints)
+    active = read_active(checkpoint_folder)
     compare_with_active = partial(
         compare,
-        shelf.path(active.name if active else ""),
-        held_out(lessons, judgement),
+        checkpoint_folder.path(active.name if active else ""),
+        held_out(data, assessment),
         dataset,
-        lessons.groups,
+        data.groups,
         partial(DecodePool[int], engine.decode_workers, engine.decode_timeout_seconds),
-        room.device,
+        context.device,
     )
     return decide(
         request.promote,
@@ -46,25 +46,27 @@ def admit(
 
 
 def scores_and_truth(
-    lessons: PreparedData, trained: Trained, judgement: Assessment | None
+    data: PreparedData, trained: Trained, assessment: Assessment | None
 ) -> tuple[Scores, Truth]:
-    """Of the network that is published: on its validation recordings, else on what it heard.
+    """Of the network that is published: on its validation recordings, else on those it trained on.
 
-    A few recordings may rightly have one answer.
+    A few recordings may rightly all have one answer.
     """
-    enough = len(lessons.split.validation) >= FEW_RECORDINGS
-    if judgement is not None and enough and not lessons.rounds:
-        return judgement.scores, judgement.statements.truth
-    dataset, positions = lessons.dataset, lessons.split.train
-    scores = score_recordings(trained.model, dataset, positions, lessons.recipe.batch_size)
+    enough = len(data.split.validation) >= FEW_RECORDINGS
+    if assessment is not None and enough and not data.rounds:
+        return assessment.scores, assessment.predictions.truth
+    dataset, positions = data.dataset, data.split.train
+    scores = score_recordings(trained.model, dataset, positions, data.recipe.batch_size)
     return scores, dataset.truth.cpu().numpy()[list(positions)]
 
 
-def held_out(lessons: PreparedData, judgement: Assessment | None) -> HeldOut:
-    """Recordings that whoever answers for the new network has not heard, nor its ancestors."""
-    labels = lessons.dataset.labels
-    if judgement is None:
+def held_out(data: PreparedData, assessment: Assessment | None) -> HeldOut:
+    """The recordings that neither the new network nor its ancestors were trained on."""
+    labels = data.dataset.labels
+    if assessment is None:
         return HeldOut(labels, (), torch.empty(0, len(labels)).numpy())
-    by_folds = bool(lessons.rounds)
-    heard = heard_digests(lessons, with_own=not by_folds) if lessons.ancestors_known else None
-    return HeldOut(labels, judgement.statements.positions, judgement.scores, heard, by_folds)
+    by_folds = bool(data.rounds)
+    trained_on = trained_digests(data, with_own=not by_folds) if data.ancestors_known else None
+    return HeldOut(
+        labels, assessment.predictions.positions, assessment.scores, trained_on, by_folds
+    )

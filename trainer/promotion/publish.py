@@ -1,4 +1,4 @@
-"""From a trained network to a checkpoint on the shelf, and perhaps to the one that is served."""
+"""From a trained network to a checkpoint file."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def publish(
 ) -> Checkpoint:
     """Writes the checkpoint and reads it back: what is returned is what would be served.
 
-    Raises StorageError where it cannot be written, and CheckpointError where the file does not say
-    on `device` what the network said.
+    Raises StorageError where it cannot be written, and CheckpointError where the file does not
+    give on `device` the scores that the network gave.
     """
-    shelf = CheckpointFolder(home.checkpoints)
+    checkpoint_folder = CheckpointFolder(home.checkpoints)
     name, data = encode_checkpoint(model, labels, recipe.network_shape, facts, now)
-    shelf.put(name, data)
-    checkpoint = read_checkpoint(shelf.path(name))
+    checkpoint_folder.put(name, data)
+    checkpoint = read_checkpoint(checkpoint_folder.path(name))
     Predictor(checkpoint, device)
     return checkpoint

@@ -1,7 +1,7 @@
-"""The gate: whether a new checkpoint becomes the active one. A rule, fed with facts.
+"""The promotion rule: whether a new checkpoint becomes the active one.
 
-Its measure is the active checkpoint: a candidate passes unless it is worse than that by more than
-chance explains, on recordings that neither was trained on. With nothing to measure by it passes.
+A candidate is promoted unless it is worse than the active checkpoint by more than chance explains,
+on recordings that neither was trained on. Where they cannot be compared it is promoted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Promotion:
-    """Whether a checkpoint becomes the active one, and why or why not, in words for people."""
+    """Whether a checkpoint becomes the active one, and the reason as a sentence."""
 
     promoted: bool
     reason: str
@@ -58,22 +58,22 @@ def find_flaw(scores: Scores, truth: Truth, labels: Sequence[str]) -> str | None
 
 
 def decide(
-    wish: str,
+    promote: str,
     flaw: str | None,
     labels: Sequence[str],
     active: Active | None,
     allow_label_change: bool,
     compare: Callable[[], Comparison],
 ) -> Promotion:
-    """The rule. `wish` is auto, always or never, `labels` are the candidate's.
+    """The rule. `promote` is auto, always or never, `labels` are the candidate's.
 
     `compare` costs time and is asked only where its answer decides; it may raise Incomparable.
     """
-    if wish == "never":
+    if promote == "never":
         return Promotion(False, "--promote never")
     if flaw is not None:
         return Promotion(False, f"{flaw}; {BY_HAND}")
-    if wish == "always":
+    if promote == "always":
         return Promotion(True, "--promote always")
     if active is None:
         return Promotion(True, "no checkpoint was active")
@@ -116,7 +116,7 @@ def _in_words(comparison: Comparison, active: str) -> str:
         f"{its} macro-F1 is {comparison.candidate_f1:.3f}, that of {active} "
         f"{comparison.active_f1:.3f}, on {_sample(comparison)} that neither was trained on; the "
         f"difference, {_signed(comparison.difference)} ({INTERVAL_PERCENT} % interval {lower} to "
-        f"{upper}), is {_verdict(comparison)}{_caution(comparison)}"
+        f"{upper}), is {_conclusion(comparison)}{_caution(comparison)}"
     )
 
 
@@ -126,7 +126,7 @@ def _sample(comparison: Comparison) -> str:
     return f"{n_recordings} recordings{in_groups} of {comparison.n_labels} labels"
 
 
-def _verdict(comparison: Comparison) -> str:
+def _conclusion(comparison: Comparison) -> str:
     if comparison.upper < -ROUNDING:
         return "a loss beyond the uncertainty"
     if comparison.lower > ROUNDING:

@@ -1,59 +1,47 @@
-"""What a training run says of itself: the numbers it reports, and what its checkpoint remembers."""
+"""Facts of a training run: the numbers it reports, and the metadata of its checkpoint."""
 
 from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
+
+import numpy as np
 
 from classifier.inference.predictor import Scores
 from storage.values.distribution import installed_version
 from storage.values.text import printable
 from trainer.data.dataset import Dataset
 from trainer.evaluation.assessment import NO_SELECTION, Assessment
-from trainer.evaluation.metrics import Truth, accuracy
 from trainer.evaluation.probes import Probe
 from trainer.training.loop import EpochFacts
 from trainer.training.prepare import PreparedData
 
-FEW_RECORDINGS = 20  # a network that goes on is not judged anew by fewer
+FEW_RECORDINGS = 20  # a fine-tuned network keeps its temperature with fewer
 MAX_LEFT_OUT = 100  # a checkpoint is no log
 LIBRARIES = ("torch", "numpy", "librosa", "soundfile", "soxr")
 
 
-@dataclass(frozen=True)
-class FoldResult:
-    """Scores (R, L) and truth (R,) of the recordings that one fold kept for validation."""
-
-    fold: int
-    scores: Scores
-    truth: Truth
-
-    @property
-    def val_accuracy(self) -> float:
-        return accuracy(self.scores, self.truth)
-
-
 def metrics(
-    lessons: PreparedData,
+    data: PreparedData,
     history: Sequence[EpochFacts],
-    judgement: Assessment | None,
-    results: Sequence[FoldResult],
+    assessment: Assessment | None,
+    fold_accuracies: Mapping[int, float],
     probes: Sequence[Probe],
     temperature: float,
 ) -> dict[str, Any]:
     """The numbers of `clfd train --json`; what was not measured is None.
 
-    `judgement` is of the validation recordings or, with folds, of all of them together.
+    `assessment` is of the validation recordings or, with folds, of all of them together.
     std_accuracy is over these folds (numpy's `std`), not an estimate of other folds.
     """
-    dataset, split = lessons.dataset, lessons.split
-    accuracies = [result.val_accuracy for result in results]
-    validation = None if results or judgement is None else judgement.evaluation
+    dataset, split = data.dataset, data.split
+    accuracies = list(fold_accuracies.values())
+    validation = None if accuracies or assessment is None else assessment.evaluation
     return {
         "labels": list(dataset.labels),
         "epochs": len(history),
@@ -62,28 +50,28 @@ def metrics(
         "val_accuracy": validation and validation.accuracy,
         "val_macro_f1": validation and validation.macro_f1,
         "val_loss": validation and validation.loss,
-        "ece": judgement and judgement.evaluation.ece,
-        "ece_before": judgement and judgement.uncalibrated.ece,
+        "ece": assessment and assessment.evaluation.ece,
+        "ece_before": assessment and assessment.uncalibrated.ece,
         "temperature": temperature,
-        "selection": selection(lessons, judgement),
-        "gflop_per_clip": round(lessons.gflop_per_clip(), 4),
+        "selection": selection(data, assessment),
+        "gflop_per_clip": round(data.gflop_per_clip(), 4),
         "probes": [asdict(each) for each in probes],
         "history": [asdict(facts) for facts in history],
-        "folds": [{"fold": each.fold, "val_accuracy": each.val_accuracy} for each in results],
+        "folds": [{"fold": fold, "val_accuracy": share} for fold, share in fold_accuracies.items()],
         "mean_accuracy": statistics.fmean(accuracies) if accuracies else None,
         "std_accuracy": statistics.pstdev(accuracies) if accuracies else None,
     }
 
 
-def selection(lessons: PreparedData, judgement: Assessment | None) -> dict[str, str]:
-    """What was chosen on the recordings of each number, and what the parent had met."""
-    chosen = dict(judgement.selection if judgement else NO_SELECTION)
-    if lessons.parent is None:
+def selection(data: PreparedData, assessment: Assessment | None) -> dict[str, str]:
+    """What was chosen on the recordings of each number, and what the parent was trained on."""
+    chosen = dict(assessment.selection if assessment else NO_SELECTION)
+    if data.parent is None:
         return chosen
-    if inherits_temperature(lessons, judgement):
+    if inherits_temperature(data, assessment):
         few = f"fewer than {FEW_RECORDINGS} recordings can be judged by"
         chosen["temperature"] = f"the parent's, since {few}"
-    if not lessons.ancestors_known:
+    if not data.ancestors_known:
         return {
             **chosen,
             "parent": "does not say all that it was trained on; all of this may flatter",
@@ -91,34 +79,34 @@ def selection(lessons: PreparedData, judgement: Assessment | None) -> dict[str, 
     return {**chosen, "parent": "what it or an ancestor was trained on is not measured on"}
 
 
-def served_temperature(lessons: PreparedData, judgement: Assessment | None) -> float:
-    """The one that was fitted; of few recordings the parent's says more."""
-    if lessons.parent is not None and inherits_temperature(lessons, judgement):
-        return lessons.parent.description.temperature
-    return judgement.temperature if judgement else 1.0
+def served_temperature(data: PreparedData, assessment: Assessment | None) -> float:
+    """The fitted temperature; the parent's where it was fitted on few recordings."""
+    if data.parent is not None and inherits_temperature(data, assessment):
+        return data.parent.description.temperature
+    return assessment.temperature if assessment else 1.0
 
 
-def inherits_temperature(lessons: PreparedData, judgement: Assessment | None) -> bool:
-    n_judged = len(judgement.statements.positions) if judgement else 0
-    return lessons.parent is not None and n_judged < FEW_RECORDINGS
+def inherits_temperature(data: PreparedData, assessment: Assessment | None) -> bool:
+    n_assessed = len(assessment.predictions.positions) if assessment else 0
+    return data.parent is not None and n_assessed < FEW_RECORDINGS
 
 
-def training_facts(lessons: PreparedData, seed: int, now: datetime) -> dict[str, Any]:
-    """From what, and with what, a checkpoint was made."""
-    dataset, split, parent = lessons.dataset, lessons.split, lessons.parent
+def training_facts(data: PreparedData, seed: int, now: datetime) -> dict[str, Any]:
+    """The origin of a checkpoint: labels, recordings, split, recipe, parent and versions."""
+    dataset, split, parent = data.dataset, data.split, data.parent
     return {
         "created_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-        "labels_file": printable(lessons.labels.source.name),
-        "labels_digest": lessons.labels.digest,
-        "recording_digests": sorted(heard_digests(lessons, with_own=True)),
-        "ancestors_known": lessons.ancestors_known,
+        "labels_file": printable(data.labels.source.name),
+        "labels_digest": data.labels.digest,
+        "recording_digests": sorted(trained_digests(data, with_own=True)),
+        "ancestors_known": data.ancestors_known,
         # The temperature was fitted on these: measured on them again, it flatters.
         "validation_digests": sorted({dataset.digests[at] for at in split.validation}),
-        "skipped": len(lessons.left_out),
-        "left_out": [printable(line) for line in lessons.left_out[:MAX_LEFT_OUT]],
+        "skipped": len(data.left_out),
+        "left_out": [printable(line) for line in data.left_out[:MAX_LEFT_OUT]],
         "split": split.description,
         "seed": seed,
-        "recipe": asdict(lessons.recipe),
+        "recipe": asdict(data.recipe),
         "parent": parent and {"name": parent.name, "digest": parent.digest},
         "versions": {"python": platform.python_version()}
         | {"clfd": installed_version()}
@@ -126,30 +114,46 @@ def training_facts(lessons: PreparedData, seed: int, now: datetime) -> dict[str,
     }
 
 
-def heard_digests(lessons: PreparedData, with_own: bool) -> frozenset[str]:
-    """Digests of the files that the parent and its ancestors learned from, and of one's own.
+def answer_profile(scores: Scores, labels: Sequence[str]) -> dict[str, Any]:
+    """Of scores (R, L): how often each label was answered, and how confidently.
 
-    Those of a parent that does not say what it learned from are missing.
+    `clfd report` measures drift against it.
     """
-    parent = lessons.parent
+    answer, confidence = scores.argmax(axis=1), scores.max(axis=1)
+    profile = {}
+    for at, label in enumerate(labels):
+        of_label = confidence[answer == at]
+        profile[label] = {
+            "share": round(float(np.mean(answer == at)), 6),
+            "mean_confidence": round(float(of_label.mean()), 6) if len(of_label) else None,
+        }
+    return {"recordings": len(scores), "labels": profile}
+
+
+def trained_digests(data: PreparedData, with_own: bool) -> frozenset[str]:
+    """Digests of the files that the parent and its ancestors were trained on, and of this run.
+
+    Those of a parent that does not say what it was trained on are missing.
+    """
+    parent = data.parent
     inherited = parent.description.training.get("recording_digests") if parent else None
     inherited = inherited if isinstance(inherited, list) else []
-    own = [lessons.dataset.digests[at] for at in lessons.split.train] if with_own else []
+    own = [data.dataset.digests[at] for at in data.split.train] if with_own else []
     return frozenset([*map(str, inherited), *own])
 
 
-def run_facts(lessons: PreparedData, seed: int, team_size: int) -> dict[str, Any]:
-    """What decides about the result of a run: the same facts, the same network."""
-    dataset = lessons.dataset
+def run_facts(data: PreparedData, seed: int, team_size: int) -> dict[str, Any]:
+    """Everything that decides the result of a run: the same facts give the same network."""
+    dataset = data.dataset
     return {
         "sounds": dataset.digests,
         "examples": [(e.label, e.start_seconds, str(e.end_seconds)) for e in dataset.examples],
         "splits": [
             (fold, split.train, split.validation)
-            for fold, split in (*lessons.rounds.items(), (None, lessons.split))
+            for fold, split in (*data.rounds.items(), (None, data.split))
         ],
-        "recipe": asdict(lessons.recipe),
-        "parent": lessons.parent and lessons.parent.digest,
+        "recipe": asdict(data.recipe),
+        "parent": data.parent and data.parent.digest,
         "seed": seed,
         "team_size": team_size,
         "device": dataset.device.type,

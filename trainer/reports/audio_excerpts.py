@@ -1,6 +1,6 @@
-"""The beginning of a recording to look at and to listen to.
+"""The beginning of a recording as audio and spectrogram.
 
-The audio is a stranger's, so it is decoded in the worker processes that training uses as well.
+The audio is untrusted, so it is decoded in worker processes, as for training.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Samples (S,) and decibels (M, F), or the problem that kept them from being had."""
+    """Samples (S,) and decibels (M, F), or the problem where there are none."""
 
     problem: str | None = None
     sample_rate_hz: int = USUAL_HZ
@@ -53,11 +53,11 @@ class Excerpt:
 def excerpts(
     samples: Sequence[Sample], sample_rate_hz: int | None, pool: DecodePool[int]
 ) -> list[Excerpt]:
-    """One for each, in their order; what cannot be had says why, and is no error."""
+    """One for each sample, in their order; one that cannot be decoded names its problem."""
     least, most = RATES_HZ
     rate_hz = min(max(sample_rate_hz or USUAL_HZ, least), most)
     for at, sample in enumerate(samples):
-        pool.submit(at, _beginning(sample, rate_hz))
+        pool.submit(at, _segment(sample, rate_hz))
     answers = dict(pool.wait() for _ in samples)
     return [_excerpt(sample, answers[at], rate_hz) for at, sample in enumerate(samples)]
 
@@ -78,7 +78,7 @@ def encoded(excerpt: Excerpt) -> tuple[str, bytes]:
     return ("audio/mpeg" if is_mp3 else "audio/wav"), buffer.getvalue()
 
 
-def _beginning(sample: Sample, rate_hz: int) -> Segment:
+def _segment(sample: Sample, rate_hz: int) -> Segment:
     n_samples = round(EXCERPT_SECONDS * rate_hz)
     return Segment(
         path=bytes(sample.file),
@@ -106,11 +106,11 @@ def _excerpt(sample: Sample, answer: Answer, rate_hz: int) -> Excerpt:
         return Excerpt("the file is gone" if is_gone else str(answer))
     if answer.digest != sample.digest:
         return Excerpt("the file has another content by now")
-    audible = answer.clips[0][: math.ceil(answer.seconds * rate_hz)] if len(answer.clips) else ()
-    if not len(audible):
+    audio = answer.clips[0][: math.ceil(answer.seconds * rate_hz)] if len(answer.clips) else ()
+    if not len(audio):
         return Excerpt("there is nothing to hear in it")
     # The clip lies in memory that goes back to the pool.
-    samples = np.array(audible, np.float32)
+    samples = np.array(audio, np.float32)
     return Excerpt(None, rate_hz, samples, _decibels(samples, rate_hz))
 
 
@@ -118,8 +118,8 @@ def _excerpt(sample: Sample, answer: Answer, rate_hz: int) -> Excerpt:
 def _decibels(samples: Samples, rate_hz: int) -> npt.NDArray[np.float32]:
     n_fft = _n_fft(rate_hz)
     hop = min(max(len(samples) // COLUMNS, 16), n_fft)
-    shape = AudioFormat(rate_hz, EXCERPT_SECONDS, n_fft, hop, N_MELS, max_hz=rate_hz / 2)
-    logmel = LogMel(shape, _bank(rate_hz))
+    audio_format = AudioFormat(rate_hz, EXCERPT_SECONDS, n_fft, hop, N_MELS, max_hz=rate_hz / 2)
+    logmel = LogMel(audio_format, _bank(rate_hz))
     decibels: npt.NDArray[np.float32] = logmel(torch.from_numpy(samples)[None])[0].numpy()
     return decibels
 

@@ -1,4 +1,4 @@
-"""`clfd compare`: where two checkpoints disagree, told by class."""
+"""`clfd compare`: where two checkpoints disagree, by label."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from storage.export.text_formats import write_csv, write_table
 from storage.queries.disagreements import Answering, Dispute, Pair
 from storage.queries.filters import Filters
 
-SHAPES = ("table", "json", "csv")
-
 _ROWS = 20  # of disagreements in a table for people
 _DECIMALS = 6
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What two checkpoints say of the recordings that both have scored; at least one.
+    """The answers of two checkpoints to the recordings that both have scored; at least one.
 
     `disputes` are the recordings listed; None where nobody asked for them.
     """
@@ -113,11 +111,11 @@ def require_shared(a: Answering, b: Answering, found: Sequence[Pair], filters: F
     )
 
 
-def write_difference(stream: TextIO, found: Difference, shape: str) -> None:
+def write_difference(stream: TextIO, found: Difference, output_format: str) -> None:
     """As a table, JSON, or CSV: of the recordings listed, else of all pairs of answers."""
-    if shape == "json":
+    if output_format == "json":
         stream.write(f"{json.dumps(found.as_object(), ensure_ascii=False)}\n")
-    elif shape == "csv":
+    elif output_format == "csv":
         _write_csv(stream, found)
     else:
         _write_tables(stream, found)

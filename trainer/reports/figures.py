@@ -1,4 +1,4 @@
-"""The pictures of a report, for light and for dark pages."""
+"""The figures of reports, for light and for dark pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # these load torch, which no picture needs
 
 LABEL_LETTERS = 24  # longer names would squeeze the picture
 COUNTED_LABELS = 40  # with more of them the counts in the cells cannot be read
-HEARD_DECIBELS = 80.0  # below the loudest cell of a spectrogram; less is black
+SHOWN_DECIBELS = 80.0  # below the loudest cell of a spectrogram; less is black
 
 # The background is that of the cards in report.html, into which the pictures are set.
 _COLOURS = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
@@ -46,13 +46,13 @@ def png(draw: Callable[[], Figure], theme: dict[str, Any]) -> bytes:
     return picture(draw, theme, "png")
 
 
-def picture(draw: Callable[[], Figure], theme: dict[str, Any], shape: str) -> bytes:
+def picture(draw: Callable[[], Figure], theme: dict[str, Any], picture_format: str) -> bytes:
     """The same as `png` or as `svg`."""
     buffer = io.BytesIO()
     with rc_context(theme), warnings.catch_warnings():  # type: ignore[arg-type]
         # A label in a script the font lacks shows as boxes; that is no news for a log.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        draw().savefig(buffer, format=shape)
+        draw().savefig(buffer, format=picture_format)
     return buffer.getvalue()
 
 
@@ -128,12 +128,12 @@ def draw_reliability(before: Evaluation, after: Evaluation) -> Figure:
     figure = Figure(figsize=(5.4, 5.6), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=PLAIN, linestyle=":", label="as sure as it is right")
-    told = ("before", before, BEFORE, "s"), ("after", after, AFTER, "o")
-    for when, judged, colour, marker in told:
-        confidence = [each.confidence for each in judged.reliability]
-        right = [each.accuracy for each in judged.reliability]
+    curves = ("before", before, BEFORE, "s"), ("after", after, AFTER, "o")
+    for when, evaluation, colour, marker in curves:
+        confidence = [each.confidence for each in evaluation.reliability]
+        right = [each.accuracy for each in evaluation.reliability]
         axes.plot(confidence, right, color=colour, alpha=0.3)
-        label = f"{when} temperature, ECE {judged.ece:.3f}"
+        label = f"{when} temperature, ECE {evaluation.ece:.3f}"
         axes.plot(confidence, right, marker, color=colour, markersize=6, label=label)
     axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1.02), ylim=(0, 1.02))
     axes.set_aspect("equal")
@@ -146,12 +146,12 @@ def spectrogram_png(decibels: npt.NDArray[np.float32]) -> bytes:
     """Decibels (M, F) as a bare picture, a dot for each cell, low bands at the bottom."""
     buffer = io.BytesIO()
     loudest = float(decibels.max())
-    heard = max(loudest - HEARD_DECIBELS, float(decibels.min()))
+    darkest = max(loudest - SHOWN_DECIBELS, float(decibels.min()))
     imsave(
         buffer,
         decibels,
-        vmin=heard,
-        vmax=max(loudest, heard + 1),
+        vmin=darkest,
+        vmax=max(loudest, darkest + 1),
         cmap=colormaps["magma"],
         origin="lower",
         format="png",
@@ -179,20 +179,20 @@ def _shortened(label: str) -> str:
     return label if len(label) <= LABEL_LETTERS else f"{label[:half]}…{label[1 - half :]}"
 
 
-SHAPES = ("png", "svg")
+PICTURE_FORMATS = ("png", "svg")
 
 
-def shape_of(file: Path) -> str:
-    """By its suffix. Raises UnknownShape for another one than those of SHAPES."""
-    shape = file.suffix.lower().removeprefix(".")
-    if shape not in SHAPES:
+def picture_format_of(file: Path) -> str:
+    """By the suffix. Raises UnknownFormat for another one than those of PICTURE_FORMATS."""
+    picture_format = file.suffix.lower().removeprefix(".")
+    if picture_format not in PICTURE_FORMATS:
         raise UnknownFormat(f"{file}: a picture is a .png or an .svg; name it so")
-    return shape
+    return picture_format
 
 
 def write_picture(file: Path, found: Difference) -> None:
     """Raises StorageError where it cannot be written."""
-    write_whole(file, picture(lambda: draw_difference(found), LIGHT, shape_of(file)))
+    write_whole(file, picture(lambda: draw_difference(found), LIGHT, picture_format_of(file)))
 
 
 def draw_difference(found: Difference) -> Figure:

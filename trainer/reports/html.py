@@ -1,10 +1,11 @@
-"""The report as one page that opens anywhere: no network, no script, pictures and all inside."""
+"""The report of a training or an evaluation as one HTML page, without network and script."""
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from scipy.stats import binomtest
 
 from storage.values.distribution import installed_version
 from trainer.evaluation.metrics import Evaluation
-from trainer.reports.report_data import ReportData
+from trainer.evaluation.probes import Probe
+from trainer.evaluation.top_errors import TopError
+from trainer.training.loop import EpochFacts
 
 TEMPLATE = "report.html"
 MOST_CONFUSIONS = 10
@@ -22,61 +25,90 @@ TABLED_LABELS = 25  # of more the matrix is a picture
 SURE_OF_NOTHING = 0.8
 
 
-def render_page(findings: ReportData, pictures: Mapping[str, bytes]) -> str:
+@dataclass(frozen=True)
+class ReportData:
+    """What a report shows about a checkpoint.
+
+    `title` names it, `assessed_on` says which recordings `evaluation` is about: none without one.
+    `uncalibrated` is of the same answers at temperature 1. `metrics` is the command's `--json`;
+    `selection` in it says of each number what was chosen on the recordings it is measured on.
+    """
+
+    title: str
+    assessed_on: str
+    metrics: Mapping[str, Any]
+    history: Sequence[EpochFacts] = ()
+    evaluation: Evaluation | None = None
+    uncalibrated: Evaluation | None = None
+    probes: Sequence[Probe] = ()
+    top_errors: Sequence[TopError] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The metrics, and what else can be written as JSON."""
+        return {
+            **self.metrics,
+            "probes": [asdict(each) for each in self.probes],
+            "evaluation": self.evaluation and asdict(self.evaluation),
+            "uncalibrated": self.uncalibrated and asdict(self.uncalibrated),
+            "mistakes": [_without_picture(each) for each in self.top_errors],
+        }
+
+
+def render_page(report_data: ReportData, pictures: Mapping[str, bytes]) -> str:
     """The page. `pictures` are PNGs by name, those for dark pages with `-dark` behind it.
 
-    Labels and file names are strangers' words: the template escapes whatever it is given.
+    Labels and file names are untrusted text: the template escapes all values.
     """
-    judged = findings.evaluation
+    evaluation = report_data.evaluation
     template = templates().get_template(TEMPLATE)
     return template.render(
-        findings=findings,
-        metrics=findings.metrics,
-        judged=judged,
+        report_data=report_data,
+        metrics=report_data.metrics,
+        evaluation=evaluation,
         pictures={name: base64.b64encode(data).decode() for name, data in pictures.items()},
-        weakest_first=judged and sorted(judged.per_label, key=lambda label: label.f1),
-        confusions=judged and commonest_confusions(judged),
-        matrix=judged and len(judged.labels) <= TABLED_LABELS and matrix_rows(judged),
-        interval=judged and accuracy_interval(judged),
-        plain=[pair for pair in findings.metrics.items() if _is_plain(pair[1])],
+        weakest_first=evaluation and sorted(evaluation.per_label, key=lambda label: label.f1),
+        confusions=evaluation and commonest_confusions(evaluation),
+        matrix=evaluation and len(evaluation.labels) <= TABLED_LABELS and matrix_rows(evaluation),
+        interval=evaluation and accuracy_interval(evaluation),
+        plain=[pair for pair in report_data.metrics.items() if _is_plain(pair[1])],
         sure_of_nothing=SURE_OF_NOTHING,
         version=installed_version(),
     )
 
 
-def accuracy_interval(judged: Evaluation) -> tuple[float, float]:
+def accuracy_interval(evaluation: Evaluation) -> tuple[float, float]:
     """Where the accuracy on more recordings like these lies, in 95 cases of 100 (Wilson, 1927)."""
-    right = round(judged.accuracy * judged.n_recordings)
-    low, high = binomtest(right, judged.n_recordings).proportion_ci(0.95, "wilson")
+    right = round(evaluation.accuracy * evaluation.n_recordings)
+    low, high = binomtest(right, evaluation.n_recordings).proportion_ci(0.95, "wilson")
     return float(low), float(high)
 
 
-def commonest_confusions(judged: Evaluation) -> list[tuple[str, str, int, int]]:
+def commonest_confusions(evaluation: Evaluation) -> list[tuple[str, str, int, int]]:
     """Truth, answer, how often, and of how many; the commonest first."""
-    counts = np.array(judged.confusion)
+    counts = np.array(evaluation.confusion)
     np.fill_diagonal(counts, 0)
     pairs = sorted(np.argwhere(counts > 0).tolist(), key=lambda at: -counts[tuple(at)])
     return [
         (
-            judged.labels[truth],
-            judged.labels[answer],
+            evaluation.labels[truth],
+            evaluation.labels[answer],
             int(counts[truth, answer]),
-            judged.per_label[truth].support,
+            evaluation.per_label[truth].support,
         )
         for truth, answer in pairs[:MOST_CONFUSIONS]
     ]
 
 
-def matrix_rows(judged: Evaluation) -> list[tuple[str, list[tuple[int, float, bool]]]]:
+def matrix_rows(evaluation: Evaluation) -> list[tuple[str, list[tuple[int, float, bool]]]]:
     """Label, and for each answer: how often, its share of the row, and whether it is right."""
     return [
         (label, [(n, n / max(1, sum(row)), at == column) for column, n in enumerate(row)])
-        for at, (label, row) in enumerate(zip(judged.labels, judged.confusion, strict=True))
+        for at, (label, row) in enumerate(zip(evaluation.labels, evaluation.confusion, strict=True))
     ]
 
 
 def templates() -> Environment:
-    """Those beside this module; whatever they are given they escape."""
+    """The templates beside this module; they escape all values."""
     templates = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -100,3 +132,8 @@ def _number(value: Any) -> str:
 
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
+
+
+def _without_picture(error: TopError) -> dict[str, Any]:
+    names = [field.name for field in fields(error) if field.name != "decibels"]
+    return {name: getattr(error, name) for name in names}

@@ -1,4 +1,4 @@
-"""The page about a period: it opens anywhere, without a network and without a script."""
+"""The HTML page of a period: one file, without a network and without a script."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 
 from markupsafe import Markup, escape
 
+from storage.queries.period import LabelActivity, Period, combined
 from storage.queries.statistics import BINS, Sample
 from storage.values.distribution import installed_version
 from storage.values.text import visible
@@ -17,7 +18,6 @@ from storage.values.timestamps import from_stamp
 from trainer.reports.audio_excerpts import Excerpt, encoded
 from trainer.reports.figures import spectrogram_png
 from trainer.reports.html import templates
-from trainer.reports.period_data import DetectedSound, Period, together
 
 TEMPLATE = "period.html"
 MOST_LABELS = 24  # shown one by one; the others together
@@ -32,7 +32,7 @@ Bars = list[tuple[str, int]]  # what a bar stands for, and how high it is
 class Row:
     """A label on the page."""
 
-    heard: DetectedSound
+    activity: LabelActivity
     colour: int  # 0 is the grey
     hours: Bars
     days: Bars
@@ -42,14 +42,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Card:
-    """A recording on the page; picture and sound are `data:` URIs, None where there is none."""
+    """A recording on the page; picture and audio are `data:` URIs, None where there is none."""
 
     sample: Sample
     when: str
     problem: str | None
     seconds: float
     picture: str | None
-    sound: str | None
+    audio: str | None
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Calendar:
         form = "%d %b" if self.first.year == self.last.year else "%Y-%m-%d"
         return [end.strftime(form) for end in ends]
 
-    def bars(self, heard: DetectedSound) -> Bars:
+    def bars(self, activity: LabelActivity) -> Bars:
         n_columns = (self.last - self.first).days // self.step + 1
         begins = [self.first + at * timedelta(self.step) for at in range(n_columns)]
         numbers = dict.fromkeys(begins, 0)
-        for day, number in heard.by_day.items():
+        for day, number in activity.by_day.items():
             at = (day - self.first).days // self.step
             numbers[begins[min(max(at, 0), n_columns - 1)]] += number
         return [(self._name(begin), number) for begin, number in numbers.items()]
@@ -83,7 +83,7 @@ class Calendar:
 
 
 def render_period(
-    period: Period, heard: Mapping[int, Excerpt], now: datetime, with_audio: bool
+    period: Period, excerpts: Mapping[int, Excerpt], now: datetime, with_audio: bool
 ) -> str:
     """The page. `heard` holds an excerpt for the id of each recording that is shown."""
     environment = templates()
@@ -93,7 +93,7 @@ def render_period(
     shown, others = period.labels[:MOST_LABELS], period.labels[MOST_LABELS:]
     rows = [_row(each, at + 1 if at < COLOURS else 0, calendar) for at, each in enumerate(shown)]
     if others:
-        rest = together(f"{len(others)} other labels", others)
+        rest = combined(f"{len(others)} other labels", others)
         rows.append(_row(rest, 0, calendar, is_label=False))
     return environment.get_template(TEMPLATE).render(
         period=period,
@@ -102,8 +102,8 @@ def render_period(
         most_labels=MOST_LABELS,
         few=len(rows) <= FEW_LABELS and len(rows) > 1,
         calendar=calendar,
-        surest=_cards(period.surest, heard, with_audio),
-        least_sure=_cards(period.least_sure, heard, with_audio),
+        surest=_cards(period.surest, excerpts, with_audio),
+        least_sure=_cards(period.least_sure, excerpts, with_audio),
         with_audio=with_audio,
         made=_local(now),
         since=_local(period.since),
@@ -113,7 +113,7 @@ def render_period(
     )
 
 
-def calendar_of(period: Period, whole: DetectedSound) -> Calendar:
+def calendar_of(period: Period, whole: LabelActivity) -> Calendar:
     """The days of the period; of a long one those between the first and the last answer."""
     first, last = period.since.date(), period.until.date()
     if period.until.time() == datetime.min.time() and last > first:
@@ -124,31 +124,33 @@ def calendar_of(period: Period, whole: DetectedSound) -> Calendar:
     return Calendar(first, last, step)
 
 
-def _row(heard: DetectedSound, colour: int, calendar: Calendar, is_label: bool = True) -> Row:
+def _row(activity: LabelActivity, colour: int, calendar: Calendar, is_label: bool = True) -> Row:
     return Row(
-        heard,
+        activity,
         colour,
-        hours=[(f"{hour:02}:00", heard.by_hour[hour]) for hour in range(24)],
-        days=calendar.bars(heard),
+        hours=[(f"{hour:02}:00", activity.by_hour[hour]) for hour in range(24)],
+        days=calendar.bars(activity),
         confidences=[
-            (f"{at / BINS:.2f} to {(at + 1) / BINS:.2f}", heard.by_confidence[at])
+            (f"{at / BINS:.2f} to {(at + 1) / BINS:.2f}", activity.by_confidence[at])
             for at in range(BINS)
         ],
         is_label=is_label,
     )
 
 
-def _cards(samples: Sequence[Sample], heard: Mapping[int, Excerpt], with_audio: bool) -> list[Card]:
-    return [_card(each, heard[each.id], with_audio) for each in samples]
+def _cards(
+    samples: Sequence[Sample], excerpts: Mapping[int, Excerpt], with_audio: bool
+) -> list[Card]:
+    return [_card(each, excerpts[each.id], with_audio) for each in samples]
 
 
 def _card(sample: Sample, excerpt: Excerpt, with_audio: bool) -> Card:
-    picture = sound = None
+    picture = audio = None
     if excerpt.decibels is not None:
         picture = _data_uri("image/png", spectrogram_png(excerpt.decibels))
-        sound = _data_uri(*encoded(excerpt)) if with_audio else None
+        audio = _data_uri(*encoded(excerpt)) if with_audio else None
     when = _local(from_stamp(sample.moment).astimezone())
-    return Card(sample, when, excerpt.problem, excerpt.seconds, picture, sound)
+    return Card(sample, when, excerpt.problem, excerpt.seconds, picture, audio)
 
 
 def _data_uri(media_type: str, data: bytes) -> str:
@@ -160,7 +162,7 @@ def _local(moment: datetime) -> str:
 
 
 def _name(text: str) -> Markup:
-    """A stranger's word: shown, never obeyed, and apart from the direction of what surrounds it."""
+    """Untrusted text: escaped, and isolated from the writing direction around it."""
     return Markup("<bdi>{}</bdi>").format(escape(visible(text)))
 
 

@@ -1,10 +1,9 @@
-"""`clfd report`: from a question about a period to the page that answers it."""
+"""`clfd report`: figures of a period, excerpts, and the page that shows them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ from classifier.workers.pool import DecodePool
 from storage.database.engine import open_database
 from storage.home.atomic_write import write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
-from storage.home.paths import FILE_MODE, Home, make_folder
+from storage.home.paths import FILE_MODE, Home, make_folder, unused_path
 from storage.queries.filters import Filters
+from storage.queries.period import Period, period_figures
 from storage.settings.schema import Settings
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp
 from trainer.errors import TrainerError
 from trainer.reports.audio_excerpts import Excerpt, excerpts
-from trainer.reports.period_data import Period, look_back
 from trainer.reports.period_html import render_period
 
 
@@ -31,7 +30,7 @@ class PeriodReport:
     figures: dict[str, Any]
 
 
-def review(
+def write_period_report(
     filters: Filters,
     file: Path | None,
     with_audio: bool,
@@ -48,11 +47,11 @@ def review(
         database.transaction() as connection,
     ):
         inboxes = [printable(str(inbox)) for inbox in settings.inboxes]
-        period = look_back(
+        period = period_figures(
             connection, filters, inboxes, CheckpointFolder(home.checkpoints).active()
         )
     if period.is_empty:
-        raise TrainerError(_nothing(period))
+        raise TrainerError(_empty_message(period))
     page = render_period(period, _excerpts(period, settings), now, with_audio)
     target = target or _new_file(home, now)
     write_whole(target, page.encode("utf-8", "backslashreplace"), None if file else FILE_MODE)
@@ -65,12 +64,12 @@ def _excerpts(period: Period, settings: Settings) -> dict[int, Excerpt]:
         return {}
     engine = settings.engine
     with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
-        heard = excerpts(samples, period.sample_rate_hz, pool)
-    return {sample.id: excerpt for sample, excerpt in zip(samples, heard, strict=True)}
+        found = excerpts(samples, period.sample_rate_hz, pool)
+    return {sample.id: excerpt for sample, excerpt in zip(samples, found, strict=True)}
 
 
 def _checked(file: Path) -> Path:
-    """Before anything is decoded. Raises TrainerError."""
+    """The file that was asked for. Raises TrainerError where its folder is missing."""
     if not file.absolute().parent.is_dir():
         raise TrainerError(
             f"cannot write {file}: there is no such folder; make it, or name another"
@@ -81,12 +80,10 @@ def _checked(file: Path) -> Path:
 def _new_file(home: Home, now: datetime) -> Path:
     """One that is not there yet: two reports may fall into one second."""
     make_folder(home.reports)
-    first = home.reports / f"period-{now:%Y%m%dT%H%M%SZ}.html"
-    others = (first.with_name(f"{first.stem}-{number}.html") for number in count(2))
-    return next(path for path in chain([first], others) if not path.exists())
+    return unused_path(home.reports / f"period-{now:%Y%m%dT%H%M%SZ}.html")
 
 
-def _nothing(period: Period) -> str:
+def _empty_message(period: Period) -> str:
     asked = period.filters
     remedies = ["a longer --since, such as 30d"]
     remedies += ["another --label"] * bool(asked.labels)

@@ -1,4 +1,4 @@
-"""The report's folder: numbers for machines, pictures and a page for people."""
+"""The folder of a report: JSON and CSV files, figures and an HTML page."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from trainer.reports.figures import (
     png,
     spectrogram_png,
 )
-from trainer.reports.html import render_page
-from trainer.reports.report_data import ReportData
+from trainer.reports.html import ReportData, render_page
 from trainer.training.loop import EpochFacts
 
 
-def write_report(folder: Path, findings: ReportData) -> None:
-    """Writes everything aside and renames it: there is a whole report, or none.
+def write_report(folder: Path, report_data: ReportData) -> None:
+    """Writes to a temporary folder and renames it: there is a whole report, or none.
 
     Raises TrainerError where something lies in the folder already, or it cannot be written.
     """
@@ -38,7 +37,7 @@ def write_report(folder: Path, findings: ReportData) -> None:
     try:
         shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
         aside.mkdir(parents=True)
-        _fill(aside, findings)
+        _fill(aside, report_data)
         for file in aside.iterdir():
             file.chmod(FILE_MODE)
         give_to_group(aside)
@@ -53,50 +52,52 @@ def write_report(folder: Path, findings: ReportData) -> None:
 
 
 def check_folder(folder: Path) -> Path:
-    """The folder that is there already, in which it will lie.
+    """The existing folder in which the report will lie.
 
     Raises TrainerError where no report can be written, or would have to replace something.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise TrainerError(f"{folder} is there already; name a folder that is new, or empty")
-    above = next(parent for parent in folder.absolute().parents if parent.exists())
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise TrainerError(f"no permission to write to {above}; name another folder with -o")
-    return above
+    parent_folder = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not os.access(parent_folder, os.W_OK | os.X_OK):
+        raise TrainerError(
+            f"no permission to write to {parent_folder}; name another folder with -o"
+        )
+    return parent_folder
 
 
-def _fill(folder: Path, findings: ReportData) -> None:
-    text = json.dumps(findings.as_json(), indent=2, ensure_ascii=False)
+def _fill(folder: Path, report_data: ReportData) -> None:
+    text = json.dumps(report_data.as_json(), indent=2, ensure_ascii=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    if findings.history:
-        rows = [asdict(facts) for facts in findings.history]
+    if report_data.history:
+        rows = [asdict(facts) for facts in report_data.history]
         _write_csv(folder / "history.csv", EpochFacts, rows)
-    if findings.evaluation is not None:
-        rows = [asdict(quality) for quality in findings.evaluation.per_label]
+    if report_data.evaluation is not None:
+        rows = [asdict(quality) for quality in report_data.evaluation.per_label]
         _write_csv(folder / "per_label.csv", LabelQuality, rows)
-    pictures = draw_pictures(findings)
+    pictures = draw_pictures(report_data)
     for name, data in pictures.items():
         if not name.endswith("-dark"):
             (folder / f"{name}.png").write_bytes(data)
-    (folder / "report.html").write_text(render_page(findings, pictures), encoding="utf-8")
+    (folder / "report.html").write_text(render_page(report_data, pictures), encoding="utf-8")
 
 
-def draw_pictures(findings: ReportData) -> dict[str, bytes]:
+def draw_pictures(report_data: ReportData) -> dict[str, bytes]:
     """PNGs by name; those for dark pages end with `-dark`."""
-    judged, uncalibrated = findings.evaluation, findings.uncalibrated
+    evaluation, uncalibrated = report_data.evaluation, report_data.uncalibrated
     drawings: dict[str, Any] = {}
-    if findings.history:
-        drawings["curves"] = lambda: draw_curves(findings.history)
-    if judged is not None:
-        drawings["confusion"] = lambda: draw_confusion(judged, findings.judged_on)
-    if judged is not None and uncalibrated is not None:
-        drawings["reliability"] = lambda: draw_reliability(uncalibrated, judged)
+    if report_data.history:
+        drawings["curves"] = lambda: draw_curves(report_data.history)
+    if evaluation is not None:
+        drawings["confusion"] = lambda: draw_confusion(evaluation, report_data.assessed_on)
+    if evaluation is not None and uncalibrated is not None:
+        drawings["reliability"] = lambda: draw_reliability(uncalibrated, evaluation)
     pictures = {}
     for name, draw in drawings.items():
         pictures[name] = png(draw, LIGHT)
         pictures[f"{name}-dark"] = png(draw, DARK)
-    for number, mistake in enumerate(findings.mistakes, start=1):
-        pictures[f"mistake_{number:02d}"] = spectrogram_png(mistake.decibels)
+    for number, error in enumerate(report_data.top_errors, start=1):
+        pictures[f"mistake_{number:02d}"] = spectrogram_png(error.decibels)
     return pictures
 
 

@@ -1,4 +1,4 @@
-"""What is done to training clips, on the device and a batch at a time, so that no two are alike.
+"""Augmentation of training clips, on the device, a batch at a time.
 
 Axes: B batch, S samples, M mel bands, F frames, L labels. All choices come from a generator on the
 CPU, so that every device makes the same ones.
@@ -26,7 +26,7 @@ class Augmentation:
         Tokozume et al., "Learning from between-class examples for deep sound recognition" (2018).
     shift: turn each clip round by a random time; what leaves at the end comes in at the start.
     speed: greatest factor of faster or slower playing, which moves pitch and tempo together.
-    gain_decibels: greatest change of level, up or down; heard by absolute decibels only.
+    gain_decibels: greatest change of level, up or down; seen by absolute decibels only.
     equalise_decibels: greatest change of level at any frequency, by a curve of straight pieces:
         another microphone, another distance, another room.
         Nam et al., "FilterAugment: an acoustic environmental data augmentation method" (2022).
@@ -47,20 +47,26 @@ class Augmentation:
 NO_AUGMENTATION = Augmentation()
 
 
-def vary_clips(clips: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+def vary_clips(clips: Tensor, augmentation: Augmentation, rng: torch.Generator) -> Tensor:
     """Shifts, speeds up or slows down, and amplifies clips (B, S), each its own way."""
     n_clips, n_samples = clips.shape
-    starts = torch.randint(n_samples, (n_clips,), generator=generator).tolist()
-    factors = how.speed ** _between(-1, 1, n_clips, generator)
-    gains = 10 ** (how.gain_decibels / 20 * _between(-1, 1, n_clips, generator))
-    if how.shift or how.speed != 1:
-        rows = zip(clips, starts if how.shift else [0] * n_clips, factors.tolist(), strict=True)
+    starts = torch.randint(n_samples, (n_clips,), generator=rng).tolist()
+    factors = augmentation.speed ** _between(-1, 1, n_clips, rng)
+    gains = 10 ** (augmentation.gain_decibels / 20 * _between(-1, 1, n_clips, rng))
+    if augmentation.shift or augmentation.speed != 1:
+        rows = zip(
+            clips, starts if augmentation.shift else [0] * n_clips, factors.tolist(), strict=True
+        )
         clips = torch.stack([_played(clip, start, factor) for clip, start, factor in rows])
-    return clips * gains[:, None].to(clips) if how.gain_decibels else clips
+    return clips * gains[:, None].to(clips) if augmentation.gain_decibels else clips
 
 
 def mix_clips(
-    clips: Tensor, truth: Tensor, n_labels: int, how: Augmentation, generator: torch.Generator
+    clips: Tensor,
+    truth: Tensor,
+    n_labels: int,
+    augmentation: Augmentation,
+    rng: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Clips (B, S) mixed in pairs, and their targets (B, L).
 
@@ -68,13 +74,13 @@ def mix_clips(
     both recordings were; the sum is scaled to keep the energy.
     """
     targets = one_hot(truth, n_labels).float()
-    if not how.mixing:
+    if not augmentation.mixing:
         return clips, targets
     n_clips = len(clips)
-    partner = torch.randperm(n_clips, generator=generator).to(clips.device)
-    share = torch.rand(n_clips, 1, generator=generator)
-    alone = torch.rand(n_clips, 1, generator=generator) >= how.mixing
-    share = torch.where(alone, 1.0, share).to(clips.device)
+    partner = torch.randperm(n_clips, generator=rng).to(clips.device)
+    share = torch.rand(n_clips, 1, generator=rng)
+    unmixed = torch.rand(n_clips, 1, generator=rng) >= augmentation.mixing
+    share = torch.where(unmixed, 1.0, share).to(clips.device)
     level_db = loudness(clips)
     louder_db = level_db - level_db[partner]
     weight = 1 / (1 + 10 ** (louder_db / 20) * (1 - share) / share.clamp_min(1e-6))
@@ -84,38 +90,38 @@ def mix_clips(
 
 
 def loudness(clips: Tensor) -> Tensor:
-    """Level of the loudest stretch of each clip (B, S): (B, 1) in decibels."""
+    """Level of the loudest window of each clip (B, S): (B, 1) in decibels."""
     windows = clips.unfold(1, *(2 * (max(1, clips.shape[1] // LOUDNESS_WINDOWS),)))
     power = windows.square().mean(2).amax(1, keepdim=True)
     return 10 * torch.log10(power.clamp_min(10 ** (SILENCE_DB / 10)))
 
 
 def equalise(
-    spectrograms: Tensor, band_std: Tensor, how: Augmentation, generator: torch.Generator
+    spectrograms: Tensor, band_std: Tensor, augmentation: Augmentation, rng: torch.Generator
 ) -> Tensor:
     """Raises and lowers frequencies of spectrograms (B, 1, M, F), each its own way.
 
     `band_std` (M,) is what one unit of each band means in decibels.
     """
-    if not how.equalise_decibels:
+    if not augmentation.equalise_decibels:
         return spectrograms
     n_clips, _, n_bands, _ = spectrograms.shape
-    knots = how.equalise_decibels * _between(-1, 1, n_clips * EQUALISER_KNOTS, generator)
+    knots = augmentation.equalise_decibels * _between(-1, 1, n_clips * EQUALISER_KNOTS, rng)
     knots = knots.view(n_clips, 1, EQUALISER_KNOTS)
     curves_db = interpolate(knots, n_bands, mode="linear", align_corners=True)
     return spectrograms + (curves_db.to(spectrograms.device) / band_std)[..., None]
 
 
 def mask_spectrograms(
-    spectrograms: Tensor, how: Augmentation, generator: torch.Generator
+    spectrograms: Tensor, augmentation: Augmentation, rng: torch.Generator
 ) -> Tensor:
     """Blanks stripes of normalised spectrograms (B, 1, M, F): 0 is the mean of the band."""
     n_clips, _, n_bands, n_frames = spectrograms.shape
-    for _ in range(how.band_masks):
-        stripe = _stripe(n_clips, n_bands, how.mask_share, generator).to(spectrograms.device)
+    for _ in range(augmentation.band_masks):
+        stripe = _stripe(n_clips, n_bands, augmentation.mask_share, rng).to(spectrograms.device)
         spectrograms = spectrograms.masked_fill(stripe[:, None, :, None], 0)
-    for _ in range(how.time_masks):
-        stripe = _stripe(n_clips, n_frames, how.mask_share, generator).to(spectrograms.device)
+    for _ in range(augmentation.time_masks):
+        stripe = _stripe(n_clips, n_frames, augmentation.mask_share, rng).to(spectrograms.device)
         spectrograms = spectrograms.masked_fill(stripe[:, None, None, :], 0)
     return spectrograms
 
@@ -123,21 +129,21 @@ def mask_spectrograms(
 def _played(clip: Tensor, start: int, factor: float) -> Tensor:
     """A clip (S,), as a loop from `start` on, at `factor` times its speed."""
     n_samples = len(clip)
-    heard = max(2, round(n_samples * factor))
-    turned = clip.roll(-start)
-    if heard == n_samples:
-        return turned
-    looped = turned.repeat(math.ceil(heard / n_samples))[:heard]
+    n_played = max(2, round(n_samples * factor))
+    rolled = clip.roll(-start)
+    if n_played == n_samples:
+        return rolled
+    looped = rolled.repeat(math.ceil(n_played / n_samples))[:n_played]
     return interpolate(looped[None, None], n_samples, mode="linear", align_corners=False)[0, 0]
 
 
-def _stripe(n_clips: int, length: int, share: float, generator: torch.Generator) -> Tensor:
-    """(B, length) bool, true in one stretch of up to `share` of the length."""
-    width = torch.rand(n_clips, 1, generator=generator) * share * length
-    begin = torch.rand(n_clips, 1, generator=generator) * (length - width)
+def _stripe(n_clips: int, length: int, share: float, rng: torch.Generator) -> Tensor:
+    """(B, length) bool, true in one stripe of up to `share` of the length."""
+    width = torch.rand(n_clips, 1, generator=rng) * share * length
+    begin = torch.rand(n_clips, 1, generator=rng) * (length - width)
     places = torch.arange(length)
     return (places >= begin) & (places < begin + width)
 
 
-def _between(low: float, high: float, n: int, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(n, generator=generator)
+def _between(low: float, high: float, n: int, rng: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(n, generator=rng)

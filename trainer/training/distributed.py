@@ -1,7 +1,7 @@
-"""Several processes that train one network together, started by torchrun.
+"""Distributed training: several processes, started by torchrun, train one network together.
 
-Every process holds the whole dataset, trains on its share of each batch and ends with the same
-weights; the first one alone speaks, writes and publishes.
+Every process holds the whole dataset, trains on its shard of each batch and ends with the same
+weights. Only the main process (rank 0) prints, writes and publishes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainer.data.dataset import Dataset
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=7)  # the others wait while the first one decodes
+WAIT_LIMIT = timedelta(days=7)  # the others wait while the main process decodes
 TENSORS = ("samples", "peaks", "recording", "rows")
 
 
@@ -33,10 +33,10 @@ class ProcessGroup:
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    patient: dist.ProcessGroup | None = None  # in which one may wait long for another
+    slow_group: dist.ProcessGroup | None = None  # for exchanges after up to WAIT_LIMIT
 
     @property
-    def speaks(self) -> bool:
+    def is_main_process(self) -> bool:
         return self.rank == 0
 
     def device(self, chosen: torch.device) -> torch.device:
@@ -45,71 +45,70 @@ class ProcessGroup:
             return torch.device("cuda", self.local_rank)
         return chosen
 
-    def share(self, batch: Tensor) -> Tensor:
-        """This process's part of a batch (B,)."""
+    def shard(self, batch: Tensor) -> Tensor:
+        """This process's part of a batch (B,): every `size`-th clip."""
         return batch[self.rank :: self.size]
 
-    def joined(self, network: nn.Module) -> nn.Module:
-        """The network whose gradients are averaged over the team."""
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network, its gradients averaged over the group."""
         if self.size == 1:
             return network
         return DistributedDataParallel(network)
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum over the team."""
+        """The sum over all processes."""
         if self.size > 1:
             dist.all_reduce(value)
         return value
 
-    def agree(self, choose: Callable[[], T]) -> T:
-        """What the first process chose, in every process: two might read files differently."""
+    def broadcast(self, choose: Callable[[], T]) -> T:
+        """What the main process chooses, in every process: two might read files differently."""
         if self.size == 1:
             return choose()
-        chosen: list[Any] = [choose() if self.rank == 0 else None]
+        chosen: list[Any] = [choose() if self.is_main_process else None]
         # Pickled, but between processes of one program.
-        dist.broadcast_object_list(chosen, src=0, group=self.patient)
+        dist.broadcast_object_list(chosen, src=0, group=self.slow_group)
         return chosen[0]  # type: ignore[no-any-return]
 
-    def load(self, decode: Callable[[], Dataset]) -> Dataset:
-        """The dataset that the first process decodes into main memory, in every process."""
+    def broadcast_dataset(self, decode: Callable[[], Dataset]) -> Dataset:
+        """The dataset that the main process decodes into main memory, in every process."""
         if self.size == 1:
             return decode()
-        dataset = decode() if self.rank == 0 else None
-        return _received(self, dataset)
+        return _broadcast(self, decode() if self.is_main_process else None)
 
 
-ALONE = ProcessGroup()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @contextmanager
-def gathered_team(environ: Mapping[str, str] = os.environ) -> Iterator[ProcessGroup]:
-    """The team that torchrun's variables describe; alone where it started nothing."""
+def open_process_group(environ: Mapping[str, str] = os.environ) -> Iterator[ProcessGroup]:
+    """The group that torchrun's variables describe; SINGLE_PROCESS without them."""
     size = int(environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backends)
     try:
-        patient = dist.new_group(backend="gloo", timeout=PATIENCE)
-        yield ProcessGroup(dist.get_rank(), size, int(environ.get("LOCAL_RANK", "0")), patient)
+        slow_group = dist.new_group(backend="gloo", timeout=WAIT_LIMIT)
+        yield ProcessGroup(dist.get_rank(), size, int(environ.get("LOCAL_RANK", "0")), slow_group)
     finally:
         dist.destroy_process_group()
 
 
-def _received(team: ProcessGroup, dataset: Dataset | None) -> Dataset:
-    """The first process's dataset, which travels through main memory."""
+def _broadcast(process_group: ProcessGroup, dataset: Dataset | None) -> Dataset:
+    """The main process's dataset, sent through main memory."""
     nothing = torch.empty(0)
     tensors = {} if dataset is None else {name: getattr(dataset, name) for name in TENSORS}
-    bare, shapes = team.agree(
+    rest, shapes = process_group.broadcast(
         lambda: (
             dataset and replace(dataset, **dict.fromkeys(TENSORS, nothing)),  # type: ignore[arg-type]
             {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()},
         )
     )
-    assert bare is not None
+    assert rest is not None
     for name, (shape, dtype) in shapes.items():
         tensors.setdefault(name, torch.empty(shape, dtype=dtype))
         dist.broadcast(tensors[name].view(torch.uint8), src=0)  # gloo knows no int16
-    whole: Dataset = replace(bare, **tensors)
+    whole: Dataset = replace(rest, **tensors)
     return whole

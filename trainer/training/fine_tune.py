@@ -1,4 +1,4 @@
-"""Going on from an earlier checkpoint: its ears, its weights, and the labels it knows."""
+"""Fine-tuning of an earlier checkpoint: its audio format, its weights, and the labels it knows."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from classifier.model.classifier import ClipClassifier
 from trainer.errors import RecipeError
 from trainer.training.recipe import Recipe
 
-# Most is known already: a quarter of the passes, at a rate that does not wash it away.
+# Most is learned already: a quarter of the passes, at a rate that does not destroy it.
 EPOCHS_SHARE = 0.25
 RATE_SHARE = 0.3
 
 
 def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Recipe:
-    """The recipe for going on from `parent`, whose audio format and network shape it takes over.
+    """The recipe for fine-tuning `parent`, whose audio format and network shape it takes over.
 
-    Where the parent's bands are not normalised, 0 is no mean but loud, and nothing is masked.
+    Where the parent's bands are not normalised, 0 is loud and not the mean, and nothing is masked.
     `given` names the fields that a person asked for. Raises RecipeError where one of them would
     need another network.
     """
@@ -38,7 +38,7 @@ def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Rec
             )
     tensors = parent.tensors
     normalised = bool((tensors["band_mean"] != 0).any() or (tensors["band_std"] != 1).any())
-    how = recipe.augmentation
+    augmentation = recipe.augmentation
     shorter = max(1, round(recipe.epochs * EPOCHS_SHARE))
     return replace(
         recipe,
@@ -47,7 +47,9 @@ def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Rec
         max_pooling=shape.max_pooling,
         peak_decibels=audio.peak_decibels,
         normalise=normalised,
-        augmentation=how if normalised else replace(how, band_masks=0, time_masks=0),
+        augmentation=augmentation
+        if normalised
+        else replace(augmentation, band_masks=0, time_masks=0),
         epochs=recipe.epochs if "epochs" in given else shorter,
         learning_rate=(
             recipe.learning_rate if "learning_rate" in given else recipe.learning_rate * RATE_SHARE
@@ -56,9 +58,9 @@ def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Rec
 
 
 def warm_model(parent: Checkpoint, labels: tuple[str, ...]) -> ClipClassifier:
-    """A model that tells `labels` apart and answers for the parent's labels as the parent did.
+    """A model with these `labels` that scores the parent's labels as the parent did.
 
-    Rows of the last layer go by name; those of new labels begin as if nothing had been heard.
+    Rows of the last layer are matched by name; those of new labels are random.
     """
     known = parent.build()
     model = ClipClassifier(

@@ -19,9 +19,9 @@ from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
 from trainer.data.splits import Split
 from trainer.errors import TrainerError, TrainingDiverged
-from trainer.evaluation.metrics import accuracy, cross_entropy, score_recordings
+from trainer.evaluation.metrics import accuracy, cross_entropy, on_device, score_recordings
 from trainer.training.augmentation import equalise, mask_spectrograms, mix_clips, vary_clips
-from trainer.training.distributed import ALONE, ProcessGroup
+from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.fine_tune import warm_model
 from trainer.training.optimizer import Optimization
 from trainer.training.recipe import Recipe
@@ -41,6 +41,12 @@ class EpochFacts:
     val_accuracy: float | None
     seconds: float
 
+    def line(self, n_epochs: int) -> str:
+        text = f"epoch {self.epoch:{len(str(n_epochs))}}/{n_epochs}  loss {self.train_loss:.3f}"
+        if self.val_loss is not None:
+            text += f"  validation loss {self.val_loss:.3f}  accuracy {self.val_accuracy:.1%}"
+        return f"{text}  {self.seconds:.1f} s"
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -59,40 +65,44 @@ def train_network(
     *,
     parent: Checkpoint | None = None,
     stage: RunStage = NO_RESUME,
-    team: ProcessGroup = ALONE,
+    process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> Trained:
     """Trains on the device that holds the dataset; the same seed there gives the same weights.
 
-    Begins with the weights of `parent`, if there is one. Goes on from the epoch that `stage` has
-    reached, and writes down there how far it got. Raises TrainingDiverged where the loss or a
+    Begins with the weights of `parent`, if there is one. Resumes after the epoch that `stage` has
+    saved, and saves its own there. Raises TrainingDiverged where the loss or a
     weight is no number any more.
     """
     seed_everything(seed)
     training = dataset.clips_of(split.train)
     model = begin(dataset, training, recipe, parent)
-    steps = n_batches(len(training), recipe.batch_size, team)
-    learner = Optimization(model, recipe, steps, team)
+    steps = n_batches(len(training), recipe.batch_size, process_group)
+    optimization = Optimization(model, recipe, steps, process_group)
     history = []
-    if (saved := team.agree(stage.load)) is not None:
-        learner.restore(saved)
+    if (saved := process_group.broadcast(stage.load)) is not None:
+        optimization.restore(saved)
         history = [EpochFacts(**facts) for facts in saved.facts["history"]]
-    # cuDNN would otherwise pick its convolutions by a stopwatch.
+    # cuDNN would otherwise choose its convolutions by measured time.
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         for epoch in range(1 + len(history), recipe.epochs + 1):
-            began = time.perf_counter()
-            train_loss = train_epoch(learner, dataset, training, recipe, (seed, epoch), team)
-            learned = learner.averaged
-            refuse_divergence(learned, train_loss, epoch, recipe)
-            val_loss, val_accuracy = validate(learned, dataset, split.validation, recipe.batch_size)
-            seconds = time.perf_counter() - began
+            started = time.perf_counter()
+            train_loss = train_epoch(
+                optimization, dataset, training, recipe, (seed, epoch), process_group
+            )
+            averaged = optimization.averaged
+            refuse_divergence(averaged, train_loss, epoch, recipe)
+            val_loss, val_accuracy = validate(
+                averaged, dataset, split.validation, recipe.batch_size
+            )
+            seconds = time.perf_counter() - started
             history.append(EpochFacts(epoch, train_loss, val_loss, val_accuracy, seconds))
-            if stage.is_due(is_last=epoch == recipe.epochs) and team.speaks:
-                stage.save(learner.saved({"history": [asdict(facts) for facts in history]}))
+            if stage.is_due(is_last=epoch == recipe.epochs) and process_group.is_main_process:
+                stage.save(optimization.saved({"history": [asdict(facts) for facts in history]}))
             on_epoch(history[-1])
-    learned = learner.averaged.eval()
+    model = optimization.averaged.eval()
     if recipe.settle and len(history) * steps < SETTLED_AFTER_STEPS:
-        settle_statistics(learned, dataset, training, recipe.batch_size)
-    return Trained(learned, tuple(history))
+        settle_statistics(model, dataset, training, recipe.batch_size)
+    return Trained(model, tuple(history))
 
 
 def begin(
@@ -118,11 +128,6 @@ def new_model(dataset: Dataset, recipe: Recipe) -> ClipClassifier:
         dataset.labels, recipe.audio_format, recipe.network_shape, recipe.mel_bank()
     )
     return on_device(model, dataset.device)
-
-
-def on_device(model: ClipClassifier, device: torch.device) -> ClipClassifier:
-    model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.to(device)
 
 
 @torch.inference_mode()
@@ -164,74 +169,83 @@ def settle_statistics(
 
 
 def train_epoch(
-    learner: Optimization,
+    optimization: Optimization,
     dataset: Dataset,
     clips: Tensor,
     recipe: Recipe,
-    chance: tuple[int, int],
-    team: ProcessGroup = ALONE,
+    seeds: tuple[int, int],
+    process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> float:
-    """One pass over the clips in a new order; their mean loss while the network was learning.
+    """One pass over the clips in a new order; returns their mean loss during training.
 
-    `chance` is the seed of the run and the number of the epoch: each epoch has chance of its own,
-    so that a run can go on in the middle, and each process varies its clips in its own way.
+    `seeds` are the seed of the run and the number of the epoch: each epoch has random numbers of
+    its own, so that a run can resume, and each process varies its clips in its own way.
     """
-    learner.model.train()
+    optimization.model.train()
     total, n_clips = torch.zeros((), device=dataset.device), 0
-    order = torch.randperm(len(clips), generator=generator(*chance)).to(dataset.device)
-    variation = generator(*chance, 1 + team.rank)
-    for batch in batches(clips[order], recipe.batch_size, team):
-        part = team.share(batch)
-        loss = batch_loss(learner, dataset, part, recipe, variation)
-        learner.step(loss)
+    order = torch.randperm(len(clips), generator=generator(*seeds)).to(dataset.device)
+    rng = generator(*seeds, 1 + process_group.rank)
+    for batch in batches(clips[order], recipe.batch_size, process_group):
+        part = process_group.shard(batch)
+        loss = batch_loss(optimization, dataset, part, recipe, rng)
+        optimization.step(loss)
         total += loss.detach() * len(part)  # stays on the device: nothing waits for it
         n_clips += len(batch)
-    return float(team.sum(total)) / n_clips
+    return float(process_group.sum(total)) / n_clips
 
 
 def batch_loss(
-    learner: Optimization, dataset: Dataset, part: Tensor, recipe: Recipe, chance: torch.Generator
+    optimization: Optimization,
+    dataset: Dataset,
+    part: Tensor,
+    recipe: Recipe,
+    rng: torch.Generator,
 ) -> Tensor:
     """Mean loss in nats over the clips with these indices (B,), varied and mixed."""
-    how, device = recipe.augmentation, dataset.device
-    audio = vary_clips(dataset.audio(part), how, chance)
+    augmentation, device = recipe.augmentation, dataset.device
+    audio = vary_clips(dataset.audio(part), augmentation, rng)
     truth = dataset.clip_truth(part)
-    audio, targets = mix_clips(audio, truth, len(dataset.labels), how, chance)
-    spectrograms = learner.model.spectrograms(audio)
-    spectrograms = equalise(spectrograms, learner.model.band_std, how, chance)
-    spectrograms = mask_spectrograms(spectrograms, how, chance)
-    in_brief = recipe.bfloat16 and has_fast_bfloat16(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=in_brief):
-        logits = learner.network(spectrograms)
+    audio, targets = mix_clips(audio, truth, len(dataset.labels), augmentation, rng)
+    spectrograms = optimization.model.spectrograms(audio)
+    spectrograms = equalise(spectrograms, optimization.model.band_std, augmentation, rng)
+    spectrograms = mask_spectrograms(spectrograms, augmentation, rng)
+    in_bfloat16 = recipe.bfloat16 and has_fast_bfloat16(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
+        logits = optimization.network(spectrograms)
     return clip_cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
 
 
-def generator(*chance: int) -> torch.Generator:
+def generator(*seeds: int) -> torch.Generator:
     """On the CPU, so that every device makes the same choices."""
-    seed = int(np.random.SeedSequence(chance).generate_state(1)[0])
+    seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
     return torch.Generator().manual_seed(seed)
 
 
-def batches(order: Tensor, batch_size: int, team: ProcessGroup = ALONE) -> Iterator[Tensor]:
-    """Batch normalisation has nothing to compare a single clip with; another pass will bring it."""
-    return (part for part in torch.split(order, batch_size) if len(part) >= least_batch(team))
+def batches(
+    order: Tensor, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS
+) -> Iterator[Tensor]:
+    """Batches of at least two clips per process, since batch normalisation cannot train on one."""
+    return (
+        part for part in torch.split(order, batch_size) if len(part) >= least_batch(process_group)
+    )
 
 
-def n_batches(n_clips: int, batch_size: int, team: ProcessGroup = ALONE) -> int:
-    """How many batches `batches` gives. Raises TrainerError where there is none to learn from."""
-    least, whole = least_batch(team), n_clips // batch_size
+def n_batches(n_clips: int, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS) -> int:
+    """How many batches `batches` gives. Raises TrainerError where there is none."""
+    least, whole = least_batch(process_group), n_clips // batch_size
     count = whole * (batch_size >= least) + (n_clips % batch_size >= least)
     if not count:
         raise TrainerError(
             f"{n_clips} clips in batches of {batch_size} make no batch of {least}, the least that "
-            f"{team.size} process(es) can learn from; take more files or a larger --batch-size"
+            f"{process_group.size} process(es) can learn from; take more files or a larger "
+            "--batch-size"
         )
     return count
 
 
-def least_batch(team: ProcessGroup) -> int:
+def least_batch(process_group: ProcessGroup) -> int:
     """Two clips for each process."""
-    return 2 * team.size
+    return 2 * process_group.size
 
 
 def validate(

@@ -1,4 +1,4 @@
-"""A model while it learns: optimizer, schedule, and the running average of its weights."""
+"""Optimization of a model: optimizer, schedule, and the running average of its weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from classifier.model.classifier import ClipClassifier
-from trainer.training.distributed import ALONE, ProcessGroup
+from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.recipe import Recipe
 from trainer.training.resume import SavedState
 
@@ -25,13 +25,17 @@ EARLY_STEPS = 10  # after n steps the average keeps at most (n + 1) / (n + 10) o
 
 
 class Optimization:
-    """One step at a time; `averaged` is what is judged and published."""
+    """One step at a time; `averaged` is the model to validate and publish."""
 
     def __init__(
-        self, model: ClipClassifier, recipe: Recipe, steps_in_epoch: int, team: ProcessGroup = ALONE
+        self,
+        model: ClipClassifier,
+        recipe: Recipe,
+        steps_in_epoch: int,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.model = model
-        self.network = team.joined(model.network)
+        self.network = process_group.wrap(model.network)
         self.optimizer = _optimizer(model.network, recipe)
         self._schedule = _schedule(self.optimizer, recipe, recipe.epochs * steps_in_epoch)
         self._average = _average(model, recipe.averaging) if recipe.averaging else None
@@ -54,7 +58,7 @@ class Optimization:
             self._average.update_parameters(self.model)
 
     def saved(self, facts: Mapping[str, Any]) -> SavedState:
-        """Everything the next step depends on, and facts of the caller's own."""
+        """Everything the next step depends on, and facts of the caller."""
         optimizer = self.optimizer.state_dict()
         moments = {
             f"optimizer.{at}.{name}": value
@@ -70,7 +74,7 @@ class Optimization:
         return SavedState(tensors, {**facts, "learner": own})
 
     def restore(self, saved: SavedState) -> None:
-        """Goes on from what `saved` gave."""
+        """Continues from a state that `saved` returned."""
         own = saved.facts["learner"]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in saved.tensors.items():

@@ -1,8 +1,8 @@
-"""From a labels file to what a network can be trained on: data, split, recipe, and its parent."""
+"""From a labels file to data that a network can be trained on: clips, split, recipe and parent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,18 +17,16 @@ from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.settings.schema import Settings
 from trainer.console import ProgressConsole
-from trainer.data.audio_survey import choose_hearing, survey
-from trainer.data.clip_cache import ClipCache
-from trainer.data.dataset import Dataset, load_dataset
+from trainer.data.audio_survey import choose_audio_format, survey
+from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
 from trainer.data.labels import check_problems, read_labels
-from trainer.data.overlaps import merged_groups
 from trainer.data.splits import Split, SplitChoice, everything, folds, split_examples
-from trainer.data.validation import sift, sift_labels
-from trainer.data.warnings import remarks
+from trainer.data.validation import ValidatedExamples, validate_examples, validate_labels
+from trainer.data.warnings import find_warnings
 from trainer.errors import SplitError
-from trainer.evaluation.train_overlap import acquaintance
-from trainer.training.distributed import ALONE, ProcessGroup
+from trainer.evaluation.train_overlap import find_train_overlap
+from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.fine_tune import warm_recipe
 from trainer.training.recipe import Recipe
 
@@ -39,8 +37,8 @@ SCRATCH = "scratch"
 class TrainRequest:
     """What a person asked for.
 
-    `given` names the fields of the recipe that were asked for, `start` where the weights come from:
-    scratch, or a checkpoint by its name on the shelf.
+    `given` names the fields of the recipe that were asked for. `start` says where the weights come
+    from: scratch, or the name of a checkpoint.
     """
 
     labels: Path
@@ -56,13 +54,25 @@ class TrainRequest:
 
 
 @dataclass(frozen=True)
+class RunContext:
+    """What every step of one training run needs: the request, the home and the device."""
+
+    request: TrainRequest
+    home: Home
+    settings: Settings
+    device: torch.device
+    console: ProgressConsole
+    process_group: ProcessGroup = SINGLE_PROCESS
+
+
+@dataclass(frozen=True)
 class PreparedData:
-    """What there is to learn from.
+    """What a network is trained on.
 
     `groups` (R,) keep relatives and copies together. `rounds` are the splits of cross-validation by
     the number of the fold; `split` is that of the network which is published. What the parent or
-    its ancestors learned from validates nothing; `met` are all such positions, None where the
-    parent does not say what it learned from.
+    its ancestors were trained on validates nothing; `parent_trained` are all such positions, None
+    where the parent does not say what it was trained on.
     """
 
     labels: LabelSet
@@ -73,73 +83,59 @@ class PreparedData:
     rounds: Mapping[int, Split]
     parent: Checkpoint | None
     left_out: tuple[str, ...]
-    met: frozenset[int] | None = frozenset()
+    parent_trained: frozenset[int] | None = frozenset()
 
     @property
     def ancestors_known(self) -> bool:
-        """Whether all that the parent and those before it learned from is known."""
+        """Whether everything that the parent and its ancestors were trained on is known."""
         if self.parent is None:
             return True
         known = self.parent.description.training.get("ancestors_known", True) is True
-        return known and self.met is not None
+        return known and self.parent_trained is not None
 
     def gflop_per_clip(self) -> float:
         shape, n_labels = self.recipe.network_shape, len(self.dataset.labels)
         return gflop_per_clip(_audio_format(self.recipe, self.parent), shape, n_labels)
 
 
-def prepare(
-    request: TrainRequest,
-    home: Home,
-    settings: Settings,
-    device: torch.device,
-    narrator: ProgressConsole,
-    team: ProcessGroup = ALONE,
-) -> PreparedData:
-    """Reads, decodes, sifts and divides. Raises LabelsError with all problems, or SplitError."""
-    parent = _parent(request, CheckpointFolder(home.checkpoints))
-    labels = read_labels(request.labels, settings.intake.suffixes, skip_bad=True)
-    labels = sift_labels(labels, request.split, request.cross_validate)
+def prepare(context: RunContext) -> PreparedData:
+    """Reads labels, decodes, validates and splits.
+
+    Raises LabelsError with all problems together, SplitError, RecipeError or StorageError.
+    """
+    request, console = context.request, context.console
+    parent = _parent(request, CheckpointFolder(context.home.checkpoints))
+    labels = read_labels(request.labels, context.settings.intake.suffixes, skip_bad=True)
+    labels = validate_labels(labels, request.split, request.cross_validate)
     if labels.skipped and not request.skip_bad:
-        narrator.say(
+        console.say(
             f"{len(labels.skipped)} problems so far; the files are decoded all the same, so that "
             "all are told at once (Ctrl-C stops)"
         )
-    choose(request, labels.examples, [example.group for example in labels.examples])
-    engine = settings.engine
-    with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
-        ears = partial(_recipe, request, parent, labels.examples, pool, narrator)
-        recipe = team.agree(ears)
-        if parent is None:
-            recipe.mel_bank()  # an impossible recipe is refused before anything is decoded
-        decode = partial(_decode, labels, recipe, parent, home, settings, pool, team, narrator)
-        decoded = team.load(decode).on(device)
-    sifted = sift(decoded.examples, decoded.digests, request.split, request.cross_validate)
-    dataset = decoded.only(sifted.kept)
-    left_out = (*labels.skipped, *decoded.problems, *sifted.problems)
+    # An hour may pass in decoding until a wrong --fold would be noticed.
+    choose_split(request, labels.examples, [example.group for example in labels.examples])
+    recipe, decoded = _decode(context, labels, parent)
+    validated = validate_examples(
+        decoded.examples, decoded.digests, request.split, request.cross_validate
+    )
+    dataset = decoded.only(validated.kept)
+    left_out = (*labels.skipped, *decoded.problems, *validated.problems)
     check_problems(labels.source, dataset.examples, left_out, request.skip_bad)
     for line in left_out:
-        narrator.say(f"left out: {line}")
-    groups = merged_groups(dataset.examples, dataset.digests)
-    split, rounds = choose(request, dataset.examples, groups)
-    met = frozenset() if parent is None else acquaintance(parent, dataset, groups).trained
-    asked = [split, *rounds.values()]
-    gone = set(rounds)
-    split, rounds = validated_by_strangers(split, rounds, met)
-    n_moved = _n_validating(asked) - _n_validating([split, *rounds.values()])
-    lessons = PreparedData(labels, dataset, groups, recipe, split, rounds, parent, left_out, met)
-    _tell_of_parent(lessons, n_moved, gone.difference(rounds), narrator)
-    for line in remarks(dataset.examples, dataset.digests, [*rounds.values(), split]):
-        narrator.say(f"note: {line}")
-    return lessons
+        console.say(f"left out: {line}")
+    data = _split(request, labels, dataset, validated, recipe, parent, left_out, console)
+    splits = [*data.rounds.values(), data.split]
+    for line in find_warnings(dataset.examples, data.groups, splits):
+        console.say(f"note: {line}")
+    return data
 
 
-def choose(
+def choose_split(
     request: TrainRequest, examples: Sequence[Example], groups: Sequence[str]
 ) -> tuple[Split, dict[int, Split]]:
     """The split of the published network, and those of the folds by their number.
 
-    Done before decoding as well, where an hour may pass until a wrong --fold would be noticed.
+    Raises SplitError where the examples cannot be split as requested.
     """
     if request.cross_validate:
         return everything(len(examples)), folds(examples, groups, request.split.seed)
@@ -152,59 +148,101 @@ def choose(
     return split, {}
 
 
-def validated_by_strangers(
-    split: Split, rounds: Mapping[int, Split], met: frozenset[int] | None
-) -> tuple[Split, dict[int, Split]]:
-    """The same splits, validated only by what the parent has not met; rounds without such go.
+def without_parent_trained(split: Split, parent_trained: frozenset[int] | None) -> Split:
+    """The same split, in which what the parent was trained on trains and does not validate.
 
-    A network that goes on knows what its parent learned, whatever it learns from itself: so it may
-    as well learn from that again.
+    A network that continues knows what its parent learned: it may as well learn from that again.
     """
+    known = set(split.validation).intersection(parent_trained or ())
+    unknown = tuple(at for at in split.validation if at not in known)
+    return replace(split, train=tuple(sorted([*split.train, *known])), validation=unknown)
 
-    def of_strangers(each: Split) -> Split:
-        known = set(each.validation).intersection(met or ())
-        strangers = tuple(at for at in each.validation if at not in known)
-        return replace(each, train=tuple(sorted([*each.train, *known])), validation=strangers)
 
-    left = {fold: of_strangers(each) for fold, each in rounds.items()}
-    return of_strangers(split), {fold: each for fold, each in left.items() if each.validation}
+def _split(
+    request: TrainRequest,
+    labels: LabelSet,
+    dataset: Dataset,
+    validated: ValidatedExamples,
+    recipe: Recipe,
+    parent: Checkpoint | None,
+    left_out: tuple[str, ...],
+    console: ProgressConsole,
+) -> PreparedData:
+    """Splits the data; rounds in which nothing can validate are dropped."""
+    groups = validated.groups
+    asked, asked_rounds = choose_split(request, dataset.examples, groups)
+    trained = frozenset() if parent is None else find_train_overlap(parent, dataset, groups).trained
+    split = without_parent_trained(asked, trained)
+    rounds = {at: without_parent_trained(each, trained) for at, each in asked_rounds.items()}
+    rounds = {at: each for at, each in rounds.items() if each.validation}
+    data = PreparedData(labels, dataset, groups, recipe, split, rounds, parent, left_out, trained)
+    if parent is not None:
+        n_moved = _n_validating([asked, *asked_rounds.values()])
+        n_moved -= _n_validating([split, *rounds.values()])
+        for line in _parent_notes(data, parent.name, n_moved, sorted(asked_rounds.keys() - rounds)):
+            console.say(f"note: {line}")
+    return data
 
 
 def _n_validating(splits: Sequence[Split]) -> int:
     return sum(len(split.validation) for split in splits)
 
 
-def _tell_of_parent(
-    lessons: PreparedData, n_moved: int, folds_gone: Set[int], narrator: ProgressConsole
-) -> None:
-    """What the parent's past takes away from the validation."""
-    if lessons.parent is None:
-        return
-    name = lessons.parent.name
-    if not lessons.ancestors_known:
-        narrator.say(
-            f"note: {name} does not say all that it was trained on: what validates here may flatter"
+def _parent_notes(
+    data: PreparedData, parent: str, n_moved: int, dropped_folds: Sequence[int]
+) -> list[str]:
+    """What the validation loses to the parent's training, a line each."""
+    notes = []
+    if not data.ancestors_known:
+        notes.append(
+            f"{parent} does not say all that it was trained on: what validates here may flatter"
         )
     if n_moved:
-        narrator.say(
-            f"note: {n_moved} recordings train instead of validating, since {name} was trained on "
+        notes.append(
+            f"{n_moved} recordings train instead of validating, since {parent} was trained on "
             "them or on relatives of them"
         )
-    if folds_gone:
-        narrator.say(
-            f"note: fold {', '.join(map(str, sorted(folds_gone)))}: nothing in it that {name} was "
+    if dropped_folds:
+        notes.append(
+            f"fold {', '.join(map(str, dropped_folds))}: nothing in it that {parent} was "
             "not trained on, and so nothing to measure"
         )
+    return notes
+
+
+def _parent(request: TrainRequest, checkpoint_folder: CheckpointFolder) -> Checkpoint | None:
+    if request.start == SCRATCH:
+        return None
+    return read_checkpoint(checkpoint_folder.path(checkpoint_folder.find(request.start)))
+
+
+def _decode(
+    context: RunContext, labels: LabelSet, parent: Checkpoint | None
+) -> tuple[Recipe, Dataset]:
+    """The whole recipe, and the clips in its audio format."""
+    engine, process_group = context.settings.engine, context.process_group
+    with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
+        recipe = process_group.broadcast(
+            partial(_recipe, context.request, parent, labels.examples, pool, context.console)
+        )
+        if parent is None:
+            recipe.mel_bank()  # an impossible recipe is refused before anything is decoded
+        decode = partial(
+            decode_dataset,
+            labels.examples,
+            _audio_format(recipe, parent),
+            pool,
+            context.settings.training.memory_gib,
+            context.home.runs,
+            context.console,
+            known_labels=parent.labels if parent else (),
+            processes=process_group.size,
+        )
+        return recipe, process_group.broadcast_dataset(decode).on(context.device)
 
 
 def _audio_format(recipe: Recipe, parent: Checkpoint | None) -> AudioFormat:
     return recipe.audio_format if parent is None else parent.audio_format
-
-
-def _parent(request: TrainRequest, shelf: CheckpointFolder) -> Checkpoint | None:
-    if request.start == SCRATCH:
-        return None
-    return read_checkpoint(shelf.path(shelf.find(request.start)))
 
 
 def _recipe(
@@ -212,9 +250,9 @@ def _recipe(
     parent: Checkpoint | None,
     examples: Sequence[Example],
     pool: DecodePool[int],
-    narrator: ProgressConsole,
+    console: ProgressConsole,
 ) -> Recipe:
-    """The recipe in full: with the parent's audio format, else that which the files call for."""
+    """The whole recipe: with the parent's audio format, else with the one that fits the files."""
     if parent is not None:
         return warm_recipe(request.recipe, parent, request.given)
     recipe = request.recipe
@@ -224,42 +262,7 @@ def _recipe(
     seconds = recipe.clip_seconds if "clip_seconds" in request.given else None
     if rate is not None and seconds is not None:
         return recipe
-    hearing = choose_hearing(survey(examples, pool), rate, seconds)
-    for line in hearing.lines:
-        narrator.say(line)
-    return replace(recipe, sample_rate_hz=hearing.sample_rate_hz, clip_seconds=hearing.clip_seconds)
-
-
-def _decode(
-    labels: LabelSet,
-    recipe: Recipe,
-    parent: Checkpoint | None,
-    home: Home,
-    settings: Settings,
-    pool: DecodePool[int],
-    team: ProcessGroup,
-    narrator: ProgressConsole,
-) -> Dataset:
-    audio_format = _audio_format(recipe, parent)
-    known_labels = () if parent is None else parent.labels
-    memory_gib = settings.training.memory_gib
-    store = ClipCache.within(audio_format.clip_samples, memory_gib, home.runs, team.size)
-    with narrator.bar("decoding", len(labels.examples)) as advance:
-        dataset = load_dataset(
-            labels.examples, audio_format, pool, torch.device("cpu"), advance, store, known_labels
-        )
-    if store.remark:
-        narrator.say(store.remark)
-    return dataset
-
-
-@dataclass(frozen=True)
-class RunContext:
-    """What every step of one call needs: the wish, the place, and who else is there."""
-
-    request: TrainRequest
-    home: Home
-    settings: Settings
-    device: torch.device
-    narrator: ProgressConsole
-    team: ProcessGroup = ALONE
+    chosen = choose_audio_format(survey(examples, pool), rate, seconds)
+    for line in chosen.lines:
+        console.say(line)
+    return replace(recipe, sample_rate_hz=chosen.sample_rate_hz, clip_seconds=chosen.clip_seconds)

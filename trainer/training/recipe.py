@@ -37,10 +37,10 @@ class Recipe:
     optimizer, learning_rate: Adam at its textbook rate; `adamw` is Adam with decoupled decay.
     batch_size: clips in a step.
     widths, early_pooling: the network; early pooling quarters its arithmetic.
-    sample_rate_hz, clip_seconds, n_mels: what it hears. The range of the bands ends at half the
+    sample_rate_hz, clip_seconds, n_mels: its audio format. The range of the bands ends at half the
         sample rate.
     peak_decibels, floor_decibels: decibels below the loudest cell of a clip, cut off at 80, which
-        makes the network blind to how loud a recording is.
+        makes the network ignore how loud a recording is.
     normalise: bring each band to mean 0 and deviation 1 over the training clips.
     fits_the_files: sample rate and clip length follow the labelled files where none is asked for.
     weight_decay: of adamw, for each step in shares of the learning rate.
@@ -83,11 +83,11 @@ class Recipe:
 
     @property
     def audio_format(self) -> AudioFormat:
-        """Raises RecipeError where these numbers make no spectrogram the network can read."""
+        """Raises RecipeError where these numbers make no spectrogram that fits the network."""
         hop_length = self._hop_length()
         n_fft = HOPS_PER_WINDOW * hop_length
         while n_fft < MAX_WINDOWS * HOPS_PER_WINDOW * hop_length:
-            if self._tells_bands_apart(n_fft, hop_length):
+            if self._separates_bands(n_fft, hop_length):
                 break
             n_fft *= 2
         try:
@@ -126,10 +126,10 @@ class Recipe:
             floor_decibels=self.floor_decibels,
         )
 
-    def _tells_bands_apart(self, n_fft: int, hop_length: int) -> bool:
-        """Whether the window tells tones apart, and leaves no mel band between two bins.
+    def _separates_bands(self, n_fft: int, hop_length: int) -> bool:
+        """Whether the window separates tones, and every mel band has a bin.
 
-        Short clips have short hops, and windows of four hops would tell too few frequencies apart.
+        Short clips have short hops, and windows of four hops would separate too few frequencies.
         """
         if n_fft < min(REFERENCE_N_FFT, MIN_WINDOW_SECONDS * self.sample_rate_hz):
             return False
@@ -170,7 +170,7 @@ class Recipe:
 @cache
 def _quiet_bank(audio_format: AudioFormat) -> Tensor:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # librosa's word on empty bands, for which we have our own
+        warnings.simplefilter("ignore")  # librosa warns of empty bands, which are refused here
         return mel_filter_bank(audio_format)
 
 

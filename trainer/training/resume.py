@@ -1,4 +1,4 @@
-"""What a training run has reached, so that one that was stopped goes on: no pickle here either.
+"""Saved state of a training run, so that it can be resumed: no pickle here either.
 
 A run may train several networks, one for each fold and the one that is published. Each has a file
 of its own with the state after its last saved epoch.
@@ -27,7 +27,7 @@ from storage.home.atomic_write import write_whole
 from storage.home.paths import FILE_MODE, make_folder
 from storage.home.safe_open import lock_folder, read_plain
 from trainer.errors import TrainerError
-from trainer.training.distributed import ALONE, ProcessGroup
+from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 
 SAVE_SECONDS = 5.0  # an epoch may take 50 ms, and writing as long
 STALE_SECONDS = 30 * 86_400.0
@@ -44,9 +44,9 @@ class SavedState:
 
 @dataclass
 class RunStage:
-    """The file of one network; without a path nothing is remembered.
+    """The file of one network; without a path nothing is saved.
 
-    What cannot be written is told to `say`, once for each network, and the training goes on.
+    Where it cannot be written, `say` gets a line, once for each network, and training continues.
     """
 
     path: Path | None = None
@@ -54,7 +54,7 @@ class RunStage:
     _saved_at: float = field(default_factory=time.monotonic)
 
     def load(self) -> SavedState | None:
-        """The state to go on from; None at the beginning, and where the file is not whole."""
+        """The state to continue from; None without a file, or where it is damaged."""
         if self.path is None:
             return None
         try:
@@ -100,23 +100,23 @@ class RunState:
 
 
 @contextmanager
-def open_journal(
+def open_run_state(
     runs: Path,
     run: Mapping[str, Any],
     resume: bool,
     say: Callable[[str], None] = lambda _: None,
-    team: ProcessGroup = ALONE,
+    process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[RunState]:
-    """The journal of this very run in the folder `runs`; it is removed when all went well.
+    """The state of this very run in the folder `runs`; it is removed when the run succeeds.
 
     `run` is everything that decides about the result, as JSON: another recipe or other labels are
-    another run. Without `resume` what was reached before is forgotten. In a team the first process
-    keeps the journal. `say` hears what it cannot keep. Raises TrainerError where the same run is
+    another run. Without `resume` an earlier state is removed. Of several processes the main one
+    saves. `say` gets a line where it cannot. Raises TrainerError where the same run is
     under way elsewhere.
     """
     key = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
     folder = runs / key
-    if not team.speaks:
+    if not process_group.is_main_process:
         yield RunState(folder)
         return
     make_folder(folder)
@@ -125,7 +125,7 @@ def open_journal(
         if not resume:
             for file in folder.iterdir():
                 file.unlink()
-        _forget_stale(runs, folder)
+        _remove_stale(runs, folder)
         yield RunState(folder, say)
         shutil.rmtree(folder, ignore_errors=True)
     finally:
@@ -142,8 +142,8 @@ def _lock(folder: Path) -> int:
         ) from error
 
 
-def _forget_stale(runs: Path, own: Path) -> None:
-    """Runs that nobody went on with for a month."""
+def _remove_stale(runs: Path, own: Path) -> None:
+    """Removes runs that nobody resumed for a month."""
     for folder in runs.iterdir():
         with suppress(FileNotFoundError):  # another training ended meanwhile
             if folder != own and time.time() - folder.stat().st_mtime > STALE_SECONDS:

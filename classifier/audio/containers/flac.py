@@ -48,7 +48,7 @@ class _Stream(NamedTuple):
 
 
 def ends_with_last_frame(fd: int) -> bool:
-    """Whether the file ends with a sound frame, and that one with the last promised sample."""
+    """Whether the file ends with a valid frame, and that one with the last promised sample."""
     stream = _described(os.pread(fd, HEAD_BYTES, 0))
     if stream is None:
         return False

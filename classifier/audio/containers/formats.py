@@ -1,4 +1,4 @@
-"""Which containers are decoded at all, told by content and never by name.
+"""The containers that are decoded at all: known by content, and checked before a decoder runs.
 
 Parsing is where decoders have their bugs, so only formats that clfd promises reach one.
 """
@@ -6,8 +6,11 @@ Parsing is where decoders have their bugs, so only formats that clfd promises re
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
+from classifier.audio.containers import flac, mp3, ogg, riff
+from classifier.audio.containers.integrity import Integrity
 from classifier.errors import DecodingError
 
 CONTAINERS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3")
@@ -16,6 +19,7 @@ ENCODINGS = (
     *("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"),
 )
 MIN_RATE_HZ, MAX_RATE_HZ, MAX_CHANNELS = 1_000, 768_000, 64
+START_BYTES = 4096  # padding before the first frame of an MP3 file included
 
 NOT_AUDIO = (
     "not an audio file: its content is not WAV, AIFF, FLAC, Ogg or MP3; "
@@ -30,14 +34,71 @@ class Header(NamedTuple):
     channels: int
 
 
-def check_magic(fd: int) -> None:
+class Container(NamedTuple):
+    """How a container is known by the first bytes behind ID3 tags, and how it is checked.
+
+    `expansion` estimates decoded bytes per file byte; before a file is opened it is known by
+    `suffixes`.
+    """
+
+    has_magic: Callable[[bytes], bool]
+    examine: Callable[[int], Integrity]
+    ends_as_promised: Callable[[int], bool]
+    expansion: int = 16
+    suffixes: tuple[bytes, ...] = ()
+
+
+def _has_chunks(start: bytes) -> bool:
+    form = start[8:12]
+    return (
+        start.startswith(b"riff")
+        or (start[:4] in (b"RIFF", b"RIFX", b"RF64") and form == b"WAVE")
+        or (start[:4] == b"FORM" and form in (b"AIFF", b"AIFC"))
+    )
+
+
+def _has_flac_magic(start: bytes) -> bool:
+    return start.startswith(flac.MARK)
+
+
+def _has_ogg_magic(start: bytes) -> bool:
+    return start.startswith(ogg.CAPTURE)
+
+
+_MPEG = Container(mp3.begins_with_frame, mp3.examine_mpeg, mp3.mpeg_ends_as_promised)
+_KNOWN = (
+    Container(
+        _has_chunks,
+        riff.examine_chunks,
+        riff.chunks_end_as_promised,
+        expansion=2,
+        suffixes=(b".wav", b".wave", b".aif", b".aiff"),
+    ),
+    Container(_has_flac_magic, lambda _: Integrity(), flac.ends_with_last_frame),
+    Container(_has_ogg_magic, ogg.examine_ogg, ogg.ends_its_streams),
+    _MPEG,
+)
+
+
+def container_of(fd: int) -> Container:
     """Raises DecodingError unless the first bytes are those of a container clfd reads."""
-    size = os.fstat(fd).st_size
-    if size == 0:
+    if os.fstat(fd).st_size == 0:
         raise DecodingError("empty", "the file is empty (0 bytes); copy it again from its source")
-    start = os.pread(fd, 4096, 0)
-    if not (_is_tagged(start) or _is_mpeg(start.lstrip(b"\0"))):
-        raise DecodingError("not_audio", NOT_AUDIO)
+    begin = mp3.behind_tags(fd)
+    start = os.pread(fd, START_BYTES, begin)
+    for container in _KNOWN:
+        if container.has_magic(start):
+            return container
+    if begin:  # what lies behind a tag is for the decoder to find
+        return _MPEG
+    raise DecodingError("not_audio", NOT_AUDIO)
+
+
+def expansion_of(path: bytes) -> int:
+    """Estimated decoded bytes per file byte, by the name alone."""
+    name = path.lower()
+    found = (each.expansion for each in _KNOWN if name.endswith(each.suffixes))
+    return next(found, _MPEG.expansion)
 
 
 def check_header(header: Header) -> None:
@@ -59,40 +120,3 @@ def check_header(header: Header) -> None:
             "implausible",
             f"the header says {channels} channels, more than {MAX_CHANNELS}; split the file",
         )
-
-
-def _is_tagged(start: bytes) -> bool:
-    form = start[8:12]
-    return (
-        start.startswith((b"fLaC", b"OggS", b"ID3", b"riff"))
-        or (start[:4] in (b"RIFF", b"RIFX", b"RF64") and form == b"WAVE")
-        or (start[:4] == b"FORM" and form in (b"AIFF", b"AIFC"))
-    )
-
-
-def _is_mpeg(start: bytes) -> bool:
-    """An MPEG audio frame header: 11 sync bits, then no reserved version, layer, rate."""
-    if len(start) < 4 or start[0] != 0xFF or start[1] & 0xE0 != 0xE0:
-        return False
-    version, layer = start[1] >> 3 & 3, start[1] >> 1 & 3
-    bit_rate, sample_rate = start[2] >> 4, start[2] >> 2 & 3
-    return version != 1 and layer != 0 and bit_rate != 15 and sample_rate != 3
-
-
-HEAD_BYTES = 10
-MAX_TAGS = 10
-HAS_FOOTER = 0x10
-
-
-def behind_tags(fd: int) -> int:
-    """The first byte that belongs to no tag."""
-    offset = 0
-    for _ in range(MAX_TAGS):
-        head = os.pread(fd, HEAD_BYTES, offset)
-        if len(head) < HEAD_BYTES or not head.startswith(b"ID3"):
-            break
-        size = 0
-        for byte in head[6:]:
-            size = size << 7 | byte & 0x7F
-        offset += HEAD_BYTES + size + (HEAD_BYTES if head[5] & HAS_FOOTER else 0)
-    return offset

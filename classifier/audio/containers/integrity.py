@@ -1,65 +1,70 @@
-"""Is all of a recording there? What its container promises is held against what the file holds.
+"""What is wrong with a file, and the file as a decoder is to see it nevertheless.
 
-Decoders shorten a file that was cut, and hear nothing of the rest, without a word. What only shows
-while decoding (FLAC has a checksum in every frame) is not looked for here.
+Decoders shorten a file that was cut, and drop the rest without a message. So each container holds
+what its header promises against what the file holds (`formats.py`). What only shows while decoding
+(FLAC has a checksum in every frame) is not looked for there.
 """
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from classifier.audio.containers.formats import behind_tags
-from classifier.audio.containers.mp3 import examine_mpeg
-from classifier.audio.containers.ogg import find_ogg_damage
-from classifier.audio.containers.patched_file import Patch
-from classifier.audio.containers.riff import sample_span
 from classifier.errors import DecodingError
+
+
+class Patch(NamedTuple):
+    """`content` is read in place of the `replaced` bytes of the file from `offset` on."""
+
+    offset: int
+    replaced: int
+    content: bytes
 
 
 @dataclass(frozen=True)
 class Integrity:
-    """What is wrong with a file, as the failure it may become, and what a decoder has to be told.
+    """`damage` is the failure that a recording may become.
 
-    `patches` let it be heard to its end: all of it, or all that is left.
+    With `patches` a decoder reads it to its end: all of it, or all that is left.
     """
 
     damage: DecodingError | None = None
     patches: tuple[Patch, ...] = ()
 
 
-def examine(fd: int) -> Integrity:
-    """Without damage where the file is whole, or where its format does not let anybody see."""
-    start = os.pread(fd, 4, behind_tags(fd))
-    if start == b"OggS":
-        return Integrity(find_ogg_damage(fd))
-    if start.startswith((b"\xff", b"\0")):
-        return Integrity(*examine_mpeg(fd))
-    return _examine_chunks(fd)
+class Patched(io.RawIOBase):
+    """An open file, read as if `patches` stood in it. Its file descriptor stays open."""
 
+    def __init__(self, fd: int, patches: Sequence[Patch]) -> None:
+        super().__init__()
+        self._fd, self._position = fd, 0
+        self._pieces: list[range | bytes] = []  # a range is one of the file's bytes
+        at = 0
+        for offset, replaced, content in sorted(patches):
+            self._pieces += [range(at, offset), content]
+            at = offset + replaced
+        self._pieces.append(range(at, max(at, os.fstat(fd).st_size)))
 
-def _examine_chunks(fd: int) -> Integrity:
-    span = sample_span(fd)
-    if span is None:
-        return Integrity()
-    if span.promised is None:
-        return Integrity(patches=span.patches)
-    if span.promised == 0 and span.there > 0:
-        return Integrity(
-            DecodingError(
-                "unfinished",
-                f"its header says that no samples follow, but {span.there:,} bytes do: what "
-                "recorded it was stopped before the end; repair the header, or accept such "
-                'recordings with intake.damaged = "warn"',
-            ),
-            span.patches,
-        )
-    if span.promised > span.there:
-        return Integrity(
-            DecodingError(
-                "truncated",
-                f"cut short: its header promises {span.promised:,} bytes of samples, "
-                f"{span.there:,} are there; copy it again from its source",
-            )
-        )
-    return Integrity()
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        size = sum(len(piece) for piece in self._pieces)
+        self._position = max(0, offset + (0, self._position, size)[whence])
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        view, done, at = memoryview(buffer).cast("B"), 0, self._position
+        for piece in self._pieces:
+            part = piece[at : at + len(view) - done]
+            at = max(0, at - len(piece))
+            content = part if isinstance(part, bytes) else os.pread(self._fd, len(part), part.start)
+            view[done : done + len(content)] = content
+            done += len(content)
+            if len(content) < len(part):
+                break  # it was cut meanwhile
+        self._position += done
+        return done

@@ -1,4 +1,4 @@
-"""The frames of an MP3 file (ISO 11172-3, 13818-3), as far as it takes to count them."""
+"""The frames of an MP3 file (ISO 11172-3, 13818-3), as far as counting them takes; ID3 tags."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import re
 import struct
 from typing import NamedTuple
 
-from classifier.audio.containers.formats import behind_tags
-from classifier.audio.containers.patched_file import Patch
+from classifier.audio.containers.integrity import Integrity, Patch
 from classifier.errors import DecodingError
 
 WINDOW_BYTES = 2**20  # read at once
@@ -17,6 +16,7 @@ MAX_FAKES = 1000  # heads without a run behind them, in what is no MP3 then
 RUN_FRAMES = 4  # fewer in a row are junk that looks like them, or a picture in a tag
 TAG_BYTES = 128  # of an ID3v1 tag, at the end
 MIDDLING_RATE = 9  # of the table's: 128 kbit/s, 80 in versions 2 and 2.5
+ID3_BYTES, MAX_TAGS, HAS_FOOTER = 10, 10, 0x10  # of ID3v2 tags, at the beginning
 HAS_FRAMES = 1  # the flag of a Xing frame that names their number
 
 _SYNC = re.compile(rb"\xff[\xe2-\xff][\x10-\xef]")
@@ -31,6 +31,15 @@ _KBITS = {  # by version 1 and layer, then by versions 2 and 2.5
 _RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8000)}
 
 
+class _Header(NamedTuple):
+    version: int  # 3 is version 1, 2 is 2, 0 is 2.5
+    layer: int
+    kbits_index: int
+    rate_index: int
+    padding: int
+    is_mono: bool
+
+
 class _Frame(NamedTuple):
     n_bytes: int
     layer: int
@@ -38,7 +47,26 @@ class _Frame(NamedTuple):
     is_mono: bool
 
 
-def examine_mpeg(fd: int) -> tuple[DecodingError | None, tuple[Patch, ...]]:
+def behind_tags(fd: int) -> int:
+    """The first byte behind ID3v2 tags, which some programs put before other containers, too."""
+    offset = 0
+    for _ in range(MAX_TAGS):
+        head = os.pread(fd, ID3_BYTES, offset)
+        if len(head) < ID3_BYTES or not head.startswith(b"ID3"):
+            break
+        size = 0
+        for byte in head[6:]:
+            size = size << 7 | byte & 0x7F
+        offset += ID3_BYTES + size + (ID3_BYTES if head[5] & HAS_FOOTER else 0)
+    return offset
+
+
+def begins_with_frame(start: bytes) -> bool:
+    """Whether the header of a frame is there, behind padding; also one of free format."""
+    return _header(start.lstrip(b"\0")) is not None
+
+
+def examine_mpeg(fd: int) -> Integrity:
     """What is missing at the end, and the patches that tell a decoder how long it is.
 
     A Xing or Info frame promises a number of bytes. Without one, a last frame that is cut shows
@@ -52,7 +80,7 @@ def examine_mpeg(fd: int) -> tuple[DecodingError | None, tuple[Patch, ...]]:
     window = os.pread(fd, MAX_FRAME_BYTES, begin)
     frame = _frame(window, 0)
     if frame is None:
-        return None, ()
+        return Integrity()
     promised = _promised_bytes(window, frame)
     patches: tuple[Patch, ...] = ()
     if promised is None:
@@ -70,14 +98,15 @@ def examine_mpeg(fd: int) -> tuple[DecodingError | None, tuple[Patch, ...]]:
             "several MP3 streams one behind the other, of which only the first would be heard; "
             "join them with a program that knows MP3, or convert them to FLAC"
         )
-        return DecodingError("unsupported", reason), patches
+        return Integrity(DecodingError("unsupported", reason), patches)
     if missing <= 0:
-        return None, patches
-    return DecodingError("truncated", f"{reason}; copy it again from its source"), patches
+        return Integrity(patches=patches)
+    reason = f"{reason}; copy it again from its source"
+    return Integrity(DecodingError("truncated", reason), patches)
 
 
-def ends_as_promised(fd: int) -> bool:
-    """Whether a Xing or Info frame tells the number of bytes, and these, or a tag, are the last."""
+def mpeg_ends_as_promised(fd: int) -> bool:
+    """Whether a Xing or Info frame promises an end, and only a tag follows it, or nothing."""
     begin = _behind_zeros(fd, behind_tags(fd))
     window = os.pread(fd, MAX_FRAME_BYTES, begin)
     frame = _frame(window, 0)
@@ -93,24 +122,31 @@ def _behind_zeros(fd: int, offset: int) -> int:
     return offset + len(zeros) - len(zeros.lstrip(b"\0"))
 
 
-def _frame(window: bytes, at: int) -> _Frame | None:
-    """The frame whose header is there; none of free format, which tells no length."""
-    head = window[at : at + 4]
+def _header(head: bytes) -> _Header | None:
+    """11 bits of sync, then no reserved version, layer, bit rate or sample rate."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
     kbits_index, rate_index = head[2] >> 4, head[2] >> 2 & 3
-    if version == 1 or layer == 4 or kbits_index in (0, 15) or rate_index == 3:
+    if version == 1 or layer == 4 or kbits_index == 15 or rate_index == 3:
         return None
-    is_version_1 = version == 3
-    bits_per_second = 1000 * _KBITS[1 if is_version_1 else 2, layer][kbits_index]
-    rate_hz, padding = _RATES_HZ[version][rate_index], head[2] >> 1 & 1
+    return _Header(version, layer, kbits_index, rate_index, head[2] >> 1 & 1, head[3] >> 6 == 3)
+
+
+def _frame(window: bytes, at: int) -> _Frame | None:
+    """The frame whose header is there; none of free format, whose length is not in it."""
+    header = _header(window[at : at + 4])
+    if header is None or header.kbits_index == 0:
+        return None
+    layer, is_version_1 = header.layer, header.version == 3
+    bits_per_second = 1000 * _KBITS[1 if is_version_1 else 2, layer][header.kbits_index]
+    rate_hz = _RATES_HZ[header.version][header.rate_index]
     if layer == 1:
-        n_bytes = (12 * bits_per_second // rate_hz + padding) * 4
+        n_bytes = (12 * bits_per_second // rate_hz + header.padding) * 4
     else:
         n_samples = 576 if layer == 3 and not is_version_1 else 1152
-        n_bytes = n_samples // 8 * bits_per_second // rate_hz + padding
-    return _Frame(n_bytes, layer, is_version_1, is_mono=head[3] >> 6 == 3)
+        n_bytes = n_samples // 8 * bits_per_second // rate_hz + header.padding
+    return _Frame(n_bytes, layer, is_version_1, header.is_mono)
 
 
 def _xing_at(frame: _Frame) -> int:
@@ -139,7 +175,7 @@ def _another_begins(fd: int, offset: int) -> bool:
 
 
 def _promised_bytes(window: bytes, frame: _Frame) -> int | None:
-    """What a Xing or Info frame says of the bytes from itself on."""
+    """What a Xing or Info frame promises of bytes, from itself on."""
     if not _has_xing(window, frame):
         return None
     at = _xing_at(frame)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
-from classifier.audio.containers.formats import behind_tags
-from classifier.audio.containers.patched_file import Patch
+from classifier.audio.containers.integrity import Integrity, Patch
+from classifier.audio.containers.mp3 import behind_tags
 from classifier.errors import DecodingError
 
 MAX_CHUNKS = 1000  # real files have a dozen
@@ -28,8 +29,11 @@ _PLACEHOLDERS = (0x7FFFFF00, 0x7FFFFFD3, 0x7FFFFFFF, 0x80000000)
 _SOX = range(0x7FFFF000 - 63, 0x7FFFF000 + 1)  # rounded down to whole frames
 _SOX_AIFF = range(0x7F000000 - 511, 0x7F000000 + 1)
 _PLACEHOLDER_64 = 2**63 - 1
-_BEYOND = 2**32  # bytes of samples that no size in a RIFF header can tell
+_BEYOND = 2**32  # bytes of samples: no size in a RIFF header can be as large
 _UNCOMPRESSED = (b"NONE", b"twos", b"sowt", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32")
+
+
+Read = Callable[[int, int], bytes | memoryview]  # that many bytes from an offset on
 
 
 class Span(NamedTuple):
@@ -45,6 +49,15 @@ class Span(NamedTuple):
     patches: tuple[Patch, ...] = ()
 
 
+_SIZES = {  # of a whole file: how its first bytes name it, and how many bytes do not count
+    b"RIFF": (struct.Struct("<4xI"), 8),
+    b"RIFX": (struct.Struct(">4xI"), 8),
+    b"FORM": (struct.Struct(">4xI"), 8),
+    b"RF64": (struct.Struct("<20xQ"), 8),
+    b"riff": (struct.Struct("<16xQ"), 0),
+}
+
+
 class _Form(NamedTuple):
     """How a container writes its chunks."""
 
@@ -54,17 +67,17 @@ class _Form(NamedTuple):
     size_counts_head: bool = False
 
 
-class _Chunk(NamedTuple):
+class Chunk(NamedTuple):
     name: bytes
     begin: int  # of what is in it
     size: int
     end: int  # where the next one begins
 
 
-_RIFF = _Form(struct.Struct("<4sI"), 12, 2)
+RIFF = _Form(struct.Struct("<4sI"), 12, 2)
 _RIFX = _Form(struct.Struct(">4sI"), 12, 2)
 _W64 = _Form(struct.Struct("<4s12xQ"), 40, 8, size_counts_head=True)
-_FORMS = {b"RIFF": _RIFF, b"RF64": _RIFF, b"RIFX": _RIFX, b"FORM": _RIFX, b"riff": _W64}
+_FORMS = {b"RIFF": RIFF, b"RF64": RIFF, b"RIFX": _RIFX, b"FORM": _RIFX, b"riff": _W64}
 
 
 def check_chunks(fd: int) -> None:
@@ -76,7 +89,7 @@ def check_chunks(fd: int) -> None:
     form, first = _form(fd)
     if form is None or form is _W64:
         return
-    for chunk in _chunks(fd, form, first):
+    for chunk in _chunks_of(fd, form, first):
         if chunk.name in NOTES:
             _check_notes(os.pread(fd, min(chunk.size, LIST_BYTES), chunk.begin), form.head)
 
@@ -86,7 +99,7 @@ def notes(fd: int) -> Iterator[tuple[bytes, bytes]]:
     form, first = _form(fd)
     if form is None or form is _W64:
         return
-    for chunk in _chunks(fd, form, first):
+    for chunk in _chunks_of(fd, form, first):
         if chunk.name in RECORDERS:
             yield chunk.name, os.pread(fd, min(chunk.size, NOTE_BYTES), chunk.begin)
 
@@ -97,8 +110,8 @@ def sample_span(fd: int) -> Span | None:
     if form is None:
         return None
     size_bytes = os.fstat(fd).st_size
-    chunks: dict[bytes, _Chunk] = {}
-    for chunk in _chunks(fd, form, first):
+    chunks: dict[bytes, Chunk] = {}
+    for chunk in _chunks_of(fd, form, first):
         chunks.setdefault(chunk.name, chunk)
     if b"SSND" in chunks:
         return _aiff_span(fd, form, chunks, size_bytes)
@@ -113,10 +126,56 @@ def sample_span(fd: int) -> Span | None:
     if b"ds64" in chunks and data.size == 0xFFFFFFFF:
         return _rf64_span(fd, chunks[b"ds64"], data, there)
     promised = _promise(data.size)
-    if there >= _BEYOND and form is _RIFF:
+    if there >= _BEYOND and form is RIFF:
         return Span(data.begin, there, None if data.size else 0, _as_rf64(first, data, there))
     length = Patch(data.begin - 4, 4, struct.pack(_order(form) + "I", min(there, 2**32 - 1)))
     return Span(data.begin, there, promised, (length,))
+
+
+def examine_chunks(fd: int) -> Integrity:
+    """Holds the promised length of the samples against what is there."""
+    span = sample_span(fd)
+    if span is None:
+        return Integrity()
+    if span.promised is None:
+        return Integrity(patches=span.patches)
+    if span.promised == 0 and span.there > 0:
+        return Integrity(
+            DecodingError(
+                "unfinished",
+                f"its header says that no samples follow, but {span.there:,} bytes do: what "
+                "recorded it was stopped before the end; repair the header, or accept such "
+                'recordings with intake.damaged = "warn"',
+            ),
+            span.patches,
+        )
+    if span.promised > span.there:
+        return Integrity(
+            DecodingError(
+                "truncated",
+                f"cut short: its header promises {span.promised:,} bytes of samples, "
+                f"{span.there:,} are there; copy it again from its source",
+            )
+        )
+    return Integrity()
+
+
+def chunks_end_as_promised(fd: int) -> bool:
+    """The header's two promises agree: the length of the samples, and that of the whole file.
+
+    What writes in passes, samples first and notes later, keeps the first one only.
+    """
+    begin = behind_tags(fd)
+    head = os.pread(fd, 28, begin)
+    if len(head) < 28 or head[:4] not in _SIZES:
+        return False
+    form, uncounted = _SIZES[head[:4]]
+    end = begin + form.unpack_from(head)[0] + uncounted
+    size_bytes = os.fstat(fd).st_size
+    if end + end % 2 != size_bytes + size_bytes % 2:  # a pad byte is counted by some, or missing
+        return False
+    span = sample_span(fd)
+    return span is not None and bool(span.promised) and span.there >= (span.promised or 0)
 
 
 def _form(fd: int) -> tuple[_Form | None, int]:
@@ -133,10 +192,10 @@ def _order(form: _Form) -> str:
     return str(form.head.format)[:1]
 
 
-def _chunks(fd: int, form: _Form, offset: int) -> Iterator[_Chunk]:
+def chunks(read: Read, form: _Form, offset: int) -> Iterator[Chunk]:
     """From `offset` up to the end, or to where no chunk follows: padding, or junk."""
     for _ in range(MAX_CHUNKS):
-        head = os.pread(fd, form.head.size, offset)
+        head = read(form.head.size, offset)
         if len(head) < form.head.size or not all(0x20 <= letter < 0x7F for letter in head[:4]):
             return
         name, size = form.head.unpack(head)
@@ -145,18 +204,22 @@ def _chunks(fd: int, form: _Form, offset: int) -> Iterator[_Chunk]:
         begin = offset + form.head.size
         offset = begin + size + -size % form.alignment
         if offset >= 2**63:  # the last one, whatever it holds
-            yield _Chunk(name, begin, size, 2**63 - 1)
+            yield Chunk(name, begin, size, 2**63 - 1)
             return
-        yield _Chunk(name, begin, size, offset)
+        yield Chunk(name, begin, size, offset)
     raise DecodingError(
         "damaged", f"more than {MAX_CHUNKS} chunks in its header; copy it again from its source"
     )
 
 
+def _chunks_of(fd: int, form: _Form, offset: int) -> Iterator[Chunk]:
+    return chunks(partial(os.pread, fd), form, offset)
+
+
 def _ends_in_chunks(fd: int, form: _Form, begin: int, size_bytes: int) -> bool:
     """Whether from here on there is nothing but chunks, to the last byte or a missing pad byte."""
     end = begin
-    for chunk in _chunks(fd, form, begin):
+    for chunk in _chunks_of(fd, form, begin):
         end = chunk.end
     return end in (size_bytes, size_bytes + 1)
 
@@ -183,7 +246,7 @@ def _promise(size: int) -> int | None:
     return None if size >= _PLACEHOLDER or size in _PLACEHOLDERS or size in _SOX else size
 
 
-def _rf64_span(fd: int, ds64: _Chunk, data: _Chunk, there: int) -> Span:
+def _rf64_span(fd: int, ds64: Chunk, data: Chunk, there: int) -> Span:
     """The size of its data chunk stands in another chunk, in 64 bits."""
     sizes = os.pread(fd, 16, ds64.begin)
     size = struct.unpack("<8xQ", sizes)[0] if len(sizes) == 16 else 0
@@ -191,7 +254,7 @@ def _rf64_span(fd: int, ds64: _Chunk, data: _Chunk, there: int) -> Span:
     return Span(data.begin, there, None if size >= _PLACEHOLDER_64 else size, (length,))
 
 
-def _as_rf64(first: int, data: _Chunk, there: int) -> tuple[Patch, ...]:
+def _as_rf64(first: int, data: Chunk, there: int) -> tuple[Patch, ...]:
     """ffmpeg and others go on writing beyond 4 GiB, with what is left of the size in 32 bits."""
     ds64 = struct.pack("<4sIQQQI", b"ds64", 28, data.begin + 28 + there, there, 0, 0)
     return (
@@ -201,13 +264,13 @@ def _as_rf64(first: int, data: _Chunk, there: int) -> tuple[Patch, ...]:
     )
 
 
-def _w64_span(data: _Chunk, there: int) -> Span:
+def _w64_span(data: Chunk, there: int) -> Span:
     promised = None if data.size >= _PLACEHOLDER_64 - 24 else data.size
     length = Patch(data.begin - 8, 8, struct.pack("<Q", there + 24))
     return Span(data.begin, there, promised, (length,))
 
 
-def _aiff_span(fd: int, form: _Form, chunks: dict[bytes, _Chunk], size_bytes: int) -> Span | None:
+def _aiff_span(fd: int, form: _Form, chunks: dict[bytes, Chunk], size_bytes: int) -> Span | None:
     """Two places promise: the size of the chunk with the samples, and the header's frame count."""
     ssnd = chunks[b"SSND"]
     lead = os.pread(fd, 4, ssnd.begin)
@@ -230,7 +293,7 @@ def _aiff_span(fd: int, form: _Form, chunks: dict[bytes, _Chunk], size_bytes: in
     return Span(begin, there, max(promised - skipped, frame_bytes * n_frames), patches)
 
 
-def _aiff_frames(fd: int, comm: _Chunk | None, there: int) -> tuple[int, int, tuple[Patch, ...]]:
+def _aiff_frames(fd: int, comm: Chunk | None, there: int) -> tuple[int, int, tuple[Patch, ...]]:
     """Bytes of a frame (0 where they are compressed), the promised frames, and a patch for them."""
     content = os.pread(fd, 22, comm.begin) if comm else b""
     if comm is None or len(content) < 18:

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier.audio.containers.formats import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
-from classifier.audio.downmix import Samples, check_level, mix
-from classifier.audio.file_bytes import FileBytes
-from classifier.audio.levels import Levels
+from classifier.audio.containers.riff import RIFF, Chunk, chunks
+from classifier.audio.regular_file import FileBytes
+from classifier.audio.samples import Levels, Samples, check_level, mix
 
 BLOCK_SAMPLES = 2**18  # over all channels, at once: 2 MiB where they are widest
 LEAD_BYTES = 8  # read before the samples, there is a header; as many as keep them aligned
@@ -42,11 +42,6 @@ _ENCODINGS = {
     (FLOAT, 32): _Encoding("<f4", 1.0),
     (FLOAT, 64): _Encoding("<f8", 1.0),
 }
-
-
-class _Chunk(NamedTuple):
-    begin: int
-    size: int
 
 
 class _Format(NamedTuple):
@@ -110,43 +105,40 @@ class PlainWave:
 
 def plain_wave(content: FileBytes) -> PlainWave | None:
     """None where anything speaks for leaving the file to libsndfile."""
-    chunks = _chunks(content)
-    if chunks is None or not {b"fmt ", b"data"} <= chunks.keys():
+    found = _chunks(content)
+    if found is None or not {b"fmt ", b"data"} <= found.keys():
         return None
-    form, data = _format(content, chunks), chunks[b"data"]
-    if form is None or data.begin < chunks[b"fmt "].begin:
+    form, data = _format(content, found), found[b"data"]
+    if form is None or data.begin < found[b"fmt "].begin:
         return None
     frames = data.size // form.frame_bytes
     return PlainWave(content, data.begin, frames, form) if frames else None
 
 
-def _chunks(content: FileBytes) -> dict[bytes, _Chunk] | None:
+def _chunks(content: FileBytes) -> dict[bytes, Chunk] | None:
     """By name; None unless each is of a kind that is known here, there once, and whole."""
-    riff = bytes(content.read(12, 0))
-    if len(riff) < 12 or riff[:4] != b"RIFF" or riff[8:] != b"WAVE":
+    head = bytes(content.read(12, 0))
+    if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
         return None
-    if int.from_bytes(riff[4:8], "little") + 8 != content.size_bytes:
+    if int.from_bytes(head[4:8], "little") + 8 != content.size_bytes:
         return None
-    found: dict[bytes, _Chunk] = {}
-    offset = 12
-    while offset + 8 <= content.size_bytes:
-        name, size = struct.unpack("<4sI", content.read(8, offset))
-        chunk = _Chunk(offset + 8, size)
-        if name in found or not _is_usual(content, name, chunk):
+    found: dict[bytes, Chunk] = {}
+    end = len(head)
+    for chunk in chunks(content.read, RIFF, end):
+        if chunk.name in found or not _is_usual(content, chunk):
             return None
-        found[name] = chunk
-        offset = chunk.begin + size + size % 2
-    return found if offset == content.size_bytes else None
+        found[chunk.name], end = chunk, chunk.end
+    return found if end == content.size_bytes else None
 
 
-def _is_usual(content: FileBytes, name: bytes, chunk: _Chunk) -> bool:
-    if name == b"fact":
+def _is_usual(content: FileBytes, chunk: Chunk) -> bool:
+    if chunk.name == b"fact":
         return chunk.size == 4
-    if name == b"LIST":
+    if chunk.name == b"LIST":
         return _are_usual_notes(
             bytes(content.read(min(chunk.size, MAX_NOTE_BYTES + 1), chunk.begin))
         )
-    return name in (b"fmt ", b"data", b"PEAK") or name in PASSED_OVER
+    return chunk.name in (b"fmt ", b"data", b"PEAK") or chunk.name in PASSED_OVER
 
 
 def _are_usual_notes(notes: bytes) -> bool:
@@ -160,8 +152,8 @@ def _are_usual_notes(notes: bytes) -> bool:
     return offset == len(notes)
 
 
-def _format(content: FileBytes, chunks: dict[bytes, _Chunk]) -> _Format | None:
-    begin, size = chunks[b"fmt "]
+def _format(content: FileBytes, found: dict[bytes, Chunk]) -> _Format | None:
+    _, begin, size, _ = found[b"fmt "]
     fields = bytes(content.read(size, begin)) if size in (16, 18, 40) else b""
     if len(fields) < 16:
         return None
@@ -173,7 +165,7 @@ def _format(content: FileBytes, chunks: dict[bytes, _Chunk]) -> _Format | None:
         return None
     if not (1 <= channels <= MAX_CHANNELS and MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ):
         return None
-    peak = chunks.get(b"PEAK")
+    peak = found.get(b"PEAK")
     if peak is not None and (peak.size != 8 + 8 * channels or peak.begin < begin):
         return None
     return _Format(encoding, channels, rate_hz, frame_bytes)

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from classifier.audio import decode as decode_module
 from classifier.audio.decode import DecodedAudio, Segment, count_clips, decode
-from classifier.audio.fingerprint import fingerprint
+from classifier.audio.regular_file import FileBytes, fingerprint
 from classifier.errors import DecodingError, FileChanged
 
 Samples = np.ndarray
@@ -23,20 +22,22 @@ Write = Callable[..., Path]
 EVERYTHING = 10**6
 
 
-def hear(path: Path, rate_hz: int = 8000, max_clips: int = EVERYTHING, **more) -> DecodedAudio:
+def decode_file(
+    path: Path, rate_hz: int = 8000, max_clips: int = EVERYTHING, **more
+) -> DecodedAudio:
     """Half-second clips of `path`, one after the other."""
     size = rate_hz // 2
     more = {"clip_samples": size, "hop_samples": size, **more}
     return decode(Segment(os.fsencode(path), rate_hz, max_clips=max_clips, **more))
 
 
-def hear_in_stretches(path: Path, rate_hz: int, clips_each: int, **more) -> Samples:
+def decode_in_segments(path: Path, rate_hz: int, clips_each: int, **more) -> Samples:
     found: list[Samples] = []
     while True:
         first_clip = len(found) * clips_each
-        stretch = hear(path, rate_hz, clips_each, first_clip=first_clip, **more)
-        found.append(stretch.clips)
-        if stretch.total_clips is not None and first_clip + clips_each >= stretch.total_clips:
+        segment = decode_file(path, rate_hz, clips_each, first_clip=first_clip, **more)
+        found.append(segment.clips)
+        if segment.total_clips is not None and first_clip + clips_each >= segment.total_clips:
             return np.concatenate(found)
 
 
@@ -61,7 +62,7 @@ def nameless_length(flac: Path) -> Path:
 
 def refusal(path: Path, **more) -> DecodingError:
     with pytest.raises(DecodingError) as caught:
-        hear(path, **more)
+        decode_file(path, **more)
     return caught.value
 
 
@@ -72,46 +73,46 @@ def test_a_recording_is_cut_into_clips_that_hold_its_samples(
     audio_file: Write, noise: Make
 ) -> None:
     samples = noise(2.0)
-    clips = hear(audio_file("noise.wav", samples, subtype="FLOAT")).clips
+    clips = decode_file(audio_file("noise.wav", samples, subtype="FLOAT")).clips
     np.testing.assert_array_equal(clips, samples.reshape(4, 4000))
 
 
 def test_a_short_recording_is_padded_with_silence(audio_file: Write, tone: Make) -> None:
     samples = tone(seconds=0.3)
-    (clip,) = hear(audio_file("short.wav", samples, subtype="FLOAT")).clips
+    (clip,) = decode_file(audio_file("short.wav", samples, subtype="FLOAT")).clips
     np.testing.assert_array_equal(clip[:2400], samples)
     assert not clip[2400:].any()
 
 
 def test_channels_are_mixed_to_their_mean(audio_file: Write, tone: Make, noise: Make) -> None:
     left, right = tone(), noise()
-    clips = hear(audio_file("two.wav", np.stack([left, right], 1), subtype="FLOAT")).clips
+    clips = decode_file(audio_file("two.wav", np.stack([left, right], 1), subtype="FLOAT")).clips
     np.testing.assert_allclose(clips.ravel(), (left + right) / 2, atol=1e-7)
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
 def test_every_sample_width_sounds_alike(audio_file: Write, tone: Make, subtype: str) -> None:
-    clips = hear(audio_file(f"{subtype}.wav", tone(), subtype=subtype)).clips
+    clips = decode_file(audio_file(f"{subtype}.wav", tone(), subtype=subtype)).clips
     np.testing.assert_allclose(clips.ravel(), tone(), atol=1 / 64)
 
 
 def test_eight_channels_at_96_khz_become_the_same_clips(audio_file: Write, tone: Make) -> None:
     surround = np.tile(tone(440.0, 1.0, 96_000)[:, None], (1, 8))
-    found = hear(audio_file("surround.wav", surround, 96_000, "PCM_24"))
+    found = decode_file(audio_file("surround.wav", surround, 96_000, "PCM_24"))
     assert (found.channels, found.sample_rate_hz, found.seconds) == (8, 96_000, 1.0)
     np.testing.assert_allclose(found.clips[0][400:-400], tone()[400:3600], atol=1e-3)
 
 
 def test_a_wav_of_one_sample_is_a_recording(audio_file: Write) -> None:
-    found = hear(audio_file("click.wav", np.array([0.5], np.float32), subtype="FLOAT"))
+    found = decode_file(audio_file("click.wav", np.array([0.5], np.float32), subtype="FLOAT"))
     assert found.clips.shape == (1, 4000)
     assert found.clips[0, 0] == 0.5
 
 
-def test_start_and_end_bound_what_is_heard(audio_file: Write, noise: Make) -> None:
+def test_start_and_end_bound_what_is_decoded(audio_file: Write, noise: Make) -> None:
     samples = noise(3.0)
     path = audio_file("noise.wav", samples, subtype="FLOAT")
-    clips = hear(path, start_seconds=0.75, end_seconds=1.75).clips
+    clips = decode_file(path, start_seconds=0.75, end_seconds=1.75).clips
     np.testing.assert_array_equal(clips.ravel(), samples[6000:14_000])
 
 
@@ -119,18 +120,18 @@ def test_many_selections_of_one_file_hash_it_once(
     audio_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, hashed = audio_file(), []
-    digest = decode_module._digest
-    monkeypatch.setattr(decode_module, "_digest", lambda fd: hashed.append(fd) or digest(fd))
-    first, second = hear(path, end_seconds=0.2), hear(path, start_seconds=0.2)
+    digest = FileBytes.digest
+    monkeypatch.setattr(FileBytes, "digest", lambda file: hashed.append(file) or digest(file))
+    first, second = decode_file(path, end_seconds=0.2), decode_file(path, start_seconds=0.2)
     assert first.digest == second.digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert len(hashed) == 1
     path.write_bytes(path.read_bytes() + b"more")
-    assert hear(path).digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert decode_file(path).digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_recording_tells_its_digest_length_and_fingerprint(audio_file: Write) -> None:
     path = audio_file()
-    found = hear(path)
+    found = decode_file(path)
     assert found.digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found.fingerprint == fingerprint(path.stat())
     assert (found.seconds, found.total_clips) == (1.0, 2)
@@ -143,7 +144,7 @@ def test_an_encoders_padding_is_no_clip_but_a_tail_is(n_samples: int, n_clips: i
     assert count_clips(n_samples, clip_samples=100, hop_samples=100) == n_clips
 
 
-# Stretches of a long recording
+# Segments of a long recording
 
 LONG_FILES = [
     *(("wav", "PCM_16", rate_hz) for rate_hz in (8000, 11_025, 44_100, 96_000)),
@@ -155,37 +156,37 @@ LONG_FILES = [
 
 
 @pytest.mark.parametrize(("suffix", "subtype", "rate_hz"), LONG_FILES)
-def test_stretches_of_a_long_recording_equal_the_whole(
+def test_segments_of_a_long_recording_equal_the_whole(
     audio_file: Write, noise: Make, suffix: str, subtype: str, rate_hz: int
 ) -> None:
     stereo = np.stack([noise(5.0, rate_hz), noise(5.0, rate_hz, seed=1)], 1)
     path = audio_file(f"long.{suffix}", stereo, rate_hz, subtype)
-    whole = hear(path, 22_050).clips
-    np.testing.assert_allclose(hear_in_stretches(path, 22_050, clips_each=3), whole, atol=1e-4)
+    whole = decode_file(path, 22_050).clips
+    np.testing.assert_allclose(decode_in_segments(path, 22_050, clips_each=3), whole, atol=1e-4)
 
 
-def test_overlapping_stretches_equal_the_whole(audio_file: Write, noise: Make) -> None:
+def test_overlapping_segments_equal_the_whole(audio_file: Write, noise: Make) -> None:
     path = audio_file("long.flac", noise(5.0, 44_100), 44_100)
-    whole = hear(path, 22_050, hop_samples=5000).clips
-    parts = hear_in_stretches(path, 22_050, clips_each=4, hop_samples=5000)
+    whole = decode_file(path, 22_050, hop_samples=5000).clips
+    parts = decode_in_segments(path, 22_050, clips_each=4, hop_samples=5000)
     np.testing.assert_allclose(parts, whole, atol=1e-5)
 
 
-def test_stretches_of_real_recordings_equal_the_whole(esc10: Path, audio_file: Write) -> None:
+def test_segments_of_real_recordings_equal_the_whole(esc10: Path, audio_file: Write) -> None:
     for path in sorted((esc10 / "audio").iterdir())[::80]:
         # As FLAC: in some Ogg files libvorbis seeks up to 16 ms beside the place asked for.
         flac = audio_file(f"{path.stem}.flac", *soundfile.read(path, dtype="float32"))
-        parts = hear_in_stretches(flac, 22_050, clips_each=3)
-        np.testing.assert_allclose(parts, hear(flac, 22_050).clips, atol=1e-4)
+        parts = decode_in_segments(flac, 22_050, clips_each=3)
+        np.testing.assert_allclose(parts, decode_file(flac, 22_050).clips, atol=1e-4)
 
 
 # FLAC whose header names no length
 
 
-def test_a_flac_without_a_length_is_heard_to_its_end(audio_file: Write, noise: Make) -> None:
+def test_a_flac_without_a_length_is_decoded_to_its_end(audio_file: Write, noise: Make) -> None:
     path = audio_file("piped.flac", noise(2.5))
-    whole = hear(path).clips
-    found = hear(nameless_length(path))
+    whole = decode_file(path).clips
+    found = decode_file(nameless_length(path))
     np.testing.assert_array_equal(found.clips, whole)
     assert (found.seconds, found.total_clips) == (2.5, 5)
 
@@ -195,14 +196,14 @@ def test_a_flac_without_a_length_streams_in_stretches(
     audio_file: Write, noise: Make, clips_each: int
 ) -> None:
     path = audio_file("piped.flac", noise(2.5))
-    whole = hear(path).clips
-    found = hear_in_stretches(nameless_length(path), 8000, clips_each)
+    whole = decode_file(path).clips
+    found = decode_in_segments(nameless_length(path), 8000, clips_each)
     np.testing.assert_array_equal(found, whole)
 
 
 def test_start_and_end_bound_a_flac_without_a_length(audio_file: Write, noise: Make) -> None:
     path = nameless_length(audio_file("piped.flac", noise(2.5)))
-    assert hear(path, start_seconds=0.5, end_seconds=1.5).clips.shape == (2, 4000)
+    assert decode_file(path, start_seconds=0.5, end_seconds=1.5).clips.shape == (2, 4000)
 
 
 @pytest.mark.parametrize("is_named", [True, False])
@@ -336,7 +337,7 @@ def test_a_name_that_is_no_unicode_is_no_obstacle(audio_file: Write, tmp_path: P
 
 def test_a_file_with_another_fingerprint_is_not_decoded(audio_file: Write) -> None:
     with pytest.raises(FileChanged):
-        hear(audio_file(), fingerprint="1:2:3:4:5")
+        decode_file(audio_file(), fingerprint="1:2:3:4:5")
 
 
 def test_what_came_out_of_a_changing_file_means_nothing(
@@ -352,7 +353,7 @@ def test_what_came_out_of_a_changing_file_means_nothing(
 
     monkeypatch.setattr(soundfile.SoundFile, "read", read_while_it_grows)
     with pytest.raises(FileChanged):
-        hear(path)
+        decode_file(path)
 
 
 def test_a_file_that_changes_into_nonsense_is_changed_not_bad(
@@ -366,7 +367,7 @@ def test_a_file_that_changes_into_nonsense_is_changed_not_bad(
 
     monkeypatch.setattr(soundfile.SoundFile, "read", fails_as_it_shrinks)
     with pytest.raises(FileChanged):
-        hear(path)
+        decode_file(path)
 
 
 def test_clips_that_overlap_share_their_samples(audio_file: Callable[..., Path]) -> None:
@@ -384,7 +385,7 @@ def test_a_disk_that_fails_behind_the_digest_is_no_fault_of_ours(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     path = audio_file("tone.flac")
-    monkeypatch.setattr("classifier.audio.containers.integrity.sample_span", fail)
+    monkeypatch.setattr("classifier.audio.decode._decode_otherwise", fail)
     with pytest.raises(DecodingError, match="Input/output error") as caught:
         decode(Segment(os.fsencode(path), 8000, 4000, 4000, 9, first_clip))
     assert (caught.value.kind, caught.value.transient) == ("io", True)

@@ -42,9 +42,9 @@ FOUND = {
 
 def refusal(path: Path, content: bytes) -> DecodingError:
     path.write_bytes(content)
-    stretch = Segment(os.fsencode(path), 8000, 4000, 4000, 60, accepts_damaged=False)
+    segment = Segment(os.fsencode(path), 8000, 4000, 4000, 60, accepts_damaged=False)
     with pytest.raises(DecodingError) as caught:
-        decode(stretch)
+        decode(segment)
     return caught.value
 
 

@@ -121,8 +121,8 @@ def test_folded_and_narrow_networks_agree_with_the_whole_on_real_recordings(esc1
     assert starter is not None
     checkpoint = parse_checkpoint(starter.name, starter.data)
     paths = sorted((esc10 / "audio").iterdir())[::20]
-    stretches = [Segment(os.fsencode(path), 22_050, 110_250, 110_250, 1) for path in paths]
-    clips = np.concatenate([decode(stretch).clips for stretch in stretches])
+    segments = [Segment(os.fsencode(path), 22_050, 110_250, 110_250, 1) for path in paths]
+    clips = np.concatenate([decode(segment).clips for segment in segments])
     with torch.inference_mode():
         whole = checkpoint.build().scores(torch.from_numpy(clips)).numpy()
     for precision, tolerance in (("float32", 1e-4), ("bfloat16", 0.02)):
@@ -137,9 +137,9 @@ def test_clips_may_lie_anywhere(predictor: Predictor, clips: np.ndarray) -> None
 
 
 @pytest.mark.filterwarnings("error")
-def test_clips_of_a_long_stretch_are_gathered_without_a_warning() -> None:
-    stretch = DecodedAudio(np.zeros(24, np.float32), 8, 4, None, "", 0.0, None, 8000, 1)
-    assert gathered(list(stretch.clips), torch.device("meta")).shape == (5, 8)
+def test_clips_of_a_long_segment_are_gathered_without_a_warning() -> None:
+    segment = DecodedAudio(np.zeros(24, np.float32), 8, 4, None, "", 0.0, None, 8000, 1)
+    assert gathered(list(segment.clips), torch.device("meta")).shape == (5, 8)
 
 
 def test_a_batch_is_gathered_clip_by_clip_where_the_device_has_its_own_memory() -> None:

@@ -20,8 +20,8 @@ pytestmark = [
 DEVICE = torch.device("cuda")
 
 
-def samples_of(slab: SlotBuffer, level: float) -> np.ndarray:
-    slot = slab.take()
+def samples_of(buffer: SlotBuffer, level: float) -> np.ndarray:
+    slot = buffer.take()
     assert slot is not None
     samples = slot.look(1000)
     samples[:] = level
@@ -33,7 +33,7 @@ def is_pinned(samples: np.ndarray) -> bool:
 
 
 def test_small_slots_are_pinned_and_large_ones_are_not() -> None:
-    small, large = (slots := Slots(4, partial(pin, device=DEVICE))).slabs
+    small, large = (slots := Slots(4, partial(pin, device=DEVICE))).buffers
     slots.pin()
     assert small.slot_bytes == SMALL_BYTES
     assert is_pinned(samples_of(small, 1.0))
@@ -43,7 +43,7 @@ def test_small_slots_are_pinned_and_large_ones_are_not() -> None:
 def test_a_batch_is_what_lies_in_the_slots_pinned_or_not() -> None:
     pinned, plain = SlotBuffer(4, SMALL_BYTES), SlotBuffer(4, SMALL_BYTES)
     pin(pinned, DEVICE)
-    clips = [samples_of(slab, level) for level, slab in enumerate([pinned, plain, pinned], 1)]
+    clips = [samples_of(buffer, level) for level, buffer in enumerate([pinned, plain, pinned], 1)]
     batch = gathered(clips, DEVICE)
     np.testing.assert_array_equal(batch.cpu(), clips)
 
@@ -51,18 +51,18 @@ def test_a_batch_is_what_lies_in_the_slots_pinned_or_not() -> None:
 def test_memory_that_is_given_up_is_not_pinned_any_more() -> None:
     """Later memory at the same place would be read from pages that are gone."""
     for level in range(20):
-        slab = SlotBuffer(2, SMALL_BYTES)
-        pin(slab, DEVICE)
-        samples = samples_of(slab, level)
+        buffer = SlotBuffer(2, SMALL_BYTES)
+        pin(buffer, DEVICE)
+        samples = samples_of(buffer, level)
         assert is_pinned(samples)
         np.testing.assert_array_equal(gathered([samples], DEVICE).cpu(), [samples])
-        del samples, slab
+        del samples, buffer
         gc.collect()
 
 
 def test_where_memory_cannot_be_pinned_nothing_breaks() -> None:
-    slab = SlotBuffer(2, SMALL_BYTES)
-    pin(slab, DEVICE)
-    pin(slab, DEVICE)  # CUDA refuses to pin it twice
-    samples = samples_of(slab, 3.0)
+    buffer = SlotBuffer(2, SMALL_BYTES)
+    pin(buffer, DEVICE)
+    pin(buffer, DEVICE)  # CUDA refuses to pin it twice
+    samples = samples_of(buffer, 3.0)
     assert float(gathered([samples], DEVICE).sum()) == 3000.0

@@ -159,7 +159,7 @@ def test_few_files_are_shared_among_the_workers() -> None:
 def test_what_decodes_to_much_shares_a_task_with_few() -> None:
     long = Segment(b".wav", 48_000, 240_000, 240_000, max_clips=6, size_bytes=50_000_000)
     short = replace(long, size_bytes=400_000)
-    parts = [_Part(n, stretch) for n, stretch in enumerate([*4 * [long], short, short, long])]
+    parts = [_Part(n, segment) for n, segment in enumerate([*4 * [long], short, short, long])]
     assert [len(some) for some in _bundles(parts, most=8)] == [2, 4, 1]
 
 
@@ -167,11 +167,11 @@ def test_what_decodes_to_much_shares_a_task_with_few() -> None:
 def test_of_files_handed_over_together_only_the_bad_one_fails(
     pool: DecodePool[str], audio_file: Write, endless_file: Path, how: str
 ) -> None:
-    stretches = numbered(audio_file, 6)
-    stretches[2] = ("endless", half_seconds(endless_file))
-    pool.submit_all(stretches)
+    segments = numbered(audio_file, 6)
+    segments[2] = ("endless", half_seconds(endless_file))
+    pool.submit_all(segments)
     answers: dict[str, object] = {}
-    while len(answers) < len(stretches):
+    while len(answers) < len(segments):
         for worker in workers():
             if how == "killed" and has_open(worker, endless_file):
                 worker.kill()
@@ -185,7 +185,7 @@ def test_a_file_that_hangs_does_not_hold_up_others_for_its_whole_deadline(
 ) -> None:
     monkeypatch.setattr("classifier.workers.pool.BUNDLE_SECONDS", 0.5)
     deadlines: list[tuple[int, float]] = []
-    stretches = [*numbered(audio_file, 5), ("endless", half_seconds(endless_file))]
+    segments = [*numbered(audio_file, 5), ("endless", half_seconds(endless_file))]
     with DecodePool[str](1, 30.0) as pool:
         schedule = pool._schedule
 
@@ -194,7 +194,7 @@ def test_a_file_that_hangs_does_not_hold_up_others_for_its_whole_deadline(
             return schedule(task)
 
         monkeypatch.setattr(pool, "_schedule", noted)
-        pool.submit_all(stretches)
+        pool.submit_all(segments)
         answers = dict(pool.wait() for _ in range(5))
         pool.submit_all(numbered(audio_file, 3))
     assert {kind(answer) for answer in answers.values()} == {"DecodedAudio"}
@@ -205,8 +205,8 @@ def test_files_beside_one_that_kills_its_worker_keep_their_tries(
     own_pool: DecodePool[str], audio_file: Write, endless_file: Path
 ) -> None:
     pool = own_pool
-    stretches = [*numbered(audio_file, 3), ("endless", half_seconds(endless_file))]
-    pool.submit_all(stretches)
+    segments = [*numbered(audio_file, 3), ("endless", half_seconds(endless_file))]
+    pool.submit_all(segments)
     reader_of(endless_file).kill()
     while pool._done.empty():
         pass
@@ -214,7 +214,7 @@ def test_files_beside_one_that_kills_its_worker_keep_their_tries(
     assert [part.tries for task in pool._tasks.values() for part in task.parts] == [0, 0, 0, 0]
     for _ in range(MAX_TRIES - 1):
         pool._renew()
-    answers = dict(pool.wait() for _ in stretches)
+    answers = dict(pool.wait() for _ in segments)
     assert [kind(answers[key]) for key in ("0", "1", "2")] == 3 * ["DecodedAudio"]
 
 
@@ -224,22 +224,22 @@ def test_a_worker_that_dies_with_several_files_leaves_no_words_behind(
     pool = own_pool
     pool.submit_all([*numbered(audio_file, 2), ("endless", half_seconds(endless_file))])
     worker = reader_of(endless_file)
-    assert pool._words_folder is not None
-    words = pool._words_folder / str(worker.pid)
-    assert words.exists()
+    assert pool._stderr_path is not None
+    printed = pool._stderr_path / str(worker.pid)
+    assert printed.exists()
     worker.kill()
     _ = [pool.wait() for _ in range(3)]
-    assert not words.exists()
+    assert not printed.exists()
 
 
 def test_a_file_that_is_refused_costs_none_of_those_beside_it(
     pool: DecodePool[str], audio_file: Write, tmp_path: Path
 ) -> None:
-    stretches = numbered(audio_file, 4)
-    stretches[1] = ("gone", half_seconds(tmp_path / "gone.wav"))
-    stretches[2] = ("changed", half_seconds(audio_file(), fingerprint="another"))
-    pool.submit_all(stretches)
-    kinds = {key: kind(answer) for key, answer in (pool.wait() for _ in stretches)}
+    segments = numbered(audio_file, 4)
+    segments[1] = ("gone", half_seconds(tmp_path / "gone.wav"))
+    segments[2] = ("changed", half_seconds(audio_file(), fingerprint="another"))
+    pool.submit_all(segments)
+    kinds = {key: kind(answer) for key, answer in (pool.wait() for _ in segments)}
     assert kinds == {
         "0": "DecodedAudio",
         "gone": "vanished",

@@ -25,7 +25,7 @@ from classifier.workers.shared_memory import (
     Slots,
     WorkerSlotBuffer,
     likely_bytes,
-    make_slab,
+    make_slot_buffer,
 )
 
 SLOT_BYTES = LARGE_BYTES
@@ -45,107 +45,109 @@ class Handed:
 
 
 @pytest.fixture
-def slab() -> SlotBuffer:
+def buffer() -> SlotBuffer:
     return SlotBuffer(2, SLOT_BYTES)
 
 
 @pytest.fixture
-def worker(slab: SlotBuffer) -> WorkerSlotBuffer:
-    worker = WorkerSlotBuffer(Handed(slab._fd), 2 * SLOT_BYTES, SLOT_BYTES)
+def worker(buffer: SlotBuffer) -> WorkerSlotBuffer:
+    worker = WorkerSlotBuffer(Handed(buffer._fd), 2 * SLOT_BYTES, SLOT_BYTES)
     worker.open()
     return worker
 
 
-def resident_bytes(slab: SlotBuffer) -> int:
-    return os.fstat(slab._fd).st_blocks * 512
+def resident_bytes(buffer: SlotBuffer) -> int:
+    return os.fstat(buffer._fd).st_blocks * 512
 
 
 def ramp(n_samples: int) -> np.ndarray:
     return np.arange(n_samples, dtype=np.float32)
 
 
-def test_what_a_worker_leaves_is_there(slab: SlotBuffer, worker: WorkerSlotBuffer) -> None:
-    slots = [slab.take(), slab.take()]
+def test_what_a_worker_leaves_is_there(buffer: SlotBuffer, worker: WorkerSlotBuffer) -> None:
+    slots = [buffer.take(), buffer.take()]
     for slot in slots:
         assert slot is not None
-        assert worker.leave(slot.number, ramp(1000) * slot.number)
+        assert worker.write(slot.number, ramp(1000) * slot.number)
     for slot in slots:
         assert slot is not None
         np.testing.assert_array_equal(slot.look(1000), ramp(1000) * slot.number)
 
 
 def test_a_slot_is_free_when_no_view_of_its_samples_is_left(
-    slab: SlotBuffer, worker: WorkerSlotBuffer
+    buffer: SlotBuffer, worker: WorkerSlotBuffer
 ) -> None:
-    slot = slab.take()
+    slot = buffer.take()
     assert slot is not None
-    worker.leave(slot.number, ramp(1000))
+    worker.write(slot.number, ramp(1000))
     found = DecodedAudio(slot.look(1000), 100, 50, None, "", 0.0, None, 8000, 1)
     clip = list(found.clips)[3][5:]
     del found
     gc.collect()
-    assert slab.n_free == 1
+    assert buffer.n_free == 1
     assert clip[0] == 155
     del clip
-    assert slab.n_free == 2
+    assert buffer.n_free == 2
 
 
-def test_no_slot_is_handed_out_twice(slab: SlotBuffer) -> None:
-    taken = [slab.take() for _ in range(3)]
+def test_no_slot_is_handed_out_twice(buffer: SlotBuffer) -> None:
+    taken = [buffer.take() for _ in range(3)]
     assert {slot.number for slot in taken if slot} == {0, 1}
     assert taken[2] is None
 
 
 def test_samples_that_do_not_fit_in_are_refused_on_both_sides(
-    slab: SlotBuffer, worker: WorkerSlotBuffer
+    buffer: SlotBuffer, worker: WorkerSlotBuffer
 ) -> None:
-    slot = slab.take()
+    slot = buffer.take()
     assert slot is not None
-    assert worker.leave(slot.number, np.zeros(SLOT_BYTES // 4, np.float32))
-    assert not worker.leave(slot.number, np.zeros(SLOT_BYTES // 4 + 1, np.float32))
+    assert worker.write(slot.number, np.zeros(SLOT_BYTES // 4, np.float32))
+    assert not worker.write(slot.number, np.zeros(SLOT_BYTES // 4 + 1, np.float32))
     with pytest.raises(ValueError, match="buffer is smaller"):
         slot.look(SLOT_BYTES // 4 + 1)
 
 
-def test_a_long_stretch_gives_back_the_memory_that_few_need(
-    slab: SlotBuffer, worker: WorkerSlotBuffer
+def test_a_long_segment_gives_back_the_memory_that_few_need(
+    buffer: SlotBuffer, worker: WorkerSlotBuffer
 ) -> None:
-    slot = slab.take()
+    slot = buffer.take()
     assert slot is not None
-    worker.leave(slot.number, ramp(SLOT_BYTES // 4))
+    worker.write(slot.number, ramp(SLOT_BYTES // 4))
     found = slot.look(SLOT_BYTES // 4)
-    assert resident_bytes(slab) == SLOT_BYTES
+    assert resident_bytes(buffer) == SLOT_BYTES
     del found
-    assert resident_bytes(slab) == KEPT_BYTES
+    assert resident_bytes(buffer) == KEPT_BYTES
 
 
-def test_a_worker_can_make_it_neither_shorter_nor_longer(slab: SlotBuffer) -> None:
+def test_a_worker_can_make_it_neither_shorter_nor_longer(buffer: SlotBuffer) -> None:
     for size in (0, 3 * SLOT_BYTES):
         with pytest.raises(PermissionError):
-            os.ftruncate(slab._fd, size)
+            os.ftruncate(buffer._fd, size)
 
 
-def test_a_decoder_that_writes_beyond_its_own_memory_dies_of_it(slab: SlotBuffer) -> None:
+def test_a_decoder_that_writes_beyond_its_own_memory_dies_of_it(buffer: SlotBuffer) -> None:
     script = (
         "import ctypes, os; from test_shared_memory import Handed;"
         "from classifier.workers.shared_memory import WorkerSlotBuffer;"
-        f"worker = WorkerSlotBuffer(Handed({slab._fd}), {2 * SLOT_BYTES}, {SLOT_BYTES});"
+        f"worker = WorkerSlotBuffer(Handed({buffer._fd}), {2 * SLOT_BYTES}, {SLOT_BYTES});"
         "worker.open();"
         "ctypes.memset(worker._address, 1, 1)"
     )
     folder = os.path.dirname(__file__)
     environ = os.environ | {"PYTHONPATH": os.pathsep.join([folder, *sys.path])}
-    done = subprocess.run([sys.executable, "-c", script], env=environ, pass_fds=[slab._fd])
+    done = subprocess.run([sys.executable, "-c", script], env=environ, pass_fds=[buffer._fd])
     assert done.returncode == -11
 
 
-def test_where_there_is_no_such_memory_there_is_no_slab(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_no_such_memory_there_is_no_slot_buffer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def refused(*_: object) -> int:
         raise OSError("not here")
 
     monkeypatch.setattr(os, "memfd_create", refused)
-    assert make_slab(2, SLOT_BYTES) is None
-    assert Slots(2).slabs == []
+    assert make_slot_buffer(2, SLOT_BYTES) is None
+    assert Slots(2).buffers == []
 
 
 # Through the pool
@@ -165,7 +167,7 @@ def decoded(pool: DecodePool[str], path: Path, **more) -> DecodedAudio:
 
 
 def free(pool: DecodePool[str]) -> int:
-    return sum(slab.n_free for slab in pool._slots.slabs)
+    return sum(buffer.n_free for buffer in pool._slots.buffers)
 
 
 def test_clips_that_are_kept_stay_as_they_are(
@@ -203,22 +205,22 @@ def test_a_slot_without_samples_is_free_again(
 def test_without_shared_memory_samples_come_all_the_same(
     audio_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("classifier.workers.shared_memory.make_slab", lambda *_: None)
+    monkeypatch.setattr("classifier.workers.shared_memory.make_slot_buffer", lambda *_: None)
     with DecodePool[str](1, 5.0) as pool:
         assert decoded(pool, audio_file()).clips.shape == (2, 4000)
 
 
-def test_a_worker_without_room_for_it_sends_samples_all_the_same(slab: SlotBuffer) -> None:
-    worker = WorkerSlotBuffer(Handed(slab._fd), 2**60, SLOT_BYTES)
+def test_a_worker_without_room_for_it_sends_samples_all_the_same(buffer: SlotBuffer) -> None:
+    worker = WorkerSlotBuffer(Handed(buffer._fd), 2**60, SLOT_BYTES)
     worker.open()
-    assert not worker.leave(0, ramp(10))
+    assert not worker.write(0, ramp(10))
 
 
 MINUTE = Segment(b"/card/minute.wav", 22_050, 110_250, 110_250, max_clips=6, size_bytes=5_300_000)
 SHORT = replace(MINUTE, path=b"/card/short.WAV", size_bytes=441_044)
 
 
-def test_short_recordings_get_small_slots_and_long_stretches_large_ones() -> None:
+def test_short_recordings_get_small_slots_and_long_segments_large_ones() -> None:
     slots = Slots(2)
     sizes = [slot.place.slot_bytes for s in (SHORT, MINUTE) if (slot := slots.take(s))]
     assert sizes == [SMALL_BYTES, LARGE_BYTES]
@@ -232,7 +234,7 @@ def test_where_small_slots_are_used_up_a_large_one_serves() -> None:
 
 def test_a_compressed_file_is_taken_to_grow_and_none_to_be_less_than_a_clip() -> None:
     assert likely_bytes(SHORT) == 882_088
-    assert likely_bytes(replace(SHORT, path=b"short.ogg")) == 6 * 441_000, "all of a stretch"
+    assert likely_bytes(replace(SHORT, path=b"short.ogg")) == 6 * 441_000, "all of a segment"
     assert likely_bytes(replace(SHORT, path=b"short.ogg", size_bytes=1)) == 441_000
 
 
@@ -246,7 +248,7 @@ def test_a_file_that_is_longer_than_it_seemed_comes_whole(audio_file: Write, noi
     np.testing.assert_array_equal(answer.audio, samples)
 
 
-def test_the_memory_has_no_name_that_could_stay_behind(slab: SlotBuffer) -> None:
+def test_the_memory_has_no_name_that_could_stay_behind(buffer: SlotBuffer) -> None:
     lines = Path("/proc/self/maps").read_text().splitlines()
     assert any(line.endswith("/memfd:clfd-samples (deleted)") for line in lines)
 

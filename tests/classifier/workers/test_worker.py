@@ -14,7 +14,7 @@ import pytest
 from classifier.audio.decode import Segment
 from classifier.errors import DecodingError
 from classifier.workers.pool import DecodePool
-from classifier.workers.worker import FILE_BYTES, SAID_LETTERS
+from classifier.workers.worker import FILE_BYTES, STDERR_LETTERS
 
 Write = Callable[..., Path]
 
@@ -53,6 +53,12 @@ def test_a_worker_gains_no_rights_leaves_no_core_and_is_taken_before_the_daemon(
         "new rights": "none",
         "oom score": str(min(1000, own + 500)),
     }
+
+
+def test_a_worker_starts_without_what_only_the_daemon_needs(pool: DeedPool) -> None:
+    loaded = pool.answer(deeds.modules)
+    assert isinstance(loaded, set)
+    assert loaded & {"torch", "scipy", "librosa", "pandas", "sqlalchemy", "pydantic"} == set()
 
 
 def test_a_daemon_with_narrower_limits_has_workers_all_the_same() -> None:
@@ -106,7 +112,7 @@ def test_a_worker_that_shouts_costs_a_small_file_and_a_short_reason(
     answer = pool.answer(deeds.shout_and_die)
     assert isinstance(answer, DecodingError)
     assert "(the decoder wrote: …" in str(answer)
-    assert len(str(answer)) < SAID_LETTERS + 150
+    assert len(str(answer)) < STDERR_LETTERS + 150
     assert sizes == [FILE_BYTES]
 
 

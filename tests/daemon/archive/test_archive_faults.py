@@ -16,6 +16,7 @@ from house import House, HouseMaker
 from moves import a_move, files_below, mover_to, places
 
 from daemon.archive import archiver, mover
+from daemon.backoff import wait_seconds
 from storage.errors import LedgerUnavailable
 from storage.ledger.archive_moves import MoveFailed
 
@@ -32,7 +33,7 @@ def test_what_came_of_a_batch_survives_a_locked_ledger(
     archiving.drop(audio_file(), "a.wav")
     with monkeypatch.context() as patch:
         patch.setattr(archiving.ledger, "record_moves", refuse)
-        archiving.service._wait_out_trouble = lambda: None  # type: ignore[method-assign]
+        patch.setattr("daemon.control.ledger_retry.RETRY_SECONDS", 0)
         for _ in range(60):
             archiving.service.try_tick()
             archiving.now += 0.5
@@ -99,7 +100,7 @@ def test_one_file_that_cannot_be_moved_does_not_keep_the_others_waiting(
             raise PermissionError(errno.EACCES, "Permission denied", source)
         rename(source, target)
 
-    monkeypatch.setattr(archiver, "WAITS_SECONDS", (100.0,))
+    monkeypatch.setattr(archiver, "wait_seconds", lambda _: 100.0)
     with monkeypatch.context() as patch:
         patch.setattr(mover, "rename_no_replace", refuse_the_first)
         for number in range(3):
@@ -125,7 +126,8 @@ def test_hindered_moves_are_tried_ever_more_rarely(
         raise PermissionError(errno.EACCES, "Permission denied", source)
 
     monkeypatch.setattr(mover, "rename_no_replace", refuse)
-    monkeypatch.setattr(archiver, "WAITS_SECONDS", (5.0, 20.0, 40.0))
+    waits = (5.0, 20.0, 40.0)
+    monkeypatch.setattr(archiver, "wait_seconds", lambda n: wait_seconds(n, waits))
     archiving.drop(audio_file(), "a.wav")
     archiving.live(140)
     assert np.diff(tries) == pytest.approx([5, 20, 40, 40], abs=3)
@@ -187,7 +189,7 @@ def test_a_rename_that_is_refused_is_told_with_both_its_names(
     source, archive = inbox / "a.wav", tmp_path / "archive"
     source.write_bytes(b"sound")
     monkeypatch.setattr(mover, "rename_no_replace", refuse)
-    [result] = mover_to(archive, inbox).carry([a_move(source, archive / "a.wav")])
+    [result] = mover_to(archive, inbox).move([a_move(source, archive / "a.wav")])
     assert isinstance(result, MoveFailed)
     assert str(source) in result.reason
     assert str(archive / "a.wav") in result.reason

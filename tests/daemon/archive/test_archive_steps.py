@@ -41,7 +41,7 @@ def test_a_kill_at_any_step_leaves_each_file_in_one_place_which_its_row_names(
         archive = str(request.getfixturevalue("elsewhere") / "archive")
         Path(archive).mkdir()
     house = make_house(**{"intake.archive_dir": archive})
-    house.hands.idle = True
+    house.archive_thread.idle = True
     for number in range(MORE_FILES_THAN_STEPS):
         source = audio_file("x.wav", noise(seed=number))
         house.drop(source, f"card {number}/a.wav")
@@ -116,10 +116,10 @@ def test_an_error_at_any_step_leaves_the_file_whole_and_the_next_try_ends_it(
             renameat2 = Walk(step).watched("renameat2", rename._renameat2)
             patch.setattr(rename, "_renameat2", renameat2)
             patch.setattr(mover, "BLOCK_BYTES", SMALL_BLOCK_BYTES)
-            mover_to(archive, inbox).carry([move])
+            mover_to(archive, inbox).move([move])
         whole = [path for path in (source, Path(os.fsdecode(move.place))) if path.exists()]
         assert whole and all(path.read_bytes() == content for path in whole), last_step
-        [result] = mover_to(archive, inbox).carry([move])
+        [result] = mover_to(archive, inbox).move([move])
         assert isinstance(result, Archived)
         assert not source.exists()
         assert digest(move.place) == move.digest

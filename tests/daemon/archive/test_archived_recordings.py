@@ -28,7 +28,7 @@ def archived_and_rescored(
     house.live()
     house.publish(checkpoint_file, "20990101T000000Z-00000002")
     meanwhile(house.home.root / "archive" / "inbox" / "a.wav")
-    house.model.refresh(house.now)
+    house.model.step(house.now)
     rescore(house)
     for _ in range(50):  # the new checkpoint is prepared in a thread
         threading.Event().wait(0.05)
@@ -86,14 +86,14 @@ def test_other_sound_in_an_archived_file_is_no_answer_of_the_recording(
 
 
 def test_what_is_on_its_way_is_not_read(archiving: House, audio_file: AudioFile) -> None:
-    archiving.hands.idle = True
+    archiving.archive_thread.idle = True
     archiving.drop(audio_file(), "a.wav")
     archiving.live()
     rescore(archiving)
     asked = len(archiving.pool.submitted)
     archiving.live(5)
     assert len(archiving.pool.submitted) == asked
-    archiving.hands.idle = False
-    archiving.hands.work()
+    archiving.archive_thread.idle = False
+    archiving.archive_thread.work()
     archiving.live(5)
     assert archiving.pool.submitted[-1].path.endswith(b"/archive/inbox/a.wav")

@@ -63,7 +63,7 @@ def test_a_copy_that_shares_an_answer_is_archived_too(
 def test_the_result_is_stored_before_anything_moves(
     archiving: House, audio_file: AudioFile
 ) -> None:
-    archiving.hands.idle = True
+    archiving.archive_thread.idle = True
     archiving.drop(audio_file(), "a.wav")
     archiving.live()
     assert places(archiving) == [("a.wav", "done", None)]
@@ -74,7 +74,7 @@ def test_the_result_is_stored_before_anything_moves(
 def test_a_long_copy_does_not_stop_the_classification(
     archiving: House, audio_file: AudioFile, noise: Noise
 ) -> None:
-    archiving.hands.idle = True
+    archiving.archive_thread.idle = True
     archiving.drop(audio_file("1.wav"), "a.wav")
     archiving.live()
     archiving.drop(audio_file("2.wav", noise()), "b.wav")
@@ -85,13 +85,13 @@ def test_a_long_copy_does_not_stop_the_classification(
 def test_nothing_moves_after_the_daemon_has_stopped_for_want_of_its_ledger(
     archiving: House, audio_file: AudioFile
 ) -> None:
-    archiving.hands.idle = True
+    archiving.archive_thread.idle = True
     archiving.drop(audio_file(), "a.wav")
     archiving.live()
     archiving.ledger.database.path.unlink()
     with pytest.raises(StorageError):
         archiving.service.run()
-    archiving.hands.work()
+    archiving.archive_thread.work()
     assert files_below(archiving.inbox) == ["a.wav"]
 
 
@@ -251,12 +251,12 @@ def test_equal_sounds_under_two_names_never_share_one_file(
 def test_a_file_that_changed_after_its_answer_is_not_moved_as_what_it_was(
     archiving: House, audio_file: AudioFile, noise: Noise
 ) -> None:
-    archiving.hands.idle = True
+    archiving.archive_thread.idle = True
     archiving.drop(audio_file("1.wav"), "a.wav")
     archiving.live(10)
     archiving.drop(audio_file("2.wav", noise()), "a.wav")
-    archiving.hands.idle = False
-    archiving.hands.work()
+    archiving.archive_thread.idle = False
+    archiving.archive_thread.work()
     archiving.live()
     place = archiving.home.root / "archive" / "inbox" / "a.wav"
     assert places(archiving) == [("a.wav", "done", str(place)), ("a.wav", "superseded", None)]
@@ -266,11 +266,11 @@ def test_a_file_that_changed_after_its_answer_is_not_moved_as_what_it_was(
 def test_a_file_deleted_from_the_inbox_is_not_waited_for(
     archiving: House, audio_file: AudioFile
 ) -> None:
-    archiving.hands.idle = True
+    archiving.archive_thread.idle = True
     archiving.drop(audio_file(), "a.wav")
     archiving.live(10)
     (archiving.inbox / "a.wav").unlink()
-    archiving.hands.work()
+    archiving.archive_thread.work()
     archiving.live()
     assert places(archiving) == [("a.wav", "done", None)]
     assert archiving.ledger.count_moves() == 0
@@ -280,7 +280,7 @@ def test_another_archive_in_the_settings_takes_what_is_outstanding(
     make_house: HouseMaker, audio_file: AudioFile
 ) -> None:
     before = make_house(**{"intake.archive_dir": "old"})
-    before.hands.idle = True
+    before.archive_thread.idle = True
     before.drop(audio_file(), "a.wav")
     before.live()
     before.close()
@@ -330,11 +330,11 @@ def archive_findings(home: Home, archive: str) -> set[tuple[str, str]]:
 def test_results_tell_where_a_file_lies_and_only_once_it_does(
     archiving: House, audio_file: AudioFile
 ) -> None:
-    archiving.hands.idle = True
+    archiving.archive_thread.idle = True
     archiving.drop(audio_file(), "a.wav")
     archiving.live()
     assert archived_paths(archiving) == [None]
-    archiving.hands.work()
+    archiving.archive_thread.work()
     archiving.live(1)
     assert archived_paths(archiving) == [str(archiving.home.root / "archive" / "inbox" / "a.wav")]
 

@@ -22,7 +22,7 @@ def test_a_move_to_another_file_system_keeps_time_and_mode(
     source.chmod(0o640)
     os.utime(source, ns=(1_000, 1_234_567_890_123_456_789))
     archive = elsewhere / "archive"
-    mover_to(archive, inbox).carry([a_move(source, archive / "a.wav")])
+    mover_to(archive, inbox).move([a_move(source, archive / "a.wav")])
     found = (archive / "a.wav").stat()
     assert (found.st_mtime_ns, found.st_mode & 0o777) == (1_234_567_890_123_456_789, 0o640)
 
@@ -39,7 +39,7 @@ def test_a_version_that_comes_while_the_old_one_is_copied_stays_in_the_inbox(
         source.write_bytes(b"new version")
 
     monkeypatch.setattr(mover, "rename_no_replace", write_a_new_one)
-    [result] = mover_to(archive, inbox).carry([a_move(source, archive / "a.wav")])
+    [result] = mover_to(archive, inbox).move([a_move(source, archive / "a.wav")])
     assert isinstance(result, Archived)
     assert (archive / "a.wav").read_bytes() == b"old"
     assert source.read_bytes() == b"new version"
@@ -59,7 +59,7 @@ def test_a_file_that_is_written_to_while_it_is_copied_stays_in_the_inbox(
             more.write(b" and end")
 
     monkeypatch.setattr(mover, "_write", write_on)
-    assert mover_to(archive, inbox).carry([move]) == [MoveDropped(move)]
+    assert mover_to(archive, inbox).move([move]) == [MoveDropped(move)]
     assert source.read_bytes() == b"begin and end"
     assert files_below(archive) == []
 
@@ -78,7 +78,7 @@ def test_one_file_system_mounted_twice_is_moved_by_copy(
         rename(there, target)
 
     monkeypatch.setattr(mover, "rename_no_replace", refuse_across)
-    [result] = mover_to(archive, inbox).carry([a_move(source, archive / "a.wav")])
+    [result] = mover_to(archive, inbox).move([a_move(source, archive / "a.wav")])
     assert isinstance(result, Archived)
     assert (archive / "a.wav").read_bytes() == b"sound"
     assert files_below(inbox) == []
@@ -97,7 +97,7 @@ def test_a_file_that_may_not_be_deleted_in_the_inbox_lies_there_alone(
         unlink(path)
 
     monkeypatch.setattr(os, "unlink", refuse)
-    [result] = mover_to(archive, inbox).carry([move])
+    [result] = mover_to(archive, inbox).move([move])
     assert isinstance(result, MoveFailed)
     assert source.read_bytes() == b"sound"
     assert files_below(archive) == []
@@ -118,7 +118,7 @@ def test_a_stop_ends_a_copy_half_way_and_leaves_the_file_in_the_inbox(
 
     monkeypatch.setattr(mover, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(mover, "_write", write_and_stop)
-    assert mine.carry([a_move(source, archive / "a.wav")]) == []
+    assert mine.move([a_move(source, archive / "a.wav")]) == []
     assert source.stat().st_size == 10_000
     assert files_below(archive) == []
 
@@ -130,7 +130,7 @@ def test_a_file_whose_content_is_not_what_was_heard_is_not_deleted(
     source.write_bytes(b"rotten")
     archive = elsewhere / "archive"
     move = a_move(source, archive / "a.wav", digest="0" * 64)
-    [result] = mover_to(archive, inbox).carry([move])
+    [result] = mover_to(archive, inbox).move([move])
     assert isinstance(result, MoveFailed)
     assert source.read_bytes() == b"rotten"
     assert files_below(archive) == []
@@ -141,7 +141,7 @@ def test_a_link_at_the_place_is_not_taken_for_the_file(inbox: Path, tmp_path: Pa
     source.write_bytes(b"sound")
     archive.mkdir()
     (archive / "a.wav").symlink_to(source)
-    [result] = mover_to(archive, inbox).carry([a_move(source, archive / "a.wav")])
+    [result] = mover_to(archive, inbox).move([a_move(source, archive / "a.wav")])
     assert isinstance(result, Redirected)
     assert result.place == os.fsencode(archive / "a.1.wav")
     assert source.read_bytes() == b"sound"
@@ -154,7 +154,7 @@ def test_an_archive_that_leads_back_into_the_inbox_deletes_nothing(
     source.write_bytes(b"sound")
     archive.mkdir()
     (archive / "inbox").symlink_to(inbox)
-    [result] = mover_to(archive, inbox).carry([a_move(source, archive / "inbox" / "a.wav")])
+    [result] = mover_to(archive, inbox).move([a_move(source, archive / "inbox" / "a.wav")])
     assert isinstance(result, MoveFailed)
     assert "leads back into the inbox" in result.reason
     assert source.read_bytes() == b"sound"
@@ -169,7 +169,7 @@ def test_a_link_from_the_archive_to_a_folder_of_the_inbox_does_not_send_files_ro
     archive.mkdir()
     (archive / "inbox").symlink_to(inbox / "sub")
     place = archive / "inbox" / "deeper" / "a.wav"
-    [result] = mover_to(archive, inbox).carry([a_move(source, place)])
+    [result] = mover_to(archive, inbox).move([a_move(source, place)])
     assert isinstance(result, MoveFailed)
     assert "leads back into the inbox" in result.reason
     assert files_below(inbox) == ["a.wav"]
@@ -202,7 +202,7 @@ def test_a_file_changed_in_the_moment_of_the_move_goes_back(
         rename(there, target)
 
     monkeypatch.setattr(mover, "rename_no_replace", change_first)
-    assert mover_to(archive, inbox).carry([move]) == [MoveDropped(move)]
+    assert mover_to(archive, inbox).move([move]) == [MoveDropped(move)]
     assert source.read_bytes() == b"old and new"
     assert files_below(archive) == []
 
@@ -213,7 +213,7 @@ def test_the_longest_name_finds_a_free_one_beside_it(inbox: Path, tmp_path: Path
     source.write_bytes(b"sound")
     archive.mkdir()
     (archive / name).write_bytes(b"other")
-    [result] = mover_to(archive, inbox).carry([a_move(source, archive / name)])
+    [result] = mover_to(archive, inbox).move([a_move(source, archive / name)])
     assert isinstance(result, Redirected)
     assert len(os.path.basename(result.place)) == 255
     assert result.place.endswith(b"xx.1.wav")

@@ -16,8 +16,11 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+from click.testing import CliRunner
 
-from classifier.workers.temp_folder import temporary_folder
+from classifier.workers.process import temporary_folder
+from clfd import cli
+from storage.commands.context import Invocation
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.home.temp_home import temporary_home
@@ -145,8 +148,9 @@ def command_of(pid: int) -> bytes:
 
 def test_files_that_are_no_audio_are_an_error_in_one_line(home: Home, tmp_path: Path) -> None:
     (tmp_path / "page.wav").write_text("<html>404</html>")
-    done = bench(home, str(tmp_path), "--seconds", "1")
-    assert (done.returncode, done.stdout) == (1, "")
+    words = ["--home", str(home.root), "bench", str(tmp_path), "--seconds", "1"]
+    done = CliRunner().invoke(cli, words, obj=Invocation())
+    assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
         "clfd: none of the files can be decoded; try `clfd classify` on one of them\n"
     )

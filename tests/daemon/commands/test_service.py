@@ -184,7 +184,7 @@ def test_an_environment_file_is_a_persons_own(
     assert files_in(machine) == {ENVIRONMENT: "CLFD_ENGINE__DEVICE=cuda:1\n"}
 
 
-def test_a_setting_of_the_environment_file_that_is_wrong_is_told(
+def test_a_wrong_setting_in_the_environment_file_is_reported(
     service: Callable[..., Result], machine: Path
 ) -> None:
     service("install")
@@ -205,7 +205,7 @@ def test_uninstall_takes_away_what_install_brought(
     assert files_in(machine) == {}
 
 
-def test_drop_ins_that_somebody_added_stay_and_are_told(
+def test_drop_ins_that_somebody_added_stay_and_are_listed(
     service: Callable[..., Result], machine: Path
 ) -> None:
     service("install")

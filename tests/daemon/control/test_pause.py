@@ -25,7 +25,7 @@ def test_a_held_intake_takes_nothing_until_it_is_released(
 ) -> None:
     pause(house.home)
     house.drop(audio_file(), "a.wav")
-    house.doorbell.ring(house.inbox, b"a.wav", was_closed=True)
+    house.watcher.ring(house.inbox, b"a.wav", was_closed=True)
     house.live(100)
     assert house.rows() == []
     resume(house.home)
@@ -87,7 +87,7 @@ def test_a_held_daemon_rests(house: House) -> None:
     pause(house.home)
     house.live(100)
     assert not house.service.tick(house.now)
-    assert house.service._seconds_to_rest() > 0.1
+    assert house.service.seconds_to_rest() > 0.1
 
 
 def test_a_home_that_cannot_be_looked_at_changes_nothing() -> None:

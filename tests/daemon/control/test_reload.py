@@ -14,7 +14,7 @@ import pytest
 from house import House, HouseMaker, house_settings
 from running_house import RunningHouse
 
-from daemon.control.reload import APPLIED, KEPT_WORDS
+from daemon.control.reload import APPLIED, KEPT_IDS
 from storage.errors import SettingsError
 from storage.settings.loading import described_settings
 
@@ -123,7 +123,7 @@ def test_a_bad_file_keeps_the_old_settings_and_says_why(
         raise SettingsError("unknown setting engine.devise")
 
     with monkeypatch.context() as bad:
-        bad.setattr(house.service._reloading, "_read", refuse)
+        bad.setattr(house.reload, "_read", refuse)
         status = reload(house)
     assert "unknown setting engine.devise" in str(status["reload"])
     assert "the settings stay as they were" in str(status["faults"])
@@ -142,7 +142,7 @@ def test_a_reload_ends_when_the_checkpoint_that_became_active_is_served(
     house.service.tick(house.now)
     house.service.tick(house.now)
     assert house.model.is_preparing
-    assert house.service._reloading.told["reload"] is None
+    assert house.reload.status()["reload"] is None
     prepared(house)
     status = reload(house)
     assert (status["served_checkpoint"], status["reload"]["error"]) == (name, None)  # type: ignore[index]
@@ -158,7 +158,7 @@ def test_a_reload_looks_again_at_a_checkpoint_that_was_refused(
 ) -> None:
     broken = house.home.checkpoints / f"{NEW}.safetensors"
     broken.write_bytes(b"no checkpoint")
-    house.shelf.activate(NEW)
+    house.checkpoints.activate(NEW)
     house.live(1)
     prepared(house)
     house.live(1)
@@ -175,10 +175,10 @@ def test_a_reload_looks_again_at_a_checkpoint_that_was_refused(
 def test_the_service_manager_is_told_of_both_ends(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[str, ...]] = []
-    monkeypatch.setattr("daemon.control.reload.notify", lambda *words: told.append(words))
+    sent: list[tuple[str, ...]] = []
+    monkeypatch.setattr("daemon.control.reload.notify", lambda *words: sent.append(words))
     reload(house)
-    (reloading, stamp), ready = told
+    (reloading, stamp), ready = sent
     assert (reloading, ready) == ("RELOADING=1", ("READY=1",))
     assert stamp.removeprefix("MONOTONIC_USEC=").isdecimal()
 
@@ -198,7 +198,7 @@ def test_each_of_several_who_ask_finds_an_answer(house: House) -> None:
 
 def test_all_who_ask_at_once_are_answered_by_one_reload(house: House) -> None:
     house.live(1)
-    words = {f"{number:04}" for number in range(KEPT_WORDS + 50)}
+    words = {f"{number:04}" for number in range(KEPT_IDS + 50)}
     for word in words:
         house.home.reload_request(word).touch()
     house.live(3)
@@ -243,17 +243,17 @@ def test_hup_without_a_terminal_reloads_and_the_command_says_what_came_of_it(
 
     running.home.settings_file.write_text("[engine]\nbatch_clips = 5\nthreads = 1\n")
     running.publish(checkpoint_file, NEW)
-    told = running.clfd("reload")
-    assert told.returncode == 0, told.stderr
-    assert told.stderr.splitlines() == [
+    done = running.clfd("reload")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [
         f"reloaded, serving {NEW}; changed: engine.batch_clips",
         "restart to apply: engine.threads",
     ]
 
     running.home.settings_file.write_text("[engine]\nbatch_clip = 5\n")
-    told = running.clfd("reload")
-    assert told.returncode == 1
-    assert "did you mean engine.batch_clips?" in told.stderr
+    done = running.clfd("reload")
+    assert done.returncode == 1
+    assert "did you mean engine.batch_clips?" in done.stderr
     assert running.stop() == 0
 
 

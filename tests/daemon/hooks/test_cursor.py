@@ -1,4 +1,4 @@
-"""Where a hook is among the answers, whatever the clock does."""
+"""How far a hook has come among the answers, whatever the clock does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def clocks() -> Clocks:
 
 
 @pytest.fixture
-def make_place(tmp_path: Path, clocks: Clocks) -> Callable[[], HookCursor]:
+def make_cursor(tmp_path: Path, clocks: Clocks) -> Callable[[], HookCursor]:
     def make() -> HookCursor:
         newest = (stamp(NOON - timedelta(hours=1)), 7)
         return HookCursor(
@@ -48,86 +48,86 @@ def make_place(tmp_path: Path, clocks: Clocks) -> Callable[[], HookCursor]:
 
 
 def test_without_a_file_it_begins_behind_the_newest_answer_and_keeps_that(
-    make_place: Callable[[], HookCursor],
+    make_cursor: Callable[[], HookCursor],
 ) -> None:
-    assert make_place().cursor == ("2026-03-04T11:00:00.000Z", 7)
-    assert make_place().cursor == ("2026-03-04T11:00:00.000Z", 7)
+    assert make_cursor().position == ("2026-03-04T11:00:00.000Z", 7)
+    assert make_cursor().position == ("2026-03-04T11:00:00.000Z", 7)
 
 
-def test_where_nothing_can_be_written_or_read_it_begins_with_this_moment_and_says_so_later(
+def test_where_nothing_can_be_written_or_read_it_begins_with_this_moment_and_is_saved_later(
     tmp_path: Path, clocks: Clocks
 ) -> None:
     def newest() -> Cursor:
         raise LedgerUnavailable("locked")
 
     folder = tmp_path / "disk"
-    place = HookCursor(folder / "place", newest, lambda: clocks.wall, lambda: clocks.since_start)
-    assert place.cursor == (stamp(NOON), 0)
+    cursor = HookCursor(folder / "place", newest, lambda: clocks.wall, lambda: clocks.since_start)
+    assert cursor.position == (stamp(NOON), 0)
     with pytest.raises(StorageError, match="cannot write"):
-        place.save()
+        cursor.save()
     folder.mkdir()
-    place.save()
+    cursor.save()
     clocks.pass_time(3600)
     again = HookCursor(folder / "place", newest, lambda: clocks.wall, lambda: clocks.since_start)
-    assert again.cursor == (stamp(NOON), 0)
+    assert again.position == (stamp(NOON), 0)
 
 
-def test_what_was_saved_is_where_it_begins(make_place: Callable[[], HookCursor]) -> None:
-    place = make_place()
-    place.cursor = (stamp(NOON - timedelta(minutes=1)), 12)
-    place.save()
-    assert make_place().cursor == (stamp(NOON - timedelta(minutes=1)), 12)
+def test_what_was_saved_is_where_it_begins(make_cursor: Callable[[], HookCursor]) -> None:
+    cursor = make_cursor()
+    cursor.position = (stamp(NOON - timedelta(minutes=1)), 12)
+    cursor.save()
+    assert make_cursor().position == (stamp(NOON - timedelta(minutes=1)), 12)
 
 
 def test_time_that_passes_moves_nothing(
-    make_place: Callable[[], HookCursor], clocks: Clocks
+    make_cursor: Callable[[], HookCursor], clocks: Clocks
 ) -> None:
-    place = make_place()
-    place.cursor = (stamp(NOON), 12)
+    cursor = make_cursor()
+    cursor.position = (stamp(NOON), 12)
     for _ in range(100):
         clocks.pass_time(3600)
         clocks.set_back(1)  # as a time server does, a little at a time
-        place.until()
-    assert place.cursor == (stamp(NOON), 12)
+        cursor.until()
+    assert cursor.position == (stamp(NOON), 12)
 
 
 @pytest.mark.parametrize("seconds", [2, 60, 3600, 86_400])
-def test_a_clock_that_is_set_back_takes_the_place_back_behind_all_new_answers(
-    make_place: Callable[[], HookCursor], clocks: Clocks, seconds: float
+def test_a_clock_that_is_set_back_takes_the_cursor_back_behind_all_new_answers(
+    make_cursor: Callable[[], HookCursor], clocks: Clocks, seconds: float
 ) -> None:
-    place = make_place()
-    place.until()
-    place.cursor = (stamp(clocks.wall), 12)
+    cursor = make_cursor()
+    cursor.until()
+    cursor.position = (stamp(clocks.wall), 12)
     clocks.pass_time(5)
     clocks.set_back(seconds)
     first_new = stamp(clocks.wall)
     clocks.pass_time(30)  # in the middle of a long command
-    place.until()
-    assert place.cursor[0] < first_new
-    assert from_stamp(first_new) - from_stamp(place.cursor[0]) < timedelta(seconds=10)
+    cursor.until()
+    assert cursor.position[0] < first_new
+    assert from_stamp(first_new) - from_stamp(cursor.position[0]) < timedelta(seconds=10)
 
 
 def test_answers_of_the_future_wait_for_their_time(
-    make_place: Callable[[], HookCursor], clocks: Clocks
+    make_cursor: Callable[[], HookCursor], clocks: Clocks
 ) -> None:
-    place = make_place()
+    cursor = make_cursor()
     clocks.set_back(3600)
-    assert place.until() < stamp(NOON)
+    assert cursor.until() < stamp(NOON)
 
 
-def test_a_place_in_the_future_at_the_start_is_that_of_another_clock(
-    make_place: Callable[[], HookCursor],
+def test_a_cursor_in_the_future_at_the_start_is_that_of_another_clock(
+    make_cursor: Callable[[], HookCursor],
 ) -> None:
-    place = make_place()
-    place.cursor = (stamp(NOON + timedelta(days=1)), 12)
-    place.save()
-    assert make_place().cursor[0] < stamp(NOON)
+    cursor = make_cursor()
+    cursor.position = (stamp(NOON + timedelta(days=1)), 12)
+    cursor.save()
+    assert make_cursor().position[0] < stamp(NOON)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"moment": "x"}', "\x00"])
-def test_a_file_that_says_no_place_is_named(
-    tmp_path: Path, make_place: Callable[[], HookCursor], content: str
+def test_a_file_that_has_no_position_is_named(
+    tmp_path: Path, make_cursor: Callable[[], HookCursor], content: str
 ) -> None:
     (tmp_path / "place").write_text(content)
     with pytest.raises(ConfigurationError, match=r"place does not say .*remove it"):
-        make_place()
+        make_cursor()

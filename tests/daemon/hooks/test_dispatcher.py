@@ -1,4 +1,4 @@
-"""Hooks: each answer is told once, in order, and nobody waits for who is told."""
+"""Hooks: each answer is sent once, in order, and no recording waits for that."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ from storage.queries.result import COLUMNS, Result
 from storage.queries.results import Cursor
 
 
-class Ear:
-    """Listens, or raises what comes next in `moods`."""
+class FakeTarget:
+    """Keeps what is sent, or raises the next of `errors`."""
 
     def __init__(self) -> None:
-        self.heard: list[dict[str, object]] = []
-        self.moods: list[Exception] = []
+        self.received: list[dict[str, object]] = []
+        self.errors: list[Exception] = []
 
-    def tell(self, result: bytes) -> None:
-        if self.moods:
-            raise self.moods.pop(0)
-        self.heard.append(json.loads(result))
+    def send(self, result: bytes) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.received.append(json.loads(result))
 
-    def hurry(self) -> None: ...
+    def abort(self) -> None: ...
 
     @property
     def paths(self) -> list[object]:
-        return [result["path"] for result in self.heard]
+        return [result["path"] for result in self.received]
 
 
 @pytest.fixture
-def ear() -> Ear:
-    return Ear()
+def target() -> FakeTarget:
+    return FakeTarget()
 
 
 HookMaker = Callable[..., Hook]
 
 
 @pytest.fixture
-def make_hook(house: House, ear: Ear) -> Iterator[HookMaker]:
+def make_hook(house: House, target: FakeTarget) -> Iterator[HookMaker]:
     """`make_hook(**{"hooks.labels": ["dog"]})`: over the ledger of the house."""
     with open_database(house.settings.database, "reader") as database:
 
         def make(**settings: object) -> Hook:
             wanted = house_settings(house.home, **settings)
-            return _hook(house.home, wanted, "command", ear, database)
+            return _hook(house.home, wanted, "command", target, database)
 
         yield make
 
@@ -85,51 +85,51 @@ def work_off(hook: Hook) -> float:
     return wait
 
 
-def test_each_answer_is_told_once_and_in_order(
-    make_hook: HookMaker, ear: Ear, drop: Callable[..., None]
+def test_each_answer_is_sent_once_and_in_order(
+    make_hook: HookMaker, target: FakeTarget, drop: Callable[..., None]
 ) -> None:
     hook = make_hook()
     drop("b.wav", "a.wav", "c.wav")
     assert work_off(hook) == POLL_SECONDS
     work_off(hook)
-    assert ear.paths == ["b.wav", "a.wav", "c.wav"]
-    assert hook.told == {"told": 3, "given_up": 0, "failing": False}
+    assert target.paths == ["b.wav", "a.wav", "c.wav"]
+    assert hook.status() == {"told": 3, "given_up": 0, "failing": False}
 
 
 def test_a_result_has_the_keys_of_results_in_json(
-    make_hook: HookMaker, ear: Ear, drop: Callable[..., None]
+    make_hook: HookMaker, target: FakeTarget, drop: Callable[..., None]
 ) -> None:
     hook = make_hook()
     drop("a.wav")
     work_off(hook)
-    [told] = ear.heard
-    assert list(told) == ["id", *COLUMNS, "scores"]
-    assert told["label"] in ("bell", "dog", "rain")
-    assert sum(told["scores"].values()) == pytest.approx(1, abs=1e-4)  # type: ignore[attr-defined]
+    [result] = target.received
+    assert list(result) == ["id", *COLUMNS, "scores"]
+    assert result["label"] in ("bell", "dog", "rain")
+    assert sum(result["scores"].values()) == pytest.approx(1, abs=1e-4)  # type: ignore[attr-defined]
 
 
-def test_a_new_hook_is_not_told_what_was_before_it(
-    make_hook: HookMaker, ear: Ear, drop: Callable[..., None]
+def test_a_new_hook_does_not_get_what_was_before_it(
+    make_hook: HookMaker, target: FakeTarget, drop: Callable[..., None]
 ) -> None:
     drop("old.wav")
     hook = make_hook()
     drop("new.wav")
     work_off(hook)
-    assert ear.paths == ["new.wav"]
+    assert target.paths == ["new.wav"]
 
 
 def test_failed_recordings_are_no_answers(
-    house: House, make_hook: HookMaker, ear: Ear, drop: Callable[..., None]
+    house: House, make_hook: HookMaker, target: FakeTarget, drop: Callable[..., None]
 ) -> None:
     hook = make_hook()
     (house.inbox / "bad.wav").write_bytes(b"bad")
     drop("a.wav")
     work_off(hook)
-    assert ear.paths == ["a.wav"]
+    assert target.paths == ["a.wav"]
 
 
 def test_filters_leave_answers_out(
-    house: House, make_hook: HookMaker, ear: Ear, drop: Callable[..., None]
+    house: House, make_hook: HookMaker, target: FakeTarget, drop: Callable[..., None]
 ) -> None:
     drop("a.wav")
     [(label, confidence)] = house.ask("SELECT label, confidence FROM recording")
@@ -140,45 +140,51 @@ def test_filters_leave_answers_out(
     }
     (house.inbox / "b.wav").write_bytes((house.inbox / "a.wav").read_bytes())
     house.live()
-    told = {}
+    sent = {}
     for name, hook in hooks.items():
-        ear.heard.clear()
+        target.received.clear()
         work_off(hook)
-        told[name] = ear.paths
-    assert told == {"same": ["b.wav"], "other": [], "surer": []}
+        sent[name] = target.paths
+    assert sent == {"same": ["b.wav"], "other": [], "surer": []}
 
 
-def test_who_is_out_of_reach_is_waited_for_and_then_told_everything(
-    make_hook: HookMaker, ear: Ear, drop: Callable[..., None], caplog: pytest.LogCaptureFixture
+def test_a_target_out_of_reach_is_waited_for_and_then_gets_everything(
+    make_hook: HookMaker,
+    target: FakeTarget,
+    drop: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     hook = make_hook()
     drop("a.wav", "b.wav")
-    ear.moods = [TargetUnreachable("connection refused") for _ in range(20)]
+    target.errors = [TargetUnreachable("connection refused") for _ in range(20)]
     waits = [hook.step() for _ in range(20)]
     assert waits == [*WAITS_SECONDS, *[WAITS_SECONDS[-1]] * 16]
     assert hook.fault == "hook command: connection refused"
     work_off(hook)
-    assert ear.paths == ["a.wav", "b.wav"]
+    assert target.paths == ["a.wav", "b.wav"]
     assert hook.fault is None
     assert sum("connection refused" in line for line in caplog.messages) == 1
 
 
 def test_an_answer_that_is_refused_again_and_again_does_not_keep_the_others_waiting(
-    make_hook: HookMaker, ear: Ear, drop: Callable[..., None], caplog: pytest.LogCaptureFixture
+    make_hook: HookMaker,
+    target: FakeTarget,
+    drop: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     hook = make_hook()
     drop("a.wav", "b.wav")
-    ear.moods = [RefusedByTarget("exit status 3") for _ in range(MAX_TRIES)]
+    target.errors = [RefusedByTarget("exit status 3") for _ in range(MAX_TRIES)]
     for _ in range(MAX_TRIES):
         hook.step()
     work_off(hook)
-    assert ear.paths == ["b.wav"]
-    assert hook.told == {"told": 1, "given_up": 1, "failing": False}
+    assert target.paths == ["b.wav"]
+    assert hook.status() == {"told": 1, "given_up": 1, "failing": False}
     assert "hook command was not told of a.wav: exit status 3" in caplog.messages
 
 
 def test_after_a_restart_it_goes_on_where_it_was(
-    make_hook: HookMaker, ear: Ear, drop: Callable[..., None]
+    make_hook: HookMaker, target: FakeTarget, drop: Callable[..., None]
 ) -> None:
     before = make_hook()
     drop("a.wav", "b.wav")
@@ -186,24 +192,24 @@ def test_after_a_restart_it_goes_on_where_it_was(
     before.save()
     drop("c.wav")
     work_off(make_hook())
-    assert ear.paths == ["a.wav", "b.wav", "c.wav"]
+    assert target.paths == ["a.wav", "b.wav", "c.wav"]
 
 
-def test_after_a_kill_an_answer_may_be_told_twice_but_none_is_left_out(
-    make_hook: HookMaker, ear: Ear, drop: Callable[..., None]
+def test_after_a_kill_an_answer_may_be_sent_twice_but_none_is_left_out(
+    make_hook: HookMaker, target: FakeTarget, drop: Callable[..., None]
 ) -> None:
     before = make_hook()
     drop("a.wav", "b.wav")
     before.step()
     before.step()  # and was killed before it kept its place
     work_off(make_hook())
-    assert set(ear.paths) == {"a.wav", "b.wav"}
-    assert ear.paths[-1] == "b.wav"
+    assert set(target.paths) == {"a.wav", "b.wav"}
+    assert target.paths[-1] == "b.wav"
 
 
-def test_a_ledger_that_cannot_be_read_is_told_once_and_passes(
+def test_a_ledger_that_cannot_be_read_is_logged_once_and_passes(
     make_hook: HookMaker,
-    ear: Ear,
+    target: FakeTarget,
     drop: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -219,15 +225,15 @@ def test_a_ledger_that_cannot_be_read_is_told_once_and_passes(
             hook.step()
         assert hook.fault == "hook command: database is locked"
     work_off(hook)
-    assert (ear.paths, hook.fault) == (["a.wav"], None)
+    assert (target.paths, hook.fault) == (["a.wav"], None)
     assert sum("database is locked" in line for line in caplog.messages) == 1
 
 
-def test_a_fault_of_ours_does_not_end_the_hook(tmp_path: Path, ear: Ear) -> None:
+def test_a_fault_of_ours_does_not_end_the_hook(tmp_path: Path, target: FakeTarget) -> None:
     def stumble(cursor: Cursor, until: str) -> list[Result]:
         raise KeyError("surprise")
 
-    hook = Hook("url", ear, HookCursor(tmp_path / "place", lambda: ("", 0)), stumble)
+    hook = Hook("url", target, HookCursor(tmp_path / "place", lambda: ("", 0)), stumble)
     assert hook.step() > 0
     assert hook.fault == "hook url: unexpected KeyError: 'surprise'"
 
@@ -303,7 +309,7 @@ def test_a_hook_that_hangs_holds_up_neither_a_recording_nor_the_end(
         house.drop(audio_file(), "a.wav")
         house.live()
         assert house.rows() == [("a.wav", "done")]
-        assert set(hooks.told) == {"command"}
+        assert set(hooks.status()["hooks"]) == {"command"}
     assert time.monotonic() - began < 60
 
 
@@ -313,15 +319,15 @@ def test_a_real_daemon_tells_a_command_of_all_it_did_before_it_ends(
     audio_file: Callable[..., Path],
     noise: Callable[..., np.ndarray],
 ) -> None:
-    heard = tmp_path / "heard"
-    program = f"import sys; open({str(heard)!r}, 'a').write(sys.stdin.read() + chr(10))"
+    received = tmp_path / "received"
+    program = f"import sys; open({str(received)!r}, 'a').write(sys.stdin.read() + chr(10))"
     command = json.dumps([sys.executable, "-c", program])
     house = RunningHouse(tmp_path / "home", checkpoint_file)
     name_command(tmp_path, command)
     for number in range(5):
         source = audio_file(f"{number}.wav", noise(seed=number))
         source.rename(house.home.inbox / source.name)
-    told = house.clfd("run", "--once")
-    assert told.returncode == 0, told.stderr
-    results = [json.loads(line) for line in heard.read_text().splitlines()]
+    run = house.clfd("run", "--once")
+    assert run.returncode == 0, run.stderr
+    results = [json.loads(line) for line in received.read_text().splitlines()]
     assert sorted(result["path"] for result in results) == [f"{n}.wav" for n in range(5)]

@@ -33,27 +33,27 @@ def command(tmp_path: Path) -> Callable[..., CommandTarget]:
 def test_a_command_gets_the_result_on_its_stdin(
     tmp_path: Path, command: Callable[..., CommandTarget]
 ) -> None:
-    command("import sys; open('heard', 'w').write(sys.stdin.read())").tell(RESULT)
-    assert (tmp_path / "heard").read_bytes() == RESULT
+    command("import sys; open('received', 'w').write(sys.stdin.read())").send(RESULT)
+    assert (tmp_path / "received").read_bytes() == RESULT
 
 
-def test_a_command_that_does_not_listen_is_told_all_the_same(
+def test_a_command_that_does_not_read_gets_it_all_the_same(
     command: Callable[..., CommandTarget],
 ) -> None:
-    command("pass").tell(b"x" * 2**20)
+    command("pass").send(b"x" * 2**20)
 
 
 def test_a_command_that_fails_is_quoted(command: Callable[..., CommandTarget]) -> None:
     program = "import sys; print('no room\\nleft', file=sys.stderr); sys.exit(3)"
     with pytest.raises(RefusedByTarget, match="ended with exit status 3: no room left"):
-        command(program).tell(RESULT)
+        command(program).send(RESULT)
 
 
 def test_of_many_words_the_last_are_quoted(command: Callable[..., CommandTarget]) -> None:
     program = "import sys; print('words ' * 10000 + 'at last', file=sys.stderr); sys.exit(1)"
-    with pytest.raises(RefusedByTarget, match="at last") as told:
-        command(program).tell(RESULT)
-    assert len(str(told.value)) < 400
+    with pytest.raises(RefusedByTarget, match="at last") as error:
+        command(program).send(RESULT)
+    assert len(str(error.value)) < 400
 
 
 def test_a_command_that_takes_too_long_is_killed_with_all_that_it_started(
@@ -64,7 +64,7 @@ def test_a_command_that_takes_too_long_is_killed_with_all_that_it_started(
         "open('child', 'w').write(str(subprocess.Popen(['sleep', '1000']).pid)); time.sleep(1000)"
     )
     with pytest.raises(RefusedByTarget, match="took longer than 2 s and was killed"):
-        command(program, 2.0).tell(RESULT)
+        command(program, 2.0).send(RESULT)
     assert ends(int((tmp_path / "child").read_text()))
 
 
@@ -77,7 +77,7 @@ def test_what_a_command_left_behind_with_its_stdin_is_killed_too(
         "open('child', 'w').write(str(child.pid))"
     )
     with pytest.raises(RefusedByTarget, match="took longer than 2 s and was killed"):
-        command(program, 2.0).tell(b"x" * 2**20)
+        command(program, 2.0).send(b"x" * 2**20)
     assert ends(int((tmp_path / "child").read_text()))
 
 
@@ -98,17 +98,17 @@ def ends(pid: int, seconds: float = 30.0) -> bool:
 def test_a_command_is_given_up_where_the_daemon_stops(
     command: Callable[..., CommandTarget],
 ) -> None:
-    listener = command("import time; time.sleep(1000)", 1000.0)
+    target = command("import time; time.sleep(1000)", 1000.0)
     began = time.monotonic()
 
-    def hurry() -> None:
-        while listener._process is None:
+    def abort() -> None:
+        while target._process is None:
             time.sleep(0.01)
-        listener.hurry()
+        target.abort()
 
-    threading.Thread(target=hurry).start()
+    threading.Thread(target=abort).start()
     with pytest.raises(TargetUnreachable, match="stopped with the daemon"):
-        listener.tell(RESULT)
+        target.send(RESULT)
     assert time.monotonic() - began < 60
 
 
@@ -117,7 +117,7 @@ def test_a_command_hears_nothing_of_the_service_manager(
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "@nobody")
     monkeypatch.setenv("WATCHDOG_USEC", "1")
-    command("import json, os; json.dump(dict(os.environ), open('seen', 'w'))").tell(RESULT)
+    command("import json, os; json.dump(dict(os.environ), open('seen', 'w'))").send(RESULT)
     seen = json.loads((tmp_path / "seen").read_text())
     assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & set(seen)
 
@@ -126,10 +126,10 @@ def test_a_command_that_vanished_is_out_of_reach(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    listener = CommandTarget([str(program)], 30.0, tmp_path)
+    target = CommandTarget([str(program)], 30.0, tmp_path)
     program.unlink()
     with pytest.raises(TargetUnreachable, match="cannot be started: No such file"):
-        listener.tell(RESULT)
+        target.send(RESULT)
 
 
 def test_a_command_is_a_name_or_a_whole_path() -> None:
@@ -149,11 +149,11 @@ def test_a_command_that_was_never_there_is_a_wrong_setting(tmp_path: Path) -> No
 class Answers(BaseHTTPRequestHandler):
     """The status that the path asks for."""
 
-    heard: list[tuple[str, bytes]]
+    received: list[tuple[str, bytes]]
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.heard.append((self.headers["Content-Type"], body))
+        self.received.append((self.headers["Content-Type"], body))
         self.send_response(int(self.path.strip("/")))
         self.send_header("Location", "/200")
         self.send_header("Content-Length", "0")
@@ -164,12 +164,12 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def receiver() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """Where it is, and what it heard."""
-    Answers.heard = []
+    """Its address, and what it received."""
+    Answers.received = []
     with HTTPServer(("127.0.0.1", 0), Answers) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", Answers.heard
+        yield f"http://127.0.0.1:{server.server_port}", Answers.received
         server.shutdown()
         thread.join()
 
@@ -179,29 +179,29 @@ Receiver = tuple[str, list[tuple[str, bytes]]]
 
 @pytest.mark.parametrize("status", [200, 201, 204])
 def test_a_url_is_sent_the_result(receiver: Receiver, status: int) -> None:
-    UrlTarget(f"{receiver[0]}/{status}", 10).tell(RESULT)
+    UrlTarget(f"{receiver[0]}/{status}", 10).send(RESULT)
     assert receiver[1] == [("application/json", RESULT)]
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 422])
 def test_these_answers_refuse_the_result(receiver: Receiver, status: int) -> None:
     with pytest.raises(RefusedByTarget, match=f"127.0.0.1:.* answers {status}"):
-        UrlTarget(f"{receiver[0]}/{status}", 10).tell(RESULT)
+        UrlTarget(f"{receiver[0]}/{status}", 10).send(RESULT)
     assert len(receiver[1]) == 1
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
 def test_these_answers_say_later(receiver: Receiver, status: int) -> None:
     with pytest.raises(TargetUnreachable, match=f"answers {status}"):
-        UrlTarget(f"{receiver[0]}/{status}", 10).tell(RESULT)
+        UrlTarget(f"{receiver[0]}/{status}", 10).send(RESULT)
 
 
-def test_nobody_there_is_out_of_reach_and_what_may_be_a_secret_is_not_told() -> None:
+def test_nobody_there_is_out_of_reach_and_what_may_be_a_secret_is_not_shown() -> None:
     with HTTPServer(("127.0.0.1", 0), Answers) as server:
         port = server.server_port
-    with pytest.raises(TargetUnreachable, match=r"refused") as told:
-        UrlTarget(f"http://127.0.0.1:{port}/secret", 10).tell(RESULT)
-    assert "secret" not in str(told.value)
+    with pytest.raises(TargetUnreachable, match=r"refused") as error:
+        UrlTarget(f"http://127.0.0.1:{port}/secret", 10).send(RESULT)
+    assert "secret" not in str(error.value)
 
 
 # --- settings

@@ -15,7 +15,7 @@ from storage.errors import LedgerUnavailable
 def close(house: House, source: Path, name: str) -> Path:
     """A writer writes a file into the inbox and closes it."""
     path = house.drop(source, name)
-    house.doorbell.ring(house.inbox, name.encode(), was_closed=True)
+    house.watcher.ring(house.inbox, name.encode(), was_closed=True)
     return path
 
 
@@ -36,7 +36,7 @@ def test_a_file_that_is_closed_half_written_waits_for_the_rest(
     house.service.tick(house.now)
     assert house.rows() == []
     path.write_bytes(whole)
-    house.doorbell.ring(house.inbox, b"a.wav", was_closed=True)
+    house.watcher.ring(house.inbox, b"a.wav", was_closed=True)
     house.service.tick(house.now)
     assert house.rows() == [("a.wav", "done")]
 
@@ -45,7 +45,7 @@ def test_a_whole_file_that_was_not_closed_settles_first(
     house: House, audio_file: Callable[..., Path]
 ) -> None:
     house.drop(audio_file(), "a.wav")
-    house.doorbell.ring(house.inbox, b"a.wav")
+    house.watcher.ring(house.inbox, b"a.wav")
     house.live(seconds=2)
     assert house.rows() == []
     house.live(seconds=1)
@@ -78,7 +78,7 @@ def test_a_burst_of_rings_is_looked_at_in_steps_and_none_is_forgotten(
     noise: Callable[..., np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("daemon.intake.intake.RING_STEP", 3)
+    monkeypatch.setattr("daemon.intake.intake.EVENTS_STEP", 3)
     for number in range(10):
         close(house, audio_file("a.wav", noise(0.1, seed=number)), f"{number}.wav")
     assert house.service.tick(house.now)
@@ -94,7 +94,7 @@ def test_rings_beyond_what_is_remembered_are_found_by_the_scan(
     noise: Callable[..., np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("daemon.intake.intake.MAX_RUNG", 3)
+    monkeypatch.setattr("daemon.intake.intake.MAX_EVENTS", 3)
     for number in range(10):
         close(house, audio_file("a.wav", noise(0.1, seed=number)), f"{number}.wav")
     house.live(seconds=1)
@@ -122,10 +122,10 @@ def raise_unavailable(*_: object) -> None:
 def test_one_run_does_not_end_before_every_ring_was_answered(
     house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.intake.intake.RING_STEP", 1)
+    monkeypatch.setattr("daemon.intake.intake.EVENTS_STEP", 1)
     house.live()
     assert house.service.is_done
-    house.doorbell.ring(house.inbox, b"gone.wav", was_closed=True)
+    house.watcher.ring(house.inbox, b"gone.wav", was_closed=True)
     close(house, audio_file(), "a.wav")
     house.service.tick(house.now)
     assert not house.service.is_done
@@ -134,9 +134,9 @@ def test_one_run_does_not_end_before_every_ring_was_answered(
 def test_one_run_does_not_end_before_forgotten_rings_were_made_good_by_a_scan(
     house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.intake.intake.MAX_RUNG", 1)
+    monkeypatch.setattr("daemon.intake.intake.MAX_EVENTS", 1)
     house.live()
-    house.doorbell.ring(house.inbox, b"gone.wav", was_closed=True)
+    house.watcher.ring(house.inbox, b"gone.wav", was_closed=True)
     close(house, audio_file(), "a.wav")
     house.service.tick(house.now)
     assert not house.service.is_done
@@ -149,7 +149,7 @@ def test_a_whole_file_settles_where_a_second_write_might_leave_the_same_times(
     house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "classifier.audio.fingerprint.FINE_NS", 1
+        "classifier.audio.regular_file.FINE_NS", 1
     )  # as if every time were a round one
     close(house, audio_file(), "a.wav")
     house.service.tick(house.now)

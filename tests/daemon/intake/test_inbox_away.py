@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from house import House, HouseMaker
 
-from daemon.intake.mounts import Mount
+from storage.home.mounts import Mount
 
 CARD, DISK = Mount(Path("/mnt/card"), "vfat"), Mount(Path("/"), "ext4")
 

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from daemon.intake.file_filter import IgnoreList
 from daemon.intake.scanner import Inbox
+from storage.home.inbox_rules import IgnoreList
 
 SUFFIXES = frozenset({b".wav"})
 
@@ -160,22 +159,3 @@ def depth(inbox: Inbox) -> Iterator[int]:
 
 def test_a_tree_deeper_than_the_stack_of_python_is_listed(inbox: Inbox, depth: int) -> None:
     assert [len(path) for path in found(inbox)] == [2 * depth + len("a.wav")]
-
-
-def test_a_glance_into_a_file_is_a_no_where_it_is_not_the_one_that_was_found(
-    inbox: Inbox, audio_file: Callable[..., Path]
-) -> None:
-    path = audio_file("a.wav")
-    found = inbox.look_at(b"a.wav")
-    assert found is not None
-    assert inbox.holds_whole(found)
-    path.rename(path.with_name("b.wav"))
-    assert not inbox.holds_whole(found)
-    path.symlink_to("b.wav")
-    assert not inbox.holds_whole(found)
-    path.unlink()
-    shutil.copyfile(path.with_name("b.wav"), path)
-    assert not inbox.holds_whole(found)
-    path.unlink()
-    os.mkfifo(path)
-    assert not inbox.holds_whole(found)

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from daemon.intake.stability import Settling
 from storage.ledger.outcomes import Arrival
 
@@ -30,7 +28,7 @@ def test_some_of_those_that_are_due_are_told_at_a_time_each_once() -> None:
     settling = Settling(2)
     for path in (b"a.wav", b"b.wav", b"c.wav"):
         settling.see(arrival(path=path), now=10)
-    settling.see(arrival(path=b"b.wav"), now=10, was_closed=True, is_whole=True)
+    settling.complete(arrival(path=b"b.wav"))
     assert settling.due(now=12, most=2) == [(INBOX, b"b.wav"), (INBOX, b"a.wav")]
     assert len(settling.due(now=12)) == 3
 
@@ -81,41 +79,51 @@ def test_a_file_that_never_rests_is_named_and_one_that_came_to_rest_is_not() -> 
     assert settling.restless(since=100) == []
 
 
-def test_a_file_that_was_closed_and_is_whole_need_not_wait() -> None:
+def test_a_file_that_was_closed_and_is_complete_need_not_wait() -> None:
     settling = Settling(2)
-    settling.see(arrival(), now=10, was_closed=True, is_whole=True)
+    settling.see(arrival(), now=10)
+    settling.complete(arrival())
     assert settling.due(now=10) == [(INBOX, b"a.wav")]
     assert settling.has_rested(arrival(), now=10)
 
 
-@pytest.mark.parametrize(("was_closed", "is_whole"), [(True, False), (False, True)])
-def test_closed_alone_and_whole_alone_are_no_reason_to_hurry(
-    was_closed: bool, is_whole: bool
-) -> None:
+def test_a_file_that_changed_while_its_end_was_looked_for_waits() -> None:
     settling = Settling(2)
-    settling.see(arrival(), now=10, was_closed=was_closed, is_whole=is_whole)
+    settling.see(arrival("2"), now=10)
+    settling.complete(arrival("1"))
     assert settling.due(now=11.9) == []
     assert settling.due(now=12) == [(INBOX, b"a.wav")]
 
 
-def test_a_whole_file_that_is_written_to_again_waits_like_any_other() -> None:
+def test_a_file_that_has_its_row_by_the_time_its_end_was_found_is_not_taken_again() -> None:
     settling = Settling(2)
-    settling.see(arrival("1"), now=10, was_closed=True, is_whole=True)
+    settling.see(arrival(), now=10)
+    settling.forget((INBOX, b"a.wav"))
+    settling.complete(arrival())
+    assert settling.due(now=12) == []
+
+
+def test_a_complete_file_that_is_written_to_again_waits_like_any_other() -> None:
+    settling = Settling(2)
+    settling.see(arrival("1"), now=10)
+    settling.complete(arrival("1"))
     assert not settling.has_rested(arrival("2"), now=10)
     assert settling.due(now=11.9) == []
     assert settling.has_rested(arrival("2"), now=12)
 
 
-def test_a_file_that_was_waiting_goes_at_once_when_its_writer_closes_it_whole() -> None:
+def test_a_file_that_was_waiting_goes_at_once_when_its_writer_closes_it_complete() -> None:
     settling = Settling(2)
     settling.see(arrival("1"), now=10)
-    settling.see(arrival("2"), now=11, was_closed=True, is_whole=True)
+    settling.see(arrival("2"), now=11)
+    settling.complete(arrival("2"))
     assert settling.has_rested(arrival("2"), now=11)
 
 
-def test_a_whole_file_is_due_now_until_it_is_forgotten() -> None:
+def test_a_complete_file_is_due_now_until_it_is_forgotten() -> None:
     settling = Settling(2)
-    settling.see(arrival(), now=10, was_closed=True, is_whole=True)
+    settling.see(arrival(), now=10)
+    settling.complete(arrival())
     assert settling.has_rested(arrival(), now=10)  # and then the ledger was locked
     assert settling.next_due() < 10
     assert settling.has_rested(arrival(), now=11)
@@ -123,9 +131,10 @@ def test_a_whole_file_is_due_now_until_it_is_forgotten() -> None:
     assert settling.next_due() is None
 
 
-def test_a_whole_file_whose_older_version_is_being_read_waits() -> None:
+def test_a_complete_file_whose_older_version_is_being_read_waits() -> None:
     settling = Settling(2)
-    settling.see(arrival(), now=10, was_closed=True, is_whole=True)
+    settling.see(arrival(), now=10)
+    settling.complete(arrival())
     settling.restart((INBOX, b"a.wav"), now=10)
     assert settling.due(now=11.9) == []
     assert settling.due(now=12) == [(INBOX, b"a.wav")]

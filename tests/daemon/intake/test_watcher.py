@@ -12,19 +12,19 @@ from daemon.intake.watcher import FileWatcher
 
 
 @pytest.fixture
-def doorbell(tmp_path: Path) -> Iterator[FileWatcher]:
+def watcher(tmp_path: Path) -> Iterator[FileWatcher]:
     (tmp_path / "inbox").mkdir()
-    doorbell = FileWatcher([tmp_path / "inbox"])
-    doorbell.start()
-    doorbell.collect()
-    yield doorbell
-    doorbell.stop()
+    watcher = FileWatcher([tmp_path / "inbox"])
+    watcher.start()
+    watcher.collect()
+    yield watcher
+    watcher.stop()
 
 
-def test_a_queue_that_overflowed_asks_for_a_scan(doorbell: FileWatcher) -> None:
+def test_a_queue_that_overflowed_asks_for_a_scan(watcher: FileWatcher) -> None:
     logging.getLogger("watchdog.observers.inotify_c").warning("inotify queue overflow")
-    assert doorbell.collect() == ([], True)
-    assert doorbell.collect() == ([], False)
+    assert watcher.collect() == ([], True)
+    assert watcher.collect() == ([], False)
 
 
 def test_an_event_in_the_moment_of_the_stop_is_not_logged_as_an_error(
@@ -36,143 +36,143 @@ def test_an_event_in_the_moment_of_the_stop_is_not_logged_as_an_error(
 
 
 def test_an_inbox_that_was_replaced_is_watched_anew_and_scanned(
-    doorbell: FileWatcher, tmp_path: Path
+    watcher: FileWatcher, tmp_path: Path
 ) -> None:
     (tmp_path / "inbox").rename(tmp_path / "old")
     (tmp_path / "inbox").mkdir()
-    doorbell.supervise()
-    assert doorbell.watching == {str(tmp_path / "inbox"): "events and scans"}
-    assert doorbell.collect()[1]
+    watcher.supervise()
+    assert watcher.watching == {str(tmp_path / "inbox"): "events and scans"}
+    assert watcher.collect()[1]
 
 
-def test_a_missing_inbox_is_not_called_watched(doorbell: FileWatcher, tmp_path: Path) -> None:
+def test_a_missing_inbox_is_not_called_watched(watcher: FileWatcher, tmp_path: Path) -> None:
     (tmp_path / "inbox").rmdir()
-    doorbell.supervise()
-    assert doorbell.watching == {str(tmp_path / "inbox"): "scans (missing or not readable)"}
+    watcher.supervise()
+    assert watcher.watching == {str(tmp_path / "inbox"): "scans (missing or not readable)"}
 
 
 def test_an_inbox_without_events_says_why_and_the_others_ring(tmp_path: Path) -> None:
     here, share = tmp_path / "here", tmp_path / "share"
     here.mkdir()
     share.mkdir()
-    doorbell = FileWatcher([here, share], why_deaf={share: "nfs4 has no events"}.get)
-    doorbell.start()
+    watcher = FileWatcher([here, share], why_unwatched={share: "nfs4 has no events"}.get)
+    watcher.start()
     try:
-        assert doorbell.watching == {
+        assert watcher.watching == {
             str(here): "events and scans",
             str(share): "scans (nfs4 has no events)",
         }
     finally:
-        doorbell.stop()
+        watcher.stop()
 
 
 def test_a_watch_that_the_kernel_refused_is_noticed_and_told_once(
-    doorbell: FileWatcher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    watcher: FileWatcher, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    doorbell.compare_with(1)
+    watcher.compare_with(1)
     assert caplog.messages == []
-    doorbell.compare_with(7)  # folders, of which the kernel watches one
+    watcher.compare_with(7)  # folders, of which the kernel watches one
     assert caplog.messages == []  # they may be new
     for _ in range(2):
-        doorbell.compare_with(7)
+        watcher.compare_with(7)
     [told] = caplog.messages
     assert told.startswith("7 folders, events from 1 folders only")
-    assert "max_user_watches" in doorbell.watching[str(tmp_path / "inbox")]
-    doorbell.compare_with(1)
-    assert doorbell.watching[str(tmp_path / "inbox")] == "events and scans"
+    assert "max_user_watches" in watcher.watching[str(tmp_path / "inbox")]
+    watcher.compare_with(1)
+    assert watcher.watching[str(tmp_path / "inbox")] == "events and scans"
 
 
 def test_an_inbox_that_is_a_link_to_a_folder_rings(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "inbox").symlink_to(tmp_path / "elsewhere")
     rang = threading.Event()
-    doorbell = FileWatcher([tmp_path / "inbox"], rang.set)
-    doorbell.start()
+    watcher = FileWatcher([tmp_path / "inbox"], rang.set)
+    watcher.start()
     try:
         (tmp_path / "elsewhere" / "a.wav").write_bytes(b"x")
         assert rang.wait(30)
-        [ring], scan_wanted = doorbell.collect()
+        [ring], scan_wanted = watcher.collect()
         assert (ring.root, ring.path, scan_wanted) == (tmp_path / "inbox", b"a.wav", False)
     finally:
-        doorbell.stop()
+        watcher.stop()
 
 
 def test_a_watcher_that_died_is_replaced_and_the_inbox_scanned(
-    doorbell: FileWatcher, tmp_path: Path
+    watcher: FileWatcher, tmp_path: Path
 ) -> None:
-    assert doorbell._observer is not None
-    for emitter in doorbell._observer.emitters:
+    assert watcher._observer is not None
+    for emitter in watcher._observer.emitters:
         emitter.stop()
         emitter.join()
-    assert doorbell.collect() == ([], False)  # nobody told
-    doorbell.supervise()
-    assert doorbell.collect()[1]
-    assert all(emitter.is_alive() for emitter in doorbell._observer.emitters)
+    assert watcher.collect() == ([], False)  # nobody told
+    watcher.supervise()
+    assert watcher.collect()[1]
+    assert all(emitter.is_alive() for emitter in watcher._observer.emitters)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_observer_that_an_exception_killed_is_replaced(
-    doorbell: FileWatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    watcher: FileWatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    died = doorbell._observer
+    died = watcher._observer
     assert died is not None
     with monkeypatch.context() as broken:
         broken.setattr("daemon.intake.watcher._Handler.on_any_event", lambda *_: 1 / 0)
         (tmp_path / "inbox" / "a.wav").touch()
         died.join(10)
     assert not died.is_alive()
-    doorbell.supervise()
-    assert doorbell._observer is not died
-    assert doorbell.collect()[1]
+    watcher.supervise()
+    assert watcher._observer is not died
+    assert watcher.collect()[1]
 
 
-def heard_until(doorbell: FileWatcher, name: bytes, was_closed: bool) -> set[tuple[bytes, bool]]:
+def heard_until(watcher: FileWatcher, name: bytes, was_closed: bool) -> set[tuple[bytes, bool]]:
     """Path and `was_closed` of each ring up to the awaited one."""
     heard: set[tuple[bytes, bool]] = set()
     end = time.monotonic() + 30
     while (name, was_closed) not in heard:
         assert time.monotonic() < end, heard
-        heard |= {(ring.path, ring.was_closed) for ring in doorbell.collect()[0]}
+        heard |= {(ring.path, ring.was_closed) for ring in watcher.collect()[0]}
         time.sleep(0.001)
     return heard
 
 
 def test_a_file_rings_as_closed_when_its_writer_closes_it_and_not_before(
-    doorbell: FileWatcher, tmp_path: Path
+    watcher: FileWatcher, tmp_path: Path
 ) -> None:
     with (tmp_path / "inbox" / "a.wav").open("wb") as file:
         file.write(b"x")
-        assert heard_until(doorbell, b"a.wav", False) == {(b"a.wav", False)}
-    assert heard_until(doorbell, b"a.wav", True) == {(b"a.wav", True)}
+        assert heard_until(watcher, b"a.wav", False) == {(b"a.wav", False)}
+    assert heard_until(watcher, b"a.wav", True) == {(b"a.wav", True)}
 
 
 @pytest.mark.parametrize("origin", ["elsewhere/a.part", "inbox/.a.part"])
 def test_a_file_that_got_its_name_by_a_move_rings_as_closed(
-    doorbell: FileWatcher, tmp_path: Path, origin: str
+    watcher: FileWatcher, tmp_path: Path, origin: str
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / origin).write_bytes(b"x")
     (tmp_path / origin).rename(tmp_path / "inbox" / "a.wav")
-    assert (b"a.wav", False) not in heard_until(doorbell, b"a.wav", True)
+    assert (b"a.wav", False) not in heard_until(watcher, b"a.wav", True)
 
 
 def test_a_file_that_was_only_linked_rings_as_one_that_may_have_just_begun(
-    doorbell: FileWatcher, tmp_path: Path
+    watcher: FileWatcher, tmp_path: Path
 ) -> None:
     (tmp_path / "a.wav").write_bytes(b"x")
     (tmp_path / "inbox" / "a.wav").hardlink_to(tmp_path / "a.wav")
     (tmp_path / "inbox" / "b.wav").write_bytes(b"x")
-    heard = heard_until(doorbell, b"b.wav", True)
+    heard = heard_until(watcher, b"b.wav", True)
     assert (b"a.wav", False) in heard
     assert (b"a.wav", True) not in heard
 
 
-def test_what_leaves_does_not_ring(doorbell: FileWatcher, tmp_path: Path) -> None:
+def test_what_leaves_does_not_ring(watcher: FileWatcher, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     (inbox / "folder").mkdir()
     (inbox / "a.wav").write_bytes(b"x")
-    heard_until(doorbell, b"a.wav", True)
+    heard_until(watcher, b"a.wav", True)
     (inbox / "a.wav").rename(tmp_path / "a.wav")
     (inbox / "folder").rename(tmp_path / "folder")
     (inbox / "b.wav").write_bytes(b"x")
-    assert {path for path, _ in heard_until(doorbell, b"b.wav", True)} == {b"b.wav"}
+    assert {path for path, _ in heard_until(watcher, b"b.wav", True)} == {b"b.wav"}

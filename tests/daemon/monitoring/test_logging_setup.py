@@ -34,10 +34,10 @@ def as_before() -> Iterator[None]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(tmp_path / "socket"))
-        listener.settimeout(10)
-        yield listener
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "socket"))
+        receiver.settimeout(10)
+        yield receiver
 
 
 def record(message: str, level: int = logging.WARNING, **fields: object) -> logging.LogRecord:
@@ -60,11 +60,11 @@ def test_the_journal_gets_priority_and_fields(tmp_path: Path, journal: socket.so
     handler = JournalHandler(str(tmp_path / "socket"))
     handler.emit(record("a.wav failed: it is empty", recording="a.wav", kind="empty"))
     handler.close()
-    told = fields_in(journal.recv(65_536))
-    assert told["MESSAGE"] == "a.wav failed: it is empty"
-    assert told["PRIORITY"] == "4"
-    assert (told["CLFD_RECORDING"], told["CLFD_KIND"]) == ("a.wav", "empty")
-    assert told["SYSLOG_IDENTIFIER"] == "clfd"
+    sent = fields_in(journal.recv(65_536))
+    assert sent["MESSAGE"] == "a.wav failed: it is empty"
+    assert sent["PRIORITY"] == "4"
+    assert (sent["CLFD_RECORDING"], sent["CLFD_KIND"]) == ("a.wav", "empty")
+    assert sent["SYSLOG_IDENTIFIER"] == "clfd"
 
 
 @pytest.mark.parametrize("value", ["two\nlines", "MESSAGE=other", "", "\udcff"])
@@ -74,9 +74,9 @@ def test_no_value_can_pretend_to_be_a_field(
     handler = JournalHandler(str(tmp_path / "socket"))
     handler.emit(record("it failed", recording=value))
     handler.close()
-    told = fields_in(journal.recv(65_536))
-    assert told["MESSAGE"] == "it failed"
-    assert told["CLFD_RECORDING"] == value.encode("utf-8", "backslashreplace").decode()
+    sent = fields_in(journal.recv(65_536))
+    assert sent["MESSAGE"] == "it failed"
+    assert sent["CLFD_RECORDING"] == value.encode("utf-8", "backslashreplace").decode()
 
 
 def test_what_the_journal_does_not_take_is_a_line_with_its_priority(tmp_path: Path) -> None:
@@ -129,8 +129,8 @@ def test_json_has_an_object_a_line_with_the_fields(capsys: pytest.CaptureFixture
 def test_another_level_holds_from_the_next_line_on(capsys: pytest.CaptureFixture[str]) -> None:
     start_logging(LogSettings(), 0)
     start_logging(LogSettings(level="warning"), 0)
-    logging.getLogger("daemon").info("unheard")
-    logging.getLogger("daemon").warning("heard")
+    logging.getLogger("daemon").info("left out")
+    logging.getLogger("daemon").warning("written")
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
@@ -139,7 +139,7 @@ def test_a_failing_file_is_one_line_with_its_fields(
 ) -> None:
     (house.inbox / "bad.wav").write_bytes(b"<html>404</html>")
     house.live()
-    [told] = [record for record in caplog.records if "bad.wav" in record.getMessage()]
-    assert "\n" not in told.getMessage()
-    assert told.exc_info is None
-    assert fields_of(told)["recording"] == "bad.wav"
+    [line] = [record for record in caplog.records if "bad.wav" in record.getMessage()]
+    assert "\n" not in line.getMessage()
+    assert line.exc_info is None
+    assert fields_of(line)["recording"] == "bad.wav"

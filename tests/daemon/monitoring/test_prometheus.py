@@ -6,16 +6,18 @@ import re
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from house import House
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from running_house import RunningHouse
 
-from daemon.monitoring.exposing import exposed
-from daemon.monitoring.prometheus import METRICS, exposition
+from daemon.monitoring.metrics_server import served_metrics
+from daemon.monitoring.prometheus import METRICS, StatusCollector
 from daemon.monitoring.stage_timers import StageTimers
 from storage.errors import ConfigurationError, SettingsError
 from storage.home.paths import Home
@@ -37,39 +39,47 @@ def samples(text: str) -> dict[str, float]:
     return found
 
 
-def told(**status: object) -> dict[str, float]:
-    return samples(exposition(status, NOW))
+def exposition(status: Mapping[str, object]) -> str:
+    collector = StatusCollector(lambda: NOW)
+    collector.publish(status)
+    return generate_latest(collector).decode()
+
+
+def metrics(**status: object) -> dict[str, float]:
+    return samples(exposition(status))
 
 
 def test_recordings_are_counted_by_status() -> None:
-    found = told(pending=3, done=2, failed=1, superseded=0)
+    found = metrics(pending=3, done=2, failed=1, superseded=0)
     assert found['clfd_recordings{status="pending"}'] == 3
     assert found['clfd_recordings{status="superseded"}'] == 0
 
 
-def test_stages_are_told_one_by_one() -> None:
-    found = told(figures={"stage_seconds": {"score": 1.5, "write": 0.25}})
+def test_each_stage_has_a_sample() -> None:
+    found = metrics(figures={"stage_seconds": {"score": 1.5, "write": 0.25}})
     assert found['clfd_stage_seconds_total{stage="score"}'] == 1.5
     assert found['clfd_stage_seconds_total{stage="write"}'] == 0.25
 
 
 def test_the_age_of_what_waits_longest_is_that_of_now() -> None:
-    assert told(oldest_pending_at="2026-03-04T00:00:00.000Z")["clfd_oldest_pending_seconds"] == 60
+    assert (
+        metrics(oldest_pending_at="2026-03-04T00:00:00.000Z")["clfd_oldest_pending_seconds"] == 60
+    )
 
 
 def test_what_nobody_knows_is_left_out() -> None:
-    text = exposition({"oldest_pending_at": None, "device_memory_bytes": None}, NOW)
+    text = exposition({"oldest_pending_at": None, "device_memory_bytes": None})
     assert "oldest_pending" not in text
     assert "device_memory" not in text
 
 
 def test_labels_cannot_break_the_format() -> None:
-    text = exposition({"served_checkpoint": 'a"b\\c\nd'}, NOW)
+    text = exposition({"served_checkpoint": 'a"b\\c\nd'})
     assert 'name="a\\"b\\\\c\\nd"' in text
 
 
 def test_each_metric_has_its_help_and_type_once() -> None:
-    text = exposition({"done": 1, "failed": 2, "faults": ["x"], "paused": True}, NOW)
+    text = exposition({"done": 1, "failed": 2, "faults": ["x"], "paused": True})
     heads = re.findall(r"^# TYPE (\S+)", text, re.M)
     assert len(heads) == len(set(heads))
     assert heads == re.findall(r"^# HELP (\S+)", text, re.M)
@@ -81,17 +91,19 @@ def test_the_documentation_names_each_metric() -> None:
     assert [m.name for m in METRICS if not re.search(rf"`{m.name}[{{`]", page)] == []
 
 
-def test_hooks_are_told_one_by_one() -> None:
-    found = told(hooks={"url": {"told": 3, "given_up": 1, "failing": True}})
+def test_each_hook_has_a_sample() -> None:
+    found = metrics(hooks={"url": {"told": 3, "given_up": 1, "failing": True}})
     assert found['clfd_hook_told_total{hook="url"}'] == 3
     assert found['clfd_hook_failing{hook="url"}'] == 1
 
 
-def test_a_daemon_tells_what_it_did(house: House, audio_file: Callable[..., Path]) -> None:
+def test_the_metrics_of_a_daemon_say_what_it_did(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
     house.drop(audio_file(), "a.wav")
     (house.inbox / "bad.wav").write_bytes(b"bad")
     house.live()
-    found = samples(exposition(house.statuses[-1], NOW))
+    found = samples(exposition(house.statuses[-1]))
     assert found['clfd_recordings{status="done"}'] == 1
     assert found["clfd_finished_recordings_total"] == 2
     assert found["clfd_clips_total"] == found["clfd_last_batch_clips"] == 2
@@ -110,17 +122,17 @@ def test_swaps_and_refusals_are_counted(house: House, second_checkpoint: Path) -
         assert house.model._candidate is not None
         house.model._candidate[1].exception(timeout=60)
         house.live(2)
-    found = samples(exposition(house.statuses[-1], NOW))
+    found = samples(exposition(house.statuses[-1]))
     assert found["clfd_checkpoint_swaps_total"] == 1
     assert found["clfd_checkpoint_refusals_total"] == 1
 
 
 def test_a_stage_that_fails_is_measured_all_the_same() -> None:
     now = iter((1.0, 3.0))
-    measures = StageTimers(lambda: next(now))
-    with pytest.raises(OSError), measures.stage("write"):
+    timers = StageTimers(lambda: next(now))
+    with pytest.raises(OSError), timers.measure("write"):
         raise OSError
-    assert measures.told["stage_seconds"] == {"write": 2.0}
+    assert timers.figures()["stage_seconds"] == {"write": 2.0}
 
 
 def test_what_waits_longest_is_found_by_the_queues_index(house: House) -> None:
@@ -148,6 +160,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def test_a_reader_may_ask_for_openmetrics() -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    with served_metrics(MetricsSettings(listen=listen)) as collector:
+        collector.publish({"done": 1, "figures": {"batches": 2}})
+        accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+        request = urllib.request.Request(f"http://{listen}/metrics", headers=accept)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read().decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert families["clfd_batches"].samples[0].name == "clfd_batches_total"
+    assert families["clfd_recordings"].samples[0].value == 1
+
+
 def get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -156,19 +181,19 @@ def get(url: str) -> str:
 
 def test_a_page_has_the_newest_status() -> None:
     listen = f"127.0.0.1:{free_port()}"
-    with exposed(MetricsSettings(listen=listen)) as exposition:
-        exposition.publish({"done": 1})
-        exposition.publish({"done": 2})
+    with served_metrics(MetricsSettings(listen=listen)) as collector:
+        collector.publish({"done": 1})
+        collector.publish({"done": 2})
         assert samples(get(f"http://{listen}/metrics"))['clfd_recordings{status="done"}'] == 2
         with pytest.raises(urllib.error.HTTPError, match="404"):
             get(f"http://{listen}/")
 
 
-def test_one_who_never_finishes_asking_loses_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.monitoring.exposing.READER_SECONDS", 0.2)
+def test_a_reader_who_never_finishes_asking_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.monitoring.metrics_server.READER_SECONDS", 0.2)
     port = free_port()
     with (
-        exposed(MetricsSettings(listen=f"127.0.0.1:{port}")),
+        served_metrics(MetricsSettings(listen=f"127.0.0.1:{port}")),
         socket.create_connection(("127.0.0.1", port), timeout=0.05) as slow,
     ):
         slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
@@ -192,7 +217,7 @@ def test_a_port_that_is_taken_is_a_wrong_setting() -> None:
         other.listen()
         listen = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(ConfigurationError, match=r"choose another port") as refusal:
-            exposed(MetricsSettings(listen=listen)).__enter__()
+            served_metrics(MetricsSettings(listen=listen)).__enter__()
     assert "metrics.listen" in str(refusal.value)
     assert refusal.value.exit_code == 78
 
@@ -213,19 +238,19 @@ def test_loopback_has_several_names(tmp_path: Path, listen: str) -> None:
 
 def test_a_file_is_whole_and_for_everybody(tmp_path: Path) -> None:
     file = tmp_path / "clfd.prom"
-    with exposed(MetricsSettings(textfile=str(file))) as exposition:
-        exposition.publish({"done": 5})
+    with served_metrics(MetricsSettings(textfile=str(file))) as collector:
+        collector.publish({"done": 5})
     assert samples(file.read_text())['clfd_recordings{status="done"}'] == 5
     assert file.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_file_that_cannot_be_written_is_told_once(
+def test_a_file_that_cannot_be_written_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from daemon.monitoring.exposing import _Writer
+    from daemon.monitoring.metrics_server import _Writer
 
-    writer = _Writer(tmp_path / "none" / "clfd.prom", lambda: b"")
+    writer = _Writer(tmp_path / "none" / "clfd.prom", CollectorRegistry())
     writer.write()
     writer.write()
     assert len(caplog.messages) == 1

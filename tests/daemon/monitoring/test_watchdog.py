@@ -1,4 +1,4 @@
-"""What the service manager's watchdog is told, and when it is told nothing."""
+"""What is sent to the service manager's watchdog, and when nothing is sent."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Manager:
         self.pings = 0
         self.status = ""
 
-    def __call__(self, *words: str) -> None:
-        self.pings += "WATCHDOG=1" in words
-        statuses = [word for word in words if word.startswith("STATUS=")]
+    def __call__(self, *lines: str) -> None:
+        self.pings += "WATCHDOG=1" in lines
+        statuses = [line for line in lines if line.startswith("STATUS=")]
         self.status = statuses[-1] if statuses else self.status
 
 
@@ -39,7 +39,7 @@ def manager() -> Manager:
 
 
 @pytest.fixture
-def liveness(manager: Manager) -> ServiceWatchdog:
+def watchdog(manager: Manager) -> ServiceWatchdog:
     return ServiceWatchdog(60.0, lambda: True, manager)
 
 
@@ -47,56 +47,56 @@ def at(seconds: float) -> Progress:
     return STUCK._replace(at=seconds)
 
 
-def test_a_daemon_with_nothing_to_do_is_alive(liveness: ServiceWatchdog, manager: Manager) -> None:
+def test_a_daemon_with_nothing_to_do_is_alive(watchdog: ServiceWatchdog, manager: Manager) -> None:
     for hour in range(10):
-        liveness.tell(Progress(3600.0 * hour, 7, 3), False, "")
+        watchdog.report(Progress(3600.0 * hour, 7, 3), False, "")
     assert manager.pings == 10
 
 
 def test_recordings_of_which_nothing_comes_past_all_deadlines_end_the_pings(
-    liveness: ServiceWatchdog, manager: Manager
+    watchdog: ServiceWatchdog, manager: Manager
 ) -> None:
-    liveness.tell(at(0), False, "")
-    liveness.tell(at(liveness.patience_seconds), False, "")
-    liveness.tell(at(liveness.patience_seconds + 1), False, "")
+    watchdog.report(at(0), False, "")
+    watchdog.report(at(watchdog.patience_seconds), False, "")
+    watchdog.report(at(watchdog.patience_seconds + 1), False, "")
     assert manager.pings == 2
-    assert "2 recordings in flight" in str(liveness.fault)
+    assert "2 recordings in flight" in str(watchdog.faults())
 
 
-def test_a_single_clip_more_is_progress(liveness: ServiceWatchdog, manager: Manager) -> None:
-    liveness.tell(at(0), False, "")
-    liveness.tell(at(1000)._replace(clips=8), False, "")
-    assert (manager.pings, liveness.fault) == (2, None)
+def test_a_single_clip_more_is_progress(watchdog: ServiceWatchdog, manager: Manager) -> None:
+    watchdog.report(at(0), False, "")
+    watchdog.report(at(1000)._replace(clips=8), False, "")
+    assert (manager.pings, watchdog.faults()) == (2, [])
 
 
 def test_progress_after_all_brings_the_pings_back(
-    liveness: ServiceWatchdog, manager: Manager
+    watchdog: ServiceWatchdog, manager: Manager
 ) -> None:
-    liveness.tell(at(0), False, "")
-    liveness.tell(at(1000), False, "")
-    liveness.tell(at(1001)._replace(recordings=4), False, "")
-    assert (manager.pings, liveness.fault) == (2, None)
+    watchdog.report(at(0), False, "")
+    watchdog.report(at(1000), False, "")
+    watchdog.report(at(1001)._replace(recordings=4), False, "")
+    assert (manager.pings, watchdog.faults()) == (2, [])
 
 
-def test_a_ledger_that_is_waited_for_is_alive(liveness: ServiceWatchdog, manager: Manager) -> None:
+def test_a_ledger_that_is_waited_for_is_alive(watchdog: ServiceWatchdog, manager: Manager) -> None:
     for hour in range(10):
-        liveness.tell(at(3600.0 * hour), True, "")
+        watchdog.report(at(3600.0 * hour), True, "")
     assert manager.pings == 10
 
 
-def test_a_big_file_may_be_silent_for_longer(liveness: ServiceWatchdog, manager: Manager) -> None:
-    liveness.expect([Claim(1, Path("/inbox"), b"long.wav", "", 20 * 2**30, 1, "new")])
-    liveness.tell(at(0), False, "")
-    liveness.tell(at(3600), False, "")
+def test_a_big_file_may_be_silent_for_longer(watchdog: ServiceWatchdog, manager: Manager) -> None:
+    watchdog.expect([Claim(1, Path("/inbox"), b"long.wav", "", 20 * 2**30, 1, "new")])
+    watchdog.report(at(0), False, "")
+    watchdog.report(at(3600), False, "")
     assert manager.pings == 2
 
 
-def test_the_status_is_told_when_it_changes(liveness: ServiceWatchdog, manager: Manager) -> None:
-    liveness.tell(Progress(0.0, 0, 0), False, "3 pending")
+def test_the_status_is_sent_when_it_changes(watchdog: ServiceWatchdog, manager: Manager) -> None:
+    watchdog.report(Progress(0.0, 0, 0), False, "3 pending")
     manager.status = ""
-    liveness.tell(Progress(1.0, 0, 0), False, "3 pending")
+    watchdog.report(Progress(1.0, 0, 0), False, "3 pending")
     assert manager.status == ""
-    liveness.tell(Progress(2.0, 0, 0), False, "2 pending")
+    watchdog.report(Progress(2.0, 0, 0), False, "2 pending")
     assert manager.status == "STATUS=2 pending"
 
 
@@ -124,7 +124,7 @@ def test_the_loop_pings_while_it_works_and_while_the_ledger_is_locked(
         raise LedgerUnavailable("database is locked")
 
     house.begin_to_decode(audio_file())
-    monkeypatch.setattr("daemon.service.TROUBLE_SECONDS", 0)
+    monkeypatch.setattr("daemon.control.ledger_retry.RETRY_SECONDS", 0)
     with monkeypatch.context() as locked:
         locked.setattr(house.ledger, "record", refuse)
         for _ in range(100):
@@ -169,20 +169,22 @@ def test_a_real_daemon_says_when_it_is_ready_then_pings_and_says_when_it_stops(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "5000000")
     house = RunningHouse(tmp_path / "home", checkpoint_file)
-    told: list[str] = []
+    received: list[str] = []
 
     def listen_until(word: str) -> None:
-        while word not in told:
-            told.extend(manager_socket.recv(4096).decode().splitlines())
+        while word not in received:
+            received.extend(manager_socket.recv(4096).decode().splitlines())
 
     with manager_socket:
         try:
             house.launch()
             listen_until("READY=1")
-            assert any(word.startswith("EXTEND_TIMEOUT_USEC=") for word in told)
-            assert "WATCHDOG=1" not in told
+            assert any(word.startswith("EXTEND_TIMEOUT_USEC=") for word in received)
+            assert "WATCHDOG=1" not in received
             listen_until("WATCHDOG=1")
-            assert any(word.startswith(f"STATUS={checkpoint_file.stem} on cpu") for word in told)
+            assert any(
+                word.startswith(f"STATUS={checkpoint_file.stem} on cpu") for word in received
+            )
             house.daemon.terminate()
             listen_until("STOPPING=1")
             assert house.daemon.wait(60) == 0

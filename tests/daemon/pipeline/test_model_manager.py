@@ -40,7 +40,7 @@ def test_a_bad_checkpoint_never_replaces_a_good_one(house: House, checkpoint_fil
     served = house.model.served.name
     broken = house.home.checkpoints / f"{NEW}.safetensors"
     broken.write_bytes(checkpoint_file.read_bytes()[:-1])
-    house.shelf.activate(NEW)
+    house.checkpoints.activate(NEW)
     wait_for_candidate(house)
     house.live(3)
     assert house.model.served.name == served
@@ -59,8 +59,8 @@ def test_a_bad_checkpoint_is_hashed_while_the_daemon_goes_on(
         return file_digest(file, kind)
 
     monkeypatch.setattr("hashlib.file_digest", note_thread)
-    house.shelf.put(NEW, b"no checkpoint")
-    house.shelf.activate(NEW)
+    house.checkpoints.put(NEW, b"no checkpoint")
+    house.checkpoints.activate(NEW)
     wait_for_candidate(house)
     house.live(1)
     assert refused_digests(house) == [hashlib.sha256(b"no checkpoint").hexdigest()]
@@ -72,8 +72,8 @@ def test_a_file_larger_than_any_checkpoint_is_refused_and_not_hashed(
 ) -> None:
     for reader in ("classifier.model.checkpoint", "daemon.pipeline.model_manager"):
         monkeypatch.setattr(f"{reader}.MAX_FILE_BYTES", 100)
-    house.shelf.put(NEW, bytes(101))
-    house.shelf.activate(NEW)
+    house.checkpoints.put(NEW, bytes(101))
+    house.checkpoints.activate(NEW)
     wait_for_candidate(house)
     house.live(1)
     assert "larger than 100 bytes" in str(house.model.refusal)
@@ -107,7 +107,7 @@ def test_another_checkpoint_need_not_wait_for_a_busy_device(
         wait_for_candidate(house)
         house.live(1)
     assert house.model.refusal is not None
-    house.shelf.rollback()
+    house.checkpoints.rollback()
     house.live(1)
     assert (house.model.wanted, house.model.refusal) == (house.model.served.name, None)
 
@@ -127,7 +127,7 @@ def test_at_start_a_bad_checkpoint_gives_way_to_the_previous_one(
     house = make_house()
     served = house.model.served.name
     (house.home.checkpoints / f"{NEW}.safetensors").write_bytes(b"no checkpoint")
-    house.shelf.activate(NEW)
+    house.checkpoints.activate(NEW)
     restarted = make_house()
     assert restarted.model.served.name == served
     assert restarted.model.refusal is not None
@@ -139,7 +139,7 @@ def test_an_active_link_that_leads_nowhere_is_told_and_the_previous_one_served(
     house = make_house()
     served = house.model.served.name
     house.publish(checkpoint_file, NEW)
-    house.shelf.path(NEW).unlink()
+    house.checkpoints.path(NEW).unlink()
     restarted = make_house()
     restarted.live(3)
     assert restarted.model.served.name == served

@@ -1,4 +1,4 @@
-"""Care of the ledger: what is told of it, whole copies, and taking out what nobody needs."""
+"""Care of the ledger: checks, whole copies, and taking out what nobody needs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Desk:
         self.ledger.record([scored(id, content, self.second)])
 
     def share(self, id: int, leader: int) -> None:
-        """As if `id` had been heard again, as a copy of `leader`."""
+        """As if `id` had been scored again, as a copy of `leader`."""
         query = select(prediction.c.id).where(prediction.c.recording_id == leader)
         with self.ledger.database.transaction() as connection:
             answer = connection.scalars(query.order_by(prediction.c.id)).first()
@@ -131,7 +131,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 # --- check
 
 
-def test_a_ledger_with_nothing_to_say_of_it_is_sound(desk: Desk) -> None:
+def test_a_ledger_without_remarks_is_valid(desk: Desk) -> None:
     desk.answer()
     told = desk.checked()
     assert told["sound"] and told["recordings"] == told["predictions"] == 1
@@ -139,7 +139,7 @@ def test_a_ledger_with_nothing_to_say_of_it_is_sound(desk: Desk) -> None:
     assert told["without_row"] == 0
 
 
-def test_a_file_that_is_gone_is_told_and_is_no_damage(desk: Desk) -> None:
+def test_a_missing_file_is_reported_and_is_no_damage(desk: Desk) -> None:
     desk.answer(ODD)
     desk.file(ODD).unlink()
     done = desk.clfd("db", "check")
@@ -198,7 +198,7 @@ def test_the_check_leaves_out_what_a_scan_leaves_out(desk: Desk) -> None:
     assert {*audio_files(desk.home.inbox, settings)} == taken == {b"a.wav", b"g.ogg"}
 
 
-def test_of_an_unsound_ledger_the_object_says_what_is_wrong(desk: Desk) -> None:
+def test_the_object_for_an_invalid_ledger_says_what_is_wrong(desk: Desk) -> None:
     desk.answer()
     with desk.ledger.database.transaction() as connection:
         connection.execute(text("UPDATE tally SET n = n + 1"))

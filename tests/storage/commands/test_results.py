@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -32,7 +33,8 @@ from storage.errors import (
     SettingsError,
     StorageError,
 )
-from storage.export.registry import Listing, follow
+from storage.export.registry import FORMATS
+from storage.export.results_writer import ResultsRequest, follow
 from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
@@ -47,17 +49,23 @@ HEADER = (
 LATER = ",human_label,recorded_at,site,channels,rms_dbfs,peak_dbfs,clipped"
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    for name in [name for name in os.environ if name.startswith("CLFD_")]:
-        monkeypatch.delenv(name)
-    home = Home(tmp_path)
+@pytest.fixture(scope="module")
+def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """It is only copied: a ledger that is made for each test takes five times as long."""
+    home = Home(tmp_path_factory.mktemp("filled"))
     home.create()
     with open_ledger(url_of(home), "daemon") as ledger:
         add(ledger, "yard/a.wav", "dog", 0.9)
         add(ledger, "=b,\x1b[31m\n.wav", "siren", 0.6)
         add(ledger, "broken.wav", None)
     return home
+
+
+@pytest.fixture
+def home(filled_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    for name in [name for name in os.environ if name.startswith("CLFD_")]:
+        monkeypatch.delenv(name)
+    return Home(Path(shutil.copytree(filled_home.root, tmp_path, dirs_exist_ok=True)))
 
 
 def url_of(home: Home) -> str:
@@ -80,7 +88,7 @@ def call(home: Home, command: click.Command, *arguments: str) -> Result:
         ("table", "label   path"),
     ],
 )
-def test_chosen_columns_are_all_that_is_told_in_their_order(
+def test_only_the_chosen_columns_are_printed_in_their_order(
     home: Home, shape: str, first: str
 ) -> None:
     words = ("--columns", "label, path,label", "--sort", "confidence", "--format", shape)
@@ -237,7 +245,7 @@ def test_following_prints_rows_as_they_come(home: Home, capsys: pytest.CaptureFi
             add(ledger, "late.wav", "dog")
 
     with open_database(url_of(home), "reader") as database, pytest.raises(KeyboardInterrupt):
-        follow(database, Listing(Filters(), format="jsonl"), arrive_then_stop)
+        follow(database, ResultsRequest(Filters(), format=FORMATS["jsonl"]), arrive_then_stop)
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["path"] == "late.wav"
 
@@ -249,7 +257,7 @@ def test_following_since_a_time_begins_with_what_came_since_then(
         raise KeyboardInterrupt
 
     with open_database(url_of(home), "reader") as database, pytest.raises(KeyboardInterrupt):
-        follow(database, Listing(Filters(since="2000-01-01"), format="jsonl"), stop)
+        follow(database, ResultsRequest(Filters(since="2000-01-01"), format=FORMATS["jsonl"]), stop)
     told = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
     assert told == ["dog", "siren"]
 
@@ -313,7 +321,7 @@ def test_a_running_daemon_tells_its_own_figures(home: Home) -> None:
     assert "silent_since" not in told
 
 
-def test_a_daemon_that_is_silent_is_said_to_be(home: Home) -> None:
+def test_status_says_that_a_daemon_is_silent(home: Home) -> None:
     with DaemonLock.acquire(home):
         then = stamp(datetime.now(UTC) - timedelta(minutes=5))
         write_status(home, {"pid": os.getpid(), "heartbeat_at": then})
@@ -324,7 +332,7 @@ def test_a_daemon_that_is_silent_is_said_to_be(home: Home) -> None:
     ("stopping", "words"),
     [(False, "no, the last daemon crashed or was killed after {then}"), (True, "no")],
 )
-def test_a_daemon_that_died_is_told_from_one_that_stopped(
+def test_status_says_whether_a_daemon_died_or_stopped(
     home: Home, stopping: bool, words: str
 ) -> None:
     then = stamp(datetime.now(UTC) - timedelta(minutes=5))
@@ -334,7 +342,7 @@ def test_a_daemon_that_died_is_told_from_one_that_stopped(
     assert told_status(home)["died_at"] == (None if stopping else then)
 
 
-def test_figures_of_an_earlier_daemon_are_not_told_as_live(home: Home) -> None:
+def test_figures_of_an_earlier_daemon_are_not_shown_as_live(home: Home) -> None:
     with DaemonLock.acquire(home):
         write_status(home, {"pid": os.getpid() + 1, "done": 7})
         assert told_status(home)["done"] is None
@@ -378,7 +386,7 @@ def test_the_settings_file_has_a_place(home: Home) -> None:
     assert call(home, config, "path").stdout == f"{home.settings_file}\n"
 
 
-def test_a_sound_ledger_passes_the_check(home: Home) -> None:
+def test_a_valid_ledger_passes_the_check(home: Home) -> None:
     assert "is sound" in call(home, db, "check").stderr
 
 

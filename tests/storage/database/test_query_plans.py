@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from storage.ledger.outcomes import Arrival, Failed
 from storage.queries.counts import count_by
 from storage.queries.disagreements import answering, pairs
 from storage.queries.filters import Filters
-from storage.queries.paging import first_ids
+from storage.queries.results import page as page_of
 from storage.settings.loading import load_settings
 
 INBOX = Path("/inbox")
@@ -38,7 +39,7 @@ def asked(ask: Callable[[Connection], object]) -> Ask:
 
 
 def page(sort: Any = "newest", **filters: Any) -> Ask:
-    return asked(lambda connection: first_ids(connection, Filters(**filters), sort, 50))
+    return asked(lambda connection: page_of(connection, Filters(**filters), sort, 50))
 
 
 QUESTIONS: list[tuple[str, Ask]] = [
@@ -51,7 +52,6 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_label", page("path", labels=("bear", "woodpecker"), since="2026-03-31")),
     ("ix_recording_moment", page(status="all")),
     ("ix_recording_confidence", page("confidence")),
-    ("ix_recording_confidence", page(min_confidence=0.9999)),
     ("ix_recording_recorded", page(by_recorded=True, since="2026-03-01T00:00:00.000Z")),
     ("ix_recording_digest", page(wrong=True)),
     ("sqlite_autoindex_recording_1", page("path")),
@@ -98,6 +98,24 @@ def plans(ledger: Ledger) -> Iterator[list[str]]:
     event.listen(engine, "before_cursor_execute", note)
     yield steps
     event.remove(engine, "before_cursor_execute", note)
+
+
+RARE: list[tuple[str, Ask]] = [
+    ("ix_recording_confidence", page(min_confidence=0.9999)),
+    ("ix_recording_label", page("confidence", labels=("bear", "woodpecker"), checkpoint="2026")),
+    ("ix_recording_answer", page("path", status="failed")),
+    ("sqlite_autoindex_recording_1", page("confidence", path="site003/0000*")),
+]
+
+
+@pytest.mark.parametrize(("index", "ask"), RARE)
+def test_what_is_rare_is_not_looked_for_along_the_whole_order(
+    ledger: Ledger, index: str, ask: Ask
+) -> None:
+    with plans(ledger) as steps:
+        ask(ledger)
+    read = [step for step in steps if re.match(r"(SCAN|SEARCH) recording USING (COV|IND)", step)]
+    assert f"INDEX {index}" in read[-1], steps
 
 
 CONCERNED_WITH_VERSIONS: list[Ask] = [

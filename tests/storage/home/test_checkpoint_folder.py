@@ -111,6 +111,13 @@ def test_a_name_that_means_no_single_checkpoint_lists_what_there_is(
 # What comes and goes
 
 
+def test_a_checkpoint_is_named_by_its_file_as_well(shelf: CheckpointFolder, tmp_path: Path) -> None:
+    file = tmp_path / "yard.safetensors"
+    file.touch()
+    assert shelf.locate(str(file)) == file
+    assert shelf.locate(NEW) == shelf.path(NEW)
+
+
 def test_a_file_comes_onto_the_shelf_whole_and_for_the_group(shelf: CheckpointFolder) -> None:
     shelf.put(NEW, b"content")
     assert shelf.path(NEW).read_bytes() == b"content"

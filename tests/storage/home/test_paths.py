@@ -13,7 +13,7 @@ import pytest
 
 from storage.errors import AlreadyRunning, ConfigurationError, StorageError
 from storage.home.daemon_lock import DaemonLock, holder, read_status, write_status
-from storage.home.paths import Home, resolve_home
+from storage.home.paths import Home, resolve_home, unused_path
 
 
 @pytest.fixture
@@ -126,3 +126,11 @@ def test_a_status_is_read_as_it_was_written(home: Home) -> None:
 def test_a_broken_status_file_is_no_status(home: Home) -> None:
     home.status_file.write_text("{")
     assert read_status(home) is None
+
+
+def test_a_path_that_is_in_use_gets_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "period.html"
+    assert unused_path(path) == path
+    path.touch()
+    path.with_name("period-2.html").touch()
+    assert unused_path(path) == tmp_path / "period-3.html"

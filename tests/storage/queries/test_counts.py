@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,14 +14,14 @@ from sqlalchemy import Connection, func, update
 from benchmarks.big_ledger import FOLDERS, LABELS, fill_ledger
 from storage.database.engine import open_database
 from storage.database.tables import recording
-from storage.export.registry import Listing, foot_of
+from storage.export import results_writer
+from storage.export.results_writer import ResultsRequest, foot_of
 from storage.home.paths import Home
 from storage.ledger.counters import wrong_figures
-from storage.queries import glancing, paging
-from storage.queries.counts import count, count_by
+from storage.queries import counts, index_choice
+from storage.queries.counts import count, count_by, count_in_time
 from storage.queries.filters import Filters, Sort
-from storage.queries.glancing import glance
-from storage.queries.results import results
+from storage.queries.results import page, results
 from storage.settings.loading import load_settings
 
 ROWS = 4_000
@@ -77,15 +78,19 @@ def test_the_ledger_that_is_measured_is_sound(ledger: str) -> None:
     limit=some.sampled_from((1, 10, 500)),
     look=some.sampled_from((5, 100, 10_000)),
 )
-def test_a_page_is_the_beginning_of_the_whole_list(
+def test_pages_make_up_the_whole_list(
     reading: Connection, filters: Filters, sort: Sort, limit: int, look: int
 ) -> None:
+    """Whatever a look into the indexes finds, and with it which index is read."""
     whole = [result.id for result in results(reading, filters, sort)]
-    before, paging._LOOK = paging._LOOK, look
-    try:
+    with mock.patch.object(index_choice, "_LOOK", look):
         assert [r.id for r in results(reading, filters, sort, limit)] == whole[:limit]
-    finally:
-        paging._LOOK = before
+        first = page(reading, filters, sort, limit)
+        assert [row.id for row in first.rows] == whole[:limit]
+        assert (first.after is None) is (len(whole) <= limit)
+        if first.after is not None:
+            second = page(reading, filters, sort, limit, first.after)
+            assert [row.id for row in second.rows] == whole[limit : 2 * limit]
     assert count(reading, filters) == len(whole)
 
 
@@ -106,36 +111,48 @@ def test_every_folder_is_counted(reading: Connection) -> None:
     assert counts["site003"] == count(reading, folder) == len(list(results(reading, folder)))
 
 
-def test_a_foot_that_would_take_long_says_at_least(
-    reading: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(glancing, "_QUICK", 0)
+EQUALS = ("newest", "oldest", "confidence", "path")
+
+
+@pytest.mark.parametrize("sort", EQUALS)
+def test_pages_go_through_equals_and_what_has_no_value(ledger: str, sort: Sort) -> None:
+    with open_database(ledger, "editor") as database, database.transaction() as connection:
+        rounded = update(recording).values(
+            confidence=func.round(recording.c.confidence, 1), answered_at="2026-01-01T00:00:00.000Z"
+        )
+        saved = connection.begin_nested()
+        connection.execute(rounded)
+        filters = Filters(status="all", path="site00*")
+        whole = [result.id for result in results(connection, filters, sort)]
+        first = page(connection, filters, sort, 7)
+        found, after = [row.id for row in first.rows], first.after
+        while after is not None:
+            some = page(connection, filters, sort, 7, after)
+            found += [row.id for row in some.rows]
+            after = some.after
+        assert found == whole
+        saved.rollback()
+
+
+def test_a_foot_counts_to_a_limit(reading: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     filters = Filters(min_confidence=0.5)
     whole = count(reading, filters)
-    assert str(glance(reading, filters, clock=lambda: 0.0)) == str(whole)
-    hurried = glance(reading, filters, clock=iter(range(100)).__next__)
+    assert str(count_in_time(reading, filters, float("inf"))) == str(whole)
+    monkeypatch.setattr(counts, "_LIMITS", (1, whole - 1))
+    assert str(count_in_time(reading, filters, float("inf"))) == f"at least {whole - 1}"
+
+
+def test_a_foot_that_would_take_long_says_at_least(reading: Connection) -> None:
+    seconds = iter(range(1000))
+    hurried = count_in_time(reading, Filters(min_confidence=0.5), 2.0, clock=seconds.__next__)
     assert str(hurried) == f"at least {hurried.n}"
-    assert hurried.n < whole
-
-
-@pytest.mark.parametrize("latest", [50, ROWS * 2])
-def test_a_foot_of_when_recordings_began_counts_the_latest(
-    reading: Connection, monkeypatch: pytest.MonkeyPatch, latest: int
-) -> None:
-    monkeypatch.setattr(glancing, "_QUICK", 0)
-    monkeypatch.setattr(glancing, "_LATEST", latest)
-    filters = Filters(by_recorded=True, since="2020-01-01T00:00:00.000Z")
-    told, whole = glance(reading, filters), count(reading, filters)
-    assert told.n == whole if told.is_all else told.n <= min(latest, whole)
-    assert told.is_all is (latest > ROWS)
-    assert whole
 
 
 def test_a_foot_counts_no_fewer_than_stand_above_it(
     reading: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(glancing, "_QUICK", 0)
-    monkeypatch.setattr(glancing, "_SECONDS", -1)
-    listing = Listing(Filters(min_confidence=0.5), limit=10)
-    assert foot_of(reading, listing, shown=10).startswith("10 of at least 10 done")
-    assert foot_of(reading, listing, shown=9).startswith("9 of 9 done")
+    monkeypatch.setattr(results_writer, "_FOOT_SECONDS", -1)
+    monkeypatch.setattr(counts, "_LIMITS", (100_000,))
+    request = ResultsRequest(Filters(min_confidence=0.5), limit=10)
+    assert foot_of(reading, request, shown=10).startswith("10 of at least 10 done")
+    assert foot_of(reading, request, shown=9).startswith("9 of 9 done")

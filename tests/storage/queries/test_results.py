@@ -13,12 +13,13 @@ from sqlalchemy import Connection, update
 
 from storage.database.engine import open_database
 from storage.database.tables import recording
-from storage.export.registry import Listing, write_counts
+from storage.export.registry import FORMATS
+from storage.export.results_writer import ResultsRequest, write_counts
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
-from storage.queries.clips import ClipOptions
 from storage.queries.counts import count, count_by, count_others
 from storage.queries.filters import Filters
+from storage.queries.result import ClipOptions
 from storage.queries.results import latest, results, results_after
 from storage.values.timestamps import parse_when, stamp
 
@@ -104,7 +105,8 @@ def test_the_last_clip_ends_with_the_recording(reading: Connection) -> None:
 
 
 def test_the_others_are_counted_per_state(reading: Connection) -> None:
-    assert count_others(reading, Filters(labels=("siren",))) == {"failed": 1, "pending": 1}
+    others = count_others(reading, Filters(labels=("siren",)))
+    assert {state: str(n) for state, n in others.items()} == {"failed": "1", "pending": "1"}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,9 @@ def test_a_history_is_counted_by_its_predictions(
         add(ledger, "a.wav", "dog")
         rescore(ledger, "siren")
         for axis in ("label", "checkpoint", "folder"):
-            write_counts(ledger.database, Listing(Filters(history=True), format="csv"), axis)  # type: ignore[arg-type]
+            write_counts(
+                ledger.database, ResultsRequest(Filters(history=True), format=FORMATS["csv"]), axis
+            )  # type: ignore[arg-type]
     told = capsys.readouterr().out.split()
     assert told == [
         *("label,count", "dog,1", "siren,1"),

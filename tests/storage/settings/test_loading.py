@@ -13,8 +13,6 @@ from storage.errors import SettingsError
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
 from storage.settings.loading import (
-    RETIRED,
-    _warn_of_retired,
     described_settings,
     effective_settings,
     load_settings,
@@ -133,36 +131,6 @@ def test_a_bad_file_is_refused_by_name(home: Home, toml: str, complaint: str) ->
 def test_an_unknown_variable_is_refused_with_the_nearest(home: Home) -> None:
     with pytest.raises(SettingsError, match="CLFD_DATABSE; did you mean CLFD_DATABASE"):
         load(home, CLFD_DATABSE="x")
-
-
-@pytest.mark.parametrize("source", ["file", "variable", "command line"])
-@pytest.mark.parametrize("key", RETIRED)
-def test_a_retired_setting_is_accepted_with_one_warning(
-    home: Home, caplog: pytest.LogCaptureFixture, key: str, source: str
-) -> None:
-    _warn_of_retired.cache_clear()
-    section, _, name = key.partition(".")
-    variable = f"CLFD_{section}__{name}".upper()
-    if source == "file":
-        write(home, f"[{section}]\n{name} = 'always'\n")
-    overrides = {key: "never"} if source == "command line" else {}
-    environ = {variable: "auto"} if source == "variable" else {}
-    load(home, overrides, **environ)
-    load(home, overrides, **environ)
-    (warning,) = caplog.messages  # of two loads
-    assert (variable if source == "variable" else key) in warning
-    assert "has no effect any more" in warning and "remove it" in warning
-
-
-def test_a_retired_setting_is_not_among_the_effective_ones(home: Home) -> None:
-    write(home, "[engine]\ncompile = 'auto'\n")
-    assert set(RETIRED).isdisjoint(s.key for s in effective_settings(home, environ={}))
-
-
-def test_a_retired_setting_does_not_hide_an_unknown_one(home: Home) -> None:
-    write(home, "[engine]\ncompile = 'auto'\ncompil = 'auto'\n")
-    with pytest.raises(SettingsError, match=r"unknown setting engine\.compil "):
-        load(home)
 
 
 def test_the_home_variable_is_no_setting(home: Home) -> None:

@@ -15,9 +15,9 @@ from storage.home.paths import Home
 from storage.labels.annotation_files import Annotation
 from storage.labels.matching import write_labels
 from storage.ledger.ledger import open_ledger
-from storage.queries.clips import ClipOptions
 from storage.queries.counts import count, count_by
 from storage.queries.filters import Filters
+from storage.queries.result import ClipOptions
 from storage.queries.results import count_predictions_by, results
 from storage.settings.loading import load_settings
 from storage.values.decision import DisplayRules
@@ -38,7 +38,7 @@ def reading(tmp_path: Path) -> Iterator[Connection]:
 
 
 def told(connection: Connection, limit: int = 0, **asked: object) -> dict[str, str | None]:
-    filters = Filters(manner=STRICT, **asked)  # type: ignore[arg-type]
+    filters = Filters(rules=STRICT, **asked)  # type: ignore[arg-type]
     return {row.path: row.label for row in results(connection, filters, limit=limit)}
 
 
@@ -83,21 +83,21 @@ def test_labels_are_asked_for_as_they_are_told(
 
 def test_labels_are_counted_as_they_are_told(reading: Connection) -> None:
     expected = {"unknown": 2, "dog": 1, "siren": 1}
-    filters = Filters(manner=STRICT)
+    filters = Filters(rules=STRICT)
     assert dict(count_by(reading, filters, "label")) == expected
     assert dict(count_predictions_by(reading, filters, "label")) == expected
 
 
 def test_those_of_a_label_are_counted_as_they_are_told(reading: Connection) -> None:
-    assert count(reading, Filters(labels=("dog",), manner=STRICT)) == 1
+    assert count(reading, Filters(labels=("dog",), rules=STRICT)) == 1
 
 
 def test_other_counts_do_not_change(reading: Connection) -> None:
-    assert count(reading, Filters(manner=STRICT)) == 4
+    assert count(reading, Filters(rules=STRICT)) == 4
 
 
 def test_clips_are_told_by_their_own_confidence(reading: Connection) -> None:
-    filters = Filters(path="sure.wav", manner=STRICT)
+    filters = Filters(path="sure.wav", rules=STRICT)
     clips = results(reading, filters, clips=ClipOptions())
     assert [(clip.label, clip.confidence) for clip in clips] == [
         ("unknown", 0.75),
@@ -108,7 +108,7 @@ def test_clips_are_told_by_their_own_confidence(reading: Connection) -> None:
 def test_a_file_of_settings_says_which_thresholds(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.settings_file.write_text('[results]\nthresholds = ["dog=0.8"]\nunknown_below = 0.5\n')
-    assert load_settings(home, environ={}).results.rules == STRICT
+    assert load_settings(home, environ={}).results.display_rules == STRICT
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def admit(ledger: Ledger, *names: str) -> None:
 
 
 def paths(connection: Connection, limit: int = 0, zone: str = "UTC", **asked: str) -> set[str]:
-    filters = Filters("pending", by_recorded=True, manner=DisplayRules(zone), **asked)
+    filters = Filters("pending", by_recorded=True, rules=DisplayRules(zone), **asked)
     return {row.path for row in results(connection, filters, limit=limit)}
 
 

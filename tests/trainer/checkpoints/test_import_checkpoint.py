@@ -61,17 +61,17 @@ def test_a_network_that_forgot_its_canary_is_not_imported(like: Checkpoint, tmp_
     data = path.read_bytes()
     at = data.rindex(model.network.head[-1].weight.detach().numpy().tobytes())
     path.write_bytes(data[:at] + bytes(4 * 32 * 3) + data[at + 4 * 32 * 3 :])
-    shelf = CheckpointFolder(tmp_path / "shelf")
-    shelf.folder.mkdir()
+    checkpoint_folder = CheckpointFolder(tmp_path / "shelf")
+    checkpoint_folder.folder.mkdir()
     with pytest.raises(CheckpointError, match="does not repeat its canary"):
-        import_checkpoint(shelf, path, NOW)
-    assert shelf.names() == []
+        import_checkpoint(checkpoint_folder, path, NOW)
+    assert checkpoint_folder.names() == []
 
 
 def test_a_checkpoint_with_rounded_weights_is_imported(like: Checkpoint, tmp_path: Path) -> None:
     path = save_checkpoint(
         tmp_path, like.build(), like.labels, like.description.network, {}, NOW, torch.bfloat16
     )
-    shelf = CheckpointFolder(tmp_path / "shelf")
-    shelf.folder.mkdir()
-    assert import_checkpoint(shelf, path, NOW).name == path.stem
+    checkpoint_folder = CheckpointFolder(tmp_path / "shelf")
+    checkpoint_folder.folder.mkdir()
+    assert import_checkpoint(checkpoint_folder, path, NOW).name == path.stem

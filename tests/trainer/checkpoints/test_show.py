@@ -41,11 +41,11 @@ FACTS: dict[str, Any] = {
     "parent": None,
 }
 
-Saying = Callable[..., Checkpoint]
+MakeCheckpoint = Callable[..., Checkpoint]
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> CheckpointFolder:
+def checkpoint_folder(tmp_path: Path) -> CheckpointFolder:
     return CheckpointFolder(tmp_path)
 
 
@@ -55,7 +55,7 @@ def like(checkpoint_file: Path) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def saying(like: Checkpoint) -> Saying:
+def checkpoint_with(like: Checkpoint) -> MakeCheckpoint:
     """`saying(**facts)`: a checkpoint that says this of its training."""
 
     def make(**facts: Any) -> Checkpoint:
@@ -65,22 +65,22 @@ def saying(like: Checkpoint) -> Saying:
 
 
 @pytest.fixture
-def publish(shelf: CheckpointFolder, like: Checkpoint) -> Saying:
+def publish(checkpoint_folder: CheckpointFolder, like: Checkpoint) -> MakeCheckpoint:
     """`publish(**facts)`: the same, as a file on the shelf."""
 
     def make(**facts: Any) -> Checkpoint:
-        now = BEGAN + timedelta(days=len(shelf.names()))
+        now = BEGAN + timedelta(days=len(checkpoint_folder.names()))
         shape = like.description.network
         return read_checkpoint(
-            save_checkpoint(shelf.folder, like.build(), like.labels, shape, facts, now)
+            save_checkpoint(checkpoint_folder.folder, like.build(), like.labels, shape, facts, now)
         )
 
     return make
 
 
-def told(shelf: CheckpointFolder, checkpoint: Checkpoint) -> str:
+def description(checkpoint_folder: CheckpointFolder, checkpoint: Checkpoint) -> str:
     stream = io.StringIO()
-    print_description(shelf, checkpoint, Console(file=stream, width=120))
+    print_description(checkpoint_folder, checkpoint, Console(file=stream, width=120))
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
 
@@ -109,63 +109,75 @@ def parent_of(checkpoint: Checkpoint) -> dict[str, str]:
         "none  it began with random weights",
     ],
 )
-def test_a_checkpoint_tells_how_good_it_is_and_where_it_comes_from(
-    shelf: CheckpointFolder, saying: Saying, line: str
+def test_a_checkpoint_shows_how_good_it_is_and_where_it_comes_from(
+    checkpoint_folder: CheckpointFolder, checkpoint_with: MakeCheckpoint, line: str
 ) -> None:
-    assert f"  {line}\n" in told(shelf, saying(**FACTS))
+    assert f"  {line}\n" in description(checkpoint_folder, checkpoint_with(**FACTS))
 
 
-def test_it_fits_a_screen(shelf: CheckpointFolder, saying: Saying) -> None:
-    assert len(told(shelf, saying(**FACTS)).splitlines()) < 40
+def test_it_fits_a_screen(
+    checkpoint_folder: CheckpointFolder, checkpoint_with: MakeCheckpoint
+) -> None:
+    assert len(description(checkpoint_folder, checkpoint_with(**FACTS)).splitlines()) < 40
 
 
-def test_the_first_line_says_whether_it_is_served(shelf: CheckpointFolder, publish: Saying) -> None:
+def test_the_first_line_says_whether_it_is_served(
+    checkpoint_folder: CheckpointFolder, publish: MakeCheckpoint
+) -> None:
     checkpoint = publish()
-    shelf.activate(checkpoint.name)
-    assert told(shelf, checkpoint).startswith(f"{checkpoint.name} (active)\n")
+    checkpoint_folder.activate(checkpoint.name)
+    assert description(checkpoint_folder, checkpoint).startswith(f"{checkpoint.name} (active)\n")
 
 
-def test_json_has_everything(shelf: CheckpointFolder, saying: Saying) -> None:
-    facts = describe(shelf, saying(**FACTS))
+def test_json_has_everything(
+    checkpoint_folder: CheckpointFolder, checkpoint_with: MakeCheckpoint
+) -> None:
+    facts = describe(checkpoint_folder, checkpoint_with(**FACTS))
     assert facts["training"] == FACTS
     assert (facts["state"], facts["lineage"]) == (None, [])
 
 
-def test_parents_are_followed_as_far_as_the_shelf_has_them(
-    shelf: CheckpointFolder, publish: Saying
+def test_parents_are_followed_as_far_as_their_files_are_there(
+    checkpoint_folder: CheckpointFolder, publish: MakeCheckpoint
 ) -> None:
     grandparent = publish(parent={"name": "20250101T000000Z-0badcafe", "digest": "0badcafe" * 8})
     parent = publish(parent=parent_of(grandparent))
     child = publish(parent=parent_of(parent))
-    line = describe(shelf, child)["lineage"]
+    line = describe(checkpoint_folder, child)["lineage"]
     assert [ancestor["name"] for ancestor in line] == [
         *(parent.name, grandparent.name, "20250101T000000Z-0badcafe")
     ]
     assert [ancestor["on_shelf"] for ancestor in line] == [True, True, False]
-    assert f"{parent.name}  {parent.digest}\n" in told(shelf, child)
-    assert "(not on this shelf)" in told(shelf, child)
+    assert f"{parent.name}  {parent.digest}\n" in description(checkpoint_folder, child)
+    assert "(not on this shelf)" in description(checkpoint_folder, child)
 
 
 def test_another_file_under_the_parents_name_is_not_the_parent(
-    shelf: CheckpointFolder, publish: Saying
+    checkpoint_folder: CheckpointFolder, publish: MakeCheckpoint
 ) -> None:
     parent = publish()
     forged = parent.digest[:8] + "0" * 56
-    line = describe(shelf, publish(parent={"name": parent.name, "digest": forged}))["lineage"]
+    line = describe(checkpoint_folder, publish(parent={"name": parent.name, "digest": forged}))[
+        "lineage"
+    ]
     assert [ancestor["on_shelf"] for ancestor in line] == [False]
 
 
 @pytest.mark.parametrize("value", [None, 10**400, -1.5, True, "text", [], ["text"], {"name": []}])
 def test_a_file_may_say_anything_and_is_still_shown(
-    shelf: CheckpointFolder, saying: Saying, value: object
+    checkpoint_folder: CheckpointFolder, checkpoint_with: MakeCheckpoint, value: object
 ) -> None:
     for field in FACTS:
-        assert "bell, dog, rain" in told(shelf, saying(**{**FACTS, field: value}))
+        assert "bell, dog, rain" in description(
+            checkpoint_folder, checkpoint_with(**{**FACTS, field: value})
+        )
 
 
-def test_what_a_file_says_never_reaches_the_terminal_as_a_command(
-    shelf: CheckpointFolder, saying: Saying
+def test_text_of_a_file_never_reaches_the_terminal_as_a_command(
+    checkpoint_folder: CheckpointFolder, checkpoint_with: MakeCheckpoint
 ) -> None:
-    text = told(shelf, saying(attribution="\x1b]0;owned\x07", labels_file="a\nb"))
+    text = description(
+        checkpoint_folder, checkpoint_with(attribution="\x1b]0;owned\x07", labels_file="a\nb")
+    )
     assert "\x1b" not in text
     assert "\\x1b]0;owned" in text

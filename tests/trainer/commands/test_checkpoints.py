@@ -46,17 +46,17 @@ def run(home: Home) -> Run:
 
 
 @pytest.fixture
-def shelf(home: Home, checkpoint_file: Path) -> CheckpointFolder:
+def checkpoint_folder(home: Home, checkpoint_file: Path) -> CheckpointFolder:
     """Three checkpoints; the newest is broken, the oldest active."""
-    shelf = CheckpointFolder(home.checkpoints)
+    checkpoint_folder = CheckpointFolder(home.checkpoints)
     shutil.copy(checkpoint_file, home.checkpoints)
-    shutil.copy(checkpoint_file, shelf.path(NEWER))
-    shelf.path(BROKEN).write_bytes(b"no weights")
-    shelf.activate(checkpoint_file.stem)
-    return shelf
+    shutil.copy(checkpoint_file, checkpoint_folder.path(NEWER))
+    checkpoint_folder.path(BROKEN).write_bytes(b"no weights")
+    checkpoint_folder.activate(checkpoint_file.stem)
+    return checkpoint_folder
 
 
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("checkpoint_folder")
 def test_the_list_begins_with_the_newest_and_marks_what_is_active(
     run: Run, checkpoint_file: Path
 ) -> None:
@@ -68,55 +68,64 @@ def test_the_list_begins_with_the_newest_and_marks_what_is_active(
     assert f"checkpoint {BROKEN}.safetensors refused" in result.stderr
 
 
-def test_an_empty_shelf_says_what_fills_it(run: Run) -> None:
+def test_an_empty_folder_of_checkpoints_says_what_fills_it(run: Run) -> None:
     result = run("list")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "`clfd train` makes one" in result.stderr
 
 
 def test_show_tells_everything_but_the_weights(
-    run: Run, shelf: CheckpointFolder, checkpoint_file: Path
+    run: Run, checkpoint_folder: CheckpointFolder, checkpoint_file: Path
 ) -> None:
     facts = json.loads(run("show", "active", "--json").stdout)
-    assert facts["digest"] == read_checkpoint(shelf.path(checkpoint_file.stem)).digest
+    assert facts["digest"] == read_checkpoint(checkpoint_folder.path(checkpoint_file.stem)).digest
     assert facts["labels"] == ["bell", "dog", "rain"]
     assert facts["audio_format"]["sample_rate_hz"] == 8000
     assert facts["training"] == {"epochs": 0}
 
 
 def test_activate_changes_what_is_served_and_rollback_undoes_it(
-    run: Run, shelf: CheckpointFolder, checkpoint_file: Path
+    run: Run, checkpoint_folder: CheckpointFolder, checkpoint_file: Path
 ) -> None:
     result = run("activate", NEWER[:8])
     assert f"{NEWER} is active now" in result.stderr
-    assert (shelf.active(), shelf.previous()) == (NEWER, checkpoint_file.stem)
+    assert (checkpoint_folder.active(), checkpoint_folder.previous()) == (
+        NEWER,
+        checkpoint_file.stem,
+    )
     run("rollback")
-    assert (shelf.active(), shelf.previous()) == (checkpoint_file.stem, NEWER)
+    assert (checkpoint_folder.active(), checkpoint_folder.previous()) == (
+        checkpoint_file.stem,
+        NEWER,
+    )
 
 
 def test_a_broken_checkpoint_is_never_activated(
-    run: Run, shelf: CheckpointFolder, checkpoint_file: Path
+    run: Run, checkpoint_folder: CheckpointFolder, checkpoint_file: Path
 ) -> None:
     result = run("activate", BROKEN)
     assert isinstance(result.exception, CheckpointError)
-    assert shelf.active() == checkpoint_file.stem
+    assert checkpoint_folder.active() == checkpoint_file.stem
 
 
 def test_rollback_goes_back_to_what_was_served_and_not_to_what_the_daemon_refused(
-    run: Run, home: Home, shelf: CheckpointFolder, checkpoint_file: Path
+    run: Run, home: Home, checkpoint_folder: CheckpointFolder, checkpoint_file: Path
 ) -> None:
     run("activate", NEWER)
     with open_ledger(load_settings(home, environ={}).database, "daemon") as ledger:
         ledger.refuse_checkpoint(NEWER, "a" * 64, "its canary differs")
-    shutil.copy(checkpoint_file, shelf.path(NEWEST))
+    shutil.copy(checkpoint_file, checkpoint_folder.path(NEWEST))
     run("activate", NEWEST)
     assert run("rollback").exit_code == 0
-    assert (shelf.active(), shelf.previous()) == (checkpoint_file.stem, NEWEST)
+    assert (checkpoint_folder.active(), checkpoint_folder.previous()) == (
+        checkpoint_file.stem,
+        NEWEST,
+    )
 
 
 @pytest.mark.parametrize("words", [("rollback",), ("show", "nonsense"), ("activate", "previous")])
-@pytest.mark.usefixtures("shelf")
-def test_what_is_not_there_is_said(run: Run, words: tuple[str, ...]) -> None:
+@pytest.mark.usefixtures("checkpoint_folder")
+def test_a_name_of_no_checkpoint_is_an_error(run: Run, words: tuple[str, ...]) -> None:
     assert isinstance(run(*words).exception, StorageError)
 
 
@@ -129,9 +138,9 @@ def test_an_imported_checkpoint_is_there_but_not_served(
     result = run("import", str(checkpoint_file))
     assert result.stdout == f"{checkpoint_file.stem}\n"
     assert f"clfd checkpoints activate {checkpoint_file.stem}" in result.stderr
-    shelf = CheckpointFolder(home.checkpoints)
-    assert shelf.path(checkpoint_file.stem).read_bytes() == checkpoint_file.read_bytes()
-    assert (shelf.names(), shelf.active()) == ([checkpoint_file.stem], None)
+    checkpoint_folder = CheckpointFolder(home.checkpoints)
+    assert checkpoint_folder.path(checkpoint_file.stem).read_bytes() == checkpoint_file.read_bytes()
+    assert (checkpoint_folder.names(), checkpoint_folder.active()) == ([checkpoint_file.stem], None)
 
 
 def test_an_imported_checkpoint_can_be_served_at_once(
@@ -169,7 +178,7 @@ def test_what_is_there_already_is_not_imported_twice(
     assert len(CheckpointFolder(home.checkpoints).names()) == 1
 
 
-def test_importing_heals_a_file_that_was_damaged_on_the_shelf(
+def test_importing_replaces_a_damaged_checkpoint_of_the_same_name(
     run: Run, home: Home, checkpoint_file: Path
 ) -> None:
     damaged = CheckpointFolder(home.checkpoints).path(checkpoint_file.stem)
@@ -178,7 +187,7 @@ def test_importing_heals_a_file_that_was_damaged_on_the_shelf(
     assert damaged.read_bytes() == checkpoint_file.read_bytes()
 
 
-def test_a_file_that_is_not_sound_is_not_imported(run: Run, home: Home, tmp_path: Path) -> None:
+def test_an_invalid_file_is_not_imported(run: Run, home: Home, tmp_path: Path) -> None:
     (tmp_path / "page.safetensors").write_text("<html>404</html>")
     result = run("import", str(tmp_path / "page.safetensors"))
     assert isinstance(result.exception, CheckpointError)
@@ -189,7 +198,7 @@ def test_a_file_that_is_not_sound_is_not_imported(run: Run, home: Home, tmp_path
 # Export
 
 
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("checkpoint_folder")
 def test_an_exported_checkpoint_is_the_same_file(
     run: Run, checkpoint_file: Path, tmp_path: Path
 ) -> None:
@@ -198,7 +207,7 @@ def test_an_exported_checkpoint_is_the_same_file(
     assert (tmp_path / "out.safetensors").read_bytes() == checkpoint_file.read_bytes()
 
 
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("checkpoint_folder")
 def test_export_replaces_a_file_only_by_force(
     run: Run, checkpoint_file: Path, tmp_path: Path
 ) -> None:
@@ -212,7 +221,7 @@ def test_export_replaces_a_file_only_by_force(
     assert target.read_bytes() == checkpoint_file.read_bytes()
 
 
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("checkpoint_folder")
 def test_a_folder_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
     result = run("export", "active", "-o", str(tmp_path / "none" / "out.safetensors"))
     assert isinstance(result.exception, StorageError)
@@ -223,57 +232,61 @@ def test_a_folder_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_removed_checkpoint_takes_its_reports_along(
-    run: Run, shelf: CheckpointFolder, home: Home
+    run: Run, checkpoint_folder: CheckpointFolder, home: Home
 ) -> None:
     for report in (BROKEN, f"{BROKEN}-evaluation-20260304T000000Z", NEWER):
         (home.reports / report).mkdir()
         (home.reports / report / "metrics.json").touch()
     assert f"{BROKEN} is removed" in run("remove", BROKEN).stderr
-    assert BROKEN not in shelf.names()
+    assert BROKEN not in checkpoint_folder.names()
     assert [folder.name for folder in home.reports.iterdir()] == [NEWER]
 
 
 @pytest.mark.parametrize("reference", ["active", "previous"])
 def test_what_is_served_or_was_before_stays_and_everything_with_it(
-    run: Run, shelf: CheckpointFolder, reference: str
+    run: Run, checkpoint_folder: CheckpointFolder, reference: str
 ) -> None:
-    shelf.activate(NEWER)
+    checkpoint_folder.activate(NEWER)
     result = run("remove", BROKEN, reference)
     assert isinstance(result.exception, StorageError)
-    assert len(shelf.names()) == 3
+    assert len(checkpoint_folder.names()) == 3
 
 
 # Pruning
 
 
 def test_pruning_takes_the_oldest_and_their_reports(
-    shelf: CheckpointFolder, home: Home, checkpoint_file: Path
+    checkpoint_folder: CheckpointFolder, home: Home, checkpoint_file: Path
 ) -> None:
-    shutil.copy(checkpoint_file, shelf.path(OLDEST))
+    shutil.copy(checkpoint_file, checkpoint_folder.path(OLDEST))
     (home.reports / OLDEST).mkdir()
     said: list[str] = []
     tidy(home, 2, NEWER, said.append)
-    assert shelf.names() == [BROKEN, NEWER, checkpoint_file.stem]  # the last one is active
+    assert checkpoint_folder.names() == [
+        BROKEN,
+        NEWER,
+        checkpoint_file.stem,
+    ]  # the last one is active
     assert said == [f"removed by checkpoints.keep = 2: {OLDEST}"]
     assert list(home.reports.iterdir()) == []
 
 
 def test_the_starter_is_never_pruned(
-    shelf: CheckpointFolder, home: Home, monkeypatch: pytest.MonkeyPatch
+    checkpoint_folder: CheckpointFolder, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.checkpoints.remove.starter_name", lambda: NEWER)
     assert prune(home, 1) == []
 
 
 def test_what_was_trained_last_stays_also_if_the_clock_was_set_back(
-    shelf: CheckpointFolder, home: Home, checkpoint_file: Path
+    checkpoint_folder: CheckpointFolder, home: Home, checkpoint_file: Path
 ) -> None:
-    shutil.copy(checkpoint_file, shelf.path(OLDEST))
+    shutil.copy(checkpoint_file, checkpoint_folder.path(OLDEST))
     tidy(home, 1, OLDEST, lambda _: None)
-    assert OLDEST in shelf.names()
+    assert OLDEST in checkpoint_folder.names()
 
 
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("checkpoint_folder")
 def test_files_that_cannot_be_pruned_spoil_no_training(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

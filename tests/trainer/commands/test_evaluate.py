@@ -28,9 +28,9 @@ from trainer.commands.evaluate import evaluate
 from trainer.console import ProgressConsole
 from trainer.data.examples import Example
 from trainer.errors import LabelsError, TrainerError
-from trainer.evaluate import EvaluateRequest, new_report, summary, to_be_judged
+from trainer.evaluate import EvaluateRequest, choose_positions, summary
 from trainer.evaluation.prepare import unknown_labels
-from trainer.evaluation.train_overlap import TrainOverlap, acquaintance
+from trainer.evaluation.train_overlap import TrainOverlap, find_train_overlap
 
 KEYS = {
     *("checkpoint", "digest", "labels", "files", "recordings", "accuracy", "macro_f1", "loss"),
@@ -196,34 +196,31 @@ def test_relatives_of_what_it_was_trained_on_count_as_trained(desk: Desk) -> Non
     training = {"recording_digests": ["0"], "validation_digests": ["2"]}
     about = checkpoint.description.model_copy(update={"training": training})
     dataset = dataset_of([np.ones(8)] * 3, [0, 1, 2], ["bell", "dog", "rain"])
-    met = acquaintance(replace(checkpoint, description=about), dataset, ["yard", "yard", "pond"])
-    assert (met.trained, met.validated) == ({0, 1}, {2})
+    overlap = find_train_overlap(
+        replace(checkpoint, description=about), dataset, ["yard", "yard", "pond"]
+    )
+    assert (overlap.trained, overlap.validated) == ({0, 1}, {2})
 
 
-def test_a_checkpoint_that_keeps_silent_about_its_training_is_judged_on_everything(
+def test_a_checkpoint_that_does_not_name_its_training_files_is_evaluated_on_everything(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
     dataset = dataset_of([np.ones(8)] * 2, [0, 1], ["bell", "dog"])
-    nothing_said = TrainOverlap(trained=None, validated=frozenset())
-    inquiry = EvaluateRequest(desk.labels)
-    assert to_be_judged(inquiry, checkpoint, dataset, nothing_said, ProgressConsole()) == [0, 1]
+    unknown_overlap = TrainOverlap(trained=None, validated=frozenset())
+    request = EvaluateRequest(desk.labels)
+    assert choose_positions(request, checkpoint, dataset, unknown_overlap, ProgressConsole()) == [
+        0,
+        1,
+    ]
     assert "does not say what it was trained on" in capsys.readouterr().err
 
 
-def test_what_it_knows_by_heart_is_no_test(desk: Desk) -> None:
+def test_only_recordings_it_was_trained_on_are_an_error(desk: Desk) -> None:
     checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
     dataset = dataset_of([np.ones(8)] * 2, [0, 1], ["bell", "dog"])
     all_known = TrainOverlap(trained=frozenset({0, 1}), validated=frozenset())
     with pytest.raises(TrainerError, match="trained on all of these recordings"):
-        to_be_judged(
+        choose_positions(
             EvaluateRequest(desk.labels), checkpoint, dataset, all_known, ProgressConsole()
         )
-
-
-def test_two_evaluations_in_one_second_get_a_report_each(desk: Desk) -> None:
-    checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
-    now = datetime(2031, 1, 1, tzinfo=UTC)
-    first = new_report(desk.home, checkpoint, now)
-    first.mkdir()
-    assert new_report(desk.home, checkpoint, now).name == f"{first.name}-2"

@@ -25,22 +25,20 @@ from storage.commands.context import Invocation
 from storage.database.engine import open_database
 from storage.ledger.ledger import Ledger
 from storage.queries.filters import Filters
-from storage.queries.statistics import (
-    ConfidenceBin,
-    KnownCheckpoint,
-    Sample,
-    answers_in_time,
-    extremes,
-    failures,
-    sureness,
+from storage.queries.period import (
+    LabelActivity,
+    Period,
+    period_figures,
+    read_profile,
 )
-from storage.values.decision import DisplayRules
+from storage.queries.statistics import (
+    Sample,
+)
 from storage.values.timestamps import stamp
 from trainer.commands.report import report
 from trainer.errors import TrainerError
-from trainer.promotion.answer_profile import profile_of, read_profile
+from trainer.promotion.training_facts import answer_profile
 from trainer.reports.audio_excerpts import Excerpt, encoded, excerpts
-from trainer.reports.period_data import DetectedSound, LabelDrift, Period, drift_of, look_back
 from trainer.reports.period_html import calendar_of, render_period, short
 
 NOON = datetime(2026, 1, 10, 12, 10, tzinfo=UTC)
@@ -81,158 +79,22 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def period(ledger: Ledger) -> Period:
     with ledger.database.transaction() as connection:
-        return look_back(connection, WEEK, ["/inbox"], "20260101T000000Z-cccccccc")
+        return period_figures(connection, WEEK, ["/inbox"], "20260101T000000Z-cccccccc")
 
 
 def page_of(period: Period, excerpt: Excerpt | None = None, with_audio: bool = True) -> str:
     excerpt = excerpt or Excerpt("the file is gone")
-    heard = {sample.id: excerpt for sample in (*period.surest, *period.least_sure)}
-    return render_period(period, heard, NOON, with_audio)
-
-
-# --- figures
-
-
-def test_answers_are_counted_by_label_and_hour(ledger: Ledger) -> None:
-    with ledger.database.transaction() as connection:
-        found = set(answers_in_time(connection, WEEK))
-    noon = NOON.replace(minute=0)
-    assert ("dog", noon, 2) in found
-    assert ("siren", noon + timedelta(days=1), 1) in found
-
-
-def test_hours_are_those_of_the_local_clock_also_half_an_hour_off(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "IST-5:30")
-    time.tzset()
-    with ledger.database.transaction() as connection:
-        dog = look_back(connection, WEEK, [], None).labels[0]
-    assert dog.by_hour == {17: 1, 18: 1, 20: 1}  # 12:10, 12:40 and 15:10 in Greenwich
-
-
-def test_activity_can_be_that_of_the_recordings(ledger: Ledger) -> None:
-    add(ledger, "20240501_043000.wav", "dog", 0.9)
-    add(ledger, "20240501T053000Z.wav", "dog", 0.9)
-    spring = Filters(
-        since="2024-05-01T00:00:00.000Z",
-        until="2024-05-02T00:00:00.000Z",
-        by_recorded=True,
-        manner=DisplayRules("-02:00"),
-    )
-    with ledger.database.transaction() as connection:
-        dog = look_back(connection, spring, [], None).labels[0]
-    assert dog.by_hour == {6: 1, 5: 1}
-
-
-def test_recordings_of_recorders_half_an_hour_off_stand_in_their_hour(ledger: Ledger) -> None:
-    add(ledger, "20240501_043000.wav", "dog", 0.9)
-    spring = Filters(
-        since="2024-04-30T00:00:00.000Z",
-        until="2024-05-02T00:00:00.000Z",
-        by_recorded=True,
-        manner=DisplayRules("+05:30"),
-    )
-    with ledger.database.transaction() as connection:
-        period = look_back(connection, spring, [], None)
-    assert period.labels[0].by_hour == {23: 1}  # 23:00 in Greenwich
-    assert period.as_json()["most_confident"][0]["recorded_at"] == "2024-04-30T23:00:00.000Z"
-
-
-def test_full_confidence_is_in_the_last_step(ledger: Ledger) -> None:
-    with ledger.database.transaction() as connection:
-        steps = {(each.label, each.bin) for each in sureness(connection, WEEK)}
-    assert steps == {("dog", 18), ("dog", 19), ("dog", 6), ("siren", 12)}
-
-
-def test_failures_are_told_by_reason_with_an_example(ledger: Ledger) -> None:
-    with ledger.database.transaction() as connection:
-        (told,) = failures(connection, WEEK)
-    assert (told.kind, told.number, told.sentence) == ("decode", 2, "no audio")
-
-
-def test_a_recording_is_among_the_surest_or_the_least_sure(ledger: Ledger) -> None:
-    with ledger.database.transaction() as connection:
-        surest, least = extremes(connection, WEEK, 2)
-    assert [each.confidence for each in surest] == [1.0, 0.9]
-    assert [each.confidence for each in least] == [0.34, 0.6]
-
-
-def test_what_nobody_moved_lies_in_its_inbox(ledger: Ledger) -> None:
-    with ledger.database.transaction() as connection:
-        surest, _ = extremes(connection, WEEK, 1)
-    assert surest[0].file == Path("/inbox/yard/b.wav")
-
-
-@pytest.mark.parametrize(
-    ("filters", "done"),
-    [(replace(WEEK, labels=("siren",)), 1), (replace(WEEK, path="yard/*"), 1), (WEEK, 4)],
-)
-def test_filters_say_what_is_counted(ledger: Ledger, filters: Filters, done: int) -> None:
-    with ledger.database.transaction() as connection:
-        told = look_back(connection, filters, [], None)
-    assert told.counts["done"] == sum(each.number for each in told.labels) == done
-
-
-def test_failures_have_no_label_and_are_told_all_the_same(ledger: Ledger) -> None:
-    with ledger.database.transaction() as connection:
-        told = look_back(connection, replace(WEEK, labels=("siren",)), [], None)
-    assert (told.counts["failed"], told.failures[0].number) == (2, 2)
-
-
-# --- drift
-
-
-def checkpoint(facts: dict[str, Any]) -> KnownCheckpoint:
-    return KnownCheckpoint(7, "20260101T000000Z-cccccccc", ("dog", "siren"), facts)
-
-
-def profiled() -> KnownCheckpoint:
-    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.5, 0.5]], np.float32)
-    return checkpoint({"training": {"profile": profile_of(scores, ("dog", "siren"))}})
+    excerpts = {sample.id: excerpt for sample in (*period.surest, *period.least_sure)}
+    return render_period(period, excerpts, NOON, with_audio)
 
 
 def test_a_profile_is_read_as_it_was_written() -> None:
-    profile = read_profile(profiled().facts)
+    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.5, 0.5]], np.float32)
+    facts = {"training": {"profile": answer_profile(scores, ("dog", "siren"))}}
+    profile = read_profile(facts)
     assert profile is not None
     assert (profile.recordings, profile.labels["dog"].share) == (4, 0.75)
     assert profile.labels["siren"].mean_confidence == pytest.approx(0.7)
-
-
-def test_other_shares_and_less_confidence_are_drift() -> None:
-    now = [ConfidenceBin("dog", 7, 10, 1, 0.5), ConfidenceBin("siren", 7, 12, 3, 1.8)]
-    drift, _ = drift_of(profiled(), now)
-    assert drift is not None
-    assert drift.distance == pytest.approx(0.5)
-    assert [row.has_moved for row in drift.labels] == [True, True]
-
-
-@pytest.mark.parametrize(
-    ("now", "then", "moved"), [(0.5, 0.45, False), (0.5, 0.35, True), (0.05, 0.02, True)]
-)
-def test_of_a_rare_label_less_is_worth_a_look(now: float, then: float, moved: bool) -> None:
-    assert LabelDrift("dog", now, then, None, 0.9).has_moved is moved
-
-
-def test_answers_of_another_checkpoint_are_no_drift_of_this_one() -> None:
-    drift, reason = drift_of(profiled(), [ConfidenceBin("dog", 8, 10, 1, 0.5)])
-    assert drift is None
-    assert "has answered nothing" in (reason or "")
-
-
-@pytest.mark.parametrize(
-    "training",
-    [
-        {},
-        {"profile": None},
-        {"profile": {"recordings": 1, "labels": []}},
-        {"profile": {"recordings": 1, "labels": {"dog": {"share": 7, "mean_confidence": 1}}}},
-    ],
-)
-def test_a_checkpoint_without_a_sound_profile_says_so(training: dict[str, Any]) -> None:
-    drift, reason = drift_of(checkpoint({"training": training}), [])
-    assert drift is None
-    assert (reason or "").startswith("no profile")
 
 
 # --- the page
@@ -258,8 +120,8 @@ class Words(HTMLParser):
 
 @pytest.mark.parametrize("problem", [None, "the file is gone"])
 def test_names_are_shown_and_never_obeyed(period: Period, problem: str | None) -> None:
-    heard = np.zeros(800, np.float32), np.zeros((4, 4), np.float32)
-    page = Words(page_of(period, Excerpt(problem, 8000, *(heard if not problem else ()))))
+    audio = np.zeros(800, np.float32), np.zeros((4, 4), np.float32)
+    page = Words(page_of(period, Excerpt(problem, 8000, *(audio if not problem else ()))))
     assert page.tags["script"] == 0
     assert "<script>alert(1)</script> & \\x1b[31m.wav" in page.words
 
@@ -288,14 +150,14 @@ def test_numbers_fit_beside_a_chart() -> None:
 
 
 def test_many_labels_are_shown_together(period: Period) -> None:
-    many = tuple(DetectedSound(f"label-{at}", Counter({3: 1})) for at in range(40))
+    many = tuple(LabelActivity(f"label-{at}", Counter({3: 1})) for at in range(40))
     words = Words(page_of(replace(period, labels=many))).words
     assert "16 other labels" in words
     assert "label-30" not in words
 
 
 def test_a_long_period_has_a_column_for_several_days(period: Period) -> None:
-    whole = DetectedSound("dog", by_day=Counter({date(2025, 1, 1): 2, date(2025, 12, 31): 3}))
+    whole = LabelActivity("dog", by_day=Counter({date(2025, 1, 1): 2, date(2025, 12, 31): 3}))
     long = replace(period, filters=replace(WEEK, since="1999-01-01T00:00:00.000Z"))
     calendar = calendar_of(long, whole)
     bars = calendar.bars(whole)
@@ -341,7 +203,7 @@ def test_a_tone_is_seen_as_a_line_at_its_pitch(audio_file: Callable[..., Path]) 
     assert decibels[loudest].mean() - decibels[50].mean() > 30
 
 
-def test_of_a_long_recording_ten_seconds_are_heard(
+def test_an_excerpt_of_a_long_recording_has_ten_seconds(
     audio_file: Callable[..., Path], tone: Callable[..., np.ndarray]
 ) -> None:
     assert excerpt_of(audio_file(samples=tone(seconds=12.0))).seconds == 10.0
@@ -367,8 +229,8 @@ def test_a_file_that_is_gone_is_no_error(tmp_path: Path) -> None:
 
 
 def test_another_content_under_the_old_name_is_not_shown(audio_file: Callable[..., Path]) -> None:
-    told = excerpt_of(audio_file(), digest="0" * 64)
-    assert (told.problem, told.samples) == ("the file has another content by now", None)
+    excerpt = excerpt_of(audio_file(), digest="0" * 64)
+    assert (excerpt.problem, excerpt.samples) == ("the file has another content by now", None)
 
 
 # --- the command
@@ -401,10 +263,10 @@ def test_the_command_writes_a_page_and_prints_where(used: House, tmp_path: Path)
 
 
 def test_json_prints_the_figures_as_one_object(used: House) -> None:
-    told = json.loads(call(used, *MARCH, "--json", "--no-audio").stdout)
-    assert told["counts"] == {"done": 1, "failed": 1, "pending": 0}
-    assert len(told["labels"][0]["by_hour"]) == 24
-    assert Path(told["report"]).parent == used.home.reports
+    figures = json.loads(call(used, *MARCH, "--json", "--no-audio").stdout)
+    assert figures["counts"] == {"done": 1, "failed": 1, "pending": 0}
+    assert len(figures["labels"][0]["by_hour"]) == 24
+    assert Path(figures["report"]).parent == used.home.reports
 
 
 def test_of_an_empty_period_there_is_no_page_but_a_hint(used: House, tmp_path: Path) -> None:

@@ -23,10 +23,9 @@ from storage.commands.context import Invocation
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
+from storage.queries.period import read_profile
 from trainer.commands.train import train
-from trainer.console import ProgressConsole
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
-from trainer.promotion.answer_profile import read_profile
 from trainer.training.augmentation import Augmentation
 from trainer.training.loop import EpochFacts
 from trainer.training.recipe import DEFAULT, REFERENCE, Recipe
@@ -135,7 +134,7 @@ def test_json_prints_the_one_object_of_the_contract(trained: Trained) -> None:
     }
 
 
-def test_it_learns_what_it_is_told(trained: Trained) -> None:
+def test_it_learns_the_labels_of_the_files(trained: Trained) -> None:
     outcome = trained.outcome
     assert (outcome["labels"], outcome["val_accuracy"]) == (["high", "low"], 1.0)
     assert (outcome["train_files"], outcome["val_files"]) == (20, 4)
@@ -241,7 +240,7 @@ def test_a_folder_may_have_a_name_that_is_not_utf_8(
     assert result.exit_code == 0, result.exception
 
 
-def test_copies_of_a_sound_do_not_validate_what_they_taught(
+def test_copies_of_a_recording_do_not_validate_what_they_taught(
     run: Train, sounds: Path, tmp_path: Path
 ) -> None:
     for number in range(6):
@@ -304,12 +303,13 @@ def test_a_stopped_training_says_how_it_goes_on_and_ends_the_same(
 ) -> None:
     monkeypatch.setattr("trainer.training.resume.SAVE_SECONDS", 0.0)
 
-    def stop(self: ProgressConsole, facts: EpochFacts, n_epochs: int) -> None:
+    def stop(facts: EpochFacts, n_epochs: int) -> str:
         if facts.epoch == 5:
             raise KeyboardInterrupt
+        return ""
 
     with monkeypatch.context() as stopping:
-        stopping.setattr(ProgressConsole, "epoch", stop)
+        stopping.setattr(EpochFacts, "line", stop)
         stopped = run(sounds, "--json")
     assert stopped.exit_code != 0
     assert "--resume goes on from the last epoch it saved" in stopped.stderr
@@ -322,18 +322,18 @@ def test_a_stopped_training_says_how_it_goes_on_and_ends_the_same(
     ]
 
 
-def test_nothing_to_resume_is_said_and_begins_anew(run: Train, sounds: Path) -> None:
+def test_without_anything_to_resume_it_says_so_and_begins_anew(run: Train, sounds: Path) -> None:
     result = run(sounds, "--epochs", "1", "--resume")
     assert result.exit_code == 0
     assert "nothing to resume for these labels and options" in result.stderr
 
 
-def test_a_checkpoint_that_goes_on_remembers_its_parent_and_what_that_heard(
+def test_a_fine_tuned_checkpoint_names_its_parent_and_the_recordings_of_both(
     run: Train, home: Home, sounds: Path, first: dict[str, Any]
 ) -> None:
     second = json.loads(run(sounds, "--json", "--fold", "2", "--from", "active").stdout)
-    shelf = CheckpointFolder(home.checkpoints)
-    facts = read_checkpoint(shelf.path(second["checkpoint"])).description.training
+    checkpoint_folder = CheckpointFolder(home.checkpoints)
+    facts = read_checkpoint(checkpoint_folder.path(second["checkpoint"])).description.training
     assert facts["parent"] == {"name": first["checkpoint"], "digest": first["digest"]}
     assert len(facts["recording_digests"]) == 24  # fold 1 taught the second one, the rest the first
 
@@ -381,7 +381,7 @@ def test_folds_that_the_parent_learned_from_are_no_folds(
     assert "note: fold 2, 3: nothing in it that" in folds.stderr
 
 
-def test_a_few_unheard_recordings_leave_the_temperature_as_it_was(
+def test_a_few_new_recordings_leave_the_temperature_as_it_was(
     run: Train, sounds: Path, first: dict[str, Any]
 ) -> None:
     second = json.loads(run(sounds, "--json", "--fold", "1", "--from", "active").stdout)

@@ -14,10 +14,10 @@ from trainer.errors import TrainerError
 PARTS = [np.arange(n * 10, dtype=np.int16).reshape(n, 10) for n in (3, 1, 4)]
 
 
-def filled(store: ClipCache) -> ClipCache:
+def filled(cache: ClipCache) -> ClipCache:
     for part in PARTS:
-        store.append(part)
-    return store
+        cache.append(part)
+    return cache
 
 
 def test_clips_come_back_in_the_order_of_their_arrival() -> None:
@@ -25,9 +25,9 @@ def test_clips_come_back_in_the_order_of_their_arrival() -> None:
 
 
 def test_beyond_the_limit_they_lie_in_a_file_and_read_the_same(tmp_path: Path) -> None:
-    store = filled(ClipCache(10, limit_bytes=50, folder=tmp_path))
-    assert store.is_mapped
-    assert np.array_equal(store.tensor().numpy(), np.concatenate(PARTS))
+    cache = filled(ClipCache(10, limit_bytes=50, folder=tmp_path))
+    assert cache.is_mapped
+    assert np.array_equal(cache.tensor().numpy(), np.concatenate(PARTS))
 
 
 def test_within_the_limit_nothing_is_written(tmp_path: Path) -> None:

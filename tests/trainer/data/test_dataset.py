@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from classifier.audio.decode import Segment, decode
-from classifier.audio.fingerprint import fingerprint
+from classifier.audio.regular_file import fingerprint
 from classifier.inference.device import choose_device
 from classifier.model.audio_format import AudioFormat
 from classifier.workers.pool import DecodePool
@@ -34,8 +34,8 @@ def test_clips_are_those_of_serving(
 ) -> None:
     path = audio_file("a.wav", noise(1.3, 16_000), 16_000)
     dataset = load(Example(path, "x"))
-    stretch = Segment(bytes(path), HEARD.sample_rate_hz, HEARD.clip_samples, 4000, max_clips=9)
-    served = decode(stretch)
+    segment = Segment(bytes(path), HEARD.sample_rate_hz, HEARD.clip_samples, 4000, max_clips=9)
+    served = decode(segment)
     heard = dataset.audio(dataset.clips_of([0])).numpy()
     assert np.abs(heard - served.clips).max() <= np.abs(served.clips).max() / 60_000
     assert dataset.digests == (served.digest,)
@@ -49,13 +49,13 @@ def test_a_long_recording_streams_and_comes_whole(
 ) -> None:
     path = audio_file("long.wav", noise(10.2, 8000))
     whole = load(Example(path, "x"))
-    monkeypatch.setattr(module, "STRETCH_SECONDS", 1.0)
-    in_stretches = load(Example(path, "x"))
+    monkeypatch.setattr(module, "SEGMENT_SECONDS", 1.0)
+    in_segments = load(Example(path, "x"))
     assert len(whole.samples) == 21
-    assert (in_stretches.samples == whole.samples).all()
+    assert (in_segments.samples == whole.samples).all()
 
 
-def test_only_the_part_between_start_and_end_is_heard(
+def test_only_the_part_between_start_and_end_is_decoded(
     load: Load, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
 ) -> None:
     path = audio_file("a.wav", noise(3.0, 8000))
@@ -97,16 +97,16 @@ def test_what_cannot_be_decoded_is_named_with_its_row(
     assert dataset.problems[1].endswith("the file ends before 5 s; correct its start")
 
 
-def test_a_file_that_changes_between_stretches_is_refused(
+def test_a_file_that_changes_between_segments_is_refused(
     load: Load, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = audio_file("a.wav")
     stale = fingerprint(Path(__file__).stat())
-    first = module._first_stretch
+    first = module._first_segment
 
     def other_version(example: Example, heard: AudioFormat) -> Segment:
         return module.replace(first(example, heard), fingerprint=stale)
 
-    monkeypatch.setattr(module, "_first_stretch", other_version)
+    monkeypatch.setattr(module, "_first_segment", other_version)
     [problem] = load(Example(path, "x")).problems
     assert problem.endswith("the file changed while it was read; try again when it is at rest")

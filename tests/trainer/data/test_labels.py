@@ -71,12 +71,12 @@ def test_a_file_without_a_group_is_its_own(labels_csv: Write) -> None:
     assert found == [("a.wav", False), ("a.wav", False), ("g", True)]
 
 
-def test_words_for_nothing_are_labels(labels_csv: Write) -> None:
+def test_words_such_as_none_and_nan_are_labels(labels_csv: Write) -> None:
     labels = read(labels_csv("path,label\na.wav,NA\nb.wav,None\n"))
     assert [example.label for example in labels.examples] == ["NA", "None"]
 
 
-def test_a_label_that_was_kept_from_being_run_is_learned_as_it_was_said(
+def test_a_label_guarded_against_formulas_is_read_without_the_guard(
     labels_csv: Write,
 ) -> None:
     found = read(labels_csv("path,label\na.wav,'=dog\nb.wav,'til dawn\n"))
@@ -88,7 +88,7 @@ def test_a_byte_order_mark_and_blank_lines_do_no_harm(labels_csv: Write) -> None
     assert [(example.label, example.row) for example in labels.examples] == [("x", 3), ("y", 5)]
 
 
-def test_all_problems_are_told_at_once_with_row_and_column(labels_csv: Write) -> None:
+def test_all_problems_are_listed_at_once_with_row_and_column(labels_csv: Write) -> None:
     path = labels_csv(
         "file,class,start,end,fold,split\n"
         "a.wav,x,0,1,1,train\n"
@@ -126,7 +126,7 @@ def test_a_row_at_fault_does_not_spoil_another_of_the_same_file(labels_csv: Writ
     assert [(example.row, example.label) for example in labels.examples] == [(3, "y"), (5, "z")]
 
 
-def test_what_stops_it_is_told_before_the_rows_that_were_left_out(labels_csv: Write) -> None:
+def test_the_reason_comes_before_the_rows_that_were_left_out(labels_csv: Write) -> None:
     path = labels_csv("path,label\na.wav,x\n" + "gone.wav,y\n" * 30)
     with pytest.raises(LabelsError) as refused:
         read(path, skip_bad=True)
@@ -156,7 +156,7 @@ def test_two_columns_for_one_thing_are_refused(labels_csv: Write) -> None:
         ("path,label\n", "utf-8", "it has no usable example"),
     ],
 )
-def test_what_is_no_labels_file_is_refused_in_words(
+def test_what_is_no_labels_file_is_refused_with_a_reason(
     labels_csv: Write, text: str, encoding: str, said: str
 ) -> None:
     [problem] = problems_of(labels_csv(text, encoding))
@@ -265,7 +265,7 @@ def test_a_folder_of_folders_is_a_labels_file(tmp_path: Path) -> None:
     assert found == [("dog/1.WAV", "dog"), ("dog/deep/2.wav", "dog"), ("rain/3.flac", "rain")]
 
 
-def test_all_problems_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_of_a_folder_are_listed_at_once(tmp_path: Path) -> None:
     touch(tmp_path, "dog/1.wav", "rain/2.wav", "3.wav", "si\x1bren/4.wav")
     (tmp_path / "dog" / "gone.wav").symlink_to("nowhere")
     assert problems_of(tmp_path) == (
@@ -289,7 +289,7 @@ def test_folders_whose_names_look_alike_are_one_label(tmp_path: Path) -> None:
     assert {example.label for example in read(tmp_path).examples} == {"Käfer", "rain"}
 
 
-def test_one_label_is_enough_to_judge_by(tmp_path: Path) -> None:
+def test_one_label_is_enough_for_an_evaluation(tmp_path: Path) -> None:
     (tmp_path / "siren").mkdir()
     (tmp_path / "siren" / "1.wav").touch()
     with pytest.raises(LabelsError, match="needs 2 labels"):

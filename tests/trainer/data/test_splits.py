@@ -93,7 +93,7 @@ def test_fraction_zero_trains_on_everything() -> None:
     assert (split.train, split.validation) == ((0, 1, 2), ())
 
 
-def test_the_split_column_is_taken_at_its_word() -> None:
+def test_the_split_column_decides() -> None:
     examples = [example("x", str(n), split="val" if n == 1 else "train") for n in range(3)]
     assert split_examples(examples, groups_of(examples), SplitChoice()).validation == (1,)
 

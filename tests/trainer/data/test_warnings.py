@@ -7,8 +7,14 @@ from pathlib import Path
 
 from trainer.data.examples import Example
 from trainer.data.labels import read_labels
+from trainer.data.overlaps import merged_groups
 from trainer.data.splits import Split, SplitChoice, folds, split_examples
-from trainer.data.warnings import copies, lookalikes, relatives_apart, remarks
+from trainer.data.warnings import (
+    duplicate_audio,
+    find_warnings,
+    related_files_across_split,
+    similar_labels,
+)
 
 
 def examples_of(*names: str, group: str = "") -> list[Example]:
@@ -18,29 +24,30 @@ def examples_of(*names: str, group: str = "") -> list[Example]:
     ]
 
 
-def test_labels_that_differ_in_case_or_hyphens_are_told() -> None:
-    [line] = lookalikes(["Dog bark", "dog_bark", "cat", "cat", "Dog bark"])
+def test_labels_that_differ_in_case_or_hyphens_are_named() -> None:
+    [line] = similar_labels(["Dog bark", "dog_bark", "cat", "cat", "Dog bark"])
     assert line == (
         "labels 'Dog bark' and 'dog_bark' are learned as 2; write them alike if they mean the same"
     )
 
 
-def test_copies_are_told_with_an_example() -> None:
-    [line] = copies(examples_of("a.wav", "b.wav", "c.wav", "d.wav"), "stst")
+def test_copies_are_reported_with_an_example() -> None:
+    examples = examples_of("a.wav", "b.wav", "c.wav", "d.wav")
+    [line] = duplicate_audio(examples, merged_groups(examples, "stst"))
     assert line == (
         "4 recordings hold sound that another one holds as well (such as row 2 and row 4); "
         "they stay on one side of the split"
     )
 
 
-def test_copies_of_one_group_need_no_word() -> None:
-    assert copies(examples_of("a.wav", "b.wav", group="g"), "ss") == []
+def test_copies_of_one_group_need_no_warning() -> None:
+    assert duplicate_audio(examples_of("a.wav", "b.wav", group="g"), ["g", "g"]) == []
 
 
-def test_relatives_on_both_sides_are_told_with_an_example_and_a_remedy() -> None:
+def test_relatives_on_both_sides_are_reported_with_an_example_and_a_remedy() -> None:
     names = ["1-100-A.wav", "1-100-B.wav", "1-200-A.wav", "1-200-B.wav"]
     split = Split(train=(0, 2, 3), validation=(1,), description="")
-    [line] = relatives_apart(examples_of(*names), [split])
+    [line] = related_files_across_split(examples_of(*names), [split])
     assert line == (
         "by their names, 1 of the files that validate come from a recording that others teach "
         "(such as 1-100-B.wav and 1-100-A.wav, both '100'): the accuracy flatters; add a column "
@@ -48,15 +55,15 @@ def test_relatives_on_both_sides_are_told_with_an_example_and_a_remedy() -> None
     )
 
 
-def test_relatives_on_one_side_need_no_word() -> None:
+def test_relatives_on_one_side_need_no_warning() -> None:
     names = ["1-100-A.wav", "1-100-B.wav", "1-200-A.wav", "1-200-B.wav"]
-    assert relatives_apart(examples_of(*names), [Split((0, 1), (2, 3), "")]) == []
+    assert related_files_across_split(examples_of(*names), [Split((0, 1), (2, 3), "")]) == []
 
 
-def test_who_named_groups_is_taken_at_their_word() -> None:
+def test_groups_that_a_person_named_are_trusted() -> None:
     names = ["1-100-A.wav", "1-100-B.wav", "1-200-A.wav", "1-200-B.wav"]
     examples = examples_of(*names, group="g")
-    assert relatives_apart(examples, [Split((0, 2, 3), (1,), "")]) == []
+    assert related_files_across_split(examples, [Split((0, 2, 3), (1,), "")]) == []
 
 
 def test_esc10_is_warned_about_only_without_its_group_column(esc10: Path) -> None:
@@ -65,7 +72,7 @@ def test_esc10_is_warned_about_only_without_its_group_column(esc10: Path) -> Non
     groups = [example.group for example in ungrouped]
     by_hash = split_examples(ungrouped, groups, SplitChoice())
     official = list(folds(ungrouped, groups, seed=0).values())
-    assert remarks(examples, groups, [by_hash]) == []
-    assert remarks(ungrouped, groups, official) == []  # the folds keep recordings together
-    [line] = remarks(ungrouped, groups, [by_hash])
+    assert find_warnings(examples, groups, [by_hash]) == []
+    assert find_warnings(ungrouped, groups, official) == []  # the folds keep recordings together
+    [line] = find_warnings(ungrouped, groups, [by_hash])
     assert "come from a recording that others teach" in line

@@ -7,7 +7,7 @@ import pytest
 
 from classifier.inference.predictor import pool_scores
 from trainer.evaluation.calibration import (
-    HOTTEST,
+    MAX_TEMPERATURE,
     ClipLogits,
     concatenate,
     cross_fitted_scores,
@@ -72,17 +72,17 @@ def test_recordings_that_are_all_right_vouch_for_no_certainty(n: int) -> None:
 
 
 def test_a_margin_beyond_all_measure_still_gives_a_number() -> None:
-    assert fit_temperature(*parted(5, margin=1e4)) == pytest.approx(HOTTEST)
+    assert fit_temperature(*parted(5, margin=1e4)) == pytest.approx(MAX_TEMPERATURE)
 
 
-def test_one_mistake_of_three_is_no_law() -> None:
+def test_one_error_in_three_moves_the_temperature_little() -> None:
     said, truth = parted(3, margin=4.0)
     truth = np.array([1, *truth[1:]])
     assert 1 < fit_temperature(said, truth) < 4  # likelihood alone says 6
 
 
 @pytest.mark.parametrize("logits", [np.empty((0, 3)), np.array([[np.nan, 1, 2]])])
-def test_nothing_to_learn_from_leaves_the_temperature_at_one(logits: np.ndarray) -> None:
+def test_without_valid_logits_the_temperature_stays_at_one(logits: np.ndarray) -> None:
     said = ClipLogits(logits.astype(np.float32), np.arange(len(logits)))
     assert fit_temperature(said, np.zeros(len(logits), int)) == 1.0
 

@@ -30,14 +30,14 @@ def power(clip: np.ndarray, low_hz: int, high_hz: int) -> float:
     return float(np.square(np.abs(np.fft.rfft(clip))[low_hz:high_hz]).sum())
 
 
-def test_every_sound_gets_an_answer_and_how_sure_it_is(checkpoint: Checkpoint) -> None:
+def test_every_probe_gets_an_answer_and_a_confidence(checkpoint: Checkpoint) -> None:
     found = probe(checkpoint.build(), checkpoint.labels)
     assert [each.name for each in found] == list(SOUNDS)
     assert all(each.label in checkpoint.labels for each in found)
     assert all(1 / 3 <= each.confidence <= 1 for each in found if each.confidence)
 
 
-def test_the_same_network_says_the_same_again(checkpoint: Checkpoint) -> None:
+def test_the_same_network_gives_the_same_probes(checkpoint: Checkpoint) -> None:
     one, other = (probe(checkpoint.build(), checkpoint.labels) for _ in range(2))
     assert one == other
 

@@ -30,7 +30,7 @@ from trainer.evaluation.significance import Comparison
 from trainer.promotion.compare_active import HeldOut, compare, read_active
 from trainer.promotion.rule import Active, Incomparable
 
-ACTIVE_HEARS = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
+ACTIVE_FORMAT = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
 CANDIDATE_HEARS = AudioFormat(16_000, 0.25, n_fft=512, hop_length=128, n_mels=24, max_hz=8000.0)
 LABELS = ("bell", "dog", "rain")
 TOLD = "0" * 64  # the digest of a file that the active checkpoint was trained on
@@ -69,24 +69,24 @@ def active(dataset: Dataset, open_pool: OpenPool, tmp_path_factory: pytest.TempP
     """
     labels = ("rain", "bell", "dog")
     with open_pool() as pool:
-        heard = load_dataset(dataset.examples, ACTIVE_HEARS, pool, CPU)
-    wanted = torch.tensor([labels.index(example.label) for example in heard.examples])
-    model = taught(labels, heard, wanted[heard.recording])
+        decoded = load_dataset(dataset.examples, ACTIVE_FORMAT, pool, CPU)
+    wanted = torch.tensor([labels.index(example.label) for example in decoded.examples])
+    model = trained_model(labels, decoded, wanted[decoded.recording])
     folder = tmp_path_factory.mktemp("active")
     return saved(folder, model, {"recording_digests": [TOLD]})
 
 
-def taught(labels: Sequence[str], heard: Dataset, wanted: Tensor) -> ClipClassifier:
+def trained_model(labels: Sequence[str], dataset: Dataset, wanted: Tensor) -> ClipClassifier:
     """A network of random convolutions whose last layer is solved for the `wanted` answers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         shape = NetworkShape(widths_from(8))
-        model = ClipClassifier(labels, ACTIVE_HEARS, shape, mel_filter_bank(ACTIVE_HEARS)).eval()
+        model = ClipClassifier(labels, ACTIVE_FORMAT, shape, mel_filter_bank(ACTIVE_FORMAT)).eval()
     layer = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
     inputs: list[Tensor] = []
     handle = layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     with torch.inference_mode():
-        model(heard.audio(torch.arange(len(wanted))))
+        model(dataset.audio(torch.arange(len(wanted))))
     handle.remove()
     features = torch.cat([inputs[0], torch.ones(len(wanted), 1)], dim=1).double()
     targets = 20 * nn.functional.one_hot(wanted, len(labels)).double()
@@ -101,27 +101,27 @@ def saved(folder: Path, model: ClipClassifier, training: dict[str, object]) -> P
 
 
 @dataclass
-class Contest:
-    """`hold(held_out)`: the comparison of its answers with those of the active checkpoint."""
+class ComparisonSetup:
+    """`compare(held_out)`: the comparison of its answers with those of the active checkpoint."""
 
     active: Path
     dataset: Dataset
     open_pool: OpenPool
 
-    def hold(
+    def compare(
         self, held_out: HeldOut, groups: Sequence[str] | None = None, active: Path | None = None
     ) -> Comparison:
         groups = groups or [example.group for example in self.dataset.examples]
         return compare(active or self.active, held_out, self.dataset, groups, self.open_pool, CPU)
 
-    def forget(self, folder: Path, training: dict[str, object]) -> Path:
+    def with_training(self, folder: Path, training: dict[str, object]) -> Path:
         """The active checkpoint with other training facts."""
         return saved(folder, read_checkpoint(self.active).build(), training)
 
 
 @pytest.fixture
-def contest(active: Path, dataset: Dataset, open_pool: OpenPool) -> Contest:
-    return Contest(active, dataset, open_pool)
+def comparison_setup(active: Path, dataset: Dataset, open_pool: OpenPool) -> ComparisonSetup:
+    return ComparisonSetup(active, dataset, open_pool)
 
 
 @pytest.fixture
@@ -133,107 +133,126 @@ def held_out(dataset: Dataset) -> HeldOut:
 
 
 def test_the_active_checkpoint_answers_in_its_own_format_and_order(
-    contest: Contest, held_out: HeldOut
+    comparison_setup: ComparisonSetup, held_out: HeldOut
 ) -> None:
-    comparison = contest.hold(held_out)
+    comparison = comparison_setup.compare(held_out)
     assert comparison.active_f1 == 1.0
     assert 0.8 < comparison.candidate_f1 < 1.0
     assert (comparison.n_recordings, comparison.n_groups, comparison.n_labels) == (12, 12, 3)
 
 
 def test_scores_stay_with_their_recordings_in_any_order(
-    contest: Contest, held_out: HeldOut
+    comparison_setup: ComparisonSetup, held_out: HeldOut
 ) -> None:
     turned = replace(held_out, positions=range(11, -1, -1), scores=held_out.scores[::-1])
-    assert contest.hold(turned) == contest.hold(held_out)
+    assert comparison_setup.compare(turned) == comparison_setup.compare(held_out)
 
 
 def test_what_either_was_trained_on_is_left_out(
-    contest: Contest, held_out: HeldOut, tmp_path: Path
+    comparison_setup: ComparisonSetup, held_out: HeldOut, tmp_path: Path
 ) -> None:
-    digests = contest.dataset.digests
-    active = contest.forget(tmp_path, {"recording_digests": [digests[0], digests[1]]})
-    comparison = contest.hold(replace(held_out, heard=frozenset({digests[2]})), active=active)
+    digests = comparison_setup.dataset.digests
+    active = comparison_setup.with_training(
+        tmp_path, {"recording_digests": [digests[0], digests[1]]}
+    )
+    comparison = comparison_setup.compare(
+        replace(held_out, trained_on=frozenset({digests[2]})), active=active
+    )
     assert comparison.n_recordings == 9
     assert comparison.candidate_f1 == 1.0  # its one error was on what the active one has heard
 
 
-def test_relatives_of_what_was_heard_are_left_out_as_well(
-    contest: Contest, held_out: HeldOut
+def test_relatives_of_training_recordings_are_left_out_as_well(
+    comparison_setup: ComparisonSetup, held_out: HeldOut
 ) -> None:
     groups = ["long", "long", "long", *(f"group{n}" for n in range(9))]
-    heard = frozenset({contest.dataset.digests[1]})
-    assert contest.hold(replace(held_out, heard=heard), groups).n_recordings == 9
+    trained_on = frozenset({comparison_setup.dataset.digests[1]})
+    assert (
+        comparison_setup.compare(replace(held_out, trained_on=trained_on), groups).n_recordings == 9
+    )
 
 
-def test_a_label_that_only_one_knows_is_left_out(contest: Contest, held_out: HeldOut) -> None:
-    comparison = contest.hold(replace(held_out, labels=("bell", "dog", "frog")))
+def test_a_label_that_only_one_knows_is_left_out(
+    comparison_setup: ComparisonSetup, held_out: HeldOut
+) -> None:
+    comparison = comparison_setup.compare(replace(held_out, labels=("bell", "dog", "frog")))
     assert (comparison.n_recordings, comparison.n_labels) == (8, 2)
 
 
-def test_a_handful_of_recordings_is_the_least(contest: Contest, held_out: HeldOut) -> None:
+def test_five_groups_are_the_least(comparison_setup: ComparisonSetup, held_out: HeldOut) -> None:
     few = replace(held_out, positions=range(5), scores=held_out.scores[:5])
-    assert contest.hold(few).n_recordings == 5
+    assert comparison_setup.compare(few).n_recordings == 5
     with pytest.raises(Incomparable, match="whose label both know: 4, and it takes 5"):
-        contest.hold(replace(few, positions=range(4), scores=held_out.scores[:4]))
+        comparison_setup.compare(replace(few, positions=range(4), scores=held_out.scores[:4]))
 
 
-def test_one_long_recording_is_not_a_handful(contest: Contest, held_out: HeldOut) -> None:
+def test_one_long_recording_is_one_group(
+    comparison_setup: ComparisonSetup, held_out: HeldOut
+) -> None:
     with pytest.raises(Incomparable, match="know: 1, and it takes 5"):
-        contest.hold(held_out, groups=["long"] * 12)
+        comparison_setup.compare(held_out, groups=["long"] * 12)
 
 
-def test_without_validation_nothing_is_comparable(contest: Contest, held_out: HeldOut) -> None:
+def test_without_validation_nothing_is_comparable(
+    comparison_setup: ComparisonSetup, held_out: HeldOut
+) -> None:
     with pytest.raises(Incomparable, match="know: 0, and it takes 5"):
-        contest.hold(replace(held_out, positions=(), scores=held_out.scores[:0]))
+        comparison_setup.compare(replace(held_out, positions=(), scores=held_out.scores[:0]))
 
 
 @pytest.mark.parametrize("training", [{}, {"recording_digests": []}, {"recording_digests": 7}])
-def test_a_checkpoint_that_hides_what_it_was_trained_on_is_not_compared(
-    contest: Contest, held_out: HeldOut, tmp_path: Path, training: dict[str, object]
+def test_a_checkpoint_without_training_digests_is_not_compared(
+    comparison_setup: ComparisonSetup,
+    held_out: HeldOut,
+    tmp_path: Path,
+    training: dict[str, object],
 ) -> None:
-    active = contest.forget(tmp_path, training)
+    active = comparison_setup.with_training(tmp_path, training)
     with pytest.raises(Incomparable, match=f"{active.stem} does not say what it was trained on"):
-        contest.hold(held_out, active=active)
+        comparison_setup.compare(held_out, active=active)
 
 
 def test_a_refused_checkpoint_is_not_compared(
-    contest: Contest, held_out: HeldOut, tmp_path: Path
+    comparison_setup: ComparisonSetup, held_out: HeldOut, tmp_path: Path
 ) -> None:
     broken = tmp_path / "20260102T000000Z-00000000.safetensors"
     broken.write_bytes(b"no weights")
     with pytest.raises(Incomparable, match=r"00000000\.safetensors refused: not a whole"):
-        contest.hold(held_out, active=broken)
+        comparison_setup.compare(held_out, active=broken)
 
 
 def test_too_little_memory_loses_the_comparison_only(
-    contest: Contest, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
+    comparison_setup: ComparisonSetup, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def exhausted(*_: object) -> None:
         torch.empty(2**60)
 
     monkeypatch.setattr("trainer.promotion.compare_active.score_recordings", exhausted)
     with pytest.raises(Incomparable, match="cpu has too little memory"):
-        contest.hold(held_out)
+        comparison_setup.compare(held_out)
 
 
-def test_nothing_is_compared_where_all_files_went(contest: Contest, held_out: HeldOut) -> None:
+def test_nothing_is_compared_where_all_files_went(
+    comparison_setup: ComparisonSetup, held_out: HeldOut
+) -> None:
     gone = Path("/gone")
-    examples = tuple(replace(each, path=gone / each.path.name) for each in contest.dataset.examples)
-    contest.dataset = replace(contest.dataset, examples=examples)
+    examples = tuple(
+        replace(each, path=gone / each.path.name) for each in comparison_setup.dataset.examples
+    )
+    comparison_setup.dataset = replace(comparison_setup.dataset, examples=examples)
     with pytest.raises(Incomparable, match="too few independent recordings"):
-        contest.hold(held_out)
+        comparison_setup.compare(held_out)
 
 
-def test_a_parent_that_hides_what_it_learned_from_proves_nothing(
-    contest: Contest, held_out: HeldOut
+def test_a_parent_without_training_digests_proves_nothing(
+    comparison_setup: ComparisonSetup, held_out: HeldOut
 ) -> None:
     with pytest.raises(Incomparable, match="parent does not say what it was trained on"):
-        contest.hold(replace(held_out, heard=None))
+        comparison_setup.compare(replace(held_out, trained_on=None))
 
 
 def test_an_active_checkpoint_with_unknown_ancestors_proves_nothing(
-    contest: Contest, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
+    comparison_setup: ComparisonSetup, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forgetful(path: Path) -> Checkpoint:
         known = read_checkpoint(path)
@@ -244,36 +263,36 @@ def test_an_active_checkpoint_with_unknown_ancestors_proves_nothing(
 
     monkeypatch.setattr("trainer.promotion.compare_active.read_checkpoint", forgetful)
     with pytest.raises(Incomparable, match="does not say what it was trained on"):
-        contest.hold(held_out)
+        comparison_setup.compare(held_out)
 
 
 def test_files_that_changed_or_went_meanwhile_are_left_out(
-    contest: Contest, held_out: HeldOut, tmp_path: Path
+    comparison_setup: ComparisonSetup, held_out: HeldOut, tmp_path: Path
 ) -> None:
     moved = []
-    for example in contest.dataset.examples:
+    for example in comparison_setup.dataset.examples:
         shutil.copy(example.path, tmp_path)
         moved.append(replace(example, path=tmp_path / example.path.name))
-    contest.dataset = replace(contest.dataset, examples=tuple(moved))
+    comparison_setup.dataset = replace(comparison_setup.dataset, examples=tuple(moved))
     moved[0].path.unlink()
     shutil.copy(moved[3].path, moved[1].path)
-    assert contest.hold(held_out).n_recordings == 10
+    assert comparison_setup.compare(held_out).n_recordings == 10
 
 
-def test_the_gate_is_told_what_is_active(active: Path, tmp_path: Path) -> None:
-    shelf = CheckpointFolder(tmp_path)
-    assert read_active(shelf) is None
+def test_the_rule_gets_the_facts_of_the_active_checkpoint(active: Path, tmp_path: Path) -> None:
+    checkpoint_folder = CheckpointFolder(tmp_path)
+    assert read_active(checkpoint_folder) is None
     shutil.copy(active, tmp_path)
-    shelf.activate(active.stem)
-    assert read_active(shelf) == Active(active.stem, ("rain", "bell", "dog"))
-    shelf.path(active.stem).write_bytes(b"no weights")
-    broken = read_active(shelf)
+    checkpoint_folder.activate(active.stem)
+    assert read_active(checkpoint_folder) == Active(active.stem, ("rain", "bell", "dog"))
+    checkpoint_folder.path(active.stem).write_bytes(b"no weights")
+    broken = read_active(checkpoint_folder)
     assert broken is not None
     assert broken.refusal.startswith(f"checkpoint {active.name} refused: not a whole")
 
 
-def test_the_starter_is_known_as_one(contest: Contest, tmp_path: Path) -> None:
-    starter = contest.forget(tmp_path, {"starter": True})
+def test_the_starter_is_known_as_one(comparison_setup: ComparisonSetup, tmp_path: Path) -> None:
+    starter = comparison_setup.with_training(tmp_path, {"starter": True})
     CheckpointFolder(tmp_path).activate(starter.stem)
     known = read_active(CheckpointFolder(tmp_path))
     assert known is not None

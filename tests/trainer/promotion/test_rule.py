@@ -89,7 +89,7 @@ def test_figures_from_cross_validation_are_called_the_recipes() -> None:
     assert decided(comparison).reason.startswith("over folds its recipe's macro-F1 is 0.900")
 
 
-def test_a_verdict_on_few_recordings_says_so() -> None:
+def test_a_decision_on_few_recordings_says_so() -> None:
     assert (
         "so few recordings would show large differences only"
         in decided(compared(TRUTH[:8], TRUTH[:8])).reason
@@ -125,12 +125,12 @@ def test_an_active_checkpoint_that_cannot_be_read_does_not_stand_in_the_way() ->
     assert promotion == Promotion(True, "not compared: checkpoint old refused: no labels")
 
 
-def test_where_nothing_is_comparable_it_is_promoted_and_told() -> None:
+def test_where_nothing_is_comparable_it_is_promoted_with_the_reason() -> None:
     promotion = decided(nothing_comparable)
     assert promotion == Promotion(True, "not compared: all of it was heard")
 
 
-def test_labels_of_another_kind_are_promoted_and_told() -> None:
+def test_a_network_with_other_labels_is_promoted_with_the_reason() -> None:
     promotion = decided(labels=("frog", "owl"))
     assert promotion == Promotion(True, "not compared: old knows none of its labels")
 
@@ -142,7 +142,7 @@ def test_a_lost_label_is_refused_however_good_the_rest() -> None:
     assert "--allow-label-change" in promotion.reason
 
 
-def test_a_lost_label_that_is_allowed_leaves_the_verdict_to_the_others() -> None:
+def test_a_lost_label_that_is_allowed_leaves_the_decision_to_the_others() -> None:
     better, worse = compared(TRUTH, with_errors(20)), compared(with_errors(20), TRUTH)
     promotion = decided(better, labels=("bell", "dog", "wind"), allow_label_change=True)
     assert promotion.promoted
@@ -162,7 +162,7 @@ def test_an_added_label_is_compared_as_any_other() -> None:
     assert not decided(worse, labels=(*OLD.labels, "frog")).promoted
 
 
-def test_an_old_sound_taken_for_an_added_label_is_an_error() -> None:
+def test_a_known_label_taken_for_an_added_one_is_an_error() -> None:
     confused = ["frog" if at % 4 == 0 else label for at, label in enumerate(TRUTH)]
     comparison = compared(confused, TRUTH)
     assert comparison.candidate_f1 == pytest.approx(0.75)
@@ -224,8 +224,8 @@ def test_what_one_gains_the_other_loses() -> None:
 def test_relatives_are_one_piece_of_evidence() -> None:
     """Ten errors in one long recording are less of a proof than ten in ten."""
     worse = with_errors(10)
-    together = ["long" if worse[at] != label else str(at) for at, label in enumerate(TRUTH)]
-    alone, related = compared(worse, TRUTH), compared(worse, TRUTH, together)
+    combined = ["long" if worse[at] != label else str(at) for at, label in enumerate(TRUTH)]
+    alone, related = compared(worse, TRUTH), compared(worse, TRUTH, combined)
     assert related.candidate_f1 == alone.candidate_f1
     assert (alone.upper < 0, related.upper) == (True, 0.0)
     assert (related.n_recordings, related.n_groups) == (80, 71)

@@ -22,13 +22,12 @@ from trainer.evaluation.probes import Probe
 from trainer.evaluation.top_errors import TopError
 from trainer.reports import training_report
 from trainer.reports.figures import LIGHT, draw_confusion, draw_curves, draw_reliability, png
-from trainer.reports.html import accuracy_interval, commonest_confusions, render_page
-from trainer.reports.report_data import ReportData
+from trainer.reports.html import ReportData, accuracy_interval, commonest_confusions, render_page
 from trainer.reports.training_report import write_report
 from trainer.training.loop import EpochFacts
 
 HISTORY = [EpochFacts(n, 1 / n, 1.2 / n, 1 - 0.5 / n, 2.5) for n in range(1, 21)]
-UNJUDGED = [replace(facts, val_loss=None, val_accuracy=None) for facts in HISTORY]
+UNVALIDATED = [replace(facts, val_loss=None, val_accuracy=None) for facts in HISTORY]
 PROBES = (Probe("digital silence", "label_0", 0.9), Probe("mains hum, 50 Hz", None, None))
 HOSTILE = '<script>alert("1")</script> & 犬$x_{'
 
@@ -41,23 +40,23 @@ def evaluation(n_labels: int, name: str = "label", per_label: int = 20) -> Evalu
     return evaluate(scores, truth, tuple(f"{name}_{n}" for n in range(n_labels)))
 
 
-def mistake(file: str = "a.wav", row: int | None = 7) -> TopError:
+def top_error(file: str = "a.wav", row: int | None = 7) -> TopError:
     decibels = -80 * np.random.RandomState(0).rand(16, 30).astype(np.float32)
     return TopError(file, row, 5.0, "label_0", "label_1", 0.75, decibels)
 
 
-def findings(**changes: object) -> ReportData:
-    judged = evaluation(3)
+def report_data(**changes: object) -> ReportData:
+    validated = evaluation(3)
     metrics = {"val_accuracy": 0.5, "temperature": 1.25, "selection": {"ece": "on other folds"}}
     whole = ReportData(
         title="20260131T120000Z-1a2b3c4d",
-        judged_on="Validation recordings",
+        assessed_on="Validation recordings",
         metrics=metrics,
         history=HISTORY,
-        evaluation=judged,
-        uncalibrated=judged,
+        evaluation=validated,
+        uncalibrated=validated,
         probes=PROBES,
-        mistakes=(mistake(),),
+        top_errors=(top_error(),),
     )
     return replace(whole, **changes)  # type: ignore[arg-type]
 
@@ -65,7 +64,7 @@ def findings(**changes: object) -> ReportData:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports") / "new"
-    write_report(folder, findings())
+    write_report(folder, report_data())
     return folder
 
 
@@ -74,9 +73,9 @@ def page() -> Callable[..., str]:
     """`page(**changes)`: the page of these findings, with a single dot for every picture."""
 
     def render(**changes: object) -> str:
-        found = findings(**changes)
+        found = report_data(**changes)
         names = ["curves", "confusion", "reliability"]
-        names += [f"mistake_{n:02d}" for n in range(1, 1 + len(found.mistakes))]
+        names += [f"mistake_{n:02d}" for n in range(1, 1 + len(found.top_errors))]
         return render_page(found, dict.fromkeys(names, b"png"))
 
     return render
@@ -148,17 +147,17 @@ def test_the_page_fetches_and_runs_nothing(report: Path) -> None:
     assert len(reader.addresses) == 5  # curves and reliability, for light and dark; a mistake
 
 
-def test_every_picture_is_told_in_words_too(report: Path) -> None:
+def test_every_picture_has_a_text_too(report: Path) -> None:
     assert all(Reader((report / "report.html").read_text()).alternatives)
 
 
-def test_what_strangers_wrote_stays_text(page: Callable[..., str]) -> None:
+def test_untrusted_text_stays_text(page: Callable[..., str]) -> None:
     text = page(
         title=HOSTILE,
         metrics={"temperature": 1.0, "selection": {HOSTILE: HOSTILE}, HOSTILE: HOSTILE},
         evaluation=evaluation(3, HOSTILE),
         probes=[Probe("silence", HOSTILE, 0.5)],
-        mistakes=[replace(mistake(HOSTILE), truth=HOSTILE, answer=HOSTILE)],
+        top_errors=[replace(top_error(HOSTILE), truth=HOSTILE, answer=HOSTILE)],
     )
     assert "<script" not in text
     assert "&lt;script&gt;" in text
@@ -169,35 +168,37 @@ def test_the_page_says_what_was_chosen_on_what(page: Callable[..., str]) -> None
     assert re.search(r"<code>ece</code></th><td>on other folds</td>", page())
 
 
-def test_the_page_says_what_the_network_says_about_nothing(page: Callable[..., str]) -> None:
+def test_the_page_shows_the_probes(page: Callable[..., str]) -> None:
     text = page()
     assert re.search(r"digital silence</th>\s*<td><bdi>label_0</bdi></td>\s*.*90\.0 %", text)
     assert "no number" in text
 
 
-def test_a_mistake_can_be_found_from_the_page(page: Callable[..., str]) -> None:
+def test_an_error_can_be_found_from_the_page(page: Callable[..., str]) -> None:
     assert "row 7: <bdi>a.wav</bdi>" in page()
-    assert "row " not in page(mistakes=[mistake(row=None)]).partition("with 75.0 %")[2]
+    assert "row " not in page(top_errors=[top_error(row=None)]).partition("with 75.0 %")[2]
 
 
 def test_the_page_admits_that_nothing_was_measured(page: Callable[..., str]) -> None:
-    text = page(evaluation=None, uncalibrated=None, mistakes=(), history=UNJUDGED)
+    text = page(evaluation=None, uncalibrated=None, top_errors=(), history=UNVALIDATED)
     assert "nothing was measured" in text
     assert "accuracy</span>" not in text
 
 
 def test_without_epochs_there_are_no_curves(tmp_path: Path) -> None:
-    write_report(tmp_path, findings(history=(), mistakes=()))
+    write_report(tmp_path, report_data(history=(), top_errors=()))
     names = {path.name for path in tmp_path.iterdir()}
     assert not {"curves.png", "history.csv"} & names
     assert "How it learned" not in (tmp_path / "report.html").read_text()
 
 
-def test_without_a_judgement_there_is_no_confusion(tmp_path: Path) -> None:
-    unjudged = findings(history=UNJUDGED, evaluation=None, uncalibrated=None, mistakes=())
-    write_report(tmp_path, unjudged)
+def test_without_an_evaluation_there_is_no_confusion(tmp_path: Path) -> None:
+    unvalidated = report_data(
+        history=UNVALIDATED, evaluation=None, uncalibrated=None, top_errors=()
+    )
+    write_report(tmp_path, unvalidated)
     assert not (tmp_path / "confusion.png").exists()
-    assert len(draw_curves(UNJUDGED).axes) == 1
+    assert len(draw_curves(UNVALIDATED).axes) == 1
 
 
 def test_there_is_a_whole_report_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,14 +207,16 @@ def test_there_is_a_whole_report_or_none(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(training_report, "render_page", full_disk)
     with pytest.raises(TrainerError, match="No space left on device; check"):
-        write_report(tmp_path / "report", findings(history=(), evaluation=None, uncalibrated=None))
+        write_report(
+            tmp_path / "report", report_data(history=(), evaluation=None, uncalibrated=None)
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("do not touch")
     with pytest.raises(TrainerError, match="name a folder that is new, or empty"):
-        write_report(tmp_path, findings())
+        write_report(tmp_path, report_data())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -236,10 +239,10 @@ def test_reliability_is_drawn_before_and_after() -> None:
     assert points == [2, 15, 15, 6, 6]  # the diagonal; a line and markers for each
 
 
-def test_confusions_are_told_with_the_commonest_first() -> None:
+def test_confusions_are_listed_with_the_commonest_first() -> None:
     scores = np.eye(3, dtype=np.float32)[[1, 1, 2, 1, 2]]
-    judged = evaluate(scores, np.array([0, 0, 0, 1, 2]), ("a", "b", "c"))
-    assert commonest_confusions(judged) == [("a", "b", 2, 3), ("a", "c", 1, 3)]
+    validated = evaluate(scores, np.array([0, 0, 0, 1, 2]), ("a", "b", "c"))
+    assert commonest_confusions(validated) == [("a", "b", 2, 3), ("a", "c", 1, 3)]
 
 
 def test_few_recordings_leave_the_accuracy_wide_open() -> None:

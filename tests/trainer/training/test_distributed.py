@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from clfd import cli
 from trainer.demo.synthesis import make_set
-from trainer.training.distributed import ALONE, ProcessGroup, gathered_team
+from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup, open_process_group
 
 OPTIONS = (
     *("--epochs", "8", "--width", "4", "--mels", "32", "--clip-seconds", "1"),
@@ -56,7 +56,7 @@ def outcome_of(printed: str) -> dict[str, Any]:
     return outcome
 
 
-def test_two_processes_learn_what_one_does(sounds: Path, tmp_path: Path) -> None:
+def test_two_processes_train_the_network_that_one_does(sounds: Path, tmp_path: Path) -> None:
     pair = train_as_pair(sounds, tmp_path / "pair")
     assert pair.returncode == 0, pair.stderr
     alone = train_alone(sounds, tmp_path / "alone")
@@ -80,16 +80,16 @@ def test_clips_that_not_all_processes_can_hold_are_refused(sounds: Path, tmp_pat
 
 def test_shares_of_a_batch_are_disjoint_and_complete() -> None:
     batch = torch.arange(7)
-    shares = [ProcessGroup(rank, 3).share(batch) for rank in range(3)]
+    shares = [ProcessGroup(rank, 3).shard(batch) for rank in range(3)]
     assert sorted(torch.cat(shares).tolist()) == batch.tolist()
 
 
 def test_each_process_has_a_gpu_of_its_own() -> None:
     assert ProcessGroup(3, 4, local_rank=1).device(torch.device("cuda")) == torch.device("cuda:1")
     assert ProcessGroup(3, 4, local_rank=1).device(torch.device("cpu")) == torch.device("cpu")
-    assert ALONE.device(torch.device("cuda:2")) == torch.device("cuda:2")
+    assert SINGLE_PROCESS.device(torch.device("cuda:2")) == torch.device("cuda:2")
 
 
 def test_without_torchrun_a_process_is_alone() -> None:
-    with gathered_team({}) as team:
-        assert team is ALONE
+    with open_process_group({}) as process_group:
+        assert process_group is SINGLE_PROCESS

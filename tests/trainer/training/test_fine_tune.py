@@ -64,7 +64,7 @@ def test_an_added_label_is_learned_in_a_few_epochs(parent: Checkpoint) -> None:
     assert (scores.argmax(1) == heard.truth.numpy()).mean() > 0.9
 
 
-def test_the_parents_ears_are_taken_over(parent: Checkpoint) -> None:
+def test_the_parents_audio_format_is_taken_over(parent: Checkpoint) -> None:
     recipe = warm_recipe(Recipe(epochs=100), parent, [])
     assert recipe.audio_format == parent.audio_format
     assert recipe.network_shape == parent.description.network

@@ -44,7 +44,7 @@ def split() -> Split:
     return Split(tuple(range(32)), tuple(range(32, 40)), "the last eight validate")
 
 
-def test_two_tones_are_told_apart(tones: Dataset, split: Split) -> None:
+def test_two_tones_are_separated(tones: Dataset, split: Split) -> None:
     seen: list[EpochFacts] = []
     trained = train_network(tones, split, RECIPE, seed=0, on_epoch=seen.append)
     assert trained.history[-1].val_accuracy == 1.0
@@ -99,13 +99,13 @@ def test_a_last_batch_of_one_is_left_out() -> None:
 @pytest.mark.parametrize("batch_size", [2, 5, 8])
 @pytest.mark.parametrize("n_clips", [2, 9, 16, 17])
 def test_batches_are_counted_as_they_come(n_clips: int, batch_size: int, size: int) -> None:
-    team = ProcessGroup(0, size)
-    there = len(list(batches(torch.arange(n_clips), batch_size, team)))
+    process_group = ProcessGroup(0, size)
+    there = len(list(batches(torch.arange(n_clips), batch_size, process_group)))
     if there:
-        assert n_batches(n_clips, batch_size, team) == there
+        assert n_batches(n_clips, batch_size, process_group) == there
     else:
         with pytest.raises(TrainerError, match="take more files or a larger --batch-size"):
-            n_batches(n_clips, batch_size, team)
+            n_batches(n_clips, batch_size, process_group)
 
 
 def test_settled_statistics_are_those_of_all_clips_as_they_are_served(tones: Dataset) -> None:
@@ -150,7 +150,7 @@ def test_loss_and_accuracy_count_recordings() -> None:
     assert (judged.accuracy, judged.confusion) == (0.5, ((1, 0), (1, 0)))
 
 
-def test_a_label_nobody_judges_does_not_spoil_the_mean() -> None:
+def test_a_label_without_validation_does_not_spoil_the_mean() -> None:
     scores = np.eye(3, dtype=np.float32)[[0, 1]]
     judged = evaluate(scores, np.array([0, 1]), ("a", "b", "unheard"))
     assert (judged.accuracy, judged.macro_f1, judged.per_label[2].support) == (1.0, 1.0, 0)

@@ -8,7 +8,7 @@ from trainer.errors import RecipeError
 from trainer.training.recipe import REFERENCE, recipe_with
 
 
-def test_the_reference_hears_as_its_notebook_does() -> None:
+def test_the_reference_has_the_audio_format_of_its_notebook() -> None:
     heard = REFERENCE.audio_format
     assert (heard.sample_rate_hz, heard.clip_seconds, heard.max_hz) == (22_050, 5.0, 11_025.0)
     assert (heard.n_fft, heard.hop_length, heard.n_mels, heard.n_frames) == (2048, 512, 128, 216)

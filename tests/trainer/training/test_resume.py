@@ -11,7 +11,7 @@ import torch
 from storage.errors import StorageError
 from trainer.errors import TrainerError
 from trainer.training import resume as module
-from trainer.training.resume import NO_RESUME, RunStage, SavedState, open_journal
+from trainer.training.resume import NO_RESUME, RunStage, SavedState, open_run_state
 
 RUN = {"labels": "abc", "seed": 0}
 
@@ -25,8 +25,8 @@ class Stopped(Exception):
 
 
 def interrupted_run(runs: Path) -> None:
-    with pytest.raises(Stopped), open_journal(runs, RUN, resume=False) as journal:
-        journal.stage("final").save(saved())
+    with pytest.raises(Stopped), open_run_state(runs, RUN, resume=False) as run_state:
+        run_state.stage("final").save(saved())
         raise Stopped
 
 
@@ -41,30 +41,30 @@ def test_what_was_saved_is_there_again(tmp_path: Path) -> None:
 
 def test_a_run_that_was_stopped_can_be_resumed(tmp_path: Path) -> None:
     interrupted_run(tmp_path)
-    with open_journal(tmp_path, RUN, resume=True) as journal:
-        assert journal.has_begun()
-        assert journal.stage("final").load() is not None
+    with open_run_state(tmp_path, RUN, resume=True) as run_state:
+        assert run_state.has_begun()
+        assert run_state.stage("final").load() is not None
 
 
 def test_without_resume_it_begins_anew(tmp_path: Path) -> None:
     interrupted_run(tmp_path)
-    with open_journal(tmp_path, RUN, resume=False) as journal:
-        assert not journal.has_begun()
+    with open_run_state(tmp_path, RUN, resume=False) as run_state:
+        assert not run_state.has_begun()
 
 
 def test_another_recipe_is_another_run(tmp_path: Path) -> None:
     interrupted_run(tmp_path)
-    with open_journal(tmp_path, {**RUN, "seed": 1}, resume=True) as journal:
-        assert not journal.has_begun()
+    with open_run_state(tmp_path, {**RUN, "seed": 1}, resume=True) as run_state:
+        assert not run_state.has_begun()
 
 
 def test_a_run_that_went_well_leaves_nothing(tmp_path: Path) -> None:
-    with open_journal(tmp_path, RUN, resume=False) as journal:
-        journal.stage("final").save(saved())
+    with open_run_state(tmp_path, RUN, resume=False) as run_state:
+        run_state.stage("final").save(saved())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_journal_that_cannot_be_written_is_told_once(
+def test_a_state_that_cannot_be_written_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disk_full(*_: object) -> None:
@@ -79,15 +79,15 @@ def test_a_journal_that_cannot_be_written_is_told_once(
 
 
 def test_the_group_may_go_on_with_a_run(tmp_path: Path) -> None:
-    with open_journal(tmp_path, RUN, resume=False) as journal:
-        assert journal.folder.stat().st_mode & 0o7777 == 0o2770
+    with open_run_state(tmp_path, RUN, resume=False) as run_state:
+        assert run_state.folder.stat().st_mode & 0o7777 == 0o2770
 
 
 def test_the_same_run_twice_at_a_time_is_refused(tmp_path: Path) -> None:
     with (
-        open_journal(tmp_path, RUN, resume=False),
+        open_run_state(tmp_path, RUN, resume=False),
         pytest.raises(TrainerError, match="same training is under way in another process"),
-        open_journal(tmp_path, RUN, resume=False),
+        open_run_state(tmp_path, RUN, resume=False),
     ):
         pass
 
@@ -104,7 +104,7 @@ def test_what_nobody_resumed_for_a_month_is_forgotten(tmp_path: Path) -> None:
     [old] = tmp_path.iterdir()
     long_ago = old.stat().st_mtime - module.STALE_SECONDS - 60
     os.utime(old, (long_ago, long_ago))
-    with open_journal(tmp_path, {**RUN, "seed": 1}, resume=False):
+    with open_run_state(tmp_path, {**RUN, "seed": 1}, resume=False):
         assert not old.exists()
 
 

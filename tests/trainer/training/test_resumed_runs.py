@@ -81,12 +81,12 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
 
 def test_the_average_forgets_the_beginning_and_then_keeps_its_share(tones: Dataset) -> None:
     model = new_model(tones, RECIPE)
-    learner = Optimization(model, replace(RECIPE, averaging=0.5, learning_rate=1e-30), 100)
+    optimization = Optimization(model, replace(RECIPE, averaging=0.5, learning_rate=1e-30), 100)
     bias, seen = model.network.head[-1].bias, []
     for value in [1.0, 2.0] + [3.0] * 20 + [4.0]:
         bias.data.fill_(value)
-        learner.step(0 * bias.sum())
-        seen.append(learner.averaged.network.head[-1].bias[0].item())
+        optimization.step(0 * bias.sum())
+        seen.append(optimization.averaged.network.head[-1].bias[0].item())
     assert seen[0] == 1.0  # nothing of the random beginning
     assert seen[1] == pytest.approx(2 - 2 / 11)  # it keeps (1 + 1) / (10 + 1)
     assert seen[-1] == pytest.approx(3.5, abs=1e-3)

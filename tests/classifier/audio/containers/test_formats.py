@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.audio.containers.formats import Header, check_header, check_magic
+from classifier.audio.containers.formats import Header, check_header, container_of
 from classifier.errors import DecodingError
 
 MPEG_FRAME = b"\xff\xfb\x90\x64" + bytes(400)
@@ -15,7 +15,7 @@ def kind_of(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     fd = os.open(path, os.O_RDONLY)
     try:
-        check_magic(fd)
+        container_of(fd)
     except DecodingError as error:
         return error.kind
     finally:

@@ -28,7 +28,7 @@ from audio_bytes import (
 
 from classifier.audio.containers import mp3
 from classifier.audio.containers import ogg as ogg_module
-from classifier.audio.containers.integrity import examine
+from classifier.audio.containers.formats import container_of
 from classifier.audio.containers.ogg import checksum
 from classifier.audio.containers.riff import check_chunks
 from classifier.audio.decode import DecodedAudio, Segment, decode
@@ -41,17 +41,17 @@ Write = Callable[..., Path]
 HALVES = {"clip_samples": 4000, "hop_samples": 4000}
 
 
-def hear(path: Path, max_clips: int = 10**6, **more) -> DecodedAudio:
+def decode_file(path: Path, max_clips: int = 10**6, **more) -> DecodedAudio:
     return decode(Segment(os.fsencode(path), 8000, max_clips=max_clips, **HALVES | more))
 
 
 def leftover(path: Path, **more) -> DecodedAudio:
-    return hear(path, accepts_damaged=True, **more)
+    return decode_file(path, accepts_damaged=True, **more)
 
 
 def kind(path: Path) -> str:
     try:
-        return hear(path).warning or "whole"
+        return decode_file(path).warning or "whole"
     except DecodingError as error:
         return error.kind
 
@@ -72,13 +72,13 @@ def test_a_whole_recording_sounds_the_same_where_damaged_ones_are_accepted(
     audio_file: Write, noise: Make, name: str
 ) -> None:
     path = audio_file(name, noise(3.0))
-    np.testing.assert_array_equal(leftover(path).audio, hear(path).audio)
+    np.testing.assert_array_equal(leftover(path).audio, decode_file(path).audio)
 
 
 def test_real_recordings_are_whole(esc10: Path) -> None:
     for path in (esc10 / "audio").iterdir():
         with path.open("rb") as file:
-            assert examine(file.fileno()).damage is None
+            assert container_of(file.fileno()).examine(file.fileno()).damage is None
 
 
 WHOLE = {
@@ -116,9 +116,9 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_unusual_but_whole_files_are_heard_to_their_end(tmp_path: Path, name: str) -> None:
-    heard = hear(write(tmp_path / "x", WHOLE[name]))
-    assert (heard.seconds, heard.warning) == (pytest.approx(1.0, abs=0.001), None)
+def test_unusual_but_whole_files_are_decoded_to_their_end(tmp_path: Path, name: str) -> None:
+    decoded = decode_file(write(tmp_path / "x", WHOLE[name]))
+    assert (decoded.seconds, decoded.warning) == (pytest.approx(1.0, abs=0.001), None)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_unusual_but_whole_files_are_heard_to_their_end(tmp_path: Path, name: st
     [(0x7FFFF000, 3), (0x80000000, 3), (PIPED, 3), (PIPED, 5), (2**30, 5), (2**32 - 64, 4)],
     ids=["sox", "arecord", "ffmpeg", "long ffmpeg", "ffmpeg to disk", "just below the limit"],
 )
-def test_a_long_recording_is_heard_to_its_end(tmp_path: Path, size: int, gigabytes: int) -> None:
+def test_a_long_recording_is_decoded_to_its_end(tmp_path: Path, size: int, gigabytes: int) -> None:
     path = write(tmp_path / "x", riff(FMT, chunk(b"data", b"", size), size=2**32 - 1))
     n_bytes = size if gigabytes == 4 else gigabytes * 2**30
     os.truncate(path, path.stat().st_size + n_bytes - 8000)  # a sparse file
     with path.open("ab") as file:
         file.write(b"\0\x40" * 4000)
-    last = hear(path, max_clips=2, first_clip=n_bytes // 8000 - 1)
+    last = decode_file(path, max_clips=2, first_clip=n_bytes // 8000 - 1)
     assert last.seconds == pytest.approx(n_bytes / 16_000, abs=0.01)
     assert last.clips.max() == pytest.approx(0.5)
 
@@ -164,22 +164,22 @@ def test_a_cut_is_seen_to_the_byte(
 
 
 @pytest.mark.parametrize(("container", "subtype"), FORMATS)
-def test_what_is_left_of_a_cut_recording_is_heard_where_that_is_accepted(
+def test_what_is_left_of_a_cut_recording_is_decoded_where_that_is_accepted(
     tmp_path: Path, noise: Make, container: str, subtype: str
 ) -> None:
     whole = noise(12.0)
     path = real_file(tmp_path / "x", container, subtype, whole)
-    clips = hear(path).clips
-    heard = leftover(cut(path, int(path.stat().st_size * 0.4)))
-    assert heard.warning is not None
-    assert heard.total_clips == len(heard.clips)
-    assert 4.0 < heard.seconds < 9.0
-    n_full = int(heard.seconds / 0.5) - 1
-    np.testing.assert_allclose(heard.clips[:n_full], clips[:n_full], atol=1e-4)
+    clips = decode_file(path).clips
+    decoded = leftover(cut(path, int(path.stat().st_size * 0.4)))
+    assert decoded.warning is not None
+    assert decoded.total_clips == len(decoded.clips)
+    assert 4.0 < decoded.seconds < 9.0
+    n_full = int(decoded.seconds / 0.5) - 1
+    np.testing.assert_allclose(decoded.clips[:n_full], clips[:n_full], atol=1e-4)
 
 
 @pytest.mark.parametrize(("container", "subtype"), FORMATS)
-def test_the_stretches_of_a_cut_recording_agree_on_its_end(
+def test_the_segments_of_a_cut_recording_agree_on_its_end(
     tmp_path: Path, noise: Make, container: str, subtype: str
 ) -> None:
     path = real_file(tmp_path / "x", container, subtype, noise(12.0))
@@ -188,20 +188,20 @@ def test_the_stretches_of_a_cut_recording_agree_on_its_end(
     # A decoder of FLAC gives up somewhere in the last frame, depending on where it began.
     assert min(part.seconds for part in parts) == pytest.approx(whole.seconds, abs=0.15)
     n_full = int(whole.seconds / 0.5) - 1
-    heard = np.concatenate([part.clips for part in parts])[:n_full]
-    np.testing.assert_allclose(heard, whole.clips[:n_full], atol=1e-4)
+    decoded = np.concatenate([part.clips for part in parts])[:n_full]
+    np.testing.assert_allclose(decoded, whole.clips[:n_full], atol=1e-4)
     assert any(part.warning for part in parts)
 
 
 def test_the_reason_tells_how_much_is_missing(tmp_path: Path) -> None:
     path = cut(write(tmp_path / "x", riff(FMT, chunk(b"data", SILENCE))), 6000)
     with pytest.raises(DecodingError, match="promises 16,000 bytes of samples, 10,000 are there"):
-        hear(path)
+        decode_file(path)
 
 
-def test_only_its_first_stretch_refuses_a_cut_recording(tmp_path: Path, noise: Make) -> None:
+def test_only_its_first_segment_refuses_a_cut_recording(tmp_path: Path, noise: Make) -> None:
     path = cut(real_file(tmp_path / "x", "WAV", "PCM_16", noise(3.0)), 2)
-    assert hear(path, max_clips=1, first_clip=1).clips.shape == (1, 4000)
+    assert decode_file(path, max_clips=1, first_clip=1).clips.shape == (1, 4000)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def apev2(n_bytes: int) -> bytes:
 
 @pytest.mark.parametrize("rate_hz", [8000, 22_050, 44_100])
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
-def test_an_mp3_without_a_promise_is_heard_to_its_end_whatever_its_rate_and_tags(
+def test_an_mp3_without_a_promise_is_decoded_to_its_end_whatever_its_rate_and_tags(
     tmp_path: Path, noise: Make, mode: str, rate_hz: int
 ) -> None:
     silence = np.zeros(10 * rate_hz, np.float32)
@@ -251,23 +251,23 @@ def test_an_mp3_without_a_promise_is_heard_to_its_end_whatever_its_rate_and_tags
     plain = plain_mp3(tmp_path / "x.mp3", samples, rate_hz, mode)
     picture = b"ID3\4\0\0\0\x06\0\0" + bytes(6 << 14)
     for content in (plain, picture + plain, plain + apev2(100_000) + b"TAG" + bytes(125)):
-        heard = hear(write(tmp_path / "y.mp3", content))
-        assert heard.seconds == pytest.approx(20.1, abs=0.2)
-        assert np.abs(heard.clips[-2]).max() > 0.1
-        assert heard.warning is None
+        decoded = decode_file(write(tmp_path / "y.mp3", content))
+        assert decoded.seconds == pytest.approx(20.1, abs=0.2)
+        assert np.abs(decoded.clips[-2]).max() > 0.1
+        assert decoded.warning is None
 
 
-def test_the_stretches_of_an_mp3_without_a_promise_join(tmp_path: Path, noise: Make) -> None:
+def test_the_segments_of_an_mp3_without_a_promise_join(tmp_path: Path, noise: Make) -> None:
     path = write(tmp_path / "y.mp3", plain_mp3(tmp_path / "x.mp3", noise(12.0)))
-    whole = hear(path)
-    parts = [hear(path, max_clips=5, first_clip=first).clips for first in range(0, 25, 5)]
+    whole = decode_file(path)
+    parts = [decode_file(path, max_clips=5, first_clip=first).clips for first in range(0, 25, 5)]
     np.testing.assert_allclose(np.concatenate(parts), whole.clips, atol=1e-4)
 
 
-def test_an_mp3_with_a_tag_in_its_middle_is_heard_to_its_end(tmp_path: Path, noise: Make) -> None:
+def test_an_mp3_with_a_tag_in_its_middle_is_decoded_to_its_end(tmp_path: Path, noise: Make) -> None:
     plain = plain_mp3(tmp_path / "x.mp3", noise(3.0))
     joined = write(tmp_path / "y.mp3", plain + b"TAG" + bytes(125) + ID3 + plain)
-    assert hear(joined).seconds == pytest.approx(6.2, abs=0.2)
+    assert decode_file(joined).seconds == pytest.approx(6.2, abs=0.2)
 
 
 @pytest.mark.parametrize("between", [b"", b"TAG" + bytes(125) + ID3])
@@ -277,7 +277,7 @@ def test_an_mp3_behind_another_is_not_passed_over(
     content = real_file(tmp_path / "x", "MP3", "MPEG_LAYER_III", noise(3.0)).read_bytes()
     path = write(tmp_path / "chain", content + between + content)
     with pytest.raises(DecodingError, match="several MP3 streams") as caught:
-        hear(path)
+        decode_file(path)
     assert caught.value.kind == "unsupported"
     assert "several MP3 streams" in (leftover(path).warning or "")
 
@@ -291,7 +291,7 @@ def test_junk_that_looks_like_frames_of_mp3_costs_few_reads(
     monkeypatch.setattr(mp3, "_count_run", lambda fd, at: tried.append(at) or count_run(fd, at))
     path = write(tmp_path / "x", b"\xff\xfb\x90\0" + junk * 200_000)
     with path.open("rb") as file:
-        examine(file.fileno())
+        container_of(file.fileno()).examine(file.fileno())
     assert len(tried) <= mp3.MAX_FAKES + 1
 
 
@@ -311,10 +311,10 @@ def test_a_flac_that_promises_days_costs_neither_memory_nor_time(
     content[22:26] = b"\xff" * 4
     path = write(tmp_path / "boast", content)
     with pytest.raises(DecodingError) as caught:
-        hear(path, max_clips=60, max_seconds=48 * 3600)
+        decode_file(path, max_clips=60, max_seconds=48 * 3600)
     assert caught.value.kind == "too_long"
     with pytest.raises(DecodingError) as caught:
-        hear(path, max_clips=60)
+        decode_file(path, max_clips=60)
     assert caught.value.kind in ("damaged", "truncated")
 
 
@@ -337,17 +337,17 @@ def test_samples_behind_a_length_of_zero_were_left_by_a_recorder_that_was_stoppe
 ) -> None:
     path = write(tmp_path / "x", UNFINISHED[name])
     with pytest.raises(DecodingError, match=r'intake.damaged = "warn"') as caught:
-        hear(path)
+        decode_file(path)
     assert caught.value.kind == "unfinished"
 
 
 @pytest.mark.parametrize("name", UNFINISHED)
-def test_they_are_heard_where_damage_is_accepted(tmp_path: Path, name: str) -> None:
-    heard = leftover(write(tmp_path / "x", UNFINISHED[name]))
-    assert heard.seconds == pytest.approx(1.0)
-    assert heard.warning is not None
+def test_they_are_decoded_where_damage_is_accepted(tmp_path: Path, name: str) -> None:
+    decoded = leftover(write(tmp_path / "x", UNFINISHED[name]))
+    assert decoded.seconds == pytest.approx(1.0)
+    assert decoded.warning is not None
     second = leftover(tmp_path / "x", max_clips=1, first_clip=1)
-    np.testing.assert_array_equal(second.clips, heard.clips[1:])
+    np.testing.assert_array_equal(second.clips, decoded.clips[1:])
 
 
 # Pages of Ogg
@@ -396,7 +396,7 @@ def test_damage_to_pages_is_seen(
 ) -> None:
     path = write(tmp_path / "x", b"".join(damage(ogg)))
     with pytest.raises(DecodingError, match=reason):
-        hear(path)
+        decode_file(path)
     assert reason in (leftover(path).warning or "")
 
 
@@ -410,7 +410,7 @@ def test_a_page_behind_megabytes_of_junk_is_found(tmp_path: Path, ogg: list[byte
     junk = (b"Ogg" * 349_526)[: 2**20 - 2]
     path = write(tmp_path / "x", b"".join([*ogg[:3], junk, *ogg[3:]]))
     with pytest.raises(DecodingError, match="a hole"):
-        hear(path)
+        decode_file(path)
 
 
 def test_a_million_heads_without_a_page_cost_no_time(
@@ -421,7 +421,7 @@ def test_a_million_heads_without_a_page_cost_no_time(
     fake = b"OggS" + bytes(22) + b"\xff" + b"\xff" * 255
     path = write(tmp_path / "x", b"?" + fake * 5000 + bytes(70_000))
     with path.open("rb") as file:
-        ogg_module.find_ogg_damage(file.fileno())
+        ogg_module.examine_ogg(file.fileno())
     assert len(tried) <= ogg_module.MAX_FAKES
 
 
@@ -442,7 +442,7 @@ def test_a_header_that_sends_the_decoder_in_circles_never_reaches_it(
     assert path.stat().st_size == 136
     for accepts_damaged in (False, True):
         with pytest.raises(DecodingError, match="a note in its header claims 4,294,967,288 bytes"):
-            hear(path, first_clip=first_clip, accepts_damaged=accepts_damaged)
+            decode_file(path, first_clip=first_clip, accepts_damaged=accepts_damaged)
 
 
 def test_a_header_of_a_million_chunks_is_given_up_early(tmp_path: Path) -> None:
@@ -460,4 +460,4 @@ def test_chunks_of_any_size_come_to_an_end(tmp_path: Path, head: bytes, size: in
     with path.open("rb") as file:
         with suppress(DecodingError):
             check_chunks(file.fileno())
-        examine(file.fileno())
+        container_of(file.fileno()).examine(file.fileno())

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from random import Random
 
-from classifier.audio.containers.patched_file import Patch, Patched
+from classifier.audio.containers.integrity import Patch, Patched
 
 CONTENT = bytes(range(100))
 PATCHES = [Patch(50, 0, b"inserted"), Patch(4, 4, b"over"), Patch(90, 10, b"")]

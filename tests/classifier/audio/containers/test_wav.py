@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from classifier.audio import decode as decode_module
 from classifier.audio.containers import wav
 from classifier.audio.decode import DecodedAudio, Segment, decode
-from classifier.audio.file_bytes import SHORT_BYTES, FileBytes
+from classifier.audio.regular_file import SHORT_BYTES, FileBytes
 from classifier.errors import DecodingError, FileChanged
 
 Write = Callable[..., Path]
@@ -31,12 +31,12 @@ QUARTERS = Segment(b"", 22_050, clip_samples=5_512, hop_samples=5_512, max_clips
 
 @pytest.fixture
 def by_decoder(monkeypatch: pytest.MonkeyPatch) -> Callable[[Segment], DecodedAudio]:
-    """`by_decoder(stretch)`: as libsndfile reads it."""
+    """`by_decoder(segment)`: as libsndfile reads it."""
 
-    def decoded(stretch: Segment) -> DecodedAudio:
+    def decoded(segment: Segment) -> DecodedAudio:
         with monkeypatch.context() as patch:
             patch.setattr(decode_module, "plain_wave", lambda _: None)
-            return decode(stretch)
+            return decode(segment)
 
     return decoded
 
@@ -68,8 +68,8 @@ def test_samples_are_those_of_the_decoder_bit_for_bit(
     path = tmp_path / "x.wav"
     soundfile.write(path, loud(0.7, channels), 44_100, subtype, format=container)
     assert is_plain(path)
-    stretch = replace(QUARTERS, path=os.fsencode(path))
-    assert_same(decode(stretch), by_decoder(stretch))
+    segment = replace(QUARTERS, path=os.fsencode(path))
+    assert_same(decode(segment), by_decoder(segment))
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3, 4410, 4411])
@@ -79,28 +79,28 @@ def test_an_odd_number_of_bytes_is_padded_or_not(
 ) -> None:
     path = tmp_path / "x.wav"
     soundfile.write(path, loud(0.2, 1)[:n_frames], 44_100, subtype)
-    stretch = replace(QUARTERS, path=os.fsencode(path))
-    assert_same(decode(stretch), by_decoder(stretch))
+    segment = replace(QUARTERS, path=os.fsencode(path))
+    assert_same(decode(segment), by_decoder(segment))
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
 @pytest.mark.parametrize("first_clip", [0, 3, 7, 100])
-def test_a_stretch_of_a_long_recording_is_that_of_the_decoder(
+def test_a_segment_of_a_long_recording_is_that_of_the_decoder(
     tmp_path: Path, by_decoder, monkeypatch: pytest.MonkeyPatch, subtype: str, first_clip: int
 ) -> None:
-    monkeypatch.setattr("classifier.audio.file_bytes.SHORT_BYTES", 1000)
+    monkeypatch.setattr("classifier.audio.regular_file.SHORT_BYTES", 1000)
     monkeypatch.setattr(wav, "BLOCK_SAMPLES", 10_000)
     path = tmp_path / "long.wav"
     soundfile.write(path, loud(3.0, 2), 44_100, subtype)
     for start_seconds in (0.0, 0.3):
-        stretch = replace(
+        segment = replace(
             QUARTERS,
             path=os.fsencode(path),
             first_clip=first_clip,
             max_clips=3,
             start_seconds=start_seconds,
         )
-        assert_same(decode(stretch), by_decoder(stretch))
+        assert_same(decode(segment), by_decoder(segment))
 
 
 def test_real_recordings_sound_the_same(esc10: Path, tmp_path: Path, by_decoder) -> None:
@@ -108,8 +108,8 @@ def test_real_recordings_sound_the_same(esc10: Path, tmp_path: Path, by_decoder)
         samples, rate_hz = soundfile.read(source, dtype="int16")
         path = tmp_path / f"{source.stem}.wav"
         soundfile.write(path, samples, rate_hz)
-        stretch = replace(QUARTERS, path=os.fsencode(path))
-        assert_same(decode(stretch), by_decoder(stretch))
+        segment = replace(QUARTERS, path=os.fsencode(path))
+        assert_same(decode(segment), by_decoder(segment))
 
 
 # What a header may say
@@ -199,9 +199,9 @@ UNUSUAL = {
 }
 
 
-def outcome(stretch: Segment, hear: Callable[[Segment], DecodedAudio]) -> tuple[object, ...]:
+def outcome(segment: Segment, hear: Callable[[Segment], DecodedAudio]) -> tuple[object, ...]:
     try:
-        found = hear(stretch)
+        found = hear(segment)
     except DecodingError as error:
         return error.kind, str(error), error.digest
     return found.audio.tobytes(), found.seconds, found.total_clips, found.channels, found.warning
@@ -212,16 +212,16 @@ def test_a_usual_header_is_understood(tmp_path: Path, by_decoder, content: bytes
     path = tmp_path / "x.wav"
     path.write_bytes(content)
     assert is_plain(path)
-    stretch = replace(QUARTERS, path=os.fsencode(path))
-    assert_same(decode(stretch), by_decoder(stretch))
+    segment = replace(QUARTERS, path=os.fsencode(path))
+    assert_same(decode(segment), by_decoder(segment))
 
 
 @pytest.mark.parametrize("start_seconds", [0.9, 1.0, 5.0])
 def test_a_selection_at_or_behind_the_end_has_the_decoders_verdict(
     audio_file: Write, by_decoder, start_seconds: float
 ) -> None:
-    stretch = replace(QUARTERS, path=os.fsencode(audio_file()), start_seconds=start_seconds)
-    assert outcome(stretch, decode) == outcome(stretch, by_decoder)
+    segment = replace(QUARTERS, path=os.fsencode(audio_file()), start_seconds=start_seconds)
+    assert outcome(segment, decode) == outcome(segment, by_decoder)
 
 
 @pytest.mark.parametrize("accepts_damaged", [False, True])
@@ -232,8 +232,8 @@ def test_an_unusual_header_is_left_to_the_decoder(
     path = tmp_path / "x.wav"
     path.write_bytes(content)
     assert not is_plain(path)
-    stretch = replace(QUARTERS, path=os.fsencode(path), accepts_damaged=accepts_damaged)
-    assert outcome(stretch, decode) == outcome(stretch, by_decoder)
+    segment = replace(QUARTERS, path=os.fsencode(path), accepts_damaged=accepts_damaged)
+    assert outcome(segment, decode) == outcome(segment, by_decoder)
 
 
 @settings(max_examples=300, deadline=None)
@@ -253,11 +253,11 @@ def test_no_change_to_a_header_makes_another_verdict_than_the_decoders(
         content[place % len(content)] = byte
     path = tmp_path_factory.getbasetemp() / f"changed-{os.getpid()}.wav"
     path.write_bytes(content[: len(content) - cut])
-    stretch = replace(QUARTERS, path=os.fsencode(path), sample_rate_hz=8000)
-    found = outcome(stretch, decode)
+    segment = replace(QUARTERS, path=os.fsencode(path), sample_rate_hz=8000)
+    found = outcome(segment, decode)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decode_module, "plain_wave", lambda _: None)
-        assert outcome(stretch, decode) == found
+        assert outcome(segment, decode) == found
 
 
 def test_the_standard_librarys_writer_is_understood(tmp_path: Path, by_decoder) -> None:
@@ -268,8 +268,8 @@ def test_the_standard_librarys_writer_is_understood(tmp_path: Path, by_decoder) 
         file.setframerate(44_100)
         file.writeframes(np.arange(8000, dtype="<i2").tobytes())
     assert is_plain(path)
-    stretch = replace(QUARTERS, path=os.fsencode(path))
-    assert_same(decode(stretch), by_decoder(stretch))
+    segment = replace(QUARTERS, path=os.fsencode(path))
+    assert_same(decode(segment), by_decoder(segment))
 
 
 # A file that moves, and a disk that fails
@@ -285,7 +285,7 @@ def test_a_wav_that_changes_while_it_is_read_means_nothing(
         os.truncate(path, path.stat().st_size - 2)
         return read(*arguments)
 
-    monkeypatch.setattr("classifier.audio.file_bytes.SHORT_BYTES", SHORT_BYTES if is_short else 1)
+    monkeypatch.setattr("classifier.audio.regular_file.SHORT_BYTES", SHORT_BYTES if is_short else 1)
     monkeypatch.setattr(os, "pread", read_while_it_shrinks)
     with pytest.raises(FileChanged):
         decode(Segment(os.fsencode(path), 8000, 4000, 4000, 9))

@@ -2,26 +2,26 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.intake.file_filter import FileKind, is_system_folder, judge_name
+from storage.home.inbox_rules import FileKind, file_kind, is_system_folder
 
 SUFFIXES = (b".wav", b".flac")
 
 
 @pytest.mark.parametrize("name", [b"a.wav", b"20260131_120000.WAV", b"x.y.Flac", b"\xff\n.wav"])
 def test_audio_is_told_by_its_suffix_in_any_case(name: bytes) -> None:
-    assert judge_name(name, SUFFIXES) is FileKind.AUDIO
+    assert file_kind(name, SUFFIXES) is FileKind.AUDIO
 
 
 @pytest.mark.parametrize("name", [b"a.wav.part", b"a.wav.crdownload", b"a.TMP", b"b.wav.filepart"])
 def test_a_copy_under_way_is_told_by_its_name(name: bytes) -> None:
-    assert judge_name(name, SUFFIXES) is FileKind.PARTIAL
+    assert file_kind(name, SUFFIXES) is FileKind.PARTIAL
 
 
 @pytest.mark.parametrize(
     "name", [b"notes.txt", b"wav", b".wav", b"._a.wav", b".a.wav.Xy12", b"a.wav~"]
 )
 def test_other_and_hidden_files_are_ignored(name: bytes) -> None:
-    assert judge_name(name, SUFFIXES) is FileKind.IGNORED
+    assert file_kind(name, SUFFIXES) is FileKind.IGNORED
 
 
 @pytest.mark.parametrize("name", [b"@eaDir", b".stfolder", b"__MACOSX", b".Trash-1000"])

@@ -1,4 +1,4 @@
-"""Which names in an inbox are audio files, told from the name alone."""
+"""Which files in an inbox are audio files: the rule, by names alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FileKind(Enum):
     IGNORED = "ignored"
 
 
-def judge_name(name: bytes, suffixes: Collection[bytes]) -> FileKind:
+def file_kind(name: bytes, suffixes: Collection[bytes]) -> FileKind:
     """`name` is a file name without folders; `suffixes` are lower case with their dot."""
     lowered = name.lower()
     if name.startswith((b".", b"~")) and _HIDDEN_COPY.fullmatch(name):

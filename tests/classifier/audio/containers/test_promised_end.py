@@ -1,8 +1,9 @@
-"""A glance says yes only of a file whose container promises its end, and which ends there."""
+"""A file is complete only where its container promises an end, and the file ends there."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import time
 from collections.abc import Callable
@@ -14,27 +15,32 @@ import soundfile
 from audio_bytes import FMT, FORMATS, NOTES, PIPED, SILENCE, chunk, real_file, riff, write
 from mutations import bases, mutation
 
-from classifier.audio.containers.ogg import checksum
-from classifier.audio.containers.wholeness import MAX_OGG_BYTES, is_whole_at_a_glance
+from classifier.audio.containers.ogg import MAX_CHECKED_BYTES, checksum
+from classifier.audio.containers.promised_end import (
+    EndCheck,
+    has_promised_end,
+    is_complete,
+)
+from classifier.audio.regular_file import fingerprint
 
 Make = Callable[..., np.ndarray]
 
 
-def glance(path: Path) -> bool:
+def is_proven(path: Path) -> bool:
     with path.open("rb") as file:
-        return is_whole_at_a_glance(file.fileno())
+        return has_promised_end(file.fileno())
 
 
 @pytest.mark.parametrize(("container", "subtype"), FORMATS)
 @pytest.mark.parametrize("seconds", [0.777, 3.0])
-def test_a_file_of_a_real_writer_is_whole_at_a_glance(
+def test_a_file_of_a_real_writer_is_whole_at_a_is_proven(
     tmp_path: Path, noise: Make, container: str, subtype: str, seconds: float
 ) -> None:
-    assert glance(real_file(tmp_path / "x", container, subtype, noise(seconds)))
+    assert is_proven(real_file(tmp_path / "x", container, subtype, noise(seconds)))
 
 
-def test_real_recordings_are_whole_at_a_glance(esc10: Path) -> None:
-    assert all(glance(path) for path in (esc10 / "audio").iterdir())
+def test_real_recordings_are_whole_at_a_is_proven(esc10: Path) -> None:
+    assert all(is_proven(path) for path in (esc10 / "audio").iterdir())
 
 
 @pytest.mark.parametrize(("container", "subtype"), FORMATS)
@@ -43,7 +49,7 @@ def test_a_file_that_is_still_being_copied_is_not_whole(
 ) -> None:
     content = real_file(tmp_path / "x", container, subtype, noise(0.777)).read_bytes()
     for n_bytes in {*range(0, len(content), 1 + len(content) // 300), len(content) - 2}:
-        assert not glance(write(tmp_path / "part", content[:n_bytes])), n_bytes
+        assert not is_proven(write(tmp_path / "part", content[:n_bytes])), n_bytes
 
 
 @pytest.mark.parametrize(("container", "subtype"), FORMATS)
@@ -52,13 +58,13 @@ def test_a_file_that_already_holds_more_than_it_promises_is_not_whole(
 ) -> None:
     path = real_file(tmp_path / "x", container, subtype, noise(0.777))
     path.write_bytes(path.read_bytes() + bytes(1000))
-    assert not glance(path)
+    assert not is_proven(path)
 
 
 def test_an_mp3_with_a_tag_at_its_end_is_whole(tmp_path: Path, noise: Make) -> None:
     path = real_file(tmp_path / "x", "MP3", "MPEG_LAYER_III", noise())
     path.write_bytes(path.read_bytes() + b"TAG" + bytes(125))
-    assert glance(path)
+    assert is_proven(path)
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 12_345, 44_100, 96_000])
@@ -68,7 +74,7 @@ def test_the_last_frame_of_a_flac_file_is_found(
 ) -> None:
     samples = np.stack([loudness * noise(seconds) for seconds in (2.3, 2.3)], 1)
     soundfile.write(tmp_path / "x", samples, rate_hz, "PCM_24", format="FLAC")
-    assert glance(tmp_path / "x")
+    assert is_proven(tmp_path / "x")
 
 
 def test_a_flac_file_whose_encoder_is_not_done_or_whose_end_was_altered_is_not_whole(
@@ -76,12 +82,12 @@ def test_a_flac_file_whose_encoder_is_not_done_or_whose_end_was_altered_is_not_w
 ) -> None:
     content = real_file(tmp_path / "x", "FLAC", "PCM_16", noise()).read_bytes()
     no_length = content[:21] + bytes([content[21] & 0xF0]) + bytes(4) + content[26:]
-    assert not glance(write(tmp_path / "x", no_length))
+    assert not is_proven(write(tmp_path / "x", no_length))
     altered = content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]
-    assert not glance(write(tmp_path / "x", altered))
+    assert not is_proven(write(tmp_path / "x", altered))
 
 
-NOT_TOLD = {
+NOT_PROMISED = {
     "nothing yet": b"",
     "a place kept": bytes(16_044),
     "a recorder that fills in its header at the end": riff(FMT, chunk(b"data", SILENCE, 0)),
@@ -95,20 +101,20 @@ NOT_TOLD = {
 }
 
 
-@pytest.mark.parametrize("name", NOT_TOLD)
-def test_what_cannot_be_told_is_not_whole(tmp_path: Path, name: str) -> None:
-    assert not glance(write(tmp_path / "x", NOT_TOLD[name]))
+@pytest.mark.parametrize("name", NOT_PROMISED)
+def test_where_no_end_is_promised_nothing_is_proven(tmp_path: Path, name: str) -> None:
+    assert not is_proven(write(tmp_path / "x", NOT_PROMISED[name]))
 
 
 def test_notes_that_the_header_knows_of_belong_to_the_whole(tmp_path: Path) -> None:
-    assert glance(write(tmp_path / "x", riff(FMT, chunk(b"data", SILENCE), NOTES)))
+    assert is_proven(write(tmp_path / "x", riff(FMT, chunk(b"data", SILENCE), NOTES)))
 
 
 @pytest.mark.parametrize("base", sorted(bases()))
-def test_whatever_the_bytes_a_glance_only_says_yes_or_no(tmp_path: Path, base: str) -> None:
+def test_whatever_the_bytes_the_check_only_says_yes_or_no(tmp_path: Path, base: str) -> None:
     for number in range(200):
         _, content = mutation(base, 7, number)
-        assert glance(write(tmp_path / "x", content)) in (True, False)
+        assert is_proven(write(tmp_path / "x", content)) in (True, False)
 
 
 def ogg_page(number: int, flags: int, content: bytes) -> bytes:
@@ -119,13 +125,31 @@ def ogg_page(number: int, flags: int, content: bytes) -> bytes:
 
 def test_a_long_ogg_file_and_one_of_countless_pages_are_not_read_through(tmp_path: Path) -> None:
     first, last = ogg_page(0, 2, b"\x01vorbis"), bytes(200)
-    assert glance(write(tmp_path / "x", first + ogg_page(1, 4, last)))
+    assert is_proven(write(tmp_path / "x", first + ogg_page(1, 4, last)))
     pages = [ogg_page(number, 0, b"") for number in range(1, 30_000)]
     countless = first + b"".join(pages) + ogg_page(30_000, 4, last)
-    assert len(countless) < MAX_OGG_BYTES
-    assert not glance(write(tmp_path / "x", countless))
+    assert len(countless) < MAX_CHECKED_BYTES
+    assert not is_proven(write(tmp_path / "x", countless))
     path = write(tmp_path / "x", first)
     os.truncate(path, 2**40)
     began = time.monotonic()
-    assert not glance(path)
+    assert not is_proven(path)
     assert time.monotonic() - began < 1
+
+
+def test_a_file_is_not_complete_where_it_is_not_the_one_that_was_closed(
+    audio_file: Callable[..., Path],
+) -> None:
+    path = audio_file("a.wav")
+    closed = EndCheck(bytes(path), fingerprint(path.stat()))
+    assert is_complete(closed)
+    path.rename(path.with_name("b.wav"))
+    assert not is_complete(closed)
+    path.symlink_to("b.wav")
+    assert not is_complete(closed)
+    path.unlink()
+    shutil.copyfile(path.with_name("b.wav"), path)
+    assert not is_complete(closed)
+    path.unlink()
+    os.mkfifo(path)
+    assert not is_complete(closed)

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from classifier.audio.decode import Segment, decode
-from classifier.audio.levels import FLOOR_DBFS, Levels
+from classifier.audio.samples import FLOOR_DBFS, Levels
 
 RATE_HZ = 8000
 SINE = np.sin(2 * np.pi * 100 * np.arange(RATE_HZ) / RATE_HZ)
@@ -61,11 +61,11 @@ def test_the_level_does_not_depend_on_how_samples_are_stored(tmp_path: Path, sub
     assert level.rms_dbfs == pytest.approx(-9.03, abs=0.1)
 
 
-def test_stretches_add_up_to_the_whole(tmp_path: Path) -> None:
+def test_segments_add_up_to_the_whole(tmp_path: Path) -> None:
     whole = level_of(tmp_path / "a.wav", np.concatenate([0.5 * SINE, 0.1 * SINE]))
     parts = Levels()
     for first in (0, 1):
-        stretch = Segment(bytes(tmp_path / "a.wav"), RATE_HZ, RATE_HZ, RATE_HZ, 1, first)
-        parts.join(decode(stretch).level)
+        segment = Segment(bytes(tmp_path / "a.wav"), RATE_HZ, RATE_HZ, RATE_HZ, 1, first)
+        parts.join(decode(segment).level)
     assert parts.rms_dbfs == pytest.approx(whole.rms_dbfs, abs=0.01)
     assert parts.peak_dbfs == whole.peak_dbfs

@@ -1,4 +1,4 @@
-"""A period in figures: what was heard when, how surely, what failed, and what has drifted."""
+"""The figures of a period: labels over time, confidence, failures, and drift."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ from storage.queries.statistics import (
     KnownCheckpoint,
     Sample,
     answers_in_time,
+    confidence_bins,
     extremes,
     failures,
     known_checkpoint,
-    sureness,
 )
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp
-from trainer.promotion.answer_profile import Profile, read_profile
 
-SHOWN_SAMPLES = 6  # surest and least sure recordings, each
+SHOWN_SAMPLES = 6  # most and least confident recordings, each
 STATES = ("done", "failed", "pending")
 FULL_HOUR = timedelta(hours=1)
-# Differences that are worth a person's look; of a rare label less, where it is twice as common.
+# Changes that are marked; of a rare label a smaller one, where it is twice as common.
 MOVED_SHARE, MOVED_RARE_SHARE, MOVED_CONFIDENCE = 0.1, 0.02, 0.1
 
 
 @dataclass
-class DetectedSound:
-    """One label: how often, when by the local clock, and how surely."""
+class LabelActivity:
+    """One label: how often, when by the local clock, and with which confidences."""
 
     label: str
     by_hour: Counter[int] = field(default_factory=Counter)
@@ -53,7 +52,7 @@ class DetectedSound:
     def mean_confidence(self) -> float:
         return self.confidences / max(1, self.by_confidence.total())
 
-    def add(self, other: DetectedSound) -> None:
+    def add(self, other: LabelActivity) -> None:
         self.by_hour += other.by_hour
         self.by_day += other.by_day
         self.by_confidence += other.by_confidence
@@ -68,6 +67,27 @@ class DetectedSound:
             "by_day": {str(day): number for day, number in sorted(self.by_day.items())},
             "by_confidence": [self.by_confidence[at] for at in range(BINS)],
         }
+
+
+@dataclass(frozen=True)
+class LabelProfile:
+    """The share of validation recordings that got a label, and the mean confidence of these."""
+
+    share: float
+    mean_confidence: float | None
+
+    @property
+    def is_valid(self) -> bool:
+        confidence = self.mean_confidence
+        return 0 <= self.share <= 1 and (confidence is None or 0 <= confidence <= 1)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a checkpoint answered to the recordings that it was judged by."""
+
+    recordings: int
+    labels: Mapping[str, LabelProfile]
 
 
 @dataclass(frozen=True)
@@ -108,19 +128,19 @@ class Drift:
 
 @dataclass(frozen=True)
 class Period:
-    """Everything that the page shows, but sounds."""
+    """Everything that the page of a period shows, but audio."""
 
     filters: Filters
     inboxes: tuple[str, ...]
     checkpoint: str | None
     counts: Mapping[str, int]
-    labels: tuple[DetectedSound, ...]  # the commonest first
+    labels: tuple[LabelActivity, ...]  # the commonest first
     failures: tuple[Failures, ...]
     drift: Drift | None
     no_drift: str | None  # why there is none
     surest: tuple[Sample, ...]
     least_sure: tuple[Sample, ...]
-    sample_rate_hz: int | None  # that the checkpoint hears
+    sample_rate_hz: int | None  # of the checkpoint
 
     @property
     def since(self) -> datetime:
@@ -132,12 +152,12 @@ class Period:
 
     @property
     def is_empty(self) -> bool:
-        """What failed or waits has no label, and is nothing where one was asked for."""
+        """Failed and pending recordings have no label: they do not count with a label filter."""
         return not (self.counts["done"] if self.filters.labels else any(self.counts.values()))
 
     @property
-    def all_labels(self) -> DetectedSound:
-        return together("all labels", self.labels)
+    def all_labels(self) -> LabelActivity:
+        return combined("all labels", self.labels)
 
     def as_json(self) -> dict[str, Any]:
         asked = self.filters
@@ -160,21 +180,21 @@ class Period:
         }
 
 
-def look_back(
+def period_figures(
     connection: Connection, filters: Filters, inboxes: Iterable[str], active: str | None
 ) -> Period:
-    """Asks the ledger. The filters have a beginning and an end."""
+    """The figures of a period from the ledger. The filters have a beginning and an end."""
     known = known_checkpoint(connection, active) if active else None
-    steps = list(sureness(connection, replace(filters, labels=())))
-    drift, no_drift = drift_of(known, steps)
+    bins = list(confidence_bins(connection, replace(filters, labels=())))
+    drift, no_drift = drift_of(known, bins)
     surest, least_sure = extremes(connection, filters, SHOWN_SAMPLES)
-    told = [step for step in steps if not filters.labels or step.label in filters.labels]
+    selected = [bin_ for bin_ in bins if not filters.labels or bin_.label in filters.labels]
     return Period(
         filters=filters,
         inboxes=tuple(inboxes),
         checkpoint=active,
         counts=_counts(connection, filters),
-        labels=tuple(_heard(connection, filters, told)),
+        labels=tuple(_label_activity(connection, filters, selected)),
         failures=tuple(failures(connection, filters)),
         drift=drift,
         no_drift=no_drift,
@@ -184,10 +204,31 @@ def look_back(
     )
 
 
+def read_profile(facts: Mapping[str, Any]) -> Profile | None:
+    """The profile among a checkpoint's facts; None where there is none, or no valid one.
+
+    A file may come from anywhere and say anything.
+    """
+    try:
+        written = facts["training"]["profile"]
+        labels = {
+            str(label): LabelProfile(
+                float(each["share"]),
+                None if each["mean_confidence"] is None else float(each["mean_confidence"]),
+            )
+            for label, each in written["labels"].items()
+        }
+        profile = Profile(int(written["recordings"]), labels)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+    is_valid = profile.recordings > 0 and all(each.is_valid for each in labels.values())
+    return profile if is_valid else None
+
+
 def drift_of(
-    known: KnownCheckpoint | None, steps: Iterable[ConfidenceBin]
+    known: KnownCheckpoint | None, bins: Iterable[ConfidenceBin]
 ) -> tuple[Drift | None, str | None]:
-    """The drift, or why nothing can be said of it."""
+    """The drift, or why it cannot be measured."""
     profile = read_profile(known.facts) if known else None
     if known is None or profile is None:
         name = known.name if known else "the active checkpoint"
@@ -196,18 +237,18 @@ def drift_of(
         )
     numbers: Counter[str] = Counter()
     confidences: defaultdict[str, float] = defaultdict(float)
-    for step in steps:
-        if step.checkpoint_id == known.id:
-            numbers[step.label] += step.number
-            confidences[step.label] += step.total
+    for bin_ in bins:
+        if bin_.checkpoint_id == known.id:
+            numbers[bin_.label] += bin_.number
+            confidences[bin_.label] += bin_.total
     if not numbers:
         return None, f"{known.name} has answered nothing in this period"
     return _drift(profile, numbers, confidences), None
 
 
-def together(label: str, many: Iterable[DetectedSound]) -> DetectedSound:
-    """Several labels as if they were one."""
-    one = DetectedSound(label)
+def combined(label: str, many: Iterable[LabelActivity]) -> LabelActivity:
+    """Several labels added up, under one name."""
+    one = LabelActivity(label)
     for each in many:
         one.add(each)
     return one
@@ -227,7 +268,7 @@ def sample_as_json(sample: Sample, is_recorded: bool) -> dict[str, Any]:
 
 
 def _counts(connection: Connection, filters: Filters) -> dict[str, int]:
-    """A label has no part in what failed or waits."""
+    """Failed and pending recordings have no label, so that filter is left out for them."""
     wide = replace(filters, labels=())
     by_state = {state: (filters if state == "done" else wide) for state in STATES}
     return {
@@ -236,19 +277,19 @@ def _counts(connection: Connection, filters: Filters) -> dict[str, int]:
     }
 
 
-def _heard(
-    connection: Connection, filters: Filters, steps: Iterable[ConfidenceBin]
-) -> list[DetectedSound]:
-    found: dict[str, DetectedSound] = {}
+def _label_activity(
+    connection: Connection, filters: Filters, bins: Iterable[ConfidenceBin]
+) -> list[LabelActivity]:
+    found: dict[str, LabelActivity] = {}
     times = answers_in_time(connection, filters, by_minute=not _has_full_hours(filters))
     for label, moment, number in times:
-        heard, local = found.setdefault(label, DetectedSound(label)), moment.astimezone()
-        heard.by_hour[local.hour] += number
-        heard.by_day[local.date()] += number
-    for step in steps:
-        heard = found.setdefault(step.label, DetectedSound(step.label))
-        heard.by_confidence[step.bin] += step.number
-        heard.confidences += step.total
+        activity, local = found.setdefault(label, LabelActivity(label)), moment.astimezone()
+        activity.by_hour[local.hour] += number
+        activity.by_day[local.date()] += number
+    for bin_ in bins:
+        activity = found.setdefault(bin_.label, LabelActivity(bin_.label))
+        activity.by_confidence[bin_.bin] += bin_.number
+        activity.confidences += bin_.total
     return sorted(found.values(), key=lambda each: (-each.number, each.label))
 
 
@@ -278,6 +319,6 @@ def _drift(profile: Profile, numbers: Mapping[str, int], confidences: Mapping[st
 
 
 def _sample_rate_hz(known: KnownCheckpoint | None) -> int | None:
-    heard = known.facts.get("audio_format") if known else None
-    rate = heard.get("sample_rate_hz") if isinstance(heard, dict) else None
+    audio = known.facts.get("audio_format") if known else None
+    rate = audio.get("sample_rate_hz") if isinstance(audio, dict) else None
     return rate if isinstance(rate, int) else None

@@ -1,14 +1,13 @@
+"""Where a folder lies, and when it is away: one rule for the daemon and for `clfd db`."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from house import house_settings
 
-from daemon.app import ledger_remark, why_deaf
-from daemon.intake import mounts
-from daemon.intake.mounts import Mount, mount_of
-from storage.home.paths import Home
+from storage.home import mounts
+from storage.home.mounts import Mount, is_away, mount_of
 
 TABLE = """
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -48,23 +47,39 @@ def test_without_a_mount_table_nothing_is_known(table: Path) -> None:
     assert mount_of(Path("/mnt/nas")) == Mount(Path("/"), "unknown file system")
 
 
+LEDGER = Path("/srv/clfd/clfd.db")
+
+
 @pytest.mark.parametrize(
-    ("watch", "path", "deaf"),
+    ("known_point", "found_point", "away"),
     [
-        ("auto", "/srv/inbox", None),
-        ("auto", "/mnt/nas/inbox", "nfs4 has no events"),
-        ("events", "/mnt/nas/inbox", None),
-        ("scans", "/srv/inbox", "intake.watch = scans"),
+        ("card", "/", True),
+        ("card", "card", False),
+        (None, "/", False),
+        ("/", "card", False),  # something is mounted there now, and nothing was before
     ],
 )
-def test_a_network_file_system_is_scanned_unless_a_setting_says_otherwise(
-    watch: str, path: str, deaf: str | None
+def test_an_empty_folder_is_away_where_its_mount_has_gone(
+    tmp_path: Path, known_point: str | None, found_point: str, away: bool
 ) -> None:
-    assert why_deaf(watch, Path(path)) == deaf
+    folder = tmp_path / "card" / "inbox"
+    folder.mkdir(parents=True)
+    known = None if known_point is None else tmp_path / known_point
+
+    def find_mount(_: Path) -> Mount:
+        return Mount(tmp_path / found_point, "vfat")
+
+    assert is_away(folder, known, LEDGER, find_mount) is away
+    (folder / "a.wav").touch()
+    assert not is_away(folder, known, LEDGER, find_mount)
 
 
-@pytest.mark.parametrize(("folder", "remarked"), [("/srv/clfd", False), ("/mnt/nas/clfd", True)])
-def test_a_ledger_on_a_network_file_system_is_remarked_on(folder: str, remarked: bool) -> None:
-    settings = house_settings(Home(Path(folder)))
-    remark = ledger_remark(settings)
-    assert (remark is not None) == remarked
+def test_a_missing_folder_is_away(tmp_path: Path) -> None:
+    assert is_away(tmp_path / "inbox", None, LEDGER)
+
+
+def test_a_mount_that_holds_the_ledger_is_there_though_this_process_does_not_see_it(
+    tmp_path: Path,
+) -> None:
+    ledger = tmp_path / "clfd.db"
+    assert not is_away(tmp_path, tmp_path, ledger, lambda _: Mount(Path("/"), "ext4"))

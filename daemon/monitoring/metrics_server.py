@@ -11,14 +11,14 @@ import os
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from daemon.monitoring.prometheus import exposition
+from prometheus_client import CollectorRegistry, MetricsHandler, generate_latest
+
+from daemon.monitoring.prometheus import StatusCollector
 from storage.errors import ConfigurationError
 from storage.home.atomic_write import aside_of
 from storage.settings.schema import MetricsSettings
@@ -26,43 +26,28 @@ from storage.values.listen_address import host_and_port
 
 logger = logging.getLogger(__name__)
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FILE_SECONDS = 10.0  # between two versions of the file
 FILE_MODE = 0o644  # the collector is another user
-READER_SECONDS = 5.0  # that one who asks may take, before the next one has its turn
-
-
-class Exposition:
-    """The newest status, as text when it is asked for."""
-
-    def __init__(self) -> None:
-        self._status: Mapping[str, object] = {}
-
-    def publish(self, status: Mapping[str, object]) -> None:
-        """From the loop: a reference is exchanged, no more."""
-        self._status = status
-
-    def text(self) -> bytes:
-        return exposition(self._status, datetime.now(UTC)).encode()
+READER_SECONDS = 5.0  # for one reader, before the next one has its turn
 
 
 @contextmanager
-def exposed(settings: MetricsSettings) -> Iterator[Exposition]:
+def served_metrics(settings: MetricsSettings) -> Iterator[StatusCollector]:
     """Metrics wherever the settings want them. Raises ConfigurationError for a taken port."""
-    made = Exposition()
+    collector, registry = StatusCollector(), CollectorRegistry()
+    registry.register(collector)
     with ExitStack() as stack:
         if settings.listen:
-            stack.enter_context(_page(settings.listen, made.text))
+            stack.enter_context(_page(settings.listen, registry))
         if settings.textfile:
-            stack.enter_context(_file(Path(settings.textfile), made.text))
-        yield made
+            stack.enter_context(_file(Path(settings.textfile), registry))
+        yield collector
 
 
 @contextmanager
-def _page(listen: str, text: Callable[[], bytes]) -> Iterator[None]:
-    host, port = host_and_port(listen)
+def _page(listen: str, registry: CollectorRegistry) -> Iterator[None]:
     try:
-        server = _Server((host, port), text)
+        server = _Server(host_and_port(listen), registry)
     except OSError as error:
         raise ConfigurationError(
             f"metrics.listen = {listen!r}: {error.strerror}; choose another port"
@@ -78,15 +63,26 @@ def _page(listen: str, text: Callable[[], bytes]) -> Iterator[None]:
             thread.join()
 
 
+class _Page(MetricsHandler):
+    timeout = READER_SECONDS
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] == "/metrics":
+            super().do_GET()
+        else:
+            self.send_error(404, "metrics are at /metrics")
+
+
 class _Server(socketserver.TCPServer):
-    """One answer at a time: whoever asks a hundred times at once gets no hundred threads."""
+    """One answer at a time. A hundred readers at once get no hundred threads: the server that
+    comes with prometheus_client has no limit of threads, nor of time.
+    """
 
     allow_reuse_address = True
 
-    def __init__(self, address: tuple[str, int], text: Callable[[], bytes]) -> None:
+    def __init__(self, address: tuple[str, int], registry: CollectorRegistry) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self.text = text
-        super().__init__(address, _Page)
+        super().__init__(address, _Page.factory(registry))
 
     @property
     def place(self) -> str:
@@ -114,28 +110,9 @@ def _hang_up(request: socket.socket) -> None:
         request.shutdown(socket.SHUT_RDWR)
 
 
-class _Page(BaseHTTPRequestHandler):
-    timeout = READER_SECONDS
-    server: _Server
-
-    def do_GET(self) -> None:
-        if self.path.partition("?")[0] != "/metrics":
-            self.send_error(404, "metrics are at /metrics")
-            return
-        text = self.server.text()
-        self.send_response(200)
-        self.send_header("Content-Type", CONTENT_TYPE)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: object) -> None:
-        """A scrape every few seconds is no event."""
-
-
 @contextmanager
-def _file(path: Path, text: Callable[[], bytes]) -> Iterator[None]:
-    stop, writer = threading.Event(), _Writer(path, text)
+def _file(path: Path, registry: CollectorRegistry) -> Iterator[None]:
+    stop, writer = threading.Event(), _Writer(path, registry)
     thread = threading.Thread(target=writer.run, args=(stop,), name="metrics file", daemon=True)
     thread.start()
     try:
@@ -146,24 +123,24 @@ def _file(path: Path, text: Callable[[], bytes]) -> Iterator[None]:
 
 
 class _Writer:
-    def __init__(self, path: Path, text: Callable[[], bytes]) -> None:
+    def __init__(self, path: Path, registry: CollectorRegistry) -> None:
         self._path = path
-        self._text = text
+        self._registry = registry
         self._has_failed = False
 
     def run(self, stop: threading.Event) -> None:
-        """Until told to stop, and once more then."""
+        """Until `stop` is set, and once more then."""
         while not stop.wait(FILE_SECONDS):
             self.write()
         self.write()
 
     def write(self) -> None:
-        """Aside and renamed, so that nobody reads half of it; a hindrance is told once."""
+        """Aside and renamed, so that nobody reads half of it; a failure is logged once."""
         try:
             with aside_of(self._path) as handle:
                 os.fchmod(handle, FILE_MODE)
                 with open(handle, "wb", closefd=False) as file:
-                    file.write(self._text())
+                    file.write(generate_latest(self._registry))
             self._has_failed = False
         except OSError as error:
             if not self._has_failed:

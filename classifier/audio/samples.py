@@ -1,8 +1,8 @@
-"""How loud a recording is: peak, root mean square and share of clipped samples, of full scale.
+"""Blocks of samples: their mean over channels, and their level.
 
 0 dBFS is the largest sample that the file can hold; a full-scale square wave has an RMS of 0 dBFS
 (not the 3 dB more of AES17, by which a sine has). Peak and clipping are of all channels, the RMS
-is of their mean, which is what the network hears.
+is of their mean, which is what the network gets.
 """
 
 from __future__ import annotations
@@ -13,15 +13,44 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from classifier.audio.downmix import Samples
+from classifier.errors import DecodingError
 
+Samples = npt.NDArray[np.float32]
+
+MAX_LEVEL = 2.0**32  # integer samples of 32 bits, stored as float without being scaled
 FLOOR_DBFS = -150.0  # below the last bit of 24; digital silence has no logarithm
 CLIPPED = 1 - 2.0**-14  # of full scale: the last two steps of 16 bits
 
 
+def mix(block: npt.NDArray[np.number], mono: Samples) -> None:
+    """(N, channels) of any type, each sample rounded to float32, to their mean in `mono` (N,).
+
+    For up to two channels without numpy's `mean`, which takes 20 times as long for the same.
+    """
+    n_channels = block.shape[1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        if n_channels > 2:
+            block.astype(np.float32, copy=False).mean(axis=1, out=mono)
+            return
+        mono[:] = block[:, 0]
+        if n_channels == 2:
+            np.add(mono, block[:, 1], out=mono, dtype=np.float32, casting="unsafe")
+            mono *= 0.5
+
+
+def check_level(mono: Samples) -> None:
+    """Raises DecodingError where samples are no numbers, or far beyond what a file may hold."""
+    if not len(mono) or (mono.min() >= -MAX_LEVEL and mono.max() <= MAX_LEVEL):
+        return  # NaN is neither
+    raise DecodingError(
+        "not_finite",
+        "holds samples that are no numbers (NaN, infinity or beyond any scale); export it again",
+    )
+
+
 @dataclass
 class Levels:
-    """Adds up over blocks of a recording, and over its stretches."""
+    """Adds up over blocks of a recording, and over its segments."""
 
     peak: float = 0.0
     squares: float = 0.0

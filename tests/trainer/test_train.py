@@ -12,7 +12,7 @@ import torch
 from storage.home.daemon_lock import DaemonLock
 from storage.home.paths import Home
 from storage.settings.schema import TrainingSettings
-from trainer.training.priority import give_way
+from trainer.train import lower_priority
 
 
 @pytest.fixture
@@ -35,24 +35,24 @@ def priorities(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_all_threads_are_taken_where_no_daemon_runs(home: Home, priorities: list[int]) -> None:
-    give_way(home, TrainingSettings())
+    lower_priority(home, TrainingSettings())
     assert torch.get_num_threads() == 4
 
 
 def test_half_of_them_while_a_daemon_serves_the_home(home: Home, priorities: list[int]) -> None:
     with DaemonLock.acquire(home):
-        give_way(home, TrainingSettings())
+        lower_priority(home, TrainingSettings())
     assert torch.get_num_threads() == 2
 
 
 def test_a_setting_says_how_many_threads(home: Home, priorities: list[int]) -> None:
     with DaemonLock.acquire(home):
-        give_way(home, TrainingSettings(threads=3))
+        lower_priority(home, TrainingSettings(threads=3))
     assert torch.get_num_threads() == 3
 
 
 def test_the_priority_is_lowered_by_a_setting(home: Home, priorities: list[int]) -> None:
-    give_way(home, TrainingSettings(nice=19))
+    lower_priority(home, TrainingSettings(nice=19))
     assert priorities == [19]
 
 
@@ -60,5 +60,5 @@ def test_a_priority_that_is_lower_already_stays(
     home: Home, priorities: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "getpriority", lambda which, who: 15)
-    give_way(home, TrainingSettings(nice=10))
+    lower_priority(home, TrainingSettings(nice=10))
     assert priorities == [15]

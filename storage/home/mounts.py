@@ -1,4 +1,4 @@
-"""Where an inbox lies: on which file system, and whether its mount has gone.
+"""Where a folder lies: on which file system, and whether that is away.
 
 A card or a share that is not mounted leaves an empty folder behind, which looks like an inbox with
 nothing to do. So the ledger remembers the mount point that an inbox was found under.
@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-
-from storage.ledger.ledger import Ledger
 
 # Others' changes there give no event on this machine.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -31,6 +29,9 @@ class Mount(NamedTuple):
     @property
     def is_network(self) -> bool:
         return self.kind in NETWORK_FILE_SYSTEMS
+
+
+FindMount = Callable[[Path], Mount]
 
 
 def mount_of(path: Path) -> Mount:
@@ -55,31 +56,33 @@ def _parsed(line: str) -> Mount:
     return Mount(Path(point), there.split(" ")[0])
 
 
-class MountMemory:
-    """Notices that an inbox lies empty where a file system used to be mounted."""
+def is_away(
+    folder: Path, known_point: Path | None, ledger_file: Path, find_mount: FindMount = mount_of
+) -> bool:
+    """Whether the files of a folder may be back with its mount: it is missing, or unmounted.
 
-    def __init__(self, ledger: Ledger, look: Callable[[Path], Mount] = mount_of) -> None:
-        self._ledger = ledger
-        self._look = look
-        self._known: dict[Path, Path] | None = None
+    `known_point` is the mount point that it was found under before, if that was noted.
+    """
+    return not folder.is_dir() or is_unmounted(folder, known_point, ledger_file, find_mount)
 
-    def fault(self, root: Path, is_empty: bool) -> str | None:
-        """What to tell people after a listing of `root`, if its mount has gone."""
-        if self._known is None:
-            self._known = self._ledger.mount_points()
-        point, known = self._look(root).point, self._known.get(root)
-        if known == point:
-            return None
-        if is_empty and known is not None and self._has_gone(root):
-            return f"inbox {root} is empty: {known} used to be mounted there and is not; mount it"
-        self._ledger.note_mount_point(root, point)
-        self._known[root] = point
-        return None
 
-    def is_away(self, root: Path) -> bool:
-        """Whether what is missing in this inbox now may be back with its mount."""
-        return not root.is_dir() or self._has_gone(root)
+def is_unmounted(
+    folder: Path, known_point: Path | None, ledger_file: Path, find_mount: FindMount = mount_of
+) -> bool:
+    """Whether a folder is empty, and what used to be mounted at or above it is not.
 
-    def _has_gone(self, root: Path) -> bool:
-        point, known = self._look(root).point, (self._known or {}).get(root)
-        return known is not None and known != point and known.is_relative_to(point)
+    A mount that holds the ledger is there: in the namespace of a service systemd mounts the home
+    on itself, which other processes do not see.
+    """
+    if known_point is None or ledger_file.is_relative_to(known_point):
+        return False
+    point = find_mount(folder).point
+    return known_point != point and known_point.is_relative_to(point) and _is_empty(folder)
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return True

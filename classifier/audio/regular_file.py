@@ -1,0 +1,104 @@
+"""An open regular file: which version of it this is, its bytes, and their SHA-256."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from classifier.errors import DecodingError
+
+FINE_NS = 1_000_000  # finer times are such round numbers by chance only
+SHORT_BYTES = 8 * 2**20  # a recording of 90 s at 44.1 kHz and 16 bits; kept by one worker, once
+NOT_A_FILE = "not a regular file; clfd reads regular files only, and follows no links"
+
+
+def fingerprint(stat: os.stat_result) -> str:
+    """Device, inode, size, mtime_ns and ctime_ns: whether this is still the same file.
+
+    Text, because inode numbers may pass 2**63. The change time is part of it since a restored
+    modification time hides an edit.
+    """
+    return f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+
+
+def has_coarse_times(stat: os.stat_result) -> bool:
+    """Whether its file system may count in steps so long that two writes look like one.
+
+    FAT counts in steps of 2 s, ext3 of 1 s, exFAT of 10 ms.
+    """
+    return stat.st_ctime_ns % FINE_NS == 0
+
+
+@contextmanager
+def regular_file(path: bytes) -> Iterator[tuple[int, os.stat_result]]:
+    """Opens without following a link and without blocking on a pipe.
+
+    Raises DecodingError where there is no regular file, or it may not be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise DecodingError("vanished", "the file was gone before it could be read") from error
+    except PermissionError as error:
+        raise DecodingError(
+            "unreadable", "no permission to read the file; change its mode or owner, then retry"
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise DecodingError("not_a_file", NOT_A_FILE) from error
+        raise read_error(error) from error
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise DecodingError("not_a_file", NOT_A_FILE)
+        yield fd, status
+    finally:
+        os.close(fd)
+
+
+def read_error(error: OSError) -> DecodingError:
+    reason = f"the file cannot be read ({error.strerror}); check the disk or the mount, then retry"
+    return DecodingError("io", reason, transient=True)
+
+
+class FileBytes:
+    """The bytes of an open file of `size_bytes`; those of a short one are read once.
+
+    Its file descriptor stays open, and where it stands.
+    """
+
+    def __init__(self, fd: int, size_bytes: int) -> None:
+        self.fd = fd
+        self.size_bytes = size_bytes
+        self._whole: bytes | None = None
+
+    def read(self, n_bytes: int, offset: int) -> bytes | memoryview:
+        """`n_bytes` from `offset` on; fewer where the file ends."""
+        if self._whole is None:
+            return os.pread(self.fd, n_bytes, offset)
+        return memoryview(self._whole)[offset : offset + n_bytes]
+
+    def digest(self) -> str:
+        """SHA-256 of all of it. What a short file held then is what `read` gives from now on.
+
+        Raises DecodingError where the file cannot be read.
+        """
+        try:
+            return self._digest()
+        except OSError as error:
+            raise read_error(error) from error
+
+    def _digest(self) -> str:
+        if self.size_bytes <= SHORT_BYTES:
+            whole = os.pread(self.fd, self.size_bytes + 1, 0)
+            if len(whole) == self.size_bytes:
+                self._whole = whole
+                return hashlib.sha256(whole).hexdigest()
+        with os.fdopen(os.dup(self.fd), "rb", buffering=0) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        return digest

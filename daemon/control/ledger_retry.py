@@ -1,0 +1,66 @@
+"""Waiting for a ledger that is locked or full. What was scored is kept meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Sequence
+
+from daemon.control.signals import StopRequests
+from daemon.monitoring.component import Component
+from daemon.monitoring.sd_notify import extend_timeout
+from storage.errors import LedgerUnavailable
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0  # between two tries
+TRY_SECONDS = 600.0  # asked of the service manager for one more try
+
+
+class LedgerRetry(Component):
+    def __init__(
+        self, stops: StopRequests, wake: threading.Event, clock: Callable[[], float]
+    ) -> None:
+        self._stops = stops
+        self._wake = wake
+        self._clock = clock
+        self._problem: str | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """From a failure to the next tick that succeeded."""
+        return self._problem is not None
+
+    def faults(self) -> Sequence[str]:
+        return [] if self._problem is None else [self._problem]
+
+    def run(self, work: Callable[[], object], deadline: float = math.inf) -> None:
+        """Does what has to be done before anything else can go on.
+
+        Raises LedgerUnavailable at the deadline, or when a stop does not want to wait any more.
+        """
+        while True:
+            try:
+                work()
+                return
+            except LedgerUnavailable as error:
+                self.failed(error)
+                extend_timeout(TRY_SECONDS)
+                is_hurried = self._stops.n > (0 if deadline == math.inf else 1)
+                if is_hurried or self._clock() >= deadline:
+                    raise
+                self.wait()
+
+    def failed(self, error: LedgerUnavailable) -> None:
+        if self._problem is None:
+            logger.error("%s; nothing is lost, clfd goes on trying", error)
+        self._problem = str(error)
+
+    def succeeded(self) -> None:
+        """For a whole tick, with all that it asks of the ledger."""
+        self._problem = None
+
+    def wait(self) -> None:
+        self._wake.clear()  # only what comes from now on may cut the wait short
+        self._wake.wait(RETRY_SECONDS)

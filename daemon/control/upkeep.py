@@ -1,0 +1,32 @@
+"""What a process does for its health that is to run for months."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from classifier.workers.malloc import give_freed_memory_back
+from daemon.monitoring.component import Component
+from storage.ledger.ledger import Ledger
+
+UPKEEP_SECONDS = 60.0
+
+
+class Upkeep(Component):
+    """Looks after memory, the ledger's log, and the served network (`compile_network`)."""
+
+    def __init__(self, ledger: Ledger, compile_network: Callable[[], None]) -> None:
+        self._ledger = ledger
+        self._compile_network = compile_network
+        self._due = 0.0
+        self._log_fault: str | None = None
+
+    def step(self, now: float) -> None:
+        if now < self._due:
+            return
+        self._due = now + UPKEEP_SECONDS
+        give_freed_memory_back()
+        self._log_fault = self._ledger.tend()
+        self._compile_network()
+
+    def faults(self) -> Sequence[str]:
+        return [] if self._log_fault is None else [self._log_fault]

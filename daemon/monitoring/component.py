@@ -1,0 +1,56 @@
+"""What the loop asks of each of its parts, and how their status becomes one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+
+class Component:
+    """A part of the daemon. It overrides what it has something to say to.
+
+    `stage` is the name under which the seconds of its steps are counted; without one they are not.
+    """
+
+    stage: ClassVar[str | None] = None
+
+    def step(self, now: float) -> None:
+        """Its turn in a tick, at `now` on the monotonic clock; short. May raise LedgerUnavailable,
+        and is called again then.
+        """
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another step at once would get on."""
+        return False
+
+    def next_due(self) -> float:
+        """The next moment at which `step` has something to do by itself."""
+        return math.inf
+
+    def status(self) -> Mapping[str, object]:
+        """Its keys of the status."""
+        return {}
+
+    def figures(self) -> Mapping[str, object]:
+        """What it counted since the start, for `figures` in the status."""
+        return {}
+
+    def faults(self) -> Sequence[str]:
+        """What is wrong now, a sentence each."""
+        return ()
+
+    def stop(self, seconds: float = 0.0) -> None:
+        """Closes, within about `seconds`. May raise LedgerUnavailable; safe to repeat."""
+
+
+def merged_status(components: Iterable[Component]) -> dict[str, object]:
+    """One flat mapping, with the figures of all in `figures` and their faults in `faults`."""
+    parts = list(components)
+    merged: dict[str, object] = {}
+    figures: dict[str, object] = {}
+    for part in parts:
+        merged |= part.status()
+        figures |= part.figures()
+    return {**merged, "figures": figures, "faults": [f for part in parts for f in part.faults()]}

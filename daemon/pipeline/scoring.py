@@ -1,0 +1,191 @@
+"""Recordings on their way through the window: claimed, then scored and written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from daemon.archive.archiver import Archiver
+from daemon.intake.intake import Intake
+from daemon.intake.watcher import FileWatcher
+from daemon.monitoring.component import Component
+from daemon.monitoring.stage_timers import StageTimers
+from daemon.monitoring.status import Progress
+from daemon.monitoring.watchdog import ServiceWatchdog
+from daemon.pipeline.model_manager import ModelManager
+from daemon.pipeline.window import Window
+from storage.errors import LedgerUnavailable
+from storage.ledger.ledger import Ledger
+from storage.ledger.outcomes import Arrival, Changed, Outcome
+
+CLAIM_SECONDS = 1.0  # between two looks for work that another process queued
+
+
+@dataclass
+class Claimer(Component):
+    """Takes in files that came to rest, and claims recordings while the window has room.
+
+    Does neither while the intake `is_held`. `claimant` names this daemon in the ledger.
+    """
+
+    stage = "intake"
+
+    claimant: str
+    max_attempts: int
+    ledger: Ledger
+    watcher: FileWatcher
+    intake: Intake
+    window: Window
+    model: ModelManager
+    archive: Archiver
+    watchdog: ServiceWatchdog
+    is_held: Callable[[], bool]
+
+    def __post_init__(self) -> None:
+        self._claim_due = 0.0
+
+    def start(self) -> None:
+        """Gives back what an earlier daemon claimed, and begins to watch. May raise
+        LedgerUnavailable.
+        """
+        self.ledger.reclaim()
+        self.watcher.start()  # before the first scan, so that nothing falls between
+
+    def step(self, now: float) -> None:
+        if self.is_held():
+            return
+        self.intake.look(now)
+        self._admit(self.intake.rested(now), now)
+
+    @property
+    def has_more(self) -> bool:
+        return self.intake.has_more and not self.is_held()
+
+    def next_due(self) -> float:
+        if self.is_held():
+            return math.inf
+        due = self.intake.next_due()
+        return min(due, self._claim_due) if self.window.wants_more else due
+
+    def has_taken_all(self, now: float) -> bool:
+        """Every file has come to rest and has its row; a last scan, asked for here, found nothing
+        new.
+        """
+        intake = self.intake
+        if intake.waiting or intake.has_more or self._has_work():
+            return False
+        if not intake.last_scan_found_nothing:
+            intake.scan_soon(now)
+        return intake.last_scan_found_nothing
+
+    def status(self) -> Mapping[str, object]:
+        return {
+            "ignored": self.intake.ignored,
+            "waiting": self.intake.waiting,
+            "in_flight": len(self.window),
+            "restless": self.intake.restless,
+            "watching": self.watcher.watching,
+        }
+
+    def faults(self) -> Sequence[str]:
+        return self.intake.faults
+
+    def stop(self, seconds: float = 0.0) -> None:
+        self.watcher.stop()
+
+    def _has_work(self) -> bool:
+        try:
+            return self.ledger.has_work() or not self.archive.is_settled
+        except LedgerUnavailable:
+            return True  # nobody knows; the next tick tells why
+
+    def _admit(self, rested: Sequence[Arrival], now: float) -> None:
+        """A file that came to rest gets its row and is claimed in one commit, if there is room."""
+        if rested:
+            self._claim_due = now
+        elif now >= self._claim_due and not len(self.window) and not self.ledger.has_work():
+            self._claim_due = now + CLAIM_SECONDS  # one question, where claiming asks six
+        if now >= self._claim_due and self.window.wants_more:
+            self._claim(rested, now)
+        elif rested:
+            self.ledger.admit(rested)
+        self.intake.forget(rested)
+
+    def _claim(self, rested: Sequence[Arrival], now: float) -> None:
+        room, moving = self.window.free, self.archive.moving
+        claims = self.ledger.claim(self.claimant, room, self.max_attempts, moving, rested)
+        if not claims and not len(self.window):
+            # What never came to an end may be what brought the daemon down: alone, it shows.
+            claims = self.ledger.claim_suspect(self.claimant, self.max_attempts, moving)
+        self._claim_due = now if len(claims) == room else now + CLAIM_SECONDS
+        self.watchdog.expect(claims)
+        self.window.take(claims, self.model.served)
+
+
+@dataclass
+class Scorer(Component):
+    """One batch, one transaction: `done` and its prediction together.
+
+    `is_stopping` tells whether a stop was asked for.
+    """
+
+    ledger: Ledger
+    intake: Intake
+    window: Window
+    archive: Archiver
+    timers: StageTimers
+    is_stopping: Callable[[], bool]
+
+    def __post_init__(self) -> None:
+        self._unwritten: list[Outcome] = []
+        self._released: list[int] = []
+        self._n_finished = self._n_batches = self._last_batch_clips = 0
+
+    def step(self, now: float) -> None:
+        with self.timers.measure("score"):
+            self._score()
+        if self._unwritten:
+            with self.timers.measure("write"):
+                self.ledger.record(self._unwritten)
+            self._written(now)
+
+    @property
+    def has_more(self) -> bool:
+        return self.window.has_ready_clips
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether recordings are in flight, or outcomes are not written yet."""
+        return bool(len(self.window) or self._unwritten)
+
+    def progress(self, now: float) -> Progress:
+        window = self.window
+        return Progress(now, window.clips_scored, self._n_finished, len(window), window.clips_left)
+
+    def figures(self) -> Mapping[str, object]:
+        return {
+            "finished": self._n_finished,
+            "batches": self._n_batches,
+            "last_batch_clips": self._last_batch_clips,
+            "clips_scored": self.window.clips_scored,
+        }
+
+    def stop(self, seconds: float = 0.0) -> None:
+        """Gives back what is in flight, so that no attempt counts."""
+        self._released += self.window.abandon()  # names each only once
+        self.ledger.release(self._released)
+
+    def _score(self) -> None:
+        before = self.window.clips_scored
+        self._unwritten = self._unwritten or self.window.step(self.is_stopping())
+        if self.window.clips_scored > before:
+            self._n_batches += 1
+            self._last_batch_clips = self.window.clips_scored - before
+
+    def _written(self, now: float) -> None:
+        written, self._unwritten = self._unwritten, []
+        self._n_finished += len(written)
+        self.archive.expect(min(outcome.recording_id for outcome in written))
+        if any(isinstance(outcome, Changed) for outcome in written):
+            self.intake.scan_again(now)  # what it is now has no row yet

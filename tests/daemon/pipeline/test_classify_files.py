@@ -1,0 +1,82 @@
+"""`clfd classify` tells of named files what `clfd results` tells of those in an inbox."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from house import House
+
+from daemon.pipeline import classify_files
+from daemon.pipeline.classify_files import classify_paths
+from storage.queries.result import COLUMNS
+from storage.settings.loading import load_settings
+
+Classify = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def card(tmp_path: Path, audio_file: Callable[..., Path]) -> Path:
+    """A recorder's card: one recording in a folder, and one that a program has written."""
+    sound = audio_file()
+    card = tmp_path / "card"
+    for name in ("yard/20260131_120000.wav", "yard/preview_a.wav"):
+        (card / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(sound, card / name)
+    return card
+
+
+@pytest.fixture
+def classify(make_house: Callable[[], House], capsys: pytest.CaptureFixture[str]) -> Classify:
+    home = make_house().home
+
+    def classify(path: Path, **changed: object) -> list[dict[str, Any]]:
+        wanted = {key.replace("__", "."): value for key, value in changed.items()}
+        settings = load_settings(home, wanted, environ={})
+        classify_paths(home, settings, [path], "active", "json", None, show_progress=False)
+        found: list[dict[str, Any]] = json.load(io.StringIO(capsys.readouterr().out))
+        return found
+
+    return classify
+
+
+def test_every_column_has_what_is_known(classify: Classify, card: Path) -> None:
+    found = classify(card, results__time_zone="UTC", intake__ignore=["preview_*"])
+    (row,) = found
+    assert list(row) == [*COLUMNS, "scores"]
+    assert row["path"] == f"{card}/yard/20260131_120000.wav"
+    assert (row["site"], row["channels"]) == ("yard", 1)
+    assert row["recorded_at"] == "2026-01-31T12:00:00.000Z"
+    assert row["rms_dbfs"] <= row["peak_dbfs"] <= 0.0
+    assert row["clipped"] == 0.0
+    assert row["inbox"] is None
+    assert row["scores"][row["label"]] == row["confidence"]
+    assert np.isclose(sum(row["scores"].values()), 1.0, atol=1e-4)
+
+
+def test_an_unsure_answer_is_unknown(
+    classify: Classify, card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = classify_files._outcomes
+
+    def unsure(*args: Any) -> Iterator[Any]:
+        return (replace(outcome, confidence=0.4) for outcome in score(*args))
+
+    monkeypatch.setattr(classify_files, "_outcomes", unsure)
+    assert {row["label"] for row in classify(card, results__unknown_below=0.5)} == {"unknown"}
+
+
+def test_ignored_files_of_a_folder_are_left_out(classify: Classify, card: Path) -> None:
+    assert len(classify(card)) == 2
+    assert len(classify(card, intake__ignore=["preview_*"])) == 1
+
+
+def test_a_named_file_is_taken_whatever_is_ignored(classify: Classify, card: Path) -> None:
+    assert len(classify(card / "yard/preview_a.wav", intake__ignore=["preview_*"])) == 1

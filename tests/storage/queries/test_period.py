@@ -1,0 +1,200 @@
+"""The figures of a period: labels over time, confidence, failures, and drift."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledger_rows import add
+
+from storage.database.engine import open_database
+from storage.ledger.ledger import Ledger
+from storage.queries.filters import Filters
+from storage.queries.period import LabelDrift, drift_of, period_figures
+from storage.queries.statistics import (
+    ConfidenceBin,
+    KnownCheckpoint,
+    answers_in_time,
+    confidence_bins,
+    extremes,
+    failures,
+)
+from storage.values.decision import DisplayRules
+from storage.values.timestamps import stamp
+
+NOON = datetime(2026, 1, 10, 12, 10, tzinfo=UTC)
+WEEK = Filters(since="2026-01-08T00:00:00.000Z", until="2026-01-15T00:00:00.000Z")
+EVIL = "<script>alert(1)</script> & \x1b[31m.wav"
+
+
+@pytest.fixture(autouse=True)
+def greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """Three dogs in two hours of one day, a siren a day later, and two failures."""
+    moments = iter(NOON + timedelta(hours=hours) for hours in (0, 0.5, 3, 24, 25, 26))
+    now = [NOON]
+    with Ledger(
+        open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "daemon"), lambda: stamp(now[0])
+    ) as ledger:
+        for name, label, confidence in (
+            ("a.wav", "dog", 0.9),
+            ("yard/b.wav", "dog", 1.0),
+            (EVIL, "dog", 0.34),
+            ("c.wav", "siren", 0.6),
+            ("bad.wav", None, 0.0),
+            ("yard/bad.wav", None, 0.0),
+        ):
+            now[0] = next(moments)
+            add(ledger, name, label, confidence)
+        yield ledger
+
+
+def test_answers_are_counted_by_label_and_hour(ledger: Ledger) -> None:
+    with ledger.database.transaction() as connection:
+        found = set(answers_in_time(connection, WEEK))
+    noon = NOON.replace(minute=0)
+    assert ("dog", noon, 2) in found
+    assert ("siren", noon + timedelta(days=1), 1) in found
+
+
+def test_hours_are_those_of_the_local_clock_also_half_an_hour_off(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "IST-5:30")
+    time.tzset()
+    with ledger.database.transaction() as connection:
+        dog = period_figures(connection, WEEK, [], None).labels[0]
+    assert dog.by_hour == {17: 1, 18: 1, 20: 1}  # 12:10, 12:40 and 15:10 in Greenwich
+
+
+def test_activity_can_be_that_of_the_recordings(ledger: Ledger) -> None:
+    add(ledger, "20240501_043000.wav", "dog", 0.9)
+    add(ledger, "20240501T053000Z.wav", "dog", 0.9)
+    spring = Filters(
+        since="2024-05-01T00:00:00.000Z",
+        until="2024-05-02T00:00:00.000Z",
+        by_recorded=True,
+        rules=DisplayRules("-02:00"),
+    )
+    with ledger.database.transaction() as connection:
+        dog = period_figures(connection, spring, [], None).labels[0]
+    assert dog.by_hour == {6: 1, 5: 1}
+
+
+def test_recordings_of_recorders_half_an_hour_off_stand_in_their_hour(ledger: Ledger) -> None:
+    add(ledger, "20240501_043000.wav", "dog", 0.9)
+    spring = Filters(
+        since="2024-04-30T00:00:00.000Z",
+        until="2024-05-02T00:00:00.000Z",
+        by_recorded=True,
+        rules=DisplayRules("+05:30"),
+    )
+    with ledger.database.transaction() as connection:
+        period = period_figures(connection, spring, [], None)
+    assert period.labels[0].by_hour == {23: 1}  # 23:00 in Greenwich
+    assert period.as_json()["most_confident"][0]["recorded_at"] == "2024-04-30T23:00:00.000Z"
+
+
+def test_full_confidence_is_in_the_last_step(ledger: Ledger) -> None:
+    with ledger.database.transaction() as connection:
+        bins = {(each.label, each.bin) for each in confidence_bins(connection, WEEK)}
+    assert bins == {("dog", 18), ("dog", 19), ("dog", 6), ("siren", 12)}
+
+
+def test_failures_are_counted_by_reason_with_an_example(ledger: Ledger) -> None:
+    with ledger.database.transaction() as connection:
+        (failure,) = failures(connection, WEEK)
+    assert (failure.kind, failure.number, failure.sentence) == ("decode", 2, "no audio")
+
+
+def test_a_recording_is_among_the_surest_or_the_least_sure(ledger: Ledger) -> None:
+    with ledger.database.transaction() as connection:
+        surest, least = extremes(connection, WEEK, 2)
+    assert [each.confidence for each in surest] == [1.0, 0.9]
+    assert [each.confidence for each in least] == [0.34, 0.6]
+
+
+def test_what_nobody_moved_lies_in_its_inbox(ledger: Ledger) -> None:
+    with ledger.database.transaction() as connection:
+        surest, _ = extremes(connection, WEEK, 1)
+    assert surest[0].file == Path("/inbox/yard/b.wav")
+
+
+@pytest.mark.parametrize(
+    ("filters", "done"),
+    [(replace(WEEK, labels=("siren",)), 1), (replace(WEEK, path="yard/*"), 1), (WEEK, 4)],
+)
+def test_filters_say_what_is_counted(ledger: Ledger, filters: Filters, done: int) -> None:
+    with ledger.database.transaction() as connection:
+        figures = period_figures(connection, filters, [], None)
+    assert figures.counts["done"] == sum(each.number for each in figures.labels) == done
+
+
+def test_failures_have_no_label_and_are_counted_all_the_same(ledger: Ledger) -> None:
+    with ledger.database.transaction() as connection:
+        figures = period_figures(connection, replace(WEEK, labels=("siren",)), [], None)
+    assert (figures.counts["failed"], figures.failures[0].number) == (2, 2)
+
+
+# --- drift
+
+
+def checkpoint(facts: dict[str, Any]) -> KnownCheckpoint:
+    return KnownCheckpoint(7, "20260101T000000Z-cccccccc", ("dog", "siren"), facts)
+
+
+def profiled() -> KnownCheckpoint:
+    labels = {
+        "dog": {"share": 0.75, "mean_confidence": 0.733333},
+        "siren": {"share": 0.25, "mean_confidence": 0.7},
+    }
+    return checkpoint({"training": {"profile": {"recordings": 4, "labels": labels}}})
+
+
+def test_other_shares_and_less_confidence_are_drift() -> None:
+    now = [ConfidenceBin("dog", 7, 10, 1, 0.5), ConfidenceBin("siren", 7, 12, 3, 1.8)]
+    drift, _ = drift_of(profiled(), now)
+    assert drift is not None
+    assert drift.distance == pytest.approx(0.5)
+    assert [row.has_moved for row in drift.labels] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "moved"), [(0.5, 0.45, False), (0.5, 0.35, True), (0.05, 0.02, True)]
+)
+def test_of_a_rare_label_a_smaller_change_is_reported(now: float, then: float, moved: bool) -> None:
+    assert LabelDrift("dog", now, then, None, 0.9).has_moved is moved
+
+
+def test_answers_of_another_checkpoint_are_no_drift_of_this_one() -> None:
+    drift, reason = drift_of(profiled(), [ConfidenceBin("dog", 8, 10, 1, 0.5)])
+    assert drift is None
+    assert "has answered nothing" in (reason or "")
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {},
+        {"profile": None},
+        {"profile": {"recordings": 1, "labels": []}},
+        {"profile": {"recordings": 1, "labels": {"dog": {"share": 7, "mean_confidence": 1}}}},
+    ],
+)
+def test_a_checkpoint_without_a_valid_profile_says_so(training: dict[str, Any]) -> None:
+    drift, reason = drift_of(checkpoint({"training": training}), [])
+    assert drift is None
+    assert (reason or "").startswith("no profile")
