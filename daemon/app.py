@@ -54,7 +54,7 @@ from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.mounts import NETWORK_FILE_SYSTEMS, mount_of
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
-from storage.ledger.ledger import Ledger, oldest_pending, open_ledger
+from storage.ledger.ledger import Ledger, open_ledger
 from storage.settings.schema import LogSettings, MetricsSettings, Settings
 
 logger = logging.getLogger(__name__)
@@ -239,7 +239,7 @@ def _status_report(
         last_failure=ledger.last_failure,
         clock=clock,
         facts={"device": device_name, "inboxes": [str(inbox) for inbox in settings.inboxes]},
-        oldest_pending=partial(oldest_pending, ledger),
+        oldest_pending=ledger.oldest_pending,
         figures=lambda: {
             "device_memory_bytes": memory_in_use(device),
             "memory_bytes": psutil.Process().memory_info().rss,

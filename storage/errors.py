@@ -1,4 +1,4 @@
-"""What can go wrong with what we remember; every text is one line: what, which one, what to do."""
+"""Errors of storage; each message is one line: what, which one, what to do."""
 
 from __future__ import annotations
 

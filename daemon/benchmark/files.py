@@ -5,7 +5,6 @@ clfd answers a copy without scoring it, so copies and links would make the figur
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import shutil
@@ -26,6 +25,7 @@ from classifier.workers.pool import DecodePool
 from classifier.workers.process import usable_cores
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox
+from storage.home.safe_open import file_digest
 from storage.settings.schema import Settings
 
 TRIED_RATE_HZ, TRIED_SECONDS, TIMEOUT_SECONDS = 8000, 30, 10.0  # of a recording, by a worker
@@ -132,8 +132,7 @@ def _digest(file: Path) -> str:
     try:
         if not file.is_file():
             raise DaemonError(f"{file} is no regular file; leave it out")
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_digest(file)
     except OSError as error:
         raise DaemonError(f"{file} cannot be read: {error.strerror}; leave it out") from error
 

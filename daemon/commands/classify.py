@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.export.registry import TEXT_FORMATS
+from storage.commands.filter_options import format_option
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--checkpoint", default="active", show_default=True, help="Name, prefix or file.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
-@click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(TEXT_FORMATS),
-    help="If not said: the file's suffix, or table.",
-)
+@format_option("file_format", text_only=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
 @click.pass_obj
 def classify(

@@ -89,6 +89,15 @@ def filter_options(command: Command) -> Command:
     return command
 
 
+def format_option(name: str, text_only: bool = False) -> Callable[[Command], Command]:
+    """`--format`, of those that the registry lists; it imports nothing, so `--help` stays quick."""
+    from storage.export.registry import FORMATS, TEXT_FORMATS
+
+    choice = click.Choice(TEXT_FORMATS if text_only else tuple(FORMATS))
+    told = "If not said: the file's suffix, or table."
+    return click.option("--format", name, type=choice, help=told)
+
+
 def filters_of(
     invocation: Invocation,
     options: dict[str, Any],

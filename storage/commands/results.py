@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from storage.commands.filter_options import Finite, filter_options, filters_of
-from storage.export.registry import FOLLOWED_FORMATS, FORMATS, TEXT_FORMATS, Format, format_of
+from storage.commands.filter_options import Finite, filter_options, filters_of, format_option
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
+    from storage.export.registry import Format
     from storage.queries.filters import Filters
 
 
@@ -31,7 +31,6 @@ class Names(click.ParamType[tuple[str, ...]]):
 
 
 _STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
-_FORMATS = click.Choice(list(FORMATS))
 _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
 
 
@@ -62,7 +61,7 @@ _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
 )
 @click.option("--count-by", type=_AXES, help="How many rows share it; days are UTC.")
 @click.option("--follow", is_flag=True, help="Wait, and print new rows as they come.")
-@click.option("--format", "shape", type=_FORMATS, help="If not said: the file's suffix, or table.")
+@format_option("format_name")
 @click.option(
     "-o",
     "--output",
@@ -84,7 +83,7 @@ def results(
     columns: tuple[str, ...],
     count_by: str | None,
     follow: bool,
-    shape: str | None,
+    format_name: str | None,
     file: Path | None,
     **told: Any,
 ) -> None:
@@ -98,11 +97,12 @@ def results(
     """
     from storage.database.engine import open_database
     from storage.export import results_writer
+    from storage.export.registry import FORMATS, format_of
     from storage.queries.result import ClipOptions
 
     status = status or ("all" if count_by == "status" else "done")
     filters = filters_of(invocation, told, status, history)  # type: ignore[arg-type]
-    format = FORMATS[shape or format_of(file)]
+    format = FORMATS[format_name or format_of(file)]
     _refuse_what_does_not_go_together(filters, format, clips, count_by, follow, file)
     if follow:
         _refuse_of_following(limit, filters.until)
@@ -143,6 +143,8 @@ def _refuse_what_does_not_go_together(
     follow: bool,
     file: Path | None,
 ) -> None:
+    from storage.export.registry import FOLLOWED_FORMATS, TEXT_FORMATS
+
     if count_by and clips:
         raise click.UsageError("--count-by counts recordings; leave out --clips")
     if count_by and not (format.is_text or format.is_of_clips):

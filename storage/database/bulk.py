@@ -1,6 +1,6 @@
-"""Many recordings, and a content of each, in one question: a table of what was asked.
+"""Bulk work: lists of recordings as one JSON parameter, IN lists in pieces, many rows a statement.
 
-It travels as JSON, in one parameter: SQLite goes through it and finds each version by an index.
+SQLite goes through the JSON table and finds each version by an index.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import logging
 import os
@@ -40,6 +39,7 @@ from storage.errors import (
     StorageError,
 )
 from storage.home.paths import FILE_MODE
+from storage.home.safe_open import lock_folder
 
 Role = Literal["daemon", "writer", "editor", "pruner", "reader"]
 
@@ -113,14 +113,14 @@ def open_database(url: str, role: Role) -> Database:
     _require_current(_version_of(path), path)
     database = Database(path, duties)
     if duties.inspects_seconds:
-        database.require_sound(duties.inspects_seconds)
+        database.require_valid(duties.inspects_seconds)
     return database
 
 
 def upgrade(url: str, tell: Callable[[str], None] = logger.info) -> Path | None:
     """Bring an existing ledger to this version; returns the backup, None if it was current.
 
-    `tell` is told how far it is. Raises as `open_database`.
+    `tell` is called with how far it is. Raises as `open_database`.
     """
     path = file_of(url)
     if not path.exists():
@@ -169,14 +169,14 @@ class Database:
         return str(found)
 
     def problems(self) -> list[str]:
-        """What SQLite's own check and the foreign keys have to complain about; empty is sound."""
+        """What SQLite's own check and the foreign keys have to complain about; empty: valid."""
         with self.transaction() as connection:
             check = connection.execute(text("PRAGMA quick_check")).scalars().all()
             orphans = connection.execute(text("PRAGMA foreign_key_check")).all()
         broken = [_one_line(str(found)) for found in check if found != "ok"]
         return broken + [f"{row[0]} row {row[1]} has no {row[2]}" for row in orphans]
 
-    def require_sound(self, seconds: float) -> None:
+    def require_valid(self, seconds: float) -> None:
         """Look for damage, for so long: of a large ledger that is a part.
 
         Raises LedgerDamaged with the first problem.
@@ -246,7 +246,7 @@ class Database:
                 ) from error
         aside.chmod(FILE_MODE)
         if check:
-            _require_sound_copy(aside, target)
+            _require_valid_copy(aside, target)
         aside.rename(target)
 
     def close(self) -> None:
@@ -273,10 +273,10 @@ class Database:
             )
 
 
-def _require_sound_copy(aside: Path, target: Path) -> None:
+def _require_valid_copy(aside: Path, target: Path) -> None:
     try:
         with Database(aside, _DUTIES["reader"]) as copy:
-            copy.require_sound(float("inf"))
+            copy.require_valid(float("inf"))
     except StorageError as error:
         aside.unlink(missing_ok=True)
         raise LedgerUnavailable(
@@ -324,7 +324,7 @@ def _engine(path: Path, duties: _Duties) -> Engine:
     engine = create_engine(f"sqlite:///{path}", module=module, creator=connect)
     engine.dialect.statement_compiler = _HintingCompiler
     # The driver would begin late and let a reader turn writer, which fails at once when another
-    # process has written; so the transaction's kind is said at its first word.
+    # process has written; so `begin` names the kind of transaction.
     begin = "BEGIN IMMEDIATE" if duties.writes and duties.locks_at_once else "BEGIN"
     event.listen(engine, "connect", lambda raw, _: _configure(raw, duties))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
@@ -373,8 +373,8 @@ def _explained(error: Exception, path: Path) -> StorageError:
             f"the disk under the ledger {path} gave an error ({reason}, {code}); clfd stops, and"
             " begins again with what was written; check the disk"
         )
-    told = "; ".join(filter(None, (reason, remedy)))
-    return LedgerUnavailable(f"the ledger {path} cannot be used now: {told}")
+    cause_and_remedy = "; ".join(filter(None, (reason, remedy)))
+    return LedgerUnavailable(f"the ledger {path} cannot be used now: {cause_and_remedy}")
 
 
 def _is_operational(cause: object) -> bool:
@@ -478,17 +478,16 @@ def _prepare(path: Path, tell: Callable[[str], None] = logger.info) -> Path | No
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        lock = lock_folder(folder)
     except OSError as error:
         raise LedgerMissing(
             f"cannot open the ledger's folder {folder}: {error.strerror}; `clfd init` makes a home"
         ) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-        os.fsync(handle)  # the names made in it
+        os.fsync(lock)  # the names made in it
     finally:
-        os.close(handle)
+        os.close(lock)
 
 
 def _create(path: Path) -> None:

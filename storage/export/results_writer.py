@@ -36,7 +36,7 @@ from storage.values.timestamps import from_stamp
 
 TABLE_LIMIT = 50
 _POLL_SECONDS = 1.0
-_FOOT_SECONDS = 0.15
+_FOOT_SECONDS, _OTHERS_SECONDS = 0.1, 0.03
 
 
 @dataclass(frozen=True)
@@ -236,23 +236,24 @@ def _local(moment: str | None) -> str:
 
 def foot_of(connection: Connection, request: ResultsRequest, shown: int) -> str:
     """`50 of 400 done (3 failed, 2 pending)`; clips are many to a recording and not counted up."""
-    filters, deadline = request.filters, time.monotonic() + _FOOT_SECONDS
+    filters = request.filters
     noun = "recordings" if filters.status == "all" else filters.status
     if request.clips:
         total = f"{shown} clips"
     elif filters.history:
         total = f"{shown} of {count_predictions(connection, filters)} predictions"
     else:
-        total = f"{shown} of {_number(connection, request, shown, deadline)} {noun}"
-    others = count_others(connection, filters, deadline)
+        total = f"{shown} of {_number(connection, request, shown)} {noun}"
+    others = count_others(connection, filters, _OTHERS_SECONDS)
     listed = ", ".join(f"{number} {state}" for state, number in others.items())
     return f"{total} ({listed})" if listed else total
 
 
-def _number(connection: Connection, request: ResultsRequest, shown: int, deadline: float) -> Number:
+def _number(connection: Connection, request: ResultsRequest, shown: int) -> Number:
     """Less than a page is all there is; and no fewer than those that are shown."""
     if shown < request.rows_limit or not request.rows_limit:
         return Number(shown)
+    deadline = time.monotonic() + _FOOT_SECONDS
     return count_in_time(connection, request.filters, deadline).or_more(shown)
 
 

@@ -1,4 +1,4 @@
-"""The shelf: the checkpoints folder and the two links that say what is to be served.
+"""The checkpoints folder, and its two links that say which checkpoint is to be served.
 
 It knows file names and never looks inside a file. A *name* is a checkpoint file's stem,
 `YYYYMMDDTHHMMSSZ-<first 8 of digest>`, so names sort by age.
@@ -6,7 +6,6 @@ It knows file names and never looks inside a file. A *name* is a checkpoint file
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -18,6 +17,7 @@ from typing import NoReturn
 from storage.errors import StorageError
 from storage.home.atomic_write import flush_folder, write_whole
 from storage.home.paths import FILE_MODE, Home
+from storage.home.safe_open import lock_folder
 
 SUFFIX = ".safetensors"
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
@@ -30,7 +30,7 @@ class CheckpointFolder:
     folder: Path
 
     def names(self) -> list[str]:
-        """Every checkpoint on the shelf, newest first."""
+        """Every checkpoint in the folder, newest first."""
         stems = (file.stem for file in self.folder.glob(f"*{SUFFIX}") if file.is_file())
         return sorted(filter(_NAME.fullmatch, stems), reverse=True)
 
@@ -97,7 +97,7 @@ class CheckpointFolder:
             return name
 
     def put(self, name: str, data: bytes) -> None:
-        """Places a file on the shelf, in one step; it replaces one that has this name already."""
+        """Write a checkpoint file in one step; it replaces one that has this name already."""
         write_whole(self.path(name), data, FILE_MODE)
 
     def remove(self, name: str) -> None:
@@ -171,17 +171,16 @@ class CheckpointFolder:
     def _alone(self) -> Iterator[None]:
         """One change at a time: trainer, `rollback`, `remove` and a person may meet."""
         try:
-            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            lock = lock_folder(self.folder)
         except OSError as error:
             raise StorageError(
                 f"cannot open the checkpoints folder {self.folder}: {error.strerror};"
                 " `clfd init` makes it"
             ) from error
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(handle)
+            os.close(lock)
 
     def _refuse(self, problem: str, among: list[str] | None = None) -> NoReturn:
         there = ", ".join(among or self.names()) or "nothing; `clfd train` makes one"
@@ -189,14 +188,14 @@ class CheckpointFolder:
 
 
 def meant_by(home: Home, reference: str | None) -> str | None:
-    """`active` and `previous` are words of the shelf; other names may outlive their files."""
+    """The name behind `active` or `previous`; other names may outlive their files."""
     if reference not in ("active", "previous"):
         return reference
     return CheckpointFolder(home.checkpoints).find(reference)
 
 
 def is_name(text: str) -> bool:
-    """Whether it has the shape of a checkpoint's name; of one that may be on no shelf."""
+    """Whether it has the format of a checkpoint's name; the file need not exist."""
     return _NAME.fullmatch(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""Waiting for what the running daemon has to say, by its status file."""
+"""Waiting until the running daemon gives an answer in its status file, or serves a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def running_daemon(home: Home, instead: str) -> LockHolder:
-    """The daemon of this home. Raises StorageError where none runs, saying what holds `instead`."""
+    """The daemon of this home. Raises StorageError where none runs, with what is so `instead`."""
     found = holder(home)
     if found is None:
         raise StorageError(f"no daemon runs on {home.root}: {instead}")
@@ -34,9 +34,9 @@ def wait_for_daemon(
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
 ) -> T:
-    """Puts each status of the running daemon before `answer` until that makes something of it.
+    """Gives each status of the running daemon to `answer` until that returns a result.
 
-    Raises StorageError where no daemon runs (any more), saying what holds `instead`, or where it
+    Raises StorageError where no daemon runs (any more), with what is so `instead`, or where it
     takes longer than `seconds`; and whatever `answer` raises.
     """
     deadline = clock() + seconds
@@ -44,9 +44,9 @@ def wait_for_daemon(
         found = running_daemon(home, instead)
         status = read_status(home) or {}
         # That of another process is what an earlier daemon left.
-        made = answer(status) if status.get("pid") == found.pid else None
-        if made is not None:
-            return made
+        result = answer(status) if status.get("pid") == found.pid else None
+        if result is not None:
+            return result
         if clock() >= deadline:
             raise StorageError(
                 f"the daemon (pid {found.pid} on {found.host}) has not done it within"
@@ -81,14 +81,14 @@ class _Answer:
     later one can be a refusal.
     """
 
-    shelf: CheckpointFolder
+    checkpoint_folder: CheckpointFolder
     name: str
     first_heartbeat: object = None
 
     def __call__(self, status: Status) -> bool | None:
         if status.get("served_checkpoint") == self.name:
             return True
-        if (active := self.shelf.active()) != self.name:
+        if (active := self.checkpoint_folder.active()) != self.name:
             raise StorageError(
                 f"{active or 'no checkpoint'} was made active in place of {self.name}"
             )

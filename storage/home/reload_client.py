@@ -28,14 +28,14 @@ def ask_for_reload(home: Home, seconds: float) -> Iterator[str]:
     write_whole(home.reload_request(word), b"", FILE_MODE)
 
     def answer(status: Status) -> tuple[Status, Mapping[str, object]] | None:
-        told = status.get("reload")
-        is_ours = isinstance(told, dict) and word in told.get("requests", ())
-        return (status, told) if is_ours else None  # type: ignore[return-value]
+        reload = status.get("reload")
+        is_ours = isinstance(reload, dict) and word in reload.get("requests", ())
+        return (status, reload) if is_ours else None  # type: ignore[return-value]
 
-    status, told = wait_for_daemon(home, answer, seconds, NOTHING_TO_RELOAD)
-    if told["error"]:
-        raise ReloadRefused(str(told["error"]))
-    yield f"reloaded, serving {status['served_checkpoint']}; changed: {_listed(told['applied'])}"
+    status, reload = wait_for_daemon(home, answer, seconds, NOTHING_TO_RELOAD)
+    if reload["error"]:
+        raise ReloadRefused(str(reload["error"]))
+    yield f"reloaded, serving {status['served_checkpoint']}; changed: {_listed(reload['applied'])}"
     if status["restart_to_apply"]:
         yield f"restart to apply: {_listed(status['restart_to_apply'])}"
 

@@ -1,4 +1,4 @@
-"""Files of the home by their names, where others of the group may leave links and pipes.
+"""Opening files and locking folders where others may leave links and pipes under any name.
 
 A link would lead the daemon, or root at the keyboard, to a file of somebody else; a pipe would
 have it wait for ever.
@@ -7,18 +7,21 @@ have it wait for ever.
 from __future__ import annotations
 
 import errno
+import fcntl
+import hashlib
 import os
 import stat
 from pathlib import Path
 
 NOT_PLAIN = "it is a link, a pipe or another special file, where clfd keeps a plain one; remove it"
-_CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Neither follows a link nor waits for whoever writes into a pipe.
+SAFE_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_plain(path: Path, flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
     """A descriptor of the file, as `os.open` gives it. Raises OSError, also for what is no file."""
     try:
-        handle = os.open(path, flags | _CAREFULLY, mode)
+        handle = os.open(path, flags | SAFE_FLAGS, mode)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a pipe that nobody reads
             raise _not_plain(path) from error
@@ -40,10 +43,33 @@ def read_plain(path: Path) -> bytes:
         return file.read()
 
 
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file in hex; links are followed, pipes are no file. Raises OSError."""
+    with open(path, "rb", opener=open_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", os.fspath(path))
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def create_plain(path: Path, mode: int = 0o666) -> int:
     """A descriptor of a new file; what had the name before is removed. Raises OSError."""
     path.unlink(missing_ok=True)
     return open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+
+
+def lock_folder(folder: Path, wait: bool = True) -> int:
+    """A descriptor of the folder; closing it gives the lock back.
+
+    Raises OSError where the folder cannot be opened, and BlockingIOError where another process
+    holds the lock and it does not `wait`.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
 
 
 def _not_plain(path: Path) -> OSError:

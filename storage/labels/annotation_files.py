@@ -29,7 +29,7 @@ _TRACK = (".table.1.selections.txt", ".selections.txt", ".txt")
 class Annotation:
     """A label that a person gave; the whole recording is from 0 to 0.
 
-    The sound is told by a `digest`, by a `path` (in an inbox, absolute, or counted from the
+    The recording is named by a `digest`, by a `path` (in an inbox, absolute, or counted from the
     `folder` of the table), or else by a `name` below `folders`. Of several namesakes it is the one
     whose folders end most like these, the last `n_sure` of them in any case. `place` is where a
     person finds the annotation: file and row, the header being row 1.
@@ -62,7 +62,7 @@ class AnnotationFile:
 
 
 def read_annotations(file: Path) -> AnnotationFile:
-    """Rows without a label are left out: nobody has said anything there.
+    """Rows without a label are left out.
 
     Raises StorageError naming the row where a file is none of these, or a number is no number.
     """
@@ -133,9 +133,9 @@ def _rows(file: Path, rows: Iterator[list[str]], is_raven: bool) -> Iterator[Ann
         missing = (
             f"a label ({', '.join(LABEL)})" if label is None else f"a path ({', '.join(PATH)})"
         )
-        told = ", ".join(header) or "none"
-        remedy = "; separate them by commas" if len(header) == 1 and ";" in told else ""
-        raise StorageError(f"{file}: no column for {missing}; it has {told}{remedy}")
+        columns = ", ".join(header) or "none"
+        remedy = "; separate them by commas" if len(header) == 1 and ";" in columns else ""
+        raise StorageError(f"{file}: no column for {missing}; it has {columns}{remedy}")
     for number, cells in enumerate(rows, start=2):
         row = dict(zip(header, map(str.strip, cells), strict=False))
         if row.get(label):

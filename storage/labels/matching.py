@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import defaultdict
@@ -17,12 +16,13 @@ from storage.database.bulk import chunks, execute_many
 from storage.database.engine import Database
 from storage.database.tables import human_label, inbox, recording
 from storage.errors import StorageError
+from storage.home.safe_open import file_digest
 from storage.labels.annotation_files import Annotation
 from storage.values.timestamps import utc_now
 
 # What other programs round times to: an end may lie so far behind that of the recording.
 ROUNDED_SECONDS = 0.1
-_row, _said = recording.c, human_label.c
+_row, _human = recording.c, human_label.c
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def write_labels(
 ) -> tuple[int, int]:
     """Annotations, their digests and origins, in one transaction.
 
-    What was said of the same part before is replaced, and the last of several counts.
+    An earlier label of the same part is replaced, and the last of several counts.
     Returns how many are new, and how many say something else than before.
     """
     now = utc_now()
@@ -90,11 +90,11 @@ def write_labels(
             "origin": origin,
             "labelled_at": now,
         }
-    key = tuple_(_said.digest, _said.start_s, _said.end_s)
+    key = tuple_(_human.digest, _human.start_s, _human.end_s)
     n_new = n_changed = 0
     with database.transaction() as connection:
         for some in chunks(list(rows)):
-            there = select(*key.clauses, _said.label).where(key.in_(some))
+            there = select(*key.clauses, _human.label).where(key.in_(some))
             before = {tuple(row[:3]): row[3] for row in connection.execute(there)}
             changed = [part for part in some if before.get(part) != rows[part]["label"]]
             connection.execute(delete(human_label).where(key.in_(changed)))
@@ -105,17 +105,17 @@ def write_labels(
 
 
 def clear_labels(database: Database, digest: str, part: tuple[float, float] | None = None) -> int:
-    """Forget what was said of this content, or of one part; returns how many labels that were."""
-    which = [_said.digest == digest]
+    """Delete the labels of this content, or of one part; returns how many."""
+    which = [_human.digest == digest]
     if part is not None:
-        which += [_said.start_s == part[0], _said.end_s == part[1]]
+        which += [_human.start_s == part[0], _human.end_s == part[1]]
     with database.transaction() as connection:
         return connection.execute(delete(human_label).where(*which)).rowcount
 
 
 def has_groups(connection: Connection) -> bool:
     """Whether any label came with a group."""
-    named = select(_said.digest).where(_said.group_name.is_not(None)).limit(1)
+    named = select(_human.digest).where(_human.group_name.is_not(None)).limit(1)
     return connection.scalar(named) is not None
 
 
@@ -182,14 +182,13 @@ class _Known:
         return ranked[best] if best >= one.n_sure else set()
 
     def _by_content(self, one: Annotation) -> set[str]:
-        told = one.path or one.name
-        file = (one.folder or Path()) / told
-        if not told or not os.path.isfile(file):
+        name = one.path or one.name
+        file = (one.folder or Path()) / name
+        if not name or not os.path.isfile(file):
             return set()
         if file not in self._by_file:
             try:
-                with file.open("rb") as opened:
-                    digest = hashlib.file_digest(opened, "sha256").hexdigest()
+                digest = file_digest(file)
             except OSError as error:
                 raise StorageError(f"{one.place}: cannot read {file}: {error.strerror}") from error
             self._by_file[file] = set(self._all_in([digest]))
@@ -201,12 +200,12 @@ class _Known:
             yield from filter(None, self._connection.scalars(query))
 
     def _find_paths(self, paths: set[bytes]) -> None:
-        told: dict[bytes, set[bytes]] = defaultdict(set)
+        by_spelling: dict[bytes, set[bytes]] = defaultdict(set)
         for path in paths:
             for spelling in _spellings(path):
-                told[spelling].add(path)
-        for spelling, digest in (*self._in_inboxes(told), *self._in_archives(told)):
-            for path in told[spelling]:
+                by_spelling[spelling].add(path)
+        for spelling, digest in (*self._in_inboxes(by_spelling), *self._in_archives(by_spelling)):
+            for path in by_spelling[spelling]:
                 self._by_path[path].add(digest)
 
     def _in_inboxes(self, paths: Collection[bytes]) -> Iterator[tuple[bytes, str]]:

@@ -116,8 +116,8 @@ def miscounts(connection: Connection) -> Iterator[str]:
         true = {tuple(row[:-1]): row[-1] for row in connection.execute(counted)}
         for key in sorted(kept.keys() | true.keys()):
             if kept.get(key, 0) != true.get(key, 0):
-                said = " ".join(map(str, key))
-                yield f"{table.name} {said}: {kept.get(key, 0)} instead of {true.get(key, 0)}"
+                key_text = " ".join(map(str, key))
+                yield f"{table.name} {key_text}: {kept.get(key, 0)} instead of {true.get(key, 0)}"
 
 
 def strays(connection: Connection) -> int:

@@ -305,6 +305,13 @@ class Ledger:
         with self.database.transaction() as connection:
             return newest_failure(connection)
 
+    def oldest_pending(self) -> str | None:
+        """When the recording that has been pending longest was first seen."""
+        # The queue's index holds new recordings in the order in which they were seen.
+        oldest = select(_row.first_seen_at).where(text(f"({is_queued})"), _row.requeued.is_(None))
+        with self.database.transaction() as connection:
+            return connection.scalar(oldest.order_by(_row.id).limit(1))
+
     def tend(self) -> str | None:
         """Keep the database's log short; returns what is wrong when that does not work."""
         return self.database.tend()
@@ -369,20 +376,3 @@ def _put_checkpoint(
     unread = {"labels": "[]", "facts": "{}", "digest": digest, "seen_at": now}
     added = insert(checkpoint).values({**unread, **values}).returning(checkpoint.c.id)
     return int(connection.execute(added).scalar_one())
-
-
-_of = recording.c
-# The queue's index holds new recordings in the order in which they were seen.
-_OLDEST = (
-    select(_of.first_seen_at)
-    .where(text(f"({is_queued})"), _of.requeued.is_(None))
-    .order_by(_of.id)
-    .limit(1)
-)
-
-
-def oldest_pending(ledger: Ledger) -> str | None:
-    """When the recording that has been pending longest was first seen. Raises LedgerUnavailable."""
-    with ledger.database.transaction() as connection:
-        found: str | None = connection.scalar(_OLDEST)
-        return found

@@ -29,7 +29,7 @@ MAX_WAIT_SECONDS = 3600.0
 _row = recording.c
 _IS_PENDING = and_(_row.state == "pending", _row.requeued.is_(None))
 _newer = recording.alias("newer")
-# What was queued again has been replaced meanwhile: the newer version is heard in its stead.
+# What was queued again has been replaced meanwhile: the newer version is scored in its place.
 _IS_NEWEST = ~exists().where(
     _newer.c.inbox_id == _row.inbox_id,
     _newer.c.path == _row.path,

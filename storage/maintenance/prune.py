@@ -81,7 +81,7 @@ def carry_out(database: Database, plan: PrunePlan, progress: ProgressTicker) -> 
         with database.transaction() as connection:
             deleted = connection.execute(delete(prediction).where(prediction.c.id.in_(unused)))
         plan.deleted["history"] += deleted.rowcount
-        progress.beat(f"predictions deleted: {plan.deleted['history']}")
+        progress.tick(f"predictions deleted: {plan.deleted['history']}")
         _keep_log_short(database)
     plan.changed += plan.planned["history"] - plan.deleted["history"]
 

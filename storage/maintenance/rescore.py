@@ -1,4 +1,4 @@
-"""Recordings that have an answer and are to be heard again, under the active checkpoint."""
+"""Recordings that have an answer and are to be scored again, under the active checkpoint."""
 
 from __future__ import annotations
 

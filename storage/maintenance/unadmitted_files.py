@@ -23,7 +23,7 @@ def uncovered(database: Database, settings: Settings, pulse: ProgressTicker) -> 
     for root in settings.inboxes:
         for paths in batches(audio_files(root, settings), _AT_ONCE):
             n_seen += len(paths)
-            pulse.beat(f"files in the inboxes: {n_seen}")
+            pulse.tick(f"files in the inboxes: {n_seen}")
             with database.transaction() as connection:
                 rows = newest_of(connection, root, paths)
             # What left for the archive is not what lies there now.

@@ -18,7 +18,7 @@ from sqlalchemy import (
     select,
 )
 
-from storage.database.query_plan import Clock, OutOfTime, by_index, try_in_turn
+from storage.database.query_plan import Clock, OutOfTime, by_index, time_limit
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,
@@ -32,11 +32,10 @@ from storage.queries.filters import (
     Axis,
     Filters,
     Status,
-    checkpoint_clause,
     clauses,
-    indexes_of_count,
     path_prefix,
 )
+from storage.queries.index_choice import best_index, tallied, tally_clauses
 
 _row, _tally = recording.c, tally.c
 _AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
@@ -85,29 +84,33 @@ def count_in_time(
     """
     if is_quick(filters):
         return Number(count(connection, filters))
-    indexes, found = indexes_of_count(filters), 0
+    known = tallied(connection, filters)
+    if not known.fitting:
+        return Number(0)
+    filters = known.within(filters)
+    index, found = best_index(connection, filters, "newest", _LIMITS[-1] // 10, known), 0
     for limit in _LIMITS:
-        query = select(_row.id).where(*clauses(filters)).limit(limit + 1)
-
-        def ask(index: str, query: Select[Any] = query) -> int:
-            some = by_index(query, recording, index).subquery()
-            return connection.scalar(select(func.count()).select_from(some)) or 0
-
+        query = by_index(select(_row.id), recording, index).where(*clauses(filters))
+        some = query.limit(limit + 1).subquery()
         try:
-            found = try_in_turn(connection, indexes, ask, deadline, clock)
+            with time_limit(connection, deadline, clock):
+                n = connection.scalar(select(func.count()).select_from(some)) or 0
         except OutOfTime:
             return Number(found, is_exact=False)
-        if found <= limit:
-            return Number(found)
+        if n <= limit:
+            return Number(n)
         found = limit
     return Number(found, is_exact=False)
 
 
 def count_others(
-    connection: Connection, filters: Filters, deadline: float = float("inf")
+    connection: Connection, filters: Filters, seconds: float = float("inf")
 ) -> dict[Status, Number]:
-    """What the status leaves out, per state, of the same paths and times."""
-    found = {state: count_in_time(connection, other, deadline) for state, other in others(filters)}
+    """What the status leaves out, per state, of the same paths and times; each in so long."""
+    found = {
+        state: count_in_time(connection, other, time.monotonic() + seconds)
+        for state, other in others(filters)
+    }
     return {state: number for state, number in found.items() if number.n or not number.is_exact}
 
 
@@ -133,28 +136,6 @@ def labels_seen(connection: Connection) -> list[str]:
     """Every label that has been given, in alphabetical order."""
     given = select(_tally.label).where(_tally.label != "", _tally.n > 0)
     return list(connection.scalars(given.distinct().order_by(_tally.label)))
-
-
-def within_days_of_tally(connection: Connection, filters: Filters) -> Filters | None:
-    """The filters, with the first and the last day on which anything fits; None: nothing does.
-
-    So that those of a checkpoint of last year are not looked for among all that came after.
-    """
-    day = _tally.day
-    query = select(func.min(day), func.max(day)).where(*tally_clauses(filters), _tally.n > 0)
-    if not filters.by_recorded:  # the tally has the days of answers
-        if filters.since is not None:
-            query = query.where(day >= filters.since[:DAY_LENGTH])
-        if filters.until is not None:
-            query = query.where(day <= filters.until[:DAY_LENGTH])
-    first, last = connection.execute(query).one()
-    if first is None:
-        return None
-    if filters.by_recorded or not (filters.stored_labels or filters.checkpoint):
-        return filters
-    behind = f"{last}{_AFTER_ALL}"
-    since = max(filters.since or first, first)
-    return replace(filters, since=since, until=min(filters.until or behind, behind))
 
 
 def has_unmeasured_levels(connection: Connection) -> bool:
@@ -205,7 +186,7 @@ def _of_days(filters: Filters, axis: Axis) -> Iterator[Select[Any]]:
         "checkpoint": _tally.checkpoint_id,
         "day": _tally.day,
     }
-    whole = select(columns[axis], func.sum(_tally.n)).where(*whole_day_clauses(filters))
+    whole = select(columns[axis], func.sum(_tally.n)).where(*_whole_day_clauses(filters))
     yield whole.group_by(columns[axis])
     for since, until in _edges(filters):
         for state in filters.states:
@@ -221,16 +202,12 @@ def whole_day_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
         yield _tally.day < filters.until[:DAY_LENGTH]
 
 
-def tally_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    """All but the time."""
-    if filters.status != "all":
-        yield _tally.state == filters.status
-    if filters.stored_labels:
-        yield _tally.label.in_(filters.stored_labels)
-    if filters.checkpoint is not None:
-        yield _tally.checkpoint_id.in_(
-            select(checkpoint.c.id).where(checkpoint_clause(filters.checkpoint))
-        )
+def _whole_day_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    yield from tally_clauses(filters)
+    if filters.since is not None:
+        yield _tally.day > filters.since[:DAY_LENGTH]
+    if filters.until is not None:
+        yield _tally.day < filters.until[:DAY_LENGTH]
 
 
 def _edges(filters: Filters) -> Iterator[tuple[str, str]]:

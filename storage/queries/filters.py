@@ -1,4 +1,4 @@
-"""The filters of the results: the WHERE that they make in one pass, and the indexes for it."""
+"""The filters of the results, and the WHERE that they make: every clause in one pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, ScalarSelect, and_, case, func, or_, select
 
-from storage.database.engine import PATH_INDEX
 from storage.database.tables import checkpoint, human_label, inbox, prediction, recording
 from storage.values.decision import UNKNOWN, DisplayRules
 from storage.values.recorded_at import on_the_wall
@@ -22,9 +21,6 @@ Axis = Literal["label", "status", "checkpoint", "day", "folder"]
 STATES: tuple[Status, ...] = ("done", "failed", "pending", "superseded")
 SORTS: tuple[Sort, ...] = ("newest", "oldest", "confidence", "path")
 SECONDS = len("2026-01-31T12:00:00")
-ANSWER, LABEL = "ix_recording_answer", "ix_recording_label"
-CONFIDENCE, MOMENT = "ix_recording_confidence", "ix_recording_moment"
-DIGEST, RECORDED = "ix_recording_digest", "ix_recording_recorded"
 _row = recording.c
 
 
@@ -195,9 +191,10 @@ def path_clauses(glob: str) -> Iterator[ColumnElement[bool]]:
         folder = inbox.alias()
         whole = select(folder.c.path_text).where(folder.c.id == _row.inbox_id).scalar_subquery()
         yield (whole + "/" + _row.path_text).regexp_match(rf"\A{translate(glob)}")
-    else:
+        return
+    yield from path_prefix_clauses(glob)
+    if glob != f"{path_prefix(glob)}*":  # which the prefix says already, in a tenth of the time
         yield _row.path_text.regexp_match(rf"\A{translate(glob)}")
-        yield from path_prefix_clauses(glob)
 
 
 def path_prefix(glob: str) -> str:
@@ -212,46 +209,3 @@ def path_prefix_clauses(glob: str) -> Iterator[ColumnElement[bool]]:
         behind = first[:-1] + bytes([first[-1] + 1])  # UTF-8 has no byte that is the last of all
         here = _row.inbox_id.in_(select(inbox.c.id))
         yield and_(here, _row.path >= first, _row.path < behind)
-
-
-# --- the indexes that may lead to what fits, for `try_in_turn`
-
-
-def indexes_of_page(filters: Filters, sort: Sort) -> list[str]:
-    """Recordings are walked in the order of the page, by the first one, until enough fit; or they
-    are gathered from those that one filter leaves, and sorted.
-
-    Which of them reads less depends on what lies in the ledger.
-    """
-    return list(dict.fromkeys([_in_order(filters, sort), *_of_filters(filters)]))
-
-
-def indexes_of_count(filters: Filters) -> list[str]:
-    return list(_of_filters(filters)) or [MOMENT]
-
-
-def _in_order(filters: Filters, sort: Sort) -> str:
-    if sort == "path":
-        return PATH_INDEX
-    if sort == "confidence":
-        # Where nothing has a confidence, the index would be walked to its end.
-        return ANSWER if filters.status in ("failed", "pending") else CONFIDENCE
-    if filters.status in ("pending", "all"):
-        return MOMENT
-    return LABEL if len(filters.stored_labels) == 1 else ANSWER
-
-
-def _of_filters(filters: Filters) -> Iterator[str]:
-    """For each filter the index that finds what it leaves."""
-    if filters.wrong:
-        yield DIGEST
-    if filters.path is not None and [*path_prefix_clauses(filters.path)]:
-        yield PATH_INDEX
-    if filters.by_recorded:
-        yield RECORDED
-    if filters.bounds_confidence:
-        yield CONFIDENCE
-    if filters.stored_labels:
-        yield LABEL
-    if filters.status != "all":
-        yield ANSWER

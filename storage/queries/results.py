@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from storage.database.engine import PATH_INDEX
-from storage.database.query_plan import by_index, try_in_turn
+from storage.database.query_plan import by_index
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,
@@ -28,8 +28,9 @@ from storage.database.tables import (
     prediction,
     recording,
 )
-from storage.queries.counts import Counts, in_order, within_days_of_tally
-from storage.queries.filters import Axis, Filters, Sort, clauses, indexes_of_page, moment
+from storage.queries.counts import Counts, in_order
+from storage.queries.filters import Axis, Filters, Sort, clauses, moment
+from storage.queries.index_choice import best_index, tallied
 from storage.queries.result import ClipOptions, Result, expressions, from_row
 from storage.values.decision import DisplayRules
 
@@ -166,19 +167,21 @@ def _page_keys(
     after: PageKey | None = None,
 ) -> list[PageKey]:
     """The recordings of a page, in its order."""
-    narrowed = within_days_of_tally(connection, filters)
-    if narrowed is None:
+    known = tallied(connection, filters)
+    if not known.fitting:
         return []
+    narrowed = known.within(filters)
+    index = best_index(connection, narrowed, sort, limit, known)
     value, is_descending = _sorted_by(filters, sort)
-    query = select(_row.id, value).where(*clauses(narrowed)).order_by(*_order(filters, sort))
+    query = by_index(select(_row.id, value), recording, index).where(*clauses(narrowed))
+    query = query.order_by(*_order(filters, sort))
     steps = list(_behind(after, value, is_descending))
-    indexes = indexes_of_page(narrowed, sort)
     if sort != "path":
-        return _first(connection, query, steps, indexes, limit)
+        return _first(connection, query, steps, limit)
     found: list[PageKey] = []
     for inbox_id in connection.scalars(select(inbox.c.id)).all():  # as the index has them
         of_inbox = query.where(_row.inbox_id == inbox_id)
-        found += _first(connection, of_inbox, steps, indexes, limit)
+        found += _first(connection, of_inbox, steps, limit)
     return sorted(found, key=lambda key: (key[1], key[0]))[:limit]
 
 
@@ -186,19 +189,12 @@ def _first(
     connection: Connection,
     query: Select[Any],
     steps: Sequence[Sequence[ColumnElement[bool]]],
-    indexes: Sequence[str],
     limit: int,
 ) -> list[PageKey]:
     found: list[PageKey] = []
     for step in steps:
         part = query.where(*step).limit(limit - len(found))
-
-        def ask(index: str, part: Select[Any] = part) -> list[PageKey]:
-            return [
-                (row[0], row[1]) for row in connection.execute(by_index(part, recording, index))
-            ]
-
-        found += try_in_turn(connection, indexes, ask)
+        found += [(row[0], row[1]) for row in connection.execute(part)]
         if len(found) == limit:
             break
     return found

@@ -1,4 +1,7 @@
-"""Progress on a terminal; nothing where nobody looks."""
+"""Progress of long work, on stderr: a bar, one line that is written over, or a line now and then.
+
+Bar and overwritten line appear on a terminal only.
+"""
 
 from __future__ import annotations
 
@@ -8,58 +11,55 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import Progress
+_TICK_SECONDS = 2.0
 
 
 @contextmanager
 def progress_bar(wanted: bool, total: int) -> Iterator[Callable[[], None]]:
     """Gives a function to call for each of `total` steps."""
-    console = Console(stderr=True)
-    with Progress(
-        console=console, transient=True, disable=not (wanted and sys.stderr.isatty())
-    ) as bar:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    is_shown = wanted and sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), transient=True, disable=not is_shown) as bar:
         task = bar.add_task("classifying", total=total)
         yield lambda: bar.advance(task)
 
 
 @contextmanager
 def status_line(wanted: bool) -> Iterator[Callable[[str], None]]:
-    """Gives a function that says what is going on, each time over what it said before.
+    """Gives a function that shows a text, each time over the one before.
 
     No thread refreshes it, so that nothing runs beside what is being measured.
     """
-    shown = wanted and sys.stderr.isatty()
+    is_shown = wanted and sys.stderr.isatty()
 
-    def say(text: str) -> None:
-        if shown:
+    def show(text: str) -> None:
+        if is_shown:
             width = shutil.get_terminal_size().columns
             sys.stderr.write(f"\r\x1b[K{text[: width - 1]}")
             sys.stderr.flush()
 
     try:
-        yield say
+        yield show
     finally:
-        say("")
-
-
-_EVERY_SECONDS = 2.0
+        show("")
 
 
 class ProgressTicker:
-    """Hands what it is told to `tell`, every two seconds; of what is over sooner, nothing."""
+    """Hands a line to `write` every two seconds; none for what takes less."""
 
     def __init__(
-        self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._tell = tell
+        self._write = write
         self._clock = clock
-        self._next = clock() + _EVERY_SECONDS
+        self._next = clock() + _TICK_SECONDS
 
-    def beat(self, text: str) -> None:
+    def tick(self, text: str) -> None:
         if self._clock() >= self._next:
-            self._tell(text)
-            self._next = self._clock() + _EVERY_SECONDS
+            self._write(text)
+            self._next = self._clock() + _TICK_SECONDS
 
-    def advance(self, what: str, done: int, of: int) -> None:
-        self.beat(f"{what}: {100 * min(done, of) // max(1, of)} %")
+    def advance(self, what: str, done: int, total: int) -> None:
+        self.tick(f"{what}: {100 * min(done, total) // max(1, total)} %")

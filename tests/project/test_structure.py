@@ -6,6 +6,7 @@ Imports between packages and between their folders are held by import-linter (`m
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -78,3 +79,14 @@ def test_commands_import_only_click_and_the_standard_library_at_the_top(path: Pa
     imports = [node for node in ast.parse(path.read_text()).body if is_import(node)]
     top = {name for node in imports if not is_light(node) for name in names_in(node)}
     assert top - sys.stdlib_module_names <= {"click"}
+
+
+def test_the_glossary_names_every_module_and_no_other() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    described = [
+        path.stem
+        for path in MODULES
+        if path.stem != "__init__" and not {"commands", "migrations"} & set(path.parts)
+    ]
+    assert sorted(named) == sorted(described)

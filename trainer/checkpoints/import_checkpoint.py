@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +11,9 @@ import torch
 
 from classifier.errors import CheckpointError
 from classifier.inference.predictor import Predictor
-from classifier.model.checkpoint import Checkpoint, open_file, read_with_bytes
+from classifier.model.checkpoint import Checkpoint, read_with_bytes
 from storage.home.checkpoint_folder import CheckpointFolder, is_name
+from storage.home.safe_open import file_digest
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,7 @@ def _moment(written: Any) -> datetime | None:
 
 def _digest(path: Path) -> str:
     try:
-        with open_file(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise CheckpointError(
             f"checkpoint {path.name} cannot be read: {error.strerror}; check its permissions"

@@ -6,7 +6,6 @@ of its own with the state after its last saved epoch.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ from torch import Tensor
 from storage.errors import StorageError
 from storage.home.atomic_write import write_whole
 from storage.home.paths import FILE_MODE, make_folder
-from storage.home.safe_open import read_plain
+from storage.home.safe_open import lock_folder, read_plain
 from trainer.errors import TrainerError
 from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 
@@ -121,9 +120,8 @@ def open_run_state(
         yield RunState(folder)
         return
     make_folder(folder)
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    lock = _lock(folder)
     try:
-        _lock(handle, folder)
         if not resume:
             for file in folder.iterdir():
                 file.unlink()
@@ -131,12 +129,12 @@ def open_run_state(
         yield RunState(folder, say)
         shutil.rmtree(folder, ignore_errors=True)
     finally:
-        os.close(handle)
+        os.close(lock)
 
 
-def _lock(handle: int, folder: Path) -> None:
+def _lock(folder: Path) -> int:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_folder(folder, wait=False)
     except BlockingIOError as error:
         raise TrainerError(
             f"the same training is under way in another process (it holds {folder}); "

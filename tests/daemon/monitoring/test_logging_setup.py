@@ -33,9 +33,9 @@ def as_before() -> Iterator[None]:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[socket.socket]:
+def journal() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(str(tmp_path / "socket"))
+        receiver.bind("")  # at an abstract address of the kernel's choice
         receiver.settimeout(10)
         yield receiver
 
@@ -56,8 +56,8 @@ def fields_in(datagram: bytes) -> dict[str, str]:
     return found
 
 
-def test_the_journal_gets_priority_and_fields(tmp_path: Path, journal: socket.socket) -> None:
-    handler = JournalHandler(str(tmp_path / "socket"))
+def test_the_journal_gets_priority_and_fields(journal: socket.socket) -> None:
+    handler = JournalHandler(journal.getsockname())
     handler.emit(record("a.wav failed: it is empty", recording="a.wav", kind="empty"))
     handler.close()
     sent = fields_in(journal.recv(65_536))
@@ -68,10 +68,8 @@ def test_the_journal_gets_priority_and_fields(tmp_path: Path, journal: socket.so
 
 
 @pytest.mark.parametrize("value", ["two\nlines", "MESSAGE=other", "", "\udcff"])
-def test_no_value_can_pretend_to_be_a_field(
-    tmp_path: Path, journal: socket.socket, value: str
-) -> None:
-    handler = JournalHandler(str(tmp_path / "socket"))
+def test_no_value_can_pretend_to_be_a_field(journal: socket.socket, value: str) -> None:
+    handler = JournalHandler(journal.getsockname())
     handler.emit(record("it failed", recording=value))
     handler.close()
     sent = fields_in(journal.recv(65_536))
@@ -87,11 +85,9 @@ def test_what_the_journal_does_not_take_is_a_line_with_its_priority(tmp_path: Pa
     assert stream.getvalue() == "<3>first\n<3>second\n"
 
 
-def test_a_record_that_is_too_long_for_a_datagram_is_a_line(
-    tmp_path: Path, journal: socket.socket
-) -> None:
+def test_a_record_that_is_too_long_for_a_datagram_is_a_line(journal: socket.socket) -> None:
     stream = io.StringIO()
-    handler = JournalHandler(str(tmp_path / "socket"), stream)
+    handler = JournalHandler(journal.getsockname(), stream)
     handler.emit(record("x" * 2**22))
     handler.close()
     assert len(stream.getvalue()) > 2**22

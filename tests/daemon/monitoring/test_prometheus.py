@@ -21,7 +21,6 @@ from daemon.monitoring.prometheus import METRICS, StatusCollector
 from daemon.monitoring.stage_timers import StageTimers
 from storage.errors import ConfigurationError, SettingsError
 from storage.home.paths import Home
-from storage.ledger.ledger import oldest_pending
 from storage.settings.loading import load_settings
 from storage.settings.schema import MetricsSettings
 
@@ -137,13 +136,13 @@ def test_a_stage_that_fails_is_measured_all_the_same() -> None:
 
 
 def test_what_waits_longest_is_found_by_the_queues_index(house: House) -> None:
-    assert oldest_pending(house.ledger) is None
+    assert house.ledger.oldest_pending() is None
     for name in ("a.wav", "b.wav"):
         (house.inbox / name).write_bytes(b"bad")
         house.ledger.admit([house.look_at(name.encode())])
         house.now += 60
     [(first,)] = house.ask("SELECT first_seen_at FROM recording WHERE path_text = 'a.wav'")
-    assert oldest_pending(house.ledger) == first
+    assert house.ledger.oldest_pending() == first
     plan = house.ask(
         "EXPLAIN QUERY PLAN SELECT first_seen_at FROM recording WHERE"
         " (state = 'pending' OR requeued IS NOT NULL) AND requeued IS NULL ORDER BY id LIMIT 1"

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from house import House
@@ -146,8 +147,8 @@ def test_a_pool_that_answers_nothing_any_more_ends_the_pings(
 
 
 @pytest.fixture
-def manager_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
-    address = f"\0clfd-test-{tmp_path}"
+def manager_socket(monkeypatch: pytest.MonkeyPatch) -> socket.socket:
+    address = f"\0clfd-test-{uuid4()}"  # a folder's name may be too long
     monkeypatch.setenv("NOTIFY_SOCKET", "@" + address[1:])
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.bind(address)

@@ -120,7 +120,7 @@ def test_the_look_for_damage_ends_in_time_also_on_a_large_ledger(tmp_path: Path)
         with daemon.transaction() as connection:
             for _ in range(2000):
                 connection.execute(ADD_INBOX)
-        daemon.require_sound(seconds=0.0)  # interrupted, which is no damage
+        daemon.require_valid(seconds=0.0)  # interrupted, which is no damage
         assert n_rows(daemon) == 2000
 
 

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import Connection, event
 
 from benchmarks.big_ledger import fill_ledger
-from storage.database import query_plan
 from storage.database.indexes import metadata
 from storage.home.paths import Home
 from storage.ledger.archive_moves import count_outstanding, has_archived, outstanding
@@ -111,10 +110,8 @@ RARE: list[tuple[str, Ask]] = [
 
 @pytest.mark.parametrize(("index", "ask"), RARE)
 def test_what_is_rare_is_not_looked_for_along_the_whole_order(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, index: str, ask: Ask
+    ledger: Ledger, index: str, ask: Ask
 ) -> None:
-    """The ledger is small, so a walk through it is ended where a large one would be."""
-    monkeypatch.setattr(query_plan, "_FIRST_STEPS", 1)
     with plans(ledger) as steps:
         ask(ledger)
     read = [step for step in steps if re.match(r"(SCAN|SEARCH) recording USING (COV|IND)", step)]

@@ -15,7 +15,7 @@ from storage.errors import StorageError
 from storage.home.atomic_write import write_whole
 from storage.home.daemon_lock import DaemonLock, holder, read_status, write_status
 from storage.home.paths import Home
-from storage.home.safe_open import open_plain, read_plain
+from storage.home.safe_open import file_digest, lock_folder, open_plain, read_plain
 from trainer.training.resume import RunStage
 
 THEIRS = b"somebody else's"
@@ -92,3 +92,20 @@ def test_a_pipe_is_no_status_no_checkpoint_no_place_and_no_journal(home: Home) -
     assert RunStage(pipe).load() is None
     assert "it is no file" in refusal(read_checkpoint)
     assert "remove it" in refusal(lambda file: HookCursor(file, lambda: ("", 0)))
+
+
+def test_a_digest_is_that_of_the_file_and_a_pipe_has_none(tmp_path: Path) -> None:
+    file, pipe = tmp_path / "file", tmp_path / "pipe"
+    file.write_bytes(b"")
+    os.mkfifo(pipe)
+    assert file_digest(file).startswith("e3b0c44298fc1c14")
+    with pytest.raises(OSError, match="no file"):
+        file_digest(pipe)
+
+
+def test_a_folder_is_locked_once_until_its_descriptor_is_closed(tmp_path: Path) -> None:
+    lock = lock_folder(tmp_path)
+    with pytest.raises(BlockingIOError):
+        lock_folder(tmp_path, wait=False)
+    os.close(lock)
+    os.close(lock_folder(tmp_path, wait=False))

@@ -12,14 +12,13 @@ from hypothesis import strategies as some
 from sqlalchemy import Connection, func, update
 
 from benchmarks.big_ledger import FOLDERS, LABELS, fill_ledger
-from storage.database import query_plan
 from storage.database.engine import open_database
 from storage.database.tables import recording
 from storage.export import results_writer
 from storage.export.results_writer import ResultsRequest, foot_of
 from storage.home.paths import Home
 from storage.ledger.counters import wrong_figures
-from storage.queries import counts
+from storage.queries import counts, index_choice
 from storage.queries.counts import count, count_by, count_in_time
 from storage.queries.filters import Filters, Sort
 from storage.queries.results import page, results
@@ -77,14 +76,14 @@ def test_the_ledger_that_is_measured_is_sound(ledger: str) -> None:
     filters=ASKED,
     sort=some.sampled_from(("newest", "oldest", "confidence", "path")),
     limit=some.sampled_from((1, 10, 500)),
-    steps=some.sampled_from((1, 10**6)),
+    look=some.sampled_from((5, 100, 10_000)),
 )
 def test_pages_make_up_the_whole_list(
-    reading: Connection, filters: Filters, sort: Sort, limit: int, steps: int
+    reading: Connection, filters: Filters, sort: Sort, limit: int, look: int
 ) -> None:
-    """Whatever index was tried first, and however little it may read."""
+    """Whatever a look into the indexes finds, and with it which index is read."""
     whole = [result.id for result in results(reading, filters, sort)]
-    with mock.patch.object(query_plan, "_FIRST_STEPS", steps):
+    with mock.patch.object(index_choice, "_LOOK", look):
         assert [r.id for r in results(reading, filters, sort, limit)] == whole[:limit]
         first = page(reading, filters, sort, limit)
         assert [row.id for row in first.rows] == whole[:limit]

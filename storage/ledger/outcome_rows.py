@@ -1,0 +1,214 @@
+"""Recordings as outcomes change them: plain objects, and statements to load and write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import NamedTuple
+
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    union_all,
+    update,
+)
+
+from storage.database.bulk import (
+    ASKED,
+    ASKED_DIGEST,
+    ASKED_ID,
+    PARAMETER,
+    chunks,
+    contents_of,
+    execute_many,
+)
+from storage.database.tables import inbox, prediction, recording
+from storage.ledger.counters import CounterMark
+from storage.ledger.outcomes import AudioFacts, Outcome, Scored
+from storage.values.recorded_at import began_at, moment_in_name
+from storage.values.text import printable_path
+
+PredictionKey = tuple[int, int]  # recording, checkpoint
+Changes = dict[str, object]  # by column
+
+
+class StoredAnswer(NamedTuple):
+    """A stored prediction; the recording keeps a copy of all but the scores."""
+
+    id: int
+    checkpoint_id: int
+    label: str
+    confidence: float
+
+
+@dataclass
+class RecordingRow:
+    """The columns of a recording that an outcome reads or changes."""
+
+    id: int
+    inbox_id: int
+    path: bytes
+    fingerprint: str
+    size_bytes: int
+    digest: str | None
+    state: str
+    attempts: int
+    claimed_by: str | None
+    claimed_at: str | None
+    requeued: str | None
+    requeued_at: str | None
+    error_class: str | None
+    error: str | None
+    warning: str | None
+    duration_s: float | None
+    sample_rate_hz: int | None
+    channels: int | None
+    rms_dbfs: float | None
+    peak_dbfs: float | None
+    clipped: float | None
+    recorded_at: str | None
+    prediction_id: int | None
+    answered_at: str | None
+    retry_after: str | None
+    archive_path: bytes | None
+    archive_path_text: str | None
+    archived_at: str | None
+    label: str | None
+    confidence: float | None
+    checkpoint_id: int | None
+    first_seen_at: str
+
+    @property
+    def mark(self) -> CounterMark:
+        moment = self.answered_at or self.first_seen_at
+        answer = (self.label, self.checkpoint_id)
+        return CounterMark(self.state, moment, *answer, self.inbox_id, self.path)
+
+    @property
+    def file(self) -> tuple[int, bytes]:
+        return self.inbox_id, self.path
+
+    def leave_queue(self) -> None:
+        self.claimed_by = self.claimed_at = self.requeued = self.requeued_at = None
+        self.retry_after = None
+
+    def give_attempt_back(self) -> None:
+        self.claimed_by = self.claimed_at = None
+        self.attempts = max(0, self.attempts - 1)
+
+    def take(self, answer: StoredAnswer) -> None:
+        self.prediction_id, self.checkpoint_id, self.label, self.confidence = answer
+
+    def describe(self, facts: AudioFacts) -> None:
+        self.digest = facts.digest
+        self.duration_s = facts.duration_s
+        self.sample_rate_hz = facts.sample_rate_hz
+        self.channels = facts.channels
+        self.rms_dbfs, self.peak_dbfs = facts.rms_dbfs, facts.peak_dbfs
+        self.clipped = facts.clipped
+        self.recorded_at = began_at(facts.recorded_at, moment_in_name(printable_path(self.path)))
+
+
+_COLUMNS = [recording.c[field.name] for field in fields(RecordingRow)]
+
+
+def inbox_folders(connection: Connection) -> dict[int, bytes]:
+    return {row.id: row.path for row in connection.execute(select(inbox.c.id, inbox.c.path))}
+
+
+_wanted = recording.alias("wanted")
+_same_file = and_(recording.c.inbox_id == _wanted.c.inbox_id, recording.c.path == _wanted.c.path)
+_asked: BindParameter[int] = bindparam("ids", expanding=True)
+# A file that is written again every minute has half a million versions after a year: those that
+# matter are found by an index each. Made once: to make them takes longer than to ask them.
+_CONCERNED = union_all(
+    select(*_COLUMNS).where(recording.c.id.in_(_asked)),
+    select(*_COLUMNS)
+    .join_from(_wanted, recording, _same_file)
+    .where(_wanted.c.id.in_(_asked), text("recording.state IN ('done', 'failed')")),
+    select(*_COLUMNS)
+    .select_from(ASKED)
+    .join(_wanted, _wanted.c.id == ASKED_ID)
+    .join(recording, and_(_same_file, recording.c.digest == ASKED_DIGEST)),
+)
+
+
+def rows_concerned(
+    connection: Connection, outcomes: Sequence[Outcome], leaders: Sequence[int]
+) -> dict[int, RecordingRow]:
+    """The recordings, the current versions of their files, and versions of the same content."""
+    asked = [(outcome.recording_id, getattr(outcome, "digest", None)) for outcome in outcomes]
+    found: dict[int, RecordingRow] = {}
+    for some in chunks([*asked, *((leader, None) for leader in leaders)]):
+        values = {"ids": [id for id, _ in some], PARAMETER: contents_of(some)}
+        rows = connection.execute(_CONCERNED, values)
+        found.update((row.id, RecordingRow(*row)) for row in rows)
+    return found
+
+
+_ANSWER = (prediction.c.recording_id, *(prediction.c[name] for name in StoredAnswer._fields))
+
+
+def predictions_of(connection: Connection, ids: Sequence[int]) -> dict[PredictionKey, StoredAnswer]:
+    found: dict[PredictionKey, StoredAnswer] = {}
+    for some in chunks(ids):
+        query = select(*_ANSWER).where(prediction.c.recording_id.in_(some))
+        for recording_id, *answer in connection.execute(query):
+            found[recording_id, answer[1]] = StoredAnswer(*answer)
+    return found
+
+
+_ADD_PREDICTIONS = insert(prediction)
+
+
+def insert_predictions(
+    connection: Connection, new: dict[PredictionKey, Scored], now: str
+) -> dict[PredictionKey, StoredAnswer]:
+    if not new:
+        return {}
+    # Nobody else writes in this transaction, and asking for the numbers row by row takes longer.
+    first = (connection.scalar(select(func.max(prediction.c.id))) or 0) + 1
+    values = [
+        {
+            "id": number,
+            "recording_id": recording_id,
+            "checkpoint_id": checkpoint_id,
+            "label": scored.label,
+            "confidence": scored.confidence,
+            "scores": scored.scores,
+            "clip_scores": scored.clip_scores,
+            "clip_seconds": scored.clip_seconds,
+            "clip_hop_seconds": scored.clip_hop_seconds,
+            "classified_at": now,
+        }
+        for number, ((recording_id, checkpoint_id), scored) in enumerate(new.items(), first)
+    ]
+    execute_many(connection, _ADD_PREDICTIONS, values)
+    return {
+        key: StoredAnswer(number, key[1], scored.label, scored.confidence)
+        for number, (key, scored) in enumerate(new.items(), first)
+    }
+
+
+def delete_rows(connection: Connection, rows: Iterable[RecordingRow]) -> None:
+    for some in chunks([row.id for row in rows]):
+        connection.execute(delete(recording).where(recording.c.id.in_(some)))
+
+
+_UPDATE = update(recording).where(recording.c.id == bindparam("row_id"))
+
+
+def update_rows(connection: Connection, rows: Iterable[tuple[RecordingRow, Changes]]) -> None:
+    """In the order given, those that change in the same columns in one go."""
+    for names, some in groupby(rows, key=lambda row: tuple(row[1])):
+        if names:
+            values = [changes | {"row_id": row.id} for row, changes in some]
+            execute_many(connection, _UPDATE, values)
