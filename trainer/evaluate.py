@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ from trainer.data.overlaps import merged_groups
 from trainer.errors import TrainerError
 from trainer.evaluation.assessment import Assessment, assess_as_served, predict
 from trainer.evaluation.metrics import served_model
-from trainer.evaluation.prepare import prepare_evaluation
+from trainer.evaluation.prepare import EvaluateRequest, prepare_evaluation
 from trainer.evaluation.probes import Probe, probe
 from trainer.evaluation.top_errors import find_top_errors
 from trainer.evaluation.train_overlap import TrainOverlap, find_train_overlap
@@ -34,18 +33,6 @@ from trainer.reports.html import ReportData
 from trainer.reports.training_report import check_folder, write_report
 
 BATCH_SIZE = 16  # clips; the network may be of any size
-
-
-@dataclass(frozen=True)
-class EvaluateRequest:
-    """What a person asked for; `output` is the folder of the report."""
-
-    labels: Path
-    checkpoint: str = "active"
-    fold: int | None = None
-    skip_bad: bool = False
-    include_trained: bool = False
-    output: Path | None = None
 
 
 def evaluate_checkpoint(
@@ -80,9 +67,9 @@ def _evaluate(
     )
     parent_folder = check_folder(report)
     model = served_model(checkpoint, device)
-    asked = request.labels, request.fold, request.skip_bad
-    data = prepare_evaluation(*asked, checkpoint, parent_folder, settings, device, console)
-    dataset = data.dataset
+    labels, dataset, n_skipped = prepare_evaluation(
+        request, checkpoint, parent_folder, settings, device, console
+    )
     groups = merged_groups(dataset.examples, dataset.digests)
     overlap = find_train_overlap(checkpoint, dataset, groups)
     positions = choose_positions(request, checkpoint, dataset, overlap, console)
@@ -97,9 +84,9 @@ def _evaluate(
     outcome = {
         **numbers(checkpoint, dataset, assessment, probes),
         "labels_file": printable(request.labels.name),
-        "labels_digest": data.labels.digest,
+        "labels_digest": labels.digest,
         "fold": request.fold,
-        "skipped": data.skipped,
+        "skipped": n_skipped,
         # All of them in the labels file, whether they count or not.
         "trained_recordings": None if overlap.trained is None else len(overlap.trained),
         "trained_included": request.include_trained,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from classifier.inference.device import choose_device, describe_device, refusing_when_memory_ends
@@ -253,13 +254,11 @@ def fold_accuracies(
     assessment: Assessment | None, by_fold: dict[int, ClipPredictions]
 ) -> dict[int, float]:
     """The accuracy of each fold, out of the scores of all folds, which stand in their order."""
-    accuracies, begin = {}, 0
-    for fold, predictions in by_fold.items():
-        assert assessment is not None
-        end = begin + len(predictions.positions)
-        accuracies[fold] = accuracy(assessment.scores[begin:end], predictions.truth)
-        begin = end
-    return accuracies
+    if assessment is None or not by_fold:
+        return {}
+    ends = np.cumsum([len(predictions.positions) for predictions in by_fold.values()])
+    parts = zip(by_fold.items(), np.split(assessment.scores, ends[:-1]), strict=True)
+    return {fold: accuracy(scores, predictions.truth) for (fold, predictions), scores in parts}
 
 
 def finish(context: RunContext, report_data: ReportData) -> TrainOutcome:

@@ -49,7 +49,8 @@ def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **opt
       clfd evaluate sounds/labels.csv
     """
     from trainer.console import ProgressConsole
-    from trainer.evaluate import EvaluateRequest, evaluate_checkpoint, summary
+    from trainer.evaluate import evaluate_checkpoint, summary
+    from trainer.evaluation.prepare import EvaluateRequest
 
     settings = invocation.settings(**{"engine.device": device})
     console = ProgressConsole(invocation.verbosity)

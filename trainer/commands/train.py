@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from storage.commands.context import Invocation
     from trainer.training.prepare import TrainRequest
 
+RECIPE_FIELDS = (
+    *("epochs", "learning_rate", "batch_size", "optimizer"),
+    *("clip_seconds", "sample_rate_hz", "n_mels"),
+)
+
 
 @click.command()
 @click.argument("labels", type=click.Path(exists=True, path_type=Path), metavar="LABELS.csv")
@@ -27,7 +32,9 @@ if TYPE_CHECKING:
     "Adam, 0.001, batch 32, 20 epochs, 5 s at 22050 Hz, 128 bands, width 64.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training files.")
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.")
+@click.option(
+    "--lr", "learning_rate", type=click.FloatRange(min=0, min_open=True), help="Learning rate."
+)
 @click.option("--batch-size", type=click.IntRange(min=2), help="Clips in a step.")
 @click.option("--optimizer", type=click.Choice(["adam", "adamw"]), help="Without or with decay.")
 @click.option(
@@ -37,8 +44,8 @@ if TYPE_CHECKING:
     "less is quicker where held-out sounds resemble those learned.  [default: the recipe's]",
 )
 @click.option("--clip-seconds", type=click.FloatRange(0, 60, min_open=True), help="Clip length.")
-@click.option("--sample-rate", type=click.IntRange(1000, 768_000), help="In Hz.")
-@click.option("--mels", type=click.IntRange(8, 1024), help="Mel bands.")
+@click.option("--sample-rate", "sample_rate_hz", type=click.IntRange(1000, 768_000), help="In Hz.")
+@click.option("--mels", "n_mels", type=click.IntRange(8, 1024), help="Mel bands.")
 @click.option("--width", type=click.IntRange(1, 256), help="Channels of the first block.")
 @click.option(
     "--val-fraction",
@@ -144,17 +151,9 @@ def _request(labels: Path, options: dict[str, Any]) -> TrainRequest:
     if len(ways) > 1:
         both = " and ".join("--" + way.replace("_", "-") for way in ways)
         raise click.UsageError(f"{both} exclude each other; choose one of them")
-    wishes = {
-        "epochs": options["epochs"],
-        "learning_rate": options["lr"],
-        "batch_size": options["batch_size"],
-        "optimizer": options["optimizer"],
-        "augmentation": VARIATIONS.get(options["vary"]),
-        "clip_seconds": options["clip_seconds"],
-        "sample_rate_hz": options["sample_rate"],
-        "n_mels": options["mels"],
-        "widths": options["width"] and widths_from(options["width"]),
-    }
+    width, vary = options["width"], options["vary"]
+    wishes = {"augmentation": VARIATIONS.get(vary), "widths": width and widths_from(width)}
+    wishes |= {name: options[name] for name in RECIPE_FIELDS}
     given = {field: wish for field, wish in wishes.items() if wish is not None}
     as_asked = ("cross_validate", "promote", "skip_bad", "start", "resume", "allow_label_change")
     return TrainRequest(

@@ -25,40 +25,14 @@ def validate_examples(
     contents: Sequence[Hashable],
     choice: SplitChoice,
     cross_validate: bool = False,
+    known: list[LabelProblem] | None = None,
 ) -> ValidatedExamples:
     """Leaves out what contradicts another example, crosses its group, or has a label too rare.
 
     `contents` are what tells files apart: their SHA-256, or their paths before they were read.
+    `known` are the contradictions, where these were looked for already.
     """
-    found = contradictions(examples, contents)
-    return _validate(examples, contents, choice, cross_validate, found)
-
-
-def validate_labels(
-    labels: LabelSet, choice: SplitChoice, cross_validate: bool = False
-) -> LabelSet:
-    """The labels without what is unusable by groups and split, before any file is read.
-
-    Contradictions between its rows were left out when the file was read. Raises LabelsError where
-    fewer than two labels are left.
-    """
-    examples = labels.examples
-    paths = [example.path for example in examples]
-    validated = _validate(examples, paths, choice, cross_validate, [])
-    kept = tuple(examples[at] for at in validated.kept)
-    skipped = (*labels.skipped, *validated.problems)
-    check_labels(labels.source, kept, skipped)
-    return replace(labels, examples=kept, skipped=skipped)
-
-
-def _validate(
-    examples: Sequence[Example],
-    contents: Sequence[Hashable],
-    choice: SplitChoice,
-    cross_validate: bool,
-    found: list[LabelProblem],
-) -> ValidatedExamples:
-    """Leaves out the problems `found`, then those of groups and split among what is left."""
+    found = contradictions(examples, contents) if known is None else known
     kept: list[int] = list(range(len(examples)))
     lines: list[str] = []
     for check in (None, _crossings, _rarities):
@@ -71,6 +45,23 @@ def _validate(
         kept = [at for position, at in enumerate(kept) if position not in dropped]
     groups = merged_groups([examples[at] for at in kept], [contents[at] for at in kept])
     return ValidatedExamples(tuple(kept), tuple(groups), tuple(lines))
+
+
+def validate_labels(
+    labels: LabelSet, choice: SplitChoice, cross_validate: bool = False
+) -> LabelSet:
+    """The labels without what is unusable by groups and split, before any file is read.
+
+    Contradictions between its rows were left out when the file was read. Raises LabelsError where
+    fewer than two labels are left.
+    """
+    examples = labels.examples
+    paths = [example.path for example in examples]
+    validated = validate_examples(examples, paths, choice, cross_validate, known=[])
+    kept = tuple(examples[at] for at in validated.kept)
+    skipped = (*labels.skipped, *validated.problems)
+    check_labels(labels.source, kept, skipped)
+    return replace(labels, examples=kept, skipped=skipped)
 
 
 def _crossings(

@@ -73,22 +73,16 @@ def _write_sources(folder: Path, label: str, seed: int) -> Iterator[Row]:
         rng = np.random.default_rng([seed, zlib.crc32(label.encode()), source])
         group = f"{label}-{source:03d}"
         sample_rate_hz = int(rng.choice(SAMPLE_RATES_HZ))
-        for take, mono in enumerate(_cut_source(label, rng, sample_rate_hz)):
+        lengths_s = rng.uniform(*CLIP_SECONDS, CLIPS_PER_SOURCE)
+        sound = synthesise(label, rng, sample_rate_hz, float(lengths_s.sum()))
+        cuts = (lengths_s.cumsum()[:-1] * sample_rate_hz).astype(int)
+        for take, mono in enumerate(np.split(sound, cuts)):
             suffix, subtype = FORMATS[rng.integers(len(FORMATS))]
             name = f"{group}-{take}.{suffix}"
             channels = _spread(mono, rng) if rng.random() < 0.5 else mono
             soundfile.write(folder / name, channels, sample_rate_hz, subtype=subtype)
             yield name, label, group
         source += 1
-
-
-def _cut_source(
-    label: str, rng: np.random.Generator, sample_rate_hz: int
-) -> list[npt.NDArray[np.float32]]:
-    lengths_s = rng.uniform(*CLIP_SECONDS, CLIPS_PER_SOURCE)
-    source = synthesise(label, rng, sample_rate_hz, float(lengths_s.sum()))
-    cuts = (lengths_s.cumsum()[:-1] * sample_rate_hz).astype(int)
-    return np.split(source, cuts)
 
 
 def _spread(mono: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:

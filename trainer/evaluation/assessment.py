@@ -102,16 +102,8 @@ def assess_as_served(
     selection: Mapping[str, str],
 ) -> Assessment:
     """Assesses a checkpoint by the temperature and the pooling with which it is served."""
-    logits = predictions.clip_logits
-    scores = logits.scores(temperature, pooling)
-    return Assessment(
-        predictions=predictions,
-        scores=scores,
-        temperature=temperature,
-        evaluation=evaluate(scores, predictions.truth, labels),
-        uncalibrated=evaluate(logits.scores(1.0, pooling), predictions.truth, labels),
-        selection=selection,
-    )
+    scores = predictions.clip_logits.scores(temperature, pooling)
+    return _assessment(predictions, labels, scores, temperature, selection, pooling)
 
 
 def _cross_fitted(
@@ -122,14 +114,20 @@ def _cross_fitted(
 ) -> Assessment:
     logits, truth = predictions.clip_logits, predictions.truth
     scores = cross_fitted_scores(logits, truth, parts)
-    return Assessment(
-        predictions=predictions,
-        scores=scores,
-        temperature=fit_temperature(logits, truth),
-        evaluation=evaluate(scores, truth, labels),
-        uncalibrated=evaluate(logits.scores(1.0), truth, labels),
-        selection=selection,
-    )
+    return _assessment(predictions, labels, scores, fit_temperature(logits, truth), selection)
+
+
+def _assessment(
+    predictions: ClipPredictions,
+    labels: tuple[str, ...],
+    scores: Scores,
+    temperature: float,
+    selection: Mapping[str, str],
+    pooling: str = "mean",
+) -> Assessment:
+    truth, plain = predictions.truth, predictions.clip_logits.scores(1.0, pooling)
+    evaluations = evaluate(scores, truth, labels), evaluate(plain, truth, labels)
+    return Assessment(predictions, scores, temperature, *evaluations, selection)
 
 
 FIXED = {

@@ -21,32 +21,35 @@ from trainer.errors import TrainerError
 
 
 @dataclass(frozen=True)
-class EvaluationData:
-    """The recordings that can be evaluated, and how many rows of the labels were left out."""
+class EvaluateRequest:
+    """What a person asked for; `output` is the folder of the report."""
 
-    labels: LabelSet
-    dataset: Dataset
-    skipped: int
+    labels: Path
+    checkpoint: str = "active"
+    fold: int | None = None
+    skip_bad: bool = False
+    include_trained: bool = False
+    output: Path | None = None
 
 
 def prepare_evaluation(
-    source: Path,
-    fold: int | None,
-    skip_bad: bool,
+    request: EvaluateRequest,
     checkpoint: Checkpoint,
     folder: Path,
     settings: Settings,
     device: torch.device,
     console: ProgressConsole,
-) -> EvaluationData:
+) -> tuple[LabelSet, Dataset, int]:
     """Reads labels, of one fold or all, and decodes their files; `folder` may take their clips.
 
+    Returns the labels, the recordings that can be evaluated, and how many rows were left out.
     Raises LabelsError naming what is wrong with the labels, what cannot be decoded, the same sound
     under two labels, and labels that the checkpoint does not know; with `skip_bad` such recordings
     are left out and named.
     """
+    source, skip_bad = request.labels, request.skip_bad
     labels = read_labels(source, settings.intake.suffixes, skip_bad, min_labels=1)
-    asked = of_fold(labels, fold)
+    asked = of_fold(labels, request.fold)
     unknown = unknown_labels(asked, checkpoint, source)
     refuse_problems(source, unknown, skip_bad)
     examples = [each for each in asked if each.label in checkpoint.labels]
@@ -65,7 +68,7 @@ def prepare_evaluation(
     for line in (*labels.skipped, *unknown, *problems):
         console.say(f"left out: {line}")
     n_rows = len(labels.skipped) + len(asked)
-    return EvaluationData(labels, dataset, skipped=n_rows - len(dataset.examples))
+    return labels, dataset, n_rows - len(dataset.examples)
 
 
 def of_fold(labels: LabelSet, fold: int | None) -> list[Example]:

@@ -22,7 +22,7 @@ from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
 from trainer.data.labels import check_labels, read_labels, refuse_problems
 from trainer.data.splits import Split, SplitChoice, everything, folds, split_examples
-from trainer.data.validation import ValidatedExamples, validate_examples, validate_labels
+from trainer.data.validation import validate_examples, validate_labels
 from trainer.data.warnings import find_warnings
 from trainer.errors import SplitError
 from trainer.evaluation.train_overlap import find_train_overlap
@@ -124,7 +124,10 @@ def prepare(context: RunContext) -> PreparedData:
     check_labels(labels.source, dataset.examples, left_out)
     for line in left_out:
         console.say(f"left out: {line}")
-    data = _split(request, labels, dataset, validated, recipe, parent, left_out, console)
+    split, rounds = choose_split(request, dataset.examples, validated.groups)
+    data = PreparedData(labels, dataset, validated.groups, recipe, split, rounds, parent, left_out)
+    if parent is not None:
+        data = _without_parent_trained(data, parent, console)
     splits = [*data.rounds.values(), data.split]
     for line in find_warnings(dataset.examples, data.groups, splits):
         console.say(f"note: {line}")
@@ -159,56 +162,35 @@ def without_parent_trained(split: Split, parent_trained: frozenset[int] | None) 
     return replace(split, train=tuple(sorted([*split.train, *known])), validation=unknown)
 
 
-def _split(
-    request: TrainRequest,
-    labels: LabelSet,
-    dataset: Dataset,
-    validated: ValidatedExamples,
-    recipe: Recipe,
-    parent: Checkpoint | None,
-    left_out: tuple[str, ...],
-    console: ProgressConsole,
+def _without_parent_trained(
+    data: PreparedData, parent: Checkpoint, console: ProgressConsole
 ) -> PreparedData:
-    """Splits the data; rounds in which nothing can validate are dropped."""
-    groups = validated.groups
-    asked, asked_rounds = choose_split(request, dataset.examples, groups)
-    trained = frozenset() if parent is None else find_train_overlap(parent, dataset, groups).trained
-    split = without_parent_trained(asked, trained)
-    rounds = {at: without_parent_trained(each, trained) for at, each in asked_rounds.items()}
+    """The same data by `without_parent_trained`; rounds in which nothing is left are dropped."""
+    trained = find_train_overlap(parent, data.dataset, data.groups).trained
+    split = without_parent_trained(data.split, trained)
+    rounds = {at: without_parent_trained(each, trained) for at, each in data.rounds.items()}
     rounds = {at: each for at, each in rounds.items() if each.validation}
-    data = PreparedData(labels, dataset, groups, recipe, split, rounds, parent, left_out, trained)
-    if parent is not None:
-        n_moved = _n_validating([asked, *asked_rounds.values()])
-        n_moved -= _n_validating([split, *rounds.values()])
-        for line in _parent_notes(data, parent.name, n_moved, sorted(asked_rounds.keys() - rounds)):
-            console.say(f"note: {line}")
-    return data
-
-
-def _n_validating(splits: Sequence[Split]) -> int:
-    return sum(len(split.validation) for split in splits)
-
-
-def _parent_notes(
-    data: PreparedData, parent: str, n_moved: int, dropped_folds: Sequence[int]
-) -> list[str]:
-    """What the validation loses to the parent's training, a line each."""
-    notes = []
-    if not data.ancestors_known:
-        notes.append(
-            f"{parent} does not say all that it was trained on: what validates here may flatter"
+    found = replace(data, split=split, rounds=rounds, parent_trained=trained)
+    if not found.ancestors_known:
+        console.say(
+            f"note: {parent.name} does not say all that it was trained on: "
+            "what validates here may flatter"
         )
-    if n_moved:
-        notes.append(
-            f"{n_moved} recordings train instead of validating, since {parent} was trained on "
-            "them or on relatives of them"
+    if n_moved := _n_validating(data) - _n_validating(found):
+        console.say(
+            f"note: {n_moved} recordings train instead of validating, since {parent.name} was "
+            "trained on them or on relatives of them"
         )
-    if dropped_folds:
-        notes.append(
-            f"fold {', '.join(map(str, dropped_folds))}: nothing in it that {parent} was "
+    if dropped := sorted(data.rounds.keys() - rounds):
+        console.say(
+            f"note: fold {', '.join(map(str, dropped))}: nothing in it that {parent.name} was "
             "not trained on, and so nothing to measure"
         )
-    return notes
+    return found
+
+
+def _n_validating(data: PreparedData) -> int:
+    return sum(len(split.validation) for split in (data.split, *data.rounds.values()))
 
 
 def _parent(request: TrainRequest, checkpoint_folder: CheckpointFolder) -> Checkpoint | None:

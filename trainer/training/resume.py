@@ -120,7 +120,13 @@ def open_run_state(
         yield RunState(folder)
         return
     make_folder(folder)
-    lock = _lock(folder)
+    try:
+        lock = lock_folder(folder, wait=False)
+    except BlockingIOError as error:
+        raise TrainerError(
+            f"the same training is under way in another process (it holds {folder}); "
+            "wait for it, or stop it first"
+        ) from error
     try:
         if not resume:
             for file in folder.iterdir():
@@ -130,16 +136,6 @@ def open_run_state(
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(lock)
-
-
-def _lock(folder: Path) -> int:
-    try:
-        return lock_folder(folder, wait=False)
-    except BlockingIOError as error:
-        raise TrainerError(
-            f"the same training is under way in another process (it holds {folder}); "
-            "wait for it, or stop it first"
-        ) from error
 
 
 def _remove_stale(runs: Path, own: Path) -> None:

@@ -28,8 +28,8 @@ from trainer.commands.evaluate import evaluate
 from trainer.console import ProgressConsole
 from trainer.data.examples import Example
 from trainer.errors import LabelsError, TrainerError
-from trainer.evaluate import EvaluateRequest, choose_positions, summary
-from trainer.evaluation.prepare import unknown_labels
+from trainer.evaluate import choose_positions, summary
+from trainer.evaluation.prepare import EvaluateRequest, unknown_labels
 from trainer.evaluation.train_overlap import TrainOverlap, find_train_overlap
 
 KEYS = {

@@ -81,7 +81,7 @@ def run(home: Home, pool: DecodePool[int], monkeypatch: pytest.MonkeyPatch) -> T
     A pool and drawings of its own has `trained`.
     """
     monkeypatch.setattr("trainer.training.prepare.DecodePool", {int: lambda *_: nullcontext(pool)})
-    monkeypatch.setattr("trainer.reports.training_report.png", lambda *_: b"")
+    monkeypatch.setattr("trainer.reports.training_report.picture", lambda *_: b"")
 
     def call(labels: Path, *options: str) -> Result:
         return invoke(home, labels, *options)
