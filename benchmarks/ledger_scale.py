@@ -106,12 +106,12 @@ def _measured(home: Home, wanted: Settings) -> Iterator[tuple[str, str]]:
 def _pages(wanted: Settings) -> Iterator[tuple[str, str]]:
     """A page in every order, and the foot of the table."""
     for what, filters in PAGES.items():
-        told = []
+        times = []
         for sort in SORTS:
             seconds = _asked(wanted, lambda c, f=filters, s=sort: _page(c, Filters(**f), s))
-            told.append(f"{sort} {1000 * seconds:.1f}")
+            times.append(f"{sort} {1000 * seconds:.1f}")
         foots = _asked(wanted, lambda c, f=filters: foot_of(c, ResultsRequest(Filters(**f)), PAGE))
-        yield f"page of {PAGE}, {what}", f"{', '.join(told)} ms; its foot {1000 * foots:.1f} ms"
+        yield f"page of {PAGE}, {what}", f"{', '.join(times)} ms; its foot {1000 * foots:.1f} ms"
 
 
 def _page(connection: Connection, filters: Filters, sort: Any) -> object:

@@ -34,13 +34,13 @@ ATTRIBUTION = (
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), required=True)
 def main(home: Path) -> None:
     """Writes classifier/model/starter/NAME.safetensors in place of the one that is there."""
-    shelf = CheckpointFolder(home / "checkpoints")
-    if not shelf.folder.is_dir() or shelf.active() is None:
+    checkpoints = CheckpointFolder(home / "checkpoints")
+    if not checkpoints.folder.is_dir() or checkpoints.active() is None:
         labels = Path(os.environ["ESC10_DIR"], "labels.csv")
         command = [sys.executable, "-m", "clfd", "--home", str(home), "train", str(labels)]
         Home(home).create()
         subprocess.run([*command, "--cross-validate", "--resume"], check=True)
-    path = write_starter(read_checkpoint(shelf.path(shelf.find("active"))))
+    path = write_starter(read_checkpoint(checkpoints.path(checkpoints.find("active"))))
     click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 
@@ -51,8 +51,6 @@ def write_starter(trained: Checkpoint) -> Path:
         raise click.ClickException(f"{trained.name} was not cross-validated")
     facts |= {"starter": True, "attribution": ATTRIBUTION, "license": "CC BY 3.0"}
     facts |= {"promotion": {"promoted": True, "reason": "it comes with clfd"}}
-    FOLDER.mkdir(exist_ok=True)
-    old = list(FOLDER.glob("*.safetensors"))
     name, data = encode_checkpoint(
         trained.build(),
         trained.labels,
@@ -61,13 +59,12 @@ def write_starter(trained: Checkpoint) -> Path:
         datetime.fromisoformat(facts["created_at"]).astimezone(UTC),
         weights_dtype=torch.bfloat16,
     )
+    if len(data) > MAX_BYTES:
+        raise click.ClickException(f"{name} is larger than {MAX_BYTES / 1e6:.0f} MB")
+    for old in FOLDER.glob(f"*{SUFFIX}"):
+        old.unlink()
     path = FOLDER / f"{name}{SUFFIX}"
     path.write_bytes(data)
-    for file in old:
-        if file != path:
-            file.unlink()
-    if path.stat().st_size > MAX_BYTES:
-        raise click.ClickException(f"{path} is larger than {MAX_BYTES / 1e6:.0f} MB")
     read_checkpoint(path)
     return path
 

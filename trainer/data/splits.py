@@ -225,11 +225,9 @@ def crossings(
     problems = []
     for positions in _positions(groups):
         stays = _most_common([rounds.of[at] for at in positions])
-        kept = [at for at in positions if rounds.of[at] == stays]
+        kept = [examples[at] for at in positions if rounds.of[at] == stays]
         problems += [
-            LabelProblem(
-                (at,), _crossing(examples[at], [examples[one] for one in kept], rounds.column)
-            )
+            LabelProblem((at,), _crossing(examples[at], kept, rounds.column))
             for at in positions
             if rounds.of[at] != stays
         ]

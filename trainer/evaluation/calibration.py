@@ -139,14 +139,10 @@ def _limit_confidence(clip_logits: ClipLogits, log_temperature: float, ceiling: 
         scores = clip_logits.scores(math.exp(log_temperature))
         return float(scores.max(axis=1).mean(dtype=np.float64)) - ceiling
 
-    max_temperature = math.log(MAX_TEMPERATURE)
+    highest = math.log(MAX_TEMPERATURE)
     if excess(log_temperature) <= 0:
         return log_temperature
-    return (
-        max_temperature
-        if excess(max_temperature) > 0
-        else float(brentq(excess, log_temperature, max_temperature))
-    )
+    return highest if excess(highest) > 0 else float(brentq(excess, log_temperature, highest))
 
 
 def _hash(group: str) -> str:

@@ -62,8 +62,8 @@ class Calendar:
     def ends(self) -> list[str]:
         """What stands below the first and the last column."""
         ends = [self.first] if self.first == self.last else [self.first, self.last]
-        form = "%d %b" if self.first.year == self.last.year else "%Y-%m-%d"
-        return [end.strftime(form) for end in ends]
+        pattern = "%d %b" if self.first.year == self.last.year else "%Y-%m-%d"
+        return [end.strftime(pattern) for end in ends]
 
     def bars(self, activity: LabelActivity) -> Bars:
         n_columns = (self.last - self.first).days // self.step + 1

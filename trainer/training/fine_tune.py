@@ -38,8 +38,9 @@ def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Rec
             )
     tensors = parent.tensors
     normalised = bool((tensors["band_mean"] != 0).any() or (tensors["band_std"] != 1).any())
-    augmentation = recipe.augmentation
+    unmasked: dict[str, Any] = {} if normalised else {"band_masks": 0, "time_masks": 0}
     shorter = max(1, round(recipe.epochs * EPOCHS_SHARE))
+    rate_share = 1.0 if "learning_rate" in given else RATE_SHARE
     return replace(
         recipe,
         **inherited,
@@ -47,13 +48,9 @@ def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Rec
         max_pooling=shape.max_pooling,
         peak_decibels=audio.peak_decibels,
         normalise=normalised,
-        augmentation=augmentation
-        if normalised
-        else replace(augmentation, band_masks=0, time_masks=0),
+        augmentation=replace(recipe.augmentation, **unmasked),
         epochs=recipe.epochs if "epochs" in given else shorter,
-        learning_rate=(
-            recipe.learning_rate if "learning_rate" in given else recipe.learning_rate * RATE_SHARE
-        ),
+        learning_rate=recipe.learning_rate * rate_share,
     )
 
 
