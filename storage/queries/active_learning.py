@@ -15,10 +15,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, select
 
-from storage.database.query_plan import by_index
 from storage.database.tables import human_label, inbox, prediction, recording, tally
 from storage.ledger.counters import folder_of
-from storage.queries.index_choice import CONFIDENCE
+from storage.queries.filters import CONFIDENCE, by_index
 
 _PER_REASON = 20  # candidates for each that is asked for
 _NEWEST = 200_000  # recordings that are looked through for disagreement, a second of work

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +18,8 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.exc import DBAPIError
 
-from storage.database.query_plan import Clock, OutOfTime, by_index, time_limit
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,
@@ -32,14 +33,19 @@ from storage.queries.filters import (
     Axis,
     Filters,
     Status,
+    best_index,
+    by_index,
     clauses,
     path_prefix,
+    tallied,
+    tally_clauses,
 )
-from storage.queries.index_choice import best_index, tallied, tally_clauses
 
 _row, _tally = recording.c, tally.c
 _AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
 _LIMITS = (100, 1_000, 10_000, 100_000)  # of a count for a foot
+_TICK_STEPS = 5_000  # of SQLite's machine, some 0.3 ms, between two looks at the clock
+Clock = Callable[[], float]
 Counts = list[tuple[str | None, int]]
 
 
@@ -101,6 +107,27 @@ def count_in_time(
             return Number(n)
         found = limit
     return Number(found, is_exact=False)
+
+
+class OutOfTime(Exception):
+    """The statement was ended since it took longer than it may."""
+
+
+@contextmanager
+def time_limit(
+    connection: Connection, deadline: float, clock: Clock = time.monotonic
+) -> Iterator[None]:
+    """Raises OutOfTime where the body's statement still runs at the deadline."""
+    raw: Any = connection.connection.driver_connection
+    raw.set_progress_handler(lambda: clock() >= deadline, _TICK_STEPS)
+    try:
+        yield
+    except DBAPIError as error:
+        if "interrupted" not in str(error.orig):
+            raise
+        raise OutOfTime from error
+    finally:
+        raw.set_progress_handler(None, 0)
 
 
 def count_others(
@@ -192,14 +219,6 @@ def _of_days(filters: Filters, axis: Axis) -> Iterator[Select[Any]]:
         for state in filters.states:
             edge = replace(filters, status=state, since=since, until=until)
             yield _grouped(edge, axis)
-
-
-def whole_day_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    yield from tally_clauses(filters)
-    if filters.since is not None:
-        yield _tally.day > filters.since[:DAY_LENGTH]
-    if filters.until is not None:
-        yield _tally.day < filters.until[:DAY_LENGTH]
 
 
 def _whole_day_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:

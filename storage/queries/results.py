@@ -19,7 +19,6 @@ from sqlalchemy import (
 )
 
 from storage.database.engine import PATH_INDEX
-from storage.database.query_plan import by_index
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,
@@ -29,8 +28,16 @@ from storage.database.tables import (
     recording,
 )
 from storage.queries.counts import Counts, in_order
-from storage.queries.filters import Axis, Filters, Sort, clauses, moment
-from storage.queries.index_choice import best_index, tallied
+from storage.queries.filters import (
+    Axis,
+    Filters,
+    Sort,
+    best_index,
+    by_index,
+    clauses,
+    moment,
+    tallied,
+)
 from storage.queries.result import ClipOptions, Result, expressions, from_row
 from storage.values.decision import DisplayRules
 

@@ -12,10 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Select, case, cast, func, select
 
-from storage.database.query_plan import by_index
 from storage.database.tables import checkpoint, inbox, recording
-from storage.queries.filters import Filters, clauses
-from storage.queries.index_choice import ANSWER, RECORDED
+from storage.queries.filters import ANSWER, RECORDED, Filters, by_index, clauses
 from storage.values.recorded_at import as_stamp
 from storage.values.timestamps import from_stamp
 
