@@ -32,9 +32,8 @@ from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
 from storage.settings.schema import Settings
 from storage.values.progress import progress_bar
-from storage.values.recorded_at import began_at, moment_in_name
 from storage.values.text import printable_path
-from storage.values.timestamps import utc_now
+from storage.values.timestamps import began_at, moment_in_name, utc_now
 
 Record = dict[str, object]
 

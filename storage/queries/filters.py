@@ -38,7 +38,7 @@ from storage.database.tables import (
     tally,
 )
 from storage.values.decision import UNKNOWN, DisplayRules
-from storage.values.recorded_at import on_the_wall
+from storage.values.timestamps import on_the_wall
 
 Status = Literal["done", "failed", "pending", "superseded", "all"]
 Sort = Literal["newest", "oldest", "confidence", "path"]

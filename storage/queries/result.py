@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, case, null
 from storage.database.tables import checkpoint, inbox, prediction, recording
 from storage.queries.filters import human_labels
 from storage.values.decision import DisplayRules, most_probable
-from storage.values.recorded_at import as_stamp
+from storage.values.timestamps import as_stamp
 
 Kind = Literal["text", "integer", "float", "moment"]
 

@@ -14,8 +14,7 @@ from sqlalchemy import Connection, Integer, Select, case, cast, func, select
 
 from storage.database.tables import checkpoint, inbox, recording
 from storage.queries.filters import ANSWER, RECORDED, Filters, by_index, clauses
-from storage.values.recorded_at import as_stamp
-from storage.values.timestamps import from_stamp
+from storage.values.timestamps import as_stamp, from_stamp
 
 BINS = 20  # of confidence from 0 to 1
 
