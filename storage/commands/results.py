@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from storage.commands.filter_options import Finite, filter_options, filters_of, format_option
+from storage.commands.context import Finite, Invocation, filter_options, filters_of, format_option
 
 if TYPE_CHECKING:
-    from storage.commands.context import Invocation
     from storage.export.registry import Format
     from storage.queries.filters import Filters
 

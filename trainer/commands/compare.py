@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.filter_options import When, path_option
+from storage.commands.context import Invocation, When, path_option
 
 if TYPE_CHECKING:
-    from storage.commands.context import Invocation
     from trainer.reports.compare_report import Difference
 
 

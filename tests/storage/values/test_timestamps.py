@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
-from storage.values.recorded_at import as_stamp, began_at, is_zone, moment_in_name
 
 from classifier.audio.metadata import recorded_at
 from storage.database.engine import open_database
@@ -17,6 +16,7 @@ from storage.ledger.outcomes import Arrival
 from storage.queries.filters import Filters
 from storage.queries.results import results
 from storage.values.decision import DisplayRules
+from storage.values.timestamps import as_stamp, began_at, is_zone, moment_in_name
 
 NOON = "2026-01-31T12:00:00"
 
