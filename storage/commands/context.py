@@ -129,7 +129,7 @@ def filter_options(command: Command) -> Command:
 
 def format_option(name: str, text_only: bool = False) -> Callable[[Command], Command]:
     """`--format`, of those that the registry lists; it imports nothing, so `--help` stays quick."""
-    from storage.export.registry import FORMATS, TEXT_FORMATS
+    from storage.export.text_formats import FORMATS, TEXT_FORMATS
 
     choice = click.Choice(TEXT_FORMATS if text_only else tuple(FORMATS))
     told = "If not said: the file's suffix, or table."

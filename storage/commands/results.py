@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from storage.commands.context import Finite, Invocation, filter_options, filters_of, format_option
 
 if TYPE_CHECKING:
-    from storage.export.registry import Format
+    from storage.export.text_formats import Format
     from storage.queries.filters import Filters
 
 
@@ -96,7 +96,7 @@ def results(
     """
     from storage.database.engine import open_database
     from storage.export import results_writer
-    from storage.export.registry import FORMATS, format_of
+    from storage.export.text_formats import FORMATS, format_of
     from storage.queries.result import ClipOptions
 
     status = status or ("all" if count_by == "status" else "done")
@@ -142,7 +142,7 @@ def _refuse_what_does_not_go_together(
     follow: bool,
     file: Path | None,
 ) -> None:
-    from storage.export.registry import FOLLOWED_FORMATS, TEXT_FORMATS
+    from storage.export.text_formats import FOLLOWED_FORMATS, TEXT_FORMATS
 
     if count_by and clips:
         raise click.UsageError("--count-by counts recordings; leave out --clips")

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from storage.errors import StorageError, UnknownFormat
-from storage.export.registry import Format
-from storage.export.text_formats import output
+from storage.export.text_formats import Format, output
 from storage.queries.result import Result
 from storage.values.text import visible
 
@@ -58,7 +57,6 @@ def write_annotations(format: Format, place: Path | None, recordings: Iterable[C
     counts. Raises UnknownFormat for what the format cannot hold, StorageError where a file cannot
     be written.
     """
-    write: Callable[[TextIO, Iterable[Clips]], int] = format.load()
     if place is not None and place.is_dir():
         if format.suffix_beside is None:
             raise UnknownFormat(
@@ -69,10 +67,10 @@ def write_annotations(format: Format, place: Path | None, recordings: Iterable[C
         for one in recordings:
             file = folders.place_of(one[0])
             with _beside(file.with_name(file.name + format.suffix_beside)) as stream:
-                n_rows += write(stream, [one])
+                n_rows += format.write(stream, [one])
         return n_rows
     with output(place) as stream:
-        return write(stream, recordings)
+        return int(format.write(stream, recordings))
 
 
 def write_raven(stream: TextIO, recordings: Iterable[Clips]) -> int:

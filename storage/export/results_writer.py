@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -11,8 +11,7 @@ from typing import TextIO
 from sqlalchemy import Connection
 
 from storage.database.engine import Database
-from storage.export.registry import TABLE, Format
-from storage.export.text_formats import output, write_table
+from storage.export.text_formats import TABLE, Format, output, write_records, write_table
 from storage.queries.counts import (
     Number,
     count_by,
@@ -96,7 +95,7 @@ def write_counts(database: Database, request: ResultsRequest, axis: Axis) -> str
     objects = [{axis: value, "count": number} for value, number in counts]
     with output(request.file) as stream:
         if request.format is not TABLE:
-            _write_records(stream, request.format, (axis, "count"), objects)
+            write_records(stream, request.format, (axis, "count"), objects)
         elif counts:
             rows = [(str(value or "-"), str(number)) for value, number in counts]
             write_table(stream, (axis, "count"), rows)
@@ -115,7 +114,7 @@ def follow(
     """
     with output(None) as stream:
         if request.format.is_flat:
-            _write_records(stream, request.format, request.columns, ())
+            write_records(stream, request.format, request.columns, ())
         with database.transaction() as connection:
             cursor = latest(connection, request.filters)
             if request.filters.since is not None:
@@ -138,12 +137,12 @@ def _with_first(first: Result | None, rest: Iterator[Result]) -> Iterator[Result
 
 def _write_rows(connection: Connection, request: ResultsRequest, rows: Iterable[Result]) -> None:
     if not request.format.is_text:
-        write = request.format.load()
-        write(request.file, request.columns, rows, is_whole=not request.chosen)
+        is_whole = not request.chosen
+        request.format.write(request.file, request.columns, rows, is_whole=is_whole)
         return
     with output(request.file) as stream:
         if request.format is not TABLE:
-            _write_records(stream, request.format, request.columns, _records(request, rows))
+            write_records(stream, request.format, request.columns, _records(request, rows))
         elif shown := list(rows):
             _write_table(stream, request, shown, foot_of(connection, request, len(shown)))
 
@@ -155,26 +154,13 @@ def _write_more(stream: TextIO, request: ResultsRequest, rows: Iterable[Result])
         stream.writelines("  ".join(_cells(row, columns)) + "\n" for row in rows)
     else:
         records = _records(request, rows)
-        _write_records(stream, request.format, request.columns, records, header=False)
+        write_records(stream, request.format, request.columns, records, header=False)
 
 
 def _records(request: ResultsRequest, rows: Iterable[Result]) -> Iterator[dict[str, object]]:
     is_plain = request.chosen or request.format.is_flat
     record = Result.record if is_plain else Result.as_object
     return (record(row, request.columns) for row in rows)
-
-
-def _write_records(
-    stream: TextIO,
-    format: Format,
-    columns: Sequence[str],
-    records: Iterable[Mapping[str, object]],
-    header: bool = True,
-) -> None:
-    if format.is_flat:
-        format.load()(stream, columns, records, header)
-    else:
-        format.load()(stream, records)
 
 
 def _write_table(stream: TextIO, request: ResultsRequest, rows: list[Result], foot: str) -> None:
