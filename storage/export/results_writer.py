@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
 
@@ -14,6 +15,7 @@ from storage.database.engine import Database
 from storage.export.text_formats import TABLE, Format, output, write_records, write_table
 from storage.queries.counts import (
     Number,
+    count,
     count_by,
     count_in_time,
     count_others,
@@ -23,8 +25,6 @@ from storage.queries.counts import (
 from storage.queries.filters import Axis, Filters, Sort
 from storage.queries.result import CLIP_COLUMNS, COLUMNS, ClipOptions, Result
 from storage.queries.results import (
-    count_predictions,
-    count_predictions_by,
     latest,
     recordings_with_clips,
     results,
@@ -80,17 +80,16 @@ def write_results(database: Database, request: ResultsRequest) -> str | None:
             has_rows = write_annotations(request.format, request.file, clips) > 0
         else:
             found = results(connection, filters, request.sort, request.rows_limit, request.clips)
-            first = next(found, None)
-            has_rows = first is not None
-            _write_rows(connection, request, _with_first(first, found))
+            first = list(islice(found, 1))
+            has_rows = bool(first)
+            _write_rows(connection, request, chain(first, found))
         return None if has_rows else _hint(connection, filters)
 
 
 def write_counts(database: Database, request: ResultsRequest, axis: Axis) -> str | None:
     """Write how many rows share a value; returns a hint when there are none."""
     with database.transaction() as connection:
-        counting = count_predictions_by if request.filters.history else count_by
-        counts = counting(connection, request.filters, axis)
+        counts = count_by(connection, request.filters, axis)
         hint = None if counts else _hint(connection, request.filters)
     objects = [{axis: value, "count": number} for value, number in counts]
     with output(request.file) as stream:
@@ -127,12 +126,6 @@ def follow(
                 cursor = latest(connection, request.filters) if found else cursor
             _write_more(stream, request, found)
             stream.flush()
-
-
-def _with_first(first: Result | None, rest: Iterator[Result]) -> Iterator[Result]:
-    if first is not None:
-        yield first
-        yield from rest
 
 
 def _write_rows(connection: Connection, request: ResultsRequest, rows: Iterable[Result]) -> None:
@@ -227,7 +220,7 @@ def foot_of(connection: Connection, request: ResultsRequest, shown: int) -> str:
     if request.clips:
         total = f"{shown} clips"
     elif filters.history:
-        total = f"{shown} of {count_predictions(connection, filters)} predictions"
+        total = f"{shown} of {count(connection, filters)} predictions"
     else:
         total = f"{shown} of {_number(connection, request, shown)} {noun}"
     others = count_others(connection, filters, _OTHERS_SECONDS)

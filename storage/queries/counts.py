@@ -25,6 +25,7 @@ from storage.database.tables import (
     checkpoint,
     folder_expression,
     folder_tally,
+    prediction,
     recording,
     tally,
 )
@@ -36,6 +37,8 @@ from storage.queries.filters import (
     best_index,
     by_index,
     clauses,
+    joined,
+    moment,
     path_prefix,
     tallied,
     tally_clauses,
@@ -50,17 +53,13 @@ Counts = list[tuple[str | None, int]]
 
 
 def count(connection: Connection, filters: Filters) -> int:
-    """How many recordings fit."""
+    """How many recordings fit, or rows of a history."""
     return sum(number for _, number in count_by(connection, filters, "status"))
 
 
 def count_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
-    """How many recordings share a value of the axis: most first, but days (UTC) in order."""
-    return in_order(_counted(connection, filters, axis), axis)
-
-
-def in_order(counts: Counts, axis: Axis) -> Counts:
-    """Most first, but days in order."""
+    """How many share a value of the axis: most first, but days (UTC) in order."""
+    counts = _counted(connection, filters, axis)
     if axis == "day":
         return sorted(counts, key=lambda pair: pair[0] or "")
     return sorted(counts, key=lambda pair: (-pair[1], pair[0] or ""))
@@ -88,7 +87,7 @@ def count_in_time(
 
     Nobody waits seconds for a foot. Where the tallies know, it is exact at any size.
     """
-    if is_quick(filters):
+    if filters.is_tallied or _is_of_folders(filters):
         return Number(count(connection, filters))
     known = tallied(connection, filters)
     if not known.fitting:
@@ -134,16 +133,6 @@ def count_others(
     connection: Connection, filters: Filters, seconds: float = float("inf")
 ) -> dict[Status, Number]:
     """What the status leaves out, per state, of the same paths and times; each in so long."""
-    found = {
-        state: count_in_time(connection, other, time.monotonic() + seconds)
-        for state, other in others(filters)
-    }
-    return {state: number for state, number in found.items() if number.n or not number.is_exact}
-
-
-def others(filters: Filters) -> list[tuple[Status, Filters]]:
-    """By state: what the status leaves out, whatever its answer."""
-    left_out = [state for state in STATES if state not in filters.states]
     wide = Filters(
         since=filters.since,
         until=filters.until,
@@ -151,12 +140,12 @@ def others(filters: Filters) -> list[tuple[Status, Filters]]:
         by_recorded=filters.by_recorded,
         rules=filters.rules,
     )
-    return [(state, wide.of(state)) for state in left_out]
-
-
-def is_quick(filters: Filters) -> bool:
-    """Whether the tallies know how many; no recording is counted then, but for parts of days."""
-    return is_tallied(filters) or _is_of_folders(filters)
+    found = {
+        state: count_in_time(connection, wide.of(state), time.monotonic() + seconds)
+        for state in STATES
+        if state not in filters.states
+    }
+    return {state: number for state, number in found.items() if number.n or not number.is_exact}
 
 
 def labels_seen(connection: Connection) -> list[str]:
@@ -171,19 +160,18 @@ def has_unmeasured_levels(connection: Connection) -> bool:
     return connection.scalar(answered) is not None
 
 
-def is_tallied(filters: Filters) -> bool:
-    """Whether the tally by day, label and checkpoint knows all that is asked."""
-    return filters.path is None and not filters.is_of_rows
-
-
 def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     if axis in ("folder", "status") and _is_of_folders(filters):
         return _of_folders(connection, filters, axis)
-    by_told_label = axis == "label" and filters.rules.knows_unknown
-    if axis == "folder" or by_told_label or not is_tallied(filters):
-        return _one_by_one(connection, filters, axis)
+    is_shown_label = axis == "label" and filters.rules.knows_unknown
+    if filters.history:
+        queries = [_grouped(filters, axis).select_from(joined(filters))]
+    elif axis == "folder" or is_shown_label or not filters.is_tallied:
+        queries = [_grouped(filters.of(state), axis) for state in filters.states]
+    else:
+        queries = [*_of_days(filters, axis)]
     found: Counter[Any] = Counter()
-    for query in _of_days(filters, axis):
+    for query in queries:
         for value, number in connection.execute(query):
             found[value] += number
     return _named(connection, found, axis)
@@ -192,14 +180,12 @@ def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
 def _named(connection: Connection, found: Counter[Any], axis: Axis) -> Counts:
     names: dict[Any, str | None] = {"": None, 0: None, None: None}
     if axis == "checkpoint":
-        names.update((row[0], row[1]) for row in connection.execute(_CHECKPOINT_NAMES))
+        checkpoints = connection.execute(select(checkpoint.c.id, checkpoint.c.name))
+        names.update((row[0], row[1]) for row in checkpoints)
     counts: Counter[str | None] = Counter()
     for value, number in found.items():
         counts[names.get(value, value)] += number
     return [(value, number) for value, number in counts.items() if number]
-
-
-_CHECKPOINT_NAMES = select(checkpoint.c.id, checkpoint.c.name)
 
 
 # --- from the tallies
@@ -265,24 +251,15 @@ def _of_folders(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     return [(value, number) for value, number in connection.execute(query) if number]
 
 
-# --- from the recordings
-
-
-def _one_by_one(connection: Connection, filters: Filters, axis: Axis) -> Counts:
-    found: Counter[Any] = Counter()
-    for state in filters.states:
-        for value, number in connection.execute(_grouped(filters.of(state), axis)):
-            found[value] += number
-    return _named(connection, found, axis)
-
-
 def _grouped(filters: Filters, axis: Axis) -> Select[Any]:
-    moment = _row.first_seen_at if filters.status == "pending" else _row.answered_at
+    """Counts of the recordings themselves, or of the predictions of a history."""
+    answer = prediction.c if filters.history else _row
+    time = _row.first_seen_at if filters.status == "pending" else _row.answered_at
     keys: dict[Axis, ColumnElement[Any]] = {
-        "label": filters.rules.label_sql(_row.label, _row.confidence),
+        "label": filters.rules.label_sql(answer.label, answer.confidence),
         "status": _row.state,
-        "checkpoint": _row.checkpoint_id,
-        "day": func.substr(moment, 1, DAY_LENGTH),
+        "checkpoint": answer.checkpoint_id,
+        "day": func.substr(moment(filters) if filters.history else time, 1, DAY_LENGTH),
         "folder": folder_expression(),
     }
     key = keys[axis]

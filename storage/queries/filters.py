@@ -17,6 +17,7 @@ from typing import Any, Literal
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     ScalarSelect,
     Select,
     Table,
@@ -91,12 +92,11 @@ class Filters:
         return STATES if self.status == "all" else (self.status,)
 
     @property
-    def is_of_rows(self) -> bool:
-        """Whether it asks for what no tally knows."""
+    def is_tallied(self) -> bool:
+        """Whether the tally by day, label and checkpoint knows all that is asked."""
         unsure = bool(self.labels) and self.rules.knows_unknown
-        return (
-            self.bounds_confidence or self.wrong or self.by_recorded or self.needs_levels or unsure
-        )
+        of_rows = self.bounds_confidence or self.needs_levels or self.wrong or self.by_recorded
+        return self.path is None and not (of_rows or unsure)
 
     @property
     def stored_labels(self) -> tuple[str, ...]:
@@ -127,36 +127,43 @@ def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     shown_label = filters.rules.label_sql(answer.label, answer.confidence)
     if filters.status != "all":
         yield _row.state == filters.status
-    yield from label_clauses(filters, answer.label, shown_label)
+    if filters.stored_labels:  # for an index
+        yield answer.label.in_(filters.stored_labels)
+    if filters.labels and filters.rules.knows_unknown:
+        yield shown_label.in_(filters.labels)
     if filters.checkpoint is not None:
         named = select(checkpoint.c.id).where(checkpoint_clause(filters.checkpoint))
         yield answer.checkpoint_id.in_(named)
-    yield from confidence_clauses(filters, answer.confidence)
+    yield from range_clauses(answer.confidence, filters.min_confidence, filters.max_confidence)
     yield from time_clauses(filters)
     if filters.path is not None:
         yield from path_clauses(filters.path)
-    yield from level_clauses(filters)
+    yield from range_clauses(_row.rms_dbfs, filters.min_level, filters.max_level)
+    if filters.clipped:
+        yield _row.clipped > 0
     if filters.wrong:
         yield from wrong_clauses(shown_label)
 
 
-def label_clauses(
-    filters: Filters, stored: ColumnElement[Any], shown: ColumnElement[Any]
-) -> Iterator[ColumnElement[bool]]:
-    """Labels are meant as they are shown; the first clause is for an index."""
-    if filters.stored_labels:
-        yield stored.in_(filters.stored_labels)
-    if filters.labels and filters.rules.knows_unknown:
-        yield shown.in_(filters.labels)
+def joined(filters: Filters) -> FromClause:
+    """The FROM: outer joins, so that the planner starts at the recording and drops the others."""
+    answer: ColumnElement[bool] = prediction.c.id == _row.prediction_id
+    if filters.history:
+        answer = or_(answer, prediction.c.recording_id == _row.id)
+    return (
+        recording.outerjoin(inbox, inbox.c.id == _row.inbox_id)
+        .outerjoin(prediction, answer)
+        .outerjoin(checkpoint, checkpoint.c.id == prediction.c.checkpoint_id)
+    )
 
 
-def confidence_clauses(
-    filters: Filters, confidence: ColumnElement[Any] = _row.confidence
+def range_clauses(
+    column: ColumnElement[Any], least: float | None, most: float | None
 ) -> Iterator[ColumnElement[bool]]:
-    if filters.min_confidence is not None:
-        yield confidence >= filters.min_confidence
-    if filters.max_confidence is not None:
-        yield confidence <= filters.max_confidence
+    if least is not None:
+        yield column >= least
+    if most is not None:
+        yield column <= most
 
 
 def time_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
@@ -190,15 +197,6 @@ def moment(filters: Filters) -> ColumnElement[str]:
     if filters.status in ("pending", "all"):
         return func.coalesce(_row.answered_at, _row.first_seen_at)
     return _row.answered_at
-
-
-def level_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    if filters.min_level is not None:
-        yield _row.rms_dbfs >= filters.min_level
-    if filters.max_level is not None:
-        yield _row.rms_dbfs <= filters.max_level
-    if filters.clipped:
-        yield _row.clipped > 0
 
 
 def wrong_clauses(label: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
@@ -341,7 +339,8 @@ def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[
     if filters.status != "all":
         yield ANSWER, known.of_status
     if filters.bounds_confidence:
-        yield CONFIDENCE, _look(connection, CONFIDENCE, [*confidence_clauses(filters)])
+        bounds = filters.min_confidence, filters.max_confidence
+        yield CONFIDENCE, _look(connection, CONFIDENCE, [*range_clauses(_row.confidence, *bounds)])
     if filters.by_recorded:
         yield RECORDED, _look(connection, RECORDED, [*recorded_clauses(filters)])
     if filters.wrong:

@@ -9,32 +9,25 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    FromClause,
     Select,
-    func,
     literal,
-    or_,
     select,
     tuple_,
 )
 
 from storage.database.engine import PATH_INDEX
 from storage.database.tables import (
-    DAY_LENGTH,
-    checkpoint,
-    folder_expression,
     inbox,
     prediction,
     recording,
 )
-from storage.queries.counts import Counts, in_order
 from storage.queries.filters import (
-    Axis,
     Filters,
     Sort,
     best_index,
     by_index,
     clauses,
+    joined,
     moment,
     tallied,
 )
@@ -142,27 +135,6 @@ def latest(connection: Connection, filters: Filters) -> Cursor:
     return _BEFORE_ALL if newest is None else (newest[0], newest[1])
 
 
-def count_predictions(connection: Connection, filters: Filters) -> int:
-    """How many rows a history has."""
-    counted = select(func.count()).select_from(_joined(filters)).where(*clauses(filters))
-    return connection.scalar(counted) or 0
-
-
-def count_predictions_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
-    """How many rows of a history share a value of the axis."""
-    keys: dict[Axis, ColumnElement[Any]] = {
-        "label": filters.rules.label_sql(prediction.c.label, prediction.c.confidence),
-        "status": _row.state,
-        "checkpoint": checkpoint.c.name,
-        "day": func.substr(moment(filters), 1, DAY_LENGTH),
-        "folder": folder_expression(),
-    }
-    key = keys[axis]
-    counted = select(key, func.count()).select_from(_joined(filters)).where(*clauses(filters))
-    found = connection.execute(counted.group_by(key))
-    return in_order([(value, number) for value, number in found], axis)
-
-
 # --- a page: first which, then what there is to say about these
 
 
@@ -260,20 +232,8 @@ def _rows_of(
 # --- parts of the statements
 
 
-def _joined(filters: Filters) -> FromClause:
-    """Outer joins, so that the planner starts at the recording and drops what is not asked."""
-    answer: ColumnElement[bool] = prediction.c.id == _row.prediction_id
-    if filters.history:
-        answer = or_(answer, prediction.c.recording_id == _row.id)
-    return (
-        recording.outerjoin(inbox, inbox.c.id == _row.inbox_id)
-        .outerjoin(prediction, answer)
-        .outerjoin(checkpoint, checkpoint.c.id == prediction.c.checkpoint_id)
-    )
-
-
 def _columns(filters: Filters, with_clips: bool) -> Select[Any]:
-    return select(*expressions(filters.history, with_clips)).select_from(_joined(filters))
+    return select(*expressions(filters.history, with_clips)).select_from(joined(filters))
 
 
 def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:
