@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,36 +96,13 @@ def count_in_time(
     for limit in _LIMITS:
         query = by_index(select(_row.id), recording, index).where(*clauses(filters))
         some = query.limit(limit + 1).subquery()
-        try:
-            with time_limit(connection, deadline, clock):
-                n = connection.scalar(select(func.count()).select_from(some)) or 0
-        except OutOfTime:
-            return Number(found, is_exact=False)
+        n = _scalar(connection, select(func.count()).select_from(some), deadline, clock)
+        if n is None:
+            break
         if n <= limit:
             return Number(n)
         found = limit
     return Number(found, is_exact=False)
-
-
-class OutOfTime(Exception):
-    """The statement was ended since it took longer than it may."""
-
-
-@contextmanager
-def time_limit(
-    connection: Connection, deadline: float, clock: Clock = time.monotonic
-) -> Iterator[None]:
-    """Raises OutOfTime where the body's statement still runs at the deadline."""
-    raw: Any = connection.connection.driver_connection
-    raw.set_progress_handler(lambda: clock() >= deadline, _TICK_STEPS)
-    try:
-        yield
-    except DBAPIError as error:
-        if "interrupted" not in str(error.orig):
-            raise
-        raise OutOfTime from error
-    finally:
-        raw.set_progress_handler(None, 0)
 
 
 def count_others(
@@ -158,6 +134,22 @@ def has_unmeasured_levels(connection: Connection) -> bool:
     """Whether there are answers from before levels were measured."""
     answered = select(_row.id).where(_row.state == "done", _row.rms_dbfs.is_(None)).limit(1)
     return connection.scalar(answered) is not None
+
+
+def _scalar(
+    connection: Connection, query: Select[int], deadline: float, clock: Clock
+) -> int | None:
+    """The number that a statement finds; None where it still runs at the deadline."""
+    raw: Any = connection.connection.driver_connection
+    raw.set_progress_handler(lambda: clock() >= deadline, _TICK_STEPS)
+    try:
+        return connection.scalar(query) or 0
+    except DBAPIError as error:
+        if "interrupted" not in str(error.orig):
+            raise
+        return None
+    finally:
+        raw.set_progress_handler(None, 0)
 
 
 def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
