@@ -35,13 +35,13 @@ class Invocation:
 
     def database(self) -> str:
         """The ledger's URL. Raises SettingsError."""
-        from storage.settings.effective import effective_database
+        from storage.settings.loading import effective_database
 
         return effective_database(self.home())
 
     def display_rules(self) -> DisplayRules:
         """How stored predictions are shown. Raises SettingsError."""
-        from storage.settings.effective import effective_display_rules
+        from storage.settings.loading import effective_display_rules
 
         return effective_display_rules(self.home())
 

@@ -1,26 +1,41 @@
 """Settings loaded: command line > CLFD_SECTION__KEY > clfd.toml > default, merged and checked.
 
-An unknown key is refused with the nearest valid one.
+An unknown key is refused with the nearest valid one. Loading the checks (pydantic) costs more than
+a light command takes: where no source sets anything there is nothing to check.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-
-from pydantic import ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storage.errors import SettingsError
-from storage.home.paths import Home
-from storage.settings.schema import Section, Settings
-from storage.settings.sources import PREFIX, RawSetting, flat, setting_layers
+from storage.home.paths import Home, database_url
+from storage.home.safe_open import open_without_waiting
+from storage.values.decision import DisplayRules
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
+    from storage.settings.schema import Settings
+
+PREFIX = "CLFD_"
+# Variables of clfd that are no settings.
+EXEMPT_VARIABLES = frozenset({"CLFD_HOME"})
+SECTIONS = ("intake", "engine", "training", "checkpoints", "results", "log", "metrics", "hooks")
+
+
+@dataclass(frozen=True)
+class RawSetting:
+    """A value as it is written, and where: clfd.toml, a variable's name, or command line."""
+
+    value: object
+    source: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +69,18 @@ def load_settings(
     return _validated(home, _raw_settings(home, overrides or {}, environ))
 
 
+def effective_database(home: Home) -> str:
+    """The ledger's URL, without the checks where nothing is set. Raises SettingsError."""
+    is_set = any(setting_layers(home, {}))
+    return load_settings(home).database if is_set else database_url(home.root)
+
+
+def effective_display_rules(home: Home) -> DisplayRules:
+    """How stored predictions are shown, as light. Raises SettingsError."""
+    is_set = any(setting_layers(home, {}))
+    return load_settings(home).results.display_rules if is_set else DisplayRules()
+
+
 def effective_settings(
     home: Home,
     overrides: Mapping[str, object] | None = None,
@@ -80,6 +107,8 @@ def described_settings() -> list[SettingDescription]:
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:
+    from storage.settings.schema import Section, Settings
+
     for name, field in Settings.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, Section):
@@ -136,6 +165,10 @@ def _nearest(key: str, known: list[str]) -> str:
 
 
 def _validated(home: Home, raw_settings: Mapping[str, RawSetting]) -> Settings:
+    from pydantic import ValidationError
+
+    from storage.settings.schema import Settings
+
     nested: dict[str, object] = {}
     for key, raw in raw_settings.items():
         section, dot, name = key.rpartition(".")
@@ -175,3 +208,56 @@ def _problem(details: ErrorDetails, raw_settings: Mapping[str, RawSetting]) -> s
     raw = raw_settings[key]
     allowed = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{_named(key, raw.source)} = {raw.value!r}: {allowed}"
+
+
+# --- the sources
+
+
+def setting_layers(
+    home: Home, overrides: Mapping[str, object], environ: Mapping[str, str] = os.environ
+) -> list[dict[str, RawSetting]]:
+    """By dotted key, the strongest source last. Raises SettingsError for a file that is no TOML."""
+    file, variables = _from_file(home.settings_file), _from_environment(environ)
+    return [
+        {key: RawSetting(value, home.settings_file.name) for key, value in file.items()},
+        {key: RawSetting(value, name) for key, (name, value) in variables.items()},
+        {key: RawSetting(value, "command line") for key, value in overrides.items()},
+    ]
+
+
+def _from_file(file: Path) -> dict[str, object]:
+    try:
+        with open(file, encoding="utf-8", opener=open_without_waiting) as opened:
+            text = opened.read()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:  # not UTF-8
+        raise SettingsError(f"{file} is not valid TOML: {error}") from error
+    import tomllib
+
+    try:
+        return dict(flat(tomllib.loads(text)))
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}") from error
+
+
+def flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Values by dotted key."""
+    for name, value in table.items():
+        key = f"{prefix}{name}"
+        # An empty table is harmless where it is a known section; elsewhere it is an unknown key.
+        if isinstance(value, Mapping) and (value or key in SECTIONS):
+            yield from flat(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[str, object]]:
+    found: dict[str, tuple[str, object]] = {}
+    for name, value in environ.items():
+        if name.startswith(PREFIX) and name not in EXEMPT_VARIABLES:
+            key = name.removeprefix(PREFIX).lower().replace("__", ".")
+            found[key] = (name, value.split(os.pathsep) if key == "inbox" else value)
+    return found
