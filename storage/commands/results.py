@@ -15,19 +15,6 @@ if TYPE_CHECKING:
     from storage.export.results_writer import ResultsRequest
 
 
-class Names(click.ParamType[tuple[str, ...]]):
-    """Names with commas between them."""
-
-    name = "names"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        return tuple(dict.fromkeys(filter(None, (name.strip() for name in value.split(",")))))
-
-
 _STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
 _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
 
@@ -55,7 +42,11 @@ _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
     "--limit", type=click.IntRange(0), help="At most so many rows; 0 means all.  [tables: 50]"
 )
 @click.option(
-    "--columns", type=Names(), default="", help="Only these, in this order: path,label,confidence."
+    "--columns",
+    "column_names",
+    metavar="NAMES",
+    default="",
+    help="Only these, in this order: path,label,confidence.",
 )
 @click.option("--count-by", type=_AXES, help="How many rows share it; days are UTC.")
 @click.option("--follow", is_flag=True, help="Wait, and print new rows as they come.")
@@ -78,7 +69,7 @@ def results(
     merge_gap: float | None,
     sort: str,
     limit: int | None,
-    columns: tuple[str, ...],
+    column_names: str,
     count_by: str | None,
     follow: bool,
     format_name: str | None,
@@ -101,6 +92,7 @@ def results(
     status = status or ("all" if count_by == "status" else "done")
     filters = filters_of(invocation, told, status, history)  # type: ignore[arg-type]
     format = FORMATS[format_name or format_of(file)]
+    columns = tuple(dict.fromkeys(filter(None, map(str.strip, column_names.split(",")))))
     has_clips = clips or format.is_of_clips
     options = ClipOptions(top or 1, merge_gap) if has_clips else None
     request = results_writer.ResultsRequest(filters, sort, limit, options, format, file, columns)  # type: ignore[arg-type]

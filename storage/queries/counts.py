@@ -94,7 +94,7 @@ def count_in_time(
     filters = known.within(filters)
     index, found = best_index(connection, filters, "newest", _LIMITS[-1] // 10, known), 0
     for limit in _LIMITS:
-        query = by_index(select(_row.id), recording, index).where(*clauses(filters))
+        query = by_index(select(_row.id), index).where(*clauses(filters))
         some = query.limit(limit + 1).subquery()
         n = _scalar(connection, select(func.count()).select_from(some), deadline, clock)
         if n is None:

@@ -20,7 +20,6 @@ from sqlalchemy import (
     FromClause,
     ScalarSelect,
     Select,
-    Table,
     and_,
     case,
     func,
@@ -248,9 +247,9 @@ def path_prefix_clauses(glob: str) -> Iterator[ColumnElement[bool]]:
 # --- the index
 
 
-def by_index(query: Select[Any], table: Table, index: str) -> Select[Any]:
+def by_index(query: Select[Any], index: str) -> Select[Any]:
     """Name the index to read, where SQLite would have to guess; other databases are not told."""
-    return query.with_hint(table, f"INDEXED BY {index}", "sqlite")
+    return query.with_hint(recording, f"INDEXED BY {index}", "sqlite")
 
 
 @dataclass(frozen=True)
@@ -351,7 +350,7 @@ def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[
 
 
 def _look(connection: Connection, index: str, where: Sequence[ColumnElement[bool]]) -> int:
-    seen = by_index(select(_row.id), recording, index).where(*where).limit(_LOOK).subquery()
+    seen = by_index(select(_row.id), index).where(*where).limit(_LOOK).subquery()
     return connection.scalar(select(func.count()).select_from(seen)) or 0
 
 

@@ -223,16 +223,13 @@ def merged(rows: Iterable[Result], gap_seconds: float) -> Iterator[Result]:
     for row in rows:
         place = newest.get(row.label)
         if place is not None and (row.start_s or 0) - (joined[place].end_s or 0) <= gap_seconds:
-            joined[place] = _joined(joined[place], row)
+            run = joined[place]
+            surest = max(run, row, key=lambda one: one.confidence or 0)
+            joined[place] = replace(surest, start_s=run.start_s, end_s=row.end_s)
         else:
             newest[row.label] = len(joined)
             joined.append(row)
     yield from joined
-
-
-def _joined(run: Result, row: Result) -> Result:
-    surest = max(run, row, key=lambda one: one.confidence or 0)
-    return replace(surest, start_s=run.start_s, end_s=row.end_s)
 
 
 @lru_cache(maxsize=64)

@@ -109,7 +109,7 @@ def recordings_with_clips(
     Label and confidence are asked of the rows, not of the recordings.
     """
     of_recordings = replace(filters, labels=(), min_confidence=None, max_confidence=None)
-    query = by_index(_chosen(of_recordings, with_clips=True), recording, PATH_INDEX)  # in its order
+    query = by_index(_chosen(of_recordings, with_clips=True), PATH_INDEX)  # in its order
     query = query.order_by(_row.inbox_id, _row.path, _row.id)
     for result in _read(connection, query, filters.rules):
         rows = clips.rows_of(result, filters.rules)
@@ -152,7 +152,7 @@ def _page_keys(
     narrowed = known.within(filters)
     index = best_index(connection, narrowed, sort, limit, known)
     value, is_descending = _sorted_by(filters, sort)
-    query = by_index(select(_row.id, value), recording, index).where(*clauses(narrowed))
+    query = by_index(select(_row.id, value), index).where(*clauses(narrowed))
     query = query.order_by(*_order(filters, sort))
     steps = list(_behind(after, value, is_descending))
     if sort != "path":

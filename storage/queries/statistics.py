@@ -133,7 +133,7 @@ def known_checkpoint(connection: Connection, name: str) -> KnownCheckpoint | Non
 
 def _of_answers(query: Select[Any], filters: Filters) -> Select[Any]:
     index = RECORDED if filters.by_recorded else ANSWER
-    return by_index(query, recording, index).where(*clauses(replace(filters, status="done")))
+    return by_index(query, index).where(*clauses(replace(filters, status="done")))
 
 
 def _read(connection: Connection, query: Select[Any]) -> Iterator[Any]:

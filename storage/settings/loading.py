@@ -31,18 +31,10 @@ SECTIONS = ("intake", "engine", "training", "checkpoints", "results", "log", "me
 
 
 @dataclass(frozen=True)
-class RawSetting:
-    """A value as it is written, and where: clfd.toml, a variable's name, or command line."""
+class Setting:
+    """A value and where it came from: default, clfd.toml, a variable's name, or command line."""
 
-    value: object
-    source: str
-
-
-@dataclass(frozen=True)
-class EffectiveSetting:
-    """One value and where it came from: default, clfd.toml, a variable, or command line."""
-
-    key: str
+    key: str  # dotted
     value: object
     source: str
 
@@ -71,13 +63,13 @@ def load_settings(
 
 def effective_database(home: Home) -> str:
     """The ledger's URL, without the checks where nothing is set. Raises SettingsError."""
-    is_set = any(setting_layers(home, {}))
+    is_set = bool(given_settings(home, {}))
     return load_settings(home).database if is_set else database_url(home.root)
 
 
 def effective_display_rules(home: Home) -> DisplayRules:
     """How stored predictions are shown, as light. Raises SettingsError."""
-    is_set = any(setting_layers(home, {}))
+    is_set = bool(given_settings(home, {}))
     return load_settings(home).results.display_rules if is_set else DisplayRules()
 
 
@@ -85,7 +77,7 @@ def effective_settings(
     home: Home,
     overrides: Mapping[str, object] | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> list[EffectiveSetting]:
+) -> list[Setting]:
     """Every setting with its value (plain text, numbers and lists) and its source.
 
     Raises SettingsError like `load_settings`.
@@ -93,7 +85,7 @@ def effective_settings(
     raw = _raw_settings(home, overrides or {}, environ)
     values = dict(flat(_validated(home, raw).model_dump(mode="json")))
     return [
-        EffectiveSetting(key, values[key], raw[key].source if key in raw else "default")
+        Setting(key, values[key], raw[key].source if key in raw else "default")
         for key, _ in _fields()
     ]
 
@@ -123,24 +115,19 @@ def _variable(key: str) -> str:
 
 def _raw_settings(
     home: Home, overrides: Mapping[str, object], environ: Mapping[str, str]
-) -> dict[str, RawSetting]:
+) -> dict[str, Setting]:
     """The settings of all sources by dotted key; the strongest source wins."""
-    layers = setting_layers(home, overrides, environ)
-    given = {key: raw for layer in layers for key, raw in layer.items()}
-    _refuse_unknown((key, raw.source) for layer in layers for key, raw in layer.items())
-    return given
-
-
-def _refuse_unknown(keys_and_sources: Iterator[tuple[str, str]]) -> None:
+    given = given_settings(home, overrides, environ)
     known = [key for key, _ in _fields()]
     problems = [
-        f"unknown setting {_named(key, source)}; did you mean"
-        f" {_spelled(_nearest(key, known), source)}?"
-        for key, source in keys_and_sources
-        if key not in known
+        f"unknown setting {_named(each.key, each.source)}; did you mean"
+        f" {_spelled(_nearest(each.key, known), each.source)}?"
+        for each in given
+        if each.key not in known
     ]
     if problems:
         raise SettingsError("; ".join(problems))
+    return {each.key: each for each in given}
 
 
 def _named(key: str, source: str) -> str:
@@ -164,7 +151,7 @@ def _nearest(key: str, known: list[str]) -> str:
     return max(known, key=likeness)
 
 
-def _validated(home: Home, raw_settings: Mapping[str, RawSetting]) -> Settings:
+def _validated(home: Home, raw_settings: Mapping[str, Setting]) -> Settings:
     from pydantic import ValidationError
 
     from storage.settings.schema import Settings
@@ -185,7 +172,7 @@ def _validated(home: Home, raw_settings: Mapping[str, RawSetting]) -> Settings:
 
 
 def _refuse_overlapping_archive(
-    home: Home, settings: Settings, raw_settings: Mapping[str, RawSetting]
+    home: Home, settings: Settings, raw_settings: Mapping[str, Setting]
 ) -> None:
     """A moved file must not come in again, nor lie among clfd's own; links are followed."""
     if settings.archive is None:
@@ -203,7 +190,7 @@ def _refuse_overlapping_archive(
             )
 
 
-def _problem(details: ErrorDetails, raw_settings: Mapping[str, RawSetting]) -> str:
+def _problem(details: ErrorDetails, raw_settings: Mapping[str, Setting]) -> str:
     key = ".".join(str(part) for part in details["loc"] if isinstance(part, str))
     raw = raw_settings[key]
     allowed = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
@@ -213,15 +200,15 @@ def _problem(details: ErrorDetails, raw_settings: Mapping[str, RawSetting]) -> s
 # --- the sources
 
 
-def setting_layers(
+def given_settings(
     home: Home, overrides: Mapping[str, object], environ: Mapping[str, str] = os.environ
-) -> list[dict[str, RawSetting]]:
-    """By dotted key, the strongest source last. Raises SettingsError for a file that is no TOML."""
-    file, variables = _from_file(home.settings_file), _from_environment(environ)
+) -> list[Setting]:
+    """As written, the strongest source last. Raises SettingsError for a file that is no TOML."""
+    file = home.settings_file
     return [
-        {key: RawSetting(value, home.settings_file.name) for key, value in file.items()},
-        {key: RawSetting(value, name) for key, (name, value) in variables.items()},
-        {key: RawSetting(value, "command line") for key, value in overrides.items()},
+        *(Setting(key, value, file.name) for key, value in _from_file(file).items()),
+        *_from_environment(environ),
+        *(Setting(key, value, "command line") for key, value in overrides.items()),
     ]
 
 
@@ -229,16 +216,13 @@ def _from_file(file: Path) -> dict[str, object]:
     try:
         with open(file, encoding="utf-8", opener=open_without_waiting) as opened:
             text = opened.read()
+        import tomllib
+
+        return dict(flat(tomllib.loads(text)))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise SettingsError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:  # not UTF-8
-        raise SettingsError(f"{file} is not valid TOML: {error}") from error
-    import tomllib
-
-    try:
-        return dict(flat(tomllib.loads(text)))
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{file} is not valid TOML: {error}") from error
 
@@ -254,10 +238,8 @@ def flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, o
             yield key, value
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[str, object]]:
-    found: dict[str, tuple[str, object]] = {}
+def _from_environment(environ: Mapping[str, str]) -> Iterator[Setting]:
     for name, value in environ.items():
         if name.startswith(PREFIX) and name not in EXEMPT_VARIABLES:
             key = name.removeprefix(PREFIX).lower().replace("__", ".")
-            found[key] = (name, value.split(os.pathsep) if key == "inbox" else value)
-    return found
+            yield Setting(key, value.split(os.pathsep) if key == "inbox" else value, name)
