@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
@@ -233,7 +233,8 @@ def _number(connection: Connection, request: ResultsRequest, shown: int) -> Numb
     if shown < request.rows_limit or not request.rows_limit:
         return Number(shown)
     deadline = time.monotonic() + _FOOT_SECONDS
-    return count_in_time(connection, request.filters, deadline).or_more(shown)
+    found = count_in_time(connection, request.filters, deadline)
+    return replace(found, n=max(found.n, shown))
 
 
 def _hint(connection: Connection, filters: Filters) -> str:

@@ -39,7 +39,10 @@ def output(file: Path | None) -> Iterator[TextIO]:
     file cannot be written.
     """
     if file is not None:
-        with _published(file) as stream:
+        with (
+            published(file) as handle,
+            open(handle, "w", encoding="utf-8", newline="", closefd=False) as stream,
+        ):
             yield stream
         return
     if isinstance(sys.stdout, TextIOWrapper):
@@ -60,17 +63,15 @@ def quiet_end_of_stdout() -> Iterator[None]:
 
 
 @contextmanager
-def _published(file: Path) -> Iterator[TextIO]:
+def published(file: Path) -> Iterator[int]:
+    """A descriptor of what becomes the file when the body has ended; errors as of `output`."""
     from storage.home.atomic_write import aside_of
 
     try:
-        with (
-            aside_of(file) as handle,
-            open(handle, "w", encoding="utf-8", newline="", closefd=False) as stream,
-        ):
-            yield stream
+        with aside_of(file) as handle:
+            yield handle
     except OSError as error:
-        raise StorageError(f"cannot write {file}: {error.strerror}") from error
+        raise StorageError(f"cannot write {file}: {error.strerror or error}") from error
 
 
 def write_csv(

@@ -36,6 +36,7 @@ from storage.queries.filters import (
     best_index,
     by_index,
     clauses,
+    day_clauses,
     joined,
     moment,
     path_prefix,
@@ -70,10 +71,6 @@ class Number:
 
     n: int
     is_exact: bool = True
-
-    def or_more(self, n: int) -> Number:
-        """With `n` known to be there."""
-        return replace(self, n=max(self.n, n))
 
     def __str__(self) -> str:
         return str(self.n) if self.is_exact else f"at least {self.n}"
@@ -191,20 +188,12 @@ def _of_days(filters: Filters, axis: Axis) -> Iterator[Select[Any]]:
         "checkpoint": _tally.checkpoint_id,
         "day": _tally.day,
     }
-    whole = select(columns[axis], func.sum(_tally.n)).where(*_whole_day_clauses(filters))
-    yield whole.group_by(columns[axis])
+    whole = *tally_clauses(filters), *day_clauses(filters, is_whole=True)
+    yield select(columns[axis], func.sum(_tally.n)).where(*whole).group_by(columns[axis])
     for since, until in _edges(filters):
         for state in filters.states:
             edge = replace(filters, status=state, since=since, until=until)
             yield _grouped(edge, axis)
-
-
-def _whole_day_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    yield from tally_clauses(filters)
-    if filters.since is not None:
-        yield _tally.day > filters.since[:DAY_LENGTH]
-    if filters.until is not None:
-        yield _tally.day < filters.until[:DAY_LENGTH]
 
 
 def _edges(filters: Filters) -> Iterator[tuple[str, str]]:

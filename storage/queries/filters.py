@@ -276,7 +276,7 @@ class Tallied:
 
 def tallied(connection: Connection, filters: Filters) -> Tallied:
     """As far as the tally knows: by status, label, checkpoint and whole days of answers."""
-    within = [] if filters.by_recorded else [*_day_clauses(filters)]
+    within = [] if filters.by_recorded else [*day_clauses(filters)]
     fits = and_(_tally.n > 0, *tally_clauses(filters), *within)
     has_status = and_(_tally.n > 0, *tally_clauses(Filters(status=filters.status)), *within)
     found = connection.execute(
@@ -302,11 +302,14 @@ def tally_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
         yield _tally.checkpoint_id.in_(named)
 
 
-def _day_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
+def day_clauses(filters: Filters, is_whole: bool = False) -> Iterator[ColumnElement[bool]]:
+    """The days of a time; `is_whole`: without those that begin or end within it."""
     if filters.since is not None:
-        yield _tally.day >= filters.since[:DAY_LENGTH]
+        first = filters.since[:DAY_LENGTH]
+        yield _tally.day > first if is_whole else _tally.day >= first
     if filters.until is not None:
-        yield _tally.day <= filters.until[:DAY_LENGTH]
+        last = filters.until[:DAY_LENGTH]
+        yield _tally.day < last if is_whole else _tally.day <= last
 
 
 def best_index(

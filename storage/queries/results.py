@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
@@ -58,7 +59,6 @@ def page(
     sort: Sort = "newest",
     limit: int = 50,
     after: PageKey | None = None,
-    with_clips: bool = False,
 ) -> Page:
     """The first recordings, or those behind a key; not for a history.
 
@@ -67,10 +67,8 @@ def page(
     """
     keys = _page_keys(connection, filters, sort, limit + 1, after)
     ids = [id for id, _ in keys[:limit]]
-    rows = list(_rows_of(connection, ids, filters, with_clips))
-    if len(keys) <= limit:
-        return Page(rows, None)
-    return Page(rows, keys[limit - 1])
+    rows = list(_rows_of(connection, ids, filters, with_clips=False))
+    return Page(rows, keys[limit - 1] if len(keys) > limit else None)
 
 
 def results(
@@ -90,15 +88,9 @@ def results(
     else:
         query = _chosen(filters, clips is not None).order_by(*_order(filters, sort))
         found = _read(connection, query.limit(limit) if limit else query, filters.rules)
-    if clips is None:
-        yield from found
-        return
-    left = limit or None
-    for result in found:
-        for clip in clips.rows_of(result, filters.rules):
-            yield clip
-            if left is not None and (left := left - 1) == 0:
-                return
+    if clips is not None:
+        found = (row for each in found for row in clips.rows_of(each, filters.rules))
+    return islice(found, limit or None)
 
 
 def recordings_with_clips(
