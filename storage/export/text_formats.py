@@ -169,6 +169,8 @@ def _shortened(text: str, width: int) -> str:
 
 @dataclass(frozen=True)
 class Format:
+    """A format of results: what it can do, and what writes it."""
+
     name: str
     write: Callable[..., Any]
     is_text: bool = False  # of records with any columns: counts and `clfd classify` too
