@@ -16,8 +16,8 @@ from daemon.monitoring.sd_notify import monotonic_stamp, notify
 from daemon.pipeline.model_manager import ModelManager
 from storage.errors import StorageError
 from storage.home.paths import Home
+from storage.settings.loading import flat
 from storage.settings.schema import Settings
-from storage.settings.sources import flat
 from storage.values.timestamps import utc_now
 
 logger = logging.getLogger(__name__)

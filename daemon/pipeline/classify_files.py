@@ -23,8 +23,15 @@ from daemon.pipeline.scoring_setup import (
     with_batches,
 )
 from daemon.pipeline.window import Window
-from storage.export.registry import FORMATS, TABLE, Format, format_of
-from storage.export.text_formats import output, write_table
+from storage.export.text_formats import (
+    FORMATS,
+    TABLE,
+    Format,
+    format_of,
+    output,
+    write_records,
+    write_table,
+)
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.inbox_rules import IgnoreList
 from storage.home.paths import Home
@@ -32,9 +39,8 @@ from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
 from storage.settings.schema import Settings
 from storage.values.progress import progress_bar
-from storage.values.recorded_at import began_at, moment_in_name
 from storage.values.text import printable_path
-from storage.values.timestamps import utc_now
+from storage.values.timestamps import began_at, moment_in_name, utc_now
 
 Record = dict[str, object]
 
@@ -170,11 +176,8 @@ def _write(records: list[Record], format: Format, file: Path | None) -> None:
     with output(file) as stream:
         if format is TABLE:
             write_table(stream, *_table(records))
-        elif format.is_flat:
-            flat = ({key: record[key] for key in COLUMNS} for record in records)
-            format.load()(stream, COLUMNS, flat)
         else:
-            format.load()(stream, records)
+            write_records(stream, format, COLUMNS, records)
 
 
 def _table(records: list[Record]) -> tuple[list[str], list[list[str]]]:

@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
-    from storage.settings.loading import EffectiveSetting
+    from storage.settings.loading import Setting
 
 
 @click.group()
@@ -55,7 +55,7 @@ def show(invocation: Invocation, file_format: str) -> None:
             write_table(stream, ("setting", "value", "source"), rows)
 
 
-def _toml_lines(settings: Sequence[EffectiveSetting]) -> Iterator[str]:
+def _toml_lines(settings: Sequence[Setting]) -> Iterator[str]:
     for section, members in groupby(settings, key=lambda s: s.key.rpartition(".")[0]):
         if section:
             yield f"\n[{section}]"

@@ -1,16 +1,24 @@
-"""What every command is handed: the options that stand before or after any verb."""
+"""What commands share: the options of every verb, and those that select recordings."""
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from storage.home.paths import Home
+    from storage.queries.filters import Filters, Status
     from storage.settings.schema import Settings
     from storage.values.decision import DisplayRules
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass
@@ -27,13 +35,13 @@ class Invocation:
 
     def database(self) -> str:
         """The ledger's URL. Raises SettingsError."""
-        from storage.settings.effective import effective_database
+        from storage.settings.loading import effective_database
 
         return effective_database(self.home())
 
     def display_rules(self) -> DisplayRules:
         """How stored predictions are shown. Raises SettingsError."""
-        from storage.settings.effective import effective_display_rules
+        from storage.settings.loading import effective_display_rules
 
         return effective_display_rules(self.home())
 
@@ -46,3 +54,101 @@ class Invocation:
 
         given = {key: value for key, value in overrides.items() if value is not None}
         return load_settings(self.home(), given)
+
+
+class When(click.ParamType[str]):
+    """A point in time, as `storage.values.timestamps` understands it; gives the ledger's stamp."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from storage.values.timestamps import parse_when, stamp
+
+        try:
+            return stamp(parse_when(value, datetime.now(UTC)))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Glob(click.ParamType[str]):
+    """A glob over paths, which are text whatever bytes they hold."""
+
+    name = "glob"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from storage.values.text import printable_path
+
+        return printable_path(os.fsencode(value))
+
+
+path_option = click.option(
+    "--path", type=Glob(), help="A glob over the path in the inbox (absolute: with the inbox)."
+)
+
+
+class Finite(click.FloatRange):
+    """A number, which `nan` and `inf` are not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
+
+
+_CONFIDENCE = Finite(0, 1)
+_OPTIONS = (
+    click.option("--label", "labels", multiple=True, help="Only this label; may be repeated."),
+    click.option("--min-confidence", type=_CONFIDENCE, help="At least this confidence."),
+    click.option("--max-confidence", type=_CONFIDENCE, help="At most this confidence."),
+    click.option("--since", type=When(), help="From then on: 2h, 3d, yesterday or ISO 8601."),
+    click.option("--until", type=When(), help="Before then."),
+    click.option(
+        "--time",
+        "clock",
+        type=click.Choice(["classified", "recorded"]),
+        default="classified",
+        show_default=True,
+        help="Which time --since and --until are about.",
+    ),
+    path_option,
+    click.option("--wrong", is_flag=True, help="Of which a person says something else."),
+    click.option("--min-level", type=Finite(), help="RMS of the recording, at least so many dBFS."),
+    click.option("--max-level", type=Finite(), help="RMS at most; -90 finds silence."),
+    click.option("--clipped", is_flag=True, help="With samples at full scale."),
+    click.option("--checkpoint", help="Answers of this checkpoint: name, digest or their start."),
+)
+
+
+def filter_options(command: Command) -> Command:
+    """Give a command these options; it takes them as `**options`, for `filters_of`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def format_option(name: str, text_only: bool = False) -> Callable[[Command], Command]:
+    """`--format`, of those that the registry lists; it imports nothing, so `--help` stays quick."""
+    from storage.export.text_formats import FORMATS, TEXT_FORMATS
+
+    choice = click.Choice(TEXT_FORMATS if text_only else tuple(FORMATS))
+    told = "If not said: the file's suffix, or table."
+    return click.option("--format", name, type=choice, help=told)
+
+
+def filters_of(
+    invocation: Invocation,
+    options: dict[str, Any],
+    status: Status = "done",
+    history: bool = False,
+) -> Filters:
+    """The options as filters. Raises StorageError for a checkpoint that does not exist."""
+    from storage.queries.filters import Filters
+
+    options["by_recorded"] = options.pop("clock") == "recorded"
+    if options["checkpoint"] is not None:
+        from storage.home.checkpoint_folder import meant_by
+
+        options["checkpoint"] = meant_by(invocation.home(), options["checkpoint"])
+    rules = invocation.display_rules()
+    return Filters(status=status, history=history, rules=rules, **options)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.filter_options import When
+from storage.commands.context import Invocation, When
 
 if TYPE_CHECKING:
-    from storage.commands.context import Invocation
     from storage.maintenance.prune_plan import PrunePlan
 
 

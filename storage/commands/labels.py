@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.filter_options import Finite
+from storage.commands.context import Finite, Invocation
 
 if TYPE_CHECKING:
-    from storage.commands.context import Invocation
     from storage.labels.annotation_files import Annotation, AnnotationFile
 
 _SHOWN = 5  # of many problems

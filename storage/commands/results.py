@@ -9,25 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from storage.commands.filter_options import Finite, filter_options, filters_of, format_option
+from storage.commands.context import Finite, Invocation, filter_options, filters_of, format_option
 
 if TYPE_CHECKING:
-    from storage.commands.context import Invocation
-    from storage.export.registry import Format
-    from storage.queries.filters import Filters
-
-
-class Names(click.ParamType[tuple[str, ...]]):
-    """Names with commas between them."""
-
-    name = "names"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        return tuple(dict.fromkeys(filter(None, (name.strip() for name in value.split(",")))))
+    from storage.export.results_writer import ResultsRequest
 
 
 _STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
@@ -57,7 +42,11 @@ _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
     "--limit", type=click.IntRange(0), help="At most so many rows; 0 means all.  [tables: 50]"
 )
 @click.option(
-    "--columns", type=Names(), default="", help="Only these, in this order: path,label,confidence."
+    "--columns",
+    "column_names",
+    metavar="NAMES",
+    default="",
+    help="Only these, in this order: path,label,confidence.",
 )
 @click.option("--count-by", type=_AXES, help="How many rows share it; days are UTC.")
 @click.option("--follow", is_flag=True, help="Wait, and print new rows as they come.")
@@ -80,7 +69,7 @@ def results(
     merge_gap: float | None,
     sort: str,
     limit: int | None,
-    columns: tuple[str, ...],
+    column_names: str,
     count_by: str | None,
     follow: bool,
     format_name: str | None,
@@ -97,21 +86,19 @@ def results(
     """
     from storage.database.engine import open_database
     from storage.export import results_writer
-    from storage.export.registry import FORMATS, format_of
+    from storage.export.text_formats import FORMATS, format_of
     from storage.queries.result import ClipOptions
 
     status = status or ("all" if count_by == "status" else "done")
     filters = filters_of(invocation, told, status, history)  # type: ignore[arg-type]
     format = FORMATS[format_name or format_of(file)]
-    _refuse_what_does_not_go_together(filters, format, clips, count_by, follow, file)
-    if follow:
-        _refuse_of_following(limit, filters.until)
-    _refuse_of_the_field(filters, format, count_by, limit, columns, file)
+    columns = tuple(dict.fromkeys(filter(None, map(str.strip, column_names.split(",")))))
     has_clips = clips or format.is_of_clips
-    if (top or merge_gap is not None) and not has_clips:
-        raise click.UsageError("--top and --merge-gap are about clips; add --clips")
     options = ClipOptions(top or 1, merge_gap) if has_clips else None
     request = results_writer.ResultsRequest(filters, sort, limit, options, format, file, columns)  # type: ignore[arg-type]
+    _refuse_what_does_not_go_together(request, clips, count_by, follow)
+    if (top or merge_gap is not None) and not has_clips:
+        raise click.UsageError("--top and --merge-gap are about clips; add --clips")
     _refuse_unknown(columns, request.known_columns, bool(count_by))
     with open_database(invocation.database(), "reader") as database:
         hint = None
@@ -136,15 +123,11 @@ def _refuse_unknown(columns: Sequence[str], known: Sequence[str], counts: bool) 
 
 
 def _refuse_what_does_not_go_together(
-    filters: Filters,
-    format: Format,
-    clips: bool,
-    count_by: str | None,
-    follow: bool,
-    file: Path | None,
+    request: ResultsRequest, clips: bool, count_by: str | None, follow: bool
 ) -> None:
-    from storage.export.registry import FOLLOWED_FORMATS, TEXT_FORMATS
+    from storage.export.text_formats import FOLLOWED_FORMATS, TEXT_FORMATS
 
+    filters, format, file = request.filters, request.format, request.file
     if count_by and clips:
         raise click.UsageError("--count-by counts recordings; leave out --clips")
     if count_by and not (format.is_text or format.is_of_clips):
@@ -154,35 +137,32 @@ def _refuse_what_does_not_go_together(
             f"--follow prints recordings as they come, as {_any_of(FOLLOWED_FORMATS)};"
             " leave out --count-by, --clips, --history, -o and other formats"
         )
+    if follow:
+        _refuse_of_following(request)
+    if format.is_of_clips:
+        _refuse_of_clips(request, count_by)
+    elif file is not None and file.is_dir():
+        raise click.UsageError(f"{file} is a folder; name a file with -o")
 
 
 def _any_of(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _refuse_of_following(limit: int | None, until: str | None) -> None:
+def _refuse_of_following(request: ResultsRequest) -> None:
     """Rows come without end, and in the order in which they come."""
     source = click.get_current_context().get_parameter_source("sort")
-    if limit is not None or until or source is ParameterSource.COMMANDLINE:
+    is_bounded = request.limit is not None or request.filters.until
+    if is_bounded or source is ParameterSource.COMMANDLINE:
         raise click.UsageError(
             "--follow has no end and no order; leave out --limit, --until, --sort"
         )
 
 
-def _refuse_of_the_field(
-    filters: Filters,
-    format: Format,
-    count_by: str | None,
-    limit: int | None,
-    columns: Sequence[str],
-    file: Path | None,
-) -> None:
-    if not format.is_of_clips:
-        if file is not None and file.is_dir():
-            raise click.UsageError(f"{file} is a folder; name a file with -o")
-        return
-    if count_by or columns or limit or filters.history or filters.status != "done":
+def _refuse_of_clips(request: ResultsRequest, count_by: str | None) -> None:
+    is_other = request.filters.history or request.filters.status != "done"
+    if count_by or request.chosen or request.limit or is_other:
         raise click.UsageError(
-            f"{format.name} has its own columns and holds the clips of done recordings;"
+            f"{request.format.name} has its own columns and holds the clips of done recordings;"
             " leave out --count-by, --columns, --limit, --history and --status"
         )

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
 from storage.errors import StorageError, UnknownFormat
-from storage.export.registry import Format
-from storage.export.text_formats import output
+from storage.export.text_formats import Format, output
 from storage.queries.result import Result
 from storage.values.text import visible
 
@@ -58,21 +56,22 @@ def write_annotations(format: Format, place: Path | None, recordings: Iterable[C
     counts. Raises UnknownFormat for what the format cannot hold, StorageError where a file cannot
     be written.
     """
-    write: Callable[[TextIO, Iterable[Clips]], int] = format.load()
     if place is not None and place.is_dir():
         if format.suffix_beside is None:
             raise UnknownFormat(
                 f"{format.name.capitalize()} reads one table of all recordings; name a file with -o"
             )
-        folders = _Folders(place)
+        names: dict[str, str] = {}
         n_rows = 0
         for one in recordings:
-            file = folders.place_of(one[0])
-            with _beside(file.with_name(file.name + format.suffix_beside)) as stream:
-                n_rows += write(stream, [one])
+            folder = place / _own_name(one[0].inbox, names)
+            file = folder / f"{visible(one[0].path)}{format.suffix_beside}"
+            _make_folder(file.parent)
+            with output(file) as stream:
+                n_rows += format.write(stream, [one])
         return n_rows
     with output(place) as stream:
-        return write(stream, recordings)
+        return int(format.write(stream, recordings))
 
 
 def write_raven(stream: TextIO, recordings: Iterable[Clips]) -> int:
@@ -133,30 +132,20 @@ def write_kaleidoscope(stream: TextIO, recordings: Iterable[Clips]) -> int:
     return number
 
 
-class _Folders:
-    """Below one folder one for each inbox, by its name, so that equal paths stay apart."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._names: dict[str, str] = {}  # by inbox
-
-    def place_of(self, recording: Result) -> Path:
-        if recording.inbox not in self._names:
-            name = visible(Path(recording.inbox).name) or "inbox"
-            taken = {*self._names.values()}
-            names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
-            self._names[recording.inbox] = next(name for name in names if name not in taken)
-        return self._root / self._names[recording.inbox] / visible(recording.path)
+def _own_name(inbox: str, names: dict[str, str]) -> str:
+    """The name of an inbox, so that equal paths of several stay apart; `names` has those given."""
+    if inbox not in names:
+        name = visible(Path(inbox).name) or "inbox"
+        own = (name, *(f"{name}-{number}" for number in range(2, len(names) + 3)))
+        names[inbox] = next(each for each in own if each not in names.values())
+    return names[inbox]
 
 
-@contextmanager
-def _beside(file: Path) -> Iterator[TextIO]:
+def _make_folder(folder: Path) -> None:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"cannot make the folder {file.parent}: {error.strerror}") from error
-    with output(file) as stream:
-        yield stream
+        raise StorageError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 def _path(recording: Result) -> str:

@@ -22,7 +22,7 @@ from storage.queries.result import (
     Result,
 )
 from storage.queries.results import results as results_of
-from storage.settings.effective import effective_database, effective_display_rules
+from storage.settings.loading import effective_database, effective_display_rules
 from storage.values.text import printable_path
 from storage.values.timestamps import parse_when, stamp
 

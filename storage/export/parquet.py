@@ -9,14 +9,12 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from storage.errors import StorageError, UnknownFormat
-from storage.export.text_formats import quiet_end_of_stdout
-from storage.home.atomic_write import aside_of
+from storage.errors import UnknownFormat
+from storage.export.text_formats import published, quiet_end_of_stdout
 from storage.queries.result import COLUMN_TABLE, MOMENTS, Result
 from storage.values.timestamps import from_stamp
 
@@ -70,13 +68,9 @@ def _schema(pyarrow: Any, columns: tuple[str, ...], is_whole: bool) -> Any:
 
 def _as_object(row: Result, columns: tuple[str, ...]) -> dict[str, object]:
     scores = row.scores()
-    moments = {name: _moment(getattr(row, name)) for name in MOMENTS}
+    moments = {name: from_stamp(getattr(row, name)) for name in MOMENTS if getattr(row, name)}
     told = {"id": row.id, **row.record(columns), **moments}
     return told | {"scores": None if scores is None else list(scores.items())}
-
-
-def _moment(stamp: str | None) -> datetime | None:
-    return None if stamp is None else from_stamp(stamp)
 
 
 def _is_terminal() -> bool:
@@ -91,8 +85,5 @@ def _sink(file: Path | None) -> Iterator[BinaryIO]:
         with quiet_end_of_stdout():
             yield sys.stdout.buffer
         return
-    try:
-        with aside_of(file) as handle, os.fdopen(handle, "wb", closefd=False) as sink:
-            yield sink
-    except OSError as error:
-        raise StorageError(f"cannot write {file}: {error.strerror or error}") from error
+    with published(file) as handle, os.fdopen(handle, "wb", closefd=False) as sink:
+        yield sink

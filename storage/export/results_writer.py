@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
 
 from sqlalchemy import Connection
 
 from storage.database.engine import Database
-from storage.export.registry import TABLE, Format
-from storage.export.text_formats import output, write_table
+from storage.export.text_formats import TABLE, Format, output, write_records, write_table
 from storage.queries.counts import (
     Number,
+    count,
     count_by,
     count_in_time,
     count_others,
@@ -24,8 +25,6 @@ from storage.queries.counts import (
 from storage.queries.filters import Axis, Filters, Sort
 from storage.queries.result import CLIP_COLUMNS, COLUMNS, ClipOptions, Result
 from storage.queries.results import (
-    count_predictions,
-    count_predictions_by,
     latest,
     recordings_with_clips,
     results,
@@ -81,22 +80,21 @@ def write_results(database: Database, request: ResultsRequest) -> str | None:
             has_rows = write_annotations(request.format, request.file, clips) > 0
         else:
             found = results(connection, filters, request.sort, request.rows_limit, request.clips)
-            first = next(found, None)
-            has_rows = first is not None
-            _write_rows(connection, request, _with_first(first, found))
+            first = list(islice(found, 1))
+            has_rows = bool(first)
+            _write_rows(connection, request, chain(first, found))
         return None if has_rows else _hint(connection, filters)
 
 
 def write_counts(database: Database, request: ResultsRequest, axis: Axis) -> str | None:
     """Write how many rows share a value; returns a hint when there are none."""
     with database.transaction() as connection:
-        counting = count_predictions_by if request.filters.history else count_by
-        counts = counting(connection, request.filters, axis)
+        counts = count_by(connection, request.filters, axis)
         hint = None if counts else _hint(connection, request.filters)
     objects = [{axis: value, "count": number} for value, number in counts]
     with output(request.file) as stream:
         if request.format is not TABLE:
-            _write_records(stream, request.format, (axis, "count"), objects)
+            write_records(stream, request.format, (axis, "count"), objects)
         elif counts:
             rows = [(str(value or "-"), str(number)) for value, number in counts]
             write_table(stream, (axis, "count"), rows)
@@ -115,7 +113,7 @@ def follow(
     """
     with output(None) as stream:
         if request.format.is_flat:
-            _write_records(stream, request.format, request.columns, ())
+            write_records(stream, request.format, request.columns, ())
         with database.transaction() as connection:
             cursor = latest(connection, request.filters)
             if request.filters.since is not None:
@@ -130,20 +128,14 @@ def follow(
             stream.flush()
 
 
-def _with_first(first: Result | None, rest: Iterator[Result]) -> Iterator[Result]:
-    if first is not None:
-        yield first
-        yield from rest
-
-
 def _write_rows(connection: Connection, request: ResultsRequest, rows: Iterable[Result]) -> None:
     if not request.format.is_text:
-        write = request.format.load()
-        write(request.file, request.columns, rows, is_whole=not request.chosen)
+        is_whole = not request.chosen
+        request.format.write(request.file, request.columns, rows, is_whole=is_whole)
         return
     with output(request.file) as stream:
         if request.format is not TABLE:
-            _write_records(stream, request.format, request.columns, _records(request, rows))
+            write_records(stream, request.format, request.columns, _records(request, rows))
         elif shown := list(rows):
             _write_table(stream, request, shown, foot_of(connection, request, len(shown)))
 
@@ -155,26 +147,13 @@ def _write_more(stream: TextIO, request: ResultsRequest, rows: Iterable[Result])
         stream.writelines("  ".join(_cells(row, columns)) + "\n" for row in rows)
     else:
         records = _records(request, rows)
-        _write_records(stream, request.format, request.columns, records, header=False)
+        write_records(stream, request.format, request.columns, records, header=False)
 
 
 def _records(request: ResultsRequest, rows: Iterable[Result]) -> Iterator[dict[str, object]]:
     is_plain = request.chosen or request.format.is_flat
     record = Result.record if is_plain else Result.as_object
     return (record(row, request.columns) for row in rows)
-
-
-def _write_records(
-    stream: TextIO,
-    format: Format,
-    columns: Sequence[str],
-    records: Iterable[Mapping[str, object]],
-    header: bool = True,
-) -> None:
-    if format.is_flat:
-        format.load()(stream, columns, records, header)
-    else:
-        format.load()(stream, records)
 
 
 def _write_table(stream: TextIO, request: ResultsRequest, rows: list[Result], foot: str) -> None:
@@ -241,7 +220,7 @@ def foot_of(connection: Connection, request: ResultsRequest, shown: int) -> str:
     if request.clips:
         total = f"{shown} clips"
     elif filters.history:
-        total = f"{shown} of {count_predictions(connection, filters)} predictions"
+        total = f"{shown} of {count(connection, filters)} predictions"
     else:
         total = f"{shown} of {_number(connection, request, shown)} {noun}"
     others = count_others(connection, filters, _OTHERS_SECONDS)
@@ -254,7 +233,8 @@ def _number(connection: Connection, request: ResultsRequest, shown: int) -> Numb
     if shown < request.rows_limit or not request.rows_limit:
         return Number(shown)
     deadline = time.monotonic() + _FOOT_SECONDS
-    return count_in_time(connection, request.filters, deadline).or_more(shown)
+    found = count_in_time(connection, request.filters, deadline)
+    return replace(found, n=max(found.n, shown))
 
 
 def _hint(connection: Connection, filters: Filters) -> str:

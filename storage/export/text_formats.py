@@ -1,4 +1,8 @@
-"""Writers of text: tables for people; CSV, JSON and JSON lines for programs."""
+"""The formats of `clfd results`: what each can do, and the writers of those that are text.
+
+The command line, `clfd classify` and the writers read this table. The command line loads it for
+every `--help`, and so no library before something is written.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,19 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from storage.errors import StorageError, UnknownFormat
+from storage.values.text import visible, without_formula
 
-from storage.errors import StorageError
-from storage.values.text import shortened, visible, without_formula
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDTH_WITHOUT_TERMINAL = 120
 _SHORTEST_PATH = 16
@@ -36,7 +39,10 @@ def output(file: Path | None) -> Iterator[TextIO]:
     file cannot be written.
     """
     if file is not None:
-        with _published(file) as stream:
+        with (
+            published(file) as handle,
+            open(handle, "w", encoding="utf-8", newline="", closefd=False) as stream,
+        ):
             yield stream
         return
     if isinstance(sys.stdout, TextIOWrapper):
@@ -57,17 +63,15 @@ def quiet_end_of_stdout() -> Iterator[None]:
 
 
 @contextmanager
-def _published(file: Path) -> Iterator[TextIO]:
+def published(file: Path) -> Iterator[int]:
+    """A descriptor of what becomes the file when the body has ended; errors as of `output`."""
     from storage.home.atomic_write import aside_of
 
     try:
-        with (
-            aside_of(file) as handle,
-            open(handle, "w", encoding="utf-8", newline="", closefd=False) as stream,
-        ):
-            yield stream
+        with aside_of(file) as handle:
+            yield handle
     except OSError as error:
-        raise StorageError(f"cannot write {file}: {error.strerror}") from error
+        raise StorageError(f"cannot write {file}: {error.strerror or error}") from error
 
 
 def write_csv(
@@ -80,7 +84,7 @@ def write_csv(
     if header:
         writer.writeheader()
     writer.writerows(
-        {column: without_formula(column, value) for column, value in record.items()}
+        {column: without_formula(column, record[column]) for column in columns}
         for record in records
     )
 
@@ -102,6 +106,10 @@ def write_table(
     stream: TextIO, columns: Sequence[str], rows: Sequence[Sequence[str]], foot: str = ""
 ) -> None:
     """Fits the terminal: `path` is shortened from the left, other long texts are folded."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
     console = console_for(stream)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
@@ -109,7 +117,7 @@ def write_table(
     room = _room_for_path(console.width, columns, rows)
     for row in rows:
         cells = [
-            shortened(visible(cell), room) if column == "path" else visible(cell)
+            _shortened(visible(cell), room) if column == "path" else visible(cell)
             for column, cell in zip(columns, row, strict=True)
         ]
         table.add_row(*map(Text, cells))
@@ -120,6 +128,8 @@ def write_table(
 
 def console_for(stream: TextIO) -> Console:
     """Colours only on a terminal; elsewhere a width that does not depend on where it runs."""
+    from rich.console import Console
+
     if stream.isatty():
         return Console(file=stream, highlight=False)
     width = os.environ.get("COLUMNS", "")
@@ -132,6 +142,8 @@ def _json(item: Mapping[str, object]) -> str:
 
 
 def _room_for_path(width: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    from rich.cells import cell_len
+
     taken = 0
     for position, column in enumerate(columns):
         if column != "path":
@@ -139,3 +151,94 @@ def _room_for_path(width: int, columns: Sequence[str], rows: Sequence[Sequence[s
             # A long reason folds into the half that is left to it.
             taken += min(longest, width // 3) if column in _REASONS else longest
     return max(_SHORTEST_PATH, width - taken - _PADDING * len(columns))
+
+
+def _shortened(text: str, width: int) -> str:
+    """The end of a path says more than its beginning."""
+    from rich.cells import cell_len
+
+    if cell_len(text) <= width:
+        return text
+    while text and cell_len(text) > width - 1:
+        text = text[1:]
+    return f"…{text}"
+
+
+# --- the formats
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of results: what it can do, and what writes it."""
+
+    name: str
+    write: Callable[..., Any]
+    is_text: bool = False  # of records with any columns: counts and `clfd classify` too
+    is_flat: bool = False  # has columns only; others tell `id` and `scores` as well
+    is_followed: bool = False  # can be written row by row as they come
+    # Has columns of its own, for the clips of done recordings, and no file's suffix asks for it.
+    is_of_clips: bool = False
+    suffix_beside: str | None = None  # where -o is a folder, of a file for each recording
+
+
+def write_records(
+    stream: TextIO,
+    format: Format,
+    columns: Sequence[str],
+    records: Iterable[Mapping[str, object]],
+    header: bool = True,
+) -> None:
+    """In a format of text for programs; one that is not flat writes whole records."""
+    if format.is_flat:
+        format.write(stream, columns, records, header)
+    else:
+        format.write(stream, records)
+
+
+def _writer(module: str, name: str) -> Callable[..., Any]:
+    """`write_NAME` of a module of storage.export, which is loaded when something is written."""
+
+    def write(*args: Any, **options: Any) -> Any:
+        return getattr(import_module(f"storage.export.{module}"), f"write_{name}")(*args, **options)
+
+    return write
+
+
+def _of_clips(name: str, suffix_beside: str | None = None) -> Format:
+    writer = _writer("annotation_formats", name)
+    return Format(name, writer, is_of_clips=True, suffix_beside=suffix_beside)
+
+
+TABLE = Format("table", write_table, is_text=True, is_followed=True)
+FORMATS = {
+    format.name: format
+    for format in (
+        TABLE,
+        Format("csv", write_csv, is_text=True, is_flat=True, is_followed=True),
+        Format("json", write_json, is_text=True),
+        Format("jsonl", write_jsonl, is_text=True, is_followed=True),
+        Format("parquet", _writer("parquet", "parquet")),
+        _of_clips("raven", ".Table.1.selections.txt"),
+        _of_clips("audacity", ".txt"),
+        _of_clips("kaleidoscope"),
+    )
+}
+TEXT_FORMATS = tuple(format.name for format in FORMATS.values() if format.is_text)
+FOLLOWED_FORMATS = tuple(format.name for format in FORMATS.values() if format.is_followed)
+
+
+def format_of(file: Path | None) -> str:
+    """The format that a file's suffix asks for; a table where it has none, or `.txt`.
+
+    Raises UnknownFormat for a suffix that means something else.
+    """
+    suffix = file.suffix.removeprefix(".").lower() if file else ""
+    if suffix in ("", "txt"):
+        return TABLE.name
+    known = [format.name for format in FORMATS.values() if not format.is_of_clips]
+    if suffix not in known:
+        raise UnknownFormat(
+            f"{file} asks for a format clfd does not write; choose one by --format: "
+            + ", ".join(known)
+        )
+    return suffix

@@ -13,6 +13,8 @@ from storage.errors import ConfigurationError, StorageError
 # Group-owned, so that readers only need to join the group; setgid hands the group down.
 FOLDER_MODE = 0o2770
 FILE_MODE = 0o660
+DEFAULT_DATABASE = "sqlite:///clfd.db"
+_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,15 @@ class Home:
         """
         for folder in (self.root, self.inbox, self.checkpoints, self.reports, self.runs):
             make_folder(folder)
+
+
+def database_url(root: Path, url: str = DEFAULT_DATABASE) -> str:
+    """The URL with a relative SQLite file put into the home."""
+    if not url.startswith(_SQLITE):
+        return url
+    # A URL reads these two as the beginning of an escape and of its query.
+    escaped = Path(str(root).replace("%", "%25").replace("?", "%3F"))
+    return f"{_SQLITE}{escaped / url.removeprefix(_SQLITE)}"
 
 
 def make_folder(folder: Path) -> None:

@@ -23,8 +23,8 @@ from storage.database.bulk import chunks, execute_many
 from storage.database.tables import inbox, recording
 from storage.ledger.counters import CounterMark, CounterMismatch
 from storage.ledger.outcomes import Arrival
-from storage.values.recorded_at import moment_in_name
 from storage.values.text import printable_path
+from storage.values.timestamps import moment_in_name
 
 _row = recording.c
 

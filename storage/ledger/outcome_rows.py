@@ -33,8 +33,8 @@ from storage.database.bulk import (
 from storage.database.tables import inbox, prediction, recording
 from storage.ledger.counters import CounterMark
 from storage.ledger.outcomes import AudioFacts, Outcome, Scored
-from storage.values.recorded_at import began_at, moment_in_name
 from storage.values.text import printable_path
+from storage.values.timestamps import began_at, moment_in_name
 
 PredictionKey = tuple[int, int]  # recording, checkpoint
 Changes = dict[str, object]  # by column

@@ -15,10 +15,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, select
 
-from storage.database.query_plan import by_index
 from storage.database.tables import human_label, inbox, prediction, recording, tally
 from storage.ledger.counters import folder_of
-from storage.queries.index_choice import CONFIDENCE
+from storage.queries.filters import CONFIDENCE, by_index
 
 _PER_REASON = 20  # candidates for each that is asked for
 _NEWEST = 200_000  # recordings that are looked through for disagreement, a second of work
@@ -41,8 +40,9 @@ class Suggestion:
 def suggestions(connection: Connection, number: int) -> list[Suggestion]:
     """Up to so many, the most worthwhile first; nothing twice, nor what has a human label."""
     most = number * _PER_REASON
+    unsure = by_index(_open(), CONFIDENCE).where(_row.confidence.is_not(None))
     reasons = (
-        _spread(_found(connection, _unsure().limit(most), "unsure")),
+        _spread(_found(connection, unsure.order_by(_row.confidence).limit(most), "unsure")),
         _spread(_found(connection, _disagreeing().limit(most), "checkpoints disagree")),
         _spread(_rare(connection, most)),
     )
@@ -66,11 +66,6 @@ def _spread(found: Iterable[Suggestion]) -> list[Suggestion]:
 
 def _open() -> Select[Any]:
     return select(*_COLUMNS).join(inbox, inbox.c.id == _row.inbox_id).where(_IS_OPEN)
-
-
-def _unsure() -> Select[Any]:
-    query = by_index(_open(), recording, CONFIDENCE)
-    return query.where(_row.confidence.is_not(None)).order_by(_row.confidence)
 
 
 def _disagreeing() -> Select[Any]:

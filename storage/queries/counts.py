@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,13 +17,14 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.exc import DBAPIError
 
-from storage.database.query_plan import Clock, OutOfTime, by_index, time_limit
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,
     folder_expression,
     folder_tally,
+    prediction,
     recording,
     tally,
 )
@@ -32,29 +33,33 @@ from storage.queries.filters import (
     Axis,
     Filters,
     Status,
+    best_index,
+    by_index,
     clauses,
+    day_clauses,
+    joined,
+    moment,
     path_prefix,
+    tallied,
+    tally_clauses,
 )
-from storage.queries.index_choice import best_index, tallied, tally_clauses
 
 _row, _tally = recording.c, tally.c
 _AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
 _LIMITS = (100, 1_000, 10_000, 100_000)  # of a count for a foot
+_TICK_STEPS = 5_000  # of SQLite's machine, some 0.3 ms, between two looks at the clock
+Clock = Callable[[], float]
 Counts = list[tuple[str | None, int]]
 
 
 def count(connection: Connection, filters: Filters) -> int:
-    """How many recordings fit."""
+    """How many recordings fit, or rows of a history."""
     return sum(number for _, number in count_by(connection, filters, "status"))
 
 
 def count_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
-    """How many recordings share a value of the axis: most first, but days (UTC) in order."""
-    return in_order(_counted(connection, filters, axis), axis)
-
-
-def in_order(counts: Counts, axis: Axis) -> Counts:
-    """Most first, but days in order."""
+    """How many share a value of the axis: most first, but days (UTC) in order."""
+    counts = _counted(connection, filters, axis)
     if axis == "day":
         return sorted(counts, key=lambda pair: pair[0] or "")
     return sorted(counts, key=lambda pair: (-pair[1], pair[0] or ""))
@@ -67,10 +72,6 @@ class Number:
     n: int
     is_exact: bool = True
 
-    def or_more(self, n: int) -> Number:
-        """With `n` known to be there."""
-        return replace(self, n=max(self.n, n))
-
     def __str__(self) -> str:
         return str(self.n) if self.is_exact else f"at least {self.n}"
 
@@ -82,7 +83,7 @@ def count_in_time(
 
     Nobody waits seconds for a foot. Where the tallies know, it is exact at any size.
     """
-    if is_quick(filters):
+    if filters.is_tallied or _is_of_folders(filters):
         return Number(count(connection, filters))
     known = tallied(connection, filters)
     if not known.fitting:
@@ -90,13 +91,11 @@ def count_in_time(
     filters = known.within(filters)
     index, found = best_index(connection, filters, "newest", _LIMITS[-1] // 10, known), 0
     for limit in _LIMITS:
-        query = by_index(select(_row.id), recording, index).where(*clauses(filters))
+        query = by_index(select(_row.id), index).where(*clauses(filters))
         some = query.limit(limit + 1).subquery()
-        try:
-            with time_limit(connection, deadline, clock):
-                n = connection.scalar(select(func.count()).select_from(some)) or 0
-        except OutOfTime:
-            return Number(found, is_exact=False)
+        n = _scalar(connection, select(func.count()).select_from(some), deadline, clock)
+        if n is None:
+            break
         if n <= limit:
             return Number(n)
         found = limit
@@ -107,16 +106,6 @@ def count_others(
     connection: Connection, filters: Filters, seconds: float = float("inf")
 ) -> dict[Status, Number]:
     """What the status leaves out, per state, of the same paths and times; each in so long."""
-    found = {
-        state: count_in_time(connection, other, time.monotonic() + seconds)
-        for state, other in others(filters)
-    }
-    return {state: number for state, number in found.items() if number.n or not number.is_exact}
-
-
-def others(filters: Filters) -> list[tuple[Status, Filters]]:
-    """By state: what the status leaves out, whatever its answer."""
-    left_out = [state for state in STATES if state not in filters.states]
     wide = Filters(
         since=filters.since,
         until=filters.until,
@@ -124,12 +113,12 @@ def others(filters: Filters) -> list[tuple[Status, Filters]]:
         by_recorded=filters.by_recorded,
         rules=filters.rules,
     )
-    return [(state, wide.of(state)) for state in left_out]
-
-
-def is_quick(filters: Filters) -> bool:
-    """Whether the tallies know how many; no recording is counted then, but for parts of days."""
-    return is_tallied(filters) or _is_of_folders(filters)
+    found = {
+        state: count_in_time(connection, wide.of(state), time.monotonic() + seconds)
+        for state in STATES
+        if state not in filters.states
+    }
+    return {state: number for state, number in found.items() if number.n or not number.is_exact}
 
 
 def labels_seen(connection: Connection) -> list[str]:
@@ -144,19 +133,34 @@ def has_unmeasured_levels(connection: Connection) -> bool:
     return connection.scalar(answered) is not None
 
 
-def is_tallied(filters: Filters) -> bool:
-    """Whether the tally by day, label and checkpoint knows all that is asked."""
-    return filters.path is None and not filters.is_of_rows
+def _scalar(
+    connection: Connection, query: Select[int], deadline: float, clock: Clock
+) -> int | None:
+    """The number that a statement finds; None where it still runs at the deadline."""
+    raw: Any = connection.connection.driver_connection
+    raw.set_progress_handler(lambda: clock() >= deadline, _TICK_STEPS)
+    try:
+        return connection.scalar(query) or 0
+    except DBAPIError as error:
+        if "interrupted" not in str(error.orig):
+            raise
+        return None
+    finally:
+        raw.set_progress_handler(None, 0)
 
 
 def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     if axis in ("folder", "status") and _is_of_folders(filters):
         return _of_folders(connection, filters, axis)
-    by_told_label = axis == "label" and filters.rules.knows_unknown
-    if axis == "folder" or by_told_label or not is_tallied(filters):
-        return _one_by_one(connection, filters, axis)
+    is_shown_label = axis == "label" and filters.rules.knows_unknown
+    if filters.history:
+        queries = [_grouped(filters, axis).select_from(joined(filters))]
+    elif axis == "folder" or is_shown_label or not filters.is_tallied:
+        queries = [_grouped(filters.of(state), axis) for state in filters.states]
+    else:
+        queries = [*_of_days(filters, axis)]
     found: Counter[Any] = Counter()
-    for query in _of_days(filters, axis):
+    for query in queries:
         for value, number in connection.execute(query):
             found[value] += number
     return _named(connection, found, axis)
@@ -165,14 +169,12 @@ def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
 def _named(connection: Connection, found: Counter[Any], axis: Axis) -> Counts:
     names: dict[Any, str | None] = {"": None, 0: None, None: None}
     if axis == "checkpoint":
-        names.update((row[0], row[1]) for row in connection.execute(_CHECKPOINT_NAMES))
+        checkpoints = connection.execute(select(checkpoint.c.id, checkpoint.c.name))
+        names.update((row[0], row[1]) for row in checkpoints)
     counts: Counter[str | None] = Counter()
     for value, number in found.items():
         counts[names.get(value, value)] += number
     return [(value, number) for value, number in counts.items() if number]
-
-
-_CHECKPOINT_NAMES = select(checkpoint.c.id, checkpoint.c.name)
 
 
 # --- from the tallies
@@ -186,28 +188,12 @@ def _of_days(filters: Filters, axis: Axis) -> Iterator[Select[Any]]:
         "checkpoint": _tally.checkpoint_id,
         "day": _tally.day,
     }
-    whole = select(columns[axis], func.sum(_tally.n)).where(*_whole_day_clauses(filters))
-    yield whole.group_by(columns[axis])
+    whole = *tally_clauses(filters), *day_clauses(filters, is_whole=True)
+    yield select(columns[axis], func.sum(_tally.n)).where(*whole).group_by(columns[axis])
     for since, until in _edges(filters):
         for state in filters.states:
             edge = replace(filters, status=state, since=since, until=until)
             yield _grouped(edge, axis)
-
-
-def whole_day_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    yield from tally_clauses(filters)
-    if filters.since is not None:
-        yield _tally.day > filters.since[:DAY_LENGTH]
-    if filters.until is not None:
-        yield _tally.day < filters.until[:DAY_LENGTH]
-
-
-def _whole_day_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    yield from tally_clauses(filters)
-    if filters.since is not None:
-        yield _tally.day > filters.since[:DAY_LENGTH]
-    if filters.until is not None:
-        yield _tally.day < filters.until[:DAY_LENGTH]
 
 
 def _edges(filters: Filters) -> Iterator[tuple[str, str]]:
@@ -246,24 +232,15 @@ def _of_folders(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     return [(value, number) for value, number in connection.execute(query) if number]
 
 
-# --- from the recordings
-
-
-def _one_by_one(connection: Connection, filters: Filters, axis: Axis) -> Counts:
-    found: Counter[Any] = Counter()
-    for state in filters.states:
-        for value, number in connection.execute(_grouped(filters.of(state), axis)):
-            found[value] += number
-    return _named(connection, found, axis)
-
-
 def _grouped(filters: Filters, axis: Axis) -> Select[Any]:
-    moment = _row.first_seen_at if filters.status == "pending" else _row.answered_at
+    """Counts of the recordings themselves, or of the predictions of a history."""
+    answer = prediction.c if filters.history else _row
+    time = _row.first_seen_at if filters.status == "pending" else _row.answered_at
     keys: dict[Axis, ColumnElement[Any]] = {
-        "label": filters.rules.label_sql(_row.label, _row.confidence),
+        "label": filters.rules.label_sql(answer.label, answer.confidence),
         "status": _row.state,
-        "checkpoint": _row.checkpoint_id,
-        "day": func.substr(moment, 1, DAY_LENGTH),
+        "checkpoint": answer.checkpoint_id,
+        "day": func.substr(moment(filters) if filters.history else time, 1, DAY_LENGTH),
         "folder": folder_expression(),
     }
     key = keys[axis]

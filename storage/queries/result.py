@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, case, null
 from storage.database.tables import checkpoint, inbox, prediction, recording
 from storage.queries.filters import human_labels
 from storage.values.decision import DisplayRules, most_probable
-from storage.values.recorded_at import as_stamp
+from storage.values.timestamps import as_stamp
 
 Kind = Literal["text", "integer", "float", "moment"]
 
@@ -38,29 +38,25 @@ class Column:
 
 def _column(
     sql: ColumnElement[Any] | None,
-    doc: str,
+    doc: str = "",
     kind: Kind | None = None,
     is_of_clip: bool = False,
     history: ColumnElement[Any] | None = None,
 ) -> Any:
     """`sql` is its expression, `history` another one where every prediction is a row.
 
-    The type is that of the field's annotation, if no other kind is given.
+    The type is that of the field's annotation, if no other kind is given. What has no text is read
+    with a row and is no column of the results.
     """
-    column = {"doc": doc, "kind": kind, "is_of_clip": is_of_clip}
-    return field(default=None, metadata={"sql": sql, "history": history, "column": column})
-
-
-def _hidden(sql: ColumnElement[Any]) -> Any:
-    """A value that is read with a row and is no column of the results."""
-    return field(default=None, metadata={"sql": sql, "history": None})
+    metadata = {"sql": sql, "history": history, "doc": doc, "kind": kind, "is_of_clip": is_of_clip}
+    return field(default=None, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """One answer of one recording, or one clip of it, as it is shown."""
 
-    id: int = _hidden(_row.id)
+    id: int = _column(_row.id)
     path: str = _column(
         _row.path_text, r"Relative to its inbox. Bytes that are no UTF-8 show as `\xNN`."
     )
@@ -117,16 +113,16 @@ class Result:
     )
     peak_dbfs: float | None = _column(_row.peak_dbfs, "The loudest sample of any channel.")
     clipped: float | None = _column(_row.clipped, "Share of the samples at full scale, 0 to 1.")
-    labels_json: str | None = _hidden(_checkpoint.labels)
-    packed_scores: bytes | None = _hidden(_answer.scores)  # float32 (L,)
+    labels_json: str | None = _column(_checkpoint.labels)
+    packed_scores: bytes | None = _column(_answer.scores)  # float32 (L,)
     # float16 (C, L); read only where clips are asked for
-    packed_clip_scores: bytes | None = _hidden(_answer.clip_scores)
-    clip_seconds: float | None = _hidden(_answer.clip_seconds)
-    clip_hop_seconds: float | None = _hidden(_answer.clip_hop_seconds)
+    packed_clip_scores: bytes | None = _column(_answer.clip_scores)
+    clip_seconds: float | None = _column(_answer.clip_seconds)
+    clip_hop_seconds: float | None = _column(_answer.clip_hop_seconds)
 
     def displayed(self, rules: DisplayRules) -> Result:
         """As stored values are shown under these rules."""
-        return _displayed([getattr(self, name) for name in _FIELDS], rules)
+        return from_row((getattr(self, name) for name in _FIELDS), rules)
 
     def record(self, columns: Iterable[str]) -> dict[str, object]:
         """The columns of the contract, numbers rounded to what was stored."""
@@ -171,9 +167,9 @@ _PATH, _LABEL, _CONFIDENCE, _RECORDED, _SITE = (
 
 def _columns() -> Iterator[Column]:
     for one in fields(Result):
-        if column := one.metadata.get("column"):
-            kind = column["kind"] or _KINDS[str(one.type).removesuffix(" | None")]
-            yield Column(one.name, kind, column["doc"], column["is_of_clip"])
+        if one.metadata["doc"]:
+            kind = one.metadata["kind"] or _KINDS[str(one.type).removesuffix(" | None")]
+            yield Column(one.name, kind, one.metadata["doc"], one.metadata["is_of_clip"])
 
 
 COLUMN_TABLE = tuple(_columns())
@@ -193,10 +189,7 @@ def expressions(history: bool, with_clips: bool) -> Iterator[ColumnElement[Any]]
 
 def from_row(row: Iterable[Any], rules: DisplayRules) -> Result:
     """The values of `expressions`, shown under these rules."""
-    return _displayed([*row], rules)
-
-
-def _displayed(values: list[Any], rules: DisplayRules) -> Result:
+    values = [*row]
     values[_LABEL] = rules.label_of(values[_LABEL], values[_CONFIDENCE])
     values[_RECORDED] = as_stamp(values[_RECORDED], rules.zone)
     values[_SITE] = rules.site_of(values[_PATH])
@@ -230,16 +223,13 @@ def merged(rows: Iterable[Result], gap_seconds: float) -> Iterator[Result]:
     for row in rows:
         place = newest.get(row.label)
         if place is not None and (row.start_s or 0) - (joined[place].end_s or 0) <= gap_seconds:
-            joined[place] = _joined(joined[place], row)
+            run = joined[place]
+            surest = max(run, row, key=lambda one: one.confidence or 0)
+            joined[place] = replace(surest, start_s=run.start_s, end_s=row.end_s)
         else:
             newest[row.label] = len(joined)
             joined.append(row)
     yield from joined
-
-
-def _joined(run: Result, row: Result) -> Result:
-    surest = max(run, row, key=lambda one: one.confidence or 0)
-    return replace(surest, start_s=run.start_s, end_s=row.end_s)
 
 
 @lru_cache(maxsize=64)

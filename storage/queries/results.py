@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    FromClause,
     Select,
-    func,
     literal,
-    or_,
     select,
     tuple_,
 )
 
 from storage.database.engine import PATH_INDEX
-from storage.database.query_plan import by_index
 from storage.database.tables import (
-    DAY_LENGTH,
-    checkpoint,
-    folder_expression,
     inbox,
     prediction,
     recording,
 )
-from storage.queries.counts import Counts, in_order
-from storage.queries.filters import Axis, Filters, Sort, clauses, moment
-from storage.queries.index_choice import best_index, tallied
+from storage.queries.filters import (
+    Filters,
+    Sort,
+    best_index,
+    by_index,
+    clauses,
+    joined,
+    moment,
+    tallied,
+)
 from storage.queries.result import ClipOptions, Result, expressions, from_row
 from storage.values.decision import DisplayRules
 
@@ -58,7 +59,6 @@ def page(
     sort: Sort = "newest",
     limit: int = 50,
     after: PageKey | None = None,
-    with_clips: bool = False,
 ) -> Page:
     """The first recordings, or those behind a key; not for a history.
 
@@ -67,10 +67,8 @@ def page(
     """
     keys = _page_keys(connection, filters, sort, limit + 1, after)
     ids = [id for id, _ in keys[:limit]]
-    rows = list(_rows_of(connection, ids, filters, with_clips))
-    if len(keys) <= limit:
-        return Page(rows, None)
-    return Page(rows, keys[limit - 1])
+    rows = list(_rows_of(connection, ids, filters, with_clips=False))
+    return Page(rows, keys[limit - 1] if len(keys) > limit else None)
 
 
 def results(
@@ -90,15 +88,9 @@ def results(
     else:
         query = _chosen(filters, clips is not None).order_by(*_order(filters, sort))
         found = _read(connection, query.limit(limit) if limit else query, filters.rules)
-    if clips is None:
-        yield from found
-        return
-    left = limit or None
-    for result in found:
-        for clip in clips.rows_of(result, filters.rules):
-            yield clip
-            if left is not None and (left := left - 1) == 0:
-                return
+    if clips is not None:
+        found = (row for each in found for row in clips.rows_of(each, filters.rules))
+    return islice(found, limit or None)
 
 
 def recordings_with_clips(
@@ -109,7 +101,7 @@ def recordings_with_clips(
     Label and confidence are asked of the rows, not of the recordings.
     """
     of_recordings = replace(filters, labels=(), min_confidence=None, max_confidence=None)
-    query = by_index(_chosen(of_recordings, with_clips=True), recording, PATH_INDEX)  # in its order
+    query = by_index(_chosen(of_recordings, with_clips=True), PATH_INDEX)  # in its order
     query = query.order_by(_row.inbox_id, _row.path, _row.id)
     for result in _read(connection, query, filters.rules):
         rows = clips.rows_of(result, filters.rules)
@@ -135,27 +127,6 @@ def latest(connection: Connection, filters: Filters) -> Cursor:
     return _BEFORE_ALL if newest is None else (newest[0], newest[1])
 
 
-def count_predictions(connection: Connection, filters: Filters) -> int:
-    """How many rows a history has."""
-    counted = select(func.count()).select_from(_joined(filters)).where(*clauses(filters))
-    return connection.scalar(counted) or 0
-
-
-def count_predictions_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
-    """How many rows of a history share a value of the axis."""
-    keys: dict[Axis, ColumnElement[Any]] = {
-        "label": filters.rules.label_sql(prediction.c.label, prediction.c.confidence),
-        "status": _row.state,
-        "checkpoint": checkpoint.c.name,
-        "day": func.substr(moment(filters), 1, DAY_LENGTH),
-        "folder": folder_expression(),
-    }
-    key = keys[axis]
-    counted = select(key, func.count()).select_from(_joined(filters)).where(*clauses(filters))
-    found = connection.execute(counted.group_by(key))
-    return in_order([(value, number) for value, number in found], axis)
-
-
 # --- a page: first which, then what there is to say about these
 
 
@@ -173,7 +144,7 @@ def _page_keys(
     narrowed = known.within(filters)
     index = best_index(connection, narrowed, sort, limit, known)
     value, is_descending = _sorted_by(filters, sort)
-    query = by_index(select(_row.id, value), recording, index).where(*clauses(narrowed))
+    query = by_index(select(_row.id, value), index).where(*clauses(narrowed))
     query = query.order_by(*_order(filters, sort))
     steps = list(_behind(after, value, is_descending))
     if sort != "path":
@@ -253,20 +224,8 @@ def _rows_of(
 # --- parts of the statements
 
 
-def _joined(filters: Filters) -> FromClause:
-    """Outer joins, so that the planner starts at the recording and drops what is not asked."""
-    answer: ColumnElement[bool] = prediction.c.id == _row.prediction_id
-    if filters.history:
-        answer = or_(answer, prediction.c.recording_id == _row.id)
-    return (
-        recording.outerjoin(inbox, inbox.c.id == _row.inbox_id)
-        .outerjoin(prediction, answer)
-        .outerjoin(checkpoint, checkpoint.c.id == prediction.c.checkpoint_id)
-    )
-
-
 def _columns(filters: Filters, with_clips: bool) -> Select[Any]:
-    return select(*expressions(filters.history, with_clips)).select_from(_joined(filters))
+    return select(*expressions(filters.history, with_clips)).select_from(joined(filters))
 
 
 def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:

@@ -12,12 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Select, case, cast, func, select
 
-from storage.database.query_plan import by_index
 from storage.database.tables import checkpoint, inbox, recording
-from storage.queries.filters import Filters, clauses
-from storage.queries.index_choice import ANSWER, RECORDED
-from storage.values.recorded_at import as_stamp
-from storage.values.timestamps import from_stamp
+from storage.queries.filters import ANSWER, RECORDED, Filters, by_index, clauses
+from storage.values.timestamps import as_stamp, from_stamp
 
 BINS = 20  # of confidence from 0 to 1
 
@@ -134,7 +131,7 @@ def known_checkpoint(connection: Connection, name: str) -> KnownCheckpoint | Non
 
 def _of_answers(query: Select[Any], filters: Filters) -> Select[Any]:
     index = RECORDED if filters.by_recorded else ANSWER
-    return by_index(query, recording, index).where(*clauses(replace(filters, status="done")))
+    return by_index(query, index).where(*clauses(replace(filters, status="done")))
 
 
 def _read(connection: Connection, query: Select[Any]) -> Iterator[Any]:

@@ -1,33 +1,40 @@
 """Settings loaded: command line > CLFD_SECTION__KEY > clfd.toml > default, merged and checked.
 
-An unknown key is refused with the nearest valid one.
+An unknown key is refused with the nearest valid one. Loading the checks (pydantic) costs more than
+a light command takes: where no source sets anything there is nothing to check.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-
-from pydantic import ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storage.errors import SettingsError
-from storage.home.paths import Home
-from storage.settings.schema import Section, Settings
-from storage.settings.sources import PREFIX, RawSetting, flat, setting_layers
+from storage.home.paths import Home, database_url
+from storage.home.safe_open import open_without_waiting
+from storage.values.decision import DisplayRules
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
+    from storage.settings.schema import Settings
+
+PREFIX = "CLFD_"
+# Variables of clfd that are no settings.
+EXEMPT_VARIABLES = frozenset({"CLFD_HOME"})
+SECTIONS = ("intake", "engine", "training", "checkpoints", "results", "log", "metrics", "hooks")
 
 
 @dataclass(frozen=True)
-class EffectiveSetting:
-    """One value and where it came from: default, clfd.toml, a variable, or command line."""
+class Setting:
+    """A value and where it came from: default, clfd.toml, a variable's name, or command line."""
 
-    key: str
+    key: str  # dotted
     value: object
     source: str
 
@@ -54,11 +61,23 @@ def load_settings(
     return _validated(home, _raw_settings(home, overrides or {}, environ))
 
 
+def effective_database(home: Home) -> str:
+    """The ledger's URL, without the checks where nothing is set. Raises SettingsError."""
+    is_set = bool(given_settings(home, {}))
+    return load_settings(home).database if is_set else database_url(home.root)
+
+
+def effective_display_rules(home: Home) -> DisplayRules:
+    """How stored predictions are shown, as light. Raises SettingsError."""
+    is_set = bool(given_settings(home, {}))
+    return load_settings(home).results.display_rules if is_set else DisplayRules()
+
+
 def effective_settings(
     home: Home,
     overrides: Mapping[str, object] | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> list[EffectiveSetting]:
+) -> list[Setting]:
     """Every setting with its value (plain text, numbers and lists) and its source.
 
     Raises SettingsError like `load_settings`.
@@ -66,7 +85,7 @@ def effective_settings(
     raw = _raw_settings(home, overrides or {}, environ)
     values = dict(flat(_validated(home, raw).model_dump(mode="json")))
     return [
-        EffectiveSetting(key, values[key], raw[key].source if key in raw else "default")
+        Setting(key, values[key], raw[key].source if key in raw else "default")
         for key, _ in _fields()
     ]
 
@@ -80,6 +99,8 @@ def described_settings() -> list[SettingDescription]:
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:
+    from storage.settings.schema import Section, Settings
+
     for name, field in Settings.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, Section):
@@ -94,24 +115,19 @@ def _variable(key: str) -> str:
 
 def _raw_settings(
     home: Home, overrides: Mapping[str, object], environ: Mapping[str, str]
-) -> dict[str, RawSetting]:
+) -> dict[str, Setting]:
     """The settings of all sources by dotted key; the strongest source wins."""
-    layers = setting_layers(home, overrides, environ)
-    given = {key: raw for layer in layers for key, raw in layer.items()}
-    _refuse_unknown((key, raw.source) for layer in layers for key, raw in layer.items())
-    return given
-
-
-def _refuse_unknown(keys_and_sources: Iterator[tuple[str, str]]) -> None:
+    given = given_settings(home, overrides, environ)
     known = [key for key, _ in _fields()]
     problems = [
-        f"unknown setting {_named(key, source)}; did you mean"
-        f" {_spelled(_nearest(key, known), source)}?"
-        for key, source in keys_and_sources
-        if key not in known
+        f"unknown setting {_named(each.key, each.source)}; did you mean"
+        f" {_spelled(_nearest(each.key, known), each.source)}?"
+        for each in given
+        if each.key not in known
     ]
     if problems:
         raise SettingsError("; ".join(problems))
+    return {each.key: each for each in given}
 
 
 def _named(key: str, source: str) -> str:
@@ -135,7 +151,11 @@ def _nearest(key: str, known: list[str]) -> str:
     return max(known, key=likeness)
 
 
-def _validated(home: Home, raw_settings: Mapping[str, RawSetting]) -> Settings:
+def _validated(home: Home, raw_settings: Mapping[str, Setting]) -> Settings:
+    from pydantic import ValidationError
+
+    from storage.settings.schema import Settings
+
     nested: dict[str, object] = {}
     for key, raw in raw_settings.items():
         section, dot, name = key.rpartition(".")
@@ -152,7 +172,7 @@ def _validated(home: Home, raw_settings: Mapping[str, RawSetting]) -> Settings:
 
 
 def _refuse_overlapping_archive(
-    home: Home, settings: Settings, raw_settings: Mapping[str, RawSetting]
+    home: Home, settings: Settings, raw_settings: Mapping[str, Setting]
 ) -> None:
     """A moved file must not come in again, nor lie among clfd's own; links are followed."""
     if settings.archive is None:
@@ -170,8 +190,56 @@ def _refuse_overlapping_archive(
             )
 
 
-def _problem(details: ErrorDetails, raw_settings: Mapping[str, RawSetting]) -> str:
+def _problem(details: ErrorDetails, raw_settings: Mapping[str, Setting]) -> str:
     key = ".".join(str(part) for part in details["loc"] if isinstance(part, str))
     raw = raw_settings[key]
     allowed = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{_named(key, raw.source)} = {raw.value!r}: {allowed}"
+
+
+# --- the sources
+
+
+def given_settings(
+    home: Home, overrides: Mapping[str, object], environ: Mapping[str, str] = os.environ
+) -> list[Setting]:
+    """As written, the strongest source last. Raises SettingsError for a file that is no TOML."""
+    file = home.settings_file
+    return [
+        *(Setting(key, value, file.name) for key, value in _from_file(file).items()),
+        *_from_environment(environ),
+        *(Setting(key, value, "command line") for key, value in overrides.items()),
+    ]
+
+
+def _from_file(file: Path) -> dict[str, object]:
+    try:
+        with open(file, encoding="utf-8", opener=open_without_waiting) as opened:
+            text = opened.read()
+        import tomllib
+
+        return dict(flat(tomllib.loads(text)))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(f"cannot read {file}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}") from error
+
+
+def flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Values by dotted key."""
+    for name, value in table.items():
+        key = f"{prefix}{name}"
+        # An empty table is harmless where it is a known section; elsewhere it is an unknown key.
+        if isinstance(value, Mapping) and (value or key in SECTIONS):
+            yield from flat(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[Setting]:
+    for name, value in environ.items():
+        if name.startswith(PREFIX) and name not in EXEMPT_VARIABLES:
+            key = name.removeprefix(PREFIX).lower().replace("__", ".")
+            yield Setting(key, value.split(os.pathsep) if key == "inbox" else value, name)

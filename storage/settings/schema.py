@@ -17,11 +17,10 @@ from pydantic import (
     field_validator,
 )
 
-from storage.home.paths import Home
-from storage.settings.sources import DEFAULT_DATABASE, database_url
+from storage.home.paths import DEFAULT_DATABASE, Home, database_url
 from storage.values.decision import DisplayRules, check_site_pattern, thresholds_of
 from storage.values.listen_address import host_and_port
-from storage.values.recorded_at import is_zone
+from storage.values.timestamps import is_zone
 
 
 def _split_at_commas(value: object) -> object:

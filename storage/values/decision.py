@@ -27,7 +27,7 @@ class DisplayRules:
     """Display rules for stored predictions: time zone, `unknown` threshold, site.
 
     An answer less confident than its label's threshold, or else `unknown_below`, is UNKNOWN.
-    `zone` is that of clocks which do not tell it (see `recorded_at`). `site_pattern` is a regular
+    `zone` is that of clocks which do not tell it (see `timestamps`). `site_pattern` is a regular
     expression with a group `site`, looked for in the path; without one a site is the first folder.
     """
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len
-
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -20,15 +18,6 @@ def printable_path(path: bytes) -> str:
 def visible(text: str) -> str:
     """Names may hold control and direction characters; they are shown, never obeyed."""
     return "".join(char if char.isprintable() else _escape(char) for char in text)
-
-
-def shortened(text: str, width: int) -> str:
-    """The end of a path says more than its beginning."""
-    if cell_len(text) <= width:
-        return text
-    while text and cell_len(text) > width - 1:
-        text = text[1:]
-    return f"…{text}"
 
 
 def without_formula(column: str, value: object) -> object:

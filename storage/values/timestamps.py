@@ -1,12 +1,30 @@
-"""Words for time: stamps as the ledger keeps them, and times as people write them."""
+"""Times: the ledger's stamps, as people write them, and when a recording began.
+
+The latter is kept as the recorder's clock showed it, `2026-01-31T12:00:00`, or with `Z` where its
+zone is known. Recorders seldom tell their zone, so the setting `results.time_zone` does, whenever
+it is asked for.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+# AudioMoth `20260131_120000`, Song Meter `PREFIX_20260131_120000`, ISO 8601 `20260131T120000Z`,
+# and with separators that a file name may have. A digit beside it would make it something else. An
+# offset without a colon might be a number of the recorder's, unless it follows ISO 8601's T.
+_NAME = re.compile(
+    r"(?<!\d)(\d{4})[-_.]?(\d\d)[-_.]?(\d\d)(?:(?P<iso>T)|[T_ -]+)"
+    r"(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?:\.\d+)?"
+    r"(?P<zone>Z|[+-](?:0\d|1[0-4])(?::|(?(iso)|(?!)))(?:00|15|30|45))?(?!\d)",
+    re.ASCII,
+)
+_FIRST_YEAR, _LAST_YEAR = 1980, 2199
 
 
 def stamp(moment: datetime) -> str:
@@ -47,3 +65,90 @@ def parse_when(text: str, now: datetime) -> datetime:
         raise ValueError(
             f"{text!r} is no time; write 2h, 3d, today, yesterday or 2026-01-31T12:00"
         ) from None
+
+
+# --- when a recording began
+
+
+def moment_in_name(path: str) -> str | None:
+    """The last one in the name of the file; its folders do not count."""
+    name = path.rpartition("/")[2]
+    for match in reversed(list(_NAME.finditer(name))):
+        if moment := _moment(match):
+            return moment
+    return None
+
+
+def began_at(in_file: str | None, in_name: str | None) -> str | None:
+    """What the file says with its zone, else its name, else what the file says.
+
+    A recorder whose clock was never set says a year in which there were no recorders.
+    """
+    if in_file is not None and not _FIRST_YEAR <= int(in_file[:4]) <= _LAST_YEAR:
+        in_file = None
+    if in_file is not None and in_file.endswith("Z"):
+        return in_file
+    return in_name or in_file
+
+
+def as_stamp(moment: str | None, zone_name: str) -> str | None:
+    """In UTC, as the ledger's stamps are; wall time is that of the zone. None for no real time."""
+    with suppress(ValueError, OverflowError):  # at the ends of the calendar
+        if moment is not None:
+            return stamp(from_stamp(moment) if moment.endswith("Z") else _at(zone_name, moment))
+    return None
+
+
+def on_the_wall(stamp_utc: str, zone_name: str) -> str:
+    """What a clock of the zone shows at a stamp."""
+    moment = from_stamp(stamp_utc)
+    with suppress(OverflowError):  # at the ends of the calendar
+        moment = moment.astimezone(_zone(zone_name))
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds")
+
+
+def is_zone(name: str) -> bool:
+    try:
+        _zone(name)
+    except (ValueError, OSError, LookupError):  # the latter for a name that nobody knows
+        return False
+    return True
+
+
+def _moment(match: re.Match[str]) -> str | None:
+    try:
+        moment = datetime(*(int(part) for part in match.group(1, 2, 3, 5, 6, 7)))  # type: ignore[arg-type]
+    except ValueError:
+        return None
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        return None
+    zone = match["zone"]
+    if zone is None:
+        return moment.isoformat()
+    return f"{(moment - _offset(zone)).isoformat()}Z"
+
+
+def _offset(zone: str) -> timedelta:
+    if zone == "Z":
+        return timedelta(0)
+    digits = zone[1:].replace(":", "")
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return -offset if zone[0] == "-" else offset
+
+
+def _at(zone_name: str, wall: str) -> datetime:
+    moment = datetime.fromisoformat(wall)
+    zone = _zone(zone_name)
+    return moment.astimezone() if zone is None else moment.replace(tzinfo=zone)
+
+
+@lru_cache
+def _zone(name: str) -> tzinfo | None:
+    """None is the machine's own. Raises ValueError, OSError or LookupError for no zone."""
+    if name == "local":
+        return None
+    if name.upper() in ("UTC", "Z"):
+        return UTC
+    if re.fullmatch(r"[+-]\d\d:\d\d", name):
+        return timezone(_offset(name))
+    return ZoneInfo(name)

@@ -33,8 +33,8 @@ from storage.errors import (
     SettingsError,
     StorageError,
 )
-from storage.export.registry import FORMATS
 from storage.export.results_writer import ResultsRequest, follow
+from storage.export.text_formats import FORMATS
 from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger

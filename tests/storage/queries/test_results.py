@@ -13,8 +13,8 @@ from sqlalchemy import Connection, update
 
 from storage.database.engine import open_database
 from storage.database.tables import recording
-from storage.export.registry import FORMATS
 from storage.export.results_writer import ResultsRequest, write_counts
+from storage.export.text_formats import FORMATS
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
 from storage.queries.counts import count, count_by, count_others

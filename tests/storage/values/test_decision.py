@@ -18,7 +18,7 @@ from storage.ledger.ledger import open_ledger
 from storage.queries.counts import count, count_by
 from storage.queries.filters import Filters
 from storage.queries.result import ClipOptions
-from storage.queries.results import count_predictions_by, results
+from storage.queries.results import results
 from storage.settings.loading import load_settings
 from storage.values.decision import DisplayRules
 
@@ -83,9 +83,9 @@ def test_labels_are_asked_for_as_they_are_told(
 
 def test_labels_are_counted_as_they_are_told(reading: Connection) -> None:
     expected = {"unknown": 2, "dog": 1, "siren": 1}
-    filters = Filters(rules=STRICT)
-    assert dict(count_by(reading, filters, "label")) == expected
-    assert dict(count_predictions_by(reading, filters, "label")) == expected
+    for history in (False, True):
+        filters = Filters(rules=STRICT, history=history)
+        assert dict(count_by(reading, filters, "label")) == expected
 
 
 def test_those_of_a_label_are_counted_as_they_are_told(reading: Connection) -> None:

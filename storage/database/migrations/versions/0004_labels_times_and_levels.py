@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from storage.values.recorded_at import moment_in_name
+from storage.values.timestamps import moment_in_name
 
 revision = "0004"
 down_revision = "0003"

@@ -16,7 +16,7 @@ from storage.ledger.outcomes import Arrival
 from storage.queries.filters import Filters
 from storage.queries.results import results
 from storage.values.decision import DisplayRules
-from storage.values.recorded_at import as_stamp, began_at, is_zone, moment_in_name
+from storage.values.timestamps import as_stamp, began_at, is_zone, moment_in_name
 
 NOON = "2026-01-31T12:00:00"
 
