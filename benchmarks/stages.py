@@ -14,13 +14,16 @@ from typing import IO, Any
 
 from classifier.inference.predictor import Predictor
 from classifier.workers.pool import DecodePool
+from daemon.intake.end_checks import EndChecker
 from daemon.intake.watcher import FileWatcher
 from storage.ledger.ledger import Ledger
 
 STAGES = {
     "rung": (FileWatcher, "_note"),
     "claim": (Ledger, "claim"),
-    "submit": (DecodePool, "submit"),
+    "check": (EndChecker, "submit"),
+    "checked": (EndChecker, "_note"),
+    "submit": (DecodePool, "submit_all"),
     "answer": (DecodePool, "_finished"),
     "ask": (Ledger, "known_answers"),
     "score": (Predictor, "score"),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from classifier.workers.end_checks import EndChecker
+from daemon.intake.end_checks import EndChecker
 from daemon.intake.scanner import Inbox, MountMemory, Scan
 from daemon.intake.stability import Key, Settling
 from daemon.intake.watcher import FileEvent, FileWatcher
@@ -48,7 +48,7 @@ class Intake:
         mounts: MountMemory,
         watcher: FileWatcher,
         is_busy: Callable[[Key], bool],
-        end_checker: EndChecker[Arrival],
+        end_checker: EndChecker,
     ) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
         self._names = (settings.suffixes, settings.ignore)
@@ -256,6 +256,5 @@ class Intake:
         for arrival in news:
             self._settling.see(arrival, now)
         if self._checks_ends:
-            ended = [arrival for arrival in news if (arrival.inbox, arrival.path) in closed]
-            self._end_checker.submit([(a, self._inboxes[a.inbox].end_check(a)) for a in ended])
+            self._end_checker.submit([a for a in news if (a.inbox, a.path) in closed])
         return len(news)

@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from classifier.audio.containers.promised_end import EndCheck
 from classifier.audio.regular_file import fingerprint
 from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
 from storage.home.mounts import FindMount, is_away, is_unmounted, mount_of
@@ -44,10 +43,6 @@ class Inbox:
         except OSError:
             return None
         return self.arrival(path, found)
-
-    def end_check(self, arrival: Arrival) -> EndCheck:
-        """What a worker needs to look for the end that this file promises."""
-        return EndCheck(os.path.join(self._folder, arrival.path), arrival.fingerprint)
 
     @cached_property
     def _folder(self) -> bytes:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from house import house_settings
 
-from daemon.app import ledger_remark, why_deaf
+from daemon.app import ledger_remark
+from daemon.intake.watcher import why_no_events
 from storage.home import mounts
 from storage.home.paths import Home
 
@@ -23,7 +24,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("watch", "path", "deaf"),
+    ("watch", "path", "reason"),
     [
         ("auto", "/srv/inbox", None),
         ("auto", "/mnt/nas/inbox", "nfs4 has no events"),
@@ -32,9 +33,9 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_network_file_system_is_scanned_unless_a_setting_says_otherwise(
-    watch: str, path: str, deaf: str | None
+    watch: str, path: str, reason: str | None
 ) -> None:
-    assert why_deaf(watch, Path(path)) == deaf
+    assert why_no_events(watch, Path(path)) == reason
 
 
 @pytest.mark.parametrize(("folder", "remarked"), [("/srv/clfd", False), ("/mnt/nas/clfd", True)])
