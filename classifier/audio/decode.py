@@ -16,7 +16,7 @@ import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from classifier.audio.containers.formats import Container, Header, check_header, container_of
+from classifier.audio.containers.formats import Container, check_header, container_of
 from classifier.audio.containers.integrity import Integrity
 from classifier.audio.containers.riff import check_chunks
 from classifier.audio.containers.wav import PlainWave, plain_wave
@@ -105,11 +105,11 @@ def decode(segment: Segment) -> DecodedAudio:
         before, content = fingerprint(status), FileBytes(fd, status.st_size)
         if segment.fingerprint not in (None, before):
             raise FileChanged
-        digest = _digest_of(content, before) if segment.first_clip == 0 else None
+        is_first = segment.first_clip == 0
+        digest = _digest_of(content, before) if is_first else None
         try:
-            decoded = _decode(content, segment, digest, before)
-            if segment.first_clip == 0:
-                decoded = replace(decoded, recorded_at=recorded_at(fd))
+            decoded = _decode(content, segment, before)
+            moment = recorded_at(fd) if is_first else None
         except DecodingError as error:
             raise error.of(digest) from error
         except OSError as error:
@@ -118,7 +118,7 @@ def decode(segment: Segment) -> DecodedAudio:
             # Whatever came out of bytes that moved meanwhile, good or bad, means nothing.
             if fingerprint(os.fstat(fd)) != before:
                 raise FileChanged
-    return decoded
+    return replace(decoded, digest=digest, recorded_at=moment)
 
 
 def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
@@ -151,49 +151,47 @@ def _condition_of(fd: int, token: str, container: Container) -> Integrity:
     return _conditions[token]
 
 
-def _decode(content: FileBytes, segment: Segment, digest: str | None, token: str) -> DecodedAudio:
+def _decode(content: FileBytes, segment: Segment, token: str) -> DecodedAudio:
     try:
         wave = plain_wave(content)
         if wave is not None:
-            return _decoded(wave, segment, digest, token)
-        return _decode_otherwise(content.fd, segment, digest, token)
-    except _NoSamples as error:
-        raise _no_audio() from error
+            return _decoded(wave, segment, token)
+        return _decode_otherwise(content.fd, segment, token)
     except MemoryError as error:
         raise DecodingError(
             "too_large", "decoding asks for more memory than a worker may have; split the file"
         ) from error
 
 
-def _decode_otherwise(fd: int, segment: Segment, digest: str | None, token: str) -> DecodedAudio:
+def _decode_otherwise(fd: int, segment: Segment, token: str) -> DecodedAudio:
     container = container_of(fd)
     check_chunks(fd)
     condition = _condition_of(fd, token, container)
     damage = condition.damage
     if damage is not None and not segment.accepts_damaged and segment.first_clip == 0:
-        raise damage.of(digest)
+        raise damage
     try:
         with open_sound(fd, condition) as sound:
-            check_header(Header(sound.format, sound.subtype, sound.samplerate, sound.channels))
+            check_header(sound.format, sound.subtype, sound.samplerate, sound.channels)
             sound.accepts_damaged = segment.accepts_damaged
-            decoded = _decoded(sound, segment, digest, token)
+            decoded = _decoded(sound, segment, token)
             shortage = damage or sound.shortage
             return replace(decoded, warning=shortage.reason) if shortage else decoded
     except _NoSamples as error:
-        raise (damage.of(digest) if damage else _no_audio()) from error
+        if damage is None:
+            raise
+        raise damage from error
     except soundfile.SoundFileError as error:
-        raise (damage.of(digest) if damage else undecodable(error)) from error
+        raise damage or undecodable(error) from error
 
 
-def _decoded(
-    sound: SoundfileReader | PlainWave, segment: Segment, digest: str | None, token: str
-) -> DecodedAudio:
+def _decoded(sound: SoundfileReader | PlainWave, segment: Segment, token: str) -> DecodedAudio:
     audio, seconds, total_clips = _read_segment(sound, segment)
     return DecodedAudio(
         audio,
         segment.clip_samples,
         segment.hop_samples,
-        digest,
+        None,
         token,
         seconds,
         total_clips,
@@ -203,14 +201,10 @@ def _decoded(
     )
 
 
-class _NoSamples(Exception):
-    pass
-
-
-def _no_audio() -> DecodingError:
-    return DecodingError(
-        "no_audio", "no audio samples follow the header; check what recorded it, or remove it"
-    )
+class _NoSamples(DecodingError):
+    def __init__(self) -> None:
+        reason = "no audio samples follow the header; check what recorded it, or remove it"
+        super().__init__("no_audio", reason)
 
 
 def _read_segment(

@@ -47,11 +47,12 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         if begin >= self.frames:
             return np.zeros(0, np.float32)
         mono = np.empty(min(n_frames, self.frames - begin), np.float32)
+        at_once = FINE_FRAMES if self.accepts_damaged else BLOCK_SAMPLES // self.channels
         done = 0
         try:
             self._go_to(begin)
             while done < len(mono):
-                n_read = self._read_into(mono[done : done + self._frames_at_once()])
+                n_read = self._read_into(mono[done : done + at_once])
                 if not n_read:
                     self._notice_shortage(begin + done, len(mono) - done)
                     break
@@ -61,9 +62,6 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
                 raise
             self.shortage, self.ends_at = self._breaks_off(begin + done, error), begin + done
         return mono[:done]
-
-    def _frames_at_once(self) -> int:
-        return FINE_FRAMES if self.accepts_damaged else BLOCK_SAMPLES // self.channels
 
     def _read_into(self, mono: Samples) -> int:
         """How many frames were there to fill it with."""
