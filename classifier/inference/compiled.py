@@ -70,7 +70,8 @@ class CompiledNetworks:
 
     def begin(self, order: Order, checkpoint_file: Path) -> subprocess.Popen[bytes] | None:
         """Starts to compile, in a process that ends by itself; None where that cannot be done."""
-        if not can_compile():
+        compilers = (os.environ.get("CXX", ""), *COMPILERS)  # as torch looks for them
+        if not any(shutil.which(name) for name in compilers if name):
             return None
         try:
             self._make_room()
@@ -114,11 +115,6 @@ class CompiledNetworks:
                 file.unlink(missing_ok=True)
             for left in self._folder.glob("tmp*"):  # of a compilation that was killed
                 shutil.rmtree(left, ignore_errors=True)
-
-
-def can_compile() -> bool:
-    """Whether a C++ compiler is there, by the variable or the names that torch looks for."""
-    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name)
 
 
 def seconds(network: Network, batch: Tensor) -> float:

@@ -32,8 +32,15 @@ if TYPE_CHECKING:
 
 Samples = npt.NDArray[np.float32]
 
+logger = logging.getLogger(__name__)
+
+SAMPLE_BYTES = 4
+SMALL_BYTES = 2**20  # 5 s at 48 kHz
+LARGE_BYTES = 6 * 2**20  # 30 s at 48 kHz
+MOST_SMALL, MOST_LARGE = 1024, 85  # 1.5 GiB of address space; memory is what is touched
 KEPT_BYTES = 2**20  # of a slot that is free again; what a long segment touched beyond is given up
 
+FOR_ALL_CONTEXTS = 1  # cudaHostRegisterPortable
 F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 1, 2, 4  # fcntl(2)
 
 
@@ -118,14 +125,6 @@ class Slot:
         self.buffer.give_back(self.number)
 
 
-def make_slot_buffer(n_slots: int, slot_bytes: int) -> SlotBuffer | None:
-    """None where the system has no such memory, or no room for it."""
-    try:
-        return SlotBuffer(n_slots, slot_bytes)
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
 class WorkerSlotBuffer:
     """The side of a worker."""
 
@@ -161,11 +160,6 @@ def _protect(address: int, n_bytes: int, how: int) -> bool:
     return bool(_mprotect(address, n_bytes, how) == 0)
 
 
-logger = logging.getLogger(__name__)
-
-FOR_ALL_CONTEXTS = 1  # cudaHostRegisterPortable
-
-
 def pin(buffer: SlotBuffer, device: torch.device) -> None:
     """Pins all of it, which takes as much memory; where that does not work, it stays as it is.
 
@@ -176,38 +170,26 @@ def pin(buffer: SlotBuffer, device: torch.device) -> None:
     runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     with torch.cuda.device(device):  # else on the first GPU, which may be somebody else's
         failed = int(runtime.cudaHostRegister(buffer.address, buffer.n_bytes, FOR_ALL_CONTEXTS))
-        if failed:
-            _clear_error(device)
     if failed:
+        with contextlib.suppress(RuntimeError):
+            # CUDA keeps an error until it was asked for; torch would meet it at its next kernel.
+            torch.zeros(1, device=device)
         logger.info("samples are not pinned; copies to the GPU take longer")
         return
     # Before the memory goes: the device would go on reading the pages that were there.
     weakref.finalize(buffer, runtime.cudaHostUnregister, buffer.address).atexit = False
 
 
-def _clear_error(device: torch.device) -> None:
-    """CUDA keeps an error until it was asked for: torch would come upon it at its next kernel."""
-    import torch
-
-    with contextlib.suppress(RuntimeError):
-        torch.zeros(1, device=device)
-
-
-SMALL_BYTES = 2**20  # 5 s at 48 kHz
-LARGE_BYTES = 6 * 2**20  # 30 s at 48 kHz
-MOST_SMALL, MOST_LARGE = 1024, 85  # 1.5 GiB of address space; memory is what is touched
-
-SAMPLE_BYTES = 4
-
-
 class Slots:
     """`pin` prepares the small slots, whose addresses stay what they are, for a device."""
 
     def __init__(self, n_slots: int, pin: Callable[[SlotBuffer], None] = lambda _: None) -> None:
-        small = make_slot_buffer(min(n_slots, MOST_SMALL), SMALL_BYTES)
-        large = make_slot_buffer(min(n_slots, MOST_LARGE), LARGE_BYTES)
-        self.buffers = [buffer for buffer in (small, large) if buffer is not None]
         self._pin = pin
+        self.buffers: list[SlotBuffer] = []
+        for most, slot_bytes in ((MOST_SMALL, SMALL_BYTES), (MOST_LARGE, LARGE_BYTES)):
+            # Where the system has no such memory, or no room, samples come through the pipe.
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                self.buffers.append(SlotBuffer(min(n_slots, most), slot_bytes))
 
     def pin(self) -> None:
         for buffer in self.buffers:
