@@ -67,9 +67,12 @@ class Inbox:
 
 def inboxes_of(settings: Settings) -> list[Inbox]:
     """The watched folders, with what the settings say about names."""
+    return [inbox_at(root, settings) for root in settings.inboxes]
+
+
+def inbox_at(root: Path, settings: Settings) -> Inbox:
     suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
-    ignored = IgnoreList(settings.intake.ignore)
-    return [Inbox(root, suffixes, ignored) for root in settings.inboxes]
+    return Inbox(root, suffixes, IgnoreList(settings.intake.ignore))
 
 
 class IgnoredFiles(NamedTuple):
@@ -121,19 +124,19 @@ class Scan:
         yield from (found for found in self._counted() if found)
 
     def _counted(self) -> Generator[Arrival | IgnoredFiles | None]:
-        for found in self._list(b""):
+        for found in self._list():
             self.arrivals += isinstance(found, Arrival)
             if isinstance(found, IgnoredFiles):
                 self.partial += found.is_partial
                 self.ignored += not found.is_partial
             yield found
 
-    def _list(self, top: bytes) -> Iterator[Arrival | IgnoredFiles | None]:
+    def _list(self) -> Iterator[Arrival | IgnoredFiles | None]:
         """Folder by folder: one is open at a time, and a tree may be deeper than Python's stack.
 
         A folder is None: a million empty ones must not take all at once either.
         """
-        folders = [top]
+        folders = [b""]
         while folders:
             folder = folders.pop()
             try:
@@ -151,7 +154,10 @@ class Scan:
                             folders.append(path)
                             yield None
             except OSError as error:
-                self._not_listed(folder, error)
+                if not folder:
+                    self.fault = f"inbox {self.inbox.root} cannot be listed: {error.strerror}"
+                elif not isinstance(error, FileNotFoundError):
+                    self.unreadable.append(os.fsdecode(folder))
 
     def _file(self, entry: os.DirEntry[bytes], path: bytes) -> Iterator[Arrival | IgnoredFiles]:
         kind = file_kind(entry.name, self.inbox.suffixes)
@@ -165,12 +171,6 @@ class Scan:
             except OSError:
                 return  # gone between listing and look
             yield arrival or IgnoredFiles(path, False, "a link or another special file")
-
-    def _not_listed(self, folder: bytes, error: OSError) -> None:
-        if not folder:
-            self.fault = f"inbox {self.inbox.root} cannot be listed: {error.strerror}"
-        elif not isinstance(error, FileNotFoundError):
-            self.unreadable.append(os.fsdecode(folder))
 
 
 class MountMemory:

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,12 +104,9 @@ class FileWatcher:
     @property
     def watching(self) -> dict[str, str]:
         """How new files are noticed in each root."""
-        return {str(root): self._watching(root) for root in self._roots}
-
-    def _watching(self, root: Path) -> str:
-        if root in self._unwatched:
-            return f"scans ({self._unwatched[root]})"
-        return f"events and scans ({self._shortage})" if self._shortage else "events and scans"
+        usual = f"events and scans ({self._shortage})" if self._shortage else "events and scans"
+        unwatched = {str(root): f"scans ({reason})" for root, reason in self._unwatched.items()}
+        return dict.fromkeys(map(str, self._roots), usual) | unwatched
 
     def compare_with(self, n_folders: int) -> None:
         """watchdog does not say that the kernel refused a watch; a scan counted what there is."""
@@ -148,31 +145,24 @@ class FileWatcher:
 
     def _watch(self) -> None:
         self._identities = [_identity(root) for root in self._roots]
-        self._unwatched = dict(self._reasons_not_to_watch())
+        self._unwatched = {}
+        for root, identity in zip(self._roots, self._identities, strict=True):
+            missing = "missing or not readable" if identity is None else None
+            if reason := missing or self._why_unwatched(root):
+                self._unwatched[root] = reason
         try:
             # Then a move from elsewhere is an event of a move, and not of a file that was created.
             self._observer = InotifyObserver(generate_full_events=True)
             for root in self._roots:
                 if root not in self._unwatched:
-                    self._schedule(self._observer, root)
+                    folder = os.path.realpath(root)  # of a link no events would come
+                    handler = _Handler(root, os.fsencode(folder), self._note, self._ask_for_scan)
+                    self._observer.schedule(handler, folder, recursive=True, event_filter=EVENTS)
             self._observer.start()
         except OSError as error:  # out of inotify instances or watches
             logger.warning("no file events (%s); relying on scans", error.strerror)
             self._unwatched = dict.fromkeys(self._roots, f"no file events: {error.strerror}")
             self._unwatch()
-
-    def _schedule(self, observer: BaseObserver, root: Path) -> None:
-        """An inbox may itself be a link; watchdog would watch the link and get no events."""
-        folder = os.path.realpath(root)
-        handler = _Handler(root, os.fsencode(folder), self._note, self._ask_for_scan)
-        observer.schedule(handler, folder, recursive=True, event_filter=EVENTS)
-
-    def _reasons_not_to_watch(self) -> Iterator[tuple[Path, str]]:
-        for root, identity in zip(self._roots, self._identities, strict=True):
-            if identity is None:
-                yield root, "missing or not readable"
-            elif reason := self._why_unwatched(root):
-                yield root, reason
 
     def _unwatch(self) -> None:
         observer, self._observer = self._observer, None

@@ -13,7 +13,7 @@ from classifier.audio.regular_file import fingerprint
 from classifier.inference.predictor import Predictor
 from classifier.workers.malloc import keep_freed_memory
 from daemon.errors import DaemonError
-from daemon.intake.scanner import Inbox
+from daemon.intake.scanner import Inbox, inbox_at
 from daemon.pipeline.model_manager import Served, hop_samples
 from daemon.pipeline.scoring_setup import (
     KEPT_BYTES,
@@ -26,7 +26,6 @@ from daemon.pipeline.window import Window
 from storage.export.registry import FORMATS, TABLE, Format, format_of
 from storage.export.text_formats import output, write_table
 from storage.home.checkpoint_folder import CheckpointFolder
-from storage.home.inbox_rules import IgnoreList
 from storage.home.paths import Home
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
@@ -54,8 +53,14 @@ def classify_paths(
     """
     named = _named(paths, settings)
     keep_freed_memory(KEPT_BYTES)
-    predictor = _predictor(home, settings, checkpoint)
-    claims = [_claim(number, arrival) for number, arrival in enumerate(named.values())]
+    file_of_checkpoint = CheckpointFolder(home.checkpoints).locate(checkpoint)
+    predictor = load_predictor(
+        file_of_checkpoint, engine_device(settings), settings.engine.precision
+    )
+    claims = [
+        Claim(number, each.inbox, each.path, each.fingerprint, each.size_bytes, 1, "new")
+        for number, each in enumerate(named.values())
+    ]
     files, rules = list(named.items()), settings.results.display_rules
     with progress_bar(show_progress, len(claims)) as advance:
         records = []
@@ -71,12 +76,10 @@ def classify_paths(
 
 def _named(paths: Sequence[Path], settings: Settings) -> dict[str, Arrival]:
     """Arrivals by the name a person gave them; named files are taken whatever their name."""
-    suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
-    ignored = IgnoreList(settings.intake.ignore)
     found: dict[str, Arrival] = {}
     for path in paths:
         if path.is_dir():
-            found |= _in_folder(path, Inbox(path.resolve(), suffixes, ignored))
+            found |= _in_folder(path, inbox_at(path.resolve(), settings))
         else:
             target = path.resolve()  # a person may name a link
             stat, name = target.stat(), os.fsencode(target.name)
@@ -94,17 +97,6 @@ def _in_folder(folder: Path, inbox: Inbox) -> dict[str, Arrival]:
     if not found:
         raise DaemonError(f"no audio files in {folder}; name another folder, or a file")
     return found
-
-
-def _predictor(home: Home, settings: Settings, checkpoint: str) -> Predictor:
-    path = CheckpointFolder(home.checkpoints).locate(checkpoint)
-    return load_predictor(path, engine_device(settings), settings.engine.precision)
-
-
-def _claim(number: int, arrival: Arrival) -> Claim:
-    return Claim(
-        number, arrival.inbox, arrival.path, arrival.fingerprint, arrival.size_bytes, 1, "new"
-    )
 
 
 def _outcomes(

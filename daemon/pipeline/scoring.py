@@ -46,9 +46,7 @@ class Claimer(Component):
         self._claim_due = 0.0
 
     def start(self) -> None:
-        """Gives back what an earlier daemon claimed, and begins to watch. May raise
-        LedgerUnavailable.
-        """
+        """Gives back what an earlier daemon claimed, and watches. May raise LedgerUnavailable."""
         self.ledger.reclaim()
         self.watcher.start()  # before the first scan, so that nothing falls between
 
@@ -69,9 +67,7 @@ class Claimer(Component):
         return min(due, self._claim_due) if self.window.wants_more else due
 
     def has_taken_all(self, now: float) -> bool:
-        """Every file has come to rest and has its row; a last scan, asked for here, found nothing
-        new.
-        """
+        """Every file rests and has its row; a last scan, asked for here, found nothing new."""
         intake = self.intake
         if intake.waiting or intake.has_more or self._has_work():
             return False
@@ -148,7 +144,11 @@ class Scorer(Component):
         if self._unwritten:
             with self.timers.measure("write"):
                 self.ledger.record(self._unwritten)
-            self._written(now)
+            written, self._unwritten = self._unwritten, []
+            self._n_finished += len(written)
+            self.archive.expect(min(outcome.recording_id for outcome in written))
+            if any(isinstance(outcome, Changed) for outcome in written):
+                self.intake.scan_again(now)  # what it is now has no row yet
 
     @property
     def has_more(self) -> bool:
@@ -182,10 +182,3 @@ class Scorer(Component):
         if self.window.clips_scored > before:
             self._n_batches += 1
             self._last_batch_clips = self.window.clips_scored - before
-
-    def _written(self, now: float) -> None:
-        written, self._unwritten = self._unwritten, []
-        self._n_finished += len(written)
-        self.archive.expect(min(outcome.recording_id for outcome in written))
-        if any(isinstance(outcome, Changed) for outcome in written):
-            self.intake.scan_again(now)  # what it is now has no row yet
