@@ -19,7 +19,7 @@ from daemon.intake.watcher import FileWatcher
 from storage.ledger.ledger import Ledger
 
 STAGES = {
-    "rung": (FileWatcher, "_note"),
+    "noted": (FileWatcher, "note"),
     "claim": (Ledger, "claim"),
     "check": (EndChecker, "submit"),
     "checked": (EndChecker, "_note"),
@@ -34,19 +34,19 @@ STAGES = {
 def note_stages(log: IO[str]) -> None:
     """From now on each call of a stage is a line: its name, beginning and end on the clock."""
     for stage, (owner, method) in STAGES.items():
-        setattr(owner, method, _noted(getattr(owner, method), stage, log))
+        setattr(owner, method, _timed(getattr(owner, method), stage, log))
 
 
-def _noted(call: Callable[..., Any], stage: str, log: IO[str]) -> Callable[..., Any]:
+def _timed(call: Callable[..., Any], stage: str, log: IO[str]) -> Callable[..., Any]:
     @functools.wraps(call)
-    def noted(*arguments: Any, **named: Any) -> Any:
+    def timed(*arguments: Any, **named: Any) -> Any:
         began = time.monotonic()
         try:
             return call(*arguments, **named)
         finally:
             log.write(f"{stage} {began} {time.monotonic()}\n")
 
-    return noted
+    return timed
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import soundfile
 
-from classifier.audio.containers.integrity import Integrity, Patched
 from classifier.audio.samples import Levels, Samples, check_level, mix
 from classifier.errors import DecodingError
 
@@ -108,12 +107,6 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
             f"cannot be decoded beyond {frame / self.samplerate:.1f} s ({_why(error)}); "
             "copy it again from its source",
         )
-
-
-def open_sound(fd: int, condition: Integrity) -> SoundfileReader:
-    if condition.patches:
-        return SoundfileReader(Patched(fd, condition.patches))
-    return SoundfileReader(fd, closefd=False)
 
 
 def undecodable(error: soundfile.SoundFileError) -> DecodingError:

@@ -46,10 +46,7 @@ class BatchSizer:
                 torch.cuda.empty_cache()  # what is free in pieces may be enough in one
                 continue
             n_done += len(portion)
-            self._climb()
+            self._calm_passes += 1
+            if self._calm_passes >= CALM_PASSES and self.at_once < self._most:
+                self.at_once, self._calm_passes = min(self._most, 2 * self.at_once), 0
         return torch.cat(done)
-
-    def _climb(self) -> None:
-        self._calm_passes += 1
-        if self._calm_passes >= CALM_PASSES and self.at_once < self._most:
-            self.at_once, self._calm_passes = min(self._most, 2 * self.at_once), 0

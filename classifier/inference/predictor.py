@@ -114,7 +114,8 @@ class Predictor:
         with torch.inference_mode(), threads(self._n_threads):
             batch = self._canary_batch()
             try:
-                is_right = self._difference(compiled, batch) <= CANARY_TOLERANCE
+                own, other = map(self._probabilities, (self._network(batch), compiled(batch)))
+                is_right = float((own - other).abs().max()) <= CANARY_TOLERANCE
                 if not is_right or seconds(compiled, batch) >= seconds(self._network, batch):
                     return False
             except RuntimeError:
@@ -129,11 +130,6 @@ class Predictor:
         spectrograms = self._narrow(self.spectrograms(clips))
         n_clips = self._clips_at_once()
         return spectrograms.repeat(-(-n_clips // len(clips)), 1, 1, 1)[:n_clips]
-
-    def _difference(self, compiled: Network, batch: Tensor) -> float:
-        """The largest one in any probability."""
-        own, other = self._network(batch), compiled(batch)
-        return float((self._probabilities(own) - self._probabilities(other)).abs().max())
 
     def spectrograms(self, clips: Tensor) -> Tensor:
         """Clips (B, S) on the device to the network's input (B, 1, M, F)."""

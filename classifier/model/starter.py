@@ -29,13 +29,13 @@ class Starter:
 def packaged_starter(folder: Traversable = FOLDER) -> Starter | None:
     """The starter; None in a package that was built without one."""
     found = _file(folder)
-    return None if found is None else Starter(_stem(found), found.read_bytes())
+    return None if found is None else Starter(found.name.removesuffix(SUFFIX), found.read_bytes())
 
 
 def starter_name(folder: Traversable = FOLDER) -> str | None:
     """The starter's name, without reading it."""
     found = _file(folder)
-    return None if found is None else _stem(found)
+    return None if found is None else found.name.removesuffix(SUFFIX)
 
 
 def is_starter(checkpoint: Checkpoint) -> bool:
@@ -48,7 +48,3 @@ def _file(folder: Traversable) -> Traversable | None:
         return None
     found = [file for file in folder.iterdir() if file.name.endswith(SUFFIX)]
     return max(found, key=lambda file: file.name, default=None)
-
-
-def _stem(file: Traversable) -> str:
-    return file.name.removesuffix(SUFFIX)

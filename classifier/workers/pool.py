@@ -101,6 +101,7 @@ class DecodePool(Generic[Key]):
         self._alone_until = -math.inf
         self._last_sign = time.monotonic()
         self._stderr = stderr_folder()
+        self._stderr_path = None if self._stderr is None else Path(self._stderr.name)
         self._pool = self._new_pool()
 
     def submit(self, key: Key, segment: Segment) -> None:
@@ -161,10 +162,6 @@ class DecodePool(Generic[Key]):
     def _stop(self) -> None:
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
-
-    @property
-    def _stderr_path(self) -> Path | None:
-        return None if self._stderr is None else Path(self._stderr.name)
 
     def __enter__(self) -> DecodePool[Key]:
         return self

@@ -54,41 +54,23 @@ class SlotBuffer:
         """Raises OSError where there is no such memory."""
         self.slot_bytes = slot_bytes
         self.n_bytes = n_slots * slot_bytes
-        self._slot_type = ctypes.c_char * slot_bytes
+        self.slot_type = ctypes.c_char * slot_bytes
         self._fd = os.memfd_create("clfd-samples", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         weakref.finalize(self, os.close, self._fd)
         os.ftruncate(self._fd, self.n_bytes)
         # A worker that made it shorter would take the daemon along at its next look.
         fcntl.fcntl(self._fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-        self._memory = mmap.mmap(self._fd, self.n_bytes)
-        self._free = deque(range(n_slots))
+        self.memory = mmap.mmap(self._fd, self.n_bytes)
+        self.free = deque(range(n_slots))
 
     @property
     def address(self) -> int:
         """Where its `n_bytes` lie in this process."""
-        return ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-
-    @property
-    def n_free(self) -> int:
-        return len(self._free)
+        return ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
 
     def take(self) -> Slot | None:
         """A free slot, the one used last if any was: its memory is there, and in the caches."""
-        return Slot(self, self._free.popleft()) if self._free else None
-
-    def look(self, number: int, n_samples: int) -> Samples:
-        owner = self._slot_type.from_buffer(self._memory, number * self.slot_bytes)
-        samples: Samples = np.frombuffer(memoryview(owner), np.float32, n_samples)
-        # Views of the samples refer to what owns the memory, not to the first array.
-        weakref.finalize(owner, self.give_back, number, samples.nbytes).atexit = False
-        return samples
-
-    def give_back(self, number: int, n_bytes: int = 0) -> None:
-        if n_bytes > KEPT_BYTES:
-            begin, rest = number * self.slot_bytes + KEPT_BYTES, self.slot_bytes - KEPT_BYTES
-            with contextlib.suppress(OSError):
-                self._memory.madvise(mmap.MADV_REMOVE, begin, rest)
-        self._free.appendleft(number)
+        return Slot(self, self.free.popleft()) if self.free else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """How a worker gets it, while it is started."""
@@ -118,11 +100,21 @@ class Slot:
 
         Raises ValueError where so many samples do not fit in.
         """
-        return self.buffer.look(self.number, n_samples)
+        buffer = self.buffer
+        owner = buffer.slot_type.from_buffer(buffer.memory, self.number * buffer.slot_bytes)
+        samples: Samples = np.frombuffer(memoryview(owner), np.float32, n_samples)
+        # Views of the samples refer to what owns the memory, not to the first array.
+        weakref.finalize(owner, self.give_back, samples.nbytes).atexit = False
+        return samples
 
-    def give_back(self) -> None:
-        """Nobody may be writing to it, or looking at what is in it."""
-        self.buffer.give_back(self.number)
+    def give_back(self, n_bytes: int = 0) -> None:
+        """With `n_bytes` left in it. Nobody may be writing to it, or looking at what is in it."""
+        buffer = self.buffer
+        if n_bytes > KEPT_BYTES:
+            begin = self.number * buffer.slot_bytes + KEPT_BYTES
+            with contextlib.suppress(OSError):
+                buffer.memory.madvise(mmap.MADV_REMOVE, begin, buffer.slot_bytes - KEPT_BYTES)
+        buffer.free.appendleft(self.number)
 
 
 class WorkerSlotBuffer:
@@ -170,10 +162,11 @@ def pin(buffer: SlotBuffer, device: torch.device) -> None:
     runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     with torch.cuda.device(device):  # else on the first GPU, which may be somebody else's
         failed = int(runtime.cudaHostRegister(buffer.address, buffer.n_bytes, FOR_ALL_CONTEXTS))
+        if failed:
+            with contextlib.suppress(RuntimeError):
+                # CUDA keeps an error until it is asked for; torch would meet it at its next kernel.
+                torch.zeros(1, device=device)
     if failed:
-        with contextlib.suppress(RuntimeError):
-            # CUDA keeps an error until it was asked for; torch would meet it at its next kernel.
-            torch.zeros(1, device=device)
         logger.info("samples are not pinned; copies to the GPU take longer")
         return
     # Before the memory goes: the device would go on reading the pages that were there.

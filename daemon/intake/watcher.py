@@ -90,7 +90,7 @@ class FileWatcher:
         self._scan_wanted = False
         self._observer: BaseObserver | None = None
         self._identities: list[tuple[int, int] | None] = []
-        self._listener = _OverflowListener(self._ask_for_scan)
+        self._listener = _OverflowListener(self.ask_for_scan)
 
     def start(self) -> None:
         """Watches every root that can be watched; `is_watching` says whether that is all."""
@@ -141,7 +141,7 @@ class FileWatcher:
         logger.warning("watching the inbox anew: it was replaced, or its watcher stopped")
         self._unwatch()
         self._watch()
-        self._ask_for_scan()
+        self.ask_for_scan()
 
     def _watch(self) -> None:
         self._identities = [_identity(root) for root in self._roots]
@@ -156,7 +156,7 @@ class FileWatcher:
             for root in self._roots:
                 if root not in self._unwatched:
                     folder = os.path.realpath(root)  # of a link no events would come
-                    handler = _Handler(root, os.fsencode(folder), self._note, self._ask_for_scan)
+                    handler = _Handler(self, root, os.fsencode(folder))
                     self._observer.schedule(handler, folder, recursive=True, event_filter=EVENTS)
             self._observer.start()
         except OSError as error:  # out of inotify instances or watches
@@ -179,7 +179,7 @@ class FileWatcher:
             return True  # scans carry on; the kernel's limits do not change by trying again
         return observer.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
 
-    def _note(self, root: Path, path: bytes, was_closed: bool) -> None:
+    def note(self, root: Path, path: bytes, was_closed: bool) -> None:
         with self._lock:
             if len(self._noted) < MAX_NOTED:
                 self._noted[root, path] = was_closed or self._noted.get((root, path), False)
@@ -187,36 +187,27 @@ class FileWatcher:
                 self._scan_wanted = True
         self._wake()
 
-    def _ask_for_scan(self) -> None:
+    def ask_for_scan(self) -> None:
         with self._lock:
             self._scan_wanted = True
         self._wake()
 
 
 class _Handler(FileSystemEventHandler):
-    def __init__(
-        self,
-        root: Path,
-        folder: bytes,
-        note: Callable[[Path, bytes, bool], None],
-        ask_for_scan: Callable[[], None],
-    ) -> None:
-        self._root = root
-        self._prefix = folder + b"/"
-        self._note = note
-        self._ask_for_scan = ask_for_scan
+    def __init__(self, watcher: FileWatcher, root: Path, folder: bytes) -> None:
+        self._watcher, self._root, self._prefix = watcher, root, folder + b"/"
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         is_move = isinstance(event, (FileMovedEvent, DirMovedEvent))
         if is_move and not event.dest_path:
             return  # it left
         if event.is_directory:
-            self._ask_for_scan()  # a folder moved in brings files that have no events of their own
+            self._watcher.ask_for_scan()  # what a folder moved in brings has no events of its own
             return
         path = os.fsencode(event.dest_path or event.src_path)
         if path.startswith(self._prefix):
             was_closed = not isinstance(event, FileCreatedEvent)
-            self._note(self._root, path.removeprefix(self._prefix), was_closed)
+            self._watcher.note(self._root, path.removeprefix(self._prefix), was_closed)
 
 
 class _OverflowListener(logging.Handler):

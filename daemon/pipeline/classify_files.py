@@ -66,8 +66,9 @@ def classify_paths(
         records = []
         for outcome in _outcomes(settings, claims, predictor):
             name, arrival = files[outcome.recording_id]
-            shown = _result(outcome, arrival, predictor).displayed(rules)
-            records.append(_record(replace(shown, path=name)))
+            shown = replace(_result(outcome, arrival, predictor).displayed(rules), path=name)
+            scores = shown.scores()
+            records.append(shown.record(COLUMNS) | ({"scores": scores} if scores else {}))
             advance()
     records.sort(key=lambda record: str(record["path"]))
     _write(records, FORMATS[form or format_of(file)], file)
@@ -150,12 +151,6 @@ def _result(outcome: Outcome, arrival: Arrival, predictor: Predictor) -> Result:
         packed_scores=outcome.scores,
         **facts,
     )
-
-
-def _record(result: Result) -> Record:
-    """The columns of `clfd results`, and no id; scores where there are any."""
-    scores = result.scores()
-    return result.record(COLUMNS) | ({} if scores is None else {"scores": scores})
 
 
 def _write(records: list[Record], format: Format, file: Path | None) -> None:

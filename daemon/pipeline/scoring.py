@@ -41,9 +41,7 @@ class Claimer(Component):
     archive: Archiver
     watchdog: ServiceWatchdog
     is_held: Callable[[], bool]
-
-    def __post_init__(self) -> None:
-        self._claim_due = 0.0
+    _claim_due: float = 0.0
 
     def start(self) -> None:
         """Gives back what an earlier daemon claimed, and watches. May raise LedgerUnavailable."""
@@ -94,7 +92,7 @@ class Claimer(Component):
         try:
             return self.ledger.has_work() or not self.archive.is_settled
         except LedgerUnavailable:
-            return True  # nobody knows; the next tick tells why
+            return True  # unknown; the error of the next tick says why
 
     def _admit(self, rested: Sequence[Arrival], now: float) -> None:
         """A file that came to rest gets its row and is claimed in one commit, if there is room."""
@@ -123,7 +121,7 @@ class Claimer(Component):
 class Scorer(Component):
     """One batch, one transaction: `done` and its prediction together.
 
-    `is_stopping` tells whether a stop was asked for.
+    `is_stopping` says whether a stop was asked for.
     """
 
     ledger: Ledger

@@ -46,12 +46,12 @@ UNTRIED_CLIPS = 32  # of a checkpoint whose pace nobody knows
 
 
 class Window:
-    """`known_answers` names recordings whose answers serve for others too, where there are any.
+    """`known_answers` names the recording whose answer serves, where there is one, for each triple.
 
-    It gets recording id, digest and checkpoint id of each. With `links_duplicates` recordings
-    of the same content share one answer also while they are in the window together. With
-    `accepts_damaged` what is left of a damaged recording is scored, with a warning. `is_away`
-    says whether an inbox is out of reach for now. `pace` keeps batches short.
+    A triple is recording id, digest and checkpoint id. With `links_duplicates` recordings of the
+    same content share one answer also while they are in the window together. With `accepts_damaged`
+    what is left of a damaged recording is scored, with a warning. `is_away` says whether an inbox
+    is out of reach for now.
     """
 
     def __init__(
@@ -250,9 +250,7 @@ class Window:
         known: int | None,
     ) -> None:
         recording.learn(first_clip, answer)
-        if answer.digest is not None and self._is_answered_elsewhere(
-            recording, answer.digest, known
-        ):
+        if answer.digest and self._is_answered_elsewhere(recording, answer.digest, known):
             return
         ready = self._ready.setdefault(recording.served.checkpoint_id, deque())
         ready.extend((recording, first_clip + i, clip) for i, clip in enumerate(answer.clips))
@@ -280,8 +278,7 @@ class Window:
         """Up to a batch of clips for one checkpoint, the one that has waited longest."""
         checkpoint_id, queue = next(iter(self._ready.items()))
         most = min(self._engine.batch_clips, self._pace.most_clips(checkpoint_id))
-        n_clips = min(len(queue), most)
-        batch = [queue.popleft() for _ in range(n_clips)]
+        batch = [queue.popleft() for _ in range(min(len(queue), most))]
         if not queue:
             del self._ready[checkpoint_id]
         return [ready for ready in batch if not ready[0].over]
@@ -299,9 +296,8 @@ class Window:
             self._finish_if_scored(recording)
 
     def _finish_if_scored(self, recording: RecordingInProgress) -> None:
-        if not recording.is_scored:
-            return
-        self._end(recording, self._scored(recording))
+        if recording.is_scored:
+            self._end(recording, self._scored(recording))
 
     def _scored(self, recording: RecordingInProgress) -> Scored | Failed:
         clip_scores, number = recording.clip_scores, recording.claim.recording_id

@@ -88,7 +88,7 @@ def _end_sample(head: bytes, stream: _Stream) -> int | None:
 
 
 def _number(head: bytes) -> tuple[int | None, int]:
-    """Of the frame, or of its first sample, in the manner of UTF-8; and the byte behind it."""
+    """Of the frame, or of its first sample, written as in UTF-8; and the byte behind it."""
     first = head[4]
     if first < 0x80:
         return first, 5

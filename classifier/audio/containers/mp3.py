@@ -79,17 +79,16 @@ def examine_mpeg(fd: int) -> Integrity:
         is_counted = frame.layer == 3 and n_frames >= RUN_FRAMES
         if is_counted and not _has_xing(window, frame):
             patches = (Patch(begin, 0, _xing_frame(window[:4], frame, n_frames)),)
-        missing = end - size_bytes
-        reason = "cut short in the middle of a frame"
-    else:
-        missing = begin + promised - size_bytes
-        reason = f"cut short: it promises {promised:,} bytes, {size_bytes - begin:,} are there"
-    if promised is not None and _another_begins(fd, begin + promised):
+        missing, reason = end - size_bytes, "cut short in the middle of a frame"
+    elif _another_begins(fd, begin + promised):
         reason = (
             "several MP3 streams one behind the other, of which only the first would be heard; "
             "join them with a program that knows MP3, or convert them to FLAC"
         )
-        return Integrity(DecodingError("unsupported", reason), patches)
+        return Integrity(DecodingError("unsupported", reason))
+    else:
+        missing = begin + promised - size_bytes
+        reason = f"cut short: it promises {promised:,} bytes, {size_bytes - begin:,} are there"
     if missing <= 0:
         return Integrity(patches=patches)
     reason = f"{reason}; copy it again from its source"

@@ -83,10 +83,10 @@ def test_a_slot_is_free_when_no_view_of_its_samples_is_left(
     clip = list(found.clips)[3][5:]
     del found
     gc.collect()
-    assert buffer.n_free == 1
+    assert len(buffer.free) == 1
     assert clip[0] == 155
     del clip
-    assert buffer.n_free == 2
+    assert len(buffer.free) == 2
 
 
 def test_no_slot_is_handed_out_twice(buffer: SlotBuffer) -> None:
@@ -165,7 +165,7 @@ def decoded(pool: DecodePool[str], path: Path, **more) -> DecodedAudio:
 
 
 def free(pool: DecodePool[str]) -> int:
-    return sum(buffer.n_free for buffer in pool._slots.buffers)
+    return sum(len(buffer.free) for buffer in pool._slots.buffers)
 
 
 def test_clips_that_are_kept_stay_as_they_are(
