@@ -170,18 +170,12 @@ def _decode_otherwise(fd: int, segment: Segment, token: str) -> DecodedAudio:
             decoded = _decoded(sound, segment, token)
             shortage = damage or sound.shortage
             return replace(decoded, warning=shortage.reason) if shortage else decoded
-    except _NoSamples as error:
-        if damage is None:
+    except DecodingError as error:
+        if damage is None or error.kind != "no_audio":
             raise
         raise damage from error
     except soundfile.SoundFileError as error:
         raise damage or undecodable(error) from error
-
-
-class _NoSamples(DecodingError):
-    def __init__(self) -> None:
-        reason = "no audio samples follow the header; check what recorded it, or remove it"
-        super().__init__("no_audio", reason)
 
 
 def _decoded(sound: SoundfileReader | PlainWave, segment: Segment, token: str) -> DecodedAudio:
@@ -198,7 +192,9 @@ def _decoded(sound: SoundfileReader | PlainWave, segment: Segment, token: str) -
     elif sound.frames >= UNKNOWN_FRAMES and len(audio) < min(end, total) - begin:
         total = begin + len(audio)
     if total == 0:
-        raise _NoSamples
+        raise DecodingError(
+            "no_audio", "no audio samples follow the header; check what recorded it, or remove it"
+        )
     total_clips = count_clips(total, size, hop)
     n_clips = max(0, min(total_clips, stop_clip) - segment.first_clip)
     seconds = min(total, end if total >= UNKNOWN_FRAMES else total) / rate_hz

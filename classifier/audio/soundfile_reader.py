@@ -59,7 +59,12 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         except soundfile.SoundFileError as error:
             if not self.accepts_damaged or begin + done == 0:
                 raise
-            self.shortage, self.ends_at = self._breaks_off(begin + done, error), begin + done
+            self.ends_at = begin + done
+            self.shortage = DecodingError(
+                "damaged",
+                f"cannot be decoded beyond {self.ends_at / self.samplerate:.1f} s ({_why(error)}); "
+                "copy it again from its source",
+            )
         return mono[:done]
 
     def _read_into(self, mono: Samples) -> int:
@@ -100,13 +105,6 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         if not self.accepts_damaged or frame == 0:
             raise shortage
         self.shortage, self.ends_at = shortage, frame
-
-    def _breaks_off(self, frame: int, error: soundfile.SoundFileError) -> DecodingError:
-        return DecodingError(
-            "damaged",
-            f"cannot be decoded beyond {frame / self.samplerate:.1f} s ({_why(error)}); "
-            "copy it again from its source",
-        )
 
 
 def undecodable(error: soundfile.SoundFileError) -> DecodingError:

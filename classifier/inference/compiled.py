@@ -15,7 +15,7 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
+import timeit
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,12 +119,7 @@ class CompiledNetworks:
 
 def seconds(network: Network, batch: Tensor) -> float:
     """Of the fastest pass; the first one, which is slow, is not counted."""
-    times = []
-    for _ in range(TIMED_PASSES):
-        began = time.perf_counter()
-        network(batch)
-        times.append(time.perf_counter() - began)
-    return min(times[1:])
+    return min(timeit.repeat(lambda: network(batch), number=1, repeat=TIMED_PASSES)[1:])
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +29,10 @@ class Inbox:
 
     def look_at(self, path: bytes) -> Arrival | None:
         """The file at `path` (relative to the root) as it is now; None where it is not ours."""
-        folder, name = os.path.split(path)
-        if self._is_closed(folder) or self.ignored.has(path):
+        *folders, name = path.split(b"/")
+        # A scan would not get beyond one of these.
+        above = accumulate(folders, lambda outer, inner: outer + b"/" + inner)
+        if any(map(is_system_folder, folders)) or any(map(self.ignored.has, (path, *above))):
             return None
         if file_kind(name, self.suffixes) is not FileKind.AUDIO:
             return None
@@ -47,14 +49,6 @@ class Inbox:
     @cached_property
     def _folder(self) -> bytes:
         return os.fsencode(self.root)
-
-    def _is_closed(self, folder: bytes) -> bool:
-        """Whether a scan would not enter this folder, or not get as far."""
-        while folder:
-            if is_system_folder(os.path.basename(folder)) or self.ignored.has(folder):
-                return True
-            folder = os.path.dirname(folder)
-        return False
 
     def scan(self) -> Scan:
         return Scan(self)

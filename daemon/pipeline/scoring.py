@@ -137,8 +137,12 @@ class Scorer(Component):
         self._n_finished = self._n_batches = self._last_batch_clips = 0
 
     def step(self, now: float) -> None:
+        before = self.window.clips_scored
         with self.timers.measure("score"):
-            self._score()
+            self._unwritten = self._unwritten or self.window.step(self.is_stopping())
+        if self.window.clips_scored > before:
+            self._n_batches += 1
+            self._last_batch_clips = self.window.clips_scored - before
         if self._unwritten:
             with self.timers.measure("write"):
                 self.ledger.record(self._unwritten)
@@ -173,10 +177,3 @@ class Scorer(Component):
         """Gives back what is in flight, so that no attempt counts."""
         self._released += self.window.abandon()  # names each only once
         self.ledger.release(self._released)
-
-    def _score(self) -> None:
-        before = self.window.clips_scored
-        self._unwritten = self._unwritten or self.window.step(self.is_stopping())
-        if self.window.clips_scored > before:
-            self._n_batches += 1
-            self._last_batch_clips = self.window.clips_scored - before

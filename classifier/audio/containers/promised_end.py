@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from classifier.audio.containers.formats import container_of
 from classifier.audio.regular_file import fingerprint, has_coarse_times, regular_file
-from classifier.errors import DecodingError
 
 
 def are_complete(files: Sequence[tuple[bytes, str]]) -> list[bool]:
@@ -25,14 +24,6 @@ def _is_complete(path: bytes, expected: str) -> bool:
             # Where a second write would not show, nothing is to be answered before it.
             if fingerprint(status) != expected or has_coarse_times(status):
                 return False
-            return has_promised_end(fd)
-    except (DecodingError, OSError):
-        return False
-
-
-def has_promised_end(fd: int) -> bool:
-    """Whether the container promises an end, and the file ends there."""
-    try:
-        return container_of(fd).ends_as_promised(fd)
-    except Exception:  # of a file made to surprise us: it settles as any other
+            return container_of(fd).ends_as_promised(fd)
+    except Exception:  # also of a file made to surprise us: it settles as any other
         return False
