@@ -17,7 +17,6 @@ import torch
 from classifier.inference.compiled import CompiledNetworks
 from classifier.inference.device import describe_device, memory_in_use
 from classifier.inference.predictor import Predictor
-from classifier.workers.end_checks import EndChecker
 from classifier.workers.malloc import keep_freed_memory, share_one_arena
 from daemon.archive.archiver import Archiver
 from daemon.archive.mover import archive_plan, make_mover
@@ -28,6 +27,7 @@ from daemon.control.signals import StopRequests, handled_signals
 from daemon.control.upkeep import Upkeep
 from daemon.errors import DaemonError
 from daemon.hooks.dispatcher import HookDispatcher, hooked
+from daemon.intake.end_checks import EndChecker
 from daemon.intake.intake import Intake
 from daemon.intake.scanner import MountMemory, inboxes_of
 from daemon.intake.watcher import FileWatcher, why_no_events

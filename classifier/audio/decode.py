@@ -16,19 +16,14 @@ import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from classifier.audio.containers.formats import Container, Header, check_header, container_of
-from classifier.audio.containers.integrity import Integrity
+from classifier.audio.containers.formats import Container, check_header, container_of
+from classifier.audio.containers.integrity import Integrity, Patched
 from classifier.audio.containers.riff import check_chunks
 from classifier.audio.containers.wav import PlainWave, plain_wave
 from classifier.audio.metadata import recorded_at
 from classifier.audio.regular_file import FileBytes, fingerprint, read_error, regular_file
 from classifier.audio.samples import Levels, Samples
-from classifier.audio.soundfile_reader import (
-    UNKNOWN_FRAMES,
-    SoundfileReader,
-    open_sound,
-    undecodable,
-)
+from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, SoundfileReader, undecodable
 from classifier.errors import DecodingError, FileChanged
 
 SEAM_SECONDS = 0.1  # read around a segment; many times the resampler's filter
@@ -63,15 +58,12 @@ class Segment:
 class DecodedAudio:
     """One segment as clips, and the facts about its file.
 
-    `audio` holds the samples once, however much the clips overlap.
-
-    `digest` is the SHA-256 of the whole file; it comes with the first segment only.
-    `seconds` and `total_clips` are the length of the whole recording and the clips it makes. Where
-    the header names no length they are the length decoded so far and None, up to the end; where a
-    recording ends before its header says so, a segment that reaches the end knows less of them
-    than those before it. `warning` names what is damaged.
-    `level` is that of the samples read. `recorded_at`, by the recorder's clock, comes with the
-    first segment only.
+    `audio` holds the samples once, however much the clips overlap; `level` is theirs. `digest`, the
+    SHA-256 of the whole file, and `recorded_at`, by the recorder's clock, come with the first
+    segment only. `seconds` and `total_clips` are those of the whole recording. Where the header
+    names no length they are the length decoded so far and None, up to the end; where a recording
+    ends before its header says so, a segment that reaches the end knows less of them than those
+    before it. `warning` names what is damaged.
     """
 
     audio: Samples
@@ -105,11 +97,11 @@ def decode(segment: Segment) -> DecodedAudio:
         before, content = fingerprint(status), FileBytes(fd, status.st_size)
         if segment.fingerprint not in (None, before):
             raise FileChanged
-        digest = _digest_of(content, before) if segment.first_clip == 0 else None
+        is_first = segment.first_clip == 0
+        digest = _digest_of(content, before) if is_first else None
         try:
-            decoded = _decode(content, segment, digest, before)
-            if segment.first_clip == 0:
-                decoded = replace(decoded, recorded_at=recorded_at(fd))
+            decoded = _decode(content, segment, before)
+            moment = recorded_at(fd) if is_first else None
         except DecodingError as error:
             raise error.of(digest) from error
         except OSError as error:
@@ -118,7 +110,7 @@ def decode(segment: Segment) -> DecodedAudio:
             # Whatever came out of bytes that moved meanwhile, good or bad, means nothing.
             if fingerprint(os.fstat(fd)) != before:
                 raise FileChanged
-    return decoded
+    return replace(decoded, digest=digest, recorded_at=moment)
 
 
 def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
@@ -151,72 +143,43 @@ def _condition_of(fd: int, token: str, container: Container) -> Integrity:
     return _conditions[token]
 
 
-def _decode(content: FileBytes, segment: Segment, digest: str | None, token: str) -> DecodedAudio:
+def _decode(content: FileBytes, segment: Segment, token: str) -> DecodedAudio:
     try:
         wave = plain_wave(content)
         if wave is not None:
-            return _decoded(wave, segment, digest, token)
-        return _decode_otherwise(content.fd, segment, digest, token)
-    except _NoSamples as error:
-        raise _no_audio() from error
+            return _decoded(wave, segment, token)
+        return _decode_otherwise(content.fd, segment, token)
     except MemoryError as error:
         raise DecodingError(
             "too_large", "decoding asks for more memory than a worker may have; split the file"
         ) from error
 
 
-def _decode_otherwise(fd: int, segment: Segment, digest: str | None, token: str) -> DecodedAudio:
+def _decode_otherwise(fd: int, segment: Segment, token: str) -> DecodedAudio:
     container = container_of(fd)
     check_chunks(fd)
     condition = _condition_of(fd, token, container)
     damage = condition.damage
     if damage is not None and not segment.accepts_damaged and segment.first_clip == 0:
-        raise damage.of(digest)
+        raise damage
+    file = Patched(fd, condition.patches) if condition.patches else fd
     try:
-        with open_sound(fd, condition) as sound:
-            check_header(Header(sound.format, sound.subtype, sound.samplerate, sound.channels))
+        with SoundfileReader(file, closefd=False) as sound:
+            check_header(sound.format, sound.subtype, sound.samplerate, sound.channels)
             sound.accepts_damaged = segment.accepts_damaged
-            decoded = _decoded(sound, segment, digest, token)
+            decoded = _decoded(sound, segment, token)
             shortage = damage or sound.shortage
             return replace(decoded, warning=shortage.reason) if shortage else decoded
-    except _NoSamples as error:
-        raise (damage.of(digest) if damage else _no_audio()) from error
+    except DecodingError as error:
+        if damage is None or error.kind != "no_audio":
+            raise
+        raise damage from error
     except soundfile.SoundFileError as error:
-        raise (damage.of(digest) if damage else undecodable(error)) from error
+        raise damage or undecodable(error) from error
 
 
-def _decoded(
-    sound: SoundfileReader | PlainWave, segment: Segment, digest: str | None, token: str
-) -> DecodedAudio:
-    audio, seconds, total_clips = _read_segment(sound, segment)
-    return DecodedAudio(
-        audio,
-        segment.clip_samples,
-        segment.hop_samples,
-        digest,
-        token,
-        seconds,
-        total_clips,
-        sound.samplerate,
-        sound.channels,
-        level=sound.level,
-    )
-
-
-class _NoSamples(Exception):
-    pass
-
-
-def _no_audio() -> DecodingError:
-    return DecodingError(
-        "no_audio", "no audio samples follow the header; check what recorded it, or remove it"
-    )
-
-
-def _read_segment(
-    sound: SoundfileReader | PlainWave, segment: Segment
-) -> tuple[Samples, float, int | None]:
-    """The segment's samples, filled up to whole clips; the recording's seconds and clips in all."""
+def _decoded(sound: SoundfileReader | PlainWave, segment: Segment, token: str) -> DecodedAudio:
+    """The segment's samples, filled up to whole clips, and what is known of the recording."""
     size, hop, rate_hz = segment.clip_samples, segment.hop_samples, segment.sample_rate_hz
     total = _total_samples(sound, segment)
     stop_clip = segment.first_clip + segment.max_clips
@@ -229,13 +192,25 @@ def _read_segment(
     elif sound.frames >= UNKNOWN_FRAMES and len(audio) < min(end, total) - begin:
         total = begin + len(audio)
     if total == 0:
-        raise _NoSamples
+        raise DecodingError(
+            "no_audio", "no audio samples follow the header; check what recorded it, or remove it"
+        )
     total_clips = count_clips(total, size, hop)
     n_clips = max(0, min(total_clips, stop_clip) - segment.first_clip)
     seconds = min(total, end if total >= UNKNOWN_FRAMES else total) / rate_hz
     _check_length(seconds, segment.max_seconds)
-    filled = _filled(audio, (n_clips - 1) * hop + size if n_clips else 0)
-    return filled, seconds, total_clips if total < UNKNOWN_FRAMES else None
+    return DecodedAudio(
+        _filled(audio, (n_clips - 1) * hop + size if n_clips else 0),
+        size,
+        hop,
+        digest=None,
+        fingerprint=token,
+        seconds=seconds,
+        total_clips=total_clips if total < UNKNOWN_FRAMES else None,
+        sample_rate_hz=sound.samplerate,
+        channels=sound.channels,
+        level=sound.level,
+    )
 
 
 def _filled(audio: Samples, n_samples: int) -> Samples:

@@ -88,17 +88,14 @@ class FileBytes:
         Raises DecodingError where the file cannot be read.
         """
         try:
-            return self._digest()
+            if self.size_bytes <= SHORT_BYTES:
+                whole = os.pread(self.fd, self.size_bytes + 1, 0)
+                if len(whole) == self.size_bytes:
+                    self._whole = whole
+                    return hashlib.sha256(whole).hexdigest()
+            with os.fdopen(os.dup(self.fd), "rb", buffering=0) as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.lseek(self.fd, 0, os.SEEK_SET)
+            return digest
         except OSError as error:
             raise read_error(error) from error
-
-    def _digest(self) -> str:
-        if self.size_bytes <= SHORT_BYTES:
-            whole = os.pread(self.fd, self.size_bytes + 1, 0)
-            if len(whole) == self.size_bytes:
-                self._whole = whole
-                return hashlib.sha256(whole).hexdigest()
-        with os.fdopen(os.dup(self.fd), "rb", buffering=0) as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        os.lseek(self.fd, 0, os.SEEK_SET)
-        return digest

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import soundfile
 
-from classifier.audio.containers.integrity import Integrity, Patched
 from classifier.audio.samples import Levels, Samples, check_level, mix
 from classifier.errors import DecodingError
 
@@ -47,11 +46,12 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         if begin >= self.frames:
             return np.zeros(0, np.float32)
         mono = np.empty(min(n_frames, self.frames - begin), np.float32)
+        at_once = FINE_FRAMES if self.accepts_damaged else BLOCK_SAMPLES // self.channels
         done = 0
         try:
             self._go_to(begin)
             while done < len(mono):
-                n_read = self._read_into(mono[done : done + self._frames_at_once()])
+                n_read = self._read_into(mono[done : done + at_once])
                 if not n_read:
                     self._notice_shortage(begin + done, len(mono) - done)
                     break
@@ -59,11 +59,13 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         except soundfile.SoundFileError as error:
             if not self.accepts_damaged or begin + done == 0:
                 raise
-            self.shortage, self.ends_at = self._breaks_off(begin + done, error), begin + done
+            self.ends_at = begin + done
+            self.shortage = DecodingError(
+                "damaged",
+                f"cannot be decoded beyond {self.ends_at / self.samplerate:.1f} s ({_why(error)}); "
+                "copy it again from its source",
+            )
         return mono[:done]
-
-    def _frames_at_once(self) -> int:
-        return FINE_FRAMES if self.accepts_damaged else BLOCK_SAMPLES // self.channels
 
     def _read_into(self, mono: Samples) -> int:
         """How many frames were there to fill it with."""
@@ -103,19 +105,6 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         if not self.accepts_damaged or frame == 0:
             raise shortage
         self.shortage, self.ends_at = shortage, frame
-
-    def _breaks_off(self, frame: int, error: soundfile.SoundFileError) -> DecodingError:
-        return DecodingError(
-            "damaged",
-            f"cannot be decoded beyond {frame / self.samplerate:.1f} s ({_why(error)}); "
-            "copy it again from its source",
-        )
-
-
-def open_sound(fd: int, condition: Integrity) -> SoundfileReader:
-    if condition.patches:
-        return SoundfileReader(Patched(fd, condition.patches))
-    return SoundfileReader(fd, closefd=False)
 
 
 def undecodable(error: soundfile.SoundFileError) -> DecodingError:

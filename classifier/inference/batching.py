@@ -42,17 +42,11 @@ class BatchSizer:
             except (MemoryError, RuntimeError) as error:
                 if len(portion) == 1 or not is_out_of_memory(error):
                     raise
-                self._halve(len(portion))
+                self.at_once, self._calm_passes = len(portion) // 2, 0
+                torch.cuda.empty_cache()  # what is free in pieces may be enough in one
                 continue
             n_done += len(portion)
-            self._climb()
+            self._calm_passes += 1
+            if self._calm_passes >= CALM_PASSES and self.at_once < self._most:
+                self.at_once, self._calm_passes = min(self._most, 2 * self.at_once), 0
         return torch.cat(done)
-
-    def _halve(self, n_clips: int) -> None:
-        self.at_once, self._calm_passes = max(1, n_clips // 2), 0
-        torch.cuda.empty_cache()  # what is free in pieces may be enough in one; nothing on a CPU
-
-    def _climb(self) -> None:
-        self._calm_passes += 1
-        if self._calm_passes >= CALM_PASSES and self.at_once < self._most:
-            self.at_once, self._calm_passes = min(self._most, 2 * self.at_once), 0

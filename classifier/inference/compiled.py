@@ -15,7 +15,7 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
+import timeit
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,8 @@ class CompiledNetworks:
 
     def begin(self, order: Order, checkpoint_file: Path) -> subprocess.Popen[bytes] | None:
         """Starts to compile, in a process that ends by itself; None where that cannot be done."""
-        if not can_compile():
+        compilers = (os.environ.get("CXX", ""), *COMPILERS)  # as torch looks for them
+        if not any(shutil.which(name) for name in compilers if name):
             return None
         try:
             self._make_room()
@@ -116,19 +117,9 @@ class CompiledNetworks:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def can_compile() -> bool:
-    """Whether a C++ compiler is there, by the variable or the names that torch looks for."""
-    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name)
-
-
 def seconds(network: Network, batch: Tensor) -> float:
     """Of the fastest pass; the first one, which is slow, is not counted."""
-    times = []
-    for _ in range(TIMED_PASSES):
-        began = time.perf_counter()
-        network(batch)
-        times.append(time.perf_counter() - began)
-    return min(times[1:])
+    return min(timeit.repeat(lambda: network(batch), number=1, repeat=TIMED_PASSES)[1:])
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ def choose_device(wanted: str) -> torch.device:
     Raises DeviceError where the device named is not there.
     """
     if wanted == "auto":
-        return torch.device(_best())
+        return torch.device(available_devices()[0])
     try:
         device = torch.device(wanted)
         torch.empty(1, device=device)
@@ -84,10 +84,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return any(words in str(error).lower() for words in NO_MEMORY_WORDS)
-
-
-def _best() -> str:
-    return available_devices()[0]
 
 
 def first_line(error: BaseException) -> str:

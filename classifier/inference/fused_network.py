@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +36,10 @@ def for_serving(network: ResNet9, dtype: torch.dtype) -> nn.Module:
     AVX2): at rest a batch norm is one factor and one summand for each channel.
     """
     served = copy.deepcopy(network).eval()
-    for block in list(_blocks(served)):
+    for block in list(served.modules()):
+        if [type(layer) for layer in block.children()][:2] != [nn.Conv2d, nn.BatchNorm2d]:
+            continue
+        assert isinstance(block, nn.Sequential)
         convolution, batch_norm = block[0], block[1]
         assert isinstance(convolution, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d)
         block[0] = fuse_conv_bn_eval(convolution, batch_norm)
@@ -46,11 +48,3 @@ def for_serving(network: ResNet9, dtype: torch.dtype) -> nn.Module:
         del block[1]
     served.to(dtype)
     return served.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _blocks(network: nn.Module) -> Iterator[nn.Sequential]:
-    """Those that begin with a convolution and its batch norm."""
-    for module in network.modules():
-        first_two = [type(layer) for layer in module.children()][:2]
-        if isinstance(module, nn.Sequential) and first_two == [nn.Conv2d, nn.BatchNorm2d]:
-            yield module

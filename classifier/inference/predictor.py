@@ -64,7 +64,9 @@ class Predictor:
         self._n_threads = n_threads or torch.get_num_threads()
         self._model = checkpoint.build().to(device)
         whole, self._model.network = self._model.network, nn.Identity()  # type: ignore[assignment]
-        precisions = _precisions(precision, device)
+        precisions = [precision]
+        if precision == "auto":
+            precisions = ["bfloat16", "float32"] if has_fast_bfloat16(device) else ["float32"]
         for self.precision in precisions:
             self._network = for_serving(whole, DTYPES[self.precision])
             self._portions = BatchSizer(self._clips_at_once())
@@ -112,7 +114,8 @@ class Predictor:
         with torch.inference_mode(), threads(self._n_threads):
             batch = self._canary_batch()
             try:
-                is_right = self._difference(compiled, batch) <= CANARY_TOLERANCE
+                own, other = map(self._probabilities, (self._network(batch), compiled(batch)))
+                is_right = float((own - other).abs().max()) <= CANARY_TOLERANCE
                 if not is_right or seconds(compiled, batch) >= seconds(self._network, batch):
                     return False
             except RuntimeError:
@@ -127,11 +130,6 @@ class Predictor:
         spectrograms = self._narrow(self.spectrograms(clips))
         n_clips = self._clips_at_once()
         return spectrograms.repeat(-(-n_clips // len(clips)), 1, 1, 1)[:n_clips]
-
-    def _difference(self, compiled: Network, batch: Tensor) -> float:
-        """The largest one in any probability."""
-        own, other = self._network(batch), compiled(batch)
-        return float((self._probabilities(own) - self._probabilities(other)).abs().max())
 
     def spectrograms(self, clips: Tensor) -> Tensor:
         """Clips (B, S) on the device to the network's input (B, 1, M, F)."""
@@ -148,8 +146,8 @@ class Predictor:
         return spectrograms.to(DTYPES[self.precision], memory_format=torch.channels_last)
 
     def _scores(self, clips: Clips) -> Tensor:
-        batch = gathered(clips, self.device)
-        return self._probabilities(self.logits(self.spectrograms(batch))).cpu()
+        spectrograms = self.spectrograms(gathered(clips, self.device))
+        return self._probabilities(self.logits(spectrograms)).cpu()
 
     def _probabilities(self, logits: Tensor) -> Tensor:
         return torch.softmax(logits.float() / self._model.temperature, dim=1)
@@ -193,13 +191,6 @@ def gathered(clips: Clips, device: torch.device) -> Tensor:
     # In one call: with one for each clip, other threads of Python would come in between.
     torch._foreach_copy_(list(batch), [torch.from_numpy(clip) for clip in clips], True)
     return batch
-
-
-def _precisions(wanted: str, device: torch.device) -> list[str]:
-    """Those to be tried, in this order."""
-    if wanted != "auto":
-        return [wanted]
-    return ["bfloat16", "float32"] if has_fast_bfloat16(device) else ["float32"]
 
 
 def pool_scores(clip_scores: Scores, pooling: str) -> Scores:

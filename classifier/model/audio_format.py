@@ -1,4 +1,4 @@
-"""The audio format of a checkpoint: what its network was trained to hear."""
+"""The audio format of a checkpoint: what its network was trained on."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ class AudioFormat:
     floor_decibels: float | None = 80.0
 
     def __post_init__(self) -> None:
-        for name, sound in self._rules().items():
-            if not sound:
+        for name, is_valid in self._rules().items():
+            if not is_valid:
                 raise CheckpointError(
                     f"audio format field {name} = {getattr(self, name)!r} cannot be right"
                 )
 
     def _rules(self) -> dict[str, bool]:
         # Bounded before they are multiplied: a hostile header may say 1e308, or Infinity.
-        rate_is_sound = 1000 <= self.sample_rate_hz <= MAX_SAMPLE_RATE_HZ
-        length_is_sound = rate_is_sound and 0 < self.clip_seconds <= MAX_CLIP_SAMPLES
+        rate_is_valid = 1000 <= self.sample_rate_hz <= MAX_SAMPLE_RATE_HZ
+        length_is_valid = rate_is_valid and 0 < self.clip_seconds <= MAX_CLIP_SAMPLES
         return {
-            "sample_rate_hz": rate_is_sound,
-            "clip_seconds": length_is_sound and 1 <= self.clip_samples <= MAX_CLIP_SAMPLES,
+            "sample_rate_hz": rate_is_valid,
+            "clip_seconds": length_is_valid and 1 <= self.clip_samples <= MAX_CLIP_SAMPLES,
             "n_fft": 16 <= self.n_fft <= 65_536,
             "hop_length": 1 <= self.hop_length <= self.n_fft,
             "n_mels": 1 <= self.n_mels <= self.n_bins,
             "min_hz": 0 <= self.min_hz < self.max_hz,
-            "max_hz": rate_is_sound and self.max_hz <= self.sample_rate_hz / 2,
+            "max_hz": rate_is_valid and self.max_hz <= self.sample_rate_hz / 2,
             "floor_decibels": self.floor_decibels is None or self.floor_decibels > 0,
         }
 

@@ -131,7 +131,9 @@ def encode_checkpoint(
         canary=_canary(model, seed=0),
         training=dict(training),
     )
-    data = safetensors.torch.save(_tensors(model, weights_dtype), _metadata(description))
+    fields = description.model_dump(mode="json")
+    metadata = {key: json.dumps(value, ensure_ascii=False) for key, value in fields.items()}
+    data = safetensors.torch.save(_tensors(model, weights_dtype), metadata)
     return f"{now:%Y%m%dT%H%M%SZ}-{hashlib.sha256(data).hexdigest()[:8]}", data
 
 
@@ -159,7 +161,9 @@ def parse_checkpoint(name: str, data: bytes) -> Checkpoint:
         raise CheckpointError(f"not a whole safetensors file ({error})") from error
     description = _description(data)
     tensors = {key: tensor.float() for key, tensor in tensors.items()}
-    _check_canary_shape(description)
+    rows = description.canary.scores
+    if len(rows) != CANARY_CLIPS or any(len(row) != len(description.labels) for row in rows):
+        raise CheckpointError("field canary.scores: not one score for each label")
     _check_tensors(description, tensors)
     return Checkpoint(name, hashlib.sha256(data).hexdigest(), description, tensors)
 
@@ -201,12 +205,6 @@ def _description(data: bytes) -> Description:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise CheckpointError(f"field {place}: {first['msg']}") from error
-
-
-def _check_canary_shape(about: Description) -> None:
-    rows = about.canary.scores
-    if len(rows) != CANARY_CLIPS or any(len(row) != len(about.labels) for row in rows):
-        raise CheckpointError("field canary.scores: not one score for each label")
 
 
 def _check_tensors(about: Description, tensors: Mapping[str, Tensor]) -> None:
@@ -263,11 +261,6 @@ def _tensors(
         "band_std": model.band_std,
     }
     return {key: value.contiguous() for key, value in (weights | features).items()}
-
-
-def _metadata(description: Description) -> dict[str, str]:
-    fields = description.model_dump(mode="json")
-    return {key: json.dumps(value, ensure_ascii=False) for key, value in fields.items()}
 
 
 def _canary(model: ClipClassifier, seed: int) -> Canary:

@@ -6,7 +6,6 @@ The same module computes features for training and for serving.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ AMIN = 1e-10  # librosa's power floor, -100 dB
 CPU_FRAMES_BYTES = 4 * 2**20
 
 # A band is nothing but zeros outside its triangle, so a few bands at a time are multiplied with the
-# bins they hear: 0.25 ms a clip for 64 bands against 0.67 for all bins. With fewer bands at once
+# bins it spans: 0.25 ms a clip for 64 bands against 0.67 for all bins. With fewer bands at once
 # MKL falls back to a slow kernel (0.7 ms).
 BANDS_AT_ONCE = 16
 
@@ -44,14 +43,6 @@ def mel_filter_bank(audio_format: AudioFormat) -> Tensor:
     return torch.from_numpy(bank)
 
 
-@dataclass(frozen=True)
-class _BandGroup:
-    """Neighbouring bands, and the columns of the squared spectrum that they hear."""
-
-    columns: slice
-    weights: Tensor  # (columns, bands)
-
-
 class LogMel(nn.Module):
     """Clips (B, S) in [-1, 1] to decibels (B, M, F)."""
 
@@ -67,7 +58,8 @@ class LogMel(nn.Module):
         # (2 * bins, M): each weight twice, for the squares of a real and an imaginary part.
         self.register_buffer("pairs", self.bank.T.repeat_interleave(2, 0), persistent=False)
         self._groups = list(_band_groups(self.pairs))
-        self._clips_at_once = max(1, CPU_FRAMES_BYTES // (4 * self._frame_samples()))
+        clip_bytes = 4 * audio_format.n_frames * audio_format.n_fft  # frames overlap
+        self._clips_at_once = max(1, CPU_FRAMES_BYTES // clip_bytes)
 
     def forward(self, clips: Tensor) -> Tensor:
         at_once = self._clips_at_once if clips.device.type == "cpu" else max(1, len(clips))
@@ -85,12 +77,8 @@ class LogMel(nn.Module):
     def _bands(self, squares: Tensor) -> Tensor:
         if squares.device.type != "cpu":
             return squares @ self.pairs  # one kernel; a GPU does not notice the zeros
-        parts = [squares[:, group.columns] @ group.weights for group in self._groups]
+        parts = [squares[:, columns] @ weights for columns, weights in self._groups]
         return torch.cat(parts, dim=1)
-
-    def _frame_samples(self) -> int:
-        """Of one clip; frames overlap."""
-        return self.audio_format.n_frames * self.audio_format.n_fft
 
     def _decibels(self, mel: Tensor) -> Tensor:
         decibels = 10.0 * torch.log10(mel.clamp_min(AMIN))
@@ -100,9 +88,12 @@ class LogMel(nn.Module):
         return decibels - peak if self.audio_format.peak_decibels else decibels
 
 
-def _band_groups(pairs: Tensor) -> Iterator[_BandGroup]:
-    """Of weights (2 * bins, M), for the CPU."""
+def _band_groups(pairs: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Of weights (2 * bins, M): columns that neighbouring bands span, and weights (columns, bands).
+
+    For the CPU.
+    """
     for weights in torch.split(pairs.cpu(), BANDS_AT_ONCE, dim=1):
         used = weights.any(dim=1).nonzero().flatten().tolist() or [0]
         columns = slice(used[0], used[-1] + 1)
-        yield _BandGroup(columns, weights[columns].contiguous())
+        yield columns, weights[columns].contiguous()

@@ -1,7 +1,7 @@
 """The starter: a checkpoint inside the package, so that a first user's daemon answers at once.
 
-It lies in the folder `starter` beside this file, under the name that it has on every shelf. Its
-training facts say `starter: true`, from which one of an earlier version is known as well.
+It lies in the folder `starter` beside this file, under the name that it has in every checkpoint
+folder. Its training facts say `starter: true`, from which one of an earlier version is known too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class Starter:
-    """A checkpoint file: its name on a shelf, and its bytes."""
+    """A checkpoint file: its name, and its bytes."""
 
     name: str
     data: bytes = field(repr=False)
@@ -29,17 +29,17 @@ class Starter:
 def packaged_starter(folder: Traversable = FOLDER) -> Starter | None:
     """The starter; None in a package that was built without one."""
     found = _file(folder)
-    return None if found is None else Starter(_stem(found), found.read_bytes())
+    return None if found is None else Starter(found.name.removesuffix(SUFFIX), found.read_bytes())
 
 
 def starter_name(folder: Traversable = FOLDER) -> str | None:
-    """The starter's name on a shelf, without reading it."""
+    """The starter's name, without reading it."""
     found = _file(folder)
-    return None if found is None else _stem(found)
+    return None if found is None else found.name.removesuffix(SUFFIX)
 
 
 def is_starter(checkpoint: Checkpoint) -> bool:
-    """Whether it came with clfd: it knows other sounds than its user's, and gives way to theirs."""
+    """Whether it came with clfd: its labels are not its user's, and it gives way to theirs."""
     return checkpoint.description.training.get("starter") is True
 
 
@@ -48,7 +48,3 @@ def _file(folder: Traversable) -> Traversable | None:
         return None
     found = [file for file in folder.iterdir() if file.name.endswith(SUFFIX)]
     return max(found, key=lambda file: file.name, default=None)
-
-
-def _stem(file: Traversable) -> str:
-    return file.name.removesuffix(SUFFIX)

@@ -78,6 +78,7 @@ class DecodePool(Generic[Key]):
     `on_answer` is called from another thread whenever `collect` has something new. Samples come
     through shared memory while fewer than `slots` segments are out or their clips in use, and
     through a pipe otherwise. `pin` prepares memory from which a device fetches them by itself.
+    `in_flight` counts segments handed in whose answers have not been collected.
     """
 
     def __init__(
@@ -88,38 +89,30 @@ class DecodePool(Generic[Key]):
         slots: int = 0,
         pin: Callable[[SlotBuffer], None] = lambda _: None,
     ) -> None:
-        self._workers = workers or usable_cores()
+        self.workers = workers or usable_cores()
+        self.in_flight = 0
         self._timeout_seconds = timeout_seconds
         self._on_answer = on_answer
-        self._n_slots = slots or SLOTS_OF_A_WORKER * self._workers
+        self._n_slots = slots or SLOTS_OF_A_WORKER * self.workers
         self._pin = pin
         self._tasks: dict[Future[list[Result]], _Task[Key]] = {}  # what the present pool was given
         self._done: SimpleQueue[Future[list[Result]]] = SimpleQueue()
         self._answers: deque[tuple[Key, Answer]] = deque()
-        self._in_flight = 0
         self._alone_until = -math.inf
         self._last_sign = time.monotonic()
         self._stderr = stderr_folder()
+        self._stderr_path = None if self._stderr is None else Path(self._stderr.name)
         self._pool = self._new_pool()
-
-    @property
-    def in_flight(self) -> int:
-        """Segments handed in whose answers have not been collected."""
-        return self._in_flight
-
-    @property
-    def workers(self) -> int:
-        return self._workers
 
     def submit(self, key: Key, segment: Segment) -> None:
         self.submit_all([(key, segment)])
 
     def submit_all(self, segments: Sequence[tuple[Key, Segment]]) -> None:
         """Short files go to a worker several at once, where that leaves enough for the others."""
-        self._in_flight += len(segments)
+        self.in_flight += len(segments)
         parts = [_Part(key, segment) for key, segment in segments]
         is_calm = time.monotonic() >= self._alone_until
-        for some in _bundles(parts, len(parts) // self._workers if is_calm else 1):
+        for some in _bundles(parts, len(parts) // self.workers if is_calm else 1):
             self._hand_in(some)
 
     def collect(self) -> list[tuple[Key, Answer]]:
@@ -129,7 +122,7 @@ class DecodePool(Generic[Key]):
         self._revive()
         answers = list(self._answers)
         self._answers.clear()
-        self._in_flight -= len(answers)
+        self.in_flight -= len(answers)
         return answers
 
     def wait(self) -> tuple[Key, Answer]:
@@ -139,7 +132,7 @@ class DecodePool(Generic[Key]):
                 self._settle(self._done.get(timeout=LOOK_SECONDS))
             except Empty:
                 self._revive()
-        self._in_flight -= 1
+        self.in_flight -= 1
         return self._answers.popleft()
 
     def call(
@@ -170,10 +163,6 @@ class DecodePool(Generic[Key]):
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
-    @property
-    def _stderr_path(self) -> Path | None:
-        return None if self._stderr is None else Path(self._stderr.name)
-
     def __enter__(self) -> DecodePool[Key]:
         return self
 
@@ -185,7 +174,7 @@ class DecodePool(Generic[Key]):
         self._slots = Slots(self._n_slots, self._pin)
         # Spawn: a fork of a process that runs threads or CUDA is not safe.
         pool = ProcessPool(
-            self._workers,
+            self.workers,
             initializer=prepare_worker,
             initargs=(os.getpid(), self._stderr_path, self._slots.buffers),
             context=multiprocessing.get_context("spawn"),
@@ -258,13 +247,13 @@ class DecodePool(Generic[Key]):
             self._hand_in([part])
 
     def _revive(self) -> None:
-        if self._tasks and (self._is_stuck() or not self._pool.active):
-            self._renew()
-
-    def _is_stuck(self) -> bool:
         """A worker that is killed while it holds the pool's lock leaves the others waiting."""
+        if not self._tasks:
+            return
         longest = max(task.seconds for task in self._tasks.values())
-        return time.monotonic() - self._last_sign > longest + STUCK_SECONDS
+        is_stuck = time.monotonic() - self._last_sign > longest + STUCK_SECONDS
+        if is_stuck or not self._pool.active:
+            self._renew()
 
     def _renew(self) -> None:
         """Pebble gives a pool up when a worker dies between two tasks; we begin another."""

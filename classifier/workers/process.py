@@ -22,14 +22,10 @@ def die_with_parent(parent: int) -> None:
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with contextlib.suppress(OSError, ValueError):
-        _offer_itself_to_the_oom_killer()
+        score = Path("/proc/self/oom_score_adj")
+        score.write_text(str(min(1000, int(score.read_text()) + OOM_SCORE)))
     if os.getppid() != parent:
         os._exit(1)  # it died before it could take this process along
-
-
-def _offer_itself_to_the_oom_killer() -> None:
-    score = Path("/proc/self/oom_score_adj")
-    score.write_text(str(min(1000, int(score.read_text()) + OOM_SCORE)))
 
 
 def usable_cores() -> int:

@@ -32,8 +32,15 @@ if TYPE_CHECKING:
 
 Samples = npt.NDArray[np.float32]
 
+logger = logging.getLogger(__name__)
+
+SAMPLE_BYTES = 4
+SMALL_BYTES = 2**20  # 5 s at 48 kHz
+LARGE_BYTES = 6 * 2**20  # 30 s at 48 kHz
+MOST_SMALL, MOST_LARGE = 1024, 85  # 1.5 GiB of address space; memory is what is touched
 KEPT_BYTES = 2**20  # of a slot that is free again; what a long segment touched beyond is given up
 
+FOR_ALL_CONTEXTS = 1  # cudaHostRegisterPortable
 F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 1, 2, 4  # fcntl(2)
 
 
@@ -47,41 +54,23 @@ class SlotBuffer:
         """Raises OSError where there is no such memory."""
         self.slot_bytes = slot_bytes
         self.n_bytes = n_slots * slot_bytes
-        self._slot_type = ctypes.c_char * slot_bytes
+        self.slot_type = ctypes.c_char * slot_bytes
         self._fd = os.memfd_create("clfd-samples", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         weakref.finalize(self, os.close, self._fd)
         os.ftruncate(self._fd, self.n_bytes)
         # A worker that made it shorter would take the daemon along at its next look.
         fcntl.fcntl(self._fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-        self._memory = mmap.mmap(self._fd, self.n_bytes)
-        self._free = deque(range(n_slots))
+        self.memory = mmap.mmap(self._fd, self.n_bytes)
+        self.free = deque(range(n_slots))
 
     @property
     def address(self) -> int:
         """Where its `n_bytes` lie in this process."""
-        return ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-
-    @property
-    def n_free(self) -> int:
-        return len(self._free)
+        return ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
 
     def take(self) -> Slot | None:
         """A free slot, the one used last if any was: its memory is there, and in the caches."""
-        return Slot(self, self._free.popleft()) if self._free else None
-
-    def look(self, number: int, n_samples: int) -> Samples:
-        owner = self._slot_type.from_buffer(self._memory, number * self.slot_bytes)
-        samples: Samples = np.frombuffer(memoryview(owner), np.float32, n_samples)
-        # Views of the samples refer to what owns the memory, not to the first array.
-        weakref.finalize(owner, self.give_back, number, samples.nbytes).atexit = False
-        return samples
-
-    def give_back(self, number: int, n_bytes: int = 0) -> None:
-        if n_bytes > KEPT_BYTES:
-            begin, rest = number * self.slot_bytes + KEPT_BYTES, self.slot_bytes - KEPT_BYTES
-            with contextlib.suppress(OSError):
-                self._memory.madvise(mmap.MADV_REMOVE, begin, rest)
-        self._free.appendleft(number)
+        return Slot(self, self.free.popleft()) if self.free else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """How a worker gets it, while it is started."""
@@ -111,19 +100,21 @@ class Slot:
 
         Raises ValueError where so many samples do not fit in.
         """
-        return self.buffer.look(self.number, n_samples)
+        buffer = self.buffer
+        owner = buffer.slot_type.from_buffer(buffer.memory, self.number * buffer.slot_bytes)
+        samples: Samples = np.frombuffer(memoryview(owner), np.float32, n_samples)
+        # Views of the samples refer to what owns the memory, not to the first array.
+        weakref.finalize(owner, self.give_back, samples.nbytes).atexit = False
+        return samples
 
-    def give_back(self) -> None:
-        """Nobody may be writing to it, or looking at what is in it."""
-        self.buffer.give_back(self.number)
-
-
-def make_slot_buffer(n_slots: int, slot_bytes: int) -> SlotBuffer | None:
-    """None where the system has no such memory, or no room for it."""
-    try:
-        return SlotBuffer(n_slots, slot_bytes)
-    except (AttributeError, OSError, ValueError):
-        return None
+    def give_back(self, n_bytes: int = 0) -> None:
+        """With `n_bytes` left in it. Nobody may be writing to it, or looking at what is in it."""
+        buffer = self.buffer
+        if n_bytes > KEPT_BYTES:
+            begin = self.number * buffer.slot_bytes + KEPT_BYTES
+            with contextlib.suppress(OSError):
+                buffer.memory.madvise(mmap.MADV_REMOVE, begin, buffer.slot_bytes - KEPT_BYTES)
+        buffer.free.appendleft(self.number)
 
 
 class WorkerSlotBuffer:
@@ -161,11 +152,6 @@ def _protect(address: int, n_bytes: int, how: int) -> bool:
     return bool(_mprotect(address, n_bytes, how) == 0)
 
 
-logger = logging.getLogger(__name__)
-
-FOR_ALL_CONTEXTS = 1  # cudaHostRegisterPortable
-
-
 def pin(buffer: SlotBuffer, device: torch.device) -> None:
     """Pins all of it, which takes as much memory; where that does not work, it stays as it is.
 
@@ -177,7 +163,9 @@ def pin(buffer: SlotBuffer, device: torch.device) -> None:
     with torch.cuda.device(device):  # else on the first GPU, which may be somebody else's
         failed = int(runtime.cudaHostRegister(buffer.address, buffer.n_bytes, FOR_ALL_CONTEXTS))
         if failed:
-            _clear_error(device)
+            with contextlib.suppress(RuntimeError):
+                # CUDA keeps an error until it is asked for; torch would meet it at its next kernel.
+                torch.zeros(1, device=device)
     if failed:
         logger.info("samples are not pinned; copies to the GPU take longer")
         return
@@ -185,29 +173,16 @@ def pin(buffer: SlotBuffer, device: torch.device) -> None:
     weakref.finalize(buffer, runtime.cudaHostUnregister, buffer.address).atexit = False
 
 
-def _clear_error(device: torch.device) -> None:
-    """CUDA keeps an error until it was asked for: torch would come upon it at its next kernel."""
-    import torch
-
-    with contextlib.suppress(RuntimeError):
-        torch.zeros(1, device=device)
-
-
-SMALL_BYTES = 2**20  # 5 s at 48 kHz
-LARGE_BYTES = 6 * 2**20  # 30 s at 48 kHz
-MOST_SMALL, MOST_LARGE = 1024, 85  # 1.5 GiB of address space; memory is what is touched
-
-SAMPLE_BYTES = 4
-
-
 class Slots:
     """`pin` prepares the small slots, whose addresses stay what they are, for a device."""
 
     def __init__(self, n_slots: int, pin: Callable[[SlotBuffer], None] = lambda _: None) -> None:
-        small = make_slot_buffer(min(n_slots, MOST_SMALL), SMALL_BYTES)
-        large = make_slot_buffer(min(n_slots, MOST_LARGE), LARGE_BYTES)
-        self.buffers = [buffer for buffer in (small, large) if buffer is not None]
         self._pin = pin
+        self.buffers: list[SlotBuffer] = []
+        for most, slot_bytes in ((MOST_SMALL, SMALL_BYTES), (MOST_LARGE, LARGE_BYTES)):
+            # Where the system has no such memory, or no room, samples come through the pipe.
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                self.buffers.append(SlotBuffer(min(n_slots, most), slot_bytes))
 
     def pin(self) -> None:
         for buffer in self.buffers:

@@ -79,7 +79,10 @@ def prepare_worker(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
     _divert_stderr(folder)
-    _open_slot_buffers(buffers)
+    for buffer in buffers:
+        if isinstance(buffer, WorkerSlotBuffer):
+            buffer.open()
+            _buffers[buffer.slot_bytes] = buffer
     keep_freed_memory(KEPT_BYTES)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -106,7 +109,8 @@ def _run(task: DecodeTask) -> Result:
     except Exception as error:  # a fault of ours must cost one file, not those beside it
         return unexpected(error)
     finally:
-        _clear_stderr()
+        with contextlib.suppress(OSError):
+            os.ftruncate(sys.stderr.fileno(), 0)
 
 
 def within(cpu_seconds: float, work: Callable[..., T], *arguments: object) -> T:
@@ -143,13 +147,6 @@ def _limit(what: int, most: int) -> None:
     resource.setrlimit(what, (least, least))
 
 
-def _open_slot_buffers(buffers: Sequence[SlotBuffer | WorkerSlotBuffer]) -> None:
-    for buffer in buffers:
-        if isinstance(buffer, WorkerSlotBuffer):
-            buffer.open()
-            _buffers[buffer.slot_bytes] = buffer
-
-
 def _put_in_slot(decoded: DecodedAudio, slot: SlotPlace | None) -> DecodedAudio | SlotResult:
     if slot is None:
         return decoded
@@ -172,11 +169,6 @@ def _own_stderr() -> str:
     with contextlib.suppress(OSError):
         return _last_line(os.pread(sys.stderr.fileno(), FILE_BYTES, 0))
     return ""  # it goes to /dev/null
-
-
-def _clear_stderr() -> None:
-    with contextlib.suppress(OSError):
-        os.ftruncate(sys.stderr.fileno(), 0)
 
 
 def _last_line(printed: bytes) -> str:

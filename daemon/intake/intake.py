@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from classifier.workers.end_checks import EndChecker
+from daemon.intake.end_checks import EndChecker
 from daemon.intake.scanner import Inbox, MountMemory, Scan
 from daemon.intake.stability import Key, Settling
 from daemon.intake.watcher import FileEvent, FileWatcher
@@ -48,7 +48,7 @@ class Intake:
         mounts: MountMemory,
         watcher: FileWatcher,
         is_busy: Callable[[Key], bool],
-        end_checker: EndChecker[Arrival],
+        end_checker: EndChecker,
     ) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
         self._names = (settings.suffixes, settings.ignore)
@@ -111,13 +111,9 @@ class Intake:
         return sorted(visible(printable_path(path)) for _, path in self._restless)
 
     @property
-    def is_scanning(self) -> bool:
-        return bool(self._scans)
-
-    @property
     def has_more(self) -> bool:
         """Whether another look at once would get on; a full waiting room makes a scan pause."""
-        can_scan = self.is_scanning and len(self._settling) < MAX_WAITING
+        can_scan = bool(self._scans) and len(self._settling) < MAX_WAITING
         return bool(self._events) or self._has_more_at_rest or can_scan
 
     def next_due(self) -> float:
@@ -126,7 +122,7 @@ class Intake:
         return self._scan_due if settled is None else min(settled, self._scan_due)
 
     def look(self, now: float) -> None:
-        """One look around."""
+        """Takes in what events, a scan and the checks of ends show, a limited part of it."""
         self._supervise(now)
         try:
             self._look_at_events(now)
@@ -188,9 +184,10 @@ class Intake:
         if now >= self._supervise_due:
             self._supervise_due = now + SUPERVISE_SECONDS
             self._watcher.supervise()
-            self._note_restless(frozenset(self._settling.restless(now - RESTLESS_SECONDS)))
+            self._warn_of_restless(now)
 
-    def _note_restless(self, restless: frozenset[Key]) -> None:
+    def _warn_of_restless(self, now: float) -> None:
+        restless = frozenset(self._settling.restless(now - RESTLESS_SECONDS))
         for root, path in restless - self._restless:
             logger.warning(
                 "%s has been changing for %.0f minutes and is not taken before it rests",
@@ -222,13 +219,10 @@ class Intake:
             if not self._scans[-1].is_over:
                 return
             self._finish(self._scans.pop())
-            self._pause_scans(now)
-
-    def _pause_scans(self, now: float) -> None:
-        """A million files that are done already would keep a core busy with nothing else."""
-        n_names = sum(scan.n_names for scan in self._last.values())
-        self._no_scan_before = now + n_names * LOOK_SECONDS / SCAN_SHARE
-        self._scan_due = max(self._scan_due, self._no_scan_before)
+            # A million files that are done already would keep a core busy with nothing else.
+            n_names = sum(scan.n_names for scan in self._last.values())
+            self._no_scan_before = now + n_names * LOOK_SECONDS / SCAN_SHARE
+            self._scan_due = max(self._scan_due, self._no_scan_before)
 
     def _finish(self, scan: Scan) -> None:
         scan.fault = scan.fault or self._mounts.fault(scan.inbox.root)
@@ -256,6 +250,5 @@ class Intake:
         for arrival in news:
             self._settling.see(arrival, now)
         if self._checks_ends:
-            ended = [arrival for arrival in news if (arrival.inbox, arrival.path) in closed]
-            self._end_checker.submit([(a, self._inboxes[a.inbox].end_check(a)) for a in ended])
+            self._end_checker.submit([a for a in news if (a.inbox, a.path) in closed])
         return len(news)

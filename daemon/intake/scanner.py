@@ -7,11 +7,10 @@ import stat
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from classifier.audio.containers.promised_end import EndCheck
 from classifier.audio.regular_file import fingerprint
 from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
 from storage.home.mounts import FindMount, is_away, is_unmounted, mount_of
@@ -30,8 +29,10 @@ class Inbox:
 
     def look_at(self, path: bytes) -> Arrival | None:
         """The file at `path` (relative to the root) as it is now; None where it is not ours."""
-        folder, name = os.path.split(path)
-        if self._is_closed(folder) or self.ignored.has(path):
+        *folders, name = path.split(b"/")
+        # A scan would not get beyond one of these.
+        above = accumulate(folders, lambda outer, inner: outer + b"/" + inner)
+        if any(map(is_system_folder, folders)) or any(map(self.ignored.has, (path, *above))):
             return None
         if file_kind(name, self.suffixes) is not FileKind.AUDIO:
             return None
@@ -45,21 +46,9 @@ class Inbox:
             return None
         return self.arrival(path, found)
 
-    def end_check(self, arrival: Arrival) -> EndCheck:
-        """What a worker needs to look for the end that this file promises."""
-        return EndCheck(os.path.join(self._folder, arrival.path), arrival.fingerprint)
-
     @cached_property
     def _folder(self) -> bytes:
         return os.fsencode(self.root)
-
-    def _is_closed(self, folder: bytes) -> bool:
-        """Whether a scan would not enter this folder, or not get as far."""
-        while folder:
-            if is_system_folder(os.path.basename(folder)) or self.ignored.has(folder):
-                return True
-            folder = os.path.dirname(folder)
-        return False
 
     def scan(self) -> Scan:
         return Scan(self)
@@ -72,9 +61,12 @@ class Inbox:
 
 def inboxes_of(settings: Settings) -> list[Inbox]:
     """The watched folders, with what the settings say about names."""
+    return [inbox_at(root, settings) for root in settings.inboxes]
+
+
+def inbox_at(root: Path, settings: Settings) -> Inbox:
     suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
-    ignored = IgnoreList(settings.intake.ignore)
-    return [Inbox(root, suffixes, ignored) for root in settings.inboxes]
+    return Inbox(root, suffixes, IgnoreList(settings.intake.ignore))
 
 
 class IgnoredFiles(NamedTuple):
@@ -126,19 +118,19 @@ class Scan:
         yield from (found for found in self._counted() if found)
 
     def _counted(self) -> Generator[Arrival | IgnoredFiles | None]:
-        for found in self._list(b""):
+        for found in self._list():
             self.arrivals += isinstance(found, Arrival)
             if isinstance(found, IgnoredFiles):
                 self.partial += found.is_partial
                 self.ignored += not found.is_partial
             yield found
 
-    def _list(self, top: bytes) -> Iterator[Arrival | IgnoredFiles | None]:
+    def _list(self) -> Iterator[Arrival | IgnoredFiles | None]:
         """Folder by folder: one is open at a time, and a tree may be deeper than Python's stack.
 
         A folder is None: a million empty ones must not take all at once either.
         """
-        folders = [top]
+        folders = [b""]
         while folders:
             folder = folders.pop()
             try:
@@ -156,7 +148,10 @@ class Scan:
                             folders.append(path)
                             yield None
             except OSError as error:
-                self._not_listed(folder, error)
+                if not folder:
+                    self.fault = f"inbox {self.inbox.root} cannot be listed: {error.strerror}"
+                elif not isinstance(error, FileNotFoundError):
+                    self.unreadable.append(os.fsdecode(folder))
 
     def _file(self, entry: os.DirEntry[bytes], path: bytes) -> Iterator[Arrival | IgnoredFiles]:
         kind = file_kind(entry.name, self.inbox.suffixes)
@@ -170,12 +165,6 @@ class Scan:
             except OSError:
                 return  # gone between listing and look
             yield arrival or IgnoredFiles(path, False, "a link or another special file")
-
-    def _not_listed(self, folder: bytes, error: OSError) -> None:
-        if not folder:
-            self.fault = f"inbox {self.inbox.root} cannot be listed: {error.strerror}"
-        elif not isinstance(error, FileNotFoundError):
-            self.unreadable.append(os.fsdecode(folder))
 
 
 class MountMemory:

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +90,7 @@ class FileWatcher:
         self._scan_wanted = False
         self._observer: BaseObserver | None = None
         self._identities: list[tuple[int, int] | None] = []
-        self._listener = _OverflowListener(self._ask_for_scan)
+        self._listener = _OverflowListener(self.ask_for_scan)
 
     def start(self) -> None:
         """Watches every root that can be watched; `is_watching` says whether that is all."""
@@ -104,12 +104,9 @@ class FileWatcher:
     @property
     def watching(self) -> dict[str, str]:
         """How new files are noticed in each root."""
-        return {str(root): self._watching(root) for root in self._roots}
-
-    def _watching(self, root: Path) -> str:
-        if root in self._unwatched:
-            return f"scans ({self._unwatched[root]})"
-        return f"events and scans ({self._shortage})" if self._shortage else "events and scans"
+        usual = f"events and scans ({self._shortage})" if self._shortage else "events and scans"
+        unwatched = {str(root): f"scans ({reason})" for root, reason in self._unwatched.items()}
+        return dict.fromkeys(map(str, self._roots), usual) | unwatched
 
     def compare_with(self, n_folders: int) -> None:
         """watchdog does not say that the kernel refused a watch; a scan counted what there is."""
@@ -144,35 +141,28 @@ class FileWatcher:
         logger.warning("watching the inbox anew: it was replaced, or its watcher stopped")
         self._unwatch()
         self._watch()
-        self._ask_for_scan()
+        self.ask_for_scan()
 
     def _watch(self) -> None:
         self._identities = [_identity(root) for root in self._roots]
-        self._unwatched = dict(self._reasons_not_to_watch())
+        self._unwatched = {}
+        for root, identity in zip(self._roots, self._identities, strict=True):
+            missing = "missing or not readable" if identity is None else None
+            if reason := missing or self._why_unwatched(root):
+                self._unwatched[root] = reason
         try:
             # Then a move from elsewhere is an event of a move, and not of a file that was created.
             self._observer = InotifyObserver(generate_full_events=True)
             for root in self._roots:
                 if root not in self._unwatched:
-                    self._schedule(self._observer, root)
+                    folder = os.path.realpath(root)  # of a link no events would come
+                    handler = _Handler(self, root, os.fsencode(folder))
+                    self._observer.schedule(handler, folder, recursive=True, event_filter=EVENTS)
             self._observer.start()
         except OSError as error:  # out of inotify instances or watches
             logger.warning("no file events (%s); relying on scans", error.strerror)
             self._unwatched = dict.fromkeys(self._roots, f"no file events: {error.strerror}")
             self._unwatch()
-
-    def _schedule(self, observer: BaseObserver, root: Path) -> None:
-        """An inbox may itself be a link; watchdog would watch the link and get no events."""
-        folder = os.path.realpath(root)
-        handler = _Handler(root, os.fsencode(folder), self._note, self._ask_for_scan)
-        observer.schedule(handler, folder, recursive=True, event_filter=EVENTS)
-
-    def _reasons_not_to_watch(self) -> Iterator[tuple[Path, str]]:
-        for root, identity in zip(self._roots, self._identities, strict=True):
-            if identity is None:
-                yield root, "missing or not readable"
-            elif reason := self._why_unwatched(root):
-                yield root, reason
 
     def _unwatch(self) -> None:
         observer, self._observer = self._observer, None
@@ -189,7 +179,7 @@ class FileWatcher:
             return True  # scans carry on; the kernel's limits do not change by trying again
         return observer.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
 
-    def _note(self, root: Path, path: bytes, was_closed: bool) -> None:
+    def note(self, root: Path, path: bytes, was_closed: bool) -> None:
         with self._lock:
             if len(self._noted) < MAX_NOTED:
                 self._noted[root, path] = was_closed or self._noted.get((root, path), False)
@@ -197,36 +187,27 @@ class FileWatcher:
                 self._scan_wanted = True
         self._wake()
 
-    def _ask_for_scan(self) -> None:
+    def ask_for_scan(self) -> None:
         with self._lock:
             self._scan_wanted = True
         self._wake()
 
 
 class _Handler(FileSystemEventHandler):
-    def __init__(
-        self,
-        root: Path,
-        folder: bytes,
-        note: Callable[[Path, bytes, bool], None],
-        ask_for_scan: Callable[[], None],
-    ) -> None:
-        self._root = root
-        self._prefix = folder + b"/"
-        self._note = note
-        self._ask_for_scan = ask_for_scan
+    def __init__(self, watcher: FileWatcher, root: Path, folder: bytes) -> None:
+        self._watcher, self._root, self._prefix = watcher, root, folder + b"/"
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         is_move = isinstance(event, (FileMovedEvent, DirMovedEvent))
         if is_move and not event.dest_path:
             return  # it left
         if event.is_directory:
-            self._ask_for_scan()  # a folder moved in brings files that have no events of their own
+            self._watcher.ask_for_scan()  # what a folder moved in brings has no events of its own
             return
         path = os.fsencode(event.dest_path or event.src_path)
         if path.startswith(self._prefix):
             was_closed = not isinstance(event, FileCreatedEvent)
-            self._note(self._root, path.removeprefix(self._prefix), was_closed)
+            self._watcher.note(self._root, path.removeprefix(self._prefix), was_closed)
 
 
 class _OverflowListener(logging.Handler):

@@ -13,7 +13,7 @@ from classifier.audio.regular_file import fingerprint
 from classifier.inference.predictor import Predictor
 from classifier.workers.malloc import keep_freed_memory
 from daemon.errors import DaemonError
-from daemon.intake.scanner import Inbox
+from daemon.intake.scanner import Inbox, inbox_at
 from daemon.pipeline.model_manager import Served, hop_samples
 from daemon.pipeline.scoring_setup import (
     KEPT_BYTES,
@@ -33,7 +33,6 @@ from storage.export.text_formats import (
     write_table,
 )
 from storage.home.checkpoint_folder import CheckpointFolder
-from storage.home.inbox_rules import IgnoreList
 from storage.home.paths import Home
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
@@ -60,15 +59,22 @@ def classify_paths(
     """
     named = _named(paths, settings)
     keep_freed_memory(KEPT_BYTES)
-    predictor = _predictor(home, settings, checkpoint)
-    claims = [_claim(number, arrival) for number, arrival in enumerate(named.values())]
+    file_of_checkpoint = CheckpointFolder(home.checkpoints).locate(checkpoint)
+    predictor = load_predictor(
+        file_of_checkpoint, engine_device(settings), settings.engine.precision
+    )
+    claims = [
+        Claim(number, each.inbox, each.path, each.fingerprint, each.size_bytes, 1, "new")
+        for number, each in enumerate(named.values())
+    ]
     files, rules = list(named.items()), settings.results.display_rules
     with progress_bar(show_progress, len(claims)) as advance:
         records = []
         for outcome in _outcomes(settings, claims, predictor):
             name, arrival = files[outcome.recording_id]
-            shown = _result(outcome, arrival, predictor).displayed(rules)
-            records.append(_record(replace(shown, path=name)))
+            shown = replace(_result(outcome, arrival, predictor).displayed(rules), path=name)
+            scores = shown.scores()
+            records.append(shown.record(COLUMNS) | ({"scores": scores} if scores else {}))
             advance()
     records.sort(key=lambda record: str(record["path"]))
     _write(records, FORMATS[form or format_of(file)], file)
@@ -77,12 +83,10 @@ def classify_paths(
 
 def _named(paths: Sequence[Path], settings: Settings) -> dict[str, Arrival]:
     """Arrivals by the name a person gave them; named files are taken whatever their name."""
-    suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
-    ignored = IgnoreList(settings.intake.ignore)
     found: dict[str, Arrival] = {}
     for path in paths:
         if path.is_dir():
-            found |= _in_folder(path, Inbox(path.resolve(), suffixes, ignored))
+            found |= _in_folder(path, inbox_at(path.resolve(), settings))
         else:
             target = path.resolve()  # a person may name a link
             stat, name = target.stat(), os.fsencode(target.name)
@@ -100,17 +104,6 @@ def _in_folder(folder: Path, inbox: Inbox) -> dict[str, Arrival]:
     if not found:
         raise DaemonError(f"no audio files in {folder}; name another folder, or a file")
     return found
-
-
-def _predictor(home: Home, settings: Settings, checkpoint: str) -> Predictor:
-    path = CheckpointFolder(home.checkpoints).locate(checkpoint)
-    return load_predictor(path, engine_device(settings), settings.engine.precision)
-
-
-def _claim(number: int, arrival: Arrival) -> Claim:
-    return Claim(
-        number, arrival.inbox, arrival.path, arrival.fingerprint, arrival.size_bytes, 1, "new"
-    )
 
 
 def _outcomes(
@@ -164,12 +157,6 @@ def _result(outcome: Outcome, arrival: Arrival, predictor: Predictor) -> Result:
         packed_scores=outcome.scores,
         **facts,
     )
-
-
-def _record(result: Result) -> Record:
-    """The columns of `clfd results`, and no id; scores where there are any."""
-    scores = result.scores()
-    return result.record(COLUMNS) | ({} if scores is None else {"scores": scores})
 
 
 def _write(records: list[Record], format: Format, file: Path | None) -> None:

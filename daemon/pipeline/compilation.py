@@ -26,13 +26,16 @@ PAYING_CLIPS = 50_000
 
 
 class Compilation:
-    """`when` is auto, always or never, as `engine.compile` explains."""
+    """`when` is auto, always or never, as `engine.compile` explains.
+
+    `process` is what compiles now, if anything does.
+    """
 
     def __init__(self, networks: CompiledNetworks, when: str) -> None:
         self._networks = networks
         self._when = when
         self._tried: set[Order] = set()
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def adopt(self, predictor: Predictor) -> None:
         """Lets a predictor run compiled, if it was compiled before and that is faster."""
@@ -45,36 +48,23 @@ class Compilation:
 
     def step(self, predictor: Predictor, checkpoint_file: Path, clips_scored: int) -> None:
         """Takes what has been compiled; begins when `clips_scored` in all make it worth while."""
-        if self._process is not None:
-            if self._process.poll() is not None:
-                self._process = None
+        if self.process is not None:
+            if self.process.poll() is not None:
+                self.process = None
                 self.adopt(predictor)
             return
         order = predictor.order
         if order is None or order in self._tried or predictor.path != "eager":
             return
-        if self._is_worth_while(predictor, clips_scored):
+        pays = clips_scored >= PAYING_CLIPS and has_fast_bfloat16(predictor.device)
+        if self._when == "always" or (self._when == "auto" and pays):
             self._tried.add(order)
-            self._process = self._networks.begin(order, checkpoint_file)
-
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None
-
-    def wait(self, seconds: float) -> None:
-        """Until what is being compiled is ready to be taken."""
-        if self._process is not None:
-            self._process.wait(seconds)
+            self.process = self._networks.begin(order, checkpoint_file)
 
     def stop(self) -> None:
         """Gives up what is being compiled."""
-        if self._process is not None:
+        if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # with its compiler, which it leads
-            self._process.wait()
-            self._process = None
-
-    def _is_worth_while(self, predictor: Predictor, clips_scored: int) -> bool:
-        if self._when == "auto":
-            return clips_scored >= PAYING_CLIPS and has_fast_bfloat16(predictor.device)
-        return self._when == "always"
+                os.killpg(self.process.pid, signal.SIGKILL)  # with its compiler, which it leads
+            self.process.wait()
+            self.process = None

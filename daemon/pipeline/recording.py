@@ -71,6 +71,7 @@ class RecordingInProgress:
         )
         if not is_longer:
             self.seconds, self.total_clips = answer.seconds, answer.total_clips
+        self.fingerprint = answer.fingerprint
         self.sample_rate_hz, self.channels = answer.sample_rate_hz, answer.channels
         self.digest = answer.digest or self.digest
         self.recorded_at = answer.recorded_at or self.recorded_at

@@ -41,14 +41,10 @@ class Claimer(Component):
     archive: Archiver
     watchdog: ServiceWatchdog
     is_held: Callable[[], bool]
-
-    def __post_init__(self) -> None:
-        self._claim_due = 0.0
+    _claim_due: float = 0.0
 
     def start(self) -> None:
-        """Gives back what an earlier daemon claimed, and begins to watch. May raise
-        LedgerUnavailable.
-        """
+        """Gives back what an earlier daemon claimed, and watches. May raise LedgerUnavailable."""
         self.ledger.reclaim()
         self.watcher.start()  # before the first scan, so that nothing falls between
 
@@ -69,9 +65,7 @@ class Claimer(Component):
         return min(due, self._claim_due) if self.window.wants_more else due
 
     def has_taken_all(self, now: float) -> bool:
-        """Every file has come to rest and has its row; a last scan, asked for here, found nothing
-        new.
-        """
+        """Every file rests and has its row; a last scan, asked for here, found nothing new."""
         intake = self.intake
         if intake.waiting or intake.has_more or self._has_work():
             return False
@@ -98,7 +92,7 @@ class Claimer(Component):
         try:
             return self.ledger.has_work() or not self.archive.is_settled
         except LedgerUnavailable:
-            return True  # nobody knows; the next tick tells why
+            return True  # unknown; the error of the next tick says why
 
     def _admit(self, rested: Sequence[Arrival], now: float) -> None:
         """A file that came to rest gets its row and is claimed in one commit, if there is room."""
@@ -127,7 +121,7 @@ class Claimer(Component):
 class Scorer(Component):
     """One batch, one transaction: `done` and its prediction together.
 
-    `is_stopping` tells whether a stop was asked for.
+    `is_stopping` says whether a stop was asked for.
     """
 
     ledger: Ledger
@@ -143,12 +137,20 @@ class Scorer(Component):
         self._n_finished = self._n_batches = self._last_batch_clips = 0
 
     def step(self, now: float) -> None:
+        before = self.window.clips_scored
         with self.timers.measure("score"):
-            self._score()
+            self._unwritten = self._unwritten or self.window.step(self.is_stopping())
+        if self.window.clips_scored > before:
+            self._n_batches += 1
+            self._last_batch_clips = self.window.clips_scored - before
         if self._unwritten:
             with self.timers.measure("write"):
                 self.ledger.record(self._unwritten)
-            self._written(now)
+            written, self._unwritten = self._unwritten, []
+            self._n_finished += len(written)
+            self.archive.expect(min(outcome.recording_id for outcome in written))
+            if any(isinstance(outcome, Changed) for outcome in written):
+                self.intake.scan_again(now)  # what it is now has no row yet
 
     @property
     def has_more(self) -> bool:
@@ -175,17 +177,3 @@ class Scorer(Component):
         """Gives back what is in flight, so that no attempt counts."""
         self._released += self.window.abandon()  # names each only once
         self.ledger.release(self._released)
-
-    def _score(self) -> None:
-        before = self.window.clips_scored
-        self._unwritten = self._unwritten or self.window.step(self.is_stopping())
-        if self.window.clips_scored > before:
-            self._n_batches += 1
-            self._last_batch_clips = self.window.clips_scored - before
-
-    def _written(self, now: float) -> None:
-        written, self._unwritten = self._unwritten, []
-        self._n_finished += len(written)
-        self.archive.expect(min(outcome.recording_id for outcome in written))
-        if any(isinstance(outcome, Changed) for outcome in written):
-            self.intake.scan_again(now)  # what it is now has no row yet

@@ -11,11 +11,7 @@ from pathlib import Path
 import torch
 
 from classifier.errors import CheckpointError, DeviceBusyError
-from classifier.inference.device import (
-    choose_device,
-    first_line,
-    is_out_of_memory,
-)
+from classifier.inference.device import choose_device, first_line, is_out_of_memory
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import read_checkpoint
 from classifier.workers.pool import DecodePool

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import DecodingError, FileChanged
-from classifier.inference.predictor import Scores, pool_scores
+from classifier.inference.predictor import pool_scores
 from classifier.workers.pool import Answer
 from daemon.backoff import wait_seconds
 from daemon.intake.stability import Key
@@ -39,15 +39,19 @@ SegmentKey = tuple[RecordingInProgress, int]  # and its first clip
 ReadyClip = tuple[RecordingInProgress, int, npt.NDArray[np.float32]]  # and its number there
 
 SEGMENT_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
+# Between two batches the daemon says that it lives, sees a stop, and takes new files in. A batch
+# as large as a GPU's would take a large network minutes on a small processor.
+BATCH_SECONDS = 5.0
+UNTRIED_CLIPS = 32  # of a checkpoint whose pace nobody knows
 
 
 class Window:
-    """`known_answers` names recordings whose answers serve for others too, where there are any.
+    """`known_answers` names the recording whose answer serves, where there is one, for each triple.
 
-    It gets recording id, digest and checkpoint id of each. With `links_duplicates` recordings
-    of the same content share one answer also while they are in the window together. With
-    `accepts_damaged` what is left of a damaged recording is scored, with a warning. `is_away`
-    says whether an inbox is out of reach for now. `pace` keeps batches short.
+    A triple is recording id, digest and checkpoint id. With `links_duplicates` recordings of the
+    same content share one answer also while they are in the window together. With `accepts_damaged`
+    what is left of a damaged recording is scored, with a warning. `is_away` says whether an inbox
+    is out of reach for now.
     """
 
     def __init__(
@@ -108,8 +112,8 @@ class Window:
     @property
     def clips_left(self) -> int:
         """Clips that are not scored yet of the recordings in the window, as far as is known."""
-        known = (h for h in self._recordings.values() if h.total_clips is not None and not h.over)
-        return sum(max(0, (h.total_clips or 0) - len(h.scores)) for h in known)
+        open_ones = (each for each in self._recordings.values() if not each.over)
+        return sum(max(0, (each.total_clips or 0) - len(each.scores)) for each in open_ones)
 
     def holds(self, key: Key) -> bool:
         """Whether the file at this inbox and path is being read."""
@@ -118,10 +122,14 @@ class Window:
     def take(self, claims: Iterable[Claim], served: Served) -> None:
         """Begins to decode; what was tried too often and never ended fails as given up."""
         for claim in claims:
-            if claim.attempts > 2 * self._max_attempts:
-                self._put(claim, _given_up(claim))
-            else:
+            if claim.attempts <= 2 * self._max_attempts:
                 self._begin(claim, served)
+                continue
+            reason = (
+                f"tried {claim.attempts - 1} times, and each time the daemon was stopped or killed "
+                "before the end; look at the file, then `clfd retry`"
+            )
+            self._put(claim, Failed(claim.recording_id, "given_up", reason, None))
         self._hand_in()
 
     def step(self, stopping: bool = False) -> list[Outcome]:
@@ -212,22 +220,12 @@ class Window:
         recording.segments_out -= 1
         if recording.over:
             return
-        if isinstance(answer, FileChanged) or self._went_with_its_inbox(recording, answer):
-            self._end(recording, Changed(recording.claim.recording_id))
-        elif isinstance(answer, DecodingError):
-            self._end(recording, self._failed(recording.claim, answer))
-        else:
+        if isinstance(answer, DecodedAudio):
             self._take_decoded(recording, first_clip, answer, known)
-
-    def _went_with_its_inbox(self, recording: RecordingInProgress, answer: Answer) -> bool:
-        """A card was pulled: its files are not gone one by one, and will be found when it is back.
-
-        An archived file lies elsewhere.
-        """
-        claim = recording.claim
-        if not isinstance(answer, DecodingError) or answer.kind != "vanished":
-            return False
-        return claim.archive_path is None and self._is_away(claim.inbox)
+        elif isinstance(answer, FileChanged):
+            self._end(recording, Changed(recording.claim.recording_id))
+        else:
+            self._end(recording, self._not_decoded(recording.claim, answer))
 
     def _ask_ledger(self) -> dict[RecordingInProgress, int | None]:
         """The recordings whose answers serve for content whose digest has come."""
@@ -252,10 +250,7 @@ class Window:
         known: int | None,
     ) -> None:
         recording.learn(first_clip, answer)
-        recording.fingerprint = answer.fingerprint
-        if answer.digest is not None and self._is_answered_elsewhere(
-            recording, answer.digest, known
-        ):
+        if answer.digest and self._is_answered_elsewhere(recording, answer.digest, known):
             return
         ready = self._ready.setdefault(recording.served.checkpoint_id, deque())
         ready.extend((recording, first_clip + i, clip) for i, clip in enumerate(answer.clips))
@@ -283,8 +278,7 @@ class Window:
         """Up to a batch of clips for one checkpoint, the one that has waited longest."""
         checkpoint_id, queue = next(iter(self._ready.items()))
         most = min(self._engine.batch_clips, self._pace.most_clips(checkpoint_id))
-        n_clips = min(len(queue), most)
-        batch = [queue.popleft() for _ in range(n_clips)]
+        batch = [queue.popleft() for _ in range(min(len(queue), most))]
         if not queue:
             del self._ready[checkpoint_id]
         return [ready for ready in batch if not ready[0].over]
@@ -302,21 +296,22 @@ class Window:
             self._finish_if_scored(recording)
 
     def _finish_if_scored(self, recording: RecordingInProgress) -> None:
-        if not recording.is_scored:
-            return
-        clip_scores = recording.clip_scores
-        if not np.isfinite(clip_scores).all():
-            self._end(recording, _not_finite(recording.claim, recording.digest))
-            return
-        self._end(recording, self._scored(recording, clip_scores))
+        if recording.is_scored:
+            self._end(recording, self._scored(recording))
 
-    def _scored(self, recording: RecordingInProgress, clip_scores: Scores) -> Scored:
+    def _scored(self, recording: RecordingInProgress) -> Scored | Failed:
+        clip_scores, number = recording.clip_scores, recording.claim.recording_id
+        if not np.isfinite(clip_scores).all():
+            reason = (
+                "its scores are no numbers; the samples are far out of range, export the file again"
+            )
+            return Failed(number, "not_finite", reason, recording.digest)
         checkpoint = recording.served.predictor.checkpoint
         audio = checkpoint.audio_format
         scores = pool_scores(clip_scores, self._engine.clip_pooling)
         best = int(scores.argmax())
         return Scored(
-            recording_id=recording.claim.recording_id,
+            recording_id=number,
             facts=recording.facts,
             checkpoint_id=recording.served.checkpoint_id,
             label=checkpoint.labels[best],
@@ -360,13 +355,14 @@ class Window:
             logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence, extra=event)
         self._outcomes.append(outcome)
 
-    def _failed(self, claim: Claim, error: DecodingError) -> Outcome:
-        if error.transient and (self._stopping or claim.attempts < self._max_attempts):
-            return self._postponed(claim, error)
-        return Failed(claim.recording_id, error.kind, error.reason, error.digest)
-
-    def _postponed(self, claim: Claim, error: DecodingError) -> Postponed:
-        """A file on a disk that is away for a minute is not given up within a second."""
+    def _not_decoded(self, claim: Claim, error: DecodingError) -> Outcome:
+        # A card was pulled: its files are not gone one by one, and are found when it is back.
+        may_be_away = error.kind == "vanished" and claim.archive_path is None
+        if may_be_away and self._is_away(claim.inbox):
+            return Changed(claim.recording_id)
+        if not (error.transient and (self._stopping or claim.attempts < self._max_attempts)):
+            return Failed(claim.recording_id, error.kind, error.reason, error.digest)
+        # A file on a disk that is away for a minute is not given up within a second.
         wait = 0.0 if self._stopping else wait_seconds(claim.attempts)
         path = visible(printable_path(claim.path))
         logger.info("%s will be tried again in %.0f s: %s", path, wait, error.reason)
@@ -382,27 +378,8 @@ def _of_same_content(claim: Claim, leader: Outcome) -> Outcome:
     return Changed(claim.recording_id)  # a scan brings it in again
 
 
-def _not_finite(claim: Claim, digest: str | None) -> Failed:
-    reason = "its scores are no numbers; the samples are far out of range, export the file again"
-    return Failed(claim.recording_id, "not_finite", reason, digest)
-
-
-def _given_up(claim: Claim) -> Failed:
-    reason = (
-        f"tried {claim.attempts - 1} times, and each time the daemon was stopped or killed before "
-        "the end; look at the file, then `clfd retry`"
-    )
-    return Failed(claim.recording_id, "given_up", reason, None)
-
-
-# Between two batches the daemon says that it lives, sees a stop, and takes new files in. A batch
-# as large as a GPU's would take a large network minutes on a small processor.
-BATCH_SECONDS = 5.0
-UNTRIED_CLIPS = 32  # of a checkpoint whose pace nobody knows
-
-
 class BatchPace:
-    """Of the checkpoint that was served last."""
+    """How long the network of the checkpoint that was served last takes for a clip."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -410,14 +387,14 @@ class BatchPace:
         self._clip_seconds = 0.0
 
     def most_clips(self, checkpoint_id: int) -> int:
-        """That are over after BATCH_SECONDS, if they take what those before them took."""
+        """Clips that take BATCH_SECONDS at the pace of those before them."""
         if checkpoint_id != self._checkpoint_id:
             return UNTRIED_CLIPS
         return max(1, int(BATCH_SECONDS / max(self._clip_seconds, 1e-6)))
 
     @contextmanager
     def timed(self, checkpoint_id: int, n_clips: int) -> Iterator[None]:
-        """Around the scoring of so many clips."""
+        """Around the scoring of `n_clips`."""
         began = self._clock()
         yield
         self._clip_seconds = (self._clock() - began) / n_clips

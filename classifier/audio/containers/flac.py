@@ -24,21 +24,19 @@ _SIZES = {1: 192, **{code: 576 << code - 2 for code in range(2, 6)}} | {
     code: 256 << code - 8 for code in range(8, 16)
 }
 _SIZE_IN_8_BITS, _SIZE_IN_16_BITS = 6, 7
-_RATE_BYTES = {12: 1, 13: 2, 14: 2}
 
 
-def _table(polynomial: int, bits: int) -> tuple[int, ...]:
+def _crc_16_table() -> tuple[int, ...]:
     rests = []
     for byte in range(256):
-        rest = byte << bits - 8
+        rest = byte << 8
         for _ in range(8):
-            rest = rest << 1 ^ (polynomial if rest >> bits - 1 else 0)
-            rest &= (1 << bits) - 1
+            rest = (rest << 1 ^ (0x8005 if rest >> 15 else 0)) & 0xFFFF
         rests.append(rest)
     return tuple(rests)
 
 
-_CRC_8, _CRC_16 = _table(0x07, 8), _table(0x8005, 16)
+_CRC_16 = _crc_16_table()
 
 
 class _Stream(NamedTuple):
@@ -75,21 +73,22 @@ def _described(head: bytes) -> _Stream | None:
 
 
 def _end_sample(head: bytes, stream: _Stream) -> int | None:
-    """Up to where the frame goes whose head this is; None if it is none."""
+    """Up to where the frame goes whose head this is; None if it is none.
+
+    The head's own checksum is left aside: that of the frame is of its head as well.
+    """
     if len(head) < 6:
         return None
-    size_code, rate_code = head[2] >> 4, head[2] & 15
     number, at = _number(head)
-    size, at = _size(head, size_code, at)
-    at += _RATE_BYTES.get(rate_code, 0)
-    if size is None or number is None or at >= len(head) or _crc_8(head[: at + 1]):
+    size = _size(head, head[2] >> 4, at)
+    if size is None or number is None:
         return None
     is_variable = head[1] & 1
     return (number if is_variable else number * stream.block_size) + size
 
 
 def _number(head: bytes) -> tuple[int | None, int]:
-    """Of the frame, or of its first sample, in the manner of UTF-8; and the byte behind it."""
+    """Of the frame, or of its first sample, written as in UTF-8; and the byte behind it."""
     first = head[4]
     if first < 0x80:
         return first, 5
@@ -102,23 +101,15 @@ def _number(head: bytes) -> tuple[int | None, int]:
     return number, 5 + n_more
 
 
-def _size(head: bytes, code: int, at: int) -> tuple[int | None, int]:
-    if code == _SIZE_IN_8_BITS:
-        return head[at] + 1 if at < len(head) else None, at + 1
-    if code == _SIZE_IN_16_BITS:
-        return int.from_bytes(head[at : at + 2], "big") + 1, at + 2
-    return _SIZES.get(code), at
-
-
-def _crc_8(content: bytes) -> int:
-    """Of a head with its own checksum at the end it is 0."""
-    rest = 0
-    for byte in content:
-        rest = _CRC_8[rest ^ byte]
-    return rest
+def _size(head: bytes, code: int, at: int) -> int | None:
+    if code in (_SIZE_IN_8_BITS, _SIZE_IN_16_BITS):
+        n_bytes = 1 if code == _SIZE_IN_8_BITS else 2
+        return int.from_bytes(head[at : at + n_bytes], "big") + 1
+    return _SIZES.get(code)
 
 
 def _crc_16(content: bytes) -> int:
+    """Of a frame with its own checksum at the end it is 0."""
     rest = 0
     for byte in content:
         rest = (rest << 8 & 0xFFFF) ^ _CRC_16[rest >> 8 ^ byte]

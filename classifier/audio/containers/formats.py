@@ -27,13 +27,6 @@ NOT_AUDIO = (
 )
 
 
-class Header(NamedTuple):
-    container: str
-    encoding: str
-    sample_rate_hz: int
-    channels: int
-
-
 class Container(NamedTuple):
     """How a container is known by the first bytes behind ID3 tags, and how it is checked.
 
@@ -57,14 +50,6 @@ def _has_chunks(start: bytes) -> bool:
     )
 
 
-def _has_flac_magic(start: bytes) -> bool:
-    return start.startswith(flac.MARK)
-
-
-def _has_ogg_magic(start: bytes) -> bool:
-    return start.startswith(ogg.CAPTURE)
-
-
 _MPEG = Container(mp3.begins_with_frame, mp3.examine_mpeg, mp3.mpeg_ends_as_promised)
 _KNOWN = (
     Container(
@@ -74,8 +59,8 @@ _KNOWN = (
         expansion=2,
         suffixes=(b".wav", b".wave", b".aif", b".aiff"),
     ),
-    Container(_has_flac_magic, lambda _: Integrity(), flac.ends_with_last_frame),
-    Container(_has_ogg_magic, ogg.examine_ogg, ogg.ends_its_streams),
+    Container(lambda b: b.startswith(flac.MARK), lambda _: Integrity(), flac.ends_with_last_frame),
+    Container(lambda b: b.startswith(ogg.CAPTURE), ogg.examine_ogg, ogg.ends_its_streams),
     _MPEG,
 )
 
@@ -101,9 +86,8 @@ def expansion_of(path: bytes) -> int:
     return next(found, _MPEG.expansion)
 
 
-def check_header(header: Header) -> None:
+def check_header(container: str, encoding: str, rate_hz: int, channels: int) -> None:
     """Bounds what a header may ask for before anything is allocated for it."""
-    container, encoding, rate_hz, channels = header
     if container not in CONTAINERS or encoding not in ENCODINGS:
         raise DecodingError(
             "unsupported",

@@ -31,15 +31,6 @@ _KBITS = {  # by version 1 and layer, then by versions 2 and 2.5
 _RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8000)}
 
 
-class _Header(NamedTuple):
-    version: int  # 3 is version 1, 2 is 2, 0 is 2.5
-    layer: int
-    kbits_index: int
-    rate_index: int
-    padding: int
-    is_mono: bool
-
-
 class _Frame(NamedTuple):
     n_bytes: int
     layer: int
@@ -63,7 +54,7 @@ def behind_tags(fd: int) -> int:
 
 def begins_with_frame(start: bytes) -> bool:
     """Whether the header of a frame is there, behind padding; also one of free format."""
-    return _header(start.lstrip(b"\0")) is not None
+    return _frame(start.lstrip(b"\0"), 0, accepts_free=True) is not None
 
 
 def examine_mpeg(fd: int) -> Integrity:
@@ -88,17 +79,16 @@ def examine_mpeg(fd: int) -> Integrity:
         is_counted = frame.layer == 3 and n_frames >= RUN_FRAMES
         if is_counted and not _has_xing(window, frame):
             patches = (Patch(begin, 0, _xing_frame(window[:4], frame, n_frames)),)
-        missing = end - size_bytes
-        reason = "cut short in the middle of a frame"
-    else:
-        missing = begin + promised - size_bytes
-        reason = f"cut short: it promises {promised:,} bytes, {size_bytes - begin:,} are there"
-    if promised is not None and _another_begins(fd, begin + promised):
+        missing, reason = end - size_bytes, "cut short in the middle of a frame"
+    elif _another_begins(fd, begin + promised):
         reason = (
             "several MP3 streams one behind the other, of which only the first would be heard; "
             "join them with a program that knows MP3, or convert them to FLAC"
         )
-        return Integrity(DecodingError("unsupported", reason), patches)
+        return Integrity(DecodingError("unsupported", reason))
+    else:
+        missing = begin + promised - size_bytes
+        reason = f"cut short: it promises {promised:,} bytes, {size_bytes - begin:,} are there"
     if missing <= 0:
         return Integrity(patches=patches)
     reason = f"{reason}; copy it again from its source"
@@ -122,31 +112,28 @@ def _behind_zeros(fd: int, offset: int) -> int:
     return offset + len(zeros) - len(zeros.lstrip(b"\0"))
 
 
-def _header(head: bytes) -> _Header | None:
-    """11 bits of sync, then no reserved version, layer, bit rate or sample rate."""
+def _frame(window: bytes, at: int, accepts_free: bool = False) -> _Frame | None:
+    """The frame whose header is there; one of free format, whose length is not in it, if accepted.
+
+    A header has 11 bits of sync, then no reserved version, layer, bit rate or sample rate.
+    """
+    head = window[at : at + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
-    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
-    kbits_index, rate_index = head[2] >> 4, head[2] >> 2 & 3
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)  # version 3 is 1, 2 is 2, 0 is 2.5
+    kbits_index, rate_index, padding = head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
     if version == 1 or layer == 4 or kbits_index == 15 or rate_index == 3:
         return None
-    return _Header(version, layer, kbits_index, rate_index, head[2] >> 1 & 1, head[3] >> 6 == 3)
-
-
-def _frame(window: bytes, at: int) -> _Frame | None:
-    """The frame whose header is there; none of free format, whose length is not in it."""
-    header = _header(window[at : at + 4])
-    if header is None or header.kbits_index == 0:
+    if kbits_index == 0 and not accepts_free:
         return None
-    layer, is_version_1 = header.layer, header.version == 3
-    bits_per_second = 1000 * _KBITS[1 if is_version_1 else 2, layer][header.kbits_index]
-    rate_hz = _RATES_HZ[header.version][header.rate_index]
+    is_version_1, rate_hz = version == 3, _RATES_HZ[version][rate_index]
+    bits_per_second = 1000 * _KBITS[1 if is_version_1 else 2, layer][kbits_index]
     if layer == 1:
-        n_bytes = (12 * bits_per_second // rate_hz + header.padding) * 4
+        n_bytes = (12 * bits_per_second // rate_hz + padding) * 4
     else:
         n_samples = 576 if layer == 3 and not is_version_1 else 1152
-        n_bytes = n_samples // 8 * bits_per_second // rate_hz + header.padding
-    return _Frame(n_bytes, layer, is_version_1, header.is_mono)
+        n_bytes = n_samples // 8 * bits_per_second // rate_hz + padding
+    return _Frame(n_bytes, layer, is_version_1, is_mono=head[3] >> 6 == 3)
 
 
 def _xing_at(frame: _Frame) -> int:

@@ -44,13 +44,6 @@ _ENCODINGS = {
 }
 
 
-class _Format(NamedTuple):
-    encoding: _Encoding
-    channels: int
-    sample_rate_hz: int
-    frame_bytes: int
-
-
 @dataclass
 class PlainWave:
     """`frames` of uncompressed samples, from byte `begin` on, all of which are there."""
@@ -58,23 +51,18 @@ class PlainWave:
     content: FileBytes
     begin: int
     frames: int
-    form: _Format
+    encoding: _Encoding
+    channels: int
+    samplerate: int
+    frame_bytes: int
     level: Levels = field(default_factory=Levels)
 
     ends_at = None
 
-    @property
-    def samplerate(self) -> int:
-        return self.form.sample_rate_hz
-
-    @property
-    def channels(self) -> int:
-        return self.form.channels
-
     def mono(self, begin: int, n_frames: int) -> Samples:
         """Frames [begin, begin + n_frames) as the mean over channels; fewer where the file ends."""
         mono = np.empty(max(0, min(n_frames, self.frames - begin)), np.float32)
-        at_once, scale = BLOCK_SAMPLES // self.channels, self.form.encoding.scale
+        at_once, scale = BLOCK_SAMPLES // self.channels, self.encoding.scale
         for done in range(0, len(mono), at_once):
             part = mono[done : done + at_once]
             block = self._block(begin + done, len(part))
@@ -87,15 +75,12 @@ class PlainWave:
 
     def _block(self, begin: int, n_frames: int) -> npt.NDArray[np.number]:
         """(N, channels), as numbers around zero."""
-        dtype, channels = self.form.encoding.dtype, self.channels
-        offset, n_bytes = (
-            self.begin + begin * self.form.frame_bytes,
-            n_frames * self.form.frame_bytes,
-        )
+        dtype, channels = self.encoding.dtype, self.channels
+        offset, n_bytes = self.begin + begin * self.frame_bytes, n_frames * self.frame_bytes
         data = self.content.read(LEAD_BYTES + n_bytes, offset - LEAD_BYTES)
         if len(data) < LEAD_BYTES + n_bytes:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        if self.form.frame_bytes == 3 * channels:
+        if self.frame_bytes == 3 * channels:
             at = LEAD_BYTES - 1  # each sample, and the byte before it
             shifted = np.ndarray((n_frames * channels,), dtype, data, at, (3,)) & -256
             return shifted.reshape(n_frames, channels)
@@ -108,11 +93,12 @@ def plain_wave(content: FileBytes) -> PlainWave | None:
     found = _chunks(content)
     if found is None or not {b"fmt ", b"data"} <= found.keys():
         return None
-    form, data = _format(content, found), found[b"data"]
-    if form is None or data.begin < found[b"fmt "].begin:
+    format, data = _format(content, found), found[b"data"]
+    if format is None or data.begin < found[b"fmt "].begin:
         return None
-    frames = data.size // form.frame_bytes
-    return PlainWave(content, data.begin, frames, form) if frames else None
+    *_, frame_bytes = format
+    frames = data.size // frame_bytes
+    return PlainWave(content, data.begin, frames, *format) if frames else None
 
 
 def _chunks(content: FileBytes) -> dict[bytes, Chunk] | None:
@@ -152,7 +138,10 @@ def _are_usual_notes(notes: bytes) -> bool:
     return offset == len(notes)
 
 
-def _format(content: FileBytes, found: dict[bytes, Chunk]) -> _Format | None:
+def _format(
+    content: FileBytes, found: dict[bytes, Chunk]
+) -> tuple[_Encoding, int, int, int] | None:
+    """Encoding, channels, sample rate in Hz, and bytes of a frame."""
     _, begin, size, _ = found[b"fmt "]
     fields = bytes(content.read(size, begin)) if size in (16, 18, 40) else b""
     if len(fields) < 16:
@@ -168,7 +157,7 @@ def _format(content: FileBytes, found: dict[bytes, Chunk]) -> _Format | None:
     peak = found.get(b"PEAK")
     if peak is not None and (peak.size != 8 + 8 * channels or peak.begin < begin):
         return None
-    return _Format(encoding, channels, rate_hz, frame_bytes)
+    return encoding, channels, rate_hz, frame_bytes
 
 
 def _extended_tag(fields: bytes, bits: int) -> int:

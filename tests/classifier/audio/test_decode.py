@@ -66,7 +66,7 @@ def refusal(path: Path, **more) -> DecodingError:
     return caught.value
 
 
-# What is heard
+# What is decoded
 
 
 def test_a_recording_is_cut_into_clips_that_hold_its_samples(

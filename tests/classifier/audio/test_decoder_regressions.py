@@ -1,6 +1,6 @@
 """Files that once sent the decoder round in circles, or passed for whole, found by mutation.
 
-Each is told by what `mutations.mutation` needs to make it again, or in bytes where it is short.
+Each is given as what `mutations.mutation` needs to make it again, or in bytes where it is short.
 """
 
 from __future__ import annotations

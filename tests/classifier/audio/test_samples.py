@@ -51,7 +51,7 @@ def test_clipping_is_the_share_of_samples_at_full_scale(file: Path) -> None:
 def test_the_peak_is_that_of_the_louder_channel(file: Path) -> None:
     level = level_of(file, np.stack([0.5 * SINE, -0.5 * SINE], axis=1))
     assert level.peak_dbfs == pytest.approx(-6.02, abs=0.02)
-    assert level.rms_dbfs < -60  # the network hears the mean
+    assert level.rms_dbfs < -60  # the network gets the mean
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])

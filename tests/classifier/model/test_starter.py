@@ -99,21 +99,21 @@ def test_a_fresh_home_serves_the_starter(
     init: Callable[[], str], home: Home, starter: Starter
 ) -> None:
     init()
-    shelf = CheckpointFolder(home.checkpoints)
-    assert shelf.active() == starter.name
-    assert shelf.path(starter.name).read_bytes() == starter.data
-    assert shelf.path(starter.name).stat().st_mode & 0o777 == 0o660
+    checkpoints = CheckpointFolder(home.checkpoints)
+    assert checkpoints.active() == starter.name
+    assert checkpoints.path(starter.name).read_bytes() == starter.data
+    assert checkpoints.path(starter.name).stat().st_mode & 0o777 == 0o660
 
 
 def test_a_first_user_is_told_what_the_starter_knows_and_whom_to_thank(
     init: Callable[[], str],
 ) -> None:
-    told = init()
-    assert "bell, dog, rain (3 labels)" in told
-    assert "nothing else: any other sound is given one of these labels" in told
-    assert "clfd train LABELS.csv" in told
-    assert "87.5%" in told
-    assert FACTS["attribution"] in told
+    output = init()
+    assert "bell, dog, rain (3 labels)" in output
+    assert "nothing else: any other sound is given one of these labels" in output
+    assert "clfd train LABELS.csv" in output
+    assert "87.5%" in output
+    assert FACTS["attribution"] in output
 
 
 def test_a_second_init_changes_nothing(
@@ -121,8 +121,8 @@ def test_a_second_init_changes_nothing(
 ) -> None:
     init()
     before = CheckpointFolder(home.checkpoints).path(starter.name).stat().st_mtime_ns
-    told = init()
-    assert f"checkpoint  {starter.name}\n" in told
+    output = init()
+    assert f"checkpoint  {starter.name}\n" in output
     assert CheckpointFolder(home.checkpoints).path(starter.name).stat().st_mtime_ns == before
 
 
@@ -151,8 +151,8 @@ def test_a_ledger_is_not_upgraded_under_a_daemon_of_the_older_version(
 
 
 def test_without_a_starter_a_fresh_home_says_what_makes_a_checkpoint(home: Home) -> None:
-    told = list(initialise(home, house_settings(home), lambda: None))
-    assert told[-1] == "checkpoint  none yet: make one with `clfd train LABELS.csv`"
+    lines = list(initialise(home, house_settings(home), lambda: None))
+    assert lines[-1] == "checkpoint  none yet: make one with `clfd train LABELS.csv`"
     assert CheckpointFolder(home.checkpoints).names() == []
 
 

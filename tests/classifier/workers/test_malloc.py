@@ -63,7 +63,7 @@ print(before - resident())
 
 
 def test_freed_memory_behind_a_block_in_use_goes_back_to_the_system() -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", GIVEN_BACK], capture_output=True, text=True, check=True
     )
-    assert int(told.stdout) > 90e6
+    assert int(done.stdout) > 90e6

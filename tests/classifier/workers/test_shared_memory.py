@@ -25,7 +25,6 @@ from classifier.workers.shared_memory import (
     Slots,
     WorkerSlotBuffer,
     likely_bytes,
-    make_slot_buffer,
 )
 
 SLOT_BYTES = LARGE_BYTES
@@ -84,10 +83,10 @@ def test_a_slot_is_free_when_no_view_of_its_samples_is_left(
     clip = list(found.clips)[3][5:]
     del found
     gc.collect()
-    assert buffer.n_free == 1
+    assert len(buffer.free) == 1
     assert clip[0] == 155
     del clip
-    assert buffer.n_free == 2
+    assert len(buffer.free) == 2
 
 
 def test_no_slot_is_handed_out_twice(buffer: SlotBuffer) -> None:
@@ -146,7 +145,6 @@ def test_where_there_is_no_such_memory_there_is_no_slot_buffer(
         raise OSError("not here")
 
     monkeypatch.setattr(os, "memfd_create", refused)
-    assert make_slot_buffer(2, SLOT_BYTES) is None
     assert Slots(2).buffers == []
 
 
@@ -167,7 +165,7 @@ def decoded(pool: DecodePool[str], path: Path, **more) -> DecodedAudio:
 
 
 def free(pool: DecodePool[str]) -> int:
-    return sum(buffer.n_free for buffer in pool._slots.buffers)
+    return sum(len(buffer.free) for buffer in pool._slots.buffers)
 
 
 def test_clips_that_are_kept_stay_as_they_are(
@@ -205,7 +203,7 @@ def test_a_slot_without_samples_is_free_again(
 def test_without_shared_memory_samples_come_all_the_same(
     audio_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("classifier.workers.shared_memory.make_slot_buffer", lambda *_: None)
+    monkeypatch.delattr(os, "memfd_create")
     with DecodePool[str](1, 5.0) as pool:
         assert decoded(pool, audio_file()).clips.shape == (2, 4000)
 

@@ -75,8 +75,8 @@ def test_a_watch_that_the_kernel_refused_is_noticed_and_told_once(
     assert caplog.messages == []  # they may be new
     for _ in range(2):
         watcher.compare_with(7)
-    [told] = caplog.messages
-    assert told.startswith("7 folders, events from 1 folders only")
+    [message] = caplog.messages
+    assert message.startswith("7 folders, events from 1 folders only")
     assert "max_user_watches" in watcher.watching[str(tmp_path / "inbox")]
     watcher.compare_with(1)
     assert watcher.watching[str(tmp_path / "inbox")] == "events and scans"
@@ -91,8 +91,8 @@ def test_an_inbox_that_is_a_link_to_a_folder_rings(tmp_path: Path) -> None:
     try:
         (tmp_path / "elsewhere" / "a.wav").write_bytes(b"x")
         assert rang.wait(30)
-        [ring], scan_wanted = watcher.collect()
-        assert (ring.root, ring.path, scan_wanted) == (tmp_path / "inbox", b"a.wav", False)
+        [event], scan_wanted = watcher.collect()
+        assert (event.root, event.path, scan_wanted) == (tmp_path / "inbox", b"a.wav", False)
     finally:
         watcher.stop()
 
@@ -104,7 +104,7 @@ def test_a_watcher_that_died_is_replaced_and_the_inbox_scanned(
     for emitter in watcher._observer.emitters:
         emitter.stop()
         emitter.join()
-    assert watcher.collect() == ([], False)  # nobody told
+    assert watcher.collect() == ([], False)  # nothing was noted
     watcher.supervise()
     assert watcher.collect()[1]
     assert all(emitter.is_alive() for emitter in watcher._observer.emitters)
@@ -126,15 +126,15 @@ def test_an_observer_that_an_exception_killed_is_replaced(
     assert watcher.collect()[1]
 
 
-def heard_until(watcher: FileWatcher, name: bytes, was_closed: bool) -> set[tuple[bytes, bool]]:
-    """Path and `was_closed` of each ring up to the awaited one."""
-    heard: set[tuple[bytes, bool]] = set()
+def events_until(watcher: FileWatcher, name: bytes, was_closed: bool) -> set[tuple[bytes, bool]]:
+    """Path and `was_closed` of each event up to the awaited one."""
+    seen: set[tuple[bytes, bool]] = set()
     end = time.monotonic() + 30
-    while (name, was_closed) not in heard:
-        assert time.monotonic() < end, heard
-        heard |= {(ring.path, ring.was_closed) for ring in watcher.collect()[0]}
+    while (name, was_closed) not in seen:
+        assert time.monotonic() < end, seen
+        seen |= {(event.path, event.was_closed) for event in watcher.collect()[0]}
         time.sleep(0.001)
-    return heard
+    return seen
 
 
 def test_a_file_rings_as_closed_when_its_writer_closes_it_and_not_before(
@@ -142,8 +142,8 @@ def test_a_file_rings_as_closed_when_its_writer_closes_it_and_not_before(
 ) -> None:
     with (tmp_path / "inbox" / "a.wav").open("wb") as file:
         file.write(b"x")
-        assert heard_until(watcher, b"a.wav", False) == {(b"a.wav", False)}
-    assert heard_until(watcher, b"a.wav", True) == {(b"a.wav", True)}
+        assert events_until(watcher, b"a.wav", False) == {(b"a.wav", False)}
+    assert events_until(watcher, b"a.wav", True) == {(b"a.wav", True)}
 
 
 @pytest.mark.parametrize("origin", ["elsewhere/a.part", "inbox/.a.part"])
@@ -153,7 +153,7 @@ def test_a_file_that_got_its_name_by_a_move_rings_as_closed(
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / origin).write_bytes(b"x")
     (tmp_path / origin).rename(tmp_path / "inbox" / "a.wav")
-    assert (b"a.wav", False) not in heard_until(watcher, b"a.wav", True)
+    assert (b"a.wav", False) not in events_until(watcher, b"a.wav", True)
 
 
 def test_a_file_that_was_only_linked_rings_as_one_that_may_have_just_begun(
@@ -162,17 +162,17 @@ def test_a_file_that_was_only_linked_rings_as_one_that_may_have_just_begun(
     (tmp_path / "a.wav").write_bytes(b"x")
     (tmp_path / "inbox" / "a.wav").hardlink_to(tmp_path / "a.wav")
     (tmp_path / "inbox" / "b.wav").write_bytes(b"x")
-    heard = heard_until(watcher, b"b.wav", True)
-    assert (b"a.wav", False) in heard
-    assert (b"a.wav", True) not in heard
+    seen = events_until(watcher, b"b.wav", True)
+    assert (b"a.wav", False) in seen
+    assert (b"a.wav", True) not in seen
 
 
 def test_what_leaves_does_not_ring(watcher: FileWatcher, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     (inbox / "folder").mkdir()
     (inbox / "a.wav").write_bytes(b"x")
-    heard_until(watcher, b"a.wav", True)
+    events_until(watcher, b"a.wav", True)
     (inbox / "a.wav").rename(tmp_path / "a.wav")
     (inbox / "folder").rename(tmp_path / "folder")
     (inbox / "b.wav").write_bytes(b"x")
-    assert {path for path, _ in heard_until(watcher, b"b.wav", True)} == {b"b.wav"}
+    assert {path for path, _ in events_until(watcher, b"b.wav", True)} == {b"b.wav"}

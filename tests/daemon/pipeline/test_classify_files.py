@@ -1,4 +1,4 @@
-"""`clfd classify` tells of named files what `clfd results` tells of those in an inbox."""
+"""`clfd classify` says of named files what `clfd results` says of those in an inbox."""
 
 from __future__ import annotations
 

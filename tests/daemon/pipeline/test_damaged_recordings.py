@@ -26,7 +26,7 @@ from trainer.data.examples import Example
 
 Write = Callable[..., Path]
 Noise = Callable[..., np.ndarray]
-HEARD = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
+FORMAT = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
 
 
 @pytest.fixture
@@ -129,8 +129,8 @@ def test_classify_says_what_is_damaged(
     asked = (home, settings, [path], "active")
     assert classify_paths(*asked, "json", None, show_progress=False) == n_failed
     (found,) = json.load(io.StringIO(capsys.readouterr().out))
-    told = found["error"] if damaged == "fail" else found["warning"]
-    assert told.startswith("cut short: its header promises")
+    reason = found["error"] if damaged == "fail" else found["warning"]
+    assert reason.startswith("cut short: its header promises")
     classify_paths(*asked, "table", None, show_progress=False)
     assert ("error" if damaged == "fail" else "warning") in capsys.readouterr().out
 
@@ -140,6 +140,6 @@ def test_training_leaves_a_damaged_file_out_and_says_which(audio_file: Write, cu
     copy = shutil.copyfile(damaged, damaged.with_name("selected.wav"))
     examples = [Example(sound, "x"), Example(damaged, "x"), Example(copy, "x", end_seconds=0.5)]
     with DecodePool[int](1, 20.0) as pool:
-        dataset = load_dataset(examples, HEARD, pool, choose_device("cpu"))
+        dataset = load_dataset(examples, FORMAT, pool, choose_device("cpu"))
     assert [example.path for example in dataset.examples] == [sound]
     assert ["cut short" in problem for problem in dataset.problems] == [True, True]

@@ -16,19 +16,14 @@ from audio_bytes import FMT, FORMATS, NOTES, PIPED, SILENCE, chunk, real_file, r
 from mutations import bases, mutation
 
 from classifier.audio.containers.ogg import MAX_CHECKED_BYTES, checksum
-from classifier.audio.containers.promised_end import (
-    EndCheck,
-    has_promised_end,
-    is_complete,
-)
+from classifier.audio.containers.promised_end import are_complete
 from classifier.audio.regular_file import fingerprint
 
 Make = Callable[..., np.ndarray]
 
 
 def is_proven(path: Path) -> bool:
-    with path.open("rb") as file:
-        return has_promised_end(file.fileno())
+    return are_complete([(bytes(path), fingerprint(path.stat()))]) == [True]
 
 
 @pytest.mark.parametrize(("container", "subtype"), FORMATS)
@@ -141,15 +136,15 @@ def test_a_file_is_not_complete_where_it_is_not_the_one_that_was_closed(
     audio_file: Callable[..., Path],
 ) -> None:
     path = audio_file("a.wav")
-    closed = EndCheck(bytes(path), fingerprint(path.stat()))
-    assert is_complete(closed)
+    closed = [(bytes(path), fingerprint(path.stat()))]
+    assert are_complete(closed) == [True]
     path.rename(path.with_name("b.wav"))
-    assert not is_complete(closed)
+    assert are_complete(closed) == [False]
     path.symlink_to("b.wav")
-    assert not is_complete(closed)
+    assert are_complete(closed) == [False]
     path.unlink()
     shutil.copyfile(path.with_name("b.wav"), path)
-    assert not is_complete(closed)
+    assert are_complete(closed) == [False]
     path.unlink()
     os.mkfifo(path)
-    assert not is_complete(closed)
+    assert are_complete(closed) == [False]

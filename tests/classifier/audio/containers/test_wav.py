@@ -199,9 +199,9 @@ UNUSUAL = {
 }
 
 
-def outcome(segment: Segment, hear: Callable[[Segment], DecodedAudio]) -> tuple[object, ...]:
+def outcome(segment: Segment, decode_with: Callable[[Segment], DecodedAudio]) -> tuple[object, ...]:
     try:
-        found = hear(segment)
+        found = decode_with(segment)
     except DecodingError as error:
         return error.kind, str(error), error.digest
     return found.audio.tobytes(), found.seconds, found.total_clips, found.channels, found.warning

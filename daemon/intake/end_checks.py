@@ -1,0 +1,46 @@
+"""Looking for the promised ends of files in decode workers, since strangers wrote what is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+
+from classifier.audio.containers.promised_end import are_complete
+from classifier.workers.pool import DecodePool
+from storage.ledger.outcomes import Arrival
+
+CHECKS_AT_ONCE = 16  # in one task: handing one in costs more than a check
+CHECK_SECONDS = 5.0  # for a task; a share may be slow
+
+
+class EndChecker:
+    """Closed files are handed in; `collect` gives those that are complete.
+
+    There is no other answer, and none where a worker died or was too slow: a file without an
+    answer settles as any other.
+    """
+
+    def __init__(self, pool: DecodePool[Any]) -> None:
+        self._pool = pool
+        self._complete: SimpleQueue[Arrival] = SimpleQueue()
+
+    def submit(self, arrivals: Sequence[Arrival]) -> None:
+        for begin in range(0, len(arrivals), CHECKS_AT_ONCE):
+            some = arrivals[begin : begin + CHECKS_AT_ONCE]
+            files = [(os.path.join(os.fsencode(a.inbox), a.path), a.fingerprint) for a in some]
+            self._pool.call(partial(self._note, some), CHECK_SECONDS, are_complete, files)
+
+    def collect(self) -> list[Arrival]:
+        """Those that were found to be complete since the last call; never waits."""
+        return [self._complete.get() for _ in range(self._complete.qsize())]
+
+    def _note(self, arrivals: Sequence[Arrival], future: Future[list[bool]]) -> None:
+        if future.cancelled() or future.exception() is not None:
+            return
+        for arrival, is_complete in zip(arrivals, future.result(), strict=True):
+            if is_complete:
+                self._complete.put(arrival)
