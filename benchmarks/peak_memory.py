@@ -15,7 +15,6 @@ import click
 from benchmarks import networks
 from benchmarks.distinct import distinct
 from benchmarks.recordings import long_recording
-from classifier.model.checkpoint import parse_checkpoint
 from daemon.benchmark.files import make_sounds
 from daemon.benchmark.report import describe_machine
 from daemon.benchmark.run import run_once
@@ -60,10 +59,9 @@ def main(cases: tuple[str, ...]) -> None:
 
 def _measured(case: str) -> str:
     make, served = CASES[case], networks.starter()
-    labels = parse_checkpoint(served.name, served.data).labels
     with tempfile.TemporaryDirectory() as name:
         settings = load_settings(Home(Path(name)), environ={})
-        run = run_once(served, labels, make(Path(name)), settings)
+        run = run_once(served, make(Path(name)), settings)
     what = (make.__doc__ or "").rstrip(".")
     return f"| {what} | {run.peak_bytes / 1e6:.0f} MB | {run.times_real_time:.0f} times real time |"
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -31,31 +32,24 @@ from storage.values.timestamps import from_stamp
 
 SAMPLE_SECONDS = 0.5  # between two measurements of memory: each costs 4 ms of a core a process
 ERROR_LETTERS = 500
-SCORE_BYTES = 2  # of a label of a clip, in the ledger
+# Scores of a recording are float32, those of its clips float16.
 ANSWERS = """
 SELECT count(*), sum(state = 'failed'), coalesce(sum(duration_s), 0.0),
-    coalesce(sum(length(clip_scores)), 0), min(first_seen_at), min(answered_at), max(answered_at)
+    coalesce(sum(2 * length(clip_scores) / length(scores)), 0),
+    min(first_seen_at), min(answered_at), max(answered_at)
 FROM recording LEFT JOIN prediction ON prediction.id = prediction_id
 WHERE answered_at IS NOT NULL
 """
 
 
 @dataclass(frozen=True)
-class Start:
-    """Seconds from the process to READY=1, then to the first row, then to the first answer."""
-
-    ready: float
-    first_row: float
-    first_answer: float
-
-
-@dataclass(frozen=True)
 class Run:
     """One whole daemon on `files` recordings.
 
-    `seconds` is the time from the first row to the last answer, by the ledger's own times. The
-    daemon and its workers used `cpu_seconds` from READY=1 to their end; all other programs used
-    `others_cores` cores in that time. `peak_bytes` is the largest sum of proportional set sizes.
+    `seconds` is the time from the first row to the last answer, by the ledger's own times. It was
+    ready after `ready_seconds`, and gave its first answer `first_answer_seconds` later. The daemon
+    and its workers used `cpu_seconds` from READY=1 to their end. `peak_bytes` is the largest sum of
+    proportional set sizes.
     """
 
     files: int
@@ -63,10 +57,10 @@ class Run:
     clips: int
     audio_seconds: float
     seconds: float
+    ready_seconds: float
+    first_answer_seconds: float
     cpu_seconds: float
-    others_cores: float
     peak_bytes: int
-    start: Start
 
     @property
     def files_per_second(self) -> float:
@@ -88,33 +82,58 @@ class _Usage:
     began_at: float
     ready_at: float = 0.0
     cpu_at_ready: float = 0.0
-    busy_at_ready: float = 0.0
     cpu_seconds: float = 0.0
-    others_cores: float = 0.0
     peak_bytes: int = 0
 
 
-def run_once(
-    checkpoint: Starter,
-    labels: Sequence[str],
-    files: Sequence[Path],
-    settings: Settings,
-    compiled: Path | None = None,
-    seconds: float = float("inf"),
-) -> Run:
-    """`clfd run --once` on the files, with the settings of the engine; stopped after `seconds`.
+def run_once(checkpoint: Starter, files: Sequence[Path], settings: Settings) -> Run:
+    """A whole daemon on the files, to its end; see `run_daemon`."""
+    with bench_home(checkpoint, files) as home:
+        return run_daemon(home, settings)
 
-    `compiled` is a folder of compiled networks that may be used. Raises DaemonError where the
-    daemon fails, or where no recording was answered in time.
+
+def run_daemon(home: Home, settings: Settings, seconds: float = float("inf")) -> Run:
+    """`clfd run --once` on the home, with the settings of the engine; stopped after `seconds`.
+
+    Raises DaemonError where the daemon fails, or where no recording was scored in time.
     """
-    with _home(checkpoint, files, compiled) as home:
-        usage = _measure(home, _environment(home, settings, files), seconds)
-        return _run(home, usage, len(labels))
+    usage = _measure(home, _environment(home, settings), seconds)
+    answered, failed, audio, clips, *stamps = _rows(home, ANSWERS)[0]
+    if answered and answered == failed:
+        raise DaemonError("none of the files can be decoded; try `clfd classify` on one of them")
+    if not answered:
+        raise DaemonError(
+            "nothing can be measured: no recording was done in that time; name other files, or"
+            " raise --seconds"
+        )
+    seen_at, first_at, last_at = (from_stamp(str(stamp)).timestamp() for stamp in stamps)
+    return Run(
+        files=int(answered),
+        failed=int(failed),
+        clips=int(clips),
+        audio_seconds=float(audio),
+        seconds=max(last_at - seen_at, 0.001),  # the resolution of a stamp
+        ready_seconds=usage.ready_at - usage.began_at,
+        first_answer_seconds=first_at - usage.ready_at,
+        cpu_seconds=usage.cpu_seconds,
+        peak_bytes=usage.peak_bytes,
+    )
+
+
+def scored_files(home: Home) -> list[Path]:
+    """Files in the inbox that the daemon has scored: others may hang or kill a decoder."""
+    rows = _rows(home, "SELECT path FROM recording WHERE state = 'done' ORDER BY path")
+    return [home.inbox / os.fsdecode(path) for (path,) in rows]
 
 
 @contextmanager
-def _home(checkpoint: Starter, files: Sequence[Path], compiled: Path | None) -> Iterator[Home]:
-    """A temporary home that serves this checkpoint, with copies of the files in its inbox."""
+def bench_home(
+    checkpoint: Starter, files: Sequence[Path], compiled: Path | None = None
+) -> Iterator[Home]:
+    """A temporary home that serves this checkpoint, with copies of the files in its inbox.
+
+    `compiled` is a folder of compiled networks that may be used.
+    """
     with temporary_home(temporary_folder("clfd-bench")) as folder:
         home = Home(folder)
         home.create()
@@ -130,14 +149,14 @@ def _home(checkpoint: Starter, files: Sequence[Path], compiled: Path | None) -> 
         yield home
 
 
-def _environment(home: Home, settings: Settings, files: Sequence[Path]) -> dict[str, str]:
+def _environment(home: Home, settings: Settings) -> dict[str, str]:
     """The user's, of clfd only the settings of the engine: no other ledger, no other inbox."""
     temporary = home.root / "tmp"  # what a killed daemon leaves goes with the home
     temporary.mkdir()
     environment = {key: v for key, v in os.environ.items() if not key.startswith("CLFD_")}
     engine = settings.engine.model_dump()
     environment |= {f"CLFD_ENGINE__{key.upper()}": str(value) for key, value in engine.items()}
-    suffixes = {file.suffix.lower() or ".wav" for file in files}
+    suffixes = {file.suffix.lower() for file in home.inbox.iterdir()}
     return environment | {
         "TMPDIR": str(temporary),
         "CLFD_INTAKE__DAMAGED": settings.intake.damaged,
@@ -154,7 +173,7 @@ def _measure(home: Home, environment: Mapping[str, str], seconds: float) -> _Usa
         address = f"clfd-bench-{secrets.token_hex(8)}"
         notices.bind(f"\0{address}")
         notices.settimeout(SAMPLE_SECONDS)
-        before, usage = _cpu_of_ended_children(), _Usage(time.time())
+        before, usage = _cpu_of_ended_children(), _Usage(began_at=time.time())
         process = subprocess.Popen(
             command,
             env={**environment, "NOTIFY_SOCKET": f"@{address}"},
@@ -175,8 +194,6 @@ def _measure(home: Home, environment: Mapping[str, str], seconds: float) -> _Usa
             f" {last or 'it said nothing'}"
         )
     usage.cpu_seconds = _cpu_of_ended_children() - before - usage.cpu_at_ready
-    others = _busy_seconds() - usage.busy_at_ready - usage.cpu_seconds
-    usage.others_cores = max(0.0, others / (time.time() - usage.ready_at))
     return usage
 
 
@@ -190,7 +207,6 @@ def _watch(
             if b"READY=1" in notices.recv(4096):
                 usage.ready_at = time.time()
                 usage.cpu_at_ready = sum(map(_cpu_seconds, _tree(process.pid)))
-                usage.busy_at_ready = _busy_seconds()
         usage.peak_bytes = max(usage.peak_bytes, sum(map(_memory_bytes, _tree(process.pid))))
         if usage.ready_at and not was_stopped and time.time() - usage.ready_at > seconds:
             process.terminate()
@@ -224,37 +240,10 @@ def _cpu_of_ended_children() -> float:
     return times.children_user + times.children_system
 
 
-def _busy_seconds() -> float:
-    """CPU time of all programs since the machine started.
-
-    What a hypervisor gave to other machines (steal) counts too: nobody here could use it.
-    """
-    times = psutil.cpu_times()
-    return times.user + times.nice + times.system + times.irq + times.softirq + times.steal
-
-
-def _run(home: Home, usage: _Usage, n_labels: int) -> Run:
+def _rows(home: Home, query: str) -> list[Any]:
+    """Of the home's ledger."""
     with (
         open_ledger(load_settings(home, environ={}).database, "reader") as ledger,
         ledger.database.transaction() as connection,
     ):
-        answers = connection.exec_driver_sql(ANSWERS).one()
-    answered, failed, audio, score_bytes, *stamps = answers
-    if not answered or answered == failed:
-        reason = "every file failed" if answered else "no recording was done in that time"
-        raise DaemonError(
-            f"nothing can be measured: {reason}; name other files, or raise --seconds"
-        )
-    seen_at, first_at, last_at = (from_stamp(str(stamp)).timestamp() for stamp in stamps)
-    ready = usage.ready_at - usage.began_at
-    return Run(
-        files=int(answered),
-        failed=int(failed),
-        clips=int(score_bytes) // (SCORE_BYTES * n_labels),
-        audio_seconds=float(audio),
-        seconds=max(last_at - seen_at, 0.001),  # the resolution of a stamp
-        cpu_seconds=usage.cpu_seconds,
-        others_cores=usage.others_cores,
-        peak_bytes=usage.peak_bytes,
-        start=Start(ready, seen_at - usage.ready_at, first_at - seen_at),
-    )
+        return list(connection.exec_driver_sql(query))
