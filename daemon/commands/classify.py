@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from storage.commands.context import Invocation
 from storage.export.registry import TEXT_FORMATS
-
-if TYPE_CHECKING:
-    from storage.commands.context import Invocation
 
 
 @click.command()

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from storage.commands.context import Invocation
+from storage.commands.context import Invocation
 
 for_user = click.option(
     "--user", "for_user", is_flag=True, help="For you alone, without root; else for the machine."

@@ -11,7 +11,7 @@ import os
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -112,8 +112,10 @@ def _hang_up(request: socket.socket) -> None:
 
 @contextmanager
 def _file(path: Path, registry: CollectorRegistry) -> Iterator[None]:
-    stop, writer = threading.Event(), _Writer(path, registry)
-    thread = threading.Thread(target=writer.run, args=(stop,), name="metrics file", daemon=True)
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=keep_written, args=(path, registry, stop.wait), name="metrics file", daemon=True
+    )
     thread.start()
     try:
         yield
@@ -122,27 +124,23 @@ def _file(path: Path, registry: CollectorRegistry) -> Iterator[None]:
         thread.join(timeout=FILE_SECONDS)
 
 
-class _Writer:
-    def __init__(self, path: Path, registry: CollectorRegistry) -> None:
-        self._path = path
-        self._registry = registry
-        self._has_failed = False
+def keep_written(
+    path: Path, registry: CollectorRegistry, is_stopped: Callable[[float], bool]
+) -> None:
+    """Until `is_stopped`, which waits for that, and once more then.
 
-    def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set, and once more then."""
-        while not stop.wait(FILE_SECONDS):
-            self.write()
-        self.write()
-
-    def write(self) -> None:
-        """Aside and renamed, so that nobody reads half of it; a failure is logged once."""
+    Aside and renamed, so that nobody reads half of it; of failures in a row one is logged.
+    """
+    is_last = has_failed = False
+    while not is_last:
+        is_last = is_stopped(FILE_SECONDS)
         try:
-            with aside_of(self._path) as handle:
+            with aside_of(path) as handle:
                 os.fchmod(handle, FILE_MODE)
                 with open(handle, "wb", closefd=False) as file:
-                    file.write(generate_latest(self._registry))
-            self._has_failed = False
+                    file.write(generate_latest(registry))
+            has_failed = False
         except OSError as error:
-            if not self._has_failed:
-                logger.warning("metrics.textfile %s: %s", self._path, error.strerror)
-            self._has_failed = True
+            if not has_failed:
+                logger.warning("metrics.textfile %s: %s", path, error.strerror)
+            has_failed = True

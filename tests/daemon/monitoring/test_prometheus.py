@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from running_house import RunningHouse
 
-from daemon.monitoring.metrics_server import served_metrics
+from daemon.monitoring.metrics_server import keep_written, served_metrics
 from daemon.monitoring.prometheus import METRICS, StatusCollector
 from daemon.monitoring.stage_timers import StageTimers
 from storage.errors import ConfigurationError, SettingsError
@@ -89,7 +89,7 @@ def test_each_metric_has_its_help_and_type_once() -> None:
 
 def test_the_documentation_names_each_metric() -> None:
     page = (Path(__file__).parents[3] / "docs" / "operation.md").read_text()
-    assert [m.name for m in METRICS if not re.search(rf"`{m.name}[{{`]", page)] == []
+    assert [name for name in METRICS if not re.search(rf"`{name}[{{`]", page)] == []
 
 
 def test_each_hook_has_a_sample() -> None:
@@ -249,11 +249,8 @@ def test_a_file_is_whole_and_for_everybody(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from daemon.monitoring.metrics_server import _Writer
-
-    writer = _Writer(tmp_path / "none" / "clfd.prom", CollectorRegistry())
-    writer.write()
-    writer.write()
+    waits = iter((False, False, True))  # the third finds that it is to stop
+    keep_written(tmp_path / "none" / "clfd.prom", CollectorRegistry(), lambda _: next(waits))
     assert len(caplog.messages) == 1
     assert "metrics.textfile" in caplog.messages[0]
 
