@@ -29,7 +29,7 @@ from classifier.inference.device import choose_device
 from classifier.model.checkpoint import parse_checkpoint
 from classifier.model.starter import Starter
 from classifier.workers.process import usable_cores
-from daemon.benchmark.report import HEADING, describe_machine, figures, model_line, start_line
+from daemon.benchmark.report import describe_machine, figures, model_line
 from daemon.benchmark.run import run_once
 from daemon.benchmark.stages import measure_stages
 from daemon.pipeline.scoring_setup import with_batches
@@ -133,13 +133,12 @@ def _network(
             ogg = run
         columns.append(figures(stages, run, usable_cores()))
     yield from (f"**{entry.name}**: {model_line(stages)}", "")
-    yield f"| {HEADING} | {' | '.join(entry.formats)} |"
+    yield f"| ms are core-milliseconds per clip | {' | '.join(entry.formats)} |"
     yield "|---|" + "---:|" * len(columns)
     for name in columns[0]:
-        yield f"| {' | '.join([name.strip(), *(column[name] for column in columns)])} |"
+        yield f"| {name} | {' | '.join(f'{column[name]:.2f}' for column in columns)} |"
     ratio = ogg.files_per_second / plain
-    yield ""
-    yield f"Ogg: {ratio:.1f} times the plain pipeline. Start: {start_line(ogg)}."
+    yield from ("", f"Ogg: {ratio:.1f} times the plain pipeline.")
 
 
 def _long_recording() -> Iterator[str]:

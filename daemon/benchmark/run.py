@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import psutil
 
 from classifier.inference.compiled import CompiledNetworks
@@ -46,10 +46,10 @@ WHERE answered_at IS NOT NULL
 class Run:
     """One whole daemon on `files` recordings.
 
-    `seconds` is the time from the first row to the last answer, by the ledger's own times. It was
-    ready after `ready_seconds`, and gave its first answer `first_answer_seconds` later. The daemon
-    and its workers used `cpu_seconds` from READY=1 to their end. `peak_bytes` is the largest sum of
-    proportional set sizes.
+    `seconds` is the time from the first row to the last answer, by the ledger's own times. The
+    first row came `start_seconds` after the start, the first answer `first_answer_seconds` later.
+    The daemon and its workers used `cpu_seconds` from the first row to their end. `peak_bytes` is
+    the largest sum of proportional set sizes: a page that N processes share is an N-th in each.
     """
 
     files: int
@@ -57,7 +57,7 @@ class Run:
     clips: int
     audio_seconds: float
     seconds: float
-    ready_seconds: float
+    start_seconds: float
     first_answer_seconds: float
     cpu_seconds: float
     peak_bytes: int
@@ -67,23 +67,16 @@ class Run:
         return self.files / self.seconds
 
     @property
-    def clips_per_second(self) -> float:
-        return self.clips / self.seconds
-
-    @property
     def times_real_time(self) -> float:
         return self.audio_seconds / self.seconds
 
 
-@dataclass
-class _Usage:
-    """Times are those of `time.time`, as the ledger's are; CPU times are in seconds."""
+class Usage(NamedTuple):
+    """Of a daemon and its workers: at a moment of `time.time`, CPU seconds so far, and memory."""
 
-    began_at: float
-    ready_at: float = 0.0
-    cpu_at_ready: float = 0.0
+    at: float
     cpu_seconds: float = 0.0
-    peak_bytes: int = 0
+    memory_bytes: int = 0
 
 
 def run_once(checkpoint: Starter, files: Sequence[Path], settings: Settings) -> Run:
@@ -92,7 +85,7 @@ def run_once(checkpoint: Starter, files: Sequence[Path], settings: Settings) -> 
         return run_daemon(home, settings)
 
 
-def run_daemon(home: Home, settings: Settings, seconds: float = float("inf")) -> Run:
+def run_daemon(home: Home, settings: Settings, seconds: float = math.inf) -> Run:
     """`clfd run --once` on the home, with the settings of the engine; stopped after `seconds`.
 
     Raises DaemonError where the daemon fails, or where no recording was scored in time.
@@ -106,17 +99,18 @@ def run_daemon(home: Home, settings: Settings, seconds: float = float("inf")) ->
             "nothing can be measured: no recording was done in that time; name other files, or"
             " raise --seconds"
         )
-    seen_at, first_at, last_at = (from_stamp(str(stamp)).timestamp() for stamp in stamps)
+    first_row, first_answer, last = (from_stamp(str(stamp)).timestamp() for stamp in stamps)
+    times, cpu_seconds, memory_bytes = zip(*usage, strict=True)
     return Run(
         files=int(answered),
         failed=int(failed),
         clips=int(clips),
         audio_seconds=float(audio),
-        seconds=max(last_at - seen_at, 0.001),  # the resolution of a stamp
-        ready_seconds=usage.ready_at - usage.began_at,
-        first_answer_seconds=first_at - usage.ready_at,
-        cpu_seconds=usage.cpu_seconds,
-        peak_bytes=usage.peak_bytes,
+        seconds=max(last - first_row, 0.001),  # the resolution of a stamp
+        start_seconds=first_row - times[0],
+        first_answer_seconds=first_answer - first_row,
+        cpu_seconds=cpu_seconds[-1] - float(np.interp(first_row, times, cpu_seconds)),
+        peak_bytes=max(memory_bytes),
     )
 
 
@@ -165,74 +159,58 @@ def _environment(home: Home, settings: Settings) -> dict[str, str]:
     }
 
 
-def _measure(home: Home, environment: Mapping[str, str], seconds: float) -> _Usage:
-    """Runs the daemon to its end, or stops it this number of seconds after READY=1."""
+def _measure(home: Home, environment: Mapping[str, str], seconds: float) -> list[Usage]:
+    """Runs the daemon to its end, or stops it this number of seconds after its first tick."""
     command = [sys.executable, "-m", "clfd", "--home", str(home.root), "run", "--once"]
-    errors = home.root / "errors"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices, errors.open("wb") as stderr:
-        address = f"clfd-bench-{secrets.token_hex(8)}"
-        notices.bind(f"\0{address}")
-        notices.settimeout(SAMPLE_SECONDS)
-        before, usage = _cpu_of_ended_children(), _Usage(began_at=time.time())
+    errors, before, usage = home.root / "errors", _cpu_of_ended_children(), [Usage(time.time())]
+    stop_at, was_stopped = math.inf, False
+    with errors.open("wb") as stderr:
         process = subprocess.Popen(
             command,
-            env={**environment, "NOTIFY_SOCKET": f"@{address}"},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
         )
-        try:
-            was_stopped = _watch(process, notices, usage, seconds)
-        finally:
-            process.kill()  # only where something failed here
-            process.wait()
+    try:
+        while not _has_ended(process):
+            usage.append(_usage(process.pid))
+            now = usage[-1].at
+            if stop_at == math.inf and home.status_file.exists():
+                stop_at = now + seconds
+            if now > stop_at and not was_stopped:
+                process.terminate()
+                was_stopped = True
+    finally:
+        process.kill()  # only where something failed here
+        process.wait()
     valid = (0, -signal.SIGTERM) if was_stopped else (0,)
-    if process.returncode not in valid or not usage.ready_at:
+    if process.returncode not in valid:
         last = " ".join(errors.read_text(errors="replace").split())[-ERROR_LETTERS:]
         raise DaemonError(
             f"the daemon that was measured ended with status {process.returncode}:"
             f" {last or 'it said nothing'}"
         )
-    usage.cpu_seconds = _cpu_of_ended_children() - before - usage.cpu_at_ready
-    return usage
+    return [*usage, Usage(time.time(), _cpu_of_ended_children() - before)]
 
 
-def _watch(
-    process: subprocess.Popen[bytes], notices: socket.socket, usage: _Usage, seconds: float
-) -> bool:
-    """Until the daemon ends; whether it was stopped."""
-    was_stopped = False
-    while process.poll() is None:
-        with suppress(TimeoutError):
-            if b"READY=1" in notices.recv(4096):
-                usage.ready_at = time.time()
-                usage.cpu_at_ready = sum(map(_cpu_seconds, _tree(process.pid)))
-        usage.peak_bytes = max(usage.peak_bytes, sum(map(_memory_bytes, _tree(process.pid))))
-        if usage.ready_at and not was_stopped and time.time() - usage.ready_at > seconds:
-            process.terminate()
-            was_stopped = True
-    return was_stopped
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Within SAMPLE_SECONDS."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(SAMPLE_SECONDS)
+    return process.returncode is not None
 
 
-def _tree(pid: int) -> list[psutil.Process]:
-    """The process and all below it."""
+def _usage(pid: int) -> Usage:
+    """Of the process and all below it."""
+    cpu_seconds, memory_bytes = 0.0, 0
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    return []
-
-
-def _memory_bytes(process: psutil.Process) -> int:
-    """The proportional set size: a page that N processes share counts as an N-th in each."""
-    with suppress(psutil.Error):  # it ended meanwhile
-        return int(process.memory_full_info().pss)
-    return 0
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    with suppress(psutil.Error):
-        return sum(process.cpu_times()[:4])  # user and system, its own and of ended children
-    return 0.0
+        daemon = psutil.Process(pid)
+        for process in (daemon, *daemon.children(recursive=True)):
+            with suppress(psutil.Error):  # it ended meanwhile
+                cpu_seconds += sum(process.cpu_times()[:4])  # its own and of ended children
+                memory_bytes += process.memory_full_info().pss
+    return Usage(time.time(), cpu_seconds, memory_bytes)
 
 
 def _cpu_of_ended_children() -> float:

@@ -34,7 +34,7 @@ from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Claim, Scored
 from storage.settings.schema import EngineSettings
 
-DECODE, LOG_MEL, NETWORK, LEDGER = "decode", "log-mel", "network", "ledger"
+DECODE, LOG_MEL, NETWORK, LEDGER = "decode", "log_mel", "network", "ledger"
 MODEL_SECONDS = 1.0
 LEDGER_ROWS, LEDGER_CLIP_SECONDS = 1024, 5.0
 
@@ -57,20 +57,13 @@ class Stages:
     @property
     def core_ms(self) -> float:
         """The sum of the stages that run on the processor."""
-        return sum(self.ms.values()) - self.gpu_ms
-
-    @property
-    def gpu_ms(self) -> float:
-        return self.ms[LOG_MEL] + self.ms[NETWORK] if self.device != "cpu" else 0.0
-
-    @property
-    def gflops(self) -> float:
-        """Of the network, a second on one core or on the GPU."""
-        return 1000 * self.gflop_per_clip / self.ms[NETWORK]
+        on_gpu = (LOG_MEL, NETWORK) if self.device != "cpu" else ()
+        return sum(ms for stage, ms in self.ms.items() if stage not in on_gpu)
 
     def limit(self, cores: int) -> float:
         """Clips a second that the stages allow on this number of cores and one GPU."""
-        return 1000 / max(self.core_ms / cores, self.gpu_ms)
+        gpu_ms = sum(self.ms.values()) - self.core_ms
+        return 1000 / max(self.core_ms / cores, gpu_ms)
 
 
 @dataclass

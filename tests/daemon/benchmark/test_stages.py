@@ -42,7 +42,6 @@ def test_every_stage_costs_something(
 ) -> None:
     threads = torch.get_num_threads()
     stages = measure_stages(checkpoint, torch.device("cpu"), ENGINE, sounds(), seconds=60)
-    assert list(stages.ms) == ["decode", "log-mel", "network", "ledger"]
+    assert list(stages.ms) == ["decode", "log_mel", "network", "ledger"]
     assert all(ms > 0 for ms in stages.ms.values())
-    assert stages.gflops > 0
     assert torch.get_num_threads() == threads
