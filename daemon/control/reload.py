@@ -7,7 +7,7 @@ rest was built into threads, processes, the device or the ledger, and waits for 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -66,14 +66,10 @@ class Reload(Component):
         self._applied: list[str] = []
         self._restart_to_apply: list[str] = []
         self._answer: Mapping[str, object] | None = None
-        self._fault: str | None = None
 
     def status(self) -> Mapping[str, object]:
         """The last answer, and the settings that wait for a restart."""
         return {"reload": self._answer, "restart_to_apply": self._restart_to_apply}
-
-    def faults(self) -> Sequence[str]:
-        return [] if self._fault is None else [self._fault]
 
     def request(self) -> None:
         """From a signal handler."""
@@ -110,10 +106,10 @@ class Reload(Component):
         self._applied = []
         try:
             self._take(self._read())
-            self._fault = None
+            self.fault = None
         except StorageError as error:
-            self._fault = f"the settings stay as they were: {error}"
-            logger.error("%s", self._fault)
+            self.fault = f"the settings stay as they were: {error}"
+            logger.error("%s", self.fault)
         self._model.recheck()
 
     def _take(self, wanted: Settings) -> None:
@@ -138,7 +134,7 @@ class Reload(Component):
             "requests": list(self._request_ids),
             "at": utc_now(),
             "applied": self._applied,
-            "error": "; ".join(filter(None, (self._fault, self._model.refusal))) or None,
+            "error": "; ".join(filter(None, (self.fault, self._model.refusal))) or None,
         }
         notify("READY=1")
 

@@ -14,6 +14,7 @@ class Component:
     """
 
     stage: ClassVar[str | None] = None
+    fault: str | None = None  # what is wrong now, a sentence
 
     def step(self, now: float) -> None:
         """Its turn in a tick, at `now` on the monotonic clock; short. May raise LedgerUnavailable,
@@ -38,8 +39,8 @@ class Component:
         return {}
 
     def faults(self) -> Sequence[str]:
-        """What is wrong now, a sentence each."""
-        return ()
+        """All that is wrong now."""
+        return [] if self.fault is None else [self.fault]
 
     def stop(self, seconds: float = 0.0) -> None:
         """Closes, within about `seconds`. May raise LedgerUnavailable; safe to repeat."""
