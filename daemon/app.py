@@ -31,8 +31,8 @@ from daemon.hooks.dispatcher import HookDispatcher, hooked
 from daemon.intake.intake import Intake
 from daemon.intake.scanner import MountMemory, inboxes_of
 from daemon.intake.watcher import FileWatcher, why_no_events
+from daemon.monitoring.component import StageTimers
 from daemon.monitoring.sd_notify import extend_timeout
-from daemon.monitoring.stage_timers import StageTimers
 from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.compilation import Compilation

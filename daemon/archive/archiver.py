@@ -52,7 +52,7 @@ class Archiver(Component):
         self._reason: str | None = None  # of the first failure of this round
         self._failed_rounds = 0
         self._left = 0  # outstanding at the end of the last round
-        self._expects_mark: bool | None = None
+        self._expects_mark: bool | None = None  # it holds something; the ledger is asked once
         self.moving: Collection[int] = ()
 
     def step(self, now: float) -> None:
@@ -101,17 +101,12 @@ class Archiver(Component):
         if not batch:
             self._end_round(now)
             return
-        expects_mark = self._expects(mover)
-        self._after_id = batch[-1].recording_id
-        self.moving = frozenset(move.recording_id for move in batch)
-        self._batch = self._thread.submit(mover.move, batch, expects_mark)
-        self._batch.add_done_callback(lambda _: self._wake())
-
-    def _expects(self, mover: Mover) -> bool:
-        """Whether the archive is known to hold something; the ledger is asked once."""
         if self._expects_mark is None:
             self._expects_mark = self._ledger.has_archived(mover.plan.root)
-        return self._expects_mark
+        self._after_id = batch[-1].recording_id
+        self.moving = frozenset(move.recording_id for move in batch)
+        self._batch = self._thread.submit(mover.move, batch, self._expects_mark)
+        self._batch.add_done_callback(lambda _: self._wake())
 
     def _collect(self, results: list[Moved], now: float) -> None:
         self._ledger.record_moves(results)

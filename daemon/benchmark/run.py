@@ -173,7 +173,7 @@ def _measure(home: Home, environment: Mapping[str, str], seconds: float) -> list
             stderr=stderr,
         )
     try:
-        while not _has_ended(process):
+        while process.poll() is None:
             usage.append(_usage(process.pid))
             now = usage[-1].at
             if stop_at == math.inf and home.status_file.exists():
@@ -181,6 +181,8 @@ def _measure(home: Home, environment: Mapping[str, str], seconds: float) -> list
             if now > stop_at and not was_stopped:
                 process.terminate()
                 was_stopped = True
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(SAMPLE_SECONDS)
     finally:
         process.kill()  # only where something failed here
         process.wait()
@@ -192,13 +194,6 @@ def _measure(home: Home, environment: Mapping[str, str], seconds: float) -> list
             f" {last or 'it said nothing'}"
         )
     return [*usage, Usage(time.time(), _cpu_of_ended_children() - before)]
-
-
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Within SAMPLE_SECONDS."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(SAMPLE_SECONDS)
-    return process.returncode is not None
 
 
 def _usage(pid: int) -> Usage:

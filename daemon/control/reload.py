@@ -114,7 +114,9 @@ class Reload(Component):
 
     def _take(self, wanted: Settings) -> None:
         running = _applied_settings(self._settings, wanted)
-        before, now, asked = map(_values, (self._settings, running, wanted))
+        before, now, asked = (
+            dict(flat(each.model_dump(mode="json"))) for each in (self._settings, running, wanted)
+        )
         self._applied = [key for key in APPLIED if before[key] != now[key]]
         self._restart_to_apply = [
             key for key in asked if asked[key] != now[key] and not key.startswith(OF_OTHERS)
@@ -150,7 +152,3 @@ def _applied_settings(running: Settings, wanted: Settings) -> Settings:
         for section, values in sections.items()
     }
     return running.model_copy(update=exchanged)
-
-
-def _values(settings: Settings) -> dict[str, object]:
-    return dict(flat(settings.model_dump(mode="json")))

@@ -83,7 +83,8 @@ class CommandTarget:
             if self._is_aborted:
                 raise TargetUnreachable("was stopped with the daemon")
             if status := process.returncode:
-                raise RefusedByTarget(f"ended with {_exit_reason(status)}{_end_of(stderr)}")
+                reason = f"exit status {status}" if status > 0 else f"signal {-status}"
+                raise RefusedByTarget(f"ended with {reason}{_end_of(stderr)}")
 
     def abort(self) -> None:
         self._is_aborted = True
@@ -155,10 +156,6 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in OWN_VARIABLES}
 
 
-def _exit_reason(status: int) -> str:
-    return f"exit status {status}" if status > 0 else f"signal {-status}"
-
-
 def _end_of(stderr: IO[bytes]) -> str:
     stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - STDERR_BYTES))
     words = " ".join(stderr.read().decode("utf-8", "replace").split())
@@ -181,7 +178,9 @@ def require_trusted(
     file = home.settings_file
     try:
         with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
-            is_ours, named = _is_private(os.fstat(opened.fileno())), _command_in(opened)
+            is_ours = _is_private(os.fstat(opened.fileno()))
+            command_there = tomllib.load(opened).get("hooks", {}).get("command", ())
+            named = HooksSettings(command=command_there).command
         is_ours = is_ours and _is_private(file.parent.stat())  # who may rename, may replace
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"hooks.command: {file} cannot be read again: {error}") from error
@@ -194,8 +193,3 @@ def require_trusted(
 
 def _is_private(found: os.stat_result) -> bool:
     return found.st_uid in (0, os.geteuid()) and not found.st_mode & OTHERS_MAY_WRITE
-
-
-def _command_in(opened: IO[bytes]) -> tuple[str, ...]:
-    section = tomllib.load(opened).get("hooks", {})
-    return HooksSettings(command=section.get("command", ())).command

@@ -76,14 +76,11 @@ class ServiceWatchdog(Component):
         if not progress.in_flight or is_waiting or position != self._last_position:
             self._last_position, self._progress_at = position, progress.at
         seconds = progress.at - self._progress_at
-        self._check(progress.in_flight, seconds)
-        return self.fault is None
-
-    def _check(self, in_flight: int, seconds: float) -> None:
         if seconds <= self.patience_seconds:
             self.fault = None
-            return
-        fault = f"nothing has come of {in_flight} recordings in flight for {seconds:.0f} s"
+            return True
+        fault = f"nothing has come of {progress.in_flight} recordings in flight for {seconds:.0f} s"
         if self.fault is None:
             logger.error("%s; the service manager is told no more that clfd lives", fault)
         self.fault = fault
+        return False

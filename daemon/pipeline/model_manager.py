@@ -45,14 +45,6 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A predictor that may be served, and how far apart its clips start."""
-
-    predictor: Predictor
-    hop_samples: int
-
-
-@dataclass(frozen=True)
 class RefusedCheckpoint:
     """Why a checkpoint file is not served, and the SHA-256 of what was refused."""
 
@@ -86,7 +78,7 @@ class ModelManager(Component):
         self._load = load
         self._wake = wake
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="candidate")
-        self._candidate: tuple[str, Future[Prepared | RefusedCheckpoint]] | None = None
+        self._candidate: tuple[str, Future[Predictor | RefusedCheckpoint]] | None = None
         self._poll_due = 0.0
         self._try_again_at = math.inf
         self._served: Served | None = None
@@ -111,7 +103,7 @@ class ModelManager(Component):
             if name is None:
                 continue
             prepared = self._prepare(self._checkpoints.path(name))
-            if isinstance(prepared, Prepared):
+            if isinstance(prepared, Predictor):
                 self._serve(prepared)
                 return
             self._refuse(name, prepared)
@@ -191,19 +183,20 @@ class ModelManager(Component):
         self.wanted = name or broken
         return name
 
-    def _prepare(self, path: Path) -> Prepared | RefusedCheckpoint:
+    def _prepare(self, path: Path) -> Predictor | RefusedCheckpoint:
         """All that takes time, hashing too: it may be a second for what is large and no checkpoint.
 
         Raises DeviceBusyError.
         """
         try:
             predictor = self._load(path)
-            return Prepared(predictor, hop_samples(predictor.checkpoint, self._overlap_seconds))
+            hop_samples(predictor.checkpoint, self._overlap_seconds)  # may refuse it
+            return predictor
         except CheckpointError as error:
             return RefusedCheckpoint(str(error), _digest(path))
 
     def _take_over(
-        self, name: str, candidate: Future[Prepared | RefusedCheckpoint], now: float
+        self, name: str, candidate: Future[Predictor | RefusedCheckpoint], now: float
     ) -> None:
         try:
             prepared = candidate.result()
@@ -218,8 +211,8 @@ class ModelManager(Component):
             self._serve(prepared)
             self._n_swaps += 1
 
-    def _serve(self, prepared: Prepared) -> None:
-        checkpoint = prepared.predictor.checkpoint
+    def _serve(self, predictor: Predictor) -> None:
+        checkpoint = predictor.checkpoint
         checkpoint_id = self._ledger.register_checkpoint(
             checkpoint.digest,
             checkpoint.name,
@@ -227,7 +220,8 @@ class ModelManager(Component):
             checkpoint.audio_format.clip_seconds,
             checkpoint.description.model_dump(mode="json", exclude={"labels", "canary"}),
         )
-        self._served = Served(prepared.predictor, prepared.hop_samples, checkpoint_id)
+        hop = hop_samples(checkpoint, self._overlap_seconds)
+        self._served = Served(predictor, hop, checkpoint_id)
         event = about(checkpoint=checkpoint.name, digest=checkpoint.digest)
         n_labels = len(checkpoint.labels)
         logger.info("serving checkpoint %s (%d labels)", checkpoint.name, n_labels, extra=event)

@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from running_house import RunningHouse
 
+from daemon.monitoring.component import StageTimers
 from daemon.monitoring.metrics_server import keep_written, served_metrics
 from daemon.monitoring.prometheus import METRICS, StatusCollector
-from daemon.monitoring.stage_timers import StageTimers
 from storage.errors import ConfigurationError, SettingsError
 from storage.home.paths import Home
 from storage.ledger.ledger import oldest_pending
