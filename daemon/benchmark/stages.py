@@ -11,11 +11,10 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -30,7 +29,7 @@ from daemon.pipeline.compilation import Compilation
 from daemon.pipeline.model_manager import hop_samples
 from daemon.pipeline.window import SEGMENT_SECONDS
 from storage.home.temp_home import temporary_home
-from storage.ledger.ledger import Ledger, open_ledger
+from storage.ledger.ledger import open_ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Claim, Scored
 from storage.settings.schema import EngineSettings
 
@@ -66,16 +65,6 @@ class Stages:
         return 1000 / max(self.core_ms / cores, gpu_ms)
 
 
-@dataclass
-class Decoding:
-    """CPU milliseconds for `clips` clips of `recordings` recordings; `examples` are some (C, S)."""
-
-    ms: float = 0.0
-    clips: int = 0
-    recordings: int = 0
-    examples: list[npt.NDArray[np.float32]] = field(default_factory=list)
-
-
 def measure_stages(
     checkpoint: Checkpoint,
     device: torch.device,
@@ -94,9 +83,8 @@ def measure_stages(
         predictor = TimedPredictor(checkpoint, device, engine.precision)
         if compiled:
             Compilation(CompiledNetworks(compiled), "auto").adopt(predictor)
-        decoding = measure_decoding(checkpoint, engine, files, seconds)
-        shape = engine.batch_clips, about.audio_format.clip_samples
-        model = predictor.measure(np.resize(np.concatenate(decoding.examples), shape))
+        decoding, n_clips, n_recordings = measure_decoding(checkpoint, engine, files, seconds)
+        model = predictor.measure(engine.batch_clips)
         ledger = ledger_ms(about.labels, engine.batch_clips)
     return Stages(
         checkpoint=checkpoint.name,
@@ -106,18 +94,21 @@ def measure_stages(
         clip_seconds=about.audio_format.clip_seconds,
         gflop_per_clip=gflop_per_clip(about.audio_format, about.network, len(about.labels)),
         ms={
-            DECODE: decoding.ms / decoding.clips,
+            DECODE: decoding / n_clips,
             **model,
-            LEDGER: ledger * decoding.recordings / decoding.clips,
+            LEDGER: ledger * n_recordings / n_clips,
         },
     )
 
 
 def measure_decoding(
     checkpoint: Checkpoint, engine: EngineSettings, files: Sequence[Path], seconds: float
-) -> Decoding:
-    """Whole recordings, segment by segment, with the reading and the digest of their files."""
-    audio, measured = checkpoint.audio_format, Decoding()
+) -> tuple[float, int, int]:
+    """CPU milliseconds for so many clips of so many recordings, with the reading of their files.
+
+    Whole recordings, segment by segment.
+    """
+    audio, measured_ms, clips, recordings = checkpoint.audio_format, 0.0, 0, 0
     hop = hop_samples(checkpoint, engine.overlap_seconds)
     n_clips = max(1, round(SEGMENT_SECONDS * audio.sample_rate_hz / hop))
 
@@ -129,20 +120,18 @@ def measure_decoding(
     end = time.perf_counter() + seconds
     for file in files:
         os.utime(file)  # or facts of it would come from a cache
-        measured.recordings += 1
+        recordings += 1
         for first_clip in range(0, 2**31, n_clips):
             began = time.process_time()
             segment = decoded(file, first_clip)
-            measured.ms += 1000 * (time.process_time() - began)
-            measured.clips += len(segment.clips)
-            if sum(map(len, measured.examples)) < engine.batch_clips:
-                measured.examples.append(segment.clips)
+            measured_ms += 1000 * (time.process_time() - began)
+            clips += len(segment.clips)
             is_last = len(segment.clips) < n_clips or segment.total_clips == first_clip + n_clips
             if is_last or time.perf_counter() > end:
                 break
         if time.perf_counter() > end:
             break
-    return measured
+    return measured_ms, clips, recordings
 
 
 class TimedPredictor(Predictor):
@@ -152,15 +141,17 @@ class TimedPredictor(Predictor):
         self._seconds: defaultdict[str, float] = defaultdict(float)
         super().__init__(checkpoint, device, precision)
 
-    def measure(self, clips: npt.NDArray[np.float32]) -> dict[str, float]:
-        """Milliseconds per clip of log-mel and network, for batches like `clips` (B, S)."""
+    def measure(self, n_clips: int) -> dict[str, float]:
+        """Milliseconds per clip of log-mel and network, for batches of this size."""
+        shape = n_clips, self.checkpoint.audio_format.clip_samples
+        clips = np.random.default_rng(0).standard_normal(shape, np.float32)
         self.score(clips)  # a GPU tunes itself to the size of a batch
         self._seconds.clear()
         rounds, end = 0, time.perf_counter() + MODEL_SECONDS
         while not rounds or time.perf_counter() < end:
             self.score(clips)
             rounds += 1
-        return {name: 1000 * each / (rounds * len(clips)) for name, each in self._seconds.items()}
+        return {name: 1000 * each / (rounds * n_clips) for name, each in self._seconds.items()}
 
     def spectrograms(self, clips: Tensor) -> Tensor:
         with self._timed(LOG_MEL):
@@ -195,16 +186,10 @@ def ledger_ms(labels: Sequence[str], batch: int) -> float:
         began = time.process_time()
         for first in range(0, LEDGER_ROWS, batch):
             numbers = range(first, min(first + batch, LEDGER_ROWS))
-            _record(ledger, folder, numbers, checkpoint_id, labels)
+            ledger.admit([Arrival(folder, b"%08d.wav" % n, str(n), 441_044) for n in numbers])
+            claims = ledger.claim("bench", len(numbers), 3)
+            ledger.record([_answer(claim, checkpoint_id, labels) for claim in claims])
         return 1000 * (time.process_time() - began) / LEDGER_ROWS
-
-
-def _record(
-    ledger: Ledger, inbox: Path, numbers: range, checkpoint_id: int, labels: Sequence[str]
-) -> None:
-    ledger.admit([Arrival(inbox, b"%08d.wav" % n, str(n), 441_044) for n in numbers])
-    claims = ledger.claim("bench", len(numbers), 3)
-    ledger.record([_answer(claim, checkpoint_id, labels) for claim in claims])
 
 
 def _answer(claim: Claim, checkpoint_id: int, labels: Sequence[str]) -> Scored:

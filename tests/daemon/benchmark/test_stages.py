@@ -25,16 +25,16 @@ def checkpoint(checkpoint_file: Path) -> Checkpoint:
 def test_decoding_is_measured_over_every_clip(
     checkpoint: Checkpoint, sounds: Callable[..., list[Path]]
 ) -> None:
-    measured = measure_decoding(checkpoint, ENGINE, sounds(count=6), seconds=60)
-    assert (measured.clips, measured.recordings, sum(map(len, measured.examples))) == (6, 6, 4)
+    milliseconds, *counted = measure_decoding(checkpoint, ENGINE, sounds(count=6), seconds=60)
+    assert milliseconds > 0
+    assert counted == [6, 6]
 
 
 def test_a_long_recording_is_decoded_segment_by_segment(
     checkpoint: Checkpoint, audio_file: Callable[..., Path], noise: Callable[..., np.ndarray]
 ) -> None:
     file = audio_file("long.wav", noise(70, rate_hz=8000))
-    measured = measure_decoding(checkpoint, ENGINE, [file], seconds=60)
-    assert (measured.clips, measured.recordings) == (140, 1)
+    assert measure_decoding(checkpoint, ENGINE, [file], seconds=60)[1:] == (140, 1)
 
 
 def test_every_stage_costs_something(
