@@ -6,8 +6,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -101,15 +101,12 @@ def run_daemon(
             service.run(once)
 
 
-@contextmanager
-def _metrics(settings: MetricsSettings) -> Iterator[Publish]:
+def _metrics(settings: MetricsSettings) -> AbstractContextManager[Publish]:
     if not settings.listen and not settings.textfile:
-        yield lambda _: None
-        return
+        return nullcontext(lambda _: None)
     from daemon.monitoring.metrics_server import served_metrics  # takes 50 ms
 
-    with served_metrics(settings) as collector:
-        yield collector.publish
+    return served_metrics(settings)
 
 
 def ledger_of(settings: Settings) -> Ledger:

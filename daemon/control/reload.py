@@ -143,12 +143,8 @@ class Reload(Component):
 
 def _applied_settings(running: Settings, wanted: Settings) -> Settings:
     """The running settings, with the wanted ones of those that can be applied."""
-    sections: dict[str, dict[str, object]] = {}
-    for key in APPLIED:
-        section, _, name = key.partition(".")
-        sections.setdefault(section, {})[name] = getattr(getattr(wanted, section), name)
-    exchanged = {
-        section: getattr(running, section).model_copy(update=values)
-        for section, values in sections.items()
-    }
-    return running.model_copy(update=exchanged)
+    for section, _, name in (key.partition(".") for key in APPLIED):
+        value = getattr(getattr(wanted, section), name)
+        changed = getattr(running, section).model_copy(update={name: value})
+        running = running.model_copy(update={section: changed})
+    return running

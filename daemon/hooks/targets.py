@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 from urllib.parse import urlsplit
 
 from storage.errors import ConfigurationError
@@ -37,14 +37,6 @@ class RefusedByTarget(Exception):
 
 class TargetUnreachable(Exception):
     """The target takes no result for now."""
-
-
-class Target(Protocol):
-    def send(self, result: bytes) -> None:
-        """One object of JSON. Raises RefusedByTarget or TargetUnreachable with the reason."""
-
-    def abort(self) -> None:
-        """From another thread: what is under way is given up."""
 
 
 class CommandTarget:
@@ -69,6 +61,7 @@ class CommandTarget:
         self._is_aborted = False
 
     def send(self, result: bytes) -> None:
+        """One object of JSON. Raises RefusedByTarget or TargetUnreachable with the reason."""
         with tempfile.TemporaryFile() as stderr, self._start(stderr) as process:
             self._process = process
             try:
@@ -87,6 +80,7 @@ class CommandTarget:
                 raise RefusedByTarget(f"ended with {reason}{_end_of(stderr)}")
 
     def abort(self) -> None:
+        """From another thread: what is under way is given up."""
         self._is_aborted = True
         if (process := self._process) is not None:
             _kill(process)
@@ -136,6 +130,9 @@ class UrlTarget:
 
     def abort(self) -> None:
         """Its time is short anyway."""
+
+
+Target = CommandTarget | UrlTarget
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

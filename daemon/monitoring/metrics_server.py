@@ -18,7 +18,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, MetricsHandler, generate_latest
 
-from daemon.monitoring.prometheus import StatusCollector
+from daemon.monitoring.prometheus import Publish, StatusCollector
 from storage.errors import ConfigurationError
 from storage.home.atomic_write import aside_of
 from storage.settings.schema import MetricsSettings
@@ -32,8 +32,8 @@ READER_SECONDS = 5.0  # for one reader, before the next one has its turn
 
 
 @contextmanager
-def served_metrics(settings: MetricsSettings) -> Iterator[StatusCollector]:
-    """Metrics wherever the settings want them. Raises ConfigurationError for a taken port."""
+def served_metrics(settings: MetricsSettings) -> Iterator[Publish]:
+    """Publishes metrics as the settings want. Raises ConfigurationError for a taken port."""
     collector, registry = StatusCollector(), CollectorRegistry()
     registry.register(collector)
     with ExitStack() as stack:
@@ -41,7 +41,7 @@ def served_metrics(settings: MetricsSettings) -> Iterator[StatusCollector]:
             stack.enter_context(_page(settings.listen, registry))
         if settings.textfile:
             stack.enter_context(_file(Path(settings.textfile), registry))
-        yield collector
+        yield collector.publish
 
 
 @contextmanager
@@ -81,15 +81,11 @@ class _Server(socketserver.TCPServer):
     allow_reuse_address = True
 
     def __init__(self, address: tuple[str, int], registry: CollectorRegistry) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        is_v6 = ":" in address[0]
+        self.address_family = socket.AF_INET6 if is_v6 else socket.AF_INET
         super().__init__(address, _Page.factory(registry))
-
-    @property
-    def place(self) -> str:
         host, port = self.server_address[:2]
-        return (
-            f"[{host!s}]:{port}" if self.address_family == socket.AF_INET6 else f"{host!s}:{port}"
-        )
+        self.place = f"[{host!s}]:{port}" if is_v6 else f"{host!s}:{port}"
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """With a limit for all of it: one letter a second would keep the turn, and end no stop."""

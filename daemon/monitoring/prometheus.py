@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from storage.values.timestamps import from_stamp
 
 Status = Mapping[str, Any]
+Publish = Callable[[Status], None]  # to who reads metrics
 Samples = Iterable[tuple[Mapping[str, object], object]]  # labels, and a value or None
 Source = str | Callable[[Status], Samples]
 

@@ -51,25 +51,19 @@ def _checkpoint(
     served = folder.active() or folder.previous()
     starter = None if served else find_starter()
     if starter is not None:
-        yield from _install(folder, starter)
+        from classifier.model.checkpoint import parse_checkpoint  # torch: seconds
+
+        checkpoint = parse_checkpoint(starter.name, starter.data)
+        folder.put(starter.name, starter.data)
+        folder.activate(starter.name)
+        yield f"checkpoint  {starter.name}, the starter that comes with clfd"
+        yield from _introduction(checkpoint)
     elif served is None:
         yield "checkpoint  none yet: make one with `clfd train LABELS.csv`"
         return
     else:
         yield f"checkpoint  {served}"
     yield "next        clfd run, and drop audio files into the inbox"
-
-
-def _install(folder: CheckpointFolder, starter: Starter) -> Iterator[str]:
-    from classifier.model.checkpoint import (
-        parse_checkpoint,  # torch: seconds that most calls need not
-    )
-
-    checkpoint = parse_checkpoint(starter.name, starter.data)
-    folder.put(starter.name, starter.data)
-    folder.activate(starter.name)
-    yield f"checkpoint  {starter.name}, the starter that comes with clfd"
-    yield from _introduction(checkpoint)
 
 
 def _introduction(checkpoint: Checkpoint) -> Iterator[str]:

@@ -163,8 +163,8 @@ def free_port() -> int:
 
 def test_a_reader_may_ask_for_openmetrics() -> None:
     listen = f"127.0.0.1:{free_port()}"
-    with served_metrics(MetricsSettings(listen=listen)) as collector:
-        collector.publish({"done": 1, "figures": {"batches": 2}})
+    with served_metrics(MetricsSettings(listen=listen)) as publish:
+        publish({"done": 1, "figures": {"batches": 2}})
         accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
         request = urllib.request.Request(f"http://{listen}/metrics", headers=accept)
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -182,9 +182,9 @@ def get(url: str) -> str:
 
 def test_a_page_has_the_newest_status() -> None:
     listen = f"127.0.0.1:{free_port()}"
-    with served_metrics(MetricsSettings(listen=listen)) as collector:
-        collector.publish({"done": 1})
-        collector.publish({"done": 2})
+    with served_metrics(MetricsSettings(listen=listen)) as publish:
+        publish({"done": 1})
+        publish({"done": 2})
         assert samples(get(f"http://{listen}/metrics"))['clfd_recordings{status="done"}'] == 2
         with pytest.raises(urllib.error.HTTPError, match="404"):
             get(f"http://{listen}/")
@@ -239,8 +239,8 @@ def test_loopback_has_several_names(tmp_path: Path, listen: str) -> None:
 
 def test_a_file_is_whole_and_for_everybody(tmp_path: Path) -> None:
     file = tmp_path / "clfd.prom"
-    with served_metrics(MetricsSettings(textfile=str(file))) as collector:
-        collector.publish({"done": 5})
+    with served_metrics(MetricsSettings(textfile=str(file))) as publish:
+        publish({"done": 5})
     assert samples(file.read_text())['clfd_recordings{status="done"}'] == 5
     assert file.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [file]
