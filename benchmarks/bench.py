@@ -30,17 +30,9 @@ from classifier.inference.device import choose_device
 from classifier.model.checkpoint import parse_checkpoint
 from classifier.model.starter import Starter
 from classifier.workers.process import usable_cores
-from daemon.benchmark.report import (
-    HEADING,
-    Format,
-    describe_machine,
-    model_line,
-    network_line,
-    rows_of,
-    start_line,
-)
+from daemon.benchmark.report import describe_machine, figures, model_line
 from daemon.benchmark.run import run_once
-from daemon.benchmark.stages import StageBenchmark
+from daemon.benchmark.stages import measure_stages
 from daemon.pipeline.scoring_setup import with_batches
 from storage.home.paths import Home
 from storage.settings.loading import load_settings
@@ -126,40 +118,33 @@ def _network(
     served = entry.make()
     checkpoint = parse_checkpoint(served.name, served.data)
     device = choose_device(settings.engine.device)
-    bench = StageBenchmark(checkpoint, device, with_batches(settings, device.type).engine)
-    formats = []
+    engine = with_batches(settings, device.type).engine
+    columns = []
     for suffix in entry.formats:
-        costs = bench.costs(sounds[suffix], DECODING_SECONDS)
-        assert costs is not None, f"no {suffix} file can be decoded"
+        stages = measure_stages(checkpoint, device, engine, sounds[suffix], DECODING_SECONDS)
         with tempfile.TemporaryDirectory() as name:
             files = distinct(sounds[suffix], entry.files, Path(name, suffix))
-            run = run_once(served, checkpoint.labels, files, settings)
-        formats.append(Format(suffix, costs, run))
-    facts = bench.model_facts()
-    yield from (f"**{entry.name}**: {model_line(facts)}", "")
-    yield from _table(formats)
-    yield from ("", f"Network: {network_line(facts)}.")
-    runs = {each.suffix: each.run for each in formats if each.run}
-    ratio = runs["ogg"].files_per_second / plain
-    yield f"Ogg: {ratio:.1f} times the plain pipeline. Start: {start_line(runs['ogg'].start)}."
-
-
-def _table(formats: Sequence[Format]) -> Iterator[str]:
-    yield f"| {HEADING} | {' | '.join(each.suffix for each in formats)} |"
-    yield "|---|" + "---:|" * len(formats)
-    for name, cells in rows_of(formats, usable_cores()):
-        yield f"| {' | '.join([name.strip(), *cells])} |"
+            run = run_once(served, files, settings)
+        if suffix == "ogg":
+            ogg = run
+        columns.append(figures(stages, run, usable_cores()))
+    yield from (f"**{entry.name}**: {model_line(stages)}", "")
+    yield f"| ms are core-milliseconds per clip | {' | '.join(entry.formats)} |"
+    yield "|---|" + "---:|" * len(columns)
+    for name in columns[0]:
+        yield f"| {name} | {' | '.join(f'{column[name]:.2f}' for column in columns)} |"
+    ratio = ogg.files_per_second / plain
+    yield from ("", f"Ogg: {ratio:.1f} times the plain pipeline.")
 
 
 def _long_recording() -> Iterator[str]:
     """With the largest network there is: memory must not notice."""
     served = networks.reference()
-    labels = parse_checkpoint(served.name, served.data).labels
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         long_recording(folder / "long.wav", LONG_MINUTES)
         settings = load_settings(Home(folder), environ={})
-        run = run_once(served, labels, [folder / "long.wav"], settings)
+        run = run_once(served, [folder / "long.wav"], settings)
     yield (
         f"The reference's network, one WAV of {LONG_MINUTES} minutes:"
         f" {run.times_real_time:.0f} times real time, {run.peak_bytes / 1e6:.0f} MB at its peak."

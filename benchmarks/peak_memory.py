@@ -15,7 +15,6 @@ import click
 from benchmarks import networks
 from benchmarks.distinct import distinct
 from benchmarks.recordings import long_recording
-from classifier.model.checkpoint import parse_checkpoint
 from daemon.benchmark.files import make_sounds
 from daemon.benchmark.report import describe_machine
 from daemon.benchmark.run import run_once
@@ -63,10 +62,9 @@ def main(cases: tuple[str, ...], files: int, seconds: float) -> None:
 
 def _measured(case: str, files: int, seconds: float) -> str:
     make, served = CASES[case], networks.starter()
-    labels = parse_checkpoint(served.name, served.data).labels
     with tempfile.TemporaryDirectory() as name:
         settings = load_settings(Home(Path(name)), environ={})
-        run = run_once(served, labels, make(Path(name), files, seconds), settings)
+        run = run_once(served, make(Path(name), files, seconds), settings)
     return (
         f"| {make.__doc__} | {run.peak_bytes / 1e6:.0f} MB | {run.times_real_time:.0f} times real"
         f" time, {run.files_per_second:.1f} files a second"

@@ -6,8 +6,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -31,8 +31,8 @@ from daemon.intake.end_checks import EndChecker
 from daemon.intake.intake import Intake
 from daemon.intake.scanner import MountMemory, inboxes_of
 from daemon.intake.watcher import FileWatcher, why_no_events
+from daemon.monitoring.component import StageTimers
 from daemon.monitoring.sd_notify import extend_timeout
-from daemon.monitoring.stage_timers import StageTimers
 from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.compilation import Compilation
@@ -101,15 +101,12 @@ def run_daemon(
             service.run(once)
 
 
-@contextmanager
-def _metrics(settings: MetricsSettings) -> Iterator[Publish]:
+def _metrics(settings: MetricsSettings) -> AbstractContextManager[Publish]:
     if not settings.listen and not settings.textfile:
-        yield lambda _: None
-        return
+        return nullcontext(lambda _: None)
     from daemon.monitoring.metrics_server import served_metrics  # takes 50 ms
 
-    with served_metrics(settings) as collector:
-        yield collector.publish
+    return served_metrics(settings)
 
 
 def ledger_of(settings: Settings) -> Ledger:

@@ -19,9 +19,8 @@ from daemon.control.signals import StopRequests
 from daemon.control.upkeep import Upkeep
 from daemon.errors import DaemonError
 from daemon.hooks.dispatcher import HookDispatcher
-from daemon.monitoring.component import Component, merged_status
+from daemon.monitoring.component import StageTimers, merged_status
 from daemon.monitoring.sd_notify import extend_timeout, notify
-from daemon.monitoring.stage_timers import StageTimers
 from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.model_manager import ModelManager
@@ -107,7 +106,8 @@ class Service:
     def tick(self, now: float) -> bool:
         """One turn of everything. True when there is more to do at once."""
         for component in self.components:
-            self._step(component, now)
+            with self.components.timers.measure(component.stage):
+                component.step(now)
         if now >= self._report.due:
             with self.components.timers.measure("report"):
                 self._write_status(now)
@@ -149,10 +149,6 @@ class Service:
     def seconds_to_rest(self) -> float:
         due = min(self._report.due, *(part.next_due() for part in self.components))
         return min(max(due - self._clock(), 0.01), REST_SECONDS)
-
-    def _step(self, component: Component, now: float) -> None:
-        with self.components.timers.measure(component.stage):
-            component.step(now)
 
     def _close(self, stop: Callable[[float], None], deadline: float) -> LedgerUnavailable | None:
         try:

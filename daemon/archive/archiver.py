@@ -8,7 +8,7 @@ is written in the next tick, by the thread that owns the ledger.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 
 from daemon.archive.mover import Mover
@@ -52,9 +52,8 @@ class Archiver(Component):
         self._reason: str | None = None  # of the first failure of this round
         self._failed_rounds = 0
         self._left = 0  # outstanding at the end of the last round
-        self._expects_mark: bool | None = None
+        self._expects_mark: bool | None = None  # it holds something; the ledger is asked once
         self.moving: Collection[int] = ()
-        self._fault: str | None = None
 
     def step(self, now: float) -> None:
         """Writes what came of the last batch and sends the next one.
@@ -86,9 +85,6 @@ class Archiver(Component):
         if self._mover is not None:
             self._mover.stop.set()
 
-    def faults(self) -> Sequence[str]:
-        return [] if self._fault is None else [self._fault]
-
     def stop(self, seconds: float = 0.0) -> None:
         """Halts; what was moved by then is written. Raises LedgerUnavailable."""
         self.halt()
@@ -105,17 +101,12 @@ class Archiver(Component):
         if not batch:
             self._end_round(now)
             return
-        expects_mark = self._expects(mover)
-        self._after_id = batch[-1].recording_id
-        self.moving = frozenset(move.recording_id for move in batch)
-        self._batch = self._thread.submit(mover.move, batch, expects_mark)
-        self._batch.add_done_callback(lambda _: self._wake())
-
-    def _expects(self, mover: Mover) -> bool:
-        """Whether the archive is known to hold something; the ledger is asked once."""
         if self._expects_mark is None:
             self._expects_mark = self._ledger.has_archived(mover.plan.root)
-        return self._expects_mark
+        self._after_id = batch[-1].recording_id
+        self.moving = frozenset(move.recording_id for move in batch)
+        self._batch = self._thread.submit(mover.move, batch, self._expects_mark)
+        self._batch.add_done_callback(lambda _: self._wake())
 
     def _collect(self, results: list[Moved], now: float) -> None:
         self._ledger.record_moves(results)
@@ -141,15 +132,15 @@ class Archiver(Component):
 
     def _report_round(self, now: float) -> None:
         if self._reason is None:
-            if self._fault:
+            if self.fault:
                 logger.info("archive: nothing stands in the way any more")
-            self._fault, self._failed_rounds, self._retry_at = None, 0, now
+            self.fault, self._failed_rounds, self._retry_at = None, 0, now
             return
-        if self._fault is None:
+        if self.fault is None:
             logger.error("archive: %s; clfd goes on trying", self._reason)
         self._failed_rounds += 1
         self._retry_at = now + wait_seconds(self._failed_rounds)
-        self._fault = f"archive: {self._reason}; done files that wait in the inbox: {self._left}"
+        self.fault = f"archive: {self._reason}; done files that wait in the inbox: {self._left}"
 
 
 def _first_of(moves: list[Move]) -> list[Move]:

@@ -6,67 +6,44 @@ did only the stages, on all its cores and without waiting, would reach `cores / 
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.inference.compiled import CompiledNetworks
 from classifier.inference.device import threads
-from classifier.inference.predictor import DTYPES, Predictor
+from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.flops import gflop_per_clip
 from classifier.workers.process import temporary_folder
-from daemon.benchmark.decoding import ClipGrid, DecodingCost, measure_decoding
 from daemon.pipeline.compilation import Compilation
 from daemon.pipeline.model_manager import hop_samples
+from daemon.pipeline.window import SEGMENT_SECONDS
 from storage.home.temp_home import temporary_home
-from storage.ledger.ledger import Ledger, open_ledger
+from storage.ledger.ledger import open_ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Claim, Scored
 from storage.settings.schema import EngineSettings
 
-DECODE, RESAMPLE, LOG_MEL, NETWORK, LEDGER = "decode", "resample", "log-mel", "network", "ledger"
-STAGES = (DECODE, RESAMPLE, LOG_MEL, NETWORK, LEDGER)
-MODEL_SECONDS, PEAK_SECONDS = 1.0, 0.5
-CPU_SIDE, GPU_SIDE = 1024, 8192  # rows and columns of the matrices
+DECODE, LOG_MEL, NETWORK, LEDGER = "decode", "log_mel", "network", "ledger"
+MODEL_SECONDS = 1.0
 LEDGER_ROWS, LEDGER_CLIP_SECONDS = 1024, 5.0
 
 
 @dataclass(frozen=True)
-class StageCosts:
-    """Milliseconds per clip of each stage; with `on_gpu` log-mel and network run on a GPU.
+class Stages:
+    """Milliseconds per clip of each stage, and the network that was measured.
 
-    The time of a GPU is read from a clock, since it has no CPU time.
+    Log-mel and network on a GPU are read from a clock, since it has no CPU time.
     """
-
-    stages: Mapping[str, float]
-    on_gpu: bool = False
-
-    @property
-    def core_ms(self) -> float:
-        """The sum of the stages that run on the processor."""
-        return sum(self.stages.values()) - self.gpu_ms
-
-    @property
-    def gpu_ms(self) -> float:
-        return self.stages[LOG_MEL] + self.stages[NETWORK] if self.on_gpu else 0.0
-
-    def limit(self, cores: int) -> float:
-        """Clips a second that the stages allow on this number of cores and one GPU."""
-        return 1000 / max(self.core_ms / cores, self.gpu_ms)
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """How fast the network is on one core, or on the GPU, and the most that this could do."""
 
     checkpoint: str
     device: str
@@ -74,83 +51,107 @@ class ModelFacts:
     path: str
     clip_seconds: float
     gflop_per_clip: float
-    gflops: float
-    peak_gflops: float
+    ms: Mapping[str, float]
+
+    @property
+    def core_ms(self) -> float:
+        """The sum of the stages that run on the processor."""
+        on_gpu = (LOG_MEL, NETWORK) if self.device != "cpu" else ()
+        return sum(ms for stage, ms in self.ms.items() if stage not in on_gpu)
+
+    def limit(self, cores: int) -> float:
+        """Clips a second that the stages allow on this number of cores and one GPU."""
+        gpu_ms = sum(self.ms.values()) - self.core_ms
+        return 1000 / max(self.core_ms / cores, gpu_ms)
 
 
-class StageBenchmark:
-    """Measures the costs; those that are the same for every file are measured once.
+def measure_stages(
+    checkpoint: Checkpoint,
+    device: torch.device,
+    engine: EngineSettings,
+    files: Sequence[Path],
+    seconds: float,
+    compiled: Path | None = None,
+) -> Stages:
+    """Of these files as many are decoded as are begun in this number of seconds, at least one.
 
-    `compiled` is a folder of compiled networks, of which this checkpoint's is used.
+    The files are touched: they must be copies. This process decodes them: a daemon must have done
+    so before. `compiled` is a folder of compiled networks, of which this checkpoint's is used.
     """
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        device: torch.device,
-        engine: EngineSettings,
-        compiled: Path | None = None,
-    ) -> None:
-        self._checkpoint, self._device, self._engine = checkpoint, device, engine
-        with threads(1):  # more would still spin, and use CPU time, while stages are measured
-            self._predictor = TimedPredictor(checkpoint, device, engine.precision)
+    about = checkpoint.description
+    with threads(1):  # more would still spin, and use CPU time, while stages are measured
+        predictor = TimedPredictor(checkpoint, device, engine.precision)
         if compiled:
-            Compilation(CompiledNetworks(compiled), "auto").adopt(self._predictor)
-        self._model_ms: dict[str, float] = {}
-        self._ledger_ms = 0.0
+            Compilation(CompiledNetworks(compiled), "auto").adopt(predictor)
+        decoding, n_clips, n_recordings = measure_decoding(checkpoint, engine, files, seconds)
+        model = predictor.measure(engine.batch_clips)
+        ledger = ledger_ms(about.labels, engine.batch_clips)
+    return Stages(
+        checkpoint=checkpoint.name,
+        device=device.type,
+        precision=predictor.precision,
+        path=predictor.path,
+        clip_seconds=about.audio_format.clip_seconds,
+        gflop_per_clip=gflop_per_clip(about.audio_format, about.network, len(about.labels)),
+        ms={
+            DECODE: decoding / n_clips,
+            **model,
+            LEDGER: ledger * n_recordings / n_clips,
+        },
+    )
 
-    def costs(self, files: Sequence[Path], seconds: float) -> StageCosts | None:
-        """Per clip of these files, as many of them as are decoded in this number of seconds.
 
-        The files are touched: they must be copies. None where none of them can be decoded.
-        """
-        audio, batch = self._checkpoint.audio_format, self._engine.batch_clips
-        hop = hop_samples(self._checkpoint, self._engine.overlap_seconds)
-        grid = ClipGrid(audio.sample_rate_hz, audio.clip_samples, hop)
-        with threads(1):
-            decoding = measure_decoding(files, grid, seconds, batch)
-            if not decoding.clips:
-                return None
-            if not self._model_ms:
-                clips = np.resize(np.concatenate(decoding.examples), (batch, audio.clip_samples))
-                self._model_ms = model_ms(self._predictor, clips)
-                self._ledger_ms = ledger_ms(self._checkpoint.labels, batch)
-        return self._sum(decoding)
+def measure_decoding(
+    checkpoint: Checkpoint, engine: EngineSettings, files: Sequence[Path], seconds: float
+) -> tuple[float, int, int]:
+    """CPU milliseconds for so many clips of so many recordings, with the reading of their files.
 
-    def model_facts(self) -> ModelFacts:
-        """After `costs`."""
-        about, precision = self._checkpoint.description, self._predictor.precision
-        gflop = gflop_per_clip(about.audio_format, about.network, len(about.labels))
-        with threads(1):
-            peak = peak_gflops(self._device, precision)
-        return ModelFacts(
-            checkpoint=self._checkpoint.name,
-            device=self._device.type,
-            precision=precision,
-            path=self._predictor.path,
-            clip_seconds=about.audio_format.clip_seconds,
-            gflop_per_clip=gflop,
-            gflops=1000 * gflop / self._model_ms[NETWORK],
-            peak_gflops=peak,
-        )
+    Whole recordings, segment by segment.
+    """
+    audio, measured_ms, clips, recordings = checkpoint.audio_format, 0.0, 0, 0
+    hop = hop_samples(checkpoint, engine.overlap_seconds)
+    n_clips = max(1, round(SEGMENT_SECONDS * audio.sample_rate_hz / hop))
 
-    def _sum(self, decoding: DecodingCost) -> StageCosts:
-        stages = {
-            DECODE: decoding.decode_ms,
-            RESAMPLE: decoding.resample_ms,
-            **self._model_ms,
-            LEDGER: self._ledger_ms * decoding.recordings / decoding.clips,
-        }
-        return StageCosts(stages, on_gpu=self._device.type != "cpu")
+    def decoded(file: Path, first_clip: int) -> DecodedAudio:
+        grid = audio.sample_rate_hz, audio.clip_samples, hop, n_clips
+        return decode(Segment(os.fsencode(file), *grid, first_clip, accepts_damaged=True))
+
+    decoded(files[0], 0)  # the first call loads codecs and tables
+    end = time.perf_counter() + seconds
+    for file in files:
+        os.utime(file)  # or facts of it would come from a cache
+        recordings += 1
+        for first_clip in range(0, 2**31, n_clips):
+            began = time.process_time()
+            segment = decoded(file, first_clip)
+            measured_ms += 1000 * (time.process_time() - began)
+            clips += len(segment.clips)
+            is_last = len(segment.clips) < n_clips or segment.total_clips == first_clip + n_clips
+            if is_last or time.perf_counter() > end:
+                break
+        if time.perf_counter() > end:
+            break
+    return measured_ms, clips, recordings
 
 
 class TimedPredictor(Predictor):
     """Measures log-mel and network apart while it scores, in the batches that the daemon uses."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> None:
-        self._timed_device = device
-        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         super().__init__(checkpoint, device, precision)
+
+    def measure(self, n_clips: int) -> dict[str, float]:
+        """Milliseconds per clip of log-mel and network, for batches of this size."""
+        shape = n_clips, self.checkpoint.audio_format.clip_samples
+        clips = np.random.default_rng(0).standard_normal(shape, np.float32)
+        self.score(clips)  # a GPU tunes itself to the size of a batch
+        self._seconds.clear()
+        rounds, end = 0, time.perf_counter() + MODEL_SECONDS
+        while not rounds or time.perf_counter() < end:
+            self.score(clips)
+            rounds += 1
+        return {name: 1000 * each / (rounds * n_clips) for name, each in self._seconds.items()}
 
     def spectrograms(self, clips: Tensor) -> Tensor:
         with self._timed(LOG_MEL):
@@ -162,33 +163,16 @@ class TimedPredictor(Predictor):
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        began = _now(self._timed_device)
+        began = self._now()
         yield
-        self.seconds[stage] += _now(self._timed_device) - began
+        self._seconds[stage] += self._now() - began
 
-
-def model_ms(predictor: TimedPredictor, clips: npt.NDArray[np.float32]) -> dict[str, float]:
-    """Milliseconds per clip of log-mel and network, for batches like `clips` (B, S): the median."""
-    rounds: defaultdict[str, list[float]] = defaultdict(list)
-    end = time.perf_counter() + MODEL_SECONDS
-    while not rounds or time.perf_counter() < end:
-        predictor.seconds.clear()
-        predictor.score(clips)
-        for stage, seconds in predictor.seconds.items():
-            rounds[stage].append(seconds)
-    return {stage: 1000 * median(each) / len(clips) for stage, each in rounds.items()}
-
-
-def peak_gflops(device: torch.device, precision: str) -> float:
-    """10^9 operations a second in the fastest of some products of large matrices."""
-    side = CPU_SIDE if device.type == "cpu" else GPU_SIDE
-    left, right = torch.randn(2, side, side, device=device).to(DTYPES[precision])
-    seconds, end = list[float](), time.perf_counter() + PEAK_SECONDS
-    while not seconds or time.perf_counter() < end:
-        began = _now(device)
-        left @ right
-        seconds.append(_now(device) - began)
-    return 2 * side**3 / min(seconds) / 1e9
+    def _now(self) -> float:
+        """Seconds of CPU time; for a GPU seconds of a clock, after its work is done."""
+        if self.device.type == "cpu":
+            return time.process_time()
+        getattr(torch, self.device.type).synchronize()
+        return time.perf_counter()
 
 
 def ledger_ms(labels: Sequence[str], batch: int) -> float:
@@ -202,16 +186,10 @@ def ledger_ms(labels: Sequence[str], batch: int) -> float:
         began = time.process_time()
         for first in range(0, LEDGER_ROWS, batch):
             numbers = range(first, min(first + batch, LEDGER_ROWS))
-            _record(ledger, folder, numbers, checkpoint_id, labels)
+            ledger.admit([Arrival(folder, b"%08d.wav" % n, str(n), 441_044) for n in numbers])
+            claims = ledger.claim("bench", len(numbers), 3)
+            ledger.record([_answer(claim, checkpoint_id, labels) for claim in claims])
         return 1000 * (time.process_time() - began) / LEDGER_ROWS
-
-
-def _record(
-    ledger: Ledger, inbox: Path, numbers: range, checkpoint_id: int, labels: Sequence[str]
-) -> None:
-    ledger.admit([Arrival(inbox, b"%08d.wav" % n, str(n), 441_044) for n in numbers])
-    claims = ledger.claim("bench", len(numbers), 3)
-    ledger.record([_answer(claim, checkpoint_id, labels) for claim in claims])
 
 
 def _answer(claim: Claim, checkpoint_id: int, labels: Sequence[str]) -> Scored:
@@ -227,11 +205,3 @@ def _answer(claim: Claim, checkpoint_id: int, labels: Sequence[str]) -> Scored:
         clip_seconds=LEDGER_CLIP_SECONDS,
         clip_hop_seconds=LEDGER_CLIP_SECONDS,
     )
-
-
-def _now(device: torch.device) -> float:
-    """Seconds of CPU time; for a GPU seconds of a clock, after its work is done."""
-    if device.type == "cpu":
-        return time.process_time()
-    getattr(torch, device.type).synchronize()
-    return time.perf_counter()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from storage.commands.context import Invocation
 from storage.commands.retired import retired_options
-
-if TYPE_CHECKING:
-    from storage.commands.context import Invocation
 
 
 @click.command()
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     default=240,
     show_default=True,
-    help="Most files of PATHS, or of each format made here.",
+    help="Most files of PATHS, or made here.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One object with every figure.")
 @click.pass_obj
@@ -42,7 +39,7 @@ def bench(
     """Measure this machine: stages and daemon.
 
     With your own files or folders, or with sounds that are made for it; with the active checkpoint,
-    or the starter. The daemon is run on throw-away homes: your ledger and your inbox are not
+    or the starter. The daemon is run on a throw-away home: your ledger and your inbox are not
     touched.
 
     \b

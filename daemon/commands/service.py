@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from storage.commands.context import Invocation
+from storage.commands.context import Invocation
 
 for_user = click.option(
     "--user", "for_user", is_flag=True, help="For you alone, without root; else for the machine."
@@ -89,12 +87,12 @@ def install(
     home = invocation.home_option
     installation = wanted(home, executable, nvidia, network, manager, os.environ, root)
     planned = unit_files(installation)
-    obsolete_files = obsolete(planned, every_unit_file(installation), root)
+    obsolete_files = obsolete(planned, every_unit_file(installation))
     if dry_run:
-        _print_lines(preview(planned, obsolete_files, root))
+        _print_lines(preview(planned, obsolete_files))
         return
     _refuse_without_root(for_user, root)
-    _print_lines(install_files(planned, obsolete_files, root, force))
+    _print_lines(install_files(planned, obsolete_files, force))
     if root == Path("/"):
         _print_lines(set_up(manager, now))
 
@@ -125,14 +123,12 @@ def uninstall(invocation: Invocation, for_user: bool, dry_run: bool, root: Path)
         return
     planned = every_unit_file(found)
     if dry_run:
-        _print_lines(
-            f"would remove {root / file.path.relative_to('/')}" for file in removable(planned, root)
-        )
+        _print_lines(f"would remove {file.path}" for file in removable(planned))
         return
     _refuse_without_root(for_user, root)
     if root == Path("/"):
         stop_and_disable(manager)
-    _print_lines(remove(planned, root))
+    _print_lines(remove(planned))
     if root == Path("/") and manager.is_there:
         manager.command("daemon-reload")
     click.echo(f"left        {found.home}, with everything clfd remembers; delete it if you like")
@@ -151,7 +147,8 @@ def status(for_user: bool) -> None:
     Example:
       clfd service status
     """
-    from daemon.units.status import is_active, status_lines
+    from daemon.units.install import is_active
+    from daemon.units.status import status_lines
     from daemon.units.systemctl import ServiceManager
 
     manager = ServiceManager(for_user)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from daemon.control.signals import StopRequests
 from daemon.monitoring.component import Component
@@ -25,15 +25,11 @@ class LedgerRetry(Component):
         self._stops = stops
         self._wake = wake
         self._clock = clock
-        self._problem: str | None = None
 
     @property
     def is_waiting(self) -> bool:
         """From a failure to the next tick that succeeded."""
-        return self._problem is not None
-
-    def faults(self) -> Sequence[str]:
-        return [] if self._problem is None else [self._problem]
+        return self.fault is not None
 
     def run(self, work: Callable[[], object], deadline: float = math.inf) -> None:
         """Does what has to be done before anything else can go on.
@@ -53,13 +49,13 @@ class LedgerRetry(Component):
                 self.wait()
 
     def failed(self, error: LedgerUnavailable) -> None:
-        if self._problem is None:
+        if self.fault is None:
             logger.error("%s; nothing is lost, clfd goes on trying", error)
-        self._problem = str(error)
+        self.fault = str(error)
 
     def succeeded(self) -> None:
         """For a whole tick, with all that it asks of the ledger."""
-        self._problem = None
+        self.fault = None
 
     def wait(self) -> None:
         self._wake.clear()  # only what comes from now on may cut the wait short

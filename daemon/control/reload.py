@@ -7,7 +7,7 @@ rest was built into threads, processes, the device or the ledger, and waits for 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -66,14 +66,10 @@ class Reload(Component):
         self._applied: list[str] = []
         self._restart_to_apply: list[str] = []
         self._answer: Mapping[str, object] | None = None
-        self._fault: str | None = None
 
     def status(self) -> Mapping[str, object]:
         """The last answer, and the settings that wait for a restart."""
         return {"reload": self._answer, "restart_to_apply": self._restart_to_apply}
-
-    def faults(self) -> Sequence[str]:
-        return [] if self._fault is None else [self._fault]
 
     def request(self) -> None:
         """From a signal handler."""
@@ -110,15 +106,17 @@ class Reload(Component):
         self._applied = []
         try:
             self._take(self._read())
-            self._fault = None
+            self.fault = None
         except StorageError as error:
-            self._fault = f"the settings stay as they were: {error}"
-            logger.error("%s", self._fault)
+            self.fault = f"the settings stay as they were: {error}"
+            logger.error("%s", self.fault)
         self._model.recheck()
 
     def _take(self, wanted: Settings) -> None:
         running = _applied_settings(self._settings, wanted)
-        before, now, asked = map(_values, (self._settings, running, wanted))
+        before, now, asked = (
+            dict(flat(each.model_dump(mode="json"))) for each in (self._settings, running, wanted)
+        )
         self._applied = [key for key in APPLIED if before[key] != now[key]]
         self._restart_to_apply = [
             key for key in asked if asked[key] != now[key] and not key.startswith(OF_OTHERS)
@@ -138,23 +136,15 @@ class Reload(Component):
             "requests": list(self._request_ids),
             "at": utc_now(),
             "applied": self._applied,
-            "error": "; ".join(filter(None, (self._fault, self._model.refusal))) or None,
+            "error": "; ".join(filter(None, (self.fault, self._model.refusal))) or None,
         }
         notify("READY=1")
 
 
 def _applied_settings(running: Settings, wanted: Settings) -> Settings:
     """The running settings, with the wanted ones of those that can be applied."""
-    sections: dict[str, dict[str, object]] = {}
-    for key in APPLIED:
-        section, _, name = key.partition(".")
-        sections.setdefault(section, {})[name] = getattr(getattr(wanted, section), name)
-    exchanged = {
-        section: getattr(running, section).model_copy(update=values)
-        for section, values in sections.items()
-    }
-    return running.model_copy(update=exchanged)
-
-
-def _values(settings: Settings) -> dict[str, object]:
-    return dict(flat(settings.model_dump(mode="json")))
+    for section, _, name in (key.partition(".") for key in APPLIED):
+        value = getattr(getattr(wanted, section), name)
+        changed = getattr(running, section).model_copy(update={name: value})
+        running = running.model_copy(update={section: changed})
+    return running

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from classifier.workers.malloc import give_freed_memory_back
 from daemon.monitoring.component import Component
@@ -18,15 +18,11 @@ class Upkeep(Component):
         self._ledger = ledger
         self._compile_network = compile_network
         self._due = 0.0
-        self._log_fault: str | None = None
 
     def step(self, now: float) -> None:
         if now < self._due:
             return
         self._due = now + UPKEEP_SECONDS
         give_freed_memory_back()
-        self._log_fault = self._ledger.tend()
+        self.fault = self._ledger.tend()
         self._compile_network()
-
-    def faults(self) -> Sequence[str]:
-        return [] if self._log_fault is None else [self._log_fault]

@@ -52,8 +52,10 @@ class HookCursor:
         self._looked_at = (now(), monotonic())
         found = _read(file)
         self._saved: Cursor | None = found
-        self.position = found or _or_now(newest, self._looked_at[0])
+        self.position = found or (stamp(self._looked_at[0]), 0)
         if found is None:
+            with suppress(StorageError):
+                self.position = newest()
             with suppress(StorageError):  # the hook reports it when it saves
                 self.save()
         self._go_back_to(self._looked_at[0] - MARGIN_OF_A_START, if_after=self._looked_at[0])
@@ -82,13 +84,6 @@ class HookCursor:
     def _go_back_to(self, moment: datetime, if_after: datetime) -> None:
         if self.position[0] > stamp(if_after):
             self.position = (stamp(moment), 0)
-
-
-def _or_now(newest: Callable[[], Cursor], now: datetime) -> Cursor:
-    try:
-        return newest()
-    except StorageError:
-        return stamp(now), 0
 
 
 def _read(file: Path) -> Cursor | None:

@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 from urllib.parse import urlsplit
 
 from storage.errors import ConfigurationError
@@ -37,14 +37,6 @@ class RefusedByTarget(Exception):
 
 class TargetUnreachable(Exception):
     """The target takes no result for now."""
-
-
-class Target(Protocol):
-    def send(self, result: bytes) -> None:
-        """One object of JSON. Raises RefusedByTarget or TargetUnreachable with the reason."""
-
-    def abort(self) -> None:
-        """From another thread: what is under way is given up."""
 
 
 class CommandTarget:
@@ -69,6 +61,7 @@ class CommandTarget:
         self._is_aborted = False
 
     def send(self, result: bytes) -> None:
+        """One object of JSON. Raises RefusedByTarget or TargetUnreachable with the reason."""
         with tempfile.TemporaryFile() as stderr, self._start(stderr) as process:
             self._process = process
             try:
@@ -83,9 +76,11 @@ class CommandTarget:
             if self._is_aborted:
                 raise TargetUnreachable("was stopped with the daemon")
             if status := process.returncode:
-                raise RefusedByTarget(f"ended with {_exit_reason(status)}{_end_of(stderr)}")
+                reason = f"exit status {status}" if status > 0 else f"signal {-status}"
+                raise RefusedByTarget(f"ended with {reason}{_end_of(stderr)}")
 
     def abort(self) -> None:
+        """From another thread: what is under way is given up."""
         self._is_aborted = True
         if (process := self._process) is not None:
             _kill(process)
@@ -137,6 +132,9 @@ class UrlTarget:
         """Its time is short anyway."""
 
 
+Target = CommandTarget | UrlTarget
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
         """A POST would come out as a GET, and somewhere that nobody named."""
@@ -153,10 +151,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in OWN_VARIABLES}
-
-
-def _exit_reason(status: int) -> str:
-    return f"exit status {status}" if status > 0 else f"signal {-status}"
 
 
 def _end_of(stderr: IO[bytes]) -> str:
@@ -181,7 +175,9 @@ def require_trusted(
     file = home.settings_file
     try:
         with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
-            is_ours, named = _is_private(os.fstat(opened.fileno())), _command_in(opened)
+            is_ours = _is_private(os.fstat(opened.fileno()))
+            command_there = tomllib.load(opened).get("hooks", {}).get("command", ())
+            named = HooksSettings(command=command_there).command
         is_ours = is_ours and _is_private(file.parent.stat())  # who may rename, may replace
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"hooks.command: {file} cannot be read again: {error}") from error
@@ -194,8 +190,3 @@ def require_trusted(
 
 def _is_private(found: os.stat_result) -> bool:
     return found.st_uid in (0, os.geteuid()) and not found.st_mode & OTHERS_MAY_WRITE
-
-
-def _command_in(opened: IO[bytes]) -> tuple[str, ...]:
-    section = tomllib.load(opened).get("hooks", {})
-    return HooksSettings(command=section.get("command", ())).command

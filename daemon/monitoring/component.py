@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -14,6 +17,7 @@ class Component:
     """
 
     stage: ClassVar[str | None] = None
+    fault: str | None = None  # what is wrong now, a sentence
 
     def step(self, now: float) -> None:
         """Its turn in a tick, at `now` on the monotonic clock; short. May raise LedgerUnavailable,
@@ -38,11 +42,35 @@ class Component:
         return {}
 
     def faults(self) -> Sequence[str]:
-        """What is wrong now, a sentence each."""
-        return ()
+        """All that is wrong now."""
+        return [] if self.fault is None else [self.fault]
 
     def stop(self, seconds: float = 0.0) -> None:
         """Closes, within about `seconds`. May raise LedgerUnavailable; safe to repeat."""
+
+
+class StageTimers(Component):
+    """The seconds that the loop spent in its stages since the start.
+
+    Decoding goes on in other processes and has no stage here.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def measure(self, stage: str | None) -> Iterator[None]:
+        """Adds what the body takes to this stage, also where it raises; None is not counted."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            if stage is not None:
+                self._seconds[stage] += self._clock() - began
+
+    def figures(self) -> Mapping[str, object]:
+        return {"stage_seconds": {name: round(value, 6) for name, value in self._seconds.items()}}
 
 
 def merged_status(components: Iterable[Component]) -> dict[str, object]:

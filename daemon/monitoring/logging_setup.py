@@ -11,11 +11,6 @@ from daemon.monitoring.journald import JournalHandler, fields_of, is_journal
 from storage.settings.schema import LogSettings
 
 
-class PlainLine(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
-
-
 class JsonLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         entry = {
@@ -46,5 +41,6 @@ def _handler(log_format: str) -> logging.Handler:
     if log_format == "auto" and is_journal(sys.stderr):
         return JournalHandler()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLine() if log_format == "json" else PlainLine())
+    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
+    handler.setFormatter(JsonLine() if log_format == "json" else plain)
     return handler

@@ -11,14 +11,14 @@ import os
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, MetricsHandler, generate_latest
 
-from daemon.monitoring.prometheus import StatusCollector
+from daemon.monitoring.prometheus import Publish, StatusCollector
 from storage.errors import ConfigurationError
 from storage.home.atomic_write import aside_of
 from storage.settings.schema import MetricsSettings
@@ -32,8 +32,8 @@ READER_SECONDS = 5.0  # for one reader, before the next one has its turn
 
 
 @contextmanager
-def served_metrics(settings: MetricsSettings) -> Iterator[StatusCollector]:
-    """Metrics wherever the settings want them. Raises ConfigurationError for a taken port."""
+def served_metrics(settings: MetricsSettings) -> Iterator[Publish]:
+    """Publishes metrics as the settings want. Raises ConfigurationError for a taken port."""
     collector, registry = StatusCollector(), CollectorRegistry()
     registry.register(collector)
     with ExitStack() as stack:
@@ -41,7 +41,7 @@ def served_metrics(settings: MetricsSettings) -> Iterator[StatusCollector]:
             stack.enter_context(_page(settings.listen, registry))
         if settings.textfile:
             stack.enter_context(_file(Path(settings.textfile), registry))
-        yield collector
+        yield collector.publish
 
 
 @contextmanager
@@ -81,15 +81,11 @@ class _Server(socketserver.TCPServer):
     allow_reuse_address = True
 
     def __init__(self, address: tuple[str, int], registry: CollectorRegistry) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        is_v6 = ":" in address[0]
+        self.address_family = socket.AF_INET6 if is_v6 else socket.AF_INET
         super().__init__(address, _Page.factory(registry))
-
-    @property
-    def place(self) -> str:
         host, port = self.server_address[:2]
-        return (
-            f"[{host!s}]:{port}" if self.address_family == socket.AF_INET6 else f"{host!s}:{port}"
-        )
+        self.place = f"[{host!s}]:{port}" if is_v6 else f"{host!s}:{port}"
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """With a limit for all of it: one letter a second would keep the turn, and end no stop."""
@@ -112,8 +108,10 @@ def _hang_up(request: socket.socket) -> None:
 
 @contextmanager
 def _file(path: Path, registry: CollectorRegistry) -> Iterator[None]:
-    stop, writer = threading.Event(), _Writer(path, registry)
-    thread = threading.Thread(target=writer.run, args=(stop,), name="metrics file", daemon=True)
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=keep_written, args=(path, registry, stop.wait), name="metrics file", daemon=True
+    )
     thread.start()
     try:
         yield
@@ -122,27 +120,23 @@ def _file(path: Path, registry: CollectorRegistry) -> Iterator[None]:
         thread.join(timeout=FILE_SECONDS)
 
 
-class _Writer:
-    def __init__(self, path: Path, registry: CollectorRegistry) -> None:
-        self._path = path
-        self._registry = registry
-        self._has_failed = False
+def keep_written(
+    path: Path, registry: CollectorRegistry, is_stopped: Callable[[float], bool]
+) -> None:
+    """Until `is_stopped`, which waits for that, and once more then.
 
-    def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set, and once more then."""
-        while not stop.wait(FILE_SECONDS):
-            self.write()
-        self.write()
-
-    def write(self) -> None:
-        """Aside and renamed, so that nobody reads half of it; a failure is logged once."""
+    Aside and renamed, so that nobody reads half of it; of failures in a row one is logged.
+    """
+    is_last = has_failed = False
+    while not is_last:
+        is_last = is_stopped(FILE_SECONDS)
         try:
-            with aside_of(self._path) as handle:
+            with aside_of(path) as handle:
                 os.fchmod(handle, FILE_MODE)
                 with open(handle, "wb", closefd=False) as file:
-                    file.write(generate_latest(self._registry))
-            self._has_failed = False
+                    file.write(generate_latest(registry))
+            has_failed = False
         except OSError as error:
-            if not self._has_failed:
-                logger.warning("metrics.textfile %s: %s", self._path, error.strerror)
-            self._has_failed = True
+            if not has_failed:
+                logger.warning("metrics.textfile %s: %s", path, error.strerror)
+            has_failed = True

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from storage.values.timestamps import from_stamp
 
-Status = Mapping[str, object]
+Status = Mapping[str, Any]
+Publish = Callable[[Status], None]  # to who reads metrics
 Samples = Iterable[tuple[Mapping[str, object], object]]  # labels, and a value or None
+Source = str | Callable[[Status], Samples]
 
 
 class StatusCollector(Collector):
@@ -33,54 +35,35 @@ class StatusCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """From other threads; ages are those of now."""
         status = self._status
-        figures = status.get("figures")
-        figures = figures if isinstance(figures, Mapping) else {}
-        oldest_pending_s = _age(status.get("oldest_pending_at"), self._now())
-        values = {**status, **figures, "oldest_pending_s": oldest_pending_s}
-        yield from filter(lambda family: family.samples, (row.read(values) for row in METRICS))
+        values = {**status, **status.get("figures", {})}
+        moments = {key: _moment(status.get(key)) for key in ("heartbeat_at", "last_error_at")}
+        pending_at = _moment(status.get("oldest_pending_at"))
+        if pending_at is not None:
+            values["oldest_pending_s"] = max(0.0, self._now().timestamp() - pending_at)
+        if "faults" in status:
+            values["faults"] = len(status["faults"])
+        for name, (meaning, source) in METRICS.items():
+            family = _family(name, meaning, source, values | moments)
+            if family.samples:
+                yield family
 
 
-class MetricRow(NamedTuple):
-    """`samples` finds its values in a status; None is left out."""
-
-    name: str
-    kind: str  # counter or gauge
-    meaning: str
-    samples: Callable[[Status], Samples]
-
-    def read(self, status: Status) -> Metric:
-        family = Metric(self.name.removesuffix("_total"), self.meaning, self.kind)
-        for labels, value in self.samples(status):
-            if isinstance(value, int | float):
-                family.add_sample(self.name, {k: str(v) for k, v in labels.items()}, value)
-        return family
-
-
-def _age(stamp: object, now: datetime) -> float | None:
-    return None if stamp is None else max(0.0, (now - from_stamp(str(stamp))).total_seconds())
+def _family(name: str, meaning: str, source: Source, values: Status) -> Metric:
+    kind = "counter" if name.endswith("_total") else "gauge"
+    family = Metric(name.removesuffix("_total"), meaning, kind)
+    samples = [({}, values.get(source))] if isinstance(source, str) else source(values)
+    for labels, value in samples:
+        if isinstance(value, int | float):
+            family.add_sample(name, {key: str(label) for key, label in labels.items()}, value)
+    return family
 
 
 def _moment(stamp: object) -> float | None:
     return None if stamp is None else from_stamp(str(stamp)).timestamp()
 
 
-def _of(key: str) -> Callable[[Status], Samples]:
-    return lambda status: [({}, status.get(key))]
-
-
-def _time_of(key: str) -> Callable[[Status], Samples]:
-    return lambda status: [({}, _moment(status.get(key)))]
-
-
-def _each(key: str, label: str) -> Callable[[Status], Samples]:
-    """A sample for each entry of a mapping in the status."""
-
-    def samples(status: Status) -> Samples:
-        entries = status.get(key)
-        entries = entries if isinstance(entries, Mapping) else {}
-        return [({label: name}, value) for name, value in entries.items()]
-
-    return samples
+def _stages(status: Status) -> Samples:
+    return [({"stage": name}, value) for name, value in status.get("stage_seconds", {}).items()]
 
 
 def _states(status: Status) -> Samples:
@@ -98,89 +81,38 @@ def _checkpoints(status: Status) -> Samples:
     return [({"kind": kind, "name": name}, 1) for kind, name in kinds.items() if name]
 
 
-def _faults(status: Status) -> Samples:
-    faults = status.get("faults")
-    return [({}, len(faults) if isinstance(faults, list) else None)]
-
-
 def _hooks(key: str) -> Callable[[Status], Samples]:
-    def samples(status: Status) -> Samples:
-        hooks = status.get("hooks")
-        hooks = hooks if isinstance(hooks, Mapping) else {}
-        return [({"hook": name}, counts.get(key)) for name, counts in hooks.items()]
-
-    return samples
+    return lambda status: [
+        ({"hook": name}, counts[key]) for name, counts in status.get("hooks", {}).items()
+    ]
 
 
-METRICS = (
-    MetricRow("clfd_info", "gauge", "What runs, and on what; always 1.", _about),
-    MetricRow("clfd_checkpoint_info", "gauge", "Active and served checkpoint; 1.", _checkpoints),
-    MetricRow("clfd_uptime_seconds", "gauge", "Since the daemon started.", _of("uptime_s")),
-    MetricRow(
-        "clfd_heartbeat_timestamp_seconds",
-        "gauge",
-        "When the loop last came round.",
-        _time_of("heartbeat_at"),
-    ),
-    MetricRow("clfd_recordings", "gauge", "Recordings in the ledger by status.", _states),
-    MetricRow(
-        "clfd_finished_recordings_total",
-        "counter",
-        "Recordings that left the window since the start.",
-        _of("finished"),
-    ),
-    MetricRow("clfd_clips_total", "counter", "Clips scored since the start.", _of("clips_scored")),
-    MetricRow("clfd_clips_per_second", "gauge", "Over the last half minute.", _of("clips_per_s")),
-    MetricRow("clfd_in_flight_recordings", "gauge", "Claimed, not answered.", _of("in_flight")),
-    MetricRow("clfd_settling_files", "gauge", "Files that have not come to rest.", _of("waiting")),
-    MetricRow("clfd_ignored_files", "gauge", "Left out for their names.", _of("ignored")),
-    MetricRow(
-        "clfd_oldest_pending_seconds",
-        "gauge",
-        "How long ago the oldest recording that is pending was first seen.",
-        _of("oldest_pending_s"),
-    ),
-    MetricRow(
-        "clfd_stage_seconds_total",
-        "counter",
-        "What the loop spent in its stages since the start.",
-        _each("stage_seconds", "stage"),
-    ),
-    MetricRow("clfd_batches_total", "counter", "Batches since the start.", _of("batches")),
-    MetricRow("clfd_last_batch_clips", "gauge", "Size of the last batch.", _of("last_batch_clips")),
-    MetricRow(
-        "clfd_checkpoint_swaps_total",
-        "counter",
-        "Checkpoints taken over since the start.",
-        _of("checkpoint_swaps"),
-    ),
-    MetricRow(
-        "clfd_checkpoint_refusals_total",
-        "counter",
-        "Checkpoints refused since the start.",
-        _of("checkpoint_refusals"),
-    ),
-    MetricRow("clfd_faults", "gauge", "Faults that the status lists now.", _faults),
-    MetricRow("clfd_paused", "gauge", "Whether the intake is held.", _of("paused")),
-    MetricRow(
-        "clfd_last_error_timestamp_seconds",
-        "gauge",
-        "When a recording last failed.",
-        _time_of("last_error_at"),
-    ),
-    MetricRow(
-        "clfd_device_memory_bytes",
-        "gauge",
-        "Allocated on the GPU by this process.",
-        _of("device_memory_bytes"),
-    ),
-    MetricRow(
-        "process_resident_memory_bytes",
-        "gauge",
-        "Of the daemon's process, without its workers.",
-        _of("memory_bytes"),
-    ),
-    MetricRow("clfd_hook_told_total", "counter", "Results told to a hook.", _hooks("told")),
-    MetricRow("clfd_hook_given_up_total", "counter", "Results a hook refused.", _hooks("given_up")),
-    MetricRow("clfd_hook_failing", "gauge", "Whether a hook fails now.", _hooks("failing")),
-)
+# By name: what it means, and its key in the status and the figures, or what makes its samples. The
+# values of keys that end in `_at` are seconds since 1970 here.
+METRICS: dict[str, tuple[str, Source]] = {
+    "clfd_info": ("What runs, and on what; always 1.", _about),
+    "clfd_checkpoint_info": ("Active and served checkpoint; 1.", _checkpoints),
+    "clfd_uptime_seconds": ("Since the daemon started.", "uptime_s"),
+    "clfd_heartbeat_timestamp_seconds": ("When the loop last came round.", "heartbeat_at"),
+    "clfd_recordings": ("Recordings in the ledger by status.", _states),
+    "clfd_finished_recordings_total": ("Recordings that left the window.", "finished"),
+    "clfd_clips_total": ("Clips scored since the start.", "clips_scored"),
+    "clfd_clips_per_second": ("Over the last half minute.", "clips_per_s"),
+    "clfd_in_flight_recordings": ("Claimed, not answered.", "in_flight"),
+    "clfd_settling_files": ("Files that have not come to rest.", "waiting"),
+    "clfd_ignored_files": ("Left out for their names.", "ignored"),
+    "clfd_oldest_pending_seconds": ("Since the oldest pending was seen.", "oldest_pending_s"),
+    "clfd_stage_seconds_total": ("What the loop spent in its stages.", _stages),
+    "clfd_batches_total": ("Batches since the start.", "batches"),
+    "clfd_last_batch_clips": ("Size of the last batch.", "last_batch_clips"),
+    "clfd_checkpoint_swaps_total": ("Checkpoints taken over.", "checkpoint_swaps"),
+    "clfd_checkpoint_refusals_total": ("Checkpoints refused.", "checkpoint_refusals"),
+    "clfd_faults": ("Faults that the status lists now.", "faults"),
+    "clfd_paused": ("Whether the intake is held.", "paused"),
+    "clfd_last_error_timestamp_seconds": ("When a recording last failed.", "last_error_at"),
+    "clfd_device_memory_bytes": ("Allocated on the GPU by this process.", "device_memory_bytes"),
+    "process_resident_memory_bytes": ("Of the daemon without its workers.", "memory_bytes"),
+    "clfd_hook_told_total": ("Results told to a hook.", _hooks("told")),
+    "clfd_hook_given_up_total": ("Results a hook refused.", _hooks("given_up")),
+    "clfd_hook_failing": ("Whether a hook fails now.", _hooks("failing")),
+}

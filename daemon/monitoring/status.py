@@ -22,6 +22,7 @@ SUMMARY_SECONDS = 10.0  # between two summaries in the log, while something is i
 COUNT_SHARE = 0.02  # of the time at most goes into counting rows
 MAX_COUNT_SECONDS = 10.0  # between two counts, however dear they are
 MIN_RATE = 1e-3
+STATES = ("pending", "done", "failed", "superseded")
 
 
 class Progress(NamedTuple):
@@ -86,23 +87,18 @@ class StatusReport:
         self._version = installed_version()  # looks through the folder of packages, for 2 ms
         self._rates = Rates()
         self._counts: Mapping[str, int] = {}
-        self._last_error: str | None = None
-        self._last_error_at: str | None = None
-        self._oldest_pending_at: str | None = None
+        keys = ("last_error", "last_error_at", "oldest_pending_at")
+        self._recordings: dict[str, str | None] = dict.fromkeys(keys)
         self._write_failed = False
         self._status: Mapping[str, object] = {}
         self._counted: Progress | None = None
-        self._due = self._count_due = self._summary_due = self._started_at
-
-    @property
-    def due(self) -> float:
-        return self._due
+        self.due = self._count_due = self._summary_due = self._started_at
 
     def update(
         self, progress: Progress, now_facts: Mapping[str, object], recount: bool = False
     ) -> None:
         """`now_facts` is what changes: the model, what waits, faults."""
-        self._due = progress.at + WRITE_SECONDS
+        self.due = progress.at + WRITE_SECONDS
         self._rates.add(progress)
         if recount or self._is_to_be_counted(progress):
             self._counted = progress
@@ -147,9 +143,12 @@ class StatusReport:
         began = self.clock()
         try:
             self._counts, failure = self.count(), self.last_failure()
-            self._last_error = None if failure is None else f"{failure[0]}: {failure[1]}"
-            self._last_error_at = None if failure is None else failure[2]
-            self._oldest_pending_at = self.oldest_pending()
+            path, reason, at = failure or (None, None, None)
+            self._recordings = {
+                "last_error": path and f"{path}: {reason}",
+                "last_error_at": at,
+                "oldest_pending_at": self.oldest_pending(),
+            }
         except LedgerUnavailable:
             pass  # the figures of before; the reason stands among the faults
         pause = (self.clock() - began) / COUNT_SHARE
@@ -165,15 +164,10 @@ class StatusReport:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "uptime_s": round(now - self._started_at, 1),
-            "pending": self._counts.get("pending", 0),
-            "done": self._counts.get("done", 0),
-            "failed": self._counts.get("failed", 0),
-            "superseded": self._counts.get("superseded", 0),
+            **{state: self._counts.get(state, 0) for state in STATES},
             "clips_per_s": round(self._rates.clips_per_s, 2),
             "eta_s": self._eta_s(),
-            "last_error": self._last_error,
-            "last_error_at": self._last_error_at,
-            "oldest_pending_at": self._oldest_pending_at,
+            **self._recordings,
             "heartbeat_at": utc_now(),
             "version": self._version,
             **self.facts,

@@ -18,7 +18,7 @@ while the loop stands still. So it is decided on purpose what silence means:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from classifier.workers.pool import HASH_BYTES_PER_SECOND, MAX_TRIES, STUCK_SECONDS
 from daemon.monitoring.component import Component
@@ -48,11 +48,6 @@ class ServiceWatchdog(Component):
         self._last_position = (0, 0)
         self._progress_at = 0.0
         self._last_text = ""
-        self._fault: str | None = None
-
-    def faults(self) -> Sequence[str]:
-        """What is wrong while no pings go out."""
-        return [] if self._fault is None else [self._fault]
 
     def expect(self, claims: Iterable[Claim]) -> None:
         """These are in the window now: a big file may be silent for longer."""
@@ -81,14 +76,11 @@ class ServiceWatchdog(Component):
         if not progress.in_flight or is_waiting or position != self._last_position:
             self._last_position, self._progress_at = position, progress.at
         seconds = progress.at - self._progress_at
-        self._check(progress.in_flight, seconds)
-        return self._fault is None
-
-    def _check(self, in_flight: int, seconds: float) -> None:
         if seconds <= self.patience_seconds:
-            self._fault = None
-            return
-        fault = f"nothing has come of {in_flight} recordings in flight for {seconds:.0f} s"
-        if self._fault is None:
+            self.fault = None
+            return True
+        fault = f"nothing has come of {progress.in_flight} recordings in flight for {seconds:.0f} s"
+        if self.fault is None:
             logger.error("%s; the service manager is told no more that clfd lives", fault)
-        self._fault = fault
+        self.fault = fault
+        return False

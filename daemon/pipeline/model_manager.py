@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +103,7 @@ class ModelManager(Component):
             if name is None:
                 continue
             prepared = self._prepare(self._checkpoints.path(name))
-            if not isinstance(prepared, RefusedCheckpoint):
+            if isinstance(prepared, Predictor):
                 self._serve(prepared)
                 return
             self._refuse(name, prepared)
@@ -246,10 +247,8 @@ def hop_samples(checkpoint: Checkpoint, overlap_seconds: float) -> int:
 
 def _digest(path: Path) -> str:
     """The SHA-256 of a file that was refused; a text in its place where it cannot be read whole."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            return f"unread {path.name}"
-        with open_file(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return f"unread {path.name}"
+    with suppress(OSError):
+        if path.stat().st_size <= MAX_FILE_BYTES:
+            with open_file(path) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    return f"unread {path.name}"

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from daemon.archive.archiver import Archiver
 from daemon.intake.intake import Intake
 from daemon.intake.watcher import FileWatcher
-from daemon.monitoring.component import Component
-from daemon.monitoring.stage_timers import StageTimers
+from daemon.monitoring.component import Component, StageTimers
 from daemon.monitoring.status import Progress
 from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.model_manager import ModelManager

@@ -156,13 +156,11 @@ def _ledger(settings: Settings) -> Finding:
 
 def _decoding(settings: Settings) -> Finding:
     """A real file through a real worker process."""
-    engine = settings.engine
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "probe.flac")
         soundfile.write(path, np.zeros(44_100, np.float32), 44_100)
         segment = Segment(os.fsencode(path), 22_050, 22_050, 22_050, 1)
-        pool: DecodePool[str] = DecodePool(1, engine.decode_timeout_seconds)
-        with pool:
+        with DecodePool[str](1, settings.engine.decode_timeout_seconds) as pool:
             pool.submit("probe", segment)
             _, answer = pool.wait()
     if isinstance(answer, DecodedAudio):

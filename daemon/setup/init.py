@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock
 from storage.home.paths import FILE_MODE, Home
 from storage.ledger.ledger import open_ledger
-from storage.settings.loading import SettingDescription, described_settings
+from storage.settings.loading import described_settings
 from storage.settings.schema import Settings
 
 if TYPE_CHECKING:
@@ -30,18 +30,18 @@ def initialise(
     """Makes what is missing; yields a line about each step."""
     home.create()
     yield f"home        {home.root}"
-    yield f"settings    {home.settings_file}{_write_settings(home)}"
-    with _locked_for_upgrade(home, settings), open_ledger(settings.database, "writer") as ledger:
+    is_kept = home.settings_file.exists()
+    if not is_kept:
+        write_whole(home.settings_file, default_settings_text().encode(), FILE_MODE)
+    yield f"settings    {home.settings_file}{' (kept)' if is_kept else ''}"
+    # A daemon of the older version would go on writing into the tables of this one.
+    lock = DaemonLock.acquire(home) if is_outdated(settings.database) else nullcontext()
+    with lock, open_ledger(settings.database, "writer") as ledger:
         n_done = ledger.counts().get("done", 0)
     yield f"ledger      {settings.database} ({n_done} recordings done)"
     for inbox in settings.inboxes:
         yield f"inbox       {inbox}{'' if inbox.is_dir() else ' (missing: make or mount it)'}"
     yield from _checkpoint(CheckpointFolder(home.checkpoints), find_starter)
-
-
-def _locked_for_upgrade(home: Home, settings: Settings) -> AbstractContextManager[object]:
-    """A daemon of the older version would go on writing into the tables of this one."""
-    return DaemonLock.acquire(home) if is_outdated(settings.database) else nullcontext()
 
 
 def _checkpoint(
@@ -51,25 +51,19 @@ def _checkpoint(
     served = folder.active() or folder.previous()
     starter = None if served else find_starter()
     if starter is not None:
-        yield from _install(folder, starter)
+        from classifier.model.checkpoint import parse_checkpoint  # torch: seconds
+
+        checkpoint = parse_checkpoint(starter.name, starter.data)
+        folder.put(starter.name, starter.data)
+        folder.activate(starter.name)
+        yield f"checkpoint  {starter.name}, the starter that comes with clfd"
+        yield from _introduction(checkpoint)
     elif served is None:
         yield "checkpoint  none yet: make one with `clfd train LABELS.csv`"
         return
     else:
         yield f"checkpoint  {served}"
     yield "next        clfd run, and drop audio files into the inbox"
-
-
-def _install(folder: CheckpointFolder, starter: Starter) -> Iterator[str]:
-    from classifier.model.checkpoint import (
-        parse_checkpoint,  # torch: seconds that most calls need not
-    )
-
-    checkpoint = parse_checkpoint(starter.name, starter.data)
-    folder.put(starter.name, starter.data)
-    folder.activate(starter.name)
-    yield f"checkpoint  {starter.name}, the starter that comes with clfd"
-    yield from _introduction(checkpoint)
 
 
 def _introduction(checkpoint: Checkpoint) -> Iterator[str]:
@@ -84,31 +78,13 @@ def _introduction(checkpoint: Checkpoint) -> Iterator[str]:
         yield f"learned     from {attribution}"
 
 
-def _write_settings(home: Home) -> str:
-    if home.settings_file.exists():
-        return " (kept)"
-    write_whole(home.settings_file, default_settings_text().encode(), FILE_MODE)
-    return ""
-
-
 def default_settings_text() -> str:
     """Every setting, commented out, with its reason: a file to edit."""
     lines = ["# clfd's settings; each line shows the default. `clfd config show` tells what holds."]
-    for section, group in groupby(described_settings(), lambda setting: _section(setting.key)):
+    for section, group in groupby(described_settings(), lambda each: each.key.rpartition(".")[0]):
         lines += ["", f"[{section}]"] if section else [""]
         for setting in group:
-            lines += [f"# {setting.description}", f"# {_name(setting)} = {_toml(setting.default)}"]
+            # JSON's texts, numbers and lists are TOML's as well.
+            value = json.dumps(setting.default, ensure_ascii=False, default=str)
+            lines += [f"# {setting.description}", f"# {setting.key.rpartition('.')[2]} = {value}"]
     return "\n".join(lines) + "\n"
-
-
-def _section(key: str) -> str:
-    return key.rpartition(".")[0]
-
-
-def _name(setting: SettingDescription) -> str:
-    return setting.key.rpartition(".")[2]
-
-
-def _toml(value: object) -> str:
-    """JSON's texts, numbers and lists are TOML's as well."""
-    return json.dumps(value, ensure_ascii=False, default=str)

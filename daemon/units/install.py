@@ -1,7 +1,6 @@
 """`clfd service install` and `uninstall`: unit files put in place, and taken away again.
 
-Nothing is replaced unasked, and what is replaced is kept beside it. `root` is a folder that stands
-for `/`, for packages and tests; the running system is left alone then.
+Nothing is replaced unasked, and what is replaced is kept beside it.
 """
 
 from __future__ import annotations
@@ -26,44 +25,38 @@ INSTANCES = "clfd@*.service"
 OURS = (".service.d", "clfd")  # folders made for these files alone
 
 
-def obsolete(
-    planned: Sequence[UnitFile], possible: Sequence[UnitFile], root: Path
-) -> list[UnitFile]:
+def obsolete(planned: Sequence[UnitFile], possible: Sequence[UnitFile]) -> list[UnitFile]:
     """Files of an installation before that are there and not planned any more."""
     wanted = {file.path for file in planned}
-    return [
-        file for file in possible if file.path not in wanted and _place(file.path, root).exists()
-    ]
+    return [file for file in possible if file.path not in wanted and file.path.exists()]
 
 
-def preview(planned: Sequence[UnitFile], gone: Sequence[UnitFile], root: Path) -> Iterator[str]:
+def preview(planned: Sequence[UnitFile], gone: Sequence[UnitFile]) -> Iterator[str]:
     """What `install` would write and take away, without doing it."""
     for file in planned:
-        state = _state(file, root)
-        yield f"# ---- {_place(file.path, root)} ({state})"
+        state = _state(file)
+        yield f"# ---- {file.path} ({state})"
         if state != "is the same":
             yield file.text
-    yield from (f"# ---- {_place(file.path, root)} (is no longer wanted)" for file in gone)
+    yield from (f"# ---- {file.path} (is no longer wanted)" for file in gone)
 
 
-def install(
-    planned: Sequence[UnitFile], gone: Sequence[UnitFile], root: Path, force: bool
-) -> Iterator[str]:
+def install(planned: Sequence[UnitFile], gone: Sequence[UnitFile], force: bool) -> Iterator[str]:
     """Writes the files and takes those away that are `gone`; yields a line about each.
 
     Raises DaemonError, before anything is written, where a file that is there reads otherwise.
     """
-    differing = [file for file in planned if _state(file, root) == "differs from what is there"]
+    differing = [file for file in planned if _state(file) == "differs from what is there"]
     unwanted = [file for file in gone if not file.is_derived]
     if (differing or unwanted) and not force:
-        names = ", ".join(str(_place(file.path, root)) for file in (*differing, *unwanted))
+        names = ", ".join(str(file.path) for file in (*differing, *unwanted))
         raise DaemonError(
             f"{names}: there already, and different or not asked for now; nothing was written. Look"
             " with --dry-run, and replace with --force: what is there is kept beside it"
         )
     for file in planned:
-        yield _write(file, root)
-    yield from (_remove(file, root) for file in gone)
+        yield _write(file)
+    yield from (_remove(file) for file in gone)
 
 
 def set_up(manager: ServiceManager, now: bool) -> Iterator[str]:
@@ -79,9 +72,12 @@ def set_up(manager: ServiceManager, now: bool) -> Iterator[str]:
         manager.command("enable", "--now", DAEMONS[0])
         yield f"started     {DAEMONS[0]}, now and with every boot"
         return
-    active = manager.shown(DAEMONS[0], "ActiveState").get("ActiveState") == "active"
-    scope = " --user" if manager.for_user else ""
-    yield f"next        systemctl{scope} {'restart' if active else 'enable --now'} clfd"
+    verb, scope = "restart" if is_active(manager) else "enable --now", manager.scope
+    yield f"next        {' '.join(['systemctl', *scope, verb, 'clfd'])}"
+
+
+def is_active(manager: ServiceManager) -> bool:
+    return manager.shown(DAEMONS[0], "ActiveState").get("ActiveState") == "active"
 
 
 def stop_and_disable(manager: ServiceManager) -> None:
@@ -100,35 +96,33 @@ def stop_and_disable(manager: ServiceManager) -> None:
         manager.command("reset-failed", *failed)
 
 
-def removable(planned: Sequence[UnitFile], root: Path) -> list[UnitFile]:
+def removable(planned: Sequence[UnitFile]) -> list[UnitFile]:
     """Those of the files that are there, and not a person's own by now."""
-    found = [file for file in planned if _place(file.path, root).exists()]
-    return [file for file in found if not file.is_yours or _state(file, root) == "is the same"]
+    found = [file for file in planned if file.path.exists()]
+    return [file for file in found if not file.is_yours or _state(file) == "is the same"]
 
 
-def remove(planned: Sequence[UnitFile], root: Path) -> Iterator[str]:
+def remove(planned: Sequence[UnitFile]) -> Iterator[str]:
     """Takes the files away; yields a line about each. What was changed by hand is kept beside."""
-    yield from (_remove(file, root) for file in removable(planned, root))
-    yield from (f"left        {path}, which is yours" for path in _left(planned, root))
+    yield from (_remove(file) for file in removable(planned))
+    yield from (f"left        {path}, which is yours" for path in _left(planned))
 
 
-def _left(planned: Sequence[UnitFile], root: Path) -> Iterator[Path]:
+def _left(planned: Sequence[UnitFile]) -> Iterator[Path]:
     """What a person has edited, or added as a drop-in."""
-    places = [_place(file.path, root) for file in planned]
-    yield from (place for place in places if place.exists())
-    for folder in dict.fromkeys(place.parent for place in places):
+    yield from (file.path for file in planned if file.path.exists())
+    for folder in dict.fromkeys(file.path.parent for file in planned):
         if folder.suffix == ".d" and folder.stem.endswith(".service") and folder.is_dir():
             yield from sorted(folder.glob("*.conf"))
 
 
-def _state(file: UnitFile, root: Path) -> str:
-    place = _place(file.path, root)
+def _state(file: UnitFile) -> str:
     try:
-        present_text = place.read_text(encoding="utf-8")
+        present_text = file.path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return "is new"
     except (OSError, ValueError) as error:
-        raise DaemonError(f"cannot read {place}: {error}; look at what lies there") from error
+        raise DaemonError(f"cannot read {file.path}: {error}; look at what lies there") from error
     if present_text == file.text:
         return "is the same"
     if file.is_derived:
@@ -136,8 +130,8 @@ def _state(file: UnitFile, root: Path) -> str:
     return "is there, and yours" if file.is_yours else "differs from what is there"
 
 
-def _write(file: UnitFile, root: Path) -> str:
-    place, state = _place(file.path, root), _state(file, root)
+def _write(file: UnitFile) -> str:
+    place, state = file.path, _state(file)
     if state in ("is the same", "is there, and yours"):
         return f"kept        {place}"
     is_kept = state == "differs from what is there"
@@ -150,9 +144,9 @@ def _write(file: UnitFile, root: Path) -> str:
     return f"written     {place}{kept}"
 
 
-def _remove(file: UnitFile, root: Path) -> str:
-    place = _place(file.path, root)
-    is_known = file.is_derived or _state(file, root) == "is the same"
+def _remove(file: UnitFile) -> str:
+    place = file.path
+    is_known = file.is_derived or _state(file) == "is the same"
     kept = "" if is_known else f", kept as {_keep(place).name}"
     place.unlink()
     if place.parent.name.endswith(OURS) and not any(place.parent.iterdir()):
@@ -166,10 +160,6 @@ def _keep(place: Path) -> Path:
     copy = place.with_name(f"{place.name}.{stamp}.backup")
     write_whole(copy, place.read_bytes(), UNIT_MODE)
     return copy
-
-
-def _place(path: Path, root: Path) -> Path:
-    return root / path.relative_to("/")
 
 
 def _call(*command: str) -> None:

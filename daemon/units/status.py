@@ -8,22 +8,17 @@ from pathlib import Path
 from daemon.units.install import INSTANCES, STARTED
 from daemon.units.systemctl import ServiceManager
 from daemon.units.target import installed
-from daemon.units.unit_files import DAEMONS
 
 PROPERTIES = ("LoadState", "UnitFileState", "ActiveState", "SubState", "NRestarts", "DropInPaths")
 COLUMNS = "{:<20} {:<11} {:<10} {}"
-
-
-def is_active(manager: ServiceManager) -> bool:
-    return manager.shown(DAEMONS[0], "ActiveState").get("ActiveState") == "active"
 
 
 def status_lines(manager: ServiceManager) -> Iterator[str]:
     """Lines for people."""
     found = installed(manager.for_user, Path("/"))
     if found is None:
-        scope = " --user" if manager.for_user else ""
-        yield f"not installed; `clfd service install{scope}` does it"
+        command = " ".join(["clfd service install", *manager.scope])
+        yield f"not installed; `{command}` does it"
         return
     yield COLUMNS.format("unit", "file", "at boot", "now")
     instances = manager.listed("list-units", "--all", INSTANCES)

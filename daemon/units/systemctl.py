@@ -19,6 +19,10 @@ class ServiceManager:
 
     for_user: bool = False
 
+    @property
+    def scope(self) -> list[str]:
+        return ["--user"] if self.for_user else []
+
     def command(self, *words: str) -> str:
         """What `systemctl` says. Raises DaemonError where it fails."""
         done = self._run(*words)
@@ -50,10 +54,9 @@ class ServiceManager:
         return int(found[1]) if found else 0
 
     def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        scope = ["--user"] if self.for_user else []
         try:
             return subprocess.run(
-                ["systemctl", *scope, *words],
+                ["systemctl", *self.scope, *words],
                 capture_output=True,
                 text=True,
                 timeout=SECONDS,

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daemon.errors import DaemonError
-from daemon.units.environment_file import parse_environment_file
 from daemon.units.systemctl import ServiceManager
 from daemon.units.unit_files import (
     DAEMONS,
@@ -24,6 +23,11 @@ from storage.home.paths import Home, resolve_home
 from storage.settings.loading import load_settings
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+_LINE = re.compile(
+    r"""\s* (?P<key>[A-Za-z_][A-Za-z0-9_]*) \s* = \s*
+    (?: '(?P<single>[^'\\]*)' | "(?P<double>[^"\\]*)" | (?P<bare>(?!['"])[^\\]*?) ) \s*""",
+    re.VERBOSE,
+)
 
 
 def wanted(
@@ -56,22 +60,24 @@ def wanted(
         NVIDIA_DRIVER.exists() if nvidia is None else nvidia,
         network,
         manager.version,
+        root,
     )
 
 
 def installed(for_user: bool, root: Path) -> Installation | None:
     """What the unit that lies there says; None where none does, or it says neither."""
     try:
-        text = (root / unit_folder(for_user).relative_to("/") / DAEMONS[0]).read_text()
+        text = (unit_folder(for_user, root) / DAEMONS[0]).read_text()
     except OSError:
         return None
     home = re.search(r"^Environment=CLFD_HOME=(\S+)$", text, re.M)
     executable = re.search(r"^ExecStart=(\S+) run$", text, re.M)
     if not home or not executable:
         return None
-    network = unit_folder(for_user) / f"{DAEMONS[0]}.d" / "network.conf"
-    has_network = (root / network.relative_to("/")).exists()
-    return Installation(Path(executable[1]), Path(home[1]), for_user, network=has_network)
+    network = unit_folder(for_user, root) / f"{DAEMONS[0]}.d" / "network.conf"
+    return Installation(
+        Path(executable[1]), Path(home[1]), for_user, network=network.exists(), root=root
+    )
 
 
 def _home(
@@ -100,7 +106,7 @@ def _this_executable(for_user: bool) -> Path:
 def _service_environment(for_user: bool, root: Path) -> dict[str, str]:
     """What the service's environment file says."""
     try:
-        data = (root / environment_file(for_user).relative_to("/")).read_bytes()
+        data = environment_file(for_user, root).read_bytes()
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -109,3 +115,13 @@ def _service_environment(for_user: bool, root: Path) -> dict[str, str]:
             f" ({error.strerror}); run this as root"
         ) from error
     return parse_environment_file(os.fsdecode(data))
+
+
+def parse_environment_file(text: str) -> dict[str, str]:
+    """The variables, as systemd reads them for `EnvironmentFile=`; a later line counts more.
+
+    Read are `KEY=value` lines, quoted or not, and comments: what `clfd.env` shows. systemd.exec(5)
+    knows more (backslashes, values of several lines or quoted parts); such lines are left out.
+    """
+    lines = filter(None, map(_LINE.fullmatch, text.split("\n")))
+    return {line["key"]: line["single"] or line["double"] or line["bare"] or "" for line in lines}

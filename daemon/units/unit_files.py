@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import re
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from daemon.errors import DaemonError
-from storage.values.distribution import DISTRIBUTION
 
 USUAL_EXECUTABLE = Path("/opt/clfd/bin/clfd")
 USUAL_HOME = Path("/var/lib/clfd")
@@ -51,7 +50,10 @@ class UnitFile:
 
 @dataclass(frozen=True)
 class Installation:
-    """What the units have to know. `inboxes` and `archive` are those of the home's settings."""
+    """What the units have to know. `inboxes` and `archive` are those of the home's settings.
+
+    `root` stands for `/` where files are put, for packages and tests.
+    """
 
     executable: Path
     home: Path
@@ -61,6 +63,7 @@ class Installation:
     nvidia: bool = False
     network: bool = False
     systemd_version: int = 0
+    root: Path = Path("/")
 
 
 def shipped_folder() -> Path:
@@ -68,25 +71,19 @@ def shipped_folder() -> Path:
 
     Raises DaemonError where they are missing.
     """
-    beside = Path(__file__).parents[2] / "systemd"
-    if (beside / DAEMONS[0]).is_file():
-        return beside
-    try:
-        listed = files(DISTRIBUTION) or []
-    except PackageNotFoundError:
-        listed = []
-    for file in listed:
-        if file.parts[-2:] == ("systemd", DAEMONS[0]):
-            return Path(os.path.realpath(str(file.locate()))).parent
+    beside, installed = Path(__file__).parents[2], Path(sysconfig.get_path("data"), "share/clfd")
+    for folder in (beside / "systemd", installed / "systemd"):
+        if (folder / DAEMONS[0]).is_file():
+            return folder
     raise DaemonError("the unit files that come with clfd are missing; install it again")
 
 
-def unit_folder(for_user: bool) -> Path:
-    return _config_folder() / "systemd/user" if for_user else Path("/etc/systemd/system")
+def unit_folder(for_user: bool, root: Path) -> Path:
+    return _config_folder(root) / "systemd/user" if for_user else root / "etc/systemd/system"
 
 
-def environment_file(for_user: bool) -> Path:
-    return (_config_folder() if for_user else Path("/etc")) / "clfd" / "clfd.env"
+def environment_file(for_user: bool, root: Path) -> Path:
+    return (_config_folder(root) if for_user else root / "etc") / "clfd" / "clfd.env"
 
 
 def unit_files(installation: Installation) -> list[UnitFile]:
@@ -95,33 +92,37 @@ def unit_files(installation: Installation) -> list[UnitFile]:
     Raises DaemonError for a place that the service could not see, or that no unit file can name.
     """
     _refuse_unusable(installation)
-    made = _for_user(installation) if installation.for_user else _for_system(installation)
-    return list(made)
+    return _made(installation)
 
 
 def every_unit_file(installation: Installation) -> list[UnitFile]:
     """Those that an installation may have had, whatever was asked for then."""
-    everything = replace(
-        installation,
-        archive=installation.home / "archive",
-        nvidia=True,
-        network=True,
-        systemd_version=FIRST_WITH_STEPS,
+    archive = installation.home / "archive"
+    return _made(
+        replace(
+            installation,
+            archive=archive,
+            nvidia=True,
+            network=True,
+            systemd_version=FIRST_WITH_STEPS,
+        )
     )
-    made = _for_user(everything) if installation.for_user else _for_system(everything)
-    return list(made)
+
+
+def _made(installation: Installation) -> list[UnitFile]:
+    return list(_for_user(installation) if installation.for_user else _for_system(installation))
 
 
 def _for_user(installation: Installation) -> Iterator[UnitFile]:
-    folder = unit_folder(for_user=True)
+    folder = unit_folder(True, installation.root)
     yield UnitFile(folder / DAEMONS[0], _adapted(f"user/{DAEMONS[0]}", installation))
     if installation.systemd_version >= FIRST_WITH_STEPS:
         yield _drop_in(folder, DAEMONS[0], "backoff.conf")
-    yield UnitFile(environment_file(for_user=True), _shipped("clfd.env"), is_yours=True)
+    yield UnitFile(environment_file(True, installation.root), _shipped("clfd.env"), is_yours=True)
 
 
 def _for_system(installation: Installation) -> Iterator[UnitFile]:
-    folder = unit_folder(for_user=False)
+    folder, etc = unit_folder(False, installation.root), installation.root / "etc"
     for name in (*SERVICES, *OTHERS):
         yield UnitFile(folder / name, _adapted(name, installation))
     if text := _folders(installation):
@@ -133,11 +134,10 @@ def _for_system(installation: Installation) -> Iterator[UnitFile]:
     for unit in DAEMONS if installation.systemd_version >= FIRST_WITH_STEPS else ():
         yield _drop_in(folder, unit, "backoff.conf")
     if installation.nvidia:
-        yield UnitFile(Path("/etc/modules-load.d/clfd.conf"), _shipped("modules-load.conf"))
+        yield UnitFile(etc / "modules-load.d/clfd.conf", _shipped("modules-load.conf"))
     for kind in ("sysusers", "tmpfiles"):
-        text = _adapted(f"{kind}.conf", installation)
-        yield UnitFile(Path(f"/etc/{kind}.d/clfd.conf"), text)
-    yield UnitFile(environment_file(for_user=False), _shipped("clfd.env"), is_yours=True)
+        yield UnitFile(etc / f"{kind}.d/clfd.conf", _adapted(f"{kind}.conf", installation))
+    yield UnitFile(environment_file(False, installation.root), _shipped("clfd.env"), is_yours=True)
 
 
 def _drop_in(folder: Path, unit: str, name: str) -> UnitFile:
@@ -219,5 +219,6 @@ def _lies_in(path: Path, folders: tuple[Path, ...]) -> bool:
     return any(path.is_relative_to(folder) for folder in folders)
 
 
-def _config_folder() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+def _config_folder(root: Path) -> Path:
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return root / folder.relative_to("/")

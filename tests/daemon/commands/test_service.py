@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -311,17 +310,9 @@ def test_the_files_are_found_where_a_wheel_puts_them(
 ) -> None:
     lying = tmp_path / "share/clfd/systemd/clfd.service"
     lying.parent.mkdir(parents=True)
-    lying.touch()
-    listed = SimpleNamespace(parts=lying.parts, locate=lambda: lying)
     monkeypatch.setattr(daemon.units.unit_files, "__file__", str(tmp_path / "packages/daemon/x.py"))
-    monkeypatch.setattr(daemon.units.unit_files, "files", lambda _: [listed])
-    assert shipped_folder() == lying.parent
-
-
-def test_an_installation_without_unit_files_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(daemon.units.unit_files, "__file__", str(tmp_path / "packages/daemon/x.py"))
-    monkeypatch.setattr(daemon.units.unit_files, "files", lambda _: None)
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
     with pytest.raises(DaemonError, match="unit files that come with clfd are missing"):
         shipped_folder()
+    lying.touch()
+    assert shipped_folder() == lying.parent

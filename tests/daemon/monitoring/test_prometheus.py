@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from running_house import RunningHouse
 
-from daemon.monitoring.metrics_server import served_metrics
+from daemon.monitoring.component import StageTimers
+from daemon.monitoring.metrics_server import keep_written, served_metrics
 from daemon.monitoring.prometheus import METRICS, StatusCollector
-from daemon.monitoring.stage_timers import StageTimers
 from storage.errors import ConfigurationError, SettingsError
 from storage.home.paths import Home
 from storage.settings.loading import load_settings
@@ -88,7 +88,7 @@ def test_each_metric_has_its_help_and_type_once() -> None:
 
 def test_the_documentation_names_each_metric() -> None:
     page = (Path(__file__).parents[3] / "docs" / "operation.md").read_text()
-    assert [m.name for m in METRICS if not re.search(rf"`{m.name}[{{`]", page)] == []
+    assert [name for name in METRICS if not re.search(rf"`{name}[{{`]", page)] == []
 
 
 def test_each_hook_has_a_sample() -> None:
@@ -162,8 +162,8 @@ def free_port() -> int:
 
 def test_a_reader_may_ask_for_openmetrics() -> None:
     listen = f"127.0.0.1:{free_port()}"
-    with served_metrics(MetricsSettings(listen=listen)) as collector:
-        collector.publish({"done": 1, "figures": {"batches": 2}})
+    with served_metrics(MetricsSettings(listen=listen)) as publish:
+        publish({"done": 1, "figures": {"batches": 2}})
         accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
         request = urllib.request.Request(f"http://{listen}/metrics", headers=accept)
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -181,9 +181,9 @@ def get(url: str) -> str:
 
 def test_a_page_has_the_newest_status() -> None:
     listen = f"127.0.0.1:{free_port()}"
-    with served_metrics(MetricsSettings(listen=listen)) as collector:
-        collector.publish({"done": 1})
-        collector.publish({"done": 2})
+    with served_metrics(MetricsSettings(listen=listen)) as publish:
+        publish({"done": 1})
+        publish({"done": 2})
         assert samples(get(f"http://{listen}/metrics"))['clfd_recordings{status="done"}'] == 2
         with pytest.raises(urllib.error.HTTPError, match="404"):
             get(f"http://{listen}/")
@@ -238,8 +238,8 @@ def test_loopback_has_several_names(tmp_path: Path, listen: str) -> None:
 
 def test_a_file_is_whole_and_for_everybody(tmp_path: Path) -> None:
     file = tmp_path / "clfd.prom"
-    with served_metrics(MetricsSettings(textfile=str(file))) as collector:
-        collector.publish({"done": 5})
+    with served_metrics(MetricsSettings(textfile=str(file))) as publish:
+        publish({"done": 5})
     assert samples(file.read_text())['clfd_recordings{status="done"}'] == 5
     assert file.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [file]
@@ -248,11 +248,8 @@ def test_a_file_is_whole_and_for_everybody(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from daemon.monitoring.metrics_server import _Writer
-
-    writer = _Writer(tmp_path / "none" / "clfd.prom", CollectorRegistry())
-    writer.write()
-    writer.write()
+    waits = iter((False, False, True))  # the third finds that it is to stop
+    keep_written(tmp_path / "none" / "clfd.prom", CollectorRegistry(), lambda _: next(waits))
     assert len(caplog.messages) == 1
     assert "metrics.textfile" in caplog.messages[0]
 
