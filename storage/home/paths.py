@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
@@ -15,58 +14,25 @@ FOLDER_MODE = 0o2770
 FILE_MODE = 0o660
 
 
-@dataclass(frozen=True)
 class Home:
     """Where everything lies. Nothing has to exist yet; `create` makes the folders."""
 
-    root: Path
-
-    @property
-    def settings_file(self) -> Path:
-        return self.root / "clfd.toml"
-
-    @property
-    def inbox(self) -> Path:
-        return self.root / "inbox"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.root / "checkpoints"
-
-    @property
-    def reports(self) -> Path:
-        return self.root / "reports"
-
-    @property
-    def runs(self) -> Path:
-        """Where training writes down how far it got, and lays clips that memory cannot hold."""
-        return self.root / "runs"
-
-    @property
-    def compiled(self) -> Path:
-        """Networks as machine code, made by the daemon for itself alone."""
-        return self.root / "compiled"
-
-    @property
-    def ledger_file(self) -> Path:
-        return self.root / "clfd.db"
-
-    @property
-    def status_file(self) -> Path:
-        return self.root / "status.json"
-
-    @property
-    def lock_file(self) -> Path:
-        return self.root / "daemon.lock"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.settings_file = root / "clfd.toml"
+        self.inbox = root / "inbox"
+        self.checkpoints = root / "checkpoints"
+        self.reports = root / "reports"
+        self.runs = root / "runs"  # how far training got, and clips that memory cannot hold
+        self.compiled = root / "compiled"  # networks as machine code, by the daemon for itself
+        self.ledger_file = root / "clfd.db"
+        self.status_file = root / "status.json"
+        self.lock_file = root / "daemon.lock"
+        self.pause_file = root / "paused"  # while it is there the daemon takes nothing in
 
     def reload_request(self, word: str) -> Path:
         """What `clfd reload` leaves for the daemon; the daemon takes it away."""
         return self.root / f"reload-{word}"
-
-    @property
-    def pause_file(self) -> Path:
-        """While it is there the daemon takes nothing in."""
-        return self.root / "paused"
 
     def hook_file(self, name: str) -> Path:
         """Where a hook keeps its place among the answers."""
