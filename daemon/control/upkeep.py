@@ -25,7 +25,7 @@ class Upkeep(Component):
             return
         self._due = now + UPKEEP_SECONDS
         give_freed_memory_back()
-        self._log_fault = self._ledger.tend()
+        self._log_fault = self._ledger.database.tend()
         self._compile_network()
 
     def faults(self) -> Sequence[str]:

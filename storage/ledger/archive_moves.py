@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import bindparam, func, select, text, update
 
@@ -124,7 +125,10 @@ _OUTSTANDING = (
     .where(text(is_archiving), _row.claimed_by.is_(None), _row.fingerprint != "")
     .order_by(_row.id)
 )
-_PLACE = {"archive_path": bindparam("place"), "archive_path_text": bindparam("place_text")}
+_PLACE: dict[str, Any] = {
+    "archive_path": bindparam("place"),
+    "archive_path_text": bindparam("place_text"),
+}
 _PLAN = update(recording).where(_row.id == bindparam("row_id")).values(_PLACE)
 # A result that comes late changes nothing: the row has moved on, and is looked at again.
 _ITS_ROW = (
@@ -188,8 +192,8 @@ class ArchiveMoves:
             )
             taken = {(digest, place) for digest, place in connection.execute(there)}
         return [
-            Move(id, Path(os.fsdecode(folder)), *rest, is_taken=(rest[-2], rest[-1]) in taken)
-            for id, folder, *rest in rows
+            Move(row[0], Path(os.fsdecode(row[1])), *row[2:], (row[-2], row[-1]) in taken)
+            for row in rows
         ]
 
     def count(self) -> int:
@@ -200,9 +204,8 @@ class ArchiveMoves:
     def has_archived(self, root: Path) -> bool:
         """Whether a file was ever moved to somewhere below `root`."""
         first = os.path.join(os.fsencode(root), b"")
-        lies_there = (_row.archive_path > first) & (
-            _row.archive_path < first[:-1] + b"0"
-        )  # after /
+        after = first[:-1] + b"0"  # which comes after "/"
+        lies_there = (_row.archive_path > first) & (_row.archive_path < after)
         query = select(_row.id).where(_row.archived_at.is_not(None), lies_there).limit(1)
         with self._database.transaction() as connection:
             return connection.scalar(query) is not None

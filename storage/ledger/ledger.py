@@ -247,10 +247,6 @@ class Ledger:
         with self.database.transaction() as connection:
             return connection.scalar(oldest.order_by(_row.id).limit(1))
 
-    def tend(self) -> str | None:
-        """Keep the database's log short; returns what is wrong when that does not work."""
-        return self.database.tend()
-
     def close(self) -> None:
         self.database.close()
 
