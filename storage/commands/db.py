@@ -14,7 +14,8 @@ from storage.commands.filter_options import When
 
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
-    from storage.maintenance.prune_plan import PrunePlan
+
+_ENDS = ("-wal", "-shm", "-journal")
 
 
 @click.group()
@@ -108,7 +109,9 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
         target = file or database.path.with_name(f"{database.path.name}.{now}.backup")
         if target.exists() and target.samefile(database.path):
             raise StorageError(f"{target} is the ledger itself; name another file")
-        if target.absolute() in _companions(database.path.absolute()):
+        ledger = database.path.absolute()
+        # What SQLite keeps beside a ledger, and would take a backup for.
+        if target.absolute() in {ledger.with_name(f"{ledger.name}{end}") for end in _ENDS}:
             raise StorageError(f"{target} belongs to the ledger; name another file")
         if target.exists() and not force:
             raise StorageError(f"{target} is there already; name another file or add --force")
@@ -116,11 +119,6 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
     click.echo(str(target))
     if invocation.verbosity >= 0:
         click.echo(f"backed up {target.stat().st_size / 1e6:.1f} MB, checked", err=True)
-
-
-def _companions(ledger: Path) -> set[Path]:
-    """What SQLite keeps beside a ledger, and would take a backup for."""
-    return {ledger.with_name(f"{ledger.name}{end}") for end in ("-wal", "-shm", "-journal")}
 
 
 @db.command()
@@ -159,6 +157,7 @@ def prune(
     from storage.maintenance.prune import carry_out
     from storage.maintenance.prune_plan import PruneRequest, make_plan
     from storage.values.progress import ProgressTicker
+    from storage.values.text import visible
 
     if not (superseded or missing or before or history):
         raise click.UsageError(
@@ -174,16 +173,10 @@ def prune(
     if as_json:
         click.echo(json.dumps(plan.figures(yes), ensure_ascii=False))
     else:
-        _show(plan, yes)
+        for line in plan.lines(yes):
+            click.echo(visible(line))
         if not yes:
             click.echo("nothing was changed; add --yes to do it", err=True)
-
-
-def _show(plan: PrunePlan, is_done: bool) -> None:
-    from storage.values.text import visible
-
-    for line in plan.lines(is_done):
-        click.echo(visible(line))
 
 
 @db.command()

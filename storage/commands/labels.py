@@ -190,10 +190,10 @@ def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
     numbers: Counter[str] = Counter()  # by refusal
 
     def taken() -> Iterator[dict[str, object]]:
-        for told in label_rows(connection):
-            numbers["" if is_all else told.refusal] += 1
-            if is_all or not told.refusal:
-                yield {name: told.row[name] for name in columns}
+        for row, refusal in label_rows(connection):
+            numbers["" if is_all else refusal] += 1
+            if is_all or not refusal:
+                yield {name: row[name] for name in columns}
 
     database = open_database(invocation.database(), "reader")
     with database, database.transaction() as connection, output(file) as stream:

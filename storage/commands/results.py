@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,7 @@ def results(
     follow: bool,
     shape: str | None,
     file: Path | None,
-    **told: Any,
+    **options: Any,
 ) -> None:
     """What was heard.
 
@@ -101,17 +101,15 @@ def results(
     from storage.queries.result import ClipOptions
 
     status = status or ("all" if count_by == "status" else "done")
-    filters = filters_of(invocation, told, status, history)  # type: ignore[arg-type]
+    filters = filters_of(invocation, options, status, history)  # type: ignore[arg-type]
     format = FORMATS[shape or format_of(file)]
-    _refuse_what_does_not_go_together(filters, format, clips, count_by, follow, file)
-    if follow:
-        _refuse_of_following(limit, filters.until)
-    _refuse_of_the_field(filters, format, count_by, limit, columns, file)
+    for refusal in _refusals(filters, format, clips, count_by, follow, limit, columns, file):
+        raise click.UsageError(refusal)
     has_clips = clips or format.is_of_clips
     if (top or merge_gap is not None) and not has_clips:
         raise click.UsageError("--top and --merge-gap are about clips; add --clips")
-    options = ClipOptions(top or 1, merge_gap) if has_clips else None
-    request = results_writer.ResultsRequest(filters, sort, limit, options, format, file, columns)  # type: ignore[arg-type]
+    by_clip = ClipOptions(top or 1, merge_gap) if has_clips else None
+    request = results_writer.ResultsRequest(filters, sort, limit, by_clip, format, file, columns)  # type: ignore[arg-type]
     _refuse_unknown(columns, request.known_columns, bool(count_by))
     with open_database(invocation.database(), "reader") as database:
         hint = None
@@ -135,52 +133,39 @@ def _refuse_unknown(columns: Sequence[str], known: Sequence[str], counts: bool) 
         )
 
 
-def _refuse_what_does_not_go_together(
+def _refusals(
     filters: Filters,
     format: Format,
     clips: bool,
     count_by: str | None,
     follow: bool,
+    limit: int | None,
+    columns: Sequence[str],
     file: Path | None,
-) -> None:
+) -> Iterator[str]:
+    """What does not go together."""
     if count_by and clips:
-        raise click.UsageError("--count-by counts recordings; leave out --clips")
+        yield "--count-by counts recordings; leave out --clips"
     if count_by and not (format.is_text or format.is_of_clips):
-        raise click.UsageError(f"--count-by is told as {_any_of(TEXT_FORMATS)}")
+        yield f"--count-by is told as {_any_of(TEXT_FORMATS)}"
     if follow and (count_by or clips or file or filters.history or not format.is_followed):
-        raise click.UsageError(
+        yield (
             f"--follow prints recordings as they come, as {_any_of(FOLLOWED_FORMATS)};"
             " leave out --count-by, --clips, --history, -o and other formats"
+        )
+    sort = click.get_current_context().get_parameter_source("sort")
+    is_bounded = limit is not None or filters.until or sort is ParameterSource.COMMANDLINE
+    if follow and is_bounded:
+        yield "--follow has no end and no order; leave out --limit, --until, --sort"
+    if file is not None and file.is_dir() and not format.is_of_clips:
+        yield f"{file} is a folder; name a file with -o"
+    is_other_table = count_by or columns or limit or filters.history or filters.status != "done"
+    if format.is_of_clips and is_other_table:
+        yield (
+            f"{format.name} has its own columns and holds the clips of done recordings;"
+            " leave out --count-by, --columns, --limit, --history and --status"
         )
 
 
 def _any_of(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
-
-
-def _refuse_of_following(limit: int | None, until: str | None) -> None:
-    """Rows come without end, and in the order in which they come."""
-    source = click.get_current_context().get_parameter_source("sort")
-    if limit is not None or until or source is ParameterSource.COMMANDLINE:
-        raise click.UsageError(
-            "--follow has no end and no order; leave out --limit, --until, --sort"
-        )
-
-
-def _refuse_of_the_field(
-    filters: Filters,
-    format: Format,
-    count_by: str | None,
-    limit: int | None,
-    columns: Sequence[str],
-    file: Path | None,
-) -> None:
-    if not format.is_of_clips:
-        if file is not None and file.is_dir():
-            raise click.UsageError(f"{file} is a folder; name a file with -o")
-        return
-    if count_by or columns or limit or filters.history or filters.status != "done":
-        raise click.UsageError(
-            f"{format.name} has its own columns and holds the clips of done recordings;"
-            " leave out --count-by, --columns, --limit, --history and --status"
-        )

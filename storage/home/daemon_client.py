@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from storage.errors import StorageError
@@ -67,38 +66,23 @@ def wait_until_served(
     Raises StorageError where the daemon refuses it, with its reason, where another one was made
     active meanwhile, where no daemon runs, or where it takes longer than `seconds`.
     """
-    instead = f"{name} is active, and will be served by the next `clfd run`"
-    wait_for_daemon(
-        home, _Answer(CheckpointFolder(home.checkpoints), name), seconds, instead, clock, wait
-    )
-
-
-@dataclass
-class _Answer:
-    """What a status says of one checkpoint.
-
-    Of the first status nobody knows whether it is older than the change of the link, so only a
-    later one can be a refusal.
-    """
-
-    checkpoint_folder: CheckpointFolder
-    name: str
+    checkpoints = CheckpointFolder(home.checkpoints)
     first_heartbeat: object = None
 
-    def __call__(self, status: Status) -> bool | None:
-        if status.get("served_checkpoint") == self.name:
+    def is_served(status: Status) -> bool | None:
+        nonlocal first_heartbeat
+        served = status.get("served_checkpoint")
+        if served == name:
             return True
-        if (active := self.checkpoint_folder.active()) != self.name:
-            raise StorageError(
-                f"{active or 'no checkpoint'} was made active in place of {self.name}"
-            )
-        self.first_heartbeat = self.first_heartbeat or status.get("heartbeat_at")
-        if status.get("heartbeat_at") != self.first_heartbeat:
-            self._require_accepted(status)
+        if (active := checkpoints.active()) != name:
+            raise StorageError(f"{active or 'no checkpoint'} was made active in place of {name}")
+        first_heartbeat = first_heartbeat or status.get("heartbeat_at")
+        # Nobody knows whether the first status is older than the change of the link.
+        is_later = status.get("heartbeat_at") != first_heartbeat
+        reason = status.get("checkpoint_refused")
+        if is_later and reason and status.get("checkpoint") == name:
+            raise StorageError(f"{served} goes on, {name} is not served: {reason}")
         return None
 
-    def _require_accepted(self, status: Status) -> None:
-        reason = status.get("checkpoint_refused")
-        if reason and status.get("checkpoint") == self.name:
-            served = status.get("served_checkpoint")
-            raise StorageError(f"{served} goes on, {self.name} is not served: {reason}")
+    instead = f"{name} is active, and will be served by the next `clfd run`"
+    wait_for_daemon(home, is_served, seconds, instead, clock, wait)
