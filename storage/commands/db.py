@@ -6,14 +6,11 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from storage.commands.context import Invocation
 from storage.commands.filter_options import When
-
-if TYPE_CHECKING:
-    from storage.commands.context import Invocation
 
 _ENDS = ("-wal", "-shm", "-journal")
 

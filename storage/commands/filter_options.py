@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from storage.commands.context import Invocation
+
 if TYPE_CHECKING:
-    from storage.commands.context import Invocation
     from storage.queries.filters import Filters, Status
 
 Command = TypeVar("Command", bound=Callable[..., Any])

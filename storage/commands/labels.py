@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from storage.commands.context import Invocation
 from storage.commands.filter_options import Finite
 
 if TYPE_CHECKING:
-    from storage.commands.context import Invocation
     from storage.labels.annotation_files import Annotation, AnnotationFile
 
 _SHOWN = 5  # of many problems

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from storage.commands.context import Invocation
 from storage.commands.filter_options import filter_options, filters_of
-
-if TYPE_CHECKING:
-    from storage.commands.context import Invocation
 
 
 @click.command()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from storage.commands.context import Invocation
 from storage.commands.filter_options import Finite, filter_options, filters_of
 from storage.export.registry import FOLLOWED_FORMATS, FORMATS, TEXT_FORMATS, Format, format_of
 
 if TYPE_CHECKING:
-    from storage.commands.context import Invocation
     from storage.queries.filters import Filters
 
 

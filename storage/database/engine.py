@@ -31,6 +31,7 @@ from storage.errors import (
     RowRefused,
     SchemaMismatch,
     StorageError,
+    os_errors_as,
 )
 from storage.home.paths import FILE_MODE
 from storage.home.safe_open import lock_folder
@@ -290,12 +291,11 @@ def file_of(url: str) -> Path:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError as error:
-        raise _missing(path) from error
-    except OSError as error:
-        raise LedgerUnavailable(f"cannot reach the ledger {path}: {error.strerror}") from error
+    with os_errors_as(LedgerUnavailable, f"cannot reach the ledger {path}"):
+        try:
+            found = path.stat()
+        except FileNotFoundError as error:
+            raise _missing(path) from error
     return found.st_dev, found.st_ino
 
 
@@ -462,12 +462,9 @@ def _prepare(path: Path, tell: Callable[[str], None] = logger.info) -> Path | No
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    try:
+    what = f"cannot open the ledger's folder {folder}"
+    with os_errors_as(LedgerMissing, what, "`clfd init` makes a home"):
         lock = lock_folder(folder)
-    except OSError as error:
-        raise LedgerMissing(
-            f"cannot open the ledger's folder {folder}: {error.strerror}; `clfd init` makes a home"
-        ) from error
     try:
         yield
         os.fsync(lock)  # the names made in it
@@ -480,12 +477,10 @@ def _create(path: Path) -> None:
     aside = path.with_name(f"{path.name}.new")
     for leftover in (aside, *(aside.with_name(aside.name + end) for end in ("-wal", "-shm"))):
         leftover.unlink(missing_ok=True)
-    try:
+    with os_errors_as(StorageError, f"cannot make the ledger {path}"):
         handle = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE)
         os.fchmod(handle, FILE_MODE)  # SQLite gives its side files the mode of this one
         os.close(handle)
-    except OSError as error:
-        raise StorageError(f"cannot make the ledger {path}: {error.strerror}") from error
     _migrate(aside, tell=lambda step: None)
     aside.rename(path)
 

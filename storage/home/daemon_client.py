@@ -1,17 +1,24 @@
-"""Waiting until the running daemon gives an answer in its status file, or serves a checkpoint."""
+"""Waiting until the running daemon answers in its status file: it serves a checkpoint, or reloaded.
+
+A reload is asked for by a file and not by a signal: whoever may write in the home may ask, also
+from another container, and a daemon in a terminal takes SIGHUP for the terminal's end.
+"""
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from storage.errors import StorageError
+from storage.errors import ReloadRefused, StorageError
+from storage.home.atomic_write import write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import LockHolder, holder, read_status
-from storage.home.paths import Home
+from storage.home.paths import FILE_MODE, Home
 
 LOOK_SECONDS = 0.1
+NOTHING_TO_RELOAD = "the settings are read by the next `clfd run`"
 
 Status = Mapping[str, object]
 T = TypeVar("T")
@@ -86,3 +93,30 @@ def wait_until_served(
 
     instead = f"{name} is active, and will be served by the next `clfd run`"
     wait_for_daemon(home, is_served, seconds, instead, clock, wait)
+
+
+def ask_for_reload(home: Home, seconds: float) -> Iterator[str]:
+    """Yields what came of it, line by line.
+
+    Raises ReloadRefused with the reason where settings or checkpoint were refused, and StorageError
+    where no daemon answers within `seconds`.
+    """
+    running_daemon(home, NOTHING_TO_RELOAD)
+    word = secrets.token_hex(8)
+    write_whole(home.reload_request(word), b"", FILE_MODE)
+
+    def answer(status: Status) -> tuple[Status, Mapping[str, object]] | None:
+        reload = status.get("reload")
+        is_ours = isinstance(reload, dict) and word in reload.get("requests", ())
+        return (status, reload) if is_ours else None  # type: ignore[return-value]
+
+    status, reload = wait_for_daemon(home, answer, seconds, NOTHING_TO_RELOAD)
+    if reload["error"]:
+        raise ReloadRefused(str(reload["error"]))
+    yield f"reloaded, serving {status['served_checkpoint']}; changed: {_listed(reload['applied'])}"
+    if status["restart_to_apply"]:
+        yield f"restart to apply: {_listed(status['restart_to_apply'])}"
+
+
+def _listed(keys: object) -> str:
+    return (", ".join(map(str, keys)) if isinstance(keys, list) else "") or "nothing"

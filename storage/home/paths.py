@@ -7,7 +7,7 @@ import stat
 from itertools import chain, count
 from pathlib import Path
 
-from storage.errors import ConfigurationError, StorageError
+from storage.errors import ConfigurationError, StorageError, os_errors_as
 
 # Group-owned, so that readers only need to join the group; setgid hands the group down.
 FOLDER_MODE = 0o2770
@@ -51,13 +51,10 @@ def make_folder(folder: Path) -> None:
     """A folder for the group, unless it is there. Raises StorageError where it cannot be made."""
     if folder.is_dir():
         return
-    try:
+    remedy = "choose another home with --home"
+    with os_errors_as(StorageError, f"cannot make the folder {folder}", remedy):
         folder.mkdir(parents=True, exist_ok=True)
         give_to_group(folder)
-    except OSError as error:
-        raise StorageError(
-            f"cannot make the folder {folder}: {error.strerror}; choose another home with --home"
-        ) from error
 
 
 def give_to_group(folder: Path) -> None:
@@ -80,16 +77,14 @@ def resolve_home(option: Path | None) -> Home:
 
     Raises ConfigurationError for the home of a user who is not known (`~nobody-here`).
     """
-    chosen = Path(option or os.environ.get("CLFD_HOME") or _user_data_folder())
+    chosen = Path(option or os.environ.get("CLFD_HOME") or "")
+    if not chosen.parts:
+        from platformdirs import user_data_path
+
+        chosen = user_data_path("clfd")
     try:
         return Home(chosen.expanduser().absolute())
     except RuntimeError as error:
         raise ConfigurationError(
             f"home {chosen} names a user who is not known here; write the folder's whole path"
         ) from error
-
-
-def _user_data_folder() -> Path:
-    from platformdirs import user_data_path
-
-    return user_data_path("clfd")

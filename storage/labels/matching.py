@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, select, tuple_
 from storage.database.bulk import chunks, execute_many
 from storage.database.engine import Database
 from storage.database.tables import human_label, inbox, recording
-from storage.errors import StorageError
+from storage.errors import StorageError, os_errors_as
 from storage.home.safe_open import file_digest
 from storage.labels.annotation_files import Annotation
 from storage.values.timestamps import utc_now
@@ -187,10 +187,8 @@ class _Known:
         if not name or not os.path.isfile(file):
             return set()
         if file not in self._by_file:
-            try:
+            with os_errors_as(StorageError, f"{one.place}: cannot read {file}"):
                 digest = file_digest(file)
-            except OSError as error:
-                raise StorageError(f"{one.place}: cannot read {file}: {error.strerror}") from error
             self._by_file[file] = set(self._all_in([digest]))
         return self._by_file[file]
 

@@ -54,19 +54,17 @@ def database_url(root: Path, url: str = DEFAULT_DATABASE) -> str:
 
 def _from_file(file: Path) -> dict[str, object]:
     try:
-        with open(file, encoding="utf-8", opener=open_without_waiting) as opened:
-            text = opened.read()
+        with open(file, "rb", opener=open_without_waiting) as opened:
+            content = opened.read()
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise SettingsError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:  # not UTF-8
-        raise SettingsError(f"{file} is not valid TOML: {error}") from error
     import tomllib
 
     try:
-        return dict(flat(tomllib.loads(text)))
-    except (ValueError, RecursionError) as error:
+        return dict(flat(tomllib.loads(content.decode())))
+    except (ValueError, RecursionError) as error:  # the former also for what is not UTF-8
         raise SettingsError(f"{file} is not valid TOML: {error}") from error
 
 
