@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,6 +21,11 @@ class Invocation:
 
     home_option: Path | None = None
     verbosity: int = 0
+
+    def say(self, line: str) -> None:
+        """Beside the data, unless `-q` is given."""
+        if self.verbosity >= 0:
+            click.echo(line, err=True)
 
     def home(self) -> Home:
         from storage.home.paths import resolve_home

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,7 +60,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
             if as_json:
                 click.echo(json.dumps(report, ensure_ascii=False))
             raise LedgerInvalid(_invalid(database.path, problems))
-        findings = check_findings(database, settings, ProgressTicker(_progress(invocation)))
+        findings = check_findings(database, settings, ProgressTicker(invocation.say))
     if as_json:
         click.echo(json.dumps(report | findings.figures(), ensure_ascii=False))
     else:
@@ -114,8 +113,7 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
             raise StorageError(f"{target} is there already; name another file or add --force")
         database.back_up(target, check=True)
     click.echo(str(target))
-    if invocation.verbosity >= 0:
-        click.echo(f"backed up {target.stat().st_size / 1e6:.1f} MB, checked", err=True)
+    invocation.say(f"backed up {target.stat().st_size / 1e6:.1f} MB, checked")
 
 
 @db.command()
@@ -162,7 +160,7 @@ def prune(
         )
     both = not (superseded or missing or history)
     request = PruneRequest(superseded or both, missing or both, history, before)
-    progress = ProgressTicker(_progress(invocation))
+    progress = ProgressTicker(invocation.say)
     with open_database(invocation.database(), "pruner") as database:
         plan = make_plan(database, request, progress)
         if yes:
@@ -194,14 +192,8 @@ def upgrade(invocation: Invocation) -> None:
     from storage.ledger.counters import mend
 
     with DaemonLock.acquire(invocation.home()):
-        backup = upgrade_database(invocation.database(), tell=_progress(invocation))
+        backup = upgrade_database(invocation.database(), tell=invocation.say)
         with open_database(invocation.database(), "editor") as database:
             was_wrong = backup is None and mend(database)
     result = f"upgraded; the backup is {backup}" if backup else "already at this version"
     click.echo(f"{result}; counted anew" if was_wrong else result, err=True)
-
-
-def _progress(invocation: Invocation) -> Callable[[str], None]:
-    return (
-        (lambda step: click.echo(step, err=True)) if invocation.verbosity >= 0 else lambda _: None
-    )

@@ -119,8 +119,8 @@ def results(
             hint = results_writer.write_counts(database, request, count_by)  # type: ignore[arg-type]
         else:
             hint = results_writer.write_results(database, request)
-    if hint and invocation.verbosity >= 0:
-        click.echo(hint, err=True)
+    if hint:
+        invocation.say(hint)
 
 
 def _refuse_unknown(columns: Sequence[str], known: Sequence[str], counts: bool) -> None:

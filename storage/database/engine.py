@@ -115,9 +115,9 @@ def open_database(url: str, role: Role) -> Database:
 
 
 def upgrade(url: str, tell: Callable[[str], None] = logger.info) -> Path | None:
-    """Bring an existing ledger to this version; returns the backup, None if it was current.
+    """Bring a ledger to this version; returns the backup, None if it was current.
 
-    `tell` is called with how far it is. Raises as `open_database`.
+    Raises as `open_database`.
     """
     path = file_of(url)
     if not path.exists():
@@ -173,10 +173,7 @@ class Database:
         return broken + [f"{row[0]} row {row[1]} has no {row[2]}" for row in orphans]
 
     def require_valid(self, seconds: float) -> None:
-        """Look for damage, for so long: of a large ledger that is a part.
-
-        Raises LedgerDamaged with the first problem.
-        """
+        """Look for damage, for so long: of a large ledger in a part. Raises LedgerDamaged."""
         deadline = time.monotonic() + seconds
         with self._raw() as raw:
             raw.set_progress_handler(lambda: time.monotonic() > deadline, _PROGRESS_STEPS)

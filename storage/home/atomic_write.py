@@ -30,10 +30,7 @@ def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
 
 @contextmanager
 def aside_of(path: Path) -> Iterator[int]:
-    """A new file beside `path`, by its descriptor; it takes the name when the body has ended well.
-
-    Not flushed. Raises OSError.
-    """
+    """A new file, not flushed, that takes the name `path` when the body has ended well."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         handle = create_plain(aside)

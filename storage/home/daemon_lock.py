@@ -71,10 +71,7 @@ class DaemonLock:
 
 
 def holder(home: Home) -> LockHolder | None:
-    """The running daemon, or None when no process holds the lock.
-
-    Raises StorageError when the lock file may not be read.
-    """
+    """The running daemon; None when no process holds the lock. Raises StorageError."""
     try:
         handle = open_plain(home.lock_file)
     except FileNotFoundError:

@@ -39,10 +39,7 @@ class Home:
         return self.root / f"hook-{name}.json"
 
     def create(self) -> None:
-        """Make the folders that are missing; those that exist keep their mode. Safe to repeat.
-
-        Raises StorageError naming the folder that cannot be made.
-        """
+        """Make missing folders; those that exist keep their mode. Raises StorageError."""
         for folder in (self.root, self.inbox, self.checkpoints, self.reports, self.runs):
             make_folder(folder)
 

@@ -13,10 +13,7 @@ from storage.values.timestamps import stamp
 
 
 def paused_since(home: Home) -> str | None:
-    """The stamp of the moment since when the intake is held; None while it is not.
-
-    Raises StorageError where the home may not be read.
-    """
+    """The stamp since when the intake is held; None while it is not. Raises StorageError."""
     with os_errors_as(StorageError, f"cannot look for {home.pause_file}"):
         try:
             found = home.pause_file.stat()

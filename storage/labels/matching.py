@@ -48,7 +48,11 @@ def match(connection: Connection, annotations: Sequence[Annotation]) -> MatchedL
                 " as `clfd results` shows it, or the digest"
             )
         elif not digests:
-            problems.append(f"{one.place}: {_nothing_is(one)}")
+            sound = one.sound
+            nothing = (
+                f"no recording that was read is {sound}" if sound else "neither path nor digest"
+            )
+            problems.append(f"{one.place}: {nothing}")
         else:
             found.append((one, next(iter(digests))))
     lengths = known.lengths_of({digest for one, digest in found if one.start_s or one.end_s})
@@ -56,11 +60,6 @@ def match(connection: Connection, annotations: Sequence[Annotation]) -> MatchedL
     problems += filter(None, too_long)
     within = [pair for pair, problem in zip(found, too_long, strict=True) if not problem]
     return MatchedLabels(tuple(within), tuple(problems))
-
-
-def _nothing_is(one: Annotation) -> str:
-    sound = one.sound
-    return f"no recording that was read is {sound}" if sound else "neither path nor digest"
 
 
 def _beyond(one: Annotation, duration_s: float | None) -> str:

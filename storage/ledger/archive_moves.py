@@ -177,10 +177,7 @@ class ArchiveMoves:
         return len(planned)
 
     def outstanding(self, after_id: int, limit: int) -> list[Move]:
-        """Moves of recordings with a greater id, in the order of these.
-
-        What is being read is left alone.
-        """
+        """Moves of recordings with a greater id, in their order; not of what is being read."""
         query = _OUTSTANDING.where(_row.id > after_id).limit(limit)
         with self._database.transaction() as connection:
             rows = connection.execute(query).all()

@@ -59,10 +59,7 @@ def effective_settings(
     overrides: Mapping[str, object] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> list[EffectiveSetting]:
-    """Every setting with its value (plain text, numbers and lists) and its source.
-
-    Raises SettingsError like `load_settings`.
-    """
+    """Every setting with its value (plain text, numbers and lists). Raises SettingsError."""
     raw = _raw_settings(home, overrides or {}, environ)
     values = dict(flat(_validated(home, raw).model_dump(mode="json")))
     return [

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -76,20 +77,15 @@ def _known_zone(zone: str) -> str:
     return zone
 
 
-def _thresholds(texts: tuple[str, ...]) -> tuple[str, ...]:
-    thresholds_of(texts)
-    return texts
+def _checked_by(check: Callable[[Any], object]) -> AfterValidator:
+    """The value as it is, unless the check raises ValueError; an empty one needs none."""
 
+    def validate(value: Any) -> Any:
+        if value:
+            check(value)
+        return value
 
-def _site_pattern(pattern: str) -> str:
-    check_site_pattern(pattern)
-    return pattern
-
-
-def _on_this_machine(listen: str) -> str:
-    if listen:
-        host_and_port(listen)
-    return listen
+    return AfterValidator(validate)
 
 
 def _on_the_web(url: str) -> str:
@@ -191,11 +187,11 @@ class ResultsSettings(Section):
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "local"
     """of the recorders' clocks, where neither name nor file tells it: local, UTC, +01:00 or a name
     like Europe/Berlin"""
-    thresholds: Annotated[Texts, AfterValidator(_thresholds)] = ()
+    thresholds: Annotated[Texts, _checked_by(thresholds_of)] = ()
     """LABEL=CONFIDENCE: answers of this label that are less confident are told as `unknown`"""
     unknown_below: Share = 0.0
     """answers less confident are told as `unknown`, where the label has no threshold of its own"""
-    site_pattern: Annotated[str, AfterValidator(_site_pattern)] = ""
+    site_pattern: Annotated[str, _checked_by(check_site_pattern)] = ""
     """regular expression with a group `site`, looked for in the path; empty: the site is the first
     folder"""
 
@@ -225,7 +221,7 @@ class LogSettings(Section):
 class MetricsSettings(Section):
     """Where the daemon writes its metrics for Prometheus."""
 
-    listen: Annotated[str, AfterValidator(_on_this_machine)] = ""
+    listen: Annotated[str, _checked_by(host_and_port)] = ""
     """HOST:PORT of a page with metrics, on this machine only, like 127.0.0.1:9464; empty: none"""
     textfile: PathText = ""
     """a file of metrics for a collector, relative to the home; empty: none"""
