@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
+import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ MODULES = {
     name: f"{package}.commands.{name}" for package, names in COMMANDS.values() for name in names
 }
 INTERRUPTED = 130
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
 def results(home: str | Path | None = None, **filters: Any) -> pd.DataFrame:
@@ -99,65 +101,37 @@ class CommandLine(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ClassifierError, DaemonError, StorageError, TrainerError) as error:
-            show_traceback(ctx)
-            raise Refusal(str(error), error.exit_code) from error
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            show_traceback(ctx)
+            if ctx.ensure_object(Invocation).verbosity > 0:
+                traceback.print_exc()
+            if isinstance(error, ClassifierError | DaemonError | StorageError | TrainerError):
+                raise Refusal(str(error), error.exit_code) from error
             what = f"{type(error).__name__}: {error}"
             hint = "this is a fault in clfd; run again with -v for the traceback and report it"
             raise Refusal(f"unexpected {what}; {hint}", 1) from error
 
 
-def show_traceback(ctx: click.Context) -> None:
-    if ctx.ensure_object(Invocation).verbosity > 0:
-        import traceback
-
-        traceback.print_exc()
-
-
-def common_option(
-    *names: str, apply: Callable[[Invocation, Any], None], **attributes: Any
-) -> click.Option:
-    """An option that changes the invocation and may stand before or after the verb."""
-
-    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:
-        if value:
-            apply(ctx.ensure_object(Invocation), value)
-
-    return click.Option(names, expose_value=False, callback=callback, **attributes)
-
-
-def set_home(invocation: Invocation, value: Path) -> None:
-    invocation.home_option = value
-
-
-def change_verbosity(invocation: Invocation, steps: int) -> None:
-    invocation.verbosity += steps
+def remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    invocation = ctx.ensure_object(Invocation)
+    if option.name == "home":
+        invocation.home_option = value or invocation.home_option
+    else:
+        invocation.verbosity += value if option.name == "verbose" else -value
 
 
 def common_options() -> list[click.Parameter]:
+    """Options of the invocation, which may stand before or after the verb."""
+    add = partial(click.Option, expose_value=False, callback=remember)
+    folder = click.Path(path_type=Path, file_okay=False)
+    home = "The folder clfd keeps everything in. [default: $CLFD_HOME or the user's data]"
     return [
-        common_option(
-            "--home",
-            apply=set_home,
-            type=click.Path(path_type=Path, file_okay=False),
-            help="The folder clfd keeps everything in. [default: $CLFD_HOME or the user's data]",
-        ),
-        common_option(
-            "-v", "--verbose", apply=change_verbosity, count=True, help="Say more; tracebacks."
-        ),
-        common_option(
-            "-q",
-            "--quiet",
-            apply=lambda invocation, times: change_verbosity(invocation, -times),
-            count=True,
-            help="Say less; no progress.",
-        ),
+        add(["--home"], type=folder, help=home),
+        add(["-v", "--verbose"], count=True, help="Say more; tracebacks."),
+        add(["-q", "--quiet"], count=True, help="Say less; no progress."),
     ]
 
 
@@ -166,17 +140,13 @@ def add_common_options(command: click.Command) -> None:
     if any(parameter.name == "home" for parameter in command.params):
         return
     command.params.extend(common_options())
-    command.context_settings.setdefault("help_option_names", ["-h", "--help"])
+    command.context_settings.update(HELP_NAMES)
     if isinstance(command, click.Group):
         for below in command.commands.values():
             add_common_options(below)
 
 
-@click.command(
-    cls=CommandLine,
-    params=common_options(),
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+@click.command(cls=CommandLine, params=common_options(), context_settings=HELP_NAMES)
 @click.version_option(package_name=DISTRIBUTION, prog_name="clfd", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -191,9 +161,7 @@ def cli(ctx: click.Context) -> None:
     ctx.ensure_object(Invocation)
 
 
-def main() -> None:
-    cli(prog_name="clfd")
-
+main = partial(cli, prog_name="clfd")
 
 if __name__ == "__main__":
     main()

@@ -144,8 +144,8 @@ def _daemon(wanted: Settings) -> Iterator[tuple[str, str]]:
             "known, 500 paths": lambda: ledger.known(inbox, paths),
             "queued, 500 paths": lambda: ledger.queued(inbox, paths),
             "known_answers": lambda: ledger.known_answers([(2, digest, 1)], True),
-            "count_moves": ledger.count_moves,
-            "has_archived": lambda: ledger.has_archived(Path("/archive")),
+            "count_moves": ledger.moves.count,
+            "has_archived": lambda: ledger.moves.has_archived(Path("/archive")),
             "reclaim": ledger.reclaim,
         }
         for what, ask in asked.items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class StorageError(Exception):
     """Base of this package's errors; `exit_code` is what the command line ends with."""
@@ -59,3 +62,12 @@ class UnknownFormat(StorageError):
 
 class RowRefused(StorageError):
     """The database refused a value; the transaction was rolled back."""
+
+
+@contextmanager
+def os_errors_as(kind: type[StorageError], what: str, remedy: str = "") -> Iterator[None]:
+    """Tells an OSError of the body as an error of this kind: what failed, why, what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise kind("; ".join(filter(None, (f"{what}: {error.strerror}", remedy)))) from error

@@ -78,7 +78,7 @@ class Archiver(Component):
         if self._mover is None:
             return True
         at_rest = self._batch is None and self._round_is_over
-        return at_rest and self._ledger.count_moves() == self._left
+        return at_rest and self._ledger.moves.count() == self._left
 
     def halt(self) -> None:
         """No move is begun any more, and a copy ends with the block under way. Safe to repeat."""
@@ -97,19 +97,19 @@ class Archiver(Component):
     def _send(self, mover: Mover, now: float) -> None:
         if self._round_is_over and now >= self._retry_at:
             self._round_is_over, self._after_id, self._reason = False, 0, None
-        batch = _first_of(self._ledger.moves(self._after_id, BATCH_MOVES))
+        batch = _first_of(self._ledger.moves.outstanding(self._after_id, BATCH_MOVES))
         if not batch:
             self._end_round(now)
             return
         if self._expects_mark is None:
-            self._expects_mark = self._ledger.has_archived(mover.plan.root)
+            self._expects_mark = self._ledger.moves.has_archived(mover.plan.root)
         self._after_id = batch[-1].recording_id
         self.moving = frozenset(move.recording_id for move in batch)
         self._batch = self._thread.submit(mover.move, batch, self._expects_mark)
         self._batch.add_done_callback(lambda _: self._wake())
 
     def _collect(self, results: list[Moved], now: float) -> None:
-        self._ledger.record_moves(results)
+        self._ledger.moves.record(results)
         self._batch, self.moving = None, ()
         for result in results:
             if isinstance(result, MoveFailed):
@@ -124,7 +124,7 @@ class Archiver(Component):
             self._rest_until = self._retry_at
 
     def _end_round(self, now: float) -> None:
-        self._left = self._ledger.count_moves()
+        self._left = self._ledger.moves.count()
         self._due = now + LOOK_SECONDS
         if not self._round_is_over:
             self._round_is_over = True

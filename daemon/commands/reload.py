@@ -28,7 +28,7 @@ def reload(invocation: Invocation, seconds: float) -> None:
     Example:
       clfd reload
     """
-    from storage.home.reload_client import ask_for_reload
+    from storage.home.daemon_client import ask_for_reload
 
     for line in ask_for_reload(invocation.home(), seconds):
         click.echo(line, err=True)

@@ -246,7 +246,8 @@ class Intake:
             found = list(group)
             known = self._ledger.known(root, [arrival.path for arrival in found])
             news += [a for a in found if known.get(a.path) != a.fingerprint]
-            self._ledger.plan_moves([a for a in found if known.get(a.path) == a.fingerprint])
+            known_files = [a for a in found if known.get(a.path) == a.fingerprint]
+            self._ledger.moves.plan_known(known_files)
         for arrival in news:
             self._settling.see(arrival, now)
         if self._checks_ends:

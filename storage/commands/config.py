@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from storage.commands.context import Invocation
+
 if TYPE_CHECKING:
     from storage.commands.context import Invocation
     from storage.settings.loading import Setting

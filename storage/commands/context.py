@@ -28,6 +28,11 @@ class Invocation:
     home_option: Path | None = None
     verbosity: int = 0
 
+    def say(self, line: str) -> None:
+        """Beside the data, unless `-q` is given."""
+        if self.verbosity >= 0:
+            click.echo(line, err=True)
+
     def home(self) -> Home:
         from storage.home.paths import resolve_home
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from storage.commands.context import Invocation, When
 
-if TYPE_CHECKING:
-    from storage.maintenance.prune_plan import PrunePlan
+_ENDS = ("-wal", "-shm", "-journal")
 
 
 @click.group()
@@ -62,7 +59,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
             if as_json:
                 click.echo(json.dumps(report, ensure_ascii=False))
             raise LedgerInvalid(_invalid(database.path, problems))
-        findings = check_findings(database, settings, ProgressTicker(_progress(invocation)))
+        findings = check_findings(database, settings, ProgressTicker(invocation.say))
     if as_json:
         click.echo(json.dumps(report | findings.figures(), ensure_ascii=False))
     else:
@@ -107,19 +104,15 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
         target = file or database.path.with_name(f"{database.path.name}.{now}.backup")
         if target.exists() and target.samefile(database.path):
             raise StorageError(f"{target} is the ledger itself; name another file")
-        if target.absolute() in _companions(database.path.absolute()):
+        ledger = database.path.absolute()
+        # What SQLite keeps beside a ledger, and would take a backup for.
+        if target.absolute() in {ledger.with_name(f"{ledger.name}{end}") for end in _ENDS}:
             raise StorageError(f"{target} belongs to the ledger; name another file")
         if target.exists() and not force:
             raise StorageError(f"{target} is there already; name another file or add --force")
         database.back_up(target, check=True)
     click.echo(str(target))
-    if invocation.verbosity >= 0:
-        click.echo(f"backed up {target.stat().st_size / 1e6:.1f} MB, checked", err=True)
-
-
-def _companions(ledger: Path) -> set[Path]:
-    """What SQLite keeps beside a ledger, and would take a backup for."""
-    return {ledger.with_name(f"{ledger.name}{end}") for end in ("-wal", "-shm", "-journal")}
+    invocation.say(f"backed up {target.stat().st_size / 1e6:.1f} MB, checked")
 
 
 @db.command()
@@ -158,6 +151,7 @@ def prune(
     from storage.maintenance.prune import carry_out
     from storage.maintenance.prune_plan import PruneRequest, make_plan
     from storage.values.progress import ProgressTicker
+    from storage.values.text import visible
 
     if not (superseded or missing or before or history):
         raise click.UsageError(
@@ -165,7 +159,7 @@ def prune(
         )
     both = not (superseded or missing or history)
     request = PruneRequest(superseded or both, missing or both, history, before)
-    progress = ProgressTicker(_progress(invocation))
+    progress = ProgressTicker(invocation.say)
     with open_database(invocation.database(), "pruner") as database:
         plan = make_plan(database, request, progress)
         if yes:
@@ -173,16 +167,10 @@ def prune(
     if as_json:
         click.echo(json.dumps(plan.figures(yes), ensure_ascii=False))
     else:
-        _show(plan, yes)
+        for line in plan.lines(yes):
+            click.echo(visible(line))
         if not yes:
             click.echo("nothing was changed; add --yes to do it", err=True)
-
-
-def _show(plan: PrunePlan, is_done: bool) -> None:
-    from storage.values.text import visible
-
-    for line in plan.lines(is_done):
-        click.echo(visible(line))
 
 
 @db.command()
@@ -203,14 +191,8 @@ def upgrade(invocation: Invocation) -> None:
     from storage.ledger.counters import mend
 
     with DaemonLock.acquire(invocation.home()):
-        backup = upgrade_database(invocation.database(), tell=_progress(invocation))
+        backup = upgrade_database(invocation.database(), tell=invocation.say)
         with open_database(invocation.database(), "editor") as database:
             was_wrong = backup is None and mend(database)
     result = f"upgraded; the backup is {backup}" if backup else "already at this version"
     click.echo(f"{result}; counted anew" if was_wrong else result, err=True)
-
-
-def _progress(invocation: Invocation) -> Callable[[str], None]:
-    return (
-        (lambda step: click.echo(step, err=True)) if invocation.verbosity >= 0 else lambda _: None
-    )

@@ -74,8 +74,7 @@ def set_label(
             message = f"{path} is {label}" if new or changed else f"{path} was {label} already"
             if label not in seen:
                 message += f"; no answer is {label} so far, but {', '.join(seen)}"
-    if invocation.verbosity >= 0:
-        click.echo(message, err=True)
+    invocation.say(message)
 
 
 @labels.command("import")
@@ -111,8 +110,7 @@ def import_labels(invocation: Invocation, files: tuple[Path, ...], skip_unmatche
             )
         found = [(*pair, file.name) for file, one in matched.items() for pair in one.found]
         new, changed = write_labels(database, found)
-    if invocation.verbosity >= 0:
-        click.echo(f"{new} new labels, {changed} changed{_left(read, problems, found)}", err=True)
+    invocation.say(f"{new} new labels, {changed} changed{_left(read, problems, found)}")
 
 
 def _left(
@@ -161,8 +159,8 @@ def suggest(invocation: Invocation, number: int, as_json: bool) -> None:
         elif found:
             rows = [(one.path, one.label, f"{one.confidence:.3f}", one.reason) for one in found]
             write_table(stream, columns, rows)
-    if not found and invocation.verbosity >= 0:
-        click.echo("nothing to suggest: no answered recording is without a human label", err=True)
+    if not found:
+        invocation.say("nothing to suggest: no answered recording is without a human label")
 
 
 @labels.command()
@@ -189,17 +187,16 @@ def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
     numbers: Counter[str] = Counter()  # by refusal
 
     def taken() -> Iterator[dict[str, object]]:
-        for told in label_rows(connection):
-            numbers["" if is_all else told.refusal] += 1
-            if is_all or not told.refusal:
-                yield {name: told.row[name] for name in columns}
+        for row, refusal in label_rows(connection):
+            numbers["" if is_all else refusal] += 1
+            if is_all or not refusal:
+                yield {name: row[name] for name in columns}
 
     database = open_database(invocation.database(), "reader")
     with database, database.transaction() as connection, output(file) as stream:
         is_filled = {"group": has_groups(connection)}
         columns = [name for name in EXPORT_COLUMNS if is_filled.get(name, True)]
         write_csv(stream, columns, taken())
-    if invocation.verbosity >= 0:
-        click.echo(f"{numbers.pop('', 0)} labels" + (f" in {file}" if file else ""), err=True)
-        for refusal, number in numbers.items():
-            click.echo(f"left out {number} {refusal} (--all has them too)", err=True)
+    invocation.say(f"{numbers.pop('', 0)} labels" + (f" in {file}" if file else ""))
+    for refusal, number in numbers.items():
+        invocation.say(f"left out {number} {refusal} (--all has them too)")

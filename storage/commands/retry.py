@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from storage.commands.context import Invocation
+from storage.commands.context import Invocation
 
 
 @click.command()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from storage.commands.context import Invocation
+from storage.commands.context import Invocation
 
 
 @click.command()

@@ -11,16 +11,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import (
-    Connection,
-    Dialect,
-    Integer,
-    String,
-    Table,
-    UpdateBase,
-    bindparam,
-    func,
-)
+from sqlalchemy import Connection, Dialect, Integer, String, Table, UpdateBase, bindparam, func
 from sqlalchemy.sql.compiler import SQLCompiler
 
 PARAMETER = "contents"

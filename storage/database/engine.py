@@ -7,23 +7,17 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from glob import escape
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    create_engine,
-    event,
-    make_url,
-    text,
-)
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
@@ -37,6 +31,7 @@ from storage.errors import (
     RowRefused,
     SchemaMismatch,
     StorageError,
+    os_errors_as,
 )
 from storage.home.paths import FILE_MODE
 from storage.home.safe_open import lock_folder
@@ -57,7 +52,9 @@ _PROGRESS_STEPS = 100_000  # of SQLite's machine, some milliseconds, between two
 
 
 @dataclass(frozen=True)
-class _Duties:
+class _Access:
+    """What a process may do with the file, and how it goes about it."""
+
     writes: bool
     prepares: bool  # makes a missing ledger, upgrades an old one
     checkpoints: bool = False
@@ -68,11 +65,11 @@ class _Duties:
     inspects_seconds: float = 0.0  # how long it may look for damage at the start
 
 
-_DUTIES: dict[Role, _Duties] = {
+_ACCESS: dict[Role, _Access] = {
     # Only one process moves the WAL into the database: SQLite below 3.51.3 may corrupt it when a
     # second one does so at the same moment.
     # It comes back by itself, and shows a sign of life in between.
-    "daemon": _Duties(
+    "daemon": _Access(
         writes=True,
         prepares=True,
         checkpoints=True,
@@ -80,16 +77,16 @@ _DUTIES: dict[Role, _Duties] = {
         inspects_seconds=5.0,
         cache_mib=64,  # the inner pages of the indexes of ten million recordings
     ),
-    "writer": _Duties(writes=True, prepares=True),
-    "editor": _Duties(writes=True, prepares=False),
+    "writer": _Access(writes=True, prepares=True),
+    "editor": _Access(writes=True, prepares=False),
     # Deletes answers, for each of which the keys would look through all recordings: no index leads
     # to those that share it, since every new answer would have to keep it. So it looks itself.
     # Its plan lies in temporary tables, which are written while others write to the ledger.
-    "pruner": _Duties(writes=True, prepares=False, foreign_keys=False, locks_at_once=False),
-    "reader": _Duties(writes=False, prepares=False, patience_seconds=10),
+    "pruner": _Access(writes=True, prepares=False, foreign_keys=False, locks_at_once=False),
+    "reader": _Access(writes=False, prepares=False, patience_seconds=10),
 }
 # Moving a table would delete its children by cascade; the keys are checked before the commit.
-_MIGRATING = _Duties(writes=True, prepares=False, foreign_keys=False, cache_mib=256)
+_MIGRATING = _Access(writes=True, prepares=False, foreign_keys=False, cache_mib=256)
 
 
 def driver() -> ModuleType:
@@ -104,23 +101,23 @@ def open_database(url: str, role: Role) -> Database:
     """Open the ledger's database; `daemon` and `writer` create or upgrade it first.
 
     `editor` writes to an existing ledger of this version, `pruner` as well but holds no foreign
-    keys, `reader` never writes. Raises
-    ConfigurationError, LedgerMissing, LedgerDamaged, SchemaMismatch or LedgerUnavailable.
+    keys, `reader` never writes. Raises ConfigurationError, LedgerMissing, LedgerDamaged,
+    SchemaMismatch or LedgerUnavailable.
     """
-    path, duties = file_of(url), _DUTIES[role]
-    if duties.prepares:
+    path, access = file_of(url), _ACCESS[role]
+    if access.prepares:
         _prepare(path)
     _require_current(_version_of(path), path)
-    database = Database(path, duties)
-    if duties.inspects_seconds:
-        database.require_valid(duties.inspects_seconds)
+    database = Database(path, access)
+    if access.inspects_seconds:
+        database.require_valid(access.inspects_seconds)
     return database
 
 
 def upgrade(url: str, tell: Callable[[str], None] = logger.info) -> Path | None:
-    """Bring an existing ledger to this version; returns the backup, None if it was current.
+    """Bring a ledger to this version; returns the backup, None if it was current.
 
-    `tell` is called with how far it is. Raises as `open_database`.
+    Raises as `open_database`.
     """
     path = file_of(url)
     if not path.exists():
@@ -137,11 +134,10 @@ def is_outdated(url: str) -> bool:
 class Database:
     """An open ledger file. Threads may share it; each transaction has a connection of its own."""
 
-    def __init__(self, path: Path, duties: _Duties) -> None:
+    def __init__(self, path: Path, access: _Access) -> None:
         self.path = path
-        self._writes = duties.writes
-        self._patience_seconds = duties.patience_seconds
-        self._engine = _engine(path, duties)
+        self._access = access
+        self._engine = _engine(path, access)
         self._identity = _identity(path)
 
     @contextmanager
@@ -177,10 +173,7 @@ class Database:
         return broken + [f"{row[0]} row {row[1]} has no {row[2]}" for row in orphans]
 
     def require_valid(self, seconds: float) -> None:
-        """Look for damage, for so long: of a large ledger that is a part.
-
-        Raises LedgerDamaged with the first problem.
-        """
+        """Look for damage, for so long: of a large ledger in a part. Raises LedgerDamaged."""
         deadline = time.monotonic() + seconds
         with self._raw() as raw:
             raw.set_progress_handler(lambda: time.monotonic() > deadline, _PROGRESS_STEPS)
@@ -188,10 +181,8 @@ class Database:
                 found = str(raw.execute("PRAGMA quick_check(1)").fetchone()[0])
             except driver().OperationalError as error:
                 if "interrupted" not in str(error):
-                    raise _explained(error, self.path) from error
+                    raise
                 found = "ok"
-            except driver().DatabaseError as error:
-                raise _explained(error, self.path) from error
             finally:
                 raw.set_progress_handler(None, 0)
         if found != "ok":
@@ -209,10 +200,8 @@ class Database:
             raw.execute("PRAGMA busy_timeout = 0")  # whoever reads now is not waited for
             try:
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            except driver().DatabaseError as error:
-                raise _explained(error, self.path) from error
             finally:
-                raw.execute(f"PRAGMA busy_timeout = {1000 * self._patience_seconds}")
+                raw.execute(f"PRAGMA busy_timeout = {1000 * self._access.patience_seconds}")
         if (size := _size(log)) < _WAL_LIMIT_BYTES:
             return None
         return (
@@ -226,6 +215,8 @@ class Database:
         pooled = self._engine.raw_connection()
         try:
             yield pooled.driver_connection
+        except driver().DatabaseError as error:
+            raise _explained(error, self.path) from error
         finally:
             pooled.close()
 
@@ -258,24 +249,22 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _is_in_place(self) -> bool:
-        try:
-            return _identity(self.path) == self._identity
-        except LedgerMissing:
-            return False
-
     def _require_in_place(self) -> None:
         # SQLite goes on committing into a file that was renamed or deleted, that is, into the void.
-        if self._writes and not self._is_in_place():
-            raise StorageError(
-                f"the ledger {self.path} was moved, deleted or replaced while clfd had it open;"
-                " put it back or start clfd again"
-            )
+        if not self._access.writes:
+            return
+        with suppress(LedgerMissing):
+            if _identity(self.path) == self._identity:
+                return
+        raise StorageError(
+            f"the ledger {self.path} was moved, deleted or replaced while clfd had it open;"
+            " put it back or start clfd again"
+        )
 
 
 def _require_valid_copy(aside: Path, target: Path) -> None:
     try:
-        with Database(aside, _DUTIES["reader"]) as copy:
+        with Database(aside, _ACCESS["reader"]) as copy:
             copy.require_valid(float("inf"))
     except StorageError as error:
         aside.unlink(missing_ok=True)
@@ -299,34 +288,33 @@ def file_of(url: str) -> Path:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError as error:
-        raise _missing(path) from error
-    except OSError as error:
-        raise LedgerUnavailable(f"cannot reach the ledger {path}: {error.strerror}") from error
+    with os_errors_as(LedgerUnavailable, f"cannot reach the ledger {path}"):
+        try:
+            found = path.stat()
+        except FileNotFoundError as error:
+            raise _missing(path) from error
     return found.st_dev, found.st_ino
 
 
 # --- connections
 
 
-def _engine(path: Path, duties: _Duties) -> Engine:
+def _engine(path: Path, access: _Access) -> Engine:
     module = driver()
-    uri = f"file:{quote(str(path))}?mode=rw"  # opening never creates
-    timeout_seconds = duties.patience_seconds
-
-    def connect() -> Any:
-        return module.connect(
-            uri, uri=True, timeout=timeout_seconds, isolation_level=None, check_same_thread=False
-        )
-
+    connect = partial(
+        module.connect,
+        f"file:{quote(str(path))}?mode=rw",  # opening never creates
+        uri=True,
+        timeout=access.patience_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+    )
     engine = create_engine(f"sqlite:///{path}", module=module, creator=connect)
     engine.dialect.statement_compiler = _HintingCompiler
     # The driver would begin late and let a reader turn writer, which fails at once when another
     # process has written; so `begin` names the kind of transaction.
-    begin = "BEGIN IMMEDIATE" if duties.writes and duties.locks_at_once else "BEGIN"
-    event.listen(engine, "connect", lambda raw, _: _configure(raw, duties))
+    begin = "BEGIN IMMEDIATE" if access.writes and access.locks_at_once else "BEGIN"
+    event.listen(engine, "connect", lambda raw, _: _configure(raw, access))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
@@ -338,19 +326,19 @@ class _HintingCompiler(SQLiteCompiler):
         return text
 
 
-def _configure(raw: Any, duties: _Duties) -> None:
+def _configure(raw: Any, access: _Access) -> None:
     cursor = raw.cursor()
-    cursor.execute(f"PRAGMA foreign_keys = {int(duties.foreign_keys)}")
-    if cursor.execute("PRAGMA foreign_keys").fetchone() != (int(duties.foreign_keys),):
+    cursor.execute(f"PRAGMA foreign_keys = {int(access.foreign_keys)}")
+    if cursor.execute("PRAGMA foreign_keys").fetchone() != (int(access.foreign_keys),):
         raise StorageError("this SQLite cannot enforce foreign keys; install pysqlite3")
-    cursor.execute(f"PRAGMA cache_size = {-1024 * duties.cache_mib}")
-    if duties.writes:
+    cursor.execute(f"PRAGMA cache_size = {-1024 * access.cache_mib}")
+    if access.writes:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
     else:
         cursor.execute("PRAGMA query_only = ON")
-    pages = _WAL_PAGES if duties.checkpoints else 0
+    pages = _WAL_PAGES if access.checkpoints else 0
     cursor.execute(f"PRAGMA wal_autocheckpoint = {pages}")
     cursor.close()
 
@@ -363,7 +351,7 @@ def _explained(error: Exception, path: Path) -> StorageError:
     reason = str(cause)
     if "malformed" in reason or "not a database" in reason:
         return _damaged(path, reason)
-    if not _is_operational(cause) or "no such" in reason:
+    if not isinstance(cause, driver().OperationalError) or "no such" in reason:
         return RowRefused(f"the ledger {path} refused a value: {reason}")
     remedy = _shortage(path.parent) or _remedy(reason)
     if "disk I/O" in reason and not remedy:
@@ -377,17 +365,11 @@ def _explained(error: Exception, path: Path) -> StorageError:
     return LedgerUnavailable(f"the ledger {path} cannot be used now: {cause_and_remedy}")
 
 
-def _is_operational(cause: object) -> bool:
-    return isinstance(cause, driver().OperationalError)
-
-
 def _remedy(reason: str) -> str | None:
-    remedies = {
-        "locked": "another program is writing for long; try again",
-        "readonly": "join the group that owns the home",
-        "unable to open": "join the group that owns the home",
-    }
-    return next((remedy for word, remedy in remedies.items() if word in reason), None)
+    if "locked" in reason:
+        return "another program is writing for long; try again"
+    is_forbidden = "readonly" in reason or "unable to open" in reason
+    return "join the group that owns the home" if is_forbidden else None
 
 
 def _shortage(folder: Path) -> str | None:
@@ -436,7 +418,7 @@ def _no_ledger(path: Path) -> LedgerDamaged:
 
 def _version_of(path: Path) -> str:
     """Asked as a reader: opening for writing already changes a file, and it may not be ours."""
-    with Database(path, _DUTIES["reader"]) as database:
+    with Database(path, _ACCESS["reader"]) as database:
         return database.version()
 
 
@@ -477,12 +459,9 @@ def _prepare(path: Path, tell: Callable[[str], None] = logger.info) -> Path | No
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    try:
+    what = f"cannot open the ledger's folder {folder}"
+    with os_errors_as(LedgerMissing, what, "`clfd init` makes a home"):
         lock = lock_folder(folder)
-    except OSError as error:
-        raise LedgerMissing(
-            f"cannot open the ledger's folder {folder}: {error.strerror}; `clfd init` makes a home"
-        ) from error
     try:
         yield
         os.fsync(lock)  # the names made in it
@@ -495,12 +474,10 @@ def _create(path: Path) -> None:
     aside = path.with_name(f"{path.name}.new")
     for leftover in (aside, *(aside.with_name(aside.name + end) for end in ("-wal", "-shm"))):
         leftover.unlink(missing_ok=True)
-    try:
+    with os_errors_as(StorageError, f"cannot make the ledger {path}"):
         handle = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE)
         os.fchmod(handle, FILE_MODE)  # SQLite gives its side files the mode of this one
         os.close(handle)
-    except OSError as error:
-        raise StorageError(f"cannot make the ledger {path}: {error.strerror}") from error
     _migrate(aside, tell=lambda step: None)
     aside.rename(path)
 
@@ -510,7 +487,7 @@ def _back_up(path: Path, version: str) -> Path:
         unfinished.unlink()  # of a process that was killed
     taken = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     backup = path.with_name(f"{path.name}.schema-{version}-{taken}.backup")
-    with Database(path, _DUTIES["editor"]) as database:
+    with Database(path, _ACCESS["editor"]) as database:
         database.back_up(backup)
     return backup
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.errors import StorageError
+from storage.errors import StorageError, os_errors_as
 from storage.home.safe_open import create_plain
 
 
@@ -17,7 +17,8 @@ def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
     `mode` is that of the file; without one the umask decides. A reader sees the old file or the
     new one, also after a power cut. Raises StorageError where it cannot be written.
     """
-    try:
+    remedy = "check the folder and the space on its disk"
+    with os_errors_as(StorageError, f"cannot write {path}", remedy):
         with aside_of(path) as handle:
             if mode is not None:
                 os.fchmod(handle, mode)
@@ -25,18 +26,11 @@ def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
                 file.write(data)
             os.fsync(handle)
         flush_folder(path.parent)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror}; check the folder and the space on its disk"
-        ) from error
 
 
 @contextmanager
 def aside_of(path: Path) -> Iterator[int]:
-    """A new file beside `path`, by its descriptor; it takes the name when the body has ended well.
-
-    Not flushed. Raises OSError.
-    """
+    """A new file, not flushed, that takes the name `path` when the body has ended well."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         handle = create_plain(aside)

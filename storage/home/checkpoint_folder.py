@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from storage.errors import StorageError
+from storage.errors import StorageError, os_errors_as
 from storage.home.atomic_write import flush_folder, write_whole
 from storage.home.paths import FILE_MODE, Home
 from storage.home.safe_open import lock_folder
@@ -132,12 +132,9 @@ class CheckpointFolder:
 
     def _unlink(self, names: list[str]) -> None:
         for name in names:
-            try:
-                self.path(name).unlink(missing_ok=True)
-            except OSError as error:
-                raise StorageError(
-                    f"cannot remove {self.path(name)}: {error.strerror}; ask who owns the folder"
-                ) from error
+            file = self.path(name)
+            with os_errors_as(StorageError, f"cannot remove {file}", "ask who owns the folder"):
+                file.unlink(missing_ok=True)
         flush_folder(self.folder)
 
     def _activate(self, name: str, refused: Collection[str]) -> None:
@@ -170,13 +167,9 @@ class CheckpointFolder:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One change at a time: trainer, `rollback`, `remove` and a person may meet."""
-        try:
+        what = f"cannot open the checkpoints folder {self.folder}"
+        with os_errors_as(StorageError, what, "`clfd init` makes it"):
             lock = lock_folder(self.folder)
-        except OSError as error:
-            raise StorageError(
-                f"cannot open the checkpoints folder {self.folder}: {error.strerror};"
-                " `clfd init` makes it"
-            ) from error
         try:
             yield
         finally:

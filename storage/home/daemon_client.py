@@ -1,18 +1,24 @@
-"""Waiting until the running daemon gives an answer in its status file, or serves a checkpoint."""
+"""Waiting until the running daemon answers in its status file: it serves a checkpoint, or reloaded.
+
+A reload is asked for by a file and not by a signal: whoever may write in the home may ask, also
+from another container, and a daemon in a terminal takes SIGHUP for the terminal's end.
+"""
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from storage.errors import StorageError
+from storage.errors import ReloadRefused, StorageError
+from storage.home.atomic_write import write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import LockHolder, holder, read_status
-from storage.home.paths import Home
+from storage.home.paths import FILE_MODE, Home
 
 LOOK_SECONDS = 0.1
+NOTHING_TO_RELOAD = "the settings are read by the next `clfd run`"
 
 Status = Mapping[str, object]
 T = TypeVar("T")
@@ -67,38 +73,50 @@ def wait_until_served(
     Raises StorageError where the daemon refuses it, with its reason, where another one was made
     active meanwhile, where no daemon runs, or where it takes longer than `seconds`.
     """
-    instead = f"{name} is active, and will be served by the next `clfd run`"
-    wait_for_daemon(
-        home, _Answer(CheckpointFolder(home.checkpoints), name), seconds, instead, clock, wait
-    )
-
-
-@dataclass
-class _Answer:
-    """What a status says of one checkpoint.
-
-    Of the first status nobody knows whether it is older than the change of the link, so only a
-    later one can be a refusal.
-    """
-
-    checkpoint_folder: CheckpointFolder
-    name: str
+    checkpoints = CheckpointFolder(home.checkpoints)
     first_heartbeat: object = None
 
-    def __call__(self, status: Status) -> bool | None:
-        if status.get("served_checkpoint") == self.name:
+    def is_served(status: Status) -> bool | None:
+        nonlocal first_heartbeat
+        served = status.get("served_checkpoint")
+        if served == name:
             return True
-        if (active := self.checkpoint_folder.active()) != self.name:
-            raise StorageError(
-                f"{active or 'no checkpoint'} was made active in place of {self.name}"
-            )
-        self.first_heartbeat = self.first_heartbeat or status.get("heartbeat_at")
-        if status.get("heartbeat_at") != self.first_heartbeat:
-            self._require_accepted(status)
+        if (active := checkpoints.active()) != name:
+            raise StorageError(f"{active or 'no checkpoint'} was made active in place of {name}")
+        first_heartbeat = first_heartbeat or status.get("heartbeat_at")
+        # Nobody knows whether the first status is older than the change of the link.
+        is_later = status.get("heartbeat_at") != first_heartbeat
+        reason = status.get("checkpoint_refused")
+        if is_later and reason and status.get("checkpoint") == name:
+            raise StorageError(f"{served} goes on, {name} is not served: {reason}")
         return None
 
-    def _require_accepted(self, status: Status) -> None:
-        reason = status.get("checkpoint_refused")
-        if reason and status.get("checkpoint") == self.name:
-            served = status.get("served_checkpoint")
-            raise StorageError(f"{served} goes on, {self.name} is not served: {reason}")
+    instead = f"{name} is active, and will be served by the next `clfd run`"
+    wait_for_daemon(home, is_served, seconds, instead, clock, wait)
+
+
+def ask_for_reload(home: Home, seconds: float) -> Iterator[str]:
+    """Yields what came of it, line by line.
+
+    Raises ReloadRefused with the reason where settings or checkpoint were refused, and StorageError
+    where no daemon answers within `seconds`.
+    """
+    running_daemon(home, NOTHING_TO_RELOAD)
+    word = secrets.token_hex(8)
+    write_whole(home.reload_request(word), b"", FILE_MODE)
+
+    def answer(status: Status) -> tuple[Status, Mapping[str, object]] | None:
+        reload = status.get("reload")
+        is_ours = isinstance(reload, dict) and word in reload.get("requests", ())
+        return (status, reload) if is_ours else None  # type: ignore[return-value]
+
+    status, reload = wait_for_daemon(home, answer, seconds, NOTHING_TO_RELOAD)
+    if reload["error"]:
+        raise ReloadRefused(str(reload["error"]))
+    yield f"reloaded, serving {status['served_checkpoint']}; changed: {_listed(reload['applied'])}"
+    if status["restart_to_apply"]:
+        yield f"restart to apply: {_listed(status['restart_to_apply'])}"
+
+
+def _listed(keys: object) -> str:
+    return (", ".join(map(str, keys)) if isinstance(keys, list) else "") or "nothing"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple, Self
 
-from storage.errors import AlreadyRunning, ConfigurationError, StorageError
+from storage.errors import AlreadyRunning, ConfigurationError, StorageError, os_errors_as
 from storage.home.atomic_write import aside_of
 from storage.home.paths import FILE_MODE, Home
 from storage.home.safe_open import NOT_PLAIN, open_plain, read_plain
@@ -46,14 +46,16 @@ class DaemonLock:
         if not _try_lock(handle):
             os.close(handle)
             raise _already_running(home)
-        try:
-            _write_holder(handle)
-        except OSError as error:  # a full disk
-            os.close(handle)
-            raise StorageError(
-                f"cannot write {home.lock_file}: {error.strerror}; look after its disk"
-            ) from error
-        return cls(handle)
+        lock = cls(handle)
+        content = f"{os.getpid()} {socket.gethostname()}\n".encode()
+        with os_errors_as(StorageError, f"cannot write {home.lock_file}", "look after its disk"):
+            try:
+                os.pwrite(handle, content, 0)
+                os.ftruncate(handle, len(content))
+            except OSError:  # a full disk
+                lock.release()
+                raise
+        return lock
 
     def release(self) -> None:
         """Let the next daemon in; the file stays. Safe to repeat."""
@@ -69,10 +71,7 @@ class DaemonLock:
 
 
 def holder(home: Home) -> LockHolder | None:
-    """The running daemon, or None when no process holds the lock.
-
-    Raises StorageError when the lock file may not be read.
-    """
+    """The running daemon; None when no process holds the lock. Raises StorageError."""
     try:
         handle = open_plain(home.lock_file)
     except FileNotFoundError:
@@ -122,12 +121,6 @@ def _open_lock_file(home: Home) -> int:
 def _advised(error: OSError, advice: str) -> str:
     """What went wrong and what to do, where the one does not say the other."""
     return NOT_PLAIN if error.strerror == NOT_PLAIN else f"{error.strerror}; {advice}"
-
-
-def _write_holder(handle: int) -> None:
-    content = f"{os.getpid()} {socket.gethostname()}\n".encode()
-    os.pwrite(handle, content, 0)
-    os.ftruncate(handle, len(content))
 
 
 def _try_lock(handle: int) -> bool:

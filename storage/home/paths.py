@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-from storage.errors import ConfigurationError, StorageError
+from storage.errors import ConfigurationError, StorageError, os_errors_as
 
 # Group-owned, so that readers only need to join the group; setgid hands the group down.
 FOLDER_MODE = 0o2770
@@ -17,68 +16,32 @@ DEFAULT_DATABASE = "sqlite:///clfd.db"
 _SQLITE = "sqlite:///"
 
 
-@dataclass(frozen=True)
 class Home:
     """Where everything lies. Nothing has to exist yet; `create` makes the folders."""
 
-    root: Path
-
-    @property
-    def settings_file(self) -> Path:
-        return self.root / "clfd.toml"
-
-    @property
-    def inbox(self) -> Path:
-        return self.root / "inbox"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.root / "checkpoints"
-
-    @property
-    def reports(self) -> Path:
-        return self.root / "reports"
-
-    @property
-    def runs(self) -> Path:
-        """Where training writes down how far it got, and lays clips that memory cannot hold."""
-        return self.root / "runs"
-
-    @property
-    def compiled(self) -> Path:
-        """Networks as machine code, made by the daemon for itself alone."""
-        return self.root / "compiled"
-
-    @property
-    def ledger_file(self) -> Path:
-        return self.root / "clfd.db"
-
-    @property
-    def status_file(self) -> Path:
-        return self.root / "status.json"
-
-    @property
-    def lock_file(self) -> Path:
-        return self.root / "daemon.lock"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.settings_file = root / "clfd.toml"
+        self.inbox = root / "inbox"
+        self.checkpoints = root / "checkpoints"
+        self.reports = root / "reports"
+        self.runs = root / "runs"  # how far training got, and clips that memory cannot hold
+        self.compiled = root / "compiled"  # networks as machine code, by the daemon for itself
+        self.ledger_file = root / "clfd.db"
+        self.status_file = root / "status.json"
+        self.lock_file = root / "daemon.lock"
+        self.pause_file = root / "paused"  # while it is there the daemon takes nothing in
 
     def reload_request(self, word: str) -> Path:
         """What `clfd reload` leaves for the daemon; the daemon takes it away."""
         return self.root / f"reload-{word}"
-
-    @property
-    def pause_file(self) -> Path:
-        """While it is there the daemon takes nothing in."""
-        return self.root / "paused"
 
     def hook_file(self, name: str) -> Path:
         """Where a hook keeps its place among the answers."""
         return self.root / f"hook-{name}.json"
 
     def create(self) -> None:
-        """Make the folders that are missing; those that exist keep their mode. Safe to repeat.
-
-        Raises StorageError naming the folder that cannot be made.
-        """
+        """Make missing folders; those that exist keep their mode. Raises StorageError."""
         for folder in (self.root, self.inbox, self.checkpoints, self.reports, self.runs):
             make_folder(folder)
 
@@ -96,13 +59,10 @@ def make_folder(folder: Path) -> None:
     """A folder for the group, unless it is there. Raises StorageError where it cannot be made."""
     if folder.is_dir():
         return
-    try:
+    remedy = "choose another home with --home"
+    with os_errors_as(StorageError, f"cannot make the folder {folder}", remedy):
         folder.mkdir(parents=True, exist_ok=True)
         give_to_group(folder)
-    except OSError as error:
-        raise StorageError(
-            f"cannot make the folder {folder}: {error.strerror}; choose another home with --home"
-        ) from error
 
 
 def give_to_group(folder: Path) -> None:
@@ -125,16 +85,14 @@ def resolve_home(option: Path | None) -> Home:
 
     Raises ConfigurationError for the home of a user who is not known (`~nobody-here`).
     """
-    chosen = Path(option or os.environ.get("CLFD_HOME") or _user_data_folder())
+    chosen = Path(option or os.environ.get("CLFD_HOME") or "")
+    if not chosen.parts:
+        from platformdirs import user_data_path
+
+        chosen = user_data_path("clfd")
     try:
         return Home(chosen.expanduser().absolute())
     except RuntimeError as error:
         raise ConfigurationError(
             f"home {chosen} names a user who is not known here; write the folder's whole path"
         ) from error
-
-
-def _user_data_folder() -> Path:
-    from platformdirs import user_data_path
-
-    return user_data_path("clfd")

@@ -62,10 +62,7 @@ class AnnotationFile:
 
 
 def read_annotations(file: Path) -> AnnotationFile:
-    """Rows without a label are left out.
-
-    Raises StorageError naming the row where a file is none of these, or a number is no number.
-    """
+    """Rows without a label are left out. Raises StorageError naming the row that is wrong."""
     text = _text(file)
     first, _, _ = text.partition("\n")
     if "\t" in first and not _is_number(first.split("\t")[0]):

@@ -31,14 +31,6 @@ _row, _human = recording.c, human_label.c
 
 
 @dataclass(frozen=True)
-class LabelRow:
-    """A label as a row of the table; `refusal` is why training would refuse it, or empty."""
-
-    row: dict[str, object]
-    refusal: str
-
-
-@dataclass(frozen=True)
 class _Label:
     """One label of one part of one recording that has the content."""
 
@@ -89,17 +81,18 @@ class _Label:
         }
 
 
-def label_rows(connection: Connection) -> Iterator[LabelRow]:
-    """A row for each label, by content and start; of copies, one that training can take."""
+def label_rows(connection: Connection) -> Iterator[tuple[dict[str, object], str]]:
+    """A row for each label, by content and start; of copies, one that training can take.
+
+    With it why training would refuse the label, or an empty text.
+    """
     for _, labels in groupby(_labels(connection), key=lambda one: one.digest):
         parts = groupby(labels, key=lambda one: (one.start_s, one.end_s))
         chosen = [_most_usable(copies) for _, copies in parts]
         for one, refusal in chosen:
-            if any(_overrules(other, one) for other, _ in chosen):
-                refusal = (
-                    refusal or "of a sound that has another label, of a part of it or given later"
-                )
-            yield LabelRow(one.row(), refusal)
+            if not refusal and any(_overrules(other, one) for other, _ in chosen):
+                refusal = "of a sound that has another label, of a part of it or given later"
+            yield one.row(), refusal
 
 
 def _labels(connection: Connection) -> Iterator[_Label]:

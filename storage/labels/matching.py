@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, select, tuple_
 from storage.database.bulk import chunks, execute_many
 from storage.database.engine import Database
 from storage.database.tables import human_label, inbox, recording
-from storage.errors import StorageError
+from storage.errors import StorageError, os_errors_as
 from storage.home.safe_open import file_digest
 from storage.labels.annotation_files import Annotation
 from storage.values.timestamps import utc_now
@@ -48,7 +48,11 @@ def match(connection: Connection, annotations: Sequence[Annotation]) -> MatchedL
                 " as `clfd results` shows it, or the digest"
             )
         elif not digests:
-            problems.append(f"{one.place}: {_nothing_is(one)}")
+            sound = one.sound
+            nothing = (
+                f"no recording that was read is {sound}" if sound else "neither path nor digest"
+            )
+            problems.append(f"{one.place}: {nothing}")
         else:
             found.append((one, next(iter(digests))))
     lengths = known.lengths_of({digest for one, digest in found if one.start_s or one.end_s})
@@ -56,11 +60,6 @@ def match(connection: Connection, annotations: Sequence[Annotation]) -> MatchedL
     problems += filter(None, too_long)
     within = [pair for pair, problem in zip(found, too_long, strict=True) if not problem]
     return MatchedLabels(tuple(within), tuple(problems))
-
-
-def _nothing_is(one: Annotation) -> str:
-    sound = one.sound
-    return f"no recording that was read is {sound}" if sound else "neither path nor digest"
 
 
 def _beyond(one: Annotation, duration_s: float | None) -> str:
@@ -187,10 +186,8 @@ class _Known:
         if not name or not os.path.isfile(file):
             return set()
         if file not in self._by_file:
-            try:
+            with os_errors_as(StorageError, f"{one.place}: cannot read {file}"):
                 digest = file_digest(file)
-            except OSError as error:
-                raise StorageError(f"{one.place}: cannot read {file}: {error.strerror}") from error
             self._by_file[file] = set(self._all_in([digest]))
         return self._by_file[file]
 

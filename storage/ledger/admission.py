@@ -7,21 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Row,
-    bindparam,
-    func,
-    insert,
-    select,
-    text,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, union_all, update
 
 from storage.database.bulk import chunks, execute_many
 from storage.database.tables import inbox, recording
-from storage.ledger.counters import CounterMark, CounterMismatch
+from storage.ledger.counters import CounterChanges, CounterMark
 from storage.ledger.outcomes import Arrival
 from storage.values.text import printable_path
 from storage.values.timestamps import moment_in_name
@@ -76,16 +66,19 @@ def admit(connection: Connection, arrivals: Sequence[Arrival], now: str) -> int:
 def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival], now: str) -> int:
     inbox_id = inbox_id_of(connection, folder)
     newest = {row.path: row for row in newest_of(connection, folder, [a.path for a in arrivals])}
-    added, refreshed, difference = [], [], CounterMismatch()
+    added, refreshed, changes = [], [], CounterChanges()
     for arrival in arrivals:
         row = newest.get(arrival.path)
         if row is None or _is_another(row, arrival):
             added.append(_new_row(inbox_id, arrival, now))
-            difference.count(CounterMark("pending", now, None, None, inbox_id, arrival.path))
+            changes.count(CounterMark("pending", now, None, None, inbox_id, arrival.path))
         elif row.fingerprint != arrival.fingerprint and row.claimed_by is None:
-            refreshed.append(_refreshed_row(row.id, arrival))
-            difference.move(*_marks_of_refreshed(row, inbox_id))
-    difference.write(connection)
+            new = {"new_fingerprint": arrival.fingerprint, "new_size_bytes": arrival.size_bytes}
+            refreshed.append({"row_id": row.id, **new})
+            rest = (row.label, row.checkpoint_id, inbox_id, row.path)
+            changes.count(CounterMark(row.state, row.moment, *rest), -1)
+            changes.count(CounterMark("pending", row.first_seen_at, *rest))
+    changes.write(connection)
     execute_many(connection, _ADD, added)
     execute_many(connection, _REFRESH, refreshed)
     return len(added) + len(refreshed)
@@ -137,18 +130,3 @@ _REFRESH = (
         answered_at=None,
     )
 )
-
-
-def _refreshed_row(row_id: int, arrival: Arrival) -> dict[str, object]:
-    return {
-        "row_id": row_id,
-        "new_fingerprint": arrival.fingerprint,
-        "new_size_bytes": arrival.size_bytes,
-    }
-
-
-def _marks_of_refreshed(row: Row[Any], inbox_id: int) -> tuple[CounterMark, CounterMark]:
-    rest = (row.label, row.checkpoint_id, inbox_id, row.path)
-    return CounterMark(row.state, row.moment, *rest), CounterMark(
-        "pending", row.first_seen_at, *rest
-    )

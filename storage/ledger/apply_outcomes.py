@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from storage.ledger.archive_moves import ArchivePlan
-from storage.ledger.counters import CounterMismatch
+from storage.ledger.counters import CounterChanges
 from storage.ledger.outcome_rows import (
     Changes,
     PredictionKey,
@@ -169,9 +169,7 @@ class _OutcomeBatch:
         target.describe(outcome.facts)
         self._plan_move(target)
         if isinstance(outcome, Linked):
-            self._link(target, self._leader_key(outcome))
-            target.warning = self._warning_of(outcome)
-            self._copies.append((target, outcome))
+            self._link(target, outcome)
             return
         target.warning = None if outcome.warning is None else printable(outcome.warning)
         key = (target.id, outcome.checkpoint_id)
@@ -198,17 +196,17 @@ class _OutcomeBatch:
                 copy.rms_dbfs, copy.peak_dbfs = leader.rms_dbfs, leader.peak_dbfs
                 copy.clipped = leader.clipped
 
-    def _link(self, target: RecordingRow, leader: PredictionKey) -> None:
-        if leader in self._predictions:
-            target.take(self._predictions[leader])
-        else:
-            self._links_to_new.append((target, leader))
-
-    def _warning_of(self, outcome: Linked) -> str | None:
+    def _link(self, target: RecordingRow, outcome: Linked) -> None:
         """What is wrong with the leader's content is wrong with a copy of it."""
-        leader = self._rows.get(self._leader_key(outcome)[0])
-        warning = leader.warning if leader else None
-        return None if warning and warning.startswith(RESCORING_FAILED) else warning
+        key = self._leader_key(outcome)
+        if key in self._predictions:
+            target.take(self._predictions[key])
+        else:
+            self._links_to_new.append((target, key))
+        warning = leader.warning if (leader := self._rows.get(key[0])) else None
+        is_own = warning is not None and warning.startswith(RESCORING_FAILED)
+        target.warning = None if is_own else warning
+        self._copies.append((target, outcome))
 
     def _leader_key(self, outcome: Linked) -> PredictionKey:
         leader_id = self._targets.get(outcome.leader_id, outcome.leader_id)
@@ -254,20 +252,20 @@ class _OutcomeBatch:
         changed = [(row, self._changes(row)) for row in self._changed.values()]
         changed.sort(key=lambda item: (item[0].state != "superseded", tuple(item[1])))
         update_rows(connection, changed)
-        self._difference().write(connection)
+        self._counter_changes().write(connection)
 
     def _changes(self, row: RecordingRow) -> Changes:
         """What to write: a column that is written has its indexes written, changed or not."""
         before = self._before[row.id]
         return {name: value for name, value in vars(row).items() if value != before[name]}
 
-    def _difference(self) -> CounterMismatch:
-        difference = CounterMismatch()
+    def _counter_changes(self) -> CounterChanges:
+        changes = CounterChanges()
         for row in self._folded:
-            difference.count(self._marks[row.id], -1)
+            changes.count(self._marks[row.id], -1)
         for row in self._changed.values():
-            difference.move(self._marks[row.id], row.mark)
-        return difference
+            changes.move(self._marks[row.id], row.mark)
+        return changes
 
 
 def _keeps_answer(target: RecordingRow, row: RecordingRow) -> bool:

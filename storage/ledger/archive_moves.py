@@ -7,13 +7,16 @@ under another name the new name is written too. So a restart knows of every file
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 
+from storage.database.bulk import chunks, execute_many
+from storage.database.engine import Database
 from storage.database.tables import inbox, is_archiving, recording
 from storage.ledger.outcomes import Arrival
 from storage.values.text import printable_path
@@ -108,56 +111,25 @@ class MoveFailed:
 Moved = Archived | Redirected | MoveDropped | MoveFailed
 
 
-def outstanding(connection: Connection, after_id: int, limit: int) -> list[Move]:
-    """Moves in the order of their recordings; what is being read is left alone."""
-    query = (
-        select(
-            _row.id,
-            inbox.c.path,
-            _row.path,
-            _row.fingerprint,
-            _row.size_bytes,
-            _row.digest,
-            _row.archive_path,
-        )
-        .join(inbox)
-        .where(text(is_archiving), _row.id > after_id)
-        .where(_row.claimed_by.is_(None), _row.fingerprint != "")
-        .order_by(_row.id)
-        .limit(limit)
+_OUTSTANDING = (
+    select(
+        _row.id,
+        inbox.c.path,
+        _row.path,
+        _row.fingerprint,
+        _row.size_bytes,
+        _row.digest,
+        _row.archive_path,
     )
-    rows = connection.execute(query).all()
-    taken = _taken(connection, [row.digest for row in rows], [row.archive_path for row in rows])
-    return [
-        Move(row[0], Path(os.fsdecode(row[1])), *row[2:], (row.digest, row.archive_path) in taken)
-        for row in rows
-    ]
-
-
-def _taken(
-    connection: Connection, digests: Sequence[str], places: Sequence[bytes]
-) -> set[tuple[str, bytes]]:
-    query = (
-        select(_row.digest, _row.archive_path)
-        .where(_row.digest.in_(set(digests)), _row.archive_path.in_(set(places)))
-        .where(_row.archived_at.is_not(None))
-    )
-    return {(digest, place) for digest, place in connection.execute(query)}
-
-
-def count_outstanding(connection: Connection) -> int:
-    query = select(func.count()).select_from(recording).where(text(is_archiving))
-    return connection.scalar(query) or 0
-
-
-def has_archived(connection: Connection, root: Path) -> bool:
-    """Whether any recording is known to lie below the folder."""
-    first = os.path.join(os.fsencode(root), b"")
-    lies_there = (_row.archive_path > first) & (_row.archive_path < first[:-1] + b"0")  # after "/"
-    query = select(_row.id).where(_row.archived_at.is_not(None), lies_there).limit(1)
-    return connection.scalar(query) is not None
-
-
+    .join(inbox)
+    .where(text(is_archiving), _row.claimed_by.is_(None), _row.fingerprint != "")
+    .order_by(_row.id)
+)
+_PLACE: dict[str, Any] = {
+    "archive_path": bindparam("place"),
+    "archive_path_text": bindparam("place_text"),
+}
+_PLAN = update(recording).where(_row.id == bindparam("row_id")).values(_PLACE)
 # A result that comes late changes nothing: the row has moved on, and is looked at again.
 _ITS_ROW = (
     update(recording)
@@ -165,59 +137,98 @@ _ITS_ROW = (
     .where(_row.archive_path == bindparam("old_place"), _row.archived_at.is_(None))
 )
 _ARRIVED = _ITS_ROW.values(archived_at=bindparam("now"), fingerprint=bindparam("new_fingerprint"))
-_GOES_ELSEWHERE = _ITS_ROW.values(
-    archive_path=bindparam("place"), archive_path_text=bindparam("place_text")
-)
+_GOES_ELSEWHERE = _ITS_ROW.values(_PLACE)
 _STAYS = _ITS_ROW.values(archive_path=None, archive_path_text=None)
 
 
-def write_moves(connection: Connection, results: Sequence[Moved], now: str) -> None:
-    """What came of the moves; those that were hindered stay outstanding."""
-    arrived, elsewhere, stays = [], [], []
-    for result in results:
-        move = result.move
-        row: dict[str, object] = {
-            "row_id": move.recording_id,
-            "old_fingerprint": move.fingerprint,
-            "old_place": move.place,
-        }
-        if isinstance(result, Archived):
-            arrived.append(row | {"now": now, "new_fingerprint": result.fingerprint})
-        elif isinstance(result, Redirected):
-            place = result.place
-            elsewhere.append(row | {"place": place, "place_text": printable_path(place)})
-        elif isinstance(result, MoveDropped):
-            stays.append(row)
-    for statement, rows in ((_ARRIVED, arrived), (_GOES_ELSEWHERE, elsewhere), (_STAYS, stays)):
-        if rows:
-            connection.execute(statement, rows)
+class ArchiveMoves:
+    """The moves that the ledger knows of; every method is one transaction, as in `Ledger`."""
+
+    def __init__(
+        self, database: Database, clock: Callable[[], str], plan: ArchivePlan | None
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._plan = plan
+
+    def plan_known(self, arrivals: Sequence[Arrival]) -> int:
+        """Have files moved that lie in an inbox as they were answered; returns how many are new.
+
+        For what was answered before there was an archive. The arrivals are of one inbox.
+        """
+        plan, planned = self._plan, list[dict[str, object]]()
+        if plan is None or not arrivals:
+            return 0
+        found = {arrival.path: arrival.fingerprint for arrival in arrivals}
+        folder = os.fsencode(arrivals[0].inbox)
+        query = (
+            select(_row.id, _row.path, _row.fingerprint)
+            .join(inbox)
+            .where(inbox.c.path == folder, _row.state == "done", _row.archive_path.is_(None))
+        )
+        with self._database.transaction() as connection:
+            for some in chunks(list(found)):
+                rows = connection.execute(query.where(_row.path.in_(some)))
+                for row_id, path, fingerprint in rows:
+                    place = plan.place(folder, path)
+                    if place is not None and found[path] == fingerprint:
+                        planned.append({"row_id": row_id, **_place_values(place)})
+            execute_many(connection, _PLAN, planned)
+        return len(planned)
+
+    def outstanding(self, after_id: int, limit: int) -> list[Move]:
+        """Moves of recordings with a greater id, in their order; not of what is being read."""
+        query = _OUTSTANDING.where(_row.id > after_id).limit(limit)
+        with self._database.transaction() as connection:
+            rows = connection.execute(query).all()
+            there = (
+                select(_row.digest, _row.archive_path)
+                .where(_row.digest.in_({row.digest for row in rows}))
+                .where(_row.archive_path.in_({row.archive_path for row in rows}))
+                .where(_row.archived_at.is_not(None))
+            )
+            taken = {(digest, place) for digest, place in connection.execute(there)}
+        return [
+            Move(row[0], Path(os.fsdecode(row[1])), *row[2:], (row[-2], row[-1]) in taken)
+            for row in rows
+        ]
+
+    def count(self) -> int:
+        query = select(func.count()).select_from(recording).where(text(is_archiving))
+        with self._database.transaction() as connection:
+            return connection.scalar(query) or 0
+
+    def has_archived(self, root: Path) -> bool:
+        """Whether a file was ever moved to somewhere below `root`."""
+        first = os.path.join(os.fsencode(root), b"")
+        after = first[:-1] + b"0"  # which comes after "/"
+        lies_there = (_row.archive_path > first) & (_row.archive_path < after)
+        query = select(_row.id).where(_row.archived_at.is_not(None), lies_there).limit(1)
+        with self._database.transaction() as connection:
+            return connection.scalar(query) is not None
+
+    def record(self, results: Sequence[Moved]) -> None:
+        """Write what came of moves; those that were hindered stay outstanding."""
+        arrived, elsewhere, stays = [], [], []
+        now = self._clock()
+        for result in results:
+            move = result.move
+            row: dict[str, object] = {
+                "row_id": move.recording_id,
+                "old_fingerprint": move.fingerprint,
+                "old_place": move.place,
+            }
+            if isinstance(result, Archived):
+                arrived.append(row | {"now": now, "new_fingerprint": result.fingerprint})
+            elif isinstance(result, Redirected):
+                elsewhere.append(row | _place_values(result.place))
+            elif isinstance(result, MoveDropped):
+                stays.append(row)
+        with self._database.transaction() as connection:
+            execute_many(connection, _ARRIVED, arrived)
+            execute_many(connection, _GOES_ELSEWHERE, elsewhere)
+            execute_many(connection, _STAYS, stays)
 
 
-def plan_known(connection: Connection, plan: ArchivePlan, arrivals: Sequence[Arrival]) -> int:
-    """Intents for files whose current row was answered before there was an archive.
-
-    The arrivals are of one inbox, and as many as fit an IN list.
-    """
-    found = {arrival.path: arrival.fingerprint for arrival in arrivals}
-    folder = os.fsencode(arrivals[0].inbox)
-    query = (
-        select(_row.id, _row.path, _row.fingerprint)
-        .join(inbox)
-        .where(inbox.c.path == folder, _row.path.in_(found))
-        .where(_row.state == "done", _row.archive_path.is_(None))
-    )
-    planned = [
-        {"row_id": row_id, "place": place, "place_text": printable_path(place)}
-        for row_id, path, fingerprint in connection.execute(query)
-        if found[path] == fingerprint and (place := plan.place(folder, path)) is not None
-    ]
-    if planned:
-        connection.execute(_PLAN, planned)
-    return len(planned)
-
-
-_PLAN = (
-    update(recording)
-    .where(_row.id == bindparam("row_id"))
-    .values(archive_path=bindparam("place"), archive_path_text=bindparam("place_text"))
-)
+def _place_values(place: bytes) -> dict[str, object]:
+    return {"place": place, "place_text": printable_path(place)}

@@ -1,8 +1,10 @@
-"""Which checkpoints a daemon refused."""
+"""Checkpoints as the ledger knows them: those that a daemon accepted, and those it refused."""
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, insert, select, update
 
 from storage.database.engine import open_database
 from storage.database.tables import checkpoint
@@ -21,3 +23,16 @@ def refused_checkpoints(url: str) -> frozenset[str]:
     except StorageError:
         return frozenset()
     return frozenset(name for name, verdict in verdicts.items() if verdict == "refused")
+
+
+def put_checkpoint(
+    connection: Connection, digest: str, values: Mapping[str, object], now: str
+) -> int:
+    """Write what is known of a checkpoint now, met before or not; returns its id."""
+    found = connection.scalar(select(checkpoint.c.id).where(checkpoint.c.digest == digest))
+    if found is not None:
+        connection.execute(update(checkpoint).where(checkpoint.c.id == found).values(dict(values)))
+        return int(found)
+    unread = {"labels": "[]", "facts": "{}", "digest": digest, "seen_at": now}
+    added = insert(checkpoint).values({**unread, **values}).returning(checkpoint.c.id)
+    return int(connection.execute(added).scalar_one())

@@ -1,6 +1,6 @@
 """The tallies: how many recordings share state, day, label and checkpoint, or state and folder.
 
-Every transaction that adds, changes or removes recordings writes the difference with them. What is
+Every transaction that adds, changes or removes recordings writes the changes with them. What is
 asked every second, or of the whole ledger, is answered from here.
 """
 
@@ -11,17 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    Connection,
-    Select,
-    Table,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Select, Table, delete, func, insert, or_, select, update
 
 from storage.database.bulk import add_up
 from storage.database.engine import Database
@@ -54,7 +44,7 @@ class CounterMark(NamedTuple):
     path: bytes
 
 
-class CounterMismatch:
+class CounterChanges:
     """What a transaction changes in the tallies."""
 
     def __init__(self) -> None:
@@ -102,29 +92,22 @@ def mend(database: Database) -> bool:
 
 
 def wrong_figures(database: Database) -> Iterator[str]:
-    """What tallies and copied answers say that recordings and predictions do not."""
-    with database.transaction() as connection:
-        yield from miscounts(connection)
-        if number := strays(connection):
-            yield f"{number} recordings have another answer than their prediction"
-
-
-def miscounts(connection: Connection) -> Iterator[str]:
-    """A line for each tally that is not what the recordings say."""
-    for table, counted in _counted():
-        kept = {tuple(row[:-1]): row[-1] for row in connection.execute(select(table)) if row[-1]}
-        true = {tuple(row[:-1]): row[-1] for row in connection.execute(counted)}
-        for key in sorted(kept.keys() | true.keys()):
-            if kept.get(key, 0) != true.get(key, 0):
-                key_text = " ".join(map(str, key))
-                yield f"{table.name} {key_text}: {kept.get(key, 0)} instead of {true.get(key, 0)}"
-
-
-def strays(connection: Connection) -> int:
-    """How many recordings have a copy of their answer that is not as the answer says."""
+    """What tallies and copied answers say that recordings and predictions do not, a line each."""
     differs = [copy.is_distinct_from(answer) for copy, answer in _COPIES]
     joined = recording.outerjoin(prediction, prediction.c.id == _row.prediction_id)
-    return connection.scalar(select(func.count()).select_from(joined).where(or_(*differs))) or 0
+    with database.transaction() as connection:
+        for table, counted in _counted():
+            kept = {
+                tuple(row[:-1]): row[-1] for row in connection.execute(select(table)) if row[-1]
+            }
+            true = {tuple(row[:-1]): row[-1] for row in connection.execute(counted)}
+            for key in sorted(kept.keys() | true.keys()):
+                n_kept, n = kept.get(key, 0), true.get(key, 0)
+                if n_kept != n:
+                    yield f"{table.name} {' '.join(map(str, key))}: {n_kept} instead of {n}"
+        n_stray = connection.scalar(select(func.count()).select_from(joined).where(or_(*differs)))
+        if n_stray:
+            yield f"{n_stray} recordings have another answer than their prediction"
 
 
 def _counted() -> Iterator[tuple[Table, Select[Any]]]:

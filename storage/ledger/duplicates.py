@@ -38,23 +38,20 @@ _FIRST_SCORED = (
 
 def known_answers(connection: Connection, asked: Sequence[Asked], link: bool) -> list[int | None]:
     """See `Ledger.known_answers`."""
-    own: dict[tuple[int, str], int] = {}
+    own: dict[tuple[int, str], int] = {}  # by recording and digest
     seen: set[str | None] = set()
     for some in chunks(asked):
-        own |= _answered_versions(connection, some)
+        versions = {PARAMETER: contents_of((id, digest) for id, digest, _ in some)}
+        rows = connection.execute(_ANSWERED_VERSIONS, versions)
+        own |= {(of, digest): version for of, digest, version in rows}
         seen |= _seen_digests(connection, some)
-    contents = {each[1:] for each in asked if link and each[1] in seen}
-    first = {content: _first_scored(connection, *content) for content in contents}
+    first = {
+        (digest, checkpoint_id): connection.scalar(
+            _FIRST_SCORED, {"digest": digest, "checkpoint_id": checkpoint_id}
+        )
+        for digest, checkpoint_id in {each[1:] for each in asked if link and each[1] in seen}
+    }
     return [own.get(each[:2], first.get(each[1:])) for each in asked]
-
-
-def _answered_versions(
-    connection: Connection, asked: Sequence[Asked]
-) -> dict[tuple[int, str], int]:
-    """By recording and digest."""
-    contents = contents_of((id, digest) for id, digest, _ in asked)
-    rows = connection.execute(_ANSWERED_VERSIONS, {PARAMETER: contents})
-    return {(of, digest): version for of, digest, version in rows}
 
 
 def _seen_digests(connection: Connection, asked: Sequence[Asked]) -> set[str | None]:
@@ -63,10 +60,3 @@ def _seen_digests(connection: Connection, asked: Sequence[Asked]) -> set[str | N
     most = 2 * len(digests)
     found = connection.scalars(_SEEN.limit(most), {"digests": digests}).all()
     return set(found if len(found) < most else digests)
-
-
-def _first_scored(connection: Connection, digest: str, checkpoint_id: int) -> int | None:
-    found: int | None = connection.scalar(
-        _FIRST_SCORED, {"digest": digest, "checkpoint_id": checkpoint_id}
-    )
-    return found

@@ -9,38 +9,28 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import (
-    Connection,
-    and_,
-    case,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import and_, func, select, text, update
 
 from storage.database.bulk import chunks
 from storage.database.engine import Database, Role, open_database
-from storage.database.tables import checkpoint, inbox, is_queued, recording, tally
+from storage.database.tables import inbox, is_queued, recording, tally
 from storage.errors import RowRefused
-from storage.ledger import archive_moves
+from storage.ledger import queue
 from storage.ledger.admission import admit, inbox_id_of, newest_of
 from storage.ledger.apply_outcomes import apply_outcomes
-from storage.ledger.archive_moves import ArchivePlan, Move, Moved
+from storage.ledger.archive_moves import ArchiveMoves, ArchivePlan
+from storage.ledger.checkpoints import put_checkpoint
 from storage.ledger.duplicates import Asked, known_answers
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, checked
-from storage.ledger.queue import IS_WORK, QUEUE, due_at, mark_claimed, unclaimed
+from storage.ledger.queue import IS_WORK
 from storage.values.text import printable
 from storage.values.timestamps import utc_now
 
 _row = recording.c
-MOST_ATTEMPTS = 2**31
-_UNCLAIMED = {"claimed_by": None, "claimed_at": None}
+_MOST_ATTEMPTS = 2**31
 
 
 def open_ledger(url: str, role: Role, archive: ArchivePlan | None = None) -> Ledger:
@@ -63,6 +53,7 @@ class Ledger:
         self.database = database
         self._clock = clock
         self._archive = archive
+        self.moves = ArchiveMoves(database, clock, archive)
 
     # --- intake
 
@@ -117,10 +108,8 @@ class Ledger:
 
         Whoever claimed it: a ledger has one daemon, and host and folder names may change.
         """
-        claimed = and_(text(f"({is_queued})"), _row.claimed_by.is_not(None))  # none but queued are
-        statement = update(recording).where(claimed).values(_UNCLAIMED)
         with self.database.transaction() as connection:
-            return connection.execute(statement).rowcount
+            return queue.reclaim(connection)
 
     def has_work(self) -> bool:
         """Whether anything is queued, claimed or not."""
@@ -143,43 +132,23 @@ class Ledger:
         times without an end are left for `claim_suspect`. The attempt is counted and committed
         before anybody reads the file, so that a file which kills the daemon runs out of attempts.
         """
-        return self._claim(claimant, limit, (0, max_attempts - 1), moving, arrivals)
+        with self.database.transaction() as connection:
+            now = self._clock()
+            admit(connection, arrivals, now)
+            return queue.claim(connection, claimant, limit, (0, max_attempts - 1), moving, now)
 
     def claim_suspect(
         self, claimant: str, max_attempts: int, moving: Collection[int] = ()
     ) -> list[Claim]:
         """Take one recording with no attempts left, so that it can be tried all alone."""
-        return self._claim(claimant, 1, (max_attempts, MOST_ATTEMPTS), moving)
-
-    def _claim(
-        self,
-        claimant: str,
-        limit: int,
-        attempts: tuple[int, int],
-        moving: Collection[int],
-        arrivals: Sequence[Arrival] = (),
-    ) -> list[Claim]:
-        claims: list[Claim] = []
-        fewest, most = attempts
+        attempts = max_attempts, _MOST_ATTEMPTS
         with self.database.transaction() as connection:
-            now = self._clock()
-            admit(connection, arrivals, now)
-            values = {"fewest": fewest, "most": most, "moving": list(moving), **due_at(now)}
-            for purpose in QUEUE:
-                if len(claims) < limit:
-                    values["room"] = limit - len(claims)
-                    claims += unclaimed(connection, purpose, values)
-            mark_claimed(connection, claims, claimant, now)
-        return claims
+            return queue.claim(connection, claimant, 1, attempts, moving, self._clock())
 
     def release(self, recording_ids: Sequence[int]) -> None:
         """Give claimed work back unread; the attempt does not count."""
-        attempts = case((_row.attempts > 0, _row.attempts - 1), else_=0)
         with self.database.transaction() as connection:
-            for some in chunks(list(recording_ids)):
-                claimed = _row.id.in_(some) & _row.claimed_by.is_not(None)
-                values = {**_UNCLAIMED, "attempts": attempts}
-                connection.execute(update(recording).where(claimed).values(values))
+            queue.release(connection, recording_ids)
 
     def known_answers(self, asked: Sequence[Asked], link: bool) -> list[int | None]:
         """For each the recording whose answer serves this content, if any; hand it on as `Linked`.
@@ -195,22 +164,19 @@ class Ledger:
 
         A value that cannot be stored costs only its own recording, which fails as `internal`.
         """
-        sound = [checked(outcome) for outcome in outcomes]
+        valid = [checked(outcome) for outcome in outcomes]
         try:
-            self._record(sound)
+            self._record(valid)
         except RowRefused:
-            for outcome in sound:
-                self._record_alone(outcome)
+            for outcome in valid:
+                try:
+                    self._record([outcome])
+                except RowRefused as error:
+                    self._record([Failed(outcome.recording_id, "internal", str(error))])
 
     def _record(self, outcomes: Sequence[Outcome]) -> None:
         with self.database.transaction() as connection:
             apply_outcomes(connection, outcomes, self._clock(), self._archive)
-
-    def _record_alone(self, outcome: Outcome) -> None:
-        try:
-            self._record([outcome])
-        except RowRefused as error:
-            self._record([Failed(outcome.recording_id, "internal", str(error))])
 
     def requeue_failed(self, patterns: Sequence[bytes] | None = None) -> int:
         """Queue failed recordings again with all their attempts; returns how many.
@@ -219,51 +185,7 @@ class Ledger:
         None queues every failed recording.
         """
         with self.database.transaction() as connection:
-            ids = _failed_ids(connection, patterns)
-            for some in chunks(ids):
-                values = {
-                    "requeued": "retry",
-                    "requeued_at": self._clock(),
-                    "attempts": 0,
-                    "retry_after": None,
-                }
-                connection.execute(update(recording).where(_row.id.in_(some)).values(values))
-        return len(ids)
-
-    # --- archive
-
-    def plan_moves(self, arrivals: Sequence[Arrival]) -> int:
-        """Have files moved that lie in an inbox as they were answered; returns how many are new.
-
-        For what was answered before there was an archive. The arrivals are of one inbox.
-        """
-        if self._archive is None or not arrivals:
-            return 0
-        with self.database.transaction() as connection:
-            planned = (
-                archive_moves.plan_known(connection, self._archive, some)
-                for some in chunks(list(arrivals))
-            )
-            return sum(planned)
-
-    def moves(self, after_id: int, limit: int) -> list[Move]:
-        """Moves that are outstanding, of recordings with a greater id, in the order of these."""
-        with self.database.transaction() as connection:
-            return archive_moves.outstanding(connection, after_id, limit)
-
-    def count_moves(self) -> int:
-        with self.database.transaction() as connection:
-            return archive_moves.count_outstanding(connection)
-
-    def has_archived(self, root: Path) -> bool:
-        """Whether a file was ever moved to somewhere below `root`."""
-        with self.database.transaction() as connection:
-            return archive_moves.has_archived(connection, root)
-
-    def record_moves(self, results: Sequence[Moved]) -> None:
-        """Write what came of moves, in one transaction."""
-        with self.database.transaction() as connection:
-            archive_moves.write_moves(connection, results, self._clock())
+            return queue.requeue_failed(connection, patterns, self._clock())
 
     # --- checkpoints
 
@@ -285,25 +207,38 @@ class Ledger:
             "reason": None,
         }
         with self.database.transaction() as connection:
-            return _put_checkpoint(connection, digest, accepted, self._clock())
+            return put_checkpoint(connection, digest, accepted, self._clock())
 
     def refuse_checkpoint(self, name: str, digest: str, reason: str) -> None:
         """Note that a checkpoint was refused, and why. Safe to repeat."""
         refused = {"name": name, "verdict": "refused", "reason": printable(reason)}
         with self.database.transaction() as connection:
-            _put_checkpoint(connection, digest, refused, self._clock())
+            put_checkpoint(connection, digest, refused, self._clock())
 
     # --- figures
 
     def counts(self) -> dict[str, int]:
         """Recordings per state, and `queued`: what a daemon still has to do."""
+        per_state = select(tally.c.state, func.sum(tally.c.n)).group_by(tally.c.state)
+        # What is pending waits in any case; counting those one by one would slow a long queue down.
+        is_again = and_(IS_WORK, _row.requeued.is_not(None), _row.state != "pending")
+        again = select(func.count()).select_from(recording).where(is_again)
+        counts = dict.fromkeys(("pending", "done", "failed", "superseded"), 0)
         with self.database.transaction() as connection:
-            return state_counts(connection)
+            counts |= {state: int(number) for state, number in connection.execute(per_state)}
+            return counts | {"queued": counts["pending"] + (connection.scalar(again) or 0)}
 
     def last_failure(self) -> tuple[str, str, str] | None:
         """Path, reason and time of the newest failure."""
+        newest = (
+            select(_row.path_text, _row.error, _row.answered_at)
+            .where(_row.state == "failed")
+            .order_by(_row.answered_at.desc(), _row.id.desc())
+            .limit(1)
+        )
         with self.database.transaction() as connection:
-            return newest_failure(connection)
+            row = connection.execute(newest).first()
+        return None if row is None else (row.path_text, row.error, row.answered_at)
 
     def oldest_pending(self) -> str | None:
         """When the recording that has been pending longest was first seen."""
@@ -311,10 +246,6 @@ class Ledger:
         oldest = select(_row.first_seen_at).where(text(f"({is_queued})"), _row.requeued.is_(None))
         with self.database.transaction() as connection:
             return connection.scalar(oldest.order_by(_row.id).limit(1))
-
-    def tend(self) -> str | None:
-        """Keep the database's log short; returns what is wrong when that does not work."""
-        return self.database.tend()
 
     def close(self) -> None:
         self.database.close()
@@ -324,55 +255,3 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def state_counts(connection: Connection) -> dict[str, int]:
-    per_state = select(tally.c.state, func.sum(tally.c.n)).group_by(tally.c.state)
-    counts = dict.fromkeys(("pending", "done", "failed", "superseded"), 0)
-    counts.update((state, int(number)) for state, number in connection.execute(per_state))
-    # What is pending waits in any case; counting those one by one would slow a long queue down.
-    is_again = and_(IS_WORK, _row.requeued.is_not(None), _row.state != "pending")
-    again = select(func.count()).select_from(recording).where(is_again)
-    return counts | {"queued": counts["pending"] + (connection.scalar(again) or 0)}
-
-
-def newest_failure(connection: Connection) -> tuple[str, str, str] | None:
-    failure = (
-        select(_row.path_text, _row.error, _row.answered_at)
-        .where(_row.state == "failed")
-        .order_by(_row.answered_at.desc(), _row.id.desc())
-        .limit(1)
-    )
-    row = connection.execute(failure).first()
-    return None if row is None else (row.path_text, row.error, row.answered_at)
-
-
-def _failed_ids(connection: Connection, patterns: Sequence[bytes] | None) -> list[int]:
-    query = select(_row.id, inbox.c.path, _row.path).join(inbox).where(_row.state == "failed")
-    return [
-        row_id
-        for row_id, folder, path in connection.execute(query)
-        if patterns is None or any(_names(pattern, folder, path) for pattern in patterns)
-    ]
-
-
-def _names(pattern: bytes, folder: bytes, path: bytes) -> bool:
-    wanted = pattern.rstrip(b"/")
-    file = folder + b"/" + path if wanted.startswith(b"/") else path
-    # The name itself comes first: `take[1].wav` is also a glob, for another file.
-    return file == wanted or file.startswith(wanted + b"/") or fnmatchcase(file, wanted)
-
-
-# --- checkpoints
-
-
-def _put_checkpoint(
-    connection: Connection, digest: str, values: Mapping[str, object], now: str
-) -> int:
-    found = connection.scalar(select(checkpoint.c.id).where(checkpoint.c.digest == digest))
-    if found is not None:
-        connection.execute(update(checkpoint).where(checkpoint.c.id == found).values(dict(values)))
-        return int(found)
-    unread = {"labels": "[]", "facts": "{}", "digest": digest, "seen_at": now}
-    added = insert(checkpoint).values({**unread, **values}).returning(checkpoint.c.id)
-    return int(connection.execute(added).scalar_one())

@@ -53,7 +53,7 @@ class AudioFacts:
     """What the file is, whatever it sounds like; `digest` is the SHA-256 of its bytes, in hex.
 
     Levels are in dBFS, `clipped` is a share of the samples; `recorded_at` is as the file says it
-    (see `recorder_time`). None: not known.
+    (see `recorded_at`). None: not known.
     """
 
     digest: str
@@ -67,12 +67,22 @@ class AudioFacts:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """An answer. `scores` is float32 (L,), `clip_scores` float16 (C, L), both little-endian."""
+class Answer:
+    """An answer under a checkpoint: its own, or that of another recording."""
 
     recording_id: int
     facts: AudioFacts
     checkpoint_id: int
+
+    @property
+    def digest(self) -> str:
+        return self.facts.digest
+
+
+@dataclass(frozen=True)
+class Scored(Answer):
+    """An answer. `scores` is float32 (L,), `clip_scores` float16 (C, L), both little-endian."""
+
     label: str
     confidence: float
     scores: bytes
@@ -81,23 +91,12 @@ class Scored:
     clip_hop_seconds: float
     warning: str | None = None
 
-    @property
-    def digest(self) -> str:
-        return self.facts.digest
-
 
 @dataclass(frozen=True)
-class Linked:
+class Linked(Answer):
     """The same content as `leader_id`, whose prediction under the checkpoint is shared."""
 
-    recording_id: int
-    facts: AudioFacts
-    checkpoint_id: int
     leader_id: int
-
-    @property
-    def digest(self) -> str:
-        return self.facts.digest
 
 
 @dataclass(frozen=True)
@@ -144,12 +143,12 @@ def checked(outcome: Outcome) -> Outcome:
 
 def _first_problem(part: Outcome | AudioFacts) -> str | None:
     """Checks by the declared type, so that a numpy number or a NaN never reaches a column."""
-    for name, is_sound in _FIELDS[type(part)]:
+    for name, is_valid in _FIELDS[type(part)]:
         value = getattr(part, name)
-        if is_sound is None:
+        if is_valid is None:
             if problem := _first_problem(value):
                 return problem
-        elif not is_sound(value):
+        elif not is_valid(value):
             return f"{name} = {value!r}"
     return None
 

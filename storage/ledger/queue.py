@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
@@ -27,7 +29,7 @@ from storage.values.timestamps import later
 # A stamp further ahead than any wait was made by a clock that has been set back since.
 MAX_WAIT_SECONDS = 3600.0
 _row = recording.c
-_IS_PENDING = and_(_row.state == "pending", _row.requeued.is_(None))
+_FREE: dict[str, Any] = {"claimed_by": None, "claimed_at": None}
 _newer = recording.alias("newer")
 # What was queued again has been replaced meanwhile: the newer version is scored in its place.
 _IS_NEWEST = ~exists().where(
@@ -37,9 +39,9 @@ _IS_NEWEST = ~exists().where(
     _newer.c.id != _row.id,
 )
 # A person waits for a retry; a rescore has an answer already.
-QUEUE: dict[str, ColumnElement[bool]] = {
+_QUEUE: dict[str, ColumnElement[bool]] = {
     "retry": and_(_row.requeued == "retry", _IS_NEWEST),
-    "new": _IS_PENDING,
+    "new": and_(_row.state == "pending", _row.requeued.is_(None)),
     "rescore": and_(_row.requeued == "rescore", _IS_NEWEST),
 }
 IS_WORK = and_(text(f"({is_queued})"), _row.fingerprint != "")
@@ -49,10 +51,6 @@ _IS_DUE = or_(
     _row.retry_after <= bindparam("now"),
     _row.retry_after > bindparam("latest"),
 )
-
-
-def due_at(now: str) -> dict[str, str]:
-    return {"now": now, "latest": later(now, MAX_WAIT_SECONDS)}
 
 
 # Put together once: that takes SQLAlchemy as long as running them, and a file waits for it.
@@ -72,20 +70,78 @@ _UNCLAIMED_OF = {
     .where(_row.id.not_in(bindparam("moving", expanding=True)))
     .order_by(_row.id)
     .limit(bindparam("room"))
-    for purpose, is_queued_so in QUEUE.items()
+    for purpose, is_queued_so in _QUEUE.items()
 }
 
 
-def unclaimed(connection: Connection, purpose: str, values: Mapping[str, object]) -> list[Claim]:
-    found = connection.execute(_UNCLAIMED_OF[purpose], dict(values)).all()
-    folders = {folder: Path(os.fsdecode(folder)) for folder in {row[1] for row in found}}
-    return [
-        Claim(row_id, folders[folder], path, fingerprint, size, attempts + 1, purpose, place)
-        for row_id, folder, path, fingerprint, size, attempts, place in found
+def claim(
+    connection: Connection,
+    claimant: str,
+    limit: int,
+    attempts: tuple[int, int],
+    moving: Collection[int],
+    now: str,
+) -> list[Claim]:
+    """Take up to `limit` recordings with so many attempts, from the fewest to the most."""
+    claims: list[Claim] = []
+    fewest, most = attempts
+    values: dict[str, object] = {"fewest": fewest, "most": most, "moving": list(moving)}
+    values |= {"now": now, "latest": later(now, MAX_WAIT_SECONDS)}
+    for purpose, query in _UNCLAIMED_OF.items():
+        if len(claims) < limit:
+            found = connection.execute(query, values | {"room": limit - len(claims)}).all()
+            folders = {folder: Path(os.fsdecode(folder)) for folder in {row[1] for row in found}}
+            claims += [
+                Claim(id, folders[folder], path, fingerprint, size, n_before + 1, purpose, place)
+                for id, folder, path, fingerprint, size, n_before, place in found
+            ]
+    claimed = {"claimed_by": claimant, "claimed_at": now, "attempts": _row.attempts + 1}
+    _update(connection, [claim.recording_id for claim in claims], claimed)
+    return claims
+
+
+def release(connection: Connection, recording_ids: Sequence[int]) -> None:
+    """Give claimed work back unread; the attempt does not count."""
+    attempts = case((_row.attempts > 0, _row.attempts - 1), else_=0)
+    released = _FREE | {"attempts": attempts}
+    _update(connection, recording_ids, released, _row.claimed_by.is_not(None))
+
+
+def reclaim(connection: Connection) -> int:
+    """Free all that is claimed; attempts stay."""
+    claimed = and_(text(f"({is_queued})"), _row.claimed_by.is_not(None))  # none but queued are
+    return connection.execute(update(recording).where(claimed).values(_FREE)).rowcount
+
+
+def requeue_failed(connection: Connection, patterns: Sequence[bytes] | None, now: str) -> int:
+    """See `Ledger.requeue_failed`."""
+    query = select(_row.id, inbox.c.path, _row.path).join(inbox).where(_row.state == "failed")
+    ids = [
+        row_id
+        for row_id, folder, path in connection.execute(query)
+        if patterns is None or any(_names(pattern, folder, path) for pattern in patterns)
     ]
+    _update(connection, ids, again("retry", now))
+    return len(ids)
 
 
-def mark_claimed(connection: Connection, claims: Sequence[Claim], claimant: str, now: str) -> None:
-    values = {"claimed_by": claimant, "claimed_at": now, "attempts": _row.attempts + 1}
-    for some in chunks([claim.recording_id for claim in claims]):
-        connection.execute(update(recording).where(_row.id.in_(some)).values(values))
+def again(purpose: Literal["retry", "rescore"], now: str) -> dict[str, object]:
+    """What queues a recording again, with all its attempts."""
+    return {"requeued": purpose, "requeued_at": now, "attempts": 0, "retry_after": None}
+
+
+def _names(pattern: bytes, folder: bytes, path: bytes) -> bool:
+    wanted = pattern.rstrip(b"/")
+    file = folder + b"/" + path if wanted.startswith(b"/") else path
+    # The name itself comes first: `take[1].wav` is also a glob, for another file.
+    return file == wanted or file.startswith(wanted + b"/") or fnmatchcase(file, wanted)
+
+
+def _update(
+    connection: Connection,
+    ids: Sequence[int],
+    values: Mapping[str, object],
+    *where: ColumnElement[bool],
+) -> None:
+    for some in chunks(ids):
+        connection.execute(update(recording).where(_row.id.in_(some), *where).values(dict(values)))

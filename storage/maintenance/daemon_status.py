@@ -113,15 +113,11 @@ def _stopped(home: Home, written: Status) -> Status:
 
 
 def _ledger_counts(database_url: str) -> Status:
-    from storage.database.engine import open_database
-    from storage.ledger.ledger import newest_failure, state_counts
+    from storage.ledger.ledger import open_ledger
 
     try:
-        with (
-            open_database(database_url, "reader") as database,
-            database.transaction() as connection,
-        ):
-            counts, failure = state_counts(connection), newest_failure(connection)
+        with open_ledger(database_url, "reader") as ledger:
+            counts, failure = ledger.counts(), ledger.last_failure()
     except StorageError as error:
         return {"ledger_error": str(error)}
     last_error = None if failure is None else f"{failure[0]}: {failure[1]}"

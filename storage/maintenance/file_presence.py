@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Row, select
 
@@ -22,11 +22,6 @@ _row = recording.c
 PLACE_COLUMNS = (_row.id, _row.inbox_id, _row.path, _row.archive_path, _row.archived_at)
 
 
-class _Inbox(NamedTuple):
-    folder: bytes
-    mount_point: bytes | None
-
-
 class FilePresence:
     """Looks at the places of files; `away` are the folders that were found to be away."""
 
@@ -35,46 +30,41 @@ class FilePresence:
         self.away: set[bytes] = set()
         query = select(inbox.c.id, inbox.c.path, inbox.c.mount_point)
         with database.transaction() as connection:
-            self._inboxes = {id: _Inbox(*rest) for id, *rest in connection.execute(query)}
+            rows = connection.execute(query).all()
+        self._folders = {row.id: row.path for row in rows}
+        self._mount_points = {row.path: row.mount_point for row in rows}
 
     def missing(self, rows: Sequence[Row[Any]]) -> set[int]:
         """The recordings of which nothing lies at any place where their file may be.
 
         The folders are looked at after the files: one that goes away in between is noticed.
         """
-        lost = [row for row in rows if all(map(_holds_nothing, self._places(row)))]
-        folders = {folder for row in lost for folder in self._folders(row)}
-        away = {folder for folder in folders if self._is_away(folder)}
+        places = {row.id: dict(self._places(row)) for row in rows}
+        lost = {
+            id: {*found.values()} for id, found in places.items() if not any(map(_holds, found))
+        }
+        away = set(filter(self._is_away, set[bytes]().union(*lost.values())))
         self.away |= away
-        return {row.id for row in lost if away.isdisjoint(self._folders(row))}
+        return {id for id, folders in lost.items() if away.isdisjoint(folders)}
 
     def usual_place(self, row: Row[Any]) -> bytes:
         """Where the file is to be read."""
-        if row.archived_at is not None and row.archive_path is not None:
-            return bytes(row.archive_path)
-        return os.path.join(self._inboxes[row.inbox_id].folder, row.path)
+        return next((place for place, _ in self._places(row)), row.path)
 
     def look_for_inboxes(self) -> None:
         """Also those in which nothing is missing yet."""
-        self.away.update(
-            each.folder for each in self._inboxes.values() if self._is_away(each.folder)
-        )
+        self.away.update(filter(self._is_away, self._mount_points))
 
-    def _places(self, row: Row[Any]) -> Iterator[bytes]:
+    def _places(self, row: Row[Any]) -> Iterator[tuple[bytes, bytes]]:
+        """With the folder that holds them: an inbox, or what the archive has for it."""
         if row.archived_at is None:
-            yield os.path.join(self._inboxes[row.inbox_id].folder, row.path)
+            folder = self._folders[row.inbox_id]
+            yield os.path.join(folder, row.path), folder
         if row.archive_path is not None:  # a move that is under way may have ended already
-            yield row.archive_path
-
-    def _folders(self, row: Row[Any]) -> Iterator[bytes]:
-        if row.archived_at is None:
-            yield self._inboxes[row.inbox_id].folder
-        if row.archive_path is not None:
-            yield _archive_folder(row)
+            yield row.archive_path, _archive_folder(row)
 
     def _is_away(self, folder: bytes) -> bool:
-        points = {each.folder: each.mount_point for each in self._inboxes.values()}
-        point = points.get(folder)
+        point = self._mount_points.get(folder)
         known = None if point is None else Path(os.fsdecode(point))
         return is_away(Path(os.fsdecode(folder)), known, self._ledger_file)
 
@@ -86,12 +76,12 @@ def _archive_folder(row: Row[Any]) -> bytes:
     return folder.removesuffix(b"/" + below) if below else folder
 
 
-def _holds_nothing(place: bytes) -> bool:
+def _holds(place: bytes) -> bool:
     """What cannot be looked at, for want of a right or by a fault of the disk, may be there."""
     try:
         os.lstat(place)
     except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
         return False
-    return False
+    except OSError:
+        pass
+    return True

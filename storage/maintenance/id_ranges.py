@@ -5,9 +5,8 @@ A view that stays open keeps the log of a daemon that writes meanwhile from bein
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Row, Select, Table, func, select
 
@@ -15,14 +14,6 @@ from storage.database.engine import Database
 from storage.values.progress import ProgressTicker
 
 _RANGE = 5000
-
-T = TypeVar("T")
-
-
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    left = iter(items)
-    while some := list(islice(left, size)):
-        yield some
 
 
 def largest_id(database: Database, table: Table) -> int:

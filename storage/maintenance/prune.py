@@ -14,7 +14,7 @@ from storage.database.bulk import chunks
 from storage.database.engine import Database, driver
 from storage.database.tables import metadata, prediction, recording
 from storage.errors import StorageError
-from storage.ledger.counters import CounterMark, CounterMismatch
+from storage.ledger.counters import CounterChanges, CounterMark
 from storage.maintenance.file_presence import FilePresence
 from storage.maintenance.prune_plan import (
     JUDGED,
@@ -145,10 +145,10 @@ def _delete_recordings(database: Database, ids: Sequence[int]) -> list[int]:
         for some in chunks(gone):
             for key in (*_CHILD_KEYS, marked.c.id):
                 connection.execute(delete(key.table).where(key.in_(some)))
-        difference = CounterMismatch()
+        changes = CounterChanges()
         for row in rows:
-            difference.count(CounterMark(*row[1:]), -1)
-        difference.write(connection)
+            changes.count(CounterMark(*row[1:]), -1)
+        changes.write(connection)
     return gone
 
 

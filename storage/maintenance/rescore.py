@@ -10,6 +10,7 @@ from sqlalchemy import Select, func, select, update
 from storage.database.bulk import chunks
 from storage.database.engine import Database
 from storage.database.tables import checkpoint, recording
+from storage.ledger.queue import again
 from storage.queries.filters import Filters, checkpoint_clause, clauses
 from storage.values.timestamps import utc_now
 
@@ -32,7 +33,7 @@ def requeue_answered(database: Database, filters: Filters, stale_under: str | No
     """
     queued = 0
     ids: Sequence[int] = [0]
-    values = {"requeued": "rescore", "requeued_at": utc_now(), "attempts": 0, "retry_after": None}
+    values = again("rescore", utc_now())
     query = _rescorable(filters, stale_under).order_by(_row.id).limit(_AT_A_TIME)
     while ids:
         with database.transaction() as connection:

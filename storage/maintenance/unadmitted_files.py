@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from storage.database.engine import Database
 from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
 from storage.ledger.admission import newest_of
-from storage.maintenance.id_ranges import batches
 from storage.settings.schema import Settings
 from storage.values.progress import ProgressTicker
 from storage.values.text import printable_path
@@ -17,13 +17,14 @@ from storage.values.text import printable_path
 _AT_ONCE = 500
 
 
-def uncovered(database: Database, settings: Settings, pulse: ProgressTicker) -> Iterator[str]:
+def uncovered(database: Database, settings: Settings, progress: ProgressTicker) -> Iterator[str]:
     """The paths of those files, with their inbox."""
     n_seen = 0
     for root in settings.inboxes:
-        for paths in batches(audio_files(root, settings), _AT_ONCE):
+        files = audio_files(root, settings)
+        while paths := list(islice(files, _AT_ONCE)):
             n_seen += len(paths)
-            pulse.tick(f"files in the inboxes: {n_seen}")
+            progress.tick(f"files in the inboxes: {n_seen}")
             with database.transaction() as connection:
                 rows = newest_of(connection, root, paths)
             # What left for the archive is not what lies there now.
@@ -47,12 +48,9 @@ def audio_files(root: Path, settings: Settings) -> Iterator[bytes]:
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         folders += [] if is_system_folder(entry.name) else [path]
-                    elif _is_audio(entry, suffixes):
+                    elif file_kind(entry.name, suffixes) is FileKind.AUDIO and entry.is_file(
+                        follow_symlinks=False
+                    ):
                         yield path
         except OSError:
             continue  # gone meanwhile, or not ours to read: the daemon tells
-
-
-def _is_audio(entry: os.DirEntry[bytes], suffixes: Collection[bytes]) -> bool:
-    is_audio = file_kind(entry.name, suffixes) is FileKind.AUDIO
-    return is_audio and entry.is_file(follow_symlinks=False)

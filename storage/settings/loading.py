@@ -93,7 +93,7 @@ def effective_settings(
 def described_settings() -> list[SettingDescription]:
     """Every setting with its variable, default and reason, in the order of the sections."""
     return [
-        SettingDescription(key, _variable(key), field.default, field.description or "")
+        SettingDescription(key, _variable(key), field.default, _reason(field))
         for key, field in _fields()
     ]
 
@@ -107,6 +107,10 @@ def _fields() -> Iterator[tuple[str, FieldInfo]]:
             yield from ((f"{name}.{key}", inner) for key, inner in section.model_fields.items())
         else:
             yield name, field
+
+
+def _reason(field: FieldInfo) -> str:
+    return " ".join((field.description or "").split())
 
 
 def _variable(key: str) -> str:

@@ -1,14 +1,19 @@
-"""Every setting with its type, default, limits and reason, as one frozen pydantic model."""
+"""Every setting with its type, default, limits and reason, as one frozen pydantic model.
+
+The text below a setting is its reason, which `clfd.toml` and the docs show.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -52,289 +57,198 @@ def _expanded(folder: Path) -> Path:
         raise ValueError(f"{folder} names a user who is not known here") from None
 
 
+def _lower_with_dot(suffixes: tuple[str, ...]) -> tuple[str, ...]:
+    for suffix in suffixes:
+        if not re.fullmatch(r"\.[^./\s]+", suffix):
+            raise ValueError(f"{suffix!r} is no suffix; write one like .wav")
+    return tuple(dict.fromkeys(suffix.lower() for suffix in suffixes))
+
+
+def _known_device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def _known_zone(zone: str) -> str:
+    if not is_zone(zone):
+        raise ValueError(f"{zone!r} is no time zone; write local, UTC, +01:00 or Europe/Berlin")
+    return zone
+
+
+def _checked_by(check: Callable[[Any], object]) -> AfterValidator:
+    """The value as it is, unless the check raises ValueError; an empty one needs none."""
+
+    def validate(value: Any) -> Any:
+        if value:
+            check(value)
+        return value
+
+    return AfterValidator(validate)
+
+
+def _on_the_web(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[^/@\s?#]+([/?]\S*)?", url):
+        raise ValueError("should begin with http:// or https:// and a host, without a password")
+    return url
+
+
+_SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
+Texts = Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)]
+PathText = Annotated[str, AfterValidator(_absolute_path)]
+Count = Annotated[int, Field(ge=0)]
+Threads = Annotated[int, Field(ge=0, le=1024)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
     )
 
 
 class IntakeSettings(Section):
     """Which files are taken from the inboxes, and when."""
 
-    suffixes: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = Field(
-        default=(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"),
-        min_length=1,
-        description="endings of audio files, in any case; other files are counted as ignored",
-    )
-    ignore: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = Field(
-        default=(),
-        description="globs of files and folders to leave out, too: `*_test.wav` by name at any"
-        " depth, `old/*` with a slash by path from the inbox; counted as ignored",
-    )
-    watch: Literal["auto", "events", "scans"] = Field(
-        default="auto",
-        description="how new files are noticed between two scans: by the kernel's events, or not at"
-        " all; auto leaves events out on network file systems, which have none for others' changes",
-    )
-    settle_seconds: float = Field(
-        default=2.0,
-        ge=0,
-        description="how long a file must lie still before it is taken, unless it was closed and"
-        " its container is visibly whole",
-    )
-    scan_seconds: float = Field(
-        default=30.0,
-        gt=0,
-        description="time between two full listings of the inbox, which find what events miss",
-    )
-    duplicates: Literal["link", "score"] = Field(
-        default="link",
-        description="a copy under another name shares the first answer, or is scored again",
-    )
-    max_attempts: int = Field(
-        default=3, ge=1, description="how often a recording is tried before it counts as failed"
-    )
-    damaged: Literal["fail", "warn"] = Field(
-        default="fail",
-        description="a recording that is not whole fails, or what is left of it is scored and"
-        " marked with a warning",
-    )
-    archive_dir: str = Field(
-        default="",
-        description="where done files are moved to, after their result is stored; relative to the"
-        " home; empty: they stay in the inbox",
-    )
-
-    @field_validator("archive_dir")
-    @classmethod
-    def _absolute(cls, folder: str, info: ValidationInfo) -> str:
-        return _absolute_path(folder, info)
-
-    @field_validator("suffixes")
-    @classmethod
-    def _lower_with_dot(cls, suffixes: tuple[str, ...]) -> tuple[str, ...]:
-        for suffix in suffixes:
-            if not re.fullmatch(r"\.[^./\s]+", suffix):
-                raise ValueError(f"{suffix!r} is no suffix; write one like .wav")
-        return tuple(dict.fromkeys(suffix.lower() for suffix in suffixes))
+    suffixes: Annotated[Texts, Field(min_length=1), AfterValidator(_lower_with_dot)] = _SUFFIXES
+    """endings of audio files, in any case; other files are counted as ignored"""
+    ignore: Texts = ()
+    """globs of files and folders to leave out, too: `*_test.wav` by name at any depth, `old/*`
+    with a slash by path from the inbox; counted as ignored"""
+    watch: Literal["auto", "events", "scans"] = "auto"
+    """how new files are noticed between two scans: by the kernel's events, or not at all; auto
+    leaves events out on network file systems, which have none for others' changes"""
+    settle_seconds: NotNegative = 2.0
+    """how long a file must lie still before it is taken, unless it was closed and its container is
+    visibly whole"""
+    scan_seconds: Positive = 30.0
+    """time between two full listings of the inbox, which find what events miss"""
+    duplicates: Literal["link", "score"] = "link"
+    """a copy under another name shares the first answer, or is scored again"""
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    """how often a recording is tried before it counts as failed"""
+    damaged: Literal["fail", "warn"] = "fail"
+    """a recording that is not whole fails, or what is left of it is scored and marked with a
+    warning"""
+    archive_dir: PathText = ""
+    """where done files are moved to, after their result is stored; relative to the home; empty:
+    they stay in the inbox"""
 
 
 class EngineSettings(Section):
     """How recordings are decoded and scored."""
 
-    device: str = Field(
-        default="auto", description="where the network runs: auto, cpu, cuda, cuda:N or mps"
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto",
-        description="in what the network multiplies; auto is bfloat16 where the device is fast at"
-        " it and the checkpoint's canary stays within 0.02",
-    )
-    compile: Literal["auto", "always", "never"] = Field(
-        default="auto",
-        description="whether the network is compiled behind the daemon; auto: once 50,000 clips"
-        " are scored, where the processor is fast at bfloat16",
-    )
-    batch_clips: int = Field(
-        default=0, ge=0, description="most clips scored in one step; 0 is 32, on a GPU 256"
-    )
-    clip_pooling: Literal["mean", "max"] = Field(
-        default="mean", description="how a recording's scores are made from those of its clips"
-    )
-    overlap_seconds: float = Field(
-        default=0.0, ge=0, description="how much of a clip the next one repeats"
-    )
-    decode_workers: int = Field(
-        default=0,
-        ge=0,
-        description="processes that decode audio; 0 is one for each core that clfd may use",
-    )
-    decode_timeout_seconds: float = Field(
-        default=60.0,
-        gt=0,
-        description="longest time for decoding one stretch before its worker is killed",
-    )
-    max_hours: float = Field(
-        default=48.0, gt=0, description="longest recording that is accepted, in hours"
-    )
-    threads: int = Field(
-        default=0, ge=0, le=1024, description="torch threads; 0 leaves the choice to torch"
-    )
-
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-            raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
-        return device
+    device: Annotated[str, AfterValidator(_known_device)] = "auto"
+    """where the network runs: auto, cpu, cuda, cuda:N or mps"""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """in what the network multiplies; auto is bfloat16 where the device is fast at it and the
+    checkpoint's canary stays within 0.02"""
+    compile: Literal["auto", "always", "never"] = "auto"
+    """whether the network is compiled behind the daemon; auto: once 50,000 clips are scored, where
+    the processor is fast at bfloat16"""
+    batch_clips: Count = 0
+    """most clips scored in one step; 0 is 32, on a GPU 256"""
+    clip_pooling: Literal["mean", "max"] = "mean"
+    """how a recording's scores are made from those of its clips"""
+    overlap_seconds: NotNegative = 0.0
+    """how much of a clip the next one repeats"""
+    decode_workers: Count = 0
+    """processes that decode audio; 0 is one for each core that clfd may use"""
+    decode_timeout_seconds: Positive = 60.0
+    """longest time for decoding one stretch before its worker is killed"""
+    max_hours: Positive = 48.0
+    """longest recording that is accepted, in hours"""
+    threads: Threads = 0
+    """torch threads; 0 leaves the choice to torch"""
 
 
 class TrainingSettings(Section):
     """How training shares the machine with whatever else runs on it."""
 
-    nice: int = Field(
-        default=10, ge=0, le=19, description="by how much training lowers its own priority"
-    )
-    threads: int = Field(
-        default=0,
-        ge=0,
-        le=1024,
-        description="torch threads of training; 0 is all, or half while a daemon serves the home",
-    )
-    memory_gib: float = Field(
-        default=0.0,
-        ge=0,
-        description="most memory for decoded clips, in GiB, before they go into a file on disk;"
-        " 0 is half of what is free",
-    )
+    nice: Annotated[int, Field(ge=0, le=19)] = 10
+    """by how much training lowers its own priority"""
+    threads: Threads = 0
+    """torch threads of training; 0 is all, or half while a daemon serves the home"""
+    memory_gib: NotNegative = 0.0
+    """most memory for decoded clips, in GiB, before they go into a file on disk; 0 is half of what
+    is free"""
 
 
 class ResultsSettings(Section):
     """How results are shown."""
 
-    time_zone: str = Field(
-        default="local",
-        description="of the recorders' clocks, where neither name nor file tells it: local, UTC,"
-        " +01:00 or a name like Europe/Berlin",
-    )
-
-    thresholds: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = Field(
-        default=(),
-        description="LABEL=CONFIDENCE: answers of this label that are less confident are told as"
-        " `unknown`",
-    )
-    unknown_below: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="answers less confident are told as `unknown`, where the label has no"
-        " threshold of its own",
-    )
-
-    site_pattern: str = Field(
-        default="",
-        description="regular expression with a group `site`, looked for in the path; empty: the"
-        " site is the first folder",
-    )
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = "local"
+    """of the recorders' clocks, where neither name nor file tells it: local, UTC, +01:00 or a name
+    like Europe/Berlin"""
+    thresholds: Annotated[Texts, _checked_by(thresholds_of)] = ()
+    """LABEL=CONFIDENCE: answers of this label that are less confident are told as `unknown`"""
+    unknown_below: Share = 0.0
+    """answers less confident are told as `unknown`, where the label has no threshold of its own"""
+    site_pattern: Annotated[str, _checked_by(check_site_pattern)] = ""
+    """regular expression with a group `site`, looked for in the path; empty: the site is the first
+    folder"""
 
     @property
     def display_rules(self) -> DisplayRules:
         thresholds = thresholds_of(self.thresholds)
         return DisplayRules(self.time_zone, thresholds, self.unknown_below, self.site_pattern)
 
-    @field_validator("site_pattern")
-    @classmethod
-    def _is_pattern(cls, pattern: str) -> str:
-        check_site_pattern(pattern)
-        return pattern
-
-    @field_validator("thresholds")
-    @classmethod
-    def _are_thresholds(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        thresholds_of(texts)
-        return texts
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        if not is_zone(zone):
-            raise ValueError(f"{zone!r} is no time zone; write local, UTC, +01:00 or Europe/Berlin")
-        return zone
-
 
 class CheckpointsSettings(Section):
     """How many checkpoints are kept."""
 
-    keep: int = Field(
-        default=20,
-        ge=0,
-        description="checkpoints that `clfd train` leaves, with their reports; 0 keeps all",
-    )
+    keep: Count = 20
+    """checkpoints that `clfd train` leaves, with their reports; 0 keeps all"""
 
 
 class LogSettings(Section):
     """What the daemon writes to stderr."""
 
-    format: Literal["auto", "text", "json"] = Field(
-        default="auto",
-        description="lines for people (text) or for machines (json); auto: records with fields"
-        " where stderr leads into systemd's journal, elsewhere text",
-    )
-    level: Literal["debug", "info", "warning"] = Field(
-        default="info", description="the least important message that is written"
-    )
+    format: Literal["auto", "text", "json"] = "auto"
+    """lines for people (text) or for machines (json); auto: records with fields where stderr leads
+    into systemd's journal, elsewhere text"""
+    level: Literal["debug", "info", "warning"] = "info"
+    """the least important message that is written"""
 
 
 class MetricsSettings(Section):
     """Where the daemon writes its metrics for Prometheus."""
 
-    listen: str = Field(
-        default="",
-        description="HOST:PORT of a page with metrics, on this machine only, like 127.0.0.1:9464;"
-        " empty: none",
-    )
-    textfile: str = Field(
-        default="",
-        description="a file of metrics for a collector, relative to the home; empty: none",
-    )
-
-    @field_validator("listen")
-    @classmethod
-    def _on_this_machine(cls, listen: str) -> str:
-        if listen:
-            host_and_port(listen)
-        return listen
-
-    @field_validator("textfile")
-    @classmethod
-    def _absolute(cls, file: str, info: ValidationInfo) -> str:
-        return _absolute_path(file, info)
+    listen: Annotated[str, _checked_by(host_and_port)] = ""
+    """HOST:PORT of a page with metrics, on this machine only, like 127.0.0.1:9464; empty: none"""
+    textfile: PathText = ""
+    """a file of metrics for a collector, relative to the home; empty: none"""
 
 
 class HooksSettings(Section):
     """Who gets each result."""
 
-    command: Annotated[tuple[str, ...], BeforeValidator(_split_like_shell)] = Field(
-        default=(),
-        description="a program and its arguments, started without a shell for each answer, with"
-        " the result as JSON on its stdin; empty: none",
-    )
-    url: str = Field(
-        default="", description="where each result is sent as JSON by POST; empty: nowhere"
-    )
-    labels: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = Field(
-        default=(), description="labels that hooks are told of; empty: all"
-    )
-    min_confidence: float = Field(
-        default=0.0, ge=0, le=1, description="least confidence that hooks are told of"
-    )
-    timeout_seconds: float = Field(
-        default=30.0,
-        gt=0,
-        description="how long a command may take before it is killed, and a URL be silent",
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _on_the_web(cls, url: str) -> str:
-        if url and not re.fullmatch(r"https?://[^/@\s?#]+([/?]\S*)?", url):
-            raise ValueError("should begin with http:// or https:// and a host, without a password")
-        return url
+    command: Annotated[tuple[str, ...], BeforeValidator(_split_like_shell)] = ()
+    """a program and its arguments, started without a shell for each answer, with the result as
+    JSON on its stdin; empty: none"""
+    url: Annotated[str, AfterValidator(_on_the_web)] = ""
+    """where each result is sent as JSON by POST; empty: nowhere"""
+    labels: Texts = ()
+    """labels that hooks are told of; empty: all"""
+    min_confidence: Share = 0.0
+    """least confidence that hooks are told of"""
+    timeout_seconds: Positive = 30.0
+    """how long a command may take before it is killed, and a URL be silent"""
 
 
 class Settings(Section):
     """Every setting, checked; paths are absolute when loaded by `load_settings`."""
 
-    inbox: tuple[Path, ...] = Field(
-        default=(Path("inbox"),),
-        min_length=1,
-        description="the watched folder, or a list of them; relative to the home",
-    )
-    database: str = Field(
-        default=DEFAULT_DATABASE,
-        pattern=r"^[a-z0-9+]+://",
-        description="SQLAlchemy URL of the ledger; a relative SQLite file is relative to the home",
-    )
+    inbox: Annotated[tuple[Path, ...], Field(min_length=1)] = (Path("inbox"),)
+    """the watched folder, or a list of them; relative to the home"""
+    database: Annotated[str, Field(pattern=r"^[a-z0-9+]+://")] = DEFAULT_DATABASE
+    """SQLAlchemy URL of the ledger; a relative SQLite file is relative to the home"""
     intake: IntakeSettings = IntakeSettings()
     engine: EngineSettings = EngineSettings()
     training: TrainingSettings = TrainingSettings()

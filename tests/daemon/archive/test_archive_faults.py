@@ -32,7 +32,7 @@ def test_what_came_of_a_batch_survives_a_locked_ledger(
 
     archiving.drop(audio_file(), "a.wav")
     with monkeypatch.context() as patch:
-        patch.setattr(archiving.ledger, "record_moves", refuse)
+        patch.setattr(archiving.ledger.moves, "record", refuse)
         patch.setattr("daemon.control.ledger_retry.RETRY_SECONDS", 0)
         for _ in range(60):
             archiving.service.try_tick()

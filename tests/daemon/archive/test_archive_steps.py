@@ -46,7 +46,7 @@ def test_a_kill_at_any_step_leaves_each_file_in_one_place_which_its_row_names(
         source = audio_file("x.wav", noise(seed=number))
         house.drop(source, f"card {number}/a.wav")
     house.live(100)
-    moves = house.ledger.moves(0, 1000)
+    moves = house.ledger.moves.outstanding(0, 1000)
     assert len(moves) == MORE_FILES_THAN_STEPS
     house.close()
     walked = walk(ArchivePlan(Path(house.home.root, archive), (house.inbox,)), moves, can_rename)

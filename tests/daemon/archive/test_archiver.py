@@ -67,7 +67,9 @@ def test_the_result_is_stored_before_anything_moves(
     archiving.drop(audio_file(), "a.wav")
     archiving.live()
     assert places(archiving) == [("a.wav", "done", None)]
-    assert [os.path.basename(move.place) for move in archiving.ledger.moves(0, 9)] == [b"a.wav"]
+    assert [os.path.basename(move.place) for move in archiving.ledger.moves.outstanding(0, 9)] == [
+        b"a.wav"
+    ]
     assert files_below(archiving.inbox) == ["a.wav"]
 
 
@@ -273,7 +275,7 @@ def test_a_file_deleted_from_the_inbox_is_not_waited_for(
     archiving.archive_thread.work()
     archiving.live()
     assert places(archiving) == [("a.wav", "done", None)]
-    assert archiving.ledger.count_moves() == 0
+    assert archiving.ledger.moves.count() == 0
 
 
 def test_another_archive_in_the_settings_takes_what_is_outstanding(

@@ -14,8 +14,7 @@ from sqlalchemy import Connection, event
 from benchmarks.big_ledger import fill_ledger
 from storage.database.indexes import metadata
 from storage.home.paths import Home
-from storage.ledger.archive_moves import count_outstanding, has_archived, outstanding
-from storage.ledger.ledger import Ledger, newest_failure, open_ledger, state_counts
+from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, Failed
 from storage.queries.counts import count_by
 from storage.queries.disagreements import answering, pairs
@@ -58,8 +57,8 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("sqlite_autoindex_recording_1", page(path="site003/0000*")),
     ("ix_recording_answer", asked(lambda c: count_by(c, Filters(min_confidence=0.9), "label"))),
     ("ix_recording_answer", asked(lambda c: count_by(c, Filters(since="2026-03-01"), "day"))),
-    ("ix_recording_answer", asked(newest_failure)),
-    ("ix_recording_queue", asked(state_counts)),
+    ("ix_recording_answer", lambda ledger: ledger.last_failure()),
+    ("ix_recording_queue", lambda ledger: ledger.counts()),
     ("ix_recording_queue", lambda ledger: ledger.claim("me", 10, 3)),
     ("ix_recording_queue", lambda ledger: ledger.has_work()),
     ("ix_recording_queue", lambda ledger: ledger.reclaim()),
@@ -68,9 +67,9 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("sqlite_autoindex_recording_1", lambda ledger: ledger.queued(INBOX, [b"a.wav"])),
     ("uq_recording_current", lambda here: here.admit([Arrival(INBOX, b"a.wav", "f", 1)])),
     ("uq_recording_current", lambda ledger: ledger.record([Failed(1, "decode", "no", DIGEST)])),
-    ("ix_recording_archiving", asked(lambda connection: outstanding(connection, 0, 10))),
-    ("ix_recording_archiving", asked(count_outstanding)),
-    ("ix_recording_archive_path", asked(lambda c: has_archived(c, Path("/archive")))),
+    ("ix_recording_archiving", lambda ledger: ledger.moves.outstanding(0, 10)),
+    ("ix_recording_archiving", lambda ledger: ledger.moves.count()),
+    ("ix_recording_archive_path", lambda here: here.moves.has_archived(Path("/archive"))),
 ]
 
 
