@@ -13,14 +13,7 @@ from storage.errors import StorageError
 from storage.home.checkpoint_folder import meant_by
 from storage.home.paths import resolve_home
 from storage.queries.filters import SORTS, STATES, Filters, Sort, Status
-from storage.queries.result import (
-    CLIP_COLUMNS,
-    COLUMN_TABLE,
-    COLUMNS,
-    MOMENTS,
-    ClipOptions,
-    Result,
-)
+from storage.queries.result import CLIP_COLUMNS, COLUMN_TABLE, COLUMNS, MOMENTS, ClipOptions, Result
 from storage.queries.results import results as results_of
 from storage.settings.loading import effective_database, effective_display_rules
 from storage.values.text import printable_path

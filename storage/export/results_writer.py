@@ -24,12 +24,7 @@ from storage.queries.counts import (
 )
 from storage.queries.filters import Axis, Filters, Sort
 from storage.queries.result import CLIP_COLUMNS, COLUMNS, ClipOptions, Result
-from storage.queries.results import (
-    latest,
-    recordings_with_clips,
-    results,
-    results_after,
-)
+from storage.queries.results import latest, recordings_with_clips, results, results_after
 from storage.values.text import visible
 from storage.values.timestamps import from_stamp
 

@@ -7,21 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    literal,
-    select,
-    tuple_,
-)
+from sqlalchemy import ColumnElement, Connection, Select, literal, select, tuple_
 
 from storage.database.engine import PATH_INDEX
-from storage.database.tables import (
-    inbox,
-    prediction,
-    recording,
-)
+from storage.database.tables import inbox, prediction, recording
 from storage.queries.filters import (
     Filters,
     Sort,

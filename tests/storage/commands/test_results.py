@@ -26,13 +26,7 @@ from storage.commands.results import results
 from storage.commands.retry import retry
 from storage.commands.status import status
 from storage.database.engine import driver, open_database
-from storage.errors import (
-    AlreadyRunning,
-    LedgerInvalid,
-    LedgerMissing,
-    SettingsError,
-    StorageError,
-)
+from storage.errors import AlreadyRunning, LedgerInvalid, LedgerMissing, SettingsError, StorageError
 from storage.export.results_writer import ResultsRequest, follow
 from storage.export.text_formats import FORMATS
 from storage.home.daemon_lock import DaemonLock, write_status

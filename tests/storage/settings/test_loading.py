@@ -12,12 +12,7 @@ from storage.commands.context import Invocation
 from storage.errors import SettingsError
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
-from storage.settings.loading import (
-    SECTIONS,
-    described_settings,
-    effective_settings,
-    load_settings,
-)
+from storage.settings.loading import SECTIONS, described_settings, effective_settings, load_settings
 from storage.settings.schema import Settings
 
 
