@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
-from pathlib import Path
 
 import psutil
 import torch
 
 from classifier.inference.compiled import CompiledNetworks
 from classifier.inference.device import describe_device, memory_in_use
-from classifier.inference.predictor import Predictor
 from classifier.workers.malloc import keep_freed_memory, share_one_arena
 from daemon.archive.archiver import Archiver
 from daemon.archive.mover import archive_plan, make_mover
@@ -204,16 +202,12 @@ def ledger_remark(settings: Settings) -> str | None:
 def _model_manager(
     home: Home, settings: Settings, device: torch.device, ledger: Ledger, wake: threading.Event
 ) -> ModelManager:
-    n_threads = torch.get_num_threads()
-    compilation = Compilation(CompiledNetworks(home.compiled), settings.engine.compile)
-
-    def load(path: Path) -> Predictor:
-        predictor = load_predictor(path, device, settings.engine.precision, n_threads)
-        compilation.adopt(predictor)
-        return predictor
-
-    folder, overlap_seconds = CheckpointFolder(home.checkpoints), settings.engine.overlap_seconds
-    return ModelManager(folder, ledger, load, overlap_seconds, wake.set, compilation)
+    engine, compiled = settings.engine, CompiledNetworks(home.compiled)
+    load = partial(
+        load_predictor, device=device, precision=engine.precision, n_threads=torch.get_num_threads()
+    )
+    folder, compilation = CheckpointFolder(home.checkpoints), Compilation(compiled, engine.compile)
+    return ModelManager(folder, ledger, load, engine.overlap_seconds, wake.set, compilation)
 
 
 def _status_report(
@@ -224,7 +218,7 @@ def _status_report(
     publish: Publish,
     clock: Callable[[], float],
 ) -> StatusReport:
-    device_name = describe_device(device)
+    device_name, inboxes = describe_device(device), [str(inbox) for inbox in settings.inboxes]
 
     def write(status: Mapping[str, object]) -> None:
         publish(status)
@@ -235,9 +229,10 @@ def _status_report(
         count=ledger.counts,
         last_failure=ledger.last_failure,
         clock=clock,
-        facts={"device": device_name, "inboxes": [str(inbox) for inbox in settings.inboxes]},
         oldest_pending=ledger.oldest_pending,
-        figures=lambda: {
+        facts=lambda: {
+            "device": device_name,
+            "inboxes": inboxes,
             "device_memory_bytes": memory_in_use(device),
             "memory_bytes": psutil.Process().memory_info().rss,
         },

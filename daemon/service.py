@@ -111,7 +111,7 @@ class Service:
         if now >= self._report.due:
             with self.components.timers.measure("report"):
                 self._write_status(now)
-        return any(component.has_more for component in self.components)
+        return self.components.claimer.has_more or self.components.scorer.has_more
 
     def drain(self) -> None:
         """Stop taking in, finish what is in flight, write it, close.
@@ -147,7 +147,7 @@ class Service:
         return not busy and self.components.claimer.has_taken_all(self._clock())
 
     def seconds_to_rest(self) -> float:
-        due = min(self._report.due, *(part.next_due() for part in self.components))
+        due = min(self._report.due, self.components.claimer.next_due())
         return min(max(due - self._clock(), 0.01), REST_SECONDS)
 
     def _close(self, stop: Callable[[float], None], deadline: float) -> LedgerUnavailable | None:

@@ -59,7 +59,7 @@ class Hook:
         wants: Callable[[Result], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name = name
+        self.name, self.is_aborted = name, False
         self._target = target
         self._cursor = cursor
         self._read = read
@@ -99,6 +99,8 @@ class Hook:
         self._cursor.save()
 
     def abort(self) -> None:
+        """From another thread."""
+        self.is_aborted = True
         self._target.abort()
 
     def _step(self) -> float:
@@ -225,15 +227,11 @@ def _hook(home: Home, settings: Settings, name: str, target: Target, database: D
 
 def _run(hook: Hook, closing: threading.Event) -> None:
     """Until the daemon closes and there is nothing more that can be sent."""
-    deadline = None
-    while True:
-        is_last = closing.is_set()
-        if is_last and deadline is None:
-            deadline = time.monotonic() + CLOSE_SECONDS
-        wait = hook.step()
-        if is_last and (wait or time.monotonic() >= (deadline or 0.0)):
-            break
+    is_last, wait = False, 0.0
+    while not hook.is_aborted and not (is_last and wait):
         closing.wait(wait)
+        is_last = closing.is_set()
+        wait = hook.step()
     try:
         hook.save()
     except StorageError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,15 +23,6 @@ class Component:
         and is called again then.
         """
 
-    @property
-    def has_more(self) -> bool:
-        """Whether another step at once would get on."""
-        return False
-
-    def next_due(self) -> float:
-        """The next moment at which `step` has something to do by itself."""
-        return math.inf
-
     def status(self) -> Mapping[str, object]:
         """Its keys of the status."""
         return {}
@@ -44,9 +34,6 @@ class Component:
     def faults(self) -> Sequence[str]:
         """All that is wrong now."""
         return [] if self.fault is None else [self.fault]
-
-    def stop(self, seconds: float = 0.0) -> None:
-        """Closes, within about `seconds`. May raise LedgerUnavailable; safe to repeat."""
 
 
 class StageTimers(Component):

@@ -71,16 +71,15 @@ class StatusReport:
 
     `count` gives the ledger's rows per state, `last_failure` path, reason and time of the newest
     failure, `oldest_pending` when that was seen which has waited longest; they are asked as often
-    as their cost allows. `figures` are asked each time.
+    as their cost allows. `facts` are asked each time.
     """
 
     write: Callable[[Mapping[str, object]], None]
     count: Callable[[], Mapping[str, int]]
     last_failure: Callable[[], tuple[str, str, str] | None]
     clock: Callable[[], float]
-    facts: Mapping[str, object]  # what does not change: device, inboxes
+    facts: Callable[[], Mapping[str, object]] = dict
     oldest_pending: Callable[[], str | None] = lambda: None
-    figures: Callable[[], Mapping[str, object]] = dict
 
     def __post_init__(self) -> None:
         self._started_at = self.clock()
@@ -170,6 +169,5 @@ class StatusReport:
             **self._recordings,
             "heartbeat_at": utc_now(),
             "version": self._version,
-            **self.facts,
-            **self.figures(),
+            **self.facts(),
         }

@@ -190,6 +190,8 @@ class ModelManager(Component):
         """
         try:
             predictor = self._load(path)
+            if self._compilation is not None:
+                self._compilation.adopt(predictor)
             hop_samples(predictor.checkpoint, self._overlap_seconds)  # refuses one with short clips
             return predictor
         except CheckpointError as error:

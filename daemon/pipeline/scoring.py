@@ -55,9 +55,11 @@ class Claimer(Component):
 
     @property
     def has_more(self) -> bool:
+        """Whether another step at once would get on."""
         return self.intake.has_more and not self.is_held()
 
     def next_due(self) -> float:
+        """The next moment at which `step` has something to do by itself."""
         if self.is_held():
             return math.inf
         due = self.intake.next_due()

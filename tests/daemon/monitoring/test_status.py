@@ -43,7 +43,7 @@ def test_rows_are_counted_as_often_as_counting_is_cheap() -> None:
         now[0] += 0.1  # counting takes a tenth of a second
         return {"done": 1}
 
-    report = StatusReport(written.append, count, lambda: None, lambda: now[0], {})
+    report = StatusReport(written.append, count, lambda: None, lambda: now[0])
     for n_done in range(20):
         report.update(Progress(now[0], n_done, n_done), {})
         now[0] += 1
@@ -58,7 +58,7 @@ def test_at_rest_rows_are_hardly_counted() -> None:
         counted.append(now[0])
         return {"done": 1}
 
-    report = StatusReport(lambda _: None, count, lambda: None, lambda: now[0], {})
+    report = StatusReport(lambda _: None, count, lambda: None, lambda: now[0])
     for now[0] in range(30):
         report.update(Progress(now[0], clips=int(now[0] >= 5), recordings=0), {})
     assert counted == [0, 5, 15, 25]
