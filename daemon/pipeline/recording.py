@@ -30,6 +30,7 @@ class RecordingInProgress:
     channels: int = 0
     level: Levels = field(default_factory=Levels)
     recorded_at: str | None = None
+    answered_by: int | None = None  # the recording whose stored answer serves for this content
     total_clips: int | None = None
     next_clip: int = 0  # the first one not asked for yet
     segments_out: int = 0

@@ -139,10 +139,10 @@ class Window:
         """
         self._stopping = stopping
         self._answers.extend(self._pool.collect())
-        known = self._ask_ledger()  # may raise; nothing has changed by then
+        self._ask_ledger()  # may raise; no answer is lost by then
         while self._answers:
             (recording, first_clip), answer = self._answers[0]
-            self._answered(recording, first_clip, answer, known.get(recording))
+            self._answered(recording, first_clip, answer)
             self._answers.popleft()  # only now: an answer that raises is not lost
         self._ask_for_more()
         if self._ready:
@@ -214,43 +214,37 @@ class Window:
             and self._load < self._capacity
         )
 
-    def _answered(
-        self, recording: RecordingInProgress, first_clip: int, answer: Answer, known: int | None
-    ) -> None:
+    def _answered(self, recording: RecordingInProgress, first_clip: int, answer: Answer) -> None:
         recording.segments_out -= 1
         if recording.over:
             return
         if isinstance(answer, DecodedAudio):
-            self._take_decoded(recording, first_clip, answer, known)
+            self._take_decoded(recording, first_clip, answer)
         elif isinstance(answer, FileChanged):
             self._end(recording, Changed(recording.claim.recording_id))
         else:
             self._end(recording, self._not_decoded(recording.claim, answer))
 
-    def _ask_ledger(self) -> dict[RecordingInProgress, int | None]:
-        """The recordings whose answers serve for content whose digest has come."""
+    def _ask_ledger(self) -> None:
+        """Looks for stored answers that serve for content whose digest has come."""
         digests = {
             recording: answer.digest
             for (recording, _), answer in self._answers
             if isinstance(answer, DecodedAudio) and answer.digest is not None and not recording.over
         }
-        if not digests:
-            return {}
         asked = [
             (recording.claim.recording_id, digest, recording.served.checkpoint_id)
             for recording, digest in digests.items()
         ]
-        return dict(zip(digests, self._known_answers(asked), strict=True))
+        if asked:
+            for recording, known in zip(digests, self._known_answers(asked), strict=True):
+                recording.answered_by = known
 
     def _take_decoded(
-        self,
-        recording: RecordingInProgress,
-        first_clip: int,
-        answer: DecodedAudio,
-        known: int | None,
+        self, recording: RecordingInProgress, first_clip: int, answer: DecodedAudio
     ) -> None:
         recording.learn(first_clip, answer)
-        if answer.digest and self._is_answered_elsewhere(recording, answer.digest, known):
+        if answer.digest and self._is_answered_elsewhere(recording, answer.digest):
             return
         ready = self._ready.setdefault(recording.served.checkpoint_id, deque())
         ready.extend((recording, first_clip + i, clip) for i, clip in enumerate(answer.clips))
@@ -258,9 +252,7 @@ class Window:
             self._unfinished.append(recording)
         self._finish_if_scored(recording)
 
-    def _is_answered_elsewhere(
-        self, recording: RecordingInProgress, digest: str, known: int | None
-    ) -> bool:
+    def _is_answered_elsewhere(self, recording: RecordingInProgress, digest: str) -> bool:
         """The same content is scored once per checkpoint, also while it is still in the window."""
         checkpoint_id = recording.served.checkpoint_id
         leader = self._leaders.setdefault((digest, checkpoint_id), recording)
@@ -268,11 +260,10 @@ class Window:
             recording.over = True
             leader.followers.append(recording)
             return True
-        if known is None:
-            return False
-        claim = recording.claim
-        self._end(recording, Linked(claim.recording_id, recording.facts, checkpoint_id, known))
-        return True
+        known, number = recording.answered_by, recording.claim.recording_id
+        if known is not None:
+            self._end(recording, Linked(number, recording.facts, checkpoint_id, known))
+        return known is not None
 
     def _next_batch(self) -> list[ReadyClip]:
         """Up to a batch of clips for one checkpoint, the one that has waited longest."""
