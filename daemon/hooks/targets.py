@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from storage.errors import ConfigurationError
 from storage.home.paths import Home
+from storage.home.safe_open import SAFE_FLAGS
 from storage.settings.schema import HooksSettings
 
 STDERR_BYTES = 300  # of what a command printed last
@@ -180,7 +181,7 @@ def require_trusted(
         return  # it overrules the file, and comes from who starts the daemon
     file = home.settings_file
     try:
-        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
+        with os.fdopen(os.open(file, os.O_RDONLY | SAFE_FLAGS), "rb") as opened:
             is_ours, named = _is_private(os.fstat(opened.fileno())), _command_in(opened)
         is_ours = is_ours and _is_private(file.parent.stat())  # who may rename, may replace
     except (OSError, ValueError) as error:

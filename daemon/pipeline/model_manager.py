@@ -7,7 +7,6 @@ Recordings hold on to the model with which their decoding began, so a batch neve
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -17,12 +16,13 @@ from pathlib import Path
 
 from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.inference.predictor import Predictor
-from classifier.model.checkpoint import MAX_FILE_BYTES, Checkpoint, open_file
+from classifier.model.checkpoint import MAX_FILE_BYTES, Checkpoint
 from daemon.errors import NothingToServe
 from daemon.monitoring.component import Component
 from daemon.monitoring.journald import about
 from daemon.pipeline.compilation import Compilation
 from storage.home.checkpoint_folder import CheckpointFolder
+from storage.home.safe_open import file_digest
 from storage.ledger.ledger import Ledger
 
 logger = logging.getLogger(__name__)
@@ -256,7 +256,6 @@ def _digest(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             return f"unread {path.name}"
-        with open_file(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError:
         return f"unread {path.name}"

@@ -104,12 +104,5 @@ def filters_of(
         from storage.home.checkpoint_folder import meant_by
 
         options["checkpoint"] = meant_by(invocation.home(), options["checkpoint"])
-    return Filters(
-        **options
-        | {
-            "by_recorded": by_recorded,
-            "rules": invocation.display_rules(),
-        },
-        status=status,
-        history=history,
-    )
+    options |= {"by_recorded": by_recorded, "rules": invocation.display_rules()}
+    return Filters(**options, status=status, history=history)
