@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from storage.home.paths import Home
     from storage.settings.schema import Settings
     from storage.values.decision import DisplayRules
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
 @dataclass
@@ -53,3 +55,34 @@ class Invocation:
 
         given = {key: value for key, value in overrides.items() if value is not None}
         return load_settings(self.home(), given)
+
+
+def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    invocation = ctx.ensure_object(Invocation)
+    if option.name == "home":
+        invocation.home_option = value or invocation.home_option
+    else:
+        invocation.verbosity += value if option.name == "verbose" else -value
+
+
+def common_options() -> list[click.Parameter]:
+    """Options of the invocation, which may stand before or after the verb."""
+    add = partial(click.Option, expose_value=False, callback=_remember)
+    folder = click.Path(path_type=Path, file_okay=False)
+    home = "The folder clfd keeps everything in. [default: $CLFD_HOME or the user's data]"
+    return [
+        add(["--home"], type=folder, help=home),
+        add(["-v", "--verbose"], count=True, help="Say more; tracebacks."),
+        add(["-q", "--quiet"], count=True, help="Say less; no progress."),
+    ]
+
+
+def add_common_options(command: click.Command) -> None:
+    """Gives a command, and the commands below it, --home, -v, -q and -h; once."""
+    if any(parameter.name == "home" for parameter in command.params):
+        return
+    command.params.extend(common_options())
+    command.context_settings.update(HELP_NAMES)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            add_common_options(below)
