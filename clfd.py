@@ -18,7 +18,7 @@ import click
 
 from classifier.errors import ClassifierError
 from daemon.errors import DaemonError
-from storage.commands.context import Invocation
+from storage.commands.context import HELP_NAMES, Invocation, add_common_options, common_options
 from storage.errors import StorageError
 from storage.values.distribution import DISTRIBUTION
 from trainer.errors import TrainerError
@@ -46,7 +46,6 @@ MODULES = {
     name: f"{package}.commands.{name}" for package, names in COMMANDS.values() for name in names
 }
 INTERRUPTED = 130
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
 def results(home: str | Path | None = None, **filters: Any) -> pd.DataFrame:
@@ -67,16 +66,13 @@ class Refusal(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"{priority()}clfd: {self.message}", file=file or sys.stderr)
+        """In systemd's journal the line is marked as an error."""
+        priority = ""
+        if "JOURNAL_STREAM" in os.environ:
+            from daemon.monitoring.journald import is_journal
 
-
-def priority() -> str:
-    """What makes a line on stderr an error in systemd's journal; nothing elsewhere."""
-    if "JOURNAL_STREAM" not in os.environ:
-        return ""
-    from daemon.monitoring.journald import is_journal
-
-    return "<3>" if is_journal(sys.stderr) else ""
+            priority = "<3>" if is_journal(sys.stderr) else ""
+        click.echo(f"{priority}clfd: {self.message}", file=file or sys.stderr)
 
 
 class CommandLine(click.Group):
@@ -113,37 +109,6 @@ class CommandLine(click.Group):
             what = f"{type(error).__name__}: {error}"
             hint = "this is a fault in clfd; run again with -v for the traceback and report it"
             raise Refusal(f"unexpected {what}; {hint}", 1) from error
-
-
-def remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
-    invocation = ctx.ensure_object(Invocation)
-    if option.name == "home":
-        invocation.home_option = value or invocation.home_option
-    else:
-        invocation.verbosity += value if option.name == "verbose" else -value
-
-
-def common_options() -> list[click.Parameter]:
-    """Options of the invocation, which may stand before or after the verb."""
-    add = partial(click.Option, expose_value=False, callback=remember)
-    folder = click.Path(path_type=Path, file_okay=False)
-    home = "The folder clfd keeps everything in. [default: $CLFD_HOME or the user's data]"
-    return [
-        add(["--home"], type=folder, help=home),
-        add(["-v", "--verbose"], count=True, help="Say more; tracebacks."),
-        add(["-q", "--quiet"], count=True, help="Say less; no progress."),
-    ]
-
-
-def add_common_options(command: click.Command) -> None:
-    """Gives a command, and the commands below it, --home, -v, -q and -h; once."""
-    if any(parameter.name == "home" for parameter in command.params):
-        return
-    command.params.extend(common_options())
-    command.context_settings.update(HELP_NAMES)
-    if isinstance(command, click.Group):
-        for below in command.commands.values():
-            add_common_options(below)
 
 
 @click.command(cls=CommandLine, params=common_options(), context_settings=HELP_NAMES)

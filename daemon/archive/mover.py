@@ -22,6 +22,7 @@ from pathlib import Path
 from classifier.audio.regular_file import fingerprint
 from daemon.archive.rename import rename_no_replace
 from storage.home.paths import Home
+from storage.home.safe_open import SAFE_FLAGS
 from storage.ledger.archive_moves import (
     Archived,
     ArchivePlan,
@@ -37,7 +38,7 @@ from storage.values.text import printable_path, visible
 BLOCK_BYTES = 2**20
 MAX_NAME_BYTES = 255
 MARK = ".clfd-archive"  # tells an archive from the empty folder beneath a missing mount
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN = os.O_RDONLY | SAFE_FLAGS
 # No other file would fare better.
 _GENERAL = {
     errno.ENOSPC,
@@ -297,7 +298,7 @@ class _Batch:
             yield block
 
 
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFE_FLAGS
 
 
 @contextlib.contextmanager

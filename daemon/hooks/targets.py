@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from storage.errors import ConfigurationError
 from storage.home.paths import Home
+from storage.home.safe_open import SAFE_FLAGS
 from storage.settings.schema import HooksSettings
 
 STDERR_BYTES = 300  # of what a command printed last
@@ -174,7 +175,7 @@ def require_trusted(
         return  # it overrules the file, and comes from who starts the daemon
     file = home.settings_file
     try:
-        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
+        with os.fdopen(os.open(file, os.O_RDONLY | SAFE_FLAGS), "rb") as opened:
             is_ours = _is_private(os.fstat(opened.fileno()))
             command_there = tomllib.load(opened).get("hooks", {}).get("command", ())
             named = HooksSettings(command=command_there).command

@@ -7,7 +7,6 @@ Recordings hold on to the model with which their decoding began, so a batch neve
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -18,12 +17,13 @@ from pathlib import Path
 
 from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.inference.predictor import Predictor
-from classifier.model.checkpoint import MAX_FILE_BYTES, Checkpoint, open_file
+from classifier.model.checkpoint import MAX_FILE_BYTES, Checkpoint
 from daemon.errors import NothingToServe
 from daemon.monitoring.component import Component
 from daemon.monitoring.journald import about
 from daemon.pipeline.compilation import Compilation
 from storage.home.checkpoint_folder import CheckpointFolder
+from storage.home.safe_open import file_digest
 from storage.ledger.ledger import Ledger
 
 logger = logging.getLogger(__name__)
@@ -251,6 +251,5 @@ def _digest(path: Path) -> str:
     """The SHA-256 of a file that was refused; a text in its place where it cannot be read whole."""
     with suppress(OSError):
         if path.stat().st_size <= MAX_FILE_BYTES:
-            with open_file(path) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return file_digest(path)
     return f"unread {path.name}"

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from storage.values.decision import DisplayRules
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
 @dataclass
@@ -157,3 +159,34 @@ def filters_of(
         options["checkpoint"] = meant_by(invocation.home(), options["checkpoint"])
     rules = invocation.display_rules()
     return Filters(status=status, history=history, rules=rules, **options)
+
+
+def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    invocation = ctx.ensure_object(Invocation)
+    if option.name == "home":
+        invocation.home_option = value or invocation.home_option
+    else:
+        invocation.verbosity += value if option.name == "verbose" else -value
+
+
+def common_options() -> list[click.Parameter]:
+    """Options of the invocation, which may stand before or after the verb."""
+    add = partial(click.Option, expose_value=False, callback=_remember)
+    folder = click.Path(path_type=Path, file_okay=False)
+    home = "The folder clfd keeps everything in. [default: $CLFD_HOME or the user's data]"
+    return [
+        add(["--home"], type=folder, help=home),
+        add(["-v", "--verbose"], count=True, help="Say more; tracebacks."),
+        add(["-q", "--quiet"], count=True, help="Say less; no progress."),
+    ]
+
+
+def add_common_options(command: click.Command) -> None:
+    """Gives a command, and the commands below it, --home, -v, -q and -h; once."""
+    if any(parameter.name == "home" for parameter in command.params):
+        return
+    command.params.extend(common_options())
+    command.context_settings.update(HELP_NAMES)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            add_common_options(below)

@@ -113,9 +113,9 @@ class CheckpointFolder:
         """
         with self._alone():
             kept = {*spared, self.active(), self.previous()}
-            doomed = [name for name in self.names()[keep:] if keep and name not in kept]
-            self._unlink(doomed)
-            return doomed
+            old = [name for name in self.names()[keep:] if keep and name not in kept]
+            self._unlink(old)
+            return old
 
     def refuse_if_linked(self, name: str) -> None:
         """Raises StorageError saying what to do, for the active and the previous checkpoint."""

@@ -48,8 +48,8 @@ class Annotation:
     folder: Path | None = None
 
     @property
-    def sound(self) -> str:
-        """As a person reads it."""
+    def recording(self) -> str:
+        """What the annotation is of, as a person reads it."""
         return self.path or self.name or self.digest or ""
 
 
@@ -149,7 +149,7 @@ def _rows(file: Path, rows: Iterator[list[str]], is_raven: bool) -> Iterator[Ann
 def _beside(file: Path, one: Annotation) -> Annotation:
     """Of a table that does not say: it is called like its sound, and lies in such a folder."""
     folder = file.absolute().parent
-    return replace(one, name=_sound_of(file), folders=_folders(str(folder)), folder=folder)
+    return replace(one, name=_recording_of(file), folders=_folders(str(folder)), folder=folder)
 
 
 def _found_at(row: Mapping[str, str], column: str, one: Annotation) -> Annotation:
@@ -197,7 +197,7 @@ def _column(names: Sequence[str] | Mapping[str, str], known: Sequence[str]) -> s
     return next((name for name in known if name in names), None)
 
 
-def _sound_of(file: Path) -> str:
+def _recording_of(file: Path) -> str:
     """`night.wav.Table.1.selections.txt` is of `night.wav`, and so is `night.Table.1...`."""
     name = file.name
     for ending in _TRACK:

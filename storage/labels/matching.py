@@ -38,17 +38,17 @@ def match(connection: Connection, annotations: Sequence[Annotation]) -> MatchedL
 
     A part that ends after its recording does is of another one, and a problem too.
     """
-    known = _Known(connection, annotations)
+    known = _KnownRecordings(connection, annotations)
     found, problems = [], []
     for one in annotations:
         digests = known.digests_of(one)
         if len(digests) > 1:
             problems.append(
-                f"{one.place}: {one.sound} is the name of {len(digests)} recordings; write the path"
-                " as `clfd results` shows it, or the digest"
+                f"{one.place}: {one.recording} is the name of {len(digests)} recordings; write the"
+                " path as `clfd results` shows it, or the digest"
             )
         elif not digests:
-            sound = one.sound
+            sound = one.recording
             nothing = (
                 f"no recording that was read is {sound}" if sound else "neither path nor digest"
             )
@@ -66,7 +66,7 @@ def _beyond(one: Annotation, duration_s: float | None) -> str:
     last_s = max(one.start_s, one.end_s)
     if duration_s is None or last_s <= duration_s + ROUNDED_SECONDS:
         return ""
-    return f"{one.place}: {last_s:g} s is behind the end of {one.sound}, {duration_s:g} s"
+    return f"{one.place}: {last_s:g} s is behind the end of {one.recording}, {duration_s:g} s"
 
 
 def write_labels(
@@ -136,7 +136,7 @@ def require_recording(connection: Connection, one: Annotation) -> str:
 _INSERT = human_label.insert()
 
 
-class _Known:
+class _KnownRecordings:
     """Recordings by digest, path and name: as few as the annotations ask for."""
 
     def __init__(self, connection: Connection, annotations: Sequence[Annotation]) -> None:

@@ -75,8 +75,7 @@ class _OutcomeBatch:
         self.archive: ArchivePlan | None = None
         self.folders: dict[int, bytes] = {}  # of the inboxes, by id
         self._new_predictions: dict[PredictionKey, Scored] = {}
-        self._links_to_new: list[tuple[RecordingRow, PredictionKey]] = []
-        self._copies: list[tuple[RecordingRow, Linked]] = []
+        self._links: list[tuple[RecordingRow, PredictionKey]] = []
         self._targets: dict[int, int] = {}  # of rows that were folded into others
         self._folded: list[RecordingRow] = []
         self._changed: dict[int, RecordingRow] = {}
@@ -186,27 +185,15 @@ class _OutcomeBatch:
         if place is not None:
             target.archive_path, target.archive_path_text = place, printable_path(place)
 
-    def _copy_levels(self) -> None:
-        """Copies get the levels of their leader, since only the beginning of a copy is decoded.
-
-        After all outcomes: one that comes later may be the other's.
-        """
-        for copy, outcome in self._copies:
-            if leader := self._rows.get(self._leader_key(outcome)[0]):
-                copy.rms_dbfs, copy.peak_dbfs = leader.rms_dbfs, leader.peak_dbfs
-                copy.clipped = leader.clipped
-
     def _link(self, target: RecordingRow, outcome: Linked) -> None:
         """What is wrong with the leader's content is wrong with a copy of it."""
         key = self._leader_key(outcome)
         if key in self._predictions:
             target.take(self._predictions[key])
-        else:
-            self._links_to_new.append((target, key))
         warning = leader.warning if (leader := self._rows.get(key[0])) else None
         is_own = warning is not None and warning.startswith(RESCORING_FAILED)
         target.warning = None if is_own else warning
-        self._copies.append((target, outcome))
+        self._links.append((target, key))
 
     def _leader_key(self, outcome: Linked) -> PredictionKey:
         leader_id = self._targets.get(outcome.leader_id, outcome.leader_id)
@@ -245,14 +232,23 @@ class _OutcomeBatch:
         written = insert_predictions(connection, self._new_predictions, self._now)
         for (recording_id, _), answer in written.items():
             self._rows[recording_id].take(answer)
-        for row, leader in self._links_to_new:
-            row.take(written[leader])
-        self._copy_levels()
+        for row, key in self._links:
+            self._copy(row, key, written)
         delete_rows(connection, self._folded)
         changed = [(row, self._changes(row)) for row in self._changed.values()]
         changed.sort(key=lambda item: (item[0].state != "superseded", tuple(item[1])))
         update_rows(connection, changed)
         self._counter_changes().write(connection)
+
+    def _copy(
+        self, row: RecordingRow, key: PredictionKey, written: dict[PredictionKey, StoredAnswer]
+    ) -> None:
+        """The leader's answer, and its levels, since only the beginning of a copy is decoded."""
+        if key in written:
+            row.take(written[key])
+        if leader := self._rows.get(key[0]):
+            row.rms_dbfs, row.peak_dbfs = leader.rms_dbfs, leader.peak_dbfs
+            row.clipped = leader.clipped
 
     def _changes(self, row: RecordingRow) -> Changes:
         """What to write: a column that is written has its indexes written, changed or not."""

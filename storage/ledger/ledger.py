@@ -62,12 +62,9 @@ class Ledger:
 
         So are those whose file left for the archive: what lies there now came after it.
         """
-        found: dict[bytes, str] = {}
         with self.database.transaction() as connection:
-            for row in newest_of(connection, inbox, paths):
-                if row.archived_at is None:
-                    found[row.path] = row.fingerprint
-        return found
+            rows = newest_of(connection, inbox, paths)
+        return {row.path: row.fingerprint for row in rows if row.archived_at is None}
 
     def queued(self, folder: Path, paths: Sequence[bytes]) -> set[bytes]:
         """Those of the paths that wait in the queue already."""

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from storage.database.engine import Database
 from storage.database.tables import prediction, recording
 from storage.maintenance.file_presence import PLACE_COLUMNS, FilePresence
-from storage.maintenance.id_ranges import id_ranges, largest_id, rows_by_range
+from storage.maintenance.id_ranges import id_ranges, rows_by_range
 from storage.maintenance.prune_plan import unused_predictions
 from storage.maintenance.unadmitted_files import uncovered
 from storage.settings.schema import Settings
@@ -100,8 +100,7 @@ def _check_recordings(database: Database, found: CheckFindings, progress: Progre
 def _count_predictions(database: Database, found: CheckFindings, progress: ProgressTicker) -> None:
     with database.transaction() as connection:
         found.predictions = connection.scalar(select(func.count()).select_from(prediction)) or 0
-    largest = largest_id(database, recording)
-    for is_in_range in id_ranges(_row.id, largest, progress, "predictions"):
+    for is_in_range in id_ranges(database, _row.id, progress, "predictions"):
         unused = unused_predictions().where(is_in_range).with_only_columns(func.count())
         with database.transaction() as connection:
             found.unused_predictions += connection.scalar(unused) or 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Row, Select, Table, func, select
+from sqlalchemy import Column, ColumnElement, Row, Select, func, select
 
 from storage.database.engine import Database
 from storage.values.progress import ProgressTicker
@@ -16,15 +16,12 @@ from storage.values.progress import ProgressTicker
 _RANGE = 5000
 
 
-def largest_id(database: Database, table: Table) -> int:
-    with database.transaction() as connection:
-        return connection.scalar(select(func.max(table.c.id))) or 0
-
-
 def id_ranges(
-    id: Column[Any], largest: int, progress: ProgressTicker, what: str
+    database: Database, id: Column[Any], progress: ProgressTicker, what: str
 ) -> Iterator[ColumnElement[bool]]:
-    """Conditions that part the ids up to `largest` into ascending ranges."""
+    """Conditions that part the ids there are now into ascending ranges."""
+    with database.transaction() as connection:
+        largest = connection.scalar(select(func.max(id))) or 0
     for before in range(0, largest, _RANGE):
         yield (id > before) & (id <= min(before + _RANGE, largest))
         progress.advance(what, before, largest)
@@ -34,7 +31,7 @@ def rows_by_range(
     database: Database, query: Select[Any], id: Column[Any], progress: ProgressTicker, what: str
 ) -> Iterator[Sequence[Row[Any]]]:
     """What the query finds, without rows that are added meanwhile, in ascending ranges of `id`."""
-    for is_in_range in id_ranges(id, largest_id(database, id.table), progress, what):
+    for is_in_range in id_ranges(database, id, progress, what):
         with database.transaction() as connection:
             rows = connection.execute(query.where(is_in_range)).all()
         if rows:

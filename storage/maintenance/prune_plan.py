@@ -33,7 +33,7 @@ from storage.database.bulk import execute_many
 from storage.database.engine import Database
 from storage.database.tables import inbox, prediction, recording
 from storage.maintenance.file_presence import PLACE_COLUMNS, FilePresence
-from storage.maintenance.id_ranges import id_ranges, largest_id, rows_by_range
+from storage.maintenance.id_ranges import id_ranges, rows_by_range
 from storage.values.progress import ProgressTicker
 from storage.values.text import printable_path
 
@@ -246,8 +246,7 @@ def _mark_unused_predictions(
     if before is not None:
         query = query.where(prediction.c.classified_at < before)
     n_marked = 0
-    largest = largest_id(database, recording)
-    for is_in_range in id_ranges(_row.id, largest, progress, "predictions"):
+    for is_in_range in id_ranges(database, _row.id, progress, "predictions"):
         unused = insert(marked_prediction).from_select(["id"], query.where(is_in_range))
         with database.transaction() as connection:
             n_marked += connection.execute(unused).rowcount

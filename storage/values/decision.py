@@ -78,22 +78,18 @@ def check_site_pattern(pattern: str) -> None:
         raise ValueError(f"{pattern!r} has no group named site; write one, like (?P<site>S\\d+)_")
 
 
-def parse_threshold(text: str) -> tuple[str, float]:
-    """`siren=0.8`. Raises ValueError saying what is expected."""
-    label, sign, number = text.rpartition("=")
-    try:
-        least = float(number)
-    except ValueError:
-        least = -1.0
-    if not sign or not label.strip() or not 0 <= least <= 1:
-        raise ValueError(f"{text!r} is no threshold; write LABEL=CONFIDENCE, like siren=0.8")
-    return label.strip(), least
-
-
 def thresholds_of(texts: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """Raises ValueError also for a label that is named twice."""
-    parsed = [parse_threshold(text) for text in texts]
-    labels = [label for label, _ in parsed]
-    if twice := [label for label in labels if labels.count(label) > 1]:
-        raise ValueError(f"{twice[0]} has two thresholds; keep one of them")
-    return tuple(parsed)
+    """Of `siren=0.8` and the like, each label once. Raises ValueError saying what is expected."""
+    least: dict[str, float] = {}
+    for text in texts:
+        label, sign, number = (part.strip() for part in text.rpartition("="))
+        try:
+            confidence = float(number)
+        except ValueError:
+            confidence = -1.0
+        if not sign or not label or not 0 <= confidence <= 1:
+            raise ValueError(f"{text!r} is no threshold; write LABEL=CONFIDENCE, like siren=0.8")
+        if label in least:
+            raise ValueError(f"{label} has two thresholds; keep one of them")
+        least[label] = confidence
+    return tuple(least.items())
