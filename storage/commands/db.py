@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
             raise LedgerInvalid(_invalid(database.path, problems))
         findings = check_findings(database, settings, ProgressTicker(invocation.say))
     if as_json:
-        click.echo(json.dumps(report | findings.figures(), ensure_ascii=False))
+        click.echo(json.dumps(report | asdict(findings), ensure_ascii=False))
     else:
         click.echo(f"{report['ledger']} is sound, schema {report['schema']}", err=True)
         for line in findings.lines():

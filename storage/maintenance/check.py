@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 
@@ -12,7 +12,7 @@ from storage.database.tables import prediction, recording
 from storage.maintenance.file_presence import PLACE_COLUMNS, FilePresence
 from storage.maintenance.id_ranges import id_ranges, rows_by_range
 from storage.maintenance.prune_plan import unused_predictions
-from storage.maintenance.unadmitted_files import uncovered
+from storage.maintenance.unadmitted_files import without_row
 from storage.settings.schema import Settings
 from storage.values.progress import ProgressTicker
 from storage.values.text import printable_path
@@ -37,9 +37,6 @@ class CheckFindings:
     away: list[str] = field(default_factory=list)
     without_row: int = 0
     without_row_paths: list[str] = field(default_factory=list)
-
-    def figures(self) -> dict[str, object]:
-        return asdict(self)
 
     def lines(self) -> Iterator[str]:
         yield f"{self.recordings} recordings, {self.predictions} predictions"
@@ -76,7 +73,7 @@ def check_findings(
     found = CheckFindings()
     _check_recordings(database, found, progress)
     _count_predictions(database, found, progress)
-    for path in uncovered(database, settings, progress):
+    for path in without_row(database, settings, progress):
         found.without_row += 1
         if found.without_row <= _FIRST:
             found.without_row_paths.append(path)

@@ -47,6 +47,8 @@ _WORDS = {
 _FOR_PROGRAMS = frozenset(
     ("reload", "paused", "figures", "memory_bytes", "device_memory_bytes", "last_error_at", "hooks")
 )
+_IN_FIRST_LINE = frozenset(("running", "pid", "host", "silent_since", "died_at"))
+_COUNTS = ("pending", "done", "failed")
 _SILENT_AFTER = timedelta(seconds=60)
 
 Status = dict[str, object]
@@ -62,8 +64,7 @@ def status_of(home: Home, database_url: str, now: datetime) -> Status:
     written = read_status(home) or {}
     lock_holder = holder(home)
     if lock_holder is None:
-        stopped = _stopped(home, written)
-        return stopped | _ledger_counts(database_url)
+        return _stopped(home, written) | _ledger_counts(database_url)
     return _running(lock_holder, written, now)
 
 
@@ -74,17 +75,12 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         running += f", but not responding since {status['silent_since']}"
     if status.get("died_at"):
         running += f", the last daemon crashed or was killed after {status['died_at']}"
-    shown = [(key, value) for key, value in status.items() if _is_shown(key, value)]
-    words = [(_WORDS.get(key, key.replace("_", " ")), _text(key, value)) for key, value in shown]
+    words = [
+        (_WORDS.get(key, key.replace("_", " ")), _text(key, value))
+        for key, value in status.items()
+        if key not in _FOR_PROGRAMS | _IN_FIRST_LINE and (value or (key in _COUNTS and value == 0))
+    ]
     return [("running", running), *words]
-
-
-def _is_shown(key: str, value: object) -> bool:
-    if key in ("running", "pid", "host", "silent_since", "died_at"):
-        return False  # in the first line
-    if key in _FOR_PROGRAMS:
-        return False
-    return bool(value) or (key in ("pending", "done", "failed") and value == 0)
 
 
 def _running(lock_holder: LockHolder, written: Status, now: datetime) -> Status:
@@ -121,8 +117,7 @@ def _ledger_counts(database_url: str) -> Status:
     except StorageError as error:
         return {"ledger_error": str(error)}
     last_error = None if failure is None else f"{failure[0]}: {failure[1]}"
-    figures = {state: counts[state] for state in ("pending", "done", "failed")}
-    return {**figures, "last_error": last_error}
+    return {**{state: counts[state] for state in _COUNTS}, "last_error": last_error}
 
 
 def _complete(known: Status) -> Status:

@@ -17,7 +17,7 @@ from storage.values.text import printable_path
 _AT_ONCE = 500
 
 
-def uncovered(database: Database, settings: Settings, progress: ProgressTicker) -> Iterator[str]:
+def without_row(database: Database, settings: Settings, progress: ProgressTicker) -> Iterator[str]:
     """The paths of those files, with their inbox."""
     n_seen = 0
     for root in settings.inboxes:
