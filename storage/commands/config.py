@@ -12,7 +12,6 @@ import click
 from storage.commands.context import Invocation
 
 if TYPE_CHECKING:
-    from storage.commands.context import Invocation
     from storage.settings.loading import Setting
 
 

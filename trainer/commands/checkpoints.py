@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from storage.commands.context import Invocation
+
 if TYPE_CHECKING:
-    from storage.commands.context import Invocation
     from storage.home.checkpoint_folder import CheckpointFolder
 
 WAIT_SECONDS = 60.0

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from storage.commands.context import Invocation
 from trainer.commands.train import listed_problems
-
-if TYPE_CHECKING:
-    from storage.commands.context import Invocation
 
 
 @click.command()

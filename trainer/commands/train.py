@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from storage.commands.context import Invocation
+
 if TYPE_CHECKING:
-    from storage.commands.context import Invocation
     from trainer.training.prepare import TrainRequest
 
 RECIPE_FIELDS = (
