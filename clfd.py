@@ -49,7 +49,7 @@ INTERRUPTED = 130
 
 
 def results(home: str | Path | None = None, **filters: Any) -> pd.DataFrame:
-    """What was heard, as a pandas DataFrame: `clfd.results(label="siren", since="2h")`.
+    """Classified recordings as a pandas DataFrame: `clfd.results(label="siren", since="2h")`.
 
     The filters are those of `clfd results`; see `storage.export.dataframe.results_frame` for each.
     """

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from storage.database.engine import driver, file_of, open_database
-from storage.ledger.counters import recount
 from storage.ledger.ledger import open_ledger
+from storage.ledger.tallies import recount
 from storage.settings.schema import Settings
 
 LABELS = (

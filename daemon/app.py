@@ -18,18 +18,18 @@ from classifier.inference.device import describe_device, memory_in_use
 from classifier.workers.malloc import keep_freed_memory, share_one_arena
 from daemon.archive.archiver import Archiver
 from daemon.archive.mover import archive_plan, make_mover
+from daemon.component import StageTimers
 from daemon.control.ledger_retry import LedgerRetry
 from daemon.control.pause import Pause
 from daemon.control.reload import Reload
 from daemon.control.signals import StopRequests, handled_signals
 from daemon.control.upkeep import Upkeep
 from daemon.errors import DaemonError
-from daemon.hooks.dispatcher import HookDispatcher, hooked
+from daemon.hooks.dispatcher import HookDispatcher, run_hooks
 from daemon.intake.end_checks import EndChecker
 from daemon.intake.intake import Intake
 from daemon.intake.scanner import MountMemory, inboxes_of
 from daemon.intake.watcher import FileWatcher, why_no_events
-from daemon.monitoring.component import StageTimers
 from daemon.monitoring.sd_notify import extend_timeout
 from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import ServiceWatchdog
@@ -86,7 +86,7 @@ def run_daemon(
         DaemonLock.acquire(home),
         _metrics(settings.metrics) as publish,
         ledger_of(settings) as ledger,
-        hooked(home, settings) as hooks,
+        run_hooks(home, settings) as hooks,
     ):
         device = engine_device(settings)
         with decode_pool(settings, device) as (pool, wake):
@@ -174,7 +174,7 @@ def assemble(
             model=model,
             archive=archive,
             watchdog=watchdog,
-            is_held=pause.is_held,
+            is_paused=pause.is_paused,
         ),
         Scorer(ledger, intake, window, archive, timers, stops.is_requested),
         Upkeep(ledger, lambda: model.tend(window.clips_scored)),

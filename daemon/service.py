@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from daemon.archive.archiver import Archiver
+from daemon.component import StageTimers, merged_status
 from daemon.control.ledger_retry import LedgerRetry
 from daemon.control.pause import Pause
 from daemon.control.reload import Reload
@@ -19,7 +20,6 @@ from daemon.control.signals import StopRequests
 from daemon.control.upkeep import Upkeep
 from daemon.errors import DaemonError
 from daemon.hooks.dispatcher import HookDispatcher
-from daemon.monitoring.component import StageTimers, merged_status
 from daemon.monitoring.sd_notify import extend_timeout, notify
 from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import ServiceWatchdog
@@ -116,7 +116,7 @@ class Service:
     def drain(self) -> None:
         """Stop taking in, finish what is in flight, write it, close.
 
-        A ledger that cannot be used until the deadline keeps nothing from being closed. Raises
+        Everything is closed, even if the ledger stays unavailable until the deadline. Raises
         LedgerUnavailable in the end then.
         """
         notify("STOPPING=1")

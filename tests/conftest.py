@@ -17,6 +17,7 @@ from surroundings import leave_surroundings
 
 if TYPE_CHECKING:
     from house import House
+    from running_house import RunningHouse
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as clfd.py does, before torch is loaded
 # Threads of such small networks only wait for each other and for the tests beside them, and sums
@@ -206,3 +207,14 @@ def inbox(tmp_path: Path) -> Path:
     folder = tmp_path / "inbox"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def running(tmp_path: Path, checkpoint_file: Path) -> Iterator[RunningHouse]:
+    """A started daemon in a process of its own, over a home in tmp_path."""
+    from running_house import RunningHouse
+
+    house = RunningHouse(tmp_path / "home", checkpoint_file)
+    house.start()
+    yield house
+    house.close()

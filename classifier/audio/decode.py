@@ -168,8 +168,10 @@ def _decode_otherwise(fd: int, segment: Segment, token: str) -> DecodedAudio:
             check_header(sound.format, sound.subtype, sound.samplerate, sound.channels)
             sound.accepts_damaged = segment.accepts_damaged
             decoded = _decoded(sound, segment, token)
-            shortage = damage or sound.shortage
-            return replace(decoded, warning=shortage.reason) if shortage else decoded
+            truncation_error = damage or sound.truncation_error
+            return (
+                replace(decoded, warning=truncation_error.reason) if truncation_error else decoded
+            )
     except DecodingError as error:
         if damage is None or error.kind != "no_audio":
             raise

@@ -18,12 +18,12 @@ UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63-1 where a header names no length
 class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
     """With `accepts_damaged` what lies before a damage is decoded.
 
-    `shortage` is why a recording cannot be decoded to the end that its header promises, and
+    `truncation_error` is why a recording cannot be decoded to the end that its header promises, and
     `ends_at` the frame where it ends instead.
     """
 
     accepts_damaged = False
-    shortage: DecodingError | None = None
+    truncation_error: DecodingError | None = None
     ends_at: int | None = None
 
     def __init__(self, *arguments: object, **named: object) -> None:
@@ -60,7 +60,7 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
             if not self.accepts_damaged or begin + done == 0:
                 raise
             self.ends_at = begin + done
-            self.shortage = DecodingError(
+            self.truncation_error = DecodingError(
                 "damaged",
                 f"cannot be decoded beyond {self.ends_at / self.samplerate:.1f} s ({_why(error)}); "
                 "copy it again from its source",
@@ -97,14 +97,14 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         if self.frames >= UNKNOWN_FRAMES or n_missing <= may_miss:
             return
         rate_hz = self.samplerate
-        shortage = DecodingError(
+        truncation_error = DecodingError(
             "truncated",
             f"cut short or damaged: the header promises {self.frames / rate_hz:.1f} s, "
             f"decoding ends at {frame / rate_hz:.1f} s; copy it again",
         )
         if not self.accepts_damaged or frame == 0:
-            raise shortage
-        self.shortage, self.ends_at = shortage, frame
+            raise truncation_error
+        self.truncation_error, self.ends_at = truncation_error, frame
 
 
 def undecodable(error: soundfile.SoundFileError) -> DecodingError:

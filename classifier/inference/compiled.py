@@ -29,7 +29,7 @@ COMPILERS = ("c++", "g++", "clang++")
 PROCESSORS = Path("/proc/cpuinfo")
 # `python -m` looks for modules where it stands first, and a daemon may stand anywhere.
 PACKAGES = Path(__file__).parents[2]
-ABILITIES = ("flags", "Features")  # as x86 and ARM call them there
+CPU_FLAG_KEYS = ("flags", "Features")  # as x86 and ARM call them there
 
 Network = Callable[[Tensor], Tensor]
 
@@ -102,14 +102,14 @@ class CompiledNetworks:
     def _opened(self, name: str) -> Iterator[int]:
         """A package that nobody but this user can have written; OSError where others could."""
         with (
-            _mine_alone(self._folder, os.O_DIRECTORY) as folder,
-            _mine_alone(name, 0, folder) as file,
+            _owned_by_user(self._folder, os.O_DIRECTORY) as folder,
+            _owned_by_user(name, 0, folder) as file,
         ):
             yield file
 
     def _make_room(self) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        with _mine_alone(self._folder, os.O_DIRECTORY):  # and no link to where others' files lie
+        with _owned_by_user(self._folder, os.O_DIRECTORY):  # and no link to where others' files lie
             packages = sorted(self._folder.glob("*.pt2"), key=lambda file: file.stat().st_mtime)
             for file in packages[: 1 - KEPT]:
                 file.unlink(missing_ok=True)
@@ -123,7 +123,7 @@ def seconds(network: Network, batch: Tensor) -> float:
 
 
 @contextlib.contextmanager
-def _mine_alone(path: Path | str, flags: int, folder: int | None = None) -> Iterator[int]:
+def _owned_by_user(path: Path | str, flags: int, folder: int | None = None) -> Iterator[int]:
     """Open, by no link, and looked at afterwards: what was looked at before may be exchanged."""
     how = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | flags
     fd = os.open(path, how, dir_fd=folder)
@@ -156,5 +156,5 @@ def _abilities() -> str:
         lines = PROCESSORS.read_text().splitlines()
     except OSError:
         lines = []
-    flags = sorted({line for line in lines if line.startswith(ABILITIES)})
+    flags = sorted({line for line in lines if line.startswith(CPU_FLAG_KEYS)})
     return hashlib.sha256("\n".join(flags).encode()).hexdigest()[:8]

@@ -86,7 +86,7 @@ class SlotPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for the samples of one segment. One that is forgotten is never used again."""
+    """Room for the samples of one segment. A slot that is not given back is lost."""
 
     buffer: SlotBuffer
     number: int

@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 
 from daemon.archive.mover import Mover
 from daemon.backoff import wait_seconds
-from daemon.monitoring.component import Component
+from daemon.component import Component
 from storage.ledger.archive_moves import Archived, Move, Moved, MoveFailed, Redirected
 from storage.ledger.ledger import Ledger
 

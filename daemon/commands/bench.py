@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from storage.commands.context import Invocation
-from storage.commands.retired import retired_options
+from storage.commands.deprecated_options import retired_options
 
 
 @click.command()
@@ -48,8 +48,8 @@ def bench(
     """
     import json
 
+    from daemon.benchmark.measure import run_bench
     from daemon.benchmark.report import as_object, report_lines
-    from daemon.benchmark.session import run_bench
     from storage.values.progress import status_line
 
     home, settings = invocation.home(), invocation.settings()

@@ -79,8 +79,8 @@ def install(
     """
     from daemon.units.install import install as install_files
     from daemon.units.install import obsolete, preview, set_up
+    from daemon.units.installation import wanted
     from daemon.units.systemctl import ServiceManager
-    from daemon.units.target import wanted
     from daemon.units.unit_files import every_unit_file, unit_files
 
     manager = ServiceManager(for_user)
@@ -112,8 +112,8 @@ def uninstall(invocation: Invocation, for_user: bool, dry_run: bool, root: Path)
       clfd service uninstall --user --dry-run
     """
     from daemon.units.install import removable, remove, stop_and_disable
+    from daemon.units.installation import installed
     from daemon.units.systemctl import ServiceManager
-    from daemon.units.target import installed
     from daemon.units.unit_files import every_unit_file
 
     manager = ServiceManager(for_user)

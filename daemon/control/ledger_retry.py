@@ -7,8 +7,8 @@ import math
 import threading
 from collections.abc import Callable
 
+from daemon.component import Component
 from daemon.control.signals import StopRequests
-from daemon.monitoring.component import Component
 from daemon.monitoring.sd_notify import extend_timeout
 from storage.errors import LedgerUnavailable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from daemon.monitoring.component import Component
+from daemon.component import Component
 from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ class Pause(Component):
             logger.info("intake released" if since is None else "intake held; in flight goes on")
         self.since = since
 
-    def is_held(self) -> bool:
+    def is_paused(self) -> bool:
         return self.since is not None
 
     def status(self) -> Mapping[str, object]:
-        return {"paused": self.is_held(), "paused_since": self.since}
+        return {"paused": self.is_paused(), "paused_since": self.since}

@@ -1,4 +1,4 @@
-"""Settings read again while the daemon runs, and what of them can change under it.
+"""Reads settings again while the daemon runs, and applies those that can change.
 
 Between two ticks nothing is half done, so what each tick looks up anew can be exchanged there. The
 rest was built into threads, processes, the device or the ledger, and waits for a restart.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from daemon.monitoring.component import Component
+from daemon.component import Component
 from daemon.monitoring.sd_notify import monotonic_stamp, notify
 from daemon.pipeline.model_manager import ModelManager
 from storage.errors import StorageError

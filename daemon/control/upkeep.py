@@ -1,11 +1,11 @@
-"""What a process does for its health that is to run for months."""
+"""Once a minute: free memory, keep the ledger's log small, start compilation when it pays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from classifier.workers.malloc import give_freed_memory_back
-from daemon.monitoring.component import Component
+from daemon.component import Component
 from storage.ledger.ledger import Ledger
 
 UPKEEP_SECONDS = 60.0

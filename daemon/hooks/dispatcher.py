@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from daemon.backoff import wait_seconds
+from daemon.component import Component
 from daemon.hooks.cursor import HookCursor
 from daemon.hooks.targets import (
     CommandTarget,
@@ -25,7 +26,6 @@ from daemon.hooks.targets import (
     UrlTarget,
     require_trusted,
 )
-from daemon.monitoring.component import Component
 from storage.database.engine import Database, open_database
 from storage.errors import StorageError
 from storage.home.paths import Home
@@ -168,7 +168,7 @@ class HookDispatcher(Component):
 
 
 @contextmanager
-def hooked(home: Home, settings: Settings) -> Iterator[HookDispatcher]:
+def run_hooks(home: Home, settings: Settings) -> Iterator[HookDispatcher]:
     """Runs the hooks of the settings beside the body.
 
     At the end they have CLOSE_SECONDS for what is left to send; the next start goes on with the

@@ -1,4 +1,4 @@
-"""Looking for the promised ends of files in decode workers, since strangers wrote what is read."""
+"""Checks in decode workers, since files are untrusted, whether closed files are complete."""
 
 from __future__ import annotations
 

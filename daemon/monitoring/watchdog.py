@@ -21,7 +21,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from classifier.workers.pool import HASH_BYTES_PER_SECOND, MAX_TRIES, STUCK_SECONDS
-from daemon.monitoring.component import Component
+from daemon.component import Component
 from daemon.monitoring.sd_notify import is_watched, notify
 from daemon.monitoring.status import Progress
 from storage.ledger.outcomes import Claim

@@ -39,7 +39,7 @@ from storage.queries.result import COLUMNS, Result
 from storage.settings.schema import Settings
 from storage.values.progress import progress_bar
 from storage.values.text import printable_path
-from storage.values.timestamps import began_at, moment_in_name, utc_now
+from storage.values.timestamps import choose_recorded_at, moment_in_name, utc_now
 
 Record = dict[str, object]
 
@@ -146,7 +146,9 @@ def _result(outcome: Outcome, arrival: Arrival, predictor: Predictor) -> Result:
     if not isinstance(outcome, Scored):
         return replace(failed, error="the file changed while it was read")
     facts = asdict(outcome.facts)
-    facts["recorded_at"] = began_at(outcome.facts.recorded_at, moment_in_name(failed.path))
+    facts["recorded_at"] = choose_recorded_at(
+        outcome.facts.recorded_at, moment_in_name(failed.path)
+    )
     return replace(
         failed,
         status="done",

@@ -18,8 +18,8 @@ from pathlib import Path
 from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import MAX_FILE_BYTES, Checkpoint
+from daemon.component import Component
 from daemon.errors import NothingToServe
-from daemon.monitoring.component import Component
 from daemon.monitoring.journald import about
 from daemon.pipeline.compilation import Compilation
 from storage.home.checkpoint_folder import CheckpointFolder

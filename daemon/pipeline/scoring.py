@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from daemon.archive.archiver import Archiver
+from daemon.component import Component, StageTimers
 from daemon.intake.intake import Intake
 from daemon.intake.watcher import FileWatcher
-from daemon.monitoring.component import Component, StageTimers
 from daemon.monitoring.status import Progress
 from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.model_manager import ModelManager
@@ -25,7 +25,7 @@ CLAIM_SECONDS = 1.0  # between two looks for work that another process queued
 class Claimer(Component):
     """Takes in files that came to rest, and claims recordings while the window has room.
 
-    Does neither while the intake `is_held`. `claimant` names this daemon in the ledger.
+    Does neither while the intake `is_paused`. `claimant` names this daemon in the ledger.
     """
 
     stage = "intake"
@@ -39,7 +39,7 @@ class Claimer(Component):
     model: ModelManager
     archive: Archiver
     watchdog: ServiceWatchdog
-    is_held: Callable[[], bool]
+    is_paused: Callable[[], bool]
     _claim_due: float = 0.0
 
     def start(self) -> None:
@@ -48,7 +48,7 @@ class Claimer(Component):
         self.watcher.start()  # before the first scan, so that nothing falls between
 
     def step(self, now: float) -> None:
-        if self.is_held():
+        if self.is_paused():
             return
         self.intake.look(now)
         self._admit(self.intake.rested(now), now)
@@ -56,11 +56,11 @@ class Claimer(Component):
     @property
     def has_more(self) -> bool:
         """Whether another step at once would get on."""
-        return self.intake.has_more and not self.is_held()
+        return self.intake.has_more and not self.is_paused()
 
     def next_due(self) -> float:
         """The next moment at which `step` has something to do by itself."""
-        if self.is_held():
+        if self.is_paused():
             return math.inf
         due = self.intake.next_due()
         return min(due, self._claim_due) if self.window.wants_more else due

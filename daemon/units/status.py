@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.units.install import INSTANCES, STARTED
+from daemon.units.installation import installed
 from daemon.units.systemctl import ServiceManager
-from daemon.units.target import installed
 
 PROPERTIES = ("LoadState", "UnitFileState", "ActiveState", "SubState", "NRestarts", "DropInPaths")
 COLUMNS = "{:<20} {:<11} {:<10} {}"

@@ -154,9 +154,9 @@ def filters_of(
 
     options["by_recorded"] = options.pop("clock") == "recorded"
     if options["checkpoint"] is not None:
-        from storage.home.checkpoint_folder import meant_by
+        from storage.home.checkpoint_folder import resolve_reference
 
-        options["checkpoint"] = meant_by(invocation.home(), options["checkpoint"])
+        options["checkpoint"] = resolve_reference(invocation.home(), options["checkpoint"])
     rules = invocation.display_rules()
     return Filters(status=status, history=history, rules=rules, **options)
 

@@ -30,8 +30,8 @@ def db() -> None:
 def check(invocation: Invocation, as_json: bool) -> None:
     """Is the ledger sound? Exit 1 with what is wrong.
 
-    Of a sound one it is told what might be pruned, which files are missing, and which audio files
-    have no row yet. That is no damage.
+    For a valid ledger it reports what might be pruned, which files are missing, and which audio
+    files have no row yet. That is no damage.
 
     \b
     Example:
@@ -40,7 +40,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
     from storage.database.engine import open_database
     from storage.database.tables import SCHEMA_VERSION
     from storage.errors import LedgerInvalid
-    from storage.ledger.counters import wrong_figures
+    from storage.ledger.tallies import tally_errors
     from storage.maintenance.check import check_findings
     from storage.values.progress import ProgressTicker
     from storage.values.text import visible
@@ -48,7 +48,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
     settings = invocation.settings()
     with open_database(settings.database, "reader") as database:
         problems = [f"damaged: {problem}" for problem in database.problems()]
-        problems = problems or [f"counts wrongly: {wrong}" for wrong in wrong_figures(database)]
+        problems = problems or [f"counts wrongly: {wrong}" for wrong in tally_errors(database)]
         report: dict[str, object] = {
             "ledger": str(database.path),
             "valid": not problems,
@@ -189,11 +189,11 @@ def upgrade(invocation: Invocation) -> None:
     from storage.database.engine import open_database
     from storage.database.engine import upgrade as upgrade_database
     from storage.home.daemon_lock import DaemonLock
-    from storage.ledger.counters import mend
+    from storage.ledger.tallies import repair_tallies
 
     with DaemonLock.acquire(invocation.home()):
         backup = upgrade_database(invocation.database(), tell=invocation.say)
         with open_database(invocation.database(), "editor") as database:
-            was_wrong = backup is None and mend(database)
+            was_wrong = backup is None and repair_tallies(database)
     result = f"upgraded; the backup is {backup}" if backup else "already at this version"
     click.echo(f"{result}; counted anew" if was_wrong else result, err=True)

@@ -181,8 +181,8 @@ def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
 
     from storage.database.engine import open_database
     from storage.export.text_formats import output, write_csv
-    from storage.labels.export import EXPORT_COLUMNS, label_rows
     from storage.labels.matching import has_groups
+    from storage.labels.training_table import EXPORT_COLUMNS, label_rows
 
     numbers: Counter[str] = Counter()  # by refusal
 

@@ -17,7 +17,7 @@ from storage.commands.context import Invocation, filter_options, filters_of
 def rescore(invocation: Invocation, /, stale: bool, dry_run: bool, **options: Any) -> None:
     """Queue answered recordings for the active checkpoint.
 
-    A daemon hears them when nothing else waits. Their answers stay until there are new ones;
+    The daemon scores them when nothing else waits. Their answers stay until there are new ones;
     `clfd results --history` shows both.
 
     \b
@@ -26,11 +26,11 @@ def rescore(invocation: Invocation, /, stale: bool, dry_run: bool, **options: An
     """
     from storage.database.engine import open_database
     from storage.errors import StorageError
-    from storage.home.checkpoint_folder import meant_by
+    from storage.home.checkpoint_folder import resolve_reference
     from storage.maintenance.rescore import count_rescorable, requeue_answered
 
     filters = filters_of(invocation, options)
-    active = meant_by(invocation.home(), "active") if stale else None
+    active = resolve_reference(invocation.home(), "active") if stale else None
     with open_database(invocation.database(), "editor") as database:
         count_or_queue = count_rescorable if dry_run else requeue_answered
         number = count_or_queue(database, filters, active)

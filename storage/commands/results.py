@@ -76,7 +76,7 @@ def results(
     file: Path | None,
     **told: Any,
 ) -> None:
-    """What was heard.
+    """List recordings and what they were classified as.
 
     Shows recordings with their label and confidence, newest first; filters add up.
 

@@ -22,7 +22,7 @@ def status(invocation: Invocation, as_json: bool) -> None:
     Example:
       clfd status --json
     """
-    from storage.maintenance.daemon_status import status_lines, status_of
+    from storage.queries.daemon_status import status_lines, status_of
     from storage.values.text import visible
 
     found = status_of(invocation.home(), invocation.database(), datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""The only module that knows SQLite: opening, transactions, schema versions, backups."""
+"""SQLite: opening, transactions, schema versions, backups."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Access:
     foreign_keys: bool = True
     locks_at_once: bool = True  # a writer's transaction; else its first statement that writes does
     cache_mib: int = 2
-    patience_seconds: int = 60  # with another process that holds the lock
+    timeout_seconds: int = 60  # with another process that holds the lock
     inspects_seconds: float = 0.0  # how long it may look for damage at the start
 
 
@@ -73,7 +73,7 @@ _ACCESS: dict[Role, _Access] = {
         writes=True,
         prepares=True,
         checkpoints=True,
-        patience_seconds=5,
+        timeout_seconds=5,
         inspects_seconds=5.0,
         cache_mib=64,  # the inner pages of the indexes of ten million recordings
     ),
@@ -83,7 +83,7 @@ _ACCESS: dict[Role, _Access] = {
     # to those that share it, since every new answer would have to keep it. So it looks itself.
     # Its plan lies in temporary tables, which are written while others write to the ledger.
     "pruner": _Access(writes=True, prepares=False, foreign_keys=False, locks_at_once=False),
-    "reader": _Access(writes=False, prepares=False, patience_seconds=10),
+    "reader": _Access(writes=False, prepares=False, timeout_seconds=10),
 }
 # Moving a table would delete its children by cascade; the keys are checked before the commit.
 _MIGRATING = _Access(writes=True, prepares=False, foreign_keys=False, cache_mib=256)
@@ -201,7 +201,7 @@ class Database:
             try:
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             finally:
-                raw.execute(f"PRAGMA busy_timeout = {1000 * self._access.patience_seconds}")
+                raw.execute(f"PRAGMA busy_timeout = {1000 * self._access.timeout_seconds}")
         if (size := _size(log)) < _WAL_LIMIT_BYTES:
             return None
         return (
@@ -305,7 +305,7 @@ def _engine(path: Path, access: _Access) -> Engine:
         module.connect,
         f"file:{quote(str(path))}?mode=rw",  # opening never creates
         uri=True,
-        timeout=access.patience_seconds,
+        timeout=access.timeout_seconds,
         isolation_level=None,
         check_same_thread=False,
     )

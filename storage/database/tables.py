@@ -1,7 +1,7 @@
 """The ledger's tables. Constraints live here, so that no caller can break a promise.
 
-Times are text (see `times.stamp`), digests SHA-256 in hex, paths the bytes the file system knows,
-each with a printable twin.
+Times are text (see `timestamps.stamp`), digests SHA-256 in hex, paths the bytes the file system
+knows, each with a printable twin.
 """
 
 from __future__ import annotations

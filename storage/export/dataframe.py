@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from storage.database.engine import open_database
 from storage.errors import StorageError
-from storage.home.checkpoint_folder import meant_by
+from storage.home.checkpoint_folder import resolve_reference
 from storage.home.paths import resolve_home
 from storage.queries.filters import SORTS, STATES, Filters, Sort, Status
 from storage.queries.result import CLIP_COLUMNS, COLUMN_TABLE, COLUMNS, MOMENTS, ClipOptions, Result
@@ -84,7 +84,7 @@ def results_frame(
         since=_moment(since),
         until=_moment(until),
         path=None if path is None else printable_path(os.fsencode(path)),
-        checkpoint=meant_by(folder, checkpoint),
+        checkpoint=resolve_reference(folder, checkpoint),
         history=history,
         wrong=wrong,
         min_level=min_level,

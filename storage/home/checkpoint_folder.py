@@ -180,7 +180,7 @@ class CheckpointFolder:
         raise StorageError(f"{problem}; in {self.folder} there is: {there}")
 
 
-def meant_by(home: Home, reference: str | None) -> str | None:
+def resolve_reference(home: Home, reference: str | None) -> str | None:
     """The name behind `active` or `previous`; other names may outlive their files."""
     if reference not in ("active", "previous"):
         return reference

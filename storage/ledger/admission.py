@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, u
 
 from storage.database.bulk import chunks, execute_many
 from storage.database.tables import inbox, recording
-from storage.ledger.counters import CounterChanges, CounterMark
 from storage.ledger.outcomes import Arrival
+from storage.ledger.tallies import TallyChanges, TallyKey
 from storage.values.text import printable_path
 from storage.values.timestamps import moment_in_name
 
@@ -66,18 +66,18 @@ def admit(connection: Connection, arrivals: Sequence[Arrival], now: str) -> int:
 def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival], now: str) -> int:
     inbox_id = inbox_id_of(connection, folder)
     newest = {row.path: row for row in newest_of(connection, folder, [a.path for a in arrivals])}
-    added, refreshed, changes = [], [], CounterChanges()
+    added, refreshed, changes = [], [], TallyChanges()
     for arrival in arrivals:
         row = newest.get(arrival.path)
         if row is None or _is_another(row, arrival):
             added.append(_new_row(inbox_id, arrival, now))
-            changes.count(CounterMark("pending", now, None, None, inbox_id, arrival.path))
+            changes.count(TallyKey("pending", now, None, None, inbox_id, arrival.path))
         elif row.fingerprint != arrival.fingerprint and row.claimed_by is None:
             new = {"new_fingerprint": arrival.fingerprint, "new_size_bytes": arrival.size_bytes}
             refreshed.append({"row_id": row.id, **new})
             rest = (row.label, row.checkpoint_id, inbox_id, row.path)
-            changes.count(CounterMark(row.state, row.moment, *rest), -1)
-            changes.count(CounterMark("pending", row.first_seen_at, *rest))
+            changes.count(TallyKey(row.state, row.moment, *rest), -1)
+            changes.count(TallyKey("pending", row.first_seen_at, *rest))
     changes.write(connection)
     execute_many(connection, _ADD, added)
     execute_many(connection, _REFRESH, refreshed)

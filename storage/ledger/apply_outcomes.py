@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from storage.ledger.archive_moves import ArchivePlan
-from storage.ledger.counters import CounterChanges
 from storage.ledger.outcome_rows import (
     Changes,
     PredictionKey,
@@ -26,6 +25,7 @@ from storage.ledger.outcome_rows import (
     update_rows,
 )
 from storage.ledger.outcomes import Changed, Failed, Linked, Outcome, Postponed, Scored
+from storage.ledger.tallies import TallyChanges
 from storage.values.text import printable, printable_path
 from storage.values.timestamps import later
 
@@ -255,8 +255,8 @@ class _OutcomeBatch:
         before = self._before[row.id]
         return {name: value for name, value in vars(row).items() if value != before[name]}
 
-    def _counter_changes(self) -> CounterChanges:
-        changes = CounterChanges()
+    def _counter_changes(self) -> TallyChanges:
+        changes = TallyChanges()
         for row in self._folded:
             changes.count(self._marks[row.id], -1)
         for row in self._changed.values():

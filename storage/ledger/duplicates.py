@@ -1,4 +1,4 @@
-"""Which recording's answer serves for another one: the same file's, or the same content's."""
+"""Finds an earlier answer for the same file or the same content."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _MOST_ATTEMPTS = 2**31
 
 
 def open_ledger(url: str, role: Role, archive: ArchivePlan | None = None) -> Ledger:
-    """Open the ledger at an SQLAlchemy URL (`settings.database`); see `database.open_database`."""
+    """Open the ledger at an SQLAlchemy URL (`settings.database`); see `engine.open_database`."""
     return Ledger(open_database(url, role), archive=archive)
 
 
@@ -126,7 +126,7 @@ class Ledger:
         `arrivals` are admitted before, in the same transaction: a commit costs some milliseconds.
 
         Those that are `moving` to the archive right now wait. Those that were tried `max_attempts`
-        times without an end are left for `claim_suspect`. The attempt is counted and committed
+        times without a result are left for `claim_suspect`. The attempt is counted and committed
         before anybody reads the file, so that a file which kills the daemon runs out of attempts.
         """
         with self.database.transaction() as connection:

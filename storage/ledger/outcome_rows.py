@@ -31,10 +31,10 @@ from storage.database.bulk import (
     execute_many,
 )
 from storage.database.tables import inbox, prediction, recording
-from storage.ledger.counters import CounterMark
 from storage.ledger.outcomes import AudioFacts, Outcome, Scored
+from storage.ledger.tallies import TallyKey
 from storage.values.text import printable_path
-from storage.values.timestamps import began_at, moment_in_name
+from storage.values.timestamps import choose_recorded_at, moment_in_name
 
 PredictionKey = tuple[int, int]  # recording, checkpoint
 Changes = dict[str, object]  # by column
@@ -87,10 +87,10 @@ class RecordingRow:
     first_seen_at: str
 
     @property
-    def mark(self) -> CounterMark:
+    def mark(self) -> TallyKey:
         moment = self.answered_at or self.first_seen_at
         answer = (self.label, self.checkpoint_id)
-        return CounterMark(self.state, moment, *answer, self.inbox_id, self.path)
+        return TallyKey(self.state, moment, *answer, self.inbox_id, self.path)
 
     @property
     def file(self) -> tuple[int, bytes]:
@@ -114,7 +114,9 @@ class RecordingRow:
         self.channels = facts.channels
         self.rms_dbfs, self.peak_dbfs = facts.rms_dbfs, facts.peak_dbfs
         self.clipped = facts.clipped
-        self.recorded_at = began_at(facts.recorded_at, moment_in_name(printable_path(self.path)))
+        self.recorded_at = choose_recorded_at(
+            facts.recorded_at, moment_in_name(printable_path(self.path))
+        )
 
 
 _COLUMNS = [recording.c[field.name] for field in fields(RecordingRow)]

@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 from storage.database.engine import Database
 from storage.database.tables import prediction, recording
 from storage.maintenance.file_presence import PLACE_COLUMNS, FilePresence
+from storage.maintenance.files_without_row import without_row
 from storage.maintenance.id_ranges import id_ranges, rows_by_range
 from storage.maintenance.prune_plan import unused_predictions
-from storage.maintenance.unadmitted_files import without_row
 from storage.settings.schema import Settings
 from storage.values.progress import ProgressTicker
 from storage.values.text import printable_path

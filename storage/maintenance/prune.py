@@ -14,7 +14,7 @@ from storage.database.bulk import chunks
 from storage.database.engine import Database, driver
 from storage.database.tables import metadata, prediction, recording
 from storage.errors import StorageError
-from storage.ledger.counters import CounterChanges, CounterMark
+from storage.ledger.tallies import TallyChanges, TallyKey
 from storage.maintenance.file_presence import FilePresence
 from storage.maintenance.prune_plan import (
     JUDGED,
@@ -145,9 +145,9 @@ def _delete_recordings(database: Database, ids: Sequence[int]) -> list[int]:
         for some in chunks(gone):
             for key in (*_CHILD_KEYS, marked.c.id):
                 connection.execute(delete(key.table).where(key.in_(some)))
-        changes = CounterChanges()
+        changes = TallyChanges()
         for row in rows:
-            changes.count(CounterMark(*row[1:]), -1)
+            changes.count(TallyKey(*row[1:]), -1)
         changes.write(connection)
     return gone
 

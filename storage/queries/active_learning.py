@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, func, select
 
 from storage.database.tables import human_label, inbox, prediction, recording, tally
-from storage.ledger.counters import folder_of
+from storage.ledger.tallies import folder_of
 from storage.queries.filters import CONFIDENCE, by_index
 
 _PER_REASON = 20  # candidates for each that is asked for

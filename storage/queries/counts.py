@@ -1,4 +1,4 @@
-"""How many: from the tallies where these know the filters, else from the recordings themselves."""
+"""Counts recordings: from the tallies where these know the filters, else from the recordings."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _a, _b = prediction.alias("a"), prediction.alias("b")
 
 
 @dataclass(frozen=True)
-class Answering:
+class ComparedCheckpoint:
     """A checkpoint that has answered."""
 
     id: int
@@ -42,7 +42,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Dispute:
+class Disagreement:
     """One recording of which two checkpoints say different things."""
 
     path: str
@@ -52,14 +52,14 @@ class Dispute:
     b_confidence: float
 
 
-def answering(connection: Connection, reference: str) -> Answering:
+def answering(connection: Connection, reference: str) -> ComparedCheckpoint:
     """The one whose name or digest begins so.
 
     Raises StorageError where none that has answered does, or several do.
     """
     query = select(checkpoint.c.id, checkpoint.c.name).order_by(checkpoint.c.name)
     named = connection.execute(query.where(checkpoint_clause(reference))).all()
-    found = [Answering(*row) for row in named if _has_answered(connection, row.id)]
+    found = [ComparedCheckpoint(*row) for row in named if _has_answered(connection, row.id)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -73,7 +73,9 @@ def answering(connection: Connection, reference: str) -> Answering:
     )
 
 
-def pairs(connection: Connection, a: Answering, b: Answering, filters: Filters) -> list[Pair]:
+def pairs(
+    connection: Connection, a: ComparedCheckpoint, b: ComparedCheckpoint, filters: Filters
+) -> list[Pair]:
     """Of all recordings that both have scored: each pair of answers.
 
     Disagreements stand before agreements, the commonest first.
@@ -87,8 +89,12 @@ def pairs(connection: Connection, a: Answering, b: Answering, filters: Filters) 
 
 
 def disputes(
-    connection: Connection, a: Answering, b: Answering, filters: Filters, limit: int
-) -> Iterator[Dispute]:
+    connection: Connection,
+    a: ComparedCheckpoint,
+    b: ComparedCheckpoint,
+    filters: Filters,
+    limit: int,
+) -> Iterator[Disagreement]:
     """Those first in which both are surest."""
     columns = (
         recording.c.path_text,
@@ -99,11 +105,11 @@ def disputes(
     query = query.where(_a.c.label != _b.c.label, *clauses(filters))
     surest = (_a.c.confidence + _b.c.confidence).desc()
     for row in connection.execute(query.order_by(surest, recording.c.id).limit(limit)):
-        yield Dispute(*row)
+        yield Disagreement(*row)
 
 
 def _counted(
-    connection: Connection, a: Answering, b: Answering, filters: Filters
+    connection: Connection, a: ComparedCheckpoint, b: ComparedCheckpoint, filters: Filters
 ) -> Iterator[Sequence[Any]]:
     """Labels, count and sums of confidence, piece by piece: a pair may come several times."""
     confidences = func.sum(_a.c.confidence), func.sum(_b.c.confidence)
@@ -127,7 +133,7 @@ def _has_answered(connection: Connection, checkpoint_id: int) -> bool:
     return connection.scalar(one) is not None
 
 
-def _shared(columns: Any, a: Answering, b: Answering) -> Select[Any]:
+def _shared(columns: Any, a: ComparedCheckpoint, b: ComparedCheckpoint) -> Select[Any]:
     return (
         select(*columns)
         .select_from(_a)

@@ -38,7 +38,7 @@ from storage.database.tables import (
     tally,
 )
 from storage.values.decision import UNKNOWN, DisplayRules
-from storage.values.timestamps import on_the_wall
+from storage.values.timestamps import to_local_time
 
 Status = Literal["done", "failed", "pending", "superseded", "all"]
 Sort = Literal["newest", "oldest", "confidence", "path"]
@@ -180,11 +180,11 @@ def recorded_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     column, is_utc = _row.recorded_at, _row.recorded_at.endswith("Z")
     yield column.is_not(None)
     if filters.since is not None:
-        utc, wall = filters.since[:SECONDS], on_the_wall(filters.since, filters.rules.zone)
+        utc, wall = filters.since[:SECONDS], to_local_time(filters.since, filters.rules.zone)
         yield column >= min(utc, wall)
         yield column >= case((is_utc, utc), else_=wall)
     if filters.until is not None:
-        utc, wall = filters.until[:SECONDS], on_the_wall(filters.until, filters.rules.zone)
+        utc, wall = filters.until[:SECONDS], to_local_time(filters.until, filters.rules.zone)
         yield column < max(utc, wall)
         yield column < case((is_utc, utc), else_=wall)
 

@@ -1,4 +1,4 @@
-"""The ledger's reads: which recordings, in which order, and how many."""
+"""Reads recordings by filters, in an order, by pages."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def moment_in_name(path: str) -> str | None:
     return None
 
 
-def began_at(in_file: str | None, in_name: str | None) -> str | None:
+def choose_recorded_at(in_file: str | None, in_name: str | None) -> str | None:
     """What the file says with its zone, else its name, else what the file says.
 
     A recorder whose clock was never set says a year in which there were no recorders.
@@ -99,7 +99,7 @@ def as_stamp(moment: str | None, zone_name: str) -> str | None:
     return None
 
 
-def on_the_wall(stamp_utc: str, zone_name: str) -> str:
+def to_local_time(stamp_utc: str, zone_name: str) -> str:
     """What a clock of the zone shows at a stamp."""
     moment = from_stamp(stamp_utc)
     with suppress(OverflowError):  # at the ends of the calendar

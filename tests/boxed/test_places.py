@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from service_box import HOME, QUICK, RECORDER, ServiceBox
 
-from tests.daemon.units.test_target import LINES
+from tests.daemon.units.test_installation import LINES
 
 
 def set_inbox(box: ServiceBox, inbox: str, more: str = "") -> None:

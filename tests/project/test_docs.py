@@ -17,7 +17,7 @@ from classifier.errors import ClassifierError
 from daemon.errors import DaemonError
 from storage.errors import StorageError
 from storage.export.text_formats import FORMATS
-from storage.maintenance.daemon_status import KEYS
+from storage.queries.daemon_status import KEYS
 from storage.queries.result import COLUMN_TABLE
 from storage.settings.loading import described_settings
 from trainer.errors import TrainerError

@@ -297,7 +297,7 @@ def world(
     tmp_path: Path, checkpoint_file: Path, second_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> World:
     duties = storage.database.engine._ACCESS
-    impatient = replace(duties["daemon"], patience_seconds=0, inspects_seconds=0.0)
+    impatient = replace(duties["daemon"], timeout_seconds=0, inspects_seconds=0.0)
     monkeypatch.setitem(duties, "daemon", impatient)
     monkeypatch.setattr(daemon.control.ledger_retry, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(daemon.pipeline.window, "SEGMENT_SECONDS", 1.0)

@@ -148,7 +148,7 @@ def rollback(invocation: Invocation) -> None:
 @click.option("--activate", "activates", is_flag=True, help="Also make it the one to be served.")
 @click.pass_obj
 def import_file(invocation: Invocation, file: Path, activates: bool) -> None:
-    """Take a checkpoint from elsewhere onto the shelf.
+    """Import a checkpoint file from elsewhere.
 
     FILE is checked as a whole before it is copied, and gets its right name. The name goes to
     stdout. A checkpoint that is there already is left as it is.

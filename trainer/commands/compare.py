@@ -62,7 +62,7 @@ def compare(
     from storage.database.engine import open_database
     from storage.errors import StorageError
     from storage.export.text_formats import output
-    from storage.home.checkpoint_folder import meant_by
+    from storage.home.checkpoint_folder import resolve_reference
     from storage.queries.disagreements import answering, disputes, pairs
     from storage.queries.filters import Filters
     from trainer.reports.compare_report import Difference, require_shared, write_difference
@@ -74,7 +74,9 @@ def compare(
     filters = Filters("all", since=since, until=until, path=path)
     home, database = invocation.home(), open_database(invocation.database(), "reader")
     with database, database.transaction() as connection:
-        one, other = (answering(connection, meant_by(home, word) or word) for word in (a, b))
+        one, other = (
+            answering(connection, resolve_reference(home, word) or word) for word in (a, b)
+        )
         if one == other:
             raise StorageError(f"both are {one.name}; name two checkpoints")
         counted = pairs(connection, one, other, filters)

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from storage.errors import StorageError
 from storage.export.text_formats import write_csv, write_table
-from storage.queries.disagreements import Answering, Dispute, Pair
+from storage.queries.disagreements import ComparedCheckpoint, Disagreement, Pair
 from storage.queries.filters import Filters
 
 _ROWS = 20  # of disagreements in a table for people
@@ -24,10 +24,10 @@ class Difference:
     `disputes` are the recordings listed; None where nobody asked for them.
     """
 
-    a: Answering
-    b: Answering
+    a: ComparedCheckpoint
+    b: ComparedCheckpoint
     pairs: tuple[Pair, ...]
-    disputes: tuple[Dispute, ...] | None
+    disputes: tuple[Disagreement, ...] | None
 
     @property
     def n_shared(self) -> int:
@@ -89,7 +89,9 @@ class LabelCount:
         }
 
 
-def require_shared(a: Answering, b: Answering, found: Sequence[Pair], filters: Filters) -> None:
+def require_shared(
+    a: ComparedCheckpoint, b: ComparedCheckpoint, found: Sequence[Pair], filters: Filters
+) -> None:
     """Raises StorageError where there is nothing to compare."""
     if found:
         return
@@ -106,7 +108,9 @@ def write_difference(stream: TextIO, found: Difference, output_format: str) -> N
     if output_format == "json":
         stream.write(f"{json.dumps(found.as_object(), ensure_ascii=False)}\n")
     elif output_format == "csv":
-        kind, rows = (Pair, found.pairs) if found.disputes is None else (Dispute, found.disputes)
+        kind, rows = (
+            (Pair, found.pairs) if found.disputes is None else (Disagreement, found.disputes)
+        )
         write_csv(stream, [field.name for field in fields(kind)], map(_record, rows))
     else:
         _write_tables(stream, found)
@@ -147,7 +151,7 @@ def _cells(*values: str | int | float) -> tuple[str, ...]:
     return tuple(f"{value:.2f}" if isinstance(value, float) else str(value) for value in values)
 
 
-def _record(row: Pair | Dispute) -> dict[str, object]:
+def _record(row: Pair | Disagreement) -> dict[str, object]:
     return {
         name: round(value, _DECIMALS) if isinstance(value, float) else value
         for name, value in asdict(row).items()

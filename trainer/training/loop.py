@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import BatchNorm2d
 from torch.nn.functional import cross_entropy as clip_cross_entropy
 
 from classifier.inference.device import has_fast_bfloat16
@@ -18,9 +17,16 @@ from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
 from trainer.data.splits import Split
-from trainer.errors import TrainerError, TrainingDiverged
+from trainer.errors import TrainingDiverged
 from trainer.evaluation.metrics import accuracy, cross_entropy, on_device, score_recordings
 from trainer.training.augmentation import equalise, mask_spectrograms, mix_clips, vary_clips
+from trainer.training.batches import (
+    batches,
+    generator,
+    measure_bands,
+    n_batches,
+    refresh_batch_norm,
+)
 from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.fine_tune import warm_model
 from trainer.training.optimizer import Optimization
@@ -28,12 +34,11 @@ from trainer.training.recipe import Recipe
 from trainer.training.resume import NO_RESUME, RunStage
 
 SETTLED_AFTER_STEPS = 300  # the running averages of batch normalisation have caught up by then
-MIN_BAND_STD_DB = 1.0  # a band that hardly moves is not blown up to noise
 
 
 @dataclass(frozen=True)
 class EpochFacts:
-    """Of one pass: losses in nats; the validation's are None where nothing validates."""
+    """Of one epoch: losses in nats; the validation's are None where nothing validates."""
 
     epoch: int
     train_loss: float
@@ -101,7 +106,7 @@ def train_network(
             on_epoch(history[-1])
     model = optimization.averaged.eval()
     if recipe.settle and len(history) * steps < SETTLED_AFTER_STEPS:
-        settle_statistics(model, dataset, training, recipe.batch_size)
+        refresh_batch_norm(model, dataset, training, recipe.batch_size)
     return Trained(model, tuple(history))
 
 
@@ -128,44 +133,6 @@ def new_model(dataset: Dataset, recipe: Recipe) -> ClipClassifier:
         dataset.labels, recipe.audio_format, recipe.network_shape, recipe.mel_bank()
     )
     return on_device(model, dataset.device)
-
-
-@torch.inference_mode()
-def measure_bands(model: ClipClassifier, dataset: Dataset, clips: Tensor, batch_size: int) -> None:
-    """Sets mean and deviation of each band (M,) over all frames of these clips."""
-    total, squares, n_frames = (torch.zeros((), dtype=torch.float64) for _ in range(3))
-    for part in torch.split(clips, batch_size):
-        decibels = model.logmel(dataset.audio(part)).cpu().double()
-        total = total + decibels.sum((0, 2))
-        squares = squares + decibels.square().sum((0, 2))
-        n_frames += decibels.shape[0] * decibels.shape[2]
-    mean = total / n_frames
-    deviation = (squares / n_frames - mean.square()).clamp_min(0).sqrt()
-    model.band_mean.copy_(mean)
-    model.band_std.copy_(deviation.clamp_min(MIN_BAND_STD_DB))
-
-
-@torch.no_grad()
-def settle_statistics(
-    model: ClipClassifier, dataset: Dataset, clips: Tensor, batch_size: int
-) -> None:
-    """Takes batch normalisation's statistics anew, over these clips as they will be served.
-
-    Running averages lag behind the weights where an epoch has few steps, and they are those of
-    varied and mixed clips. Izmailov et al., "Averaging weights leads to wider optima" (2018).
-    """
-    norms = [each for each in model.network.modules() if isinstance(each, BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over all batches
-    model.train()
-    order = torch.randperm(len(clips), generator=generator(0))  # the files come label by label
-    for part in batches(clips[order.to(clips.device)], batch_size):
-        model(dataset.audio(part))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    model.eval()
 
 
 def train_epoch(
@@ -213,33 +180,6 @@ def batch_loss(
     with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
         logits = optimization.network(spectrograms)
     return clip_cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
-
-
-def generator(*seeds: int) -> torch.Generator:
-    """On the CPU, so that every device makes the same choices."""
-    seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
-    return torch.Generator().manual_seed(seed)
-
-
-def batches(
-    order: Tensor, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS
-) -> Iterator[Tensor]:
-    """Batches of at least two clips per process, since batch normalisation cannot train on one."""
-    least = 2 * process_group.size
-    return (part for part in torch.split(order, batch_size) if len(part) >= least)
-
-
-def n_batches(n_clips: int, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS) -> int:
-    """How many batches `batches` gives. Raises TrainerError where there is none."""
-    least, whole = 2 * process_group.size, n_clips // batch_size
-    count = whole * (batch_size >= least) + (n_clips % batch_size >= least)
-    if not count:
-        raise TrainerError(
-            f"{n_clips} clips in batches of {batch_size} make no batch of {least}, the least that "
-            f"{process_group.size} process(es) can learn from; take more files or a larger "
-            "--batch-size"
-        )
-    return count
 
 
 def validate(

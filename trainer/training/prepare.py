@@ -20,10 +20,10 @@ from trainer.console import ProgressConsole
 from trainer.data.audio_survey import choose_audio_format, survey
 from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
+from trainer.data.label_checks import validate_examples, validate_labels
+from trainer.data.label_warnings import find_warnings
 from trainer.data.labels import check_labels, read_labels, refuse_problems
 from trainer.data.splits import Split, SplitChoice, everything, folds, split_examples
-from trainer.data.validation import validate_examples, validate_labels
-from trainer.data.warnings import find_warnings
 from trainer.errors import SplitError
 from trainer.evaluation.train_overlap import find_train_overlap
 from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup

@@ -69,7 +69,7 @@ def container_of(fd: int) -> Container:
     """Raises DecodingError unless the first bytes are those of a container clfd reads."""
     if os.fstat(fd).st_size == 0:
         raise DecodingError("empty", "the file is empty (0 bytes); copy it again from its source")
-    begin = mp3.behind_tags(fd)
+    begin = mp3.offset_after_tags(fd)
     start = os.pread(fd, START_BYTES, begin)
     for container in _KNOWN:
         if container.has_magic(start):

@@ -12,7 +12,7 @@ from classifier.errors import DecodingError
 
 WINDOW_BYTES = 2**20  # read at once
 MAX_FRAME_BYTES = 2**12  # more than any frame has, free format aside
-MAX_FAKES = 1000  # heads without a run behind them, in what is no MP3 then
+MAX_FALSE_SYNCS = 1000  # heads without a run behind them, in what is no MP3 then
 RUN_FRAMES = 4  # fewer in a row are junk that looks like them, or a picture in a tag
 TAG_BYTES = 128  # of an ID3v1 tag, at the end
 MIDDLING_RATE = 9  # of the table's: 128 kbit/s, 80 in versions 2 and 2.5
@@ -38,7 +38,7 @@ class _Frame(NamedTuple):
     is_mono: bool
 
 
-def behind_tags(fd: int) -> int:
+def offset_after_tags(fd: int) -> int:
     """The first byte behind ID3v2 tags, which some programs put before other containers, too."""
     offset = 0
     for _ in range(MAX_TAGS):
@@ -67,7 +67,7 @@ def examine_mpeg(fd: int) -> Integrity:
     picture in a tag does not hold. So it gets a Xing frame, with the number that we counted.
     """
     size_bytes = os.fstat(fd).st_size
-    begin = _behind_zeros(fd, behind_tags(fd))
+    begin = _behind_zeros(fd, offset_after_tags(fd))
     window = os.pread(fd, MAX_FRAME_BYTES, begin)
     frame = _frame(window, 0)
     if frame is None:
@@ -97,7 +97,7 @@ def examine_mpeg(fd: int) -> Integrity:
 
 def mpeg_ends_as_promised(fd: int) -> bool:
     """Whether a Xing or Info frame promises an end, and only a tag follows it, or nothing."""
-    begin = _behind_zeros(fd, behind_tags(fd))
+    begin = _behind_zeros(fd, offset_after_tags(fd))
     window = os.pread(fd, MAX_FRAME_BYTES, begin)
     frame = _frame(window, 0)
     promised = None if frame is None else _promised_bytes(window, frame)
@@ -149,7 +149,7 @@ def _has_xing(window: bytes, frame: _Frame) -> bool:
 
 def _another_begins(fd: int, offset: int) -> bool:
     """Whether from here on, behind tags or not, there is another frame that makes a promise."""
-    for _ in range(MAX_FAKES):
+    for _ in range(MAX_FALSE_SYNCS):
         sync = _next_sync(fd, offset)
         if sync is None:
             return False
@@ -184,7 +184,7 @@ def _count_frames(fd: int, begin: int) -> tuple[int, int]:
     """How many there are, and the byte behind the last one; over gaps, such as a tag between."""
     n_frames, end = _count_run(fd, begin)
     n_fakes, sync = 0, _next_sync(fd, end)
-    while sync is not None and n_fakes < MAX_FAKES:
+    while sync is not None and n_fakes < MAX_FALSE_SYNCS:
         n_in_run, run_end = _count_run(fd, sync)
         if n_in_run >= RUN_FRAMES:
             n_frames, end = n_frames + n_in_run, run_end

@@ -24,7 +24,7 @@ WINDOW_BYTES = 2**20  # read at once
 # Every page has to be read: 0.3 ms for a clip of 5 s, 5 ms for so much.
 MAX_CHECKED_BYTES = 2**20
 MANY_PAGES = 2000  # of 4 kB each, as encoders make them, these are 8 MB
-MAX_FAKES = 200  # heads without a page behind them, in what is called junk then
+MAX_FALSE_SYNCS = 200  # heads without a page behind them, in what is called junk then
 AUDIO_MARKS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 AGAIN = "copy it again from its source"
 
@@ -163,7 +163,7 @@ def _goes_on(fd: int, offset: int) -> bool:
             if page is not None and page.is_intact:
                 return True
             n_fakes += page is not None
-            if n_fakes == MAX_FAKES:
+            if n_fakes == MAX_FALSE_SYNCS:
                 return False
             at = window.find(CAPTURE, at + 1)
         offset += at if at > 0 else max(1, len(window) - len(CAPTURE) + 1)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from classifier.audio.containers.integrity import Integrity, Patch
-from classifier.audio.containers.mp3 import behind_tags
+from classifier.audio.containers.mp3 import offset_after_tags
 from classifier.errors import DecodingError
 
 MAX_CHUNKS = 1000  # real files have a dozen
@@ -165,7 +165,7 @@ def chunks_end_as_promised(fd: int) -> bool:
 
     What writes in passes, samples first and notes later, keeps the first one only.
     """
-    begin = behind_tags(fd)
+    begin = offset_after_tags(fd)
     head = os.pread(fd, 28, begin)
     if len(head) < 28 or head[:4] not in _SIZES:
         return False
@@ -180,7 +180,7 @@ def chunks_end_as_promised(fd: int) -> bool:
 
 def _form(fd: int) -> tuple[_Form | None, int]:
     """The form of the chunks, and the place of the first one."""
-    begin = behind_tags(fd)
+    begin = offset_after_tags(fd)
     start = os.pread(fd, 12, begin)
     if start[:4] == b"FORM" and start[8:] not in (b"AIFF", b"AIFC"):
         return None, 0

@@ -15,7 +15,7 @@ from house import House, HouseMaker, house_settings
 from running_house import RunningHouse
 
 from daemon.hooks.cursor import HookCursor
-from daemon.hooks.dispatcher import MAX_TRIES, POLL_SECONDS, WAITS_SECONDS, Hook, _hook, hooked
+from daemon.hooks.dispatcher import MAX_TRIES, POLL_SECONDS, WAITS_SECONDS, Hook, _hook, run_hooks
 from daemon.hooks.targets import RefusedByTarget, TargetUnreachable, require_trusted
 from storage.database.engine import open_database
 from storage.errors import ConfigurationError, LedgerUnavailable
@@ -305,7 +305,7 @@ def test_a_hook_that_hangs_holds_up_neither_a_recording_nor_the_end(
     name_command(tmp_path, '["sleep", "1000"]')
     house = make_house()
     began = time.monotonic()
-    with hooked(house.home, house.settings) as hooks:
+    with run_hooks(house.home, house.settings) as hooks:
         house.drop(audio_file(), "a.wav")
         house.live()
         assert house.rows() == [("a.wav", "done")]

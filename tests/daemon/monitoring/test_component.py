@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from daemon.monitoring.component import Component, merged_status
+from daemon.component import Component, merged_status
 
 
 class Model(Component):

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from running_house import RunningHouse
 
-from daemon.monitoring.component import StageTimers
+from daemon.component import StageTimers
 from daemon.monitoring.metrics_server import keep_written, served_metrics
 from daemon.monitoring.prometheus import METRICS, StatusCollector
 from storage.errors import ConfigurationError, SettingsError

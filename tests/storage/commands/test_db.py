@@ -19,12 +19,12 @@ from storage.commands.context import Invocation
 from storage.database.engine import open_database
 from storage.database.tables import metadata, prediction, recording
 from storage.home.paths import Home
-from storage.ledger.counters import recount, wrong_figures
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Failed, Linked, Scored
+from storage.ledger.tallies import recount, tally_errors
+from storage.maintenance.files_without_row import audio_files
 from storage.maintenance.prune import carry_out
 from storage.maintenance.prune_plan import PruneRequest, make_plan
-from storage.maintenance.unadmitted_files import audio_files
 from storage.settings.loading import load_settings
 from storage.values.progress import ProgressTicker
 
@@ -124,7 +124,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(Home(tmp_path / "home"))
     yield desk
     assert desk.ledger.database.problems() == []
-    assert list(wrong_figures(desk.ledger.database)) == []
+    assert list(tally_errors(desk.ledger.database)) == []
     desk.ledger.close()
 
 

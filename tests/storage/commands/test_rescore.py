@@ -87,10 +87,12 @@ def test_only_answers_of_other_checkpoints_are_stale(
     with open_database(url_of(home), "reader") as database, database.transaction() as connection:
         answered_by = next(rows_of(connection, Filters())).checkpoint
     monkeypatch.setattr(
-        "storage.home.checkpoint_folder.meant_by", lambda _, word: answered_by if word else None
+        "storage.home.checkpoint_folder.resolve_reference",
+        lambda _, word: answered_by if word else None,
     )
     assert "queued 0 again" in ask(home, "--stale").stderr
     monkeypatch.setattr(
-        "storage.home.checkpoint_folder.meant_by", lambda _, word: "another" if word else None
+        "storage.home.checkpoint_folder.resolve_reference",
+        lambda _, word: "another" if word else None,
     )
     assert "queued 2 again" in ask(home, "--stale").stderr

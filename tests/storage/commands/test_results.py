@@ -32,7 +32,7 @@ from storage.export.text_formats import FORMATS
 from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
-from storage.maintenance.daemon_status import KEYS
+from storage.queries.daemon_status import KEYS
 from storage.queries.filters import Filters
 from storage.values.timestamps import stamp
 

@@ -26,7 +26,7 @@ from storage.errors import (
     SchemaMismatch,
     StorageError,
 )
-from storage.ledger.counters import wrong_figures
+from storage.ledger.tallies import tally_errors
 
 ADD_INBOX = text("INSERT INTO inbox (path, path_text) VALUES (x'2f', '/')")
 
@@ -119,7 +119,7 @@ def test_an_upgrade_copies_and_counts_what_was_answered(url: str) -> None:
     with open_database(url, "reader") as opened, opened.transaction() as reading:
         counted = reading.execute(text("SELECT * FROM tally")).one()
         assert counted == ("done", "2026-01-02", "a", 1, 1)
-        assert list(wrong_figures(opened)) == []
+        assert list(tally_errors(opened)) == []
     assert told[1:] == ["copied and counted 1 of 1 answers", "making indexes"]
 
 

@@ -14,9 +14,9 @@ from sqlalchemy import event, select, update
 
 from storage.database.engine import open_database
 from storage.database.tables import prediction, recording
-from storage.ledger.counters import wrong_figures
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Changed, Claim, Failed, Linked, Scored
+from storage.ledger.tallies import tally_errors
 
 INBOX = Path("/inbox")
 LABELS = ("dog", "siren")
@@ -105,7 +105,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk
     assert desk.ledger.database.problems() == []
-    assert list(wrong_figures(desk.ledger.database)) == []
+    assert list(tally_errors(desk.ledger.database)) == []
     desk.ledger.close()
 
 

@@ -17,7 +17,7 @@ from storage.database.tables import recording
 from storage.export import results_writer
 from storage.export.results_writer import ResultsRequest, foot_of
 from storage.home.paths import Home
-from storage.ledger.counters import wrong_figures
+from storage.ledger.tallies import tally_errors
 from storage.queries import counts
 from storage.queries import filters as filters_module
 from storage.queries.counts import count, count_by, count_in_time
@@ -67,7 +67,7 @@ def reading(ledger: str) -> Iterator[Connection]:
 def test_the_ledger_that_is_measured_is_sound(ledger: str) -> None:
     with open_database(ledger, "reader") as database:
         assert database.problems() == []
-        assert list(wrong_figures(database)) == []
+        assert list(tally_errors(database)) == []
 
 
 @settings(

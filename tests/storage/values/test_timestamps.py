@@ -16,7 +16,7 @@ from storage.ledger.outcomes import Arrival
 from storage.queries.filters import Filters
 from storage.queries.results import results
 from storage.values.decision import DisplayRules
-from storage.values.timestamps import as_stamp, began_at, is_zone, moment_in_name
+from storage.values.timestamps import as_stamp, choose_recorded_at, is_zone, moment_in_name
 
 NOON = "2026-01-31T12:00:00"
 
@@ -79,8 +79,8 @@ def test_a_moment_with_its_zone_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("never_set", ["0001-01-01T00:00:00", "9999-12-31T23:59:59Z"])
 def test_a_clock_that_was_never_set_tells_nothing(never_set: str) -> None:
-    assert began_at(never_set, None) is None
-    assert began_at(never_set, NOON) == NOON
+    assert choose_recorded_at(never_set, None) is None
+    assert choose_recorded_at(never_set, NOON) == NOON
 
 
 @pytest.mark.parametrize("zone", ["UTC", "+05:00", "-05:00"])
@@ -98,9 +98,9 @@ def test_other_words_are_no_zone(name: str) -> None:
 
 
 def test_a_file_that_tells_its_zone_is_believed_before_its_name() -> None:
-    assert began_at(f"{NOON}Z", "2020-01-01T00:00:00") == f"{NOON}Z"
-    assert began_at("2020-01-01T00:00:00", NOON) == NOON
-    assert began_at(NOON, None) == NOON
+    assert choose_recorded_at(f"{NOON}Z", "2020-01-01T00:00:00") == f"{NOON}Z"
+    assert choose_recorded_at("2020-01-01T00:00:00", NOON) == NOON
+    assert choose_recorded_at(NOON, None) == NOON
 
 
 def chunk(name: bytes, content: bytes) -> bytes:

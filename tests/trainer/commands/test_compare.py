@@ -21,7 +21,7 @@ from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
 from storage.maintenance.rescore import requeue_answered
 from storage.queries import disagreements
-from storage.queries.disagreements import Answering, Pair, answering, pairs
+from storage.queries.disagreements import ComparedCheckpoint, Pair, answering, pairs
 from storage.queries.filters import Filters
 from trainer.commands.compare import compare
 from trainer.reports.compare_report import Difference
@@ -89,7 +89,7 @@ def counted(home: Home, filters: Filters) -> list[Pair]:
 
 def differing(*told: tuple[str, str, int]) -> Difference:
     found = tuple(Pair(a, b, count, 0.75, 0.5) for a, b, count in told)
-    return Difference(Answering(1, OLD), Answering(2, NEW), found, None)
+    return Difference(ComparedCheckpoint(1, OLD), ComparedCheckpoint(2, NEW), found, None)
 
 
 def test_it_counts_in_how_many_both_agree(home: Home) -> None:

@@ -18,18 +18,9 @@ from trainer.evaluation.metrics import (
     expected_calibration_error,
     score_recordings,
 )
+from trainer.training.batches import batches, measure_bands, n_batches, refresh_batch_norm
 from trainer.training.distributed import ProcessGroup
-from trainer.training.loop import (
-    EpochFacts,
-    batches,
-    measure_bands,
-    n_batches,
-    new_model,
-    seed_everything,
-    settle_statistics,
-    train_network,
-    validate,
-)
+from trainer.training.loop import EpochFacts, new_model, seed_everything, train_network, validate
 
 RECIPE = TONE_RECIPE
 
@@ -110,7 +101,7 @@ def test_batches_are_counted_as_they_come(n_clips: int, batch_size: int, size: i
 
 def test_settled_statistics_are_those_of_all_clips_as_they_are_served(tones: Dataset) -> None:
     model = new_model(tones, RECIPE)
-    settle_statistics(model, tones, torch.arange(40), batch_size=8)
+    refresh_batch_norm(model, tones, torch.arange(40), batch_size=8)
     first, norm = model.network.stages[0][:2]
     with torch.no_grad():
         maps = first(model.spectrograms(tones.audio(torch.arange(40))))

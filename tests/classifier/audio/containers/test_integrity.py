@@ -292,7 +292,7 @@ def test_junk_that_looks_like_frames_of_mp3_costs_few_reads(
     path = write(tmp_path / "x", b"\xff\xfb\x90\0" + junk * 200_000)
     with path.open("rb") as file:
         container_of(file.fileno()).examine(file.fileno())
-    assert len(tried) <= mp3.MAX_FAKES + 1
+    assert len(tried) <= mp3.MAX_FALSE_SYNCS + 1
 
 
 def test_a_flac_without_a_length_shows_a_cut_inside_a_frame(tmp_path: Path, noise: Make) -> None:
@@ -422,7 +422,7 @@ def test_a_million_heads_without_a_page_cost_no_time(
     path = write(tmp_path / "x", b"?" + fake * 5000 + bytes(70_000))
     with path.open("rb") as file:
         ogg_module.examine_ogg(file.fileno())
-    assert len(tried) <= ogg_module.MAX_FAKES
+    assert len(tried) <= ogg_module.MAX_FALSE_SYNCS
 
 
 # Traps

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from trainer.data.examples import Example, LabelSet
+from trainer.data.label_checks import ValidatedExamples, validate_examples, validate_labels
 from trainer.data.splits import SplitChoice
-from trainer.data.validation import ValidatedExamples, validate_examples, validate_labels
 from trainer.errors import LabelsError
 
 

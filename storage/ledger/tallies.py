@@ -33,7 +33,7 @@ _COPIES = (
 )
 
 
-class CounterMark(NamedTuple):
+class TallyKey(NamedTuple):
     """What the tallies know of one recording; `moment` is its answer's, else its first sight's."""
 
     state: str
@@ -44,19 +44,19 @@ class CounterMark(NamedTuple):
     path: bytes
 
 
-class CounterChanges:
+class TallyChanges:
     """What a transaction changes in the tallies."""
 
     def __init__(self) -> None:
         self._answers: Counter[tuple[str, str, str, int]] = Counter()
         self._folders: Counter[tuple[int, str, str]] = Counter()
 
-    def count(self, mark: CounterMark, by: int = 1) -> None:
+    def count(self, mark: TallyKey, by: int = 1) -> None:
         day = mark.moment[:DAY_LENGTH]
         self._answers[mark.state, day, mark.label or "", mark.checkpoint_id or 0] += by
         self._folders[mark.inbox_id, folder_of(mark.path), mark.state] += by
 
-    def move(self, before: CounterMark, after: CounterMark) -> None:
+    def move(self, before: TallyKey, after: TallyKey) -> None:
         if before != after:
             self.count(before, -1)
             self.count(after)
@@ -77,9 +77,9 @@ def recount(connection: Connection) -> None:
         connection.execute(insert(table).from_select([column.name for column in table.c], counted))
 
 
-def mend(database: Database) -> bool:
+def repair_tallies(database: Database) -> bool:
     """Make tallies and copied answers anew where they are wrong; returns whether they were."""
-    if not any(wrong_figures(database)):
+    if not any(tally_errors(database)):
         return False
     source = {
         copy: select(answer).where(prediction.c.id == _row.prediction_id).scalar_subquery()
@@ -91,7 +91,7 @@ def mend(database: Database) -> bool:
     return True
 
 
-def wrong_figures(database: Database) -> Iterator[str]:
+def tally_errors(database: Database) -> Iterator[str]:
     """What tallies and copied answers say that recordings and predictions do not, a line each."""
     differs = [copy.is_distinct_from(answer) for copy, answer in _COPIES]
     joined = recording.outerjoin(prediction, prediction.c.id == _row.prediction_id)

@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainer.data.examples import Example
-from trainer.data.labels import read_labels
-from trainer.data.overlaps import merged_groups
-from trainer.data.splits import Split, SplitChoice, folds, split_examples
-from trainer.data.warnings import (
+from trainer.data.label_warnings import (
     duplicate_audio,
     find_warnings,
     related_files_across_split,
     similar_labels,
 )
+from trainer.data.labels import read_labels
+from trainer.data.overlaps import merged_groups
+from trainer.data.splits import Split, SplitChoice, folds, split_examples
 
 
 def examples_of(*names: str, group: str = "") -> list[Example]:

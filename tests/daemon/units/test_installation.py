@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.units.target import parse_environment_file
+from daemon.units.installation import parse_environment_file
 
 LINES = {
     "A=plain": {"A": "plain"},

@@ -13,7 +13,6 @@ from sqlalchemy import update
 
 from storage.database.engine import open_database
 from storage.database.tables import recording, tally
-from storage.ledger.counters import mend, recount, wrong_figures
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import (
     Arrival,
@@ -26,6 +25,7 @@ from storage.ledger.outcomes import (
     Postponed,
     Scored,
 )
+from storage.ledger.tallies import recount, repair_tallies, tally_errors
 
 INBOX = Path("/inbox")
 NAMES = ("a.wav", "yard/a.wav", "yard/b.wav", "yard/deep/ä\udcff.wav")
@@ -88,7 +88,7 @@ class Sequence:
         return Scored(claim.recording_id, facts, checkpoint, *answer)
 
     def complaints(self) -> list[str]:
-        return list(wrong_figures(self.database))
+        return list(tally_errors(self.database))
 
 
 @pytest.fixture
@@ -125,10 +125,10 @@ def test_a_wrong_tally_is_told_and_mended(sequence: Sequence) -> None:
 def test_wrong_copies_and_tallies_are_made_anew(sequence: Sequence) -> None:
     sequence.happen("arrive", 1, 0)
     sequence.happen("score", 1, 0)
-    assert not mend(sequence.database)
+    assert not repair_tallies(sequence.database)
     with sequence.database.transaction() as connection:
         connection.execute(update(tally).values(n=7))
         connection.execute(update(recording).values(label=None, checkpoint_id=None))
     assert "1 recordings have another answer than their prediction" in sequence.complaints()
-    assert mend(sequence.database)
+    assert repair_tallies(sequence.database)
     assert sequence.complaints() == []

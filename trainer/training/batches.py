@@ -1,0 +1,82 @@
+"""Batches of clips, and what is measured over them before and after the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import BatchNorm2d
+
+from classifier.model.classifier import ClipClassifier
+from trainer.data.dataset import Dataset
+from trainer.errors import TrainerError
+from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
+
+MIN_BAND_STD_DB = 1.0  # a band that hardly moves is not blown up to noise
+
+
+@torch.inference_mode()
+def measure_bands(model: ClipClassifier, dataset: Dataset, clips: Tensor, batch_size: int) -> None:
+    """Sets mean and deviation of each band (M,) over all frames of these clips."""
+    total, squares, n_frames = (torch.zeros((), dtype=torch.float64) for _ in range(3))
+    for part in torch.split(clips, batch_size):
+        decibels = model.logmel(dataset.audio(part)).cpu().double()
+        total = total + decibels.sum((0, 2))
+        squares = squares + decibels.square().sum((0, 2))
+        n_frames += decibels.shape[0] * decibels.shape[2]
+    mean = total / n_frames
+    deviation = (squares / n_frames - mean.square()).clamp_min(0).sqrt()
+    model.band_mean.copy_(mean)
+    model.band_std.copy_(deviation.clamp_min(MIN_BAND_STD_DB))
+
+
+@torch.no_grad()
+def refresh_batch_norm(
+    model: ClipClassifier, dataset: Dataset, clips: Tensor, batch_size: int
+) -> None:
+    """Takes batch normalisation's statistics anew, over these clips as they will be served.
+
+    Running averages lag behind the weights where an epoch has few steps, and they are those of
+    varied and mixed clips. Izmailov et al., "Averaging weights leads to wider optima" (2018).
+    """
+    norms = [each for each in model.network.modules() if isinstance(each, BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+    model.train()
+    order = torch.randperm(len(clips), generator=generator(0))  # the files come label by label
+    for part in batches(clips[order.to(clips.device)], batch_size):
+        model(dataset.audio(part))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def generator(*seeds: int) -> torch.Generator:
+    """On the CPU, so that every device makes the same choices."""
+    seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
+    return torch.Generator().manual_seed(seed)
+
+
+def batches(
+    order: Tensor, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS
+) -> Iterator[Tensor]:
+    """Batches of at least two clips per process, since batch normalisation cannot train on one."""
+    least = 2 * process_group.size
+    return (part for part in torch.split(order, batch_size) if len(part) >= least)
+
+
+def n_batches(n_clips: int, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS) -> int:
+    """How many batches `batches` gives. Raises TrainerError where there is none."""
+    least, whole = 2 * process_group.size, n_clips // batch_size
+    count = whole * (batch_size >= least) + (n_clips % batch_size >= least)
+    if not count:
+        raise TrainerError(
+            f"{n_clips} clips in batches of {batch_size} make no batch of {least}, the least that "
+            f"{process_group.size} process(es) can learn from; take more files or a larger "
+            "--batch-size"
+        )
+    return count
