@@ -150,8 +150,12 @@ class DecodePool(Generic[Key]):
         with contextlib.suppress(RuntimeError):
             task = (seconds, work, *arguments)
             future = self._pool.schedule(within, task, timeout=seconds)
+            future.add_done_callback(self._note_sign)  # decoding that waits behind is not stuck
             future.add_done_callback(done)
             future.add_done_callback(lambda _: self._on_answer())
+
+    def _note_sign(self, _: Future[Any]) -> None:
+        self._last_sign = time.monotonic()
 
     def close(self) -> None:
         """Kills what is still running."""

@@ -68,6 +68,7 @@ class _Page(MetricsHandler):
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] == "/metrics":
+            self.path = "/metrics"  # `?name[]=` would find nothing: the collector lists no names
             super().do_GET()
         else:
             self.send_error(404, "metrics are at /metrics")

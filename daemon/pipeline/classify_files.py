@@ -55,8 +55,9 @@ def classify_paths(
 ) -> int:
     """Writes a row for each file; returns how many could not be classified.
 
-    Raises DaemonError where a folder cannot be listed or holds no audio files.
+    Raises DaemonError where a folder cannot be listed or holds no audio files, and UnknownFormat.
     """
+    format = FORMATS[form or format_of(file, text_only=True)]
     named = _named(paths, settings)
     keep_freed_memory(KEPT_BYTES)
     file_of_checkpoint = CheckpointFolder(home.checkpoints).locate(checkpoint)
@@ -77,7 +78,7 @@ def classify_paths(
             records.append(shown.record(COLUMNS) | ({"scores": scores} if scores else {}))
             advance()
     records.sort(key=lambda record: str(record["path"]))
-    _write(records, FORMATS[form or format_of(file)], file)
+    _write(records, format, file)
     return sum(record["status"] == "failed" for record in records)
 
 

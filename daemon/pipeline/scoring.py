@@ -144,14 +144,18 @@ class Scorer(Component):
         if self.window.clips_scored > before:
             self._n_batches += 1
             self._last_batch_clips = self.window.clips_scored - before
+        if any(isinstance(outcome, Changed) for outcome in self._write()):
+            self.intake.scan_again(now)  # what it is now has no row yet
+
+    def _write(self) -> list[Outcome]:
+        """Raises LedgerUnavailable, and keeps what is not written."""
         if self._unwritten:
             with self.timers.measure("write"):
                 self.ledger.record(self._unwritten)
-            written, self._unwritten = self._unwritten, []
-            self._n_finished += len(written)
-            self.archive.expect(min(outcome.recording_id for outcome in written))
-            if any(isinstance(outcome, Changed) for outcome in written):
-                self.intake.scan_again(now)  # what it is now has no row yet
+            self.archive.expect(min(outcome.recording_id for outcome in self._unwritten))
+        written, self._unwritten = self._unwritten, []
+        self._n_finished += len(written)
+        return written
 
     @property
     def has_more(self) -> bool:
@@ -175,6 +179,7 @@ class Scorer(Component):
         }
 
     def stop(self, seconds: float = 0.0) -> None:
-        """Gives back what is in flight, so that no attempt counts."""
+        """Writes what is scored, and gives back what is in flight, so that no attempt counts."""
+        self._write()
         self._released += self.window.abandon()  # names each only once
         self.ledger.release(self._released)

@@ -23,6 +23,7 @@ from storage.home.paths import Home, resolve_home
 from storage.settings.loading import load_settings
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+_ASSIGNMENT = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_]*\s*=")
 _LINE = re.compile(
     r"""\s* (?P<key>[A-Za-z_][A-Za-z0-9_]*) \s* = \s*
     (?: '(?P<single>[^'\\]*)' | "(?P<double>[^"\\]*)" | (?P<bare>(?!['"])[^\\]*?) ) \s*""",
@@ -121,7 +122,15 @@ def parse_environment_file(text: str) -> dict[str, str]:
     """The variables, as systemd reads them for `EnvironmentFile=`; a later line counts more.
 
     Read are `KEY=value` lines, quoted or not, and comments: what `clfd.env` shows. systemd.exec(5)
-    knows more (backslashes, values of several lines or quoted parts); such lines are left out.
+    knows more (backslashes, values of several lines or quoted parts). Raises DaemonError for such a
+    line: the fences of the service are made from what stands here.
     """
-    lines = filter(None, map(_LINE.fullmatch, text.split("\n")))
-    return {line["key"]: line["single"] or line["double"] or line["bare"] or "" for line in lines}
+    lines = text.split("\n")
+    for line in lines:
+        if _ASSIGNMENT.match(line) and not _LINE.fullmatch(line):
+            raise DaemonError(
+                f"the service's environment file has the line {line.strip()!r}; write KEY=value,"
+                " in quotes where the value begins or ends with blanks, without backslashes"
+            )
+    found = filter(None, map(_LINE.fullmatch, lines))
+    return {line["key"]: line["single"] or line["double"] or line["bare"] or "" for line in found}

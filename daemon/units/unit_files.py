@@ -71,10 +71,11 @@ def shipped_folder() -> Path:
 
     Raises DaemonError where they are missing.
     """
-    beside, installed = Path(__file__).parents[2], Path(sysconfig.get_path("data"), "share/clfd")
-    for folder in (beside / "systemd", installed / "systemd"):
-        if (folder / DAEMONS[0]).is_file():
-            return folder
+    schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
+    installed = [Path(sysconfig.get_path("data", scheme), "share/clfd") for scheme in schemes]
+    for folder in (Path(__file__).parents[2], *installed):
+        if (folder / "systemd" / DAEMONS[0]).is_file():
+            return folder / "systemd"
     raise DaemonError("the unit files that come with clfd are missing; install it again")
 
 

@@ -227,7 +227,7 @@ TEXT_FORMATS = tuple(format.name for format in FORMATS.values() if format.is_tex
 FOLLOWED_FORMATS = tuple(format.name for format in FORMATS.values() if format.is_followed)
 
 
-def format_of(file: Path | None) -> str:
+def format_of(file: Path | None, text_only: bool = False) -> str:
     """The format that a file's suffix asks for; a table where it has none, or `.txt`.
 
     Raises UnknownFormat for a suffix that means something else.
@@ -235,7 +235,11 @@ def format_of(file: Path | None) -> str:
     suffix = file.suffix.removeprefix(".").lower() if file else ""
     if suffix in ("", "txt"):
         return TABLE.name
-    known = [format.name for format in FORMATS.values() if not format.is_of_clips]
+    known = [
+        format.name
+        for format in FORMATS.values()
+        if not format.is_of_clips and (format.is_text or not text_only)
+    ]
     if suffix not in known:
         raise UnknownFormat(
             f"{file} asks for a format clfd does not write; choose one by --format: "

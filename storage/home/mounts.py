@@ -59,17 +59,24 @@ def _parsed(line: str) -> Mount:
 def is_away(
     folder: Path, known_point: Path | None, ledger_file: Path, find_mount: FindMount = mount_of
 ) -> bool:
-    """Whether the files of a folder may be back with its mount: it is missing, or unmounted.
+    """Whether the files of a folder may be back with its mount: the folder or the mount is gone.
 
     `known_point` is the mount point that it was found under before, if that was noted.
     """
-    return not folder.is_dir() or is_unmounted(folder, known_point, ledger_file, find_mount)
+    return not folder.is_dir() or _is_mount_gone(folder, known_point, ledger_file, find_mount)
 
 
 def is_unmounted(
     folder: Path, known_point: Path | None, ledger_file: Path, find_mount: FindMount = mount_of
 ) -> bool:
-    """Whether a folder is empty, and what used to be mounted at or above it is not.
+    """Whether a folder is empty, and its mount is gone. One with files is taken as it is."""
+    return _is_mount_gone(folder, known_point, ledger_file, find_mount) and _is_empty(folder)
+
+
+def _is_mount_gone(
+    folder: Path, known_point: Path | None, ledger_file: Path, find_mount: FindMount
+) -> bool:
+    """Whether what used to be mounted at or above a folder is not.
 
     A mount that holds the ledger is there: in the namespace of a service systemd mounts the home
     on itself, which other processes do not see.
@@ -77,7 +84,7 @@ def is_unmounted(
     if known_point is None or ledger_file.is_relative_to(known_point):
         return False
     point = find_mount(folder).point
-    return known_point != point and known_point.is_relative_to(point) and _is_empty(folder)
+    return known_point != point and known_point.is_relative_to(point)
 
 
 def _is_empty(folder: Path) -> bool:

@@ -98,3 +98,17 @@ def test_a_stop_that_gives_up_the_ledger_closes_everything_else(
     assert "database is locked" in str(house.statuses[-1]["faults"])
     house.service.drain()  # still knows what to give back
     assert house.ask("SELECT state, attempts, claimed_by FROM recording") == [("pending", 0, None)]
+
+
+def test_a_stop_writes_what_was_scored_while_the_ledger_was_locked(
+    house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.begin_to_decode(audio_file())
+    scorer = house.service.components.scorer
+    with monkeypatch.context() as locked:
+        locked.setattr(house.ledger, "record", refuse)
+        with pytest.raises(LedgerUnavailable):
+            for _ in range(5):
+                scorer.step(house.now)
+    scorer.stop()
+    assert house.rows() == [("a.wav", "done")]

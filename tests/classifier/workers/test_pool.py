@@ -298,3 +298,12 @@ def test_a_closed_pool_leaves_no_process(audio_file: Write, endless_file: Path) 
         pool.wait()
         pool.submit("endless", half_seconds(endless_file))
     assert {worker.pid for worker in workers()} <= before
+
+
+def test_other_work_that_is_done_shows_that_the_workers_are_not_stuck(
+    pool: DecodePool[str],
+) -> None:
+    pool._last_sign, done = 0.0, threading.Event()
+    pool.call(lambda _: done.set(), 5.0, int)
+    assert done.wait(10)
+    assert pool._last_sign > 0

@@ -311,7 +311,7 @@ def test_the_files_are_found_where_a_wheel_puts_them(
     lying = tmp_path / "share/clfd/systemd/clfd.service"
     lying.parent.mkdir(parents=True)
     monkeypatch.setattr(daemon.units.unit_files, "__file__", str(tmp_path / "packages/daemon/x.py"))
-    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr("sysconfig.get_path", lambda *_: str(tmp_path))
     with pytest.raises(DaemonError, match="unit files that come with clfd are missing"):
         shipped_folder()
     lying.touch()

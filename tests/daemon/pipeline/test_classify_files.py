@@ -16,6 +16,7 @@ from house import House
 
 from daemon.pipeline import classify_files
 from daemon.pipeline.classify_files import classify_paths
+from storage.errors import UnknownFormat
 from storage.queries.result import COLUMNS
 from storage.settings.loading import load_settings
 
@@ -80,3 +81,19 @@ def test_ignored_files_of_a_folder_are_left_out(classify: Classify, card: Path) 
 
 def test_a_named_file_is_taken_whatever_is_ignored(classify: Classify, card: Path) -> None:
     assert len(classify(card / "yard/preview_a.wav", intake__ignore=["preview_*"])) == 1
+
+
+def test_a_file_of_a_format_that_is_no_text_is_refused_before_any_work(
+    make_house: Callable[[], House], card: Path
+) -> None:
+    home = make_house().home
+    with pytest.raises(UnknownFormat, match=r"answers\.parquet asks for a format"):
+        classify_paths(
+            home,
+            load_settings(home, {}, environ={}),
+            [card],
+            "active",
+            None,
+            Path("answers.parquet"),
+            False,
+        )

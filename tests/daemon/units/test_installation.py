@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from daemon.errors import DaemonError
 from daemon.units.installation import parse_environment_file
 
 LINES = {
@@ -27,3 +28,9 @@ LINES = {
 @pytest.mark.parametrize("text", LINES)
 def test_a_line_means_what_systemd_takes_it_for(text: str) -> None:
     assert parse_environment_file(text) == LINES[text]
+
+
+@pytest.mark.parametrize("line", ["A=C:\\x", 'A="a"b', "A='two", 'A="x"  # note'])
+def test_a_line_that_is_read_in_another_way_by_systemd_is_refused(line: str) -> None:
+    with pytest.raises(DaemonError, match="has the line"):
+        parse_environment_file(f"B=1\n{line}\n")

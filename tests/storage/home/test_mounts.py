@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage.home import mounts
-from storage.home.mounts import Mount, is_away, mount_of
+from storage.home.mounts import Mount, is_away, is_unmounted, mount_of
 
 TABLE = """
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -59,7 +59,7 @@ LEDGER = Path("/srv/clfd/clfd.db")
         ("/", "card", False),  # something is mounted there now, and nothing was before
     ],
 )
-def test_an_empty_folder_is_away_where_its_mount_has_gone(
+def test_a_folder_is_away_where_its_mount_has_gone(
     tmp_path: Path, known_point: str | None, found_point: str, away: bool
 ) -> None:
     folder = tmp_path / "card" / "inbox"
@@ -69,9 +69,19 @@ def test_an_empty_folder_is_away_where_its_mount_has_gone(
     def find_mount(_: Path) -> Mount:
         return Mount(tmp_path / found_point, "vfat")
 
-    assert is_away(folder, known, LEDGER, find_mount) is away
+    for name in ("", "a.wav"):
+        if name:
+            (folder / name).touch()
+        assert is_away(folder, known, LEDGER, find_mount) is away
+
+
+def test_a_folder_with_files_is_taken_as_it_is_though_its_mount_has_gone(tmp_path: Path) -> None:
+    known, gone = tmp_path, lambda _: Mount(Path("/"), "vfat")
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    assert is_unmounted(folder, known, LEDGER, gone)
     (folder / "a.wav").touch()
-    assert not is_away(folder, known, LEDGER, find_mount)
+    assert not is_unmounted(folder, known, LEDGER, gone)
 
 
 def test_a_missing_folder_is_away(tmp_path: Path) -> None:
