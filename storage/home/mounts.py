@@ -63,7 +63,8 @@ def is_away(
 
     `known_point` is the mount point that it was found under before, if that was noted.
     """
-    return not folder.is_dir() or _is_mount_gone(folder, known_point, ledger_file, find_mount)
+    # os.path: a folder that may not be looked at is no error, but away.
+    return not os.path.isdir(folder) or _is_mount_gone(folder, known_point, ledger_file, find_mount)
 
 
 def is_unmounted(

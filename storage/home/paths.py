@@ -85,13 +85,13 @@ def resolve_home(option: Path | None) -> Home:
 
     Raises ConfigurationError for the home of a user who is not known (`~nobody-here`).
     """
-    chosen = Path(option or os.environ.get("CLFD_HOME") or "")
-    if not chosen.parts:
+    chosen = option or os.environ.get("CLFD_HOME")
+    if not chosen:
         from platformdirs import user_data_path
 
         chosen = user_data_path("clfd")
     try:
-        return Home(chosen.expanduser().absolute())
+        return Home(Path(chosen).expanduser().absolute())
     except RuntimeError as error:
         raise ConfigurationError(
             f"home {chosen} names a user who is not known here; write the folder's whole path"

@@ -69,7 +69,7 @@ class Number:
 
 
 def count_in_time(
-    connection: Connection, filters: Filters, deadline: float, clock: Clock = time.monotonic
+    connection: Connection, filters: Filters, seconds: float, clock: Clock = time.monotonic
 ) -> Number:
     """Counts to growing limits until all are counted or the time is up, for the foot of a table.
 
@@ -82,6 +82,7 @@ def count_in_time(
         return Number(0)
     filters = known.within(filters)
     index, found = best_index(connection, filters, "newest", _LIMITS[-1] // 10, known), 0
+    deadline = clock() + seconds  # what came before takes milliseconds at any size
     for limit in _LIMITS:
         query = by_index(select(_row.id), index).where(*clauses(filters))
         some = query.limit(limit + 1).subquery()
@@ -106,11 +107,11 @@ def count_others(
         rules=filters.rules,
     )
     found = {
-        state: count_in_time(connection, wide.of(state), time.monotonic() + seconds)
+        state: count_in_time(connection, wide.of(state), seconds)
         for state in STATES
         if state not in filters.states
     }
-    return {state: number for state, number in found.items() if number.n or not number.is_exact}
+    return {state: number for state, number in found.items() if number.n}
 
 
 def labels_seen(connection: Connection) -> list[str]:

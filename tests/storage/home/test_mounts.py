@@ -84,8 +84,9 @@ def test_a_folder_with_files_is_taken_as_it_is_though_its_mount_has_gone(tmp_pat
     assert not is_unmounted(folder, known, LEDGER, gone)
 
 
-def test_a_missing_folder_is_away(tmp_path: Path) -> None:
-    assert is_away(tmp_path / "inbox", None, LEDGER)
+@pytest.mark.parametrize("name", ["inbox", "n" * 300])  # the latter cannot even be looked for
+def test_a_missing_folder_is_away(tmp_path: Path, name: str) -> None:
+    assert is_away(tmp_path / name, None, LEDGER)
 
 
 def test_a_mount_that_holds_the_ledger_is_there_though_this_process_does_not_see_it(

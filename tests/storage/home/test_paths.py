@@ -37,6 +37,13 @@ def test_a_home_without_option_or_variable_is_the_users_data_folder(
     assert resolve_home(None).root == tmp_path / "clfd"
 
 
+def test_the_folder_where_one_stands_can_be_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolve_home(Path(".")).root == tmp_path
+
+
 def test_a_home_of_an_unknown_user_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="names a user who is not known"):
         resolve_home(Path("~no-such-user/clfd"))
