@@ -62,9 +62,9 @@ def test_the_status_of_a_running_daemon_is_shown_without_loading_what_reads_ledg
     with DaemonLock.acquire(home):
         write_status(home, {"pid": os.getpid(), "done": 7, "version": "1"})
         command = [sys.executable, "-c", program, "--home", str(tmp_path), "status"]
-        told = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert told.stderr == "set()\n"
-    assert f"yes, pid {os.getpid()} on " in told.stdout
+        printed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert printed.stderr == "set()\n"
+    assert f"yes, pid {os.getpid()} on " in printed.stdout
 
 
 def test_the_version_is_printed() -> None:

@@ -35,9 +35,9 @@ def answered(
 
 
 def ask(house: House, *words: object) -> Result:
-    told = [str(word) for word in words]
+    printed = [str(word) for word in words]
     invocation = Invocation(house.home.root)
-    return CliRunner().invoke(labels, told, obj=invocation, catch_exceptions=False)
+    return CliRunner().invoke(labels, printed, obj=invocation, catch_exceptions=False)
 
 
 def test_the_export_is_what_training_takes(answered: House, tmp_path: Path) -> None:

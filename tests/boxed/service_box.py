@@ -83,5 +83,5 @@ class ServiceBox(SystemdBox):
     def last_words(self, unit: str = "clfd") -> str:
         """What `systemctl status` shows, whole."""
         self.run("journalctl --sync")
-        said = self.run(f"systemctl status {unit} --no-pager --full --lines=20", check=False)
-        return said.stdout
+        message = self.run(f"systemctl status {unit} --no-pager --full --lines=20", check=False)
+        return message.stdout

@@ -131,10 +131,10 @@ def test_a_bad_setting_is_told_by_systemctl_status_and_waits_for_a_person(box: S
     assert box.run("systemctl start clfd", check=False).returncode
     assert (box.shows("clfd", "ActiveState"), box.shows("clfd", "NRestarts")) == ("failed", "0")
     box.wait_until(lambda: "is not started again" in box.last_words())
-    told = box.last_words()
-    assert "did you mean engine.device?" in told
-    assert "its configuration is wrong" in told
-    assert "systemctl reset-failed clfd.service; systemctl start clfd.service" in told
+    printed = box.last_words()
+    assert "did you mean engine.device?" in printed
+    assert "its configuration is wrong" in printed
+    assert "systemctl reset-failed clfd.service; systemctl start clfd.service" in printed
 
 
 def test_what_fails_again_and_again_is_given_up_with_a_last_word(box: ServiceBox) -> None:
@@ -153,8 +153,8 @@ def test_a_line_of_the_journal_is_an_event(serving: ServiceBox) -> None:
     serving.drop("sound.wav")
     serving.wait_for(2)
     serving.run("systemctl stop clfd")
-    said = serving.journal("clfd")
-    assert said.count("broken.wav") == 1
-    assert "serving checkpoint" in said
-    assert "stopped: 1 done, 1 failed, 0 pending" in said
-    assert "Traceback" not in said
+    message = serving.journal("clfd")
+    assert message.count("broken.wav") == 1
+    assert "serving checkpoint" in message
+    assert "stopped: 1 done, 1 failed, 0 pending" in message
+    assert "Traceback" not in message

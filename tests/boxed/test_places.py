@@ -88,8 +88,8 @@ def test_a_user_runs_it_without_root(box: ServiceBox) -> None:
     box.drop("a.wav", folder=f"{home}/inbox")
     assert box.wait_for(1, home)["a.wav"]["status"] == "done"
     assert "active (running)" in box.says(f"{as_bob} /opt/clfd/bin/clfd service status --user")
-    told = box.says(f"{as_bob} /opt/clfd/bin/clfd service uninstall --user")
-    assert f"left        {home}, with everything" in told
+    printed = box.says(f"{as_bob} /opt/clfd/bin/clfd service uninstall --user")
+    assert f"left        {home}, with everything" in printed
     assert box.results(home)
 
 
@@ -97,8 +97,8 @@ def test_uninstall_leaves_the_data_with_which_a_new_install_goes_on(box: Service
     box.clfd("service install --now")
     box.drop("a.wav")
     box.wait_for(1)
-    told = box.clfd("service uninstall").stdout
-    assert f"left        {HOME}, with everything" in told
+    printed = box.clfd("service uninstall").stdout
+    assert f"left        {HOME}, with everything" in printed
     assert box.says("systemctl list-units --plain --no-legend 'clfd*'") == ""
     assert box.clfd("service status", check=False).returncode == 3
     box.clfd("service install --now")
@@ -127,7 +127,7 @@ def test_an_environment_file_means_to_systemd_what_is_said_of_it(
 ) -> None:
     one_box.write("/etc/lines.env", text)
     run = "systemd-run --quiet --wait --pipe --property=EnvironmentFile=/etc/lines.env env --null"
-    said = one_box.says(run)
-    told = dict(line.split("=", 1) for line in said.split("\0") if "=" in line)
-    assert LINES[text].items() <= told.items()
-    assert not {"B", "C", "export A", "1A"} & (told.keys() - LINES[text].keys())
+    message = one_box.says(run)
+    printed = dict(line.split("=", 1) for line in message.split("\0") if "=" in line)
+    assert LINES[text].items() <= printed.items()
+    assert not {"B", "C", "export A", "1A"} & (printed.keys() - LINES[text].keys())

@@ -66,11 +66,11 @@ def exit_codes(error: type[Exception]) -> set[int]:
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
-    told = [
+    printed = [
         (key, variable, tomllib.loads(f"x = {default}")["x"])
         for key, variable, default, _ in cells(page("docs/settings.md"), "key")
     ]
-    assert told == [(s.key, s.variable, plain(s.default)) for s in described_settings()]
+    assert printed == [(s.key, s.variable, plain(s.default)) for s in described_settings()]
 
 
 def plain(value: object) -> object:
@@ -96,33 +96,33 @@ def test_the_first_sentence_of_help_fits_the_overview(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n, c in COMMANDS.items() if not isinstance(c, click.Group)])
 def test_a_command_is_documented_with_all_its_options(name: str) -> None:
-    told = section(page("docs/commands.md"), f"`clfd {name}")
+    printed = section(page("docs/commands.md"), f"`clfd {name}")
     options = [p for p in COMMANDS[name].params if isinstance(p, click.Option) and not p.hidden]
     flags = {max(option.opts, key=len) for option in options}
     shown = {flag if flag != "--output" else "-o" for flag in flags - COMMON_OPTIONS}
-    assert told
-    assert [flag for flag in sorted(shown) if f"`{flag}" not in told] == []
+    assert printed
+    assert [flag for flag in sorted(shown) if f"`{flag}" not in printed] == []
 
 
 def test_exit_codes_are_all_in_the_table() -> None:
-    told = {int(row[0]) for row in cells(page("docs/commands.md"), "exit code")}
+    printed = {int(row[0]) for row in cells(page("docs/commands.md"), "exit code")}
     bases = (ClassifierError, DaemonError, StorageError, TrainerError)
-    assert told == {0, 2, 3, clfd.INTERRUPTED}.union(*map(exit_codes, bases))
+    assert printed == {0, 2, 3, clfd.INTERRUPTED}.union(*map(exit_codes, bases))
 
 
 def test_columns_of_results_are_those_of_the_code() -> None:
-    told = [[each.name, each.doc.strip("`")] for each in COLUMN_TABLE if not each.is_of_clip]
-    assert cells(page("docs/results.md"), "column") == told
+    printed = [[each.name, each.doc.strip("`")] for each in COLUMN_TABLE if not each.is_of_clip]
+    assert cells(page("docs/results.md"), "column") == printed
 
 
 def test_formats_of_results_are_documented() -> None:
-    told = page("docs/results.md")
-    assert [name for name in FORMATS if f"`{name}`" not in told] == []
+    printed = page("docs/results.md")
+    assert [name for name in FORMATS if f"`{name}`" not in printed] == []
 
 
 def test_keys_of_status_are_documented() -> None:
-    told = section(page("docs/commands.md"), "`clfd status")
-    assert [key for key in KEYS if f"`{key}`" not in told] == []
+    printed = section(page("docs/commands.md"), "`clfd status")
+    assert [key for key in KEYS if f"`{key}`" not in printed] == []
 
 
 def test_kinds_of_failure_are_those_of_the_code() -> None:
@@ -156,5 +156,5 @@ def test_the_readme_names_the_make_targets(target: str) -> None:
 
 def test_make_targets_in_the_docs_exist() -> None:
     rows = cells(page("docs/development.md"), "make target")
-    told = {row[0].removeprefix("make ") for row in rows}
-    assert told <= set(re.findall(r"^([\w-]+):", page("Makefile"), re.M))
+    printed = {row[0].removeprefix("make ") for row in rows}
+    assert printed <= set(re.findall(r"^([\w-]+):", page("Makefile"), re.M))

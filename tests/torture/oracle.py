@@ -102,11 +102,11 @@ def _is_tallied(ledger: Any, verdict: Verdict) -> None:
     day = "substr(coalesce(answered_at, first_seen_at), 1, 10)"
     query = f"SELECT {{}} FROM recording GROUP BY state, {day} ORDER BY 1, 2"
     counted = ledger.execute(query.format(f"state, {day}, count(*)")).fetchall()
-    told = ledger.execute(
+    printed = ledger.execute(
         "SELECT state, day, sum(n) FROM tally GROUP BY 1, 2 HAVING sum(n) <> 0 ORDER BY 1, 2"
     ).fetchall()
-    if counted != told:
-        verdict.complain(f"the tally says {told}, the recordings {counted}")
+    if counted != printed:
+        verdict.complain(f"the tally says {printed}, the recordings {counted}")
 
 
 def require(verdict: Verdict) -> None:

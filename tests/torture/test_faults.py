@@ -155,9 +155,9 @@ def test_a_ledger_that_is_taken_away_stops_the_daemon_with_one_line(
     (house.home.inbox / "later.wav").write_bytes(wav(99))
     assert house.daemon.wait(20) == 1, house.last_words()
     assert time.monotonic() - began < 10
-    said = house.last_words(1).splitlines()[-1]
-    assert said.startswith("clfd: ")
-    assert "moved, deleted or replaced" in said or "no ledger" in said
+    message = house.last_words(1).splitlines()[-1]
+    assert message.startswith("clfd: ")
+    assert "moved, deleted or replaced" in message or "no ledger" in message
     if how == "renamed":
         aside.rename(ledger)
         house.start()

@@ -70,14 +70,14 @@ def walk(plan: ArchivePlan, moves: list[Move], can_rename: bool) -> list[list[st
     """The steps that came before the kill, of each move."""
     script = Path(__file__).parents[2] / "fixtures" / "kill_walk.py"
     environ = os.environ | {"PYTHONPATH": str(script.parents[2])}
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, str(script)],
         input=pickle.dumps((plan, moves, can_rename)),
         env=environ,
         stdout=subprocess.PIPE,
         check=True,
     )
-    steps: list[list[str]] = json.loads(told.stdout)
+    steps: list[list[str]] = json.loads(printed.stdout)
     return steps
 
 

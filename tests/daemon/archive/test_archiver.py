@@ -304,8 +304,8 @@ def test_one_run_ends_with_its_files_archived(archiving: House, audio_file: Audi
 
 
 def test_the_doctor_tells_how_files_will_be_moved(archiving: House, elsewhere: Path) -> None:
-    told = archive_findings(archiving.home, "archive")
-    assert ("ok", "is made when the first file goes there") in told
+    printed = archive_findings(archiving.home, "archive")
+    assert ("ok", "is made when the first file goes there") in printed
     (archiving.home.root / "archive").mkdir()
     assert ("ok", "files are renamed") in archive_findings(archiving.home, "archive")
     assert ("ok", "files are copied there") in archive_findings(archiving.home, str(elsewhere))

@@ -71,12 +71,12 @@ def test_a_whole_daemon_is_measured_on_distinct_files(
     measured: subprocess.CompletedProcess[str],
 ) -> None:
     assert measured.returncode == 0, measured.stderr
-    told = json.loads(measured.stdout)
-    run = told["run"]
-    assert (told["copies"], run["files"], run["clips"], run["failed"]) == (1, 6, 12, 0)
+    printed = json.loads(measured.stdout)
+    run = printed["run"]
+    assert (printed["copies"], run["files"], run["clips"], run["failed"]) == (1, 6, 12, 0)
     assert run["audio_seconds"] == pytest.approx(6.0)
     assert run["peak_bytes"] > 100e6
-    assert told["stages"]["checkpoint"] == "20260131T120000Z-1a2b3c4d"
+    assert printed["stages"]["checkpoint"] == "20260131T120000Z-1a2b3c4d"
 
 
 def test_every_part_of_the_start_takes_time(measured: subprocess.CompletedProcess[str]) -> None:

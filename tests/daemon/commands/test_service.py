@@ -78,9 +78,9 @@ def test_nothing_in_the_units_is_left_of_the_usual_places(
     service: Callable[..., Result], machine: Path
 ) -> None:
     service("install")
-    told = "".join(files_in(machine).values())
-    assert "/opt/clfd" not in told
-    assert "/var/lib/clfd" not in told.replace("/var/lib/clfd-", "")  # homes of instances
+    printed = "".join(files_in(machine).values())
+    assert "/opt/clfd" not in printed
+    assert "/var/lib/clfd" not in printed.replace("/var/lib/clfd-", "")  # homes of instances
 
 
 def test_the_usual_places_need_no_change() -> None:
@@ -199,8 +199,8 @@ def test_uninstall_takes_away_what_install_brought(
     service("install", "--network")
     assert f"would remove {machine / UNIT}\n" in service("uninstall", "--dry-run").output
     assert (machine / UNIT).exists()
-    told = service("uninstall").output
-    assert f"left        {HOME}, with everything" in told
+    printed = service("uninstall").output
+    assert f"left        {HOME}, with everything" in printed
     assert files_in(machine) == {}
 
 
@@ -236,8 +236,8 @@ def test_a_user_gets_a_unit_without_root(
     monkeypatch.setenv("XDG_CONFIG_HOME", "/home/alice/.config")
     monkeypatch.setenv("XDG_DATA_HOME", "/home/alice/.local/share")
     words = ["service", "install", "--user", "--root", str(machine)]
-    told = CliRunner().invoke(cli, [*words, "--executable", "/home/alice/clfd/bin/clfd"])
-    assert told.exit_code == 0, told.output
+    printed = CliRunner().invoke(cli, [*words, "--executable", "/home/alice/clfd/bin/clfd"])
+    assert printed.exit_code == 0, printed.output
     written = files_in(machine / "home/alice/.config")
     assert set(written) - {"systemd/user/clfd.service.d/backoff.conf"} == {
         "clfd/clfd.env",

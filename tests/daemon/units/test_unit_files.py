@@ -33,14 +33,14 @@ def exposure(folder: Path, unit: str, *drop_ins: str) -> float:
     """From 0 (well fenced) to 10; the sections of a drop-in count as if they stood in the unit."""
     file = folder / unit
     file.write_text("\n".join(map(text_of, (unit, *drop_ins))))
-    said = subprocess.run(
+    message = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", file],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    found = re.search(r"Overall exposure level for .*: ([\d.]+)", said)
-    assert found, said
+    found = re.search(r"Overall exposure level for .*: ([\d.]+)", message)
+    assert found, message
     return float(found[1])
 
 
@@ -56,8 +56,8 @@ def verified(folder: Path, *names: str) -> str:
 
 
 def systemd_version() -> int:
-    said = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=True)
-    return int(said.stdout.split()[1])
+    message = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=True)
+    return int(message.stdout.split()[1])
 
 
 @analyze
@@ -91,10 +91,10 @@ def test_nor_with_that_of_a_user(tmp_path: Path) -> None:
 def test_a_word_that_systemd_does_not_know_is_found(tmp_path: Path) -> None:
     file = tmp_path / "clfd.service"
     file.write_text(text_of("clfd.service").replace("Restart=", "Restrat="))
-    said = subprocess.run(
+    message = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", file], capture_output=True, text=True, check=False
     )
-    assert "Restrat" in said.stderr
+    assert "Restrat" in message.stderr
 
 
 @analyze

@@ -133,10 +133,10 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def test_a_ledger_without_remarks_is_valid(desk: Desk) -> None:
     desk.answer()
-    told = desk.checked()
-    assert told["sound"] and told["recordings"] == told["predictions"] == 1
-    assert not any(told[k] for k in ("superseded", "unused_predictions", "missing", "away"))
-    assert told["without_row"] == 0
+    printed = desk.checked()
+    assert printed["sound"] and printed["recordings"] == printed["predictions"] == 1
+    assert not any(printed[k] for k in ("superseded", "unused_predictions", "missing", "away"))
+    assert printed["without_row"] == 0
 
 
 def test_a_missing_file_is_reported_and_is_no_damage(desk: Desk) -> None:
@@ -164,8 +164,8 @@ def test_an_archived_file_is_looked_for_where_it_lies(desk: Desk, tmp_path: Path
 def test_nothing_is_missing_in_an_inbox_that_is_away(desk: Desk) -> None:
     desk.answer()
     desk.home.inbox.rename(desk.home.root / "elsewhere")
-    told = desk.checked()
-    assert (told["missing"], told["away"]) == (0, [str(desk.home.inbox)])
+    printed = desk.checked()
+    assert (printed["missing"], printed["away"]) == (0, [str(desk.home.inbox)])
 
 
 def test_an_empty_folder_where_a_card_was_mounted_is_away(desk: Desk, tmp_path: Path) -> None:
@@ -181,8 +181,8 @@ def test_audio_files_without_a_row_are_counted(desk: Desk) -> None:
     desk.answer()
     desk.file("new.WAV").touch()
     desk.file("notes.txt").touch()
-    told = desk.checked()
-    assert told["without_row_paths"] == [str(desk.file("new.WAV"))]
+    printed = desk.checked()
+    assert printed["without_row_paths"] == [str(desk.file("new.WAV"))]
 
 
 def test_the_check_leaves_out_what_a_scan_leaves_out(desk: Desk) -> None:
@@ -277,8 +277,8 @@ def test_a_dry_run_does_not_wait_for_a_daemon_that_writes(desk: Desk) -> None:
 def test_recordings_without_a_file_go_with_their_predictions(desk: Desk) -> None:
     gone, there = desk.answer(ODD), desk.answer("b.wav", "meow")
     desk.file(ODD).unlink()
-    told = desk.prune("--missing", "--yes")
-    assert (told["dry_run"], told["recordings"], told["missing"]) == (False, 1, 1)
+    printed = desk.prune("--missing", "--yes")
+    assert (printed["dry_run"], printed["recordings"], printed["missing"]) == (False, 1, 1)
     assert desk.ids() == [there] and gone not in desk.ids()
     assert desk.n_predictions() == 1
     assert desk.checked()["valid"] is desk.checked()["sound"] is True
@@ -313,8 +313,8 @@ def test_a_replaced_version_that_lies_in_the_archive_stays(desk: Desk, tmp_path:
     archived = desk.answer(content="bark")
     desk.set(archived, archive_path=os.fsencode(place), archived_at=desk.now)
     desk.answer(content="meow")
-    told = desk.prune("--superseded", "--yes")
-    assert (told["superseded"], told["kept_archived"]) == (0, 1)
+    printed = desk.prune("--superseded", "--yes")
+    assert (printed["superseded"], printed["kept_archived"]) == (0, 1)
 
 
 def test_only_what_is_older_goes(desk: Desk) -> None:
@@ -332,8 +332,8 @@ def test_an_answer_that_another_shares_stays_with_its_recording(desk: Desk) -> N
     copy = desk.copy("b.wav", leader)
     desk.file("a.wav").unlink()
     for words in ([], ["--yes"]):
-        told = desk.prune("--missing", *words)
-        assert (told["missing"], told["kept_shared"]) == (0, 1)
+        printed = desk.prune("--missing", *words)
+        assert (printed["missing"], printed["kept_shared"]) == (0, 1)
     assert desk.ids() == [leader, copy]
 
 
@@ -391,8 +391,8 @@ def test_earlier_predictions_go_and_current_ones_stay(desk: Desk) -> None:
 def test_the_history_of_what_goes_is_not_counted_twice(desk: Desk) -> None:
     desk.rescore(desk.answer())
     desk.file().unlink()
-    told = desk.prune("--missing", "--history", "--yes")
-    assert (told["missing"], told["history"]) == (1, 0)
+    printed = desk.prune("--missing", "--history", "--yes")
+    assert (printed["missing"], printed["history"]) == (1, 0)
     assert desk.n_predictions() == 0
 
 
@@ -413,8 +413,8 @@ def test_what_changed_since_the_plan_stays(desk: Desk) -> None:
         desk.share(rescored, rescored)  # its first answer is that of today again
         carry_out(database, plan, QUIET)
     assert desk.ids() == [back, shared, rescored, copy]
-    told = plan.figures(is_done=True)
-    assert (told["kept_changed"], told["kept_shared"], told["history"]) == (2, 1, 0)
+    printed = plan.figures(is_done=True)
+    assert (printed["kept_changed"], printed["kept_shared"], printed["history"]) == (2, 1, 0)
 
 
 def test_a_file_that_comes_back_after_all_is_a_new_recording(desk: Desk) -> None:

@@ -40,8 +40,8 @@ def home(filled_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def call(home: Home, command: click.Command, *words: object) -> Result:
-    told = [str(word) for word in words]
-    return CliRunner().invoke(command, told, obj=Invocation(home.root), catch_exceptions=False)
+    printed = [str(word) for word in words]
+    return CliRunner().invoke(command, printed, obj=Invocation(home.root), catch_exceptions=False)
 
 
 def ask(home: Home, *words: object) -> Result:
@@ -52,13 +52,13 @@ def exported(home: Home) -> list[dict[str, str]]:
     return list(csv.DictReader(ask(home, "export", "--all").stdout.splitlines()))
 
 
-def said(home: Home) -> list[tuple[str, str, str, str]]:
+def message(home: Home) -> list[tuple[str, str, str, str]]:
     return [(row["path"], row["label"], row["start"], row["end"]) for row in exported(home)]
 
 
 def wrong(home: Home, *words: str) -> list[str]:
-    told = call(home, results, "--wrong", "--columns", "path", "--format", "csv", *words)
-    return told.stdout.splitlines()[1:]
+    printed = call(home, results, "--wrong", "--columns", "path", "--format", "csv", *words)
+    return printed.stdout.splitlines()[1:]
 
 
 def test_a_file_that_lies_elsewhere_is_known_by_its_content(
@@ -74,7 +74,7 @@ def test_a_file_that_lies_elsewhere_is_known_by_its_content(
     monkeypatch.chdir(tmp_path)
     ask(home, "set", "copy.wav", "dog")
     ask(home, "import", write(tmp_path, "l.csv", "path,label,end\ncopy.wav,siren,1\n"))
-    assert said(home) == [
+    assert message(home) == [
         ("/cards/inbox/a.wav", "dog", "", ""),
         ("/cards/inbox/a.wav", "siren", "0", "1"),
     ]
@@ -83,7 +83,7 @@ def test_a_file_that_lies_elsewhere_is_known_by_its_content(
 def test_two_spellings_of_one_path_are_both_understood(home: Home, tmp_path: Path) -> None:
     rows = "path,label,start\na.wav,dog,1\n/cards/inbox/a.wav,dog,2\n"
     ask(home, "import", write(tmp_path, "l.csv", rows))
-    assert len(said(home)) == 2
+    assert len(message(home)) == 2
 
 
 def test_a_label_like_a_formula_comes_back_as_it_was(home: Home, tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def test_the_wrong_ones_are_found_in_every_way_of_asking(home: Home, words: tupl
 
 def test_the_wrong_ones_can_be_counted(home: Home) -> None:
     ask(home, "set", "a.wav", "dog")
-    told = call(home, results, "--wrong", "--count-by", "label", "--format", "csv").stdout
-    assert told == "label,count\nrain,1\n"
+    printed = call(home, results, "--wrong", "--count-by", "label", "--format", "csv").stdout
+    assert printed == "label,count\nrain,1\n"
 
 
 def test_of_two_labels_the_last_counts(home: Home) -> None:
@@ -137,7 +137,7 @@ def test_a_label_can_be_cleared(home: Home) -> None:
 
 def test_a_part_of_a_recording_has_a_label_of_its_own(home: Home) -> None:
     ask(home, "set", "a.wav", "dog", "--end", 5)
-    assert said(home) == [("/cards/inbox/a.wav", "dog", "0", "5")]
+    assert message(home) == [("/cards/inbox/a.wav", "dog", "0", "5")]
     assert wrong(home) == []
 
 
@@ -187,7 +187,7 @@ def test_files_of_other_programs_are_understood(
     home: Home, tmp_path: Path, name: str, text: str, expected: tuple[str, ...]
 ) -> None:
     ask(home, "import", write(tmp_path, name, text))
-    assert said(home) == [(f"/cards/inbox/{expected[0]}", *expected[1:])]
+    assert message(home) == [(f"/cards/inbox/{expected[0]}", *expected[1:])]
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_of_namesakes_the_one_in_such_a_folder_is_meant(
 ) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     ask(namesakes, "import", write(tmp_path, name, text))
-    assert [one[0] for one in said(namesakes)] == [f"/cards/inbox/{expected}"]
+    assert [one[0] for one in message(namesakes)] == [f"/cards/inbox/{expected}"]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_name_that_might_be_of_several_labels_none_of_them(
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     with pytest.raises(StorageError, match="nothing imported"):
         ask(namesakes, "import", write(tmp_path, name, text))
-    assert said(namesakes) == []
+    assert message(namesakes) == []
 
 
 def test_a_part_behind_the_end_of_the_recording_is_refused(home: Home, tmp_path: Path) -> None:
@@ -250,15 +250,15 @@ def test_a_part_behind_the_end_of_the_recording_is_refused(home: Home, tmp_path:
 
 def test_a_row_that_names_no_recording_is_reported(home: Home, tmp_path: Path) -> None:
     file = write(tmp_path, "l.csv", "path,label\n,dog\n")
-    told = ask(home, "import", file, "--skip-unmatched").stderr
-    assert "row 2: neither path nor digest" in told
+    printed = ask(home, "import", file, "--skip-unmatched").stderr
+    assert "row 2: neither path nor digest" in printed
 
 
 def test_a_label_of_a_moment_is_left_out_and_counted(home: Home, tmp_path: Path) -> None:
     file = write(tmp_path, "a.wav.txt", "0\t0\tdog\n3\t3\tdog\n0\t5\train\n")
-    told = ask(home, "import", file).stderr
-    assert "1 new labels, 0 changed, 2 of a moment without length left out" in told
-    assert [one[1] for one in said(home)] == ["rain"]
+    printed = ask(home, "import", file).stderr
+    assert "1 new labels, 0 changed, 2 of a moment without length left out" in printed
+    assert [one[1] for one in message(home)] == ["rain"]
 
 
 def test_an_empty_label_track_says_nothing(home: Home, tmp_path: Path) -> None:
@@ -274,14 +274,14 @@ def test_text_of_two_bytes_a_character_is_understood(home: Home, tmp_path: Path)
     file = tmp_path / "l.csv"
     file.write_text("path,label,start_s,end_s\na.wav,dog,1,2\n", encoding="utf-16")
     ask(home, "import", file)
-    assert said(home) == [("/cards/inbox/a.wav", "dog", "1", "2")]
+    assert message(home) == [("/cards/inbox/a.wav", "dog", "1", "2")]
 
 
 def test_a_path_as_it_is_printed_is_understood(home: Home, tmp_path: Path) -> None:
     with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
         add_clips(ledger, "caf\udce9.wav", [DOG])
     ask(home, "import", write(tmp_path, "l.csv", "path,label\ncaf\\xe9.wav,rain\n"))
-    assert said(home) == [("/cards/inbox/caf\\xe9.wav", "rain", "", "")]
+    assert message(home) == [("/cards/inbox/caf\\xe9.wav", "rain", "", "")]
 
 
 def test_a_file_here_that_nobody_read_is_not_its_namesake_in_the_inbox(
@@ -301,9 +301,9 @@ def test_seconds_are_finite(home: Home, start: str) -> None:
 def test_a_part_is_forgotten_alone(home: Home) -> None:
     ask(home, "set", "a.wav", "rain")
     ask(home, "set", "a.wav", "dog", "--start", 1.123456, "--end", 2)
-    assert said(home)[1][2:] == ("1.123456", "2")
+    assert message(home)[1][2:] == ("1.123456", "2")
     ask(home, "set", "a.wav", "--clear", "--start", 1.123456, "--end", 2)
-    assert [one[1] for one in said(home)] == ["rain"]
+    assert [one[1] for one in message(home)] == ["rain"]
 
 
 def test_labels_that_training_would_refuse_are_left_out_and_counted(
@@ -315,10 +315,10 @@ def test_labels_that_training_would_refuse_are_left_out_and_counted(
     ask(home, "set", "here.wav", "dog")
     ask(home, "set", "here.wav", "rain", "--end", 5)
     ask(home, "set", "a.wav", "dog")
-    told = ask(home, "export")
-    assert [row["label"] for row in csv.DictReader(told.stdout.splitlines())] == ["rain"]
-    assert "left out 1 of a file that is gone" in told.stderr
-    assert "left out 1 of a sound that has another label" in told.stderr
+    printed = ask(home, "export")
+    assert [row["label"] for row in csv.DictReader(printed.stdout.splitlines())] == ["rain"]
+    assert "left out 1 of a file that is gone" in printed.stderr
+    assert "left out 1 of a sound that has another label" in printed.stderr
 
 
 def test_of_two_labels_of_one_recording_the_later_is_exported(home: Home, tmp_path: Path) -> None:
@@ -327,8 +327,8 @@ def test_of_two_labels_of_one_recording_the_later_is_exported(home: Home, tmp_pa
     (tmp_path / "here.wav").write_bytes(b"")
     for label, words in (("dog", ()), ("rain", ("--start", 0, "--end", 10)), ("siren", ())):
         ask(home, "set", "here.wav", label, *words)
-        told = list(csv.DictReader(ask(home, "export").stdout.splitlines()))
-        assert [row["label"] for row in told] == [label]
+        printed = list(csv.DictReader(ask(home, "export").stdout.splitlines()))
+        assert [row["label"] for row in printed] == [label]
 
 
 def test_a_file_of_which_a_row_is_of_no_recording_imports_nothing(
@@ -371,13 +371,13 @@ def test_what_is_exported_comes_back_the_same(home: Home, tmp_path: Path) -> Non
     ask(home, "set", "a.wav", "dog")
     ask(home, "set", "a.wav", "siren", "--start", 5, "--end", 10)
     ask(home, "set", "roof/b.wav", "siren", "--start", 1)
-    before = said(home)
+    before = message(home)
     file = tmp_path / "labels.csv"
     ask(home, "export", "--all", "-o", file)
     for path in ("a.wav", "roof/b.wav"):
         ask(home, "set", path, "--clear")
     ask(home, "import", file)
-    assert said(home) == before
+    assert message(home) == before
 
 
 @pytest.mark.parametrize("shape", ["raven", "audacity"])
@@ -386,8 +386,8 @@ def test_selections_come_back_as_they_were_exported(home: Home, tmp_path: Path, 
     folder.mkdir()
     call(home, results, "--format", shape, "--path", "a.wav", "-o", folder)
     ask(home, "import", *folder.rglob("*.txt"))
-    told = [("dog", "0", "5"), ("siren", "5", "10"), ("siren", "10", "15")]
-    assert said(home) == [("/cards/inbox/a.wav", *one) for one in told]
+    printed = [("dog", "0", "5"), ("siren", "5", "10"), ("siren", "10", "15")]
+    assert message(home) == [("/cards/inbox/a.wav", *one) for one in printed]
 
 
 def test_groups_are_exported_where_there_are_any(home: Home, tmp_path: Path) -> None:

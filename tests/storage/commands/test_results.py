@@ -86,13 +86,13 @@ def test_only_the_chosen_columns_are_printed_in_their_order(
     home: Home, shape: str, first: str
 ) -> None:
     words = ("--columns", "label, path,label", "--sort", "confidence", "--format", shape)
-    told = call(home, results, *words, "--limit", "1").stdout
-    assert told.splitlines()[0].rstrip() == first
+    printed = call(home, results, *words, "--limit", "1").stdout
+    assert printed.splitlines()[0].rstrip() == first
 
 
 def test_chosen_times_and_numbers_are_readable_in_a_table(home: Home) -> None:
-    told = call(home, results, "--columns", "duration_s,confidence,classified_at").stdout
-    assert re.search(r"^8 +0\.900 +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", told, re.M)
+    printed = call(home, results, "--columns", "duration_s,confidence,classified_at").stdout
+    assert re.search(r"^8 +0\.900 +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", printed, re.M)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_a_column_that_is_none_is_named(home: Home, words: list[str], said: str)
 
 
 def test_the_csv_header_is_the_contract(home: Home) -> None:
-    told = call(home, results, "--format", "csv").stdout
-    assert told.splitlines()[0] == f"{HEADER}{LATER}"
-    assert len(list(csv.reader(io.StringIO(told)))) == 3
+    printed = call(home, results, "--format", "csv").stdout
+    assert printed.splitlines()[0] == f"{HEADER}{LATER}"
+    assert len(list(csv.reader(io.StringIO(printed)))) == 3
 
 
 def test_a_name_like_a_formula_does_nothing_in_a_spreadsheet_and_still_names_the_file(
@@ -127,14 +127,14 @@ def test_a_name_like_a_formula_does_nothing_in_a_spreadsheet_and_still_names_the
 def test_a_label_like_a_formula_does_nothing_in_a_spreadsheet(home: Home) -> None:
     with open_ledger(url_of(home), "daemon") as ledger:
         add(ledger, "c.wav", "@SUM(1)")
-    told = call(home, results, "--format", "csv").stdout
-    assert ",'@SUM(1)," in told
+    printed = call(home, results, "--format", "csv").stdout
+    assert ",'@SUM(1)," in printed
 
 
 def test_clips_add_two_columns_at_the_end(home: Home) -> None:
-    told = call(home, results, "--format", "csv", "--clips", "--path", "yard/*").stdout
-    assert told.splitlines()[0] == f"{HEADER},start_s,end_s{LATER}"
-    assert len(told.splitlines()) == 3
+    printed = call(home, results, "--format", "csv", "--clips", "--path", "yard/*").stdout
+    assert printed.splitlines()[0] == f"{HEADER},start_s,end_s{LATER}"
+    assert len(printed.splitlines()) == 3
 
 
 def test_json_is_one_array_with_id_and_scores(home: Home) -> None:
@@ -145,9 +145,9 @@ def test_json_is_one_array_with_id_and_scores(home: Home) -> None:
 
 
 def test_nothing_is_an_empty_array_and_a_hint(home: Home) -> None:
-    told = call(home, results, "--format", "json", "--label", "cat")
-    assert json.loads(told.stdout) == []
-    assert "labels given so far: dog, siren" in told.stderr
+    printed = call(home, results, "--format", "json", "--label", "cat")
+    assert json.loads(printed.stdout) == []
+    assert "labels given so far: dog, siren" in printed.stderr
 
 
 def test_json_lines_are_one_object_each(home: Home) -> None:
@@ -156,33 +156,33 @@ def test_json_lines_are_one_object_each(home: Home) -> None:
 
 
 def test_a_table_counts_what_it_leaves_out(home: Home) -> None:
-    told = call(home, results, "--limit", "1").stdout
-    assert told.splitlines()[-1] == "1 of 2 done (1 failed)"
+    printed = call(home, results, "--limit", "1").stdout
+    assert printed.splitlines()[-1] == "1 of 2 done (1 failed)"
 
 
 def test_a_table_shows_warnings_where_there_are_any(home: Home) -> None:
     assert "warning" not in call(home, results).stdout
     with open_ledger(url_of(home), "daemon") as ledger:
         add(ledger, "cut.wav", "dog", warning="cut short: copy it again")
-    told = call(home, results).stdout
-    assert "cut short: copy it again" in told
-    assert "warning" in told
+    printed = call(home, results).stdout
+    assert "cut short: copy it again" in printed
+    assert "warning" in printed
 
 
 def test_control_characters_in_names_are_shown_and_not_obeyed(home: Home) -> None:
-    told = call(home, results).stdout
-    assert r"=b,\x1b[31m\n.wav" in told
-    assert "\x1b" not in told
+    printed = call(home, results).stdout
+    assert r"=b,\x1b[31m\n.wav" in printed
+    assert "\x1b" not in printed
 
 
 def test_a_table_fits_its_width(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_ledger(url_of(home), "daemon") as ledger:
         add(ledger, "long/" * 40 + "end.wav", "dog")
     monkeypatch.setenv("COLUMNS", "70")
-    told = call(home, results).stdout
-    assert max(map(len, told.splitlines())) <= 70
-    assert "…" in told
-    assert "end.wav" in told
+    printed = call(home, results).stdout
+    assert max(map(len, printed.splitlines())) <= 70
+    assert "…" in printed
+    assert "end.wav" in printed
 
 
 def test_a_failure_says_why(home: Home) -> None:
@@ -221,8 +221,8 @@ def test_answers_without_a_level_are_named_where_nothing_of_that_level_is_found(
 
 
 def test_counts_by_status_are_of_all_recordings(home: Home) -> None:
-    told = call(home, results, "--count-by", "status", "--format", "csv").stdout
-    assert told == "status,count\ndone,2\nfailed,1\n"
+    printed = call(home, results, "--count-by", "status", "--format", "csv").stdout
+    assert printed == "status,count\ndone,2\nfailed,1\n"
 
 
 def test_a_home_without_a_ledger_names_init(tmp_path: Path) -> None:
@@ -252,8 +252,8 @@ def test_following_since_a_time_begins_with_what_came_since_then(
 
     with open_database(url_of(home), "reader") as database, pytest.raises(KeyboardInterrupt):
         follow(database, ResultsRequest(Filters(since="2000-01-01"), format=FORMATS["jsonl"]), stop)
-    told = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
-    assert told == ["dog", "siren"]
+    printed = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["dog", "siren"]
 
 
 def run_results(home: Home, program: str) -> subprocess.CompletedProcess[str]:
@@ -288,16 +288,16 @@ def test_a_reader_that_leaves_early_is_no_error(home: Home) -> None:
 
 
 def told_status(home: Home) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(call(home, status, "--json").stdout)
-    return told
+    printed: dict[str, Any] = json.loads(call(home, status, "--json").stdout)
+    return printed
 
 
 def test_without_a_daemon_the_ledger_gives_the_counts_and_exit_is_3(home: Home) -> None:
     assert call(home, status, "--json").exit_code == 3
-    told = told_status(home)
-    assert list(told)[: len(KEYS)] == list(KEYS)
-    assert (told["running"], told["done"], told["failed"]) == (False, 2, 1)
-    assert told["last_error"] == "broken.wav: no audio"
+    printed = told_status(home)
+    assert list(printed)[: len(KEYS)] == list(KEYS)
+    assert (printed["running"], printed["done"], printed["failed"]) == (False, 2, 1)
+    assert printed["last_error"] == "broken.wav: no audio"
 
 
 def test_without_a_ledger_status_still_answers(home: Home) -> None:
@@ -309,10 +309,10 @@ def test_a_running_daemon_tells_its_own_figures(home: Home) -> None:
     with DaemonLock.acquire(home):
         now = stamp(datetime.now(UTC))
         write_status(home, {"pid": os.getpid(), "done": 7, "heartbeat_at": now, "waiting": 1})
-        told = told_status(home)
+        printed = told_status(home)
         assert call(home, status).exit_code == 0
-    assert (told["running"], told["done"], told["waiting"]) == (True, 7, 1)
-    assert "silent_since" not in told
+    assert (printed["running"], printed["done"], printed["waiting"]) == (True, 7, 1)
+    assert "silent_since" not in printed
 
 
 def test_status_says_that_a_daemon_is_silent(home: Home) -> None:

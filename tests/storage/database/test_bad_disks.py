@@ -153,10 +153,10 @@ def test_a_flush_that_failed_stops_the_daemon_and_no_row_is_promised_for_it(tmp_
         pytest.skip("needs strace")
     if "open" not in finished.stdout:
         pytest.skip("strace may not trace here")
-    told = finished.stdout.splitlines()
-    assert "gave an error (disk I/O error" in told[-1]
+    printed = finished.stdout.splitlines()
+    assert "gave an error (disk I/O error" in printed[-1]
     with open_database(url_of(tmp_path), "daemon") as daemon:
-        assert n_rows(daemon) >= told.count("row") > 0
+        assert n_rows(daemon) >= printed.count("row") > 0
         assert daemon.problems() == []
 
 

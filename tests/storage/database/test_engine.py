@@ -114,13 +114,13 @@ def test_an_upgrade_copies_and_counts_what_was_answered(url: str) -> None:
         answered = "state = 'done', digest = 'd', prediction_id = 1, answered_at = '2026-01-02T'"
         connection.execute(f"UPDATE recording SET {answered}")
     connection.close()
-    told: list[str] = []
-    upgrade(url, told.append)
+    printed: list[str] = []
+    upgrade(url, printed.append)
     with open_database(url, "reader") as opened, opened.transaction() as reading:
         counted = reading.execute(text("SELECT * FROM tally")).one()
         assert counted == ("done", "2026-01-02", "a", 1, 1)
         assert list(tally_errors(opened)) == []
-    assert told[1:] == ["copied and counted 1 of 1 answers", "making indexes"]
+    assert printed[1:] == ["copied and counted 1 of 1 answers", "making indexes"]
 
 
 def test_a_commit_is_on_the_disk_and_keys_are_enforced(daemon: Database) -> None:

@@ -73,8 +73,8 @@ def test_a_gap_may_lie_between_those_that_are_joined(home: Home, tmp_path: Path)
 
 
 def test_a_clip_tells_as_many_labels_as_asked(home: Home) -> None:
-    told = ask(home, "--clips", "--top", 2, "--format", "csv", "--path", "a.wav").stdout
-    rows = list(csv.DictReader(told.splitlines()))
+    printed = ask(home, "--clips", "--top", 2, "--format", "csv", "--path", "a.wav").stdout
+    rows = list(csv.DictReader(printed.splitlines()))
     assert [row["label"] for row in rows[:4]] == ["dog", "siren", "siren", "dog"]
 
 
@@ -101,8 +101,8 @@ def test_inboxes_of_one_name_stay_apart(home: Home, tmp_path: Path) -> None:
 
 
 def test_a_label_track_has_start_end_and_label(home: Home) -> None:
-    told = ask(home, "--format", "audacity", "--path", "a.wav", "--label", "dog").stdout
-    assert told == "0.000000\t5.000000\tdog\n"
+    printed = ask(home, "--format", "audacity", "--path", "a.wav", "--label", "dog").stdout
+    assert printed == "0.000000\t5.000000\tdog\n"
 
 
 def test_a_label_track_of_several_recordings_is_refused_with_the_way_out(home: Home) -> None:
@@ -112,10 +112,10 @@ def test_a_label_track_of_several_recordings_is_refused_with_the_way_out(home: H
 
 
 def test_kaleidoscope_gets_folder_file_offset_and_length(home: Home) -> None:
-    told = ask(home, "--format", "kaleidoscope", "--label", "dog").stdout
+    printed = ask(home, "--format", "kaleidoscope", "--label", "dog").stdout
     rows = [
         (row["FOLDER"], row["IN FILE"], row["OFFSET"], row["DURATION"], row["AUTO ID"])
-        for row in csv.DictReader(told.splitlines())
+        for row in csv.DictReader(printed.splitlines())
     ]
     assert rows == [
         ("", "a.wav", "0.000", "5.000", "dog"),

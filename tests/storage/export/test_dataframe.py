@@ -34,11 +34,11 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_a_frame_holds_what_the_command_line_tells(home: Home) -> None:
-    told = CliRunner().invoke(
+    printed = CliRunner().invoke(
         results, ["--format", "json", "--status", "all"], obj=Invocation(home.root)
     )
     frame = clfd.results(home.root, status="all", scores=True)
-    for row, (_, of_frame) in zip(json.loads(told.stdout), frame.iterrows(), strict=True):
+    for row, (_, of_frame) in zip(json.loads(printed.stdout), frame.iterrows(), strict=True):
         assert row.pop("id") and of_frame["path"] == row["path"]
         scores = row.pop("scores") or {}
         assert {label: of_frame[f"score_{label}"] for label in scores} == scores

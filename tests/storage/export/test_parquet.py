@@ -47,8 +47,8 @@ def test_it_holds_what_json_says(call: Call, tmp_path: Path, more: list[str]) ->
     file = tmp_path / "night.parquet"
     assert call("-o", str(file), *more).exit_code == 0
     rows = pyarrow.parquet.read_table(file).to_pylist()
-    told = json.loads(call("--format", "json", *more).stdout)
-    for row, as_json in zip(rows, told, strict=True):
+    printed = json.loads(call("--format", "json", *more).stdout)
+    for row, as_json in zip(rows, printed, strict=True):
         row["scores"] = row["scores"] and dict(row["scores"])
         as_json["classified_at"] = datetime.fromisoformat(as_json["classified_at"])
         assert row == as_json

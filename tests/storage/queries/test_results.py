@@ -171,8 +171,8 @@ def test_a_history_is_counted_by_its_predictions(
             write_counts(
                 ledger.database, ResultsRequest(Filters(history=True), format=FORMATS["csv"]), axis
             )  # type: ignore[arg-type]
-    told = capsys.readouterr().out.split()
-    assert told == [
+    printed = capsys.readouterr().out.split()
+    assert printed == [
         *("label,count", "dog,1", "siren,1"),
         *("checkpoint,count", "20260101T000000Z-cccccccc,1", "20260202T000000Z-dddddddd,1"),
         *("folder,count", ".,2"),

@@ -64,8 +64,8 @@ def test_the_command_line_beats_variables_beats_the_file_beats_defaults(home: Ho
 
 def test_every_value_says_where_it_came_from(home: Home) -> None:
     write(home, "[engine]\nthreads = 2\n")
-    told = effective_settings(home, {"log.level": "debug"}, {"CLFD_DATABASE": "sqlite:////x.db"})
-    sources = {setting.key: setting.source for setting in told}
+    printed = effective_settings(home, {"log.level": "debug"}, {"CLFD_DATABASE": "sqlite:////x.db"})
+    sources = {setting.key: setting.source for setting in printed}
     assert sources["engine.threads"] == "clfd.toml"
     assert sources["log.level"] == "command line"
     assert sources["database"] == "CLFD_DATABASE"

@@ -37,14 +37,14 @@ def reading(tmp_path: Path) -> Iterator[Connection]:
         yield connection
 
 
-def told(connection: Connection, limit: int = 0, **asked: object) -> dict[str, str | None]:
+def printed(connection: Connection, limit: int = 0, **asked: object) -> dict[str, str | None]:
     filters = Filters(rules=STRICT, **asked)  # type: ignore[arg-type]
     return {row.path: row.label for row in results(connection, filters, limit=limit)}
 
 
 @pytest.mark.parametrize("limit", [0, 10])
 def test_an_answer_below_its_threshold_is_told_as_unknown(reading: Connection, limit: int) -> None:
-    assert told(reading, limit) == {
+    assert printed(reading, limit) == {
         "sure.wav": "dog",
         "unsure.wav": "unknown",
         "siren.wav": "siren",
@@ -62,7 +62,9 @@ def test_what_is_told_as_unknown_is_wrong_where_a_person_names_it(
     with open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "editor") as database:
         write_labels(database, [(one, str(digest), "set")])
         with database.transaction() as connection:
-            assert told(connection, limit, wrong=True, history=history) == {"unsure.wav": "unknown"}
+            assert printed(connection, limit, wrong=True, history=history) == {
+                "unsure.wav": "unknown"
+            }
 
 
 @pytest.mark.parametrize("limit", [0, 10])
@@ -78,7 +80,7 @@ def test_what_is_told_as_unknown_is_wrong_where_a_person_names_it(
 def test_labels_are_asked_for_as_they_are_told(
     reading: Connection, labels: tuple[str, ...], expected: set[str], history: bool, limit: int
 ) -> None:
-    assert told(reading, limit, labels=labels, history=history).keys() == expected
+    assert printed(reading, limit, labels=labels, history=history).keys() == expected
 
 
 def test_labels_are_counted_as_they_are_told(reading: Connection) -> None:

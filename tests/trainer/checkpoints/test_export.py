@@ -114,11 +114,11 @@ def test_another_program_gives_the_predictors_scores(
 def test_the_model_says_what_its_numbers_mean(
     checkpoint: Checkpoint, session: onnxruntime.InferenceSession
 ) -> None:
-    said = session.get_modelmeta().custom_metadata_map
-    assert tuple(json.loads(said["labels"])) == LABELS
-    assert (said["sample_rate_hz"], said["clip_samples"]) == ("8000", "4000")
-    assert (said["checkpoint"], said["digest"]) == (checkpoint.name, checkpoint.digest)
-    assert (said["attribution"], said["license"]) == (FACTS["attribution"], FACTS["license"])
+    message = session.get_modelmeta().custom_metadata_map
+    assert tuple(json.loads(message["labels"])) == LABELS
+    assert (message["sample_rate_hz"], message["clip_samples"]) == ("8000", "4000")
+    assert (message["checkpoint"], message["digest"]) == (checkpoint.name, checkpoint.digest)
+    assert (message["attribution"], message["license"]) == (FACTS["attribution"], FACTS["license"])
 
 
 def test_any_number_of_clips_will_do(session: onnxruntime.InferenceSession) -> None:

@@ -260,14 +260,14 @@ def test_pruning_takes_the_oldest_and_their_reports(
 ) -> None:
     shutil.copy(checkpoint_file, checkpoint_folder.path(OLDEST))
     (home.reports / OLDEST).mkdir()
-    said: list[str] = []
-    tidy(home, 2, NEWER, said.append)
+    message: list[str] = []
+    tidy(home, 2, NEWER, message.append)
     assert checkpoint_folder.names() == [
         BROKEN,
         NEWER,
         checkpoint_file.stem,
     ]  # the last one is active
-    assert said == [f"removed by checkpoints.keep = 2: {OLDEST}"]
+    assert message == [f"removed by checkpoints.keep = 2: {OLDEST}"]
     assert list(home.reports.iterdir()) == []
 
 
@@ -294,6 +294,6 @@ def test_files_that_cannot_be_pruned_spoil_no_training(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.unlink", refuse)
-    said: list[str] = []
-    tidy(home, 1, BROKEN, said.append)
-    assert "Permission denied" in said[0]
+    message: list[str] = []
+    tidy(home, 1, BROKEN, message.append)
+    assert "Permission denied" in message[0]

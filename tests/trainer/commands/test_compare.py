@@ -41,7 +41,7 @@ def answer(ledger: Ledger, name: str, position: int) -> None:
         label = ANSWERS[claim.path.decode()][position]
         facts = AudioFacts(f"{claim.recording_id:064d}", 5.0, 8000, 1)
         scores = struct.pack("<2f", 0.75, 0.25), struct.pack("<2e", 0.75, 0.25)
-        told = (
+        printed = (
             claim.recording_id,
             facts,
             checkpoint_id,
@@ -52,7 +52,7 @@ def answer(ledger: Ledger, name: str, position: int) -> None:
             5.0,
             None,
         )
-        ledger.record([Scored(*told)])
+        ledger.record([Scored(*printed)])
 
 
 @pytest.fixture
@@ -72,11 +72,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 def ask(home: Home, *words: object) -> Result:
-    told = [str(word) for word in words]
-    return CliRunner().invoke(compare, told, obj=Invocation(home.root), catch_exceptions=False)
+    printed = [str(word) for word in words]
+    return CliRunner().invoke(compare, printed, obj=Invocation(home.root), catch_exceptions=False)
 
 
-def told(home: Home, *words: object) -> dict[str, Any]:
+def printed(home: Home, *words: object) -> dict[str, Any]:
     return dict(json.loads(ask(home, OLD, NEW, "--json", *words).stdout))
 
 
@@ -87,25 +87,25 @@ def counted(home: Home, filters: Filters) -> list[Pair]:
         return pairs(connection, a, b, filters)
 
 
-def differing(*told: tuple[str, str, int]) -> Difference:
-    found = tuple(Pair(a, b, count, 0.75, 0.5) for a, b, count in told)
+def differing(*printed: tuple[str, str, int]) -> Difference:
+    found = tuple(Pair(a, b, count, 0.75, 0.5) for a, b, count in printed)
     return Difference(ComparedCheckpoint(1, OLD), ComparedCheckpoint(2, NEW), found, None)
 
 
 def test_it_counts_in_how_many_both_agree(home: Home) -> None:
-    found = told(home)
+    found = printed(home)
     assert (found["recordings"], found["agreed"]) == (3, 2)
 
 
 def test_it_counts_each_label_by_both(home: Home) -> None:
-    assert told(home)["labels"] == [
+    assert printed(home)["labels"] == [
         {"label": "dog", "a": 2, "b": 1, "both": 1, "agreement": 0.5},
         {"label": "siren", "a": 1, "b": 2, "both": 1, "agreement": 1.0},
     ]
 
 
 def test_it_says_how_much_surer_the_second_is(home: Home) -> None:
-    assert told(home)["confidence_difference"] == pytest.approx(-0.25)
+    assert printed(home)["confidence_difference"] == pytest.approx(-0.25)
 
 
 @pytest.mark.parametrize("filters", [Filters("all"), Filters("all", since="2026")])
@@ -127,30 +127,30 @@ def test_all_pairs_are_there_as_csv_with_disagreements_first(home: Home) -> None
 
 
 def test_recordings_listed_as_csv_stand_alone(home: Home) -> None:
-    told = ask(home, OLD, NEW, "--format", "csv", "--list", 5).stdout
-    assert told == "path,a,a_confidence,b,b_confidence\nb.wav,dog,0.75,siren,0.5\n"
+    printed = ask(home, OLD, NEW, "--format", "csv", "--list", 5).stdout
+    assert printed == "path,a,a_confidence,b,b_confidence\nb.wav,dog,0.75,siren,0.5\n"
 
 
 def test_where_nothing_differs_a_csv_of_recordings_has_only_its_header(home: Home) -> None:
-    told = ask(home, OLD, NEW, "--format", "csv", "--list", 5, "--path", "a.wav").stdout
-    assert told == "path,a,a_confidence,b,b_confidence\n"
+    printed = ask(home, OLD, NEW, "--format", "csv", "--list", 5, "--path", "a.wav").stdout
+    assert printed == "path,a,a_confidence,b,b_confidence\n"
 
 
 def test_two_spellings_ask_for_json(home: Home) -> None:
-    assert json.loads(ask(home, OLD, NEW, "--format", "json").stdout) == told(home)
+    assert json.loads(ask(home, OLD, NEW, "--format", "json").stdout) == printed(home)
 
 
 def test_it_names_the_pairs_that_differ(home: Home) -> None:
-    (pair,) = told(home)["disagreements"]
+    (pair,) = printed(home)["disagreements"]
     assert (pair["a"], pair["b"], pair["count"]) == ("dog", "siren", 1)
 
 
 def test_it_lists_recordings_on_request(home: Home) -> None:
-    assert [each["path"] for each in told(home, "--list", 5)["listed"]] == ["b.wav"]
+    assert [each["path"] for each in printed(home, "--list", 5)["listed"]] == ["b.wav"]
 
 
 def test_filters_say_which_recordings(home: Home) -> None:
-    assert told(home, "--path", "yard/*")["recordings"] == 1
+    assert printed(home, "--path", "yard/*")["recordings"] == 1
 
 
 def test_the_table_tells_people_the_share_and_the_pairs(home: Home) -> None:

@@ -271,8 +271,8 @@ def test_a_wrong_choice_is_refused_before_decoding(
 @pytest.mark.parametrize("recipe", [DEFAULT, REFERENCE])
 def test_the_help_says_what_the_recipes_are(recipe: Recipe) -> None:
     help_text = " ".join(CliRunner().invoke(train, ["--help"]).stdout.split())
-    told = help_text.partition("--recipe")[2].partition("--epochs")[0]
-    default, _, reference = told.partition("or the reference")
+    printed = help_text.partition("--recipe")[2].partition("--epochs")[0]
+    default, _, reference = printed.partition("or the reference")
     numbers = {
         f"batch {recipe.batch_size}",
         f"{recipe.epochs} epochs",

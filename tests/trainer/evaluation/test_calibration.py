@@ -66,8 +66,8 @@ def test_the_loss_of_whole_recordings_is_what_is_minimised() -> None:
 
 @pytest.mark.parametrize("n", [2, 10, 80])
 def test_recordings_that_are_all_right_vouch_for_no_certainty(n: int) -> None:
-    said, truth = parted(n, margin=12.0)
-    confidence = said.scores(fit_temperature(said, truth)).max(axis=1).mean()
+    message, truth = parted(n, margin=12.0)
+    confidence = message.scores(fit_temperature(message, truth)).max(axis=1).mean()
     assert 0.5 < confidence <= (n + 1) / (n + 2) + 1e-3
 
 
@@ -76,37 +76,37 @@ def test_a_margin_beyond_all_measure_still_gives_a_number() -> None:
 
 
 def test_one_error_in_three_moves_the_temperature_little() -> None:
-    said, truth = parted(3, margin=4.0)
+    message, truth = parted(3, margin=4.0)
     truth = np.array([1, *truth[1:]])
-    assert 1 < fit_temperature(said, truth) < 4  # likelihood alone says 6
+    assert 1 < fit_temperature(message, truth) < 4  # likelihood alone says 6
 
 
 @pytest.mark.parametrize("logits", [np.empty((0, 3)), np.array([[np.nan, 1, 2]])])
 def test_without_valid_logits_the_temperature_stays_at_one(logits: np.ndarray) -> None:
-    said = ClipLogits(logits.astype(np.float32), np.arange(len(logits)))
-    assert fit_temperature(said, np.zeros(len(logits), int)) == 1.0
+    message = ClipLogits(logits.astype(np.float32), np.arange(len(logits)))
+    assert fit_temperature(message, np.zeros(len(logits), int)) == 1.0
 
 
 def test_an_answer_is_measured_by_a_temperature_that_never_saw_it() -> None:
-    said, truth = overconfident(60, 3.0)
+    message, truth = overconfident(60, 3.0)
     parts = np.arange(60) % 3
     other_truth = np.where(parts == 0, (truth + 1) % LABELS, truth)
-    scores = cross_fitted_scores(said, truth, parts)
-    other_scores = cross_fitted_scores(said, other_truth, parts)
+    scores = cross_fitted_scores(message, truth, parts)
+    other_scores = cross_fitted_scores(message, other_truth, parts)
     assert (scores[parts == 0] == other_scores[parts == 0]).all()
     assert (scores[parts == 1] != other_scores[parts == 1]).any()
 
 
 def test_it_makes_the_calibration_error_small_where_it_was_great() -> None:
-    said, truth = overconfident(400, 3.0)
-    scores = cross_fitted_scores(said, truth, np.arange(400) % 5)
-    before = expected_calibration_error(said.scores(1.0), truth)
+    message, truth = overconfident(400, 3.0)
+    scores = cross_fitted_scores(message, truth, np.arange(400) % 5)
+    before = expected_calibration_error(message.scores(1.0), truth)
     assert expected_calibration_error(scores, truth) < before / 2
 
 
 def test_with_a_single_part_nothing_is_fitted() -> None:
-    said, truth = overconfident(20, 3.0)
-    assert (cross_fitted_scores(said, truth, [0] * 20) == said.scores(1.0)).all()
+    message, truth = overconfident(20, 3.0)
+    assert (cross_fitted_scores(message, truth, [0] * 20) == message.scores(1.0)).all()
 
 
 def test_relatives_are_in_one_part_whatever_their_order() -> None:

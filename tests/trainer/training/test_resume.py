@@ -71,10 +71,10 @@ def test_a_state_that_cannot_be_written_is_reported_once(
         raise StorageError("cannot write it")
 
     monkeypatch.setattr("trainer.training.resume.write_whole", disk_full)
-    said: list[str] = []
-    stage = RunStage(tmp_path / "final.safetensors", said.append)
+    message: list[str] = []
+    stage = RunStage(tmp_path / "final.safetensors", message.append)
     stage.save(saved())
-    assert said == ["training goes on, but could not be resumed from here: cannot write it"]
+    assert message == ["training goes on, but could not be resumed from here: cannot write it"]
     assert not stage.is_due(is_last=True)
 
 
