@@ -327,7 +327,8 @@ def test_a_network_is_compiled_beside_its_predictor_and_taken_over(
     networks, before = CompiledNetworks(tmp_path / "compiled"), predictor.score(clips)
     compilation = Compilation(networks, "always")
     compilation.step(predictor, checkpoint_file, clips_scored=0)
-    compilation.wait(10 * SOME_SECONDS)
+    assert compilation.process is not None
+    compilation.process.wait(10 * SOME_SECONDS)
     assert predictor.order is not None
     compiled = networks.load(predictor.order)
     assert compiled is not None
