@@ -44,7 +44,7 @@ def bench(
 
     \b
     Example:
-      clfd bench sounds --seconds 5
+      clfd bench sounds --seconds 1
     """
     import json
 

@@ -26,10 +26,11 @@ def run(invocation: Invocation, once: bool, device: str | None) -> None:
     """
     from functools import partial
 
-    from daemon.app import run_daemon
     from daemon.monitoring.logging_setup import start_logging
 
     read = partial(invocation.settings, **{"engine.device": device})
     settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
     log(settings.log)
+    from daemon.app import run_daemon  # takes seconds: a wrong setting need not wait for it
+
     run_daemon(invocation.home(), settings, once, read, log)
