@@ -64,7 +64,7 @@ def bench(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def measured(home: Home, sounds: Path) -> subprocess.CompletedProcess[str]:
-    return bench(home, str(sounds), "--seconds", "0.2", "--json", "--plot", "stages.png")
+    return bench(home, str(sounds), "--seconds", "1", "--json", "--plot", "stages.png")
 
 
 def test_a_whole_daemon_is_measured_on_distinct_files(
@@ -147,7 +147,7 @@ def command_of(pid: int) -> bytes:
 
 def test_files_that_are_no_audio_are_an_error_in_one_line(home: Home, tmp_path: Path) -> None:
     (tmp_path / "page.wav").write_text("<html>404</html>")
-    words = ["--home", str(home.root), "bench", str(tmp_path), "--seconds", "0.2"]
+    words = ["--home", str(home.root), "bench", str(tmp_path), "--seconds", "1"]
     done = CliRunner().invoke(cli, words, obj=Invocation())
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (

@@ -71,6 +71,7 @@ def test_two_processes_train_the_network_that_one_does(sounds: Path, tmp_path: P
     assert not any((tmp_path / "pair" / "runs").iterdir())
 
 
+@pytest.mark.torture
 def test_clips_that_not_all_processes_can_hold_are_refused(sounds: Path, tmp_path: Path) -> None:
     little = {"CLFD_TRAINING__MEMORY_GIB": "0.00001"}
     pair = train_as_pair(sounds, tmp_path / "pair", little)
