@@ -7,18 +7,14 @@ import zlib
 
 import numpy as np
 import soundfile
-from systemd_box import CLFD, SOURCE, SystemdBox
+from systemd_box import CLFD, SystemdBox
 
 HOME = "/var/lib/clfd"
 RECORDER = "/srv/recorder"
 KEPT_HOME = "/var/tmp/home"  # as the first start leaves it, which costs seconds
 DROP_INS = "/etc/systemd/system/clfd.service.d"
 RATE_HZ = 22_050
-PINGS = any("WATCHDOG=1" in file.read_text() for file in (SOURCE / "daemon").glob("*.py"))
-# Files lie still for less long; a daemon that does not ping yet would be taken for a hung one.
-QUICK = "[Service]\nEnvironment=CLFD_INTAKE__SETTLE_SECONDS=0.3\n" + (
-    "" if PINGS else "WatchdogSec=0\n"
-)
+QUICK = "[Service]\nEnvironment=CLFD_INTAKE__SETTLE_SECONDS=0.3\n"  # files lie still for less long
 
 
 class ServiceBox(SystemdBox):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from service_box import HOME, PINGS, ServiceBox
+from service_box import HOME, ServiceBox
 
 import clfd
 
@@ -98,7 +98,6 @@ def test_it_is_started_again_after_a_kill_and_loses_nothing(
     assert {row["status"] for row in serving.wait_for(len(NAMES)).values()} == {"done"}
 
 
-@pytest.mark.skipif(not PINGS, reason="the daemon does not ping systemd yet")
 def test_a_daemon_that_stands_still_is_started_again(serving: ServiceBox) -> None:
     serving.run("systemctl stop clfd")
     serving.drop_in("soon", "[Service]\nWatchdogSec=5\nRestartSec=1\n")
@@ -112,7 +111,6 @@ def test_a_daemon_that_stands_still_is_started_again(serving: ServiceBox) -> Non
     assert serving.wait_for(1)["a.wav"]["status"] == "done"
 
 
-@pytest.mark.skipif(not PINGS, reason="the daemon does not ping systemd yet")
 def test_a_daemon_with_nothing_to_do_is_not_taken_for_a_hung_one(serving: ServiceBox) -> None:
     serving.run("systemctl stop clfd")
     serving.drop_in("soon", "[Service]\nWatchdogSec=3\n")
