@@ -47,15 +47,15 @@ class CommandTarget:
     nobody else can put files that it would take for its own.
     """
 
-    def __init__(self, words: Sequence[str], seconds: float, folder: Path = Path("/")) -> None:
+    def __init__(self, command: Sequence[str], seconds: float, folder: Path = Path("/")) -> None:
         """Raises ConfigurationError where there is no such program."""
-        is_relative = "/" in words[0] and not os.path.isabs(words[0])
-        if is_relative or shutil.which(words[0]) is None:
+        is_relative = "/" in command[0] and not os.path.isabs(command[0])
+        if is_relative or shutil.which(command[0]) is None:
             raise ConfigurationError(
-                f"hooks.command: there is no program {words[0]!r} that may be started; write its"
+                f"hooks.command: there is no program {command[0]!r} that may be started; write its"
                 " whole path"
             )
-        self._words = list(words)
+        self._command = list(command)
         self._seconds = seconds
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,7 +89,7 @@ class CommandTarget:
     def _start(self, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
-                self._words,
+                self._command,
                 env=_environment(os.environ),
                 cwd=self._folder,
                 stdin=subprocess.PIPE,
@@ -156,8 +156,8 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _end_of(stderr: IO[bytes]) -> str:
     stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - STDERR_BYTES))
-    words = " ".join(stderr.read().decode("utf-8", "replace").split())
-    return f": {words}" if words else ""
+    message = " ".join(stderr.read().decode("utf-8", "replace").split())
+    return f": {message}" if message else ""
 
 
 VARIABLE = "CLFD_HOOKS__COMMAND"

@@ -139,8 +139,8 @@ def format_option(name: str, text_only: bool = False) -> Callable[[Command], Com
     from storage.export.text_formats import FORMATS, TEXT_FORMATS
 
     choice = click.Choice(TEXT_FORMATS if text_only else tuple(FORMATS))
-    told = "If not said: the file's suffix, or table."
-    return click.option("--format", name, type=choice, help=told)
+    help_text = "If not said: the file's suffix, or table."
+    return click.option("--format", name, type=choice, help=help_text)
 
 
 def filters_of(

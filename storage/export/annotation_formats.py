@@ -91,9 +91,9 @@ def write_raven(stream: TextIO, recordings: Iterable[Clips]) -> int:
                 f"{start_s:.6f}",
                 visible(_path(recording)),
             )
-            told = (visible(clip.label or ""), f"{clip.confidence or 0:.6f}")
+            cells = (visible(clip.label or ""), f"{clip.confidence or 0:.6f}")
             writer.writerow(
-                (number, "Spectrogram 1", 1, *span, "0.0", f"{highest_hz:.1f}", *file, *told)
+                (number, "Spectrogram 1", 1, *span, "0.0", f"{highest_hz:.1f}", *file, *cells)
             )
         before_s += recording.duration_s or 0.0
     return number

@@ -69,8 +69,8 @@ def _schema(pyarrow: Any, columns: tuple[str, ...], is_whole: bool) -> Any:
 def _as_object(row: Result, columns: tuple[str, ...]) -> dict[str, object]:
     scores = row.scores()
     moments = {name: from_stamp(getattr(row, name)) for name in MOMENTS if getattr(row, name)}
-    told = {"id": row.id, **row.record(columns), **moments}
-    return told | {"scores": None if scores is None else list(scores.items())}
+    record = {"id": row.id, **row.record(columns), **moments}
+    return record | {"scores": None if scores is None else list(scores.items())}
 
 
 def _is_terminal() -> bool:

@@ -154,8 +154,8 @@ def _records(request: ResultsRequest, rows: Iterable[Result]) -> Iterator[dict[s
 def _write_table(stream: TextIO, request: ResultsRequest, rows: list[Result], foot: str) -> None:
     columns = _table_columns(request)
     if not request.chosen:
-        told = [name for name in ("human_label", "warning") if name not in columns]
-        columns += tuple(name for name in told if any(getattr(row, name) for row in rows))
+        extra = [name for name in ("human_label", "warning") if name not in columns]
+        columns += tuple(name for name in extra if any(getattr(row, name) for row in rows))
     write_table(stream, columns, [_cells(row, columns) for row in rows], foot)
 
 

@@ -202,8 +202,10 @@ def _edges(filters: Filters) -> Iterator[tuple[str, str]]:
 
 
 def _is_of_folders(filters: Filters) -> bool:
-    told = replace(filters, status="all", path=None)
-    return told == Filters(status="all") and (filters.path is None or _is_folder(filters.path))
+    tallied_filters = replace(filters, status="all", path=None)
+    return tallied_filters == Filters(status="all") and (
+        filters.path is None or _is_folder(filters.path)
+    )
 
 
 def _is_folder(glob: str) -> bool:

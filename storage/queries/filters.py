@@ -206,8 +206,10 @@ def wrong_clauses(label: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
 
 def human_labels() -> ScalarSelect[Any]:
     """What a person says that a recording as a whole is."""
-    said = human_label.c
-    whole = select(said.label).where(said.digest == _row.digest, said.start_s == 0, said.end_s == 0)
+    labelled = human_label.c
+    whole = select(labelled.label).where(
+        labelled.digest == _row.digest, labelled.start_s == 0, labelled.end_s == 0
+    )
     return whole.scalar_subquery()
 
 
