@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from house import House
-from ledger_rows import add
+from ledger_rows import NOON, WEEK, week_of_answers
 
 from classifier.audio.decode import DecodedAudio, decode
 from classifier.errors import DecodingError
 from storage.commands.context import Invocation
-from storage.database.engine import open_database
 from storage.ledger.ledger import Ledger
-from storage.queries.filters import Filters
 from storage.queries.period import (
     LabelActivity,
     Period,
@@ -41,38 +38,12 @@ from trainer.promotion.training_facts import answer_profile
 from trainer.reports.audio_excerpts import Excerpt, encoded, excerpts
 from trainer.reports.period_html import calendar_of, render_period, short
 
-NOON = datetime(2026, 1, 10, 12, 10, tzinfo=UTC)
-WEEK = Filters(since="2026-01-08T00:00:00.000Z", until="2026-01-15T00:00:00.000Z")
-EVIL = "<script>alert(1)</script> & \x1b[31m.wav"
-
-
-@pytest.fixture(autouse=True)
-def greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("greenwich")
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """Three dogs in two hours of one day, a siren a day later, and two failures."""
-    moments = iter(NOON + timedelta(hours=hours) for hours in (0, 0.5, 3, 24, 25, 26))
-    now = [NOON]
-    with Ledger(
-        open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "daemon"), lambda: stamp(now[0])
-    ) as ledger:
-        for name, label, confidence in (
-            ("a.wav", "dog", 0.9),
-            ("yard/b.wav", "dog", 1.0),
-            (EVIL, "dog", 0.34),
-            ("c.wav", "siren", 0.6),
-            ("bad.wav", None, 0.0),
-            ("yard/bad.wav", None, 0.0),
-        ):
-            now[0] = next(moments)
-            add(ledger, name, label, confidence)
+    with week_of_answers(tmp_path) as ledger:
         yield ledger
 
 
