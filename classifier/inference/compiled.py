@@ -23,6 +23,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from classifier.model.checkpoint import CANARY_TOLERANCE
+
 KEPT = 4  # packages; that of a checkpoint which is served again is soon made
 TIMED_PASSES = 3
 COMPILERS = ("c++", "g++", "clang++")
@@ -35,7 +37,7 @@ Network = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Order:
+class CompileKey:
     """What a package is compiled from, and for: batches of exactly `n_clips`."""
 
     digest: str
@@ -55,10 +57,10 @@ class CompiledNetworks:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def load(self, order: Order) -> Network | None:
+    def load(self, key: CompileKey) -> Network | None:
         """The compiled network; None where there is none, or none that may be trusted."""
         try:
-            with self._opened(order.file_name) as fd:
+            with self._opened(key.file_name) as fd:
                 # By number: under its name another file may lie by now. What is in
                 # `torch._inductor.aoti_load_package` is this, behind 4 s of loading the compiler.
                 file = f"/proc/self/fd/{fd}"
@@ -68,15 +70,15 @@ class CompiledNetworks:
             return None
         return lambda batch: loader.run([batch])[0]
 
-    def begin(self, order: Order, checkpoint_file: Path) -> subprocess.Popen[bytes] | None:
+    def begin(self, key: CompileKey, checkpoint_file: Path) -> subprocess.Popen[bytes] | None:
         """Starts to compile, in a process that ends by itself; None where that cannot be done."""
         compilers = (os.environ.get("CXX", ""), *COMPILERS)  # as torch looks for them
         if not any(shutil.which(name) for name in compilers if name):
             return None
         try:
             self._make_room()
-            package = self._folder / order.file_name
-            what = (os.getpid(), checkpoint_file, order.precision, order.n_clips, package)
+            package = self._folder / key.file_name
+            what = (os.getpid(), checkpoint_file, key.precision, key.n_clips, package)
             return subprocess.Popen(
                 [sys.executable, "-m", "classifier.inference.compile_worker", *map(str, what)],
                 stdin=subprocess.DEVNULL,
@@ -117,7 +119,17 @@ class CompiledNetworks:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def seconds(network: Network, batch: Tensor) -> float:
+def is_worthwhile(compiled: Network, eager: Network, probabilities: Network, batch: Tensor) -> bool:
+    """Whether a compiled network gives the scores of the eager one, and is faster."""
+    try:
+        own, other = (probabilities(network(batch)) for network in (eager, compiled))
+        is_right = float((own - other).abs().max()) <= CANARY_TOLERANCE
+        return is_right and _seconds(compiled, batch) < _seconds(eager, batch)
+    except RuntimeError:
+        return False
+
+
+def _seconds(network: Network, batch: Tensor) -> float:
     """Of the fastest pass; the first one, which is slow, is not counted."""
     return min(timeit.repeat(lambda: network(batch), number=1, repeat=TIMED_PASSES)[1:])
 

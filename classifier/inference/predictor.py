@@ -5,28 +5,19 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from classifier.errors import CheckpointError
-from classifier.inference.batching import BatchSizer, Clips
-from classifier.inference.compiled import Network, Order, seconds
+from classifier.inference.batching import BatchSizer, Clips, Scores, clips_at_once, stack_clips
+from classifier.inference.compiled import CompileKey, Network, is_worthwhile
 from classifier.inference.device import has_fast_bfloat16, threads
 from classifier.inference.fused_network import for_serving
 from classifier.model.checkpoint import CANARY_TOLERANCE, Canary, Checkpoint
 
 logger = logging.getLogger(__name__)
 
-Scores = npt.NDArray[np.float32]
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-# Of the widest feature map of one pass on a CPU. More leaves the caches: the reference's network
-# takes 139 ms a clip for 32 clips at once (1.8 GB), 103 ms one by one; one of a quarter of its
-# width and half its bands is fastest at 8 (two cores of AMD EPYC).
-CPU_MAP_BYTES = 16 * 2**20
-GPU_CLIPS = 4096  # as many as there are
 
 # Of a portion. Fewer clips are too little to share on a CPU: each layer of a small network waits
 # for the other thread, which waits for a core (60 ms for one clip on a busy machine, 11 alone).
@@ -69,7 +60,8 @@ class Predictor:
             precisions = ["bfloat16", "float32"] if has_fast_bfloat16(device) else ["float32"]
         for self.precision in precisions:
             self._network = for_serving(whole, DTYPES[self.precision])
-            self._portions = BatchSizer(self._clips_at_once())
+            self._clips_at_once = clips_at_once(checkpoint, device, DTYPES[self.precision].itemsize)
+            self._portions = BatchSizer(self._clips_at_once)
             self.canary_error = self._canary_error()
             if self.canary_error <= CANARY_TOLERANCE:
                 break
@@ -100,25 +92,21 @@ class Predictor:
         return "eager" if self._compiled is None else "compiled"
 
     @property
-    def order(self) -> Order | None:
+    def compile_key(self) -> CompileKey | None:
         """What a compiled network for this predictor is made from; None on other devices."""
         if self.device.type != "cpu":
             return None
-        return Order(self.checkpoint.digest, self.precision, self._clips_at_once())
+        return CompileKey(self.checkpoint.digest, self.precision, self._clips_at_once)
 
-    def adopt(self, compiled: Network) -> bool:
+    def use_compiled(self, compiled: Network) -> bool:
         """Serves whole portions with a compiled network, if it gives the same scores and is faster.
 
         May run in another thread while this predictor scores.
         """
         with torch.inference_mode(), threads(self._n_threads):
-            batch = self._canary_batch()
-            try:
-                own, other = map(self._probabilities, (self._network(batch), compiled(batch)))
-                is_right = float((own - other).abs().max()) <= CANARY_TOLERANCE
-                if not is_right or seconds(compiled, batch) >= seconds(self._network, batch):
-                    return False
-            except RuntimeError:
+            if not is_worthwhile(
+                compiled, self._network, self._probabilities, self._canary_batch()
+            ):
                 return False
         self._compiled = compiled
         return True
@@ -128,7 +116,7 @@ class Predictor:
         canary = self.checkpoint.description.canary
         clips = Canary.clips(canary.seed, self.checkpoint.audio_format.clip_samples)
         spectrograms = self._narrow(self.spectrograms(clips))
-        n_clips = self._clips_at_once()
+        n_clips = self._clips_at_once
         return spectrograms.repeat(-(-n_clips // len(clips)), 1, 1, 1)[:n_clips]
 
     def spectrograms(self, clips: Tensor) -> Tensor:
@@ -138,7 +126,7 @@ class Predictor:
     def logits(self, spectrograms: Tensor) -> Tensor:
         """The network's input (B, 1, M, F) to logits (B, L) in float32."""
         narrow, compiled = self._narrow(spectrograms), self._compiled
-        if compiled is not None and len(narrow) == self._clips_at_once():
+        if compiled is not None and len(narrow) == self._clips_at_once:
             return compiled(narrow).float()
         return self._network(narrow).float()  # type: ignore[no-any-return]
 
@@ -146,25 +134,11 @@ class Predictor:
         return spectrograms.to(DTYPES[self.precision], memory_format=torch.channels_last)
 
     def _scores(self, clips: Clips) -> Tensor:
-        spectrograms = self.spectrograms(gathered(clips, self.device))
+        spectrograms = self.spectrograms(stack_clips(clips, self.device))
         return self._probabilities(self.logits(spectrograms)).cpu()
 
     def _probabilities(self, logits: Tensor) -> Tensor:
         return torch.softmax(logits.float() / self._model.temperature, dim=1)
-
-    def _clips_at_once(self) -> int:
-        """On a CPU as many clips as make feature maps of CPU_MAP_BYTES, as a power of two.
-
-        A full batch then goes in portions of one size, for which a network can be compiled.
-        """
-        if self.device.type != "cpu":
-            return GPU_CLIPS
-        audio, network = self.checkpoint.audio_format, self.checkpoint.description.network
-        first, second, *_ = network.widths
-        channels = max(first, second // 4 if network.early_pooling else second)
-        cells = channels * audio.n_mels * audio.n_frames
-        fitting = CPU_MAP_BYTES // (cells * DTYPES[self.precision].itemsize)
-        return 1 << max(0, fitting.bit_length() - 1)
 
     def _canary_error(self) -> float:
         """Also the warm-up: the first pass on a device is the slow one."""
@@ -177,27 +151,3 @@ class Predictor:
                 "train again, or activate another one"
             )
         return float(np.abs(scores - expected).max())
-
-
-def gathered(clips: Clips, device: torch.device) -> Tensor:
-    """B clips (S,) as one batch (B, S) on the device.
-
-    A GPU fetches each from where it lies, and from pinned memory by itself: 3.3 ms for 256 clips of
-    5 s, against 37 ms where they are put together first (H200).
-    """
-    if device.type == "cpu":
-        return torch.from_numpy(np.asarray(clips))
-    batch = torch.empty(len(clips), len(clips[0]), device=device)
-    # In one call: with one for each clip, other threads of Python would come in between.
-    torch._foreach_copy_(list(batch), [torch.from_numpy(clip) for clip in clips], True)
-    return batch
-
-
-def pool_scores(clip_scores: Scores, pooling: str) -> Scores:
-    """Clip scores (C, L) to a recording's scores (L,): their mean, or their maximum rescaled."""
-    if len(clip_scores) == 1:
-        return clip_scores[0]  # type: ignore[no-any-return]
-    if pooling == "mean":
-        return clip_scores.mean(axis=0)  # type: ignore[no-any-return]
-    peaks = clip_scores.max(axis=0)
-    return peaks / peaks.sum()  # type: ignore[no-any-return]

@@ -82,7 +82,7 @@ def measure_stages(
     with threads(1):  # more would still spin, and use CPU time, while stages are measured
         predictor = TimedPredictor(checkpoint, device, engine.precision)
         if compiled:
-            Compilation(CompiledNetworks(compiled), "auto").adopt(predictor)
+            Compilation(CompiledNetworks(compiled), "auto").use_compiled(predictor)
         decoding, n_clips, n_recordings = measure_decoding(checkpoint, engine, files, seconds)
         model = predictor.measure(engine.batch_clips)
         ledger = ledger_ms(about.labels, engine.batch_clips)

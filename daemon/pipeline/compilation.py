@@ -14,7 +14,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from classifier.inference.compiled import CompiledNetworks, Order
+from classifier.inference.compiled import CompiledNetworks, CompileKey
 from classifier.inference.device import has_fast_bfloat16
 from classifier.inference.predictor import Predictor
 
@@ -34,16 +34,16 @@ class Compilation:
     def __init__(self, networks: CompiledNetworks, when: str) -> None:
         self._networks = networks
         self._when = when
-        self._tried: set[Order] = set()
+        self._tried: set[CompileKey] = set()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def adopt(self, predictor: Predictor) -> None:
+    def use_compiled(self, predictor: Predictor) -> None:
         """Lets a predictor run compiled, if it was compiled before and that is faster."""
-        order = predictor.order
-        if order is None or self._when == "never":
+        key = predictor.compile_key
+        if key is None or self._when == "never":
             return
-        compiled = self._networks.load(order)
-        if compiled is not None and predictor.adopt(compiled):
+        compiled = self._networks.load(key)
+        if compiled is not None and predictor.use_compiled(compiled):
             logger.info("checkpoint %s runs compiled", predictor.checkpoint.name)
 
     def step(self, predictor: Predictor, checkpoint_file: Path, clips_scored: int) -> None:
@@ -51,15 +51,15 @@ class Compilation:
         if self.process is not None:
             if self.process.poll() is not None:
                 self.process = None
-                self.adopt(predictor)
+                self.use_compiled(predictor)
             return
-        order = predictor.order
-        if order is None or order in self._tried or predictor.path != "eager":
+        key = predictor.compile_key
+        if key is None or key in self._tried or predictor.path != "eager":
             return
         pays = clips_scored >= PAYING_CLIPS and has_fast_bfloat16(predictor.device)
         if self._when == "always" or (self._when == "auto" and pays):
-            self._tried.add(order)
-            self.process = self._networks.begin(order, checkpoint_file)
+            self._tried.add(key)
+            self.process = self._networks.begin(key, checkpoint_file)
 
     def stop(self) -> None:
         """Gives up what is being compiled."""

@@ -191,7 +191,7 @@ class ModelManager(Component):
         try:
             predictor = self._load(path)
             if self._compilation is not None:
-                self._compilation.adopt(predictor)
+                self._compilation.use_compiled(predictor)
             hop_samples(predictor.checkpoint, self._overlap_seconds)  # refuses one with short clips
             return predictor
         except CheckpointError as error:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import DecodingError, FileChanged
-from classifier.inference.predictor import pool_scores
+from classifier.inference.batching import pool_scores
 from classifier.workers.pool import Answer
 from daemon.backoff import wait_seconds
 from daemon.intake.stability import Key

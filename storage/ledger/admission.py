@@ -130,3 +130,15 @@ _REFRESH = (
         answered_at=None,
     )
 )
+
+
+def mount_points(connection: Connection) -> dict[Path, Path]:
+    """Under which mount each inbox was last found, where that was noted."""
+    query = select(inbox.c.path, inbox.c.mount_point).where(inbox.c.mount_point.is_not(None))
+    rows = connection.execute(query)
+    return {Path(os.fsdecode(folder)): Path(os.fsdecode(point)) for folder, point in rows}
+
+
+def note_mount_point(connection: Connection, folder: Path, point: Path) -> None:
+    noted = update(inbox).where(inbox.c.id == inbox_id_of(connection, folder))
+    connection.execute(noted.values(mount_point=os.fsencode(point)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, insert, select, update
 
 from storage.database.engine import open_database
 from storage.database.tables import checkpoint
 from storage.errors import StorageError
+from storage.values.text import printable
 
 
 def refused_checkpoints(url: str) -> frozenset[str]:
@@ -23,6 +25,23 @@ def refused_checkpoints(url: str) -> frozenset[str]:
     except StorageError:
         return frozenset()
     return frozenset(name for name, verdict in verdicts.items() if verdict == "refused")
+
+
+def accepted_checkpoint(
+    name: str, labels: Sequence[str], clip_seconds: float, facts: Mapping[str, object]
+) -> dict[str, object]:
+    return {
+        "name": name,
+        "labels": json.dumps(list(labels), ensure_ascii=False),
+        "clip_seconds": clip_seconds,
+        "facts": json.dumps(dict(facts), ensure_ascii=False),
+        "verdict": "accepted",
+        "reason": None,
+    }
+
+
+def refused_checkpoint(name: str, reason: str) -> dict[str, object]:
+    return {"name": name, "verdict": "refused", "reason": printable(reason)}
 
 
 def put_checkpoint(

@@ -6,30 +6,21 @@ or full; nothing was written then, and the call may be repeated.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import and_, func, select, text, update
-
-from storage.database.bulk import chunks
 from storage.database.engine import Database, Role, open_database
-from storage.database.tables import inbox, is_queued, recording, tally
 from storage.errors import RowRefused
-from storage.ledger import queue
-from storage.ledger.admission import admit, inbox_id_of, newest_of
+from storage.ledger import queue, tallies
+from storage.ledger.admission import admit, mount_points, newest_of, note_mount_point
 from storage.ledger.apply_outcomes import apply_outcomes
 from storage.ledger.archive_moves import ArchiveMoves, ArchivePlan
-from storage.ledger.checkpoints import put_checkpoint
+from storage.ledger.checkpoints import accepted_checkpoint, put_checkpoint, refused_checkpoint
 from storage.ledger.duplicates import Asked, known_answers
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, checked
-from storage.ledger.queue import IS_WORK
-from storage.values.text import printable
 from storage.values.timestamps import utc_now
 
-_row = recording.c
 _MOST_ATTEMPTS = 2**31
 
 
@@ -68,16 +59,8 @@ class Ledger:
 
     def queued(self, folder: Path, paths: Sequence[bytes]) -> set[bytes]:
         """Those of the paths that wait in the queue already."""
-        found: set[bytes] = set()
         with self.database.transaction() as connection:
-            for some in chunks(list(paths)):
-                query = (
-                    select(_row.path)
-                    .join(inbox)
-                    .where(inbox.c.path == os.fsencode(folder), _row.path.in_(some), IS_WORK)
-                )
-                found.update(connection.scalars(query))
-        return found
+            return queue.queued(connection, folder, paths)
 
     def admit(self, arrivals: Sequence[Arrival]) -> int:
         """Queue files that came to rest; returns how many rows were added or refreshed.
@@ -90,15 +73,12 @@ class Ledger:
 
     def mount_points(self) -> dict[Path, Path]:
         """Under which mount each inbox was last found, where that was noted."""
-        query = select(inbox.c.path, inbox.c.mount_point).where(inbox.c.mount_point.is_not(None))
         with self.database.transaction() as connection:
-            rows = connection.execute(query).all()
-        return {Path(os.fsdecode(folder)): Path(os.fsdecode(point)) for folder, point in rows}
+            return mount_points(connection)
 
     def note_mount_point(self, folder: Path, point: Path) -> None:
         with self.database.transaction() as connection:
-            noted = update(inbox).where(inbox.c.id == inbox_id_of(connection, folder))
-            connection.execute(noted.values(mount_point=os.fsencode(point)))
+            note_mount_point(connection, folder, point)
 
     def reclaim(self) -> int:
         """At start: free what an earlier daemon left claimed; attempts stay.
@@ -111,7 +91,7 @@ class Ledger:
     def has_work(self) -> bool:
         """Whether anything is queued, claimed or not."""
         with self.database.transaction() as connection:
-            return bool(connection.scalar(select(select(_row.id).where(IS_WORK).exists())))
+            return queue.has_work(connection)
 
     def claim(
         self,
@@ -195,54 +175,31 @@ class Ledger:
         facts: Mapping[str, object],
     ) -> int:
         """Note that a checkpoint was accepted; returns its id. Safe to repeat."""
-        accepted = {
-            "name": name,
-            "labels": json.dumps(list(labels), ensure_ascii=False),
-            "clip_seconds": clip_seconds,
-            "facts": json.dumps(dict(facts), ensure_ascii=False),
-            "verdict": "accepted",
-            "reason": None,
-        }
+        accepted = accepted_checkpoint(name, labels, clip_seconds, facts)
         with self.database.transaction() as connection:
             return put_checkpoint(connection, digest, accepted, self._clock())
 
     def refuse_checkpoint(self, name: str, digest: str, reason: str) -> None:
         """Note that a checkpoint was refused, and why. Safe to repeat."""
-        refused = {"name": name, "verdict": "refused", "reason": printable(reason)}
         with self.database.transaction() as connection:
-            put_checkpoint(connection, digest, refused, self._clock())
+            put_checkpoint(connection, digest, refused_checkpoint(name, reason), self._clock())
 
     # --- figures
 
     def counts(self) -> dict[str, int]:
         """Recordings per state, and `queued`: what a daemon still has to do."""
-        per_state = select(tally.c.state, func.sum(tally.c.n)).group_by(tally.c.state)
-        # What is pending waits in any case; counting those one by one would slow a long queue down.
-        is_again = and_(IS_WORK, _row.requeued.is_not(None), _row.state != "pending")
-        again = select(func.count()).select_from(recording).where(is_again)
-        counts = dict.fromkeys(("pending", "done", "failed", "superseded"), 0)
         with self.database.transaction() as connection:
-            counts |= {state: int(number) for state, number in connection.execute(per_state)}
-            return counts | {"queued": counts["pending"] + (connection.scalar(again) or 0)}
+            return tallies.state_counts(connection)
 
     def last_failure(self) -> tuple[str, str, str] | None:
         """Path, reason and time of the newest failure."""
-        newest = (
-            select(_row.path_text, _row.error, _row.answered_at)
-            .where(_row.state == "failed")
-            .order_by(_row.answered_at.desc(), _row.id.desc())
-            .limit(1)
-        )
         with self.database.transaction() as connection:
-            row = connection.execute(newest).first()
-        return None if row is None else (row.path_text, row.error, row.answered_at)
+            return queue.last_failure(connection)
 
     def oldest_pending(self) -> str | None:
         """When the recording that has been pending longest was first seen."""
-        # The queue's index holds new recordings in the order in which they were seen.
-        oldest = select(_row.first_seen_at).where(text(f"({is_queued})"), _row.requeued.is_(None))
         with self.database.transaction() as connection:
-            return connection.scalar(oldest.order_by(_row.id).limit(1))
+            return queue.oldest_pending(connection)
 
     def close(self) -> None:
         self.database.close()

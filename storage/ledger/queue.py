@@ -100,6 +100,35 @@ def claim(
     return claims
 
 
+def queued(connection: Connection, folder: Path, paths: Sequence[bytes]) -> set[bytes]:
+    """Those of the paths in an inbox that wait in the queue already."""
+    found: set[bytes] = set()
+    in_inbox = inbox.c.path == os.fsencode(folder)
+    for some in chunks(list(paths)):
+        query = select(_row.path).join(inbox).where(in_inbox, _row.path.in_(some), IS_WORK)
+        found.update(connection.scalars(query))
+    return found
+
+
+def has_work(connection: Connection) -> bool:
+    return bool(connection.scalar(select(select(_row.id).where(IS_WORK).exists())))
+
+
+def oldest_pending(connection: Connection) -> str | None:
+    """When the recording that has been pending longest was first seen."""
+    # The queue's index holds new recordings in the order in which they were seen.
+    oldest = select(_row.first_seen_at).where(text(f"({is_queued})"), _row.requeued.is_(None))
+    return connection.scalar(oldest.order_by(_row.id).limit(1))
+
+
+def last_failure(connection: Connection) -> tuple[str, str, str] | None:
+    """Path, reason and time of the newest failure."""
+    failures = select(_row.path_text, _row.error, _row.answered_at).where(_row.state == "failed")
+    newest = failures.order_by(_row.answered_at.desc(), _row.id.desc()).limit(1)
+    row = connection.execute(newest).first()
+    return None if row is None else (row.path_text, row.error, row.answered_at)
+
+
 def release(connection: Connection, recording_ids: Sequence[int]) -> None:
     """Give claimed work back unread; the attempt does not count."""
     attempts = case((_row.attempts > 0, _row.attempts - 1), else_=0)

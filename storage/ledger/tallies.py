@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Table, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, Table, and_, delete, func, insert, or_, select, update
 
 from storage.database.bulk import add_up
 from storage.database.engine import Database
@@ -23,6 +23,7 @@ from storage.database.tables import (
     recording,
     tally,
 )
+from storage.ledger.queue import IS_WORK
 from storage.values.text import printable_path
 
 _row = recording.c
@@ -68,6 +69,17 @@ class TallyChanges:
 
 def folder_of(path: bytes) -> str:
     return printable_path(os.path.dirname(path)) or "."
+
+
+def state_counts(connection: Connection) -> dict[str, int]:
+    """Recordings per state, and `queued`: what a daemon still has to do."""
+    per_state = select(tally.c.state, func.sum(tally.c.n)).group_by(tally.c.state)
+    # What is pending waits in any case; counting those one by one would slow a long queue down.
+    is_again = and_(IS_WORK, _row.requeued.is_not(None), _row.state != "pending")
+    again = connection.scalar(select(func.count()).select_from(recording).where(is_again))
+    counts = dict.fromkeys(("pending", "done", "failed", "superseded"), 0)
+    counts |= {state: int(number) for state, number in connection.execute(per_state)}
+    return counts | {"queued": counts["pending"] + (again or 0)}
 
 
 def recount(connection: Connection) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq, minimize_scalar
 
-from classifier.inference.predictor import Scores
+from classifier.inference.batching import Scores
 
 Integers = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from classifier.inference.predictor import Predictor, Scores
+from classifier.inference.batching import Scores
+from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classifier.inference.predictor import Scores
+from classifier.inference.batching import Scores
 from trainer.evaluation.metrics import Truth
 from trainer.evaluation.significance import INTERVAL_PERCENT, Comparison
 

@@ -17,7 +17,6 @@ from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
 from trainer.data.splits import Split
-from trainer.errors import TrainingDiverged
 from trainer.evaluation.metrics import accuracy, cross_entropy, on_device, score_recordings
 from trainer.training.augmentation import equalise, mask_spectrograms, mix_clips, vary_clips
 from trainer.training.batches import (
@@ -95,7 +94,7 @@ def train_network(
                 optimization, dataset, training, recipe, (seed, epoch), process_group
             )
             averaged = optimization.averaged
-            refuse_divergence(averaged, train_loss, epoch, recipe)
+            optimization.require_finite(train_loss, epoch)
             val_loss, val_accuracy = validate(
                 averaged, dataset, split.validation, recipe.batch_size
             )
@@ -191,13 +190,3 @@ def validate(
     scores = score_recordings(model, dataset, positions, batch_size)
     truth = dataset.truth[list(positions)].cpu().numpy()
     return cross_entropy(scores, truth), accuracy(scores, truth)
-
-
-def refuse_divergence(model: ClipClassifier, train_loss: float, epoch: int, recipe: Recipe) -> None:
-    tensors = model.network.state_dict().values()
-    if np.isfinite(train_loss) and all(bool(tensor.isfinite().all()) for tensor in tensors):
-        return
-    raise TrainingDiverged(
-        f"training diverged in epoch {epoch}: the loss or a weight is no number any more; "
-        f"take an --lr smaller than {recipe.learning_rate:g}"
-    )

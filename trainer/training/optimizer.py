@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from classifier.model.classifier import ClipClassifier
+from trainer.errors import TrainingDiverged
 from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.recipe import Recipe
 from trainer.training.resume import SavedState
@@ -35,6 +37,7 @@ class Optimization:
         process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.model = model
+        self._learning_rate = recipe.learning_rate
         self.network = process_group.wrap(model.network)
         self.optimizer = _optimizer(model.network, recipe)
         self._schedule = _schedule(self.optimizer, recipe, recipe.epochs * steps_in_epoch)
@@ -56,6 +59,15 @@ class Optimization:
         self._schedule.step()
         if self._average is not None:
             self._average.update_parameters(self.model)
+
+    def require_finite(self, train_loss: float, epoch: int) -> None:
+        tensors = self.averaged.network.state_dict().values()
+        if math.isfinite(train_loss) and all(bool(tensor.isfinite().all()) for tensor in tensors):
+            return
+        raise TrainingDiverged(
+            f"training diverged in epoch {epoch}: the loss or a weight is no number any more; "
+            f"take an --lr smaller than {self._learning_rate:g}"
+        )
 
     def saved(self, facts: Mapping[str, Any]) -> SavedState:
         """Everything the next step depends on, and facts of the caller."""

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from classifier.inference.compiled import KEPT, CompiledNetworks, Order
+from classifier.inference.compiled import KEPT, CompiledNetworks, CompileKey
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import read_checkpoint
 from daemon.pipeline.compilation import PAYING_CLIPS, Compilation
 
-ORDER = Order("d" * 64, "float32", 16)
+KEY = CompileKey("d" * 64, "float32", 16)
 SOME_SECONDS = 60.0
 
 
@@ -30,8 +30,8 @@ def predictor(checkpoint_file: Path) -> Predictor:
 @pytest.fixture
 def clips(predictor: Predictor, noise: Callable[..., np.ndarray]) -> np.ndarray:
     """Two whole portions and a clip."""
-    assert predictor.order is not None
-    n_clips = 2 * predictor.order.n_clips + 1
+    assert predictor.compile_key is not None
+    n_clips = 2 * predictor.compile_key.n_clips + 1
     return np.stack([noise(0.5, seed=seed) for seed in range(n_clips)])
 
 
@@ -57,7 +57,7 @@ def test_a_compiled_network_that_agrees_and_is_faster_takes_over(
 ) -> None:
     before = predictor.score(clips)
     plain = like(predictor)
-    assert predictor.adopt(quick_one(plain))
+    assert predictor.use_compiled(quick_one(plain))
     assert predictor.path == "compiled"
     np.testing.assert_allclose(predictor.score(clips), before, atol=1e-5)
 
@@ -72,11 +72,11 @@ def test_only_whole_portions_run_compiled(predictor: Predictor, clips: np.ndarra
         sizes.append(len(batch))
         return compiled(batch)
 
-    assert predictor.adopt(noted)
+    assert predictor.use_compiled(noted)
     sizes.clear()
     predictor.score(clips)
-    assert predictor.order is not None
-    assert sizes == [predictor.order.n_clips] * 2
+    assert predictor.compile_key is not None
+    assert sizes == [predictor.compile_key.n_clips] * 2
 
 
 def test_both_networks_are_timed_with_the_threads_that_will_serve(predictor: Predictor) -> None:
@@ -88,7 +88,7 @@ def test_both_networks_are_timed_with_the_threads_that_will_serve(predictor: Pre
         counts.add(torch.get_num_threads())
         return compiled(batch)
 
-    served.adopt(noted)
+    served.use_compiled(noted)
     assert counts == {2}
 
 
@@ -117,13 +117,13 @@ def broken(predictor: Predictor) -> Callable[[Tensor], Tensor]:
 def test_one_that_disagrees_is_slower_or_breaks_is_left_alone(
     predictor: Predictor, make: Callable[[Predictor], Callable[[Tensor], Tensor]]
 ) -> None:
-    assert not predictor.adopt(make(like(predictor)))
+    assert not predictor.use_compiled(make(like(predictor)))
     assert predictor.path == "eager"
 
 
-def kept(folder: Path, order: Order = ORDER) -> Path:
+def kept(folder: Path, key: CompileKey = KEY) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
-    file = folder / order.file_name
+    file = folder / key.file_name
     file.write_bytes(b"no package at all")
     file.chmod(0o600)
     return file
@@ -131,7 +131,7 @@ def kept(folder: Path, order: Order = ORDER) -> Path:
 
 def test_a_file_that_is_no_package_is_passed_over(tmp_path: Path) -> None:
     kept(tmp_path / "compiled")
-    assert CompiledNetworks(tmp_path / "compiled").load(ORDER) is None
+    assert CompiledNetworks(tmp_path / "compiled").load(KEY) is None
 
 
 @pytest.mark.parametrize("what", ["folder", "file"])
@@ -145,18 +145,18 @@ def test_machine_code_that_others_could_have_written_is_never_loaded(
     )
     networks = CompiledNetworks(file.parent)
     (file.parent if what == "folder" else file).chmod(0o770)
-    assert networks.load(ORDER) is None
+    assert networks.load(KEY) is None
     assert loaded == []
     file.parent.chmod(0o700)
     file.chmod(0o600)
-    assert networks.load(ORDER) is not None  # the permissions alone made the difference
+    assert networks.load(KEY) is not None  # the permissions alone made the difference
 
 
 def test_a_link_is_never_loaded(tmp_path: Path) -> None:
     file = kept(tmp_path / "compiled")
     elsewhere = file.rename(tmp_path / "elsewhere")
     file.symlink_to(elsewhere)
-    assert CompiledNetworks(file.parent).load(ORDER) is None
+    assert CompiledNetworks(file.parent).load(KEY) is None
 
 
 def test_a_link_to_another_folder_is_neither_read_nor_tidied(
@@ -168,8 +168,8 @@ def test_a_link_to_another_folder_is_neither_read_nor_tidied(
     theirs.mkdir()
     (tmp_path / "compiled").symlink_to(file.parent)
     networks = CompiledNetworks(tmp_path / "compiled")
-    assert networks.load(ORDER) is None
-    assert networks.begin(ORDER, checkpoint_file) is None
+    assert networks.load(KEY) is None
+    assert networks.begin(KEY, checkpoint_file) is None
     assert theirs.exists()
 
 
@@ -186,13 +186,13 @@ def test_what_is_loaded_is_what_was_looked_at(
         found.append(Path(name).read_bytes())
 
     monkeypatch.setattr("torch._C._aoti.AOTIModelPackageLoader", load)
-    CompiledNetworks(file.parent).load(ORDER)
+    CompiledNetworks(file.parent).load(KEY)
     assert found == [b"no package at all"]
 
 
 def test_only_what_may_be_trusted_is_copied(tmp_path: Path) -> None:
     """A copy belongs to whoever made it, so that it looks like one of theirs."""
-    folder, orders = tmp_path / "compiled", [replace(ORDER, n_clips=n) for n in (1, 2)]
+    folder, orders = tmp_path / "compiled", [replace(KEY, n_clips=n) for n in (1, 2)]
     mine, everybodys = [kept(folder, order) for order in orders]
     everybodys.chmod(0o666)
     CompiledNetworks(folder).copy_into(tmp_path / "copies")
@@ -213,7 +213,7 @@ def test_code_for_one_processor_is_not_taken_for_another(
     for flags in ("avx512f", "avx512f amx_bf16", "avx512f"):
         mhz = f"cpu MHz : {2000 + len(names)}"
         processors.write_text(f"processor : 0\n{mhz}\nflags : {flags}\n")
-        names.append(ORDER.file_name)
+        names.append(KEY.file_name)
     assert names[0] == names[2] != names[1]
 
 
@@ -225,7 +225,7 @@ def test_modules_of_where_the_daemon_stands_are_not_run(
     stranger.with_name("__init__.py").touch()
     stranger.write_text("open('ran', 'w')")
     monkeypatch.chdir(tmp_path)
-    process = CompiledNetworks(tmp_path / "compiled").begin(ORDER, tmp_path / "missing")
+    process = CompiledNetworks(tmp_path / "compiled").begin(KEY, tmp_path / "missing")
     assert process is not None
     process.wait(SOME_SECONDS)
     assert not (tmp_path / "ran").exists()
@@ -234,8 +234,8 @@ def test_modules_of_where_the_daemon_stands_are_not_run(
 def test_where_memory_ends_a_compilation_goes_before_the_daemon(
     tmp_path: Path, predictor: Predictor, checkpoint_file: Path
 ) -> None:
-    assert predictor.order is not None
-    process = CompiledNetworks(tmp_path / "compiled").begin(predictor.order, checkpoint_file)
+    assert predictor.compile_key is not None
+    process = CompiledNetworks(tmp_path / "compiled").begin(predictor.compile_key, checkpoint_file)
     assert process is not None
     score = Path(f"/proc/{process.pid}/oom_score_adj")
     mine = int(Path("/proc/self/oom_score_adj").read_text())
@@ -250,13 +250,13 @@ def test_without_a_compiler_nothing_is_begun(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    assert CompiledNetworks(tmp_path / "compiled").begin(ORDER, tmp_path) is None
+    assert CompiledNetworks(tmp_path / "compiled").begin(KEY, tmp_path) is None
     assert not (tmp_path / "compiled").exists()
 
 
 def test_where_the_folder_cannot_be_made_nothing_is_begun(tmp_path: Path) -> None:
     (tmp_path / "compiled").write_text("a file in its place")
-    assert CompiledNetworks(tmp_path / "compiled").begin(ORDER, tmp_path) is None
+    assert CompiledNetworks(tmp_path / "compiled").begin(KEY, tmp_path) is None
 
 
 def test_a_compilation_that_fails_changes_nothing_and_is_not_tried_again(
@@ -304,7 +304,7 @@ def test_the_folder_keeps_a_few_packages_and_no_rubbish(
 ) -> None:
     folder = tmp_path / "compiled"
     for number in range(KEPT + 3):
-        file = kept(folder, Order(f"{number}" * 64, "float32", 16))
+        file = kept(folder, CompileKey(f"{number}" * 64, "float32", 16))
         os.utime(file, (number, number))
     (folder / "tmpabc").mkdir()
     compilation = Compilation(CompiledNetworks(folder), "always")
@@ -329,10 +329,10 @@ def test_a_network_is_compiled_beside_its_predictor_and_taken_over(
     compilation.step(predictor, checkpoint_file, clips_scored=0)
     assert compilation.process is not None
     compilation.process.wait(10 * SOME_SECONDS)
-    assert predictor.order is not None
-    compiled = networks.load(predictor.order)
+    assert predictor.compile_key is not None
+    compiled = networks.load(predictor.compile_key)
     assert compiled is not None
-    predictor.adopt(compiled)  # a network of this size may not be faster
+    predictor.use_compiled(compiled)  # a network of this size may not be faster
     np.testing.assert_allclose(predictor.score(clips), before, atol=1e-4)
     assert [file.suffix for file in (tmp_path / "compiled").iterdir()] == [".pt2"]
     assert [left.name for left in tmp_path.glob("aotinductor*")] == []

@@ -10,8 +10,9 @@ import torch
 
 from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import CheckpointError
+from classifier.inference.batching import pool_scores, stack_clips
 from classifier.inference.device import threads
-from classifier.inference.predictor import Predictor, gathered, pool_scores
+from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import parse_checkpoint, read_checkpoint
 from classifier.model.starter import packaged_starter
 
@@ -80,9 +81,9 @@ def test_a_few_clips_are_not_shared_among_threads(
     monkeypatch.setattr(Predictor, "spectrograms", noted)
     with threads(2):
         shared = Predictor(predictor.checkpoint, predictor.device, predictor.precision)
-        assert shared.order is not None
+        assert shared.compile_key is not None
         seen.clear()
-        for n_clips in (1, shared.order.n_clips):
+        for n_clips in (1, shared.compile_key.n_clips):
             shared.score(np.zeros((n_clips, 4000), np.float32))
         assert torch.get_num_threads() == 2
     assert seen == [1, 2]
@@ -137,16 +138,16 @@ def test_clips_may_lie_anywhere(predictor: Predictor, clips: np.ndarray) -> None
 
 
 @pytest.mark.filterwarnings("error")
-def test_clips_of_a_long_segment_are_gathered_without_a_warning() -> None:
+def test_clips_of_a_long_segment_are_stacked_without_a_warning() -> None:
     segment = DecodedAudio(np.zeros(24, np.float32), 8, 4, None, "", 0.0, None, 8000, 1)
-    assert gathered(list(segment.clips), torch.device("meta")).shape == (5, 8)
+    assert stack_clips(list(segment.clips), torch.device("meta")).shape == (5, 8)
 
 
-def test_a_batch_is_gathered_clip_by_clip_where_the_device_has_its_own_memory() -> None:
+def test_a_batch_is_stacked_clip_by_clip_where_the_device_has_its_own_memory() -> None:
     clips = [np.arange(8, dtype=np.float32) + n for n in range(3)]
-    meta = gathered(clips, torch.device("meta"))
+    meta = stack_clips(clips, torch.device("meta"))
     assert (meta.shape, meta.device.type) == ((3, 8), "meta")
-    np.testing.assert_array_equal(gathered(clips, torch.device("cpu")), clips)
+    np.testing.assert_array_equal(stack_clips(clips, torch.device("cpu")), clips)
 
 
 @pytest.mark.gpu

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifier.inference.predictor import gathered
+from classifier.inference.batching import stack_clips
 from classifier.workers.shared_memory import SMALL_BYTES, SlotBuffer, Slots, pin
 
 pytestmark = [
@@ -44,7 +44,7 @@ def test_a_batch_is_what_lies_in_the_slots_pinned_or_not() -> None:
     pinned, plain = SlotBuffer(4, SMALL_BYTES), SlotBuffer(4, SMALL_BYTES)
     pin(pinned, DEVICE)
     clips = [samples_of(buffer, level) for level, buffer in enumerate([pinned, plain, pinned], 1)]
-    batch = gathered(clips, DEVICE)
+    batch = stack_clips(clips, DEVICE)
     np.testing.assert_array_equal(batch.cpu(), clips)
 
 
@@ -55,7 +55,7 @@ def test_memory_that_is_given_up_is_not_pinned_any_more() -> None:
         pin(buffer, DEVICE)
         samples = samples_of(buffer, level)
         assert is_pinned(samples)
-        np.testing.assert_array_equal(gathered([samples], DEVICE).cpu(), [samples])
+        np.testing.assert_array_equal(stack_clips([samples], DEVICE).cpu(), [samples])
         del samples, buffer
         gc.collect()
 
@@ -65,4 +65,4 @@ def test_where_memory_cannot_be_pinned_nothing_breaks() -> None:
     pin(buffer, DEVICE)
     pin(buffer, DEVICE)  # CUDA refuses to pin it twice
     samples = samples_of(buffer, 3.0)
-    assert float(gathered([samples], DEVICE).sum()) == 3000.0
+    assert float(stack_clips([samples], DEVICE).sum()) == 3000.0
