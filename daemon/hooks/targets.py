@@ -11,14 +11,13 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
+import threading
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 
 from storage.errors import ConfigurationError
@@ -27,6 +26,8 @@ from storage.home.safe_open import SAFE_FLAGS
 from storage.settings.schema import HooksSettings
 
 STDERR_BYTES = 300  # of what a command printed last
+CHUNK_BYTES = 65536
+READ_SECONDS = 1.0  # for what a program wrote just before it ended
 TRANSIENT_STATUSES = {408, 425, 429}  # "later", although they begin with a 4
 # Variables of the service manager that are for the daemon alone.
 OWN_VARIABLES = frozenset(("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"))
@@ -60,11 +61,12 @@ class CommandTarget:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._is_aborted = False
+        self._lock = threading.Lock()  # no program starts once the stop has begun
 
     def send(self, result: bytes) -> None:
         """One object of JSON. Raises RefusedByTarget or TargetUnreachable with the reason."""
-        with tempfile.TemporaryFile() as stderr, self._start(stderr) as process:
-            self._process = process
+        stderr = _LastBytes()
+        with self._start(stderr) as process:
             try:
                 process.communicate(result, self._seconds)
             except subprocess.TimeoutExpired:
@@ -78,27 +80,32 @@ class CommandTarget:
                 raise TargetUnreachable("was stopped with the daemon")
             if status := process.returncode:
                 reason = f"exit status {status}" if status > 0 else f"signal {-status}"
-                raise RefusedByTarget(f"ended with {reason}{_end_of(stderr)}")
+                raise RefusedByTarget(f"ended with {reason}{stderr.message()}")
 
     def abort(self) -> None:
         """From another thread: what is under way is given up."""
-        self._is_aborted = True
-        if (process := self._process) is not None:
-            _kill(process)
+        with self._lock:
+            self._is_aborted = True
+            if self._process is not None:
+                _kill(self._process)
 
-    def _start(self, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
-        try:
-            return subprocess.Popen(
-                self._command,
-                env=_environment(os.environ),
-                cwd=self._folder,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                start_new_session=True,  # so that it can be killed with all that it started
-            )
-        except OSError as error:
-            raise TargetUnreachable(f"cannot be started: {error.strerror}") from error
+    def _start(self, stderr: _LastBytes) -> subprocess.Popen[bytes]:
+        with self._lock, stderr.pipe() as writing_end:
+            if self._is_aborted:
+                raise TargetUnreachable("the daemon stops")
+            try:
+                self._process = subprocess.Popen(
+                    self._command,
+                    env=_environment(os.environ),
+                    cwd=self._folder,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=writing_end,
+                    start_new_session=True,  # so that it can be killed with all that it started
+                )
+            except OSError as error:
+                raise TargetUnreachable(f"cannot be started: {error.strerror}") from error
+            return self._process
 
 
 class UrlTarget:
@@ -154,10 +161,33 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in OWN_VARIABLES}
 
 
-def _end_of(stderr: IO[bytes]) -> str:
-    stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - STDERR_BYTES))
-    message = " ".join(stderr.read().decode("utf-8", "replace").split())
-    return f": {message}" if message else ""
+class _LastBytes:
+    """The last bytes that a program writes into a pipe; all before them are dropped."""
+
+    def __init__(self) -> None:
+        self._kept = b""
+
+    @contextmanager
+    def pipe(self) -> Iterator[int]:
+        """The end to write to, for a program that is started in the body."""
+        reading_end, writing_end = os.pipe()
+        self._reader = threading.Thread(target=self._read, args=(reading_end,), daemon=True)
+        self._reader.start()
+        try:
+            yield writing_end
+        finally:
+            os.close(writing_end)
+
+    def message(self) -> str:
+        self._reader.join(READ_SECONDS)
+        message = " ".join(self._kept.decode("utf-8", "replace").split())
+        return f": {message}" if message else ""
+
+    def _read(self, reading_end: int) -> None:
+        """Until nobody writes any more: a program that the command left behind may go on."""
+        with open(reading_end, "rb", buffering=0) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                self._kept = (self._kept + chunk)[-STDERR_BYTES:]
 
 
 VARIABLE = "CLFD_HOOKS__COMMAND"

@@ -45,7 +45,7 @@ class ServiceWatchdog(Component):
         self._is_watched = is_watched()
         self._send = send
         self._largest_bytes = 0  # of what was taken since the window was empty
-        self._last_position = (0, 0)
+        self._last_position: tuple[int, int] | None = None  # the first report begins to count
         self._progress_at = 0.0
         self._last_text = ""
 

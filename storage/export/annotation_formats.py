@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from storage.errors import StorageError, UnknownFormat
-from storage.export.text_formats import Format, output
+from storage.export.text_formats import Format, csv_row_writer, output
 from storage.queries.result import Result
 from storage.values.text import visible
 
@@ -116,8 +116,8 @@ def write_audacity(stream: TextIO, recordings: Iterable[Clips]) -> int:
 
 
 def write_kaleidoscope(stream: TextIO, recordings: Iterable[Clips]) -> int:
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(KALEIDOSCOPE_COLUMNS)
+    write_row = csv_row_writer(stream)
+    write_row(KALEIDOSCOPE_COLUMNS)
     number = 0
     for recording, clips in recordings:
         root, (folder, name) = recording.inbox, os.path.split(recording.path)
@@ -127,7 +127,7 @@ def write_kaleidoscope(stream: TextIO, recordings: Iterable[Clips]) -> int:
             start_s, end_s = clip.start_s or 0.0, clip.end_s or 0.0
             times = (f"{start_s:.3f}", f"{end_s - start_s:.3f}")
             place = (root, folder, name, 0)
-            writer.writerow((*place, *times, clip.label, f"{clip.confidence or 0:.4f}", ""))
+            write_row((*place, *times, clip.label, f"{clip.confidence or 0:.4f}", ""))
         number += len(clips)
     return number
 

@@ -74,19 +74,29 @@ def published(file: Path) -> Iterator[int]:
         raise StorageError(f"cannot write {file}: {error.strerror or error}") from error
 
 
+def csv_row_writer(stream: TextIO) -> Callable[[Sequence[object]], Any]:
+    """Quotes a carriage return as well, which ends a row for readers, and not for Python 3.11."""
+    plain = csv.writer(stream, lineterminator="\n").writerow
+    quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow
+
+    def write_row(cells: Sequence[object]) -> None:
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (quoted if has_return else plain)(cells)
+
+    return write_row
+
+
 def write_csv(
     stream: TextIO,
     columns: Sequence[str],
     records: Iterable[Mapping[str, object]],
     header: bool = True,
 ) -> None:
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    write_row = csv_row_writer(stream)
     if header:
-        writer.writeheader()
-    writer.writerows(
-        {column: without_formula(column, record[column]) for column in columns}
-        for record in records
-    )
+        write_row(columns)
+    for record in records:
+        write_row([without_formula(column, record[column]) for column in columns])
 
 
 def write_json(stream: TextIO, objects: Iterable[Mapping[str, object]]) -> None:

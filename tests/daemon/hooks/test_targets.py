@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import threading
 import time
@@ -54,6 +56,28 @@ def test_of_many_words_the_last_are_quoted(command: Callable[..., CommandTarget]
     with pytest.raises(RefusedByTarget, match="at last") as error:
         command(program).send(RESULT)
     assert len(str(error.value)) < 400
+
+
+def test_a_command_that_prints_without_end_fills_neither_memory_nor_disk(
+    command: Callable[..., CommandTarget], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "no folder for files"))
+    program = "import sys; [sys.stderr.write('x' * 2**16) for _ in range(500)]; sys.exit(1)"
+    with pytest.raises(RefusedByTarget, match=r"x{300}$") as error:
+        command(program).send(RESULT)
+    assert len(str(error.value)) < 400
+
+
+def test_a_command_that_leaves_a_writer_behind_is_not_waited_for(
+    command: Callable[..., CommandTarget], tmp_path: Path
+) -> None:
+    program = (
+        "import subprocess, sys; child = subprocess.Popen(['sleep', '1000'], stdin=-3);"
+        "open('child', 'w').write(str(child.pid)); sys.exit('no room')"
+    )
+    with pytest.raises(RefusedByTarget, match="no room"):
+        command(program).send(RESULT)
+    os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 
 
 def test_a_command_that_takes_too_long_is_killed_with_all_that_it_started(
@@ -110,6 +134,16 @@ def test_a_command_is_given_up_where_the_daemon_stops(
     with pytest.raises(TargetUnreachable, match="stopped with the daemon"):
         target.send(RESULT)
     assert time.monotonic() - began < 60
+
+
+def test_no_command_starts_once_the_daemon_stops(
+    command: Callable[..., CommandTarget], tmp_path: Path
+) -> None:
+    target = command("open('started', 'w')")
+    target.abort()
+    with pytest.raises(TargetUnreachable, match="the daemon stops"):
+        target.send(RESULT)
+    assert not (tmp_path / "started").exists()
 
 
 def test_a_command_hears_nothing_of_the_service_manager(

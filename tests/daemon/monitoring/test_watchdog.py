@@ -64,6 +64,13 @@ def test_recordings_of_which_nothing_comes_past_all_deadlines_end_the_pings(
     assert "2 recordings in flight" in str(watchdog.faults())
 
 
+def test_the_time_before_the_first_report_does_not_count(
+    watchdog: ServiceWatchdog, manager: Manager
+) -> None:
+    watchdog.report(Progress(1e6, clips=0, recordings=0, in_flight=2), False, "")
+    assert (manager.pings, watchdog.faults()) == (1, [])
+
+
 def test_a_single_clip_more_is_progress(watchdog: ServiceWatchdog, manager: Manager) -> None:
     watchdog.report(at(0), False, "")
     watchdog.report(at(1000)._replace(clips=8), False, "")
