@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import socketserver
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,8 +20,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, MetricsHandler, generate_latest
 
 from daemon.monitoring.prometheus import Publish, StatusCollector
-from storage.errors import ConfigurationError
-from storage.home.atomic_write import aside_of
+from storage.errors import ConfigurationError, StorageError
+from storage.home.atomic_write import output_file
 from storage.settings.schema import MetricsSettings
 from storage.values.listen_address import host_and_port
 
@@ -132,12 +133,13 @@ def keep_written(
     while not is_last:
         is_last = is_stopped(FILE_SECONDS)
         try:
-            with aside_of(path) as handle:
-                os.fchmod(handle, FILE_MODE)
+            with output_file(path) as handle:
+                if stat.S_ISREG(os.fstat(handle).st_mode):
+                    os.fchmod(handle, FILE_MODE)
                 with open(handle, "wb", closefd=False) as file:
                     file.write(generate_latest(registry))
             has_failed = False
-        except OSError as error:
+        except StorageError as error:
             if not has_failed:
-                logger.warning("metrics.textfile %s: %s", path, error.strerror)
+                logger.warning("metrics.textfile: %s", error)
             has_failed = True

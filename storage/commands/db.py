@@ -102,13 +102,19 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
 
     with open_database(invocation.database(), "editor") as database:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        target = file or database.path.with_name(f"{database.path.name}.{now}.backup")
+        target = (
+            file.resolve()
+            if file
+            else database.path.with_name(f"{database.path.name}.{now}.backup")
+        )
         if target.exists() and target.samefile(database.path):
             raise StorageError(f"{target} is the ledger itself; name another file")
         ledger = database.path.absolute()
         # What SQLite keeps beside a ledger, and would take a backup for.
         if target.absolute() in {ledger.with_name(f"{ledger.name}{end}") for end in _ENDS}:
             raise StorageError(f"{target} belongs to the ledger; name another file")
+        if target.exists() and not target.is_file():
+            raise StorageError(f"{target} is a device or a pipe; name a file")
         if target.exists() and not force:
             raise StorageError(f"{target} is there already; name another file or add --force")
         database.back_up(target, check=True)

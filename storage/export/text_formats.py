@@ -18,7 +18,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from storage.errors import StorageError, UnknownFormat
+from storage.errors import UnknownFormat
 from storage.values.text import visible, without_formula
 
 if TYPE_CHECKING:
@@ -39,8 +39,10 @@ def output(file: Path | None) -> Iterator[TextIO]:
     file cannot be written.
     """
     if file is not None:
+        from storage.home.atomic_write import output_file
+
         with (
-            published(file) as handle,
+            output_file(file) as handle,
             open(handle, "w", encoding="utf-8", newline="", closefd=False) as stream,
         ):
             yield stream
@@ -60,18 +62,6 @@ def quiet_end_of_stdout() -> Iterator[None]:
     except BrokenPipeError:
         # Python flushes once more when it ends, and would complain there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
-def published(file: Path) -> Iterator[int]:
-    """A descriptor of what becomes the file when the body has ended; errors as of `output`."""
-    from storage.home.atomic_write import aside_of
-
-    try:
-        with aside_of(file) as handle:
-            yield handle
-    except OSError as error:
-        raise StorageError(f"cannot write {file}: {error.strerror or error}") from error
 
 
 def csv_row_writer(stream: TextIO) -> Callable[[Sequence[object]], Any]:

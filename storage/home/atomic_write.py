@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from storage.errors import StorageError, os_errors_as
 from storage.home.safe_open import create_plain
+
+MAX_LINKS = 40  # as the kernel has it
 
 
 def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
@@ -26,6 +29,53 @@ def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
                 file.write(data)
             os.fsync(handle)
         flush_folder(path.parent)
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Writes all of it to `output_file`."""
+    with output_file(path) as handle, open(handle, "wb", closefd=False) as file:
+        file.write(data)
+
+
+@contextmanager
+def output_file(path: Path) -> Iterator[int]:
+    """A descriptor for a file that a person named; the file appears when the body has ended well.
+
+    A link is followed: its target is written. Into a device, a pipe or `/dev/stdout` is written
+    as it is: to replace it would take it from everybody. Raises StorageError where it cannot be
+    written.
+    """
+    with os_errors_as(StorageError, f"cannot write {path}"):
+        target = _target_of(path)
+        if not _is_descriptor(target) and (target.is_file() or not target.exists()):
+            with aside_of(target) as handle:
+                yield handle
+            return
+        handle = _opened(target)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+
+def _target_of(path: Path) -> Path:
+    """Where links lead to, up to a descriptor of a process, which may be of a file without name."""
+    for _ in range(MAX_LINKS):
+        path = Path(os.path.realpath(path.parent), path.name)
+        if not path.is_symlink() or _is_descriptor(path):
+            return path
+        path = path.parent / os.readlink(path)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _is_descriptor(path: Path) -> bool:
+    return path.parts[:2] == ("/", "proc") and path.parent.name == "fd"
+
+
+def _opened(target: Path) -> int:
+    if target.parent.samefile("/proc/self/fd"):
+        return os.dup(int(target.name))  # goes on where others left off in it
+    return os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
 
 @contextmanager

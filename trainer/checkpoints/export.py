@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from classifier.model.checkpoint import Canary, Checkpoint, read_with_bytes
 from classifier.model.classifier import ClipClassifier
 from classifier.model.log_mel import LogMel
-from storage.home.atomic_write import write_whole
+from storage.home.atomic_write import write_output
 from storage.values.distribution import installed_version
 from trainer.errors import ExportError
 
@@ -37,7 +37,7 @@ def export_checkpoint(
     if target.exists() and not overwrite:
         raise ExportError(f"{target} exists already; choose another name, or --force to replace it")
     checkpoint, data = read_with_bytes(source, remedy="only a sound one can be exported")
-    write_whole(target, to_onnx(checkpoint) if file_format == "onnx" else data)
+    write_output(target, to_onnx(checkpoint) if file_format == "onnx" else data)
 
 
 def to_onnx(checkpoint: Checkpoint) -> bytes:

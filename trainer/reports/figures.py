@@ -19,7 +19,7 @@ from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
 from storage.errors import UnknownFormat
-from storage.home.atomic_write import write_whole
+from storage.home.atomic_write import write_output
 from trainer.reports.compare_report import Difference
 
 if TYPE_CHECKING:  # these load torch, which no picture needs
@@ -189,7 +189,7 @@ def picture_format_of(file: Path) -> str:
 
 def write_picture(file: Path, found: Difference) -> None:
     """Raises StorageError where it cannot be written."""
-    write_whole(file, picture(lambda: draw_difference(found), LIGHT, picture_format_of(file)))
+    write_output(file, picture(lambda: draw_difference(found), LIGHT, picture_format_of(file)))
 
 
 def draw_difference(found: Difference) -> Figure:

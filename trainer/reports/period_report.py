@@ -8,7 +8,7 @@ from typing import Any
 
 from classifier.workers.pool import DecodePool
 from storage.database.engine import open_database
-from storage.home.atomic_write import write_whole
+from storage.home.atomic_write import write_output, write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import FILE_MODE, Home, make_folder, unused_path
 from storage.queries.filters import Filters
@@ -50,10 +50,14 @@ def write_period_report(
     if period.is_empty:
         raise TrainerError(_empty_message(period))
     page = render_period(period, _excerpts(period, settings), now, with_audio)
+    content = page.encode("utf-8", "backslashreplace")
     if file is None:
         make_folder(home.reports)
-    target = file or unused_path(home.reports / f"period-{now:%Y%m%dT%H%M%SZ}.html")
-    write_whole(target, page.encode("utf-8", "backslashreplace"), None if file else FILE_MODE)
+        target = unused_path(home.reports / f"period-{now:%Y%m%dT%H%M%SZ}.html")
+        write_whole(target, content, FILE_MODE)
+    else:
+        target = file
+        write_output(target, content)
     return {**period.as_json(), "report": printable(str(target))}
 
 
