@@ -53,8 +53,9 @@ DIGEST, RECORDED = "ix_recording_digest", "ix_recording_recorded"
 _AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
 _LOOK = 60_000  # entries that are counted to learn whether a filter leaves few
 # Cost of fetching the table row for an index entry, relative to an entry that tells enough
-# (2 us against 0.1 us); of rows that were answered one after the other several lie on a page.
-_ROW, _NEXT_ROW = 20, 4
+# (2 us against 0.1 us). Of rows that were answered one after the other several lie on a page, and
+# those in the order of confidence lie anywhere (3.8 us against 1.4 us in the order of paths).
+_ROW, _NEXT_ROW, _SCATTERED_ROW = 20, 4, 50
 # Recorders number their files, so in the order of paths the newest come last in each folder.
 _NEWEST_BY_PATH = 10
 _row, _tally = recording.c, tally.c
@@ -376,4 +377,4 @@ def _cost(index: str, filters: Filters, sort: Sort) -> int:
     tells = index in (LABEL, ANSWER) and filters.status not in ("pending", "all")
     if tells and sort != "path" and filters.path is None:
         return 1
-    return _NEXT_ROW if index == ANSWER else _ROW
+    return {ANSWER: _NEXT_ROW, CONFIDENCE: _SCATTERED_ROW}.get(index, _ROW)
