@@ -10,7 +10,6 @@ import importlib
 import os
 import sys
 import traceback
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from daemon.errors import DaemonError
 from storage.commands.context import HELP_NAMES, Invocation, add_common_options, common_options
 from storage.errors import StorageError
 from storage.values.distribution import DISTRIBUTION
+from storage.values.standard_streams import repair_standard_streams
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -126,7 +126,14 @@ def cli(ctx: click.Context) -> None:
     ctx.ensure_object(Invocation)
 
 
-main = partial(cli, prog_name="clfd")
+def main() -> None:
+    repair_standard_streams()
+    try:
+        cli(prog_name="clfd")
+    except StorageError as error:  # help that cannot be written is printed before any command
+        Refusal(str(error), error.exit_code).show()
+        sys.exit(error.exit_code)
+
 
 if __name__ == "__main__":
     main()

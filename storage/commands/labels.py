@@ -131,7 +131,7 @@ def _left(
 
 
 @labels.command()
-@click.option("--n", "number", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--n", "number", type=click.IntRange(1, 2**63 - 1), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One array, for programs.")
 @click.pass_obj
 def suggest(invocation: Invocation, number: int, as_json: bool) -> None:

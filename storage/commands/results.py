@@ -39,7 +39,9 @@ _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
     show_default=True,
 )
 @click.option(
-    "--limit", type=click.IntRange(0), help="At most so many rows; 0 means all.  [tables: 50]"
+    "--limit",
+    type=click.IntRange(0, 2**63 - 1),
+    help="At most so many rows; 0 means all.  [tables: 50]",
 )
 @click.option(
     "--columns",

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from storage.errors import UnknownFormat
-from storage.export.text_formats import quiet_end_of_stdout
 from storage.queries.result import COLUMN_TABLE, MOMENTS, Result
+from storage.values.standard_streams import quiet_end_of_stdout
 from storage.values.timestamps import from_stamp
 
 GROUP_ROWS = 5_000  # in memory at a time, as objects of Python

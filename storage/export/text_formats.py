@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from storage.errors import UnknownFormat
+from storage.values.standard_streams import quiet_end_of_stdout
 from storage.values.text import visible, without_formula
 
 if TYPE_CHECKING:
@@ -47,21 +47,8 @@ def output(file: Path | None) -> Iterator[TextIO]:
         ):
             yield stream
         return
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows no Unicode
     with quiet_end_of_stdout():
         yield sys.stdout
-
-
-@contextmanager
-def quiet_end_of_stdout() -> Iterator[None]:
-    """A reader that leaves ends what the body writes, and is no error."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more when it ends, and would complain there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def csv_row_writer(stream: TextIO) -> Callable[[Sequence[object]], Any]:

@@ -8,6 +8,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from storage.errors import ConfigurationError, StorageError, os_errors_as
+from storage.values.text import printable
 
 # Group-owned, so that readers only need to join the group; setgid hands the group down.
 FOLDER_MODE = 0o2770
@@ -91,7 +92,13 @@ def resolve_home(option: Path | None) -> Home:
 
         chosen = user_data_path("clfd")
     try:
-        return Home(Path(chosen).expanduser().absolute())
+        root = Path(chosen).expanduser().absolute()
+        str(root).encode()
+        return Home(root)
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(
+            f"home {printable(str(chosen))} has a name that is no UTF-8; choose another by --home"
+        ) from error
     except RuntimeError as error:
         raise ConfigurationError(
             f"home {chosen} names a user who is not known here; write the folder's whole path"
