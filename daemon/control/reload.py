@@ -60,7 +60,7 @@ class Reload(Component):
         self._model = model
         self._home = home
         self._request_ids: list[str] = []
-        self._is_asked = self._is_under_way = False
+        self._is_requested = self._is_under_way = False
         self._poll_due = 0.0
         self._generation = 0
         self._applied: list[str] = []
@@ -73,7 +73,7 @@ class Reload(Component):
 
     def request(self) -> None:
         """From a signal handler."""
-        self._is_asked = True
+        self._is_requested = True
 
     def step(self, now: float) -> None:
         """Between two ticks."""
@@ -84,7 +84,7 @@ class Reload(Component):
         if now >= self._poll_due:
             self._poll_due = now + POLL_SECONDS
             self._poll()
-        if self._is_asked:
+        if self._is_requested:
             self._begin()
 
     def _poll(self) -> None:
@@ -96,30 +96,30 @@ class Reload(Component):
             request_id = request.name.partition("-")[2]
             if request_id not in self._request_ids:  # one that cannot be deleted asks once
                 self._request_ids.append(request_id)
-                self._is_asked = True
+                self._is_requested = True
             with suppress(OSError):
                 request.unlink()
 
     def _begin(self) -> None:
         notify("RELOADING=1", monotonic_stamp())
-        self._is_asked, self._is_under_way = False, True
+        self._is_requested, self._is_under_way = False, True
         self._applied = []
         try:
-            self._take(self._read())
+            self._apply(self._read())
             self.fault = None
         except StorageError as error:
             self.fault = f"the settings stay as they were: {error}"
             logger.error("%s", self.fault)
         self._model.recheck()
 
-    def _take(self, wanted: Settings) -> None:
-        running = _applied_settings(self._settings, wanted)
-        before, now, asked = (
-            dict(flat(each.model_dump(mode="json"))) for each in (self._settings, running, wanted)
+    def _apply(self, loaded: Settings) -> None:
+        running = _applied_settings(self._settings, loaded)
+        before, now, target = (
+            dict(flat(each.model_dump(mode="json"))) for each in (self._settings, running, loaded)
         )
         self._applied = [key for key in APPLIED if before[key] != now[key]]
         self._restart_to_apply = [
-            key for key in asked if asked[key] != now[key] and not key.startswith(OF_OTHERS)
+            key for key in target if target[key] != now[key] and not key.startswith(OF_OTHERS)
         ]
         if self._applied:
             self._adopt(running)
@@ -141,10 +141,10 @@ class Reload(Component):
         notify("READY=1")
 
 
-def _applied_settings(running: Settings, wanted: Settings) -> Settings:
+def _applied_settings(running: Settings, loaded: Settings) -> Settings:
     """The running settings, with the wanted ones of those that can be applied."""
     for section, _, name in (key.partition(".") for key in APPLIED):
-        value = getattr(getattr(wanted, section), name)
+        value = getattr(getattr(loaded, section), name)
         changed = getattr(running, section).model_copy(update={name: value})
         running = running.model_copy(update={section: changed})
     return running

@@ -24,5 +24,5 @@ class Upkeep(Component):
             return
         self._due = now + UPKEEP_SECONDS
         give_freed_memory_back()
-        self.fault = self._ledger.database.tend()
+        self.fault = self._ledger.database.truncate_wal()
         self._compile_network()

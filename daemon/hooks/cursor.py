@@ -49,28 +49,28 @@ class HookCursor:
         self._file = file
         self._now = now
         self._monotonic = monotonic
-        self._looked_at = (now(), monotonic())
+        self._last_reading = (now(), monotonic())
         found = _read(file)
         self._saved: Cursor | None = found
-        self.position = found or (stamp(self._looked_at[0]), 0)
+        self.position = found or (stamp(self._last_reading[0]), 0)
         if found is None:
             with suppress(StorageError):
                 self.position = newest()
             with suppress(StorageError):  # the hook reports it when it saves
                 self.save()
-        self._go_back_to(self._looked_at[0] - MARGIN_OF_A_START, if_after=self._looked_at[0])
+        self._go_back_to(self._last_reading[0] - MARGIN_OF_A_START, if_after=self._last_reading[0])
 
     def until(self) -> str:
         """The stamp before which answers may be read; goes back first if the clock did."""
         now, monotonic = self._now(), self._monotonic()
-        last, last_monotonic = self._looked_at
+        last, last_monotonic = self._last_reading
         passed = timedelta(seconds=monotonic - last_monotonic)
         set_back = last + passed - now
         drift = timedelta(seconds=DRIFT_SECONDS) + DRIFT_SHARE * passed
         if set_back > drift:
             earliest = last - set_back - MARGIN
             self._go_back_to(earliest, if_after=earliest)
-        self._looked_at = (now, monotonic)
+        self._last_reading = (now, monotonic)
         return stamp(now + MARGIN)
 
     def save(self) -> None:

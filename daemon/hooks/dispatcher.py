@@ -207,7 +207,7 @@ def _targets(home: Home, settings: HooksSettings) -> dict[str, Target]:
 
 
 def _hook(home: Home, settings: Settings, name: str, target: Target, database: Database) -> Hook:
-    wanted = settings.hooks
+    hooks_settings = settings.hooks
 
     def newest() -> Cursor:
         with database.transaction() as connection:
@@ -219,8 +219,8 @@ def _hook(home: Home, settings: Settings, name: str, target: Target, database: D
             return results_after(connection, asked, cursor, QUEUE)
 
     def wants(result: Result) -> bool:
-        is_named = not wanted.labels or result.label in wanted.labels
-        return is_named and (result.confidence or 0.0) >= wanted.min_confidence
+        is_named = not hooks_settings.labels or result.label in hooks_settings.labels
+        return is_named and (result.confidence or 0.0) >= hooks_settings.min_confidence
 
     return Hook(name, target, HookCursor(home.hook_file(name), newest), read, wants)
 

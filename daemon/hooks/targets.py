@@ -78,7 +78,7 @@ class CommandTarget:
                 raise TargetUnreachable("was stopped with the daemon")
             if status := process.returncode:
                 reason = f"exit status {status}" if status > 0 else f"signal {-status}"
-                raise RefusedByTarget(f"ended with {reason}{_end_of(stderr)}")
+                raise RefusedByTarget(f"ended with {reason}{_last_output(stderr)}")
 
     def abort(self) -> None:
         """From another thread: what is under way is given up."""
@@ -154,7 +154,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in OWN_VARIABLES}
 
 
-def _end_of(stderr: IO[bytes]) -> str:
+def _last_output(stderr: IO[bytes]) -> str:
     stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - STDERR_BYTES))
     message = " ".join(stderr.read().decode("utf-8", "replace").split())
     return f": {message}" if message else ""

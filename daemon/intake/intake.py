@@ -27,14 +27,14 @@ logger = logging.getLogger(__name__)
 
 EVENTS_STEP = 100  # files with an event that are looked at in one look
 MAX_EVENTS = 10_000  # that wait for a look; the scan that follows finds the files beyond
-REST_STEP = 256  # files at rest that get their rows in one look: decoders wait for the first ones
+SETTLED_STEP = 256  # files that get their rows in one look: decoders wait for the first ones
 SCAN_STEP = 500  # names listed and compared with the ledger in one look: a tick stays short
 MAX_WAITING = 50_000  # a scan pauses here until the first files have come to rest
 GATHER_SECONDS = 1.0  # from an event to the scan that makes sure; one scan serves a burst
 SCAN_SHARE = 0.1  # of the time, about, goes into scans at most
-LOOK_SECONDS = 30e-6  # for a name in a listing and its row in the ledger, on a local disk
+NAME_SECONDS = 30e-6  # for a name in a listing and its row in the ledger, on a local disk
 SUPERVISE_SECONDS = 1.0
-RESTLESS_SECONDS = 600.0  # a file that has been changing for longer is named
+UNSETTLED_SECONDS = 600.0  # a file that has been changing for longer is named
 
 
 class Intake:
@@ -68,8 +68,8 @@ class Intake:
         self._scan_news = 0
         self._supervise_due = 0.0
         self._last: dict[Path, Scan] = {}
-        self._restless: frozenset[Key] = frozenset()
-        self._has_more_at_rest = False
+        self._unsettled: frozenset[Key] = frozenset()
+        self._has_more_settled = False
         self.last_scan_found_nothing = False
 
     def adopt(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
@@ -106,20 +106,20 @@ class Intake:
         return roots + folders
 
     @property
-    def restless(self) -> list[str]:
+    def unsettled(self) -> list[str]:
         """Files that change again and again, and are not taken for that."""
-        return sorted(visible(printable_path(path)) for _, path in self._restless)
+        return sorted(visible(printable_path(path)) for _, path in self._unsettled)
 
     @property
     def has_more(self) -> bool:
         """Whether another look at once would get on; a full waiting room makes a scan pause."""
         can_scan = bool(self._scans) and len(self._settling) < MAX_WAITING
-        return bool(self._events) or self._has_more_at_rest or can_scan
+        return bool(self._events) or self._has_more_settled or can_scan
 
     def next_due(self) -> float:
         """The next moment at which `look` has something to do by itself."""
-        settled = self._settling.next_due()
-        return self._scan_due if settled is None else min(settled, self._scan_due)
+        due = self._settling.next_due()
+        return self._scan_due if due is None else min(due, self._scan_due)
 
     def look(self, now: float) -> None:
         """Takes in what events, a scan and the checks of ends show, a limited part of it."""
@@ -133,14 +133,14 @@ class Intake:
             self.begin_anew(now)  # what was in hand is found again
             raise
 
-    def rested(self, now: float) -> list[Arrival]:
+    def settled(self, now: float) -> list[Arrival]:
         """Files that came to rest, by a last look at them: to be admitted, and then forgotten.
 
         Some at a time: while tens of thousands get their rows nobody would decode or score.
         """
-        rested = []
-        due = self._settling.due(now, REST_STEP)
-        self._has_more_at_rest = len(due) == REST_STEP
+        settled = []
+        due = self._settling.due(now, SETTLED_STEP)
+        self._has_more_settled = len(due) == SETTLED_STEP
         for key in due:
             if self._is_busy(key):
                 self._settling.restart(key, now)
@@ -148,9 +148,9 @@ class Intake:
             arrival = self._inboxes[key[0]].look_again(key[1])
             if arrival is None:
                 self._settling.forget(key)
-            elif self._settling.has_rested(arrival, now):
-                rested.append(arrival)
-        return rested
+            elif self._settling.has_settled(arrival, now):
+                settled.append(arrival)
+        return settled
 
     def forget(self, admitted: Iterable[Arrival]) -> None:
         """These have their rows."""
@@ -184,17 +184,17 @@ class Intake:
         if now >= self._supervise_due:
             self._supervise_due = now + SUPERVISE_SECONDS
             self._watcher.supervise()
-            self._warn_of_restless(now)
+            self._warn_of_unsettled(now)
 
-    def _warn_of_restless(self, now: float) -> None:
-        restless = frozenset(self._settling.restless(now - RESTLESS_SECONDS))
-        for root, path in restless - self._restless:
+    def _warn_of_unsettled(self, now: float) -> None:
+        unsettled = frozenset(self._settling.unsettled(now - UNSETTLED_SECONDS))
+        for root, path in unsettled - self._unsettled:
             logger.warning(
                 "%s has been changing for %.0f minutes and is not taken before it rests",
                 visible(printable_path(os.fsencode(root) + b"/" + path)),
-                RESTLESS_SECONDS / 60,
+                UNSETTLED_SECONDS / 60,
             )
-        self._restless = restless
+        self._unsettled = unsettled
 
     def _look_at_events(self, now: float) -> None:
         events, scan_wanted = self._watcher.collect()
@@ -221,7 +221,7 @@ class Intake:
             self._finish(self._scans.pop())
             # A million files that are done already would keep a core busy with nothing else.
             n_names = sum(scan.n_names for scan in self._last.values())
-            self._no_scan_before = now + n_names * LOOK_SECONDS / SCAN_SHARE
+            self._no_scan_before = now + n_names * NAME_SECONDS / SCAN_SHARE
             self._scan_due = max(self._scan_due, self._no_scan_before)
 
     def _finish(self, scan: Scan) -> None:

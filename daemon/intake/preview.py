@@ -20,7 +20,7 @@ from storage.settings.schema import Settings
 from storage.values.text import printable_path
 
 CHUNK = 500
-_WORDS = {"take": "take", "wait": "wait for", "ignore": "ignore"}
+_VERBS = {"take": "take", "wait": "wait for", "ignore": "ignore"}
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,24 @@ def preview(settings: Settings) -> Iterator[Preview]:
     """
     try:
         with open_ledger(settings.database, "reader") as ledger:
-            yield from _all(settings, ledger)
+            yield from _preview_inboxes(settings, ledger)
     except LedgerMissing:
-        yield from _all(settings, None)
+        yield from _preview_inboxes(settings, None)
 
 
-def _all(settings: Settings, ledger: Ledger | None) -> Iterator[Preview]:
+def _preview_inboxes(settings: Settings, ledger: Ledger | None) -> Iterator[Preview]:
     for inbox in inboxes_of(settings):
         root, scan = inbox.root, inbox.scan()
         entries = scan.entries()
         while chunk := list(islice(entries, CHUNK)):
-            yield from _judged(root, chunk, ledger, settings.intake.settle_seconds)
+            yield from _preview_chunk(root, chunk, ledger, settings.intake.settle_seconds)
         if scan.fault:
             raise DaemonError(f"{scan.fault}; check the path and its permissions")
         for folder in scan.unreadable:
             yield Preview("ignore", root, os.fsencode(folder), "a folder that cannot be listed")
 
 
-def _judged(
+def _preview_chunk(
     root: Path, entries: list[Arrival | IgnoredFiles], ledger: Ledger | None, settle_seconds: float
 ) -> Iterator[Preview]:
     paths = [entry.path for entry in entries if isinstance(entry, Arrival)]
@@ -99,7 +99,7 @@ def show_preview(found: Iterator[Preview], form: str, limit: int) -> None:
                 rows.append([file.action, str(_object(file)["path"]), file.why])
         if rows:
             write_table(stream, ["action", "path", "why"], rows)
-        listed = (f"{counts[action]} to {word}" for action, word in _WORDS.items())
+        listed = (f"{counts[action]} to {word}" for action, word in _VERBS.items())
         print(f"{', '.join(listed)}; {counts['known']} known already", file=stream)
 
 

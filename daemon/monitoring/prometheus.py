@@ -71,7 +71,7 @@ def _states(status: Status) -> Samples:
     return [({"status": state}, status.get(state)) for state in states]
 
 
-def _about(status: Status) -> Samples:
+def _info(status: Status) -> Samples:
     keys = ("version", "device", "precision", "network_path")
     return [({key: status.get(key) or "" for key in keys}, 1)]
 
@@ -90,7 +90,7 @@ def _hooks(key: str) -> Callable[[Status], Samples]:
 # By name: what it means, and its key in the status and the figures, or what makes its samples. The
 # values of keys that end in `_at` are seconds since 1970 here.
 METRICS: dict[str, tuple[str, Source]] = {
-    "clfd_info": ("What runs, and on what; always 1.", _about),
+    "clfd_info": ("What runs, and on what; always 1.", _info),
     "clfd_checkpoint_info": ("Active and served checkpoint; 1.", _checkpoints),
     "clfd_uptime_seconds": ("Since the daemon started.", "uptime_s"),
     "clfd_heartbeat_timestamp_seconds": ("When the loop last came round.", "heartbeat_at"),

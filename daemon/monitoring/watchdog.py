@@ -64,7 +64,7 @@ class ServiceWatchdog(Component):
             self._send(*lines)
 
     @property
-    def patience_seconds(self) -> float:
+    def max_silence_seconds(self) -> float:
         """The longest that the window may go without any outcome, or a clip that was scored."""
         reading = self._largest_bytes / HASH_BYTES_PER_SECOND
         return MAX_TRIES * (self._decode_timeout_seconds + reading + STUCK_SECONDS)
@@ -76,7 +76,7 @@ class ServiceWatchdog(Component):
         if not progress.in_flight or is_waiting or position != self._last_position:
             self._last_position, self._progress_at = position, progress.at
         seconds = progress.at - self._progress_at
-        if seconds <= self.patience_seconds:
+        if seconds <= self.max_silence_seconds:
             self.fault = None
             return True
         fault = f"nothing has come of {progress.in_flight} recordings in flight for {seconds:.0f} s"

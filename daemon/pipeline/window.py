@@ -60,7 +60,7 @@ class Window:
         engine: EngineSettings,
         max_attempts: int,
         links_duplicates: bool,
-        known_answers: KnownAnswers = lambda asked: [None] * len(asked),
+        known_answers: KnownAnswers = lambda lookups: [None] * len(lookups),
         accepts_damaged: bool = False,
         is_away: Callable[[Path], bool] = lambda _: False,
         pace: BatchPace | None = None,
@@ -79,7 +79,7 @@ class Window:
         self._files: Counter[Key] = Counter()  # of the recordings
         self._leaders: dict[tuple[str, int], RecordingInProgress] = {}
         self._unfinished: deque[RecordingInProgress] = deque()  # with segments still to ask for
-        self._asked: list[tuple[SegmentKey, Segment]] = []  # and not handed in yet
+        self._queued_segments: list[tuple[SegmentKey, Segment]] = []  # and not handed in yet
         self._ready: dict[int, deque[ReadyClip]] = {}
         self._answers: deque[tuple[SegmentKey, Answer]] = deque()
         self._outcomes: list[Outcome] = []
@@ -112,7 +112,7 @@ class Window:
     @property
     def clips_left(self) -> int:
         """Clips that are not scored yet of the recordings in the window, as far as is known."""
-        open_ones = (each for each in self._recordings.values() if not each.over)
+        open_ones = (each for each in self._recordings.values() if not each.is_closed)
         return sum(max(0, (each.total_clips or 0) - len(each.scores)) for each in open_ones)
 
     def holds(self, key: Key) -> bool:
@@ -129,8 +129,8 @@ class Window:
                 f"tried {claim.attempts - 1} times, and each time the daemon was stopped or killed "
                 "before the end; look at the file, then `clfd retry`"
             )
-            self._put(claim, Failed(claim.recording_id, "given_up", reason, None))
-        self._hand_in()
+            self._add_outcome(claim, Failed(claim.recording_id, "given_up", reason, None))
+        self._submit_queued()
 
     def step(self, stopping: bool = False) -> list[Outcome]:
         """Collects what was decoded and scores at most one batch; returns what is finished.
@@ -139,12 +139,12 @@ class Window:
         """
         self._stopping = stopping
         self._answers.extend(self._pool.collect())
-        self._ask_ledger()  # may raise; no answer is lost by then
+        self._look_up_answers()  # may raise; no answer is lost by then
         while self._answers:
             (recording, first_clip), answer = self._answers[0]
-            self._answered(recording, first_clip, answer)
+            self._take_answer(recording, first_clip, answer)
             self._answers.popleft()  # only now: an answer that raises is not lost
-        self._ask_for_more()
+        self._queue_next_segments()
         if self._ready:
             self._score(self._next_batch())
         outcomes, self._outcomes = self._outcomes, []
@@ -154,7 +154,7 @@ class Window:
         """Ids of the recordings that will not be finished; their answers are ignored."""
         unfinished = list(self._recordings.values())
         for recording in unfinished:
-            recording.over = True
+            recording.is_closed = True
         self._recordings.clear()
         self._files.clear()
         self._ready.clear()
@@ -162,7 +162,7 @@ class Window:
 
     @property
     def _load(self) -> int:
-        decoding = self._pool.in_flight + len(self._asked)
+        decoding = self._pool.in_flight + len(self._queued_segments)
         return decoding + sum(len(queue) for queue in self._ready.values())
 
     def _begin(self, claim: Claim, served: Served) -> None:
@@ -171,9 +171,9 @@ class Window:
         recording = RecordingInProgress(claim, served, expected)
         self._recordings[claim.recording_id] = recording
         self._files[claim.file] += 1
-        self._ask(recording)
+        self._queue_segment(recording)
 
-    def _ask(self, recording: RecordingInProgress) -> None:
+    def _queue_segment(self, recording: RecordingInProgress) -> None:
         audio = recording.served.predictor.checkpoint.audio_format
         hop = recording.served.hop_samples
         segment = Segment(
@@ -188,35 +188,35 @@ class Window:
             size_bytes=recording.claim.size_bytes,  # each worker may have to read all of it once
             accepts_damaged=self._accepts_damaged,
         )
-        self._asked.append(((recording, recording.next_clip), segment))
+        self._queued_segments.append(((recording, recording.next_clip), segment))
         recording.next_clip += segment.max_clips
         recording.segments_out += 1
 
-    def _ask_for_more(self) -> None:
+    def _queue_next_segments(self) -> None:
         """The next segments of long recordings, in turns."""
         for _ in range(len(self._unfinished)):
             recording = self._unfinished.popleft()
-            while self._may_ask(recording):
-                self._ask(recording)
-            if not recording.over and recording.has_more:
+            while self._may_queue(recording):
+                self._queue_segment(recording)
+            if not recording.is_closed and recording.has_more:
                 self._unfinished.append(recording)
-        self._hand_in()
+        self._submit_queued()
 
-    def _hand_in(self) -> None:
-        self._pool.submit_all(self._asked)
-        self._asked = []
+    def _submit_queued(self) -> None:
+        self._pool.submit_all(self._queued_segments)
+        self._queued_segments = []
 
-    def _may_ask(self, recording: RecordingInProgress) -> bool:
+    def _may_queue(self, recording: RecordingInProgress) -> bool:
         return (
-            not recording.over
+            not recording.is_closed
             and recording.has_more
             and recording.segments_out < self._pool.workers
             and self._load < self._capacity
         )
 
-    def _answered(self, recording: RecordingInProgress, first_clip: int, answer: Answer) -> None:
+    def _take_answer(self, recording: RecordingInProgress, first_clip: int, answer: Answer) -> None:
         recording.segments_out -= 1
-        if recording.over:
+        if recording.is_closed:
             return
         if isinstance(answer, DecodedAudio):
             self._take_decoded(recording, first_clip, answer)
@@ -225,25 +225,25 @@ class Window:
         else:
             self._end(recording, self._not_decoded(recording.claim, answer))
 
-    def _ask_ledger(self) -> None:
+    def _look_up_answers(self) -> None:
         """Looks for stored answers that serve for content whose digest has come."""
         digests = {
             recording: answer.digest
             for (recording, _), answer in self._answers
-            if isinstance(answer, DecodedAudio) and answer.digest is not None and not recording.over
+            if isinstance(answer, DecodedAudio) and answer.digest and not recording.is_closed
         }
-        asked = [
+        lookups = [
             (recording.claim.recording_id, digest, recording.served.checkpoint_id)
             for recording, digest in digests.items()
         ]
-        if asked:
-            for recording, known in zip(digests, self._known_answers(asked), strict=True):
-                recording.answered_by = known
+        if lookups:
+            for recording, known in zip(digests, self._known_answers(lookups), strict=True):
+                recording.known_answer_id = known
 
     def _take_decoded(
         self, recording: RecordingInProgress, first_clip: int, answer: DecodedAudio
     ) -> None:
-        recording.learn(first_clip, answer)
+        recording.add_segment(first_clip, answer)
         if answer.digest and self._is_answered_elsewhere(recording, answer.digest):
             return
         ready = self._ready.setdefault(recording.served.checkpoint_id, deque())
@@ -257,10 +257,10 @@ class Window:
         checkpoint_id = recording.served.checkpoint_id
         leader = self._leaders.setdefault((digest, checkpoint_id), recording)
         if leader is not recording and self._links_duplicates:
-            recording.over = True
+            recording.is_closed = True
             leader.followers.append(recording)
             return True
-        known, number = recording.answered_by, recording.claim.recording_id
+        known, number = recording.known_answer_id, recording.claim.recording_id
         if known is not None:
             self._end(recording, Linked(number, recording.facts, checkpoint_id, known))
         return known is not None
@@ -268,11 +268,11 @@ class Window:
     def _next_batch(self) -> list[ReadyClip]:
         """Up to a batch of clips for one checkpoint, the one that has waited longest."""
         checkpoint_id, queue = next(iter(self._ready.items()))
-        most = min(self._engine.batch_clips, self._pace.most_clips(checkpoint_id))
-        batch = [queue.popleft() for _ in range(min(len(queue), most))]
+        max_clips = min(self._engine.batch_clips, self._pace.max_clips(checkpoint_id))
+        batch = [queue.popleft() for _ in range(min(len(queue), max_clips))]
         if not queue:
             del self._ready[checkpoint_id]
-        return [ready for ready in batch if not ready[0].over]
+        return [ready for ready in batch if not ready[0].is_closed]
 
     def _score(self, batch: list[ReadyClip]) -> None:
         if not batch:
@@ -316,7 +316,7 @@ class Window:
 
     def _end(self, recording: RecordingInProgress, outcome: Outcome) -> None:
         """The recording, and those with the same content that waited for it, are done with."""
-        recording.over = True
+        recording.is_closed = True
         identity = (recording.digest or "", recording.served.checkpoint_id)
         if self._leaders.get(identity) is recording:
             del self._leaders[identity]
@@ -330,9 +330,9 @@ class Window:
         self._files[claim.file] -= 1
         if not self._files[claim.file]:
             del self._files[claim.file]
-        self._put(claim, outcome)
+        self._add_outcome(claim, outcome)
 
-    def _put(self, claim: Claim, outcome: Outcome) -> None:
+    def _add_outcome(self, claim: Claim, outcome: Outcome) -> None:
         """A failing file is one line in the log, at any number of files; the others are in -v."""
         path = visible(printable_path(claim.path))
         if isinstance(outcome, Failed):
@@ -377,7 +377,7 @@ class BatchPace:
         self._checkpoint_id: int | None = None
         self._clip_seconds = 0.0
 
-    def most_clips(self, checkpoint_id: int) -> int:
+    def max_clips(self, checkpoint_id: int) -> int:
         """Clips that take BATCH_SECONDS at the pace of those before them."""
         if checkpoint_id != self._checkpoint_id:
             return UNTRIED_CLIPS

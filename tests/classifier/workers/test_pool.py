@@ -303,7 +303,7 @@ def test_a_closed_pool_leaves_no_process(audio_file: Write, endless_file: Path) 
 def test_other_work_that_is_done_shows_that_the_workers_are_not_stuck(
     pool: DecodePool[str],
 ) -> None:
-    pool._last_sign, done = 0.0, threading.Event()
+    pool._last_heartbeat, done = 0.0, threading.Event()
     pool.call(lambda _: done.set(), 5.0, int)
     assert done.wait(10)
-    assert pool._last_sign > 0
+    assert pool._last_heartbeat > 0
