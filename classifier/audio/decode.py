@@ -168,10 +168,8 @@ def _decode_with_libsndfile(fd: int, segment: Segment, token: str) -> DecodedAud
             check_header(sound.format, sound.subtype, sound.samplerate, sound.channels)
             sound.accepts_damaged = segment.accepts_damaged
             decoded = _decode_clips(sound, segment, token)
-            truncation_error = damage or sound.truncation_error
-            return (
-                replace(decoded, warning=truncation_error.reason) if truncation_error else decoded
-            )
+            shortage = damage or sound.truncation_error
+            return replace(decoded, warning=shortage and shortage.reason)
     except DecodingError as error:
         if damage is None or error.kind != "no_audio":
             raise

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import soundfile
 
-from classifier.audio.samples import Levels, Samples, check_level, mix
+from classifier.audio.samples import BLOCK_SAMPLES, Levels, Samples, check_level, mix
 from classifier.errors import DecodingError
 
-BLOCK_SAMPLES = 2**18  # over all channels, decoded at once
 FINE_FRAMES = 1024  # decoded at once where what lies before a damage is to be decoded
 SHORT_SECONDS = 0.1  # that may be missing at the end where a lossy encoder has rounded
 LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")

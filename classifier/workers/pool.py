@@ -72,6 +72,7 @@ class _Task(Generic[Key]):
     seconds: float
 
 
+@dataclass(eq=False)
 class DecodePool(Generic[Key]):
     """Bounded by its user: hand in segments, collect answers, in any order.
 
@@ -81,20 +82,15 @@ class DecodePool(Generic[Key]):
     `in_flight` counts segments handed in whose answers have not been collected.
     """
 
-    def __init__(
-        self,
-        workers: int,
-        timeout_seconds: float,
-        on_answer: Callable[[], None] = lambda: None,
-        slots: int = 0,
-        pin: Callable[[SlotBuffer], None] = lambda _: None,
-    ) -> None:
-        self.workers = workers or usable_cores()
-        self.in_flight = 0
-        self._timeout_seconds = timeout_seconds
-        self._on_answer = on_answer
-        self._n_slots = slots or SLOTS_OF_A_WORKER * self.workers
-        self._pin = pin
+    workers: int
+    timeout_seconds: float
+    on_answer: Callable[[], None] = lambda: None
+    slots: int = 0
+    pin: Callable[[SlotBuffer], None] = lambda _: None
+    in_flight: int = 0
+
+    def __post_init__(self) -> None:
+        self.workers = self.workers or usable_cores()
         self._tasks: dict[Future[list[Result]], _Task[Key]] = {}  # what the present pool was given
         self._done: SimpleQueue[Future[list[Result]]] = SimpleQueue()
         self._answers: deque[tuple[Key, Answer]] = deque()
@@ -152,7 +148,7 @@ class DecodePool(Generic[Key]):
             future = self._pool.schedule(within, task, timeout=seconds)
             future.add_done_callback(self._note_heartbeat)  # what waits behind is not stuck
             future.add_done_callback(done)
-            future.add_done_callback(lambda _: self._on_answer())
+            future.add_done_callback(lambda _: self.on_answer())
 
     def _note_heartbeat(self, _: Future[Any]) -> None:
         self._last_heartbeat = time.monotonic()
@@ -175,7 +171,7 @@ class DecodePool(Generic[Key]):
 
     def _new_pool(self) -> ProcessPool:
         # Each has memory of its own: what workers of the one before may still write to is let go.
-        self._slots = Slots(self._n_slots, self._pin)
+        self._slots = Slots(self.slots or SLOTS_OF_A_WORKER * self.workers, self.pin)
         # Spawn: a fork of a process that runs threads or CUDA is not safe.
         pool = ProcessPool(
             self.workers,
@@ -189,7 +185,7 @@ class DecodePool(Generic[Key]):
 
     def _submit_task(self, parts: Sequence[_Part[Key]]) -> None:
         n_bytes = sum(part.segment.size_bytes for part in parts)
-        limit = self._timeout_seconds
+        limit = self.timeout_seconds
         seconds = limit if len(parts) == 1 else min(limit, BUNDLE_SECONDS)
         task = _Task(parts, seconds + n_bytes / HASH_BYTES_PER_SECOND)
         try:
@@ -212,7 +208,7 @@ class DecodePool(Generic[Key]):
     def _finished(self, future: Future[list[Result]]) -> None:
         self._last_heartbeat = time.monotonic()
         self._done.put(future)
-        self._on_answer()
+        self.on_answer()
 
     def _settle(self, future: Future[list[Result]]) -> None:
         task = self._tasks.pop(future, None)

@@ -22,15 +22,13 @@ from multiprocessing import reduction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from classifier.audio.containers.formats import expansion_of
 from classifier.audio.decode import Segment
+from classifier.audio.samples import Samples
 
 if TYPE_CHECKING:
     import torch
-
-Samples = npt.NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 

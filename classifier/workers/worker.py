@@ -102,8 +102,8 @@ def _run(task: DecodeTask) -> Result:
     try:
         return _put_in_slot(within(task.cpu_seconds, decode, task.segment), task.slot)
     except DecodingError as error:
-        printed = _own_stderr() if error.kind == "damaged" else ""
-        return error.with_output(printed)
+        printed = os.pread(sys.stderr.fileno(), FILE_BYTES, 0) if error.kind == "damaged" else b""
+        return error.with_output(_last_line(printed))
     except FileChanged as error:
         return error
     except Exception as error:  # a fault of ours must cost one file, not those beside it
@@ -158,17 +158,11 @@ def _put_in_slot(decoded: DecodedAudio, slot: SlotPlace | None) -> DecodedAudio 
 
 def _divert_stderr(folder: Path | None) -> None:
     """Decoders write to stderr on their own."""
-    target = os.open(os.devnull, os.O_WRONLY)
+    target = os.open(os.devnull, os.O_RDWR)
     if folder is not None:
         with contextlib.suppress(OSError):
             target = os.open(folder / str(os.getpid()), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(target, sys.stderr.fileno())
-
-
-def _own_stderr() -> str:
-    with contextlib.suppress(OSError):
-        return _last_line(os.pread(sys.stderr.fileno(), FILE_BYTES, 0))
-    return ""  # it goes to /dev/null
 
 
 def _last_line(printed: bytes) -> str:

@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
-from classifier.audio.soundfile_reader import BLOCK_SAMPLES
+from classifier.audio.samples import BLOCK_SAMPLES, Samples
 from classifier.workers.process import usable_cores
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox
@@ -24,8 +23,6 @@ from storage.settings.schema import Settings
 MAX_BYTES = 2**30  # in all: they are read, hashed and copied
 MADE_RATE_HZ = 44_100
 SUBTYPES = {"wav": "PCM_16", "ogg": "VORBIS", "flac": "PCM_16", "mp3": "MPEG_LAYER_III"}
-
-Samples = npt.NDArray[np.float32]
 
 
 def choose_files(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.component import Component
@@ -38,6 +39,7 @@ POLL_SECONDS = 0.5  # between two looks for a request
 KEPT_IDS = 200  # of earlier requests, beside those that the last reload answers
 
 
+@dataclass(eq=False)
 class Reload(Component):
     """`read` gives the settings as they are now, or raises StorageError; `adopt` puts them to use.
 
@@ -46,19 +48,13 @@ class Reload(Component):
     for those before it.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        read: Callable[[], Settings],
-        adopt: Callable[[Settings], None],
-        model: ModelManager,
-        home: Home,
-    ) -> None:
-        self._settings = settings
-        self._read = read
-        self._adopt = adopt
-        self._model = model
-        self._home = home
+    settings: Settings
+    read: Callable[[], Settings]
+    adopt: Callable[[Settings], None]
+    model: ModelManager
+    home: Home
+
+    def __post_init__(self) -> None:
         self._request_ids: list[str] = []
         self._is_requested = self._is_under_way = False
         self._poll_due = 0.0
@@ -78,7 +74,7 @@ class Reload(Component):
     def step(self, now: float) -> None:
         """Between two ticks."""
         if self._is_under_way:
-            if self._model.is_preparing:
+            if self.model.is_preparing:
                 return
             self._end()
         if now >= self._poll_due:
@@ -91,7 +87,7 @@ class Reload(Component):
         requests: list[Path] = []
         self._request_ids = self._request_ids[-KEPT_IDS:]
         with suppress(OSError):  # a home out of reach is reported where something is written
-            requests += self._home.root.glob(self._home.reload_request("*").name)
+            requests += self.home.root.glob(self.home.reload_request("*").name)
         for request in requests:
             request_id = request.name.partition("-")[2]
             if request_id not in self._request_ids:  # one that cannot be deleted asks once
@@ -105,25 +101,25 @@ class Reload(Component):
         self._is_requested, self._is_under_way = False, True
         self._applied = []
         try:
-            self._apply(self._read())
+            self._apply(self.read())
             self.fault = None
         except StorageError as error:
             self.fault = f"the settings stay as they were: {error}"
             logger.error("%s", self.fault)
-        self._model.recheck()
+        self.model.recheck()
 
     def _apply(self, loaded: Settings) -> None:
-        running = _applied_settings(self._settings, loaded)
+        running = _applied_settings(self.settings, loaded)
         before, now, target = (
-            dict(flat(each.model_dump(mode="json"))) for each in (self._settings, running, loaded)
+            dict(flat(each.model_dump(mode="json"))) for each in (self.settings, running, loaded)
         )
         self._applied = [key for key in APPLIED if before[key] != now[key]]
         self._restart_to_apply = [
             key for key in target if target[key] != now[key] and not key.startswith(OF_OTHERS)
         ]
         if self._applied:
-            self._adopt(running)
-        self._settings = running
+            self.adopt(running)
+        self.settings = running
         logger.info("settings read again; changed: %s", ", ".join(self._applied) or "nothing")
         if self._restart_to_apply:
             logger.warning("restart to apply: %s", ", ".join(self._restart_to_apply))
@@ -136,7 +132,7 @@ class Reload(Component):
             "requests": list(self._request_ids),
             "at": utc_now(),
             "applied": self._applied,
-            "error": "; ".join(filter(None, (self.fault, self._model.refusal))) or None,
+            "error": "; ".join(filter(None, (self.fault, self.model.refusal))) or None,
         }
         notify("READY=1")
 

@@ -10,6 +10,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import InitVar, dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -37,31 +38,26 @@ SUPERVISE_SECONDS = 1.0
 UNSETTLED_SECONDS = 600.0  # a file that has been changing for longer is named
 
 
+@dataclass(eq=False)
 class Intake:
     """`is_busy` says whether a path is being decoded right now: its row must be left alone."""
 
-    def __init__(
-        self,
-        inboxes: Sequence[Inbox],
-        settings: IntakeSettings,
-        ledger: Ledger,
-        mounts: MountMemory,
-        watcher: FileWatcher,
-        is_busy: Callable[[Key], bool],
-        end_checker: EndChecker,
-    ) -> None:
+    inboxes: InitVar[Sequence[Inbox]]
+    settings: InitVar[IntakeSettings]
+    ledger: Ledger
+    mounts: MountMemory
+    watcher: FileWatcher
+    is_busy: Callable[[Key], bool]
+    end_checker: EndChecker
+
+    def __post_init__(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
         self._names = (settings.suffixes, settings.ignore)
         self._scan_seconds = settings.scan_seconds
         self._settling = Settling(settings.settle_seconds)
         # What is moved away at once might be missed by a program that has more to do with it.
         self._checks_ends = not settings.archive_dir
-        self._end_checker = end_checker
         self._events: deque[FileEvent] = deque()
-        self._ledger = ledger
-        self._mounts = mounts
-        self._watcher = watcher
-        self._is_busy = is_busy
         self._scans: list[Scan] = []
         self._scan_due = 0.0  # at once
         self._no_scan_before = 0.0
@@ -127,7 +123,7 @@ class Intake:
         try:
             self._look_at_events(now)
             self._scan(now)
-            for arrival in self._end_checker.collect():
+            for arrival in self.end_checker.collect():
                 self._settling.complete(arrival)
         except LedgerUnavailable:
             self.begin_anew(now)  # what was in hand is found again
@@ -142,7 +138,7 @@ class Intake:
         due = self._settling.due(now, SETTLED_STEP)
         self._has_more_settled = len(due) == SETTLED_STEP
         for key in due:
-            if self._is_busy(key):
+            if self.is_busy(key):
                 self._settling.restart(key, now)
                 continue
             arrival = self._inboxes[key[0]].look_again(key[1])
@@ -183,7 +179,7 @@ class Intake:
     def _supervise(self, now: float) -> None:
         if now >= self._supervise_due:
             self._supervise_due = now + SUPERVISE_SECONDS
-            self._watcher.supervise()
+            self.watcher.supervise()
             self._warn_of_unsettled(now)
 
     def _warn_of_unsettled(self, now: float) -> None:
@@ -197,7 +193,7 @@ class Intake:
         self._unsettled = unsettled
 
     def _look_at_events(self, now: float) -> None:
-        events, scan_wanted = self._watcher.collect()
+        events, scan_wanted = self.watcher.collect()
         room = MAX_EVENTS - len(self._events)
         self._events.extend(events[:room])
         if scan_wanted or len(events) > room:
@@ -225,7 +221,7 @@ class Intake:
             self._scan_due = max(self._scan_due, self._no_scan_before)
 
     def _finish(self, scan: Scan) -> None:
-        scan.fault = scan.fault or self._mounts.fault(scan.inbox.root)
+        scan.fault = scan.fault or self.mounts.fault(scan.inbox.root)
         before = self._last.get(scan.inbox.root)
         if scan.fault and not (before and before.fault):
             logger.error("%s; clfd goes on trying", scan.fault)
@@ -234,8 +230,8 @@ class Intake:
         self._last[scan.inbox.root] = scan
         if not self._scans:
             self.last_scan_found_nothing = self._scan_news == 0
-            watched = self._last.keys() - self._watcher.unwatched
-            self._watcher.compare_with(sum(self._last[root].folders for root in watched))
+            watched = self._last.keys() - self.watcher.unwatched
+            self.watcher.compare_with(sum(self._last[root].folders for root in watched))
 
     def _see_new(
         self, arrivals: Iterable[Arrival], now: float, closed: Collection[Key] = ()
@@ -244,12 +240,12 @@ class Intake:
         news: list[Arrival] = []
         for root, group in groupby(arrivals, key=lambda arrival: arrival.inbox):
             found = list(group)
-            known = self._ledger.known(root, [arrival.path for arrival in found])
+            known = self.ledger.known(root, [arrival.path for arrival in found])
             news += [a for a in found if known.get(a.path) != a.fingerprint]
             known_files = [a for a in found if known.get(a.path) == a.fingerprint]
-            self._ledger.moves.plan_known(known_files)
+            self.ledger.moves.plan_known(known_files)
         for arrival in news:
             self._settling.see(arrival, now)
         if self._checks_ends:
-            self._end_checker.submit([a for a in news if (a.inbox, a.path) in closed])
+            self.end_checker.submit([a for a in news if (a.inbox, a.path) in closed])
         return len(news)

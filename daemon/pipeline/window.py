@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +28,14 @@ from daemon.monitoring.journald import about
 from daemon.pipeline.model_manager import Served
 from daemon.pipeline.recording import RecordingInProgress
 from daemon.pipeline.scoring_setup import RecordingPool, window_capacity
+from storage.ledger.duplicates import AnswerLookup
 from storage.ledger.outcomes import Changed, Claim, Failed, Linked, Outcome, Postponed, Scored
 from storage.settings.schema import EngineSettings
 from storage.values.text import printable_path, visible
 
 logger = logging.getLogger(__name__)
 
-KnownAnswers = Callable[[Sequence[tuple[int, str, int]]], Sequence[int | None]]
+KnownAnswers = Callable[[Sequence[AnswerLookup]], Sequence[int | None]]
 SegmentKey = tuple[RecordingInProgress, int]  # and its first clip
 ReadyClip = tuple[RecordingInProgress, int, npt.NDArray[np.float32]]  # and its number there
 
@@ -45,35 +46,26 @@ BATCH_SECONDS = 5.0
 UNTRIED_CLIPS = 32  # of a checkpoint whose pace nobody knows
 
 
+@dataclass(eq=False)
 class Window:
-    """`known_answers` names the recording whose answer serves, where there is one, for each triple.
+    """`known_answers` names the recording whose answer serves, where there is one, for each lookup.
 
-    A triple is recording id, digest and checkpoint id. With `links_duplicates` recordings of the
-    same content share one answer also while they are in the window together. With `accepts_damaged`
-    what is left of a damaged recording is scored, with a warning. `is_away` says whether an inbox
-    is out of reach for now.
+    With `links_duplicates` recordings of the same content share one answer also while they are in
+    the window together. With `accepts_damaged` what is left of a damaged recording is scored, with
+    a warning. `is_away` says whether an inbox is out of reach for now.
     """
 
-    def __init__(
-        self,
-        pool: RecordingPool,
-        engine: EngineSettings,
-        max_attempts: int,
-        links_duplicates: bool,
-        known_answers: KnownAnswers = lambda lookups: [None] * len(lookups),
-        accepts_damaged: bool = False,
-        is_away: Callable[[Path], bool] = lambda _: False,
-        pace: BatchPace | None = None,
-    ) -> None:
-        self._pool = pool
-        self._engine = engine
-        self._max_attempts = max_attempts
-        self._links_duplicates = links_duplicates
-        self._known_answers = known_answers
-        self._accepts_damaged = accepts_damaged
-        self._is_away = is_away
-        self._pace = pace or BatchPace()
-        self._capacity = window_capacity(engine, pool.workers)
+    pool: RecordingPool
+    engine: EngineSettings
+    max_attempts: int
+    links_duplicates: bool
+    known_answers: KnownAnswers = lambda lookups: [None] * len(lookups)
+    accepts_damaged: bool = False
+    is_away: Callable[[Path], bool] = lambda _: False
+    pace: BatchPace = field(default_factory=lambda: BatchPace())
+
+    def __post_init__(self) -> None:
+        self._capacity = window_capacity(self.engine, self.pool.workers)
         # By recording id: a file may have two versions here.
         self._recordings: dict[int, RecordingInProgress] = {}
         self._files: Counter[Key] = Counter()  # of the recordings
@@ -88,8 +80,8 @@ class Window:
 
     def adopt(self, engine: EngineSettings) -> None:
         """Batches of another size, and the like; what was built with the pool stays as it is."""
-        self._engine = engine
-        self._capacity = window_capacity(engine, self._pool.workers)
+        self.engine = engine
+        self._capacity = window_capacity(engine, self.pool.workers)
 
     def __len__(self) -> int:
         """Recordings in the window."""
@@ -122,7 +114,7 @@ class Window:
     def take(self, claims: Iterable[Claim], served: Served) -> None:
         """Begins to decode; what was tried too often and never ended fails as given up."""
         for claim in claims:
-            if claim.attempts <= 2 * self._max_attempts:
+            if claim.attempts <= 2 * self.max_attempts:
                 self._begin(claim, served)
                 continue
             reason = (
@@ -138,7 +130,7 @@ class Window:
         While `stopping`, a worker may have died of the stop: that is no failure of its file.
         """
         self._stopping = stopping
-        self._answers.extend(self._pool.collect())
+        self._answers.extend(self.pool.collect())
         self._look_up_answers()  # may raise; no answer is lost by then
         while self._answers:
             (recording, first_clip), answer = self._answers[0]
@@ -162,7 +154,7 @@ class Window:
 
     @property
     def _load(self) -> int:
-        decoding = self._pool.in_flight + len(self._queued_segments)
+        decoding = self.pool.in_flight + len(self._queued_segments)
         return decoding + sum(len(queue) for queue in self._ready.values())
 
     def _begin(self, claim: Claim, served: Served) -> None:
@@ -184,9 +176,9 @@ class Window:
             max_clips=max(1, round(SEGMENT_SECONDS * audio.sample_rate_hz / hop)),
             first_clip=recording.next_clip,
             fingerprint=recording.fingerprint,
-            max_seconds=self._engine.max_hours * 3600,
+            max_seconds=self.engine.max_hours * 3600,
             size_bytes=recording.claim.size_bytes,  # each worker may have to read all of it once
-            accepts_damaged=self._accepts_damaged,
+            accepts_damaged=self.accepts_damaged,
         )
         self._queued_segments.append(((recording, recording.next_clip), segment))
         recording.next_clip += segment.max_clips
@@ -203,14 +195,14 @@ class Window:
         self._submit_queued()
 
     def _submit_queued(self) -> None:
-        self._pool.submit_all(self._queued_segments)
+        self.pool.submit_all(self._queued_segments)
         self._queued_segments = []
 
     def _may_queue(self, recording: RecordingInProgress) -> bool:
         return (
             not recording.is_closed
             and recording.has_more
-            and recording.segments_out < self._pool.workers
+            and recording.segments_out < self.pool.workers
             and self._load < self._capacity
         )
 
@@ -237,7 +229,7 @@ class Window:
             for recording, digest in digests.items()
         ]
         if lookups:
-            for recording, known in zip(digests, self._known_answers(lookups), strict=True):
+            for recording, known in zip(digests, self.known_answers(lookups), strict=True):
                 recording.known_answer_id = known
 
     def _take_decoded(
@@ -256,7 +248,7 @@ class Window:
         """The same content is scored once per checkpoint, also while it is still in the window."""
         checkpoint_id = recording.served.checkpoint_id
         leader = self._leaders.setdefault((digest, checkpoint_id), recording)
-        if leader is not recording and self._links_duplicates:
+        if leader is not recording and self.links_duplicates:
             recording.is_closed = True
             leader.followers.append(recording)
             return True
@@ -268,7 +260,7 @@ class Window:
     def _next_batch(self) -> list[ReadyClip]:
         """Up to a batch of clips for one checkpoint, the one that has waited longest."""
         checkpoint_id, queue = next(iter(self._ready.items()))
-        max_clips = min(self._engine.batch_clips, self._pace.max_clips(checkpoint_id))
+        max_clips = min(self.engine.batch_clips, self.pace.max_clips(checkpoint_id))
         batch = [queue.popleft() for _ in range(min(len(queue), max_clips))]
         if not queue:
             del self._ready[checkpoint_id]
@@ -278,7 +270,7 @@ class Window:
         if not batch:
             return
         served = batch[0][0].served
-        with self._pace.timed(served.checkpoint_id, len(batch)):
+        with self.pace.timed(served.checkpoint_id, len(batch)):
             scores = served.predictor.score([clip for _, _, clip in batch])
         self.clips_scored += len(batch)
         for (recording, index, _), row in zip(batch, scores, strict=True):
@@ -299,7 +291,7 @@ class Window:
             return Failed(number, "not_finite", reason, recording.digest)
         checkpoint = recording.served.predictor.checkpoint
         audio = checkpoint.audio_format
-        scores = pool_scores(clip_scores, self._engine.clip_pooling)
+        scores = pool_scores(clip_scores, self.engine.clip_pooling)
         best = int(scores.argmax())
         return Scored(
             recording_id=number,
@@ -349,9 +341,9 @@ class Window:
     def _not_decoded(self, claim: Claim, error: DecodingError) -> Outcome:
         # A card was pulled: its files are not gone one by one, and are found when it is back.
         may_be_away = error.kind == "vanished" and claim.archive_path is None
-        if may_be_away and self._is_away(claim.inbox):
+        if may_be_away and self.is_away(claim.inbox):
             return Changed(claim.recording_id)
-        if not (error.transient and (self._stopping or claim.attempts < self._max_attempts)):
+        if not (error.transient and (self._stopping or claim.attempts < self.max_attempts)):
             return Failed(claim.recording_id, error.kind, error.reason, error.digest)
         # A file on a disk that is away for a minute is not given up within a second.
         wait = 0.0 if self._stopping else wait_seconds(claim.attempts)
@@ -369,13 +361,13 @@ def _of_same_content(claim: Claim, leader: Outcome) -> Outcome:
     return Changed(claim.recording_id)  # a scan brings it in again
 
 
+@dataclass(eq=False)
 class BatchPace:
     """How long the network of the checkpoint that was served last takes for a clip."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._checkpoint_id: int | None = None
-        self._clip_seconds = 0.0
+    clock: Callable[[], float] = time.monotonic
+    _checkpoint_id: int | None = None
+    _clip_seconds: float = 0.0
 
     def max_clips(self, checkpoint_id: int) -> int:
         """Clips that take BATCH_SECONDS at the pace of those before them."""
@@ -386,7 +378,7 @@ class BatchPace:
     @contextmanager
     def timed(self, checkpoint_id: int, n_clips: int) -> Iterator[None]:
         """Around the scoring of `n_clips`."""
-        began = self._clock()
+        began = self.clock()
         yield
-        self._clip_seconds = (self._clock() - began) / n_clips
+        self._clip_seconds = (self.clock() - began) / n_clips
         self._checkpoint_id = checkpoint_id

@@ -84,11 +84,9 @@ def read_installation(for_user: bool, root: Path) -> Installation | None:
 def _home(
     option: Path | None, for_user: bool, environ: Mapping[str, str], before: Installation | None
 ) -> Home:
-    if option or environ.get("CLFD_HOME"):
+    if option or environ.get("CLFD_HOME") or (for_user and before is None):
         return resolve_home(option)
-    if before is not None:
-        return Home(before.home)
-    return resolve_home(option) if for_user else Home(USUAL_HOME)
+    return Home(before.home if before else USUAL_HOME)
 
 
 def _this_executable(for_user: bool) -> Path:

@@ -130,8 +130,8 @@ def sample_span(fd: int) -> Span | None:
     if available >= _BEYOND and form is RIFF:
         patches = _as_rf64(first, data, available)
         return Span(data.begin, available, None if data.size else 0, patches)
-    length = Patch(data.begin - 4, 4, struct.pack(_order(form) + "I", min(available, 2**32 - 1)))
-    return Span(data.begin, available, declared, (length,))
+    size = struct.pack(f"{form.head.format[0]}I", min(available, 2**32 - 1))
+    return Span(data.begin, available, declared, (Patch(data.begin - 4, 4, size),))
 
 
 def examine_chunks(fd: int) -> Integrity:
@@ -188,10 +188,6 @@ def _form(fd: int) -> tuple[_Form | None, int]:
         return None, 0
     form = _FORMS.get(start[:4])
     return form, begin + form.first if form else 0
-
-
-def _order(form: _Form) -> str:
-    return str(form.head.format)[:1]
 
 
 def chunks(read: Read, form: _Form, offset: int) -> Iterator[Chunk]:
