@@ -43,7 +43,7 @@ class DecodingError(ClassifierError):
     def __str__(self) -> str:
         return self.reason
 
-    def of(self, digest: str | None) -> DecodingError:
+    def with_digest(self, digest: str | None) -> DecodingError:
         """The same failure, of the content with this digest."""
         return DecodingError(self.kind, self.reason, self.transient, digest)
 
@@ -57,6 +57,6 @@ class FileChanged(ClassifierError):
     """The file is not the one that was asked for, or changed while it was read."""
 
 
-def unexpected(error: BaseException) -> DecodingError:
+def internal_error(error: BaseException) -> DecodingError:
     """A fault of ours, or an answer that cannot be."""
     return DecodingError("internal", f"unexpected {type(error).__name__}: {error}")

@@ -177,7 +177,7 @@ def assemble(
             is_paused=pause.is_paused,
         ),
         Scorer(ledger, intake, window, archive, timers, stops.is_requested),
-        Upkeep(ledger, lambda: model.tend(window.clips_scored)),
+        Upkeep(ledger, lambda: model.compile_if_worthwhile(window.clips_scored)),
         archive,
         hooks,
         watchdog,

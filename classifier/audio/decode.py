@@ -28,7 +28,7 @@ from classifier.errors import DecodingError, FileChanged
 
 SEAM_SECONDS = 0.1  # read around a segment; many times the resampler's filter
 MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
-MAX_CONDITIONS = 64  # remembered: more long recordings than are in the window together
+MAX_INTEGRITIES = 64  # remembered: more long recordings than are in the window together
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ def decode(segment: Segment) -> DecodedAudio:
             decoded = _decode(content, segment, before)
             moment = recorded_at(fd) if is_first else None
         except DecodingError as error:
-            raise error.of(digest) from error
+            raise error.with_digest(digest) from error
         except OSError as error:
-            raise read_error(error).of(digest) from error
+            raise read_error(error).with_digest(digest) from error
         finally:
             # Whatever came out of bytes that moved meanwhile, good or bad, means nothing.
             if fingerprint(os.fstat(fd)) != before:
@@ -121,7 +121,7 @@ def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
 
 
 _last_digest: dict[str, str] = {}  # of one file, by its fingerprint
-_conditions: dict[str, Integrity] = {}  # of the files decoded last, by their fingerprints
+_integrities: dict[str, Integrity] = {}  # of the files decoded last, by their fingerprints
 
 
 def _digest_of(content: FileBytes, token: str) -> str:
@@ -133,45 +133,43 @@ def _digest_of(content: FileBytes, token: str) -> str:
     return _last_digest[token]
 
 
-def _condition_of(fd: int, token: str, container: Container) -> Integrity:
+def _integrity_of(fd: int, token: str, container: Container) -> Integrity:
     """Found out once in a worker: it takes reading all of an Ogg, and of some MP3 files."""
-    if token not in _conditions:
-        condition = container.examine(fd)
-        if len(_conditions) >= MAX_CONDITIONS:
-            del _conditions[next(iter(_conditions))]
-        _conditions[token] = condition
-    return _conditions[token]
+    if token not in _integrities:
+        integrity = container.examine(fd)
+        if len(_integrities) >= MAX_INTEGRITIES:
+            del _integrities[next(iter(_integrities))]
+        _integrities[token] = integrity
+    return _integrities[token]
 
 
 def _decode(content: FileBytes, segment: Segment, token: str) -> DecodedAudio:
     try:
         wave = plain_wave(content)
         if wave is not None:
-            return _decoded(wave, segment, token)
-        return _decode_otherwise(content.fd, segment, token)
+            return _decode_clips(wave, segment, token)
+        return _decode_with_libsndfile(content.fd, segment, token)
     except MemoryError as error:
         raise DecodingError(
             "too_large", "decoding asks for more memory than a worker may have; split the file"
         ) from error
 
 
-def _decode_otherwise(fd: int, segment: Segment, token: str) -> DecodedAudio:
+def _decode_with_libsndfile(fd: int, segment: Segment, token: str) -> DecodedAudio:
     container = container_of(fd)
     check_chunks(fd)
-    condition = _condition_of(fd, token, container)
-    damage = condition.damage
+    integrity = _integrity_of(fd, token, container)
+    damage = integrity.damage
     if damage is not None and not segment.accepts_damaged and segment.first_clip == 0:
         raise damage
-    file = Patched(fd, condition.patches) if condition.patches else fd
+    file = Patched(fd, integrity.patches) if integrity.patches else fd
     try:
         with SoundfileReader(file, closefd=False) as sound:
             check_header(sound.format, sound.subtype, sound.samplerate, sound.channels)
             sound.accepts_damaged = segment.accepts_damaged
-            decoded = _decoded(sound, segment, token)
-            truncation_error = damage or sound.truncation_error
-            return (
-                replace(decoded, warning=truncation_error.reason) if truncation_error else decoded
-            )
+            decoded = _decode_clips(sound, segment, token)
+            shortage = damage or sound.truncation_error
+            return replace(decoded, warning=shortage and shortage.reason)
     except DecodingError as error:
         if damage is None or error.kind != "no_audio":
             raise
@@ -180,8 +178,8 @@ def _decode_otherwise(fd: int, segment: Segment, token: str) -> DecodedAudio:
         raise damage or undecodable(error) from error
 
 
-def _decoded(sound: SoundfileReader | PlainWave, segment: Segment, token: str) -> DecodedAudio:
-    """The segment's samples, filled up to whole clips, and what is known of the recording."""
+def _decode_clips(sound: SoundfileReader | PlainWave, segment: Segment, token: str) -> DecodedAudio:
+    """The segment's samples, padded up to whole clips, and what is known of the recording."""
     size, hop, rate_hz = segment.clip_samples, segment.hop_samples, segment.sample_rate_hz
     total = _total_samples(sound, segment)
     stop_clip = segment.first_clip + segment.max_clips
@@ -202,7 +200,7 @@ def _decoded(sound: SoundfileReader | PlainWave, segment: Segment, token: str) -
     seconds = min(total, end if total >= UNKNOWN_FRAMES else total) / rate_hz
     _check_length(seconds, segment.max_seconds)
     return DecodedAudio(
-        _filled(audio, (n_clips - 1) * hop + size if n_clips else 0),
+        _fit_length(audio, (n_clips - 1) * hop + size if n_clips else 0),
         size,
         hop,
         digest=None,
@@ -215,25 +213,25 @@ def _decoded(sound: SoundfileReader | PlainWave, segment: Segment, token: str) -
     )
 
 
-def _filled(audio: Samples, n_samples: int) -> Samples:
+def _fit_length(audio: Samples, n_samples: int) -> Samples:
     """What is left over is too short for a clip; what is missing is silence."""
     if len(audio) >= n_samples:
         return audio[:n_samples]
-    filled = np.zeros(n_samples, np.float32)
-    filled[: len(audio)] = audio
-    return filled
+    padded = np.zeros(n_samples, np.float32)
+    padded[: len(audio)] = audio
+    return padded
 
 
 def _total_samples(sound: SoundfileReader | PlainWave, segment: Segment) -> int:
-    """Samples between start and end at the wanted rate; UNKNOWN_FRAMES where no header says."""
+    """Samples between start and end at the rate asked for; UNKNOWN_FRAMES where no header says."""
     seconds = math.inf
     if sound.frames < UNKNOWN_FRAMES:
         seconds = sound.frames / sound.samplerate
         _check_length(seconds, segment.max_seconds)
-    wanted = min(seconds, segment.end_seconds) - segment.start_seconds
-    if math.isinf(wanted):
+    length_seconds = min(seconds, segment.end_seconds) - segment.start_seconds
+    if math.isinf(length_seconds):
         return UNKNOWN_FRAMES
-    return max(0, math.ceil(round(wanted * segment.sample_rate_hz, 6)))
+    return max(0, math.ceil(round(length_seconds * segment.sample_rate_hz, 6)))
 
 
 def _check_length(seconds: float, max_seconds: float) -> None:

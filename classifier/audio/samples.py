@@ -17,6 +17,7 @@ from classifier.errors import DecodingError
 
 Samples = npt.NDArray[np.float32]
 
+BLOCK_SAMPLES = 2**18  # over all channels, read at once: 2 MiB where they are widest
 MAX_LEVEL = 2.0**32  # integer samples of 32 bits, stored as float without being scaled
 FLOOR_DBFS = -150.0  # below the last bit of 24; digital silence has no logarithm
 CLIPPED = 1 - 2.0**-14  # of full scale: the last two steps of 16 bits

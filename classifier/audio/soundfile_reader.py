@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import soundfile
 
-from classifier.audio.samples import Levels, Samples, check_level, mix
+from classifier.audio.samples import BLOCK_SAMPLES, Levels, Samples, check_level, mix
 from classifier.errors import DecodingError
 
-BLOCK_SAMPLES = 2**18  # over all channels, decoded at once
 FINE_FRAMES = 1024  # decoded at once where what lies before a damage is to be decoded
 SHORT_SECONDS = 0.1  # that may be missing at the end where a lossy encoder has rounded
 LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
@@ -26,8 +25,8 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
     truncation_error: DecodingError | None = None
     ends_at: int | None = None
 
-    def __init__(self, *arguments: object, **named: object) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)
         self.level = Levels()
 
     def seekable(self) -> bool:
@@ -49,11 +48,11 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         at_once = FINE_FRAMES if self.accepts_damaged else BLOCK_SAMPLES // self.channels
         done = 0
         try:
-            self._go_to(begin)
+            self._seek_to(begin)
             while done < len(mono):
                 n_read = self._read_into(mono[done : done + at_once])
                 if not n_read:
-                    self._notice_shortage(begin + done, len(mono) - done)
+                    self._check_truncation(begin + done, len(mono) - done)
                     break
                 done += n_read
         except soundfile.SoundFileError as error:
@@ -62,8 +61,8 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
             self.ends_at = begin + done
             self.truncation_error = DecodingError(
                 "damaged",
-                f"cannot be decoded beyond {self.ends_at / self.samplerate:.1f} s ({_why(error)}); "
-                "copy it again from its source",
+                f"cannot be decoded beyond {self.ends_at / self.samplerate:.1f} s ({_reason(error)}"
+                "); copy it again from its source",
             )
         return mono[:done]
 
@@ -80,7 +79,7 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         self.level.add(block, 1.0, mono[:n_read])
         return n_read
 
-    def _go_to(self, frame: int) -> None:
+    def _seek_to(self, frame: int) -> None:
         """Where a stream cannot be searched (its header names no length), reads up to the place."""
         if frame == 0:
             return
@@ -91,7 +90,7 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         while frame > 0 and (skipped := len(self.read(min(at_once, frame), "float32"))):
             frame -= skipped
 
-    def _notice_shortage(self, frame: int, n_missing: int) -> None:
+    def _check_truncation(self, frame: int, n_missing: int) -> None:
         """Raises DecodingError where reading has ended before the promised end, unless it may."""
         may_miss = SHORT_SECONDS * self.samplerate if self.subtype in LOSSY else 0
         if self.frames >= UNKNOWN_FRAMES or n_missing <= may_miss:
@@ -109,11 +108,11 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
 
 def undecodable(error: soundfile.SoundFileError) -> DecodingError:
     return DecodingError(
-        "damaged", f"the audio cannot be decoded ({_why(error)}); copy it again from its source"
+        "damaged", f"the audio cannot be decoded ({_reason(error)}); copy it again from its source"
     )
 
 
-def _why(error: soundfile.SoundFileError) -> str:
+def _reason(error: soundfile.SoundFileError) -> str:
     reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
     # libsndfile says this of an MP3 file in which it finds no frame.
     return "no audio found in it" if reason.startswith("File does not exist") else reason

@@ -10,7 +10,7 @@ MMAP_THRESHOLD = (-3, 32 * 2**20)  # the greatest that glibc takes
 ARENA_MAX = (-8, 1)
 
 
-def keep_freed_memory(most_bytes: int = 2**30) -> bool:
+def keep_freed_memory(max_bytes: int = 2**30) -> bool:
     """Lets this process keep so much that it freed, to use it again for the next batch.
 
     By default glibc hands large blocks back at once, and the system then brings every page of the
@@ -18,7 +18,7 @@ def keep_freed_memory(most_bytes: int = 2**30) -> bool:
     this; a decode worker 250 for each clip, and none. False, and nothing is changed, where the C
     library is another one.
     """
-    return _set(MMAP_THRESHOLD, (TRIM_THRESHOLD, most_bytes))
+    return _set(MMAP_THRESHOLD, (TRIM_THRESHOLD, max_bytes))
 
 
 def share_one_arena() -> bool:

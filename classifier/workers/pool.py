@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from classifier.audio.decode import DecodedAudio, Segment
-from classifier.errors import DecodingError, FileChanged, unexpected
+from classifier.errors import DecodingError, FileChanged, internal_error
 from classifier.workers.process import usable_cores
 from classifier.workers.shared_memory import Slot, SlotBuffer, Slots, likely_bytes
 from classifier.workers.worker import (
@@ -44,7 +44,7 @@ Answer = DecodedAudio | DecodingError | FileChanged
 
 HASH_BYTES_PER_SECOND = 10e6  # a slow share; a big file may take that long to be read once
 MAX_TRIES = 3  # of a task that was waiting when a worker died with another one, or with none
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 CONSTS.sleep_unit = 0.3  # between two looks of Pebble's; with 0.1 they take 0.3 % of a core at rest
 SLOTS_OF_A_WORKER = 8
 # Handing a task to a worker and its answer back costs the daemon 0.2 ms, so short files share one.
@@ -72,6 +72,7 @@ class _Task(Generic[Key]):
     seconds: float
 
 
+@dataclass(eq=False)
 class DecodePool(Generic[Key]):
     """Bounded by its user: hand in segments, collect answers, in any order.
 
@@ -81,25 +82,20 @@ class DecodePool(Generic[Key]):
     `in_flight` counts segments handed in whose answers have not been collected.
     """
 
-    def __init__(
-        self,
-        workers: int,
-        timeout_seconds: float,
-        on_answer: Callable[[], None] = lambda: None,
-        slots: int = 0,
-        pin: Callable[[SlotBuffer], None] = lambda _: None,
-    ) -> None:
-        self.workers = workers or usable_cores()
-        self.in_flight = 0
-        self._timeout_seconds = timeout_seconds
-        self._on_answer = on_answer
-        self._n_slots = slots or SLOTS_OF_A_WORKER * self.workers
-        self._pin = pin
+    workers: int
+    timeout_seconds: float
+    on_answer: Callable[[], None] = lambda: None
+    slots: int = 0
+    pin: Callable[[SlotBuffer], None] = lambda _: None
+    in_flight: int = 0
+
+    def __post_init__(self) -> None:
+        self.workers = self.workers or usable_cores()
         self._tasks: dict[Future[list[Result]], _Task[Key]] = {}  # what the present pool was given
         self._done: SimpleQueue[Future[list[Result]]] = SimpleQueue()
         self._answers: deque[tuple[Key, Answer]] = deque()
         self._alone_until = -math.inf
-        self._last_sign = time.monotonic()
+        self._last_heartbeat = time.monotonic()
         self._stderr = stderr_folder()
         self._stderr_path = None if self._stderr is None else Path(self._stderr.name)
         self._pool = self._new_pool()
@@ -111,9 +107,9 @@ class DecodePool(Generic[Key]):
         """Short files go to a worker several at once, where that leaves enough for the others."""
         self.in_flight += len(segments)
         parts = [_Part(key, segment) for key, segment in segments]
-        is_calm = time.monotonic() >= self._alone_until
-        for some in _bundles(parts, len(parts) // self.workers if is_calm else 1):
-            self._hand_in(some)
+        may_bundle = time.monotonic() >= self._alone_until
+        for some in _bundles(parts, len(parts) // self.workers if may_bundle else 1):
+            self._submit_task(some)
 
     def collect(self) -> list[tuple[Key, Answer]]:
         """What has been answered since the last call; never waits."""
@@ -129,7 +125,7 @@ class DecodePool(Generic[Key]):
         """The next answer, waiting for it."""
         while not self._answers:
             try:
-                self._settle(self._done.get(timeout=LOOK_SECONDS))
+                self._settle(self._done.get(timeout=POLL_SECONDS))
             except Empty:
                 self._revive()
         self.in_flight -= 1
@@ -150,12 +146,12 @@ class DecodePool(Generic[Key]):
         with contextlib.suppress(RuntimeError):
             task = (seconds, work, *arguments)
             future = self._pool.schedule(within, task, timeout=seconds)
-            future.add_done_callback(self._note_sign)  # decoding that waits behind is not stuck
+            future.add_done_callback(self._note_heartbeat)  # what waits behind is not stuck
             future.add_done_callback(done)
-            future.add_done_callback(lambda _: self._on_answer())
+            future.add_done_callback(lambda _: self.on_answer())
 
-    def _note_sign(self, _: Future[Any]) -> None:
-        self._last_sign = time.monotonic()
+    def _note_heartbeat(self, _: Future[Any]) -> None:
+        self._last_heartbeat = time.monotonic()
 
     def close(self) -> None:
         """Kills what is still running."""
@@ -175,7 +171,7 @@ class DecodePool(Generic[Key]):
 
     def _new_pool(self) -> ProcessPool:
         # Each has memory of its own: what workers of the one before may still write to is let go.
-        self._slots = Slots(self._n_slots, self._pin)
+        self._slots = Slots(self.slots or SLOTS_OF_A_WORKER * self.workers, self.pin)
         # Spawn: a fork of a process that runs threads or CUDA is not safe.
         pool = ProcessPool(
             self.workers,
@@ -187,17 +183,17 @@ class DecodePool(Generic[Key]):
         self._slots.pin()  # meanwhile: it takes a moment
         return pool
 
-    def _hand_in(self, parts: Sequence[_Part[Key]]) -> None:
+    def _submit_task(self, parts: Sequence[_Part[Key]]) -> None:
         n_bytes = sum(part.segment.size_bytes for part in parts)
-        most = self._timeout_seconds
-        seconds = most if len(parts) == 1 else min(most, BUNDLE_SECONDS)
+        limit = self.timeout_seconds
+        seconds = limit if len(parts) == 1 else min(limit, BUNDLE_SECONDS)
         task = _Task(parts, seconds + n_bytes / HASH_BYTES_PER_SECOND)
         try:
             future = self._schedule(task)
         except RuntimeError:
             self._renew()
             future = self._schedule(task)
-        self._last_sign = time.monotonic()
+        self._last_heartbeat = time.monotonic()
         self._tasks[future] = task
         future.add_done_callback(self._finished)
 
@@ -210,9 +206,9 @@ class DecodePool(Generic[Key]):
         return self._pool.schedule(decode_each, (tasks,), timeout=task.seconds)
 
     def _finished(self, future: Future[list[Result]]) -> None:
-        self._last_sign = time.monotonic()
+        self._last_heartbeat = time.monotonic()
         self._done.put(future)
-        self._on_answer()
+        self.on_answer()
 
     def _settle(self, future: Future[list[Result]]) -> None:
         task = self._tasks.pop(future, None)
@@ -232,9 +228,9 @@ class DecodePool(Generic[Key]):
         for part in parts:
             part.tries += 1
             if part.tries < MAX_TRIES:
-                self._hand_in([part])
+                self._submit_task([part])
             else:
-                self._answers.append((part.key, _died(None)))
+                self._answers.append((part.key, _crash_error(None)))
 
     def _fail(self, task: _Task[Key], error: BaseException) -> None:
         """Its worker died, or was killed. Of several files nobody knows which one it was."""
@@ -248,14 +244,14 @@ class DecodePool(Generic[Key]):
         if failure.kind == "timeout":
             self._alone_until = time.monotonic() + ALONE_SECONDS
         for part in task.parts:
-            self._hand_in([part])
+            self._submit_task([part])
 
     def _revive(self) -> None:
         """A worker that is killed while it holds the pool's lock leaves the others waiting."""
         if not self._tasks:
             return
         longest = max(task.seconds for task in self._tasks.values())
-        is_stuck = time.monotonic() - self._last_sign > longest + STUCK_SECONDS
+        is_stuck = time.monotonic() - self._last_heartbeat > longest + STUCK_SECONDS
         if is_stuck or not self._pool.active:
             self._renew()
 
@@ -271,22 +267,23 @@ class DecodePool(Generic[Key]):
     def _failure(self, error: BaseException, seconds: float) -> DecodingError:
         """What a worker died of."""
         if isinstance(error, TimeoutError):
-            return _took_too_long(seconds)
+            return _timeout_error(seconds)
         if isinstance(error, ProcessExpired):
             printed = stderr_of(self._stderr_path, error.pid)
             if error.exitcode == -signal.SIGXCPU:
-                return _took_too_long(seconds)
-            return _died(error.exitcode).with_output(printed)
-        return unexpected(error)  # a fault of ours must cost one file, not the daemon
+                return _timeout_error(seconds)
+            return _crash_error(error.exitcode).with_output(printed)
+        return internal_error(error)  # a fault of ours must cost one file, not the daemon
 
 
-def _bundles(parts: Sequence[_Part[Key]], most: int) -> Iterator[Sequence[_Part[Key]]]:
-    """Up to `most` parts at a time, and BUNDLE_BYTES of what they probably decode to."""
+def _bundles(parts: Sequence[_Part[Key]], max_parts: int) -> Iterator[Sequence[_Part[Key]]]:
+    """Up to `max_parts` parts at a time, and BUNDLE_BYTES of what they probably decode to."""
     some: list[_Part[Key]] = []
     n_bytes = 0
     for part in parts:
         own_bytes = likely_bytes(part.segment)
-        if some and (len(some) >= min(most, BUNDLE_FILES) or n_bytes + own_bytes > BUNDLE_BYTES):
+        is_full = len(some) >= min(max_parts, BUNDLE_FILES) or n_bytes + own_bytes > BUNDLE_BYTES
+        if some and is_full:
             yield some
             some, n_bytes = [], 0
         some.append(part)
@@ -303,12 +300,12 @@ def _with_samples(result: Result, part: _Part[Key]) -> Answer:
         return result
     assert part.slot is not None
     try:
-        return replace(result.decoded, audio=part.slot.look(result.n_samples))
+        return replace(result.decoded, audio=part.slot.view(result.n_samples))
     except ValueError as error:
-        return unexpected(error)
+        return internal_error(error)
 
 
-def _died(exit_code: int | None) -> DecodingError:
+def _crash_error(exit_code: int | None) -> DecodingError:
     return DecodingError(
         "worker_died",
         f"the decoder crashed or was killed on this file (exit {exit_code}); "
@@ -317,7 +314,7 @@ def _died(exit_code: int | None) -> DecodingError:
     )
 
 
-def _took_too_long(seconds: float) -> DecodingError:
+def _timeout_error(seconds: float) -> DecodingError:
     return DecodingError(
         "timeout",
         f"decoding took longer than {seconds:.0f} s and was stopped; "

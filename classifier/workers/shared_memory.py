@@ -22,22 +22,20 @@ from multiprocessing import reduction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from classifier.audio.containers.formats import expansion_of
 from classifier.audio.decode import Segment
+from classifier.audio.samples import Samples
 
 if TYPE_CHECKING:
     import torch
-
-Samples = npt.NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
 SAMPLE_BYTES = 4
 SMALL_BYTES = 2**20  # 5 s at 48 kHz
 LARGE_BYTES = 6 * 2**20  # 30 s at 48 kHz
-MOST_SMALL, MOST_LARGE = 1024, 85  # 1.5 GiB of address space; memory is what is touched
+MAX_SMALL, MAX_LARGE = 1024, 85  # 1.5 GiB of address space; memory is what is touched
 KEPT_BYTES = 2**20  # of a slot that is free again; what a long segment touched beyond is given up
 
 FOR_ALL_CONTEXTS = 1  # cudaHostRegisterPortable
@@ -95,7 +93,7 @@ class Slot:
     def place(self) -> SlotPlace:
         return SlotPlace(self.buffer.slot_bytes, self.number)
 
-    def look(self, n_samples: int) -> Samples:
+    def view(self, n_samples: int) -> Samples:
         """What was left in it, which becomes free when no array looks at it any more.
 
         Raises ValueError where so many samples do not fit in.
@@ -179,10 +177,10 @@ class Slots:
     def __init__(self, n_slots: int, pin: Callable[[SlotBuffer], None] = lambda _: None) -> None:
         self._pin = pin
         self.buffers: list[SlotBuffer] = []
-        for most, slot_bytes in ((MOST_SMALL, SMALL_BYTES), (MOST_LARGE, LARGE_BYTES)):
+        for max_slots, slot_bytes in ((MAX_SMALL, SMALL_BYTES), (MAX_LARGE, LARGE_BYTES)):
             # Where the system has no such memory, or no room, samples come through the pipe.
             with contextlib.suppress(AttributeError, OSError, ValueError):
-                self.buffers.append(SlotBuffer(min(n_slots, most), slot_bytes))
+                self.buffers.append(SlotBuffer(min(n_slots, max_slots), slot_bytes))
 
     def pin(self) -> None:
         for buffer in self.buffers:
@@ -201,7 +199,7 @@ def likely_bytes(segment: Segment) -> int:
 
     What turns out not to fit comes through the pipe.
     """
-    most = (segment.max_clips - 1) * segment.hop_samples + segment.clip_samples
-    estimate = expansion_of(segment.path) * segment.size_bytes
-    least = max(SAMPLE_BYTES * segment.clip_samples, estimate)
-    return min(SAMPLE_BYTES * most, least)
+    max_samples = (segment.max_clips - 1) * segment.hop_samples + segment.clip_samples
+    decoded_bytes = expansion_of(segment.path) * segment.size_bytes
+    estimate = max(SAMPLE_BYTES * segment.clip_samples, decoded_bytes)
+    return min(SAMPLE_BYTES * max_samples, estimate)

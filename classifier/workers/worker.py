@@ -23,7 +23,7 @@ from typing import TypeVar
 import numpy as np
 
 from classifier.audio.decode import DecodedAudio, Segment, decode
-from classifier.errors import DecodingError, FileChanged, unexpected
+from classifier.errors import DecodingError, FileChanged, internal_error
 from classifier.workers.malloc import keep_freed_memory
 from classifier.workers.process import die_with_parent, temporary_folder
 from classifier.workers.shared_memory import SlotBuffer, SlotPlace, WorkerSlotBuffer
@@ -102,12 +102,12 @@ def _run(task: DecodeTask) -> Result:
     try:
         return _put_in_slot(within(task.cpu_seconds, decode, task.segment), task.slot)
     except DecodingError as error:
-        printed = _own_stderr() if error.kind == "damaged" else ""
-        return error.with_output(printed)
+        printed = os.pread(sys.stderr.fileno(), FILE_BYTES, 0) if error.kind == "damaged" else b""
+        return error.with_output(_last_line(printed))
     except FileChanged as error:
         return error
     except Exception as error:  # a fault of ours must cost one file, not those beside it
-        return unexpected(error)
+        return internal_error(error)
     finally:
         with contextlib.suppress(OSError):
             os.ftruncate(sys.stderr.fileno(), 0)
@@ -140,11 +140,11 @@ def stderr_of(folder: Path | None, worker: int | None) -> str:
     return ""
 
 
-def _limit(what: int, most: int) -> None:
+def _limit(resource_id: int, max_value: int) -> None:
     """Where the daemon itself was given less, that stays: nobody may raise it."""
-    _, hard = resource.getrlimit(what)
-    least = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(what, (least, least))
+    _, hard = resource.getrlimit(resource_id)
+    limit = max_value if hard == resource.RLIM_INFINITY else min(max_value, hard)
+    resource.setrlimit(resource_id, (limit, limit))
 
 
 def _put_in_slot(decoded: DecodedAudio, slot: SlotPlace | None) -> DecodedAudio | SlotResult:
@@ -158,17 +158,11 @@ def _put_in_slot(decoded: DecodedAudio, slot: SlotPlace | None) -> DecodedAudio 
 
 def _divert_stderr(folder: Path | None) -> None:
     """Decoders write to stderr on their own."""
-    target = os.open(os.devnull, os.O_WRONLY)
+    target = os.open(os.devnull, os.O_RDWR)
     if folder is not None:
         with contextlib.suppress(OSError):
             target = os.open(folder / str(os.getpid()), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(target, sys.stderr.fileno())
-
-
-def _own_stderr() -> str:
-    with contextlib.suppress(OSError):
-        return _last_line(os.pread(sys.stderr.fileno(), FILE_BYTES, 0))
-    return ""  # it goes to /dev/null
 
 
 def _last_line(printed: bytes) -> str:

@@ -11,25 +11,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
-from classifier.audio.soundfile_reader import BLOCK_SAMPLES
+from classifier.audio.samples import BLOCK_SAMPLES, Samples
 from classifier.workers.process import usable_cores
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox
 from storage.home.safe_open import file_digest
 from storage.settings.schema import Settings
 
-MOST_BYTES = 2**30  # in all: they are read, hashed and copied
+MAX_BYTES = 2**30  # in all: they are read, hashed and copied
 MADE_RATE_HZ = 44_100
 SUBTYPES = {"wav": "PCM_16", "ogg": "VORBIS", "flac": "PCM_16", "mp3": "MPEG_LAYER_III"}
 
-Samples = npt.NDArray[np.float32]
 
-
-def choose_files(paths: Sequence[Path], settings: Settings, most: int) -> tuple[list[Path], int]:
-    """Up to `most` files among those named and those in folders named, or MOST_BYTES of them.
+def choose_files(
+    paths: Sequence[Path], settings: Settings, max_files: int
+) -> tuple[list[Path], int]:
+    """Up to `max_files` files among those named and those in folders named, or MAX_BYTES of them.
 
     They differ in content; also given is how many copies of them were left out. Raises DaemonError
     where there are none, or where one cannot be read.
@@ -37,14 +36,14 @@ def choose_files(paths: Sequence[Path], settings: Settings, most: int) -> tuple[
     suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
     found: dict[str, Path] = {}
     copies = n_bytes = 0
-    for file in _named(paths, suffixes):
+    for file in _audio_files(paths, suffixes):
         digest = _digest(file)
         if digest in found:
             copies += 1
             continue
         found[digest] = file
         n_bytes += file.stat().st_size
-        if len(found) == most or n_bytes >= MOST_BYTES:
+        if len(found) == max_files or n_bytes >= MAX_BYTES:
             break
     if not found:
         named = ", ".join(map(str, paths))
@@ -84,7 +83,7 @@ def write_sound(path: Path, samples: Samples, rate_hz: int) -> None:
             file.write(samples[at : at + BLOCK_SAMPLES])
 
 
-def _named(paths: Sequence[Path], suffixes: frozenset[bytes]) -> Iterator[Path]:
+def _audio_files(paths: Sequence[Path], suffixes: frozenset[bytes]) -> Iterator[Path]:
     for path in paths:
         if not path.is_dir():
             yield path
@@ -106,8 +105,8 @@ def _digest(file: Path) -> str:
 
 def _sound(number: int, n_samples: int) -> Samples:
     """A tone of its own pitch in noise of its own: no two are alike."""
-    chance = np.random.default_rng(number)
-    phase = np.arange(n_samples, dtype=np.float32) * np.float32(chance.uniform(0.01, 1.0))
-    noise = chance.standard_normal(n_samples, dtype=np.float32)
+    rng = np.random.default_rng(number)
+    phase = np.arange(n_samples, dtype=np.float32) * np.float32(rng.uniform(0.01, 1.0))
+    noise = rng.standard_normal(n_samples, dtype=np.float32)
     mixed: Samples = np.float32(0.3) * np.sin(phase) + np.float32(0.05) * noise
     return mixed

@@ -29,9 +29,9 @@ def run_bench(
     home: Home,
     settings: Settings,
     paths: Sequence[Path],
-    most: int,
+    max_files: int,
     seconds: float,
-    say: Callable[[str], None],
+    print_line: Callable[[str], None],
 ) -> Benchmark:
     """Measures with the active checkpoint of the home, of which nothing else is read or written.
 
@@ -44,16 +44,16 @@ def run_bench(
     engine = with_batches(settings, device.type).engine
     with temporary_home(temporary_folder("clfd-bench")) as folder:
         if paths:
-            files, copies = choose_files(paths, settings, most)
+            files, copies = choose_files(paths, settings, max_files)
         else:
-            say("making sounds")
+            print_line("making sounds")
             clip_seconds = checkpoint.audio_format.clip_seconds
-            files, copies = make_sounds(folder, "wav", most, clip_seconds), 0
-        with bench_home(served, files, home.compiled) as throw_away:
-            say(f"the whole daemon on {len(files)} files")
-            run = run_daemon(throw_away, settings, max(RUNNING * seconds, LEAST_RUNNING_SECONDS))
-            say("each stage alone")
-            scored = scored_files(throw_away)
+            files, copies = make_sounds(folder, "wav", max_files, clip_seconds), 0
+        with bench_home(served, files, home.compiled) as temp_home:
+            print_line(f"the whole daemon on {len(files)} files")
+            run = run_daemon(temp_home, settings, max(RUNNING * seconds, LEAST_RUNNING_SECONDS))
+            print_line("each stage alone")
+            scored = scored_files(temp_home)
             stages = measure_stages(
                 checkpoint, device, engine, scored, DECODING * seconds, home.compiled
             )

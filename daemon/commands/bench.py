@@ -53,8 +53,8 @@ def bench(
     from storage.values.progress import status_line
 
     home, settings = invocation.home(), invocation.settings()
-    with status_line(invocation.verbosity >= 0) as say:
-        measured = run_bench(home, settings, paths, files, seconds, say)
+    with status_line(invocation.verbosity >= 0) as print_line:
+        measured = run_bench(home, settings, paths, files, seconds, print_line)
     if as_json:
         click.echo(json.dumps(as_object(measured)))
     else:

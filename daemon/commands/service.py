@@ -79,13 +79,13 @@ def install(
     """
     from daemon.units.install import install as install_files
     from daemon.units.install import obsolete, preview, set_up
-    from daemon.units.installation import wanted
+    from daemon.units.installation import plan_installation
     from daemon.units.systemctl import ServiceManager
     from daemon.units.unit_files import every_unit_file, unit_files
 
     manager = ServiceManager(for_user)
     home = invocation.home_option
-    installation = wanted(home, executable, nvidia, network, manager, os.environ, root)
+    installation = plan_installation(home, executable, nvidia, network, manager, os.environ, root)
     planned = unit_files(installation)
     obsolete_files = obsolete(planned, every_unit_file(installation))
     if dry_run:
@@ -112,12 +112,12 @@ def uninstall(invocation: Invocation, for_user: bool, dry_run: bool, root: Path)
       clfd service uninstall --user --dry-run
     """
     from daemon.units.install import removable, remove, stop_and_disable
-    from daemon.units.installation import installed
+    from daemon.units.installation import read_installation
     from daemon.units.systemctl import ServiceManager
     from daemon.units.unit_files import every_unit_file
 
     manager = ServiceManager(for_user)
-    found = installed(for_user, root)
+    found = read_installation(for_user, root)
     if found is None:
         click.echo("not installed, nothing to take away")
         return
@@ -129,7 +129,7 @@ def uninstall(invocation: Invocation, for_user: bool, dry_run: bool, root: Path)
     if root == Path("/"):
         stop_and_disable(manager)
     _print_lines(remove(planned))
-    if root == Path("/") and manager.is_there:
+    if root == Path("/") and manager.is_reachable:
         manager.command("daemon-reload")
     click.echo(f"left        {found.home}, with everything clfd remembers; delete it if you like")
     if not for_user:

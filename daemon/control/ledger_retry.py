@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from daemon.component import Component
 from daemon.control.signals import StopRequests
@@ -18,13 +19,11 @@ RETRY_SECONDS = 1.0  # between two tries
 TRY_SECONDS = 600.0  # asked of the service manager for one more try
 
 
+@dataclass(eq=False)
 class LedgerRetry(Component):
-    def __init__(
-        self, stops: StopRequests, wake: threading.Event, clock: Callable[[], float]
-    ) -> None:
-        self._stops = stops
-        self._wake = wake
-        self._clock = clock
+    stops: StopRequests
+    wake: threading.Event
+    clock: Callable[[], float]
 
     @property
     def is_waiting(self) -> bool:
@@ -43,8 +42,8 @@ class LedgerRetry(Component):
             except LedgerUnavailable as error:
                 self.failed(error)
                 extend_timeout(TRY_SECONDS)
-                is_hurried = self._stops.n > (0 if deadline == math.inf else 1)
-                if is_hurried or self._clock() >= deadline:
+                is_hurried = self.stops.n > (0 if deadline == math.inf else 1)
+                if is_hurried or self.clock() >= deadline:
                     raise
                 self.wait()
 
@@ -58,5 +57,5 @@ class LedgerRetry(Component):
         self.fault = None
 
     def wait(self) -> None:
-        self._wake.clear()  # only what comes from now on may cut the wait short
-        self._wake.wait(RETRY_SECONDS)
+        self.wake.clear()  # only what comes from now on may cut the wait short
+        self.wake.wait(RETRY_SECONDS)

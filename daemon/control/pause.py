@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from daemon.component import Component
 from storage.errors import StorageError
@@ -13,13 +14,13 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.5  # between two looks for the file
 
 
+@dataclass(eq=False)
 class Pause(Component):
     """`paused_since` gives when the hold of the intake began, or None; or raises StorageError."""
 
-    def __init__(self, paused_since: Callable[[], str | None]) -> None:
-        self._paused_since = paused_since
-        self._poll_due = 0.0
-        self.since: str | None = None
+    paused_since: Callable[[], str | None]
+    since: str | None = None
+    _poll_due: float = 0.0
 
     def step(self, now: float) -> None:
         """A home that cannot be read now changes nothing."""
@@ -27,7 +28,7 @@ class Pause(Component):
             return
         self._poll_due = now + POLL_SECONDS
         try:
-            since = self._paused_since()
+            since = self.paused_since()
         except StorageError:
             return
         if (since is None) != (self.since is None):

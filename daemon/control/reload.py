@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.component import Component
@@ -38,6 +39,7 @@ POLL_SECONDS = 0.5  # between two looks for a request
 KEPT_IDS = 200  # of earlier requests, beside those that the last reload answers
 
 
+@dataclass(eq=False)
 class Reload(Component):
     """`read` gives the settings as they are now, or raises StorageError; `adopt` puts them to use.
 
@@ -46,21 +48,15 @@ class Reload(Component):
     for those before it.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        read: Callable[[], Settings],
-        adopt: Callable[[Settings], None],
-        model: ModelManager,
-        home: Home,
-    ) -> None:
-        self._settings = settings
-        self._read = read
-        self._adopt = adopt
-        self._model = model
-        self._home = home
+    settings: Settings
+    read: Callable[[], Settings]
+    adopt: Callable[[Settings], None]
+    model: ModelManager
+    home: Home
+
+    def __post_init__(self) -> None:
         self._request_ids: list[str] = []
-        self._is_asked = self._is_under_way = False
+        self._is_requested = self._is_under_way = False
         self._poll_due = 0.0
         self._generation = 0
         self._applied: list[str] = []
@@ -73,57 +69,57 @@ class Reload(Component):
 
     def request(self) -> None:
         """From a signal handler."""
-        self._is_asked = True
+        self._is_requested = True
 
     def step(self, now: float) -> None:
         """Between two ticks."""
         if self._is_under_way:
-            if self._model.is_preparing:
+            if self.model.is_preparing:
                 return
             self._end()
         if now >= self._poll_due:
             self._poll_due = now + POLL_SECONDS
             self._poll()
-        if self._is_asked:
+        if self._is_requested:
             self._begin()
 
     def _poll(self) -> None:
         requests: list[Path] = []
         self._request_ids = self._request_ids[-KEPT_IDS:]
         with suppress(OSError):  # a home out of reach is reported where something is written
-            requests += self._home.root.glob(self._home.reload_request("*").name)
+            requests += self.home.root.glob(self.home.reload_request("*").name)
         for request in requests:
             request_id = request.name.partition("-")[2]
             if request_id not in self._request_ids:  # one that cannot be deleted asks once
                 self._request_ids.append(request_id)
-                self._is_asked = True
+                self._is_requested = True
             with suppress(OSError):
                 request.unlink()
 
     def _begin(self) -> None:
         notify("RELOADING=1", monotonic_stamp())
-        self._is_asked, self._is_under_way = False, True
+        self._is_requested, self._is_under_way = False, True
         self._applied = []
         try:
-            self._take(self._read())
+            self._apply(self.read())
             self.fault = None
         except StorageError as error:
             self.fault = f"the settings stay as they were: {error}"
             logger.error("%s", self.fault)
-        self._model.recheck()
+        self.model.recheck()
 
-    def _take(self, wanted: Settings) -> None:
-        running = _applied_settings(self._settings, wanted)
-        before, now, asked = (
-            dict(flat(each.model_dump(mode="json"))) for each in (self._settings, running, wanted)
+    def _apply(self, loaded: Settings) -> None:
+        running = _applied_settings(self.settings, loaded)
+        before, now, target = (
+            dict(flat(each.model_dump(mode="json"))) for each in (self.settings, running, loaded)
         )
         self._applied = [key for key in APPLIED if before[key] != now[key]]
         self._restart_to_apply = [
-            key for key in asked if asked[key] != now[key] and not key.startswith(OF_OTHERS)
+            key for key in target if target[key] != now[key] and not key.startswith(OF_OTHERS)
         ]
         if self._applied:
-            self._adopt(running)
-        self._settings = running
+            self.adopt(running)
+        self.settings = running
         logger.info("settings read again; changed: %s", ", ".join(self._applied) or "nothing")
         if self._restart_to_apply:
             logger.warning("restart to apply: %s", ", ".join(self._restart_to_apply))
@@ -136,15 +132,15 @@ class Reload(Component):
             "requests": list(self._request_ids),
             "at": utc_now(),
             "applied": self._applied,
-            "error": "; ".join(filter(None, (self.fault, self._model.refusal))) or None,
+            "error": "; ".join(filter(None, (self.fault, self.model.refusal))) or None,
         }
         notify("READY=1")
 
 
-def _applied_settings(running: Settings, wanted: Settings) -> Settings:
+def _applied_settings(running: Settings, loaded: Settings) -> Settings:
     """The running settings, with the wanted ones of those that can be applied."""
     for section, _, name in (key.partition(".") for key in APPLIED):
-        value = getattr(getattr(wanted, section), name)
+        value = getattr(getattr(loaded, section), name)
         changed = getattr(running, section).model_copy(update={name: value})
         running = running.model_copy(update={section: changed})
     return running

@@ -33,17 +33,17 @@ def handled_signals(stop: Callable[[], None], reload: Callable[[], None]) -> Ite
     SIGHUP means that the terminal closed where there is one. Elsewhere it asks for a reload, as
     service managers and administrators mean it. Where `nohup` took it away it stays away.
     """
-    asked = {signal.SIGTERM: stop, signal.SIGINT: stop}
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        asked[signal.SIGHUP] = stop if has_terminal() else reload
-    for number, ask in asked.items():
+        handlers[signal.SIGHUP] = stop if has_terminal() else reload
+    for number, ask in handlers.items():
         signal.signal(number, lambda *_, ask=ask: ask())
     try:
         yield
     finally:
         # It ends anyway. One more signal would kill Python while it tidies up, and an orderly stop
         # would look like a death by SIGTERM.
-        for number in asked:
+        for number in handlers:
             signal.signal(number, signal.SIG_IGN)
 
 

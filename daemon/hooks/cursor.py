@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,46 +32,43 @@ MARGIN = timedelta(seconds=1)
 MARGIN_OF_A_START = timedelta(seconds=60)  # nobody watched the clock since the daemon ended
 
 
+@dataclass(eq=False)
 class HookCursor:
     """`position` is the last answer that was sent; it is kept in `file` by `save`."""
 
-    def __init__(
-        self,
-        file: Path,
-        newest: Callable[[], Cursor],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    file: Path
+    newest: Callable[[], Cursor]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
         """Without a file it begins with what comes after the `newest` answer, and is saved at once.
 
         Where the ledger or the disk does not allow that, it begins with this moment, and is saved
         later. Raises ConfigurationError for a file without a position.
         """
-        self._file = file
-        self._now = now
-        self._monotonic = monotonic
-        self._looked_at = (now(), monotonic())
-        found = _read(file)
+        self._last_reading = (self.now(), self.monotonic())
+        found = _read(self.file)
         self._saved: Cursor | None = found
-        self.position = found or (stamp(self._looked_at[0]), 0)
+        self.position = found or (stamp(self._last_reading[0]), 0)
         if found is None:
             with suppress(StorageError):
-                self.position = newest()
+                self.position = self.newest()
             with suppress(StorageError):  # the hook reports it when it saves
                 self.save()
-        self._go_back_to(self._looked_at[0] - MARGIN_OF_A_START, if_after=self._looked_at[0])
+        self._go_back_to(self._last_reading[0] - MARGIN_OF_A_START, if_after=self._last_reading[0])
 
     def until(self) -> str:
         """The stamp before which answers may be read; goes back first if the clock did."""
-        now, monotonic = self._now(), self._monotonic()
-        last, last_monotonic = self._looked_at
+        now, monotonic = self.now(), self.monotonic()
+        last, last_monotonic = self._last_reading
         passed = timedelta(seconds=monotonic - last_monotonic)
         set_back = last + passed - now
         drift = timedelta(seconds=DRIFT_SECONDS) + DRIFT_SHARE * passed
         if set_back > drift:
             earliest = last - set_back - MARGIN
             self._go_back_to(earliest, if_after=earliest)
-        self._looked_at = (now, monotonic)
+        self._last_reading = (now, monotonic)
         return stamp(now + MARGIN)
 
     def save(self) -> None:
@@ -78,7 +76,7 @@ class HookCursor:
         if self.position != self._saved:
             moment, recording_id = self.position
             text = json.dumps({"moment": moment, "recording": recording_id})
-            write_whole(self._file, text.encode(), FILE_MODE)
+            write_whole(self.file, text.encode(), FILE_MODE)
             self._saved = self.position
 
     def _go_back_to(self, moment: datetime, if_after: datetime) -> None:

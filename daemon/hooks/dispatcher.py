@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from daemon.backoff import wait_seconds
 from daemon.component import Component
@@ -47,24 +48,18 @@ CLOSE_SECONDS = 10.0  # for what is left to send when the daemon stops
 Read = Callable[[Cursor, str], list[Result]]  # after a cursor, and before a stamp
 
 
+@dataclass(eq=False)
 class Hook:
     """`read` gives the next answers, `wants` tells which of them are to be sent."""
 
-    def __init__(
-        self,
-        name: str,
-        target: Target,
-        cursor: HookCursor,
-        read: Read,
-        wants: Callable[[Result], bool] = lambda _: True,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.name, self.is_aborted = name, False
-        self._target = target
-        self._cursor = cursor
-        self._read = read
-        self._wants = wants
-        self._clock = clock
+    name: str
+    target: Target
+    cursor: HookCursor
+    read: Read
+    wants: Callable[[Result], bool] = lambda _: True
+    is_aborted: bool = False
+
+    def __post_init__(self) -> None:
         self._queue: deque[Result] = deque()
         self._tries = 0
         self._save_due = 0.0
@@ -95,33 +90,33 @@ class Hook:
 
     def save(self) -> None:
         """Raises StorageError."""
-        self._save_due = self._clock() + SAVE_SECONDS
-        self._cursor.save()
+        self._save_due = time.monotonic() + SAVE_SECONDS
+        self.cursor.save()
 
     def abort(self) -> None:
         """From another thread."""
         self.is_aborted = True
-        self._target.abort()
+        self.target.abort()
 
     def _step(self) -> float:
         if not self._queue:
-            until = self._cursor.until()
-            self._queue.extend(self._read(self._cursor.position, until))
+            until = self.cursor.until()
+            self._queue.extend(self.read(self.cursor.position, until))
         if not self._queue:
             self.save()
             return POLL_SECONDS
-        if self._wants(self._queue[0]) and (wait := self._send(self._queue[0])):
+        if self.wants(self._queue[0]) and (wait := self._send(self._queue[0])):
             return wait
         result = self._queue.popleft()
-        self._cursor.position = (str(result.classified_at), result.id)
-        if self._clock() >= self._save_due:
+        self.cursor.position = (str(result.classified_at), result.id)
+        if time.monotonic() >= self._save_due:
             self.save()
         return 0.0
 
     def _send(self, result: Result) -> float:
         """0 when it was sent or given up, else the seconds until the next try."""
         try:
-            self._target.send(json.dumps(result.as_object(COLUMNS)).encode())
+            self.target.send(json.dumps(result.as_object(COLUMNS)).encode())
         except TargetUnreachable as error:
             return self._fail(str(error))
         except RefusedByTarget as error:
@@ -131,7 +126,9 @@ class Hook:
             logger.error("hook %s was not told of %s: %s", self.name, result.path, error)
         else:
             self._n_sent += 1
-            self._recover()
+            if self._reason is not None:
+                logger.info("hook %s works again", self.name)
+            self._reason = None
         self._tries = 0
         return 0.0
 
@@ -142,11 +139,6 @@ class Hook:
         self._tries += 1
         return wait_seconds(self._tries, WAITS_SECONDS)
 
-    def _recover(self) -> None:
-        if self._reason is not None:
-            logger.info("hook %s works again", self.name)
-        self._reason = None
-
     def _note_trouble(self, trouble: str) -> float:
         if self._trouble is None:
             logger.error("hook %s: %s; clfd goes on trying", self.name, trouble)
@@ -154,17 +146,17 @@ class Hook:
         return TROUBLE_SECONDS
 
 
+@dataclass(eq=False)
 class HookDispatcher(Component):
     """All hooks there are. They run in threads of their own; this is their status."""
 
-    def __init__(self, hooks: Sequence[Hook] = ()) -> None:
-        self._hooks = hooks
+    hooks: Sequence[Hook] = ()
 
     def status(self) -> Mapping[str, object]:
-        return {"hooks": {hook.name: hook.status() for hook in self._hooks}}
+        return {"hooks": {hook.name: hook.status() for hook in self.hooks}}
 
     def faults(self) -> Sequence[str]:
-        return [hook.fault for hook in self._hooks if hook.fault]
+        return [hook.fault for hook in self.hooks if hook.fault]
 
 
 @contextmanager
@@ -207,7 +199,7 @@ def _targets(home: Home, settings: HooksSettings) -> dict[str, Target]:
 
 
 def _hook(home: Home, settings: Settings, name: str, target: Target, database: Database) -> Hook:
-    wanted = settings.hooks
+    hooks_settings = settings.hooks
 
     def newest() -> Cursor:
         with database.transaction() as connection:
@@ -219,8 +211,8 @@ def _hook(home: Home, settings: Settings, name: str, target: Target, database: D
             return results_after(connection, asked, cursor, QUEUE)
 
     def wants(result: Result) -> bool:
-        is_named = not wanted.labels or result.label in wanted.labels
-        return is_named and (result.confidence or 0.0) >= wanted.min_confidence
+        is_named = not hooks_settings.labels or result.label in hooks_settings.labels
+        return is_named and (result.confidence or 0.0) >= hooks_settings.min_confidence
 
     return Hook(name, target, HookCursor(home.hook_file(name), newest), read, wants)
 

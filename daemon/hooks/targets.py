@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,6 +42,7 @@ class TargetUnreachable(Exception):
     """The target takes no result for now."""
 
 
+@dataclass(eq=False)
 class CommandTarget:
     """A program that is started for each result, without a shell, with the object on its stdin.
 
@@ -48,17 +50,18 @@ class CommandTarget:
     nobody else can put files that it would take for its own.
     """
 
-    def __init__(self, command: Sequence[str], seconds: float, folder: Path = Path("/")) -> None:
+    command: Sequence[str]
+    seconds: float
+    folder: Path = Path("/")
+
+    def __post_init__(self) -> None:
         """Raises ConfigurationError where there is no such program."""
-        is_relative = "/" in command[0] and not os.path.isabs(command[0])
-        if is_relative or shutil.which(command[0]) is None:
+        is_relative = "/" in self.command[0] and not os.path.isabs(self.command[0])
+        if is_relative or shutil.which(self.command[0]) is None:
             raise ConfigurationError(
-                f"hooks.command: there is no program {command[0]!r} that may be started; write its"
-                " whole path"
+                f"hooks.command: there is no program {self.command[0]!r} that may be started; write"
+                " its whole path"
             )
-        self._command = list(command)
-        self._seconds = seconds
-        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._is_aborted = False
         self._lock = threading.Lock()  # no program starts once the stop has begun
@@ -68,11 +71,11 @@ class CommandTarget:
         stderr = _LastBytes()
         with self._start(stderr) as process:
             try:
-                process.communicate(result, self._seconds)
+                process.communicate(result, self.seconds)
             except subprocess.TimeoutExpired:
                 _kill(process)
                 raise RefusedByTarget(
-                    f"took longer than {self._seconds:g} s and was killed"
+                    f"took longer than {self.seconds:g} s and was killed"
                 ) from None
             finally:
                 self._process = None
@@ -95,9 +98,9 @@ class CommandTarget:
                 raise TargetUnreachable("the daemon stops")
             try:
                 self._process = subprocess.Popen(
-                    self._command,
-                    env=_environment(os.environ),
-                    cwd=self._folder,
+                    self.command,
+                    env={name: os.environ[name] for name in os.environ.keys() - OWN_VARIABLES},
+                    cwd=self.folder,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=writing_end,
@@ -108,23 +111,25 @@ class CommandTarget:
             return self._process
 
 
+@dataclass(eq=False)
 class UrlTarget:
     """A POST for each result. Answers that begin with 2 are taken, redirects are not followed.
 
     Other answers that begin with 3 or 4 refuse the result, most of them.
     """
 
-    def __init__(self, url: str, seconds: float) -> None:
-        self._url = url
-        self._seconds = seconds
+    url: str
+    seconds: float
+
+    def __post_init__(self) -> None:
         self._open = urllib.request.build_opener(_NoRedirect).open
 
     def send(self, result: bytes) -> None:
         headers = {"Content-Type": "application/json", "User-Agent": "clfd"}
-        request = urllib.request.Request(self._url, result, headers, method="POST")
-        host = urlsplit(self._url).netloc  # what comes behind it often is a secret
+        request = urllib.request.Request(self.url, result, headers, method="POST")
+        host = urlsplit(self.url).netloc  # what comes behind it often is a secret
         try:
-            with self._open(request, timeout=self._seconds):
+            with self._open(request, timeout=self.seconds):
                 return
         except urllib.error.HTTPError as error:
             error.close()
@@ -155,10 +160,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     """
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name not in OWN_VARIABLES}
 
 
 class _LastBytes:

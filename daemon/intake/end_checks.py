@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -17,6 +18,7 @@ CHECKS_AT_ONCE = 16  # in one task: handing one in costs more than a check
 CHECK_SECONDS = 5.0  # for a task; a share may be slow
 
 
+@dataclass(eq=False)
 class EndChecker:
     """Closed files are handed in; `collect` gives those that are complete.
 
@@ -24,15 +26,14 @@ class EndChecker:
     answer settles as any other.
     """
 
-    def __init__(self, pool: DecodePool[Any]) -> None:
-        self._pool = pool
-        self._complete: SimpleQueue[Arrival] = SimpleQueue()
+    pool: DecodePool[Any]
+    _complete: SimpleQueue[Arrival] = field(default_factory=SimpleQueue)
 
     def submit(self, arrivals: Sequence[Arrival]) -> None:
         for begin in range(0, len(arrivals), CHECKS_AT_ONCE):
             some = arrivals[begin : begin + CHECKS_AT_ONCE]
             files = [(os.path.join(os.fsencode(a.inbox), a.path), a.fingerprint) for a in some]
-            self._pool.call(partial(self._note, some), CHECK_SECONDS, are_complete, files)
+            self.pool.call(partial(self._note, some), CHECK_SECONDS, are_complete, files)
 
     def collect(self) -> list[Arrival]:
         """Those that were found to be complete since the last call; never waits."""

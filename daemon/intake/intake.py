@@ -10,6 +10,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import InitVar, dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -27,49 +28,44 @@ logger = logging.getLogger(__name__)
 
 EVENTS_STEP = 100  # files with an event that are looked at in one look
 MAX_EVENTS = 10_000  # that wait for a look; the scan that follows finds the files beyond
-REST_STEP = 256  # files at rest that get their rows in one look: decoders wait for the first ones
+SETTLED_STEP = 256  # files that get their rows in one look: decoders wait for the first ones
 SCAN_STEP = 500  # names listed and compared with the ledger in one look: a tick stays short
 MAX_WAITING = 50_000  # a scan pauses here until the first files have come to rest
 GATHER_SECONDS = 1.0  # from an event to the scan that makes sure; one scan serves a burst
 SCAN_SHARE = 0.1  # of the time, about, goes into scans at most
-LOOK_SECONDS = 30e-6  # for a name in a listing and its row in the ledger, on a local disk
+NAME_SECONDS = 30e-6  # for a name in a listing and its row in the ledger, on a local disk
 SUPERVISE_SECONDS = 1.0
-RESTLESS_SECONDS = 600.0  # a file that has been changing for longer is named
+UNSETTLED_SECONDS = 600.0  # a file that has been changing for longer is named
 
 
+@dataclass(eq=False)
 class Intake:
     """`is_busy` says whether a path is being decoded right now: its row must be left alone."""
 
-    def __init__(
-        self,
-        inboxes: Sequence[Inbox],
-        settings: IntakeSettings,
-        ledger: Ledger,
-        mounts: MountMemory,
-        watcher: FileWatcher,
-        is_busy: Callable[[Key], bool],
-        end_checker: EndChecker,
-    ) -> None:
+    inboxes: InitVar[Sequence[Inbox]]
+    settings: InitVar[IntakeSettings]
+    ledger: Ledger
+    mounts: MountMemory
+    watcher: FileWatcher
+    is_busy: Callable[[Key], bool]
+    end_checker: EndChecker
+
+    def __post_init__(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
         self._names = (settings.suffixes, settings.ignore)
         self._scan_seconds = settings.scan_seconds
         self._settling = Settling(settings.settle_seconds)
         # What is moved away at once might be missed by a program that has more to do with it.
         self._checks_ends = not settings.archive_dir
-        self._end_checker = end_checker
         self._events: deque[FileEvent] = deque()
-        self._ledger = ledger
-        self._mounts = mounts
-        self._watcher = watcher
-        self._is_busy = is_busy
         self._scans: list[Scan] = []
         self._scan_due = 0.0  # at once
         self._no_scan_before = 0.0
         self._scan_news = 0
         self._supervise_due = 0.0
         self._last: dict[Path, Scan] = {}
-        self._restless: frozenset[Key] = frozenset()
-        self._has_more_at_rest = False
+        self._unsettled: frozenset[Key] = frozenset()
+        self._has_more_settled = False
         self.last_scan_found_nothing = False
 
     def adopt(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
@@ -106,20 +102,20 @@ class Intake:
         return roots + folders
 
     @property
-    def restless(self) -> list[str]:
+    def unsettled(self) -> list[str]:
         """Files that change again and again, and are not taken for that."""
-        return sorted(visible(printable_path(path)) for _, path in self._restless)
+        return sorted(visible(printable_path(path)) for _, path in self._unsettled)
 
     @property
     def has_more(self) -> bool:
         """Whether another look at once would get on; a full waiting room makes a scan pause."""
         can_scan = bool(self._scans) and len(self._settling) < MAX_WAITING
-        return bool(self._events) or self._has_more_at_rest or can_scan
+        return bool(self._events) or self._has_more_settled or can_scan
 
     def next_due(self) -> float:
         """The next moment at which `look` has something to do by itself."""
-        settled = self._settling.next_due()
-        return self._scan_due if settled is None else min(settled, self._scan_due)
+        due = self._settling.next_due()
+        return self._scan_due if due is None else min(due, self._scan_due)
 
     def look(self, now: float) -> None:
         """Takes in what events, a scan and the checks of ends show, a limited part of it."""
@@ -127,30 +123,30 @@ class Intake:
         try:
             self._look_at_events(now)
             self._scan(now)
-            for arrival in self._end_checker.collect():
+            for arrival in self.end_checker.collect():
                 self._settling.complete(arrival)
         except LedgerUnavailable:
             self.begin_anew(now)  # what was in hand is found again
             raise
 
-    def rested(self, now: float) -> list[Arrival]:
+    def settled(self, now: float) -> list[Arrival]:
         """Files that came to rest, by a last look at them: to be admitted, and then forgotten.
 
         Some at a time: while tens of thousands get their rows nobody would decode or score.
         """
-        rested = []
-        due = self._settling.due(now, REST_STEP)
-        self._has_more_at_rest = len(due) == REST_STEP
+        settled = []
+        due = self._settling.due(now, SETTLED_STEP)
+        self._has_more_settled = len(due) == SETTLED_STEP
         for key in due:
-            if self._is_busy(key):
+            if self.is_busy(key):
                 self._settling.restart(key, now)
                 continue
             arrival = self._inboxes[key[0]].look_again(key[1])
             if arrival is None:
                 self._settling.forget(key)
-            elif self._settling.has_rested(arrival, now):
-                rested.append(arrival)
-        return rested
+            elif self._settling.has_settled(arrival, now):
+                settled.append(arrival)
+        return settled
 
     def forget(self, admitted: Iterable[Arrival]) -> None:
         """These have their rows."""
@@ -183,21 +179,21 @@ class Intake:
     def _supervise(self, now: float) -> None:
         if now >= self._supervise_due:
             self._supervise_due = now + SUPERVISE_SECONDS
-            self._watcher.supervise()
-            self._warn_of_restless(now)
+            self.watcher.supervise()
+            self._warn_of_unsettled(now)
 
-    def _warn_of_restless(self, now: float) -> None:
-        restless = frozenset(self._settling.restless(now - RESTLESS_SECONDS))
-        for root, path in restless - self._restless:
+    def _warn_of_unsettled(self, now: float) -> None:
+        unsettled = frozenset(self._settling.unsettled(now - UNSETTLED_SECONDS))
+        for root, path in unsettled - self._unsettled:
             logger.warning(
                 "%s has been changing for %.0f minutes and is not taken before it rests",
                 visible(printable_path(os.fsencode(root) + b"/" + path)),
-                RESTLESS_SECONDS / 60,
+                UNSETTLED_SECONDS / 60,
             )
-        self._restless = restless
+        self._unsettled = unsettled
 
     def _look_at_events(self, now: float) -> None:
-        events, scan_wanted = self._watcher.collect()
+        events, scan_wanted = self.watcher.collect()
         room = MAX_EVENTS - len(self._events)
         self._events.extend(events[:room])
         if scan_wanted or len(events) > room:
@@ -221,11 +217,11 @@ class Intake:
             self._finish(self._scans.pop())
             # A million files that are done already would keep a core busy with nothing else.
             n_names = sum(scan.n_names for scan in self._last.values())
-            self._no_scan_before = now + n_names * LOOK_SECONDS / SCAN_SHARE
+            self._no_scan_before = now + n_names * NAME_SECONDS / SCAN_SHARE
             self._scan_due = max(self._scan_due, self._no_scan_before)
 
     def _finish(self, scan: Scan) -> None:
-        scan.fault = scan.fault or self._mounts.fault(scan.inbox.root)
+        scan.fault = scan.fault or self.mounts.fault(scan.inbox.root)
         before = self._last.get(scan.inbox.root)
         if scan.fault and not (before and before.fault):
             logger.error("%s; clfd goes on trying", scan.fault)
@@ -234,8 +230,8 @@ class Intake:
         self._last[scan.inbox.root] = scan
         if not self._scans:
             self.last_scan_found_nothing = self._scan_news == 0
-            watched = self._last.keys() - self._watcher.unwatched
-            self._watcher.compare_with(sum(self._last[root].folders for root in watched))
+            watched = self._last.keys() - self.watcher.unwatched
+            self.watcher.compare_with(sum(self._last[root].folders for root in watched))
 
     def _see_new(
         self, arrivals: Iterable[Arrival], now: float, closed: Collection[Key] = ()
@@ -244,12 +240,12 @@ class Intake:
         news: list[Arrival] = []
         for root, group in groupby(arrivals, key=lambda arrival: arrival.inbox):
             found = list(group)
-            known = self._ledger.known(root, [arrival.path for arrival in found])
+            known = self.ledger.known(root, [arrival.path for arrival in found])
             news += [a for a in found if known.get(a.path) != a.fingerprint]
             known_files = [a for a in found if known.get(a.path) == a.fingerprint]
-            self._ledger.moves.plan_known(known_files)
+            self.ledger.moves.plan_known(known_files)
         for arrival in news:
             self._settling.see(arrival, now)
         if self._checks_ends:
-            self._end_checker.submit([a for a in news if (a.inbox, a.path) in closed])
+            self.end_checker.submit([a for a in news if (a.inbox, a.path) in closed])
         return len(news)

@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from storage.settings.schema import Settings
 from storage.values.text import printable_path
 
 CHUNK = 500
-_WORDS = {"take": "take", "wait": "wait for", "ignore": "ignore"}
+_VERBS = {"take": "take", "wait": "wait for", "ignore": "ignore"}
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Preview:
     """One file: `action` is take, wait, known or ignore; `why` is for people."""
 
     action: str
-    inbox: Path
-    path: bytes
+    path: str
     why: str
+    inbox: str
 
 
 def preview(settings: Settings) -> Iterator[Preview]:
@@ -40,24 +40,25 @@ def preview(settings: Settings) -> Iterator[Preview]:
     """
     try:
         with open_ledger(settings.database, "reader") as ledger:
-            yield from _all(settings, ledger)
+            yield from _preview_inboxes(settings, ledger)
     except LedgerMissing:
-        yield from _all(settings, None)
+        yield from _preview_inboxes(settings, None)
 
 
-def _all(settings: Settings, ledger: Ledger | None) -> Iterator[Preview]:
+def _preview_inboxes(settings: Settings, ledger: Ledger | None) -> Iterator[Preview]:
     for inbox in inboxes_of(settings):
         root, scan = inbox.root, inbox.scan()
         entries = scan.entries()
         while chunk := list(islice(entries, CHUNK)):
-            yield from _judged(root, chunk, ledger, settings.intake.settle_seconds)
+            yield from _preview_chunk(root, chunk, ledger, settings.intake.settle_seconds)
         if scan.fault:
             raise DaemonError(f"{scan.fault}; check the path and its permissions")
         for folder in scan.unreadable:
-            yield Preview("ignore", root, os.fsencode(folder), "a folder that cannot be listed")
+            path = printable_path(os.fsencode(folder))
+            yield Preview("ignore", path, "a folder that cannot be listed", str(root))
 
 
-def _judged(
+def _preview_chunk(
     root: Path, entries: list[Arrival | IgnoredFiles], ledger: Ledger | None, settle_seconds: float
 ) -> Iterator[Preview]:
     paths = [entry.path for entry in entries if isinstance(entry, Arrival)]
@@ -65,21 +66,21 @@ def _judged(
     queued = ledger.queued(root, paths) if ledger else set()
     for entry in entries:
         if isinstance(entry, IgnoredFiles):
-            yield Preview("wait" if entry.is_partial else "ignore", root, entry.path, entry.why)
+            action, why = "wait" if entry.is_partial else "ignore", entry.why
         elif entry.path in queued:
-            yield Preview("take", root, entry.path, "waits in the queue")
+            action, why = "take", "waits in the queue"
         elif known.get(entry.path) == entry.fingerprint:
-            yield Preview("known", root, entry.path, "has its row")
+            action, why = "known", "has its row"
         elif _age_seconds(root, entry.path) < settle_seconds:
-            yield Preview("wait", root, entry.path, "was written a moment ago")
+            action, why = "wait", "was written a moment ago"
         else:
-            is_new = entry.path not in known
-            yield Preview("take", root, entry.path, "new" if is_new else "changed since its row")
+            action, why = "take", "changed since its row" if entry.path in known else "new"
+        yield Preview(action, printable_path(entry.path), why, str(root))
 
 
 def _age_seconds(root: Path, path: bytes) -> float:
     try:
-        found = os.lstat(Path(os.fsdecode(os.fsencode(root) + b"/" + path)))
+        found = os.lstat(os.fsencode(root) + b"/" + path)
     except OSError:
         return 0.0
     return time.time() - max(found.st_mtime, found.st_ctime)
@@ -89,20 +90,15 @@ def show_preview(found: Iterator[Preview], form: str, limit: int) -> None:
     """A table of the first names with counts below it, or JSON lines of all."""
     with output(None) as stream:
         if form == "jsonl":
-            write_jsonl(stream, map(_object, found))
+            write_jsonl(stream, map(asdict, found))
             return
         counts: Counter[str] = Counter()
         rows: list[list[str]] = []
         for file in found:
             counts[file.action] += 1
             if file.action != "known" and (not limit or len(rows) < limit):
-                rows.append([file.action, str(_object(file)["path"]), file.why])
+                rows.append([file.action, file.path, file.why])
         if rows:
             write_table(stream, ["action", "path", "why"], rows)
-        listed = (f"{counts[action]} to {word}" for action, word in _WORDS.items())
+        listed = (f"{counts[action]} to {word}" for action, word in _VERBS.items())
         print(f"{', '.join(listed)}; {counts['known']} known already", file=stream)
-
-
-def _object(file: Preview) -> dict[str, str]:
-    path = printable_path(file.path)
-    return {"action": file.action, "path": path, "why": file.why, "inbox": str(file.inbox)}

@@ -1,8 +1,8 @@
 """When has a file come to rest? A pure rule: path, fingerprint, now, and what is known of its end.
 
 A file is at rest when its fingerprint has stayed the same for `settle_seconds` on a monotonic
-clock. A change starts the wait anew; it is never a verdict. A file that its writer has closed, and
-that ends where its container promises, need not wait: no writer is expected to add to it.
+clock. A change starts the wait anew; nothing is refused for it. A file that its writer has closed,
+and that ends where its container promises, need not wait: no writer is expected to add to it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Settling:
         self._complete.pop(key, None)
         self._changing.pop(key, None)
 
-    def restless(self, since: float) -> list[Key]:
+    def unsettled(self, since: float) -> list[Key]:
         """Files that have been changing since that moment or longer and never came to rest."""
         return [key for key, began in self._changing.items() if began <= since]
 
@@ -60,20 +60,20 @@ class Settling:
         token, _ = self._waiting.pop(key)
         self._waiting[key] = (token, now)
 
-    def due(self, now: float, most: int | None = None) -> list[Key]:
-        """Files that were not seen to change for long enough, up to `most`: look once more."""
-        waiting = takewhile(lambda item: self._rests(item[1][1], now), self._waiting.items())
-        calm = (key for key, _ in waiting if key not in self._complete)
-        return list(islice(chain(self._complete, calm), most))
+    def due(self, now: float, max_files: int | None = None) -> list[Key]:
+        """Files that were not seen to change for long enough, up to `max_files`: look once more."""
+        waiting = takewhile(lambda item: self._has_waited(item[1][1], now), self._waiting.items())
+        settled = (key for key, _ in waiting if key not in self._complete)
+        return list(islice(chain(self._complete, settled), max_files))
 
-    def has_rested(self, arrival: Arrival, now: float) -> bool:
+    def has_settled(self, arrival: Arrival, now: float) -> bool:
         """Whether this look confirms that the file rests; if not, its wait goes on or restarts."""
         self.see(arrival, now)
         key = (arrival.inbox, arrival.path)
         if self._complete.get(key) == arrival.fingerprint:
             return True
         self._complete.pop(key, None)
-        return self._rests(self._waiting[key][1], now)
+        return self._has_waited(self._waiting[key][1], now)
 
     def next_due(self) -> float | None:
         """The moment at which the first file may have settled."""
@@ -82,5 +82,5 @@ class Settling:
         first = next(iter(self._waiting.values()), None)
         return None if first is None else first[1] + self.settle_seconds
 
-    def _rests(self, since: float, now: float) -> bool:
+    def _has_waited(self, since: float, now: float) -> bool:
         return now - since >= self.settle_seconds

@@ -13,6 +13,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,21 +68,18 @@ class FileEvent(NamedTuple):
     was_closed: bool
 
 
+@dataclass(eq=False)
 class FileWatcher:
     """Notes files with events in the given folders; `wake` is called for each, from other threads.
 
     `why_unwatched` says why no events are to be expected in a folder, if that is so.
     """
 
-    def __init__(
-        self,
-        roots: Sequence[Path],
-        wake: Callable[[], None] = lambda: None,
-        why_unwatched: Callable[[Path], str | None] = lambda _: None,
-    ) -> None:
-        self._roots = roots
-        self._wake = wake
-        self._why_unwatched = why_unwatched
+    roots: Sequence[Path]
+    wake: Callable[[], None] = lambda: None
+    why_unwatched: Callable[[Path], str | None] = lambda _: None
+
+    def __post_init__(self) -> None:
         self._unwatched: dict[Path, str] = {}
         self._is_short = False
         self._shortage: str | None = None
@@ -106,7 +104,7 @@ class FileWatcher:
         """How new files are noticed in each root."""
         usual = f"events and scans ({self._shortage})" if self._shortage else "events and scans"
         unwatched = {str(root): f"scans ({reason})" for root, reason in self._unwatched.items()}
-        return dict.fromkeys(map(str, self._roots), usual) | unwatched
+        return dict.fromkeys(map(str, self.roots), usual) | unwatched
 
     def compare_with(self, n_folders: int) -> None:
         """watchdog does not say that the kernel refused a watch; a scan counted what there is."""
@@ -144,16 +142,16 @@ class FileWatcher:
         self.ask_for_scan()
 
     def _watch(self) -> None:
-        self._identities = [_identity(root) for root in self._roots]
+        self._identities = [_identity(root) for root in self.roots]
         self._unwatched = {}
-        for root, identity in zip(self._roots, self._identities, strict=True):
+        for root, identity in zip(self.roots, self._identities, strict=True):
             missing = "missing or not readable" if identity is None else None
-            if reason := missing or self._why_unwatched(root):
+            if reason := missing or self.why_unwatched(root):
                 self._unwatched[root] = reason
         try:
             # Then a move from elsewhere is an event of a move, and not of a file that was created.
             self._observer = InotifyObserver(generate_full_events=True)
-            for root in self._roots:
+            for root in self.roots:
                 if root not in self._unwatched:
                     folder = os.path.realpath(root)  # of a link no events would come
                     handler = _Handler(self, root, os.fsencode(folder))
@@ -161,7 +159,7 @@ class FileWatcher:
             self._observer.start()
         except OSError as error:  # out of inotify instances or watches
             logger.warning("no file events (%s); relying on scans", error.strerror)
-            self._unwatched = dict.fromkeys(self._roots, f"no file events: {error.strerror}")
+            self._unwatched = dict.fromkeys(self.roots, f"no file events: {error.strerror}")
             self._unwatch()
 
     def _unwatch(self) -> None:
@@ -172,7 +170,7 @@ class FileWatcher:
                 observer.join()
 
     def _is_healthy(self) -> bool:
-        if self._identities != [_identity(root) for root in self._roots]:
+        if self._identities != [_identity(root) for root in self.roots]:
             return False
         observer = self._observer
         if observer is None:
@@ -185,12 +183,12 @@ class FileWatcher:
                 self._noted[root, path] = was_closed or self._noted.get((root, path), False)
             else:
                 self._scan_wanted = True
-        self._wake()
+        self.wake()
 
     def ask_for_scan(self) -> None:
         with self._lock:
             self._scan_wanted = True
-        self._wake()
+        self.wake()
 
 
 class _Handler(FileSystemEventHandler):

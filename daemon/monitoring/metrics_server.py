@@ -91,7 +91,7 @@ class _Server(socketserver.TCPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """With a limit for all of it: one letter a second would keep the turn, and end no stop."""
-        limit = threading.Timer(READER_SECONDS, _hang_up, (request,))
+        limit = threading.Timer(READER_SECONDS, _close_connection, (request,))
         limit.daemon = True
         limit.start()
         try:
@@ -103,7 +103,7 @@ class _Server(socketserver.TCPServer):
         """Somebody who asks and leaves is no event."""
 
 
-def _hang_up(request: socket.socket) -> None:
+def _close_connection(request: socket.socket) -> None:
     with suppress(OSError):
         request.shutdown(socket.SHUT_RDWR)
 

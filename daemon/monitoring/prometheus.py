@@ -7,12 +7,14 @@ who scrapes makes it do more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from daemon.monitoring.status import STATES
 from storage.values.timestamps import from_stamp
 
 Status = Mapping[str, Any]
@@ -21,12 +23,12 @@ Samples = Iterable[tuple[Mapping[str, object], object]]  # labels, and a value o
 Source = str | Callable[[Status], Samples]
 
 
+@dataclass(eq=False)
 class StatusCollector(Collector):
     """All metrics of which the newest status knows a value."""
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._now = now
-        self._status: Status = {}
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _status: Status = field(default_factory=dict)
 
     def publish(self, status: Status) -> None:
         """From the loop: a reference is exchanged, no more."""
@@ -39,7 +41,7 @@ class StatusCollector(Collector):
         moments = {key: _moment(status.get(key)) for key in ("heartbeat_at", "last_error_at")}
         pending_at = _moment(status.get("oldest_pending_at"))
         if pending_at is not None:
-            values["oldest_pending_s"] = max(0.0, self._now().timestamp() - pending_at)
+            values["oldest_pending_s"] = max(0.0, self.now().timestamp() - pending_at)
         if "faults" in status:
             values["faults"] = len(status["faults"])
         for name, (meaning, source) in METRICS.items():
@@ -67,11 +69,10 @@ def _stages(status: Status) -> Samples:
 
 
 def _states(status: Status) -> Samples:
-    states = ("pending", "done", "failed", "superseded")
-    return [({"status": state}, status.get(state)) for state in states]
+    return [({"status": state}, status.get(state)) for state in STATES]
 
 
-def _about(status: Status) -> Samples:
+def _info(status: Status) -> Samples:
     keys = ("version", "device", "precision", "network_path")
     return [({key: status.get(key) or "" for key in keys}, 1)]
 
@@ -90,7 +91,7 @@ def _hooks(key: str) -> Callable[[Status], Samples]:
 # By name: what it means, and its key in the status and the figures, or what makes its samples. The
 # values of keys that end in `_at` are seconds since 1970 here.
 METRICS: dict[str, tuple[str, Source]] = {
-    "clfd_info": ("What runs, and on what; always 1.", _about),
+    "clfd_info": ("What runs, and on what; always 1.", _info),
     "clfd_checkpoint_info": ("Active and served checkpoint; 1.", _checkpoints),
     "clfd_uptime_seconds": ("Since the daemon started.", "uptime_s"),
     "clfd_heartbeat_timestamp_seconds": ("When the loop last came round.", "heartbeat_at"),

@@ -94,15 +94,15 @@ class StatusReport:
         self.due = self._count_due = self._summary_due = self._started_at
 
     def update(
-        self, progress: Progress, now_facts: Mapping[str, object], recount: bool = False
+        self, progress: Progress, changing_facts: Mapping[str, object], recount: bool = False
     ) -> None:
-        """`now_facts` is what changes: the model, what waits, faults."""
+        """`changing_facts` is what changes: the model, what waits, faults."""
         self.due = progress.at + WRITE_SECONDS
         self._rates.add(progress)
-        if recount or self._is_to_be_counted(progress):
+        if recount or self._needs_recount(progress):
             self._counted = progress
             self._recount(progress.at)
-        self._status = {**self._own_status(progress.at), **now_facts}
+        self._status = {**self._own_status(progress.at), **changing_facts}
         try:
             self.write(self._status)
             self._write_failed = False
@@ -114,7 +114,7 @@ class StatusReport:
             self._summary_due = progress.at + SUMMARY_SECONDS
             logger.info("%s", self.summary())
 
-    def _is_to_be_counted(self, progress: Progress) -> bool:
+    def _needs_recount(self, progress: Progress) -> bool:
         """At rest only what another program changed is new, and can wait."""
         if progress.at < self._count_due:
             return False

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from classifier.workers.pool import HASH_BYTES_PER_SECOND, MAX_TRIES, STUCK_SECONDS
 from daemon.component import Component
@@ -29,25 +30,20 @@ from storage.ledger.outcomes import Claim
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class ServiceWatchdog(Component):
     """`decode_timeout_seconds` is the pool's, before the extra time for big files.
 
     `send` hands assignments to the service manager.
     """
 
-    def __init__(
-        self,
-        decode_timeout_seconds: float,
-        is_watched: Callable[[], bool] = is_watched,
-        send: Callable[..., None] = notify,
-    ) -> None:
-        self._decode_timeout_seconds = decode_timeout_seconds
-        self._is_watched = is_watched()
-        self._send = send
-        self._largest_bytes = 0  # of what was taken since the window was empty
-        self._last_position: tuple[int, int] | None = None  # the first report begins to count
-        self._progress_at = 0.0
-        self._last_text = ""
+    decode_timeout_seconds: float
+    is_watched: Callable[[], bool] = is_watched
+    send: Callable[..., None] = notify
+    _largest_bytes: int = 0  # of what was taken since the window was empty
+    _last_position: tuple[int, int] | None = None  # the first report begins to count
+    _progress_at: float = 0.0
+    _last_text: str = ""
 
     def expect(self, claims: Iterable[Claim]) -> None:
         """These are in the window now: a big file may be silent for longer."""
@@ -58,16 +54,16 @@ class ServiceWatchdog(Component):
         """Once a second or so. `is_waiting` says that the ledger is waited for."""
         lines = [f"STATUS={text}"] if text != self._last_text else []
         self._last_text = text
-        if self._makes_progress(progress, is_waiting) and self._is_watched:
+        if self._makes_progress(progress, is_waiting) and self.is_watched():
             lines.append("WATCHDOG=1")
         if lines:
-            self._send(*lines)
+            self.send(*lines)
 
     @property
-    def patience_seconds(self) -> float:
+    def max_silence_seconds(self) -> float:
         """The longest that the window may go without any outcome, or a clip that was scored."""
         reading = self._largest_bytes / HASH_BYTES_PER_SECOND
-        return MAX_TRIES * (self._decode_timeout_seconds + reading + STUCK_SECONDS)
+        return MAX_TRIES * (self.decode_timeout_seconds + reading + STUCK_SECONDS)
 
     def _makes_progress(self, progress: Progress, is_waiting: bool) -> bool:
         position = (progress.clips, progress.recordings)
@@ -76,7 +72,7 @@ class ServiceWatchdog(Component):
         if not progress.in_flight or is_waiting or position != self._last_position:
             self._last_position, self._progress_at = position, progress.at
         seconds = progress.at - self._progress_at
-        if seconds <= self.patience_seconds:
+        if seconds <= self.max_silence_seconds:
             self.fault = None
             return True
         fault = f"nothing has come of {progress.in_flight} recordings in flight for {seconds:.0f} s"

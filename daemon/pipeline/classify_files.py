@@ -58,7 +58,7 @@ def classify_paths(
     Raises DaemonError where a folder cannot be listed or holds no audio files, and UnknownFormat.
     """
     format = FORMATS[form or format_of(file, text_only=True)]
-    named = _named(paths, settings)
+    arrivals = _arrivals_by_name(paths, settings)
     keep_freed_memory(KEPT_BYTES)
     file_of_checkpoint = CheckpointFolder(home.checkpoints).locate(checkpoint)
     predictor = load_predictor(
@@ -66,9 +66,9 @@ def classify_paths(
     )
     claims = [
         Claim(number, each.inbox, each.path, each.fingerprint, each.size_bytes, 1, "new")
-        for number, each in enumerate(named.values())
+        for number, each in enumerate(arrivals.values())
     ]
-    files, rules = list(named.items()), settings.results.display_rules
+    files, rules = list(arrivals.items()), settings.results.display_rules
     with progress_bar(show_progress, len(claims)) as advance:
         records = []
         for outcome in _outcomes(settings, claims, predictor):
@@ -82,7 +82,7 @@ def classify_paths(
     return sum(record["status"] == "failed" for record in records)
 
 
-def _named(paths: Sequence[Path], settings: Settings) -> dict[str, Arrival]:
+def _arrivals_by_name(paths: Sequence[Path], settings: Settings) -> dict[str, Arrival]:
     """Arrivals by the name a person gave them; named files are taken whatever their name."""
     found: dict[str, Arrival] = {}
     for path in paths:

@@ -134,7 +134,7 @@ class ModelManager(Component):
             self._poll_due = now + POLL_SECONDS
             self._follow_link(now)
 
-    def tend(self, clips_scored: int) -> None:
+    def compile_if_worthwhile(self, clips_scored: int) -> None:
         """Now and then: has the served network compiled behind it, in the candidates' thread."""
         if self._compilation is not None:
             predictor, file = self.served.predictor, self._checkpoints.path(self.served.name)

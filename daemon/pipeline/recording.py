@@ -17,8 +17,8 @@ from storage.ledger.outcomes import AudioFacts, Claim
 class RecordingInProgress:
     """Pinned to the checkpoint that was served when its decoding began.
 
-    `followers` have the same content and wait for this one's answer; what is `over` is answered,
-    or waits for another one's answer, and takes no more segments.
+    `followers` have the same content and wait for this one's answer; one that `is_closed` has its
+    answer, or waits for another one's, and takes no more segments.
     """
 
     claim: Claim
@@ -30,14 +30,14 @@ class RecordingInProgress:
     channels: int = 0
     level: Levels = field(default_factory=Levels)
     recorded_at: str | None = None
-    answered_by: int | None = None  # the recording whose stored answer serves for this content
+    known_answer_id: int | None = None  # the recording whose stored answer serves for this content
     total_clips: int | None = None
     next_clip: int = 0  # the first one not asked for yet
     segments_out: int = 0
     scores: dict[int, Scores] = field(default_factory=dict)
     warnings: dict[int, str] = field(default_factory=dict)  # by first clip of the segment
     followers: list[RecordingInProgress] = field(default_factory=list)
-    over: bool = False
+    is_closed: bool = False
 
     @property
     def is_scored(self) -> bool:
@@ -64,7 +64,7 @@ class RecordingInProgress:
         assert self.total_clips is not None
         return np.stack([self.scores[index] for index in range(self.total_clips)])
 
-    def learn(self, first_clip: int, answer: DecodedAudio) -> None:
+    def add_segment(self, first_clip: int, answer: DecodedAudio) -> None:
         """Takes in what a segment shows of the whole; of several lengths the shortest is right."""
         is_longer = self.total_clips is not None and (
             answer.total_clips is None

@@ -51,7 +51,7 @@ class Claimer(Component):
         if self.is_paused():
             return
         self.intake.look(now)
-        self._admit(self.intake.rested(now), now)
+        self._admit(self.intake.settled(now), now)
 
     @property
     def has_more(self) -> bool:
@@ -79,7 +79,7 @@ class Claimer(Component):
             "ignored": self.intake.ignored,
             "waiting": self.intake.waiting,
             "in_flight": len(self.window),
-            "restless": self.intake.restless,
+            "restless": self.intake.unsettled,
             "watching": self.watcher.watching,
         }
 
@@ -95,21 +95,21 @@ class Claimer(Component):
         except LedgerUnavailable:
             return True  # unknown; the error of the next tick says why
 
-    def _admit(self, rested: Sequence[Arrival], now: float) -> None:
+    def _admit(self, settled: Sequence[Arrival], now: float) -> None:
         """A file that came to rest gets its row and is claimed in one commit, if there is room."""
-        if rested:
+        if settled:
             self._claim_due = now
         elif now >= self._claim_due and not len(self.window) and not self.ledger.has_work():
             self._claim_due = now + CLAIM_SECONDS  # one question, where claiming asks six
         if now >= self._claim_due and self.window.wants_more:
-            self._claim(rested, now)
-        elif rested:
-            self.ledger.admit(rested)
-        self.intake.forget(rested)
+            self._claim(settled, now)
+        elif settled:
+            self.ledger.admit(settled)
+        self.intake.forget(settled)
 
-    def _claim(self, rested: Sequence[Arrival], now: float) -> None:
+    def _claim(self, settled: Sequence[Arrival], now: float) -> None:
         room, moving = self.window.free, self.archive.moving
-        claims = self.ledger.claim(self.claimant, room, self.max_attempts, moving, rested)
+        claims = self.ledger.claim(self.claimant, room, self.max_attempts, moving, settled)
         if not claims and not len(self.window):
             # What never came to an end may be what brought the daemon down: alone, it shows.
             claims = self.ledger.claim_suspect(self.claimant, self.max_attempts, moving)

@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +28,14 @@ from daemon.monitoring.journald import about
 from daemon.pipeline.model_manager import Served
 from daemon.pipeline.recording import RecordingInProgress
 from daemon.pipeline.scoring_setup import RecordingPool, window_capacity
+from storage.ledger.duplicates import AnswerLookup
 from storage.ledger.outcomes import Changed, Claim, Failed, Linked, Outcome, Postponed, Scored
 from storage.settings.schema import EngineSettings
 from storage.values.text import printable_path, visible
 
 logger = logging.getLogger(__name__)
 
-KnownAnswers = Callable[[Sequence[tuple[int, str, int]]], Sequence[int | None]]
+KnownAnswers = Callable[[Sequence[AnswerLookup]], Sequence[int | None]]
 SegmentKey = tuple[RecordingInProgress, int]  # and its first clip
 ReadyClip = tuple[RecordingInProgress, int, npt.NDArray[np.float32]]  # and its number there
 
@@ -45,41 +46,32 @@ BATCH_SECONDS = 5.0
 UNTRIED_CLIPS = 32  # of a checkpoint whose pace nobody knows
 
 
+@dataclass(eq=False)
 class Window:
-    """`known_answers` names the recording whose answer serves, where there is one, for each triple.
+    """`known_answers` names the recording whose answer serves, where there is one, for each lookup.
 
-    A triple is recording id, digest and checkpoint id. With `links_duplicates` recordings of the
-    same content share one answer also while they are in the window together. With `accepts_damaged`
-    what is left of a damaged recording is scored, with a warning. `is_away` says whether an inbox
-    is out of reach for now.
+    With `links_duplicates` recordings of the same content share one answer also while they are in
+    the window together. With `accepts_damaged` what is left of a damaged recording is scored, with
+    a warning. `is_away` says whether an inbox is out of reach for now.
     """
 
-    def __init__(
-        self,
-        pool: RecordingPool,
-        engine: EngineSettings,
-        max_attempts: int,
-        links_duplicates: bool,
-        known_answers: KnownAnswers = lambda asked: [None] * len(asked),
-        accepts_damaged: bool = False,
-        is_away: Callable[[Path], bool] = lambda _: False,
-        pace: BatchPace | None = None,
-    ) -> None:
-        self._pool = pool
-        self._engine = engine
-        self._max_attempts = max_attempts
-        self._links_duplicates = links_duplicates
-        self._known_answers = known_answers
-        self._accepts_damaged = accepts_damaged
-        self._is_away = is_away
-        self._pace = pace or BatchPace()
-        self._capacity = window_capacity(engine, pool.workers)
+    pool: RecordingPool
+    engine: EngineSettings
+    max_attempts: int
+    links_duplicates: bool
+    known_answers: KnownAnswers = lambda lookups: [None] * len(lookups)
+    accepts_damaged: bool = False
+    is_away: Callable[[Path], bool] = lambda _: False
+    pace: BatchPace = field(default_factory=lambda: BatchPace())
+
+    def __post_init__(self) -> None:
+        self._capacity = window_capacity(self.engine, self.pool.workers)
         # By recording id: a file may have two versions here.
         self._recordings: dict[int, RecordingInProgress] = {}
         self._files: Counter[Key] = Counter()  # of the recordings
         self._leaders: dict[tuple[str, int], RecordingInProgress] = {}
         self._unfinished: deque[RecordingInProgress] = deque()  # with segments still to ask for
-        self._asked: list[tuple[SegmentKey, Segment]] = []  # and not handed in yet
+        self._queued_segments: list[tuple[SegmentKey, Segment]] = []  # and not handed in yet
         self._ready: dict[int, deque[ReadyClip]] = {}
         self._answers: deque[tuple[SegmentKey, Answer]] = deque()
         self._outcomes: list[Outcome] = []
@@ -88,8 +80,8 @@ class Window:
 
     def adopt(self, engine: EngineSettings) -> None:
         """Batches of another size, and the like; what was built with the pool stays as it is."""
-        self._engine = engine
-        self._capacity = window_capacity(engine, self._pool.workers)
+        self.engine = engine
+        self._capacity = window_capacity(engine, self.pool.workers)
 
     def __len__(self) -> int:
         """Recordings in the window."""
@@ -112,7 +104,7 @@ class Window:
     @property
     def clips_left(self) -> int:
         """Clips that are not scored yet of the recordings in the window, as far as is known."""
-        open_ones = (each for each in self._recordings.values() if not each.over)
+        open_ones = (each for each in self._recordings.values() if not each.is_closed)
         return sum(max(0, (each.total_clips or 0) - len(each.scores)) for each in open_ones)
 
     def holds(self, key: Key) -> bool:
@@ -122,15 +114,15 @@ class Window:
     def take(self, claims: Iterable[Claim], served: Served) -> None:
         """Begins to decode; what was tried too often and never ended fails as given up."""
         for claim in claims:
-            if claim.attempts <= 2 * self._max_attempts:
+            if claim.attempts <= 2 * self.max_attempts:
                 self._begin(claim, served)
                 continue
             reason = (
                 f"tried {claim.attempts - 1} times, and each time the daemon was stopped or killed "
                 "before the end; look at the file, then `clfd retry`"
             )
-            self._put(claim, Failed(claim.recording_id, "given_up", reason, None))
-        self._hand_in()
+            self._add_outcome(claim, Failed(claim.recording_id, "given_up", reason, None))
+        self._submit_queued()
 
     def step(self, stopping: bool = False) -> list[Outcome]:
         """Collects what was decoded and scores at most one batch; returns what is finished.
@@ -138,13 +130,13 @@ class Window:
         While `stopping`, a worker may have died of the stop: that is no failure of its file.
         """
         self._stopping = stopping
-        self._answers.extend(self._pool.collect())
-        self._ask_ledger()  # may raise; no answer is lost by then
+        self._answers.extend(self.pool.collect())
+        self._look_up_answers()  # may raise; no answer is lost by then
         while self._answers:
             (recording, first_clip), answer = self._answers[0]
-            self._answered(recording, first_clip, answer)
+            self._take_answer(recording, first_clip, answer)
             self._answers.popleft()  # only now: an answer that raises is not lost
-        self._ask_for_more()
+        self._queue_next_segments()
         if self._ready:
             self._score(self._next_batch())
         outcomes, self._outcomes = self._outcomes, []
@@ -154,7 +146,7 @@ class Window:
         """Ids of the recordings that will not be finished; their answers are ignored."""
         unfinished = list(self._recordings.values())
         for recording in unfinished:
-            recording.over = True
+            recording.is_closed = True
         self._recordings.clear()
         self._files.clear()
         self._ready.clear()
@@ -162,7 +154,7 @@ class Window:
 
     @property
     def _load(self) -> int:
-        decoding = self._pool.in_flight + len(self._asked)
+        decoding = self.pool.in_flight + len(self._queued_segments)
         return decoding + sum(len(queue) for queue in self._ready.values())
 
     def _begin(self, claim: Claim, served: Served) -> None:
@@ -171,9 +163,9 @@ class Window:
         recording = RecordingInProgress(claim, served, expected)
         self._recordings[claim.recording_id] = recording
         self._files[claim.file] += 1
-        self._ask(recording)
+        self._queue_segment(recording)
 
-    def _ask(self, recording: RecordingInProgress) -> None:
+    def _queue_segment(self, recording: RecordingInProgress) -> None:
         audio = recording.served.predictor.checkpoint.audio_format
         hop = recording.served.hop_samples
         segment = Segment(
@@ -184,39 +176,39 @@ class Window:
             max_clips=max(1, round(SEGMENT_SECONDS * audio.sample_rate_hz / hop)),
             first_clip=recording.next_clip,
             fingerprint=recording.fingerprint,
-            max_seconds=self._engine.max_hours * 3600,
+            max_seconds=self.engine.max_hours * 3600,
             size_bytes=recording.claim.size_bytes,  # each worker may have to read all of it once
-            accepts_damaged=self._accepts_damaged,
+            accepts_damaged=self.accepts_damaged,
         )
-        self._asked.append(((recording, recording.next_clip), segment))
+        self._queued_segments.append(((recording, recording.next_clip), segment))
         recording.next_clip += segment.max_clips
         recording.segments_out += 1
 
-    def _ask_for_more(self) -> None:
+    def _queue_next_segments(self) -> None:
         """The next segments of long recordings, in turns."""
         for _ in range(len(self._unfinished)):
             recording = self._unfinished.popleft()
-            while self._may_ask(recording):
-                self._ask(recording)
-            if not recording.over and recording.has_more:
+            while self._may_queue(recording):
+                self._queue_segment(recording)
+            if not recording.is_closed and recording.has_more:
                 self._unfinished.append(recording)
-        self._hand_in()
+        self._submit_queued()
 
-    def _hand_in(self) -> None:
-        self._pool.submit_all(self._asked)
-        self._asked = []
+    def _submit_queued(self) -> None:
+        self.pool.submit_all(self._queued_segments)
+        self._queued_segments = []
 
-    def _may_ask(self, recording: RecordingInProgress) -> bool:
+    def _may_queue(self, recording: RecordingInProgress) -> bool:
         return (
-            not recording.over
+            not recording.is_closed
             and recording.has_more
-            and recording.segments_out < self._pool.workers
+            and recording.segments_out < self.pool.workers
             and self._load < self._capacity
         )
 
-    def _answered(self, recording: RecordingInProgress, first_clip: int, answer: Answer) -> None:
+    def _take_answer(self, recording: RecordingInProgress, first_clip: int, answer: Answer) -> None:
         recording.segments_out -= 1
-        if recording.over:
+        if recording.is_closed:
             return
         if isinstance(answer, DecodedAudio):
             self._take_decoded(recording, first_clip, answer)
@@ -225,25 +217,25 @@ class Window:
         else:
             self._end(recording, self._not_decoded(recording.claim, answer))
 
-    def _ask_ledger(self) -> None:
+    def _look_up_answers(self) -> None:
         """Looks for stored answers that serve for content whose digest has come."""
         digests = {
             recording: answer.digest
             for (recording, _), answer in self._answers
-            if isinstance(answer, DecodedAudio) and answer.digest is not None and not recording.over
+            if isinstance(answer, DecodedAudio) and answer.digest and not recording.is_closed
         }
-        asked = [
+        lookups = [
             (recording.claim.recording_id, digest, recording.served.checkpoint_id)
             for recording, digest in digests.items()
         ]
-        if asked:
-            for recording, known in zip(digests, self._known_answers(asked), strict=True):
-                recording.answered_by = known
+        if lookups:
+            for recording, known in zip(digests, self.known_answers(lookups), strict=True):
+                recording.known_answer_id = known
 
     def _take_decoded(
         self, recording: RecordingInProgress, first_clip: int, answer: DecodedAudio
     ) -> None:
-        recording.learn(first_clip, answer)
+        recording.add_segment(first_clip, answer)
         if answer.digest and self._is_answered_elsewhere(recording, answer.digest):
             return
         ready = self._ready.setdefault(recording.served.checkpoint_id, deque())
@@ -256,11 +248,11 @@ class Window:
         """The same content is scored once per checkpoint, also while it is still in the window."""
         checkpoint_id = recording.served.checkpoint_id
         leader = self._leaders.setdefault((digest, checkpoint_id), recording)
-        if leader is not recording and self._links_duplicates:
-            recording.over = True
+        if leader is not recording and self.links_duplicates:
+            recording.is_closed = True
             leader.followers.append(recording)
             return True
-        known, number = recording.answered_by, recording.claim.recording_id
+        known, number = recording.known_answer_id, recording.claim.recording_id
         if known is not None:
             self._end(recording, Linked(number, recording.facts, checkpoint_id, known))
         return known is not None
@@ -268,17 +260,17 @@ class Window:
     def _next_batch(self) -> list[ReadyClip]:
         """Up to a batch of clips for one checkpoint, the one that has waited longest."""
         checkpoint_id, queue = next(iter(self._ready.items()))
-        most = min(self._engine.batch_clips, self._pace.most_clips(checkpoint_id))
-        batch = [queue.popleft() for _ in range(min(len(queue), most))]
+        max_clips = min(self.engine.batch_clips, self.pace.max_clips(checkpoint_id))
+        batch = [queue.popleft() for _ in range(min(len(queue), max_clips))]
         if not queue:
             del self._ready[checkpoint_id]
-        return [ready for ready in batch if not ready[0].over]
+        return [ready for ready in batch if not ready[0].is_closed]
 
     def _score(self, batch: list[ReadyClip]) -> None:
         if not batch:
             return
         served = batch[0][0].served
-        with self._pace.timed(served.checkpoint_id, len(batch)):
+        with self.pace.timed(served.checkpoint_id, len(batch)):
             scores = served.predictor.score([clip for _, _, clip in batch])
         self.clips_scored += len(batch)
         for (recording, index, _), row in zip(batch, scores, strict=True):
@@ -299,7 +291,7 @@ class Window:
             return Failed(number, "not_finite", reason, recording.digest)
         checkpoint = recording.served.predictor.checkpoint
         audio = checkpoint.audio_format
-        scores = pool_scores(clip_scores, self._engine.clip_pooling)
+        scores = pool_scores(clip_scores, self.engine.clip_pooling)
         best = int(scores.argmax())
         return Scored(
             recording_id=number,
@@ -316,7 +308,7 @@ class Window:
 
     def _end(self, recording: RecordingInProgress, outcome: Outcome) -> None:
         """The recording, and those with the same content that waited for it, are done with."""
-        recording.over = True
+        recording.is_closed = True
         identity = (recording.digest or "", recording.served.checkpoint_id)
         if self._leaders.get(identity) is recording:
             del self._leaders[identity]
@@ -330,9 +322,9 @@ class Window:
         self._files[claim.file] -= 1
         if not self._files[claim.file]:
             del self._files[claim.file]
-        self._put(claim, outcome)
+        self._add_outcome(claim, outcome)
 
-    def _put(self, claim: Claim, outcome: Outcome) -> None:
+    def _add_outcome(self, claim: Claim, outcome: Outcome) -> None:
         """A failing file is one line in the log, at any number of files; the others are in -v."""
         path = visible(printable_path(claim.path))
         if isinstance(outcome, Failed):
@@ -349,9 +341,9 @@ class Window:
     def _not_decoded(self, claim: Claim, error: DecodingError) -> Outcome:
         # A card was pulled: its files are not gone one by one, and are found when it is back.
         may_be_away = error.kind == "vanished" and claim.archive_path is None
-        if may_be_away and self._is_away(claim.inbox):
+        if may_be_away and self.is_away(claim.inbox):
             return Changed(claim.recording_id)
-        if not (error.transient and (self._stopping or claim.attempts < self._max_attempts)):
+        if not (error.transient and (self._stopping or claim.attempts < self.max_attempts)):
             return Failed(claim.recording_id, error.kind, error.reason, error.digest)
         # A file on a disk that is away for a minute is not given up within a second.
         wait = 0.0 if self._stopping else wait_seconds(claim.attempts)
@@ -369,15 +361,15 @@ def _of_same_content(claim: Claim, leader: Outcome) -> Outcome:
     return Changed(claim.recording_id)  # a scan brings it in again
 
 
+@dataclass(eq=False)
 class BatchPace:
     """How long the network of the checkpoint that was served last takes for a clip."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._checkpoint_id: int | None = None
-        self._clip_seconds = 0.0
+    clock: Callable[[], float] = time.monotonic
+    _checkpoint_id: int | None = None
+    _clip_seconds: float = 0.0
 
-    def most_clips(self, checkpoint_id: int) -> int:
+    def max_clips(self, checkpoint_id: int) -> int:
         """Clips that take BATCH_SECONDS at the pace of those before them."""
         if checkpoint_id != self._checkpoint_id:
             return UNTRIED_CLIPS
@@ -386,7 +378,7 @@ class BatchPace:
     @contextmanager
     def timed(self, checkpoint_id: int, n_clips: int) -> Iterator[None]:
         """Around the scoring of `n_clips`."""
-        began = self._clock()
+        began = self.clock()
         yield
-        self._clip_seconds = (self._clock() - began) / n_clips
+        self._clip_seconds = (self.clock() - began) / n_clips
         self._checkpoint_id = checkpoint_id

@@ -22,32 +22,34 @@ SETUP = (
 )
 STARTED = (DAEMONS[0], "clfd-train.path", "clfd-train.timer")  # may be enabled or running
 INSTANCES = "clfd@*.service"
-OURS = (".service.d", "clfd")  # folders made for these files alone
+OWN_FOLDERS = (".service.d", "clfd")  # folders made for these files alone
 
 
 def obsolete(planned: Sequence[UnitFile], possible: Sequence[UnitFile]) -> list[UnitFile]:
     """Files of an installation before that are there and not planned any more."""
-    wanted = {file.path for file in planned}
-    return [file for file in possible if file.path not in wanted and file.path.exists()]
+    planned_paths = {file.path for file in planned}
+    return [file for file in possible if file.path not in planned_paths and file.path.exists()]
 
 
-def preview(planned: Sequence[UnitFile], gone: Sequence[UnitFile]) -> Iterator[str]:
+def preview(planned: Sequence[UnitFile], unneeded: Sequence[UnitFile]) -> Iterator[str]:
     """What `install` would write and take away, without doing it."""
     for file in planned:
         state = _state(file)
         yield f"# ---- {file.path} ({state})"
         if state != "is the same":
             yield file.text
-    yield from (f"# ---- {file.path} (is no longer wanted)" for file in gone)
+    yield from (f"# ---- {file.path} (is no longer wanted)" for file in unneeded)
 
 
-def install(planned: Sequence[UnitFile], gone: Sequence[UnitFile], force: bool) -> Iterator[str]:
-    """Writes the files and takes those away that are `gone`; yields a line about each.
+def install(
+    planned: Sequence[UnitFile], unneeded: Sequence[UnitFile], force: bool
+) -> Iterator[str]:
+    """Writes the files and takes those away that are `unneeded`; yields a line about each.
 
     Raises DaemonError, before anything is written, where a file that is there reads otherwise.
     """
     differing = [file for file in planned if _state(file) == "differs from what is there"]
-    unwanted = [file for file in gone if not file.is_derived]
+    unwanted = [file for file in unneeded if not file.is_derived]
     if (differing or unwanted) and not force:
         names = ", ".join(str(file.path) for file in (*differing, *unwanted))
         raise DaemonError(
@@ -56,7 +58,7 @@ def install(planned: Sequence[UnitFile], gone: Sequence[UnitFile], force: bool) 
         )
     for file in planned:
         yield _write(file)
-    yield from (_remove(file) for file in gone)
+    yield from (_remove(file) for file in unneeded)
 
 
 def set_up(manager: ServiceManager, now: bool) -> Iterator[str]:
@@ -64,7 +66,7 @@ def set_up(manager: ServiceManager, now: bool) -> Iterator[str]:
     if not manager.for_user:
         for command in SETUP:
             _call(*command)
-    if not manager.is_there:
+    if not manager.is_reachable:
         yield "waiting     systemd does not answer here, and reads the files when it starts"
         return
     manager.command("daemon-reload")
@@ -77,21 +79,21 @@ def set_up(manager: ServiceManager, now: bool) -> Iterator[str]:
 
 
 def is_active(manager: ServiceManager) -> bool:
-    return manager.shown(DAEMONS[0], "ActiveState").get("ActiveState") == "active"
+    return manager.properties(DAEMONS[0], "ActiveState").get("ActiveState") == "active"
 
 
 def stop_and_disable(manager: ServiceManager) -> None:
     """The daemon, its instances, and training; none of them has to be there."""
-    if not manager.is_there:
+    if not manager.is_reachable:
         return
-    running = manager.listed("list-units", "--all", *STARTED, INSTANCES, SERVICES[-1])
-    known = manager.listed("list-unit-files", *STARTED, INSTANCES)
+    running = manager.list_units("list-units", "--all", *STARTED, INSTANCES, SERVICES[-1])
+    known = manager.list_units("list-unit-files", *STARTED, INSTANCES)
     if running:
         manager.command("stop", *running)
     enabled = [unit for unit in {*running, *known} if unit != SERVICES[-1] and "@." not in unit]
     if enabled:
         manager.command("disable", *sorted(enabled))
-    failed = manager.listed("list-units", "--state=failed", *STARTED, INSTANCES, SERVICES[-1])
+    failed = manager.list_units("list-units", "--state=failed", *STARTED, INSTANCES, SERVICES[-1])
     if failed:
         manager.command("reset-failed", *failed)
 
@@ -105,10 +107,10 @@ def removable(planned: Sequence[UnitFile]) -> list[UnitFile]:
 def remove(planned: Sequence[UnitFile]) -> Iterator[str]:
     """Takes the files away; yields a line about each. What was changed by hand is kept beside."""
     yield from (_remove(file) for file in removable(planned))
-    yield from (f"left        {path}, which is yours" for path in _left(planned))
+    yield from (f"left        {path}, which is yours" for path in _remaining(planned))
 
 
-def _left(planned: Sequence[UnitFile]) -> Iterator[Path]:
+def _remaining(planned: Sequence[UnitFile]) -> Iterator[Path]:
     """What a person has edited, or added as a drop-in."""
     yield from (file.path for file in planned if file.path.exists())
     for folder in dict.fromkeys(file.path.parent for file in planned):
@@ -135,7 +137,7 @@ def _write(file: UnitFile) -> str:
     if state in ("is the same", "is there, and yours"):
         return f"kept        {place}"
     is_kept = state == "differs from what is there"
-    kept = f", the one before is {_keep(place).name}" if is_kept else ""
+    kept = f", the one before is {_back_up(place).name}" if is_kept else ""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -147,14 +149,14 @@ def _write(file: UnitFile) -> str:
 def _remove(file: UnitFile) -> str:
     place = file.path
     is_known = file.is_derived or _state(file) == "is the same"
-    kept = "" if is_known else f", kept as {_keep(place).name}"
+    kept = "" if is_known else f", kept as {_back_up(place).name}"
     place.unlink()
-    if place.parent.name.endswith(OURS) and not any(place.parent.iterdir()):
+    if place.parent.name.endswith(OWN_FOLDERS) and not any(place.parent.iterdir()):
         place.parent.rmdir()
     return f"removed     {place}{kept}"
 
 
-def _keep(place: Path) -> Path:
+def _back_up(place: Path) -> Path:
     """A copy under a name that systemd does not read."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     copy = place.with_name(f"{place.name}.{stamp}.backup")

@@ -31,7 +31,7 @@ _LINE = re.compile(
 )
 
 
-def wanted(
+def plan_installation(
     home_option: Path | None,
     executable: Path | None,
     nvidia: bool | None,
@@ -47,7 +47,7 @@ def wanted(
     Inboxes and archive are those that the service will find, so that variables of whoever installs
     do not count. Raises DaemonError and SettingsError.
     """
-    before = installed(manager.for_user, root)
+    before = read_installation(manager.for_user, root)
     home = _home(home_option, manager.for_user, environ, before)
     if network is None:
         network = before is not None and before.network
@@ -65,7 +65,7 @@ def wanted(
     )
 
 
-def installed(for_user: bool, root: Path) -> Installation | None:
+def read_installation(for_user: bool, root: Path) -> Installation | None:
     """What the unit that lies there says; None where none does, or it says neither."""
     try:
         text = (unit_folder(for_user, root) / DAEMONS[0]).read_text()
@@ -84,11 +84,9 @@ def installed(for_user: bool, root: Path) -> Installation | None:
 def _home(
     option: Path | None, for_user: bool, environ: Mapping[str, str], before: Installation | None
 ) -> Home:
-    if option or environ.get("CLFD_HOME"):
+    if option or environ.get("CLFD_HOME") or (for_user and before is None):
         return resolve_home(option)
-    if before is not None:
-        return Home(before.home)
-    return resolve_home(option) if for_user else Home(USUAL_HOME)
+    return Home(before.home if before else USUAL_HOME)
 
 
 def _this_executable(for_user: bool) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.units.install import INSTANCES, STARTED
-from daemon.units.installation import installed
+from daemon.units.installation import read_installation
 from daemon.units.systemctl import ServiceManager
 
 PROPERTIES = ("LoadState", "UnitFileState", "ActiveState", "SubState", "NRestarts", "DropInPaths")
@@ -15,19 +15,19 @@ COLUMNS = "{:<20} {:<11} {:<10} {}"
 
 def status_lines(manager: ServiceManager) -> Iterator[str]:
     """Lines for people."""
-    found = installed(manager.for_user, Path("/"))
+    found = read_installation(manager.for_user, Path("/"))
     if found is None:
         command = " ".join(["clfd service install", *manager.scope])
         yield f"not installed; `{command}` does it"
         return
     yield COLUMNS.format("unit", "file", "at boot", "now")
-    instances = manager.listed("list-units", "--all", INSTANCES)
+    instances = manager.list_units("list-units", "--all", INSTANCES)
     drop_ins: list[str] = []
     for unit in (*STARTED, *instances):
-        facts = manager.shown(unit, *PROPERTIES)
+        facts = manager.properties(unit, *PROPERTIES)
         drop_ins += facts.get("DropInPaths", "").split()
         yield _line(unit, facts)
-    if not manager.is_there:
+    if not manager.is_reachable:
         yield "systemd does not answer here, so what is enabled and active is not known"
     yield f"executable  {found.executable}"
     yield f"home        {found.home}"

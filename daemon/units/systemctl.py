@@ -31,19 +31,19 @@ class ServiceManager:
             raise DaemonError(f"systemctl {' '.join(words)} failed: {output}")
         return done.stdout
 
-    def shown(self, unit: str, *properties: str) -> dict[str, str]:
+    def properties(self, unit: str, *properties: str) -> dict[str, str]:
         """Properties of a unit; empty where nobody answers."""
         done = self._run("show", unit, f"--property={','.join(properties)}")
         lines = done.stdout.splitlines() if done.returncode == 0 else []
         return dict(line.split("=", 1) for line in lines if "=" in line)
 
-    def listed(self, *words: str) -> list[str]:
+    def list_units(self, *words: str) -> list[str]:
         """The units that a listing names first in its lines."""
         done = self._run(*words, "--plain", "--no-legend", "--no-pager")
         return [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
 
     @property
-    def is_there(self) -> bool:
+    def is_reachable(self) -> bool:
         """Whether it answers."""
         return BOOTED.is_dir() and self._run("show-environment").returncode == 0
 

@@ -93,13 +93,13 @@ def unit_files(installation: Installation) -> list[UnitFile]:
     Raises DaemonError for a place that the service could not see, or that no unit file can name.
     """
     _refuse_unusable(installation)
-    return _made(installation)
+    return _all_files(installation)
 
 
 def every_unit_file(installation: Installation) -> list[UnitFile]:
     """Those that an installation may have had, whatever was asked for then."""
     archive = installation.home / "archive"
-    return _made(
+    return _all_files(
         replace(
             installation,
             archive=archive,
@@ -110,22 +110,22 @@ def every_unit_file(installation: Installation) -> list[UnitFile]:
     )
 
 
-def _made(installation: Installation) -> list[UnitFile]:
+def _all_files(installation: Installation) -> list[UnitFile]:
     return list(_for_user(installation) if installation.for_user else _for_system(installation))
 
 
 def _for_user(installation: Installation) -> Iterator[UnitFile]:
     folder = unit_folder(True, installation.root)
-    yield UnitFile(folder / DAEMONS[0], _adapted(f"user/{DAEMONS[0]}", installation))
+    yield UnitFile(folder / DAEMONS[0], _adapt(f"user/{DAEMONS[0]}", installation))
     if installation.systemd_version >= FIRST_WITH_STEPS:
         yield _drop_in(folder, DAEMONS[0], "backoff.conf")
-    yield UnitFile(environment_file(True, installation.root), _shipped("clfd.env"), is_yours=True)
+    yield UnitFile(environment_file(True, installation.root), _template("clfd.env"), is_yours=True)
 
 
 def _for_system(installation: Installation) -> Iterator[UnitFile]:
     folder, etc = unit_folder(False, installation.root), installation.root / "etc"
     for name in (*SERVICES, *OTHERS):
-        yield UnitFile(folder / name, _adapted(name, installation))
+        yield UnitFile(folder / name, _adapt(name, installation))
     if text := _folders(installation):
         yield UnitFile(folder / f"{DAEMONS[0]}.d" / "folders.conf", text, is_derived=True)
     for unit in SERVICES if installation.nvidia else ():
@@ -135,22 +135,22 @@ def _for_system(installation: Installation) -> Iterator[UnitFile]:
     for unit in DAEMONS if installation.systemd_version >= FIRST_WITH_STEPS else ():
         yield _drop_in(folder, unit, "backoff.conf")
     if installation.nvidia:
-        yield UnitFile(etc / "modules-load.d/clfd.conf", _shipped("modules-load.conf"))
+        yield UnitFile(etc / "modules-load.d/clfd.conf", _template("modules-load.conf"))
     for kind in ("sysusers", "tmpfiles"):
-        yield UnitFile(etc / f"{kind}.d/clfd.conf", _adapted(f"{kind}.conf", installation))
-    yield UnitFile(environment_file(False, installation.root), _shipped("clfd.env"), is_yours=True)
+        yield UnitFile(etc / f"{kind}.d/clfd.conf", _adapt(f"{kind}.conf", installation))
+    yield UnitFile(environment_file(False, installation.root), _template("clfd.env"), is_yours=True)
 
 
 def _drop_in(folder: Path, unit: str, name: str) -> UnitFile:
-    return UnitFile(folder / f"{unit}.d" / name, _shipped(name))
+    return UnitFile(folder / f"{unit}.d" / name, _template(name))
 
 
-def _shipped(name: str) -> str:
+def _template(name: str) -> str:
     return (shipped_folder() / name).read_text(encoding="utf-8")
 
 
-def _adapted(name: str, installation: Installation) -> str:
-    text, home = _shipped(name), str(installation.home)
+def _adapt(name: str, installation: Installation) -> str:
+    text, home = _template(name), str(installation.home)
     if installation.home != USUAL_HOME:
         text = STATE.sub(OWN_HOME.format(home=home), text)
         text = re.sub(rf"{USUAL_HOME}(?![\w-])", lambda _: home, text)  # not /var/lib/clfd-%i

@@ -188,7 +188,7 @@ class Database:
         if found != "ok":
             raise _damaged(self.path, _one_line(found))
 
-    def tend(self) -> str | None:
+    def truncate_wal(self) -> str | None:
         """Move a grown log into the database; returns what is wrong when it cannot be emptied.
 
         A program that keeps an old view open holds the log; it grows until that ends.

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, select
 from storage.database.bulk import ASKED, ASKED_DIGEST, ASKED_ID, PARAMETER, chunks, contents_of
 from storage.database.tables import prediction, recording
 
-Asked = tuple[int, str, int]  # recording id, digest, checkpoint id
+AnswerLookup = tuple[int, str, int]  # recording id, digest, checkpoint id
 
 _row = recording.c
 _me = recording.alias("me")
@@ -36,11 +36,13 @@ _FIRST_SCORED = (
 )
 
 
-def known_answers(connection: Connection, asked: Sequence[Asked], link: bool) -> list[int | None]:
+def known_answers(
+    connection: Connection, lookups: Sequence[AnswerLookup], link: bool
+) -> list[int | None]:
     """See `Ledger.known_answers`."""
     own: dict[tuple[int, str], int] = {}  # by recording and digest
     seen: set[str | None] = set()
-    for some in chunks(asked):
+    for some in chunks(lookups):
         versions = {PARAMETER: contents_of((id, digest) for id, digest, _ in some)}
         rows = connection.execute(_ANSWERED_VERSIONS, versions)
         own |= {(of, digest): version for of, digest, version in rows}
@@ -49,14 +51,14 @@ def known_answers(connection: Connection, asked: Sequence[Asked], link: bool) ->
         (digest, checkpoint_id): connection.scalar(
             _FIRST_SCORED, {"digest": digest, "checkpoint_id": checkpoint_id}
         )
-        for digest, checkpoint_id in {each[1:] for each in asked if link and each[1] in seen}
+        for digest, checkpoint_id in {each[1:] for each in lookups if link and each[1] in seen}
     }
-    return [own.get(each[:2], first.get(each[1:])) for each in asked]
+    return [own.get(each[:2], first.get(each[1:])) for each in lookups]
 
 
-def _seen_digests(connection: Connection, asked: Sequence[Asked]) -> set[str | None]:
+def _seen_digests(connection: Connection, lookups: Sequence[AnswerLookup]) -> set[str | None]:
     """The digests that some recording may have: all of them where that takes long to find out."""
-    digests = [digest for _, digest, _ in asked]
-    most = 2 * len(digests)
-    found = connection.scalars(_SEEN.limit(most), {"digests": digests}).all()
-    return set(found if len(found) < most else digests)
+    digests = [digest for _, digest, _ in lookups]
+    max_rows = 2 * len(digests)
+    found = connection.scalars(_SEEN.limit(max_rows), {"digests": digests}).all()
+    return set(found if len(found) < max_rows else digests)

@@ -17,8 +17,8 @@ from storage.ledger.admission import admit, mount_points, newest_of, note_mount_
 from storage.ledger.apply_outcomes import apply_outcomes
 from storage.ledger.archive_moves import ArchiveMoves, ArchivePlan
 from storage.ledger.checkpoints import accepted_checkpoint, put_checkpoint, refused_checkpoint
-from storage.ledger.duplicates import Asked, known_answers
-from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, checked
+from storage.ledger.duplicates import AnswerLookup, known_answers
+from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, check_outcome
 from storage.values.timestamps import utc_now
 
 _MOST_ATTEMPTS = 2**31
@@ -127,21 +127,21 @@ class Ledger:
         with self.database.transaction() as connection:
             queue.release(connection, recording_ids)
 
-    def known_answers(self, asked: Sequence[Asked], link: bool) -> list[int | None]:
+    def known_answers(self, lookups: Sequence[AnswerLookup], link: bool) -> list[int | None]:
         """For each the recording whose answer serves this content, if any; hand it on as `Linked`.
 
         That is an answered version of the same file under any checkpoint, or, with `link`, any
         recording of this content that the checkpoint has scored.
         """
         with self.database.transaction() as connection:
-            return known_answers(connection, asked, link)
+            return known_answers(connection, lookups, link)
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         """Write what came of claimed work, in one transaction.
 
         A value that cannot be stored costs only its own recording, which fails as `internal`.
         """
-        valid = [checked(outcome) for outcome in outcomes]
+        valid = [check_outcome(outcome) for outcome in outcomes]
         try:
             self._record(valid)
         except RowRefused:

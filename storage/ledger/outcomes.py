@@ -132,7 +132,7 @@ class Changed:
 Outcome = Scored | Linked | Failed | Postponed | Changed
 
 
-def checked(outcome: Outcome) -> Outcome:
+def check_outcome(outcome: Outcome) -> Outcome:
     """The outcome itself, or a failure naming the value that no database should keep."""
     problem = _first_problem(outcome)
     if problem is None:

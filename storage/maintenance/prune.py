@@ -155,4 +155,4 @@ def _delete_recordings(database: Database, ids: Sequence[int]) -> list[int]:
 def _keep_log_short(database: Database) -> None:
     """No daemon may be there to do so."""
     if driver().sqlite_version_info >= _SAFE_CHECKPOINTS:
-        database.tend()
+        database.truncate_wal()

@@ -16,7 +16,7 @@ def test_a_ledger_locked_in_the_middle_of_an_answer_loses_no_recording(
 ) -> None:
     house.begin_to_decode(audio_file())
     with monkeypatch.context() as locked:
-        locked.setattr(house.window, "_known_answers", refuse)
+        locked.setattr(house.window, "known_answers", refuse)
         with pytest.raises(LedgerUnavailable):
             house.window.step()
     house.live()

@@ -221,7 +221,7 @@ def test_one_run_ends_when_every_file_has_a_row(
 def test_the_first_files_of_a_backlog_are_answered_before_the_last_have_their_rows(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.intake.intake.REST_STEP", 2)
+    monkeypatch.setattr("daemon.intake.intake.SETTLED_STEP", 2)
     for number in range(10):
         (house.inbox / f"{number}.wav").write_bytes(b"bad %d" % number)
     house.service.try_tick()
@@ -240,7 +240,7 @@ def test_listings_of_a_crowded_inbox_keep_their_distance(
     noise: Callable[..., np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("daemon.intake.intake.LOOK_SECONDS", 1.0)  # as if each name were thousands
+    monkeypatch.setattr("daemon.intake.intake.NAME_SECONDS", 1.0)  # as if each name were thousands
     for number in range(10):
         house.drop(audio_file("a.wav", noise(0.1, seed=number)), f"{number}.wav")
     house.live(seconds=10)
@@ -267,11 +267,11 @@ def test_a_file_that_changes_for_ever_is_named_and_starves_nobody(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("daemon.intake.intake.RESTLESS_SECONDS", 60.0)
+    monkeypatch.setattr("daemon.intake.intake.UNSETTLED_SECONDS", 60.0)
     house.drop(audio_file(), "calm.wav")
-    restless = house.drop(audio_file(), "restless.wav")
+    unsettled = house.drop(audio_file(), "restless.wav")
     for _ in range(70):
-        restless.write_bytes(restless.read_bytes() + b"x")
+        unsettled.write_bytes(unsettled.read_bytes() + b"x")
         house.watcher.ring(house.inbox, b"restless.wav")
         house.live(seconds=1)
     assert house.rows() == [("calm.wav", "done")]

@@ -118,7 +118,7 @@ class Sequence(FileSequence):
         self.house = house = House(home, wanted)
         house.now = self.now
         pool = LatePool()
-        house.pool = house.window._pool = pool
+        house.pool = house.window.pool = pool
         house.model._thread.shutdown()
         house.model._thread = AtOnce()  # type: ignore[assignment]
         house.service.start()

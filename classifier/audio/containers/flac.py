@@ -11,7 +11,7 @@ import re
 from itertools import islice
 from typing import NamedTuple
 
-MARK = b"fLaC"
+MAGIC = b"fLaC"
 HEAD_BYTES = 42  # of the mark, a block's head, and the stream's description in it
 MAX_FRAME_HEAD_BYTES = 16
 MAX_FRAME_BYTES = 2**16  # looked through for the last frame; they have 5 to 20 kB
@@ -27,19 +27,19 @@ _SIZE_IN_8_BITS, _SIZE_IN_16_BITS = 6, 7
 
 
 def _crc_16_table() -> tuple[int, ...]:
-    rests = []
+    remainders = []
     for byte in range(256):
-        rest = byte << 8
+        remainder = byte << 8
         for _ in range(8):
-            rest = (rest << 1 ^ (0x8005 if rest >> 15 else 0)) & 0xFFFF
-        rests.append(rest)
-    return tuple(rests)
+            remainder = (remainder << 1 ^ (0x8005 if remainder >> 15 else 0)) & 0xFFFF
+        remainders.append(remainder)
+    return tuple(remainders)
 
 
 _CRC_16 = _crc_16_table()
 
 
-class _Stream(NamedTuple):
+class _StreamInfo(NamedTuple):
     n_samples: int
     block_size: int
     longest_frame: int  # bytes; 0 where the writer did not say
@@ -47,7 +47,7 @@ class _Stream(NamedTuple):
 
 def ends_with_last_frame(fd: int) -> bool:
     """Whether the file ends with a valid frame, and that one with the last promised sample."""
-    stream = _described(os.pread(fd, HEAD_BYTES, 0))
+    stream = _stream_info(os.pread(fd, HEAD_BYTES, 0))
     if stream is None:
         return False
     longest = min(stream.longest_frame or MAX_FRAME_BYTES, MAX_FRAME_BYTES)
@@ -63,16 +63,16 @@ def ends_with_last_frame(fd: int) -> bool:
     return not is_padded and any(_crc_16(window[at:]) == 0 for at in islice(last, MAX_CHECKS))
 
 
-def _described(head: bytes) -> _Stream | None:
+def _stream_info(head: bytes) -> _StreamInfo | None:
     """None where an encoder has not filled it in, which is the last thing that it does."""
-    if len(head) < HEAD_BYTES or not head.startswith(MARK) or head[4] & 0x7F:
+    if len(head) < HEAD_BYTES or not head.startswith(MAGIC) or head[4] & 0x7F:
         return None
     n_samples = int.from_bytes(head[21:26], "big") & 2**36 - 1
     longest = int.from_bytes(head[15:18], "big")
-    return _Stream(n_samples, int.from_bytes(head[8:10], "big"), longest) if n_samples else None
+    return _StreamInfo(n_samples, int.from_bytes(head[8:10], "big"), longest) if n_samples else None
 
 
-def _end_sample(head: bytes, stream: _Stream) -> int | None:
+def _end_sample(head: bytes, stream: _StreamInfo) -> int | None:
     """Up to where the frame goes whose head this is; None if it is none.
 
     The head's own checksum is left aside: that of the frame is of its head as well.
@@ -110,7 +110,7 @@ def _size(head: bytes, code: int, at: int) -> int | None:
 
 def _crc_16(content: bytes) -> int:
     """Of a frame with its own checksum at the end it is 0."""
-    rest = 0
+    remainder = 0
     for byte in content:
-        rest = (rest << 8 & 0xFFFF) ^ _CRC_16[rest >> 8 ^ byte]
-    return rest
+        remainder = (remainder << 8 & 0xFFFF) ^ _CRC_16[remainder >> 8 ^ byte]
+    return remainder

@@ -51,7 +51,7 @@ def _has_chunks(start: bytes) -> bool:
 
 
 _MPEG = Container(mp3.begins_with_frame, mp3.examine_mpeg, mp3.mpeg_ends_as_promised)
-_KNOWN = (
+_FORMATS = (
     Container(
         _has_chunks,
         riff.examine_chunks,
@@ -59,7 +59,7 @@ _KNOWN = (
         expansion=2,
         suffixes=(b".wav", b".wave", b".aif", b".aiff"),
     ),
-    Container(lambda b: b.startswith(flac.MARK), lambda _: Integrity(), flac.ends_with_last_frame),
+    Container(lambda b: b.startswith(flac.MAGIC), lambda _: Integrity(), flac.ends_with_last_frame),
     Container(lambda b: b.startswith(ogg.CAPTURE), ogg.examine_ogg, ogg.ends_its_streams),
     _MPEG,
 )
@@ -71,7 +71,7 @@ def container_of(fd: int) -> Container:
         raise DecodingError("empty", "the file is empty (0 bytes); copy it again from its source")
     begin = mp3.offset_after_tags(fd)
     start = os.pread(fd, START_BYTES, begin)
-    for container in _KNOWN:
+    for container in _FORMATS:
         if container.has_magic(start):
             return container
     if begin:  # what lies behind a tag is for the decoder to find
@@ -82,7 +82,7 @@ def container_of(fd: int) -> Container:
 def expansion_of(path: bytes) -> int:
     """Estimated decoded bytes per file byte, by the name alone."""
     name = path.lower()
-    found = (each.expansion for each in _KNOWN if name.endswith(each.suffixes))
+    found = (each.expansion for each in _FORMATS if name.endswith(each.suffixes))
     return next(found, _MPEG.expansion)
 
 

@@ -15,7 +15,7 @@ MAX_FRAME_BYTES = 2**12  # more than any frame has, free format aside
 MAX_FALSE_SYNCS = 1000  # heads without a run behind them, in what is no MP3 then
 RUN_FRAMES = 4  # fewer in a row are junk that looks like them, or a picture in a tag
 TAG_BYTES = 128  # of an ID3v1 tag, at the end
-MIDDLING_RATE = 9  # of the table's: 128 kbit/s, 80 in versions 2 and 2.5
+XING_BITRATE_INDEX = 9  # of the table's: 128 kbit/s, 80 in versions 2 and 2.5
 ID3_BYTES, MAX_TAGS, HAS_FOOTER = 10, 10, 0x10  # of ID3v2 tags, at the beginning
 HAS_FRAMES = 1  # the flag of a Xing frame that names their number
 
@@ -67,28 +67,28 @@ def examine_mpeg(fd: int) -> Integrity:
     picture in a tag does not hold. So it gets a Xing frame, with the number that we counted.
     """
     size_bytes = os.fstat(fd).st_size
-    begin = _behind_zeros(fd, offset_after_tags(fd))
+    begin = _offset_after_padding(fd, offset_after_tags(fd))
     window = os.pread(fd, MAX_FRAME_BYTES, begin)
     frame = _frame(window, 0)
     if frame is None:
         return Integrity()
-    promised = _promised_bytes(window, frame)
+    declared = _declared_bytes(window, frame)
     patches: tuple[Patch, ...] = ()
-    if promised is None:
+    if declared is None:
         n_frames, end = _count_frames(fd, begin)
         is_counted = frame.layer == 3 and n_frames >= RUN_FRAMES
         if is_counted and not _has_xing(window, frame):
             patches = (Patch(begin, 0, _xing_frame(window[:4], frame, n_frames)),)
         missing, reason = end - size_bytes, "cut short in the middle of a frame"
-    elif _another_begins(fd, begin + promised):
+    elif _has_later_stream(fd, begin + declared):
         reason = (
             "several MP3 streams one behind the other, of which only the first would be heard; "
             "join them with a program that knows MP3, or convert them to FLAC"
         )
         return Integrity(DecodingError("unsupported", reason))
     else:
-        missing = begin + promised - size_bytes
-        reason = f"cut short: it promises {promised:,} bytes, {size_bytes - begin:,} are there"
+        missing = begin + declared - size_bytes
+        reason = f"cut short: it promises {declared:,} bytes, {size_bytes - begin:,} are there"
     if missing <= 0:
         return Integrity(patches=patches)
     reason = f"{reason}; copy it again from its source"
@@ -97,17 +97,17 @@ def examine_mpeg(fd: int) -> Integrity:
 
 def mpeg_ends_as_promised(fd: int) -> bool:
     """Whether a Xing or Info frame promises an end, and only a tag follows it, or nothing."""
-    begin = _behind_zeros(fd, offset_after_tags(fd))
+    begin = _offset_after_padding(fd, offset_after_tags(fd))
     window = os.pread(fd, MAX_FRAME_BYTES, begin)
     frame = _frame(window, 0)
-    promised = None if frame is None else _promised_bytes(window, frame)
-    if not promised:
+    declared = None if frame is None else _declared_bytes(window, frame)
+    if not declared:
         return False
-    rest = os.fstat(fd).st_size - begin - promised
-    return rest == 0 or (rest == TAG_BYTES and os.pread(fd, 3, begin + promised) == b"TAG")
+    rest = os.fstat(fd).st_size - begin - declared
+    return rest == 0 or (rest == TAG_BYTES and os.pread(fd, 3, begin + declared) == b"TAG")
 
 
-def _behind_zeros(fd: int, offset: int) -> int:
+def _offset_after_padding(fd: int, offset: int) -> int:
     zeros = os.pread(fd, MAX_FRAME_BYTES, offset)
     return offset + len(zeros) - len(zeros.lstrip(b"\0"))
 
@@ -136,18 +136,18 @@ def _frame(window: bytes, at: int, accepts_free: bool = False) -> _Frame | None:
     return _Frame(n_bytes, layer, is_version_1, is_mono=head[3] >> 6 == 3)
 
 
-def _xing_at(frame: _Frame) -> int:
+def _xing_offset(frame: _Frame) -> int:
     """Where it stands in its frame, behind the side information."""
     side_bytes = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}
     return 4 + side_bytes[frame.is_version_1, frame.is_mono]
 
 
 def _has_xing(window: bytes, frame: _Frame) -> bool:
-    at = _xing_at(frame)
+    at = _xing_offset(frame)
     return window[at : at + 4] in (b"Xing", b"Info") and len(window) >= at + 16
 
 
-def _another_begins(fd: int, offset: int) -> bool:
+def _has_later_stream(fd: int, offset: int) -> bool:
     """Whether from here on, behind tags or not, there is another frame that makes a promise."""
     for _ in range(MAX_FALSE_SYNCS):
         sync = _next_sync(fd, offset)
@@ -161,11 +161,11 @@ def _another_begins(fd: int, offset: int) -> bool:
     return False
 
 
-def _promised_bytes(window: bytes, frame: _Frame) -> int | None:
+def _declared_bytes(window: bytes, frame: _Frame) -> int | None:
     """What a Xing or Info frame promises of bytes, from itself on."""
     if not _has_xing(window, frame):
         return None
-    at = _xing_at(frame)
+    at = _xing_offset(frame)
     has_frames, has_bytes = window[at + 7] & 1, window[at + 7] & 2
     field = at + 8 + 4 * has_frames
     return int.from_bytes(window[field : field + 4], "big") if has_bytes else None
@@ -173,24 +173,24 @@ def _promised_bytes(window: bytes, frame: _Frame) -> int | None:
 
 def _xing_frame(head: bytes, first: _Frame, n_frames: int) -> bytes:
     """A frame like the first one, of a middling bit rate and without a checksum."""
-    head = bytes([head[0], head[1] | 1, MIDDLING_RATE << 4 | head[2] & 0x0C, head[3]])
+    head = bytes([head[0], head[1] | 1, XING_BITRATE_INDEX << 4 | head[2] & 0x0C, head[3]])
     frame = _frame(head, 0)
     assert frame is not None
     tag = struct.pack(">4sII", b"Xing", HAS_FRAMES, min(n_frames, 2**32 - 1))
-    return (head.ljust(_xing_at(first), b"\0") + tag).ljust(frame.n_bytes, b"\0")
+    return (head.ljust(_xing_offset(first), b"\0") + tag).ljust(frame.n_bytes, b"\0")
 
 
 def _count_frames(fd: int, begin: int) -> tuple[int, int]:
     """How many there are, and the byte behind the last one; over gaps, such as a tag between."""
     n_frames, end = _count_run(fd, begin)
-    n_fakes, sync = 0, _next_sync(fd, end)
-    while sync is not None and n_fakes < MAX_FALSE_SYNCS:
+    n_false_syncs, sync = 0, _next_sync(fd, end)
+    while sync is not None and n_false_syncs < MAX_FALSE_SYNCS:
         n_in_run, run_end = _count_run(fd, sync)
         if n_in_run >= RUN_FRAMES:
             n_frames, end = n_frames + n_in_run, run_end
             sync = _next_sync(fd, end)
         else:
-            n_fakes += 1
+            n_false_syncs += 1
             sync = _next_sync(fd, sync + 1)
     return n_frames, end
 

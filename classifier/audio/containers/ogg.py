@@ -26,7 +26,7 @@ MAX_CHECKED_BYTES = 2**20
 MANY_PAGES = 2000  # of 4 kB each, as encoders make them, these are 8 MB
 MAX_FALSE_SYNCS = 200  # heads without a page behind them, in what is called junk then
 AUDIO_MARKS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
-AGAIN = "copy it again from its source"
+ADVICE = "copy it again from its source"
 
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -59,15 +59,15 @@ def _damage(fd: int) -> DecodingError | None:
     streams: dict[int, _Stream] = {}
     end = 0
     for page in _pages(fd):
-        damage, end = _judge(page, streams), page.end
+        damage, end = _page_damage(page, streams), page.end
         if damage is not None:
             return damage
-    if _goes_on(fd, end):
-        return DecodingError("damaged", f"a hole at byte {end:,}, and sound behind it; {AGAIN}")
+    if _has_later_page(fd, end):
+        return DecodingError("damaged", f"a hole at byte {end:,}, and sound behind it; {ADVICE}")
     if os.pread(fd, 5, end) == CAPTURE + b"\0":
-        return DecodingError("truncated", f"cut short in the middle of a page; {AGAIN}")
+        return DecodingError("truncated", f"cut short in the middle of a page; {ADVICE}")
     if any(s.is_audio and s.has_frames and not s.has_ended for s in streams.values()):
-        return DecodingError("truncated", f"cut short: its last page is missing; {AGAIN}")
+        return DecodingError("truncated", f"cut short: its last page is missing; {ADVICE}")
     return None
 
 
@@ -81,7 +81,7 @@ def ends_its_streams(fd: int) -> bool:
     streams: dict[int, _Stream] = {}
     end = 0
     for page in islice(_pages(fd), MANY_PAGES):
-        if _judge(page, streams) is not None:
+        if _page_damage(page, streams) is not None:
             return False
         end = page.end
     audio = [stream for stream in streams.values() if stream.is_audio]
@@ -95,10 +95,10 @@ def checksum(page: bytes) -> int:
     return int(f"{mirrored:032b}"[::-1], 2)
 
 
-def _judge(page: Page, streams: dict[int, _Stream]) -> DecodingError | None:
+def _page_damage(page: Page, streams: dict[int, _Stream]) -> DecodingError | None:
     """Holds a page against those before it, and takes it in."""
     if not page.is_intact:
-        return DecodingError("damaged", f"its page at byte {page.offset:,} was altered; {AGAIN}")
+        return DecodingError("damaged", f"its page at byte {page.offset:,} was altered; {ADVICE}")
     if page.flags & BEGINS:
         if page.is_audio and any(each.is_audio and each.has_frames for each in streams.values()):
             return DecodingError(
@@ -112,7 +112,7 @@ def _judge(page: Page, streams: dict[int, _Stream]) -> DecodingError | None:
     if stream is None or stream.has_ended:
         return None
     if page.number != stream.next_number:
-        return DecodingError("damaged", f"pages are missing before byte {page.offset:,}; {AGAIN}")
+        return DecodingError("damaged", f"pages are missing before byte {page.offset:,}; {ADVICE}")
     stream.next_number = (page.number + 1) % 2**32
     stream.has_frames = stream.has_frames or page.granule > 0
     stream.has_ended = bool(page.flags & ENDS)
@@ -151,9 +151,9 @@ def _page(window: bytes, at: int, offset: int) -> Page | None:
     return Page(offset, file_end, flags, granule, serial, number, is_audio, is_right)
 
 
-def _goes_on(fd: int, offset: int) -> bool:
+def _has_later_page(fd: int, offset: int) -> bool:
     """Whether another whole page comes later; junk behind the last one is no damage."""
-    n_fakes = 0
+    n_false_syncs = 0
     while window := os.pread(fd, WINDOW_BYTES, offset):
         at = window.find(CAPTURE)
         while at >= 0:
@@ -162,8 +162,8 @@ def _goes_on(fd: int, offset: int) -> bool:
             page = _page(window, at, offset + at)
             if page is not None and page.is_intact:
                 return True
-            n_fakes += page is not None
-            if n_fakes == MAX_FALSE_SYNCS:
+            n_false_syncs += page is not None
+            if n_false_syncs == MAX_FALSE_SYNCS:
                 return False
             at = window.find(CAPTURE, at + 1)
         offset += at if at > 0 else max(1, len(window) - len(CAPTURE) + 1)

@@ -5,6 +5,7 @@ Read with a few small reads at known places, whatever sizes the chunks claim to 
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -37,15 +38,15 @@ Read = Callable[[int, int], bytes | memoryview]  # that many bytes from an offse
 
 
 class Span(NamedTuple):
-    """The samples of a file: `there` bytes from `begin` on, where the header promises `promised`.
+    """The samples of a file, from byte `begin` on: what is there, and what the header declares.
 
-    `promised` is None where the writer could not know it. `patches` give a header that does not
-    promise it the length of what is there.
+    `declared_bytes` is None where the writer could not know them. `patches` give a header that does
+    not declare it the length of what is there.
     """
 
     begin: int
-    there: int
-    promised: int | None
+    available_bytes: int
+    declared_bytes: int | None
     patches: tuple[Patch, ...] = ()
 
 
@@ -118,18 +119,19 @@ def sample_span(fd: int) -> Span | None:
     data = chunks.get(b"data")
     if data is None or data.begin > size_bytes:
         return None
-    there = size_bytes - data.begin
+    available = size_bytes - data.begin
     if data.size == 0 and _ends_in_chunks(fd, form, data.end, size_bytes):
-        there = 0  # an empty recording, and notes about it
+        available = 0  # an empty recording, and notes about it
     if form is _W64:
-        return _w64_span(data, there)
+        return _w64_span(data, available)
     if b"ds64" in chunks and data.size == 0xFFFFFFFF:
-        return _rf64_span(fd, chunks[b"ds64"], data, there)
-    promised = _promise(data.size)
-    if there >= _BEYOND and form is RIFF:
-        return Span(data.begin, there, None if data.size else 0, _as_rf64(first, data, there))
-    length = Patch(data.begin - 4, 4, struct.pack(_order(form) + "I", min(there, 2**32 - 1)))
-    return Span(data.begin, there, promised, (length,))
+        return _rf64_span(fd, chunks[b"ds64"], data, available)
+    declared = _declared_size(data.size)
+    if available >= _BEYOND and form is RIFF:
+        patches = _as_rf64(first, data, available)
+        return Span(data.begin, available, None if data.size else 0, patches)
+    size = struct.pack(f"{form.head.format[0]}I", min(available, 2**32 - 1))
+    return Span(data.begin, available, declared, (Patch(data.begin - 4, 4, size),))
 
 
 def examine_chunks(fd: int) -> Integrity:
@@ -137,24 +139,24 @@ def examine_chunks(fd: int) -> Integrity:
     span = sample_span(fd)
     if span is None:
         return Integrity()
-    if span.promised is None:
+    if span.declared_bytes is None:
         return Integrity(patches=span.patches)
-    if span.promised == 0 and span.there > 0:
+    if span.declared_bytes == 0 and span.available_bytes > 0:
         return Integrity(
             DecodingError(
                 "unfinished",
-                f"its header says that no samples follow, but {span.there:,} bytes do: what "
-                "recorded it was stopped before the end; repair the header, or accept such "
+                f"its header says that no samples follow, but {span.available_bytes:,} bytes do: "
+                "what recorded it was stopped before the end; repair the header, or accept such "
                 'recordings with intake.damaged = "warn"',
             ),
             span.patches,
         )
-    if span.promised > span.there:
+    if span.declared_bytes > span.available_bytes:
         return Integrity(
             DecodingError(
                 "truncated",
-                f"cut short: its header promises {span.promised:,} bytes of samples, "
-                f"{span.there:,} are there; copy it again from its source",
+                f"cut short: its header promises {span.declared_bytes:,} bytes of samples, "
+                f"{span.available_bytes:,} are there; copy it again from its source",
             )
         )
     return Integrity()
@@ -175,7 +177,7 @@ def chunks_end_as_promised(fd: int) -> bool:
     if end + end % 2 != size_bytes + size_bytes % 2:  # a pad byte is counted by some, or missing
         return False
     span = sample_span(fd)
-    return span is not None and bool(span.promised) and span.there >= (span.promised or 0)
+    return span is not None and span.available_bytes >= (span.declared_bytes or math.inf)
 
 
 def _form(fd: int) -> tuple[_Form | None, int]:
@@ -186,10 +188,6 @@ def _form(fd: int) -> tuple[_Form | None, int]:
         return None, 0
     form = _FORMS.get(start[:4])
     return form, begin + form.first if form else 0
-
-
-def _order(form: _Form) -> str:
-    return str(form.head.format)[:1]
 
 
 def chunks(read: Read, form: _Form, offset: int) -> Iterator[Chunk]:
@@ -242,21 +240,21 @@ def _check_notes(notes: bytes, head: struct.Struct) -> None:
         offset += head.size + size + size % 2
 
 
-def _promise(size: int) -> int | None:
+def _declared_size(size: int) -> int | None:
     return None if size >= _PLACEHOLDER or size in _PLACEHOLDERS or size in _SOX else size
 
 
-def _rf64_span(fd: int, ds64: Chunk, data: Chunk, there: int) -> Span:
+def _rf64_span(fd: int, ds64: Chunk, data: Chunk, available: int) -> Span:
     """The size of its data chunk stands in another chunk, in 64 bits."""
     sizes = os.pread(fd, 16, ds64.begin)
     size = struct.unpack("<8xQ", sizes)[0] if len(sizes) == 16 else 0
-    length = Patch(ds64.begin + 8, 8, struct.pack("<Q", there))
-    return Span(data.begin, there, None if size >= _PLACEHOLDER_64 else size, (length,))
+    length = Patch(ds64.begin + 8, 8, struct.pack("<Q", available))
+    return Span(data.begin, available, None if size >= _PLACEHOLDER_64 else size, (length,))
 
 
-def _as_rf64(first: int, data: Chunk, there: int) -> tuple[Patch, ...]:
+def _as_rf64(first: int, data: Chunk, available: int) -> tuple[Patch, ...]:
     """ffmpeg and others go on writing beyond 4 GiB, with what is left of the size in 32 bits."""
-    ds64 = struct.pack("<4sIQQQI", b"ds64", 28, data.begin + 28 + there, there, 0, 0)
+    ds64 = struct.pack("<4sIQQQI", b"ds64", 28, data.begin + 28 + available, available, 0, 0)
     return (
         Patch(first - 12, 4, b"RF64"),
         Patch(first, 0, ds64),
@@ -264,10 +262,10 @@ def _as_rf64(first: int, data: Chunk, there: int) -> tuple[Patch, ...]:
     )
 
 
-def _w64_span(data: Chunk, there: int) -> Span:
-    promised = None if data.size >= _PLACEHOLDER_64 - 24 else data.size
-    length = Patch(data.begin - 8, 8, struct.pack("<Q", there + 24))
-    return Span(data.begin, there, promised, (length,))
+def _w64_span(data: Chunk, available: int) -> Span:
+    declared = None if data.size >= _PLACEHOLDER_64 - 24 else data.size
+    length = Patch(data.begin - 8, 8, struct.pack("<Q", available + 24))
+    return Span(data.begin, available, declared, (length,))
 
 
 def _aiff_span(fd: int, form: _Form, chunks: dict[bytes, Chunk], size_bytes: int) -> Span | None:
@@ -278,22 +276,23 @@ def _aiff_span(fd: int, form: _Form, chunks: dict[bytes, Chunk], size_bytes: int
     begin = ssnd.begin + skipped
     if begin > size_bytes:
         return None
-    there = size_bytes - begin
-    frame_bytes, n_frames, patch = _aiff_frames(fd, chunks.get(b"COMM"), there)
-    patches = (Patch(ssnd.begin - 4, 4, struct.pack(">I", min(there + skipped, 2**32 - 1))), *patch)
+    available = size_bytes - begin
+    frame_bytes, n_frames, patch = _aiff_frames(fd, chunks.get(b"COMM"), available)
+    size = struct.pack(">I", min(available + skipped, 2**32 - 1))
+    patches = (Patch(ssnd.begin - 4, 4, size), *patch)
     if ssnd.size == 0:
         is_empty = _ends_in_chunks(fd, form, ssnd.end, size_bytes)
-        return Span(begin, 0 if is_empty else there, 0, patches)
-    promised = _promise(ssnd.size)
+        return Span(begin, 0 if is_empty else available, 0, patches)
+    declared = _declared_size(ssnd.size)
     if frame_bytes and n_frames == 0:
-        in_chunk = there if promised is None else max(0, min(there, promised - skipped))
+        in_chunk = available if declared is None else max(0, min(available, declared - skipped))
         return Span(begin, in_chunk, 0, patches)
-    if promised is None or ssnd.size - skipped in _SOX_AIFF:
-        return Span(begin, there, None, patches)
-    return Span(begin, there, max(promised - skipped, frame_bytes * n_frames), patches)
+    if declared is None or ssnd.size - skipped in _SOX_AIFF:
+        return Span(begin, available, None, patches)
+    return Span(begin, available, max(declared - skipped, frame_bytes * n_frames), patches)
 
 
-def _aiff_frames(fd: int, comm: Chunk | None, there: int) -> tuple[int, int, tuple[Patch, ...]]:
+def _aiff_frames(fd: int, comm: Chunk | None, available: int) -> tuple[int, int, tuple[Patch, ...]]:
     """Bytes of a frame (0 where they are compressed), the promised frames, and a patch for them."""
     content = os.pread(fd, 22, comm.begin) if comm else b""
     if comm is None or len(content) < 18:
@@ -303,5 +302,5 @@ def _aiff_frames(fd: int, comm: Chunk | None, there: int) -> tuple[int, int, tup
     frame_bytes = channels * -(-bits // 8)
     if codec not in _UNCOMPRESSED or frame_bytes == 0:
         return 0, n_frames, ()
-    patch = Patch(comm.begin + 2, 4, struct.pack(">I", min(there // frame_bytes, 2**32 - 1)))
+    patch = Patch(comm.begin + 2, 4, struct.pack(">I", min(available // frame_bytes, 2**32 - 1)))
     return frame_bytes, n_frames, (patch,)

@@ -19,9 +19,8 @@ import numpy.typing as npt
 from classifier.audio.containers.formats import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
 from classifier.audio.containers.riff import RIFF, Chunk, chunks
 from classifier.audio.regular_file import FileBytes
-from classifier.audio.samples import Levels, Samples, check_level, mix
+from classifier.audio.samples import BLOCK_SAMPLES, Levels, Samples, check_level, mix
 
-BLOCK_SAMPLES = 2**18  # over all channels, at once: 2 MiB where they are widest
 LEAD_BYTES = 8  # read before the samples, there is a header; as many as keep them aligned
 MAX_NOTE_BYTES = 2**11
 PASSED_OVER = (b"JUNK", b"PAD ")

@@ -23,7 +23,7 @@ DEVICE = torch.device("cuda")
 def samples_of(buffer: SlotBuffer, level: float) -> np.ndarray:
     slot = buffer.take()
     assert slot is not None
-    samples = slot.look(1000)
+    samples = slot.view(1000)
     samples[:] = level
     return samples
 

@@ -152,15 +152,15 @@ def test_many_short_files_are_handed_over_together(
 
 def test_few_files_are_shared_among_the_workers() -> None:
     parts = [_Part(n, Segment(b".wav", 8000, 4000, 4000, 1)) for n in range(12)]
-    assert [len(some) for some in _bundles(parts, most=3)] == [3, 3, 3, 3]
-    assert [len(some) for some in _bundles(parts[:3], most=0)] == [1, 1, 1]
+    assert [len(some) for some in _bundles(parts, max_parts=3)] == [3, 3, 3, 3]
+    assert [len(some) for some in _bundles(parts[:3], max_parts=0)] == [1, 1, 1]
 
 
 def test_what_decodes_to_much_shares_a_task_with_few() -> None:
     long = Segment(b".wav", 48_000, 240_000, 240_000, max_clips=6, size_bytes=50_000_000)
     short = replace(long, size_bytes=400_000)
     parts = [_Part(n, segment) for n, segment in enumerate([*4 * [long], short, short, long])]
-    assert [len(some) for some in _bundles(parts, most=8)] == [2, 4, 1]
+    assert [len(some) for some in _bundles(parts, max_parts=8)] == [2, 4, 1]
 
 
 @pytest.mark.parametrize("how", ["killed", "timeout"])
@@ -303,7 +303,7 @@ def test_a_closed_pool_leaves_no_process(audio_file: Write, endless_file: Path) 
 def test_other_work_that_is_done_shows_that_the_workers_are_not_stuck(
     pool: DecodePool[str],
 ) -> None:
-    pool._last_sign, done = 0.0, threading.Event()
+    pool._last_heartbeat, done = 0.0, threading.Event()
     pool.call(lambda _: done.set(), 5.0, int)
     assert done.wait(10)
-    assert pool._last_sign > 0
+    assert pool._last_heartbeat > 0

@@ -70,7 +70,7 @@ def test_what_a_worker_leaves_is_there(buffer: SlotBuffer, worker: WorkerSlotBuf
         assert worker.write(slot.number, ramp(1000) * slot.number)
     for slot in slots:
         assert slot is not None
-        np.testing.assert_array_equal(slot.look(1000), ramp(1000) * slot.number)
+        np.testing.assert_array_equal(slot.view(1000), ramp(1000) * slot.number)
 
 
 def test_a_slot_is_free_when_no_view_of_its_samples_is_left(
@@ -79,7 +79,7 @@ def test_a_slot_is_free_when_no_view_of_its_samples_is_left(
     slot = buffer.take()
     assert slot is not None
     worker.write(slot.number, ramp(1000))
-    found = DecodedAudio(slot.look(1000), 100, 50, None, "", 0.0, None, 8000, 1)
+    found = DecodedAudio(slot.view(1000), 100, 50, None, "", 0.0, None, 8000, 1)
     clip = list(found.clips)[3][5:]
     del found
     gc.collect()
@@ -103,7 +103,7 @@ def test_samples_that_do_not_fit_in_are_refused_on_both_sides(
     assert worker.write(slot.number, np.zeros(SLOT_BYTES // 4, np.float32))
     assert not worker.write(slot.number, np.zeros(SLOT_BYTES // 4 + 1, np.float32))
     with pytest.raises(ValueError, match="buffer is smaller"):
-        slot.look(SLOT_BYTES // 4 + 1)
+        slot.view(SLOT_BYTES // 4 + 1)
 
 
 def test_a_long_segment_gives_back_the_memory_that_few_need(
@@ -112,7 +112,7 @@ def test_a_long_segment_gives_back_the_memory_that_few_need(
     slot = buffer.take()
     assert slot is not None
     worker.write(slot.number, ramp(SLOT_BYTES // 4))
-    found = slot.look(SLOT_BYTES // 4)
+    found = slot.view(SLOT_BYTES // 4)
     assert resident_bytes(buffer) == SLOT_BYTES
     del found
     assert resident_bytes(buffer) == KEPT_BYTES

@@ -39,28 +39,28 @@ def test_links_and_copies_of_a_file_are_left_out_and_counted(
     first, *_ = sounds()
     os.link(first, first.with_name("linked.wav"))
     first.with_name("copied.wav").write_bytes(first.read_bytes())
-    files, copies = choose_files([first.parent], settings, most=10)
+    files, copies = choose_files([first.parent], settings, max_files=10)
     assert (len(files), copies) == (3, 2)
 
 
 def test_no_more_files_are_taken_than_asked_for(
     sounds: Callable[..., list[Path]], settings: Settings
 ) -> None:
-    assert len(choose_files(sounds(), settings, most=2)[0]) == 2
+    assert len(choose_files(sounds(), settings, max_files=2)[0]) == 2
 
 
 def test_no_more_bytes_are_taken_than_can_be_copied(
     sounds: Callable[..., list[Path]], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = sounds()
-    monkeypatch.setattr("daemon.benchmark.files.MOST_BYTES", files[0].stat().st_size + 1)
-    assert choose_files(files, settings, most=10)[0] == files[:2]
+    monkeypatch.setattr("daemon.benchmark.files.MAX_BYTES", files[0].stat().st_size + 1)
+    assert choose_files(files, settings, max_files=10)[0] == files[:2]
 
 
 def test_a_pipe_is_named_and_not_waited_for(tmp_path: Path, settings: Settings) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     with pytest.raises(DaemonError, match="no regular file"):
-        choose_files([tmp_path / "pipe.wav"], settings, most=2)
+        choose_files([tmp_path / "pipe.wav"], settings, max_files=2)
 
 
 def test_a_full_disk_is_told_in_one_line(sounds: Callable[..., list[Path]]) -> None:
@@ -70,4 +70,4 @@ def test_a_full_disk_is_told_in_one_line(sounds: Callable[..., list[Path]]) -> N
 
 def test_a_folder_without_audio_is_named(tmp_path: Path, settings: Settings) -> None:
     with pytest.raises(DaemonError, match=f"no audio files in {tmp_path}"):
-        choose_files([tmp_path], settings, most=2)
+        choose_files([tmp_path], settings, max_files=2)

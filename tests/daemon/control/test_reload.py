@@ -123,7 +123,7 @@ def test_a_bad_file_keeps_the_old_settings_and_says_why(
         raise SettingsError("unknown setting engine.devise")
 
     with monkeypatch.context() as bad:
-        bad.setattr(house.reload, "_read", refuse)
+        bad.setattr(house.reload, "read", refuse)
         status = reload(house)
     assert "unknown setting engine.devise" in str(status["reload"])
     assert "the settings stay as they were" in str(status["faults"])

@@ -220,7 +220,7 @@ def test_a_ledger_that_cannot_be_read_is_logged_once_and_passes(
     hook = make_hook()
     drop("a.wav")
     with monkeypatch.context() as locked:
-        locked.setattr(hook, "_read", refuse)
+        locked.setattr(hook, "read", refuse)
         for _ in range(3):
             hook.step()
         assert hook.fault == "hook command: database is locked"

@@ -29,7 +29,7 @@ def test_some_of_those_that_are_due_are_told_at_a_time_each_once() -> None:
     for path in (b"a.wav", b"b.wav", b"c.wav"):
         settling.see(arrival(path=path), now=10)
     settling.complete(arrival(path=b"b.wav"))
-    assert settling.due(now=12, most=2) == [(INBOX, b"b.wav"), (INBOX, b"a.wav")]
+    assert settling.due(now=12, max_files=2) == [(INBOX, b"b.wav"), (INBOX, b"a.wav")]
     assert len(settling.due(now=12)) == 3
 
 
@@ -37,7 +37,7 @@ def test_a_second_look_at_the_same_file_does_not_prolong_its_wait() -> None:
     settling = Settling(2)
     settling.see(arrival(), now=10)
     settling.see(arrival(), now=11)
-    assert settling.has_rested(arrival(), now=12)
+    assert settling.has_settled(arrival(), now=12)
 
 
 def test_a_half_copied_file_is_left_alone() -> None:
@@ -50,8 +50,8 @@ def test_a_half_copied_file_is_left_alone() -> None:
 def test_a_change_found_at_the_last_look_starts_the_wait_anew() -> None:
     settling = Settling(2)
     settling.see(arrival("1"), now=10)
-    assert not settling.has_rested(arrival("2"), now=12)
-    assert settling.has_rested(arrival("2"), now=14)
+    assert not settling.has_settled(arrival("2"), now=12)
+    assert settling.has_settled(arrival("2"), now=14)
 
 
 def test_a_file_that_changes_for_ever_does_not_hold_up_the_others() -> None:
@@ -74,9 +74,9 @@ def test_a_file_that_never_rests_is_named_and_one_that_came_to_rest_is_not() -> 
     for second in range(0, 700, 10):
         settling.see(arrival(str(second), b"restless.wav"), now=second)
     settling.see(arrival("1", b"calm.wav"), now=0)
-    assert settling.restless(since=100) == [(INBOX, b"restless.wav")]
+    assert settling.unsettled(since=100) == [(INBOX, b"restless.wav")]
     settling.forget((INBOX, b"restless.wav"))
-    assert settling.restless(since=100) == []
+    assert settling.unsettled(since=100) == []
 
 
 def test_a_file_that_was_closed_and_is_complete_need_not_wait() -> None:
@@ -84,7 +84,7 @@ def test_a_file_that_was_closed_and_is_complete_need_not_wait() -> None:
     settling.see(arrival(), now=10)
     settling.complete(arrival())
     assert settling.due(now=10) == [(INBOX, b"a.wav")]
-    assert settling.has_rested(arrival(), now=10)
+    assert settling.has_settled(arrival(), now=10)
 
 
 def test_a_file_that_changed_while_its_end_was_looked_for_waits() -> None:
@@ -107,9 +107,9 @@ def test_a_complete_file_that_is_written_to_again_waits_like_any_other() -> None
     settling = Settling(2)
     settling.see(arrival("1"), now=10)
     settling.complete(arrival("1"))
-    assert not settling.has_rested(arrival("2"), now=10)
+    assert not settling.has_settled(arrival("2"), now=10)
     assert settling.due(now=11.9) == []
-    assert settling.has_rested(arrival("2"), now=12)
+    assert settling.has_settled(arrival("2"), now=12)
 
 
 def test_a_file_that_was_waiting_goes_at_once_when_its_writer_closes_it_complete() -> None:
@@ -117,16 +117,16 @@ def test_a_file_that_was_waiting_goes_at_once_when_its_writer_closes_it_complete
     settling.see(arrival("1"), now=10)
     settling.see(arrival("2"), now=11)
     settling.complete(arrival("2"))
-    assert settling.has_rested(arrival("2"), now=11)
+    assert settling.has_settled(arrival("2"), now=11)
 
 
 def test_a_complete_file_is_due_now_until_it_is_forgotten() -> None:
     settling = Settling(2)
     settling.see(arrival(), now=10)
     settling.complete(arrival())
-    assert settling.has_rested(arrival(), now=10)  # and then the ledger was locked
+    assert settling.has_settled(arrival(), now=10)  # and then the ledger was locked
     assert settling.next_due() < 10
-    assert settling.has_rested(arrival(), now=11)
+    assert settling.has_settled(arrival(), now=11)
     settling.forget((INBOX, b"a.wav"))
     assert settling.next_due() is None
 

@@ -58,8 +58,8 @@ def test_recordings_of_which_nothing_comes_past_all_deadlines_end_the_pings(
     watchdog: ServiceWatchdog, manager: Manager
 ) -> None:
     watchdog.report(at(0), False, "")
-    watchdog.report(at(watchdog.patience_seconds), False, "")
-    watchdog.report(at(watchdog.patience_seconds + 1), False, "")
+    watchdog.report(at(watchdog.max_silence_seconds), False, "")
+    watchdog.report(at(watchdog.max_silence_seconds + 1), False, "")
     assert manager.pings == 2
     assert "2 recordings in flight" in str(watchdog.faults())
 

@@ -54,7 +54,7 @@ def test_a_quick_network_has_no_limit_but_what_was_set() -> None:
     pace = BatchPace(lambda: now[0])
     with pace.timed(1, 32):
         now[0] += 0.032
-    assert pace.most_clips(1) == 1000 * BATCH_SECONDS
+    assert pace.max_clips(1) == 1000 * BATCH_SECONDS
 
 
 def test_what_is_slower_than_any_batch_may_be_goes_clip_by_clip() -> None:
@@ -62,11 +62,11 @@ def test_what_is_slower_than_any_batch_may_be_goes_clip_by_clip() -> None:
     pace = BatchPace(lambda: now[0])
     with pace.timed(1, 1):
         now[0] += 2 * BATCH_SECONDS
-    assert pace.most_clips(1) == 1
+    assert pace.max_clips(1) == 1
 
 
 def test_another_checkpoint_may_have_another_pace() -> None:
     pace = BatchPace()
     with pace.timed(1, 32):
         pass
-    assert pace.most_clips(2) == UNTRIED_CLIPS
+    assert pace.max_clips(2) == UNTRIED_CLIPS

@@ -191,9 +191,9 @@ def test_a_log_that_a_reader_holds_is_told_and_emptied_when_the_reader_is_gone(
             with daemon.transaction() as connection:
                 for _ in range(100):
                     connection.execute(ADD_INBOX)
-        fault = daemon.tend()
+        fault = daemon.truncate_wal()
         assert fault is not None
         assert "keeps an old view of it open" in fault
         reader.close()
-        assert daemon.tend() is None
+        assert daemon.truncate_wal() is None
         assert log.stat().st_size == 0
