@@ -118,11 +118,13 @@ def choose_positions(
     """Positions that count. Raises TrainerError where the checkpoint was trained on all of them."""
     everything = list(range(len(dataset.examples)))
     if overlap.trained is None:
-        console.say(f"{checkpoint.name} does not say what it was trained on: this may flatter")
+        console.print_line(
+            f"{checkpoint.name} does not say what it was trained on: this may flatter"
+        )
         return everything
     if overlap.trained:
         treated = "counted all the same" if request.include_trained else "left out of the numbers"
-        console.say(
+        console.print_line(
             f"{checkpoint.name} was trained on {len(overlap.trained)} of {len(everything)} "
             f"recordings, or on relatives of them: {treated}"
         )

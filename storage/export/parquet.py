@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from storage.errors import UnknownFormat
-from storage.export.text_formats import published, quiet_end_of_stdout
+from storage.export.text_formats import atomic_output, quiet_end_of_stdout
 from storage.queries.result import COLUMN_TABLE, MOMENTS, Result
 from storage.values.timestamps import from_stamp
 
@@ -85,5 +85,5 @@ def _sink(file: Path | None) -> Iterator[BinaryIO]:
         with quiet_end_of_stdout():
             yield sys.stdout.buffer
         return
-    with published(file) as handle, os.fdopen(handle, "wb", closefd=False) as sink:
+    with atomic_output(file) as handle, os.fdopen(handle, "wb", closefd=False) as sink:
         yield sink

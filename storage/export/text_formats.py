@@ -40,7 +40,7 @@ def output(file: Path | None) -> Iterator[TextIO]:
     """
     if file is not None:
         with (
-            published(file) as handle,
+            atomic_output(file) as handle,
             open(handle, "w", encoding="utf-8", newline="", closefd=False) as stream,
         ):
             yield stream
@@ -63,7 +63,7 @@ def quiet_end_of_stdout() -> Iterator[None]:
 
 
 @contextmanager
-def published(file: Path) -> Iterator[int]:
+def atomic_output(file: Path) -> Iterator[int]:
     """A descriptor of what becomes the file when the body has ended; errors as of `output`."""
     from storage.home.atomic_write import aside_of
 

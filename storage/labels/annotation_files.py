@@ -193,8 +193,8 @@ def _timed(one: Annotation, row: Mapping[str, str]) -> Annotation:
     return timed(one, start_s, end_s)
 
 
-def _column(names: Sequence[str] | Mapping[str, str], known: Sequence[str]) -> str | None:
-    return next((name for name in known if name in names), None)
+def _column(names: Sequence[str] | Mapping[str, str], wanted: Sequence[str]) -> str | None:
+    return next((name for name in wanted if name in names), None)
 
 
 def _recording_of(file: Path) -> str:

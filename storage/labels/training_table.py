@@ -114,8 +114,8 @@ def _labels(connection: Connection) -> Iterator[_Label]:
 
 
 def _most_usable(copies: Iterable[_Label]) -> tuple[_Label, str]:
-    judged = [(one, one.refusal()) for one in copies]
-    return next((pair for pair in judged if not pair[1]), judged[0])
+    with_refusals = [(one, one.refusal()) for one in copies]
+    return next((pair for pair in with_refusals if not pair[1]), with_refusals[0])
 
 
 def _overrules(one: _Label, other: _Label) -> bool:

@@ -122,12 +122,12 @@ def _raw_settings(
 ) -> dict[str, Setting]:
     """The settings of all sources by dotted key; the strongest source wins."""
     given = given_settings(home, overrides, environ)
-    known = [key for key, _ in _fields()]
+    keys = [key for key, _ in _fields()]
     problems = [
         f"unknown setting {_named(each.key, each.source)}; did you mean"
-        f" {_spelled(_nearest(each.key, known), each.source)}?"
+        f" {_spelled(_nearest(each.key, keys), each.source)}?"
         for each in given
-        if each.key not in known
+        if each.key not in keys
     ]
     if problems:
         raise SettingsError("; ".join(problems))
@@ -144,7 +144,7 @@ def _spelled(key: str, source: str) -> str:
     return _variable(key) if source.startswith(PREFIX) else key
 
 
-def _nearest(key: str, known: list[str]) -> str:
+def _nearest(key: str, keys: list[str]) -> str:
     """Whole keys are compared, and their last words: `devise` means engine.device."""
 
     def likeness(candidate: str) -> float:
@@ -152,7 +152,7 @@ def _nearest(key: str, known: list[str]) -> str:
         last = SequenceMatcher(None, key.split(".")[-1], candidate.split(".")[-1]).ratio()
         return max(whole, last)
 
-    return max(known, key=likeness)
+    return max(keys, key=likeness)
 
 
 def _validated(home: Home, raw_settings: Mapping[str, Setting]) -> Settings:

@@ -38,7 +38,9 @@ def prune(home: Home, keep: int, spared: Sequence[str] = ()) -> list[str]:
     return removed
 
 
-def tidy(home: Home, keep: int, newest: str, say: Callable[[str], None]) -> None:
+def prune_after_training(
+    home: Home, keep: int, newest: str, print_line: Callable[[str], None]
+) -> None:
     """Prunes after a training run that made `newest`, which stays also if a clock was set back.
 
     Says what it did; a training run must not fail because of old files.
@@ -46,10 +48,10 @@ def tidy(home: Home, keep: int, newest: str, say: Callable[[str], None]) -> None
     try:
         removed = prune(home, keep, [newest])
     except StorageError as error:
-        say(f"old checkpoints stay: {error}")
+        print_line(f"old checkpoints stay: {error}")
         return
     if removed:
-        say(f"removed by checkpoints.keep = {keep}: {', '.join(removed)}")
+        print_line(f"removed by checkpoints.keep = {keep}: {', '.join(removed)}")
 
 
 def _remove_reports(home: Home, name: str) -> None:

@@ -23,7 +23,7 @@ from storage.values.text import visible
 from trainer.checkpoints.import_checkpoint import stored_name
 from trainer.checkpoints.list import accuracy_text, fact, local_time
 
-Row = tuple[str, str | None]  # what is None is not known, and not shown
+Row = tuple[str, str | None]  # None is unknown, and not shown
 Facts = Mapping[str, Any]
 
 
@@ -69,9 +69,9 @@ def print_description(
         "Its parents": _parent_rows(training, ancestors(checkpoint_folder, training)),
     }
     for heading, rows in groups.items():
-        known = [(name, text) for name, text in rows if text]
-        if known:
-            _print_group(console, heading, known)
+        given = [(name, text) for name, text in rows if text]
+        if given:
+            _print_group(console, heading, given)
 
 
 def _print_group(console: Console, heading: str, rows: Sequence[tuple[str, str]]) -> None:

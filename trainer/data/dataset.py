@@ -64,7 +64,7 @@ class Dataset:
     def device(self) -> torch.device:
         return self.recording.device
 
-    def on(self, device: torch.device) -> Dataset:
+    def to_device(self, device: torch.device) -> Dataset:
         """The same data for training on `device`; samples stay where they are if they do not fit.
 
         They fit if they take half of what is free there, since training needs room as well.
@@ -83,7 +83,7 @@ class Dataset:
             recording=self.recording.to(device),
         )
 
-    def only(self, positions: Sequence[int]) -> Dataset:
+    def subset(self, positions: Sequence[int]) -> Dataset:
         """The data of the examples at these ascending positions; samples stay where they are."""
         if len(positions) == len(self.examples):
             return self
@@ -146,7 +146,7 @@ def decode_dataset(
     with console.bar("decoding", len(examples)) as advance:
         dataset = load_dataset(examples, audio_format, pool, device, advance, cache, known_labels)
     if cache.notice:
-        console.say(cache.notice)
+        console.print_line(cache.notice)
     return dataset
 
 
@@ -188,7 +188,7 @@ def load_dataset(
         known_labels=tuple(known_labels),
         problems=tuple(problems[at] for at in sorted(problems)),
         is_mapped=cache.is_mapped,
-    ).on(device)
+    ).to_device(device)
 
 
 def decode_examples(

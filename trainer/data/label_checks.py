@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from trainer.data.examples import Example, LabelProblem, LabelSet
 from trainer.data.labels import check_labels
 from trainer.data.overlaps import contradictions, merged_groups
-from trainer.data.splits import SplitChoice, column_rounds, crossings, too_few, untrained
+from trainer.data.splits import SplitChoice, column_folds, crossings, too_few, untrained
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,16 @@ def validate_labels(
 def _crossings(
     examples: Sequence[Example], groups: Sequence[str], choice: SplitChoice, cross_validate: bool
 ) -> list[LabelProblem]:
-    rounds = column_rounds(examples, choice, cross_validate)
-    return [] if rounds is None else crossings(examples, groups, rounds)
+    folds = column_folds(examples, choice, cross_validate)
+    return [] if folds is None else crossings(examples, groups, folds)
 
 
 def _rarities(
     examples: Sequence[Example], groups: Sequence[str], choice: SplitChoice, cross_validate: bool
 ) -> list[LabelProblem]:
-    rounds = column_rounds(examples, choice, cross_validate)
-    if rounds is not None:
-        return untrained(examples, rounds)
+    folds = column_folds(examples, choice, cross_validate)
+    if folds is not None:
+        return untrained(examples, folds)
     if choice.val_fraction == 0 and not cross_validate:
         return []  # everything trains
     return too_few(examples, groups)

@@ -61,7 +61,7 @@ class ClipLogits:
         counts = np.diff(self._starts, append=len(clips))
         return np.add.reduceat(clips, self._starts) / counts[:, None]
 
-    def of(self, recordings: npt.NDArray[np.bool_]) -> ClipLogits:
+    def subset(self, recordings: npt.NDArray[np.bool_]) -> ClipLogits:
         """Those of the recordings that are marked in (R,), numbered anew."""
         kept = recordings[self.recording]
         numbers = np.cumsum(recordings) - 1
@@ -117,8 +117,8 @@ def cross_fitted_scores(clip_logits: ClipLogits, truth: Integers, parts: Sequenc
     scores = np.empty((len(truth), clip_logits.logits.shape[1]), np.float32)
     for part in np.unique(part_of):
         others = part_of != part
-        temperature = fit_temperature(clip_logits.of(others), truth[others])
-        scores[~others] = clip_logits.of(~others).scores(temperature)
+        temperature = fit_temperature(clip_logits.subset(others), truth[others])
+        scores[~others] = clip_logits.subset(~others).scores(temperature)
     return scores
 
 

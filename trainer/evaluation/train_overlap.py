@@ -38,13 +38,15 @@ class TrainOverlap:
     def _of_quality(self, positions: Collection[int]) -> str:
         if self.trained is None:
             return "the checkpoint does not say what it was trained on; it may flatter"
-        if known := self.trained.intersection(positions):
-            return f"flatters: the network was trained on {len(known)} of these, or on relatives"
+        if flattered := self.trained.intersection(positions):
+            return (
+                f"flatters: the network was trained on {len(flattered)} of these, or on relatives"
+            )
         return NOTHING_CHOSEN
 
     def _of_calibration(self, positions: Collection[int]) -> str:
-        if known := self.validated.intersection(positions):
-            return f"flatters: the temperature was fitted on {len(known)} of these recordings"
+        if flattered := self.validated.intersection(positions):
+            return f"flatters: the temperature was fitted on {len(flattered)} of these recordings"
         return self._of_quality(positions)
 
 
@@ -64,5 +66,5 @@ def find_train_overlap(
 
 
 def _positions(dataset: Dataset, digests: Sequence[str]) -> frozenset[int]:
-    known = frozenset(map(str, digests))
-    return frozenset(at for at, digest in enumerate(dataset.digests) if digest in known)
+    wanted = frozenset(map(str, digests))
+    return frozenset(at for at, digest in enumerate(dataset.digests) if digest in wanted)

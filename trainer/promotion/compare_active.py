@@ -111,18 +111,18 @@ def untrained_by_both(
         raise Incomparable("the new checkpoint's parent does not say what it was trained on")
     training = active.description.training
     digests = training.get("recording_digests")
-    known = training.get("ancestors_known", True)
-    if not known or not isinstance(digests, list) or not digests:
+    ancestors_known = training.get("ancestors_known", True)
+    if not ancestors_known or not isinstance(digests, list) or not digests:
         raise Incomparable(f"{active.name} does not say what it was trained on")
     trained_on = held_out.trained_on.union(map(str, digests))
     trained_groups = {
         group for group, digest in zip(groups, dataset.digests, strict=True) if digest in trained_on
     }
-    known = set(active.labels).intersection(held_out.labels)
+    shared_labels = set(active.labels).intersection(held_out.labels)
     return [
         at
         for at in held_out.positions
-        if dataset.examples[at].label in known and groups[at] not in trained_groups
+        if dataset.examples[at].label in shared_labels and groups[at] not in trained_groups
     ]
 
 

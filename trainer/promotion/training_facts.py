@@ -150,7 +150,7 @@ def run_facts(data: PreparedData, seed: int, team_size: int) -> dict[str, Any]:
         "examples": [(e.label, e.start_seconds, str(e.end_seconds)) for e in dataset.examples],
         "splits": [
             (fold, split.train, split.validation)
-            for fold, split in (*data.rounds.items(), (None, data.split))
+            for fold, split in (*data.folds.items(), (None, data.split))
         ],
         "recipe": asdict(data.recipe),
         "parent": data.parent and data.parent.digest,
