@@ -26,13 +26,8 @@ def distinct(files: Sequence[Path], n_files: int, folder: Path) -> list[Path]:
     for number, file in enumerate(islice(cycle(files), n_files)):
         if number >= len(files):
             made.append(folder / f"{number:06}{file.suffix}")
-            made[-1].write_bytes(vary_content(file.read_bytes(), file.suffix, number))
+            made[-1].write_bytes(VARY[file.suffix[1:]](file.read_bytes(), number))
     return made
-
-
-def vary_content(content: bytes, suffix: str, number: int) -> bytes:
-    """A 16-bit WAV, FLAC, MP3 or Ogg Vorbis file that differs from those of other numbers."""
-    return VARY[suffix.removeprefix(".")](content, number)
 
 
 def _wave(content: bytes, number: int) -> bytes:

@@ -73,16 +73,12 @@ def effective_display_rules(home: Home) -> DisplayRules:
     return load_settings(home).results.display_rules if is_set else DisplayRules()
 
 
-def effective_settings(
-    home: Home,
-    overrides: Mapping[str, object] | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> list[Setting]:
+def effective_settings(home: Home) -> list[Setting]:
     """Every setting with its value (plain text, numbers and lists) and its source.
 
     Raises SettingsError like `load_settings`.
     """
-    raw = _raw_settings(home, overrides or {}, environ)
+    raw = _raw_settings(home, {}, os.environ)
     values = dict(flat(_validated(home, raw).model_dump(mode="json")))
     return [
         Setting(key, values[key], raw[key].source if key in raw else "default")
@@ -93,7 +89,9 @@ def effective_settings(
 def described_settings() -> list[SettingDescription]:
     """Every setting with its variable, default and reason, in the order of the sections."""
     return [
-        SettingDescription(key, _variable(key), field.default, _reason(field))
+        SettingDescription(
+            key, _variable(key), field.default, " ".join((field.description or "").split())
+        )
         for key, field in _fields()
     ]
 
@@ -107,10 +105,6 @@ def _fields() -> Iterator[tuple[str, FieldInfo]]:
             yield from ((f"{name}.{key}", inner) for key, inner in section.model_fields.items())
         else:
             yield name, field
-
-
-def _reason(field: FieldInfo) -> str:
-    return " ".join((field.description or "").split())
 
 
 def _variable(key: str) -> str:

@@ -111,27 +111,17 @@ def _origin_rows(digest: str, training: Facts) -> Iterator[Row]:
     yield "made", _joined(" ", local_time(training.get("created_at")), seconds, device)
     yield "labels file", fact(training, "labels_file")
     yield "its digest", fact(training, "labels_digest")
-    yield (
-        "recordings",
-        _joined(
-            ", ",
-            fact(training, "train_files", "{} learned from"),
-            fact(training, "val_files", "{} held out"),
-            left_out,
-        ),
-    )
+    learned = fact(training, "train_files", "{} learned from")
+    held_out = fact(training, "val_files", "{} held out")
+    yield "recordings", _joined(", ", learned, held_out, left_out)
     yield "split", fact(training, "split")
     yield "seed", fact(training, "seed")
-    yield (
-        "recipe",
-        _joined(
-            ", ",
-            recipe.get("name"),
-            fact(recipe, "epochs", "{} epochs"),
-            _joined(" at ", recipe.get("optimizer"), fact(recipe, "learning_rate", "{:g}")),
-            fact(recipe, "batch_size", "batches of {}"),
-        ),
+    epochs, batches = (
+        fact(recipe, "epochs", "{} epochs"),
+        fact(recipe, "batch_size", "batches of {}"),
     )
+    optimizer = _joined(" at ", recipe.get("optimizer"), fact(recipe, "learning_rate", "{:g}"))
+    yield "recipe", _joined(", ", recipe.get("name"), epochs, optimizer, batches)
     yield "versions", ", ".join(f"{name} {number}" for name, number in versions.items())
     yield "attribution", fact(training, "attribution")
     yield "digest", digest

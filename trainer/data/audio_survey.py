@@ -5,7 +5,6 @@ Headers are read by the pool's workers, since a damaged one may spin or ask for 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import statistics
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.workers.pool import DecodePool
+from storage.values.text import text_digest
 from trainer.data.examples import Example
 
 MAX_SURVEYED = 1000  # of more files a fixed sample is enough
@@ -113,8 +113,7 @@ def _header_only(example: Example) -> Segment:
 
 
 def _hash(example: Example) -> str:
-    name = f"{example.group}:{example.path.name}:{example.start_seconds}"
-    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+    return text_digest(f"{example.group}:{example.path.name}:{example.start_seconds}")
 
 
 def _origin(surveyed: Sequence[SurveyedAudio]) -> str:

@@ -44,7 +44,7 @@ class Dataset:
     samples: Tensor  # (N, S) int16
     peaks: Tensor  # (N, 1) float32
     recording: Tensor  # (N,) position in `examples`
-    rows: Tensor | None = None  # (N,) int64, beside `samples`; None: in the order of the clips
+    rows: Tensor  # (N,) int64, beside `samples`
     known_labels: tuple[str, ...] = ()  # output labels even where no example has them
     problems: tuple[str, ...] = ()
     is_mapped: bool = False
@@ -78,7 +78,7 @@ class Dataset:
         return replace(
             self,
             samples=self.samples.to(home),
-            rows=None if self.rows is None else self.rows.to(home),
+            rows=self.rows.to(home),
             peaks=self.peaks.to(device),
             recording=self.recording.to(device),
         )
@@ -88,8 +88,6 @@ class Dataset:
         if len(positions) == len(self.examples):
             return self
         clips = self.clips_of(positions)
-        rows = torch.arange(len(self.recording), device=self.samples.device)
-        rows = rows if self.rows is None else self.rows
         number = torch.zeros(len(self.examples), dtype=torch.int64, device=self.device)
         number[list(positions)] = torch.arange(len(positions), device=self.device)
         return replace(
@@ -98,7 +96,7 @@ class Dataset:
             digests=tuple(self.digests[at] for at in positions),
             peaks=self.peaks[clips],
             recording=number[self.recording[clips]],
-            rows=rows[clips.to(rows.device)],
+            rows=self.rows[clips.to(self.rows.device)],
         )
 
     def clips_of(self, positions: Sequence[int]) -> Tensor:
@@ -108,8 +106,7 @@ class Dataset:
 
     def audio(self, clips: Tensor) -> Tensor:
         """Clips (B, S) float32 as the decoder gave them."""
-        rows = clips.to(self.samples.device)
-        samples = self.samples[rows if self.rows is None else self.rows[rows]]
+        samples = self.samples[self.rows[clips.to(self.samples.device)]]
         return samples.to(self.device) * (self.peaks[clips] / FULL_SCALE)
 
     def clip_truth(self, clips: Tensor) -> Tensor:

@@ -6,12 +6,13 @@ the same way on every machine, and a new group displaces at most one other of it
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from statistics import multimode
 
+from storage.values.text import text_digest
 from trainer.data.examples import Example, LabelProblem
 from trainer.errors import SplitError
 
@@ -177,11 +178,7 @@ def _rarest_first(groups_of: Mapping[str, set[str]]) -> list[str]:
 
 
 def _by_hash(groups: set[str], seed: int) -> list[str]:
-    return sorted(groups, key=lambda group: _hash(group, seed))
-
-
-def _hash(group: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{group}".encode(errors="surrogateescape")).hexdigest()
+    return sorted(groups, key=lambda group: text_digest(f"{seed}:{group}"))
 
 
 def _check_columns(examples: Sequence[Example], groups: Sequence[str], folds: ColumnFolds) -> None:
@@ -225,11 +222,13 @@ def crossings(
     """A problem for each example that a column separates from relatives that validate.
 
     A network trained on one half of a recording recognises the other half. What stays is the side
-    that validates; with several folds, the one that most of the relatives are in.
+    that validates; with several folds, the one that most of the relatives are in (of several such
+    folds the lowest number).
     """
     problems = []
     for positions in _positions(groups):
-        stays = _most_common([folds.fold_of[at] for at in positions])
+        numbers = [number for at in positions if (number := folds.fold_of[at]) is not None]
+        stays = min(multimode(numbers), default=None)
         kept = [examples[at] for at in positions if folds.fold_of[at] == stays]
         problems += [
             LabelProblem((at,), _crossing(examples[at], kept, folds.column))
@@ -276,12 +275,6 @@ def _positions(keys: Sequence[str]) -> list[list[int]]:
     for at, key in enumerate(keys):
         found[key].append(at)
     return list(found.values())
-
-
-def _most_common(folds: Sequence[int | None]) -> int | None:
-    """Of those that validate, the first in the order of numbers where several are as common."""
-    held = Counter(number for number in folds if number is not None)
-    return max(sorted(held), key=lambda number: held[number], default=None)
 
 
 def _crossing(example: Example, kept: Sequence[Example], column: str) -> str:

@@ -135,7 +135,7 @@ class Demo:
             self._daemon = self._start("run", stdout=log, stderr=subprocess.STDOUT)
         with self._console.status("starting"):
             self._await_status("running", True, "the daemon to start")
-        self._print_line(f"It runs as process {self._daemon.pid}.")
+        self._console.print(f"It runs as process {self._daemon.pid}.")
 
     def drop_and_check(self, training_round: TrainingRound, checkpoint: str) -> None:
         """Drop recordings the network was not trained on; every one must get its row."""
@@ -191,7 +191,7 @@ class Demo:
         exit_code = self.close()
         if exit_code != 0:
             self._fail(f"the daemon ended with exit code {exit_code} when asked to stop")
-        self._print_line("It stopped cleanly (exit 0); its home is removed.")
+        self._console.print("It stopped cleanly (exit 0); its home is removed.")
 
     def close(self) -> int:
         """Ends the daemon; returns its exit code."""
@@ -202,9 +202,6 @@ class Demo:
         self._console.print(
             f"\n{self._step}. {line[0].upper()}{line[1:]}.", style="bold", markup=False
         )
-
-    def _print_line(self, line: str) -> None:
-        self._console.print(line, markup=False)
 
     def _await_rows(self, training_round: TrainingRound, expected: int) -> list[Row]:
         asked = ("--status", "all", "--path", f"{training_round.name}/*", "--format", "json")
@@ -309,11 +306,9 @@ def _environment() -> dict[str, str]:
 def _end(process: subprocess.Popen[str]) -> int:
     """Ask first, for a killed process leaves its semaphores behind; then kill its whole group."""
     try:
-        if process.poll() is None:
-            process.terminate()
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
     finally:
         if process.poll() is None:
             with suppress(ProcessLookupError):
