@@ -108,16 +108,14 @@ def _pages(wanted: Settings) -> Iterator[tuple[str, str]]:
     for what, filters in PAGES.items():
         times = []
         for sort in SORTS:
-            seconds = _seconds(wanted, lambda c, f=filters, s=sort: _page(c, Filters(**f), s))
+            seconds = _seconds(
+                wanted, lambda c, f=filters, s=sort: list(results(c, Filters(**f), s, PAGE))
+            )
             times.append(f"{sort} {1000 * seconds:.1f}")
         foots = _seconds(
             wanted, lambda c, f=filters: foot_of(c, ResultsRequest(Filters(**f)), PAGE)
         )
         yield f"page of {PAGE}, {what}", f"{', '.join(times)} ms; its foot {1000 * foots:.1f} ms"
-
-
-def _page(connection: Connection, filters: Filters, sort: Any) -> object:
-    return list(results(connection, filters, sort, PAGE))
 
 
 def _counts(wanted: Settings) -> Iterator[tuple[str, str]]:

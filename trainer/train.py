@@ -137,12 +137,8 @@ def announce(data: PreparedData, console: ProgressConsole) -> None:
 @contextmanager
 def open_run(context: RunContext, data: PreparedData) -> Iterator[RunState]:
     """The saved state of this very run; where it is stopped, a line says how it is resumed."""
-    seed, resume, print_line = (
-        context.request.split.seed,
-        context.request.resume,
-        context.console.print_line,
-    )
-    facts = run_facts(data, seed, context.process_group.size)
+    resume, print_line = context.request.resume, context.console.print_line
+    facts = run_facts(data, context.request.split.seed, context.process_group.size)
     with open_run_state(
         context.home.runs, facts, resume, print_line, context.process_group
     ) as run_state:

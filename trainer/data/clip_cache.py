@@ -39,14 +39,6 @@ class ClipCache:
     _parts: list[Clips] = field(default_factory=list, init=False)
     _file: IO[bytes] | None = field(default=None, init=False)
 
-    @classmethod
-    def within(
-        cls, clip_samples: int, memory_gib: float, folder: Path, processes: int = 1
-    ) -> ClipCache:
-        """A cache within this much memory (0: half of what is free), for all `processes`."""
-        memory = int(memory_gib * GIB) or available_bytes(torch.device("cpu")) // 2
-        return cls(clip_samples, memory // processes, folder, processes)
-
     @property
     def notice(self) -> str | None:
         """A line for a person where the clips are not in memory."""

@@ -22,7 +22,7 @@ from classifier.errors import ClassifierError, DecodingError
 from classifier.model.audio_format import AudioFormat
 from classifier.workers.pool import Answer, DecodePool
 from trainer.console import ProgressConsole
-from trainer.data.clip_cache import ClipCache, available_bytes
+from trainer.data.clip_cache import GIB, ClipCache, available_bytes
 from trainer.data.examples import Example
 
 SEGMENT_SECONDS = 60.0  # decoded in one piece; longer examples stream
@@ -137,9 +137,12 @@ def decode_dataset(
 ) -> Dataset:
     """`load_dataset` with a progress bar, and clips beyond `memory_gib` in a file in `folder`.
 
+    It is for all `processes` together; 0 is half of the free memory.
+
     Raises TrainerError where the clips have no room.
     """
-    cache = ClipCache.within(audio_format.clip_samples, memory_gib, folder, processes)
+    n_bytes = int(memory_gib * GIB) or available_bytes(CPU) // 2
+    cache = ClipCache(audio_format.clip_samples, n_bytes // processes, folder, processes)
     with console.bar("decoding", len(examples)) as advance:
         dataset = load_dataset(examples, audio_format, pool, device, advance, cache, known_labels)
     if cache.notice:

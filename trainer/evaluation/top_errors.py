@@ -47,10 +47,8 @@ def find_top_errors(
 def _top_error(dataset: Dataset, assessment: Assessment, logmel: LogMel, at: int) -> TopError:
     predictions, labels = assessment.predictions, assessment.evaluation.labels
     position, answer = predictions.positions[at], int(assessment.scores[at].argmax())
-    scores = predictions.clip_logits.subset(np.arange(len(assessment.scores)) == at).probabilities(
-        1.0
-    )
-    clip = int(scores[:, answer].argmax())
+    clip_logits = predictions.clip_logits.subset(np.arange(len(assessment.scores)) == at)
+    clip = int(clip_logits.probabilities(1.0)[:, answer].argmax())
     example = dataset.examples[position]
     audio = dataset.audio(dataset.clips_of([position])[[clip]])
     return TopError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -90,13 +90,13 @@ def compare(
     answered = _enough(list(active_answers), checkpoint, groups)
     answers = answers_from(held_out.scores, held_out.labels)
     candidate = dict(zip(held_out.positions, answers, strict=True))
-    return compare_answers(
+    comparison = compare_answers(
         truth=[dataset.examples[at].label for at in answered],
         candidate=[candidate[at] for at in answered],
         active=[active_answers[at] for at in answered],
         groups=[groups[at] for at in answered],
-        by_folds=held_out.by_folds,
     )
+    return replace(comparison, by_folds=held_out.by_folds)
 
 
 def untrained_by_both(
