@@ -34,7 +34,7 @@ BASE = replace(DEFAULT, name="base", epochs=75, settle=False, fits_the_files=Fal
 RUN = ["variant", "fold", "seed", "epochs"]
 
 
-def _varied(**changes: Any) -> Recipe:
+def _vary(**changes: Any) -> Recipe:
     return replace(BASE, augmentation=replace(BASE.augmentation, **changes))
 
 
@@ -42,15 +42,15 @@ VARIANTS = {
     "reference": REFERENCE,
     "base": BASE,
     "settled": replace(BASE, settle=True),
-    "no equaliser": _varied(equalise_decibels=0.0),
-    "equaliser 6 dB": _varied(equalise_decibels=6.0),
-    "equaliser 18 dB": _varied(equalise_decibels=18.0),
-    "no equaliser, speed 1.25": _varied(equalise_decibels=0.0, speed=1.25),
-    "no mixing": _varied(mixing=0.0),
-    "all mixed": _varied(mixing=1.0),
-    "no masks": _varied(band_masks=0, time_masks=0),
-    "wide masks": _varied(mask_share=0.25),
-    "no shift": _varied(shift=False),
+    "no equaliser": _vary(equalise_decibels=0.0),
+    "equaliser 6 dB": _vary(equalise_decibels=6.0),
+    "equaliser 18 dB": _vary(equalise_decibels=18.0),
+    "no equaliser, speed 1.25": _vary(equalise_decibels=0.0, speed=1.25),
+    "no mixing": _vary(mixing=0.0),
+    "all mixed": _vary(mixing=1.0),
+    "no masks": _vary(band_masks=0, time_masks=0),
+    "wide masks": _vary(mask_share=0.25),
+    "no shift": _vary(shift=False),
     "mean pooling": replace(BASE, max_pooling=False),
     "peak decibels": replace(BASE, peak_decibels=True),
     "batch 32": replace(BASE, batch_size=32),

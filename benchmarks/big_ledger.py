@@ -119,7 +119,8 @@ class Rows:
         found: list[str] = []
         for position in reversed(range(len(self.numbers))):
             path = f"site{self.folders[position]:03}/{self.numbers[position]:08}.wav"
-            if self.states[position] == "superseded" and self._is_followed(position):
+            following = self.states[position + 1 : position + 2]
+            if self.states[position] == "superseded" and following in (["done"], ["failed"]):
                 path = found[-1]
             found.append(path)
         return found[::-1]
@@ -146,10 +147,6 @@ class Rows:
         if kind < FAILED:
             return "failed"
         return "superseded" if kind < FIRST_LINKED else "done"
-
-    def _is_followed(self, position: int) -> bool:
-        following = self.states[position + 1 : position + 2]
-        return following in (["done"], ["failed"])
 
     def _stamps(self, seconds: int) -> list[str]:
         step = 86_400_000 * DAYS / self.total

@@ -26,45 +26,40 @@ def distinct(files: Sequence[Path], n_files: int, folder: Path) -> list[Path]:
     for number, file in enumerate(islice(cycle(files), n_files)):
         if number >= len(files):
             made.append(folder / f"{number:06}{file.suffix}")
-            made[-1].write_bytes(varied(file.read_bytes(), file.suffix, number))
+            made[-1].write_bytes(VARY[file.suffix[1:]](file.read_bytes(), number))
     return made
 
 
-def varied(encoded: bytes, suffix: str, number: int) -> bytes:
-    """A 16-bit WAV, FLAC, MP3 or Ogg Vorbis file that differs from those of other numbers."""
-    return VARY[suffix.removeprefix(".")](encoded, number)
+def _wave(content: bytes, number: int) -> bytes:
+    return content[:-4] + number.to_bytes(4, "little")
 
 
-def _wave(encoded: bytes, number: int) -> bytes:
-    return encoded[:-4] + number.to_bytes(4, "little")
-
-
-def _mp3(encoded: bytes, number: int) -> bytes:
+def _mp3(content: bytes, number: int) -> bytes:
     """With a title before it: an ID3v2.3 tag of one text frame."""
     title = b"\0" + _mark(number)
     frame = b"TIT2" + struct.pack(">IH", len(title), 0) + title
-    return b"ID3\x03\0\0" + struct.pack(">I", len(frame)) + frame + encoded  # < 128: one digit
+    return b"ID3\x03\0\0" + struct.pack(">I", len(frame)) + frame + content  # < 128: one digit
 
 
-def _flac(encoded: bytes, number: int) -> bytes:
+def _flac(content: bytes, number: int) -> bytes:
     """With the end of the encoder's name replaced, in the block of comments."""
-    return _marked(encoded, encoded.index(FLAC_ENCODER) - 4, number)
+    return _with_mark(content, content.index(FLAC_ENCODER) - 4, number)
 
 
-def _ogg(encoded: bytes, number: int) -> bytes:
+def _ogg(content: bytes, number: int) -> bytes:
     """The same in the second page, which gets a new checksum."""
-    start = encoded.index(CAPTURE, len(CAPTURE))
-    end = encoded.index(CAPTURE, start + len(CAPTURE))
-    name = encoded.index(VORBIS_COMMENT, start) + len(VORBIS_COMMENT)
-    page = bytearray(_marked(encoded, name, number)[start:end])
+    start = content.index(CAPTURE, len(CAPTURE))
+    end = content.index(CAPTURE, start + len(CAPTURE))
+    name = content.index(VORBIS_COMMENT, start) + len(VORBIS_COMMENT)
+    page = bytearray(_with_mark(content, name, number)[start:end])
     page[OGG_CRC] = checksum(bytes(page)).to_bytes(4, "little")
-    return encoded[:start] + bytes(page) + encoded[end:]
+    return content[:start] + bytes(page) + content[end:]
 
 
-def _marked(encoded: bytes, at: int, number: int) -> bytes:
+def _with_mark(content: bytes, at: int, number: int) -> bytes:
     """The comments of Vorbis begin with the encoder's name, and its length before it."""
-    end = at + 4 + int.from_bytes(encoded[at : at + 4], "little")
-    return encoded[: end - MARK_BYTES] + _mark(number) + encoded[end:]
+    end = at + 4 + int.from_bytes(content[at : at + 4], "little")
+    return content[: end - MARK_BYTES] + _mark(number) + content[end:]
 
 
 def _mark(number: int) -> bytes:

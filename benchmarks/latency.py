@@ -74,15 +74,11 @@ def _measure(home: Home, contents: Sequence[bytes], suffix: str) -> Iterator[flo
         for number, content in enumerate(contents):
             time.sleep(gaps.uniform(*GAPS_SECONDS))
             name = f"{number}.{suffix}"
-            closed_at = _put(home.inbox / name, content)
+            with (home.inbox / name).open("wb", buffering=0) as file:
+                file.write(content)
+                closed_at = time.monotonic()
             committed_at = _committed_at(ledger, name, closed_at + PATIENCE_SECONDS)
             yield 1000 * (committed_at - closed_at)
-
-
-def _put(path: Path, content: bytes) -> float:
-    with path.open("wb", buffering=0) as file:
-        file.write(content)
-        return time.monotonic()  # and closes
 
 
 def _committed_at(ledger: Any, name: str, deadline: float) -> float:

@@ -86,11 +86,11 @@ def main(rows: int, ledger: Path | None) -> None:
             seconds = timeit(lambda: fill_ledger(wanted, rows), number=1)
             click.echo(f"filled in {seconds:.0f} s", err=True)
         click.echo(f"| what, best of {REPEATS} | figure |\n|---|---|")
-        for what, figure in _measured(home, wanted):
+        for what, figure in _measure(home, wanted):
             click.echo(f"| {what} | {figure} |")
 
 
-def _measured(home: Home, wanted: Settings) -> Iterator[tuple[str, str]]:
+def _measure(home: Home, wanted: Settings) -> Iterator[tuple[str, str]]:
     size = home.ledger_file.stat().st_size
     with _reading(wanted) as connection:
         n = sum(number for _, number in count_by(connection, Filters(status="all"), "status"))
@@ -108,14 +108,14 @@ def _pages(wanted: Settings) -> Iterator[tuple[str, str]]:
     for what, filters in PAGES.items():
         times = []
         for sort in SORTS:
-            seconds = _asked(wanted, lambda c, f=filters, s=sort: _page(c, Filters(**f), s))
+            seconds = _seconds(
+                wanted, lambda c, f=filters, s=sort: list(results(c, Filters(**f), s, PAGE))
+            )
             times.append(f"{sort} {1000 * seconds:.1f}")
-        foots = _asked(wanted, lambda c, f=filters: foot_of(c, ResultsRequest(Filters(**f)), PAGE))
+        foots = _seconds(
+            wanted, lambda c, f=filters: foot_of(c, ResultsRequest(Filters(**f)), PAGE)
+        )
         yield f"page of {PAGE}, {what}", f"{', '.join(times)} ms; its foot {1000 * foots:.1f} ms"
-
-
-def _page(connection: Connection, filters: Filters, sort: Any) -> object:
-    return list(results(connection, filters, sort, PAGE))
 
 
 def _counts(wanted: Settings) -> Iterator[tuple[str, str]]:
@@ -127,7 +127,7 @@ def _counts(wanted: Settings) -> Iterator[tuple[str, str]]:
     for (more, filters), axis in itertools.product(asked.items(), AXES):
         status = "all" if axis == "status" else "done"
         wide = Filters(**{"status": status, **filters})
-        seconds = _asked(wanted, lambda c, f=wide, a=axis: count_by(c, f, a))
+        seconds = _seconds(wanted, lambda c, f=wide, a=axis: count_by(c, f, a))
         yield f"--count-by {axis}{more}", f"{1000 * seconds:.1f} ms"
 
 
@@ -197,7 +197,7 @@ def _scored(recording_id: int, checkpoint_id: int, salt: str) -> Scored:
     return Scored(recording_id, facts, checkpoint_id, *answer)
 
 
-def _asked(wanted: Settings, ask: Callable[[Connection], object]) -> float:
+def _seconds(wanted: Settings, ask: Callable[[Connection], object]) -> float:
     """Each time in a new connection, as a command has it."""
 
     def once() -> float:

@@ -57,10 +57,10 @@ def main(cases: tuple[str, ...], files: int, seconds: float) -> None:
     """
     click.echo(f"{describe_machine()}\n\n| what | peak | rate | CPU |\n|---|---|---|---|")
     for case in cases or CASES:
-        click.echo(_measured(case, files, seconds))
+        click.echo(_measure(case, files, seconds))
 
 
-def _measured(case: str, files: int, seconds: float) -> str:
+def _measure(case: str, files: int, seconds: float) -> str:
     make, served = CASES[case], networks.starter()
     with tempfile.TemporaryDirectory() as name:
         settings = load_settings(Home(Path(name)), environ={})

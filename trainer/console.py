@@ -17,7 +17,7 @@ class ProgressConsole:
             stderr=True, quiet=verbosity < 0, soft_wrap=True, markup=False, emoji=False
         )
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         self._console.print(line, highlight=False)
 
     @contextmanager

@@ -22,7 +22,7 @@ from storage.home.daemon_lock import holder
 from storage.home.paths import Home
 from storage.ledger.checkpoints import refused_checkpoints
 from storage.settings.schema import Settings, TrainingSettings
-from trainer.checkpoints.remove import tidy
+from trainer.checkpoints.remove import prune_after_training
 from trainer.console import ProgressConsole
 from trainer.data.splits import Split
 from trainer.errors import TrainerError
@@ -111,11 +111,11 @@ def lower_priority(home: Home, settings: TrainingSettings) -> None:
 def announce(data: PreparedData, console: ProgressConsole) -> None:
     recipe, dataset, split = data.recipe, data.dataset, data.split
     widths = "-".join(str(width) for width in recipe.widths)
-    console.say(
+    console.print_line(
         f"training on {len(split.train)} recordings, validating on {len(split.validation)} "
         f"({split.description}); {len(dataset.labels)} labels: {', '.join(dataset.labels)}"
     )
-    console.say(
+    console.print_line(
         f"recipe {recipe.name}: {recipe.epochs} epochs, {recipe.optimizer} at "
         f"{recipe.learning_rate:g}, batches of {recipe.batch_size}, widths {widths}, clips of "
         f"{recipe.clip_seconds:g} s at {recipe.sample_rate_hz} Hz, {recipe.n_mels} bands; "
@@ -123,28 +123,34 @@ def announce(data: PreparedData, console: ProgressConsole) -> None:
     )
     with_examples = {example.label for example in dataset.examples}
     if untrained := sorted(set(dataset.labels) - with_examples):
-        console.say(
+        console.print_line(
             f"note: {', '.join(untrained)}: known from {data.parent and data.parent.name}, but "
             "without an example here, and so unlearned bit by bit; add some"
         )
     not_validated = with_examples - {dataset.examples[at].label for at in split.validation}
     if split.validation and not_validated:
-        console.say(f"note: nothing validates these labels: {', '.join(sorted(not_validated))}")
+        console.print_line(
+            f"note: nothing validates these labels: {', '.join(sorted(not_validated))}"
+        )
 
 
 @contextmanager
 def open_run(context: RunContext, data: PreparedData) -> Iterator[RunState]:
     """The saved state of this very run; where it is stopped, a line says how it is resumed."""
-    seed, resume, say = context.request.split.seed, context.request.resume, context.console.say
-    facts = run_facts(data, seed, context.process_group.size)
-    with open_run_state(context.home.runs, facts, resume, say, context.process_group) as run_state:
+    resume, print_line = context.request.resume, context.console.print_line
+    facts = run_facts(data, context.request.split.seed, context.process_group.size)
+    with open_run_state(
+        context.home.runs, facts, resume, print_line, context.process_group
+    ) as run_state:
         if resume and not run_state.has_begun():
-            say("nothing to resume for these labels and options: a new run")
+            print_line("nothing to resume for these labels and options: a new run")
         try:
             yield run_state
         except (KeyboardInterrupt, StorageError):
             if run_state.has_begun():
-                say("stopped; the same command with --resume goes on from the last epoch it saved")
+                print_line(
+                    "stopped; the same command with --resume goes on from the last epoch it saved"
+                )
             raise
 
 
@@ -153,8 +159,8 @@ def train_all(
 ) -> tuple[Trained, dict[int, ClipPredictions]]:
     """The network to publish, and the predictions of each fold's network for its own fold."""
     by_fold = {}
-    for fold, split in data.rounds.items():
-        context.console.say(
+    for fold, split in data.folds.items():
+        context.console.print_line(
             f"fold {fold}: training on {len(split.train)}, validating on {len(split.validation)}"
         )
         trained = train(context, data, split, run_state.stage(f"fold-{fold}"))
@@ -167,7 +173,7 @@ def train(context: RunContext, data: PreparedData, split: Split, stage: RunStage
     with console.bar("training", recipe.epochs) as advance:
 
         def on_epoch(facts: EpochFacts) -> None:
-            console.say(facts.line(recipe.epochs))
+            console.print_line(facts.line(recipe.epochs))
             advance()
 
         return train_network(
@@ -263,7 +269,7 @@ def fold_accuracies(
 
 def finish(context: RunContext, report_data: ReportData) -> TrainOutcome:
     """Activates what is promoted, reports and prunes; no failure undoes the publication."""
-    home, name, say = context.home, report_data.title, context.console.say
+    home, name, print_line = context.home, report_data.title, context.console.print_line
     if report_data.metrics["promoted"]:
         torch.cuda.empty_cache()  # room for a daemon that now loads it on the same device
         refused = refused_checkpoints(context.settings.database)
@@ -272,7 +278,7 @@ def finish(context: RunContext, report_data: ReportData) -> TrainOutcome:
     try:
         write_report(home.reports / name, report_data)
     except (OSError, StorageError, TrainerError, ValueError, RuntimeError) as error:
-        say(f"the report {report} was not written ({error}); the checkpoint was")
+        print_line(f"the report {report} was not written ({error}); the checkpoint was")
         report = None
-    tidy(home, context.settings.checkpoints.keep, name, say)
+    prune_after_training(home, context.settings.checkpoints.keep, name, print_line)
     return TrainOutcome(dict(report_data.metrics), report)

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from storage.commands.context import Invocation
-from storage.commands.deprecated_options import retired_options
+from storage.commands.deprecated_options import retired_plot_option
 
 
 @click.command()
-@retired_options("bench")
+@retired_plot_option
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--seconds",

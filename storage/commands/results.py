@@ -76,7 +76,7 @@ def results(
     follow: bool,
     format_name: str | None,
     file: Path | None,
-    **told: Any,
+    **filter_values: Any,
 ) -> None:
     """List recordings and what they were classified as.
 
@@ -92,7 +92,7 @@ def results(
     from storage.queries.result import ClipOptions
 
     status = status or ("all" if count_by == "status" else "done")
-    filters = filters_of(invocation, told, status, history)  # type: ignore[arg-type]
+    filters = filters_of(invocation, filter_values, status, history)  # type: ignore[arg-type]
     format = FORMATS[format_name or format_of(file)]
     columns = tuple(dict.fromkeys(filter(None, map(str.strip, column_names.split(",")))))
     has_clips = clips or format.is_of_clips
@@ -114,13 +114,13 @@ def results(
         click.echo(hint, err=True)
 
 
-def _refuse_unknown(columns: Sequence[str], known: Sequence[str], counts: bool) -> None:
+def _refuse_unknown(columns: Sequence[str], available: Sequence[str], counts: bool) -> None:
     if columns and counts:
         raise click.UsageError("--count-by has its own columns; leave out --columns")
-    if strange := [name for name in columns if name not in known]:
+    if strange := [name for name in columns if name not in available]:
         clips = " (start_s and end_s with --clips)" if {"start_s", "end_s"} & {*strange} else ""
         raise click.UsageError(
-            f"no column is called {', '.join(strange)}; there are {', '.join(known)}{clips}"
+            f"no column is called {', '.join(strange)}; there are {', '.join(available)}{clips}"
         )
 
 

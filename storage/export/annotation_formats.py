@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from storage.errors import StorageError, UnknownFormat
+from storage.errors import StorageError, UnknownFormat, os_errors_as
 from storage.export.text_formats import Format, csv_row_writer, output
 from storage.queries.result import Result
 from storage.values.text import visible
@@ -66,7 +66,8 @@ def write_annotations(format: Format, place: Path | None, recordings: Iterable[C
         for one in recordings:
             folder = place / _own_name(one[0].inbox, names)
             file = folder / f"{visible(one[0].path)}{format.suffix_beside}"
-            _make_folder(file.parent)
+            with os_errors_as(StorageError, f"cannot make the folder {file.parent}"):
+                file.parent.mkdir(parents=True, exist_ok=True)
             with output(file) as stream:
                 n_rows += format.write(stream, [one])
         return n_rows
@@ -139,13 +140,6 @@ def _own_name(inbox: str, names: dict[str, str]) -> str:
         own = (name, *(f"{name}-{number}" for number in range(2, len(names) + 3)))
         names[inbox] = next(each for each in own if each not in names.values())
     return names[inbox]
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 def _path(recording: Result) -> str:

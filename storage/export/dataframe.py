@@ -128,6 +128,6 @@ def _moment(when: When | None) -> str | None:
         raise StorageError(str(error)) from error
 
 
-def _require(what: str, word: str, known: Sequence[str]) -> None:
-    if word not in known:
-        raise StorageError(f"{what} {word!r} is none of {', '.join(known)}")
+def _require(what: str, word: str, allowed: Sequence[str]) -> None:
+    if word not in allowed:
+        raise StorageError(f"{what} {word!r} is none of {', '.join(allowed)}")

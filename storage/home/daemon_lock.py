@@ -45,7 +45,11 @@ class DaemonLock:
         handle = _open_lock_file(home)
         if not _try_lock(handle):
             os.close(handle)
-            raise _already_running(home)
+            found = holder(home) or LockHolder(0, "unknown")
+            raise AlreadyRunning(
+                f"a daemon already serves {home.root} (pid {found.pid} on {found.host});"
+                " stop it, or choose another home with --home"
+            )
         lock = cls(handle)
         content = f"{os.getpid()} {socket.gethostname()}\n".encode()
         with os_errors_as(StorageError, f"cannot write {home.lock_file}", "look after its disk"):
@@ -132,14 +136,6 @@ def _try_lock(handle: int) -> bool:
         else:
             return True
     return False
-
-
-def _already_running(home: Home) -> AlreadyRunning:
-    found = holder(home) or LockHolder(0, "unknown")
-    return AlreadyRunning(
-        f"a daemon already serves {home.root} (pid {found.pid} on {found.host});"
-        " stop it, or choose another home with --home"
-    )
 
 
 def _holder_of(handle: int) -> LockHolder | None:

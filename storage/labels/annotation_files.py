@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from storage.errors import StorageError
+from storage.errors import StorageError, os_errors_as
 from storage.values.text import without_guard
 
 # The first of these that a file has is meant.
@@ -84,12 +84,11 @@ def timed(one: Annotation, start_s: float, end_s: float) -> Annotation:
 
 
 def _text(file: Path) -> str:
-    try:
+    with os_errors_as(StorageError, f"cannot read {file}"):
         content = file.read_bytes()
-        is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
         return content.decode("utf-16" if is_wide else "utf-8-sig")
-    except OSError as error:
-        raise StorageError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise StorageError(f"cannot read {file}: it is not UTF-8 text; save it as UTF-8") from error
 
@@ -193,8 +192,8 @@ def _timed(one: Annotation, row: Mapping[str, str]) -> Annotation:
     return timed(one, start_s, end_s)
 
 
-def _column(names: Sequence[str] | Mapping[str, str], known: Sequence[str]) -> str | None:
-    return next((name for name in known if name in names), None)
+def _column(names: Sequence[str] | Mapping[str, str], wanted: Sequence[str]) -> str | None:
+    return next((name for name in wanted if name in names), None)
 
 
 def _recording_of(file: Path) -> str:

@@ -38,10 +38,10 @@ def match(connection: Connection, annotations: Sequence[Annotation]) -> MatchedL
 
     A part that ends after its recording does is of another one, and a problem too.
     """
-    known = _KnownRecordings(connection, annotations)
+    recordings = _RecordingIndex(connection, annotations)
     found, problems = [], []
     for one in annotations:
-        digests = known.digests_of(one)
+        digests = recordings.digests_of(one)
         if len(digests) > 1:
             problems.append(
                 f"{one.place}: {one.recording} is the name of {len(digests)} recordings; write the"
@@ -55,7 +55,7 @@ def match(connection: Connection, annotations: Sequence[Annotation]) -> MatchedL
             problems.append(f"{one.place}: {nothing}")
         else:
             found.append((one, next(iter(digests))))
-    lengths = known.lengths_of({digest for one, digest in found if one.start_s or one.end_s})
+    lengths = recordings.lengths_of({digest for one, digest in found if one.start_s or one.end_s})
     too_long = [_beyond(one, lengths.get(digest)) for one, digest in found]
     problems += filter(None, too_long)
     within = [pair for pair, problem in zip(found, too_long, strict=True) if not problem]
@@ -136,7 +136,7 @@ def require_recording(connection: Connection, one: Annotation) -> str:
 _INSERT = human_label.insert()
 
 
-class _KnownRecordings:
+class _RecordingIndex:
     """Recordings by digest, path and name: as few as the annotations ask for."""
 
     def __init__(self, connection: Connection, annotations: Sequence[Annotation]) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 Part = tuple[float, float]
 
 # The share of the shorter part: selections of neighbouring sounds may touch.
-_LEAST_SHARE = 0.5
+_MIN_SHARE = 0.5
 
 
 def is_same_sound(one: Part, other: Part) -> bool:
     """Whether two parts of one content share half of the shorter one or more."""
     shared = min(one[1], other[1]) - max(one[0], other[0])
-    return shared >= _LEAST_SHARE * min(one[1] - one[0], other[1] - other[0])
+    return shared >= _MIN_SHARE * min(one[1] - one[0], other[1] - other[0])
 
 
 def same_sounds(parts: Sequence[Part]) -> dict[Part, list[Part]]:

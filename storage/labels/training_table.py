@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from storage.database.tables import human_label, inbox, recording
 from storage.labels.matching import ROUNDED_SECONDS
@@ -30,57 +30,6 @@ EXPORT_COLUMNS = (
 _row, _human = recording.c, human_label.c
 
 
-@dataclass(frozen=True)
-class _Label:
-    """One label of one part of one recording that has the content."""
-
-    label: str
-    start_s: float
-    end_s: float
-    group: str | None
-    digest: str
-    origin: str
-    labelled_at: str
-    state: str
-    duration_s: float | None
-    file: bytes
-    predicted: str | None
-    confidence: float | None
-
-    @property
-    def part(self) -> Part:
-        return self.start_s, self.end_s or self.duration_s or math.inf
-
-    @property
-    def length(self) -> float:
-        return self.part[1] - self.part[0]
-
-    def refusal(self) -> str:
-        if self.state != "done":
-            return f"of a recording that is {self.state}"
-        if not os.path.isfile(self.file):
-            return "of a file that is gone"
-        try:
-            self.file.decode()
-        except UnicodeDecodeError:
-            return "of a file whose path is no UTF-8 text"
-        return ""
-
-    def row(self) -> dict[str, object]:
-        return {
-            "path": printable_path(self.file),
-            "label": self.label,
-            "start": _seconds(self.start_s) if self.start_s or self.end_s else "",
-            "end": _seconds(self.end_s) if self.end_s else "",
-            "group": self.group or "",
-            "digest": self.digest,
-            "predicted": self.predicted or "",
-            "confidence": "" if self.confidence is None else round(self.confidence, 6),
-            "origin": self.origin,
-            "labelled_at": self.labelled_at,
-        }
-
-
 def label_rows(connection: Connection) -> Iterator[tuple[dict[str, object], str]]:
     """A row for each label, by content and start; of copies, one that training can take.
 
@@ -92,39 +41,74 @@ def label_rows(connection: Connection) -> Iterator[tuple[dict[str, object], str]
         for one, refusal in chosen:
             if not refusal and any(_overrules(other, one) for other, _ in chosen):
                 refusal = "of a sound that has another label, of a part of it or given later"
-            yield one.row(), refusal
+            yield _exported(one), refusal
 
 
-def _labels(connection: Connection) -> Iterator[_Label]:
+def _labels(connection: Connection) -> Iterable[Row[Any]]:
+    """A row for each label of each part of each recording that has the content."""
     query = (
-        select(_human.label, _human.start_s, _human.end_s, _human.group_name, _human.digest)
-        .add_columns(_human.origin, _human.labelled_at, _row.state, _row.duration_s)
-        .add_columns(_row.label, _row.confidence)
-        .add_columns(inbox.c.path, _row.path, _row.archived_at, _row.archive_path)
+        select(
+            human_label, _row.state, _row.duration_s, _row.label.label("predicted"), _row.confidence
+        )
+        .add_columns(inbox.c.path.label("folder"), _row.path, _row.archived_at, _row.archive_path)
         .join(recording, _row.digest == _human.digest)
         .join(inbox, inbox.c.id == _row.inbox_id)
         .where(_row.state != "superseded")
         .order_by(_human.digest, _human.start_s, _human.end_s, _row.id)
     )
-    for row in connection.execution_options(yield_per=1000).execute(query):
-        label, (state, duration_s, predicted, confidence) = row[:7], row[7:11]
-        folder, path, archived_at, archive_path = row[11:]
-        file = os.path.join(folder, path) if archived_at is None else archive_path
-        yield _Label(*label, state, duration_s, file, predicted, confidence)  # type: ignore[call-arg]
+    return connection.execution_options(yield_per=1000).execute(query)
 
 
-def _most_usable(copies: Iterable[_Label]) -> tuple[_Label, str]:
-    judged = [(one, one.refusal()) for one in copies]
-    return next((pair for pair in judged if not pair[1]), judged[0])
+def _file_of(one: Row[Any]) -> bytes:
+    return one.archive_path if one.archived_at else os.path.join(one.folder, one.path)  # type: ignore[no-any-return]
 
 
-def _overrules(one: _Label, other: _Label) -> bool:
+def _part_of(one: Row[Any]) -> Part:
+    return one.start_s, one.end_s or one.duration_s or math.inf
+
+
+def _refusal_of(one: Row[Any]) -> str:
+    if one.state != "done":
+        return f"of a recording that is {one.state}"
+    file = _file_of(one)
+    if not os.path.isfile(file):
+        return "of a file that is gone"
+    try:
+        file.decode()
+    except UnicodeDecodeError:
+        return "of a file whose path is no UTF-8 text"
+    return ""
+
+
+def _exported(one: Row[Any]) -> dict[str, object]:
+    return {
+        "path": printable_path(_file_of(one)),
+        "label": one.label,
+        "start": _seconds(one.start_s) if one.start_s or one.end_s else "",
+        "end": _seconds(one.end_s) if one.end_s else "",
+        "group": one.group_name or "",
+        "digest": one.digest,
+        "predicted": one.predicted or "",
+        "confidence": "" if one.confidence is None else round(one.confidence, 6),
+        "origin": one.origin,
+        "labelled_at": one.labelled_at,
+    }
+
+
+def _most_usable(copies: Iterable[Row[Any]]) -> tuple[Row[Any], str]:
+    with_refusals = [(one, _refusal_of(one)) for one in copies]
+    return next((pair for pair in with_refusals if not pair[1]), with_refusals[0])
+
+
+def _overrules(one: Row[Any], other: Row[Any]) -> bool:
     """Another label of the same sound overrules: that of a shorter part, else one given later."""
-    if one.label == other.label or not is_same_sound(one.part, other.part):
+    part, other_part = _part_of(one), _part_of(other)
+    if one.label == other.label or not is_same_sound(part, other_part):
         return False
-    if math.isclose(one.length, other.length, rel_tol=0, abs_tol=ROUNDED_SECONDS):
-        return one.labelled_at > other.labelled_at
-    return one.length < other.length
+    length, other_length = part[1] - part[0], other_part[1] - other_part[0]
+    if math.isclose(length, other_length, rel_tol=0, abs_tol=ROUNDED_SECONDS):
+        return bool(one.labelled_at > other.labelled_at)
+    return length < other_length
 
 
 def _seconds(number: float) -> str:

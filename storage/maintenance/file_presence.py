@@ -65,8 +65,8 @@ class FilePresence:
 
     def _is_away(self, folder: bytes) -> bool:
         point = self._mount_points.get(folder)
-        known = None if point is None else Path(os.fsdecode(point))
-        return is_away(Path(os.fsdecode(folder)), known, self._ledger_file)
+        mount_point = None if point is None else Path(os.fsdecode(point))
+        return is_away(Path(os.fsdecode(folder)), mount_point, self._ledger_file)
 
 
 def _archive_folder(row: Row[Any]) -> bytes:

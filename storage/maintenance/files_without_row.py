@@ -28,8 +28,8 @@ def without_row(database: Database, settings: Settings, progress: ProgressTicker
             with database.transaction() as connection:
                 rows = newest_of(connection, root, paths)
             # What left for the archive is not what lies there now.
-            known = {row.path for row in rows if row.archived_at is None}
-            missed = (path for path in paths if path not in known)
+            with_row = {row.path for row in rows if row.archived_at is None}
+            missed = (path for path in paths if path not in with_row)
             yield from (printable_path(os.path.join(os.fsencode(root), path)) for path in missed)
 
 

@@ -1,6 +1,6 @@
-"""Taking out what a plan marked: every row goes only if it is still as it was judged.
+"""Taking out what a plan marked: every row goes only if it is still as it was found.
 
-A daemon may write meanwhile, so each recording is judged again right before, outside of any
+A daemon may write meanwhile, so each recording is looked at again right before, outside of any
 transaction since that looks at files; the statement that deletes it compares the row once more.
 """
 
@@ -17,7 +17,7 @@ from storage.errors import StorageError
 from storage.ledger.tallies import TallyChanges, TallyKey
 from storage.maintenance.file_presence import FilePresence
 from storage.maintenance.prune_plan import (
-    JUDGED,
+    RECORDINGS,
     PrunePlan,
     PruneRules,
     Reason,
@@ -92,7 +92,7 @@ def _delete_marked(database: Database, plan: PrunePlan, progress: ProgressTicker
     n_planned = plan.planned["superseded"] + plan.planned["missing"]
     n_before = plan.deleted.total()
     for ids in _batches(database, marked):
-        reasons = _judge_again(database, plan, rules, ids)
+        reasons = _mark_again(database, plan, rules, ids)
         gone = _delete_recordings(database, ids)
         plan.deleted.update(reasons[id] for id in gone)
         progress.advance("deleted", plan.deleted.total(), n_planned)
@@ -117,13 +117,13 @@ def _between(table: Table, ids: Sequence[int]) -> ColumnElement[bool]:
     return table.c.id.between(ids[-1], ids[0])
 
 
-def _judge_again(
+def _mark_again(
     database: Database, plan: PrunePlan, rules: PruneRules, ids: Sequence[int]
 ) -> dict[int, Reason]:
     """Marks anew what may still go; the rest has changed."""
     is_meant = _between(marked, ids)
     with database.transaction() as connection:
-        query = JUDGED.where(_row.id.in_(select(marked.c.id).where(is_meant)))
+        query = RECORDINGS.where(_row.id.in_(select(marked.c.id).where(is_meant)))
         rows = connection.execute(query).all()
     reasons = rules.reasons(rows)
     going = [row for row in rows if row.id in reasons and not row.is_busy]

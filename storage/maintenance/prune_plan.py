@@ -1,7 +1,7 @@
 """Which rows nobody needs any more: a plan that `clfd db prune` shows, and carries out with --yes.
 
 The plan changes nothing in the ledger. It lies in temporary tables of its connection, which are
-written without the ledger's lock: recordings as they were judged, and predictions.
+written without the ledger's lock: recordings as they were found, and predictions.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _user = recording.alias("user")
 
 moment = func.coalesce(_row.answered_at, _row.first_seen_at)
 is_busy = or_(_row.state == "pending", _row.claimed_by.is_not(None), _row.requeued.is_not(None))
-JUDGED = select(*PLACE_COLUMNS, _row.state, moment.label("moment"), is_busy.label("is_busy"))
+RECORDINGS = select(*PLACE_COLUMNS, _row.state, moment.label("moment"), is_busy.label("is_busy"))
 
 _temporary = MetaData()
 marked = Table(
@@ -184,9 +184,9 @@ def make_plan(database: Database, request: PruneRequest, progress: ProgressTicke
 
 
 def mark(connection: Connection, rows: Sequence[Row[Any]], reasons: dict[int, Reason]) -> None:
-    """Note recordings as they were judged."""
-    judged = ("id", "state", "moment", "archive_path", "archived_at")
-    values = [{name: getattr(row, name) for name in judged} for row in rows]
+    """Note recordings as they were found."""
+    columns = ("id", "state", "moment", "archive_path", "archived_at")
+    values = [{name: getattr(row, name) for name in columns} for row in rows]
     execute_many(connection, _MARK, [{**each, "reason": reasons[each["id"]]} for each in values])
 
 
@@ -211,7 +211,7 @@ def unused_predictions(beside_marked: bool = False) -> Select[tuple[int]]:
 def _mark_recordings(
     database: Database, plan: PrunePlan, rules: PruneRules, progress: ProgressTicker
 ) -> None:
-    for rows in rows_by_range(database, JUDGED, _row.id, progress, "recordings looked at"):
+    for rows in rows_by_range(database, RECORDINGS, _row.id, progress, "recordings looked at"):
         reasons = rules.reasons(rows)
         busy = [row for row in rows if row.id in reasons and row.is_busy]
         plan.busy += len(busy)

@@ -46,7 +46,7 @@ def requeue_answered(database: Database, filters: Filters, stale_under: str | No
 
 def _rescorable(filters: Filters, stale_under: str | None) -> Select[Any]:
     """Not what is queued already."""
-    query = select(_row.id).where(*clauses(filters.of("done")), _row.requeued.is_(None))
+    query = select(_row.id).where(*clauses(filters.with_status("done")), _row.requeued.is_(None))
     if stale_under is None:
         return query
     same = select(checkpoint.c.id).where(checkpoint_clause(stale_under))

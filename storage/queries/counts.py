@@ -107,7 +107,7 @@ def count_others(
         rules=filters.rules,
     )
     found = {
-        state: count_in_time(connection, wide.of(state), seconds)
+        state: count_in_time(connection, wide.with_status(state), seconds)
         for state in STATES
         if state not in filters.states
     }
@@ -149,7 +149,7 @@ def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
     if filters.history:
         queries = [_grouped(filters, axis).select_from(joined(filters))]
     elif axis == "folder" or is_shown_label or not filters.is_tallied:
-        queries = [_grouped(filters.of(state), axis) for state in filters.states]
+        queries = [_grouped(filters.with_status(state), axis) for state in filters.states]
     else:
         queries = [*_of_days(filters, axis)]
     found: Counter[Any] = Counter()

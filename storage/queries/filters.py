@@ -117,7 +117,7 @@ class Filters:
         is_sure = least <= (confidence or 0.0) <= (1.0 if most is None else most)
         return is_sure and (not self.labels or label in self.labels)
 
-    def of(self, status: Status) -> Filters:
+    def with_status(self, status: Status) -> Filters:
         return replace(self, status=status)
 
 

@@ -73,16 +73,12 @@ def effective_display_rules(home: Home) -> DisplayRules:
     return load_settings(home).results.display_rules if is_set else DisplayRules()
 
 
-def effective_settings(
-    home: Home,
-    overrides: Mapping[str, object] | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> list[Setting]:
+def effective_settings(home: Home) -> list[Setting]:
     """Every setting with its value (plain text, numbers and lists) and its source.
 
     Raises SettingsError like `load_settings`.
     """
-    raw = _raw_settings(home, overrides or {}, environ)
+    raw = _raw_settings(home, {}, os.environ)
     values = dict(flat(_validated(home, raw).model_dump(mode="json")))
     return [
         Setting(key, values[key], raw[key].source if key in raw else "default")
@@ -93,7 +89,9 @@ def effective_settings(
 def described_settings() -> list[SettingDescription]:
     """Every setting with its variable, default and reason, in the order of the sections."""
     return [
-        SettingDescription(key, _variable(key), field.default, _reason(field))
+        SettingDescription(
+            key, _variable(key), field.default, " ".join((field.description or "").split())
+        )
         for key, field in _fields()
     ]
 
@@ -109,10 +107,6 @@ def _fields() -> Iterator[tuple[str, FieldInfo]]:
             yield name, field
 
 
-def _reason(field: FieldInfo) -> str:
-    return " ".join((field.description or "").split())
-
-
 def _variable(key: str) -> str:
     return PREFIX + key.replace(".", "__").upper()
 
@@ -122,12 +116,12 @@ def _raw_settings(
 ) -> dict[str, Setting]:
     """The settings of all sources by dotted key; the strongest source wins."""
     given = given_settings(home, overrides, environ)
-    known = [key for key, _ in _fields()]
+    keys = [key for key, _ in _fields()]
     problems = [
         f"unknown setting {_named(each.key, each.source)}; did you mean"
-        f" {_spelled(_nearest(each.key, known), each.source)}?"
+        f" {_spelled(_nearest(each.key, keys), each.source)}?"
         for each in given
-        if each.key not in known
+        if each.key not in keys
     ]
     if problems:
         raise SettingsError("; ".join(problems))
@@ -144,7 +138,7 @@ def _spelled(key: str, source: str) -> str:
     return _variable(key) if source.startswith(PREFIX) else key
 
 
-def _nearest(key: str, known: list[str]) -> str:
+def _nearest(key: str, keys: list[str]) -> str:
     """Whole keys are compared, and their last words: `devise` means engine.device."""
 
     def likeness(candidate: str) -> float:
@@ -152,7 +146,7 @@ def _nearest(key: str, known: list[str]) -> str:
         last = SequenceMatcher(None, key.split(".")[-1], candidate.split(".")[-1]).ratio()
         return max(whole, last)
 
-    return max(known, key=likeness)
+    return max(keys, key=likeness)
 
 
 def _validated(home: Home, raw_settings: Mapping[str, Setting]) -> Settings:

@@ -187,9 +187,9 @@ class ResultsSettings(Section):
     """of the recorders' clocks, where neither name nor file tells it: local, UTC, +01:00 or a name
     like Europe/Berlin"""
     thresholds: Annotated[Texts, _checked_by(thresholds_of)] = ()
-    """LABEL=CONFIDENCE: answers of this label that are less confident are told as `unknown`"""
+    """LABEL=CONFIDENCE: answers of this label that are less confident are shown as `unknown`"""
     unknown_below: Share = 0.0
-    """answers less confident are told as `unknown`, where the label has no threshold of its own"""
+    """answers less confident are shown as `unknown`, where the label has no threshold of its own"""
     site_pattern: Annotated[str, _checked_by(check_site_pattern)] = ""
     """regular expression with a group `site`, looked for in the path; empty: the site is the first
     folder"""
@@ -235,9 +235,9 @@ class HooksSettings(Section):
     url: Annotated[str, AfterValidator(_on_the_web)] = ""
     """where each result is sent as JSON by POST; empty: nowhere"""
     labels: Texts = ()
-    """labels that hooks are told of; empty: all"""
+    """labels whose answers hooks get; empty: all"""
     min_confidence: Share = 0.0
-    """least confidence that hooks are told of"""
+    """least confidence of the answers that hooks get"""
     timeout_seconds: Positive = 30.0
     """how long a command may take before it is killed, and a URL be silent"""
 

@@ -55,8 +55,8 @@ class DisplayRules:
         from sqlalchemy import case, literal
 
         below = literal(self.unknown_below)
-        known = [(label == name, least) for name, least in self.thresholds]
-        least = case(*known, else_=below) if known else below
+        cases = [(label == name, least) for name, least in self.thresholds]
+        least = case(*cases, else_=below) if cases else below
         return case((confidence < least, UNKNOWN), else_=label)
 
     def site_of(self, path: str) -> str:

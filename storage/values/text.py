@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -15,9 +17,16 @@ def printable_path(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
 
 
+def text_digest(text: str) -> str:
+    """The SHA-256 of a text, which may be a file name of odd bytes."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
 def visible(text: str) -> str:
     """Names may hold control and direction characters; they are shown, never obeyed."""
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def without_formula(column: str, value: object) -> object:
@@ -30,7 +39,3 @@ def without_formula(column: str, value: object) -> object:
 def without_guard(cell: str) -> str:
     """A cell as it was before it was kept from being run."""
     return cell[1:] if cell.startswith(tuple(f"'{sign}" for sign in _FORMULA)) else cell
-
-
-def _escape(char: str) -> str:
-    return char.encode("unicode_escape").decode()

@@ -29,8 +29,8 @@ def test_there_are_as_many_as_were_asked_for_and_no_two_of_the_same_bytes(
 
 def test_they_sound_as_their_originals_do(made: list[Path]) -> None:
     for number, file in enumerate(made):
-        heard, of_original = (soundfile.read(each)[0] for each in (file, made[number % 2]))
-        np.testing.assert_array_equal(heard[:-2], of_original[:-2])
+        decoded, of_original = (soundfile.read(each)[0] for each in (file, made[number % 2]))
+        np.testing.assert_array_equal(decoded[:-2], of_original[:-2])
 
 
 def test_they_are_whole(made: list[Path]) -> None:

@@ -26,7 +26,7 @@ OLD = "20260129T120000Z-00000002"  # neither active nor previous
 BROUGHT = "20260130T120000Z-5e6f7a8b"  # a file that was copied from another machine
 LABELS = ("dog", "rain")  # two of those that the checkpoint knows
 
-# What is there was heard by the checkpoint before as well.
+# The earlier checkpoint has scored the same recordings.
 ANSWERED_BEFORE = (
     "INSERT INTO checkpoint (digest, name, labels, facts, verdict, seen_at)"
     " SELECT :name, :name, labels, facts, verdict, seen_at FROM checkpoint WHERE name <> :name",
@@ -38,43 +38,43 @@ ANSWERED_BEFORE = (
 
 EXAMPLES = dict.fromkeys(example_of(command) for _, command in every_command())
 EXIT_CODES = {"clfd status --json": 3, "clfd service status": 3, "clfd reload": 1}  # no daemon runs
-# Learning takes as long as the network is wide, so the same words are said of a narrow one;
+# Training a wide network takes long, so the examples train a narrow one;
 # the last word on epochs counts.
 NARROW = " --epochs 2 --width 2 --mels 16 --clip-seconds 0.5 --sample-rate 8000"
-THEN = " --since 2026-03-01 --until 2026-04-01"  # when the daemon of this desk lived
+THEN = " --since 2026-03-01 --until 2026-04-01"  # when the daemon of this home ran
 NEED_A_PROCESS = ("bench", "run")  # their logging, signals and workers would stay behind
 ELSEWHERE = ("clfd demo",)  # has a test file of its own
 
 
 @pytest.fixture(scope="module")
-def tidy_desk(
+def filled_folder(
     tmp_path_factory: pytest.TempPathFactory,
     checkpoint_file: Path,
     noise: Callable[..., np.ndarray],
 ) -> Path:
     """A recording, labels, corrections, a checkpoint file, an inbox and a home in use."""
-    desk = tmp_path_factory.mktemp("desk")
-    (desk / "sounds").mkdir()
+    folder = tmp_path_factory.mktemp("folder")
+    (folder / "sounds").mkdir()
     names = [f"{label}-{take}.wav" for label in LABELS for take in range(3)]
     for seed, name in enumerate(names):
-        soundfile.write(desk / "sounds" / name, noise(0.5, seed=seed), 8000)
+        soundfile.write(folder / "sounds" / name, noise(0.5, seed=seed), 8000)
     rows = [f"{name},{name.partition('-')[0]}\n" for name in names]
-    (desk / "sounds" / "labels.csv").write_text("path,label\n" + "".join(rows))
-    (desk / "corrections.csv").write_text("path,label\na.wav,rain\n")
-    soundfile.write(desk / "recording.wav", noise(seed=9), 8000)
-    shutil.copyfile(checkpoint_file, desk / f"{BROUGHT}.safetensors")
-    fill_home(desk, checkpoint_file)
-    return desk
+    (folder / "sounds" / "labels.csv").write_text("path,label\n" + "".join(rows))
+    (folder / "corrections.csv").write_text("path,label\na.wav,rain\n")
+    soundfile.write(folder / "recording.wav", noise(seed=9), 8000)
+    shutil.copyfile(checkpoint_file, folder / f"{BROUGHT}.safetensors")
+    fill_home(folder, checkpoint_file)
+    return folder
 
 
-def fill_home(desk: Path, checkpoint_file: Path) -> None:
+def fill_home(folder: Path, checkpoint_file: Path) -> None:
     """Three checkpoints, an answered recording, a failed one, and one that nobody looked at."""
-    home = Home(desk / "home")
+    home = Home(folder / "home")
     home.create()
     with House(home, house_settings(home)) as house:
         for name in (OLD, EARLIER, NAMED):
             house.publish(checkpoint_file, name)
-        house.drop(desk / "recording.wav", "a.wav")
+        house.drop(folder / "recording.wav", "a.wav")
         house.inbox.joinpath("yard").mkdir()
         house.inbox.joinpath("yard", "broken.flac").write_text("<html>404</html>")
         house.service.start()
@@ -82,18 +82,18 @@ def fill_home(desk: Path, checkpoint_file: Path) -> None:
         with house.ledger.database.transaction() as connection:
             for statement in ANSWERED_BEFORE:
                 connection.exec_driver_sql(statement, {"name": EARLIER})
-    house.drop(desk / "sounds" / "rain-0.wav", "new.wav")
+    house.drop(folder / "sounds" / "rain-0.wav", "new.wav")
 
 
 @pytest.fixture
-def desk(tidy_desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A desk of one's own to stand at; only the inbox is shared, where clfd writes nothing."""
-    desk = shutil.copytree(tidy_desk, tmp_path / "desk", symlinks=True)
-    monkeypatch.chdir(desk)
-    monkeypatch.setenv("CLFD_HOME", str(desk / "home"))
-    monkeypatch.setenv("CLFD_INBOX", str(tidy_desk / "home" / "inbox"))
+def folder(filled_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of its own; only the inbox is shared, where clfd writes nothing."""
+    folder = shutil.copytree(filled_folder, tmp_path / "folder", symlinks=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("CLFD_HOME", str(folder / "home"))
+    monkeypatch.setenv("CLFD_INBOX", str(filled_folder / "home" / "inbox"))
     monkeypatch.setenv("CLFD_INTAKE__SETTLE_SECONDS", "0")
-    return desk
+    return folder
 
 
 def typed(example: str) -> tuple[int, str]:
@@ -113,7 +113,7 @@ def typed(example: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if e and e not in ELSEWHERE])
-def test_the_example_does_what_it_says(example: str, desk: Path) -> None:
+def test_the_example_does_what_it_says(example: str, folder: Path) -> None:
     more = {"train": NARROW, "report": THEN}.get(example.split()[1], "")
     exit_code, printed = typed(example + more)
     assert exit_code == EXIT_CODES.get(example, 0), printed

@@ -17,14 +17,16 @@ from storage.home.safe_open import file_digest
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """The name in the folder, and whether the file was there before."""
 
     name: str
-    was_there: bool
+    existed: bool
 
 
-def import_checkpoint(checkpoint_folder: CheckpointFolder, file: Path, now: datetime) -> Imported:
+def import_checkpoint(
+    checkpoint_folder: CheckpointFolder, file: Path, now: datetime
+) -> ImportResult:
     """Copies a checkpoint file into the folder under its right name; activates nothing.
 
     What is checked are the very bytes that are kept, and its network must give here the scores of
@@ -34,10 +36,10 @@ def import_checkpoint(checkpoint_folder: CheckpointFolder, file: Path, now: date
     checkpoint, data = read_with_bytes(file, remedy="copy or export it again where it comes from")
     Predictor(checkpoint, torch.device("cpu"))  # repeats its canary, or raises
     if there := stored_name(checkpoint_folder, checkpoint.digest):
-        return Imported(there, was_there=True)
+        return ImportResult(there, existed=True)
     name = right_name(checkpoint, now)
     checkpoint_folder.put(name, data)
-    return Imported(name, was_there=False)
+    return ImportResult(name, existed=False)
 
 
 def stored_name(checkpoint_folder: CheckpointFolder, digest: str) -> str | None:

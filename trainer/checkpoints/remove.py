@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from classifier.model.starter import starter_name
-from storage.errors import StorageError
+from storage.errors import StorageError, os_errors_as
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 
@@ -25,42 +26,29 @@ def remove(home: Home, names: Sequence[str]) -> None:
         _remove_reports(home, name)
 
 
-def prune(home: Home, keep: int, spared: Sequence[str] = ()) -> list[str]:
-    """Takes the oldest beyond the newest `keep` away (0 keeps all); returns their names.
+def prune_after_training(
+    home: Home, keep: int, newest: str, print_line: Callable[[str], None]
+) -> None:
+    """Takes the oldest beyond the newest `keep` away (0 keeps all), and prints what it did.
 
-    The active one, the previous one, the starter and those in `spared` stay whatever their age.
+    The active one, the previous one, the starter and `newest` stay whatever their age: a clock may
+    have been set back. A training run must not fail because of old files.
     """
-    starter = starter_name()
-    kept = [*spared, *([] if starter is None else [starter])]
-    removed = CheckpointFolder(home.checkpoints).prune(keep, spared=kept)
-    for name in removed:
-        _remove_reports(home, name)
-    return removed
-
-
-def tidy(home: Home, keep: int, newest: str, say: Callable[[str], None]) -> None:
-    """Prunes after a training run that made `newest`, which stays also if a clock was set back.
-
-    Says what it did; a training run must not fail because of old files.
-    """
+    spared = [name for name in (newest, starter_name()) if name is not None]
     try:
-        removed = prune(home, keep, [newest])
+        removed = CheckpointFolder(home.checkpoints).prune(keep, spared)
+        for name in removed:
+            _remove_reports(home, name)
     except StorageError as error:
-        say(f"old checkpoints stay: {error}")
+        print_line(f"old checkpoints stay: {error}")
         return
     if removed:
-        say(f"removed by checkpoints.keep = {keep}: {', '.join(removed)}")
+        print_line(f"removed by checkpoints.keep = {keep}: {', '.join(removed)}")
 
 
 def _remove_reports(home: Home, name: str) -> None:
     """The report of its training, and those of its evaluations."""
     for folder in (home.reports / name, *home.reports.glob(f"{name}-evaluation-*")):
-        try:
+        what = f"checkpoint {name} is removed, but not its report {folder}"
+        with os_errors_as(StorageError, what, "remove it by hand"), suppress(FileNotFoundError):
             shutil.rmtree(folder)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise StorageError(
-                f"checkpoint {name} is removed, but not its report {folder}: {error.strerror};"
-                " remove it by hand"
-            ) from error

@@ -23,7 +23,7 @@ from storage.values.text import visible
 from trainer.checkpoints.import_checkpoint import stored_name
 from trainer.checkpoints.list import accuracy_text, fact, local_time
 
-Row = tuple[str, str | None]  # what is None is not known, and not shown
+Row = tuple[str, str | None]  # None is unknown, and not shown
 Facts = Mapping[str, Any]
 
 
@@ -69,9 +69,9 @@ def print_description(
         "Its parents": _parent_rows(training, ancestors(checkpoint_folder, training)),
     }
     for heading, rows in groups.items():
-        known = [(name, text) for name, text in rows if text]
-        if known:
-            _print_group(console, heading, known)
+        given = [(name, text) for name, text in rows if text]
+        if given:
+            _print_group(console, heading, given)
 
 
 def _print_group(console: Console, heading: str, rows: Sequence[tuple[str, str]]) -> None:
@@ -111,27 +111,17 @@ def _origin_rows(digest: str, training: Facts) -> Iterator[Row]:
     yield "made", _joined(" ", local_time(training.get("created_at")), seconds, device)
     yield "labels file", fact(training, "labels_file")
     yield "its digest", fact(training, "labels_digest")
-    yield (
-        "recordings",
-        _joined(
-            ", ",
-            fact(training, "train_files", "{} learned from"),
-            fact(training, "val_files", "{} held out"),
-            left_out,
-        ),
-    )
+    learned = fact(training, "train_files", "{} learned from")
+    held_out = fact(training, "val_files", "{} held out")
+    yield "recordings", _joined(", ", learned, held_out, left_out)
     yield "split", fact(training, "split")
     yield "seed", fact(training, "seed")
-    yield (
-        "recipe",
-        _joined(
-            ", ",
-            recipe.get("name"),
-            fact(recipe, "epochs", "{} epochs"),
-            _joined(" at ", recipe.get("optimizer"), fact(recipe, "learning_rate", "{:g}")),
-            fact(recipe, "batch_size", "batches of {}"),
-        ),
+    epochs, batches = (
+        fact(recipe, "epochs", "{} epochs"),
+        fact(recipe, "batch_size", "batches of {}"),
     )
+    optimizer = _joined(" at ", recipe.get("optimizer"), fact(recipe, "learning_rate", "{:g}"))
+    yield "recipe", _joined(", ", recipe.get("name"), epochs, optimizer, batches)
     yield "versions", ", ".join(f"{name} {number}" for name, number in versions.items())
     yield "attribution", fact(training, "attribution")
     yield "digest", digest

@@ -167,7 +167,7 @@ def import_file(invocation: Invocation, file: Path, activates: bool) -> None:
     check_home(home)
     folder = CheckpointFolder(home.checkpoints)
     imported = import_checkpoint(folder, file, datetime.now(UTC))
-    before = "already " if imported.was_there else ""
+    before = "already " if imported.existed else ""
     click.echo(f"{file} is {before}on the shelf as {imported.name}", err=True)
     click.echo(imported.name)
     if activates:

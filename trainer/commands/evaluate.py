@@ -56,5 +56,5 @@ def evaluate(invocation: Invocation, /, device: str | None, as_json: bool, **opt
         outcome = evaluate_checkpoint(
             EvaluateRequest(**options), invocation.home(), settings, console
         )
-    console.say(f"report: {outcome['report']}")
+    console.print_line(f"report: {outcome['report']}")
     click.echo(json.dumps(outcome) if as_json else "\n".join(summary(outcome)))

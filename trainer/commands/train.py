@@ -121,9 +121,9 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
     if trained is None:
         return
     for line in _summary(trained.outcome):
-        console.say(line)
+        console.print_line(line)
     if trained.report:
-        console.say(f"report: {trained.report}")
+        console.print_line(f"report: {trained.report}")
     click.echo(json.dumps(trained.outcome) if as_json else trained.outcome["checkpoint"])
 
 

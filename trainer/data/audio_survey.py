@@ -5,7 +5,6 @@ Headers are read by the pool's workers, since a damaged one may spin or ask for 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import statistics
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.workers.pool import DecodePool
+from storage.values.text import text_digest
 from trainer.data.examples import Example
 
 MAX_SURVEYED = 1000  # of more files a fixed sample is enough
@@ -24,7 +24,7 @@ ULTRASOUND_HZ = 128_000  # from here on a recorder is made for bats
 LOWEST_HZ = 1000
 
 CLIP_SECONDS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
-MOST_CLIP_SAMPLES = 2**18  # of ultrasound a second, so that a training step stays affordable
+MAX_CLIP_SAMPLES = 2**18  # of ultrasound a second, so that a training step stays affordable
 SHARE_IN_ONE_CLIP = 0.9  # of the recordings
 LEFT_OVER = 0.02  # of a clip: what encoders add at the end
 WORTH_SAYING = 0.05  # of the files
@@ -93,7 +93,7 @@ def fitting_rate_hz(rates_hz: Sequence[int]) -> int:
 def fitting_clip_seconds(seconds: Sequence[float], sample_rate_hz: int) -> float:
     """The shortest of CLIP_SECONDS that holds nine of ten recordings, in samples not too many."""
     usual = _quantile(seconds, SHARE_IN_ONE_CLIP) if seconds else math.inf
-    limit = MOST_CLIP_SAMPLES / sample_rate_hz
+    limit = MAX_CLIP_SAMPLES / sample_rate_hz
     possible = [step for step in CLIP_SECONDS if step <= limit] or CLIP_SECONDS[:1]
     return next((step for step in possible if usual <= step * (1 + LEFT_OVER)), possible[-1])
 
@@ -113,8 +113,7 @@ def _header_only(example: Example) -> Segment:
 
 
 def _hash(example: Example) -> str:
-    name = f"{example.group}:{example.path.name}:{example.start_seconds}"
-    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+    return text_digest(f"{example.group}:{example.path.name}:{example.start_seconds}")
 
 
 def _origin(surveyed: Sequence[SurveyedAudio]) -> str:
@@ -124,9 +123,9 @@ def _origin(surveyed: Sequence[SurveyedAudio]) -> str:
     rates = sorted(each.sample_rate_hz for each in surveyed)
     usual = _quantile(lengths, SHARE_IN_ONE_CLIP)
     lengths_text = _range(_seconds(lengths[0]), _seconds(lengths[-1]))
-    most = "" if usual == lengths[-1] else f", nine of ten up to {_seconds(usual)} s"
+    longest = "" if usual == lengths[-1] else f", nine of ten up to {_seconds(usual)} s"
     at_hz = _range(f"{rates[0]}", f"{rates[-1]}")
-    return f"from the files: {lengths_text} s long{most}, at {at_hz} Hz"
+    return f"from the files: {lengths_text} s long{longest}, at {at_hz} Hz"
 
 
 def _seconds(value: float) -> str:
@@ -135,8 +134,8 @@ def _seconds(value: float) -> str:
     return f"{value:.2g}" if value < 10 else f"{value:.0f}"
 
 
-def _range(least: str, most: str) -> str:
-    return least if least == most else f"{least} to {most}"
+def _range(lowest: str, highest: str) -> str:
+    return lowest if lowest == highest else f"{lowest} to {highest}"
 
 
 def _notes(rates_hz: Sequence[int], chosen_hz: int) -> list[str]:

@@ -156,7 +156,7 @@ def _number(cell: str) -> float:
 
 
 def read_fold(cell: str) -> int | None:
-    """Spreadsheets write 1 as 1.0; an empty fold trains in every round."""
+    """Spreadsheets write 1 as 1.0; without a fold an example always trains."""
     if not cell:
         return None
     number = _number(cell)

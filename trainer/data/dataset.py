@@ -22,7 +22,7 @@ from classifier.errors import ClassifierError, DecodingError
 from classifier.model.audio_format import AudioFormat
 from classifier.workers.pool import Answer, DecodePool
 from trainer.console import ProgressConsole
-from trainer.data.clip_cache import ClipCache, available_bytes
+from trainer.data.clip_cache import GIB, ClipCache, available_bytes
 from trainer.data.examples import Example
 
 SEGMENT_SECONDS = 60.0  # decoded in one piece; longer examples stream
@@ -44,7 +44,7 @@ class Dataset:
     samples: Tensor  # (N, S) int16
     peaks: Tensor  # (N, 1) float32
     recording: Tensor  # (N,) position in `examples`
-    rows: Tensor | None = None  # (N,) int64, beside `samples`; None: in the order of the clips
+    rows: Tensor  # (N,) int64, beside `samples`
     known_labels: tuple[str, ...] = ()  # output labels even where no example has them
     problems: tuple[str, ...] = ()
     is_mapped: bool = False
@@ -64,7 +64,7 @@ class Dataset:
     def device(self) -> torch.device:
         return self.recording.device
 
-    def on(self, device: torch.device) -> Dataset:
+    def to_device(self, device: torch.device) -> Dataset:
         """The same data for training on `device`; samples stay where they are if they do not fit.
 
         They fit if they take half of what is free there, since training needs room as well.
@@ -78,18 +78,16 @@ class Dataset:
         return replace(
             self,
             samples=self.samples.to(home),
-            rows=None if self.rows is None else self.rows.to(home),
+            rows=self.rows.to(home),
             peaks=self.peaks.to(device),
             recording=self.recording.to(device),
         )
 
-    def only(self, positions: Sequence[int]) -> Dataset:
+    def subset(self, positions: Sequence[int]) -> Dataset:
         """The data of the examples at these ascending positions; samples stay where they are."""
         if len(positions) == len(self.examples):
             return self
         clips = self.clips_of(positions)
-        rows = torch.arange(len(self.recording), device=self.samples.device)
-        rows = rows if self.rows is None else self.rows
         number = torch.zeros(len(self.examples), dtype=torch.int64, device=self.device)
         number[list(positions)] = torch.arange(len(positions), device=self.device)
         return replace(
@@ -98,7 +96,7 @@ class Dataset:
             digests=tuple(self.digests[at] for at in positions),
             peaks=self.peaks[clips],
             recording=number[self.recording[clips]],
-            rows=rows[clips.to(rows.device)],
+            rows=self.rows[clips.to(self.rows.device)],
         )
 
     def clips_of(self, positions: Sequence[int]) -> Tensor:
@@ -108,8 +106,7 @@ class Dataset:
 
     def audio(self, clips: Tensor) -> Tensor:
         """Clips (B, S) float32 as the decoder gave them."""
-        rows = clips.to(self.samples.device)
-        samples = self.samples[rows if self.rows is None else self.rows[rows]]
+        samples = self.samples[self.rows[clips.to(self.samples.device)]]
         return samples.to(self.device) * (self.peaks[clips] / FULL_SCALE)
 
     def clip_truth(self, clips: Tensor) -> Tensor:
@@ -140,13 +137,16 @@ def decode_dataset(
 ) -> Dataset:
     """`load_dataset` with a progress bar, and clips beyond `memory_gib` in a file in `folder`.
 
+    It is for all `processes` together; 0 is half of the free memory.
+
     Raises TrainerError where the clips have no room.
     """
-    cache = ClipCache.within(audio_format.clip_samples, memory_gib, folder, processes)
+    n_bytes = int(memory_gib * GIB) or available_bytes(CPU) // 2
+    cache = ClipCache(audio_format.clip_samples, n_bytes // processes, folder, processes)
     with console.bar("decoding", len(examples)) as advance:
         dataset = load_dataset(examples, audio_format, pool, device, advance, cache, known_labels)
     if cache.notice:
-        console.say(cache.notice)
+        console.print_line(cache.notice)
     return dataset
 
 
@@ -188,7 +188,7 @@ def load_dataset(
         known_labels=tuple(known_labels),
         problems=tuple(problems[at] for at in sorted(problems)),
         is_mapped=cache.is_mapped,
-    ).on(device)
+    ).to_device(device)
 
 
 def decode_examples(

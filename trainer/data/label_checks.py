@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from trainer.data.examples import Example, LabelProblem, LabelSet
 from trainer.data.labels import check_labels
 from trainer.data.overlaps import contradictions, merged_groups
-from trainer.data.splits import SplitChoice, column_rounds, crossings, too_few, untrained
+from trainer.data.splits import SplitChoice, column_folds, crossings, too_few, untrained
 
 
 @dataclass(frozen=True)
@@ -25,23 +25,29 @@ def validate_examples(
     contents: Sequence[Hashable],
     choice: SplitChoice,
     cross_validate: bool = False,
-    known: list[LabelProblem] | None = None,
 ) -> ValidatedExamples:
     """Leaves out what contradicts another example, crosses its group, or has a label too rare.
 
     `contents` are what tells files apart: their SHA-256, or their paths before they were read.
-    `known` are the contradictions, where these were looked for already.
     """
-    found = contradictions(examples, contents) if known is None else known
-    kept: list[int] = list(range(len(examples)))
+
+    def crossed(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[LabelProblem]:
+        folds = column_folds(examples, choice, cross_validate)
+        return crossings(examples, merged_groups(examples, contents), folds) if folds else []
+
+    def too_rare(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[LabelProblem]:
+        if folds := column_folds(examples, choice, cross_validate):
+            return untrained(examples, folds)
+        if choice.val_fraction == 0 and not cross_validate:
+            return []  # everything trains
+        return too_few(examples, merged_groups(examples, contents))
+
+    kept = list(range(len(examples)))
     lines: list[str] = []
-    for check in (None, _crossings, _rarities):
-        left = [examples[at] for at in kept]
-        if check is not None:
-            groups = merged_groups(left, [contents[at] for at in kept])
-            found = check(left, groups, choice, cross_validate)
-        lines += [problem.line for problem in found]
-        dropped = {position for problem in found for position in problem.positions}
+    for check in (contradictions, crossed, too_rare):
+        problems = check([examples[at] for at in kept], [contents[at] for at in kept])
+        lines += [problem.line for problem in problems]
+        dropped = {position for problem in problems for position in problem.positions}
         kept = [at for position, at in enumerate(kept) if position not in dropped]
     groups = merged_groups([examples[at] for at in kept], [contents[at] for at in kept])
     return ValidatedExamples(tuple(kept), tuple(groups), tuple(lines))
@@ -52,31 +58,11 @@ def validate_labels(
 ) -> LabelSet:
     """The labels without what is unusable by groups and split, before any file is read.
 
-    Contradictions between its rows were left out when the file was read. Raises LabelsError where
-    fewer than two labels are left.
+    Raises LabelsError where fewer than two labels are left.
     """
-    examples = labels.examples
-    paths = [example.path for example in examples]
-    validated = validate_examples(examples, paths, choice, cross_validate, known=[])
-    kept = tuple(examples[at] for at in validated.kept)
+    paths = [example.path for example in labels.examples]
+    validated = validate_examples(labels.examples, paths, choice, cross_validate)
+    kept = tuple(labels.examples[at] for at in validated.kept)
     skipped = (*labels.skipped, *validated.problems)
     check_labels(labels.source, kept, skipped)
     return replace(labels, examples=kept, skipped=skipped)
-
-
-def _crossings(
-    examples: Sequence[Example], groups: Sequence[str], choice: SplitChoice, cross_validate: bool
-) -> list[LabelProblem]:
-    rounds = column_rounds(examples, choice, cross_validate)
-    return [] if rounds is None else crossings(examples, groups, rounds)
-
-
-def _rarities(
-    examples: Sequence[Example], groups: Sequence[str], choice: SplitChoice, cross_validate: bool
-) -> list[LabelProblem]:
-    rounds = column_rounds(examples, choice, cross_validate)
-    if rounds is not None:
-        return untrained(examples, rounds)
-    if choice.val_fraction == 0 and not cross_validate:
-        return []  # everything trains
-    return too_few(examples, groups)

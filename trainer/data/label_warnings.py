@@ -72,12 +72,14 @@ def related_files_across_split(examples: Sequence[Example], splits: Sequence[Spl
     )
     if guess is None:
         return []
-    of = [None if e.grouped else source for e, source in zip(examples, guess.of, strict=True)]
+    sources = [None if e.grouped else s for e, s in zip(examples, guess.sources, strict=True)]
     relative: dict[int, int] = {}  # a file that validates -> a relative that trains
     for split in splits:
-        first_of = {of[at]: at for at in reversed(split.train)}
-        relative |= {at: first_of[of[at]] for at in split.validation if of[at] in first_of}
-    apart = {at: other for at, other in relative.items() if of[at] is not None}
+        first_of = {sources[at]: at for at in reversed(split.train)}
+        relative |= {
+            at: first_of[sources[at]] for at in split.validation if sources[at] in first_of
+        }
+    apart = {at: other for at, other in relative.items() if sources[at] is not None}
     if not apart:
         return []
     at, other = min(apart.items())
@@ -86,6 +88,6 @@ def related_files_across_split(examples: Sequence[Example], splits: Sequence[Spl
         f"by their names, {len(apart)} of the files that validate come from a {guess.what} that "
         f"others teach (such as {visible(examples[at].path.name)} and "
         f"{visible(examples[other].path.name)}, both "
-        f"{of[at]!r}): the accuracy flatters; add {table} that says for each file which "
+        f"{sources[at]!r}): the accuracy flatters; add {table} that says for each file which "
         f"{guess.what} it is from"
     ]

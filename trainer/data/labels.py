@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from storage.values.text import visible, without_guard
+from storage.values.text import text_digest, visible, without_guard
 from trainer.data.csv_reader import (
     Row,
     Table,
@@ -87,8 +87,7 @@ def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:
         for path, label in listing.files
     )
     names = "".join(f"{example.group}\n" for example in examples)
-    digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
-    return LabelSet(folder, digest, examples, tuple(listing.problems))
+    return LabelSet(folder, text_digest(names), examples, tuple(listing.problems))
 
 
 def _read_csv(source: Path) -> LabelSet:

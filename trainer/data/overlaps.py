@@ -25,10 +25,15 @@ def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) ->
                 others = [to for label, to in first_of.items() if label != examples[at].label]
                 if others:
                     against[at] = min(others)
-    return [
-        LabelProblem((at,), _contradiction(examples[at], examples[against[at]]))
-        for at in sorted(against)
-    ]
+    problems = []
+    for at, other_at in sorted(against.items()):
+        example, other = examples[at], examples[other_at]
+        line = (
+            f"{example.spot('label')}: {example.label!r}, but {other.name} is {other.label!r} "
+            "and holds the same sound"
+        )
+        problems.append(LabelProblem((at,), line))
+    return problems
 
 
 def merged_groups(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[str]:
@@ -43,13 +48,6 @@ def merged_groups(examples: Sequence[Example], contents: Sequence[Hashable]) -> 
         for at, (example, content) in enumerate(zip(examples, contents, strict=True))
     ]
     return related_groups(groups, named)
-
-
-def _contradiction(example: Example, other: Example) -> str:
-    return (
-        f"{example.spot('label')}: {example.label!r}, but {other.name} is {other.label!r} "
-        "and holds the same sound"
-    )
 
 
 def _parts(

@@ -56,7 +56,7 @@ class SharedSources(NamedTuple):
     """For each file its source, None where its name tells none; `what` a source is."""
 
     what: str
-    of: tuple[str | None, ...]
+    sources: tuple[str | None, ...]
 
 
 def shared_sources(paths: Sequence[Path], labels: Sequence[str]) -> SharedSources | None:

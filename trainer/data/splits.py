@@ -6,12 +6,13 @@ the same way on every machine, and a new group displaces at most one other of it
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from statistics import multimode
 
+from storage.values.text import text_digest
 from trainer.data.examples import Example, LabelProblem
 from trainer.errors import SplitError
 
@@ -45,30 +46,30 @@ def split_examples(
     Raises SplitError where a column crosses a group, leaves a label without training examples, or
     lets nothing validate.
     """
-    rounds = column_rounds(examples, choice)
-    if rounds is None:
+    folds = column_folds(examples, choice)
+    if folds is None:
         return _hash_split(examples, groups, choice)
-    _check_columns(examples, groups, rounds)
-    validates = {at for at, number in enumerate(rounds.of) if number is not None}
+    _check_columns(examples, groups, folds)
+    validates = {at for at, number in enumerate(folds.fold_of) if number is not None}
     if not validates:
         raise _nothing_validates(examples, choice)
     description = "column split" if choice.fold is None else f"fold {choice.fold} validates"
     return _split(len(examples), validates, description)
 
 
-def column_rounds(
+def column_folds(
     examples: Sequence[Example], choice: SplitChoice, cross_validate: bool = False
-) -> Rounds | None:
-    """The rounds of a fold or split column; None where hashes decide."""
+) -> ColumnFolds | None:
+    """The folds of a fold or split column; None where hashes decide."""
     if cross_validate:
         numbers = tuple(example.fold for example in examples)
-        return None if set(numbers) <= {None} else Rounds("fold", numbers)
+        return None if set(numbers) <= {None} else ColumnFolds("fold", numbers)
     if choice.fold is not None:
         held = (example.fold if example.fold == choice.fold else None for example in examples)
-        return Rounds("fold", tuple(held))
+        return ColumnFolds("fold", tuple(held))
     has_column = all(example.split is not None for example in examples)
     if has_column and choice.val_fraction is None:
-        return Rounds("split", tuple(0 if e.split == "val" else None for e in examples))
+        return ColumnFolds("split", tuple(0 if e.split == "val" else None for e in examples))
     return None
 
 
@@ -77,18 +78,20 @@ def everything(n_examples: int) -> Split:
     return _split(n_examples, set(), "all examples train")
 
 
-def folds(examples: Sequence[Example], groups: Sequence[str], seed: int) -> dict[int, Split]:
+def cross_validation(
+    examples: Sequence[Example], groups: Sequence[str], seed: int
+) -> dict[int, Split]:
     """Cross-validation by the fold column, else by five folds of hashed groups; by fold number.
 
-    Examples without a fold train in every round. Raises SplitError with fewer than two folds, and
+    Examples without a fold always train. Raises SplitError with fewer than two folds, and
     where the column crosses a group or leaves a label without training examples.
     """
-    rounds = column_rounds(examples, SplitChoice(seed), cross_validate=True)
-    if rounds is None:
+    folds = column_folds(examples, SplitChoice(seed), cross_validate=True)
+    if folds is None:
         numbers = _hash_folds([example.label for example in examples], groups, seed)
     else:
-        _check_columns(examples, groups, rounds)
-        numbers = list(rounds.of)
+        _check_columns(examples, groups, folds)
+        numbers = list(folds.fold_of)
     found = sorted({number for number in numbers if number is not None})
     if len(found) < 2:
         raise SplitError("cross-validation needs two folds or more; add files, or a fold column")
@@ -118,9 +121,11 @@ def validation_groups(
     for label in _rarest_first(groups_of):
         n_groups = len(groups_of[label])
         wanted = min(max(1, round(fraction * n_groups)), n_groups - 1) if fraction > 0 else 0
-        most = {group for group in groups_of[label] if 2 * size_of[label, group] > total_of[label]}
+        dominant = {
+            group for group in groups_of[label] if 2 * size_of[label, group] > total_of[label]
+        }
         candidates = groups_of[label] - chosen
-        for group in _by_hash(candidates - most, seed) + _by_hash(candidates & most, seed):
+        for group in _by_hash(candidates - dominant, seed) + _by_hash(candidates & dominant, seed):
             if n_groups - training[label] >= wanted:
                 break
             if all(training[member] > 1 for member in labels_of[group]):
@@ -173,15 +178,11 @@ def _rarest_first(groups_of: Mapping[str, set[str]]) -> list[str]:
 
 
 def _by_hash(groups: set[str], seed: int) -> list[str]:
-    return sorted(groups, key=lambda group: _hash(group, seed))
+    return sorted(groups, key=lambda group: text_digest(f"{seed}:{group}"))
 
 
-def _hash(group: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{group}".encode(errors="surrogateescape")).hexdigest()
-
-
-def _check_columns(examples: Sequence[Example], groups: Sequence[str], rounds: Rounds) -> None:
-    problems = [*crossings(examples, groups, rounds), *untrained(examples, rounds)]
+def _check_columns(examples: Sequence[Example], groups: Sequence[str], folds: ColumnFolds) -> None:
+    problems = [*crossings(examples, groups, folds), *untrained(examples, folds)]
     if problems:
         raise SplitError(f"{problems[0].line}; correct the column, or leave such rows out")
 
@@ -189,13 +190,14 @@ def _check_columns(examples: Sequence[Example], groups: Sequence[str], rounds: R
 def _nothing_validates(examples: Sequence[Example], choice: SplitChoice) -> SplitError:
     if choice.fold is None:
         return SplitError("no row has val in its column split; give it to some, or drop the column")
-    known = sorted({example.fold for example in examples if example.fold is not None})
-    if not known:
+    numbers = sorted({example.fold for example in examples if example.fold is not None})
+    if not numbers:
         return SplitError(
             f"fold {choice.fold} cannot validate: the labels have no fold column; add one"
         )
-    numbers = ", ".join(str(number) for number in known)
-    return SplitError(f"no example is in fold {choice.fold}; choose one of: {numbers}")
+    return SplitError(
+        f"no example is in fold {choice.fold}; choose one of: {', '.join(map(str, numbers))}"
+    )
 
 
 def _split(n_examples: int, validates: set[int], description: str) -> Split:
@@ -204,46 +206,48 @@ def _split(n_examples: int, validates: set[int], description: str) -> Split:
 
 
 @dataclass(frozen=True)
-class Rounds:
-    """For each example the round in which it validates, None where it always trains.
+class ColumnFolds:
+    """For each example the fold in which it validates, None where it always trains.
 
     `column` says which column decides, by our name.
     """
 
     column: str
-    of: tuple[int | None, ...]
+    fold_of: tuple[int | None, ...]
 
 
 def crossings(
-    examples: Sequence[Example], groups: Sequence[str], rounds: Rounds
+    examples: Sequence[Example], groups: Sequence[str], folds: ColumnFolds
 ) -> list[LabelProblem]:
     """A problem for each example that a column separates from relatives that validate.
 
     A network trained on one half of a recording recognises the other half. What stays is the side
-    that validates; with several folds, the one that most of the relatives are in.
+    that validates; with several folds, the one that most of the relatives are in (of several such
+    folds the lowest number).
     """
     problems = []
     for positions in _positions(groups):
-        stays = _most_common([rounds.of[at] for at in positions])
-        kept = [examples[at] for at in positions if rounds.of[at] == stays]
+        numbers = [number for at in positions if (number := folds.fold_of[at]) is not None]
+        stays = min(multimode(numbers), default=None)
+        kept = [examples[at] for at in positions if folds.fold_of[at] == stays]
         problems += [
-            LabelProblem((at,), _crossing(examples[at], kept, rounds.column))
+            LabelProblem((at,), _crossing(examples[at], kept, folds.column))
             for at in positions
-            if rounds.of[at] != stays
+            if folds.fold_of[at] != stays
         ]
     return sorted(problems, key=lambda problem: problem.positions)
 
 
-def untrained(examples: Sequence[Example], rounds: Rounds) -> list[LabelProblem]:
+def untrained(examples: Sequence[Example], folds: ColumnFolds) -> list[LabelProblem]:
     """A problem for each label of which nothing is left to train on when it validates."""
     problems = []
     for positions in _positions([example.label for example in examples]):
-        in_rounds = {rounds.of[at] for at in positions}
-        if len(in_rounds) == 1 and None not in in_rounds:
+        folds_of_label = {folds.fold_of[at] for at in positions}
+        if len(folds_of_label) == 1 and None not in folds_of_label:
             first = examples[positions[0]]
             line = (
                 f"{first.spot('label')}: {first.label!r} has nothing left to train on: "
-                f"all of it validates ({_side(first, rounds.column)})"
+                f"all of it validates ({_side(first, folds.column)})"
             )
             problems.append(LabelProblem(tuple(positions), line))
     return problems
@@ -271,12 +275,6 @@ def _positions(keys: Sequence[str]) -> list[list[int]]:
     for at, key in enumerate(keys):
         found[key].append(at)
     return list(found.values())
-
-
-def _most_common(rounds: Sequence[int | None]) -> int | None:
-    """Of those that validate, the first in the order of numbers where several are as common."""
-    held = Counter(number for number in rounds if number is not None)
-    return max(sorted(held), key=lambda number: held[number], default=None)
 
 
 def _crossing(example: Example, kept: Sequence[Example], column: str) -> str:

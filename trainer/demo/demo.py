@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Round:
+class TrainingRound:
     """The labels to train on, and the seed of the test recordings that are dropped afterwards."""
 
     name: str
@@ -38,8 +38,10 @@ class Round:
     test_seed: int
 
 
-FIRST = Round("first-round", ("dog_bark", "drilling", "engine_idling", "siren", "street_music"), 1)
-SECOND = Round("second-round", (*FIRST.labels, "car_horn"), 2)
+FIRST = TrainingRound(
+    "first-round", ("dog_bark", "drilling", "engine_idling", "siren", "street_music"), 1
+)
+SECOND = TrainingRound("second-round", (*FIRST.labels, "car_horn"), 2)
 TRAIN_SEED = 0
 TRAIN_PER_LABEL = 40
 TEST_PER_LABEL = 6
@@ -48,7 +50,7 @@ EPOCHS = 8
 SMALL = ("--width", "8", "--mels", "40", "--clip-seconds", "1", "--epochs", str(EPOCHS))
 NOT_AUDIO = "download-failed.wav"
 # Far below what the sounds allow: less means that something is broken, not unlucky.
-LEAST_RIGHT = 0.7
+MIN_ACCURACY = 0.7
 
 COMMAND_SECONDS = 600
 DAEMON_SECONDS = 90
@@ -102,14 +104,14 @@ class Demo:
         self._announce("make a home: the one folder that holds inbox, checkpoints and results")
         self._clfd("init")
 
-    def make_sounds(self, learned: Round) -> None:
-        count = len(learned.labels) * TRAIN_PER_LABEL
+    def make_sounds(self, training_round: TrainingRound) -> None:
+        count = len(training_round.labels) * TRAIN_PER_LABEL
         self._announce(
-            f"make {count} labelled recordings ({', '.join(learned.labels)}) and the labels.csv"
-            " that names them; of your own sounds clfd needs no more"
+            f"make {count} labelled recordings ({', '.join(training_round.labels)}) and the"
+            " labels.csv that names them; of your own sounds clfd needs no more"
         )
         with self._console.status("synthesising"):
-            make_set(self._sounds, learned.labels, TRAIN_PER_LABEL, TRAIN_SEED)
+            make_set(self._sounds, training_round.labels, TRAIN_PER_LABEL, TRAIN_SEED)
 
     def train(self, purpose: str) -> str:
         """Train on the sounds; returns the name of the checkpoint, which is now active."""
@@ -133,20 +135,23 @@ class Demo:
             self._daemon = self._start("run", stdout=log, stderr=subprocess.STDOUT)
         with self._console.status("starting"):
             self._await_status("running", True, "the daemon to start")
-        self._say(f"It runs as process {self._daemon.pid}.")
+        self._console.print(f"It runs as process {self._daemon.pid}.")
 
-    def drop_and_check(self, dropped: Round, checkpoint: str) -> None:
+    def drop_and_check(self, training_round: TrainingRound, checkpoint: str) -> None:
         """Drop recordings the network was not trained on; every one must get its row."""
         # Under another seed than those of training; a name begins with the label.
         folder = make_set(
-            self._test_folder / dropped.name, dropped.labels, TEST_PER_LABEL, dropped.test_seed
+            self._test_folder / training_round.name,
+            training_round.labels,
+            TEST_PER_LABEL,
+            training_round.test_seed,
         ).parent
         truth = {file.name: file.name.rsplit("-", 2)[0] for file in folder.glob("*-*")}
         self._announce(
             f"drop {len(truth)} unheard recordings and a file that is no audio into the inbox"
         )
         # Half are copied, which takes a while, half renamed, which is done at once.
-        copied = self._home / "inbox" / dropped.name / "copied"
+        copied = self._home / "inbox" / training_round.name / "copied"
         renamed = copied.with_name("renamed")
         copied.mkdir(parents=True)
         renamed.mkdir()
@@ -156,7 +161,7 @@ class Demo:
                 shutil.copyfile(folder / name, copied / name)
             else:
                 (folder / name).rename(renamed / name)
-        rows = self._await_rows(dropped, len(truth) + 1)
+        rows = self._await_rows(training_round, len(truth) + 1)
         _check_recordings(rows, truth, checkpoint)
         _check_broken_file(rows)
 
@@ -186,7 +191,7 @@ class Demo:
         exit_code = self.close()
         if exit_code != 0:
             self._fail(f"the daemon ended with exit code {exit_code} when asked to stop")
-        self._say("It stopped cleanly (exit 0); its home is removed.")
+        self._console.print("It stopped cleanly (exit 0); its home is removed.")
 
     def close(self) -> int:
         """Ends the daemon; returns its exit code."""
@@ -198,13 +203,10 @@ class Demo:
             f"\n{self._step}. {line[0].upper()}{line[1:]}.", style="bold", markup=False
         )
 
-    def _say(self, line: str) -> None:
-        self._console.print(line, markup=False)
-
-    def _await_rows(self, dropped: Round, expected: int) -> list[Row]:
-        asked = ("--status", "all", "--path", f"{dropped.name}/*", "--format", "json")
+    def _await_rows(self, training_round: TrainingRound, expected: int) -> list[Row]:
+        asked = ("--status", "all", "--path", f"{training_round.name}/*", "--format", "json")
         with self._console.status(f"waiting for {expected} answers"):
-            for _ in self._polls(f"all {expected} files of {dropped.name} to get their row"):
+            for _ in self._polls(f"all {expected} files of {training_round.name} to get their row"):
                 rows = self._ask("results", *asked, "--limit", "0")
                 finished = [row for row in rows if row["status"] in ("done", "failed")]
                 if len(finished) == expected:
@@ -279,7 +281,7 @@ def _check_recordings(rows: Sequence[Row], truth: dict[str, str], checkpoint: st
         raise DemoError(f"{', '.join(sorted(others))} answered instead of {checkpoint}")
     right = sum(answers[name]["label"] == label for name, label in truth.items())
     click.echo(f"{right} of {len(truth)} unheard recordings were right, all by {checkpoint}.")
-    if right < LEAST_RIGHT * len(truth):
+    if right < MIN_ACCURACY * len(truth):
         raise DemoError(f"only {right} of {len(truth)} recordings were right; run the demo again")
 
 
@@ -304,11 +306,9 @@ def _environment() -> dict[str, str]:
 def _end(process: subprocess.Popen[str]) -> int:
     """Ask first, for a killed process leaves its semaphores behind; then kill its whole group."""
     try:
-        if process.poll() is None:
-            process.terminate()
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
     finally:
         if process.poll() is None:
             with suppress(ProcessLookupError):

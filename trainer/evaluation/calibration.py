@@ -8,7 +8,6 @@ Axes: R recordings, N clips, L labels.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq, minimize_scalar
 
 from classifier.inference.batching import Scores
+from storage.values.text import text_digest
 
 Integers = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
@@ -61,7 +61,7 @@ class ClipLogits:
         counts = np.diff(self._starts, append=len(clips))
         return np.add.reduceat(clips, self._starts) / counts[:, None]
 
-    def of(self, recordings: npt.NDArray[np.bool_]) -> ClipLogits:
+    def subset(self, recordings: npt.NDArray[np.bool_]) -> ClipLogits:
         """Those of the recordings that are marked in (R,), numbered anew."""
         kept = recordings[self.recording]
         numbers = np.cumsum(recordings) - 1
@@ -117,8 +117,8 @@ def cross_fitted_scores(clip_logits: ClipLogits, truth: Integers, parts: Sequenc
     scores = np.empty((len(truth), clip_logits.logits.shape[1]), np.float32)
     for part in np.unique(part_of):
         others = part_of != part
-        temperature = fit_temperature(clip_logits.of(others), truth[others])
-        scores[~others] = clip_logits.of(~others).scores(temperature)
+        temperature = fit_temperature(clip_logits.subset(others), truth[others])
+        scores[~others] = clip_logits.subset(~others).scores(temperature)
     return scores
 
 
@@ -127,7 +127,7 @@ def parts_by_group(groups: Sequence[str]) -> list[int]:
 
     Groups are dealt out in the order of their hashes: parts of like size, and no randomness.
     """
-    by_hash = sorted(set(groups), key=_hash)
+    by_hash = sorted(set(groups), key=text_digest)
     part_of = {group: at % PARTS for at, group in enumerate(by_hash)}
     return [part_of[group] for group in groups]
 
@@ -143,7 +143,3 @@ def _limit_confidence(clip_logits: ClipLogits, log_temperature: float, ceiling: 
     if excess(log_temperature) <= 0:
         return log_temperature
     return highest if excess(highest) > 0 else float(brentq(excess, log_temperature, highest))
-
-
-def _hash(group: str) -> str:
-    return hashlib.sha256(group.encode(errors="surrogateescape")).hexdigest()

@@ -82,8 +82,6 @@ def clip_logits(
     model: ClipClassifier, dataset: Dataset, positions: Sequence[int], batch_size: int
 ) -> ClipLogits:
     """The logits of every clip of the recordings at these ascending positions (R,)."""
-    if not positions:
-        return ClipLogits(np.empty((0, len(dataset.labels)), np.float32), np.empty(0, np.int64))
     model.eval()
     clips = dataset.clips_of(positions)
     batches = [model(dataset.audio(part)).float() for part in torch.split(clips, batch_size)]

@@ -62,11 +62,11 @@ def prepare_evaluation(
     problems = (*decoded.problems, *(problem.line for problem in found))
     refuse_problems(source, problems, skip_bad)
     contradictory = {at for problem in found for at in problem.positions}
-    dataset = decoded.only([n for n in range(len(decoded.examples)) if n not in contradictory])
+    dataset = decoded.subset([n for n in range(len(decoded.examples)) if n not in contradictory])
     if not dataset.examples:
         raise TrainerError(f"{source}: no recording is left to judge by; correct the labels")
     for line in (*labels.skipped, *unknown, *problems):
-        console.say(f"left out: {line}")
+        console.print_line(f"left out: {line}")
     n_rows = len(labels.skipped) + len(asked)
     return labels, dataset, n_rows - len(dataset.examples)
 
@@ -75,8 +75,8 @@ def of_fold(labels: LabelSet, fold: int | None) -> list[Example]:
     """All examples, or those of one fold. Raises TrainerError where that fold is empty."""
     asked = [each for each in labels.examples if fold is None or each.fold == fold]
     if not asked:
-        known = sorted({each.fold for each in labels.examples if each.fold is not None})
-        which = f"choose one of: {', '.join(map(str, known))}" if known else "add a fold column"
+        folds = sorted({each.fold for each in labels.examples if each.fold is not None})
+        which = f"choose one of: {', '.join(map(str, folds))}" if folds else "add a fold column"
         raise TrainerError(f"{labels.source}: no example is in fold {fold}; {which}")
     return asked
 

@@ -58,7 +58,6 @@ def compare_answers(
     candidate: Sequence[str],
     active: Sequence[str],
     groups: Sequence[str],
-    by_folds: bool = False,
 ) -> Comparison:
     """Compares the answers to the same recordings, at least one; nothing hangs on their order.
 
@@ -79,7 +78,6 @@ def compare_answers(
         n_recordings=len(truth),
         n_groups=patterns.total(),
         n_labels=len(labels),
-        by_folds=by_folds,
     )
 
 

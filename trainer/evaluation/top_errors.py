@@ -13,7 +13,7 @@ from storage.values.text import printable
 from trainer.data.dataset import Dataset
 from trainer.evaluation.assessment import Assessment
 
-MOST = 12
+MAX_TOP_ERRORS = 12
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ class TopError:
 def find_top_errors(
     dataset: Dataset, assessment: Assessment, logmel: LogMel
 ) -> tuple[TopError, ...]:
-    """At most MOST, the most confident first, of the recordings of `assessment`."""
+    """At most MAX_TOP_ERRORS, the most confident first, of the recordings of `assessment`."""
     confidence = assessment.scores.max(axis=1)
     wrong = np.flatnonzero(assessment.scores.argmax(axis=1) != assessment.predictions.truth)
-    most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
+    most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_TOP_ERRORS]
     return tuple(_top_error(dataset, assessment, logmel, at) for at in most_confident.tolist())
 
 
 def _top_error(dataset: Dataset, assessment: Assessment, logmel: LogMel, at: int) -> TopError:
     predictions, labels = assessment.predictions, assessment.evaluation.labels
     position, answer = predictions.positions[at], int(assessment.scores[at].argmax())
-    scores = predictions.clip_logits.of(np.arange(len(assessment.scores)) == at).probabilities(1.0)
-    clip = int(scores[:, answer].argmax())
+    clip_logits = predictions.clip_logits.subset(np.arange(len(assessment.scores)) == at)
+    clip = int(clip_logits.probabilities(1.0)[:, answer].argmax())
     example = dataset.examples[position]
     audio = dataset.audio(dataset.clips_of([position])[[clip]])
     return TopError(

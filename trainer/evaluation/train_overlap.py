@@ -26,7 +26,14 @@ class TrainOverlap:
 
     def selection(self, positions: Collection[int]) -> dict[str, str]:
         """For each number of an evaluation: what was chosen on the recordings it is measured on."""
-        quality, calibration = self._of_quality(positions), self._of_calibration(positions)
+        quality = NOTHING_CHOSEN
+        if self.trained is None:
+            quality = "the checkpoint does not say what it was trained on; it may flatter"
+        elif n := len(self.trained.intersection(positions)):
+            quality = f"flatters: the network was trained on {n} of these, or on relatives"
+        calibration = quality
+        if n := len(self.validated.intersection(positions)):
+            calibration = f"flatters: the temperature was fitted on {n} of these recordings"
         return {
             "checkpoint": "trained beforehand; nothing about it changes here",
             **dict.fromkeys(("accuracy", "macro_f1", "loss"), quality),
@@ -34,18 +41,6 @@ class TrainOverlap:
             "ece_before": quality,
             "temperature": "that of the checkpoint",
         }
-
-    def _of_quality(self, positions: Collection[int]) -> str:
-        if self.trained is None:
-            return "the checkpoint does not say what it was trained on; it may flatter"
-        if known := self.trained.intersection(positions):
-            return f"flatters: the network was trained on {len(known)} of these, or on relatives"
-        return NOTHING_CHOSEN
-
-    def _of_calibration(self, positions: Collection[int]) -> str:
-        if known := self.validated.intersection(positions):
-            return f"flatters: the temperature was fitted on {len(known)} of these recordings"
-        return self._of_quality(positions)
 
 
 def find_train_overlap(
@@ -64,5 +59,5 @@ def find_train_overlap(
 
 
 def _positions(dataset: Dataset, digests: Sequence[str]) -> frozenset[int]:
-    known = frozenset(map(str, digests))
-    return frozenset(at for at, digest in enumerate(dataset.digests) if digest in known)
+    wanted = frozenset(map(str, digests))
+    return frozenset(at for at, digest in enumerate(dataset.digests) if digest in wanted)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -90,13 +90,13 @@ def compare(
     answered = _enough(list(active_answers), checkpoint, groups)
     answers = answers_from(held_out.scores, held_out.labels)
     candidate = dict(zip(held_out.positions, answers, strict=True))
-    return compare_answers(
+    comparison = compare_answers(
         truth=[dataset.examples[at].label for at in answered],
         candidate=[candidate[at] for at in answered],
         active=[active_answers[at] for at in answered],
         groups=[groups[at] for at in answered],
-        by_folds=held_out.by_folds,
     )
+    return replace(comparison, by_folds=held_out.by_folds)
 
 
 def untrained_by_both(
@@ -111,18 +111,18 @@ def untrained_by_both(
         raise Incomparable("the new checkpoint's parent does not say what it was trained on")
     training = active.description.training
     digests = training.get("recording_digests")
-    known = training.get("ancestors_known", True)
-    if not known or not isinstance(digests, list) or not digests:
+    ancestors_known = training.get("ancestors_known", True)
+    if not ancestors_known or not isinstance(digests, list) or not digests:
         raise Incomparable(f"{active.name} does not say what it was trained on")
     trained_on = held_out.trained_on.union(map(str, digests))
     trained_groups = {
         group for group, digest in zip(groups, dataset.digests, strict=True) if digest in trained_on
     }
-    known = set(active.labels).intersection(held_out.labels)
+    shared_labels = set(active.labels).intersection(held_out.labels)
     return [
         at
         for at in held_out.positions
-        if dataset.examples[at].label in known and groups[at] not in trained_groups
+        if dataset.examples[at].label in shared_labels and groups[at] not in trained_groups
     ]
 
 

@@ -53,7 +53,7 @@ def scores_and_truth(
     A few recordings may rightly all have one answer.
     """
     enough = len(data.split.validation) >= FEW_RECORDINGS
-    if assessment is not None and enough and not data.rounds:
+    if assessment is not None and enough and not data.folds:
         return assessment.scores, assessment.predictions.truth
     dataset, positions = data.dataset, data.split.train
     scores = score_recordings(trained.model, dataset, positions, data.recipe.batch_size)
@@ -65,7 +65,7 @@ def held_out(data: PreparedData, assessment: Assessment | None) -> HeldOut:
     labels = data.dataset.labels
     if assessment is None:
         return HeldOut(labels, (), torch.empty(0, len(labels)).numpy())
-    by_folds = bool(data.rounds)
+    by_folds = bool(data.folds)
     trained_on = trained_digests(data, with_own=not by_folds) if data.ancestors_known else None
     return HeldOut(
         labels, assessment.predictions.positions, assessment.scores, trained_on, by_folds

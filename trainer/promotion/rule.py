@@ -112,18 +112,16 @@ def _measure(
 def _in_words(comparison: Comparison, active: str) -> str:
     its = "over folds its recipe's" if comparison.by_folds else "its"
     lower, upper = _signed(comparison.lower), _signed(comparison.upper)
-    return (
-        f"{its} macro-F1 is {comparison.candidate_f1:.3f}, that of {active} "
-        f"{comparison.active_f1:.3f}, on {_sample(comparison)} that neither was trained on; the "
-        f"difference, {_signed(comparison.difference)} ({INTERVAL_PERCENT} % interval {lower} to "
-        f"{upper}), is {_conclusion(comparison)}{_caution(comparison)}"
-    )
-
-
-def _sample(comparison: Comparison) -> str:
     n_recordings, n_groups = comparison.n_recordings, comparison.n_groups
     in_groups = f" in {n_groups} groups" if n_groups < n_recordings else ""
-    return f"{n_recordings} recordings{in_groups} of {comparison.n_labels} labels"
+    caution = ", though so few recordings would show large differences only"
+    return (
+        f"{its} macro-F1 is {comparison.candidate_f1:.3f}, that of {active} "
+        f"{comparison.active_f1:.3f}, on {n_recordings} recordings{in_groups} of "
+        f"{comparison.n_labels} labels that neither was trained on; the "
+        f"difference, {_signed(comparison.difference)} ({INTERVAL_PERCENT} % interval {lower} to "
+        f"{upper}), is {_conclusion(comparison)}{caution * (n_groups < FEW_GROUPS)}"
+    )
 
 
 def _conclusion(comparison: Comparison) -> str:
@@ -132,11 +130,6 @@ def _conclusion(comparison: Comparison) -> str:
     if comparison.lower > ROUNDING:
         return "a gain beyond the uncertainty"
     return "within the uncertainty"
-
-
-def _caution(comparison: Comparison) -> str:
-    is_small = comparison.n_groups < FEW_GROUPS
-    return ", though so few recordings would show large differences only" if is_small else ""
 
 
 def _signed(number: float) -> str:

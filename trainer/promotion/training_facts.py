@@ -71,12 +71,10 @@ def selection(data: PreparedData, assessment: Assessment | None) -> dict[str, st
     if inherits_temperature(data, assessment):
         few = f"fewer than {FEW_RECORDINGS} recordings can be judged by"
         chosen["temperature"] = f"the parent's, since {few}"
+    chosen["parent"] = "what it or an ancestor was trained on is not measured on"
     if not data.ancestors_known:
-        return {
-            **chosen,
-            "parent": "does not say all that it was trained on; all of this may flatter",
-        }
-    return {**chosen, "parent": "what it or an ancestor was trained on is not measured on"}
+        chosen["parent"] = "does not say all that it was trained on; all of this may flatter"
+    return chosen
 
 
 def served_temperature(data: PreparedData, assessment: Assessment | None) -> float:
@@ -150,7 +148,7 @@ def run_facts(data: PreparedData, seed: int, team_size: int) -> dict[str, Any]:
         "examples": [(e.label, e.start_seconds, str(e.end_seconds)) for e in dataset.examples],
         "splits": [
             (fold, split.train, split.validation)
-            for fold, split in (*data.rounds.items(), (None, data.split))
+            for fold, split in (*data.folds.items(), (None, data.split))
         ],
         "recipe": asdict(data.recipe),
         "parent": data.parent and data.parent.digest,

@@ -54,15 +54,14 @@ def excerpts(
     samples: Sequence[Sample], sample_rate_hz: int | None, pool: DecodePool[int]
 ) -> list[Excerpt]:
     """One for each sample, in their order; one that cannot be decoded names its problem."""
-    least, most = RATES_HZ
-    rate_hz = min(max(sample_rate_hz or USUAL_HZ, least), most)
+    rate_hz = int(np.clip(sample_rate_hz or USUAL_HZ, *RATES_HZ))
     for at, sample in enumerate(samples):
         pool.submit(at, _segment(sample, rate_hz))
     answers = dict(pool.wait() for _ in samples)
     return [_excerpt(sample, answers[at], rate_hz) for at, sample in enumerate(samples)]
 
 
-def encoded(excerpt: Excerpt) -> tuple[str, bytes]:
+def encode_excerpt(excerpt: Excerpt) -> tuple[str, bytes]:
     """Media type and a small file: MP3, which every browser plays; WAV where none can be made."""
     assert excerpt.samples is not None
     samples, rate_hz = excerpt.samples, excerpt.sample_rate_hz

@@ -95,7 +95,7 @@ def draw_matrix(
     shares = np.ma.array(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
     if is_diagonal_plain:
         shares[np.diag_indices_from(counts)] = np.ma.masked
-    most = (shares.filled(0.0).max() or 1.0) if is_diagonal_plain else 1.0
+    max_share = (shares.filled(0.0).max() or 1.0) if is_diagonal_plain else 1.0
     n_labels = len(counts)
     side = min(16.0, 3.4 + 0.36 * n_labels)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
@@ -103,7 +103,7 @@ def draw_matrix(
     from_card_to_blue = [rcParams["axes.facecolor"], AFTER]
     scale = LinearSegmentedColormap.from_list("shares", from_card_to_blue)
     colours = scale.with_extremes(bad=rcParams["grid.color"])
-    image = axes.imshow(shares, cmap=colours, vmin=0, vmax=most)
+    image = axes.imshow(shares, cmap=colours, vmin=0, vmax=max_share)
     figure.colorbar(image, ax=axes, shrink=0.7, label=meaning)
     names = [_shortened(label) for label in labels]
     axes.set_xticks(range(n_labels), names, rotation=90)

@@ -20,7 +20,7 @@ from trainer.evaluation.top_errors import TopError
 from trainer.training.loop import EpochFacts
 
 TEMPLATE = "report.html"
-MOST_CONFUSIONS = 10
+MAX_CONFUSIONS = 10
 TABLED_LABELS = 25  # of more the matrix is a picture
 SURE_OF_NOTHING = 0.8
 PLAIN = (str, int, float, type(None))  # metrics that one cell of a table can show
@@ -99,7 +99,7 @@ def commonest_confusions(evaluation: Evaluation) -> list[tuple[str, str, int, in
             int(counts[truth, answer]),
             evaluation.per_label[truth].support,
         )
-        for truth, answer in pairs[:MOST_CONFUSIONS]
+        for truth, answer in pairs[:MAX_CONFUSIONS]
     ]
 
 

@@ -15,15 +15,15 @@ from storage.queries.statistics import BINS, Sample
 from storage.values.distribution import installed_version
 from storage.values.text import visible
 from storage.values.timestamps import from_stamp
-from trainer.reports.audio_excerpts import Excerpt, encoded
+from trainer.reports.audio_excerpts import Excerpt, encode_excerpt
 from trainer.reports.figures import spectrogram_png
 from trainer.reports.html import templates
 
 TEMPLATE = "period.html"
-MOST_LABELS = 24  # shown one by one; the others together
+MAX_LABELS = 24  # shown one by one; the others together
 FEW_LABELS = 12  # whose confidences are shown one by one
 COLOURS = 6  # of labels; further ones share a grey, and each has its name beside it
-MOST_COLUMNS = 42  # of days; in longer periods a column is several
+MAX_COLUMNS = 42  # of days; in longer periods a column is several
 
 Bars = list[tuple[str, int]]  # what a bar stands for, and how high it is
 
@@ -88,7 +88,7 @@ def render_period(
     environment.filters |= {"name": _name, "plain": visible, "short": short, "local": _local}
     whole = period.all_labels
     calendar = calendar_of(period, whole)
-    shown, others = period.labels[:MOST_LABELS], period.labels[MOST_LABELS:]
+    shown, others = period.labels[:MAX_LABELS], period.labels[MAX_LABELS:]
     rows = [_row(each, at + 1 if at < COLOURS else 0, calendar) for at, each in enumerate(shown)]
     if others:
         rest = combined(f"{len(others)} other labels", others)
@@ -97,7 +97,7 @@ def render_period(
         period=period,
         whole=_row(whole, 0, calendar, is_label=False),
         rows=rows,
-        most_labels=MOST_LABELS,
+        max_labels=MAX_LABELS,
         few=len(rows) <= FEW_LABELS and len(rows) > 1,
         calendar=calendar,
         surest=[_card(each, excerpts[each.id], with_audio) for each in period.surest],
@@ -114,9 +114,9 @@ def calendar_of(period: Period, whole: LabelActivity) -> Calendar:
     first, last = period.since.date(), period.until.date()
     if period.until.time() == datetime.min.time() and last > first:
         last -= timedelta(1)  # it ends with the day before
-    if (last - first).days >= MOST_COLUMNS and whole.by_day:
+    if (last - first).days >= MAX_COLUMNS and whole.by_day:
         first, last = min(whole.by_day), max(whole.by_day)
-    step = math.ceil(((last - first).days + 1) / MOST_COLUMNS)
+    step = math.ceil(((last - first).days + 1) / MAX_COLUMNS)
     return Calendar(first, last, step)
 
 
@@ -138,7 +138,7 @@ def _card(sample: Sample, excerpt: Excerpt, with_audio: bool) -> Card:
     picture = audio = None
     if excerpt.decibels is not None:
         picture = _data_uri("image/png", spectrogram_png(excerpt.decibels))
-        audio = _data_uri(*encoded(excerpt)) if with_audio else None
+        audio = _data_uri(*encode_excerpt(excerpt)) if with_audio else None
     return Card(sample, excerpt, picture, audio)
 
 

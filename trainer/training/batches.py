@@ -71,9 +71,9 @@ def batches(
 
 def n_batches(n_clips: int, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS) -> int:
     """How many batches `batches` gives. Raises TrainerError where there is none."""
-    least, whole = 2 * process_group.size, n_clips // batch_size
-    count = whole * (batch_size >= least) + (n_clips % batch_size >= least)
+    count = len(list(batches(torch.empty(n_clips), batch_size, process_group)))
     if not count:
+        least = 2 * process_group.size
         raise TrainerError(
             f"{n_clips} clips in batches of {batch_size} make no batch of {least}, the least that "
             f"{process_group.size} process(es) can learn from; take more files or a larger "

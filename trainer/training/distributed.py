@@ -51,9 +51,7 @@ class ProcessGroup:
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network, its gradients averaged over the group."""
-        if self.size == 1:
-            return network
-        return DistributedDataParallel(network)
+        return network if self.size == 1 else DistributedDataParallel(network)
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum over all processes."""

@@ -16,7 +16,7 @@ EPOCHS_SHARE = 0.25
 RATE_SHARE = 0.3
 
 
-def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Recipe:
+def fine_tune_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Recipe:
     """The recipe for fine-tuning `parent`, whose audio format and network shape it takes over.
 
     Where the parent's bands are not normalised, 0 is loud and not the mean, and nothing is masked.
@@ -54,16 +54,16 @@ def warm_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -> Rec
     )
 
 
-def warm_model(parent: Checkpoint, labels: tuple[str, ...]) -> ClipClassifier:
+def fine_tune_model(parent: Checkpoint, labels: tuple[str, ...]) -> ClipClassifier:
     """A model with these `labels` that scores the parent's labels as the parent did.
 
     Rows of the last layer are matched by name; those of new labels are random.
     """
-    known = parent.build()
+    parent_model = parent.build()
     model = ClipClassifier(
         labels, parent.audio_format, parent.description.network, parent.tensors["mel_bank"]
     )
-    weights = known.network.state_dict()
+    weights = parent_model.network.state_dict()
     fresh = model.network.state_dict()
     for name in ("head.2.weight", "head.2.bias"):
         rows = fresh[name].clone()
@@ -72,6 +72,6 @@ def warm_model(parent: Checkpoint, labels: tuple[str, ...]) -> ClipClassifier:
                 rows[at] = weights[name][parent.labels.index(label)]
         weights[name] = rows
     model.network.load_state_dict(weights)
-    model.band_mean.copy_(known.band_mean)
-    model.band_std.copy_(known.band_std)
+    model.band_mean.copy_(parent_model.band_mean)
+    model.band_std.copy_(parent_model.band_std)
     return model

@@ -27,7 +27,7 @@ from trainer.training.batches import (
     refresh_batch_norm,
 )
 from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
-from trainer.training.fine_tune import warm_model
+from trainer.training.fine_tune import fine_tune_model
 from trainer.training.optimizer import Optimization
 from trainer.training.recipe import Recipe
 from trainer.training.resume import NO_RESUME, RunStage
@@ -114,7 +114,7 @@ def begin(
 ) -> ClipClassifier:
     """The model before its first step; a parent's spectrograms stay as they were normalised."""
     if parent is not None:
-        return on_device(warm_model(parent, dataset.labels), dataset.device)
+        return on_device(fine_tune_model(parent, dataset.labels), dataset.device)
     model = new_model(dataset, recipe)
     if recipe.normalise:
         measure_bands(model, dataset, training, recipe.batch_size)

@@ -77,10 +77,14 @@ class Optimization:
             for at, state in optimizer["state"].items()
             for name, value in state.items()
         }
-        schedule = {k: v for k, v in self._schedule.state_dict().items() if _is_plain(v)}
-        tensors = {**_prefixed("model", self.model.network), **moments}
+        schedule = {
+            name: value
+            for name, value in self._schedule.state_dict().items()
+            if isinstance(value, bool | int | float | str | list)
+        }
+        tensors = {**self.model.network.state_dict(prefix="model."), **moments}
         if self._average is not None:
-            tensors |= _prefixed("average", self.averaged.network)
+            tensors |= self.averaged.network.state_dict(prefix="average.")
             tensors["average_steps"] = self._average.n_averaged
         own = {"groups": optimizer["param_groups"], "schedule": schedule}
         return SavedState(tensors, {**facts, "learner": own})
@@ -134,17 +138,9 @@ def _average(model: ClipClassifier, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
 
 
-def _prefixed(prefix: str, network: nn.Module) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": tensor for name, tensor in network.state_dict().items()}
-
-
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         name.removeprefix(f"{prefix}."): tensor
         for name, tensor in tensors.items()
         if name.startswith(f"{prefix}.")
     }
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, bool | int | float | str | list)

@@ -23,11 +23,11 @@ from trainer.data.examples import Example, LabelSet
 from trainer.data.label_checks import validate_examples, validate_labels
 from trainer.data.label_warnings import find_warnings
 from trainer.data.labels import check_labels, read_labels, refuse_problems
-from trainer.data.splits import Split, SplitChoice, everything, folds, split_examples
+from trainer.data.splits import Split, SplitChoice, cross_validation, everything, split_examples
 from trainer.errors import SplitError
 from trainer.evaluation.train_overlap import find_train_overlap
 from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
-from trainer.training.fine_tune import warm_recipe
+from trainer.training.fine_tune import fine_tune_recipe
 from trainer.training.recipe import Recipe
 
 SCRATCH = "scratch"
@@ -69,7 +69,7 @@ class RunContext:
 class PreparedData:
     """What a network is trained on.
 
-    `groups` (R,) keep relatives and copies together. `rounds` are the splits of cross-validation by
+    `groups` (R,) keep relatives and copies together. `folds` are the splits of cross-validation by
     the number of the fold; `split` is that of the network which is published. What the parent or
     its ancestors were trained on validates nothing; `parent_trained` are all such positions, None
     where the parent does not say what it was trained on.
@@ -80,7 +80,7 @@ class PreparedData:
     groups: Sequence[str]
     recipe: Recipe
     split: Split
-    rounds: Mapping[int, Split]
+    folds: Mapping[int, Split]
     parent: Checkpoint | None
     left_out: tuple[str, ...]
     parent_trained: frozenset[int] | None = frozenset()
@@ -108,7 +108,7 @@ def prepare(context: RunContext) -> PreparedData:
     labels = read_labels(request.labels, context.settings.intake.suffixes, skip_bad=True)
     labels = validate_labels(labels, request.split, request.cross_validate)
     if labels.skipped and not request.skip_bad:
-        console.say(
+        console.print_line(
             f"{len(labels.skipped)} problems so far; the files are decoded all the same, so that "
             "all are told at once (Ctrl-C stops)"
         )
@@ -118,19 +118,19 @@ def prepare(context: RunContext) -> PreparedData:
     validated = validate_examples(
         decoded.examples, decoded.digests, request.split, request.cross_validate
     )
-    dataset = decoded.only(validated.kept)
+    dataset = decoded.subset(validated.kept)
     left_out = (*labels.skipped, *decoded.problems, *validated.problems)
     refuse_problems(labels.source, left_out, request.skip_bad)
     check_labels(labels.source, dataset.examples, left_out)
     for line in left_out:
-        console.say(f"left out: {line}")
-    split, rounds = choose_split(request, dataset.examples, validated.groups)
-    data = PreparedData(labels, dataset, validated.groups, recipe, split, rounds, parent, left_out)
+        console.print_line(f"left out: {line}")
+    split, folds = choose_split(request, dataset.examples, validated.groups)
+    data = PreparedData(labels, dataset, validated.groups, recipe, split, folds, parent, left_out)
     if parent is not None:
         data = _without_parent_trained(data, parent, console)
-    splits = [*data.rounds.values(), data.split]
+    splits = [*data.folds.values(), data.split]
     for line in find_warnings(dataset.examples, data.groups, splits):
-        console.say(f"note: {line}")
+        console.print_line(f"note: {line}")
     return data
 
 
@@ -142,7 +142,7 @@ def choose_split(
     Raises SplitError where the examples cannot be split as requested.
     """
     if request.cross_validate:
-        return everything(len(examples)), folds(examples, groups, request.split.seed)
+        return everything(len(examples)), cross_validation(examples, groups, request.split.seed)
     split = split_examples(examples, groups, request.split)
     if not split.validation and request.split.val_fraction != 0:
         raise SplitError(
@@ -165,24 +165,24 @@ def without_parent_trained(split: Split, parent_trained: frozenset[int] | None) 
 def _without_parent_trained(
     data: PreparedData, parent: Checkpoint, console: ProgressConsole
 ) -> PreparedData:
-    """The same data by `without_parent_trained`; rounds in which nothing is left are dropped."""
+    """The same data by `without_parent_trained`; folds in which nothing is left are dropped."""
     trained = find_train_overlap(parent, data.dataset, data.groups).trained
     split = without_parent_trained(data.split, trained)
-    rounds = {at: without_parent_trained(each, trained) for at, each in data.rounds.items()}
-    rounds = {at: each for at, each in rounds.items() if each.validation}
-    found = replace(data, split=split, rounds=rounds, parent_trained=trained)
+    folds = {at: without_parent_trained(each, trained) for at, each in data.folds.items()}
+    folds = {at: each for at, each in folds.items() if each.validation}
+    found = replace(data, split=split, folds=folds, parent_trained=trained)
     if not found.ancestors_known:
-        console.say(
+        console.print_line(
             f"note: {parent.name} does not say all that it was trained on: "
             "what validates here may flatter"
         )
     if n_moved := _n_validating(data) - _n_validating(found):
-        console.say(
+        console.print_line(
             f"note: {n_moved} recordings train instead of validating, since {parent.name} was "
             "trained on them or on relatives of them"
         )
-    if dropped := sorted(data.rounds.keys() - rounds):
-        console.say(
+    if dropped := sorted(data.folds.keys() - folds):
+        console.print_line(
             f"note: fold {', '.join(map(str, dropped))}: nothing in it that {parent.name} was "
             "not trained on, and so nothing to measure"
         )
@@ -190,7 +190,7 @@ def _without_parent_trained(
 
 
 def _n_validating(data: PreparedData) -> int:
-    return sum(len(split.validation) for split in (data.split, *data.rounds.values()))
+    return sum(len(split.validation) for split in (data.split, *data.folds.values()))
 
 
 def _parent(request: TrainRequest, checkpoint_folder: CheckpointFolder) -> Checkpoint | None:
@@ -221,7 +221,7 @@ def _decode(
             known_labels=parent.labels if parent else (),
             processes=process_group.size,
         )
-        return recipe, process_group.broadcast_dataset(decode).on(context.device)
+        return recipe, process_group.broadcast_dataset(decode).to_device(context.device)
 
 
 def _audio_format(recipe: Recipe, parent: Checkpoint | None) -> AudioFormat:
@@ -237,7 +237,7 @@ def _recipe(
 ) -> Recipe:
     """The whole recipe: with the parent's audio format, else with the one that fits the files."""
     if parent is not None:
-        return warm_recipe(request.recipe, parent, request.given)
+        return fine_tune_recipe(request.recipe, parent, request.given)
     recipe = request.recipe
     if not recipe.fits_the_files:
         return recipe
@@ -247,5 +247,5 @@ def _recipe(
         return recipe
     chosen = choose_audio_format(survey(examples, pool), rate, seconds)
     for line in chosen.lines:
-        console.say(line)
+        console.print_line(line)
     return replace(recipe, sample_rate_hz=chosen.sample_rate_hz, clip_seconds=chosen.clip_seconds)

@@ -46,11 +46,12 @@ class SavedState:
 class RunStage:
     """The file of one network; without a path nothing is saved.
 
-    Where it cannot be written, `say` gets a line, once for each network, and training continues.
+    Where it cannot be written, `print_line` gets a line, once for each
+    network, and training continues.
     """
 
     path: Path | None = None
-    say: Callable[[str], None] = lambda _: None
+    print_line: Callable[[str], None] = lambda _: None
     _saved_at: float = field(default_factory=time.monotonic)
 
     def load(self) -> SavedState | None:
@@ -77,7 +78,7 @@ class RunStage:
         try:
             write_whole(self.path, data, FILE_MODE)
         except StorageError as error:
-            self.say(f"training goes on, but could not be resumed from here: {error}")
+            self.print_line(f"training goes on, but could not be resumed from here: {error}")
             self.path = None
         self._saved_at = time.monotonic()
 
@@ -90,10 +91,10 @@ class RunState:
     """The folder of one run."""
 
     folder: Path
-    say: Callable[[str], None] = lambda _: None
+    print_line: Callable[[str], None] = lambda _: None
 
     def stage(self, name: str) -> RunStage:
-        return RunStage(self.folder / f"{name}.safetensors", self.say)
+        return RunStage(self.folder / f"{name}.safetensors", self.print_line)
 
     def has_begun(self) -> bool:
         return any(self.folder.glob("*.safetensors"))
@@ -104,14 +105,14 @@ def open_run_state(
     runs: Path,
     run: Mapping[str, Any],
     resume: bool,
-    say: Callable[[str], None] = lambda _: None,
+    print_line: Callable[[str], None] = lambda _: None,
     process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[RunState]:
     """The state of this very run in the folder `runs`; it is removed when the run succeeds.
 
     `run` is everything that decides about the result, as JSON: another recipe or other labels are
     another run. Without `resume` an earlier state is removed. Of several processes the main one
-    saves. `say` gets a line where it cannot. Raises TrainerError where the same run is
+    saves. `print_line` gets a line where it cannot. Raises TrainerError where the same run is
     under way elsewhere.
     """
     key = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
@@ -132,7 +133,7 @@ def open_run_state(
             for file in folder.iterdir():
                 file.unlink()
         _remove_stale(runs, folder)
-        yield RunState(folder, say)
+        yield RunState(folder, print_line)
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(lock)

@@ -32,7 +32,7 @@ QUIET = ProgressTicker(lambda _: None)
 ODD = "yard/ä\udcff.wav"
 
 
-class Desk:
+class LedgerTester:
     """A home with a ledger, and the words in which these tests speak about it."""
 
     def __init__(self, home: Home) -> None:
@@ -119,309 +119,313 @@ def scored(id: int, content: str, checkpoint: int) -> Scored:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def tester(tmp_path: Path) -> Iterator[LedgerTester]:
     """Whatever a test does to the ledger, it is sound afterwards."""
-    desk = Desk(Home(tmp_path / "home"))
-    yield desk
-    assert desk.ledger.database.problems() == []
-    assert list(tally_errors(desk.ledger.database)) == []
-    desk.ledger.close()
+    tester = LedgerTester(Home(tmp_path / "home"))
+    yield tester
+    assert tester.ledger.database.problems() == []
+    assert list(tally_errors(tester.ledger.database)) == []
+    tester.ledger.close()
 
 
 # --- check
 
 
-def test_a_ledger_without_remarks_is_valid(desk: Desk) -> None:
-    desk.answer()
-    printed = desk.checked()
+def test_a_ledger_without_remarks_is_valid(tester: LedgerTester) -> None:
+    tester.answer()
+    printed = tester.checked()
     assert printed["sound"] and printed["recordings"] == printed["predictions"] == 1
     assert not any(printed[k] for k in ("superseded", "unused_predictions", "missing", "away"))
     assert printed["without_row"] == 0
 
 
-def test_a_missing_file_is_reported_and_is_no_damage(desk: Desk) -> None:
-    desk.answer(ODD)
-    desk.file(ODD).unlink()
-    done = desk.clfd("db", "check")
+def test_a_missing_file_is_reported_and_is_no_damage(tester: LedgerTester) -> None:
+    tester.answer(ODD)
+    tester.file(ODD).unlink()
+    done = tester.clfd("db", "check")
     assert done.exit_code == 0
     assert "1 recordings have no file any more" in done.stdout
     assert "yard/ä\\xff.wav" in done.stdout
 
 
-def test_an_archived_file_is_looked_for_where_it_lies(desk: Desk, tmp_path: Path) -> None:
+def test_an_archived_file_is_looked_for_where_it_lies(tester: LedgerTester, tmp_path: Path) -> None:
     place = tmp_path / "archive" / "inbox" / "a.wav"
     place.parent.mkdir(parents=True)
-    id = desk.answer()
-    desk.file().rename(place)
-    desk.set(id, archive_path=os.fsencode(place), archived_at=desk.now)
-    assert desk.checked()["missing"] == 0
+    id = tester.answer()
+    tester.file().rename(place)
+    tester.set(id, archive_path=os.fsencode(place), archived_at=tester.now)
+    assert tester.checked()["missing"] == 0
     place.unlink()
-    assert desk.checked()["missing_paths"] == [str(place)]
+    assert tester.checked()["missing_paths"] == [str(place)]
     place.parent.rmdir()
-    assert desk.checked()["away"] == [str(place.parent)]
+    assert tester.checked()["away"] == [str(place.parent)]
 
 
-def test_nothing_is_missing_in_an_inbox_that_is_away(desk: Desk) -> None:
-    desk.answer()
-    desk.home.inbox.rename(desk.home.root / "elsewhere")
-    printed = desk.checked()
-    assert (printed["missing"], printed["away"]) == (0, [str(desk.home.inbox)])
+def test_nothing_is_missing_in_an_inbox_that_is_away(tester: LedgerTester) -> None:
+    tester.answer()
+    tester.home.inbox.rename(tester.home.root / "elsewhere")
+    printed = tester.checked()
+    assert (printed["missing"], printed["away"]) == (0, [str(tester.home.inbox)])
 
 
-def test_an_empty_folder_where_a_card_was_mounted_is_away(desk: Desk, tmp_path: Path) -> None:
-    desk.answer()
-    desk.file().unlink()
-    desk.ledger.note_mount_point(desk.home.inbox, desk.home.inbox)
-    assert desk.checked()["away"] == [str(desk.home.inbox)]
-    desk.ledger.note_mount_point(desk.home.inbox, desk.home.root)  # which holds the ledger
-    assert (desk.checked()["missing"], desk.checked()["away"]) == (1, [])
+def test_an_empty_folder_where_a_card_was_mounted_is_away(
+    tester: LedgerTester, tmp_path: Path
+) -> None:
+    tester.answer()
+    tester.file().unlink()
+    tester.ledger.note_mount_point(tester.home.inbox, tester.home.inbox)
+    assert tester.checked()["away"] == [str(tester.home.inbox)]
+    tester.ledger.note_mount_point(tester.home.inbox, tester.home.root)  # which holds the ledger
+    assert (tester.checked()["missing"], tester.checked()["away"]) == (1, [])
 
 
-def test_audio_files_without_a_row_are_counted(desk: Desk) -> None:
-    desk.answer()
-    desk.file("new.WAV").touch()
-    desk.file("notes.txt").touch()
-    printed = desk.checked()
-    assert printed["without_row_paths"] == [str(desk.file("new.WAV"))]
+def test_audio_files_without_a_row_are_counted(tester: LedgerTester) -> None:
+    tester.answer()
+    tester.file("new.WAV").touch()
+    tester.file("notes.txt").touch()
+    printed = tester.checked()
+    assert printed["without_row_paths"] == [str(tester.file("new.WAV"))]
 
 
-def test_the_check_leaves_out_what_a_scan_leaves_out(desk: Desk) -> None:
+def test_the_check_leaves_out_what_a_scan_leaves_out(tester: LedgerTester) -> None:
     left_out = (".b.wav", "c.wav.part", "@eaDir/d.wav", ".x/e.wav", "old/f.wav", "h.wav")
     for name in ("a.wav", "g.ogg", *left_out):
-        desk.file(name).parent.mkdir(exist_ok=True)
-        desk.file(name).touch()
-    desk.file("link.wav").symlink_to(desk.file())
+        tester.file(name).parent.mkdir(exist_ok=True)
+        tester.file(name).touch()
+    tester.file("link.wav").symlink_to(tester.file())
     environ = {"CLFD_INTAKE__IGNORE": "old/*,h.wav"}
-    settings = load_settings(desk.home, environ=environ)
+    settings = load_settings(tester.home, environ=environ)
     (inbox,) = inboxes_of(settings)
     taken = {arrival.path for arrival in inbox.scan().take(100)}
-    assert {*audio_files(desk.home.inbox, settings)} == taken == {b"a.wav", b"g.ogg"}
+    assert {*audio_files(tester.home.inbox, settings)} == taken == {b"a.wav", b"g.ogg"}
 
 
-def test_the_object_for_an_invalid_ledger_says_what_is_wrong(desk: Desk) -> None:
-    desk.answer()
-    with desk.ledger.database.transaction() as connection:
+def test_the_object_for_an_invalid_ledger_says_what_is_wrong(tester: LedgerTester) -> None:
+    tester.answer()
+    with tester.ledger.database.transaction() as connection:
         connection.execute(text("UPDATE tally SET n = n + 1"))
-    done = desk.clfd("db", "check", "--json")
+    done = tester.clfd("db", "check", "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)["problems"][0].startswith("counts wrongly: tally done")
-    with desk.ledger.database.transaction() as connection:
+    with tester.ledger.database.transaction() as connection:
         connection.execute(text("UPDATE tally SET n = n - 1"))
 
 
 # --- backup
 
 
-def test_a_backup_is_a_whole_ledger_beside_it(desk: Desk) -> None:
-    desk.answer()
-    done = desk.clfd("db", "backup")
+def test_a_backup_is_a_whole_ledger_beside_it(tester: LedgerTester) -> None:
+    tester.answer()
+    done = tester.clfd("db", "backup")
     copy = Path(done.stdout.strip())
-    assert copy.parent == desk.home.root and "checked" in done.stderr
+    assert copy.parent == tester.home.root and "checked" in done.stderr
     with open_database(f"sqlite:///{copy}", "reader") as database:
         assert database.problems() == []
         with database.transaction() as connection:
             assert connection.scalars(select(recording.c.path)).all() == [b"a.wav"]
 
 
-def test_a_backup_replaces_a_file_only_by_force(desk: Desk, tmp_path: Path) -> None:
+def test_a_backup_replaces_a_file_only_by_force(tester: LedgerTester, tmp_path: Path) -> None:
     file = tmp_path / "copy.db"
     file.write_text("precious")
-    refused = desk.clfd("db", "backup", "-o", str(file))
+    refused = tester.clfd("db", "backup", "-o", str(file))
     assert refused.exit_code == 1 and "--force" in refused.stderr
     assert file.read_text() == "precious"
-    assert desk.clfd("db", "backup", "-o", str(file), "--force").exit_code == 0
+    assert tester.clfd("db", "backup", "-o", str(file), "--force").exit_code == 0
     assert file.read_bytes().startswith(b"SQLite format 3")
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
 def test_a_backup_takes_no_name_that_the_database_gives_files_of_its_own(
-    desk: Desk, end: str
+    tester: LedgerTester, end: str
 ) -> None:
-    file = desk.home.ledger_file
-    done = desk.clfd("db", "backup", "-o", f"{file}{end}", "--force")
+    file = tester.home.ledger_file
+    done = tester.clfd("db", "backup", "-o", f"{file}{end}", "--force")
     assert "belongs to the ledger" in done.output
 
 
-def test_a_backup_never_replaces_the_ledger(desk: Desk) -> None:
-    done = desk.clfd("db", "backup", "-o", str(desk.home.ledger_file), "--force")
+def test_a_backup_never_replaces_the_ledger(tester: LedgerTester) -> None:
+    done = tester.clfd("db", "backup", "-o", str(tester.home.ledger_file), "--force")
     assert done.exit_code == 1 and "the ledger itself" in done.stderr
 
 
 # --- prune
 
 
-def test_without_a_word_what_to_prune_nothing_is(desk: Desk) -> None:
-    assert desk.clfd("db", "prune").exit_code == 2
-    assert desk.clfd("db", "prune", "--older-than", "soon").exit_code == 2
+def test_without_a_word_what_to_prune_nothing_is(tester: LedgerTester) -> None:
+    assert tester.clfd("db", "prune").exit_code == 2
+    assert tester.clfd("db", "prune", "--older-than", "soon").exit_code == 2
 
 
-def test_a_dry_run_tells_and_changes_nothing(desk: Desk) -> None:
-    desk.answer()
-    desk.file().unlink()
-    done = desk.clfd("db", "prune", "--missing")
+def test_a_dry_run_tells_and_changes_nothing(tester: LedgerTester) -> None:
+    tester.answer()
+    tester.file().unlink()
+    done = tester.clfd("db", "prune", "--missing")
     assert done.exit_code == 0
     assert "would delete 1 recordings (0 superseded, 1 missing)" in done.stdout
-    assert f"  {desk.file()}" in done.stdout
-    assert desk.ids() == [1]
+    assert f"  {tester.file()}" in done.stdout
+    assert tester.ids() == [1]
 
 
-def test_a_dry_run_does_not_wait_for_a_daemon_that_writes(desk: Desk) -> None:
-    desk.rescore(desk.answer())
-    desk.answer("b.wav", "meow")
-    desk.file("b.wav").unlink()
-    with desk.ledger.database.transaction():  # holds the ledger's lock
-        shown = desk.prune("--missing", "--history")
+def test_a_dry_run_does_not_wait_for_a_daemon_that_writes(tester: LedgerTester) -> None:
+    tester.rescore(tester.answer())
+    tester.answer("b.wav", "meow")
+    tester.file("b.wav").unlink()
+    with tester.ledger.database.transaction():  # holds the ledger's lock
+        shown = tester.prune("--missing", "--history")
     assert (shown["missing"], shown["history"]) == (1, 1)
 
 
-def test_recordings_without_a_file_go_with_their_predictions(desk: Desk) -> None:
-    gone, there = desk.answer(ODD), desk.answer("b.wav", "meow")
-    desk.file(ODD).unlink()
-    printed = desk.prune("--missing", "--yes")
+def test_recordings_without_a_file_go_with_their_predictions(tester: LedgerTester) -> None:
+    gone, there = tester.answer(ODD), tester.answer("b.wav", "meow")
+    tester.file(ODD).unlink()
+    printed = tester.prune("--missing", "--yes")
     assert (printed["dry_run"], printed["recordings"], printed["missing"]) == (False, 1, 1)
-    assert desk.ids() == [there] and gone not in desk.ids()
-    assert desk.n_predictions() == 1
-    assert desk.checked()["valid"] is desk.checked()["sound"] is True
+    assert tester.ids() == [there] and gone not in tester.ids()
+    assert tester.n_predictions() == 1
+    assert tester.checked()["valid"] is tester.checked()["sound"] is True
 
 
-def test_a_recording_whose_file_lies_in_the_inbox_stays(desk: Desk) -> None:
-    desk.answer()
-    desk.prune("--superseded", "--missing", "--older-than", "0s", "--history", "--yes")
-    assert len(desk.ids()) == 1 == desk.n_predictions()
+def test_a_recording_whose_file_lies_in_the_inbox_stays(tester: LedgerTester) -> None:
+    tester.answer()
+    tester.prune("--superseded", "--missing", "--older-than", "0s", "--history", "--yes")
+    assert len(tester.ids()) == 1 == tester.n_predictions()
 
 
-def test_a_failed_recording_goes_with_its_file(desk: Desk) -> None:
-    id = desk.arrive()
-    desk.ledger.claim("me", 1, 3)
-    desk.ledger.record([Failed(id, "decode", "no audio in it")])
-    desk.file().unlink()
-    assert desk.prune("--missing", "--yes")["missing"] == 1
-    assert desk.ids() == []
+def test_a_failed_recording_goes_with_its_file(tester: LedgerTester) -> None:
+    id = tester.arrive()
+    tester.ledger.claim("me", 1, 3)
+    tester.ledger.record([Failed(id, "decode", "no audio in it")])
+    tester.file().unlink()
+    assert tester.prune("--missing", "--yes")["missing"] == 1
+    assert tester.ids() == []
 
 
-def test_replaced_versions_go_and_the_current_one_stays(desk: Desk) -> None:
-    desk.answer(content="bark")
-    current = desk.answer(content="meow")
-    assert desk.checked()["superseded"] == 1
-    assert desk.prune("--superseded", "--yes")["superseded"] == 1
-    assert desk.ids() == [current]
+def test_replaced_versions_go_and_the_current_one_stays(tester: LedgerTester) -> None:
+    tester.answer(content="bark")
+    current = tester.answer(content="meow")
+    assert tester.checked()["superseded"] == 1
+    assert tester.prune("--superseded", "--yes")["superseded"] == 1
+    assert tester.ids() == [current]
 
 
-def test_a_replaced_version_that_lies_in_the_archive_stays(desk: Desk, tmp_path: Path) -> None:
+def test_a_replaced_version_that_lies_in_the_archive_stays(
+    tester: LedgerTester, tmp_path: Path
+) -> None:
     place = tmp_path / "archived.wav"
     place.touch()
-    archived = desk.answer(content="bark")
-    desk.set(archived, archive_path=os.fsencode(place), archived_at=desk.now)
-    desk.answer(content="meow")
-    printed = desk.prune("--superseded", "--yes")
+    archived = tester.answer(content="bark")
+    tester.set(archived, archive_path=os.fsencode(place), archived_at=tester.now)
+    tester.answer(content="meow")
+    printed = tester.prune("--superseded", "--yes")
     assert (printed["superseded"], printed["kept_archived"]) == (0, 1)
 
 
-def test_only_what_is_older_goes(desk: Desk) -> None:
-    desk.answer("old.wav")
-    desk.now = "2026-03-01T00:00:00.000Z"
-    young = desk.answer("young.wav", "meow")
-    desk.file("old.wav").unlink()
-    desk.file("young.wav").unlink()
-    assert desk.prune("--older-than", "2026-02-01T00:00Z", "--yes")["missing"] == 1
-    assert desk.ids() == [young]
+def test_only_what_is_older_goes(tester: LedgerTester) -> None:
+    tester.answer("old.wav")
+    tester.now = "2026-03-01T00:00:00.000Z"
+    young = tester.answer("young.wav", "meow")
+    tester.file("old.wav").unlink()
+    tester.file("young.wav").unlink()
+    assert tester.prune("--older-than", "2026-02-01T00:00Z", "--yes")["missing"] == 1
+    assert tester.ids() == [young]
 
 
-def test_an_answer_that_another_shares_stays_with_its_recording(desk: Desk) -> None:
-    leader = desk.answer("a.wav")
-    copy = desk.copy("b.wav", leader)
-    desk.file("a.wav").unlink()
+def test_an_answer_that_another_shares_stays_with_its_recording(tester: LedgerTester) -> None:
+    leader = tester.answer("a.wav")
+    copy = tester.copy("b.wav", leader)
+    tester.file("a.wav").unlink()
     for words in ([], ["--yes"]):
-        printed = desk.prune("--missing", *words)
+        printed = tester.prune("--missing", *words)
         assert (printed["missing"], printed["kept_shared"]) == (0, 1)
-    assert desk.ids() == [leader, copy]
+    assert tester.ids() == [leader, copy]
 
 
 @pytest.mark.parametrize("at_once", [1000, 1])
 def test_an_answer_goes_with_all_that_share_it(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, at_once: int
+    tester: LedgerTester, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr("storage.maintenance.prune._AT_ONCE", at_once)
-    leader = desk.answer("a.wav")
-    desk.copy("b.wav", leader)
-    later = desk.answer("c.wav")  # of the same content, with an answer of its own
-    desk.share(leader, later)  # so the earlier one hangs on the later one
+    leader = tester.answer("a.wav")
+    tester.copy("b.wav", leader)
+    later = tester.answer("c.wav")  # of the same content, with an answer of its own
+    tester.share(leader, later)  # so the earlier one hangs on the later one
     for name in "abc":
-        desk.file(f"{name}.wav").unlink()
-    assert desk.prune("--missing", "--yes")["missing"] == 3
-    assert (desk.ids(), desk.n_predictions()) == ([], 0)
+        tester.file(f"{name}.wav").unlink()
+    assert tester.prune("--missing", "--yes")["missing"] == 3
+    assert (tester.ids(), tester.n_predictions()) == ([], 0)
 
 
-def test_a_chain_of_shared_answers_stays_as_a_whole(desk: Desk) -> None:
-    first = desk.answer("a.wav")
-    second = desk.answer("b.wav")
-    stays = desk.copy("c.wav", second)
-    desk.share(second, first)
-    desk.file("a.wav").unlink()
-    desk.file("b.wav").unlink()
-    assert desk.prune("--missing")["kept_shared"] == 2
-    assert desk.prune("--missing", "--yes")["missing"] == 0
-    assert desk.ids() == [first, second, stays]
+def test_a_chain_of_shared_answers_stays_as_a_whole(tester: LedgerTester) -> None:
+    first = tester.answer("a.wav")
+    second = tester.answer("b.wav")
+    stays = tester.copy("c.wav", second)
+    tester.share(second, first)
+    tester.file("a.wav").unlink()
+    tester.file("b.wav").unlink()
+    assert tester.prune("--missing")["kept_shared"] == 2
+    assert tester.prune("--missing", "--yes")["missing"] == 0
+    assert tester.ids() == [first, second, stays]
 
 
-def test_queued_recordings_are_not_pruned_and_nothing_else_is_then(desk: Desk) -> None:
-    desk.answer("a.wav")
-    desk.arrive("b.wav")
-    desk.file("a.wav").unlink()
-    desk.file("b.wav").unlink()
-    assert desk.prune("--missing")["kept_busy"] == 1
-    done = desk.clfd("db", "prune", "--missing", "--yes")
+def test_queued_recordings_are_not_pruned_and_nothing_else_is_then(tester: LedgerTester) -> None:
+    tester.answer("a.wav")
+    tester.arrive("b.wav")
+    tester.file("a.wav").unlink()
+    tester.file("b.wav").unlink()
+    assert tester.prune("--missing")["kept_busy"] == 1
+    done = tester.clfd("db", "prune", "--missing", "--yes")
     assert done.exit_code == 1 and "the first is b.wav" in done.stderr
-    assert len(desk.ids()) == 2
+    assert len(tester.ids()) == 2
 
 
-def test_earlier_predictions_go_and_current_ones_stay(desk: Desk) -> None:
-    leader = desk.answer("a.wav")
-    desk.copy("b.wav", leader)  # still shares the leader's first answer
-    other = desk.answer("c.wav", "meow")
-    desk.rescore(leader)
-    desk.rescore(other, "meow")
-    assert desk.checked()["unused_predictions"] == 1
-    assert desk.prune("--history")["history"] == 1
-    assert desk.prune("--history", "--yes")["history"] == 1
-    assert desk.n_predictions() == 3
-    assert desk.prune("--history")["history"] == 0
+def test_earlier_predictions_go_and_current_ones_stay(tester: LedgerTester) -> None:
+    leader = tester.answer("a.wav")
+    tester.copy("b.wav", leader)  # still shares the leader's first answer
+    other = tester.answer("c.wav", "meow")
+    tester.rescore(leader)
+    tester.rescore(other, "meow")
+    assert tester.checked()["unused_predictions"] == 1
+    assert tester.prune("--history")["history"] == 1
+    assert tester.prune("--history", "--yes")["history"] == 1
+    assert tester.n_predictions() == 3
+    assert tester.prune("--history")["history"] == 0
 
 
-def test_the_history_of_what_goes_is_not_counted_twice(desk: Desk) -> None:
-    desk.rescore(desk.answer())
-    desk.file().unlink()
-    printed = desk.prune("--missing", "--history", "--yes")
+def test_the_history_of_what_goes_is_not_counted_twice(tester: LedgerTester) -> None:
+    tester.rescore(tester.answer())
+    tester.file().unlink()
+    printed = tester.prune("--missing", "--history", "--yes")
     assert (printed["missing"], printed["history"]) == (1, 0)
-    assert desk.n_predictions() == 0
+    assert tester.n_predictions() == 0
 
 
-def test_what_changed_since_the_plan_stays(desk: Desk) -> None:
+def test_what_changed_since_the_plan_stays(tester: LedgerTester) -> None:
     back, shared, rescored = (
-        desk.answer("a.wav"),
-        desk.answer("b.wav", "meow"),
-        desk.answer("c.wav", "woof"),
+        tester.answer("a.wav"),
+        tester.answer("b.wav", "meow"),
+        tester.answer("c.wav", "woof"),
     )
-    desk.rescore(rescored, "woof")
-    desk.file("a.wav").unlink()
-    desk.file("b.wav").unlink()
+    tester.rescore(rescored, "woof")
+    tester.file("a.wav").unlink()
+    tester.file("b.wav").unlink()
     request = PruneRequest(missing=True, history=True)
-    with open_database(desk.url, "pruner") as database:
+    with open_database(tester.url, "pruner") as database:
         plan = make_plan(database, request, QUIET)
-        desk.file("a.wav").touch()
-        copy = desk.copy("d.wav", shared, "meow")
-        desk.share(rescored, rescored)  # its first answer is that of today again
+        tester.file("a.wav").touch()
+        copy = tester.copy("d.wav", shared, "meow")
+        tester.share(rescored, rescored)  # its first answer is that of today again
         carry_out(database, plan, QUIET)
-    assert desk.ids() == [back, shared, rescored, copy]
+    assert tester.ids() == [back, shared, rescored, copy]
     printed = plan.figures(is_done=True)
     assert (printed["kept_changed"], printed["kept_shared"], printed["history"]) == (2, 1, 0)
 
 
-def test_a_file_that_comes_back_after_all_is_a_new_recording(desk: Desk) -> None:
-    before = desk.answer()
-    desk.file().unlink()
-    desk.prune("--missing", "--yes")
-    assert desk.answer() > before
+def test_a_file_that_comes_back_after_all_is_a_new_recording(tester: LedgerTester) -> None:
+    before = tester.answer()
+    tester.file().unlink()
+    tester.prune("--missing", "--yes")
+    assert tester.answer() > before
 
 
 def test_every_key_that_leads_to_a_recording_or_an_answer_is_looked_after() -> None:

@@ -96,17 +96,17 @@ def test_chosen_times_and_numbers_are_readable_in_a_table(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--columns", "lable"], "no column is called lable; there are path, status"),
         (["--columns", "start_s"], r"start_s; there are .* \(start_s and end_s with --clips\)"),
         (["--columns", "label", "--count-by", "label"], "leave out --columns"),
     ],
 )
-def test_a_column_that_is_none_is_named(home: Home, words: list[str], said: str) -> None:
+def test_a_column_that_is_none_is_named(home: Home, words: list[str], message: str) -> None:
     refused = call(home, results, *words)
     assert refused.exit_code == 2
-    assert re.search(said, refused.stderr, re.S)
+    assert re.search(message, refused.stderr, re.S)
 
 
 def test_the_csv_header_is_the_contract(home: Home) -> None:

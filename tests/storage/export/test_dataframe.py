@@ -71,7 +71,7 @@ def test_a_frame_without_rows_has_its_columns_and_types(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("filters", "said"),
+    ("filters", "message"),
     [
         ({"status": "ready"}, "status 'ready' is none of done, failed"),
         ({"sort": "length"}, "sort 'length' is none of newest"),
@@ -79,8 +79,10 @@ def test_a_frame_without_rows_has_its_columns_and_types(home: Home) -> None:
         ({"checkpoint": "active"}, "no checkpoint is active"),
     ],
 )
-def test_a_word_that_means_nothing_is_named(home: Home, filters: dict[str, str], said: str) -> None:
-    with pytest.raises(StorageError, match=said):
+def test_a_word_that_means_nothing_is_named(
+    home: Home, filters: dict[str, str], message: str
+) -> None:
+    with pytest.raises(StorageError, match=message):
         clfd.results(home.root, **filters)
 
 

@@ -1,4 +1,4 @@
-"""Answers that are too unsure are told as unknown, and stay in the ledger as they were."""
+"""Answers that are too unsure are shown as unknown, and stay in the ledger as they were."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Under which name a checkpoint from elsewhere comes onto the shelf."""
+"""Under which name a checkpoint from elsewhere is kept in the checkpoint folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def like(checkpoint_file: Path) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def named(like: Checkpoint) -> Named:
-    """`named(stem, **facts)`: the name on the shelf of a file that has and says this."""
+    """`named(stem, **facts)`: the name in the folder of a file with this name and these facts."""
 
     def make(stem: str, **facts: object) -> str:
         about = like.description.model_copy(update={"training": facts})
@@ -47,12 +47,13 @@ def test_else_it_is_named_after_the_time_when_it_was_made(named: Named, like: Ch
 
 
 @pytest.mark.parametrize(
-    "said", [None, "soon", 7, "2026-02-03T04:05:06", "0001-01-01T00:00:00Z", "9999-01-01T00:00:00Z"]
+    "created_at",
+    [None, "soon", 7, "2026-02-03T04:05:06", "0001-01-01T00:00:00Z", "9999-01-01T00:00:00Z"],
 )
 def test_without_a_time_of_use_it_counts_as_made_now(
-    named: Named, like: Checkpoint, said: object
+    named: Named, like: Checkpoint, created_at: object
 ) -> None:
-    assert named("mine", created_at=said) == f"20260601T000000Z-{like.digest[:8]}"
+    assert named("mine", created_at=created_at) == f"20260601T000000Z-{like.digest[:8]}"
 
 
 def test_a_network_that_forgot_its_canary_is_not_imported(like: Checkpoint, tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_a_network_that_forgot_its_canary_is_not_imported(like: Checkpoint, tmp_
     data = path.read_bytes()
     at = data.rindex(model.network.head[-1].weight.detach().numpy().tobytes())
     path.write_bytes(data[:at] + bytes(4 * 32 * 3) + data[at + 4 * 32 * 3 :])
-    checkpoint_folder = CheckpointFolder(tmp_path / "shelf")
+    checkpoint_folder = CheckpointFolder(tmp_path / "checkpoints")
     checkpoint_folder.folder.mkdir()
     with pytest.raises(CheckpointError, match="does not repeat its canary"):
         import_checkpoint(checkpoint_folder, path, NOW)
@@ -72,6 +73,6 @@ def test_a_checkpoint_with_rounded_weights_is_imported(like: Checkpoint, tmp_pat
     path = save_checkpoint(
         tmp_path, like.build(), like.labels, like.description.network, {}, NOW, torch.bfloat16
     )
-    checkpoint_folder = CheckpointFolder(tmp_path / "shelf")
+    checkpoint_folder = CheckpointFolder(tmp_path / "checkpoints")
     checkpoint_folder.folder.mkdir()
     assert import_checkpoint(checkpoint_folder, path, NOW).name == path.stem

@@ -66,7 +66,7 @@ def checkpoint_with(like: Checkpoint) -> MakeCheckpoint:
 
 @pytest.fixture
 def publish(checkpoint_folder: CheckpointFolder, like: Checkpoint) -> MakeCheckpoint:
-    """`publish(**facts)`: the same, as a file on the shelf."""
+    """`publish(**facts)`: the same, as a file in the folder."""
 
     def make(**facts: Any) -> Checkpoint:
         now = BEGAN + timedelta(days=len(checkpoint_folder.names()))

@@ -1,4 +1,4 @@
-"""`clfd checkpoints`: what is on the shelf, and what is served."""
+"""`clfd checkpoints`: which are in the folder, and which is served."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
 from storage.settings.loading import load_settings
-from trainer.checkpoints.remove import prune, tidy
+from trainer.checkpoints.remove import prune_after_training
 from trainer.commands.checkpoints import checkpoints
 from trainer.errors import ExportError
 
@@ -261,7 +261,7 @@ def test_pruning_takes_the_oldest_and_their_reports(
     shutil.copy(checkpoint_file, checkpoint_folder.path(OLDEST))
     (home.reports / OLDEST).mkdir()
     message: list[str] = []
-    tidy(home, 2, NEWER, message.append)
+    prune_after_training(home, 2, NEWER, message.append)
     assert checkpoint_folder.names() == [
         BROKEN,
         NEWER,
@@ -275,14 +275,15 @@ def test_the_starter_is_never_pruned(
     checkpoint_folder: CheckpointFolder, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.checkpoints.remove.starter_name", lambda: NEWER)
-    assert prune(home, 1) == []
+    prune_after_training(home, 1, BROKEN, lambda _: None)
+    assert NEWER in checkpoint_folder.names()
 
 
 def test_what_was_trained_last_stays_also_if_the_clock_was_set_back(
     checkpoint_folder: CheckpointFolder, home: Home, checkpoint_file: Path
 ) -> None:
     shutil.copy(checkpoint_file, checkpoint_folder.path(OLDEST))
-    tidy(home, 1, OLDEST, lambda _: None)
+    prune_after_training(home, 1, OLDEST, lambda _: None)
     assert OLDEST in checkpoint_folder.names()
 
 
@@ -295,5 +296,5 @@ def test_files_that_cannot_be_pruned_spoil_no_training(
 
     monkeypatch.setattr("pathlib.Path.unlink", refuse)
     message: list[str] = []
-    tidy(home, 1, BROKEN, message.append)
+    prune_after_training(home, 1, BROKEN, message.append)
     assert "Permission denied" in message[0]

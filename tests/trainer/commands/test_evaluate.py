@@ -44,7 +44,7 @@ Evaluate = Callable[..., Result]
 
 
 @dataclass(frozen=True)
-class Desk:
+class EvaluationHome:
     """A home with an active checkpoint, and labels that are what it answers, row for row."""
 
     home: Home
@@ -53,14 +53,14 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(
+def prepared_home(
     tmp_path_factory: pytest.TempPathFactory,
     checkpoint_file: Path,
     noise: Callable[..., np.ndarray],
     tone: Callable[..., np.ndarray],
-) -> Desk:
+) -> EvaluationHome:
     """The checkpoint was trained on the file of row 2, and validated on that of row 3."""
-    folder = tmp_path_factory.mktemp("desk")
+    folder = tmp_path_factory.mktemp("evaluation")
     sounds = [tone(250 * 2**at, 0.5) for at in range(4)] + [noise(0.5, seed=at) for at in range(4)]
     files = [folder / f"{at}.wav" for at in range(len(sounds))]
     for file, samples in zip(files, sounds, strict=True):
@@ -74,7 +74,7 @@ def desk(
     answers = tuple(ODD_ORDER[at] for at in scores.argmax(axis=1))
     rows = [f"{at}.wav,{answer},{at % 2}" for at, answer in enumerate(answers)]
     (folder / "labels.csv").write_text("\n".join(["path,label,fold", *rows]))
-    return Desk(home, folder / "labels.csv", answers)
+    return EvaluationHome(home, folder / "labels.csv", answers)
 
 
 def publish_in_odd_order(
@@ -91,74 +91,80 @@ def publish_in_odd_order(
 
 
 @pytest.fixture
-def run(desk: Desk) -> Evaluate:
-    """`run(labels, *options)`: `clfd evaluate` on the desk."""
+def run(prepared_home: EvaluationHome) -> Evaluate:
+    """`run(labels, *options)`: `clfd evaluate` with the home."""
 
     def call(labels: Path, *options: str) -> Result:
-        invocation = Invocation(home_option=desk.home.root)
+        invocation = Invocation(home_option=prepared_home.home.root)
         return CliRunner().invoke(evaluate, [str(labels), "--device=cpu", *options], obj=invocation)
 
     return call
 
 
 @pytest.fixture(scope="module")
-def judged(desk: Desk) -> Result:
-    words = [str(desk.labels), "--device=cpu", "--json"]
-    result = CliRunner().invoke(evaluate, words, obj=Invocation(home_option=desk.home.root))
+def evaluation(prepared_home: EvaluationHome) -> Result:
+    words = [str(prepared_home.labels), "--device=cpu", "--json"]
+    result = CliRunner().invoke(
+        evaluate, words, obj=Invocation(home_option=prepared_home.home.root)
+    )
     assert result.exit_code == 0, result.exception
     return result
 
 
 def test_labels_in_another_order_than_the_alphabets_are_not_mixed_up(
-    judged: Result, desk: Desk
+    evaluation: Result, prepared_home: EvaluationHome
 ) -> None:
-    assert len(set(desk.answers)) > 1
-    outcome = json.loads(judged.stdout)
+    assert len(set(prepared_home.answers)) > 1
+    outcome = json.loads(evaluation.stdout)
     assert (outcome["accuracy"], outcome["labels"]) == (1.0, list(ODD_ORDER))
 
 
 def test_clips_that_memory_cannot_hold_are_judged_the_same(
-    run: Evaluate, desk: Desk, judged: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Evaluate,
+    prepared_home: EvaluationHome,
+    evaluation: Result,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CLFD_TRAINING__MEMORY_GIB", "0.00001")
-    mapped = run(desk.labels, "--json", "-o", str(tmp_path / "report"))
+    mapped = run(prepared_home.labels, "--json", "-o", str(tmp_path / "report"))
     assert "do not fit into" in mapped.stderr
-    assert json.loads(mapped.stdout)["loss"] == json.loads(judged.stdout)["loss"]
+    assert json.loads(mapped.stdout)["loss"] == json.loads(evaluation.stdout)["loss"]
 
 
-def test_json_prints_one_object_with_stable_keys(judged: Result) -> None:
-    assert set(json.loads(judged.stdout)) == KEYS
+def test_json_prints_one_object_with_stable_keys(evaluation: Result) -> None:
+    assert set(json.loads(evaluation.stdout)) == KEYS
 
 
-def test_what_it_was_trained_on_proves_nothing_and_is_left_out(judged: Result) -> None:
-    outcome = json.loads(judged.stdout)
+def test_what_it_was_trained_on_proves_nothing_and_is_left_out(evaluation: Result) -> None:
+    outcome = json.loads(evaluation.stdout)
     assert (outcome["trained_recordings"], outcome["recordings"]) == (1, 7)
-    assert "was trained on 1 of 8 recordings, or on relatives" in judged.stderr
+    assert "was trained on 1 of 8 recordings, or on relatives" in evaluation.stderr
 
 
-def test_it_says_which_number_flatters(judged: Result) -> None:
-    selection = json.loads(judged.stdout)["selection"]
+def test_it_says_which_number_flatters(evaluation: Result) -> None:
+    selection = json.loads(evaluation.stdout)["selection"]
     assert selection["ece"] == "flatters: the temperature was fitted on 1 of these recordings"
     assert selection["accuracy"].startswith("nothing was chosen")
 
 
-def test_the_report_is_where_it_says(judged: Result, desk: Desk) -> None:
-    [report] = desk.home.reports.glob("20260131T120000Z-*-evaluation-*Z")
-    assert f"report: {report}" in judged.stderr
+def test_the_report_is_where_it_says(evaluation: Result, prepared_home: EvaluationHome) -> None:
+    [report] = prepared_home.home.reports.glob("20260131T120000Z-*-evaluation-*Z")
+    assert f"report: {report}" in evaluation.stderr
     assert {"metrics.json", "report.html"} <= {path.name for path in report.iterdir()}
 
 
-def test_the_summary_is_short(judged: Result) -> None:
-    lines = summary(json.loads(judged.stdout))
+def test_the_summary_is_short(evaluation: Result) -> None:
+    lines = summary(json.loads(evaluation.stdout))
     assert "accuracy           100.0%" in lines
 
 
 def test_a_label_that_it_does_not_know_is_named_or_left_out(
-    run: Evaluate, desk: Desk, tmp_path: Path
+    run: Evaluate, prepared_home: EvaluationHome, tmp_path: Path
 ) -> None:
-    labels = desk.labels.with_name("more.csv")
-    soundfile.write(desk.labels.with_name("howl.wav"), np.linspace(0, 0.5, 4000), 8000)
-    labels.write_text(desk.labels.read_text() + "\nhowl.wav,wolf,1")
+    labels = prepared_home.labels.with_name("more.csv")
+    soundfile.write(prepared_home.labels.with_name("howl.wav"), np.linspace(0, 0.5, 4000), 8000)
+    labels.write_text(prepared_home.labels.read_text() + "\nhowl.wav,wolf,1")
     refused = run(labels)
     assert isinstance(refused.exception, LabelsError)
     assert "label 'wolf': unknown to 20260131T120000Z-" in str(refused.exception)
@@ -177,22 +183,26 @@ def test_a_label_that_it_does_not_know_is_named_or_left_out(
     ],
 )
 def test_a_wrong_choice_is_refused_before_decoding(
-    run: Evaluate, desk: Desk, options: tuple[str, ...], message: str
+    run: Evaluate, prepared_home: EvaluationHome, options: tuple[str, ...], message: str
 ) -> None:
-    result = run(desk.labels, *options)
+    result = run(prepared_home.labels, *options)
     assert message in str(result.exception)
     assert result.stdout == ""
 
 
-def test_a_checkpoint_that_knows_none_of_the_labels_cannot_be_judged(desk: Desk) -> None:
-    checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
+def test_a_checkpoint_that_knows_none_of_the_labels_cannot_be_evaluated(
+    prepared_home: EvaluationHome,
+) -> None:
+    checkpoint = read_checkpoint(next(prepared_home.home.checkpoints.glob("*.safetensors")))
     wolves = [Example(Path("a.wav"), "wolf")]
     with pytest.raises(TrainerError, match="knows none of its labels, only rain, bell, dog"):
-        unknown_labels(wolves, checkpoint, desk.labels)
+        unknown_labels(wolves, checkpoint, prepared_home.labels)
 
 
-def test_relatives_of_what_it_was_trained_on_count_as_trained(desk: Desk) -> None:
-    checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
+def test_relatives_of_what_it_was_trained_on_count_as_trained(
+    prepared_home: EvaluationHome,
+) -> None:
+    checkpoint = read_checkpoint(next(prepared_home.home.checkpoints.glob("*.safetensors")))
     training = {"recording_digests": ["0"], "validation_digests": ["2"]}
     about = checkpoint.description.model_copy(update={"training": training})
     dataset = dataset_of([np.ones(8)] * 3, [0, 1, 2], ["bell", "dog", "rain"])
@@ -203,12 +213,12 @@ def test_relatives_of_what_it_was_trained_on_count_as_trained(desk: Desk) -> Non
 
 
 def test_a_checkpoint_that_does_not_name_its_training_files_is_evaluated_on_everything(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
+    prepared_home: EvaluationHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
+    checkpoint = read_checkpoint(next(prepared_home.home.checkpoints.glob("*.safetensors")))
     dataset = dataset_of([np.ones(8)] * 2, [0, 1], ["bell", "dog"])
     unknown_overlap = TrainOverlap(trained=None, validated=frozenset())
-    request = EvaluateRequest(desk.labels)
+    request = EvaluateRequest(prepared_home.labels)
     assert choose_positions(request, checkpoint, dataset, unknown_overlap, ProgressConsole()) == [
         0,
         1,
@@ -216,11 +226,11 @@ def test_a_checkpoint_that_does_not_name_its_training_files_is_evaluated_on_ever
     assert "does not say what it was trained on" in capsys.readouterr().err
 
 
-def test_only_recordings_it_was_trained_on_are_an_error(desk: Desk) -> None:
-    checkpoint = read_checkpoint(next(desk.home.checkpoints.glob("*.safetensors")))
+def test_only_recordings_it_was_trained_on_are_an_error(prepared_home: EvaluationHome) -> None:
+    checkpoint = read_checkpoint(next(prepared_home.home.checkpoints.glob("*.safetensors")))
     dataset = dataset_of([np.ones(8)] * 2, [0, 1], ["bell", "dog"])
     all_known = TrainOverlap(trained=frozenset({0, 1}), validated=frozenset())
     with pytest.raises(TrainerError, match="trained on all of these recordings"):
         choose_positions(
-            EvaluateRequest(desk.labels), checkpoint, dataset, all_known, ProgressConsole()
+            EvaluateRequest(prepared_home.labels), checkpoint, dataset, all_known, ProgressConsole()
         )

@@ -35,7 +35,7 @@ from storage.values.timestamps import stamp
 from trainer.commands.report import report
 from trainer.errors import TrainerError
 from trainer.promotion.training_facts import answer_profile
-from trainer.reports.audio_excerpts import Excerpt, encoded, excerpts
+from trainer.reports.audio_excerpts import Excerpt, encode_excerpt, excerpts
 from trainer.reports.period_html import calendar_of, render_period, short
 
 pytestmark = pytest.mark.usefixtures("greenwich")
@@ -136,7 +136,7 @@ def test_a_long_period_has_a_column_for_several_days(period: Period) -> None:
     assert (bars[0][1], bars[-1][1]) == (2, 3)
 
 
-# --- what can be heard
+# --- audio
 
 
 class Inline:
@@ -190,7 +190,7 @@ def test_a_player_gets_a_small_file(rate_hz: int, noise: Callable[..., np.ndarra
 
     import soundfile
 
-    _, data = encoded(Excerpt(None, rate_hz, noise(10.0, rate_hz)))
+    _, data = encode_excerpt(Excerpt(None, rate_hz, noise(10.0, rate_hz)))
     assert len(data) < 120_000
     assert soundfile.info(io.BytesIO(data)).duration == pytest.approx(10.0, abs=0.2)
 

@@ -17,7 +17,7 @@ from trainer.data import dataset as module
 from trainer.data.dataset import Dataset, load_dataset
 from trainer.data.examples import Example
 
-HEARD = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
+AUDIO_FORMAT = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
 
 Load = Callable[..., Dataset]
 
@@ -26,7 +26,7 @@ Load = Callable[..., Dataset]
 def load() -> Iterator[Load]:
     """`load(*examples)`: the dataset of half-second clips, through one pool for all tests."""
     with DecodePool[int](workers=1, timeout_seconds=20) as pool:
-        yield lambda *examples: load_dataset(examples, HEARD, pool, choose_device("cpu"))
+        yield lambda *examples: load_dataset(examples, AUDIO_FORMAT, pool, choose_device("cpu"))
 
 
 def test_clips_are_those_of_serving(
@@ -34,10 +34,12 @@ def test_clips_are_those_of_serving(
 ) -> None:
     path = audio_file("a.wav", noise(1.3, 16_000), 16_000)
     dataset = load(Example(path, "x"))
-    segment = Segment(bytes(path), HEARD.sample_rate_hz, HEARD.clip_samples, 4000, max_clips=9)
+    segment = Segment(
+        bytes(path), AUDIO_FORMAT.sample_rate_hz, AUDIO_FORMAT.clip_samples, 4000, max_clips=9
+    )
     served = decode(segment)
-    heard = dataset.audio(dataset.clips_of([0])).numpy()
-    assert np.abs(heard - served.clips).max() <= np.abs(served.clips).max() / 60_000
+    audio = dataset.audio(dataset.clips_of([0])).numpy()
+    assert np.abs(audio - served.clips).max() <= np.abs(served.clips).max() / 60_000
     assert dataset.digests == (served.digest,)
 
 
@@ -104,8 +106,8 @@ def test_a_file_that_changes_between_segments_is_refused(
     stale = fingerprint(Path(__file__).stat())
     first = module._first_segment
 
-    def other_version(example: Example, heard: AudioFormat) -> Segment:
-        return module.replace(first(example, heard), fingerprint=stale)
+    def other_version(example: Example, audio_format: AudioFormat) -> Segment:
+        return module.replace(first(example, audio_format), fingerprint=stale)
 
     monkeypatch.setattr(module, "_first_segment", other_version)
     [problem] = load(Example(path, "x")).problems

@@ -14,7 +14,7 @@ from trainer.data.label_warnings import (
 )
 from trainer.data.labels import read_labels
 from trainer.data.overlaps import merged_groups
-from trainer.data.splits import Split, SplitChoice, folds, split_examples
+from trainer.data.splits import Split, SplitChoice, cross_validation, split_examples
 
 
 def examples_of(*names: str, group: str = "") -> list[Example]:
@@ -71,7 +71,7 @@ def test_esc10_is_warned_about_only_without_its_group_column(esc10: Path) -> Non
     ungrouped = [replace(e, group=e.path.name, grouped=False) for e in examples]
     groups = [example.group for example in ungrouped]
     by_hash = split_examples(ungrouped, groups, SplitChoice())
-    official = list(folds(ungrouped, groups, seed=0).values())
+    official = list(cross_validation(ungrouped, groups, seed=0).values())
     assert find_warnings(examples, groups, [by_hash]) == []
     assert find_warnings(ungrouped, groups, official) == []  # the folds keep recordings together
     [line] = find_warnings(ungrouped, groups, [by_hash])

@@ -1,4 +1,4 @@
-"""What a labels file may look like, and what is said about one that is wrong."""
+"""What a labels file may look like, and which message names what is wrong."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_two_columns_for_one_thing_are_refused(labels_csv: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "encoding", "said"),
+    ("text", "encoding", "message"),
     [
         ("", "utf-8", "it is empty"),
         ("\npath,label\n", "utf-8", "it is empty, or begins with an empty row"),
@@ -157,10 +157,10 @@ def test_two_columns_for_one_thing_are_refused(labels_csv: Write) -> None:
     ],
 )
 def test_what_is_no_labels_file_is_refused_with_a_reason(
-    labels_csv: Write, text: str, encoding: str, said: str
+    labels_csv: Write, text: str, encoding: str, message: str
 ) -> None:
     [problem] = problems_of(labels_csv(text, encoding))
-    assert problem.startswith(said)
+    assert problem.startswith(message)
 
 
 def test_a_comma_too_many_costs_its_row_only(labels_csv: Write) -> None:
@@ -189,7 +189,7 @@ def test_spellings_that_look_alike_are_one_label(labels_csv: Write, spelling: st
 
 
 @pytest.mark.parametrize(
-    ("column", "cell", "said"),
+    ("column", "cell", "message"),
     [
         ("label", "#N/A", "'#N/A' is an error of the spreadsheet"),
         ("label", "si\u202eren", "'si\\u202eren' holds a line break or a control character"),
@@ -200,12 +200,12 @@ def test_spellings_that_look_alike_are_one_label(labels_csv: Write, spelling: st
     ],
 )
 def test_a_cell_that_means_nothing_is_named(
-    labels_csv: Write, column: str, cell: str, said: str
+    labels_csv: Write, column: str, cell: str, message: str
 ) -> None:
     cells = {"path": "a.wav", "label": "x", "group": "g", "split": "val"} | {column: cell}
     row = ",".join(cells.values())
     [problem] = problems_of(labels_csv(f"path,label,group,split\n{row}\nb.wav,y,,val\n"))
-    assert problem.startswith(f"row 2, column {column}: {said}")
+    assert problem.startswith(f"row 2, column {column}: {message}")
 
 
 def test_spellings_of_one_group_are_one_group(labels_csv: Write) -> None:

@@ -39,8 +39,8 @@ def test_names_of_collections_and_recorders_tell_their_source(
 ) -> None:
     found = guess([name, relative, stranger])
     assert found is not None
-    assert found.of[:2] == (source, source)
-    assert found.of[2] not in (source, None)
+    assert found.sources[:2] == (source, source)
+    assert found.sources[2] not in (source, None)
 
 
 def test_slices_tell_their_take() -> None:
@@ -59,7 +59,7 @@ def test_the_label_in_a_name_is_no_source() -> None:
         [f"{word}_{who}_{n}.wav" for n, (word, who) in enumerate(takes)], [w for w, _ in takes]
     )
     assert found is not None
-    assert set(found.of) == {"ann", "bob", "eve"}
+    assert set(found.sources) == {"ann", "bob", "eve"}
 
 
 @pytest.mark.parametrize(
@@ -90,5 +90,5 @@ def test_the_guess_for_esc10_is_its_group_column(esc10: Path) -> None:
     found = shared_sources([e.path for e in examples], [e.label for e in examples])
     assert found is not None
     pairs = list(combinations(range(len(examples)), 2))
-    guessed = {(a, b) for a, b in pairs if found.of[a] == found.of[b]}
+    guessed = {(a, b) for a, b in pairs if found.sources[a] == found.sources[b]}
     assert guessed == {(a, b) for a, b in pairs if examples[a].group == examples[b].group}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trainer.data.examples import Example
 from trainer.data.overlaps import related_groups
-from trainer.data.splits import SplitChoice, folds, split_examples, validation_groups
+from trainer.data.splits import SplitChoice, cross_validation, split_examples, validation_groups
 from trainer.errors import SplitError
 
 MEMBERS = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 12)), min_size=1, max_size=60)
@@ -111,7 +111,7 @@ def test_a_fold_validates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("examples", "said"),
+    ("examples", "message"),
     [
         ([example("x", "a"), example("y", "b")], "the labels have no fold column"),
         ([example("x", "a", 1), example("y", "b", 3)], "choose one of: 1, 3"),
@@ -119,8 +119,8 @@ def test_a_fold_validates() -> None:
         ([example("x", "a", 1), example("x", "a", 2)], "of the same group 'a', is in fold"),
     ],
 )
-def test_a_fold_that_proves_nothing_is_refused(examples: list[Example], said: str) -> None:
-    with pytest.raises(SplitError, match=said):
+def test_a_fold_that_proves_nothing_is_refused(examples: list[Example], message: str) -> None:
+    with pytest.raises(SplitError, match=message):
         split_examples(examples, groups_of(examples), SplitChoice(fold=2))
 
 
@@ -133,29 +133,29 @@ def test_a_column_that_divides_copies_of_one_sound_is_refused(choice: SplitChoic
 
 
 @pytest.mark.parametrize(
-    ("examples", "said"),
+    ("examples", "message"),
     [
         ([example("x", "a", 1), example("y", "b", 2)], "'x' has nothing left to train on"),
         ([example("x", "a", 1), example("x", "a", 2)], "of the same group 'a', is in fold"),
     ],
 )
 def test_cross_validation_refuses_folds_that_prove_nothing(
-    examples: list[Example], said: str
+    examples: list[Example], message: str
 ) -> None:
-    with pytest.raises(SplitError, match=said):
-        folds(examples, groups_of(examples), seed=0)
+    with pytest.raises(SplitError, match=message):
+        cross_validation(examples, groups_of(examples), seed=0)
 
 
 def test_hash_folds_validate_every_file_once() -> None:
     examples = plain(12, "x") + plain(7, "y")
-    rounds = folds(examples, groups_of(examples), seed=0)
-    validated = sorted(at for split in rounds.values() for at in split.validation)
-    assert (sorted(rounds), validated) == ([1, 2, 3, 4, 5], list(range(19)))
+    folds = cross_validation(examples, groups_of(examples), seed=0)
+    validated = sorted(at for split in folds.values() for at in split.validation)
+    assert (sorted(folds), validated) == ([1, 2, 3, 4, 5], list(range(19)))
 
 
 def test_hash_folds_never_divide_a_group_and_always_train_on_an_only_one() -> None:
     examples = [example("x", f"g{n % 6}") for n in range(30)] + plain(1, "y")
-    for split in folds(examples, groups_of(examples), seed=0).values():
+    for split in cross_validation(examples, groups_of(examples), seed=0).values():
         trained = {examples[at].group for at in split.train}
         assert not trained & {examples[at].group for at in split.validation}
         assert "y0" in trained
@@ -168,17 +168,17 @@ def test_hash_folds_leave_every_label_something_to_train_on(
 ) -> None:
     examples = [example(label, str(group)) for label, group in members]
     try:
-        rounds = folds(examples, groups_of(examples), seed)
+        folds = cross_validation(examples, groups_of(examples), seed)
     except SplitError:
         return  # too few groups for two folds
-    for split in rounds.values():
+    for split in folds.values():
         assert {examples[at].label for at in split.train} == {label for label, _ in members}
 
 
 def test_folds_come_from_the_column_where_there_is_one() -> None:
     examples = [example("x", str(n), fold=n % 3) for n in range(6)]
-    rounds = folds(examples, groups_of(examples), seed=0)
-    assert {fold: split.validation for fold, split in rounds.items()} == {
+    folds = cross_validation(examples, groups_of(examples), seed=0)
+    assert {fold: split.validation for fold, split in folds.items()} == {
         0: (0, 3),
         1: (1, 4),
         2: (2, 5),

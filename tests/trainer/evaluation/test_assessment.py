@@ -22,7 +22,7 @@ from trainer.evaluation.assessment import (
 )
 from trainer.evaluation.calibration import ClipLogits
 from trainer.evaluation.metrics import calibration_error_by_chance
-from trainer.evaluation.top_errors import MOST, find_top_errors
+from trainer.evaluation.top_errors import MAX_TOP_ERRORS, find_top_errors
 
 LABELS = ("bell", "dog", "rain")
 CLIP_SAMPLES = 4000
@@ -101,7 +101,9 @@ def test_the_most_confident_errors_come_first_and_no_more_than_twelve(
 ) -> None:
     assessed = all_wrong(model, dataset)
     confidences = [each.confidence for each in find_top_errors(dataset, assessed, model.logmel)]
-    assert confidences == sorted(assessed.scores.max(axis=1).tolist(), reverse=True)[:MOST]
+    assert (
+        confidences == sorted(assessed.scores.max(axis=1).tolist(), reverse=True)[:MAX_TOP_ERRORS]
+    )
 
 
 def test_an_error_names_its_row_and_shows_the_clip_that_decided(
@@ -115,8 +117,8 @@ def test_an_error_names_its_row_and_shows_the_clip_that_decided(
     assert (first.file, first.row) == (f"{at}.wav", at + 2)
     assert first.truth == LABELS[assessed.predictions.truth[at]] != first.answer
     assert first.start_seconds == 0.5 * spoke_most
-    heard = model.logmel(dataset.audio(dataset.clips_of([at])))[spoke_most]
-    assert np.allclose(first.decibels, heard)
+    expected = model.logmel(dataset.audio(dataset.clips_of([at])))[spoke_most]
+    assert np.allclose(first.decibels, expected)
 
 
 def test_a_network_without_an_error_shows_none(model: ClipClassifier, dataset: Dataset) -> None:

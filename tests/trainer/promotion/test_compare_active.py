@@ -33,7 +33,7 @@ from trainer.promotion.rule import Active, Incomparable
 ACTIVE_FORMAT = AudioFormat(8000, 0.5, n_fft=256, hop_length=64, n_mels=16, max_hz=4000.0)
 CANDIDATE_HEARS = AudioFormat(16_000, 0.25, n_fft=512, hop_length=128, n_mels=24, max_hz=8000.0)
 LABELS = ("bell", "dog", "rain")
-TOLD = "0" * 64  # the digest of a file that the active checkpoint was trained on
+TRAINED_DIGEST = "0" * 64  # the digest of a file that the active checkpoint was trained on
 CPU = torch.device("cpu")
 
 OpenPool = Callable[[], AbstractContextManager[DecodePool[int]]]
@@ -48,7 +48,7 @@ def open_pool() -> Iterator[OpenPool]:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory, open_pool: OpenPool) -> Dataset:
-    """Four tones of each label, WAV and FLAC of two rates, as the candidate hears them."""
+    """Four tones of each label, WAV and FLAC of two rates, in the candidate's audio format."""
     folder, examples = tmp_path_factory.mktemp("sounds"), []
     for number in range(12):
         suffix, rate_hz = (("wav", 22_050), ("flac", 12_000))[number % 2]
@@ -73,7 +73,7 @@ def active(dataset: Dataset, open_pool: OpenPool, tmp_path_factory: pytest.TempP
     wanted = torch.tensor([labels.index(example.label) for example in decoded.examples])
     model = trained_model(labels, decoded, wanted[decoded.recording])
     folder = tmp_path_factory.mktemp("active")
-    return saved(folder, model, {"recording_digests": [TOLD]})
+    return saved(folder, model, {"recording_digests": [TRAINED_DIGEST]})
 
 
 def trained_model(labels: Sequence[str], dataset: Dataset, wanted: Tensor) -> ClipClassifier:
@@ -159,7 +159,7 @@ def test_what_either_was_trained_on_is_left_out(
         replace(held_out, trained_on=frozenset({digests[2]})), active=active
     )
     assert comparison.n_recordings == 9
-    assert comparison.candidate_f1 == 1.0  # its one error was on what the active one has heard
+    assert comparison.candidate_f1 == 1.0  # its one error was on what the active one was trained on
 
 
 def test_relatives_of_training_recordings_are_left_out_as_well(

@@ -29,7 +29,7 @@ def compared(
 
 
 def nothing_comparable() -> Comparison:
-    raise Incomparable("all of it was heard")
+    raise Incomparable("both were trained on all of it")
 
 
 def not_asked() -> Comparison:
@@ -127,7 +127,7 @@ def test_an_active_checkpoint_that_cannot_be_read_does_not_stand_in_the_way() ->
 
 def test_where_nothing_is_comparable_it_is_promoted_with_the_reason() -> None:
     promotion = decided(nothing_comparable)
-    assert promotion == Promotion(True, "not compared: all of it was heard")
+    assert promotion == Promotion(True, "not compared: both were trained on all of it")
 
 
 def test_a_network_with_other_labels_is_promoted_with_the_reason() -> None:

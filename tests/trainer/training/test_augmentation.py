@@ -51,18 +51,18 @@ def test_a_shift_turns_a_clip_round_and_loses_nothing() -> None:
 
 
 def test_speed_moves_pitch_by_no_more_than_its_factor() -> None:
-    heard = vary_clips(tones(1000), Augmentation(speed=1.25), chance())
-    peaks_hz = torch.fft.rfft(heard).abs().argmax(1).float()
+    played = vary_clips(tones(1000), Augmentation(speed=1.25), chance())
+    peaks_hz = torch.fft.rfft(played).abs().argmax(1).float()
     assert peaks_hz.min() >= 1000 / 1.25 - 2
     assert peaks_hz.max() <= 1000 * 1.25 + 2
     assert peaks_hz.std() > 20
-    assert heard.shape == (8, RATE_HZ)
+    assert played.shape == (8, RATE_HZ)
 
 
 def test_equalising_moves_each_band_as_one_and_neighbours_alike() -> None:
     spectrograms, band_std = torch.randn(32, 1, 64, 20), torch.full((64,), 4.0)
-    heard = equalise(spectrograms, band_std, Augmentation(equalise_decibels=12), chance())
-    curves_db = (heard - spectrograms)[:, 0] * 4
+    equalised = equalise(spectrograms, band_std, Augmentation(equalise_decibels=12), chance())
+    curves_db = (equalised - spectrograms)[:, 0] * 4
     torch.testing.assert_close(curves_db[:, :, 0], curves_db[:, :, -1])
     assert 9 < curves_db.abs().max() <= 12.001
     steps_db = curves_db[:, 1:, 0] - curves_db[:, :-1, 0]
@@ -104,7 +104,7 @@ def test_the_share_of_the_label_is_the_share_of_the_loudness() -> None:
             if 0 < target[0] < 1
         ]
     assert len(mixtures) > 20
-    assert max(abs(heard - wanted) for heard, wanted in mixtures) < 0.01
+    assert max(abs(measured - wanted) for measured, wanted in mixtures) < 0.01
 
 
 def test_only_the_share_that_is_asked_for_is_mixed() -> None:

@@ -16,7 +16,7 @@ from trainer.data.splits import everything
 from trainer.errors import RecipeError
 from trainer.evaluation.metrics import score_recordings
 from trainer.training.augmentation import Augmentation
-from trainer.training.fine_tune import warm_model, warm_recipe
+from trainer.training.fine_tune import fine_tune_model, fine_tune_recipe
 from trainer.training.loop import train_network
 from trainer.training.recipe import Recipe
 
@@ -39,13 +39,13 @@ def clips() -> torch.Tensor:
 
 
 def test_it_begins_with_what_the_parent_knew(parent: Checkpoint) -> None:
-    model = warm_model(parent, ("high", "low"))
+    model = fine_tune_model(parent, ("high", "low"))
     with torch.no_grad():
         assert torch.equal(model.eval()(clips()), parent.build()(clips()))
 
 
 def test_labels_go_by_name_when_one_is_added_before_them(parent: Checkpoint) -> None:
-    model = warm_model(parent, ("click", "high", "low"))
+    model = fine_tune_model(parent, ("click", "high", "low"))
     with torch.no_grad():
         old, new = parent.build()(clips()), model.eval()(clips())
     assert torch.equal(new[:, 1:], old)
@@ -56,16 +56,16 @@ def test_an_added_label_is_learned_in_a_few_epochs(parent: Checkpoint) -> None:
     pairs += [(tone(float(hz)), "high") for hz in np.linspace(3000, 1500, 8)]
     noise = np.random.RandomState(1).randn(8, RATE_HZ // 4)
     pairs += [(row, "noise") for row in noise]
-    heard = dataset_of([clip for clip, _ in pairs], list(range(24)), [name for _, name in pairs])
-    recipe = warm_recipe(replace(RECIPE, epochs=24, settle=True), parent, [])
-    model = train_network(heard, everything(24), recipe, 0, parent=parent).model
-    scores = score_recordings(model, heard, range(24), 8)
+    dataset = dataset_of([clip for clip, _ in pairs], list(range(24)), [name for _, name in pairs])
+    recipe = fine_tune_recipe(replace(RECIPE, epochs=24, settle=True), parent, [])
+    model = train_network(dataset, everything(24), recipe, 0, parent=parent).model
+    scores = score_recordings(model, dataset, range(24), 8)
     assert recipe.epochs == 6
-    assert (scores.argmax(1) == heard.truth.numpy()).mean() > 0.9
+    assert (scores.argmax(1) == dataset.truth.numpy()).mean() > 0.9
 
 
 def test_the_parents_audio_format_is_taken_over(parent: Checkpoint) -> None:
-    recipe = warm_recipe(Recipe(epochs=100), parent, [])
+    recipe = fine_tune_recipe(Recipe(epochs=100), parent, [])
     assert recipe.audio_format == parent.audio_format
     assert recipe.network_shape == parent.description.network
     assert recipe.epochs == 25
@@ -74,19 +74,21 @@ def test_the_parents_audio_format_is_taken_over(parent: Checkpoint) -> None:
 
 def test_masks_blank_nothing_out_where_bands_are_not_normalised(parent: Checkpoint) -> None:
     masked = Recipe(augmentation=Augmentation(band_masks=2, time_masks=2))
-    assert warm_recipe(masked, parent, []).augmentation == masked.augmentation
+    assert fine_tune_recipe(masked, parent, []).augmentation == masked.augmentation
     bare = {"band_std": torch.ones(16), "band_mean": torch.zeros(16)}
     tensors = {**parent.tensors, **bare}
-    recipe = warm_recipe(masked, replace(parent, tensors=tensors), [])
+    recipe = fine_tune_recipe(masked, replace(parent, tensors=tensors), [])
     assert recipe.augmentation == Augmentation()
     assert not recipe.normalise
 
 
 def test_what_a_person_asks_for_stands(parent: Checkpoint) -> None:
-    recipe = warm_recipe(Recipe(epochs=7, learning_rate=0.1), parent, ["epochs", "learning_rate"])
+    recipe = fine_tune_recipe(
+        Recipe(epochs=7, learning_rate=0.1), parent, ["epochs", "learning_rate"]
+    )
     assert (recipe.epochs, recipe.learning_rate) == (7, 0.1)
 
 
 def test_another_network_than_the_parents_is_refused(parent: Checkpoint) -> None:
     with pytest.raises(RecipeError, match=r"has n_mels = 16; leave that option out"):
-        warm_recipe(Recipe(n_mels=64), parent, ["n_mels"])
+        fine_tune_recipe(Recipe(n_mels=64), parent, ["n_mels"])

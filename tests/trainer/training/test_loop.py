@@ -122,8 +122,8 @@ def test_normalised_bands_have_mean_zero_and_deviation_one(tones: Dataset) -> No
 
 
 def test_a_recording_is_scored_by_the_mean_of_its_clips(tones: Dataset) -> None:
-    heard = [tone(hz) for hz in (400, 2000, 500, 2500, 3000)]
-    dataset = dataset_of(heard, [0, 1, 1, 2, 2], ["low", "high", "low"])
+    clips = [tone(hz) for hz in (400, 2000, 500, 2500, 3000)]
+    dataset = dataset_of(clips, [0, 1, 1, 2, 2], ["low", "high", "low"])
     seed_everything(0)
     model = new_model(dataset, RECIPE)
     scores = score_recordings(model, dataset, [0, 2], batch_size=2)
@@ -137,14 +137,18 @@ def test_loss_and_accuracy_count_recordings() -> None:
     scores = np.array([[0.5, 0.5], [0.75, 0.25]], np.float32)
     truth = np.array([0, 1])
     assert cross_entropy(scores, truth) == pytest.approx((np.log(2) + np.log(4)) / 2)
-    judged = evaluate(scores, truth, ("a", "b"))
-    assert (judged.accuracy, judged.confusion) == (0.5, ((1, 0), (1, 0)))
+    evaluation = evaluate(scores, truth, ("a", "b"))
+    assert (evaluation.accuracy, evaluation.confusion) == (0.5, ((1, 0), (1, 0)))
 
 
 def test_a_label_without_validation_does_not_spoil_the_mean() -> None:
     scores = np.eye(3, dtype=np.float32)[[0, 1]]
-    judged = evaluate(scores, np.array([0, 1]), ("a", "b", "unheard"))
-    assert (judged.accuracy, judged.macro_f1, judged.per_label[2].support) == (1.0, 1.0, 0)
+    evaluation = evaluate(scores, np.array([0, 1]), ("a", "b", "absent"))
+    assert (evaluation.accuracy, evaluation.macro_f1, evaluation.per_label[2].support) == (
+        1.0,
+        1.0,
+        0,
+    )
 
 
 def test_confidence_that_comes_true_is_calibrated() -> None:

@@ -9,10 +9,19 @@ from trainer.training.recipe import REFERENCE, recipe_with
 
 
 def test_the_reference_has_the_audio_format_of_its_notebook() -> None:
-    heard = REFERENCE.audio_format
-    assert (heard.sample_rate_hz, heard.clip_seconds, heard.max_hz) == (22_050, 5.0, 11_025.0)
-    assert (heard.n_fft, heard.hop_length, heard.n_mels, heard.n_frames) == (2048, 512, 128, 216)
-    assert (heard.peak_decibels, heard.floor_decibels) == (True, 80.0)
+    audio_format = REFERENCE.audio_format
+    assert (audio_format.sample_rate_hz, audio_format.clip_seconds, audio_format.max_hz) == (
+        22_050,
+        5.0,
+        11_025.0,
+    )
+    assert (
+        audio_format.n_fft,
+        audio_format.hop_length,
+        audio_format.n_mels,
+        audio_format.n_frames,
+    ) == (2048, 512, 128, 216)
+    assert (audio_format.peak_decibels, audio_format.floor_decibels) == (True, 80.0)
 
 
 def test_what_is_not_given_stays_as_it_is() -> None:
@@ -21,8 +30,10 @@ def test_what_is_not_given_stays_as_it_is() -> None:
 
 
 def test_short_clips_get_shorter_hops() -> None:
-    heard = recipe_with("default", sample_rate_hz=8000, clip_seconds=0.25, n_mels=16).audio_format
-    assert (heard.hop_length, heard.n_fft, heard.n_frames) == (32, 256, 63)
+    audio_format = recipe_with(
+        "default", sample_rate_hz=8000, clip_seconds=0.25, n_mels=16
+    ).audio_format
+    assert (audio_format.hop_length, audio_format.n_fft, audio_format.n_frames) == (32, 256, 63)
 
 
 def test_short_clips_get_windows_that_tell_their_bands_apart() -> None:
@@ -32,7 +43,7 @@ def test_short_clips_get_windows_that_tell_their_bands_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"clip_seconds": 0.01, "sample_rate_hz": 8000, "n_mels": 16}, "larger --clip-seconds"),
         ({"n_mels": 4}, "larger --mels"),
@@ -44,6 +55,8 @@ def test_short_clips_get_windows_that_tell_their_bands_apart() -> None:
         ),
     ],
 )
-def test_a_recipe_for_no_network_says_what_to_change(changes: dict[str, object], said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+def test_a_recipe_for_no_network_says_what_to_change(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
         recipe_with("reference", **changes).mel_bank()
