@@ -30,7 +30,7 @@ class Invocation:
     home_option: Path | None = None
     verbosity: int = 0
 
-    def say(self, line: str) -> None:
+    def print_note(self, line: str) -> None:
         """Beside the data, unless `-q` is given."""
         if self.verbosity >= 0:
             click.echo(line, err=True)

@@ -60,7 +60,7 @@ def check(invocation: Invocation, as_json: bool) -> None:
             if as_json:
                 click.echo(json.dumps(report, ensure_ascii=False))
             raise LedgerInvalid(_invalid(database.path, problems))
-        findings = check_findings(database, settings, ProgressTicker(invocation.say))
+        findings = check_findings(database, settings, ProgressTicker(invocation.print_note))
     if as_json:
         click.echo(json.dumps(report | asdict(findings), ensure_ascii=False))
     else:
@@ -119,7 +119,7 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
             raise StorageError(f"{target} is there already; name another file or add --force")
         database.back_up(target, check=True)
     click.echo(str(target))
-    invocation.say(f"backed up {target.stat().st_size / 1e6:.1f} MB, checked")
+    invocation.print_note(f"backed up {target.stat().st_size / 1e6:.1f} MB, checked")
 
 
 @db.command()
@@ -166,7 +166,7 @@ def prune(
         )
     both = not (superseded or missing or history)
     request = PruneRequest(superseded or both, missing or both, history, before)
-    progress = ProgressTicker(invocation.say)
+    progress = ProgressTicker(invocation.print_note)
     with open_database(invocation.database(), "pruner") as database:
         plan = make_plan(database, request, progress)
         if yes:
@@ -198,7 +198,7 @@ def upgrade(invocation: Invocation) -> None:
     from storage.ledger.tallies import repair_tallies
 
     with DaemonLock.acquire(invocation.home()):
-        backup = upgrade_database(invocation.database(), tell=invocation.say)
+        backup = upgrade_database(invocation.database(), tell=invocation.print_note)
         with open_database(invocation.database(), "editor") as database:
             was_wrong = backup is None and repair_tallies(database)
     result = f"upgraded; the backup is {backup}" if backup else "already at this version"

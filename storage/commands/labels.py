@@ -74,7 +74,7 @@ def set_label(
             message = f"{path} is {label}" if new or changed else f"{path} was {label} already"
             if label not in seen:
                 message += f"; no answer is {label} so far, but {', '.join(seen)}"
-    invocation.say(message)
+    invocation.print_note(message)
 
 
 @labels.command("import")
@@ -110,7 +110,7 @@ def import_labels(invocation: Invocation, files: tuple[Path, ...], skip_unmatche
             )
         found = [(*pair, file.name) for file, one in matched.items() for pair in one.found]
         new, changed = write_labels(database, found)
-    invocation.say(f"{new} new labels, {changed} changed{_left(read, problems, found)}")
+    invocation.print_note(f"{new} new labels, {changed} changed{_left(read, problems, found)}")
 
 
 def _left(
@@ -160,7 +160,7 @@ def suggest(invocation: Invocation, number: int, as_json: bool) -> None:
             rows = [(one.path, one.label, f"{one.confidence:.3f}", one.reason) for one in found]
             write_table(stream, columns, rows)
     if not found:
-        invocation.say("nothing to suggest: no answered recording is without a human label")
+        invocation.print_note("nothing to suggest: no answered recording is without a human label")
 
 
 @labels.command()
@@ -197,6 +197,6 @@ def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
         is_filled = {"group": has_groups(connection)}
         columns = [name for name in EXPORT_COLUMNS if is_filled.get(name, True)]
         write_csv(stream, columns, taken())
-    invocation.say(f"{numbers.pop('', 0)} labels" + (f" in {file}" if file else ""))
+    invocation.print_note(f"{numbers.pop('', 0)} labels" + (f" in {file}" if file else ""))
     for refusal, number in numbers.items():
-        invocation.say(f"left out {number} {refusal} (--all has them too)")
+        invocation.print_note(f"left out {number} {refusal} (--all has them too)")

@@ -57,13 +57,13 @@ class Publisher:
     refused: dict[str, str] = field(default_factory=dict)
 
     @property
-    def shelf(self) -> CheckpointFolder:
+    def checkpoint_folder(self) -> CheckpointFolder:
         return CheckpointFolder(self.house.home.checkpoints)
 
     def put(self, content: bytes) -> str:
         self.published += 1
         name = f"20990101T000000Z-{self.published:08x}"
-        self.shelf.put(name, content)
+        self.checkpoint_folder.put(name, content)
         return name
 
     def flood(self) -> None:
@@ -89,7 +89,7 @@ class Publisher:
         """What `systemctl reload` does, after a link that was set by something else than clfd."""
         name = self.put(checkpoint)
         self.flood()
-        self.shelf.activate(name)
+        self.checkpoint_folder.activate(name)
         self.house.daemon.send_signal(signal.SIGHUP)
         self.note_swap(name)
         self.house.wait_until(lambda: self.told("served_checkpoint") == name)
@@ -97,17 +97,17 @@ class Publisher:
     def link_and_reload(self, checkpoint: bytes) -> None:
         name = self.put(checkpoint)
         self.flood()
-        self.shelf.activate(name)
+        self.checkpoint_folder.activate(name)
         self.note_swap(name)
         done = self.house.clfd("reload")
         assert done.returncode == 0, done.stderr
         assert f"serving {name}" in done.stderr
 
     def roll_back(self) -> None:
-        served, name = self.told("served_checkpoint"), self.shelf.previous()
+        served, name = self.told("served_checkpoint"), self.checkpoint_folder.previous()
         done = self.house.clfd("checkpoints", "rollback")
         assert done.returncode == 0, done.stderr
-        assert name == self.shelf.active()
+        assert name == self.checkpoint_folder.active()
         self.house.wait_until(lambda: self.told("served_checkpoint") == name)
         if name != served:
             self.note_swap(name)
@@ -123,14 +123,14 @@ class Publisher:
         """By the command, which leaves the link; then by the daemon, when something else set it."""
         name, active, served = (
             self.put(checkpoint),
-            self.shelf.active(),
+            self.checkpoint_folder.active(),
             self.told("served_checkpoint"),
         )
         done = self.house.clfd("checkpoints", "activate", name, "--wait")
         assert done.returncode == 1
         assert why in done.stderr
-        assert self.shelf.active() == active
-        self.shelf.activate(name)
+        assert self.checkpoint_folder.active() == active
+        self.checkpoint_folder.activate(name)
         self.await_refusal(name, why, served)
         self.roll_back()
 
@@ -206,8 +206,8 @@ def verdicts_of(house: RunningHouse) -> dict[str, tuple[str, str]]:
 
 def predictors_of(house: RunningHouse, names: set[str]) -> dict[str, Predictor]:
     """Digest to what it names."""
-    shelf, device = CheckpointFolder(house.home.checkpoints), torch.device("cpu")
-    loaded = [load_predictor(shelf.path(name), device) for name in sorted(names)]
+    checkpoint_folder, device = CheckpointFolder(house.home.checkpoints), torch.device("cpu")
+    loaded = [load_predictor(checkpoint_folder.path(name), device) for name in sorted(names)]
     return {predictor.checkpoint.digest: predictor for predictor in loaded}
 
 

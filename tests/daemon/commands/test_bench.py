@@ -33,9 +33,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, checkpoint_file: Path) -> Hom
     """A home with an active checkpoint, and nothing else."""
     home = Home(tmp_path_factory.mktemp("home"))
     home.create()
-    shelf = CheckpointFolder(home.checkpoints)
-    shelf.put("20260131T120000Z-1a2b3c4d", checkpoint_file.read_bytes())
-    shelf.activate("20260131T120000Z-1a2b3c4d")
+    checkpoint_folder = CheckpointFolder(home.checkpoints)
+    checkpoint_folder.put("20260131T120000Z-1a2b3c4d", checkpoint_file.read_bytes())
+    checkpoint_folder.activate("20260131T120000Z-1a2b3c4d")
     return home
 
 

@@ -1,4 +1,4 @@
-"""The shelf: which checkpoint is to be served."""
+"""The folder of checkpoints: which checkpoint is to be served."""
 
 from __future__ import annotations
 
@@ -16,185 +16,211 @@ OLD, MIDDLE, NEW = (f"2026010{day}T000000Z-{day}{'a' * 7}" for day in (1, 2, 3))
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> CheckpointFolder:
-    shelf = CheckpointFolder(tmp_path)
+def checkpoint_folder(tmp_path: Path) -> CheckpointFolder:
+    checkpoint_folder = CheckpointFolder(tmp_path)
     for name in (MIDDLE, OLD, NEW):
-        shelf.path(name).touch()
-    return shelf
+        checkpoint_folder.path(name).touch()
+    return checkpoint_folder
 
 
-def test_names_come_newest_first(shelf: CheckpointFolder) -> None:
-    assert shelf.names() == [NEW, MIDDLE, OLD]
+def test_names_come_newest_first(checkpoint_folder: CheckpointFolder) -> None:
+    assert checkpoint_folder.names() == [NEW, MIDDLE, OLD]
 
 
-def test_half_written_and_foreign_files_are_not_on_the_shelf(shelf: CheckpointFolder) -> None:
-    (shelf.folder / f".{NEW}.safetensors").touch()
-    (shelf.folder / "mine.safetensors").touch()
-    assert len(shelf.names()) == 3
+def test_half_written_and_foreign_files_are_not_on_the_shelf(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
+    (checkpoint_folder.folder / f".{NEW}.safetensors").touch()
+    (checkpoint_folder.folder / "mine.safetensors").touch()
+    assert len(checkpoint_folder.names()) == 3
 
 
-def test_activating_remembers_what_was_active(shelf: CheckpointFolder) -> None:
-    shelf.activate(OLD)
-    shelf.activate(NEW)
-    assert (shelf.active(), shelf.previous()) == (NEW, OLD)
+def test_activating_remembers_what_was_active(checkpoint_folder: CheckpointFolder) -> None:
+    checkpoint_folder.activate(OLD)
+    checkpoint_folder.activate(NEW)
+    assert (checkpoint_folder.active(), checkpoint_folder.previous()) == (NEW, OLD)
 
 
-def test_what_was_refused_does_not_become_the_previous_one(shelf: CheckpointFolder) -> None:
-    shelf.activate(OLD)
-    shelf.activate(NEW)
-    shelf.activate(MIDDLE, refused=[NEW])
-    assert (shelf.active(), shelf.previous()) == (MIDDLE, OLD)
+def test_what_was_refused_does_not_become_the_previous_one(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
+    checkpoint_folder.activate(OLD)
+    checkpoint_folder.activate(NEW)
+    checkpoint_folder.activate(MIDDLE, refused=[NEW])
+    assert (checkpoint_folder.active(), checkpoint_folder.previous()) == (MIDDLE, OLD)
 
 
 def test_from_what_was_refused_there_is_a_way_back_and_none_forward(
-    shelf: CheckpointFolder,
+    checkpoint_folder: CheckpointFolder,
 ) -> None:
-    shelf.activate(OLD)
-    shelf.activate(NEW)
-    assert shelf.rollback(refused=[NEW]) == OLD
+    checkpoint_folder.activate(OLD)
+    checkpoint_folder.activate(NEW)
+    assert checkpoint_folder.rollback(refused=[NEW]) == OLD
     with pytest.raises(StorageError, match="no previous checkpoint"):
-        shelf.rollback(refused=[NEW])
+        checkpoint_folder.rollback(refused=[NEW])
 
 
-def test_activating_the_active_one_keeps_the_previous(shelf: CheckpointFolder) -> None:
+def test_activating_the_active_one_keeps_the_previous(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
     for name in (OLD, NEW, NEW):
-        shelf.activate(name)
-    assert (shelf.active(), shelf.previous()) == (NEW, OLD)
+        checkpoint_folder.activate(name)
+    assert (checkpoint_folder.active(), checkpoint_folder.previous()) == (NEW, OLD)
 
 
-def test_rolling_back_twice_ends_where_it_began(shelf: CheckpointFolder) -> None:
-    shelf.activate(OLD)
-    shelf.activate(NEW)
-    assert [shelf.rollback(), shelf.rollback()] == [OLD, NEW]
+def test_rolling_back_twice_ends_where_it_began(checkpoint_folder: CheckpointFolder) -> None:
+    checkpoint_folder.activate(OLD)
+    checkpoint_folder.activate(NEW)
+    assert [checkpoint_folder.rollback(), checkpoint_folder.rollback()] == [OLD, NEW]
 
 
-def test_there_is_no_way_back_from_the_first_checkpoint(shelf: CheckpointFolder) -> None:
-    shelf.activate(OLD)
+def test_there_is_no_way_back_from_the_first_checkpoint(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
+    checkpoint_folder.activate(OLD)
     with pytest.raises(StorageError, match="no previous checkpoint"):
-        shelf.rollback()
+        checkpoint_folder.rollback()
 
 
-def test_a_link_that_leads_nowhere_is_no_checkpoint(shelf: CheckpointFolder) -> None:
-    shelf.activate(NEW)
-    shelf.path(NEW).unlink()
-    assert shelf.active() is None
+def test_a_link_that_leads_nowhere_is_no_checkpoint(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
+    checkpoint_folder.activate(NEW)
+    checkpoint_folder.path(NEW).unlink()
+    assert checkpoint_folder.active() is None
 
 
-def test_a_link_that_leads_out_of_the_shelf_is_no_checkpoint(shelf: CheckpointFolder) -> None:
-    (shelf.folder / "active").symlink_to(Path("..") / shelf.folder.name / f"{NEW}.safetensors")
-    assert shelf.active() is None
+def test_a_link_that_leads_out_of_the_shelf_is_no_checkpoint(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
+    (checkpoint_folder.folder / "active").symlink_to(
+        Path("..") / checkpoint_folder.folder.name / f"{NEW}.safetensors"
+    )
+    assert checkpoint_folder.active() is None
 
 
-def test_what_is_not_there_cannot_become_active(shelf: CheckpointFolder) -> None:
-    shelf.activate(OLD)
+def test_what_is_not_there_cannot_become_active(checkpoint_folder: CheckpointFolder) -> None:
+    checkpoint_folder.activate(OLD)
     with pytest.raises(StorageError, match="on no shelf"):
-        shelf.activate("20260109T000000Z-99999999")
-    assert shelf.active() == OLD
+        checkpoint_folder.activate("20260109T000000Z-99999999")
+    assert checkpoint_folder.active() == OLD
 
 
 @pytest.mark.parametrize(
     "reference", [NEW, f"{NEW}.safetensors", "20260103", "3aa", "3aaaaaaa" + "b" * 56, "active"]
 )
-def test_a_checkpoint_has_many_names(shelf: CheckpointFolder, reference: str) -> None:
-    shelf.activate(NEW)
-    assert shelf.find(reference) == NEW
+def test_a_checkpoint_has_many_names(checkpoint_folder: CheckpointFolder, reference: str) -> None:
+    checkpoint_folder.activate(NEW)
+    assert checkpoint_folder.find(reference) == NEW
 
 
 @pytest.mark.parametrize("reference", ["2026", "", "zzz", "previous"])
 def test_a_name_that_means_no_single_checkpoint_lists_what_there_is(
-    shelf: CheckpointFolder, reference: str
+    checkpoint_folder: CheckpointFolder, reference: str
 ) -> None:
     with pytest.raises(StorageError, match=OLD):
-        shelf.find(reference)
+        checkpoint_folder.find(reference)
 
 
 # What comes and goes
 
 
-def test_a_checkpoint_is_named_by_its_file_as_well(shelf: CheckpointFolder, tmp_path: Path) -> None:
+def test_a_checkpoint_is_named_by_its_file_as_well(
+    checkpoint_folder: CheckpointFolder, tmp_path: Path
+) -> None:
     file = tmp_path / "yard.safetensors"
     file.touch()
-    assert shelf.locate(str(file)) == file
-    assert shelf.locate(NEW) == shelf.path(NEW)
+    assert checkpoint_folder.locate(str(file)) == file
+    assert checkpoint_folder.locate(NEW) == checkpoint_folder.path(NEW)
 
 
-def test_a_file_comes_onto_the_shelf_whole_and_for_the_group(shelf: CheckpointFolder) -> None:
-    shelf.put(NEW, b"content")
-    assert shelf.path(NEW).read_bytes() == b"content"
-    assert shelf.path(NEW).stat().st_mode & 0o777 == 0o660
-    assert len(list(shelf.folder.iterdir())) == 3
+def test_a_file_comes_onto_the_shelf_whole_and_for_the_group(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
+    checkpoint_folder.put(NEW, b"content")
+    assert checkpoint_folder.path(NEW).read_bytes() == b"content"
+    assert checkpoint_folder.path(NEW).stat().st_mode & 0o777 == 0o660
+    assert len(list(checkpoint_folder.folder.iterdir())) == 3
 
 
 def test_a_half_written_file_never_has_its_final_name(
-    shelf: CheckpointFolder, monkeypatch: pytest.MonkeyPatch
+    checkpoint_folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[set[str]] = []
     fsync = os.fsync
 
     def look_and_sync(handle: int) -> None:
-        seen.append({path.name for path in shelf.folder.iterdir()})
+        seen.append({path.name for path in checkpoint_folder.folder.iterdir()})
         fsync(handle)
 
-    shelf.remove(NEW)
+    checkpoint_folder.remove(NEW)
     monkeypatch.setattr("os.fsync", look_and_sync)
-    shelf.put(NEW, b"content")
+    checkpoint_folder.put(NEW, b"content")
     while_writing, after_renaming = seen
-    assert shelf.path(NEW).name not in while_writing
-    assert shelf.path(NEW).name in after_renaming
+    assert checkpoint_folder.path(NEW).name not in while_writing
+    assert checkpoint_folder.path(NEW).name in after_renaming
 
 
 @pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
 def test_a_file_that_does_not_fit_leaves_nothing_behind(
-    shelf: CheckpointFolder, monkeypatch: pytest.MonkeyPatch, step: str
+    checkpoint_folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(step, disk_full)
     with pytest.raises(StorageError, match=r"cannot write .*: No space left on device"):
-        shelf.put(NEW, b"content")
-    assert shelf.path(NEW).read_bytes() == b""
-    assert len(list(shelf.folder.iterdir())) == 3
+        checkpoint_folder.put(NEW, b"content")
+    assert checkpoint_folder.path(NEW).read_bytes() == b""
+    assert len(list(checkpoint_folder.folder.iterdir())) == 3
 
 
-def test_what_is_removed_is_gone(shelf: CheckpointFolder) -> None:
-    shelf.remove(OLD)
-    assert shelf.names() == [NEW, MIDDLE]
+def test_what_is_removed_is_gone(checkpoint_folder: CheckpointFolder) -> None:
+    checkpoint_folder.remove(OLD)
+    assert checkpoint_folder.names() == [NEW, MIDDLE]
 
 
-def test_neither_the_active_nor_the_previous_one_can_be_removed(shelf: CheckpointFolder) -> None:
-    shelf.activate(OLD)
-    shelf.activate(NEW)
+def test_neither_the_active_nor_the_previous_one_can_be_removed(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
+    checkpoint_folder.activate(OLD)
+    checkpoint_folder.activate(NEW)
     with pytest.raises(StorageError, match=f"{NEW} is active .* `clfd checkpoints activate`"):
-        shelf.remove(NEW)
+        checkpoint_folder.remove(NEW)
     with pytest.raises(StorageError, match=f"{OLD} is the previous one"):
-        shelf.remove(OLD)
-    assert len(shelf.names()) == 3
+        checkpoint_folder.remove(OLD)
+    assert len(checkpoint_folder.names()) == 3
 
 
-def test_removing_waits_for_an_activation_and_then_respects_it(shelf: CheckpointFolder) -> None:
-    handle = os.open(shelf.folder, os.O_RDONLY)
+def test_removing_waits_for_an_activation_and_then_respects_it(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
+    handle = os.open(checkpoint_folder.folder, os.O_RDONLY)
     with ThreadPoolExecutor(1) as thread:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        removal = thread.submit(shelf.remove, OLD)
-        (shelf.folder / "active").symlink_to(shelf.path(OLD).name)
+        removal = thread.submit(checkpoint_folder.remove, OLD)
+        (checkpoint_folder.folder / "active").symlink_to(checkpoint_folder.path(OLD).name)
         os.close(handle)
         with pytest.raises(StorageError, match="is active"):
             removal.result()
-    assert shelf.active() == OLD
+    assert checkpoint_folder.active() == OLD
 
 
-def test_pruning_leaves_the_newest(shelf: CheckpointFolder) -> None:
-    assert shelf.prune(2) == [OLD]
-    assert shelf.names() == [NEW, MIDDLE]
+def test_pruning_leaves_the_newest(checkpoint_folder: CheckpointFolder) -> None:
+    assert checkpoint_folder.prune(2) == [OLD]
+    assert checkpoint_folder.names() == [NEW, MIDDLE]
 
 
-def test_nothing_is_pruned_where_all_are_to_be_kept(shelf: CheckpointFolder) -> None:
-    assert shelf.prune(0) == shelf.prune(3) == []
+def test_nothing_is_pruned_where_all_are_to_be_kept(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
+    assert checkpoint_folder.prune(0) == checkpoint_folder.prune(3) == []
 
 
-def test_pruning_spares_what_is_active_previous_or_named(shelf: CheckpointFolder) -> None:
-    shelf.activate(OLD)
-    assert shelf.prune(1, spared=[MIDDLE]) == []
-    shelf.activate(MIDDLE)
-    assert shelf.prune(1) == []
+def test_pruning_spares_what_is_active_previous_or_named(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
+    checkpoint_folder.activate(OLD)
+    assert checkpoint_folder.prune(1, spared=[MIDDLE]) == []
+    checkpoint_folder.activate(MIDDLE)
+    assert checkpoint_folder.prune(1) == []

@@ -25,10 +25,10 @@ def home(tmp_path: Path) -> Iterator[Home]:
     """A daemon holds it; the new checkpoint has just become active."""
     home = Home(tmp_path / "home")
     home.create()
-    shelf = CheckpointFolder(home.checkpoints)
+    checkpoint_folder = CheckpointFolder(home.checkpoints)
     for name in (OLD, NEW):
-        shelf.path(name).touch()
-        shelf.activate(name)
+        checkpoint_folder.path(name).touch()
+        checkpoint_folder.activate(name)
     with DaemonLock.acquire(home):
         yield home
 

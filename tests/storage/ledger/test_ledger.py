@@ -22,7 +22,7 @@ INBOX = Path("/inbox")
 LABELS = ("dog", "siren")
 
 
-class Desk:
+class LedgerUser:
     """A ledger and the words in which these tests speak about it."""
 
     def __init__(self, folder: Path) -> None:
@@ -101,345 +101,345 @@ def facts(content: str) -> AudioFacts:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path)
-    yield desk
-    assert desk.ledger.database.problems() == []
-    assert list(tally_errors(desk.ledger.database)) == []
-    desk.ledger.close()
+def user(tmp_path: Path) -> Iterator[LedgerUser]:
+    user = LedgerUser(tmp_path)
+    yield user
+    assert user.ledger.database.problems() == []
+    assert list(tally_errors(user.ledger.database)) == []
+    user.ledger.close()
 
 
 # --- intake
 
 
-def test_an_arrival_waits_as_pending(desk: Desk) -> None:
-    assert desk.arrive() == 1
-    assert desk.states() == ["pending"]
-    assert desk.ledger.known(INBOX, [b"a.wav", b"b.wav"]) == {b"a.wav": "f1"}
+def test_an_arrival_waits_as_pending(user: LedgerUser) -> None:
+    assert user.arrive() == 1
+    assert user.states() == ["pending"]
+    assert user.ledger.known(INBOX, [b"a.wav", b"b.wav"]) == {b"a.wav": "f1"}
 
 
-def test_the_same_arrival_twice_is_one_row(desk: Desk) -> None:
-    desk.arrive()
-    assert desk.arrive() == 0
-    assert len(desk.rows()) == 1
+def test_the_same_arrival_twice_is_one_row(user: LedgerUser) -> None:
+    user.arrive()
+    assert user.arrive() == 0
+    assert len(user.rows()) == 1
 
 
-def test_a_version_nobody_has_read_gives_way_to_the_next(desk: Desk) -> None:
-    desk.arrive(fingerprint="f1")
-    desk.arrive(fingerprint="f2")
-    assert [row.fingerprint for row in desk.rows()] == ["f2"]
+def test_a_version_nobody_has_read_gives_way_to_the_next(user: LedgerUser) -> None:
+    user.arrive(fingerprint="f1")
+    user.arrive(fingerprint="f2")
+    assert [row.fingerprint for row in user.rows()] == ["f2"]
 
 
-def test_a_version_that_is_being_read_keeps_its_row(desk: Desk) -> None:
-    recording_id = desk.take(fingerprint="f1")
-    assert desk.arrive(fingerprint="f2") == 0
-    desk.ledger.record([desk.scored(recording_id)])
-    assert desk.arrive(fingerprint="f2") == 1
-    assert desk.states() == ["done", "pending"]
+def test_a_version_that_is_being_read_keeps_its_row(user: LedgerUser) -> None:
+    recording_id = user.take(fingerprint="f1")
+    assert user.arrive(fingerprint="f2") == 0
+    user.ledger.record([user.scored(recording_id)])
+    assert user.arrive(fingerprint="f2") == 1
+    assert user.states() == ["done", "pending"]
 
 
-def test_a_failed_unread_version_is_tried_anew_when_the_file_changes(desk: Desk) -> None:
-    desk.fail()
-    desk.arrive(fingerprint="f2")
-    (row,) = desk.rows()
+def test_a_failed_unread_version_is_tried_anew_when_the_file_changes(user: LedgerUser) -> None:
+    user.fail()
+    user.arrive(fingerprint="f2")
+    (row,) = user.rows()
     assert (row.state, row.attempts, row.error) == ("pending", 0, None)
 
 
-def test_odd_file_names_are_kept_byte_by_byte(desk: Desk) -> None:
+def test_odd_file_names_are_kept_byte_by_byte(user: LedgerUser) -> None:
     name = b"\xff\x1b[31m\n.wav"
-    desk.ledger.admit([Arrival(INBOX, name, "f", 1)])
-    assert desk.claim()[0].path == name
-    assert desk.rows()[0].path_text == "\\xff\x1b[31m\n.wav"
+    user.ledger.admit([Arrival(INBOX, name, "f", 1)])
+    assert user.claim()[0].path == name
+    assert user.rows()[0].path_text == "\\xff\x1b[31m\n.wav"
 
 
-def test_many_paths_are_known_at_once(desk: Desk) -> None:
+def test_many_paths_are_known_at_once(user: LedgerUser) -> None:
     paths = [f"{number}.wav".encode() for number in range(1201)]
-    desk.ledger.admit([Arrival(INBOX, path, "f", 1) for path in paths])
-    assert len(desk.ledger.known(INBOX, paths)) == 1201
+    user.ledger.admit([Arrival(INBOX, path, "f", 1) for path in paths])
+    assert len(user.ledger.known(INBOX, paths)) == 1201
 
 
 # --- work
 
 
-def test_claimed_work_is_not_given_twice(desk: Desk) -> None:
-    desk.arrive()
-    assert [claim.attempts for claim in desk.claim()] == [1]
-    assert desk.claim() == []
+def test_claimed_work_is_not_given_twice(user: LedgerUser) -> None:
+    user.arrive()
+    assert [claim.attempts for claim in user.claim()] == [1]
+    assert user.claim() == []
 
 
-def test_a_file_that_came_to_rest_is_admitted_and_claimed_in_one_commit(desk: Desk) -> None:
+def test_a_file_that_came_to_rest_is_admitted_and_claimed_in_one_commit(user: LedgerUser) -> None:
     commits: list[object] = []
-    event.listen(desk.ledger.database._engine, "commit", commits.append)
-    (claim,) = desk.ledger.claim("me", 10, 3, (), [Arrival(INBOX, b"a.wav", "f1", 10)])
+    event.listen(user.ledger.database._engine, "commit", commits.append)
+    (claim,) = user.ledger.claim("me", 10, 3, (), [Arrival(INBOX, b"a.wav", "f1", 10)])
     assert (claim.path, claim.attempts, len(commits)) == (b"a.wav", 1, 1)
 
 
-def test_the_oldest_work_is_claimed_first_and_no_more_than_asked(desk: Desk) -> None:
+def test_the_oldest_work_is_claimed_first_and_no_more_than_asked(user: LedgerUser) -> None:
     for name in ("a.wav", "b.wav", "c.wav"):
-        desk.arrive(name)
-    assert [claim.path for claim in desk.claim(limit=2)] == [b"a.wav", b"b.wav"]
+        user.arrive(name)
+    assert [claim.path for claim in user.claim(limit=2)] == [b"a.wav", b"b.wav"]
 
 
-def test_a_retry_goes_before_new_work_and_new_work_before_a_rescore(desk: Desk) -> None:
-    answered = desk.answer("a.wav")
-    desk.fail("b.wav")
-    desk.requeue_for_rescore(answered)
-    desk.ledger.requeue_failed()
-    desk.arrive("c.wav")
-    assert [claim.purpose for claim in desk.claim()] == ["retry", "new", "rescore"]
+def test_a_retry_goes_before_new_work_and_new_work_before_a_rescore(user: LedgerUser) -> None:
+    answered = user.answer("a.wav")
+    user.fail("b.wav")
+    user.requeue_for_rescore(answered)
+    user.ledger.requeue_failed()
+    user.arrive("c.wav")
+    assert [claim.purpose for claim in user.claim()] == ["retry", "new", "rescore"]
 
 
-def test_an_attempt_survives_a_crash(desk: Desk) -> None:
-    desk.take()
-    assert desk.ledger.reclaim() == 1
-    assert [claim.attempts for claim in desk.claim()] == [2]
+def test_an_attempt_survives_a_crash(user: LedgerUser) -> None:
+    user.take()
+    assert user.ledger.reclaim() == 1
+    assert [claim.attempts for claim in user.claim()] == [2]
 
 
-def test_what_was_tried_too_often_is_left_for_a_try_all_alone(desk: Desk) -> None:
-    desk.take()
-    desk.ledger.reclaim()
-    assert desk.claim(max_attempts=1) == []
-    (suspect,) = desk.ledger.claim_suspect("me", max_attempts=1)
+def test_what_was_tried_too_often_is_left_for_a_try_all_alone(user: LedgerUser) -> None:
+    user.take()
+    user.ledger.reclaim()
+    assert user.claim(max_attempts=1) == []
+    (suspect,) = user.ledger.claim_suspect("me", max_attempts=1)
     assert suspect.attempts == 2
 
 
-def test_released_work_has_not_been_tried(desk: Desk) -> None:
-    desk.ledger.release([desk.take()])
-    assert [claim.attempts for claim in desk.claim()] == [1]
+def test_released_work_has_not_been_tried(user: LedgerUser) -> None:
+    user.ledger.release([user.take()])
+    assert [claim.attempts for claim in user.claim()] == [1]
 
 
-def test_only_work_that_is_left_counts_as_work(desk: Desk) -> None:
-    assert not desk.ledger.has_work()
-    recording_id = desk.take()
-    assert desk.ledger.has_work()
-    desk.ledger.record([desk.scored(recording_id)])
-    assert not desk.ledger.has_work()
+def test_only_work_that_is_left_counts_as_work(user: LedgerUser) -> None:
+    assert not user.ledger.has_work()
+    recording_id = user.take()
+    assert user.ledger.has_work()
+    user.ledger.record([user.scored(recording_id)])
+    assert not user.ledger.has_work()
 
 
 # --- answers
 
 
-def test_done_and_its_prediction_come_together(desk: Desk) -> None:
-    row = desk.row(desk.answer())
-    (answer,) = desk.predictions()
+def test_done_and_its_prediction_come_together(user: LedgerUser) -> None:
+    row = user.row(user.answer())
+    (answer,) = user.predictions()
     assert (row.state, row.prediction_id, row.claimed_by) == ("done", answer.id, None)
-    assert (answer.checkpoint_id, answer.label) == (desk.checkpoint, "dog")
+    assert (answer.checkpoint_id, answer.label) == (user.checkpoint, "dog")
     assert (row.digest, row.duration_s) == (digest_of("bark"), 10.0)
 
 
-def test_a_failure_says_why(desk: Desk) -> None:
-    row = desk.row(desk.fail())
+def test_a_failure_says_why(user: LedgerUser) -> None:
+    row = user.row(user.fail())
     assert (row.state, row.error_class, row.error) == ("failed", "decode", "no audio in it")
-    assert desk.ledger.last_failure() == ("a.wav", "no audio in it", row.answered_at)
+    assert user.ledger.last_failure() == ("a.wav", "no audio in it", row.answered_at)
 
 
-def test_a_touched_file_adds_no_row(desk: Desk) -> None:
-    first = desk.answer(fingerprint="f1")
-    second = desk.take(fingerprint="f2")
-    assert desk.ledger.known_answers([(second, digest_of("bark"), desk.checkpoint)], True) == [
+def test_a_touched_file_adds_no_row(user: LedgerUser) -> None:
+    first = user.answer(fingerprint="f1")
+    second = user.take(fingerprint="f2")
+    assert user.ledger.known_answers([(second, digest_of("bark"), user.checkpoint)], True) == [
         first
     ]
-    desk.ledger.record([Linked(second, facts("bark"), desk.checkpoint, first)])
-    (row,) = desk.rows()
+    user.ledger.record([Linked(second, facts("bark"), user.checkpoint, first)])
+    (row,) = user.rows()
     assert (row.id, row.state, row.fingerprint) == (first, "done", "f2")
 
 
-def test_a_touched_file_keeps_its_answer_under_a_new_checkpoint(desk: Desk) -> None:
-    first = desk.answer(fingerprint="f1")
-    answered_at = desk.row(first).answered_at
-    second = desk.take(fingerprint="f2")
-    desk.ledger.record([desk.scored(second, checkpoint_id=desk.register("b"))])
-    assert desk.row(first).answered_at == answered_at
-    assert len(desk.predictions()) == 1
+def test_a_touched_file_keeps_its_answer_under_a_new_checkpoint(user: LedgerUser) -> None:
+    first = user.answer(fingerprint="f1")
+    answered_at = user.row(first).answered_at
+    second = user.take(fingerprint="f2")
+    user.ledger.record([user.scored(second, checkpoint_id=user.register("b"))])
+    assert user.row(first).answered_at == answered_at
+    assert len(user.predictions()) == 1
 
 
-def test_new_content_supersedes_the_old(desk: Desk) -> None:
-    desk.answer(fingerprint="f1", content="bark")
-    desk.answer(fingerprint="f2", content="siren")
-    assert desk.states() == ["superseded", "done"]
+def test_new_content_supersedes_the_old(user: LedgerUser) -> None:
+    user.answer(fingerprint="f1", content="bark")
+    user.answer(fingerprint="f2", content="siren")
+    assert user.states() == ["superseded", "done"]
 
 
-def test_the_old_answer_stands_until_the_new_one_is_there(desk: Desk) -> None:
-    desk.answer(fingerprint="f1")
-    desk.take(fingerprint="f2")
-    assert desk.states() == ["done", "pending"]
+def test_the_old_answer_stands_until_the_new_one_is_there(user: LedgerUser) -> None:
+    user.answer(fingerprint="f1")
+    user.take(fingerprint="f2")
+    assert user.states() == ["done", "pending"]
 
 
-def test_content_that_comes_back_has_its_answer_again(desk: Desk) -> None:
-    first = desk.answer(fingerprint="f1", content="bark")
-    desk.answer(fingerprint="f2", content="siren")
-    third = desk.take(fingerprint="f3")
-    desk.ledger.record([Linked(third, facts("bark"), desk.checkpoint, first)])
-    assert desk.states() == ["done", "superseded"]
-    assert desk.row(first).fingerprint == "f3"
+def test_content_that_comes_back_has_its_answer_again(user: LedgerUser) -> None:
+    first = user.answer(fingerprint="f1", content="bark")
+    user.answer(fingerprint="f2", content="siren")
+    third = user.take(fingerprint="f3")
+    user.ledger.record([Linked(third, facts("bark"), user.checkpoint, first)])
+    assert user.states() == ["done", "superseded"]
+    assert user.row(first).fingerprint == "f3"
 
 
-def test_failed_content_that_comes_back_is_answered_where_it_failed(desk: Desk) -> None:
-    first = desk.fail(digest=digest_of("bark"))
-    desk.answer(fingerprint="f2", content="siren")
-    third = desk.take(fingerprint="f3")
-    desk.ledger.record([desk.scored(third, "bark")])
-    assert desk.states() == ["done", "superseded"]
-    assert desk.row(first).error is None
+def test_failed_content_that_comes_back_is_answered_where_it_failed(user: LedgerUser) -> None:
+    first = user.fail(digest=digest_of("bark"))
+    user.answer(fingerprint="f2", content="siren")
+    third = user.take(fingerprint="f3")
+    user.ledger.record([user.scored(third, "bark")])
+    assert user.states() == ["done", "superseded"]
+    assert user.row(first).error is None
 
 
-def test_a_copy_shares_the_first_answer(desk: Desk) -> None:
-    leader = desk.answer("a.wav")
-    copy = desk.take("b.wav")
-    assert desk.ledger.known_answers([(copy, digest_of("bark"), desk.checkpoint)], True) == [leader]
-    desk.ledger.record([Linked(copy, facts("bark"), desk.checkpoint, leader)])
-    assert desk.row(copy).prediction_id == desk.row(leader).prediction_id
-    assert desk.row(copy).state == "done"
+def test_a_copy_shares_the_first_answer(user: LedgerUser) -> None:
+    leader = user.answer("a.wav")
+    copy = user.take("b.wav")
+    assert user.ledger.known_answers([(copy, digest_of("bark"), user.checkpoint)], True) == [leader]
+    user.ledger.record([Linked(copy, facts("bark"), user.checkpoint, leader)])
+    assert user.row(copy).prediction_id == user.row(leader).prediction_id
+    assert user.row(copy).state == "done"
 
 
 def test_a_copy_is_as_loud_as_what_is_heard_anew_after_it_in_the_same_transaction(
-    desk: Desk,
+    user: LedgerUser,
 ) -> None:
-    leader = desk.answer("a.wav")
-    copy = desk.take("b.wav")
-    desk.requeue_for_rescore(leader)
+    leader = user.answer("a.wav")
+    copy = user.take("b.wav")
+    user.requeue_for_rescore(leader)
     louder = replace(facts("bark"), rms_dbfs=-20.0, peak_dbfs=-3.0, clipped=0.0)
-    link = Linked(copy, replace(louder, rms_dbfs=-90.0), desk.checkpoint, leader)
-    desk.ledger.record([link, replace(desk.scored(leader, "bark"), facts=louder)])
-    assert desk.row(copy).rms_dbfs == desk.row(leader).rms_dbfs == -20.0
+    link = Linked(copy, replace(louder, rms_dbfs=-90.0), user.checkpoint, leader)
+    user.ledger.record([link, replace(user.scored(leader, "bark"), facts=louder)])
+    assert user.row(copy).rms_dbfs == user.row(leader).rms_dbfs == -20.0
 
 
-def test_a_copy_may_share_an_answer_of_the_same_transaction(desk: Desk) -> None:
-    desk.arrive("a.wav")
-    desk.arrive("b.wav")
-    leader, copy = (claim.recording_id for claim in desk.claim())
-    link = Linked(copy, facts("bark"), desk.checkpoint, leader)
-    desk.ledger.record([desk.scored(leader), link])
-    assert desk.states() == ["done", "done"]
-    assert len(desk.predictions()) == 1
+def test_a_copy_may_share_an_answer_of_the_same_transaction(user: LedgerUser) -> None:
+    user.arrive("a.wav")
+    user.arrive("b.wav")
+    leader, copy = (claim.recording_id for claim in user.claim())
+    link = Linked(copy, facts("bark"), user.checkpoint, leader)
+    user.ledger.record([user.scored(leader), link])
+    assert user.states() == ["done", "done"]
+    assert len(user.predictions()) == 1
 
 
 def test_a_copy_is_scored_by_itself_when_links_are_off_or_of_another_checkpoint(
-    desk: Desk,
+    user: LedgerUser,
 ) -> None:
-    desk.answer("a.wav")
-    copy = desk.take("b.wav")
+    user.answer("a.wav")
+    copy = user.take("b.wav")
     digest = digest_of("bark")
-    assert desk.ledger.known_answers([(copy, digest, desk.checkpoint)], link=False) == [None]
-    assert desk.ledger.known_answers([(copy, digest, desk.register("b"))], link=True) == [None]
+    assert user.ledger.known_answers([(copy, digest, user.checkpoint)], link=False) == [None]
+    assert user.ledger.known_answers([(copy, digest, user.register("b"))], link=True) == [None]
 
 
-def test_many_are_asked_for_at_once(desk: Desk) -> None:
+def test_many_are_asked_for_at_once(user: LedgerUser) -> None:
     contents = [f"{number}" for number in range(1201)]
-    first, last = desk.answer("a.wav", content="0"), desk.answer("b.wav", content="1200")
-    asked = [(10_000 + at, digest_of(name), desk.checkpoint) for at, name in enumerate(contents)]
-    found = desk.ledger.known_answers(asked, link=True)
+    first, last = user.answer("a.wav", content="0"), user.answer("b.wav", content="1200")
+    asked = [(10_000 + at, digest_of(name), user.checkpoint) for at, name in enumerate(contents)]
+    found = user.ledger.known_answers(asked, link=True)
     assert (found[0], found[-1], set(found[1:-1])) == (first, last, {None})
 
 
-def test_a_content_of_many_names_is_found_once_it_was_scored(desk: Desk) -> None:
+def test_a_content_of_many_names_is_found_once_it_was_scored(user: LedgerUser) -> None:
     for number in range(5):
-        desk.fail(f"{number}.wav", digest_of("bark"))
-    asked = [(10_000, digest_of("bark"), desk.checkpoint)]
-    assert desk.ledger.known_answers(asked, link=True) == [None]
-    answered = desk.answer("b.wav")
-    assert desk.ledger.known_answers(asked, link=True) == [answered]
+        user.fail(f"{number}.wav", digest_of("bark"))
+    asked = [(10_000, digest_of("bark"), user.checkpoint)]
+    assert user.ledger.known_answers(asked, link=True) == [None]
+    answered = user.answer("b.wav")
+    assert user.ledger.known_answers(asked, link=True) == [answered]
 
 
-def test_a_link_whose_leader_has_no_answer_goes_back_to_the_queue(desk: Desk) -> None:
-    leader = desk.fail("a.wav", digest_of("bark"))
-    copy = desk.take("b.wav")
-    desk.ledger.record([Linked(copy, facts("bark"), desk.checkpoint, leader)])
-    assert [(claim.recording_id, claim.attempts) for claim in desk.claim()] == [(copy, 1)]
+def test_a_link_whose_leader_has_no_answer_goes_back_to_the_queue(user: LedgerUser) -> None:
+    leader = user.fail("a.wav", digest_of("bark"))
+    copy = user.take("b.wav")
+    user.ledger.record([Linked(copy, facts("bark"), user.checkpoint, leader)])
+    assert [(claim.recording_id, claim.attempts) for claim in user.claim()] == [(copy, 1)]
 
 
-def test_done_is_not_answered_again(desk: Desk) -> None:
-    recording_id = desk.answer()
-    desk.ledger.record([Failed(recording_id, "decode", "late")])
-    desk.ledger.record([desk.scored(recording_id, checkpoint_id=desk.register("b"))])
-    assert (desk.row(recording_id).state, len(desk.predictions())) == ("done", 1)
+def test_done_is_not_answered_again(user: LedgerUser) -> None:
+    recording_id = user.answer()
+    user.ledger.record([Failed(recording_id, "decode", "late")])
+    user.ledger.record([user.scored(recording_id, checkpoint_id=user.register("b"))])
+    assert (user.row(recording_id).state, len(user.predictions())) == ("done", 1)
 
 
-def test_a_rescore_moves_the_answer_and_keeps_the_old_prediction(desk: Desk) -> None:
-    recording_id = desk.answer()
-    desk.requeue_for_rescore(recording_id)
-    desk.claim()
-    desk.ledger.record([desk.scored(recording_id, checkpoint_id=desk.register("b"))])
-    old, new = desk.predictions()
-    row = desk.row(recording_id)
+def test_a_rescore_moves_the_answer_and_keeps_the_old_prediction(user: LedgerUser) -> None:
+    recording_id = user.answer()
+    user.requeue_for_rescore(recording_id)
+    user.claim()
+    user.ledger.record([user.scored(recording_id, checkpoint_id=user.register("b"))])
+    old, new = user.predictions()
+    row = user.row(recording_id)
     assert (row.prediction_id, row.requeued) == (new.id, None)
     assert old.recording_id == new.recording_id == recording_id
 
 
-def test_a_rescore_that_fails_leaves_the_answer_and_says_so(desk: Desk) -> None:
-    recording_id = desk.answer()
-    desk.requeue_for_rescore(recording_id)
-    desk.claim()
-    desk.ledger.record([Failed(recording_id, "vanished", "the file is gone")])
-    row = desk.row(recording_id)
+def test_a_rescore_that_fails_leaves_the_answer_and_says_so(user: LedgerUser) -> None:
+    recording_id = user.answer()
+    user.requeue_for_rescore(recording_id)
+    user.claim()
+    user.ledger.record([Failed(recording_id, "vanished", "the file is gone")])
+    row = user.row(recording_id)
     assert (row.state, row.requeued) == ("done", None)
     assert row.warning == "rescoring failed: the file is gone"
 
 
-def test_a_rescore_does_not_take_its_own_answer_for_a_known_one(desk: Desk) -> None:
-    recording_id = desk.answer()
-    new = desk.register("b")
-    assert desk.ledger.known_answers([(recording_id, digest_of("bark"), new)], True) == [None]
+def test_a_rescore_does_not_take_its_own_answer_for_a_known_one(user: LedgerUser) -> None:
+    recording_id = user.answer()
+    new = user.register("b")
+    assert user.ledger.known_answers([(recording_id, digest_of("bark"), new)], True) == [None]
 
 
-def test_a_file_that_changed_while_it_was_read_waits_for_the_next_scan(desk: Desk) -> None:
-    recording_id = desk.take(fingerprint="f1")
-    desk.ledger.record([Changed(recording_id)])
-    assert desk.claim() == []
-    assert desk.arrive(fingerprint="f2") == 1
-    assert [claim.attempts for claim in desk.claim()] == [1]
+def test_a_file_that_changed_while_it_was_read_waits_for_the_next_scan(user: LedgerUser) -> None:
+    recording_id = user.take(fingerprint="f1")
+    user.ledger.record([Changed(recording_id)])
+    assert user.claim() == []
+    assert user.arrive(fingerprint="f2") == 1
+    assert [claim.attempts for claim in user.claim()] == [1]
 
 
-def test_a_rescore_of_a_file_touched_meanwhile_is_not_forgotten(desk: Desk) -> None:
-    first = desk.answer(fingerprint="f1")
-    desk.requeue_for_rescore(first)
-    desk.claim()
-    desk.ledger.record([Changed(first)])
-    assert desk.claim() == []
-    touched = desk.take(fingerprint="f2")
-    desk.ledger.record([Linked(touched, facts("bark"), desk.checkpoint, first)])
-    assert [claim.purpose for claim in desk.claim()] == ["rescore"]
+def test_a_rescore_of_a_file_touched_meanwhile_is_not_forgotten(user: LedgerUser) -> None:
+    first = user.answer(fingerprint="f1")
+    user.requeue_for_rescore(first)
+    user.claim()
+    user.ledger.record([Changed(first)])
+    assert user.claim() == []
+    touched = user.take(fingerprint="f2")
+    user.ledger.record([Linked(touched, facts("bark"), user.checkpoint, first)])
+    assert [claim.purpose for claim in user.claim()] == ["rescore"]
 
 
-def test_an_outcome_for_a_superseded_version_changes_nothing(desk: Desk) -> None:
-    first = desk.answer(fingerprint="f1")
-    desk.requeue_for_rescore(first)
-    desk.claim()
-    desk.answer(fingerprint="f2", content="siren")
-    desk.ledger.record([desk.scored(first, checkpoint_id=desk.register("b"))])
-    assert desk.states() == ["superseded", "done"]
+def test_an_outcome_for_a_superseded_version_changes_nothing(user: LedgerUser) -> None:
+    first = user.answer(fingerprint="f1")
+    user.requeue_for_rescore(first)
+    user.claim()
+    user.answer(fingerprint="f2", content="siren")
+    user.ledger.record([user.scored(first, checkpoint_id=user.register("b"))])
+    assert user.states() == ["superseded", "done"]
 
 
 @pytest.mark.parametrize(
     "bad",
     [{"confidence": float("nan")}, {"label": None}, {"scores": "text"}, {"checkpoint_id": 99}],
 )
-def test_a_bad_value_costs_only_its_own_recording(desk: Desk, bad: dict[str, Any]) -> None:
-    desk.arrive("a.wav")
-    desk.arrive("b.wav")
-    first, second = (claim.recording_id for claim in desk.claim())
-    desk.ledger.record([desk.scored(first, **bad), desk.scored(second, "siren")])
-    assert desk.states() == ["failed", "done"]
-    assert desk.row(first).error_class == "internal"
+def test_a_bad_value_costs_only_its_own_recording(user: LedgerUser, bad: dict[str, Any]) -> None:
+    user.arrive("a.wav")
+    user.arrive("b.wav")
+    first, second = (claim.recording_id for claim in user.claim())
+    user.ledger.record([user.scored(first, **bad), user.scored(second, "siren")])
+    assert user.states() == ["failed", "done"]
+    assert user.row(first).error_class == "internal"
 
 
-def test_an_error_about_an_odd_name_can_be_stored(desk: Desk) -> None:
-    recording_id = desk.take()
-    desk.ledger.record([Failed(recording_id, "decode", "cannot read \udcff.wav")])
-    assert desk.row(recording_id).error == "cannot read \\udcff.wav"
+def test_an_error_about_an_odd_name_can_be_stored(user: LedgerUser) -> None:
+    recording_id = user.take()
+    user.ledger.record([Failed(recording_id, "decode", "cannot read \udcff.wav")])
+    assert user.row(recording_id).error == "cannot read \\udcff.wav"
 
 
 # --- retry
 
 
-def test_a_retry_has_all_its_attempts_and_stays_failed_until_answered(desk: Desk) -> None:
-    recording_id = desk.fail()
-    assert desk.ledger.requeue_failed() == 1
-    assert desk.states() == ["failed"]
-    (claim,) = desk.claim()
+def test_a_retry_has_all_its_attempts_and_stays_failed_until_answered(user: LedgerUser) -> None:
+    recording_id = user.fail()
+    assert user.ledger.requeue_failed() == 1
+    assert user.states() == ["failed"]
+    (claim,) = user.claim()
     assert (claim.purpose, claim.attempts) == ("retry", 1)
-    desk.ledger.record([desk.scored(recording_id)])
-    assert desk.states() == ["done"]
+    user.ledger.record([user.scored(recording_id)])
+    assert user.states() == ["done"]
 
 
 @pytest.mark.parametrize(
@@ -455,31 +455,33 @@ def test_a_retry_has_all_its_attempts_and_stays_failed_until_answered(desk: Desk
         (b"done.wav", 0),
     ],
 )
-def test_a_retry_may_name_files_folders_and_globs(desk: Desk, pattern: bytes, queued: int) -> None:
+def test_a_retry_may_name_files_folders_and_globs(
+    user: LedgerUser, pattern: bytes, queued: int
+) -> None:
     for name in ("yard/a.wav", "yard/b.wav", "roof.wav"):
-        desk.fail(name)
-    desk.answer("done.wav")
-    assert desk.ledger.requeue_failed([pattern]) == queued
+        user.fail(name)
+    user.answer("done.wav")
+    assert user.ledger.requeue_failed([pattern]) == queued
 
 
 # --- checkpoints and figures
 
 
-def test_a_checkpoint_is_registered_once(desk: Desk) -> None:
-    assert desk.register("a") == desk.checkpoint
+def test_a_checkpoint_is_registered_once(user: LedgerUser) -> None:
+    assert user.register("a") == user.checkpoint
 
 
-def test_a_refused_checkpoint_may_be_accepted_later(desk: Desk) -> None:
-    desk.ledger.refuse_checkpoint("20260101T000000Z-bbbbbbbb", "b" * 64, "no labels")
-    assert desk.register("b") != desk.checkpoint
+def test_a_refused_checkpoint_may_be_accepted_later(user: LedgerUser) -> None:
+    user.ledger.refuse_checkpoint("20260101T000000Z-bbbbbbbb", "b" * 64, "no labels")
+    assert user.register("b") != user.checkpoint
 
 
-def test_counts_are_per_state_and_of_what_is_left(desk: Desk) -> None:
-    desk.answer("a.wav")
-    desk.fail("b.wav")
-    desk.ledger.requeue_failed()
-    desk.arrive("c.wav")
-    assert desk.ledger.counts() == {
+def test_counts_are_per_state_and_of_what_is_left(user: LedgerUser) -> None:
+    user.answer("a.wav")
+    user.fail("b.wav")
+    user.ledger.requeue_failed()
+    user.arrive("c.wav")
+    assert user.ledger.counts() == {
         "pending": 1,
         "done": 1,
         "failed": 1,
@@ -488,17 +490,17 @@ def test_counts_are_per_state_and_of_what_is_left(desk: Desk) -> None:
     }
 
 
-def test_whether_anything_was_archived_is_no_question_to_the_whole_ledger(desk: Desk) -> None:
+def test_whether_anything_was_archived_is_no_question_to_the_whole_ledger(user: LedgerUser) -> None:
     asked: list[tuple[str, Any]] = []
 
     def note(*event_facts: Any) -> None:
         asked.append((event_facts[2], event_facts[3]))
 
-    engine = desk.ledger.database._engine
+    engine = user.ledger.database._engine
     event.listen(engine, "before_cursor_execute", note)
-    assert not desk.ledger.moves.has_archived(Path("/archive"))
+    assert not user.ledger.moves.has_archived(Path("/archive"))
     event.remove(engine, "before_cursor_execute", note)
     [(statement, values)] = [one for one in asked if one[0].startswith("SELECT")]
-    with desk.ledger.database.transaction() as connection:
+    with user.ledger.database.transaction() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
     assert "ix_recording_archive_path" in str(plan)

@@ -68,7 +68,7 @@ def test_the_list_begins_with_the_newest_and_marks_what_is_active(
     assert f"checkpoint {BROKEN}.safetensors refused" in result.stderr
 
 
-def test_an_empty_folder_of_checkpoints_says_what_fills_it(run: Run) -> None:
+def test_an_empty_checkpoint_folder_says_what_fills_it(run: Run) -> None:
     result = run("list")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "`clfd train` makes one" in result.stderr
