@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from classifier.errors import ClassifierError
+from classifier.workers.cores import quota_cores, usable_cores
+from classifier.workers.library_caches import writable_caches
 from daemon.errors import DaemonError
 from storage.commands.context import HELP_NAMES, Invocation, add_common_options, common_options
 from storage.errors import StorageError
@@ -41,6 +43,8 @@ COMMANDS = {
 # other, and on a machine that does anything else beside, say training beside the daemon, a small
 # network then takes ten times as long (measured: 154 s instead of 14 s on two shared cores).
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if (quota := quota_cores()) is not None:  # torch sees the cores of the whole machine
+    os.environ.setdefault("OMP_NUM_THREADS", str(min(quota, usable_cores())))
 
 MODULES = {
     name: f"{package}.commands.{name}" for package, names in COMMANDS.values() for name in names
@@ -129,7 +133,8 @@ def cli(ctx: click.Context) -> None:
 def main() -> None:
     repair_standard_streams()
     try:
-        cli(prog_name="clfd")
+        with writable_caches():
+            cli(prog_name="clfd")
     except StorageError as error:  # help that cannot be written is printed before any command
         Refusal(str(error), error.exit_code).show()
         sys.exit(error.exit_code)

@@ -29,7 +29,7 @@ from benchmarks.recordings import long_recording, recordings
 from classifier.inference.device import choose_device
 from classifier.model.checkpoint import parse_checkpoint
 from classifier.model.starter import Starter
-from classifier.workers.process import usable_cores
+from classifier.workers.cores import usable_cores
 from daemon.benchmark.report import describe_machine, figures, model_line
 from daemon.benchmark.run import run_once
 from daemon.benchmark.stages import measure_stages

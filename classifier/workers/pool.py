@@ -26,7 +26,7 @@ from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import DecodingError, FileChanged, internal_error
-from classifier.workers.process import usable_cores
+from classifier.workers.cores import usable_cores
 from classifier.workers.shared_memory import Slot, SlotBuffer, Slots, likely_bytes
 from classifier.workers.worker import (
     DecodeTask,

@@ -28,11 +28,6 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)  # it died before it could take this process along
 
 
-def usable_cores() -> int:
-    """Cores that it may run on; under `taskset` or in a container fewer than there are."""
-    return len(os.sched_getaffinity(0))
-
-
 def temporary_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
     """One that bears the number of this process; those of processes that are gone are removed.
 

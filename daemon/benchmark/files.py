@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from classifier.audio.samples import BLOCK_SAMPLES, Samples
-from classifier.workers.process import usable_cores
+from classifier.workers.cores import usable_cores
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox
 from storage.home.safe_open import file_digest

@@ -8,7 +8,8 @@ from pathlib import Path
 from classifier.inference.device import choose_device
 from classifier.model.checkpoint import parse_checkpoint
 from classifier.model.starter import Starter, packaged_starter
-from classifier.workers.process import temporary_folder, usable_cores
+from classifier.workers.cores import usable_cores
+from classifier.workers.process import temporary_folder
 from daemon.benchmark.files import choose_files, make_sounds
 from daemon.benchmark.report import Benchmark, describe_machine
 from daemon.benchmark.run import bench_home, run_daemon, scored_files

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from classifier.workers.process import usable_cores
+from classifier.workers.cores import usable_cores
 from daemon.benchmark.run import Run
 from daemon.benchmark.stages import Stages
 

@@ -14,8 +14,8 @@ from classifier.errors import CheckpointError, DeviceBusyError
 from classifier.inference.device import choose_device, first_line, is_out_of_memory
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import read_checkpoint
+from classifier.workers.cores import usable_cores
 from classifier.workers.pool import DecodePool
-from classifier.workers.process import usable_cores
 from classifier.workers.shared_memory import pin
 from daemon.pipeline.recording import RecordingInProgress
 from storage.settings.schema import EngineSettings, Settings

@@ -86,11 +86,7 @@ def resolve_home(option: Path | None) -> Home:
 
     Raises ConfigurationError for the home of a user who is not known (`~nobody-here`).
     """
-    chosen = option or os.environ.get("CLFD_HOME")
-    if not chosen:
-        from platformdirs import user_data_path
-
-        chosen = user_data_path("clfd")
+    chosen = option or os.environ.get("CLFD_HOME") or _default_home()
     try:
         root = Path(chosen).expanduser().absolute()
         str(root).encode()
@@ -103,3 +99,12 @@ def resolve_home(option: Path | None) -> Home:
         raise ConfigurationError(
             f"home {chosen} names a user who is not known here; write the folder's whole path"
         ) from error
+
+
+def _default_home() -> Path:
+    from platformdirs import user_data_path
+
+    try:
+        return user_data_path("clfd")
+    except RuntimeError as error:  # a user without HOME and without an entry in /etc/passwd
+        raise ConfigurationError("no home: set CLFD_HOME, or name a folder with --home") from error

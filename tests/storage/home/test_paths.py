@@ -49,6 +49,20 @@ def test_a_home_of_an_unknown_user_is_refused() -> None:
         resolve_home(Path("~no-such-user/clfd"))
 
 
+def test_a_home_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"caf\\udce9 has a name that is no UTF-8"):
+        resolve_home(tmp_path / "caf\udce9")
+
+
+def test_a_user_without_any_home_is_told_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "CLFD_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
+    with pytest.raises(ConfigurationError, match="no home: set CLFD_HOME, or name a folder"):
+        resolve_home(None)
+
+
 def test_a_home_belongs_to_its_group(home: Home) -> None:
     assert stat.S_IMODE(home.inbox.stat().st_mode) == 0o2770
 
