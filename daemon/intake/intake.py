@@ -96,14 +96,8 @@ class Intake:
 
     @property
     def faults(self) -> list[str]:
-        """Inboxes and folders that could not be listed."""
-        roots = [scan.fault for scan in self._last.values() if scan.fault]
-        folders = [
-            f"folder {scan.inbox.root / name} cannot be listed"
-            for scan in self._last.values()
-            for name in scan.unreadable
-        ]
-        return roots + folders
+        """Inboxes, folders and files that could not be listed or looked at."""
+        return [fault for scan in self._last.values() for fault in scan.faults]
 
     @property
     def restless(self) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -53,8 +52,8 @@ def _all(settings: Settings, ledger: Ledger | None) -> Iterator[Preview]:
             yield from _judged(root, chunk, ledger, settings.intake.settle_seconds)
         if scan.fault:
             raise DaemonError(f"{scan.fault}; check the path and its permissions")
-        for folder in scan.unreadable:
-            yield Preview("ignore", root, os.fsencode(folder), "a folder that cannot be listed")
+        for folder, why in scan.left_out.items():
+            yield Preview("ignore", root, folder, f"a folder that {why}")
 
 
 def _judged(
@@ -70,19 +69,16 @@ def _judged(
             yield Preview("take", root, entry.path, "waits in the queue")
         elif known.get(entry.path) == entry.fingerprint:
             yield Preview("known", root, entry.path, "has its row")
-        elif _age_seconds(root, entry.path) < settle_seconds:
+        elif _age_seconds(entry.fingerprint) < settle_seconds:
             yield Preview("wait", root, entry.path, "was written a moment ago")
         else:
             is_new = entry.path not in known
             yield Preview("take", root, entry.path, "new" if is_new else "changed since its row")
 
 
-def _age_seconds(root: Path, path: bytes) -> float:
-    try:
-        found = os.lstat(Path(os.fsdecode(os.fsencode(root) + b"/" + path)))
-    except OSError:
-        return 0.0
-    return time.time() - max(found.st_mtime, found.st_ctime)
+def _age_seconds(fingerprint: str) -> float:
+    *_, written_ns, changed_ns = fingerprint.split(":")
+    return time.time() - max(int(written_ns), int(changed_ns)) / 1e9
 
 
 def show_preview(found: Iterator[Preview], form: str, limit: int) -> None:
