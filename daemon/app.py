@@ -53,6 +53,7 @@ from storage.home.mounts import NETWORK_FILE_SYSTEMS, mount_of
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
 from storage.ledger.ledger import Ledger, open_ledger
+from storage.settings.loading import refuse_overlapping_folders
 from storage.settings.schema import LogSettings, MetricsSettings, Settings
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ def run_daemon(
             f"the intake of {home.root} is held since {since}, so nothing would empty the inbox;"
             " `clfd service resume` releases it"
         )
+    refuse_overlapping_folders(settings)
     share_one_arena()
     keep_freed_memory(KEPT_BYTES)
     with (

@@ -15,6 +15,7 @@ from storage.errors import LedgerMissing
 from storage.export.text_formats import output, write_jsonl, write_table
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival
+from storage.settings.loading import refuse_overlapping_folders
 from storage.settings.schema import Settings
 from storage.values.text import printable_path
 
@@ -35,8 +36,9 @@ class Preview:
 def preview(settings: Settings) -> Iterator[Preview]:
     """Every file in every inbox, in bounded memory.
 
-    Raises DaemonError where an inbox cannot be listed.
+    Raises DaemonError where an inbox cannot be listed, and SettingsError where two overlap.
     """
+    refuse_overlapping_folders(settings)
     try:
         with open_ledger(settings.database, "reader") as ledger:
             yield from _all(settings, ledger)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from storage.home.safe_open import (
     TO_LIST,
+    TO_PASS,
     Identity,
     folder_below,
     identity,
@@ -91,15 +92,32 @@ def folders_apart(root: Path, inboxes: Sequence[Path], archive: Path | None) -> 
 
 def overlap(one: Path, other: Path) -> bool:
     """Whether one folder is, or lies in, the other one, by whatever names; missing ones do not."""
-    first, second = _identity_of(one), _identity_of(other)
-    if first is None or second is None:
+    try:
+        first, second = _with_those_above(one), _with_those_above(other)
+    except OSError:
         return False
-    return first in _with_those_above(other) or second in _with_those_above(one)
+    return first[0] in second or second[0] in first
 
 
-def _with_those_above(folder: Path) -> set[Identity | None]:
-    real = Path(os.path.realpath(folder))
-    return {_identity_of(each) for each in (real, *real.parents)}
+def with_those_above(folder: int) -> Iterator[Identity]:
+    """An open folder and those above it, up to the root of the file system. Raises OSError."""
+    handle, last = os.dup(folder), None
+    try:
+        while (found := identity(os.fstat(handle))) != last:
+            yield found
+            last, above = found, os.open("..", TO_PASS, dir_fd=handle)
+            os.close(handle)
+            handle = above
+    finally:
+        os.close(handle)
+
+
+def _with_those_above(folder: Path) -> list[Identity]:
+    handle = os.open(folder, TO_PASS)
+    try:
+        return list(with_those_above(handle))
+    finally:
+        os.close(handle)
 
 
 def _identity_of(folder: Path) -> Identity | None:

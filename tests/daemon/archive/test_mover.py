@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from moves import a_move, files_below, mover_to
 
 from daemon.archive import mover, rename
+from daemon.archive.folder_entry import FolderEntry
 from storage.ledger.archive_moves import Archived, MoveDropped, MoveFailed, Redirected
 
 
@@ -34,7 +36,7 @@ def test_a_version_that_comes_while_the_old_one_is_copied_stays_in_the_inbox(
     source.write_bytes(b"old")
     rename = mover.rename_no_replace
 
-    def write_a_new_one(there: bytes, target: bytes) -> None:
+    def write_a_new_one(there: FolderEntry, target: FolderEntry) -> None:
         rename(there, target)
         source.write_bytes(b"new version")
 
@@ -72,8 +74,8 @@ def test_one_file_system_mounted_twice_is_moved_by_copy(
     source.write_bytes(b"sound")
     rename = mover.rename_no_replace
 
-    def refuse_across(there: bytes, target: bytes) -> None:
-        if os.path.dirname(there) != os.path.dirname(target):
+    def refuse_across(there: FolderEntry, target: FolderEntry) -> None:
+        if os.path.dirname(there.path) != os.path.dirname(target.path):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         rename(there, target)
 
@@ -89,14 +91,14 @@ def test_a_file_that_may_not_be_deleted_in_the_inbox_lies_there_alone(
 ) -> None:
     source, archive = inbox / "a.wav", elsewhere / "archive"
     source.write_bytes(b"sound")
-    move, unlink = a_move(source, archive / "a.wav"), os.unlink
+    move, unlink = a_move(source, archive / "a.wav"), FolderEntry.unlink
 
-    def refuse(path: bytes) -> None:
-        if path == move.source:
-            raise PermissionError(errno.EPERM, "Operation not permitted", path)
-        unlink(path)
+    def refuse(entry: FolderEntry) -> None:
+        if entry.path == move.source:
+            raise PermissionError(errno.EPERM, "Operation not permitted", entry.path)
+        unlink(entry)
 
-    monkeypatch.setattr(os, "unlink", refuse)
+    monkeypatch.setattr(FolderEntry, "unlink", refuse)
     [result] = mover_to(archive, inbox).move([move])
     assert isinstance(result, MoveFailed)
     assert source.read_bytes() == b"sound"
@@ -196,8 +198,8 @@ def test_a_file_changed_in_the_moment_of_the_move_goes_back(
     move = a_move(source, archive / "a.wav")
     rename = mover.rename_no_replace
 
-    def change_first(there: bytes, target: bytes) -> None:
-        if there == move.source:
+    def change_first(there: FolderEntry, target: FolderEntry) -> None:
+        if there.path == move.source:
             change(source)
         rename(there, target)
 
@@ -219,18 +221,33 @@ def test_the_longest_name_finds_a_free_one_beside_it(inbox: Path, tmp_path: Path
     assert result.place.endswith(b"xx.1.wav")
 
 
-def test_a_rename_refuses_what_lies_at_the_target(tmp_path: Path) -> None:
+EntryAt = Callable[[Path], FolderEntry]
+
+
+@pytest.fixture
+def entry() -> Iterator[EntryAt]:
+    with ExitStack() as handles:
+
+        def open_entry(path: Path) -> FolderEntry:
+            handle = os.open(path.parent, os.O_RDONLY)
+            handles.callback(os.close, handle)
+            return FolderEntry(handle, bytes(path))
+
+        yield open_entry
+
+
+def test_a_rename_refuses_what_lies_at_the_target(tmp_path: Path, entry: EntryAt) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
     with pytest.raises(FileExistsError):
-        rename.rename_no_replace(bytes(tmp_path / "a"), bytes(tmp_path / "b"))
+        rename.rename_no_replace(entry(tmp_path / "a"), entry(tmp_path / "b"))
     assert (tmp_path / "b").read_text() == "b"
 
 
 def test_a_rename_refuses_it_also_where_the_system_cannot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, entry: EntryAt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rename, "_renameat2", None)
-    test_a_rename_refuses_what_lies_at_the_target(tmp_path)
-    rename.rename_no_replace(bytes(tmp_path / "a"), bytes(tmp_path / "c"))
+    test_a_rename_refuses_what_lies_at_the_target(tmp_path, entry)
+    rename.rename_no_replace(entry(tmp_path / "a"), entry(tmp_path / "c"))
     assert (tmp_path / "c").read_text() == "a"
