@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from house import House, HouseMaker
 from moves import a_move, files_below, mover_to, places
+from swapped_folders import mounted
 
 from daemon.archive import archiver, mover
 from daemon.archive.folder_entry import FolderEntry
@@ -134,22 +133,10 @@ def test_hindered_moves_are_tried_ever_more_rarely(
     assert np.diff(tries) == pytest.approx([5, 20, 40, 40], abs=3)
 
 
-@contextmanager
-def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_archive_keeps_results_and_files_and_goes_on_when_there_is_space(
     make_house: HouseMaker, audio_file: AudioFile, noise: Noise, tmp_path: Path
 ) -> None:
-    with mounted(tmp_path / "small", "-o", "size=128k") as archive:
+    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=128k") as archive:
         filler = archive / "filler"
         filler.write_bytes(bytes(100_000))
         house = make_house(**{"intake.archive_dir": str(archive)})

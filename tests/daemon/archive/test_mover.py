@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from moves import a_move, files_below, mover_to
+from swapped_folders import put_link_in_place_of
 
 from daemon.archive import mover, rename
 from daemon.archive.folder_entry import FolderEntry
-from storage.ledger.archive_moves import Archived, MoveDropped, MoveFailed, Redirected
+from storage.ledger.archive_moves import Archived, Move, MoveDropped, MoveFailed, Redirected
 
 
 def test_a_move_to_another_file_system_keeps_time_and_mode(
@@ -207,6 +208,71 @@ def test_a_file_changed_in_the_moment_of_the_move_goes_back(
     assert mover_to(archive, inbox).move([move]) == [MoveDropped(move)]
     assert source.read_bytes() == b"old and new"
     assert files_below(archive) == []
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A file outside the inbox under the name of one that is to be moved, `card/a.wav`."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "a.wav").write_bytes(b"secret")
+    return tmp_path / "secret" / "a.wav"
+
+
+def move_of(source: Path, archive: Path) -> Move:
+    inbox = source.parents[1]
+    path = os.fsencode(source.relative_to(inbox))
+    return a_move(source, archive / "inbox" / "card" / "a.wav", inbox=inbox, path=path)
+
+
+@pytest.mark.parametrize("where", ["same file system", "another file system"])
+def test_a_folder_that_became_a_link_is_not_archived_from(
+    inbox: Path, tmp_path: Path, secret: Path, where: str, request: pytest.FixtureRequest
+) -> None:
+    archive = tmp_path / "archive"
+    if where == "another file system":
+        archive = request.getfixturevalue("elsewhere") / "archive"
+    folder = inbox / "card"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(b"sound")
+    move = move_of(folder / "a.wav", archive)
+    away = put_link_in_place_of(folder)  # with the very file that was recorded
+    assert mover_to(archive, inbox).move([move]) == [MoveDropped(move)]
+    assert (away / "a.wav").read_bytes() == b"sound"
+    assert files_below(archive) == []
+
+
+@pytest.mark.parametrize("where", ["same file system", "another file system"])
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_a_folder_exchanged_in_the_moment_of_the_move_lets_no_other_file_be_moved(
+    inbox: Path,
+    tmp_path: Path,
+    secret: Path,
+    where: str,
+    is_changed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    archive = tmp_path / "archive"
+    if where == "another file system":
+        archive = request.getfixturevalue("elsewhere") / "archive"
+    folder, away = inbox / "card", tmp_path / "away"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(b"sound")
+    move, rename = move_of(folder / "a.wav", archive), mover.rename_no_replace
+
+    def exchange_first(there: FolderEntry, target: FolderEntry) -> None:
+        if not away.exists():
+            if is_changed:
+                write_on(folder / "a.wav")
+            folder.rename(away)
+            folder.symlink_to(secret.parent)
+        rename(there, target)
+
+    monkeypatch.setattr(mover, "rename_no_replace", exchange_first)
+    mover_to(archive, inbox).move([move])
+    assert secret.read_bytes() == b"secret"
+    assert (away / "a.wav").exists() == is_changed
+    assert b"secret" not in [path.read_bytes() for path in archive.rglob("*.wav")]
 
 
 def test_the_longest_name_finds_a_free_one_beside_it(inbox: Path, tmp_path: Path) -> None:
