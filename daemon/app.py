@@ -143,8 +143,9 @@ def assemble(
         mounts.is_away,
     )
     watcher = FileWatcher(settings.inboxes, wake.set, partial(why_no_events, settings.intake.watch))
+    archive = Archiver(make_mover(home, settings), ledger, wake.set)
     intake = Intake(
-        inboxes_of(settings),
+        inboxes_of(settings, archive.root_identity),
         settings.intake,
         ledger,
         mounts,
@@ -153,12 +154,11 @@ def assemble(
         EndChecker(pool),
     )
     model = _model_manager(home, settings, device, ledger, wake)
-    archive = Archiver(make_mover(home, settings), ledger, wake.set)
     watchdog = ServiceWatchdog(settings.engine.decode_timeout_seconds)
     pause = Pause(partial(paused_since, home))
 
     def adopt(settings: Settings) -> None:
-        intake.adopt(inboxes_of(settings), settings.intake)
+        intake.adopt(inboxes_of(settings, archive.root_identity), settings.intake)
         window.adopt(with_batches(settings, device.type).engine)
         log(settings.log)
 

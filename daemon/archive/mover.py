@@ -22,9 +22,9 @@ from itertools import count, takewhile
 from classifier.audio.regular_file import fingerprint
 from daemon.archive.folder_entry import FolderEntry, flush_folder, made_folder
 from daemon.archive.rename import rename_no_replace
-from storage.home.folder_walk import with_those_above
+from storage.home.folder_walk import identity_of, with_those_above
 from storage.home.paths import Home
-from storage.home.safe_open import TO_LIST, Identity, identity, open_folder
+from storage.home.safe_open import PATH_MAX, TO_LIST, Identity, identity, open_folder
 from storage.ledger.archive_moves import (
     Archived,
     ArchivePlan,
@@ -40,7 +40,6 @@ from storage.values.text import printable_path, visible
 BLOCK_BYTES = 2**20
 MAX_NAME_BYTES = 255
 MARK = ".clfd-archive"  # tells an archive from the empty folder beneath a missing mount
-PATH_MAX = 4096  # of Linux: no program could open a longer path by its name
 LEADS_BACK = "the archive leads back into the inbox; take away the link or mount that does so"
 # No other file would fare better.
 _GENERAL = {
@@ -64,12 +63,16 @@ class Mover:
     """Moves files, in any thread; `stop` ends the work after the block under way.
 
     `makes_root`: a missing archive is made. Elsewhere it is waited for, since it may be a mount
-    that is away; then `expects_mark` says that files were put there before.
+    that is away; then `expects_mark` says that files were put there before. `root_identity` is
+    the folder that the archive was at the last look: others need not wait for a dead mount.
     """
 
     plan: ArchivePlan
     makes_root: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.root_identity = identity_of(self.plan.root)
 
     def move(self, moves: Sequence[Move], expects_mark: bool = False) -> list[Moved]:
         """The results are durable: whatever was renamed has been flushed."""
@@ -104,6 +107,7 @@ class Mover:
                 (root / MARK).touch()
         except OSError as error:
             return f"{root}: {error.strerror}"
+        self.root_identity = identity_of(root)
         return None
 
 
@@ -145,7 +149,7 @@ class _Batch:
                 return MoveDropped(move)
             if not self.plan.holds(move.place):  # the setting has changed
                 return Redirected(move, place)
-            if len(move.place) >= PATH_MAX:
+            if len(move.place) >= PATH_MAX:  # nobody could open it there by its name
                 raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), move.place)
             target = self._target(move, source, handles)
             if target.look() is not None:

@@ -229,7 +229,8 @@ class Intake:
         if not self._scans:
             self.last_scan_found_nothing = self._scan_news == 0
             watched = self._last.keys() - self._watcher.unwatched
-            self._watcher.compare_with(sum(self._last[root].folders for root in watched))
+            n_folders = sum(self._last[root].watchable_folders for root in watched)
+            self._watcher.compare_with(n_folders)
 
     def _see_new(
         self, arrivals: Iterable[Arrival], now: float, closed: Collection[Key] = ()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from classifier.audio.regular_file import fingerprint
-from storage.home.folder_walk import FolderWalk, folders_apart
+from storage.home.folder_walk import FolderWalk, folders_apart, identity_of
 from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
 from storage.home.mounts import FindMount, is_away, is_unmounted, mount_of
 from storage.home.safe_open import FolderApart, Identity, stat_below
@@ -28,14 +28,15 @@ MAX_NAMED = 5  # folders of an inbox that cannot be listed; the others are count
 class Inbox:
     """A watched folder. Links are never followed, neither to files nor to folders.
 
-    Nor are folders entered that belong to `archive`, or to another one of `inboxes`.
+    Nor are folders entered that are another one of `inboxes`, or the `archive`, which is asked for
+    with each scan.
     """
 
     root: Path
     suffixes: frozenset[bytes]
     ignored: IgnoreList = field(default_factory=IgnoreList)
     inboxes: tuple[Path, ...] = ()
-    archive: Path | None = None
+    archive: Callable[[], Identity | None] = lambda: None
 
     def look_at(self, path: bytes) -> Arrival | None:
         """The file at `path` (relative to the root) as it is now; None where it is not ours."""
@@ -63,7 +64,7 @@ class Inbox:
     @cached_property
     def apart(self) -> set[Identity]:
         """As they were when the last scan began."""
-        return folders_apart(self.root, self.inboxes or (self.root,), self.archive)
+        return folders_apart(self.root, self.inboxes or (self.root,), self.archive())
 
     def scan(self) -> Scan:
         self.__dict__.pop("apart", None)
@@ -75,10 +76,13 @@ class Inbox:
         return Arrival(self.root, path, fingerprint(found), found.st_size)
 
 
-def inboxes_of(settings: Settings) -> list[Inbox]:
-    """The watched folders, with what the settings say about names."""
+def inboxes_of(
+    settings: Settings, archive: Callable[[], Identity | None] | None = None
+) -> list[Inbox]:
+    """The watched folders, with what the settings say about names, and which one the archive is."""
+    archive = archive or partial(identity_of, settings.archive)
     return [
-        replace(inbox_at(root, settings), inboxes=settings.inboxes, archive=settings.archive)
+        replace(inbox_at(root, settings), inboxes=settings.inboxes, archive=archive)
         for root in settings.inboxes
     ]
 
@@ -127,6 +131,11 @@ class Scan:
     def folders(self) -> int:
         """That were listed so far."""
         return self._walk.n_folders
+
+    @property
+    def watchable_folders(self) -> int:
+        """Of these, those in which the kernel can watch for events."""
+        return self._walk.n_nameable
 
     @property
     def n_names(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from storage.home.safe_open import (
+    PATH_MAX,
     TO_LIST,
     TO_PASS,
     Identity,
@@ -21,6 +22,7 @@ class FolderWalk:
     """Folder by folder, since a tree may be deeper than Python's stack; one is open at a time.
 
     `failed` is called with each folder that cannot be listed. Those `apart` raise FolderApart.
+    Of `n_folders` that were listed, `n_nameable` can be named to the kernel by their whole path.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class FolderWalk:
         self._apart = apart
         self._waiting = [b""]
         self._open: tuple[bytes, int] | None = None
-        self.n_folders = 0
+        self.n_folders = self.n_nameable = 0
 
     def enter(self, folder: bytes) -> None:
         """To be listed when the one before is done."""
@@ -57,6 +59,7 @@ class FolderWalk:
         prefix = folder + b"/" if folder else b""
         with os.scandir(handle) as entries:
             self.n_folders += 1
+            self.n_nameable += len(self._root) + len(prefix) < PATH_MAX
             for entry in entries:
                 yield prefix + os.fsencode(entry.name), entry
 
@@ -78,15 +81,14 @@ class FolderWalk:
             self._open = None
 
 
-def folders_apart(root: Path, inboxes: Sequence[Path], archive: Path | None) -> set[Identity]:
+def folders_apart(root: Path, inboxes: Sequence[Path], archive: Identity | None) -> set[Identity]:
     """Folders that are no part of the inbox at `root`: other inboxes, and the archive.
 
     A mount may have put them into it. Of two inboxes that are one folder the first one counts.
     """
     position = inboxes.index(root)
-    own = _identity_of(root)
-    later = {_identity_of(folder) for folder in inboxes[position + 1 :]} - {own}
-    others = {_identity_of(folder) for folder in (*inboxes[:position], *filter(None, [archive]))}
+    later = {*map(identity_of, inboxes[position + 1 :])} - {identity_of(root)}
+    others = {*map(identity_of, inboxes[:position]), archive}
     return {each for each in later | others if each is not None}
 
 
@@ -120,8 +122,9 @@ def _with_those_above(folder: Path) -> list[Identity]:
         os.close(handle)
 
 
-def _identity_of(folder: Path) -> Identity | None:
+def identity_of(folder: Path | None) -> Identity | None:
+    """None where there is no such folder, or it cannot be looked at."""
     try:
-        return identity(os.stat(folder))
+        return None if folder is None else identity(os.stat(folder))
     except OSError:
         return None

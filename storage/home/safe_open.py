@@ -21,6 +21,7 @@ SAFE_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 TO_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Asks for no right to list; macOS has no such flag.
 TO_PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+PATH_MAX = 4096  # of Linux: what has a longer path is reached from folder to folder only
 
 Identity = tuple[int, int]  # of a folder, whatever its names: device and inode
 

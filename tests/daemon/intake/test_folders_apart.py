@@ -93,6 +93,22 @@ def test_an_archive_that_is_mounted_in_the_inbox_sends_no_file_round(
         assert "sub is left out, since it is the archive" in str(archiving.statuses[-1]["faults"])
 
 
+def test_an_archive_that_is_mounted_later_is_known_as_well(
+    make_house: HouseMaker, audio_file: AudioFile, tmp_path: Path
+) -> None:
+    nas, archive = tmp_path / "nas", tmp_path / "archive"
+    nas.mkdir()
+    archive.mkdir()
+    house = make_house(**{"intake.archive_dir": str(archive)})
+    with (
+        mounted(archive, "--bind", source=str(nas)),
+        mounted(house.inbox / "sub", "--bind", source=str(nas)),
+    ):
+        house.drop(audio_file(), "a.wav")
+        house.live(200)
+        assert files_below(archive) == ["inbox/a.wav"]
+
+
 def test_a_folder_of_the_archive_that_is_mounted_in_the_inbox_sends_no_file_round(
     archiving: House, audio_file: AudioFile
 ) -> None:
