@@ -37,6 +37,7 @@ class Inbox:
     ignored: IgnoreList = field(default_factory=IgnoreList)
     inboxes: tuple[Path, ...] = ()
     archive: Callable[[], Identity | None] = lambda: None
+    apart: set[Identity] = field(default_factory=set, init=False)  # since the last scan
 
     def look_at(self, path: bytes) -> Arrival | None:
         """The file at `path` (relative to the root) as it is now; None where it is not ours."""
@@ -61,13 +62,8 @@ class Inbox:
     def _folder(self) -> bytes:
         return os.fsencode(self.root)
 
-    @cached_property
-    def apart(self) -> set[Identity]:
-        """As they were when the last scan began."""
-        return folders_apart(self.root, self.inboxes or (self.root,), self.archive())
-
     def scan(self) -> Scan:
-        self.__dict__.pop("apart", None)
+        self.apart = folders_apart(self.root, self.inboxes or (self.root,), self.archive())
         return Scan(self)
 
     def arrival(self, path: bytes, found: os.stat_result) -> Arrival | None:
