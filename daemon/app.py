@@ -53,6 +53,7 @@ from storage.home.mounts import NETWORK_FILE_SYSTEMS, mount_of
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
 from storage.ledger.ledger import Ledger, open_ledger
+from storage.settings.loading import refuse_overlapping_folders
 from storage.settings.schema import LogSettings, MetricsSettings, Settings
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ def run_daemon(
             f"the intake of {home.root} is held since {since}, so nothing would empty the inbox;"
             " `clfd service resume` releases it"
         )
+    refuse_overlapping_folders(settings)
     share_one_arena()
     keep_freed_memory(KEPT_BYTES)
     with (
@@ -141,8 +143,9 @@ def assemble(
         mounts.is_away,
     )
     watcher = FileWatcher(settings.inboxes, wake.set, partial(why_no_events, settings.intake.watch))
+    archive = Archiver(make_mover(home, settings), ledger, wake.set)
     intake = Intake(
-        inboxes_of(settings),
+        inboxes_of(settings, archive.root_identity),
         settings.intake,
         ledger,
         mounts,
@@ -151,12 +154,11 @@ def assemble(
         EndChecker(pool),
     )
     model = _model_manager(home, settings, device, ledger, wake)
-    archive = Archiver(make_mover(home, settings), ledger, wake.set)
     watchdog = ServiceWatchdog(settings.engine.decode_timeout_seconds)
     pause = Pause(partial(paused_since, home))
 
     def adopt(settings: Settings) -> None:
-        intake.adopt(inboxes_of(settings), settings.intake)
+        intake.adopt(inboxes_of(settings, archive.root_identity), settings.intake)
         window.adopt(with_batches(settings, device.type).engine)
         log(settings.log)
 

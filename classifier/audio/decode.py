@@ -21,7 +21,7 @@ from classifier.audio.containers.integrity import Integrity, Patched
 from classifier.audio.containers.riff import check_chunks
 from classifier.audio.containers.wav import PlainWave, plain_wave
 from classifier.audio.metadata import recorded_at
-from classifier.audio.regular_file import FileBytes, fingerprint, read_error, regular_file
+from classifier.audio.regular_file import FileBytes, Opener, fingerprint, read_error, regular_file
 from classifier.audio.samples import Levels, Samples
 from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, SoundfileReader, undecodable
 from classifier.errors import DecodingError, FileChanged
@@ -38,6 +38,7 @@ class Segment:
     Clips are `clip_samples` long at `sample_rate_hz` and start every `hop_samples`, counted from
     `start_seconds`; nothing after `end_seconds` is decoded. With `fingerprint` the file must still
     be that very one. `max_seconds` refuses longer recordings; `size_bytes` earns big files time.
+    `opener` knows where the path begins, and what may lie on the way; a worker has to find it, too.
     """
 
     path: bytes
@@ -52,6 +53,7 @@ class Segment:
     max_seconds: float = math.inf
     size_bytes: int = 0
     accepts_damaged: bool = False
+    opener: Opener = os.open
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class DecodedAudio:
 
 def decode(segment: Segment) -> DecodedAudio:
     """Decodes one segment. Raises DecodingError, or FileChanged where the file is another one."""
-    with regular_file(segment.path) as (fd, status):
+    with regular_file(segment.path, segment.opener) as (fd, status):
         before, content = fingerprint(status), FileBytes(fd, status.st_size)
         if segment.fingerprint not in (None, before):
             raise FileChanged

@@ -6,13 +6,14 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from classifier.errors import DecodingError
 
 FINE_NS = 1_000_000  # finer times are such round numbers by chance only
 SHORT_BYTES = 8 * 2**20  # a recording of 90 s at 44.1 kHz and 16 bits; kept by one worker, once
+Opener = Callable[[bytes, int], int]  # from path and flags to a descriptor, as `os.open`
 NOT_A_FILE = "not a regular file; clfd reads regular files only, and follows no links"
 
 
@@ -34,13 +35,13 @@ def has_coarse_times(stat: os.stat_result) -> bool:
 
 
 @contextmanager
-def regular_file(path: bytes) -> Iterator[tuple[int, os.stat_result]]:
-    """Opens without following a link and without blocking on a pipe.
+def regular_file(path: bytes, opener: Opener = os.open) -> Iterator[tuple[int, os.stat_result]]:
+    """Opens without following a link at `path` and without blocking on a pipe.
 
     Raises DecodingError where there is no regular file, or it may not be read.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = opener(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise DecodingError("vanished", "the file was gone before it could be read") from error
     except PermissionError as error:

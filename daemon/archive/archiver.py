@@ -14,6 +14,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from daemon.archive.mover import Mover
 from daemon.backoff import wait_seconds
 from daemon.component import Component
+from storage.home.safe_open import Identity
 from storage.ledger.archive_moves import Archived, Move, Moved, MoveFailed, Redirected
 from storage.ledger.ledger import Ledger
 
@@ -79,6 +80,10 @@ class Archiver(Component):
             return True
         at_rest = self._batch is None and self._round_is_over
         return at_rest and self._ledger.moves.count() == self._left
+
+    def root_identity(self) -> Identity | None:
+        """Which folder the archive is, as far as is known; never waits."""
+        return None if self._mover is None else self._mover.root_identity
 
     def halt(self) -> None:
         """No move is begun any more, and a copy ends with the block under way. Safe to repeat."""

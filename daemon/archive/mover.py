@@ -15,14 +15,16 @@ import os
 import stat
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import count
-from pathlib import Path
+from itertools import count, takewhile
 
 from classifier.audio.regular_file import fingerprint
+from daemon.archive.folder_entry import FolderEntry, flush_folder, made_folder
 from daemon.archive.rename import rename_no_replace
+from storage.home.folder_walk import identity_of, with_those_above
 from storage.home.paths import Home
-from storage.home.safe_open import SAFE_FLAGS
+from storage.home.safe_open import PATH_MAX, TO_LIST, Identity, identity, open_folder
 from storage.ledger.archive_moves import (
     Archived,
     ArchivePlan,
@@ -38,7 +40,7 @@ from storage.values.text import printable_path, visible
 BLOCK_BYTES = 2**20
 MAX_NAME_BYTES = 255
 MARK = ".clfd-archive"  # tells an archive from the empty folder beneath a missing mount
-_OPEN = os.O_RDONLY | SAFE_FLAGS
+LEADS_BACK = "the archive leads back into the inbox; take away the link or mount that does so"
 # No other file would fare better.
 _GENERAL = {
     errno.ENOSPC,
@@ -49,7 +51,7 @@ _GENERAL = {
     errno.ETIMEDOUT,
     errno.EHOSTDOWN,
 }
-_NO_FLUSH_NEEDED = (errno.EINVAL, errno.ENOTSUP)  # file systems that cannot flush a folder
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class Stopped(Exception):
@@ -61,12 +63,16 @@ class Mover:
     """Moves files, in any thread; `stop` ends the work after the block under way.
 
     `makes_root`: a missing archive is made. Elsewhere it is waited for, since it may be a mount
-    that is away; then `expects_mark` says that files were put there before.
+    that is away; then `expects_mark` says that files were put there before. `root_identity` is
+    the folder that the archive was at the last look: others need not wait for a dead mount.
     """
 
     plan: ArchivePlan
     makes_root: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.root_identity = identity_of(self.plan.root)
 
     def move(self, moves: Sequence[Move], expects_mark: bool = False) -> list[Moved]:
         """The results are durable: whatever was renamed has been flushed."""
@@ -101,6 +107,7 @@ class Mover:
                 (root / MARK).touch()
         except OSError as error:
             return f"{root}: {error.strerror}"
+        self.root_identity = identity_of(root)
         return None
 
 
@@ -118,113 +125,144 @@ def make_mover(home: Home, settings: Settings) -> Mover | None:
 
 @dataclass
 class _Batch:
-    """Some moves, one after the other, whose folders are flushed together."""
+    """Some moves, one after the other, whose folders are flushed together.
+
+    Every folder is opened once for a move, and what is done in it is done by that handle: a
+    folder that is exchanged for a link meanwhile leads nowhere.
+    """
 
     plan: ArchivePlan
     stop: threading.Event
     used: set[bytes] = field(default_factory=set)  # places of this batch
-    unflushed: dict[bytes, None] = field(default_factory=dict)  # folders
+    unflushed: dict[Identity, int] = field(default_factory=dict)  # handles of folders
 
     def move(self, move: Move) -> Moved:
         if self.stop.is_set():
             raise Stopped
-        found = _stat(move.source)
-        if found is None or fingerprint(found) != move.fingerprint:
-            return self._without_source(move)
-        place = self.plan.place(os.fsencode(move.inbox), move.path)
-        if place is None:
-            return MoveDropped(move)
-        if not self.plan.holds(move.place):  # the setting has changed
-            return Redirected(move, place)
-        self._refuse_inbox(move)
-        self._make_folder(os.path.dirname(move.place))
-        _refuse_one_folder(move)
-        if _stat(move.place) is not None:
-            return self._occupied(move)
-        return self._to_free_place(move, found)
+        with ExitStack() as handles:
+            source = _source(move, handles)
+            found = None if source is None else source.look()
+            if source is None or found is None or fingerprint(found) != move.fingerprint:
+                return self._without_source(move, handles)
+            place = self.plan.place(os.fsencode(move.inbox), move.path)
+            if place is None:
+                return MoveDropped(move)
+            if not self.plan.holds(move.place):  # the setting has changed
+                return Redirected(move, place)
+            if len(move.place) >= PATH_MAX:  # nobody could open it there by its name
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), move.place)
+            target = self._target(move, source, handles)
+            if target.look() is not None:
+                return self._occupied(move, source, target)
+            return self._to_free_place(move, found, source, target)
 
     def flush(self, results: list[Moved]) -> list[Moved]:
         """The results; what cannot be flushed has failed, and is tried again later."""
         try:
-            for folder in self.unflushed:
-                _flush_folder(folder)
+            for folder in self.unflushed.values():
+                flush_folder(folder)
         except OSError as error:
             return [_failed(r.move, error) if isinstance(r, Archived) else r for r in results]
+        finally:
+            for folder in self.unflushed.values():
+                os.close(folder)
         return results
 
-    def _refuse_inbox(self, move: Move) -> None:
-        """Through a link the file would come in again, under another name, and again."""
-        target = Path(os.fsdecode(os.path.realpath(os.path.dirname(move.place))))
-        if any(target.is_relative_to(os.path.realpath(inbox)) for inbox in self.plan.inboxes):
-            raise _leads_back(os.path.dirname(move.place))
+    def _target(self, move: Move, source: FolderEntry, handles: ExitStack) -> FolderEntry:
+        """Its place, in a folder that is made where it is missing."""
+        folder = os.path.dirname(move.place)
+        inboxes = {identity(os.stat(inbox)) for inbox in self.plan.inboxes if inbox.exists()}
+        # A link or a mount may lead from the archive back to the inbox: a file would come in again
+        # under another name, and again, or is there under two names.
+        way = {*takewhile(lambda each: each not in inboxes, with_those_above(source.folder))}
 
-    def _without_source(self, move: Move) -> Moved:
+        def refuse_way_back(handle: int) -> None:
+            if not (inboxes | way).isdisjoint(with_those_above(handle)):
+                raise OSError(errno.ELOOP, LEADS_BACK, folder)
+
+        handle = made_folder(folder, refuse_way_back)
+        handles.callback(os.close, handle)
+        refuse_way_back(handle)
+        return FolderEntry(handle, move.place)
+
+    def _without_source(self, move: Move, handles: ExitStack) -> Moved:
         """It went before a kill, or somebody else changed it or took it away."""
-        if not move.is_taken and move.place not in self.used and self._lies_at_place(move):
-            return self._arrived(move)
+        try:
+            handle = os.open(os.path.dirname(move.place), TO_LIST)
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                raise
+            return MoveDropped(move)
+        handles.callback(os.close, handle)
+        target = FolderEntry(handle, move.place)
+        if not move.is_taken and move.place not in self.used and self._holds(target, move):
+            return self._arrived(move, target)
         with contextlib.suppress(OSError):
-            os.unlink(_aside(move))
+            _aside(move, target).unlink()
         return MoveDropped(move)
 
-    def _occupied(self, move: Move) -> Moved:
+    def _occupied(self, move: Move, source: FolderEntry, target: FolderEntry) -> Moved:
         """By itself, copied but not yet taken away before a kill; or by something else."""
         try:
-            is_itself = self._lies_at_place(move)
+            is_itself = self._holds(target, move)
         except PermissionError:
             is_itself = False
         if move.is_taken or move.place in self.used or not is_itself:
-            return Redirected(move, _free_place(move.place))
-        _flush_folder(os.path.dirname(move.place))
-        self._take_away(move)
-        return self._arrived(move)
+            return Redirected(move, _free_place(target))
+        flush_folder(target.folder)
+        _take_away(move, source, target)
+        return self._arrived(move, target)
 
-    def _to_free_place(self, move: Move, found: os.stat_result) -> Moved:
+    def _to_free_place(
+        self, move: Move, found: os.stat_result, source: FolderEntry, target: FolderEntry
+    ) -> Moved:
         try:
-            if found.st_dev == os.stat(os.path.dirname(move.place)).st_dev:
-                return self._rename(move)
+            if found.st_dev == os.fstat(target.folder).st_dev:
+                return self._rename(move, source, target)
         except OSError as error:
             if error.errno != errno.EXDEV:  # one file system, mounted twice
                 raise
-        return self._copy(move)
+        return self._copy(move, source, target)
 
-    def _rename(self, move: Move) -> Moved:
+    def _rename(self, move: Move, source: FolderEntry, target: FolderEntry) -> Moved:
         try:
-            rename_no_replace(move.source, move.place)
+            rename_no_replace(source, target)
         except FileExistsError:
-            return Redirected(move, _free_place(move.place))
+            return Redirected(move, _free_place(target))
         # Replaced, or written to, in this very moment: that is another version.
-        if not _is_renamed(os.lstat(move.place), move.fingerprint):
-            rename_no_replace(move.place, move.source)
+        if not _is_renamed(target.stat(), move.fingerprint):
+            rename_no_replace(target, source)
             return MoveDropped(move)
-        self.unflushed |= dict.fromkeys(map(os.path.dirname, (move.place, move.source)))
-        return self._arrived(move)
+        self._flush_later(source.folder)
+        return self._arrived(move, target)
 
-    def _copy(self, move: Move) -> Moved:
-        folder = os.path.dirname(move.source)
-        if not os.access(folder, os.W_OK | os.X_OK):  # better known before than after
+    def _copy(self, move: Move, source: FolderEntry, target: FolderEntry) -> Moved:
+        # Better known before than after.
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=source.folder):
+            folder = os.path.dirname(source.path)
             raise OSError(errno.EACCES, "files cannot be taken out of this folder", folder)
-        free = os.statvfs(os.path.dirname(move.place))
+        free = os.statvfs(target.folder)
         if move.size_bytes > free.f_bavail * free.f_frsize:
-            return MoveFailed(move, f"no space for {_shown(move.source)} in {_shown(move.place)}")
-        aside = _aside(move)
+            return MoveFailed(move, f"no space for {_shown(source.path)} in {_shown(target.path)}")
+        aside = _aside(move, target)
         try:
-            if not self._copy_aside(move, aside):
+            if not self._copy_aside(move, source, aside):
                 return MoveDropped(move)
-            rename_no_replace(aside, move.place)
+            rename_no_replace(aside, target)
         except FileExistsError:
-            return Redirected(move, _free_place(move.place))
+            return Redirected(move, _free_place(target))
         finally:
             with contextlib.suppress(OSError):  # gone when it is in its place
-                os.unlink(aside)
-        _flush_folder(os.path.dirname(move.place))
-        self._take_away(move)
-        return self._arrived(move)
+                aside.unlink()
+        flush_folder(target.folder)
+        _take_away(move, source, target)
+        return self._arrived(move, target)
 
-    def _copy_aside(self, move: Move, aside: bytes) -> bool:
+    def _copy_aside(self, move: Move, whole: FolderEntry, aside: FolderEntry) -> bool:
         """Whole and on the disk; False where the file is not the version recorded any more."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside)  # of a copy that was killed
-        with _opened(move.source, _OPEN) as source, _opened(aside, _NEW) as target:
+            aside.unlink()  # of a copy that was killed
+        with whole.opened(os.O_RDONLY) as source, aside.opened(_NEW) as target:
             before = os.fstat(source)
             digest = hashlib.sha256()
             for block in self._blocks(source):
@@ -237,49 +275,33 @@ class _Batch:
                 os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
             os.fsync(target)
             if digest.hexdigest() != move.digest:
-                raise OSError(errno.EIO, "reads otherwise than when it was heard", move.source)
+                raise OSError(errno.EIO, "reads otherwise than when it was heard", whole.path)
             if self._digest(target) != move.digest:
-                raise OSError(errno.EIO, "the copy reads otherwise than its original", aside)
+                raise OSError(errno.EIO, "the copy reads otherwise than its original", aside.path)
         return True
 
-    def _take_away(self, move: Move) -> None:
-        """Out of the inbox; if that fails, out of the archive again: it lies in one place only."""
-        found = _stat(move.source)
-        if found is None or fingerprint(found) != move.fingerprint:
-            return  # somebody else did, or left a new version there
-        try:
-            os.unlink(move.source)
-        except OSError:
-            os.unlink(move.place)
-            raise
-        _flush_folder(os.path.dirname(move.source))
-
-    def _lies_at_place(self, move: Move) -> bool:
+    def _holds(self, target: FolderEntry, move: Move) -> bool:
         """The very file, or its content to the last bit; never a link."""
         try:
-            with _opened(move.place, _OPEN) as file:
+            with target.opened(os.O_RDONLY) as file:
                 found = os.fstat(file)
                 if not stat.S_ISREG(found.st_mode) or found.st_size != move.size_bytes:
                     return False
                 return _is_renamed(found, move.fingerprint) or self._digest(file) == move.digest
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
-                return False
-            raise
+            if error.errno not in (*_NOT_THERE, errno.ENXIO):
+                raise
+            return False
 
-    def _arrived(self, move: Move) -> Archived:
+    def _arrived(self, move: Move, target: FolderEntry) -> Archived:
         self.used.add(move.place)
-        self.unflushed[os.path.dirname(move.place)] = None
-        return Archived(move, fingerprint(os.lstat(move.place)))
+        self._flush_later(target.folder)
+        return Archived(move, fingerprint(target.stat()))
 
-    def _make_folder(self, folder: bytes) -> None:
-        """With its parents, each flushed into its own parent."""
-        if os.path.isdir(folder):
-            return
-        self._make_folder(os.path.dirname(folder))
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder)
-        _flush_folder(os.path.dirname(folder))
+    def _flush_later(self, folder: int) -> None:
+        which = identity(os.fstat(folder))
+        if which not in self.unflushed:
+            self.unflushed[which] = os.dup(folder)
 
     def _digest(self, file: int) -> str:
         """SHA-256 of what the disk holds, not of what the page cache remembers."""
@@ -298,16 +320,7 @@ class _Batch:
             yield block
 
 
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFE_FLAGS
-
-
-@contextlib.contextmanager
-def _opened(path: bytes, flags: int) -> Iterator[int]:
-    file = os.open(path, flags, 0o600)
-    try:
-        yield file
-    finally:
-        os.close(file)
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
 
 
 def _write(file: int, block: bytes) -> None:
@@ -316,11 +329,28 @@ def _write(file: int, block: bytes) -> None:
         rest = rest[os.write(file, rest) :]
 
 
-def _stat(path: bytes) -> os.stat_result | None:
+def _source(move: Move, handles: ExitStack) -> FolderEntry | None:
+    """The file in its folder, reached without a link; None where there is no such folder."""
+    folder = os.path.dirname(move.path)
     try:
-        return os.lstat(path)
+        handle = open_folder(os.fsencode(move.inbox), folder, TO_LIST)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    handles.callback(os.close, handle)
+    return FolderEntry(handle, move.source)
+
+
+def _take_away(move: Move, source: FolderEntry, target: FolderEntry) -> None:
+    """Out of the inbox; if that fails, out of the archive again: it lies in one place only."""
+    found = source.look()
+    if found is None or fingerprint(found) != move.fingerprint:
+        return  # somebody else did, or left a new version there
+    try:
+        source.unlink()
+    except OSError:
+        target.unlink()
+        raise
+    flush_folder(source.folder)
 
 
 def _is_renamed(found: os.stat_result, recorded: str) -> bool:
@@ -328,43 +358,21 @@ def _is_renamed(found: os.stat_result, recorded: str) -> bool:
     return fingerprint(found).rpartition(":")[0] == recorded.rpartition(":")[0]
 
 
-def _refuse_one_folder(move: Move) -> None:
-    """A mount may lead from the archive back to the inbox: two names of one file."""
-    folder, target = os.path.dirname(move.source), os.path.dirname(move.place)
-    if os.path.samefile(folder, target):
-        raise _leads_back(target)
-
-
-def _leads_back(folder: bytes) -> OSError:
-    reason = "the archive leads back into the inbox; take away the link or mount that does so"
-    return OSError(errno.ELOOP, reason, folder)
-
-
-def _free_place(place: bytes) -> bytes:
+def _free_place(target: FolderEntry) -> bytes:
     """`x.1.wav` beside `x.wav`, or the first number that is free."""
-    folder, name = os.path.split(place)
-    stem, suffix = os.path.splitext(name)
+    stem, suffix = os.path.splitext(target.name)
     for number in count(1):
         ending = b".%d%s" % (number, suffix)
-        candidate = os.path.join(folder, stem[: MAX_NAME_BYTES - len(ending)] + ending)
-        if not os.path.lexists(candidate):
-            return candidate
+        candidate = target.beside(stem[: MAX_NAME_BYTES - len(ending)] + ending)
+        if candidate.look() is None:
+            return candidate.path
     raise AssertionError("numbers do not end")
 
 
-def _aside(move: Move) -> bytes:
+def _aside(move: Move, target: FolderEntry) -> FolderEntry:
     """One name for each source, so that a copy that was killed is found and replaced."""
-    name = b".clfd-%s.partial" % hashlib.sha256(move.source).hexdigest()[:16].encode()
-    return os.path.join(os.path.dirname(move.place), name)
-
-
-def _flush_folder(folder: bytes) -> None:
-    with _opened(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) as file:
-        try:
-            os.fsync(file)
-        except OSError as error:
-            if error.errno not in _NO_FLUSH_NEEDED:
-                raise
+    name = hashlib.sha256(move.source).hexdigest()[:16].encode()
+    return target.beside(b".clfd-%s.partial" % name)
 
 
 def _failed(move: Move, error: OSError) -> MoveFailed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 from classifier.audio.containers.promised_end import are_complete
 from classifier.workers.pool import DecodePool
+from storage.home.safe_open import opener_in
 from storage.ledger.outcomes import Arrival
 
 CHECKS_AT_ONCE = 16  # in one task: handing one in costs more than a check
@@ -32,7 +32,7 @@ class EndChecker:
     def submit(self, arrivals: Sequence[Arrival]) -> None:
         for begin in range(0, len(arrivals), CHECKS_AT_ONCE):
             some = arrivals[begin : begin + CHECKS_AT_ONCE]
-            files = [(os.path.join(os.fsencode(a.inbox), a.path), a.fingerprint) for a in some]
+            files = [(opener_in(a.inbox), a.path, a.fingerprint) for a in some]
             self.pool.call(partial(self._note, some), CHECK_SECONDS, are_complete, files)
 
     def collect(self) -> list[Arrival]:

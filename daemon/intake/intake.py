@@ -92,14 +92,8 @@ class Intake:
 
     @property
     def faults(self) -> list[str]:
-        """Inboxes and folders that could not be listed."""
-        roots = [scan.fault for scan in self._last.values() if scan.fault]
-        folders = [
-            f"folder {scan.inbox.root / name} cannot be listed"
-            for scan in self._last.values()
-            for name in scan.unreadable
-        ]
-        return roots + folders
+        """Inboxes, folders and files that could not be listed or looked at."""
+        return [fault for scan in self._last.values() for fault in scan.faults]
 
     @property
     def unsettled(self) -> list[str]:
@@ -231,7 +225,8 @@ class Intake:
         if not self._scans:
             self.last_scan_found_nothing = self._scan_news == 0
             watched = self._last.keys() - self.watcher.unwatched
-            self.watcher.compare_with(sum(self._last[root].folders for root in watched))
+            n_folders = sum(self._last[root].watchable_folders for root in watched)
+            self.watcher.compare_with(n_folders)
 
     def _see_new(
         self, arrivals: Iterable[Arrival], now: float, closed: Collection[Key] = ()

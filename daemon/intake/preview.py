@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from storage.errors import LedgerMissing
 from storage.export.text_formats import output, write_jsonl, write_table
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival
+from storage.settings.loading import refuse_overlapping_folders
 from storage.settings.schema import Settings
 from storage.values.text import printable_path
 
@@ -36,8 +36,9 @@ class Preview:
 def preview(settings: Settings) -> Iterator[Preview]:
     """Every file in every inbox, in bounded memory.
 
-    Raises DaemonError where an inbox cannot be listed.
+    Raises DaemonError where an inbox cannot be listed, and SettingsError where two overlap.
     """
+    refuse_overlapping_folders(settings)
     try:
         with open_ledger(settings.database, "reader") as ledger:
             yield from _preview_inboxes(settings, ledger)
@@ -53,9 +54,8 @@ def _preview_inboxes(settings: Settings, ledger: Ledger | None) -> Iterator[Prev
             yield from _preview_chunk(root, chunk, ledger, settings.intake.settle_seconds)
         if scan.fault:
             raise DaemonError(f"{scan.fault}; check the path and its permissions")
-        for folder in scan.unreadable:
-            path = printable_path(os.fsencode(folder))
-            yield Preview("ignore", path, "a folder that cannot be listed", str(root))
+        for folder, why in scan.left_out.items():
+            yield Preview("ignore", printable_path(folder), f"a folder that {why}", str(root))
 
 
 def _preview_chunk(
@@ -71,19 +71,16 @@ def _preview_chunk(
             action, why = "take", "waits in the queue"
         elif known.get(entry.path) == entry.fingerprint:
             action, why = "known", "has its row"
-        elif _age_seconds(root, entry.path) < settle_seconds:
+        elif _age_seconds(entry.fingerprint) < settle_seconds:
             action, why = "wait", "was written a moment ago"
         else:
             action, why = "take", "changed since its row" if entry.path in known else "new"
         yield Preview(action, printable_path(entry.path), why, str(root))
 
 
-def _age_seconds(root: Path, path: bytes) -> float:
-    try:
-        found = os.lstat(os.fsencode(root) + b"/" + path)
-    except OSError:
-        return 0.0
-    return time.time() - max(found.st_mtime, found.st_ctime)
+def _age_seconds(fingerprint: str) -> float:
+    *_, written_ns, changed_ns = fingerprint.split(":")
+    return time.time() - max(int(written_ns), int(changed_ns)) / 1e9
 
 
 def show_preview(found: Iterator[Preview], form: str, limit: int) -> None:

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from classifier.audio.regular_file import fingerprint
+from storage.home.folder_walk import FolderWalk, folders_apart, identity_of
 from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
 from storage.home.mounts import FindMount, is_away, is_unmounted, mount_of
+from storage.home.safe_open import FolderApart, Identity, stat_below
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival
 from storage.settings.schema import Settings
+from storage.values.text import printable_path, visible
+
+MAX_NAMED = 5  # folders of an inbox that cannot be listed; the others are counted
 
 
 @dataclass
 class Inbox:
-    """A watched folder. Links are never followed, neither to files nor to folders."""
+    """A watched folder. Links are never followed, neither to files nor to folders.
+
+    Nor are folders entered that are another one of `inboxes`, or the `archive`, which is asked for
+    with each scan.
+    """
 
     root: Path
     suffixes: frozenset[bytes]
     ignored: IgnoreList = field(default_factory=IgnoreList)
+    inboxes: tuple[Path, ...] = ()
+    archive: Callable[[], Identity | None] = lambda: None
+    apart: set[Identity] = field(default_factory=set, init=False)  # since the last scan
 
     def look_at(self, path: bytes) -> Arrival | None:
         """The file at `path` (relative to the root) as it is now; None where it is not ours."""
@@ -41,7 +53,7 @@ class Inbox:
     def look_again(self, path: bytes) -> Arrival | None:
         """As `look_at`, for a path that was ours when it was found: its name says the same."""
         try:
-            found = os.lstat(os.path.join(self._folder, path))
+            found = stat_below(self._folder, path, self.apart)
         except OSError:
             return None
         return self.arrival(path, found)
@@ -51,6 +63,7 @@ class Inbox:
         return os.fsencode(self.root)
 
     def scan(self) -> Scan:
+        self.apart = folders_apart(self.root, self.inboxes or (self.root,), self.archive())
         return Scan(self)
 
     def arrival(self, path: bytes, found: os.stat_result) -> Arrival | None:
@@ -59,9 +72,15 @@ class Inbox:
         return Arrival(self.root, path, fingerprint(found), found.st_size)
 
 
-def inboxes_of(settings: Settings) -> list[Inbox]:
-    """The watched folders, with what the settings say about names."""
-    return [inbox_at(root, settings) for root in settings.inboxes]
+def inboxes_of(
+    settings: Settings, archive: Callable[[], Identity | None] | None = None
+) -> list[Inbox]:
+    """The watched folders, with what the settings say about names, and which one the archive is."""
+    archive = archive or partial(identity_of, settings.archive)
+    return [
+        replace(inbox_at(root, settings), inboxes=settings.inboxes, archive=archive)
+        for root in settings.inboxes
+    ]
 
 
 def inbox_at(root: Path, settings: Settings) -> Inbox:
@@ -70,11 +89,15 @@ def inbox_at(root: Path, settings: Settings) -> Inbox:
 
 
 class IgnoredFiles(NamedTuple):
-    """A name that is not taken: `path` relative to the inbox, `why` for people."""
+    """A name that is not taken: `path` relative to the inbox, `why` for people.
+
+    `is_unseen`: it might be, if it could be looked at.
+    """
 
     path: bytes
     is_partial: bool
     why: str
+    is_unseen: bool = False
 
 
 @dataclass
@@ -82,26 +105,52 @@ class Scan:
     """One listing in progress, asked for a few arrivals at a time.
 
     `ignored` counts files with other suffixes, links and the like, `partial` names of copies under
-    way, `folders` those that were listed. `fault` says why the root, `unreadable` which
-    sub-folders, could not be listed.
+    way. `fault` says why the root, `left_out` why which sub-folders, could not be listed. Of
+    `n_unseen` files not even the size is known; `first_unseen` names one of them and says why.
     """
 
     inbox: Inbox
     arrivals: int = 0
     ignored: int = 0
     partial: int = 0
-    folders: int = 0
     fault: str | None = None
-    unreadable: list[str] = field(default_factory=list)
+    left_out: dict[bytes, str] = field(default_factory=dict)
+    n_unseen: int = 0
+    first_unseen: str | None = None
 
     def __post_init__(self) -> None:
+        self._walk = FolderWalk(self.inbox.root, self._note_failure, self.inbox.apart)
         self._found = self._counted()
         self.is_over = False
 
     @property
+    def folders(self) -> int:
+        """That were listed so far."""
+        return self._walk.n_folders
+
+    @property
+    def watchable_folders(self) -> int:
+        """Of these, those in which the kernel can watch for events."""
+        return self._walk.n_nameable
+
+    @property
     def n_names(self) -> int:
         """That were listed so far."""
-        return self.arrivals + self.ignored + self.partial + max(0, self.folders - 1)
+        files = self.arrivals + self.ignored + self.partial + self.n_unseen
+        return files + max(0, self.folders - 1)
+
+    @property
+    def faults(self) -> list[str]:
+        """What could not be listed or looked at, for people."""
+        root, n_more = self.inbox.root, len(self.left_out) - MAX_NAMED
+        found = [self.fault] if self.fault else []
+        for folder, why in islice(self.left_out.items(), MAX_NAMED):
+            found.append(f"folder {_shown(os.path.join(os.fsencode(root), folder))} {why}")
+        if n_more > 0:
+            found.append(f"{n_more} more folders of inbox {root} are left out like these")
+        if self.n_unseen:
+            found.append(f"inbox {root}: files not seen: {self.n_unseen}; {self.first_unseen}")
+        return found
 
     def take(self, n: int) -> list[Arrival]:
         """The arrivals among `n` further names; a million others must not take all at once."""
@@ -115,56 +164,58 @@ class Scan:
 
     def entries(self) -> Iterator[Arrival | IgnoredFiles]:
         """Everything there is, also what is left out; folders by what is in them."""
-        yield from (found for found in self._counted() if found)
+        yield from (found for found in self._found if found)
 
     def _counted(self) -> Generator[Arrival | IgnoredFiles | None]:
         for found in self._list():
             self.arrivals += isinstance(found, Arrival)
             if isinstance(found, IgnoredFiles):
                 self.partial += found.is_partial
-                self.ignored += not found.is_partial
+                self.n_unseen += found.is_unseen
+                self.ignored += not (found.is_partial or found.is_unseen)
             yield found
 
     def _list(self) -> Iterator[Arrival | IgnoredFiles | None]:
-        """Folder by folder: one is open at a time, and a tree may be deeper than Python's stack.
-
-        A folder is None: a million empty ones must not take all at once either.
-        """
-        folders = [b""]
-        while folders:
-            folder = folders.pop()
+        """A folder is None: a million empty ones must not take all at once either."""
+        for path, entry in self._walk.entries():
             try:
-                with os.scandir(os.path.join(os.fsencode(self.inbox.root), folder)) as entries:
-                    self.folders += 1
-                    for entry in entries:
-                        path = os.path.join(folder, entry.name)
-                        if self.inbox.ignored.has(path):
-                            yield IgnoredFiles(path, False, "on the list of intake.ignore")
-                        elif not entry.is_dir(follow_symlinks=False):
-                            yield from self._file(entry, path)
-                        elif is_system_folder(entry.name):
-                            yield IgnoredFiles(path, False, "a hidden or system folder")
-                        else:
-                            folders.append(path)
-                            yield None
+                if self.inbox.ignored.has(path):
+                    yield IgnoredFiles(path, False, "on the list of intake.ignore")
+                elif not entry.is_dir(follow_symlinks=False):
+                    yield self._file(entry, path)
+                elif is_system_folder(os.fsencode(entry.name)):
+                    yield IgnoredFiles(path, False, "a hidden or system folder")
+                else:
+                    self._walk.enter(path)
+                    yield None
+            except FileNotFoundError:
+                continue  # gone between listing and look
             except OSError as error:
-                if not folder:
-                    self.fault = f"inbox {self.inbox.root} cannot be listed: {error.strerror}"
-                elif not isinstance(error, FileNotFoundError):
-                    self.unreadable.append(os.fsdecode(folder))
+                why = f"cannot be looked at: {error.strerror}"
+                self.first_unseen = self.first_unseen or f"{_shown(path)} {why}"
+                yield IgnoredFiles(path, False, why, is_unseen=True)
 
-    def _file(self, entry: os.DirEntry[bytes], path: bytes) -> Iterator[Arrival | IgnoredFiles]:
-        kind = file_kind(entry.name, self.inbox.suffixes)
+    def _file(self, entry: os.DirEntry[str], path: bytes) -> Arrival | IgnoredFiles:
+        kind = file_kind(os.fsencode(entry.name), self.inbox.suffixes)
         if kind is FileKind.PARTIAL:
-            yield IgnoredFiles(path, True, "the name of a copy under way")
-        elif kind is FileKind.IGNORED:
-            yield IgnoredFiles(path, False, "not an audio file by its suffix, or hidden")
-        else:
-            try:
-                arrival = self.inbox.arrival(path, entry.stat(follow_symlinks=False))
-            except OSError:
-                return  # gone between listing and look
-            yield arrival or IgnoredFiles(path, False, "a link or another special file")
+            return IgnoredFiles(path, True, "the name of a copy under way")
+        if kind is FileKind.IGNORED:
+            return IgnoredFiles(path, False, "not an audio file by its suffix, or hidden")
+        arrival = self.inbox.arrival(path, entry.stat(follow_symlinks=False))
+        return arrival or IgnoredFiles(path, False, "a link or another special file")
+
+    def _note_failure(self, folder: bytes, error: OSError) -> None:
+        why = "cannot be listed" if folder else f"cannot be listed: {error.strerror}"
+        if isinstance(error, FolderApart):
+            why = "is left out, since it is the archive or another inbox; take away the mount"
+        if not folder:
+            self.fault = f"inbox {self.inbox.root} {why}"
+        elif not isinstance(error, FileNotFoundError):
+            self.left_out[folder] = why
+
+
+def _shown(path: bytes) -> str:
+    return visible(printable_path(path))
 
 
 class MountMemory:

@@ -99,9 +99,12 @@ def _arrivals_by_name(paths: Sequence[Path], settings: Settings) -> dict[str, Ar
 def _in_folder(folder: Path, inbox: Inbox) -> dict[str, Arrival]:
     scan = inbox.scan()
     found = {printable_path(os.fsencode(folder) + b"/" + a.path): a for a in scan.take(10**9)}
-    if scan.fault or scan.unreadable:
-        which = folder / scan.unreadable[0] if scan.unreadable else folder
+    if scan.fault or scan.left_out:
+        which = folder / os.fsdecode(next(iter(scan.left_out), b""))
         raise DaemonError(f"{which} cannot be listed; change its permissions, or leave it out")
+    if scan.n_unseen:
+        unseen = f"{folder}: files not seen: {scan.n_unseen}; {scan.first_unseen}"
+        raise DaemonError(f"{unseen}; change the permissions of their folder")
     if not found:
         raise DaemonError(f"no audio files in {folder}; name another folder, or a file")
     return found

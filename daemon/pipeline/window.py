@@ -8,6 +8,7 @@ goes when it is full or when nothing more is ready; there is no timer.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +29,7 @@ from daemon.monitoring.journald import about
 from daemon.pipeline.model_manager import Served
 from daemon.pipeline.recording import RecordingInProgress
 from daemon.pipeline.scoring_setup import RecordingPool, window_capacity
+from storage.home.safe_open import opener_in
 from storage.ledger.duplicates import AnswerLookup
 from storage.ledger.outcomes import Changed, Claim, Failed, Linked, Outcome, Postponed, Scored
 from storage.settings.schema import EngineSettings
@@ -168,8 +170,9 @@ class Window:
     def _queue_segment(self, recording: RecordingInProgress) -> None:
         audio = recording.served.predictor.checkpoint.audio_format
         hop = recording.served.hop_samples
+        claim = recording.claim
         segment = Segment(
-            path=recording.claim.location,
+            path=claim.archive_path or claim.path,
             sample_rate_hz=audio.sample_rate_hz,
             clip_samples=audio.clip_samples,
             hop_samples=hop,
@@ -177,8 +180,9 @@ class Window:
             first_clip=recording.next_clip,
             fingerprint=recording.fingerprint,
             max_seconds=self.engine.max_hours * 3600,
-            size_bytes=recording.claim.size_bytes,  # each worker may have to read all of it once
+            size_bytes=claim.size_bytes,  # each worker may have to read all of it once
             accepts_damaged=self.accepts_damaged,
+            opener=os.open if claim.archive_path else opener_in(claim.inbox),
         )
         self._queued_segments.append(((recording, recording.next_clip), segment))
         recording.next_clip += segment.max_clips

@@ -21,12 +21,13 @@ from classifier.workers.pool import DecodePool
 from daemon.app import ledger_remark
 from daemon.pipeline.scoring_setup import engine_device, load_predictor
 from storage.database.engine import driver
-from storage.errors import StorageError
+from storage.errors import SettingsError, StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import holder
 from storage.home.mounts import mount_of
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
+from storage.settings.loading import refuse_overlapping_folders
 from storage.settings.schema import Settings
 
 FIRST_SAFE_SQLITE = (3, 51, 3)  # older ones may corrupt a write-ahead log under two writers
@@ -47,6 +48,10 @@ def examine(home: Home, settings: Settings) -> Iterator[Finding]:
     """One finding after the other, the cheap ones first."""
     yield from _home(home)
     yield from (_inbox(inbox) for inbox in settings.inboxes)
+    try:
+        refuse_overlapping_folders(settings)
+    except SettingsError as error:
+        yield Finding("fault", "settings", str(error))
     if settings.archive is not None:
         yield _archive(settings.archive, settings.inboxes, home)
     yield _events()

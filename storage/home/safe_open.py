@@ -11,11 +11,23 @@ import fcntl
 import hashlib
 import os
 import stat
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 NOT_PLAIN = "it is a link, a pipe or another special file, where clfd keeps a plain one; remove it"
 # Neither follows a link nor waits for whoever writes into a pipe.
 SAFE_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+TO_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# Asks for no right to list; macOS has no such flag.
+TO_PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+PATH_MAX = 4096  # of Linux: what has a longer path is reached from folder to folder only
+
+Identity = tuple[int, int]  # of a folder, whatever its names: device and inode
+
+
+class FolderApart(OSError):
+    """A folder that is not to be entered."""
 
 
 def open_plain(path: Path, flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
@@ -70,6 +82,87 @@ def lock_folder(folder: Path, wait: bool = True) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def folder_below(parent: int, name: bytes, flags: int = TO_PASS) -> int:
+    """A handle of a folder in an open one. Raises OSError.
+
+    A link, or a file, in its place is no folder: FileNotFoundError. So whoever goes from handle to
+    handle stays below the folder that was opened first, whatever is exchanged on the way.
+    """
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=parent)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name) from error
+        raise
+
+
+def open_folder(
+    root: bytes, path: bytes, flags: int = TO_PASS, apart: Collection[Identity] = ()
+) -> int:
+    """A handle of the folder at `path` below `root`, which alone may be a link.
+
+    The path may be longer than the kernel takes at once. Raises OSError, and FolderApart where a
+    folder on the way is one of those `apart`.
+    """
+    *above, last = path.split(b"/")
+    handle = os.open(root, TO_PASS if path else flags)
+    try:
+        refuse_apart(handle, apart)
+        for name in above:
+            handle = _exchanged(handle, name, TO_PASS, apart)
+        return _exchanged(handle, last, flags, apart) if path else handle
+    except OSError:
+        os.close(handle)
+        raise
+
+
+def identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino
+
+
+def refuse_apart(handle: int, apart: Collection[Identity]) -> None:
+    """Raises FolderApart."""
+    if apart and identity(os.fstat(handle)) in apart:
+        raise FolderApart(errno.ELOOP, "not to be entered")
+
+
+def open_below(root: bytes, path: bytes, flags: int) -> int:
+    """A descriptor of the file at `path` below `root`, reached without a link. Raises OSError."""
+    folder, _, name = path.rpartition(b"/")
+    handle = open_folder(root, folder)
+    try:
+        return os.open(name, flags | SAFE_FLAGS, dir_fd=handle)
+    finally:
+        os.close(handle)
+
+
+def opener_in(root: Path) -> Callable[[bytes, int], int]:
+    """Opens paths below `root`, also in another process."""
+    return partial(open_below, os.fsencode(root))
+
+
+def stat_below(root: bytes, path: bytes, apart: Collection[Identity] = ()) -> os.stat_result:
+    """What `lstat` says of it, by way of folders only. Raises OSError, as `open_folder`."""
+    folder, _, name = path.rpartition(b"/")
+    handle = open_folder(root, folder, apart=apart)
+    try:
+        return os.stat(name, dir_fd=handle, follow_symlinks=False)
+    finally:
+        os.close(handle)
+
+
+def _exchanged(handle: int, name: bytes, flags: int, apart: Collection[Identity]) -> int:
+    """A folder's handle for that of a folder in it. Raises OSError, and keeps the handle then."""
+    below = folder_below(handle, name, flags)
+    try:
+        refuse_apart(below, apart)
+    except OSError:
+        os.close(below)
+        raise
+    os.close(handle)
+    return below
 
 
 def _not_plain(path: Path) -> OSError:

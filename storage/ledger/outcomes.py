@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from math import isfinite
@@ -41,11 +40,6 @@ class Claim:
     @property
     def file(self) -> tuple[Path, bytes]:
         return self.inbox, self.path
-
-    @property
-    def location(self) -> bytes:
-        """Where the file is to be read."""
-        return self.archive_path or os.path.join(os.fsencode(self.inbox), self.path)
 
 
 @dataclass(frozen=True)

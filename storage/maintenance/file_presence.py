@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy import Row, select
 from storage.database.engine import Database
 from storage.database.tables import inbox, recording
 from storage.home.mounts import is_away
+from storage.home.safe_open import stat_below
 
 _row = recording.c
 # What `missing` reads of a row.
@@ -41,7 +43,9 @@ class FilePresence:
         """
         places = {row.id: dict(self._places(row)) for row in rows}
         lost = {
-            id: {*found.values()} for id, found in places.items() if not any(map(_holds, found))
+            id: {*found.values()}
+            for id, found in places.items()
+            if not any(starmap(self._is_there, found.items()))
         }
         away = set(filter(self._is_away, set[bytes]().union(*lost.values())))
         self.away |= away
@@ -63,6 +67,22 @@ class FilePresence:
         if row.archive_path is not None:  # a move that is under way may have ended already
             yield row.archive_path, _archive_folder(row)
 
+    def _is_there(self, place: bytes, folder: bytes) -> bool:
+        """What cannot be looked at, for want of a right or by a fault of the disk, may be there.
+
+        In an inbox no link leads to a file; in the archive its owner may have laid some.
+        """
+        try:
+            if folder in self._mount_points:
+                stat_below(folder, place.removeprefix(os.path.join(folder, b"")))
+            else:
+                os.lstat(place)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            pass
+        return True
+
     def _is_away(self, folder: bytes) -> bool:
         point = self._mount_points.get(folder)
         mount_point = None if point is None else Path(os.fsdecode(point))
@@ -74,14 +94,3 @@ def _archive_folder(row: Row[Any]) -> bytes:
     folder: bytes = os.path.dirname(row.archive_path)
     below: bytes = os.path.dirname(row.path)
     return folder.removesuffix(b"/" + below) if below else folder
-
-
-def _holds(place: bytes) -> bool:
-    """What cannot be looked at, for want of a right or by a fault of the disk, may be there."""
-    try:
-        os.lstat(place)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        pass
-    return True

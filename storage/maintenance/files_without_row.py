@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from storage.database.engine import Database
+from storage.home.folder_walk import FolderWalk, folders_apart, identity_of
 from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
 from storage.ledger.admission import newest_of
 from storage.settings.schema import Settings
@@ -37,20 +39,17 @@ def audio_files(root: Path, settings: Settings) -> Iterator[bytes]:
     """By their names, relative to the root; what a scan leaves out, and links, are left out."""
     suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
     ignored = IgnoreList(settings.intake.ignore)
-    folders = [b""]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(os.path.join(os.fsencode(root), folder)) as entries:
-                for entry in entries:
-                    path = os.path.join(folder, entry.name)
-                    if ignored.has(path):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        folders += [] if is_system_folder(entry.name) else [path]
-                    elif file_kind(entry.name, suffixes) is FileKind.AUDIO and entry.is_file(
-                        follow_symlinks=False
-                    ):
-                        yield path
-        except OSError:
-            continue  # gone meanwhile, or not ours to read: the daemon tells
+    apart = folders_apart(root, settings.inboxes, identity_of(settings.archive))
+    walk = FolderWalk(root, lambda folder, error: None, apart)
+    for path, entry in walk.entries():
+        with suppress(OSError):  # gone meanwhile, or not ours to look at: the daemon tells
+            name = os.fsencode(entry.name)
+            if ignored.has(path):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if not is_system_folder(name):
+                    walk.enter(path)
+            elif file_kind(name, suffixes) is FileKind.AUDIO and entry.is_file(
+                follow_symlinks=False
+            ):
+                yield path

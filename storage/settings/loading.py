@@ -10,10 +10,12 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.errors import SettingsError
+from storage.home.folder_walk import overlap
 from storage.home.paths import Home, database_url
 from storage.home.safe_open import open_without_waiting
 from storage.values.decision import DisplayRules
@@ -185,6 +187,21 @@ def _refuse_overlapping_archive(
             raise SettingsError(
                 f"{_named(key, raw.source)} = {raw.value!r}: {settings.archive} and {folder}"
                 " overlap; choose a folder apart"
+            )
+
+
+def refuse_overlapping_folders(settings: Settings) -> None:
+    """As they are now, by device and inode: links and mounts give one folder several names.
+
+    Raises SettingsError. It looks at the folders, which may take long where a share is away.
+    """
+    for inbox, other in combinations(settings.inboxes, 2):
+        if overlap(inbox, other):
+            raise SettingsError(f"inbox: {inbox} and {other} overlap; a file belongs to one inbox")
+    for inbox in settings.inboxes:
+        if settings.archive is not None and overlap(inbox, settings.archive):
+            raise SettingsError(
+                f"intake.archive_dir: {settings.archive} and {inbox} overlap; choose a folder apart"
             )
 
 

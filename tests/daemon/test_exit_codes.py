@@ -38,6 +38,14 @@ def test_a_settings_file_that_is_none(house: RunningHouse) -> None:
     assert "clfd.toml is not valid TOML" in last_line(run)
 
 
+def test_one_folder_as_two_inboxes(house: RunningHouse, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(house.home.inbox)
+    house.home.settings_file.write_text(f'inbox = ["inbox", "{tmp_path}/link"]')
+    run = house.clfd("run", "--once")
+    assert run.returncode == 78
+    assert f"{house.home.inbox} and {tmp_path}/link overlap" in last_line(run)
+
+
 def test_no_checkpoint_to_serve(house: RunningHouse) -> None:
     (house.home.checkpoints / "active").unlink()
     run = house.clfd("run")

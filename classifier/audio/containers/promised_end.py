@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from classifier.audio.containers.formats import container_of
-from classifier.audio.regular_file import fingerprint, has_coarse_times, regular_file
+from classifier.audio.regular_file import Opener, fingerprint, has_coarse_times, regular_file
 
 
-def are_complete(files: Sequence[tuple[bytes, str]]) -> list[bool]:
-    """For each path and fingerprint, whether it is still that file and ends as it promises."""
-    return [_is_complete(path, expected) for path, expected in files]
+def are_complete(files: Sequence[tuple[Opener, bytes, str]]) -> list[bool]:
+    """Whether each is still the file with that fingerprint, and ends as it promises."""
+    return [_is_complete(*file) for file in files]
 
 
-def _is_complete(path: bytes, expected: str) -> bool:
+def _is_complete(opener: Opener, path: bytes, expected: str) -> bool:
     try:
-        with regular_file(path) as (fd, status):
+        with regular_file(path, opener) as (fd, status):
             # Where a second write would not show, nothing is to be answered before it.
             if fingerprint(status) != expected or has_coarse_times(status):
                 return False

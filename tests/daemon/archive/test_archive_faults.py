@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from house import House, HouseMaker
 from moves import a_move, files_below, mover_to, places
+from swapped_folders import mounted
 
 from daemon.archive import archiver, mover
+from daemon.archive.folder_entry import FolderEntry
 from daemon.backoff import wait_seconds
 from storage.errors import LedgerUnavailable
 from storage.ledger.archive_moves import MoveFailed
@@ -95,9 +95,9 @@ def test_one_file_that_cannot_be_moved_does_not_keep_the_others_waiting(
 ) -> None:
     rename = mover.rename_no_replace
 
-    def refuse_the_first(source: bytes, target: bytes) -> None:
-        if source.endswith(b"0.wav"):
-            raise PermissionError(errno.EACCES, "Permission denied", source)
+    def refuse_the_first(source: FolderEntry, target: FolderEntry) -> None:
+        if source.name == b"0.wav":
+            raise PermissionError(errno.EACCES, "Permission denied", source.path)
         rename(source, target)
 
     monkeypatch.setattr(archiver, "wait_seconds", lambda _: 100.0)
@@ -121,9 +121,9 @@ def test_hindered_moves_are_tried_ever_more_rarely(
 ) -> None:
     tries = []
 
-    def refuse(source: bytes, target: bytes) -> None:
+    def refuse(source: FolderEntry, target: FolderEntry) -> None:
         tries.append(archiving.now)
-        raise PermissionError(errno.EACCES, "Permission denied", source)
+        raise PermissionError(errno.EACCES, "Permission denied", source.path)
 
     monkeypatch.setattr(mover, "rename_no_replace", refuse)
     waits = (5.0, 20.0, 40.0)
@@ -133,22 +133,10 @@ def test_hindered_moves_are_tried_ever_more_rarely(
     assert np.diff(tries) == pytest.approx([5, 20, 40, 40], abs=3)
 
 
-@contextmanager
-def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_archive_keeps_results_and_files_and_goes_on_when_there_is_space(
     make_house: HouseMaker, audio_file: AudioFile, noise: Noise, tmp_path: Path
 ) -> None:
-    with mounted(tmp_path / "small", "-o", "size=128k") as archive:
+    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=128k") as archive:
         filler = archive / "filler"
         filler.write_bytes(bytes(100_000))
         house = make_house(**{"intake.archive_dir": str(archive)})
@@ -183,8 +171,8 @@ def test_a_read_only_inbox_is_told_and_keeps_its_files(
 def test_a_rename_that_is_refused_is_told_with_both_its_names(
     inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(source: bytes, target: bytes) -> None:
-        raise OSError(errno.EACCES, "Permission denied", source, None, target)
+    def refuse(source: FolderEntry, target: FolderEntry) -> None:
+        raise OSError(errno.EACCES, "Permission denied", source.path, None, target.path)
 
     source, archive = inbox / "a.wav", tmp_path / "archive"
     source.write_bytes(b"sound")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from moves import a_move, files_below, mover_to
+from swapped_folders import put_link_in_place_of
 
 from daemon.archive import mover, rename
-from storage.ledger.archive_moves import Archived, MoveDropped, MoveFailed, Redirected
+from daemon.archive.folder_entry import FolderEntry
+from storage.ledger.archive_moves import Archived, Move, MoveDropped, MoveFailed, Redirected
 
 
 def test_a_move_to_another_file_system_keeps_time_and_mode(
@@ -34,7 +37,7 @@ def test_a_version_that_comes_while_the_old_one_is_copied_stays_in_the_inbox(
     source.write_bytes(b"old")
     rename = mover.rename_no_replace
 
-    def write_a_new_one(there: bytes, target: bytes) -> None:
+    def write_a_new_one(there: FolderEntry, target: FolderEntry) -> None:
         rename(there, target)
         source.write_bytes(b"new version")
 
@@ -72,8 +75,8 @@ def test_one_file_system_mounted_twice_is_moved_by_copy(
     source.write_bytes(b"sound")
     rename = mover.rename_no_replace
 
-    def refuse_across(there: bytes, target: bytes) -> None:
-        if os.path.dirname(there) != os.path.dirname(target):
+    def refuse_across(there: FolderEntry, target: FolderEntry) -> None:
+        if os.path.dirname(there.path) != os.path.dirname(target.path):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         rename(there, target)
 
@@ -89,14 +92,14 @@ def test_a_file_that_may_not_be_deleted_in_the_inbox_lies_there_alone(
 ) -> None:
     source, archive = inbox / "a.wav", elsewhere / "archive"
     source.write_bytes(b"sound")
-    move, unlink = a_move(source, archive / "a.wav"), os.unlink
+    move, unlink = a_move(source, archive / "a.wav"), FolderEntry.unlink
 
-    def refuse(path: bytes) -> None:
-        if path == move.source:
-            raise PermissionError(errno.EPERM, "Operation not permitted", path)
-        unlink(path)
+    def refuse(entry: FolderEntry) -> None:
+        if entry.path == move.source:
+            raise PermissionError(errno.EPERM, "Operation not permitted", entry.path)
+        unlink(entry)
 
-    monkeypatch.setattr(os, "unlink", refuse)
+    monkeypatch.setattr(FolderEntry, "unlink", refuse)
     [result] = mover_to(archive, inbox).move([move])
     assert isinstance(result, MoveFailed)
     assert source.read_bytes() == b"sound"
@@ -196,8 +199,8 @@ def test_a_file_changed_in_the_moment_of_the_move_goes_back(
     move = a_move(source, archive / "a.wav")
     rename = mover.rename_no_replace
 
-    def change_first(there: bytes, target: bytes) -> None:
-        if there == move.source:
+    def change_first(there: FolderEntry, target: FolderEntry) -> None:
+        if there.path == move.source:
             change(source)
         rename(there, target)
 
@@ -205,6 +208,71 @@ def test_a_file_changed_in_the_moment_of_the_move_goes_back(
     assert mover_to(archive, inbox).move([move]) == [MoveDropped(move)]
     assert source.read_bytes() == b"old and new"
     assert files_below(archive) == []
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A file outside the inbox under the name of one that is to be moved, `card/a.wav`."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "a.wav").write_bytes(b"secret")
+    return tmp_path / "secret" / "a.wav"
+
+
+def move_of(source: Path, archive: Path) -> Move:
+    inbox = source.parents[1]
+    path = os.fsencode(source.relative_to(inbox))
+    return a_move(source, archive / "inbox" / "card" / "a.wav", inbox=inbox, path=path)
+
+
+@pytest.mark.parametrize("where", ["same file system", "another file system"])
+def test_a_folder_that_became_a_link_is_not_archived_from(
+    inbox: Path, tmp_path: Path, secret: Path, where: str, request: pytest.FixtureRequest
+) -> None:
+    archive = tmp_path / "archive"
+    if where == "another file system":
+        archive = request.getfixturevalue("elsewhere") / "archive"
+    folder = inbox / "card"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(b"sound")
+    move = move_of(folder / "a.wav", archive)
+    away = put_link_in_place_of(folder)  # with the very file that was recorded
+    assert mover_to(archive, inbox).move([move]) == [MoveDropped(move)]
+    assert (away / "a.wav").read_bytes() == b"sound"
+    assert files_below(archive) == []
+
+
+@pytest.mark.parametrize("where", ["same file system", "another file system"])
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_a_folder_exchanged_in_the_moment_of_the_move_lets_no_other_file_be_moved(
+    inbox: Path,
+    tmp_path: Path,
+    secret: Path,
+    where: str,
+    is_changed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    archive = tmp_path / "archive"
+    if where == "another file system":
+        archive = request.getfixturevalue("elsewhere") / "archive"
+    folder, away = inbox / "card", tmp_path / "away"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(b"sound")
+    move, rename = move_of(folder / "a.wav", archive), mover.rename_no_replace
+
+    def exchange_first(there: FolderEntry, target: FolderEntry) -> None:
+        if not away.exists():
+            if is_changed:
+                write_on(folder / "a.wav")
+            folder.rename(away)
+            folder.symlink_to(secret.parent)
+        rename(there, target)
+
+    monkeypatch.setattr(mover, "rename_no_replace", exchange_first)
+    mover_to(archive, inbox).move([move])
+    assert secret.read_bytes() == b"secret"
+    assert (away / "a.wav").exists() == is_changed
+    assert b"secret" not in [path.read_bytes() for path in archive.rglob("*.wav")]
 
 
 def test_the_longest_name_finds_a_free_one_beside_it(inbox: Path, tmp_path: Path) -> None:
@@ -219,18 +287,33 @@ def test_the_longest_name_finds_a_free_one_beside_it(inbox: Path, tmp_path: Path
     assert result.place.endswith(b"xx.1.wav")
 
 
-def test_a_rename_refuses_what_lies_at_the_target(tmp_path: Path) -> None:
+EntryAt = Callable[[Path], FolderEntry]
+
+
+@pytest.fixture
+def entry() -> Iterator[EntryAt]:
+    with ExitStack() as handles:
+
+        def open_entry(path: Path) -> FolderEntry:
+            handle = os.open(path.parent, os.O_RDONLY)
+            handles.callback(os.close, handle)
+            return FolderEntry(handle, bytes(path))
+
+        yield open_entry
+
+
+def test_a_rename_refuses_what_lies_at_the_target(tmp_path: Path, entry: EntryAt) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
     with pytest.raises(FileExistsError):
-        rename.rename_no_replace(bytes(tmp_path / "a"), bytes(tmp_path / "b"))
+        rename.rename_no_replace(entry(tmp_path / "a"), entry(tmp_path / "b"))
     assert (tmp_path / "b").read_text() == "b"
 
 
 def test_a_rename_refuses_it_also_where_the_system_cannot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, entry: EntryAt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rename, "_renameat2", None)
-    test_a_rename_refuses_what_lies_at_the_target(tmp_path)
-    rename.rename_no_replace(bytes(tmp_path / "a"), bytes(tmp_path / "c"))
+    test_a_rename_refuses_what_lies_at_the_target(tmp_path, entry)
+    rename.rename_no_replace(entry(tmp_path / "a"), entry(tmp_path / "c"))
     assert (tmp_path / "c").read_text() == "a"

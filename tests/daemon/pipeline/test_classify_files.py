@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 from house import House
+from swapped_folders import put_link_in_place_of, rights_of_an_ordinary_user
 
+from daemon.errors import DaemonError
 from daemon.pipeline import classify_files
 from daemon.pipeline.classify_files import classify_paths
 from storage.errors import UnknownFormat
@@ -77,6 +79,29 @@ def test_an_unsure_answer_is_unknown(
 def test_ignored_files_of_a_folder_are_left_out(classify: Classify, card: Path) -> None:
     assert len(classify(card)) == 2
     assert len(classify(card, intake__ignore=["preview_*"])) == 1
+
+
+def test_a_folder_that_becomes_a_link_before_the_decoding_leads_to_no_file(
+    classify: Classify, card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = classify_files._outcomes
+
+    def exchange_first(*args: Any) -> Iterator[Any]:
+        put_link_in_place_of(card / "yard")
+        return score(*args)
+
+    monkeypatch.setattr(classify_files, "_outcomes", exchange_first)
+    assert {row["error"] for row in classify(card)} == {"the file was gone before it could be read"}
+
+
+def test_files_that_cannot_be_looked_at_are_told(classify: Classify, card: Path) -> None:
+    (card / "yard").chmod(0o644)
+    with (
+        rights_of_an_ordinary_user(),
+        pytest.raises(DaemonError, match=r"files not seen: 2; yard/.* change the permissions"),
+    ):
+        classify(card)
+    (card / "yard").chmod(0o755)
 
 
 def test_a_named_file_is_taken_whatever_is_ignored(classify: Classify, card: Path) -> None:

@@ -23,7 +23,7 @@ Make = Callable[..., np.ndarray]
 
 
 def is_proven(path: Path) -> bool:
-    return are_complete([(bytes(path), fingerprint(path.stat()))]) == [True]
+    return are_complete([(os.open, bytes(path), fingerprint(path.stat()))]) == [True]
 
 
 @pytest.mark.parametrize(("container", "subtype"), FORMATS)
@@ -136,7 +136,7 @@ def test_a_file_is_not_complete_where_it_is_not_the_one_that_was_closed(
     audio_file: Callable[..., Path],
 ) -> None:
     path = audio_file("a.wav")
-    closed = [(bytes(path), fingerprint(path.stat()))]
+    closed = [(os.open, bytes(path), fingerprint(path.stat()))]
     assert are_complete(closed) == [True]
     path.rename(path.with_name("b.wav"))
     assert are_complete(closed) == [False]
