@@ -9,10 +9,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from classifier.errors import CheckpointError
+from classifier.errors import CheckpointError, ClassifierError, DeviceBusyError
 from classifier.inference.batching import BatchSizer, Clips
 from classifier.inference.compiled import Network, Order, seconds
-from classifier.inference.device import has_fast_bfloat16, threads
+from classifier.inference.device import (
+    first_line,
+    has_fast_bfloat16,
+    is_out_of_memory,
+    threads,
+)
 from classifier.inference.fused_network import for_serving
 from classifier.model.checkpoint import CANARY_TOLERANCE, Canary, Checkpoint
 
@@ -177,6 +182,27 @@ class Predictor:
                 "train again, or activate another one"
             )
         return float(np.abs(scores - expected).max())
+
+
+def prepare(
+    checkpoint: Checkpoint, device: torch.device, precision: str = "auto", n_threads: int = 0
+) -> Predictor:
+    """A predictor for a checkpoint that may come from anywhere.
+
+    Raises DeviceBusyError where the device has no memory for it now, and CheckpointError where it
+    cannot be served for any other reason.
+    """
+    try:
+        return Predictor(checkpoint, device, precision, n_threads)
+    except ClassifierError:
+        raise
+    except Exception as error:  # nobody can list what torch raises of odd numbers and shapes
+        problem = f"checkpoint {checkpoint.name} cannot be prepared on {device}"
+        if is_out_of_memory(error):
+            raise DeviceBusyError(f"{problem}: too little memory; free some there") from error
+        raise CheckpointError(
+            f"{problem}: {first_line(error)}; train again, or activate another one"
+        ) from error
 
 
 def gathered(clips: Clips, device: torch.device) -> Tensor:

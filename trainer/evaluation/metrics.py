@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from classifier.inference.predictor import Predictor, Scores
+from classifier.inference.predictor import Scores, prepare
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
@@ -66,8 +66,11 @@ class Evaluation:
 
 
 def served_model(checkpoint: Checkpoint, device: torch.device) -> ClipClassifier:
-    """The network on the device. Raises CheckpointError where it would not be served there."""
-    Predictor(checkpoint, device)
+    """The network on the device.
+
+    Raises CheckpointError where it would not be served there, DeviceBusyError where not now.
+    """
+    prepare(checkpoint, device)
     return on_device(checkpoint.build(), device)
 
 

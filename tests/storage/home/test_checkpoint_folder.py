@@ -85,6 +85,45 @@ def test_a_link_that_leads_out_of_the_shelf_is_no_checkpoint(shelf: CheckpointFo
     assert shelf.active() is None
 
 
+@pytest.mark.parametrize("link", ["active", "previous"])
+def test_a_link_that_leads_to_no_checkpoint_is_told(shelf: CheckpointFolder, link: str) -> None:
+    assert shelf.link_problem(link) is None
+    place = shelf.folder / link
+    place.symlink_to("gone.safetensors")
+    assert shelf.link_problem(link) == f"the link {place} leads to gone.safetensors, not there"
+    place.unlink()
+    place.mkdir()
+    assert shelf.link_problem(link) == f"{place} is no link"
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    shelf = CheckpointFolder(tmp_path / "gone")
+    assert shelf.link_problem("active") == f"the folder {tmp_path / 'gone'} is not there"
+    assert shelf.names() == []
+
+
+def test_a_stranger_reads_that_the_folder_is_not_theirs(
+    shelf: CheckpointFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    monkeypatch.setattr("pathlib.Path.readlink", refuse)
+    denied = r"cannot list the checkpoints folder .*: Permission denied; join the group"
+    for look in (shelf.names, lambda: shelf.find("active"), lambda: shelf.find(NEW)):
+        with pytest.raises(StorageError, match=denied):
+            look()
+    assert shelf.active() is None
+    assert str(shelf.link_problem("active")).endswith("active: Permission denied")
+
+
+def test_a_folder_in_the_place_of_a_link_is_not_replaced(shelf: CheckpointFolder) -> None:
+    (shelf.folder / "active").mkdir()
+    with pytest.raises(StorageError, match=r"cannot make the link .*active: .*; move away what"):
+        shelf.activate(NEW)
+
+
 def test_what_is_not_there_cannot_become_active(shelf: CheckpointFolder) -> None:
     shelf.activate(OLD)
     with pytest.raises(StorageError, match="on no shelf"):
