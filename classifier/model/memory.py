@@ -16,7 +16,7 @@ from classifier.errors import CheckpointError
 from classifier.model.audio_format import AudioFormat
 from classifier.model.classifier import NetworkShape
 
-# Ten seconds at 192 kHz take 0.9 GiB with the reference's network, a minute at 48 kHz 1.5 GiB: what
+# Ten seconds at 192 kHz take 0.9 GiB with the reference's network, a minute at 48 kHz 1.3 GiB: what
 # takes more than this is a mistake or a trap. Half of a small machine: the old one serves beside.
 MAX_BYTES = 4 * 2**30
 MEMORY_SHARE = 1 / 2

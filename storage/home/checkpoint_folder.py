@@ -66,7 +66,9 @@ class CheckpointFolder:
             return None if self.folder.is_dir() else f"the folder {self.folder} is not there"
         except OSError as error:
             is_no_link = error.errno == errno.EINVAL
-            return f"{place} is no link" if is_no_link else f"{place}: {error.strerror}"
+            return (
+                f"{place} is no link; move it away" if is_no_link else f"{place}: {error.strerror}"
+            )
 
     def find(self, reference: str) -> str:
         """The name meant by a name, a file name, the start of a name or digest, or a link's word.

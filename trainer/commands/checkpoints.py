@@ -42,10 +42,12 @@ def list_checkpoints(invocation: Invocation) -> None:
 
     folder = CheckpointFolder(invocation.home().checkpoints)
     names = folder.names()
-    for problem in filter(None, map(folder.link_problem, ("active", "previous"))):
+    problems = dict.fromkeys(filter(None, map(folder.link_problem, ("active", "previous"))))
+    for problem in problems:
         click.echo(problem, err=True)
     if not names:
-        click.echo(f"no checkpoint in {folder.folder}; `clfd train` makes one", err=True)
+        if not problems:
+            click.echo(f"no checkpoint in {folder.folder}; `clfd train` makes one", err=True)
         return
     for refusal in print_table(folder, console_for(sys.stdout)):
         click.echo(refusal, err=True)

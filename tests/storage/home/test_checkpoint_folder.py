@@ -93,7 +93,7 @@ def test_a_link_that_leads_to_no_checkpoint_is_told(shelf: CheckpointFolder, lin
     assert shelf.link_problem(link) == f"the link {place} leads to gone.safetensors, not there"
     place.unlink()
     place.mkdir()
-    assert shelf.link_problem(link) == f"{place} is no link"
+    assert shelf.link_problem(link) == f"{place} is no link; move it away"
 
 
 def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_the_list_says_what_is_wrong_with_the_links(
     (checkpoint_folder.folder / "previous").symlink_to("gone.safetensors")
     result = run("list")
     assert len(result.stdout.splitlines()) == 4
-    assert "active is no link\n" in result.stderr
+    assert "active is no link; move it away\n" in result.stderr
     assert "previous leads to gone.safetensors, not there\n" in result.stderr
 
 
