@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+MAX_LETTERS = 300
+
 
 class ClassifierError(Exception):
     """One line: what, which one, what to do."""
@@ -21,6 +23,13 @@ class DeviceBusyError(ClassifierError):
 
 class CheckpointError(ClassifierError):
     """A checkpoint file that must not be served: names the file and the field."""
+
+
+def one_line(error: BaseException) -> str:
+    """What it says, in one printable line of limited length: it may quote what it was given."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    shown = "".join(letter for letter in text if letter.isprintable())
+    return shown if len(shown) <= MAX_LETTERS else f"{shown[:MAX_LETTERS]}…"
 
 
 class DecodingError(ClassifierError):

@@ -52,6 +52,7 @@ from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.mounts import NETWORK_FILE_SYSTEMS, mount_of
 from storage.home.paths import Home
 from storage.home.pause_file import paused_since
+from storage.home.trial_file import TrialFile
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.settings.loading import refuse_overlapping_folders
 from storage.settings.schema import LogSettings, MetricsSettings, Settings
@@ -209,7 +210,8 @@ def _model_manager(
         load_predictor, device=device, precision=engine.precision, n_threads=torch.get_num_threads()
     )
     folder, compilation = CheckpointFolder(home.checkpoints), Compilation(compiled, engine.compile)
-    return ModelManager(folder, ledger, load, engine.overlap_seconds, wake.set, compilation)
+    trials = TrialFile(home.trial_file)
+    return ModelManager(folder, ledger, load, trials, engine.overlap_seconds, wake.set, compilation)
 
 
 def _status_report(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from classifier.errors import DeviceError
+from classifier.errors import DeviceBusyError, DeviceError
 
 NO_MEMORY_WORDS = ("out of memory", "allocate memory", "alloc_failed")
 
@@ -73,7 +73,7 @@ def refusing_when_memory_ends(refusal: Exception) -> Iterator[None]:
     """Raises `refusal` in place of the several ways in which torch says that memory ran out."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, DeviceBusyError) as error:
         if not is_out_of_memory(error):
             raise
         raise refusal from error
@@ -81,7 +81,7 @@ def refusing_when_memory_ends(refusal: Exception) -> Iterator[None]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Torch has a class for it, but main memory, MPS, cuBLAS and cuFFT say it in words only."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError | DeviceBusyError):
         return True
     return any(words in str(error).lower() for words in NO_MEMORY_WORDS)
 

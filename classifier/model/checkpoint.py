@@ -24,16 +24,23 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from torch import Tensor
 
-from classifier.errors import CheckpointError
+from classifier.errors import CheckpointError, one_line
 from classifier.model.audio_format import AudioFormat
 from classifier.model.classifier import ClipClassifier, NetworkShape, build_network
+from classifier.model.memory import check_memory, memory_limit
 
 SUFFIX = ".safetensors"
 MAX_FILE_BYTES = 2**30
+# Of the header. The digests of a million recordings are half of them; twice as many values take a
+# second to parse and some 300 MB.
+MAX_VALUES = 2**21
+# Of all fields but `training`; 40,000 labels and their canary take 2 MiB. Each wrong value in them
+# costs a kilobyte, as an error.
+MAX_FIELDS_BYTES = 2 * 2**20
 WEIGHTS = "network."
 CANARY_CLIPS = 2
 CANARY_TOLERANCE = 0.02  # of a probability: other devices and precisions round differently
@@ -44,7 +51,10 @@ class Canary(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    scores: tuple[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], ...]
+    scores: Annotated[
+        tuple[Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], FailFast()], ...],
+        FailFast(),
+    ]
 
     @staticmethod
     def clips(seed: int, clip_samples: int) -> Tensor:
@@ -58,7 +68,9 @@ class Description(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format_version: Literal[1] = 1
-    labels: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    labels: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), FailFast()
+    ]
     audio_format: AudioFormat
     network: NetworkShape
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
@@ -150,21 +162,28 @@ def read_with_bytes(path: Path, remedy: str) -> tuple[Checkpoint, bytes]:
     try:
         data = _read(path)
         return parse_checkpoint(path.stem, data), data
-    except CheckpointError as error:
-        raise CheckpointError(f"checkpoint {path.name} refused: {error}; {remedy}") from error
+    except Exception as error:  # nobody can list what a file from anywhere may bring about
+        reason = one_line(error)
+        raise CheckpointError(f"checkpoint {path.name} refused: {reason}; {remedy}") from error
 
 
 def parse_checkpoint(name: str, data: bytes) -> Checkpoint:
+    """Raises CheckpointError, and for a hostile file whatever its parsers raise."""
     try:
+        metadata = _metadata(data)
         tensors = safetensors.torch.load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, struct.error) as error:
         raise CheckpointError(f"not a whole safetensors file ({error})") from error
-    description = _description(data)
-    tensors = {key: tensor.float() for key, tensor in tensors.items()}
+    description = _description(metadata)
+    check_memory(
+        description.audio_format, description.network, len(description.labels), CANARY_CLIPS
+    )
     rows = description.canary.scores
     if len(rows) != CANARY_CLIPS or any(len(row) != len(description.labels) for row in rows):
         raise CheckpointError("field canary.scores: not one score for each label")
-    _check_tensors(description, tensors)
+    _check_shapes(description, tensors)
+    tensors = {key: tensor.float() for key, tensor in tensors.items()}
+    _check_values(tensors)
     return Checkpoint(name, hashlib.sha256(data).hexdigest(), description, tensors)
 
 
@@ -181,33 +200,61 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def _read(path: Path) -> bytes:
+    most = min(MAX_FILE_BYTES, memory_limit() // 2)  # its tensors take as much again
     try:
         with open_file(path) as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(most + 1)
     except OSError as error:
         raise CheckpointError(f"it cannot be read ({error.strerror})") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise CheckpointError(f"larger than {MAX_FILE_BYTES} bytes")
+    if len(data) > most:
+        raise CheckpointError(f"larger than {most} bytes")
     return data
 
 
-def _description(data: bytes) -> Description:
-    header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
-    metadata = header.get("__metadata__", {})
+def _metadata(data: bytes) -> dict[str, str]:
+    """The fields as JSON, few enough to be parsed."""
+    header = data[8 : 8 + struct.unpack("<Q", data[:8])[0]].decode()
+    _refuse_many_values(header)
+    fields: dict[str, str] = json.loads(header).get("__metadata__", {})
+    _refuse_many_values(*fields.values())  # in the header some may have been escaped
+    n_letters = sum(len(key) + len(value) for key, value in fields.items() if key != "training")
+    if n_letters > MAX_FIELDS_BYTES:
+        raise CheckpointError(f"its fields other than training exceed {MAX_FIELDS_BYTES} bytes")
+    return fields
+
+
+def _refuse_many_values(*texts: str) -> None:
+    if sum(text.count(sign) for text in texts for sign in ",[{") > MAX_VALUES:
+        raise CheckpointError(f"its metadata hold more than {MAX_VALUES} values")
+
+
+def _description(metadata: Mapping[str, str]) -> Description:
     try:
         fields = {key: json.loads(value) for key, value in metadata.items()}
         if "format_version" not in fields:
             raise CheckpointError("field format_version is missing: not written by clfd")
-        return Description.model_validate(fields)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise CheckpointError(f"its metadata is not JSON ({error})") from error
+        description = Description.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise CheckpointError(f"field {place}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:  # no JSON, nested without end, too many digits
+        raise CheckpointError(f"its metadata is not JSON ({error})") from error
+    _check_storable(description)
+    return description
 
 
-def _check_tensors(about: Description, tensors: Mapping[str, Tensor]) -> None:
+def _check_storable(about: Description) -> None:
+    """The ledger and exports write it again: no lone surrogates, nothing nested too deep."""
+    for name in Description.model_fields:
+        try:
+            written = about.model_dump(mode="json", include={name})
+            json.dumps(written, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"field {name} cannot be written again ({error})") from error
+
+
+def _check_shapes(about: Description, tensors: Mapping[str, Tensor]) -> None:
     expected = _expected_shapes(about)
     if odd := sorted(expected.keys() ^ tensors.keys()):
         which = "is missing" if odd[0] in expected else "does not belong to this network"
@@ -216,7 +263,13 @@ def _check_tensors(about: Description, tensors: Mapping[str, Tensor]) -> None:
         if tuple(tensors[name].shape) != shape:
             found = tuple(tensors[name].shape)
             raise CheckpointError(f"tensor {name} has shape {found}, its description needs {shape}")
-        if not tensors[name].isfinite().all():
+        if tensors[name].is_complex():
+            raise CheckpointError(f"tensor {name} holds complex numbers")
+
+
+def _check_values(tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
             raise CheckpointError(f"tensor {name} holds values that are no numbers")
     if not (tensors["band_std"] > 0).all():
         raise CheckpointError("tensor band_std holds values that are not positive")

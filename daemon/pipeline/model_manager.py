@@ -3,27 +3,32 @@
 `checkpoints/active` says what should be served. A candidate is read, checked and warmed in a
 thread of its own while the old one serves; `step` only flips a reference, between two ticks.
 Recordings hold on to the model with which their decoding began, so a batch never mixes two.
+
+Whatever a candidate brings about is its own refusal, and the one before serves. What kills the
+process leaves a note (`storage.home.trial_file`), by which the next start begins with `previous`.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.errors import CheckpointError, DeviceBusyError
+from classifier.errors import CheckpointError, DeviceBusyError, one_line
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import MAX_FILE_BYTES, Checkpoint
 from daemon.component import Component
 from daemon.errors import NothingToServe
 from daemon.monitoring.journald import about
 from daemon.pipeline.compilation import Compilation
+from storage.errors import RowRefused, StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.safe_open import file_digest
+from storage.home.trial_file import TrialFile
 from storage.ledger.ledger import Ledger
 
 logger = logging.getLogger(__name__)
@@ -54,7 +59,7 @@ class RefusedCheckpoint:
 
 
 class ModelManager(Component):
-    """`load` turns a checkpoint file into a predictor, or raises CheckpointError.
+    """`load` turns a checkpoint file into a predictor, or raises.
 
     Where it raises DeviceBusyError it is asked again after a while.
     `wake` is called, from another thread, when a candidate is ready.
@@ -67,6 +72,7 @@ class ModelManager(Component):
         checkpoints: CheckpointFolder,
         ledger: Ledger,
         load: Callable[[Path], Predictor],
+        trials: TrialFile,
         overlap_seconds: float = 0.0,
         wake: Callable[[], None] = lambda: None,
         compilation: Compilation | None = None,
@@ -76,11 +82,13 @@ class ModelManager(Component):
         self._checkpoints = checkpoints
         self._ledger = ledger
         self._load = load
+        self._trials = trials
         self._wake = wake
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="candidate")
         self._candidate: tuple[str, Future[Predictor | RefusedCheckpoint]] | None = None
         self._poll_due = 0.0
         self._try_again_at = math.inf
+        self._killer: str | None = None  # the active one, where it is not tried again
         self._served: Served | None = None
         self.wanted: str | None = None
         self.refusal: str | None = None
@@ -99,15 +107,25 @@ class ModelManager(Component):
         """
         active = self._active_name()
         reasons = [self.refusal] if self.refusal else []
-        for name in dict.fromkeys((active, self._checkpoints.previous())):
-            if name is None:
+        busy: DeviceBusyError | None = None
+        names = [name for name in dict.fromkeys((active, self._checkpoints.previous())) if name]
+        # One that killed the daemon comes last, and is tried where nothing else can be served.
+        for name in sorted(names, key=self._trials.n_kills):
+            if self._trials.n_kills(name):
+                logger.error("checkpoint %s killed the daemon; nothing else can be served", name)
+            try:
+                prepared = self._prepare(self._checkpoints.path(name))
+            except DeviceBusyError as error:
+                busy = busy or error
+                if name == active:
+                    self._wait_for_memory(error, 0.0)
                 continue
-            prepared = self._prepare(self._checkpoints.path(name))
-            if isinstance(prepared, Predictor):
-                self._serve(prepared)
+            if self._serve(name, prepared):
+                self._explain(active)
                 return
-            self._refuse(name, prepared)
-            reasons.append(prepared.reason)
+            reasons.append(str(self.refusal))
+        if busy is not None:
+            raise busy
         there = ", ".join(self._checkpoints.names())
         raise NothingToServe(
             "no checkpoint to serve: "
@@ -130,7 +148,7 @@ class ModelManager(Component):
         if self._candidate is not None and self._candidate[1].done():
             self._take_over(*self._candidate, now)
             self._candidate = None
-        if self._candidate is None and now >= self._poll_due:
+        if self._candidate is None and (now >= self._poll_due or self._is_forgiven):
             self._poll_due = now + POLL_SECONDS
             self._follow_link(now)
 
@@ -154,17 +172,29 @@ class ModelManager(Component):
     def figures(self) -> Mapping[str, object]:
         return {"checkpoint_swaps": self._n_swaps, "checkpoint_refusals": self._n_refusals}
 
+    def faults(self) -> Sequence[str]:
+        return [self.refusal] if self.refusal else []
+
     def stop(self, seconds: float = 0.0) -> None:
+        if self._candidate is not None:
+            with suppress(StorageError):
+                self._trials.forget(self._candidate[0])  # whoever loses patience kills both
         self._thread.shutdown(cancel_futures=True)
         if self._compilation is not None:
             self._compilation.stop()
 
+    @property
+    def _is_forgiven(self) -> bool:
+        """Whether a person activated it again, which takes the note away."""
+        return self._killer is not None and not self._trials.n_kills(self._killer)
+
     def _follow_link(self, now: float) -> None:
         before = self.wanted
         name = self._active_name()
-        if name is None or (name == before and now < self._try_again_at):
+        is_tried_before = name == before and not self._is_forgiven
+        if name is None or (is_tried_before and (self._killer or now < self._try_again_at)):
             return
-        self._try_again_at = math.inf
+        self._try_again_at, self._killer = math.inf, None
         self.refusal = None
         if name != self.served.name:
             logger.info("checkpoint %s became active; preparing it", name)
@@ -174,13 +204,13 @@ class ModelManager(Component):
 
     def _active_name(self) -> str | None:
         """The checkpoint that should be served, if it is there; logs once if it is not."""
-        name, broken = self._checkpoints.active(), self._checkpoints.broken_link()
-        if broken and broken != self.wanted:
-            self.refusal = (
-                f"the link {self._checkpoints.folder / 'active'} leads to {broken}, not there"
-            )
-            logger.error("%s; activate another: `clfd checkpoints activate`", self.refusal)
-        self.wanted = name or broken
+        name, problem = self._checkpoints.active(), self._checkpoints.link_problem("active")
+        if name is None and self._served is not None:
+            problem = problem or f"no checkpoint is active any more in {self._checkpoints.folder}"
+        if problem and problem != self.refusal:
+            self.refusal = problem
+            logger.error("%s; activate another: `clfd checkpoints activate`", problem)
+        self.wanted = name
         return name
 
     def _prepare(self, path: Path) -> Predictor | RefusedCheckpoint:
@@ -188,14 +218,18 @@ class ModelManager(Component):
 
         Raises DeviceBusyError.
         """
-        try:
-            predictor = self._load(path)
-            if self._compilation is not None:
-                self._compilation.use_compiled(predictor)
-            hop_samples(predictor.checkpoint, self._overlap_seconds)  # refuses one with short clips
-            return predictor
-        except CheckpointError as error:
-            return RefusedCheckpoint(str(error), _digest(path))
+        with self._trials.of(path.stem):
+            try:
+                predictor = self._load(path)
+                if self._compilation is not None:
+                    self._compilation.use_compiled(predictor)
+                # Refuses one with short clips.
+                hop_samples(predictor.checkpoint, self._overlap_seconds)
+                return predictor
+            except DeviceBusyError:
+                raise
+            except Exception as error:
+                return RefusedCheckpoint(_reason(path.stem, error), _digest(path))
 
     def _take_over(
         self, name: str, candidate: Future[Predictor | RefusedCheckpoint], now: float
@@ -203,17 +237,30 @@ class ModelManager(Component):
         try:
             prepared = candidate.result()
         except DeviceBusyError as error:
-            self.refusal = f"{error}; trying again every {BUSY_SECONDS:g} s"
-            logger.warning("%s", self.refusal)
-            self._try_again_at = now + BUSY_SECONDS
-            return
-        if isinstance(prepared, RefusedCheckpoint):
-            self._refuse(name, prepared)
+            self._wait_for_memory(error, now + BUSY_SECONDS)
         else:
-            self._serve(prepared)
-            self._n_swaps += 1
+            if self._serve(name, prepared):
+                self._n_swaps += 1
 
-    def _serve(self, predictor: Predictor) -> None:
+    def _wait_for_memory(self, error: DeviceBusyError, until: float) -> None:
+        self.refusal = f"{error}; trying again every {BUSY_SECONDS:g} s"
+        logger.warning("%s", self.refusal)
+        self._try_again_at = until
+
+    def _serve(self, name: str, prepared: Predictor | RefusedCheckpoint) -> bool:
+        """Whether it is served; else it is refused. Raises StorageError for the ledger's own."""
+        if isinstance(prepared, Predictor):
+            try:
+                self._register(prepared)
+                return True
+            except Exception as error:
+                if isinstance(error, StorageError) and not isinstance(error, RowRefused):
+                    raise
+                prepared = RefusedCheckpoint(_reason(name, error), prepared.checkpoint.digest)
+        self._refuse(name, prepared)
+        return False
+
+    def _register(self, predictor: Predictor) -> None:
         checkpoint = predictor.checkpoint
         checkpoint_id = self._ledger.register_checkpoint(
             checkpoint.digest,
@@ -228,11 +275,30 @@ class ModelManager(Component):
         n_labels = len(checkpoint.labels)
         logger.info("serving checkpoint %s (%d labels)", checkpoint.name, n_labels, extra=event)
 
+    def _explain(self, active: str | None) -> None:
+        """After a start: whether what is served is the active one, and if not, why."""
+        if self.served.name == active:
+            self.refusal = None
+        elif active is not None and self._trials.n_kills(active):
+            self._killer = active
+            reason = (
+                f"checkpoint {active} is not tried again: the daemon was killed while it prepared"
+                f" it; see the system's log, then activate another one, or try once more with"
+                f" `clfd checkpoints activate {active}`"
+            )
+            self._refuse(active, RefusedCheckpoint(reason, _digest(self._checkpoints.path(active))))
+
     def _refuse(self, name: str, refused: RefusedCheckpoint) -> None:
         self.refusal = refused.reason
         self._n_refusals += 1
         logger.error("%s", refused.reason, extra=about(checkpoint=name))
         self._ledger.refuse_checkpoint(name, refused.digest, refused.reason)
+
+
+def _reason(name: str, error: Exception) -> str:
+    if isinstance(error, CheckpointError):
+        return str(error)
+    return f"checkpoint {name} cannot be served: {one_line(error)}; activate another one"
 
 
 def hop_samples(checkpoint: Checkpoint, overlap_seconds: float) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from classifier.errors import CheckpointError, DeviceBusyError
-from classifier.inference.device import choose_device, first_line, is_out_of_memory
+from classifier.inference.device import choose_device
 from classifier.inference.predictor import Predictor
+from classifier.inference.prepare import prepare
 from classifier.model.checkpoint import read_checkpoint
 from classifier.workers.cores import usable_cores
 from classifier.workers.pool import DecodePool
@@ -58,16 +58,7 @@ def load_predictor(
     Raises DeviceBusyError where the device has no memory for it now, and CheckpointError where it
     cannot be served for any other reason.
     """
-    checkpoint = read_checkpoint(path)
-    try:
-        return Predictor(checkpoint, device, precision, n_threads)
-    except (MemoryError, RuntimeError) as error:
-        problem = f"checkpoint {checkpoint.name} cannot be prepared on {device}"
-        if is_out_of_memory(error):
-            raise DeviceBusyError(f"{problem}: too little memory; free some there") from error
-        raise CheckpointError(
-            f"{problem}: {first_line(error)}; train again, or activate another one"
-        ) from error
+    return prepare(read_checkpoint(path), device, precision, n_threads)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ It knows file names and never looks inside a file. A *name* is a checkpoint file
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -30,9 +31,18 @@ class CheckpointFolder:
     folder: Path
 
     def names(self) -> list[str]:
-        """Every checkpoint in the folder, newest first."""
-        stems = (file.stem for file in self.folder.glob(f"*{SUFFIX}") if file.is_file())
-        return sorted(filter(_NAME.fullmatch, stems), reverse=True)
+        """Every checkpoint in the folder, newest first; none where there is no folder.
+
+        Raises StorageError where it cannot be looked into.
+        """
+        what = f"cannot list the checkpoints folder {self.folder}"
+        with os_errors_as(StorageError, what, "join the group that owns it"):
+            try:
+                files = [file for file in self.folder.iterdir() if file.suffix == SUFFIX]
+            except FileNotFoundError:
+                return []
+            names = [file.stem for file in files if _NAME.fullmatch(file.stem) and file.is_file()]
+        return sorted(names, reverse=True)
 
     def path(self, name: str) -> Path:
         return self.folder / f"{name}{SUFFIX}"
@@ -45,13 +55,20 @@ class CheckpointFolder:
         """The name that was active before; None as for `active`."""
         return self._linked("previous")
 
-    def broken_link(self) -> str | None:
-        """Where `active` leads, if there is such a link but no checkpoint at its end."""
-        try:
-            target = (self.folder / "active").readlink()
-        except OSError:
+    def link_problem(self, link: str) -> str | None:
+        """Why `active` or `previous` leads to no checkpoint; None where it does, or is none."""
+        if self._linked(link):
             return None
-        return None if self.active() else str(target)
+        place = self.folder / link
+        try:
+            return f"the link {place} leads to {place.readlink()}, not there"
+        except FileNotFoundError:
+            return None if self.folder.is_dir() else f"the folder {self.folder} is not there"
+        except OSError as error:
+            is_no_link = error.errno == errno.EINVAL
+            return (
+                f"{place} is no link; move it away" if is_no_link else f"{place}: {error.strerror}"
+            )
 
     def find(self, reference: str) -> str:
         """The name meant by a name, a file name, the start of a name or digest, or a link's word.
@@ -70,8 +87,9 @@ class CheckpointFolder:
     def locate(self, reference: str) -> Path:
         """The file meant by a path to a checkpoint file, else by a reference as for `find`."""
         path = Path(reference)
-        if path.suffix == SUFFIX and path.is_file():
-            return path
+        with os_errors_as(StorageError, f"cannot look at {path}", "ask who owns its folder"):
+            if path.suffix == SUFFIX and path.is_file():
+                return path
         return self.path(self.find(reference))
 
     def activate(self, name: str, refused: Collection[str] = ()) -> None:
@@ -151,18 +169,20 @@ class CheckpointFolder:
     def _linked(self, link: str) -> str | None:
         try:
             target = (self.folder / link).readlink()
-        except OSError:
+            ours = target.name == str(target) and target.suffix == SUFFIX
+            known = ours and _NAME.fullmatch(target.stem) and self.path(target.stem).is_file()
+        except OSError:  # `link_problem` says which
             return None
-        ours = target.name == str(target) and target.suffix == SUFFIX
-        known = ours and _NAME.fullmatch(target.stem) and self.path(target.stem).is_file()
         return target.stem if known else None
 
     def _link(self, link: str, name: str) -> None:
-        aside = self.folder / f".{link}.new"
-        aside.unlink(missing_ok=True)
-        aside.symlink_to(self.path(name).name)
-        aside.replace(self.folder / link)
-        flush_folder(self.folder)
+        aside, place = self.folder / f".{link}.new", self.folder / link
+        remedy = "move away what lies there, or ask who owns the folder"
+        with os_errors_as(StorageError, f"cannot make the link {place}", remedy):
+            aside.unlink(missing_ok=True)
+            aside.symlink_to(self.path(name).name)
+            aside.replace(place)
+            flush_folder(self.folder)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

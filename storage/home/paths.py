@@ -31,6 +31,7 @@ class Home:
         self.ledger_file = root / "clfd.db"
         self.status_file = root / "status.json"
         self.lock_file = root / "daemon.lock"
+        self.trial_file = root / "trial.json"  # which checkpoint the daemon is preparing
         self.pause_file = root / "paused"  # while it is there the daemon takes nothing in
 
     def reload_request(self, word: str) -> Path:

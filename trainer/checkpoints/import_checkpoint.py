@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from classifier.errors import CheckpointError
-from classifier.inference.predictor import Predictor
+from classifier.inference.prepare import prepare
 from classifier.model.checkpoint import Checkpoint, read_with_bytes
 from storage.home.checkpoint_folder import CheckpointFolder, is_name
 from storage.home.safe_open import file_digest
@@ -34,7 +34,7 @@ def import_checkpoint(
     UTC time. Raises CheckpointError naming the file and the field, or StorageError.
     """
     checkpoint, data = read_with_bytes(file, remedy="copy or export it again where it comes from")
-    Predictor(checkpoint, torch.device("cpu"))  # repeats its canary, or raises
+    prepare(checkpoint, torch.device("cpu"))  # repeats its canary, or raises
     if there := stored_name(checkpoint_folder, checkpoint.digest):
         return ImportResult(there, existed=True)
     name = right_name(checkpoint, now)

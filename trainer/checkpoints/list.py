@@ -22,8 +22,9 @@ def print_table(checkpoint_folder: CheckpointFolder, console: Console) -> list[s
     refusals = []
     for name in checkpoint_folder.names():
         mark = "active" if name == active else "previous" if name == previous else ""
-        size = f"{checkpoint_folder.path(name).stat().st_size / 1e6:.1f} MB"
+        size = ""
         try:
+            size = f"{checkpoint_folder.path(name).stat().st_size / 1e6:.1f} MB"
             checkpoint = read_checkpoint(checkpoint_folder.path(name))
             training = checkpoint.description.training
             made = local_time(training.get("created_at")) or ""
@@ -31,6 +32,8 @@ def print_table(checkpoint_folder: CheckpointFolder, console: Console) -> list[s
         except CheckpointError as error:
             cells = "", "refused", ""
             refusals.append(str(error))
+        except FileNotFoundError:  # removed meanwhile
+            continue
         table.add_row(*(Text(cell) for cell in (name, mark, *cells, size)))
     console.print(table)
     return refusals

@@ -41,8 +41,13 @@ def list_checkpoints(invocation: Invocation) -> None:
     from trainer.checkpoints.list import print_table
 
     folder = CheckpointFolder(invocation.home().checkpoints)
-    if not folder.names():
-        click.echo(f"no checkpoint in {folder.folder}; `clfd train` makes one", err=True)
+    names = folder.names()
+    problems = dict.fromkeys(filter(None, map(folder.link_problem, ("active", "previous"))))
+    for problem in problems:
+        click.echo(problem, err=True)
+    if not names:
+        if not problems:
+            click.echo(f"no checkpoint in {folder.folder}; `clfd train` makes one", err=True)
         return
     for refusal in print_table(folder, console_for(sys.stdout)):
         click.echo(refusal, err=True)
@@ -112,8 +117,10 @@ def activate(invocation: Invocation, name: str, seconds: float | None) -> None:
 
 
 def make_active(invocation: Invocation, folder: CheckpointFolder, name: str) -> None:
+    from storage.home.trial_file import TrialFile
     from storage.ledger.checkpoints import refused_checkpoints
 
+    TrialFile(invocation.home().trial_file).forget(name)  # who activates it wants it tried
     if name == folder.active():
         click.echo(f"{name} is active already", err=True)
         return
@@ -135,10 +142,14 @@ def rollback(invocation: Invocation) -> None:
     """
     from classifier.model.checkpoint import read_checkpoint
     from storage.home.checkpoint_folder import CheckpointFolder
+    from storage.home.trial_file import TrialFile
     from storage.ledger.checkpoints import refused_checkpoints
 
-    folder = CheckpointFolder(invocation.home().checkpoints)
-    read_checkpoint(folder.path(folder.find("previous")))
+    home = invocation.home()
+    folder = CheckpointFolder(home.checkpoints)
+    chosen = folder.find("previous")
+    read_checkpoint(folder.path(chosen))
+    TrialFile(home.trial_file).forget(chosen)
     name = folder.rollback(refused_checkpoints(invocation.settings().database))
     click.echo(f"{name} is active now", err=True)
 

@@ -14,7 +14,7 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from classifier.inference.batching import Scores
-from classifier.inference.predictor import Predictor
+from classifier.inference.prepare import prepare
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
@@ -67,8 +67,11 @@ class Evaluation:
 
 
 def served_model(checkpoint: Checkpoint, device: torch.device) -> ClipClassifier:
-    """The network on the device. Raises CheckpointError where it would not be served there."""
-    Predictor(checkpoint, device)
+    """The network on the device.
+
+    Raises CheckpointError where it would not be served there, DeviceBusyError where not now.
+    """
+    prepare(checkpoint, device)
     return on_device(checkpoint.build(), device)
 
 

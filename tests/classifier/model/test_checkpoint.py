@@ -101,6 +101,10 @@ def test_the_bytes_on_disk_may_change_under_a_loaded_checkpoint(
 # Refusals
 
 
+def nested(depth: int) -> dict[str, object]:
+    return {"in": nested(depth - 1)} if depth else {}
+
+
 def test_a_truncated_file_is_refused(checkpoint_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.safetensors"
     for kept in (0, 7, 100, -1):
@@ -189,6 +193,8 @@ def test_a_wrong_tensor_is_refused_by_name(
         ("canary", {"seed": 0, "scores": [[1, 0, 0], [1]]}, "field canary.scores: "),
         ("canary", {"seed": 0, "scores": [[float("nan")] * 3] * 2}, "field canary.scores.0.0: "),
         ("training", [], "field training: "),
+        ("training", {"note": "\ud800"}, "field training cannot be written again"),
+        ("training", {"at": nested(300)}, "field training cannot be written again"),
         ("mood", "good", "field mood: Extra inputs are not permitted"),
     ],
 )
@@ -198,12 +204,34 @@ def test_a_wrong_field_is_refused_by_name(
     assert re.search(complaint, refusal(forged(**{field: value})))
 
 
-def test_metadata_nested_without_end_is_refused(checkpoint_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["[" * 100_000, f'{{"x": {"1" * 5000}}}', "{", '{"x": NaN'])
+def test_metadata_that_no_parser_takes_is_refused(
+    checkpoint_file: Path, tmp_path: Path, text: str
+) -> None:
     data = checkpoint_file.read_bytes()
-    metadata = metadata_of(data) | {"training": "[" * 100_000}
-    path = tmp_path / "deep.safetensors"
+    metadata = metadata_of(data) | {"training": text}
+    path = tmp_path / "odd.safetensors"
     path.write_bytes(safetensors.torch.save(safetensors.torch.load(data), metadata))
     assert "its metadata is not JSON" in refusal(path)
+
+
+def test_an_audio_format_beyond_all_memory_is_refused_before_it_is_tried(
+    forged: Callable[..., Path],
+) -> None:
+    line = refusal(
+        forged(audio_format={"sample_rate_hz": 768_000, "clip_seconds": 60, "hop_length": 1})
+    )
+    assert re.search(r"field audio_format\.\w+: it needs about [\d.]+ GiB .* limit .* GiB", line)
+
+
+def test_what_nobody_foresaw_is_a_refusal_too(
+    checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raise_(*_: object) -> None:
+        raise OverflowError("too\nlarge " * 100)
+
+    monkeypatch.setattr("classifier.model.checkpoint._check_values", raise_)
+    assert re.search(r"refused: (too large )+t?o?o?…; train again", refusal(checkpoint_file))
 
 
 def test_a_checkpoint_that_forgot_its_canary_is_not_served(forged: Callable[..., Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,11 @@ import torch
 from house import House, HouseMaker
 
 from classifier.errors import DeviceBusyError
+from classifier.inference.predictor import Predictor
 from daemon.errors import NothingToServe
-from daemon.pipeline.model_manager import BUSY_SECONDS
+from daemon.pipeline.model_manager import BUSY_SECONDS, ModelManager
+from storage.errors import RowRefused
+from storage.home.trial_file import TrialFile, this_boot
 
 OLD, NEW = "20260102T030405Z-00000001", "20260203T030405Z-00000002"
 
@@ -80,12 +84,38 @@ def test_a_file_larger_than_any_checkpoint_is_refused_and_not_hashed(
     assert refused_digests(house) == [f"unread {NEW}.safetensors"]
 
 
+@pytest.mark.parametrize("error", [RecursionError("deep"), OverflowError("wide"), KeyError("x")])
+def test_whatever_a_candidate_raises_is_its_own_refusal(
+    house: House, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    served = house.model.served.name
+    monkeypatch.setattr(house.model, "_load", raising(error))
+    house.publish(checkpoint_file, NEW)
+    wait_for_candidate(house)
+    house.live(1)
+    assert house.model.served.name == served
+    assert f"checkpoint {NEW} cannot be served: " in str(house.model.refusal)
+    assert house.statuses[-1]["faults"] == [house.model.refusal]
+
+
+@pytest.mark.parametrize("error", [RowRefused("no text"), ValueError("too deep")])
+def test_a_checkpoint_that_the_ledger_does_not_take_is_refused(
+    house: House, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    served = house.model.served.name
+    monkeypatch.setattr(house.ledger, "register_checkpoint", raising(error))
+    house.publish(checkpoint_file, NEW)
+    wait_for_candidate(house)
+    house.live(1)
+    assert (house.model.served.name, str(error) in str(house.model.refusal)) == (served, True)
+
+
 def test_a_device_without_memory_is_asked_again_and_no_verdict_is_written(
     house: House, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = house.model.served.name
     with monkeypatch.context() as full:
-        full.setattr("daemon.pipeline.scoring_setup.Predictor", lambda *_: torch.empty(2**60))
+        full.setattr("classifier.inference.prepare.Predictor", lambda *_: torch.empty(2**60))
         house.publish(checkpoint_file, NEW)
         wait_for_candidate(house)
         house.live(3)
@@ -102,7 +132,7 @@ def test_another_checkpoint_need_not_wait_for_a_busy_device(
     house: House, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as full:
-        full.setattr("daemon.pipeline.scoring_setup.Predictor", lambda *_: torch.empty(2**60))
+        full.setattr("classifier.inference.prepare.Predictor", lambda *_: torch.empty(2**60))
         house.publish(checkpoint_file, NEW)
         wait_for_candidate(house)
         house.live(1)
@@ -115,10 +145,25 @@ def test_another_checkpoint_need_not_wait_for_a_busy_device(
 def test_a_daemon_that_finds_no_memory_at_start_may_be_started_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.pipeline.scoring_setup.Predictor", lambda *_: torch.empty(2**60))
+    monkeypatch.setattr("classifier.inference.prepare.Predictor", lambda *_: torch.empty(2**60))
     with pytest.raises(DeviceBusyError, match="too little memory; free some there") as busy:
         house.model.start()
     assert busy.value.exit_code == 1  # systemd gives up at 78
+
+
+def test_at_start_the_previous_one_serves_while_the_active_one_waits_for_memory(
+    make_house: HouseMaker, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house()
+    served = house.model.served.name
+    house.publish(checkpoint_file, NEW)
+    with monkeypatch.context() as full:
+        full.setattr(ModelManager, "_prepare", busy_for(NEW, ModelManager._prepare))
+        restarted = make_house()
+    assert restarted.model.served.name == served
+    assert "too little memory; trying again" in str(restarted.model.refusal)
+    wait_for_candidate(restarted)
+    assert (restarted.model.served.name, restarted.model.refusal) == (NEW, None)
 
 
 def test_at_start_a_bad_checkpoint_gives_way_to_the_previous_one(
@@ -156,6 +201,121 @@ def test_without_any_checkpoint_the_daemon_names_the_way_to_one(
     with pytest.raises(NothingToServe, match=r"clfd train LABELS\.csv") as refusal:
         house.model.start()
     assert refusal.value.exit_code == 78
+
+
+# Killed by a candidate
+
+
+def test_a_note_tells_what_is_tried_until_it_is_warm(
+    house: House, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted, load = [], house.model._load
+
+    def load_and_note(path: Path) -> Predictor:
+        noted.append(json.loads(house.home.trial_file.read_text()))
+        return load(path)
+
+    monkeypatch.setattr(house.model, "_load", load_and_note)
+    house.publish(checkpoint_file, NEW)
+    wait_for_candidate(house)
+    assert noted == [{NEW: {"tries": 1, "boot": this_boot()}}]
+    assert (house.model.served.name, house.home.trial_file.exists()) == (NEW, False)
+
+
+def test_after_a_kill_the_previous_one_serves_and_the_culprit_is_named(
+    make_house: HouseMaker, checkpoint_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = make_house()
+    served = house.model.served.name
+    leave_note(house, house.publish(checkpoint_file, NEW))
+    for _ in range(2):  # the second start knows it still
+        restarted = make_house()
+        restarted.live(BUSY_SECONDS + 3)
+        assert restarted.model.served.name == served
+    complaint = f"checkpoint {NEW} is not tried again: the daemon was killed while it prepared it"
+    assert complaint in caplog.text
+    assert complaint in str(restarted.statuses[-1]["checkpoint_refused"])
+    assert complaint in str(restarted.statuses[-1]["faults"])
+    assert house.ask("SELECT verdict FROM checkpoint ORDER BY id DESC LIMIT 1") == [("refused",)]
+
+
+def test_whoever_activates_it_again_has_it_tried(
+    make_house: HouseMaker, checkpoint_file: Path
+) -> None:
+    house = make_house()
+    leave_note(house, house.publish(checkpoint_file, NEW))
+    restarted = make_house()
+    restarted.service.request_reload()
+    restarted.live(3)
+    assert restarted.model.served.name != NEW
+    TrialFile(house.home.trial_file).forget(NEW)  # as `clfd checkpoints activate` does
+    wait_for_candidate(restarted)
+    assert (restarted.model.served.name, restarted.model.refusal) == (NEW, None)
+
+
+def test_a_power_cut_does_not_speak_against_a_checkpoint(
+    make_house: HouseMaker, checkpoint_file: Path
+) -> None:
+    house = make_house()
+    leave_note(house, house.publish(checkpoint_file, NEW), boot="another")
+    restarted = make_house()
+    assert (restarted.model.served.name, restarted.model.refusal) == (NEW, None)
+    assert not house.home.trial_file.exists()
+
+
+def test_where_nothing_else_can_be_served_it_is_tried_again(
+    make_house: HouseMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = make_house()
+    leave_note(house, house.model.served.name)
+    restarted = make_house()
+    assert restarted.model.served.name == house.model.served.name
+    assert restarted.model.refusal is None
+    assert "killed the daemon; nothing else can be served" in caplog.text
+
+
+# The folder goes
+
+
+@pytest.mark.parametrize("problem", ["is not there", "is no link", "no checkpoint is active"])
+def test_what_happened_to_the_links_is_told_within_a_second(house: House, problem: str) -> None:
+    folder, aside = house.home.checkpoints, house.home.root / "aside"
+    house.live(1)
+    if problem == "is not there":
+        folder.rename(aside)
+    else:
+        (folder / "active").rename(aside)
+    if problem == "is no link":
+        (folder / "active").mkdir()
+    house.live(2)
+    assert problem in str(house.statuses[-1]["faults"])
+    if problem == "is no link":
+        (folder / "active").rmdir()
+    aside.rename(folder if problem == "is not there" else folder / "active")
+    house.live(2)
+    assert house.statuses[-1]["faults"] == []
+
+
+def leave_note(house: House, name: str, boot: str | None = None) -> None:
+    """What a daemon leaves that was killed while it tried this checkpoint."""
+    note = {name: {"tries": 1, "boot": this_boot() if boot is None else boot}}
+    house.home.trial_file.write_text(json.dumps(note))
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def raise_(*_: object) -> None:
+        raise error
+
+    return raise_
+
+
+def busy_for(name: str, prepare: Callable[..., Any]) -> Callable[..., Any]:
+    def refuse(manager: ModelManager, path: Path) -> Any:
+        if path.stem == name:
+            raise DeviceBusyError("too little memory")
+        return prepare(manager, path)
+
+    return refuse
 
 
 def refused_digests(house: House) -> list[str]:

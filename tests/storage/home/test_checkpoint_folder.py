@@ -60,9 +60,7 @@ def test_from_what_was_refused_there_is_a_way_back_and_none_forward(
         checkpoint_folder.rollback(refused=[NEW])
 
 
-def test_activating_the_active_one_keeps_the_previous(
-    checkpoint_folder: CheckpointFolder,
-) -> None:
+def test_activating_the_active_one_keeps_the_previous(checkpoint_folder: CheckpointFolder) -> None:
     for name in (OLD, NEW, NEW):
         checkpoint_folder.activate(name)
     assert (checkpoint_folder.active(), checkpoint_folder.previous()) == (NEW, OLD)
@@ -82,9 +80,7 @@ def test_there_is_no_way_back_from_the_first_checkpoint(
         checkpoint_folder.rollback()
 
 
-def test_a_link_that_leads_nowhere_is_no_checkpoint(
-    checkpoint_folder: CheckpointFolder,
-) -> None:
+def test_a_link_that_leads_nowhere_is_no_checkpoint(checkpoint_folder: CheckpointFolder) -> None:
     checkpoint_folder.activate(NEW)
     checkpoint_folder.path(NEW).unlink()
     assert checkpoint_folder.active() is None
@@ -97,6 +93,58 @@ def test_a_link_that_leads_out_of_the_shelf_is_no_checkpoint(
         Path("..") / checkpoint_folder.folder.name / f"{NEW}.safetensors"
     )
     assert checkpoint_folder.active() is None
+
+
+@pytest.mark.parametrize("link", ["active", "previous"])
+def test_a_link_that_leads_to_no_checkpoint_is_told(
+    checkpoint_folder: CheckpointFolder, link: str
+) -> None:
+    assert checkpoint_folder.link_problem(link) is None
+    place = checkpoint_folder.folder / link
+    place.symlink_to("gone.safetensors")
+    assert (
+        checkpoint_folder.link_problem(link)
+        == f"the link {place} leads to gone.safetensors, not there"
+    )
+    place.unlink()
+    place.mkdir()
+    assert checkpoint_folder.link_problem(link) == f"{place} is no link; move it away"
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    checkpoint_folder = CheckpointFolder(tmp_path / "gone")
+    assert (
+        checkpoint_folder.link_problem("active") == f"the folder {tmp_path / 'gone'} is not there"
+    )
+    assert checkpoint_folder.names() == []
+
+
+def test_a_stranger_reads_that_the_folder_is_not_theirs(
+    checkpoint_folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    monkeypatch.setattr("pathlib.Path.readlink", refuse)
+    denied = r"cannot list the checkpoints folder .*: Permission denied; join the group"
+    for look in (
+        checkpoint_folder.names,
+        lambda: checkpoint_folder.find("active"),
+        lambda: checkpoint_folder.find(NEW),
+    ):
+        with pytest.raises(StorageError, match=denied):
+            look()
+    assert checkpoint_folder.active() is None
+    assert str(checkpoint_folder.link_problem("active")).endswith("active: Permission denied")
+
+
+def test_a_folder_in_the_place_of_a_link_is_not_replaced(
+    checkpoint_folder: CheckpointFolder,
+) -> None:
+    (checkpoint_folder.folder / "active").mkdir()
+    with pytest.raises(StorageError, match=r"cannot make the link .*active: .*; move away what"):
+        checkpoint_folder.activate(NEW)
 
 
 def test_what_is_not_there_cannot_become_active(checkpoint_folder: CheckpointFolder) -> None:
@@ -211,9 +259,7 @@ def test_pruning_leaves_the_newest(checkpoint_folder: CheckpointFolder) -> None:
     assert checkpoint_folder.names() == [NEW, MIDDLE]
 
 
-def test_nothing_is_pruned_where_all_are_to_be_kept(
-    checkpoint_folder: CheckpointFolder,
-) -> None:
+def test_nothing_is_pruned_where_all_are_to_be_kept(checkpoint_folder: CheckpointFolder) -> None:
     assert checkpoint_folder.prune(0) == checkpoint_folder.prune(3) == []
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from checkpoint_files import forge_checkpoint
 from click.testing import CliRunner, Result
 
 from classifier.errors import CheckpointError
@@ -74,6 +75,28 @@ def test_an_empty_checkpoint_folder_says_what_fills_it(run: Run) -> None:
     assert "`clfd train` makes one" in result.stderr
 
 
+def test_the_list_says_what_is_wrong_with_the_links(
+    run: Run, checkpoint_folder: CheckpointFolder
+) -> None:
+    (checkpoint_folder.folder / "active").unlink()
+    (checkpoint_folder.folder / "active").mkdir()
+    (checkpoint_folder.folder / "previous").symlink_to("gone.safetensors")
+    result = run("list")
+    assert len(result.stdout.splitlines()) == 4
+    assert "active is no link; move it away\n" in result.stderr
+    assert "previous leads to gone.safetensors, not there\n" in result.stderr
+
+
+def test_a_stranger_reads_that_the_list_is_not_for_them(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    assert "Permission denied; join the group" in str(run("list").exception)
+
+
 def test_show_tells_everything_but_the_weights(
     run: Run, checkpoint_folder: CheckpointFolder, checkpoint_file: Path
 ) -> None:
@@ -106,6 +129,18 @@ def test_a_broken_checkpoint_is_never_activated(
     result = run("activate", BROKEN)
     assert isinstance(result.exception, CheckpointError)
     assert checkpoint_folder.active() == checkpoint_file.stem
+
+
+@pytest.mark.parametrize("words", [("activate", NEWER), ("rollback",)])
+def test_whoever_activates_what_killed_the_daemon_has_it_tried_again(
+    run: Run, home: Home, checkpoint_folder: CheckpointFolder, words: tuple[str, ...]
+) -> None:
+    run("activate", NEWER)
+    if words == ("rollback",):
+        checkpoint_folder.rollback()
+    home.trial_file.write_text(json.dumps({NEWER: {"tries": 2, "boot": ""}}))
+    run(*words)
+    assert (checkpoint_folder.active(), home.trial_file.exists()) == (NEWER, False)
 
 
 def test_rollback_goes_back_to_what_was_served_and_not_to_what_the_daemon_refused(
@@ -193,6 +228,19 @@ def test_an_invalid_file_is_not_imported(run: Run, home: Home, tmp_path: Path) -
     assert isinstance(result.exception, CheckpointError)
     assert "page.safetensors refused: not a whole safetensors file" in str(result.exception)
     assert CheckpointFolder(home.checkpoints).names() == []
+
+
+@pytest.mark.parametrize("facts", [{"note": "\ud800"}, {"parent": [[]] * 2}])
+def test_facts_that_nobody_foresaw_are_refused_or_shown(
+    run: Run, home: Home, checkpoint_file: Path, tmp_path: Path, facts: dict[str, object]
+) -> None:
+    odd = forge_checkpoint(checkpoint_file, tmp_path / "odd.safetensors", training=facts)
+    result = run("import", str(odd))
+    if "note" in facts:
+        assert "odd.safetensors refused: field training cannot be" in str(result.exception)
+        assert CheckpointFolder(home.checkpoints).names() == []
+    else:
+        assert run("show", result.stdout.strip()).exit_code == 0
 
 
 # Export
