@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from house import House, HouseMaker
+from sqlalchemy import select
 from swapped_folders import put_link_in_place_of
 
 from classifier.audio.containers.promised_end import are_complete
@@ -72,8 +73,6 @@ def test_a_recording_that_waits_for_its_decoding_has_vanished(house: House, card
 def test_its_files_are_missing_for_the_care_of_the_ledger(house: House, card: Path) -> None:
     house.live()
     with house.ledger.database.transaction() as connection:
-        from sqlalchemy import select
-
         rows = connection.execute(select(*PLACE_COLUMNS)).all()
     assert FilePresence(house.ledger.database).missing(rows) == set()
     assert list(audio_files(house.inbox, house.settings)) == [b"card/a.wav"]
