@@ -35,7 +35,7 @@ COMMANDS = {
     "Results": ("storage", ("results", "status", "retry", "rescore", "config")),
     "The ledger": ("storage", ("db",)),
     "Labels": ("storage", ("labels",)),
-    "Learning": ("trainer", ("train", "evaluate", "report", "demo")),
+    "Learning": ("trainer", ("train", "evaluate", "report", "clips", "demo")),
     "Checkpoints": ("trainer", ("checkpoints",)),
     "Comparison": ("trainer", ("compare",)),
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, case, literal, select, tuple_
 
+from storage.database.bulk import chunks
 from storage.database.engine import PATH_INDEX
 from storage.database.tables import inbox, prediction, recording
 from storage.queries.filters import (
@@ -105,6 +108,17 @@ def results_after(
     query = _chosen(filters, with_clips=False).where(later)
     query = query.order_by(*_order(filters, "oldest"))
     return list(_read(connection, query.limit(limit) if limit else query, filters.rules))
+
+
+def files_of(connection: Connection, ids: Sequence[int]) -> dict[int, Path]:
+    """Where the file of each recording lies: in its inbox, or where it was archived."""
+    archived = case((_row.archived_at.is_not(None), _row.archive_path))
+    query = select(_row.id, inbox.c.path, _row.path, archived).select_from(recording).join(inbox)
+    found = {}
+    for some in chunks(ids):
+        for id, folder, path, archive in connection.execute(query.where(_row.id.in_(some))):
+            found[id] = Path(os.fsdecode(archive or os.path.join(folder, path)))
+    return found
 
 
 def latest(connection: Connection, filters: Filters) -> Cursor:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Select, case, cast, func, select
+from sqlalchemy import Connection, Integer, Select, cast, func, select
 
-from storage.database.tables import checkpoint, inbox, recording
+from storage.database.tables import checkpoint, recording
 from storage.queries.filters import ANSWER, RECORDED, Filters, by_index, clauses
+from storage.queries.results import files_of
 from storage.values.timestamps import as_stamp, from_stamp
 
 BINS = 20  # of confidence from 0 to 1
@@ -146,18 +146,13 @@ def _first(connection: Connection, filters: Filters, limit: int, descending: boo
 
 
 def _samples(connection: Connection, filters: Filters, ids: list[int]) -> dict[int, Sample]:
-    archived = case((_row.archived_at.is_not(None), _row.archive_path))
     moment = _row.recorded_at if filters.by_recorded else _row.answered_at
     columns = _row.path_text, _row.label, _row.confidence, moment, _row.duration_s
-    query = (
-        select(_row.id, *columns, _row.digest, _row.path, inbox.c.path, archived)
-        .join_from(recording, inbox, inbox.c.id == _row.inbox_id)
-        .where(_row.id.in_(ids))
-    )
+    files = files_of(connection, ids)
     found = {}
-    for *values, path, folder, archive in connection.execute(query):
+    for row in connection.execute(select(_row.id, *columns, _row.digest).where(_row.id.in_(ids))):
+        values = [*row]
         if filters.by_recorded:
             values[4] = as_stamp(values[4], filters.rules.zone)
-        file = archive or os.path.join(folder, path)
-        found[values[0]] = Sample(*values, Path(os.fsdecode(file)))  # type: ignore[call-arg]
+        found[row.id] = Sample(*values, files[row.id])  # type: ignore[call-arg]
     return found

@@ -15,14 +15,16 @@ _TICK_SECONDS = 2.0
 
 
 @contextmanager
-def progress_bar(wanted: bool, total: int) -> Iterator[Callable[[], None]]:
+def progress_bar(
+    wanted: bool, total: int, what: str = "classifying"
+) -> Iterator[Callable[[], None]]:
     """Gives a function to call for each of `total` steps."""
     from rich.console import Console
     from rich.progress import Progress
 
     is_shown = wanted and sys.stderr.isatty()
     with Progress(console=Console(stderr=True), transient=True, disable=not is_shown) as bar:
-        task = bar.add_task("classifying", total=total)
+        task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
 
 
