@@ -14,7 +14,7 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -68,13 +68,22 @@ class Mover:
     makes_root: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def move(self, moves: Sequence[Move], expects_mark: bool = False) -> list[Moved]:
-        """The results are durable: whatever was renamed has been flushed."""
+    def move(
+        self,
+        moves: Sequence[Move],
+        expects_mark: bool = False,
+        require_ledger: Callable[[], None] = lambda: None,
+    ) -> list[Moved]:
+        """The results are durable: whatever was renamed has been flushed.
+
+        `require_ledger` raises, before each file, where nobody would know of its move.
+        """
         if problem := self._root_problem(expects_mark):
             return [MoveFailed(moves[0], problem, is_general=True)]
         batch = _Batch(self.plan, self.stop)
         results: list[Moved] = []
         for move in moves:
+            require_ledger()
             try:
                 results.append(batch.move(move))
             except Stopped:

@@ -1,4 +1,4 @@
-"""Once a minute: free memory, keep the ledger's log small, start compilation when it pays."""
+"""Are ledger and lock in place? Once a minute: free memory, a short log, compilation if it pays."""
 
 from __future__ import annotations
 
@@ -12,14 +12,23 @@ UPKEEP_SECONDS = 60.0
 
 
 class Upkeep(Component):
-    """Looks after memory, the ledger's log, and the served network (`compile_network`)."""
+    """Looks after memory, the ledger's files, and the served network (`compile_network`)."""
 
-    def __init__(self, ledger: Ledger, compile_network: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        compile_network: Callable[[], None],
+        require_lock: Callable[[], None] = lambda: None,
+    ) -> None:
         self._ledger = ledger
         self._compile_network = compile_network
+        self._require_lock = require_lock
         self._due = 0.0
 
     def step(self, now: float) -> None:
+        """Raises StorageError where ledger or lock are not the files that were opened."""
+        self._ledger.database.require_in_place()
+        self._require_lock()
         if now < self._due:
             return
         self._due = now + UPKEEP_SECONDS

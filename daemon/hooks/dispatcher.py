@@ -26,7 +26,8 @@ from daemon.hooks.targets import (
     UrlTarget,
     require_trusted,
 )
-from storage.database.engine import Database, open_database
+from storage.database.engine import open_database
+from storage.database.sqlite import Database
 from storage.errors import StorageError
 from storage.home.paths import Home
 from storage.queries.filters import Filters

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from sqlalchemy import Connection
 
-from storage.database.engine import Database
+from storage.database.sqlite import Database
 from storage.export.text_formats import TABLE, Format, output, write_records, write_table
 from storage.queries.counts import (
     Number,

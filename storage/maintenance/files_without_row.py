@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from storage.database.engine import Database
+from storage.database.sqlite import Database
 from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
 from storage.ledger.admission import newest_of
 from storage.settings.schema import Settings

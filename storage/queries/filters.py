@@ -27,7 +27,7 @@ from sqlalchemy import (
     select,
 )
 
-from storage.database.engine import PATH_INDEX
+from storage.database.sqlite import PATH_INDEX
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,

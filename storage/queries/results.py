@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, literal, select, tuple_
 
-from storage.database.engine import PATH_INDEX
+from storage.database.sqlite import PATH_INDEX
 from storage.database.tables import inbox, prediction, recording
 from storage.queries.filters import (
     Filters,

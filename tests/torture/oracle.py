@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from storage.database.engine import driver
+from storage.database.sqlite import driver
 from storage.home.paths import Home
 
 SUFFIXES = (

@@ -14,8 +14,9 @@ from old_ledger import first_ledger
 from sqlalchemy import Connection, create_engine, text
 
 from storage.database import engine as module
-from storage.database.engine import Database, open_database, upgrade
+from storage.database.engine import open_database, upgrade
 from storage.database.indexes import metadata
+from storage.database.sqlite import Database, driver
 from storage.database.tables import SCHEMA_VERSION
 from storage.errors import (
     ConfigurationError,
@@ -53,7 +54,7 @@ def pragma(connection: Connection, name: str) -> Any:
 
 
 def set_version(file: Path, version: str) -> None:
-    with module.driver().connect(file) as connection:
+    with driver().connect(file) as connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     connection.close()
 
@@ -69,14 +70,14 @@ def test_a_ledger_is_the_groups(file: Path) -> None:
 
 def test_the_migrations_make_the_tables_of_the_code(file: Path, tmp_path: Path) -> None:
     other = tmp_path / "metadata.db"
-    engine = create_engine(f"sqlite:///{other}", module=module.driver())
+    engine = create_engine(f"sqlite:///{other}", module=driver())
     metadata.create_all(engine)
     engine.dispose()
     assert schema(file) == schema(other)
 
 
 def schema(file: Path) -> dict[str, list[str]]:
-    connection = module.driver().connect(file)
+    connection = driver().connect(file)
     found = connection.execute(
         "SELECT name, sql FROM sqlite_master"
         " WHERE name NOT LIKE 'sqlite%' AND name NOT LIKE 'alembic%'"
@@ -102,7 +103,7 @@ def test_a_first_ledger_is_upgraded_with_every_row_and_a_backup(url: str) -> Non
             assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 1
     with open_database(url, "reader") as opened:
         assert opened.version() == SCHEMA_VERSION
-    with module.driver().connect(backup) as kept:
+    with driver().connect(backup) as kept:
         assert kept.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
     kept.close()
 
@@ -110,7 +111,7 @@ def test_a_first_ledger_is_upgraded_with_every_row_and_a_backup(url: str) -> Non
 def test_an_upgrade_copies_and_counts_what_was_answered(url: str) -> None:
     file = Path(url.removeprefix("sqlite:///"))
     first_ledger(file)
-    with module.driver().connect(file) as connection:
+    with driver().connect(file) as connection:
         answered = "state = 'done', digest = 'd', prediction_id = 1, answered_at = '2026-01-02T'"
         connection.execute(f"UPDATE recording SET {answered}")
     connection.close()
