@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from daemon.backoff import wait_seconds
 from daemon.component import Component
-from daemon.hooks.cursor import HookCursor
+from daemon.hooks.cursor import HookCursor, Place, Unnumbered
 from daemon.hooks.targets import (
     CommandTarget,
     RefusedByTarget,
@@ -32,7 +32,7 @@ from storage.errors import StorageError
 from storage.home.paths import Home
 from storage.queries.filters import Filters
 from storage.queries.result import COLUMNS, Result
-from storage.queries.results import Cursor, latest, results_after
+from storage.queries.results import answers_after, newest_position, unnumbered_after
 from storage.settings.schema import HooksSettings, Settings
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ TROUBLE_SECONDS = 10.0  # until the ledger, or the disk, is tried again
 SAVE_SECONDS = 1.0  # of answers may be sent again after a kill
 CLOSE_SECONDS = 10.0  # for what is left to send when the daemon stops
 
-Read = Callable[[Cursor, str], list[Result]]  # after a cursor, and before a stamp
+Read = Callable[[Place], list[Result]]
 
 
 class Hook:
@@ -106,15 +106,13 @@ class Hook:
 
     def _step(self) -> float:
         if not self._queue:
-            until = self._cursor.until()
-            self._queue.extend(self._read(self._cursor.position, until))
+            self._queue.extend(self._cursor.read(self._read))
         if not self._queue:
             self.save()
             return POLL_SECONDS
         if self._wants(self._queue[0]) and (wait := self._send(self._queue[0])):
             return wait
-        result = self._queue.popleft()
-        self._cursor.position = (str(result.classified_at), result.id)
+        self._cursor.move_behind(self._queue.popleft())
         if self._clock() >= self._save_due:
             self.save()
         return 0.0
@@ -209,15 +207,17 @@ def _targets(home: Home, settings: HooksSettings) -> dict[str, Target]:
 
 def _hook(home: Home, settings: Settings, name: str, target: Target, database: Database) -> Hook:
     wanted = settings.hooks
+    asked = Filters(rules=settings.results.display_rules)
 
-    def newest() -> Cursor:
+    def newest() -> int:
         with database.transaction() as connection:
-            return latest(connection, Filters())
+            return newest_position(connection).answer
 
-    def read(cursor: Cursor, until: str) -> list[Result]:
+    def read(place: Place) -> list[Result]:
         with database.transaction() as connection:
-            asked = Filters(until=until, rules=settings.results.display_rules)
-            return results_after(connection, asked, cursor, QUEUE)
+            if isinstance(place, Unnumbered):
+                return unnumbered_after(connection, asked, *place, QUEUE)
+            return answers_after(connection, asked, place, QUEUE)
 
     def wants(result: Result) -> bool:
         is_named = not wanted.labels or result.label in wanted.labels

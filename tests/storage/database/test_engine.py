@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger_rows import add
 from old_ledger import first_ledger
 from sqlalchemy import Connection, create_engine, text
 
@@ -27,6 +28,7 @@ from storage.errors import (
     SchemaMismatch,
     StorageError,
 )
+from storage.ledger.ledger import open_ledger
 from storage.ledger.tallies import tally_errors
 
 ADD_INBOX = text("INSERT INTO inbox (path, path_text) VALUES (x'2f', '/')")
@@ -122,6 +124,21 @@ def test_an_upgrade_copies_and_counts_what_was_answered(url: str) -> None:
         assert counted == ("done", "2026-01-02", "a", 1, 1)
         assert list(tally_errors(opened)) == []
     assert printed[1:] == ["copied and counted 1 of 1 answers", "making indexes"]
+
+
+def test_only_answers_after_an_upgrade_have_numbers(url: str) -> None:
+    file = Path(url.removeprefix("sqlite:///"))
+    first_ledger(file)
+    with driver().connect(file) as connection:
+        answered = "state = 'done', digest = 'd', prediction_id = 1, answered_at = '2036-01-02T'"
+        connection.execute(f"UPDATE recording SET {answered}")
+    connection.close()
+    with open_ledger(url, "daemon") as ledger:
+        add(ledger, "b.wav", "dog")
+        with ledger.database.transaction() as connection:
+            numbers = connection.execute(text("SELECT path_text, answer_number FROM recording"))
+            assert dict(map(tuple, numbers)) == {"a": None, "b.wav": 1}
+        assert ledger.database.problems() + list(tally_errors(ledger.database)) == []
 
 
 def test_a_commit_is_on_the_disk_and_keys_are_enforced(daemon: Database) -> None:
