@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import threading
@@ -28,6 +29,7 @@ from storage.errors import (
     SchemaMismatch,
     StorageError,
 )
+from storage.home.safe_open import lock_folder
 from storage.ledger.ledger import open_ledger
 from storage.ledger.tallies import tally_errors
 
@@ -216,6 +218,18 @@ def test_many_may_make_the_same_ledger_at_once(url: str) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_where_a_daemon_or_a_backup_locks_the_folder_no_ledger_is_made_and_a_line_says_so(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TRIES", 0)
+    lock = lock_folder(tmp_path)
+    with pytest.raises(LedgerUnavailable, match="no ledger can be made in"):
+        open_database(url, "writer")
+    open_database(url, "daemon").close()  # holds that lock itself
+    open_database(url, "writer").close()
+    os.close(lock)
 
 
 @pytest.mark.parametrize("role", ["reader", "editor"])
