@@ -195,7 +195,7 @@ class Ledger:
     def last_failure(self) -> tuple[str, str, str] | None:
         """Path, reason and time of the newest failure."""
         with self.database.transaction() as connection:
-            return queue.last_failure(connection)
+            return queue.last_failure(connection, self._clock())
 
     def oldest_pending(self) -> str | None:
         """When the recording that has been pending longest was first seen."""
