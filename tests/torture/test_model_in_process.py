@@ -28,7 +28,7 @@ from sequences import GOOD, FileSequence, World
 
 import daemon.control.ledger_retry
 import daemon.pipeline.window
-import storage.database.engine
+import storage.database.sqlite
 from classifier.audio.decode import Segment
 from classifier.errors import DecodingError
 from storage.database.sqlite import driver
