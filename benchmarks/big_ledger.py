@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from storage.database.engine import driver, file_of, open_database
+from storage.database.engine import open_database
+from storage.database.ledger_files import file_of
+from storage.database.sqlite import driver
 from storage.ledger.ledger import open_ledger
 from storage.ledger.tallies import recount
 from storage.settings.schema import Settings

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.distinct import distinct
 from benchmarks.recordings import recordings
-from storage.database.engine import driver
+from storage.database.sqlite import driver
 from storage.home.daemon_lock import read_status
 from storage.home.paths import Home
 

@@ -46,7 +46,8 @@ from daemon.pipeline.scoring_setup import (
 )
 from daemon.pipeline.window import Window
 from daemon.service import Components, Service
-from storage.database.engine import file_of, is_outdated
+from storage.database.engine import is_outdated
+from storage.database.ledger_files import file_of
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.mounts import NETWORK_FILE_SYSTEMS, mount_of
@@ -86,7 +87,7 @@ def run_daemon(
     keep_freed_memory(KEPT_BYTES)
     with (
         ExitStack() as until_the_end,
-        DaemonLock.acquire(home),
+        DaemonLock.acquire(home, file_of(settings.database)) as lock,
         _metrics(settings.metrics) as publish,
         ledger_of(settings) as ledger,
         run_hooks(home, settings) as hooks,
@@ -94,7 +95,7 @@ def run_daemon(
         device = engine_device(settings)
         with decode_pool(settings, device) as (pool, wake):
             service = assemble(
-                home, settings, device, ledger, pool, wake, read, log, publish, hooks
+                home, settings, device, ledger, pool, wake, read, log, publish, hooks, lock
             )
             # Another signal must not kill what closes pool and ledger.
             signals = handled_signals(service.request_stop, service.request_reload)
@@ -128,6 +129,7 @@ def assemble(
     log: Callable[[LogSettings], None],
     publish: Publish,
     hooks: HookDispatcher,
+    lock: DaemonLock,
 ) -> Service:
     logger.info("clfd runs on %s, home %s", describe_device(device), home.root)
     if remark := ledger_remark(settings):
@@ -180,7 +182,11 @@ def assemble(
             is_paused=pause.is_paused,
         ),
         Scorer(ledger, intake, window, archive, timers, stops.is_requested),
-        Upkeep(ledger, lambda: model.compile_if_worthwhile(window.clips_scored)),
+        Upkeep(
+            ledger,
+            lambda: model.compile_if_worthwhile(window.clips_scored),
+            lock.require_in_place,
+        ),
         archive,
         hooks,
         watchdog,

@@ -110,7 +110,9 @@ class Archiver(Component):
             self._expects_mark = self._ledger.moves.has_archived(mover.plan.root)
         self._after_id = batch[-1].recording_id
         self.moving = frozenset(move.recording_id for move in batch)
-        self._batch = self._thread.submit(mover.move, batch, self._expects_mark)
+        self._batch = self._thread.submit(
+            mover.move, batch, self._expects_mark, self._ledger.database.require_in_place
+        )
         self._batch.add_done_callback(lambda _: self._wake())
 
     def _collect(self, results: list[Moved], now: float) -> None:

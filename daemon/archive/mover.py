@@ -14,7 +14,7 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count, takewhile
@@ -22,7 +22,7 @@ from itertools import count, takewhile
 from classifier.audio.regular_file import fingerprint
 from daemon.archive.folder_entry import FolderEntry, flush_folder, made_folder
 from daemon.archive.rename import rename_no_replace
-from storage.home.folder_walk import identity_of, with_those_above
+from storage.home.folder_walk import folder_identity, with_those_above
 from storage.home.paths import Home
 from storage.home.safe_open import PATH_MAX, TO_LIST, Identity, identity, open_folder
 from storage.ledger.archive_moves import (
@@ -72,15 +72,24 @@ class Mover:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.root_identity = identity_of(self.plan.root)
+        self.root_identity = folder_identity(self.plan.root)
 
-    def move(self, moves: Sequence[Move], expects_mark: bool = False) -> list[Moved]:
-        """The results are durable: whatever was renamed has been flushed."""
+    def move(
+        self,
+        moves: Sequence[Move],
+        expects_mark: bool = False,
+        require_ledger: Callable[[], None] = lambda: None,
+    ) -> list[Moved]:
+        """The results are durable: whatever was renamed has been flushed.
+
+        `require_ledger` raises, before each file, where nobody would know of its move.
+        """
         if problem := self._root_problem(expects_mark):
             return [MoveFailed(moves[0], problem, is_general=True)]
         batch = _Batch(self.plan, self.stop)
         results: list[Moved] = []
         for move in moves:
+            require_ledger()
             try:
                 results.append(batch.move(move))
             except Stopped:
@@ -107,7 +116,7 @@ class Mover:
                 (root / MARK).touch()
         except OSError as error:
             return f"{root}: {error.strerror}"
-        self.root_identity = identity_of(root)
+        self.root_identity = folder_identity(root)
         return None
 
 

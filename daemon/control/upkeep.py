@@ -1,4 +1,4 @@
-"""Once a minute: free memory, keep the ledger's log small, start compilation when it pays."""
+"""Are ledger and lock in place? Once a minute: free memory, a short log, compilation if it pays."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ UPKEEP_SECONDS = 60.0
 
 @dataclass(eq=False)
 class Upkeep(Component):
-    """Looks after memory, the ledger's log, and the served network (`compile_network`)."""
+    """Looks after memory, the ledger's files, and the served network (`compile_network`)."""
 
     ledger: Ledger
     compile_network: Callable[[], None]
+    require_lock: Callable[[], None] = lambda: None
     _due: float = 0.0
 
     def step(self, now: float) -> None:
+        """Raises StorageError where ledger or lock are not the files that were opened."""
+        self.ledger.database.require_in_place()
+        self.require_lock()
         if now < self._due:
             return
         self._due = now + UPKEEP_SECONDS

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from daemon.backoff import wait_seconds
 from daemon.component import Component
-from daemon.hooks.cursor import HookCursor
+from daemon.hooks.cursor import HookCursor, Place, Unnumbered
 from daemon.hooks.targets import (
     CommandTarget,
     RefusedByTarget,
@@ -27,12 +27,13 @@ from daemon.hooks.targets import (
     UrlTarget,
     require_trusted,
 )
-from storage.database.engine import Database, open_database
+from storage.database.engine import open_database
+from storage.database.sqlite import Database
 from storage.errors import StorageError
 from storage.home.paths import Home
 from storage.queries.filters import Filters
 from storage.queries.result import COLUMNS, Result
-from storage.queries.results import Cursor, latest, results_after
+from storage.queries.results import answers_after, newest_position, unnumbered_after
 from storage.settings.schema import HooksSettings, Settings
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ TROUBLE_SECONDS = 10.0  # until the ledger, or the disk, is tried again
 SAVE_SECONDS = 1.0  # of answers may be sent again after a kill
 CLOSE_SECONDS = 10.0  # for what is left to send when the daemon stops
 
-Read = Callable[[Cursor, str], list[Result]]  # after a cursor, and before a stamp
+Read = Callable[[Place], list[Result]]
 
 
 @dataclass(eq=False)
@@ -100,15 +101,13 @@ class Hook:
 
     def _step(self) -> float:
         if not self._queue:
-            until = self.cursor.until()
-            self._queue.extend(self.read(self.cursor.position, until))
+            self._queue.extend(self.cursor.read(self.read))
         if not self._queue:
             self.save()
             return POLL_SECONDS
         if self.wants(self._queue[0]) and (wait := self._send(self._queue[0])):
             return wait
-        result = self._queue.popleft()
-        self.cursor.position = (str(result.classified_at), result.id)
+        self.cursor.move_behind(self._queue.popleft())
         if time.monotonic() >= self._save_due:
             self.save()
         return 0.0
@@ -200,15 +199,17 @@ def _targets(home: Home, settings: HooksSettings) -> dict[str, Target]:
 
 def _hook(home: Home, settings: Settings, name: str, target: Target, database: Database) -> Hook:
     hooks_settings = settings.hooks
+    asked = Filters(rules=settings.results.display_rules)
 
-    def newest() -> Cursor:
+    def newest() -> int:
         with database.transaction() as connection:
-            return latest(connection, Filters())
+            return newest_position(connection).answer
 
-    def read(cursor: Cursor, until: str) -> list[Result]:
+    def read(place: Place) -> list[Result]:
         with database.transaction() as connection:
-            asked = Filters(until=until, rules=settings.results.display_rules)
-            return results_after(connection, asked, cursor, QUEUE)
+            if isinstance(place, Unnumbered):
+                return unnumbered_after(connection, asked, *place, QUEUE)
+            return answers_after(connection, asked, place, QUEUE)
 
     def wants(result: Result) -> bool:
         is_named = not hooks_settings.labels or result.label in hooks_settings.labels

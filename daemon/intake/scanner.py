@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classifier.audio.regular_file import fingerprint
-from storage.home.folder_walk import FolderWalk, folders_apart, identity_of
+from storage.home.folder_walk import FolderWalk, folder_identity, folders_apart
 from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
 from storage.home.mounts import FindMount, is_away, is_unmounted, mount_of
 from storage.home.safe_open import FolderApart, Identity, stat_below
@@ -76,7 +76,7 @@ def inboxes_of(
     settings: Settings, archive: Callable[[], Identity | None] | None = None
 ) -> list[Inbox]:
     """The watched folders, with what the settings say about names, and which one the archive is."""
-    archive = archive or partial(identity_of, settings.archive)
+    archive = archive or partial(folder_identity, settings.archive)
     return [
         replace(inbox_at(root, settings), inboxes=settings.inboxes, archive=archive)
         for root in settings.inboxes

@@ -20,7 +20,7 @@ from classifier.inference.device import available_devices, describe_device
 from classifier.workers.pool import DecodePool
 from daemon.app import ledger_remark
 from daemon.pipeline.scoring_setup import engine_device, load_predictor
-from storage.database.engine import driver
+from storage.database.sqlite import driver
 from storage.errors import SettingsError, StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import holder

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from classifier.model.starter import Starter, packaged_starter
 from storage.database.engine import is_outdated
+from storage.database.ledger_files import file_of
 from storage.home.atomic_write import write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock
@@ -35,10 +36,11 @@ def initialise(
         write_whole(home.settings_file, default_settings_text().encode(), FILE_MODE)
     yield f"settings    {home.settings_file}{' (kept)' if is_kept else ''}"
     # A daemon of the older version would go on writing into the tables of this one.
-    lock = DaemonLock.acquire(home) if is_outdated(settings.database) else nullcontext()
-    with lock, open_ledger(settings.database, "writer") as ledger:
+    url = settings.database
+    lock = DaemonLock.acquire(home, file_of(url)) if is_outdated(url) else nullcontext()
+    with lock, open_ledger(url, "writer") as ledger:
         n_done = ledger.counts().get("done", 0)
-    yield f"ledger      {settings.database} ({n_done} recordings done)"
+    yield f"ledger      {url} ({n_done} recordings done)"
     for inbox in settings.inboxes:
         yield f"inbox       {inbox}{'' if inbox.is_dir() else ' (missing: make or mount it)'}"
     yield from _checkpoint(CheckpointFolder(home.checkpoints), find_starter)

@@ -194,12 +194,14 @@ def upgrade(invocation: Invocation) -> None:
     """
     from storage.database.engine import open_database
     from storage.database.engine import upgrade as upgrade_database
+    from storage.database.ledger_files import file_of
     from storage.home.daemon_lock import DaemonLock
     from storage.ledger.tallies import repair_tallies
 
-    with DaemonLock.acquire(invocation.home()):
-        backup = upgrade_database(invocation.database(), tell=invocation.print_note)
-        with open_database(invocation.database(), "editor") as database:
+    url = invocation.database()
+    with DaemonLock.acquire(invocation.home(), file_of(url)):
+        backup = upgrade_database(url, tell=invocation.print_note)
+        with open_database(url, "editor") as database:
             was_wrong = backup is None and repair_tallies(database)
     result = f"upgraded; the backup is {backup}" if backup else "already at this version"
     click.echo(f"{result}; counted anew" if was_wrong else result, err=True)

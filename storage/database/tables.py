@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -107,6 +107,9 @@ recording = Table(
     Column("rms_dbfs", Real),
     Column("peak_dbfs", Real),
     Column("clipped", Real),  # share of the samples
+    # Of the current answer: rises with each, whatever the clock does. NULL: answered by a version
+    # that gave none.
+    Column("answer_number", Integer),
     CheckConstraint("state IN ('pending', 'done', 'failed', 'superseded')", name="state"),
     CheckConstraint("requeued IN ('retry', 'rescore')", name="requeued"),
     CheckConstraint(
@@ -116,6 +119,17 @@ recording = Table(
     UniqueConstraint("inbox_id", "path", "digest"),
     sqlite_strict=True,
     sqlite_autoincrement=True,  # a late outcome never meets another recording under its id
+)
+
+# The newest number that was given. It never falls, as the largest one there is does when its row
+# is pruned. Whoever answers holds its row until the commit, so numbers come to light in order.
+answer_counter = Table(
+    "answer_counter",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("newest", Integer, nullable=False),
+    CheckConstraint("id = 1", name="single"),
+    sqlite_strict=True,
 )
 
 prediction = Table(

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from sqlalchemy import Connection
 
-from storage.database.engine import Database
+from storage.database.sqlite import Database
 from storage.export.text_formats import TABLE, Format, output, write_records, write_table
 from storage.queries.counts import (
     Number,
@@ -24,7 +24,12 @@ from storage.queries.counts import (
 )
 from storage.queries.filters import Axis, Filters, Sort
 from storage.queries.result import CLIP_COLUMNS, COLUMNS, ClipOptions, Result
-from storage.queries.results import latest, recordings_with_clips, results, results_after
+from storage.queries.results import (
+    newest_position,
+    recordings_with_clips,
+    results,
+    results_after,
+)
 from storage.values.text import visible
 from storage.values.timestamps import from_stamp
 
@@ -104,21 +109,23 @@ def follow(
     """Write rows as they come, until interrupted or until the reader leaves.
 
     With a time to begin from those since then come first, so that a reader which was away goes on
-    where it was.
+    where it was. What comes later is new, whatever its stamp says.
     """
+    filters = request.filters
+    later = filters if filters.by_recorded else replace(filters, since=None)
     with output(None) as stream:
         if request.format.is_flat:
             write_records(stream, request.format, request.columns, ())
         with database.transaction() as connection:
-            cursor = latest(connection, request.filters)
-            if request.filters.since is not None:
-                _write_more(stream, request, results(connection, request.filters, "oldest"))
+            position = newest_position(connection)
+            if filters.since is not None:
+                _write_more(stream, request, results(connection, filters, "oldest"))
         stream.flush()
         while True:
             wait(_POLL_SECONDS)
             with database.transaction() as connection:  # short, so that the WAL can shrink
-                found = results_after(connection, request.filters, cursor)
-                cursor = latest(connection, request.filters) if found else cursor
+                found = results_after(connection, later, position)
+                position = newest_position(connection)
             _write_more(stream, request, found)
             stream.flush()
 

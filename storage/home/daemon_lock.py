@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from storage.errors import AlreadyRunning, ConfigurationError, StorageError, os_errors_as
 from storage.home.atomic_write import aside_of
 from storage.home.paths import FILE_MODE, Home
-from storage.home.safe_open import NOT_PLAIN, open_plain, read_plain
+from storage.home.safe_open import (
+    NOT_PLAIN,
+    Identity,
+    leads_elsewhere,
+    open_plain,
+    read_plain,
+)
 
 # `holder` takes the lock for an instant to see whether it is free; a daemon that starts in that
 # very instant must not take it for another daemon.
@@ -30,48 +37,101 @@ class LockHolder(NamedTuple):
 
 
 class DaemonLock:
-    """One daemon per home, for as long as the process lives.
+    """One daemon per home and per ledger, for as long as the process lives.
 
-    The lock belongs to the open file, so a forked child would keep it alive: start workers with
-    spawn or forkserver.
+    What keeps a second daemon out is the lock of the home's folder, which nobody can delete without
+    the ledger in it. A ledger elsewhere, in a folder that may hold others, has a lock file beside
+    it. The home's lock file tells who serves, and keeps out daemons of the version before, which
+    lock nothing else. Nobody locks the ledger's own file: where it is closed again, SQLite's locks
+    of this process would be gone, and on NFS both kinds of locks are one.
+
+    A lock belongs to the open file, so a forked child would keep it alive: start workers with spawn
+    or forkserver.
     """
 
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
+    def __init__(self) -> None:
+        self._handles: list[int] = []
+        self._files: dict[Path, Identity] = {}
 
     @classmethod
-    def acquire(cls, home: Home) -> DaemonLock:
-        """Raises AlreadyRunning (exit 78) naming the holder, StorageError without a usable home."""
-        handle = _open_lock_file(home)
-        if not _try_lock(handle):
-            os.close(handle)
-            found = holder(home) or LockHolder(0, "unknown")
-            raise AlreadyRunning(
-                f"a daemon already serves {home.root} (pid {found.pid} on {found.host});"
-                " stop it, or choose another home with --home"
-            )
-        lock = cls(handle)
-        content = f"{os.getpid()} {socket.gethostname()}\n".encode()
-        with os_errors_as(StorageError, f"cannot write {home.lock_file}", "look after its disk"):
-            try:
-                os.pwrite(handle, content, 0)
-                os.ftruncate(handle, len(content))
-            except OSError:  # a full disk
-                lock.release()
-                raise
+    def acquire(cls, home: Home, ledger: Path | None = None) -> DaemonLock:
+        """Raises AlreadyRunning (exit 78) naming the holder, StorageError without a usable home.
+
+        StorageError as well where the folder is locked, but not by a daemon that can be named.
+        """
+        lock = cls()
+        try:
+            lock._take(home, ledger)
+        except BaseException:
+            lock.release()
+            raise
         return lock
 
+    def require_in_place(self) -> None:
+        """Raises StorageError once a lock file is not the one that is locked any more."""
+        for file, opened in self._files.items():
+            with suppress(OSError):  # nobody can tell
+                if leads_elsewhere(file, opened):
+                    raise StorageError(
+                        f"{file} was moved, deleted or replaced while the daemon ran, so others"
+                        " take it for stopped; start clfd again, and leave this file alone"
+                    )
+
     def release(self) -> None:
-        """Let the next daemon in; the file stays. Safe to repeat."""
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
+        """Let the next daemon in; the files stay. Safe to repeat."""
+        while self._handles:
+            os.close(self._handles.pop())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+    def _take(self, home: Home, ledger: Path | None) -> None:
+        advice = "`clfd init` makes the home"
+        if not self._lock_folder(home.root, fcntl.LOCK_EX, advice):
+            raise _already_running(home)
+        handle = self._lock_file(home.lock_file, advice)
+        if handle is None:
+            raise _already_running(home)
+        if ledger is not None and not _lies_in(home, ledger):
+            self._take_ledger(ledger)
+        content = f"{os.getpid()} {socket.gethostname()}\n".encode()
+        with os_errors_as(StorageError, f"cannot write {home.lock_file}", "look after its disk"):
+            os.pwrite(handle, content, 0)
+            os.ftruncate(handle, len(content))
+
+    def _take_ledger(self, ledger: Path) -> None:
+        """Others may share the folder's lock, but not with a daemon whose home it is."""
+        advice = "make the ledger's folder, or set `database` to a file in another one"
+        beside = ledger.with_name(f"{ledger.name}.lock")
+        is_free = self._lock_folder(ledger.parent, fcntl.LOCK_SH, advice)
+        if not is_free or self._lock_file(beside, advice) is None:
+            raise AlreadyRunning(
+                f"the ledger {ledger} is locked, by the daemon of another home or by another"
+                " program; stop it, or set `database` to another file"
+            )
+
+    def _lock_folder(self, folder: Path, kind: int, advice: str) -> bool:
+        with _opening(folder, advice):
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._handles.append(handle)
+        with suppress(OSError):
+            return _try_lock(handle, kind)
+        return True  # some shares lock files alone, which have to do then
+
+    def _lock_file(self, file: Path, advice: str) -> int | None:
+        """Its descriptor; None where another process holds the lock."""
+        with _opening(file, advice):
+            handle = open_plain(file, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        self._handles.append(handle)
+        with suppress(PermissionError):  # another user's file, whose mode is theirs to set
+            os.fchmod(handle, FILE_MODE)
+        found = os.fstat(handle)
+        self._files[file] = (found.st_dev, found.st_ino)
+        with os_errors_as(StorageError, f"cannot lock {file}", "put the home on a local disk"):
+            return handle if _try_lock(handle, fcntl.LOCK_EX) else None
 
 
 def holder(home: Home) -> LockHolder | None:
@@ -110,16 +170,18 @@ def read_status(home: Home) -> dict[str, object] | None:
     return status if isinstance(status, dict) else None
 
 
-def _open_lock_file(home: Home) -> int:
+@contextmanager
+def _opening(path: Path, advice: str) -> Iterator[None]:
     try:
-        handle = open_plain(home.lock_file, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        yield
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot open {home.lock_file}: {_advised(error, '`clfd init` makes the home')}"
-        ) from error
-    with contextlib.suppress(PermissionError):  # another user's file, whose mode is theirs to set
-        os.fchmod(handle, FILE_MODE)
-    return handle
+        raise ConfigurationError(f"cannot open {path}: {_advised(error, advice)}") from error
+
+
+def _lies_in(home: Home, ledger: Path) -> bool:
+    with suppress(OSError):
+        return ledger.parent.samefile(home.root)
+    return False
 
 
 def _advised(error: OSError, advice: str) -> str:
@@ -127,15 +189,28 @@ def _advised(error: OSError, advice: str) -> str:
     return NOT_PLAIN if error.strerror == NOT_PLAIN else f"{error.strerror}; {advice}"
 
 
-def _try_lock(handle: int) -> bool:
+def _try_lock(handle: int, kind: int) -> bool:
     for _ in range(_TRIES):
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(_TRY_SECONDS)
         else:
             return True
     return False
+
+
+def _already_running(home: Home) -> StorageError:
+    found = holder(home)
+    if found is None:
+        return StorageError(
+            f"the folder {home.root} is locked, by a backup or another program, or by a daemon"
+            f" whose {home.lock_file.name} was deleted (`lslocks` names it); end it, then try again"
+        )
+    return AlreadyRunning(
+        f"a daemon already serves {home.root} (pid {found.pid} on {found.host});"
+        " stop it, or choose another home with --home"
+    )
 
 
 def _holder_of(handle: int) -> LockHolder | None:

@@ -87,8 +87,8 @@ def folders_apart(root: Path, inboxes: Sequence[Path], archive: Identity | None)
     A mount may have put them into it. Of two inboxes that are one folder the first one counts.
     """
     position = inboxes.index(root)
-    later = {*map(identity_of, inboxes[position + 1 :])} - {identity_of(root)}
-    others = {*map(identity_of, inboxes[:position]), archive}
+    later = {*map(folder_identity, inboxes[position + 1 :])} - {folder_identity(root)}
+    others = {*map(folder_identity, inboxes[:position]), archive}
     return {each for each in later | others if each is not None}
 
 
@@ -122,7 +122,7 @@ def _with_those_above(folder: Path) -> list[Identity]:
         os.close(handle)
 
 
-def identity_of(folder: Path | None) -> Identity | None:
+def folder_identity(folder: Path | None) -> Identity | None:
     """None where there is no such folder, or it cannot be looked at."""
     try:
         return None if folder is None else identity(os.stat(folder))

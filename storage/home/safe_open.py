@@ -1,7 +1,7 @@
 """Opening files and locking folders where others may leave links and pipes under any name.
 
 A link would lead the daemon, or root at the keyboard, to a file of somebody else; a pipe would
-have it wait for ever.
+have it wait for ever. What stays open is compared with its name, since others may delete it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
+from storage.home.mounts import mount_of
+
 NOT_PLAIN = "it is a link, a pipe or another special file, where clfd keeps a plain one; remove it"
 # Neither follows a link nor waits for whoever writes into a pipe.
 SAFE_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -23,7 +25,8 @@ TO_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 TO_PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 PATH_MAX = 4096  # of Linux: what has a longer path is reached from folder to folder only
 
-Identity = tuple[int, int]  # of a folder, whatever its names: device and inode
+# Device and inode: whatever its names, and no other file has them while this one is open.
+Identity = tuple[int, int]
 
 
 class FolderApart(OSError):
@@ -67,6 +70,26 @@ def create_plain(path: Path, mode: int = 0o666) -> int:
     """A descriptor of a new file; what had the name before is removed. Raises OSError."""
     path.unlink(missing_ok=True)
     return open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+
+
+def identity_of(path: Path) -> Identity | None:
+    """Of what lies under a name; None for nothing. Raises OSError where nobody can tell."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def leads_elsewhere(path: Path, opened: Identity) -> bool:
+    """Whether a name does not lead to the open file any more. Raises OSError as `identity_of`.
+
+    A share may give a file another number at each look: there only a missing name counts.
+    """
+    found = identity_of(path)
+    if found is None:
+        return True
+    return found != opened and not mount_of(path).is_network
 
 
 def lock_folder(folder: Path, wait: bool = True) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, select, tuple_
 
 from storage.database.bulk import chunks, execute_many
-from storage.database.engine import Database
+from storage.database.sqlite import Database
 from storage.database.tables import human_label, inbox, recording
 from storage.errors import StorageError, os_errors_as
 from storage.home.safe_open import file_digest

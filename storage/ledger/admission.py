@@ -128,6 +128,7 @@ _REFRESH = (
         error_class=None,
         error=None,
         answered_at=None,
+        answer_number=None,
     )
 )
 

@@ -22,6 +22,7 @@ from storage.ledger.outcome_rows import (
     insert_predictions,
     predictions_of,
     rows_concerned,
+    take_answer_numbers,
     update_rows,
 )
 from storage.ledger.outcomes import Changed, Failed, Linked, Outcome, Postponed, Scored
@@ -79,6 +80,7 @@ class _OutcomeBatch:
         self._targets: dict[int, int] = {}  # of rows that were folded into others
         self._folded: list[RecordingRow] = []
         self._changed: dict[int, RecordingRow] = {}
+        self._answered: dict[int, RecordingRow] = {}  # in the order of the answers
         self._versions: dict[tuple[int, bytes], list[RecordingRow]] = defaultdict(list)
         for row in rows.values():
             self._versions[row.file].append(row)
@@ -136,7 +138,7 @@ class _OutcomeBatch:
             return
         self._fold(row, target)
         if target.state == "superseded":
-            target.state, target.answered_at = "done", self._now
+            self._set_state(target, "done")
             self._supersede_others(target)
 
     def _answer(
@@ -155,7 +157,7 @@ class _OutcomeBatch:
         if target.state == "done":  # a rescore; the answer that is there stays
             target.warning = printable(f"{RESCORING_FAILED}{outcome.error}")
             return
-        target.state, target.answered_at = "failed", self._now
+        self._set_state(target, "failed")
         if outcome.error_class == "vanished":
             target.fingerprint = GONE
         target.digest = outcome.digest or target.digest
@@ -163,7 +165,7 @@ class _OutcomeBatch:
         target.error = printable(outcome.error)
 
     def _finish(self, target: RecordingRow, outcome: Scored | Linked) -> None:
-        target.state, target.answered_at = "done", self._now
+        self._set_state(target, "done")
         target.error_class = target.error = target.warning = None
         target.describe(outcome.facts)
         self._plan_move(target)
@@ -176,6 +178,11 @@ class _OutcomeBatch:
             target.take(self._predictions[key])
         else:
             self._new_predictions[key] = outcome
+
+    def _set_state(self, target: RecordingRow, state: str) -> None:
+        target.state, target.answered_at = state, self._now
+        self._answered.pop(target.id, None)
+        self._answered[target.id] = target
 
     def _plan_move(self, target: RecordingRow) -> None:
         """Unless it lies in the archive, or is on its way there."""
@@ -217,6 +224,7 @@ class _OutcomeBatch:
     def _remove(self, row: RecordingRow) -> None:
         self._folded.append(row)
         self._changed.pop(row.id, None)
+        self._answered.pop(row.id, None)
         self._rows.pop(row.id)
         self._versions[row.file].remove(row)
 
@@ -234,6 +242,10 @@ class _OutcomeBatch:
             self._rows[recording_id].take(answer)
         for row, key in self._links:
             self._copy(row, key, written)
+        if self._answered:
+            numbers = take_answer_numbers(connection, len(self._answered))
+            for row, number in zip(self._answered.values(), numbers, strict=True):
+                row.answer_number = number
         delete_rows(connection, self._folded)
         changed = [(row, self._changes(row)) for row in self._changed.values()]
         changed.sort(key=lambda item: (item[0].state != "superseded", tuple(item[1])))

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from storage.database.engine import Database, Role, open_database
+from storage.database.engine import open_database
+from storage.database.sqlite import Database, Role
 from storage.errors import RowRefused
 from storage.ledger import queue, tallies
 from storage.ledger.admission import admit, mount_points, newest_of, note_mount_point
@@ -194,7 +195,7 @@ class Ledger:
     def last_failure(self) -> tuple[str, str, str] | None:
         """Path, reason and time of the newest failure."""
         with self.database.transaction() as connection:
-            return queue.last_failure(connection)
+            return queue.last_failure(connection, self._clock())
 
     def oldest_pending(self) -> str | None:
         """When the recording that has been pending longest was first seen."""

@@ -30,7 +30,7 @@ from storage.database.bulk import (
     contents_of,
     execute_many,
 )
-from storage.database.tables import inbox, prediction, recording
+from storage.database.tables import answer_counter, inbox, prediction, recording
 from storage.ledger.outcomes import AudioFacts, Outcome, Scored
 from storage.ledger.tallies import TallyKey
 from storage.values.text import printable_path
@@ -85,6 +85,7 @@ class RecordingRow:
     confidence: float | None
     checkpoint_id: int | None
     first_seen_at: str
+    answer_number: int | None
 
     @property
     def mark(self) -> TallyKey:
@@ -198,6 +199,19 @@ def insert_predictions(
         key: StoredAnswer(number, key[1], scored.label, scored.confidence)
         for number, (key, scored) in enumerate(new.items(), first)
     }
+
+
+_TAKE_NUMBERS = (
+    update(answer_counter)
+    .values(newest=answer_counter.c.newest + bindparam("n_answers"))
+    .returning(answer_counter.c.newest)
+)
+
+
+def take_answer_numbers(connection: Connection, n_answers: int) -> range:
+    """The next ones."""
+    newest = connection.execute(_TAKE_NUMBERS, {"n_answers": n_answers}).scalar_one()
+    return range(newest - n_answers + 1, newest + 1)
 
 
 def delete_rows(connection: Connection, rows: Iterable[RecordingRow]) -> None:

@@ -121,9 +121,10 @@ def oldest_pending(connection: Connection) -> str | None:
     return connection.scalar(oldest.order_by(_row.id).limit(1))
 
 
-def last_failure(connection: Connection) -> tuple[str, str, str] | None:
-    """Path, reason and time of the newest failure."""
+def last_failure(connection: Connection, now: str) -> tuple[str, str, str] | None:
+    """Path, reason and time of the newest failure; a stamp of the future hides no later one."""
     failures = select(_row.path_text, _row.error, _row.answered_at).where(_row.state == "failed")
+    failures = failures.where(_row.answered_at <= later(now, MAX_WAIT_SECONDS))
     newest = failures.order_by(_row.answered_at.desc(), _row.id.desc()).limit(1)
     row = connection.execute(newest).first()
     return None if row is None else (row.path_text, row.error, row.answered_at)

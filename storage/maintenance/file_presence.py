@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from storage.database.engine import Database
+from storage.database.sqlite import Database
 from storage.database.tables import inbox, recording
 from storage.home.mounts import is_away
 from storage.home.safe_open import stat_below

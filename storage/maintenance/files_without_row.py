@@ -8,8 +8,8 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from storage.database.engine import Database
-from storage.home.folder_walk import FolderWalk, folders_apart, identity_of
+from storage.database.sqlite import Database
+from storage.home.folder_walk import FolderWalk, folder_identity, folders_apart
 from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
 from storage.ledger.admission import newest_of
 from storage.settings.schema import Settings
@@ -39,7 +39,7 @@ def audio_files(root: Path, settings: Settings) -> Iterator[bytes]:
     """By their names, relative to the root; what a scan leaves out, and links, are left out."""
     suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
     ignored = IgnoreList(settings.intake.ignore)
-    apart = folders_apart(root, settings.inboxes, identity_of(settings.archive))
+    apart = folders_apart(root, settings.inboxes, folder_identity(settings.archive))
     walk = FolderWalk(root, lambda folder, error: None, apart)
     for path, entry in walk.entries():
         with suppress(OSError):  # gone meanwhile, or not ours to look at: the daemon tells

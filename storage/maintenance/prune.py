@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from storage.database.bulk import chunks
-from storage.database.engine import Database, driver
+from storage.database.sqlite import Database, driver
 from storage.database.tables import metadata, prediction, recording
 from storage.errors import StorageError
 from storage.ledger.tallies import TallyChanges, TallyKey

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, func, select, update
 
 from storage.database.bulk import chunks
-from storage.database.engine import Database
+from storage.database.sqlite import Database
 from storage.database.tables import checkpoint, recording
 from storage.ledger.queue import again
 from storage.queries.filters import Filters, checkpoint_clause, clauses

@@ -27,7 +27,7 @@ from sqlalchemy import (
     select,
 )
 
-from storage.database.engine import PATH_INDEX
+from storage.database.sqlite import PATH_INDEX
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,
@@ -50,6 +50,7 @@ SECONDS = len("2026-01-31T12:00:00")
 ANSWER, LABEL = "ix_recording_answer", "ix_recording_label"
 CONFIDENCE, MOMENT = "ix_recording_confidence", "ix_recording_moment"
 DIGEST, RECORDED = "ix_recording_digest", "ix_recording_recorded"
+NUMBER = "ix_recording_answer_number"
 _AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
 _LOOK = 60_000  # entries that are counted to learn whether a filter leaves few
 # Cost of fetching the table row for an index entry, relative to an entry that tells enough

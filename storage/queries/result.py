@@ -119,6 +119,7 @@ class Result:
     packed_clip_scores: bytes | None = _column(_answer.clip_scores)
     clip_seconds: float | None = _column(_answer.clip_seconds)
     clip_hop_seconds: float | None = _column(_answer.clip_hop_seconds)
+    answer_number: int | None = _column(_row.answer_number)
 
     def displayed(self, rules: DisplayRules) -> Result:
         """As stored values are shown under these rules."""

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, case, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, select, tuple_
 
 from storage.database.bulk import chunks
-from storage.database.engine import PATH_INDEX
-from storage.database.tables import inbox, prediction, recording
+from storage.database.sqlite import PATH_INDEX
+from storage.database.tables import answer_counter, inbox, prediction, recording
 from storage.queries.filters import (
+    ANSWER,
+    NUMBER,
     Filters,
     Sort,
     best_index,
@@ -27,14 +29,19 @@ from storage.queries.filters import (
 from storage.queries.result import ClipOptions, Result, expressions, from_row
 from storage.values.decision import DisplayRules
 
-Cursor = tuple[str, int]  # moment, recording
 PageKey = tuple[int, Any]  # a recording, and the value that it is sorted by
 
 
 _CHUNK_ROWS = 1000
 _IN_LIMIT = 500  # ids in a statement; a longer one takes longer to compile
-_BEFORE_ALL: Cursor = ("", 0)
 _row = recording.c
+
+
+class Position(NamedTuple):
+    """How far a reader has come. Both only rise, whatever the clock does."""
+
+    recording: int  # the id of the newest one
+    answer: int  # the number of the newest one
 
 
 @dataclass(frozen=True)
@@ -100,13 +107,33 @@ def recordings_with_clips(
         yield result, [row for row in rows if filters.fit_answer(row.label, row.confidence)]
 
 
-def results_after(
-    connection: Connection, filters: Filters, cursor: Cursor, limit: int = 0
+def newest_position(connection: Connection) -> Position:
+    """Behind all that there is."""
+    newest = select(func.max(_row.id)).scalar_subquery()
+    recording_id, answer = connection.execute(select(newest, answer_counter.c.newest)).one()
+    return Position(recording_id or 0, answer)
+
+
+def results_after(connection: Connection, filters: Filters, position: Position) -> list[Result]:
+    """What came behind a position, each once: answers, then what waits for one."""
+    found = []
+    if filters.status != "pending":
+        found += answers_after(connection, filters, position.answer)
+    if filters.status in ("pending", "all"):
+        query = _chosen(filters.with_status("pending"), with_clips=False).where(
+            _row.id > position.recording
+        )
+        query = query.with_hint(recording, "NOT INDEXED", "sqlite").order_by(_row.id)
+        found += _read(connection, query, filters.rules)
+    return found
+
+
+def answers_after(
+    connection: Connection, filters: Filters, number: int, limit: int = 0
 ) -> list[Result]:
-    """What came after the cursor, oldest first; a limit of 0 is none."""
-    later = tuple_(moment(filters), _row.id) > tuple_(literal(cursor[0]), literal(cursor[1]))
-    query = _chosen(filters, with_clips=False).where(later)
-    query = query.order_by(*_order(filters, "oldest"))
+    """Answers with a greater number, in their order; a limit of 0 is none."""
+    query = by_index(_chosen(filters, with_clips=False), NUMBER)
+    query = query.where(_row.answer_number > number).order_by(_row.answer_number)
     return list(_read(connection, query.limit(limit) if limit else query, filters.rules))
 
 
@@ -121,13 +148,14 @@ def files_of(connection: Connection, ids: Sequence[int]) -> dict[int, Path]:
     return found
 
 
-def latest(connection: Connection, filters: Filters) -> Cursor:
-    """The cursor of the newest row there is."""
-    query = select(moment(filters), _row.id)
-    if filters.status != "all":
-        query = query.where(_row.state == filters.status)
-    newest = connection.execute(query.order_by(*_order(filters, "newest")).limit(1)).first()
-    return _BEFORE_ALL if newest is None else (newest[0], newest[1])
+def unnumbered_after(
+    connection: Connection, filters: Filters, moment: str, recording_id: int, limit: int
+) -> list[Result]:
+    """What was answered by a version that gave no numbers, in the order of its clock."""
+    later = tuple_(_row.answered_at, _row.id) > tuple_(literal(moment), literal(recording_id))
+    query = by_index(_chosen(filters, with_clips=False), ANSWER)
+    query = query.where(_row.answer_number.is_(None), later).order_by(_row.answered_at, _row.id)
+    return list(_read(connection, query.limit(limit), filters.rules))
 
 
 # --- a page: first which, then what there is to say about these

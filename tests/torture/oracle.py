@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from storage.database.engine import driver
+from storage.database.sqlite import driver
 from storage.home.paths import Home
 
 SUFFIXES = (
@@ -84,6 +84,7 @@ def judge(
         rows = _rows(ledger)
         _has_answers(ledger, rows, verdict)
         _is_tallied(ledger, verdict)
+        _is_numbered(ledger, verdict)
     verdict.states.update(row.state for row in rows)
     verdict.kinds.update(row.error_class or "" for row in rows if row.state == "failed")
     _is_accounted(there, rows, inbox or home.inbox, verdict)
@@ -107,6 +108,17 @@ def _is_tallied(ledger: Any, verdict: Verdict) -> None:
     ).fetchall()
     if counted != printed:
         verdict.complain(f"the tally says {printed}, the recordings {counted}")
+
+
+def _is_numbered(ledger: Any, verdict: Verdict) -> None:
+    """Each answer has a number of its own, and the counter is not behind."""
+    n, n_numbers, largest = ledger.execute(
+        "SELECT count(*), count(DISTINCT answer_number), coalesce(max(answer_number), 0)"
+        " FROM recording WHERE answered_at IS NOT NULL"
+    ).fetchone()
+    (newest,) = ledger.execute("SELECT newest FROM answer_counter").fetchone()
+    if n != n_numbers or largest > newest:
+        verdict.complain(f"{n} answers have {n_numbers} numbers, up to {largest} of {newest}")
 
 
 def require(verdict: Verdict) -> None:

@@ -22,7 +22,7 @@ from classifier.audio.decode import Segment, decode
 from classifier.errors import DecodingError
 from classifier.inference.predictor import Predictor
 from daemon.pipeline.scoring_setup import load_predictor
-from storage.database.engine import driver
+from storage.database.sqlite import driver
 from storage.home.paths import Home
 
 NAMES = (b"a.wav", b"b.WAV", b"n\xff.flac", b"d/a.wav", b"d/e/c.wav", b".hidden.wav", b"c.wav.part")

@@ -20,7 +20,7 @@ from classifier.audio.decode import Segment, decode
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import Checkpoint
 from daemon.pipeline.scoring_setup import load_predictor
-from storage.database.engine import driver
+from storage.database.sqlite import driver
 from storage.home.checkpoint_folder import CheckpointFolder
 
 NEAR_SECONDS = 3.0  # after its activation a swap is over, or too late

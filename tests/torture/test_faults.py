@@ -23,7 +23,7 @@ from sounds import wav
 
 from classifier.audio.decode import Segment, decode
 from daemon.pipeline.scoring_setup import load_predictor
-from storage.database.engine import driver
+from storage.database.sqlite import driver
 from storage.database.tables import SCHEMA_VERSION
 
 MakeRunning = Callable[..., RunningHouse]

@@ -28,10 +28,10 @@ from sequences import GOOD, FileSequence, World
 
 import daemon.control.ledger_retry
 import daemon.pipeline.window
-import storage.database.engine
+import storage.database.sqlite
 from classifier.audio.decode import Segment
 from classifier.errors import DecodingError
-from storage.database.engine import driver
+from storage.database.sqlite import driver
 from storage.errors import LedgerUnavailable
 from storage.home.paths import Home
 
@@ -296,7 +296,7 @@ class Sequence(FileSequence):
 def world(
     tmp_path: Path, checkpoint_file: Path, second_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> World:
-    duties = storage.database.engine._ACCESS
+    duties = storage.database.sqlite.ACCESS
     impatient = replace(duties["daemon"], timeout_seconds=0, inspects_seconds=0.0)
     monkeypatch.setitem(duties, "daemon", impatient)
     monkeypatch.setattr(daemon.control.ledger_retry, "RETRY_SECONDS", 0.0)

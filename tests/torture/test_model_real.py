@@ -15,7 +15,7 @@ from oracle import judge
 from running_house import RunningHouse
 from sequences import GOOD, FileSequence, World
 
-from storage.database.engine import driver
+from storage.database.sqlite import driver
 
 DEADLINE_SECONDS = 150.0  # a file whose worker was killed twice waits for a minute
 

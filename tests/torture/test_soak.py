@@ -15,7 +15,7 @@ from oracle import is_healthy, judge, require
 from running_house import RunningHouse
 from sounds import digest, not_audio, wav
 
-from storage.database.engine import driver
+from storage.database.sqlite import driver
 
 MAX_GROWTH_MIB = 40.0  # what a short run may differ by; a leak of 1 kB a file shows at 40,000
 

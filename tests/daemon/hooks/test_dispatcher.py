@@ -14,14 +14,13 @@ import pytest
 from house import House, HouseMaker, house_settings
 from running_house import RunningHouse
 
-from daemon.hooks.cursor import HookCursor
+from daemon.hooks.cursor import HookCursor, Place
 from daemon.hooks.dispatcher import MAX_TRIES, POLL_SECONDS, WAITS_SECONDS, Hook, _hook, run_hooks
 from daemon.hooks.targets import RefusedByTarget, TargetUnreachable, require_trusted
 from storage.database.engine import open_database
 from storage.errors import ConfigurationError, LedgerUnavailable
 from storage.home.paths import Home
 from storage.queries.result import COLUMNS, Result
-from storage.queries.results import Cursor
 
 
 class FakeTarget:
@@ -195,6 +194,40 @@ def test_after_a_restart_it_goes_on_where_it_was(
     assert target.paths == ["a.wav", "b.wav", "c.wav"]
 
 
+def test_what_the_version_before_had_not_sent_is_sent_first(
+    house: House, make_hook: HookMaker, target: FakeTarget, drop: Callable[..., None]
+) -> None:
+    drop("a.wav", "b.wav", "c.wav")
+    house.ask("UPDATE recording SET answer_number = NULL RETURNING id")
+    [(moment, id)] = house.ask("SELECT answered_at, id FROM recording WHERE path_text = 'a.wav'")
+    kept = {"moment": moment, "recording": id}
+    house.home.hook_file("command").write_text(json.dumps(kept))
+    drop("d.wav")
+    before = make_hook()
+    before.step()
+    before.save()
+    work_off(make_hook())
+    assert target.paths == ["b.wav", "c.wav", "d.wav"]
+
+
+def test_a_clock_that_was_wrong_for_a_minute_neither_delays_nor_repeats_an_answer(
+    house: House,
+    make_hook: HookMaker,
+    target: FakeTarget,
+    drop: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hook = make_hook()
+    with monkeypatch.context() as wrong:
+        wrong.setattr(house.ledger, "_clock", lambda: "2036-01-01T00:00:00.000Z")
+        drop("future.wav")
+    work_off(hook)
+    drop("now.wav")
+    work_off(hook)
+    work_off(make_hook())
+    assert target.paths == ["future.wav", "now.wav"]
+
+
 def test_after_a_kill_an_answer_may_be_sent_twice_but_none_is_left_out(
     make_hook: HookMaker, target: FakeTarget, drop: Callable[..., None]
 ) -> None:
@@ -230,10 +263,10 @@ def test_a_ledger_that_cannot_be_read_is_logged_once_and_passes(
 
 
 def test_a_fault_of_ours_does_not_end_the_hook(tmp_path: Path, target: FakeTarget) -> None:
-    def stumble(cursor: Cursor, until: str) -> list[Result]:
+    def stumble(place: Place) -> list[Result]:
         raise KeyError("surprise")
 
-    hook = Hook("url", target, HookCursor(tmp_path / "place", lambda: ("", 0)), stumble)
+    hook = Hook("url", target, HookCursor(tmp_path / "place", lambda: 0), stumble)
     assert hook.step() > 0
     assert hook.fault == "hook url: unexpected KeyError: 'surprise'"
 

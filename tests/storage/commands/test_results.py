@@ -25,7 +25,8 @@ from storage.commands.db import db
 from storage.commands.results import results
 from storage.commands.retry import retry
 from storage.commands.status import status
-from storage.database.engine import driver, open_database
+from storage.database.engine import open_database
+from storage.database.sqlite import driver
 from storage.errors import AlreadyRunning, LedgerInvalid, LedgerMissing, SettingsError, StorageError
 from storage.export.results_writer import ResultsRequest, follow
 from storage.export.text_formats import FORMATS

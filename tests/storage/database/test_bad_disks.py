@@ -11,7 +11,8 @@ import pytest
 from house import HouseMaker
 from sqlalchemy import text
 
-from storage.database.engine import Database, driver, open_database
+from storage.database.engine import open_database
+from storage.database.sqlite import Database, driver
 from storage.errors import LedgerDamaged, LedgerFailed, LedgerUnavailable
 
 ADD_INBOX = text("INSERT INTO inbox (path, path_text) VALUES (randomblob(3000), '')")
@@ -180,8 +181,8 @@ def test_the_daemon_stops_with_one_line_when_the_disk_fails(
 def test_a_log_that_a_reader_holds_is_told_and_emptied_when_the_reader_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.database.engine._WAL_LIMIT_BYTES", 2 * 2**20)
-    monkeypatch.setattr("storage.database.engine._WAL_WORTH_BYTES", 2**20)
+    monkeypatch.setattr("storage.database.sqlite._WAL_LIMIT_BYTES", 2 * 2**20)
+    monkeypatch.setattr("storage.database.sqlite._WAL_WORTH_BYTES", 2**20)
     log = tmp_path / "clfd.db-wal"
     with open_database(url_of(tmp_path), "daemon") as daemon:
         reader = driver().connect(tmp_path / "clfd.db")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import threading
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger_rows import add
 from old_ledger import first_ledger
 from sqlalchemy import Connection, create_engine, text
 
 from storage.database import engine as module
-from storage.database.engine import Database, open_database, upgrade
+from storage.database.engine import open_database, upgrade
 from storage.database.indexes import metadata
+from storage.database.sqlite import Database, driver
 from storage.database.tables import SCHEMA_VERSION
 from storage.errors import (
     ConfigurationError,
@@ -26,6 +29,8 @@ from storage.errors import (
     SchemaMismatch,
     StorageError,
 )
+from storage.home.safe_open import lock_folder
+from storage.ledger.ledger import open_ledger
 from storage.ledger.tallies import tally_errors
 
 ADD_INBOX = text("INSERT INTO inbox (path, path_text) VALUES (x'2f', '/')")
@@ -53,7 +58,7 @@ def pragma(connection: Connection, name: str) -> Any:
 
 
 def set_version(file: Path, version: str) -> None:
-    with module.driver().connect(file) as connection:
+    with driver().connect(file) as connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     connection.close()
 
@@ -69,14 +74,14 @@ def test_a_ledger_is_the_groups(file: Path) -> None:
 
 def test_the_migrations_make_the_tables_of_the_code(file: Path, tmp_path: Path) -> None:
     other = tmp_path / "metadata.db"
-    engine = create_engine(f"sqlite:///{other}", module=module.driver())
+    engine = create_engine(f"sqlite:///{other}", module=driver())
     metadata.create_all(engine)
     engine.dispose()
     assert schema(file) == schema(other)
 
 
 def schema(file: Path) -> dict[str, list[str]]:
-    connection = module.driver().connect(file)
+    connection = driver().connect(file)
     found = connection.execute(
         "SELECT name, sql FROM sqlite_master"
         " WHERE name NOT LIKE 'sqlite%' AND name NOT LIKE 'alembic%'"
@@ -102,7 +107,7 @@ def test_a_first_ledger_is_upgraded_with_every_row_and_a_backup(url: str) -> Non
             assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 1
     with open_database(url, "reader") as opened:
         assert opened.version() == SCHEMA_VERSION
-    with module.driver().connect(backup) as kept:
+    with driver().connect(backup) as kept:
         assert kept.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
     kept.close()
 
@@ -110,7 +115,7 @@ def test_a_first_ledger_is_upgraded_with_every_row_and_a_backup(url: str) -> Non
 def test_an_upgrade_copies_and_counts_what_was_answered(url: str) -> None:
     file = Path(url.removeprefix("sqlite:///"))
     first_ledger(file)
-    with module.driver().connect(file) as connection:
+    with driver().connect(file) as connection:
         answered = "state = 'done', digest = 'd', prediction_id = 1, answered_at = '2026-01-02T'"
         connection.execute(f"UPDATE recording SET {answered}")
     connection.close()
@@ -121,6 +126,21 @@ def test_an_upgrade_copies_and_counts_what_was_answered(url: str) -> None:
         assert counted == ("done", "2026-01-02", "a", 1, 1)
         assert list(tally_errors(opened)) == []
     assert printed[1:] == ["copied and counted 1 of 1 answers", "making indexes"]
+
+
+def test_only_answers_after_an_upgrade_have_numbers(url: str) -> None:
+    file = Path(url.removeprefix("sqlite:///"))
+    first_ledger(file)
+    with driver().connect(file) as connection:
+        answered = "state = 'done', digest = 'd', prediction_id = 1, answered_at = '2036-01-02T'"
+        connection.execute(f"UPDATE recording SET {answered}")
+    connection.close()
+    with open_ledger(url, "daemon") as ledger:
+        add(ledger, "b.wav", "dog")
+        with ledger.database.transaction() as connection:
+            numbers = connection.execute(text("SELECT path_text, answer_number FROM recording"))
+            assert dict(map(tuple, numbers)) == {"a": None, "b.wav": 1}
+        assert ledger.database.problems() + list(tally_errors(ledger.database)) == []
 
 
 def test_a_commit_is_on_the_disk_and_keys_are_enforced(daemon: Database) -> None:
@@ -198,6 +218,18 @@ def test_many_may_make_the_same_ledger_at_once(url: str) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_where_a_daemon_or_a_backup_locks_the_folder_no_ledger_is_made_and_a_line_says_so(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TRIES", 0)
+    lock = lock_folder(tmp_path)
+    with pytest.raises(LedgerUnavailable, match="no ledger can be made in"):
+        open_database(url, "writer")
+    open_database(url, "daemon").close()  # holds that lock itself
+    open_database(url, "writer").close()
+    os.close(lock)
 
 
 @pytest.mark.parametrize("role", ["reader", "editor"])

@@ -19,11 +19,13 @@ from storage.ledger.outcomes import Arrival, Failed
 from storage.queries.counts import count_by
 from storage.queries.disagreements import answering, pairs
 from storage.queries.filters import Filters
+from storage.queries.results import Position, answers_after, results_after, unnumbered_after
 from storage.queries.results import page as page_of
 from storage.settings.loading import load_settings
 
 INBOX = Path("/inbox")
 DIGEST = "0" * 64
+BEHIND_ALL = Position(10**9, 10**9)
 CONSTRAINTS = {"uq_recording_provisional", "uq_recording_current"}
 
 Ask = Callable[[Ledger], object]
@@ -53,6 +55,9 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_confidence", page("confidence")),
     ("ix_recording_recorded", page(by_recorded=True, since="2026-03-01T00:00:00.000Z")),
     ("ix_recording_digest", page(wrong=True)),
+    ("ix_recording_answer_number", asked(lambda c: answers_after(c, Filters(), 1, 100))),
+    ("ix_recording_answer_number", asked(lambda c: results_after(c, Filters("all"), BEHIND_ALL))),
+    ("ix_recording_answer", asked(lambda c: unnumbered_after(c, Filters(), "2026-03", 1, 100))),
     ("sqlite_autoindex_recording_1", page("path")),
     ("sqlite_autoindex_recording_1", page(path="site003/0000*")),
     ("ix_recording_answer", asked(lambda c: count_by(c, Filters(min_confidence=0.9), "label"))),

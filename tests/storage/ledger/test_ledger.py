@@ -227,6 +227,17 @@ def test_done_and_its_prediction_come_together(user: LedgerUser) -> None:
     assert (row.digest, row.duration_s) == (digest_of("bark"), 10.0)
 
 
+def test_a_failure_that_was_stamped_in_the_future_hides_no_later_one(
+    user: LedgerUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording_id = user.take("future.wav")
+    with monkeypatch.context() as wrong:
+        wrong.setattr(user.ledger, "_clock", lambda: "2036-01-01T00:00:00.000Z")
+        user.ledger.record([Failed(recording_id, "decode", "no audio in it")])
+    user.fail("now.wav")
+    assert (user.ledger.last_failure() or ())[0] == "now.wav"
+
+
 def test_a_failure_says_why(user: LedgerUser) -> None:
     row = user.row(user.fail())
     assert (row.state, row.error_class, row.error) == ("failed", "decode", "no audio in it")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ledger_rows import add
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, update
 
 from storage.database.engine import open_database
 from storage.database.tables import recording
@@ -20,7 +20,7 @@ from storage.ledger.outcomes import Arrival, AudioFacts, Scored
 from storage.queries.counts import count, count_by, count_others
 from storage.queries.filters import Filters
 from storage.queries.result import ClipOptions
-from storage.queries.results import latest, results, results_after
+from storage.queries.results import Position, newest_position, results, results_after
 from storage.values.timestamps import parse_when, stamp
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -127,10 +127,67 @@ def test_rows_are_counted_by_what_they_share(
 
 
 def test_following_starts_where_the_ledger_ends(reading: Connection) -> None:
-    assert results_after(reading, Filters(), latest(reading, Filters())) == []
-    after_first = (stamp(NOW), 1)
-    later = results_after(reading, Filters(), after_first)
-    assert [result.path for result in later] == ["roof/b.wav", "d.wav"]
+    assert results_after(reading, Filters("all"), newest_position(reading)) == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (Filters(), ["roof/b.wav", "d.wav"]),
+        (Filters("failed"), ["yard/c.wav"]),
+        (Filters("pending"), ["e.wav"]),
+        (Filters("all"), ["roof/b.wav", "yard/c.wav", "d.wav", "e.wav"]),
+        (Filters(labels=("dog",)), ["d.wav"]),
+    ],
+)
+def test_following_goes_on_behind_a_position(
+    reading: Connection, filters: Filters, found: list[str]
+) -> None:
+    later = results_after(reading, filters, Position(recording=1, answer=1))
+    assert [result.path for result in later] == found
+
+
+@pytest.mark.parametrize("clock_runs", [1, -1])
+def test_answers_come_in_their_order_whatever_the_clock_does(
+    tmp_path: Path, clock_runs: int
+) -> None:
+    day = 0
+    url = f"sqlite:///{tmp_path / 'clfd.db'}"
+
+    def clock() -> str:
+        return stamp(NOW + timedelta(days=3650 + clock_runs * day))
+
+    with Ledger(open_database(url, "daemon"), clock) as ledger:
+        for name in ("c.wav", "a.wav", "b.wav"):
+            add(ledger, name, "dog")
+            day += 1
+        with ledger.database.transaction() as connection:
+            found = results_after(connection, Filters(), Position(0, 0))
+    assert [result.path for result in found] == ["c.wav", "a.wav", "b.wav"]
+
+
+def test_an_answer_that_is_given_anew_is_new(tmp_path: Path) -> None:
+    with Ledger(open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "daemon")) as ledger:
+        add(ledger, "a.wav", "dog")
+        with ledger.database.transaction() as connection:
+            before = newest_position(connection)
+        rescore(ledger, "siren")
+        with ledger.database.transaction() as connection:
+            (found,) = results_after(connection, Filters(), before)
+    assert (found.path, found.label) == ("a.wav", "siren")
+
+
+def test_a_number_is_not_given_again_when_the_newest_answer_is_deleted(tmp_path: Path) -> None:
+    with Ledger(open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "daemon")) as ledger:
+        add(ledger, "a.wav", "dog")
+        with ledger.database.transaction() as connection:
+            before = newest_position(connection)
+            connection.execute(update(recording).values(state="superseded", prediction_id=None))
+            connection.execute(delete(recording))
+        add(ledger, "b.wav", "dog")
+        with ledger.database.transaction() as connection:
+            found = results_after(connection, Filters(), before)
+    assert [result.path for result in found] == ["b.wav"]
 
 
 @pytest.mark.parametrize(

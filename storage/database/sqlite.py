@@ -1,0 +1,340 @@
+"""SQLite: connections and transactions, the log, copies, and what its errors mean."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
+from sqlalchemy.exc import DBAPIError, StatementError
+
+from storage.database.ledger_files import LedgerFiles, log_of
+from storage.errors import (
+    LedgerDamaged,
+    LedgerFailed,
+    LedgerUnavailable,
+    RowRefused,
+    StorageError,
+)
+from storage.home.paths import FILE_MODE
+
+Role = Literal["daemon", "writer", "editor", "pruner", "reader"]
+
+# Of recordings by inbox and path; SQLite names it after the table's first constraint.
+PATH_INDEX = "sqlite_autoindex_recording_1"
+
+_WAL_LIMIT_BYTES = 64 * 2**20
+_WAL_PAGES = 4000  # of 4 KiB, before a commit moves them; rows of a large ledger lie far apart
+_WAL_WORTH_BYTES = 32 * 2**20  # twice what commits leave behind by themselves
+_LEAST_FREE_BYTES = 64 * 1024  # less does not even hold SQLite's side files
+_PROGRESS_STEPS = 100_000  # of SQLite's machine, some milliseconds, between two looks at the clock
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a process may do with the file, and how it goes about it."""
+
+    writes: bool
+    prepares: bool  # makes a missing ledger, upgrades an old one
+    checkpoints: bool = False
+    foreign_keys: bool = True
+    locks_at_once: bool = True  # a writer's transaction; else its first statement that writes does
+    cache_mib: int = 2
+    timeout_seconds: int = 60  # with another process that holds the lock
+    inspects_seconds: float = 0.0  # how long it may look for damage at the start
+
+
+ACCESS: dict[Role, Access] = {
+    # Only one process moves the WAL into the database: SQLite below 3.51.3 may corrupt it when a
+    # second one does so at the same moment.
+    # It comes back by itself, and shows a sign of life in between.
+    "daemon": Access(
+        writes=True,
+        prepares=True,
+        checkpoints=True,
+        timeout_seconds=5,
+        inspects_seconds=5.0,
+        cache_mib=64,  # the inner pages of the indexes of ten million recordings
+    ),
+    "writer": Access(writes=True, prepares=True),
+    "editor": Access(writes=True, prepares=False),
+    # Deletes answers, for each of which the keys would look through all recordings: no index leads
+    # to those that share it, since every new answer would have to keep it. So it looks itself.
+    # Its plan lies in temporary tables, which are written while others write to the ledger.
+    "pruner": Access(writes=True, prepares=False, foreign_keys=False, locks_at_once=False),
+    "reader": Access(writes=False, prepares=False, timeout_seconds=10),
+}
+# Moving a table would delete its children by cascade; the keys are checked before the commit.
+MIGRATING = Access(writes=True, prepares=False, foreign_keys=False, cache_mib=256)
+
+
+def driver() -> ModuleType:
+    """The bundled SQLite where there is one (the system's may have the WAL-reset bug)."""
+    try:
+        return importlib.import_module("pysqlite3")
+    except ImportError:
+        return importlib.import_module("sqlite3")
+
+
+class Database:
+    """An open ledger file. Threads may share it; each transaction has a connection of its own."""
+
+    def __init__(self, path: Path, access: Access) -> None:
+        self.path = path
+        self._access = access
+        self._files = LedgerFiles(path)
+        self._engine = _engine(path, access, self._files)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction, begun at once for writers; rolled back if the body raises.
+
+        Raises LedgerUnavailable (locked, full), LedgerDamaged, or RowRefused (a bad value).
+        """
+        self.require_in_place()
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+                self._files.note_log()
+                self.require_in_place()  # else this commit goes where nobody finds it
+        except (StatementError, UnicodeError, OverflowError) as error:
+            raise _explained(error, self.path) from error
+
+    def version(self) -> str:
+        """The schema version. Raises LedgerDamaged when the file is no ledger."""
+        try:
+            with self.transaction() as connection:
+                found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        except RowRefused as error:
+            raise no_ledger(self.path) from error
+        if not found:
+            raise no_ledger(self.path)
+        return str(found)
+
+    def problems(self) -> list[str]:
+        """What SQLite's own check and the foreign keys have to complain about; empty: valid."""
+        with self.transaction() as connection:
+            check = connection.execute(text("PRAGMA quick_check")).scalars().all()
+            orphans = connection.execute(text("PRAGMA foreign_key_check")).all()
+        broken = [_one_line(str(found)) for found in check if found != "ok"]
+        return broken + [f"{row[0]} row {row[1]} has no {row[2]}" for row in orphans]
+
+    def require_valid(self, seconds: float) -> None:
+        """Look for damage, for so long: of a large ledger in a part. Raises LedgerDamaged."""
+        deadline = time.monotonic() + seconds
+        with self._raw() as raw:
+            raw.set_progress_handler(lambda: time.monotonic() > deadline, _PROGRESS_STEPS)
+            try:
+                found = str(raw.execute("PRAGMA quick_check(1)").fetchone()[0])
+            except driver().OperationalError as error:
+                if "interrupted" not in str(error):
+                    raise
+                found = "ok"
+            finally:
+                raw.set_progress_handler(None, 0)
+        if found != "ok":
+            raise damaged(self.path, _one_line(found))
+
+    def truncate_wal(self) -> str | None:
+        """Move a grown log into the database; returns what is wrong when it cannot be emptied.
+
+        A program that keeps an old view open holds the log; it grows until that ends.
+        """
+        log = log_of(self.path)
+        if _size(log) < _WAL_WORTH_BYTES:
+            return None
+        with self._raw() as raw:
+            raw.execute("PRAGMA busy_timeout = 0")  # whoever reads now is not waited for
+            try:
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                raw.execute(f"PRAGMA busy_timeout = {1000 * self._access.timeout_seconds}")
+        if (size := _size(log)) < _WAL_LIMIT_BYTES:
+            return None
+        return (
+            f"the ledger's log {log.name} has grown to {size / 2**20:.0f} MiB, since another"
+            " program keeps an old view of it open; end that program"
+        )
+
+    @contextmanager
+    def _raw(self) -> Iterator[Any]:
+        """The driver's own connection, outside any transaction."""
+        pooled = self._engine.raw_connection()
+        try:
+            yield pooled.driver_connection
+        except driver().DatabaseError as error:
+            raise _explained(error, self.path) from error
+        finally:
+            pooled.close()
+
+    def back_up(self, target: Path, check: bool = False) -> None:
+        """Write a whole copy, aside and renamed; readers and writers go on meanwhile.
+
+        With `check` it gets its name only if it is sound; raises LedgerUnavailable otherwise.
+        """
+        aside = target.with_name(f"{target.name}.new")
+        aside.unlink(missing_ok=True)
+        with self._raw() as raw:
+            try:
+                raw.execute("VACUUM INTO ?", (str(aside),))
+            except driver().Error as error:
+                aside.unlink(missing_ok=True)  # a disk that it filled has room again
+                raise LedgerUnavailable(
+                    f"cannot back up {self.path} to {target}: {error}"
+                ) from error
+        aside.chmod(FILE_MODE)
+        if check:
+            _require_valid_copy(aside, target)
+        aside.rename(target)
+
+    def require_in_place(self) -> None:
+        """Whether its files still are those that were opened; see `LedgerFiles`."""
+        self._files.require_in_place()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _require_valid_copy(aside: Path, target: Path) -> None:
+    try:
+        with Database(aside, ACCESS["reader"]) as copy:
+            copy.require_valid(float("inf"))
+    except StorageError as error:
+        aside.unlink(missing_ok=True)
+        raise LedgerUnavailable(
+            f"the copy for {target} is not sound, so it was not kept ({error}); check the disk"
+        ) from error
+
+
+# --- connections
+
+
+def _engine(path: Path, access: Access, files: LedgerFiles) -> Engine:
+    module = driver()
+    connect = partial(
+        module.connect,
+        f"file:{quote(str(path))}?mode=rw",  # opening never creates
+        uri=True,
+        timeout=access.timeout_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    engine = create_engine(f"sqlite:///{path}", module=module, creator=connect)
+    engine.dialect.statement_compiler = _HintingCompiler
+    # The driver would begin late and let a reader turn writer, which fails at once when another
+    # process has written; so `begin` names the kind of transaction.
+    begin = "BEGIN IMMEDIATE" if access.writes and access.locks_at_once else "BEGIN"
+    event.listen(engine, "connect", lambda raw, _: _configure(raw, access, files))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+class _HintingCompiler(SQLiteCompiler):
+    """SQLAlchemy writes the hints of other databases into a statement, but not SQLite's."""
+
+    def get_from_hint_text(self, table: object, text: str | None) -> str | None:
+        return text
+
+
+def _configure(raw: Any, access: Access, files: LedgerFiles) -> None:
+    cursor = raw.cursor()
+    cursor.execute(f"PRAGMA foreign_keys = {int(access.foreign_keys)}")
+    if cursor.execute("PRAGMA foreign_keys").fetchone() != (int(access.foreign_keys),):
+        raise StorageError("this SQLite cannot enforce foreign keys; install pysqlite3")
+    cursor.execute(f"PRAGMA cache_size = {-1024 * access.cache_mib}")
+    if access.writes:
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+    else:
+        cursor.execute("PRAGMA query_only = ON")
+    pages = _WAL_PAGES if access.checkpoints else 0
+    cursor.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+    cursor.close()
+    if access.writes:  # so it has opened the log
+        files.note_log()
+
+
+# --- what went wrong
+
+
+def _explained(error: Exception, path: Path) -> StorageError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    reason = str(cause)
+    if "malformed" in reason or "not a database" in reason:
+        return damaged(path, reason)
+    if not isinstance(cause, driver().OperationalError) or "no such" in reason:
+        return RowRefused(f"the ledger {path} refused a value: {reason}")
+    remedy = _shortage(path.parent) or _remedy(reason)
+    if "disk I/O" in reason and not remedy:
+        # What a failed flush left on the disk is unknown; a new start reads what is there.
+        code = getattr(cause, "sqlite_errorname", "no code")
+        return LedgerFailed(
+            f"the disk under the ledger {path} gave an error ({reason}, {code}); clfd stops, and"
+            " begins again with what was written; check the disk"
+        )
+    cause_and_remedy = "; ".join(filter(None, (reason, remedy)))
+    return LedgerUnavailable(f"the ledger {path} cannot be used now: {cause_and_remedy}")
+
+
+def _remedy(reason: str) -> str | None:
+    if "locked" in reason:
+        return "another program is writing for long; try again"
+    is_forbidden = "readonly" in reason or "unable to open" in reason
+    return "join the group that owns the home" if is_forbidden else None
+
+
+def _shortage(folder: Path) -> str | None:
+    """What the file system lacks; SQLite often has no better word for it than an I/O error."""
+    try:
+        found = os.statvfs(folder)
+    except OSError as error:
+        return f"its folder {folder} is out of reach ({error.strerror})"
+    if found.f_flag & os.ST_RDONLY:
+        return "its file system is mounted read-only; mount it for writing"
+    if found.f_bavail * found.f_frsize < _LEAST_FREE_BYTES:
+        return "make room on its disk"
+    if found.f_files and not found.f_favail:
+        return "its disk has no room for further files (inodes); remove some"
+    return None
+
+
+def damaged(path: Path, reason: str) -> LedgerDamaged:
+    return LedgerDamaged(
+        f"the ledger {path} is damaged ({reason}); put a backup in its place, or move it away"
+        " and run `clfd init`"
+    )
+
+
+def _one_line(found: str) -> str:
+    """Of what SQLite found, which has a headline."""
+    return " ".join(found.split())
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def no_ledger(path: Path) -> LedgerDamaged:
+    return LedgerDamaged(
+        f"{path} is no clfd ledger; put a backup in its place, or move it away and run `clfd init`"
+    )
