@@ -33,7 +33,7 @@ def test_an_idle_daemon_stops_when_its_lock_is_deleted(house: House) -> None:
         raise StorageError("daemon.lock was deleted")
 
     house.live()
-    house.service.components.upkeep._require_lock = refuse
+    house.service.components.upkeep.require_lock = refuse
     with pytest.raises(StorageError, match=r"daemon\.lock"):
         house.live()
 
