@@ -27,7 +27,7 @@ _END = ("end", "end_s", "end (s)", "end time (s)")
 _TRACK = (".table.1.selections.txt", ".selections.txt", ".txt")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be millions
 class Annotation:
     """A label that a person gave; the whole recording is from 0 to 0.
 
