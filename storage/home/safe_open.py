@@ -51,7 +51,9 @@ def open_readable(path: Path, allow_pipe: bool = False) -> int:
 
 def read_open(handle: int, max_bytes: int = MAX_NOTE_BYTES) -> bytes:
     """All of an open regular file. Raises OSError where it is larger, or grows meanwhile."""
-    expected = min(os.fstat(handle).st_size, max_bytes)  # memory is taken for no more
+    expected = os.fstat(handle).st_size  # memory is taken for no more
+    if expected > max_bytes:
+        raise too_large(f"{max_bytes} bytes")
     with open(handle, "rb", closefd=False) as file:
         content = file.read(expected + 1)
     if len(content) > expected:
