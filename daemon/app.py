@@ -48,6 +48,7 @@ from daemon.pipeline.window import Window
 from daemon.service import Components, Service
 from storage.database.engine import is_outdated
 from storage.database.ledger_files import file_of
+from storage.home.atomic_write import remove_leftovers
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.mounts import NETWORK_FILE_SYSTEMS, mount_of
@@ -92,6 +93,8 @@ def run_daemon(
         ledger_of(settings) as ledger,
         run_hooks(home, settings) as hooks,
     ):
+        for folder in (home.root, home.checkpoints, home.reports):
+            remove_leftovers(folder)
         device = engine_device(settings)
         with decode_pool(settings, device) as (pool, wake):
             service = assemble(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,7 +116,7 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
 
     settings = invocation.settings(**{"engine.device": options["device"]})
     request = _request(labels, options)
-    with listed_problems(), open_process_group() as process_group:
+    with staying_without_terminal(), listed_problems(), open_process_group() as process_group:
         console = ProgressConsole(invocation.verbosity if process_group.is_main_process else -1)
         trained = train_checkpoint(request, invocation.home(), settings, console, process_group)
     if trained is None:
@@ -125,6 +126,16 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
     if trained.report:
         console.print_line(f"report: {trained.report}")
     click.echo(json.dumps(trained.outcome) if as_json else trained.outcome["checkpoint"])
+
+
+@contextmanager
+def staying_without_terminal() -> Iterator[None]:
+    """A terminal that closes takes no hours of work along; the workers inherit this."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from daemon.errors import DaemonError
-from daemon.units.installation import parse_environment_file
+from daemon.units.installation import parse_environment_file, plan_installation
+from daemon.units.systemctl import ServiceManager
+from daemon.units.unit_files import environment_file
 
 LINES = {
     "A=plain": {"A": "plain"},
@@ -34,3 +38,13 @@ def test_a_line_means_what_systemd_takes_it_for(text: str) -> None:
 def test_a_line_that_is_read_in_another_way_by_systemd_is_refused(line: str) -> None:
     with pytest.raises(DaemonError, match="has the line"):
         parse_environment_file(f"B=1\n{line}\n")
+
+
+def test_an_environment_file_without_end_is_refused(tmp_path: Path) -> None:
+    file = environment_file(False, tmp_path)
+    file.parent.mkdir(parents=True)
+    file.symlink_to("/dev/zero")
+    with pytest.raises(DaemonError, match=r"cannot be read \(it is no file, .*; mend the file"):
+        plan_installation(
+            tmp_path, None, None, None, ServiceManager(for_user=False), {}, root=tmp_path
+        )

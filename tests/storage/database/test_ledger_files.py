@@ -82,7 +82,7 @@ def test_others_that_come_and_go_leave_the_files_in_place(daemon: Database, url:
     for role in ("reader", "editor", "pruner"):
         with open_database(url, role) as other, other.transaction() as connection:  # type: ignore[arg-type]
             assert connection.scalar(COUNT) == 1
-    daemon.tend()
+    daemon.truncate_wal()
     daemon.require_in_place()
 
 

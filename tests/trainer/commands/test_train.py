@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +28,7 @@ from storage.queries.period import read_profile
 from trainer.commands.train import train
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
 from trainer.training.augmentation import Augmentation
-from trainer.training.loop import EpochFacts
+from trainer.training.loop import EpochFacts, train_network
 from trainer.training.recipe import DEFAULT, REFERENCE, Recipe
 
 RATE_HZ = 8000
@@ -429,3 +430,21 @@ def test_a_folder_that_is_mapped_learns_as_memory_does(
     assert "do not fit" in mapped.stderr
     losses = [json.loads(mapped.stdout)["val_loss"], in_memory["val_loss"]]
     assert losses[0] == losses[1]
+
+
+def test_a_terminal_that_closes_while_it_trains_takes_nothing_along(
+    run: Train, sounds: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang_up(*given: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return train_network(*given, **named)
+
+    hang_ups: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, _: hang_ups.append(number))
+    monkeypatch.setattr("trainer.train.train_network", hang_up)
+    try:
+        assert run(sounds).exit_code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert hang_ups == []
+    assert CheckpointFolder(home.checkpoints).active()

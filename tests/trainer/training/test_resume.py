@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from storage.errors import StorageError
+from storage.home.safe_open import read_plain
 from trainer.errors import TrainerError
 from trainer.training import resume as module
 from trainer.training.resume import NO_RESUME, RunStage, SavedState, open_run_state
@@ -113,3 +114,12 @@ def test_quick_epochs_are_not_all_written(tmp_path: Path) -> None:
     assert not stage.is_due(is_last=False)
     assert stage.is_due(is_last=True)
     assert not NO_RESUME.is_due(is_last=True)
+
+
+def test_a_state_larger_than_any_network_has_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "fold-1.safetensors"
+    file.touch()
+    os.truncate(file, 50 * 2**30)
+    with pytest.raises(OSError, match="it has more than"):
+        read_plain(file, module.MAX_STATE_BYTES)
+    assert RunStage(file).load() is None
