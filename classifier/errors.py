@@ -58,5 +58,13 @@ class FileChanged(ClassifierError):
 
 
 def internal_error(error: BaseException) -> DecodingError:
-    """A fault of ours, or an answer that cannot be."""
-    return DecodingError("internal", f"unexpected {type(error).__name__}: {error}")
+    """A fault of ours, or an answer that cannot be; it may have come of the moment."""
+    return DecodingError("internal", f"unexpected {type(error).__name__}: {error}", transient=True)
+
+
+MACHINE = "machine"  # the kind of what is no failure of the file
+
+
+def machine_error(lack: str) -> DecodingError:
+    """This machine lacks what decoding any file takes, such as descriptors or processor time."""
+    return DecodingError(MACHINE, lack, transient=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import signal
@@ -33,6 +34,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def _is_gone(pid: int) -> bool:
+    """Also where no /proc is mounted."""
+    try:
+        os.kill(pid, 0)
+    except OverflowError:
+        return True
+    except OSError as error:
+        return error.errno == errno.ESRCH  # another user's process lives
+    return False
+
+
 def temporary_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
     """One that bears the number of this process; those of processes that are gone are removed.
 
@@ -40,6 +52,6 @@ def temporary_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
     """
     for folder in Path(tempfile.gettempdir()).glob(f"{kind}-*"):
         pid = folder.name.removeprefix(f"{kind}-").partition("-")[0]
-        if pid.isdecimal() and not Path("/proc", pid).exists():
+        if pid.isdecimal() and _is_gone(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
     return tempfile.TemporaryDirectory(prefix=f"{kind}-{os.getpid()}-", ignore_cleanup_errors=True)
