@@ -23,6 +23,10 @@ class CheckpointError(ClassifierError):
     """A checkpoint file that must not be served: names the file and the field."""
 
 
+class NoWorkersError(ClassifierError):
+    """Processes that decode cannot be started: what the system lacks for them."""
+
+
 class DecodingError(ClassifierError):
     """Audio that could not be turned into clips.
 

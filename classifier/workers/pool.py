@@ -20,6 +20,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -27,7 +28,13 @@ from typing import Any, Generic, TypeVar
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from classifier.audio.decode import BigFile, DecodedAudio, Segment, is_big
-from classifier.errors import DecodingError, FileChanged, internal_error, machine_error
+from classifier.errors import (
+    DecodingError,
+    FileChanged,
+    NoWorkersError,
+    internal_error,
+    machine_error,
+)
 from classifier.workers.process import usable_cores
 from classifier.workers.shared_memory import Slot, SlotBuffer, Slots, likely_bytes
 from classifier.workers.worker import (
@@ -57,7 +64,10 @@ BUNDLE_SECONDS = 5.0  # then each file is tried alone: one that hangs should not
 ALONE_SECONDS = 60.0  # after that, in which every file goes alone: a share may be slow
 STUCK_SECONDS = 10.0  # past every deadline without a sign of life
 SLOW_SECONDS = 30.0  # in a worker; most files take less than one
-NO_WORKERS = "decode workers cannot be started, or end before they begin"
+NO_WORKERS = (
+    "decode workers cannot be started or end before they begin; look at the limits on open files, "
+    "memory and processes, and at the room in /dev/shm"
+)
 
 
 @dataclass(eq=False)
@@ -92,6 +102,8 @@ class _Task(Generic[Key]):
 class DecodePool(Generic[Key]):
     """Bounded by its user: hand in segments, collect answers, in any order.
 
+    Raises NoWorkersError where no worker can be started; later that is an answer.
+
     `on_answer` is called from another thread whenever `collect` has something new. Samples come
     through shared memory while fewer than `slots` segments are out or their clips in use, and
     through a pipe otherwise. `pin` prepares memory from which a device fetches them by itself.
@@ -115,7 +127,10 @@ class DecodePool(Generic[Key]):
         self._stderr = stderr_folder()
         self._stderr_path = None if self._stderr is None else Path(self._stderr.name)
         self._big_files: DecodePool[Key] | None = None  # from the first one on
-        self._pool = self._new_pool()
+        try:
+            self._pool = self._new_pool()
+        except (OSError, RuntimeError) as error:
+            raise NoWorkersError(f"{NO_WORKERS}: {error.__cause__ or error}") from error
 
     def submit(self, key: Key, segment: Segment) -> None:
         self.submit_all([(key, segment)])
@@ -225,6 +240,7 @@ class DecodePool(Generic[Key]):
             context=multiprocessing.get_context("spawn"),
         )
         # Ctrl-C is the daemon's to handle, also while a worker starts: it inherits what is blocked.
+        resource_tracker.ensure_running()  # which ends with no signal blocked
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             pool.schedule(os.getpid)  # Pebble starts no worker before there is something to do
@@ -293,8 +309,8 @@ class DecodePool(Generic[Key]):
                 self._big_files = DecodePool(
                     max(1, self.workers // 2), self.timeout_seconds, self.on_answer
                 )
-            except (OSError, RuntimeError):
-                self._answer_all([part], machine_error(NO_WORKERS))
+            except NoWorkersError as error:
+                self._answer_all([part], machine_error(str(error)))
                 return
         self._big_files.in_flight += 1
         self._big_files._submit_task([_Part(part.key, part.segment, big=big)])
