@@ -12,12 +12,11 @@ import contextlib
 import math
 import multiprocessing
 import os
-import resource
 import signal
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
@@ -25,7 +24,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from pebble import CONSTS, ProcessExpired, ProcessPool
+from pebble import CONSTS, ProcessPool
 
 from classifier.audio.decode import BigFile, DecodedAudio, Segment, is_big
 from classifier.errors import (
@@ -35,17 +34,16 @@ from classifier.errors import (
     internal_error,
     machine_error,
 )
+from classifier.workers.failures import NO_WORKERS, crash_error, failure_of, may_be_out_of_time
 from classifier.workers.process import usable_cores
 from classifier.workers.shared_memory import Slot, SlotBuffer, Slots, likely_bytes
 from classifier.workers.worker import (
-    SPARE_CPU_SECONDS,
     DecodeTask,
     Result,
     SlotResult,
     decode_each,
     prepare_worker,
     stderr_folder,
-    stderr_of,
     within,
 )
 
@@ -64,10 +62,6 @@ BUNDLE_SECONDS = 5.0  # then each file is tried alone: one that hangs should not
 ALONE_SECONDS = 60.0  # after that, in which every file goes alone: a share may be slow
 STUCK_SECONDS = 10.0  # past every deadline without a sign of life
 SLOW_SECONDS = 30.0  # in a worker; most files take less than one
-NO_WORKERS = (
-    "decode workers cannot be started or end before they begin; look at the limits on open files, "
-    "memory and processes, and at the room in /dev/shm"
-)
 
 
 @dataclass(eq=False)
@@ -336,8 +330,8 @@ class DecodePool(Generic[Key]):
         for part in task.parts:
             if part.slot is not None:
                 part.slot.give_back()
-        failure = self._failure(error, task.seconds)
-        if _may_be_out_of_time(error):
+        failure = failure_of(error, task.seconds, self._stderr_path)
+        if may_be_out_of_time(error):
             self._try_again(task.parts, failure)  # in another worker, with all of its time
             return
         if len(task.parts) == 1:
@@ -365,25 +359,8 @@ class DecodePool(Generic[Key]):
         with contextlib.suppress(OSError, RuntimeError):  # the next task tries again
             self._pool = self._new_pool()
         for task, had_begun in orphans:
-            error = _crash_error(None) if had_begun else machine_error(NO_WORKERS)
+            error = crash_error(None) if had_begun else machine_error(NO_WORKERS)
             self._try_again(task.parts, error)
-
-    def _failure(self, error: BaseException, seconds: float) -> DecodingError:
-        """What a worker died of."""
-        if isinstance(error, TimeoutError):
-            return _timeout_error(seconds)
-        if isinstance(error, ProcessExpired):
-            printed = stderr_of(self._stderr_path, error.pid)
-            if error.exitcode == -signal.SIGXCPU:
-                limit = _limit_on_processor_time()
-                if limit < seconds + SPARE_CPU_SECONDS:
-                    return machine_error(
-                        f"processes may use {limit:.0f} s of processor time, less than a file may "
-                        "take; raise that limit (ulimit -t, LimitCPU)"
-                    )
-                return _timeout_error(seconds)
-            return _crash_error(error.exitcode).with_output(printed)
-        return internal_error(error)  # a fault of ours must cost one file, not the daemon
 
 
 def _bundles(parts: Sequence[_Part[Key]], max_parts: int) -> Iterator[Sequence[_Part[Key]]]:
@@ -413,32 +390,3 @@ def _with_samples(result: Answer | SlotResult, part: _Part[Key]) -> Answer:
         return replace(result.decoded, audio=part.slot.view(result.n_samples))
     except ValueError as error:
         return internal_error(error)
-
-
-def _limit_on_processor_time() -> float:
-    """Seconds that no process of ours may pass, its own limit aside."""
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    return math.inf if hard == resource.RLIM_INFINITY else hard
-
-
-def _may_be_out_of_time(error: BaseException) -> bool:
-    """Whether a worker may have used up its time with the files before this one."""
-    is_ended = isinstance(error, ProcessExpired) and error.exitcode == -signal.SIGXCPU
-    return is_ended and math.isfinite(_limit_on_processor_time())
-
-
-def _crash_error(exit_code: int | None) -> DecodingError:
-    return DecodingError(
-        "worker_died",
-        f"the decoder crashed or was killed on this file (exit {exit_code}); "
-        "it is probably damaged",
-        transient=True,
-    )
-
-
-def _timeout_error(seconds: float) -> DecodingError:
-    return DecodingError(
-        "timeout",
-        f"decoding took longer than {seconds:.0f} s and was stopped; "
-        "the file is probably damaged, else raise engine.decode_timeout_seconds",
-    )

@@ -18,8 +18,8 @@ from pebble import ProcessExpired
 
 from classifier.audio.regular_file import read_error
 from classifier.errors import MACHINE
+from classifier.workers import failures, worker
 from classifier.workers import pool as pool_module
-from classifier.workers import worker
 from classifier.workers.pool import MAX_TRIES, DecodePool
 from classifier.workers.worker import DecodeTask, decode_each
 
@@ -55,7 +55,7 @@ def _with_path() -> dict[str, str]:
 def test_a_worker_out_of_processor_time_is_replaced_and_its_file_tried_again(
     audio_file: Write, monkeypatch: pytest.MonkeyPatch, limit: float, expected: str
 ) -> None:
-    monkeypatch.setattr(pool_module, "_limit_on_processor_time", lambda: limit)
+    monkeypatch.setattr(failures, "_limit_on_processor_time", lambda: limit)
     ended = ProcessExpired("ended", code=-signal.SIGXCPU, pid=0)
     with DecodePool[str](1, 60.0) as pool:
         pool.submit("tone", half_seconds(audio_file()))
