@@ -25,6 +25,10 @@ class CheckpointError(ClassifierError):
     """A checkpoint file that must not be served: names the file and the field."""
 
 
+class NoWorkersError(ClassifierError):
+    """Processes that decode cannot be started: what the system lacks for them."""
+
+
 def one_line(error: BaseException) -> str:
     """What it says, in one printable line of limited length: it may quote what it was given."""
     text = " ".join(str(error).split()) or type(error).__name__
@@ -67,5 +71,13 @@ class FileChanged(ClassifierError):
 
 
 def internal_error(error: BaseException) -> DecodingError:
-    """A fault of ours, or an answer that cannot be."""
-    return DecodingError("internal", f"unexpected {type(error).__name__}: {error}")
+    """A fault of ours, or an answer that cannot be; it may have come of the moment."""
+    return DecodingError("internal", f"unexpected {type(error).__name__}: {error}", transient=True)
+
+
+MACHINE = "machine"  # the kind of what is no failure of the file
+
+
+def machine_error(lack: str) -> DecodingError:
+    """This machine lacks what decoding any file takes, such as descriptors or processor time."""
+    return DecodingError(MACHINE, lack, transient=True)

@@ -160,7 +160,7 @@ def assemble(
         EndChecker(pool),
     )
     model = _model_manager(home, settings, device, ledger, wake)
-    watchdog = ServiceWatchdog(settings.engine.decode_timeout_seconds)
+    watchdog = ServiceWatchdog(lambda: pool.max_silence_seconds)
     pause = Pause(partial(paused_since, home))
 
     def adopt(settings: Settings) -> None:
@@ -181,7 +181,6 @@ def assemble(
             window=window,
             model=model,
             archive=archive,
-            watchdog=watchdog,
             is_paused=pause.is_paused,
         ),
         Scorer(ledger, intake, window, archive, timers, stops.is_requested),

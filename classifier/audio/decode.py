@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,13 +23,24 @@ from classifier.audio.containers.integrity import Integrity, Patched
 from classifier.audio.containers.riff import check_chunks
 from classifier.audio.containers.wav import PlainWave, plain_wave
 from classifier.audio.metadata import recorded_at
-from classifier.audio.regular_file import FileBytes, Opener, fingerprint, read_error, regular_file
+from classifier.audio.regular_file import (
+    FileBytes,
+    Opener,
+    fingerprint,
+    read_error,
+    regular_file,
+    stored_bytes,
+)
 from classifier.audio.samples import Levels, Samples
 from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, SoundfileReader, undecodable
 from classifier.errors import DecodingError, FileChanged
 
 SEAM_SECONDS = 0.1  # read around a segment; many times the resampler's filter
 MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
+# Larger files are looked at before anybody reads them whole; 25 minutes at 44.1 kHz in stereo.
+BIG_BYTES = 2**28
+# Reading a hole takes a second for each GB or two. Recorders that make room beforehand leave less.
+MAX_HOLE_BYTES = 2**36
 MAX_INTEGRITIES = 64  # remembered: more long recordings than are in the window together
 
 
@@ -91,6 +104,47 @@ class DecodedAudio:
         # Writeable: torch warns of memory that is not, though nobody writes.
         windows = sliding_window_view(self.audio, self.clip_samples, writeable=True)
         return windows[:: self.hop_samples]
+
+
+@dataclass(frozen=True)
+class BigFile:
+    """A recording that takes its time to be read whole: what its disk holds of it, and its holes.
+
+    A hole takes memory's time, not the disk's.
+    """
+
+    stored_bytes: int
+    hole_bytes: int
+
+
+def is_big(segment: Segment) -> bool:
+    """Whether its file, which the first segment reads whole, is to be looked at before."""
+    return segment.first_clip == 0 and segment.size_bytes > BIG_BYTES
+
+
+def look(segment: Segment) -> BigFile:
+    """What reading the file whole takes, by its header and its place on the disk.
+
+    Raises as `decode`: what is no recording, is too long or was hardly written is not read whole to
+    find that out.
+    """
+    with regular_file(segment.path, segment.opener) as (fd, status):
+        content = FileBytes(fd, status.st_size)
+        if segment.fingerprint not in (None, fingerprint(status)):
+            raise FileChanged
+        try:
+            _check_beginning(content, segment)
+            stored = stored_bytes(fd, content.size_bytes)
+        except OSError as error:
+            raise read_error(error) from error
+    hole_bytes = content.size_bytes - stored
+    if hole_bytes > MAX_HOLE_BYTES:
+        raise DecodingError(
+            "damaged",
+            f"holds {stored:,} of its {content.size_bytes:,} bytes, the others were never "
+            "written; copy it again from its source",
+        )
+    return BigFile(stored, hole_bytes)
 
 
 def decode(segment: Segment) -> DecodedAudio:
@@ -157,10 +211,32 @@ def _decode(content: FileBytes, segment: Segment, token: str) -> DecodedAudio:
         ) from error
 
 
+def _check_beginning(content: FileBytes, segment: Segment) -> None:
+    """Whatever `_decode` refuses by the header; no more of the file is read."""
+    wave = plain_wave(content)
+    if wave is not None:
+        _total_samples(wave, segment)
+        return
+    container = container_of(content.fd)
+    check_chunks(content.fd)
+    integrity = Integrity() if container.is_checked_whole else container.examine(content.fd)
+    with _sound(content.fd, segment, integrity) as sound:
+        _total_samples(sound, segment)
+
+
 def _decode_with_libsndfile(fd: int, segment: Segment, token: str) -> DecodedAudio:
     container = container_of(fd)
     check_chunks(fd)
     integrity = _integrity_of(fd, token, container)
+    with _sound(fd, segment, integrity) as sound:
+        decoded = _decode_clips(sound, segment, token)
+        shortage = integrity.damage or sound.truncation_error
+        return replace(decoded, warning=None if shortage is None else shortage.reason)
+
+
+@contextmanager
+def _sound(fd: int, segment: Segment, integrity: Integrity) -> Iterator[SoundfileReader]:
+    """The file as libsndfile reads it. Raises DecodingError, also for what the body meets."""
     damage = integrity.damage
     if damage is not None and not segment.accepts_damaged and segment.first_clip == 0:
         raise damage
@@ -169,9 +245,7 @@ def _decode_with_libsndfile(fd: int, segment: Segment, token: str) -> DecodedAud
         with SoundfileReader(file, closefd=False) as sound:
             check_header(sound.format, sound.subtype, sound.samplerate, sound.channels)
             sound.accepts_damaged = segment.accepts_damaged
-            decoded = _decode_clips(sound, segment, token)
-            shortage = damage or sound.truncation_error
-            return replace(decoded, warning=shortage and shortage.reason)
+            yield sound
     except DecodingError as error:
         if damage is None or error.kind != "no_audio":
             raise

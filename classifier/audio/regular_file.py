@@ -9,9 +9,11 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from classifier.errors import DecodingError
+from classifier.errors import DecodingError, machine_error
 
 FINE_NS = 1_000_000  # finer times are such round numbers by chance only
+LACKS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.ENOSPC}
+MAX_STRETCHES = 1_000_000  # of data between holes; to count them takes 2 s
 SHORT_BYTES = 8 * 2**20  # a recording of 90 s at 44.1 kHz and 16 bits; kept by one worker, once
 Opener = Callable[[bytes, int], int]  # from path and flags to a descriptor, as `os.open`
 NOT_A_FILE = "not a regular file; clfd reads regular files only, and follows no links"
@@ -62,8 +64,31 @@ def regular_file(path: bytes, opener: Opener = os.open) -> Iterator[tuple[int, o
 
 
 def read_error(error: OSError) -> DecodingError:
+    """What it says of the disk or the mount; or of this machine, and then of no file."""
+    if error.errno in LACKS:
+        return machine_error(f"files cannot be opened or read: {error.strerror}")
     reason = f"the file cannot be read ({error.strerror}); check the disk or the mount, then retry"
     return DecodingError("io", reason, transient=True)
+
+
+def stored_bytes(fd: int, size_bytes: int) -> int:
+    """How many of its bytes are in no hole; all of them where its file system does not tell.
+
+    Holes, which read as zeros, are what was never written. (`st_blocks` is 0 on some mounts, and
+    counts compressed bytes on others.) The file is at its beginning afterwards. Raises OSError.
+    """
+    stored, offset = 0, 0
+    try:
+        for _ in range(MAX_STRETCHES):
+            begin = os.lseek(fd, offset, os.SEEK_DATA)
+            offset = os.lseek(fd, begin, os.SEEK_HOLE)
+            stored += offset - begin
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # there is no data any more
+            return size_bytes
+    finally:
+        os.lseek(fd, 0, os.SEEK_SET)
+    return stored
 
 
 class FileBytes:

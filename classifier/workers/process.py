@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import signal
@@ -28,6 +29,17 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)  # it died before it could take this process along
 
 
+def _is_gone(pid: int) -> bool:
+    """Also where no /proc is mounted."""
+    try:
+        os.kill(pid, 0)
+    except OverflowError:
+        return True
+    except OSError as error:
+        return error.errno == errno.ESRCH  # another user's process lives
+    return False
+
+
 def temporary_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
     """One that bears the number of this process; those of processes that are gone are removed.
 
@@ -35,6 +47,6 @@ def temporary_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
     """
     for folder in Path(tempfile.gettempdir()).glob(f"{kind}-*"):
         pid = folder.name.removeprefix(f"{kind}-").partition("-")[0]
-        if pid.isdecimal() and not Path("/proc", pid).exists():
+        if pid.isdecimal() and _is_gone(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
     return tempfile.TemporaryDirectory(prefix=f"{kind}-{os.getpid()}-", ignore_cleanup_errors=True)

@@ -22,8 +22,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from classifier.audio.decode import DecodedAudio, Segment, decode
-from classifier.errors import DecodingError, FileChanged, internal_error
+from classifier.audio.decode import BigFile, DecodedAudio, Segment, decode, is_big, look
+from classifier.audio.regular_file import read_error
+from classifier.errors import DecodingError, FileChanged, internal_error, machine_error
 from classifier.workers.malloc import keep_freed_memory
 from classifier.workers.process import die_with_parent, temporary_folder
 from classifier.workers.shared_memory import SlotBuffer, SlotPlace, WorkerSlotBuffer
@@ -50,14 +51,18 @@ class SlotResult:
 
 @dataclass(frozen=True)
 class DecodeTask:
-    """A segment to decode, the processor time that it may take, and the slot for its samples."""
+    """A segment to decode, the processor time that it may take, and the slot for its samples.
+
+    A big file is only looked at, unless the task `may_read_whole`.
+    """
 
     segment: Segment
     cpu_seconds: float
     slot: SlotPlace | None = None
+    may_read_whole: bool = False
 
 
-Result = DecodedAudio | SlotResult | DecodingError | FileChanged
+Result = DecodedAudio | SlotResult | BigFile | DecodingError | FileChanged
 
 _NO_SAMPLES = np.zeros(0, np.float32)
 _buffers: dict[int, WorkerSlotBuffer] = {}  # by the size of their slots
@@ -100,12 +105,20 @@ def decode_each(tasks: Sequence[DecodeTask]) -> list[Result]:
 
 def _run(task: DecodeTask) -> Result:
     try:
+        if is_big(task.segment) and not task.may_read_whole:
+            return within(task.cpu_seconds, look, task.segment)
         return _put_in_slot(within(task.cpu_seconds, decode, task.segment), task.slot)
     except DecodingError as error:
+        if error.kind == "too_large" and _has_little_memory():
+            return machine_error(f"decode workers may use less than {MEMORY_BYTES >> 30} GiB")
         printed = os.pread(sys.stderr.fileno(), FILE_BYTES, 0) if error.kind == "damaged" else b""
         return error.with_output(_last_line(printed))
     except FileChanged as error:
         return error
+    except OSError as error:
+        return read_error(error)
+    except ImportError as error:
+        return machine_error(f"a decode worker cannot load a module: {error}")
     except Exception as error:  # a fault of ours must cost one file, not those beside it
         return internal_error(error)
     finally:
@@ -116,8 +129,16 @@ def _run(task: DecodeTask) -> Result:
 def within(cpu_seconds: float, work: Callable[..., T], *arguments: object) -> T:
     """The kernel ends this process where the work takes more, even if nobody looks after it."""
     soft = math.ceil(time.process_time() + cpu_seconds) + SPARE_CPU_SECONDS
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard - 1)  # before the hard limit, where the kernel does not say why
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
     return work(*arguments)
+
+
+def _has_little_memory() -> bool:
+    """Whether the daemon itself was given less than a worker should have."""
+    return 0 <= resource.getrlimit(resource.RLIMIT_AS)[1] < MEMORY_BYTES
 
 
 def stderr_folder() -> tempfile.TemporaryDirectory[str] | None:

@@ -26,13 +26,18 @@ STATES = ("pending", "done", "failed", "superseded")
 
 
 class Progress(NamedTuple):
-    """Counted since the start, at a moment of the monotonic clock; and what is in the window."""
+    """Counted since the start, at a moment of the monotonic clock; and what is in the window.
+
+    `clips_left` are those of the recordings in it that were begun, None where nobody can say how
+    many there are; `n_unread` have not been begun.
+    """
 
     at: float
     clips: int
     recordings: int
     in_flight: int = 0
-    clips_left: int = 0
+    clips_left: int | None = 0
+    n_unread: int = 0
 
 
 class Rates:
@@ -54,15 +59,16 @@ class Rates:
         return (last.clips - first.clips) / max(last.at - first.at, 1e-9)
 
     def seconds_left(self, pending: int) -> float | None:
-        """For `pending` recordings, those in the window included; None while nothing moves.
+        """For `pending` recordings, those in the window included; None where nobody can say.
 
-        What is not in the window is taken to be as long as what was scored so far.
+        What has not been begun is taken to be as long as what was scored so far.
         """
-        if not pending or self.clips_per_s < MIN_RATE:
-            return None
         last = self._points[-1]
+        if not pending or last.clips_left is None or self.clips_per_s < MIN_RATE:
+            return None
         clips_each = max(1.0, last.clips / max(1, last.recordings))
-        return (last.clips_left + max(0, pending - last.in_flight) * clips_each) / self.clips_per_s
+        n_waiting = last.n_unread + max(0, pending - last.in_flight)
+        return (last.clips_left + n_waiting * clips_each) / self.clips_per_s
 
 
 @dataclass

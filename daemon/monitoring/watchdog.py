@@ -8,7 +8,7 @@ while the loop stands still. So it is decided on purpose what silence means:
 - Decode workers that are stuck are killed at their deadlines, and a broken pool is begun anew:
   their recordings fail or are tried again, and that is progress. Where recordings are in the
   window and nothing came of any of them for longer than all these deadlines take, there are no
-  pings either.
+  pings either. A big file's deadline follows what its disk holds of it.
 - An observer of the inbox that died is no reason: it is begun anew within a second, and scans find
   what it missed.
 - A ledger that is locked or full is waited for. That is alive, however long it takes: a restart
@@ -18,37 +18,29 @@ while the loop stands still. So it is decided on purpose what silence means:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from classifier.workers.pool import HASH_BYTES_PER_SECOND, MAX_TRIES, STUCK_SECONDS
 from daemon.component import Component
 from daemon.monitoring.sd_notify import is_watched, notify
 from daemon.monitoring.status import Progress
-from storage.ledger.outcomes import Claim
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class ServiceWatchdog(Component):
-    """`decode_timeout_seconds` is the pool's, before the extra time for big files.
+    """`max_silence_seconds` says how long the window may go now without any outcome or scored clip.
 
     `send` hands assignments to the service manager.
     """
 
-    decode_timeout_seconds: float
+    max_silence_seconds: Callable[[], float]
     is_watched: Callable[[], bool] = is_watched
     send: Callable[..., None] = notify
-    _largest_bytes: int = 0  # of what was taken since the window was empty
     _last_position: tuple[int, int] | None = None  # the first report begins to count
     _progress_at: float = 0.0
     _last_text: str = ""
-
-    def expect(self, claims: Iterable[Claim]) -> None:
-        """These are in the window now: a big file may be silent for longer."""
-        sizes = (claim.size_bytes for claim in claims)
-        self._largest_bytes = max(self._largest_bytes, *sizes, 0)
 
     def report(self, progress: Progress, is_waiting: bool, text: str) -> None:
         """Once a second or so. `is_waiting` says that the ledger is waited for."""
@@ -59,20 +51,12 @@ class ServiceWatchdog(Component):
         if lines:
             self.send(*lines)
 
-    @property
-    def max_silence_seconds(self) -> float:
-        """The longest that the window may go without any outcome, or a clip that was scored."""
-        reading = self._largest_bytes / HASH_BYTES_PER_SECOND
-        return MAX_TRIES * (self.decode_timeout_seconds + reading + STUCK_SECONDS)
-
     def _makes_progress(self, progress: Progress, is_waiting: bool) -> bool:
         position = (progress.clips, progress.recordings)
-        if not progress.in_flight:
-            self._largest_bytes = 0
         if not progress.in_flight or is_waiting or position != self._last_position:
             self._last_position, self._progress_at = position, progress.at
         seconds = progress.at - self._progress_at
-        if seconds <= self.max_silence_seconds:
+        if seconds <= self.max_silence_seconds():
             self.fault = None
             return True
         fault = f"nothing has come of {progress.in_flight} recordings in flight for {seconds:.0f} s"

@@ -125,6 +125,7 @@ def _outcomes(
             max_attempts=1,
             links_duplicates=False,
             accepts_damaged=settings.intake.damaged == "warn",
+            machine=None,
         )
         while waiting or len(window):
             wake.clear()

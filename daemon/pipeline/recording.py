@@ -40,6 +40,11 @@ class RecordingInProgress:
     is_closed: bool = False
 
     @property
+    def is_begun(self) -> bool:
+        """Whether any of it was decoded."""
+        return self.sample_rate_hz > 0
+
+    @property
     def is_scored(self) -> bool:
         total = self.total_clips
         if total is None or len(self.scores) < total:

@@ -11,12 +11,12 @@ from daemon.component import Component, StageTimers
 from daemon.intake.intake import Intake
 from daemon.intake.watcher import FileWatcher
 from daemon.monitoring.status import Progress
-from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.model_manager import ModelManager
 from daemon.pipeline.window import Window
 from storage.errors import LedgerUnavailable
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, Changed, Outcome
+from storage.values.text import printable_path
 
 CLAIM_SECONDS = 1.0  # between two looks for work that another process queued
 
@@ -38,7 +38,6 @@ class Claimer(Component):
     window: Window
     model: ModelManager
     archive: Archiver
-    watchdog: ServiceWatchdog
     is_paused: Callable[[], bool]
     _claim_due: float = 0.0
 
@@ -114,7 +113,6 @@ class Claimer(Component):
             # What never came to an end may be what brought the daemon down: alone, it shows.
             claims = self.ledger.claim_suspect(self.claimant, self.max_attempts, moving)
         self._claim_due = now if len(claims) == room else now + CLAIM_SECONDS
-        self.watchdog.expect(claims)
         self.window.take(claims, self.model.served)
 
 
@@ -168,7 +166,22 @@ class Scorer(Component):
 
     def progress(self, now: float) -> Progress:
         window = self.window
-        return Progress(now, window.clips_scored, self._n_finished, len(window), window.clips_left)
+        left = window.clips_left, window.n_unread
+        return Progress(now, window.clips_scored, self._n_finished, len(window), *left)
+
+    def status(self) -> Mapping[str, object]:
+        slow = [
+            {
+                "path": printable_path(claim.path),
+                "seconds": round(seconds, 1),
+                "size_bytes": claim.size_bytes,
+            }
+            for claim, seconds in self.window.slow
+        ]
+        return {"slow": slow}
+
+    def faults(self) -> Sequence[str]:
+        return self.window.faults
 
     def figures(self) -> Mapping[str, object]:
         return {

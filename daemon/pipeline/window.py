@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier.audio.decode import DecodedAudio, Segment
-from classifier.errors import DecodingError, FileChanged
+from classifier.errors import MACHINE, DecodingError, FileChanged
 from classifier.inference.batching import pool_scores
 from classifier.workers.pool import Answer
 from daemon.backoff import wait_seconds
 from daemon.intake.stability import Key
 from daemon.monitoring.journald import about
+from daemon.pipeline.machine_fault import MachineFault
 from daemon.pipeline.model_manager import Served
 from daemon.pipeline.recording import RecordingInProgress
 from daemon.pipeline.scoring_setup import RecordingPool, window_capacity
@@ -46,6 +47,7 @@ SEGMENT_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
 # as large as a GPU's would take a large network minutes on a small processor.
 BATCH_SECONDS = 5.0
 UNTRIED_CLIPS = 32  # of a checkpoint whose pace nobody knows
+MAX_SLOW_FAULTS = 3
 
 
 @dataclass(eq=False)
@@ -54,7 +56,8 @@ class Window:
 
     With `links_duplicates` recordings of the same content share one answer also while they are in
     the window together. With `accepts_damaged` what is left of a damaged recording is scored, with
-    a warning. `is_away` says whether an inbox is out of reach for now.
+    a warning. `is_away` says whether an inbox is out of reach for now. Without `machine` a file
+    that this machine cannot decode now fails.
     """
 
     pool: RecordingPool
@@ -65,6 +68,7 @@ class Window:
     accepts_damaged: bool = False
     is_away: Callable[[Path], bool] = lambda _: False
     pace: BatchPace = field(default_factory=lambda: BatchPace())
+    machine: MachineFault | None = field(default_factory=MachineFault)
 
     def __post_init__(self) -> None:
         self._capacity = window_capacity(self.engine, self.pool.workers)
@@ -91,7 +95,9 @@ class Window:
 
     @property
     def free(self) -> int:
-        """How many further recordings fit."""
+        """How many further recordings fit; none while the machine cannot decode."""
+        if self.machine is not None and self.machine.is_waiting:
+            return 0
         return max(0, self._capacity - self._load)
 
     @property
@@ -104,10 +110,32 @@ class Window:
         return bool(self._ready)
 
     @property
-    def clips_left(self) -> int:
-        """Clips that are not scored yet of the recordings in the window, as far as is known."""
-        open_ones = (each for each in self._recordings.values() if not each.is_closed)
-        return sum(max(0, (each.total_clips or 0) - len(each.scores)) for each in open_ones)
+    def clips_left(self) -> int | None:
+        """Clips that are not scored yet of the recordings that were begun; None: nobody can say."""
+        begun = [each for each in self._recordings.values() if each.is_begun and not each.is_closed]
+        if any(each.total_clips is None for each in begun) or self.pool.slow():
+            return None
+        return sum(max(0, (each.total_clips or 0) - len(each.scores)) for each in begun)
+
+    @property
+    def n_unread(self) -> int:
+        """Recordings in the window of whose length nothing is known yet."""
+        return sum(not each.is_begun for each in self._recordings.values())
+
+    @property
+    def slow(self) -> list[tuple[Claim, float]]:
+        """Recordings that workers have been busy with for long, and for how many seconds."""
+        return [(recording.claim, seconds) for (recording, _), seconds in self.pool.slow()]
+
+    @property
+    def faults(self) -> list[str]:
+        """What this machine lacks for decoding, and what takes long, the first few of it."""
+        lacks = [self.machine.fault] if self.machine is not None and self.machine.fault else []
+        return lacks + [
+            f"{visible(printable_path(claim.path))} ({claim.size_bytes / 1e9:,.1f} GB) keeps a "
+            f"decode worker busy for {seconds:.0f} s so far"
+            for claim, seconds in self.slow[:MAX_SLOW_FAULTS]
+        ]
 
     def holds(self, key: Key) -> bool:
         """Whether the file at this inbox and path is being read."""
@@ -212,12 +240,17 @@ class Window:
 
     def _take_answer(self, recording: RecordingInProgress, first_clip: int, answer: Answer) -> None:
         recording.segments_out -= 1
+        may_pass = isinstance(answer, DecodingError) and answer.transient
+        if self.machine is not None and not may_pass:
+            self.machine.has_passed(recording.claim.recording_id)
         if recording.is_closed:
             return
         if isinstance(answer, DecodedAudio):
             self._take_decoded(recording, first_clip, answer)
         elif isinstance(answer, FileChanged):
             self._end(recording, Changed(recording.claim.recording_id))
+        elif answer.kind == MACHINE and self.machine is not None:
+            self._end(recording, self.machine.postpone(recording.claim, answer.reason))
         else:
             self._end(recording, self._not_decoded(recording.claim, answer))
 
@@ -352,7 +385,8 @@ class Window:
         # A file on a disk that is away for a minute is not given up within a second.
         wait = 0.0 if self._stopping else wait_seconds(claim.attempts)
         path = visible(printable_path(claim.path))
-        logger.info("%s will be tried again in %.0f s: %s", path, wait, error.reason)
+        level = logging.WARNING if error.kind == "internal" else logging.INFO
+        logger.log(level, "%s will be tried again in %.0f s: %s", path, wait, error.reason)
         return Postponed(claim.recording_id, error.kind, error.reason, wait)
 
 

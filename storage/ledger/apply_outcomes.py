@@ -95,6 +95,8 @@ class _OutcomeBatch:
         elif isinstance(outcome, Changed):
             self._release(row)
         elif isinstance(outcome, Postponed):
+            if not outcome.counts:
+                row.give_attempt_back()
             row.claimed_by = row.claimed_at = None
             row.retry_after = later(self._now, outcome.wait_seconds)
         else:

@@ -105,7 +105,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Postponed:
-    """No answer this time, for a reason that may pass; the attempt counts.
+    """No answer this time, for a reason that may pass; the attempt `counts` if it was the file's.
 
     The recording is left alone for `wait_seconds`, also by a daemon that starts meanwhile.
     """
@@ -114,6 +114,7 @@ class Postponed:
     error_class: str
     error: str
     wait_seconds: float = 0.0
+    counts: bool = True
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: type(value) is int and 0 <= value < _INTEGER_LIMIT,
     "float": lambda value: type(value) in (int, float) and isfinite(value),
     "float | None": lambda value: value is None or (type(value) is float and isfinite(value)),
+    "bool": lambda value: type(value) is bool,
     "bytes": lambda value: type(value) is bytes,
     "str": lambda value: type(value) is str,
     "str | None": lambda value: value is None or type(value) is str,

@@ -45,7 +45,10 @@ _WORDS = {
 }
 # For programs only; some have a twin for people: `paused_since`, `faults`, `last_error`.
 _FOR_PROGRAMS = frozenset(
-    ("reload", "paused", "figures", "memory_bytes", "device_memory_bytes", "last_error_at", "hooks")
+    (
+        *("reload", "paused", "figures", "memory_bytes", "device_memory_bytes", "last_error_at"),
+        *("hooks", "slow"),
+    )
 )
 _IN_FIRST_LINE = frozenset(("running", "pid", "host", "silent_since", "died_at"))
 _COUNTS = ("pending", "done", "failed")

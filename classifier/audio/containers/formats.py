@@ -31,7 +31,7 @@ class Container(NamedTuple):
     """How a container is known by the first bytes behind ID3 tags, and how it is checked.
 
     `expansion` estimates decoded bytes per file byte; before a file is opened it is known by
-    `suffixes`.
+    `suffixes`. Where checking takes reading all of it, it `is_checked_whole`.
     """
 
     has_magic: Callable[[bytes], bool]
@@ -39,6 +39,7 @@ class Container(NamedTuple):
     ends_as_promised: Callable[[int], bool]
     expansion: int = 16
     suffixes: tuple[bytes, ...] = ()
+    is_checked_whole: bool = False
 
 
 def _has_chunks(start: bytes) -> bool:
@@ -50,7 +51,9 @@ def _has_chunks(start: bytes) -> bool:
     )
 
 
-_MPEG = Container(mp3.begins_with_frame, mp3.examine_mpeg, mp3.mpeg_ends_as_promised)
+_MPEG = Container(
+    mp3.begins_with_frame, mp3.examine_mpeg, mp3.mpeg_ends_as_promised, is_checked_whole=True
+)
 _FORMATS = (
     Container(
         _has_chunks,
@@ -60,7 +63,12 @@ _FORMATS = (
         suffixes=(b".wav", b".wave", b".aif", b".aiff"),
     ),
     Container(lambda b: b.startswith(flac.MAGIC), lambda _: Integrity(), flac.ends_with_last_frame),
-    Container(lambda b: b.startswith(ogg.CAPTURE), ogg.examine_ogg, ogg.ends_its_streams),
+    Container(
+        lambda b: b.startswith(ogg.CAPTURE),
+        ogg.examine_ogg,
+        ogg.ends_its_streams,
+        is_checked_whole=True,
+    ),
     _MPEG,
 )
 

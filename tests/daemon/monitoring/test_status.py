@@ -31,6 +31,16 @@ def test_recordings_that_wait_are_taken_to_be_as_long_as_the_others() -> None:
     assert rates(Progress(0.0, 0, 0), after_ten).seconds_left(pending=20) == pytest.approx(20)
 
 
+def test_recordings_of_which_nothing_is_read_yet_count_as_others_do() -> None:
+    unread = Progress(10.0, 100, 10, in_flight=4, clips_left=0, n_unread=4)
+    assert rates(Progress(0.0, 0, 0), unread).seconds_left(pending=4) == pytest.approx(4)
+
+
+def test_no_time_is_promised_while_nobody_knows_how_long_a_recording_is() -> None:
+    stream = Progress(10.0, 100, 10, in_flight=1, clips_left=None)
+    assert rates(Progress(0.0, 0, 0), stream).seconds_left(pending=1) is None
+
+
 def test_no_time_is_promised_while_nothing_moves() -> None:
     assert rates(Progress(0.0, 0, 0), Progress(1.0, 0, 0)).seconds_left(pending=5) is None
 
