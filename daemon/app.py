@@ -28,6 +28,7 @@ from daemon.errors import DaemonError
 from daemon.hooks.dispatcher import HookDispatcher, run_hooks
 from daemon.intake.end_checks import EndChecker
 from daemon.intake.intake import Intake
+from daemon.intake.open_files import OpenFiles
 from daemon.intake.scanner import MountMemory, inboxes_of
 from daemon.intake.watcher import FileWatcher, why_no_events
 from daemon.monitoring.sd_notify import extend_timeout
@@ -144,7 +145,8 @@ def assemble(
         mounts.is_away,
     )
     watcher = FileWatcher(settings.inboxes, wake.set, partial(why_no_events, settings.intake.watch))
-    archive = Archiver(make_mover(home, settings), ledger, wake.set)
+    open_files = OpenFiles(watcher.writes, lambda: watcher.unwatched)
+    archive = Archiver(make_mover(home, settings, open_files), ledger, wake.set)
     intake = Intake(
         inboxes_of(settings, archive.root_identity),
         settings.intake,
@@ -153,6 +155,8 @@ def assemble(
         watcher,
         window.holds,
         EndChecker(pool),
+        open_files,
+        archive.restore,
     )
     model = _model_manager(home, settings, device, ledger, wake)
     watchdog = ServiceWatchdog(settings.engine.decode_timeout_seconds)

@@ -8,21 +8,27 @@ is written in the next tick, by the thread that owns the ledger.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+import os
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 
+from daemon.archive.leaving import restore
 from daemon.archive.mover import Mover
 from daemon.backoff import wait_seconds
 from daemon.component import Component
 from storage.home.safe_open import Identity
-from storage.ledger.archive_moves import Archived, Move, Moved, MoveFailed, Redirected
+from storage.ledger.archive_moves import Archived, Move, Moved, MoveFailed, MoveWaits, Redirected
 from storage.ledger.ledger import Ledger
+from storage.values.text import printable_path, visible
 
 logger = logging.getLogger(__name__)
 
 BATCH_MOVES = 64  # with one commit and one flush of their folders
 BATCH_BYTES = 256 * 2**20  # a bigger file goes alone, so that others need not wait for its copy
 LOOK_SECONDS = 1.0
+WAITING_SECONDS = 5.0  # between two looks at files that may still be written to
 
 
 class Archiver(Component):
@@ -53,6 +59,8 @@ class Archiver(Component):
         self._reason: str | None = None  # of the first failure of this round
         self._failed_rounds = 0
         self._left = 0  # outstanding at the end of the last round
+        self._waiting: list[Move] = []  # in this round
+        self._to_restore: deque[tuple[Path, bytes]] = deque()
         self._expects_mark: bool | None = None  # it holds something; the ledger is asked once
         self.moving: Collection[int] = ()
 
@@ -61,6 +69,8 @@ class Archiver(Component):
 
         Raises LedgerUnavailable; what came of the batch is kept then.
         """
+        if self._batch is None:  # else a name for leaving may be that of a move under way
+            self._restore()
         if self._mover is None:
             return
         if self._batch is not None and self._batch.done():
@@ -73,12 +83,21 @@ class Archiver(Component):
         self._after_id = min(self._after_id, recording_id - 1)
         self._due = 0.0
 
+    def restore(self, inbox: Path, paths: Iterable[bytes]) -> None:
+        """Files that a kill left under their names for leaving: to be put back."""
+        self._to_restore.extend((inbox, path) for path in paths)
+
+    @property
+    def waiting_files(self) -> list[str]:
+        """Files that stay in the inbox until nobody can be writing into them any more."""
+        return [visible(printable_path(move.source)) for move in self._waiting]
+
     @property
     def is_settled(self) -> bool:
         """All that can be moved has been. Raises LedgerUnavailable."""
         if self._mover is None:
             return True
-        at_rest = self._batch is None and self._round_is_over
+        at_rest = self._batch is None and self._round_is_over and not self._waiting
         return at_rest and self._ledger.moves.count() == self._left
 
     def root_identity(self) -> Identity | None:
@@ -99,9 +118,18 @@ class Archiver(Component):
             if self._batch.done():
                 self._collect(self._batch.result(), now=0.0)
 
+    def _restore(self) -> None:
+        while self._to_restore:
+            inbox, path = self._to_restore.popleft()
+            try:
+                restore(os.fsencode(inbox), path)
+            except OSError as error:  # the next scan finds it again
+                logger.error("%s: %s", visible(printable_path(path)), error.strerror)
+
     def _send(self, mover: Mover, now: float) -> None:
         if self._round_is_over and now >= self._retry_at:
             self._round_is_over, self._after_id, self._reason = False, 0, None
+            self._waiting = []
         batch = _first_of(self._ledger.moves.outstanding(self._after_id, BATCH_MOVES))
         if not batch:
             self._end_round(now)
@@ -121,6 +149,8 @@ class Archiver(Component):
                 self._reason = self._reason or result.reason
             elif isinstance(result, Redirected):
                 self._after_id = min(self._after_id, result.move.recording_id - 1)
+            elif isinstance(result, MoveWaits):
+                self._waiting.append(result.move)
             elif isinstance(result, Archived):
                 self._expects_mark = True
         if any(isinstance(result, MoveFailed) and result.is_general for result in results):
@@ -140,6 +170,8 @@ class Archiver(Component):
             if self.fault:
                 logger.info("archive: nothing stands in the way any more")
             self.fault, self._failed_rounds, self._retry_at = None, 0, now
+            if self._waiting:
+                self._retry_at = now + WAITING_SECONDS
             return
         if self.fault is None:
             logger.error("archive: %s; clfd goes on trying", self._reason)

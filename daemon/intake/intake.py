@@ -15,8 +15,9 @@ from itertools import groupby
 from pathlib import Path
 
 from daemon.intake.end_checks import EndChecker
+from daemon.intake.open_files import Key, OpenFiles
 from daemon.intake.scanner import Inbox, MountMemory, Scan
-from daemon.intake.stability import Key, Settling
+from daemon.intake.stability import MAX_OPEN_SECONDS, Settling
 from daemon.intake.watcher import FileEvent, FileWatcher
 from storage.errors import LedgerUnavailable
 from storage.ledger.ledger import Ledger
@@ -40,7 +41,10 @@ UNSETTLED_SECONDS = 600.0  # a file that has been changing for longer is named
 
 @dataclass(eq=False)
 class Intake:
-    """`is_busy` says whether a path is being decoded right now: its row must be left alone."""
+    """`is_busy` says whether a path is being decoded right now: its row must be left alone.
+
+    `restore` is given the files that a kill left on their way to the archive.
+    """
 
     inboxes: InitVar[Sequence[Inbox]]
     settings: InitVar[IntakeSettings]
@@ -49,6 +53,8 @@ class Intake:
     watcher: FileWatcher
     is_busy: Callable[[Key], bool]
     end_checker: EndChecker
+    open_files: OpenFiles
+    restore: Callable[[Path, Sequence[bytes]], None]
 
     def __post_init__(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
@@ -101,6 +107,16 @@ class Intake:
         return sorted(visible(printable_path(path)) for _, path in self._unsettled)
 
     @property
+    def held_open(self) -> list[str]:
+        """Files that somebody has open for writing, and are not taken for that."""
+        return sorted(visible(printable_path(path)) for _, path in self._settling.open_files)
+
+    @property
+    def witnesses(self) -> dict[str, str]:
+        """By what it is noticed in each inbox that a file is still being written."""
+        return {str(root): self.open_files.witness(root) for root in self._inboxes}
+
+    @property
     def has_more(self) -> bool:
         """Whether another look at once would get on; a full waiting room makes a scan pause."""
         can_scan = bool(self._scans) and len(self._settling) < MAX_WAITING
@@ -138,9 +154,22 @@ class Intake:
             arrival = self._inboxes[key[0]].look_again(key[1])
             if arrival is None:
                 self._settling.forget(key)
-            elif self._settling.has_settled(arrival, now):
+            elif self._settling.has_settled(arrival, now) and not self._is_held(arrival, now):
                 settled.append(arrival)
         return settled
+
+    def _is_held(self, arrival: Arrival, now: float) -> bool:
+        key = arrival.inbox, arrival.path
+        if not self.open_files.is_open(*key, arrival.size_bytes):
+            return False
+        if self._settling.holds_open(key, now):
+            return True
+        logger.warning(
+            "%s is taken though it is open for writing: it has not changed for %.0f minutes",
+            _shown(key),
+            MAX_OPEN_SECONDS / 60,
+        )
+        return False
 
     def forget(self, admitted: Iterable[Arrival]) -> None:
         """These have their rows."""
@@ -178,10 +207,10 @@ class Intake:
 
     def _warn_of_unsettled(self, now: float) -> None:
         unsettled = frozenset(self._settling.unsettled(now - UNSETTLED_SECONDS))
-        for root, path in unsettled - self._unsettled:
+        for key in unsettled - self._unsettled:
             logger.warning(
                 "%s has been changing for %.0f minutes and is not taken before it rests",
-                visible(printable_path(os.fsencode(root) + b"/" + path)),
+                _shown(key),
                 UNSETTLED_SECONDS / 60,
             )
         self._unsettled = unsettled
@@ -222,6 +251,7 @@ class Intake:
         if before and before.fault and not scan.fault:
             logger.info("inbox %s is back", scan.inbox.root)
         self._last[scan.inbox.root] = scan
+        self.restore(scan.inbox.root, scan.leaving)
         if not self._scans:
             self.last_scan_found_nothing = self._scan_news == 0
             watched = self._last.keys() - self.watcher.unwatched
@@ -244,3 +274,8 @@ class Intake:
         if self._checks_ends:
             self.end_checker.submit([a for a in news if (a.inbox, a.path) in closed])
         return len(news)
+
+
+def _shown(key: Key) -> str:
+    root, path = key
+    return visible(printable_path(os.fsencode(root) + b"/" + path))

@@ -42,8 +42,9 @@ class StatusCollector(Collector):
         pending_at = _moment(status.get("oldest_pending_at"))
         if pending_at is not None:
             values["oldest_pending_s"] = max(0.0, self.now().timestamp() - pending_at)
-        if "faults" in status:
-            values["faults"] = len(status["faults"])
+        for key in ("faults", "open_for_writing"):
+            if key in status:
+                values[key] = len(status[key])
         for name, (meaning, source) in METRICS.items():
             family = _family(name, meaning, source, values | moments)
             if family.samples:
@@ -101,6 +102,7 @@ METRICS: dict[str, tuple[str, Source]] = {
     "clfd_clips_per_second": ("Over the last half minute.", "clips_per_s"),
     "clfd_in_flight_recordings": ("Claimed, not answered.", "in_flight"),
     "clfd_settling_files": ("Files that have not come to rest.", "waiting"),
+    "clfd_open_files": ("Not taken, since somebody writes into them.", "open_for_writing"),
     "clfd_ignored_files": ("Left out for their names.", "ignored"),
     "clfd_oldest_pending_seconds": ("Since the oldest pending was seen.", "oldest_pending_s"),
     "clfd_stage_seconds_total": ("What the loop spent in its stages.", _stages),

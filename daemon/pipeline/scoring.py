@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from daemon.archive.archiver import Archiver
 from daemon.component import Component, StageTimers
 from daemon.intake.intake import Intake
+from daemon.intake.stability import MAX_OPEN_SECONDS
 from daemon.intake.watcher import FileWatcher
 from daemon.monitoring.status import Progress
 from daemon.monitoring.watchdog import ServiceWatchdog
@@ -80,7 +81,10 @@ class Claimer(Component):
             "waiting": self.intake.waiting,
             "in_flight": len(self.window),
             "restless": self.intake.unsettled,
+            "open_for_writing": self.intake.held_open,
+            "open_bound_s": MAX_OPEN_SECONDS,
             "watching": self.watcher.watching,
+            "witness": self.intake.witnesses,
         }
 
     def faults(self) -> Sequence[str]:

@@ -18,6 +18,7 @@ PARTIAL_SUFFIXES = (
     b".download",
     b".filepart",
 )
+LEAVING = b".clfd-leaving."  # before the name of a file that is being taken away to the archive
 # rsync's .name.wav.x7Gq2Z, Syncthing's .syncthing.name.wav.tmp and ~syncthing~name.wav.tmp
 _HIDDEN_COPY = re.compile(rb"\..+\.[a-z0-9]+\.[a-z0-9]{6}|[.~]syncthing[.~].+\.tmp", re.IGNORECASE)
 

@@ -42,6 +42,7 @@ _WORDS = {
     "checkpoint": "active checkpoint",
     "checkpoint_refused": "refused",
     "oldest_pending_at": "oldest pending",
+    "open_bound_s": "open, at rest",
 }
 # For programs only; some have a twin for people: `paused_since`, `faults`, `last_error`.
 _FOR_PROGRAMS = frozenset(
@@ -75,10 +76,13 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         running += f", but not responding since {status['silent_since']}"
     if status.get("died_at"):
         running += f", the last daemon crashed or was killed after {status['died_at']}"
+    hidden = _FOR_PROGRAMS | _IN_FIRST_LINE
+    if not status.get("open_for_writing"):
+        hidden |= {"open_bound_s"}
     words = [
         (_WORDS.get(key, key.replace("_", " ")), _text(key, value))
         for key, value in status.items()
-        if key not in _FOR_PROGRAMS | _IN_FIRST_LINE and (value or (key in _COUNTS and value == 0))
+        if key not in hidden and (value or (key in _COUNTS and value == 0))
     ]
     return [("running", running), *words]
 
@@ -129,6 +133,8 @@ def _complete(known: Status) -> Status:
 def _text(key: str, value: object) -> str:
     if key in ("uptime_s", "eta_s") and isinstance(value, int | float):
         return str(timedelta(seconds=round(value)))
+    if key == "open_bound_s":
+        return f"taken after {value} s"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, dict):

@@ -99,7 +99,7 @@ def test_they_are_a_fault_in_status_and_of_one_run(
 def test_the_preview_says_why(house: House, card: Path) -> None:
     settings = house.settings.model_copy(update={"inbox": (card.parent,)})
     found = {(file.action, file.path[:5], file.why) for file in preview(settings)}
-    assert found == {("ignore", b"card/", "cannot be looked at: Permission denied")}
+    assert found == {("ignore", "card/", "cannot be looked at: Permission denied")}
 
 
 def test_many_folders_that_cannot_be_listed_are_counted(inbox: Path) -> None:
