@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -71,6 +72,7 @@ def run_daemon(
     once: bool,
     read: Callable[[], Settings],
     log: Callable[[LogSettings], None],
+    patience_seconds: float = math.inf,
 ) -> None:
     """The whole life of a daemon. Raises AlreadyRunning, NothingToServe and the like.
 
@@ -100,7 +102,7 @@ def run_daemon(
             # Another signal must not kill what closes pool and ledger.
             signals = handled_signals(service.request_stop, service.request_reload)
             until_the_end.enter_context(signals)
-            service.run(once)
+            service.run(once, patience_seconds)
 
 
 def _metrics(settings: MetricsSettings) -> AbstractContextManager[Publish]:

@@ -60,6 +60,7 @@ class Archiver(Component):
         self._failed_rounds = 0
         self._left = 0  # outstanding at the end of the last round
         self._waiting: list[Move] = []  # in this round
+        self._waiting_since: float | None = None
         self._to_restore: deque[tuple[Path, bytes]] = deque()
         self._expects_mark: bool | None = None  # it holds something; the ledger is asked once
         self.moving: Collection[int] = ()
@@ -87,18 +88,21 @@ class Archiver(Component):
         """Files that a kill left under their names for leaving: to be put back."""
         self._to_restore.extend((inbox, path) for path in paths)
 
-    @property
-    def waiting_files(self) -> list[str]:
-        """Files that stay in the inbox until nobody can be writing into them any more."""
-        return [visible(printable_path(move.source)) for move in self._waiting]
+    def awaited(self, now: float, seconds: float) -> dict[str, str]:
+        """Files that stay in the inbox for so long, since somebody may still write into them."""
+        if self._waiting_since is None or now - self._waiting_since < seconds:
+            return {}
+        names = (visible(printable_path(move.path)) for move in self._waiting)
+        return dict.fromkeys(names, "may still be written to")
 
-    @property
-    def is_settled(self) -> bool:
-        """All that can be moved has been. Raises LedgerUnavailable."""
+    def is_settled(self, now: float, patience_seconds: float) -> bool:
+        """All that can be moved has been, or patience has ended. Raises LedgerUnavailable."""
         if self._mover is None:
             return True
-        at_rest = self._batch is None and self._round_is_over and not self._waiting
-        return at_rest and self._ledger.moves.count() == self._left
+        if self._batch is not None or not self._round_is_over:
+            return False
+        has_patience = self._waiting and not self.awaited(now, patience_seconds)
+        return not has_patience and self._ledger.moves.count() == self._left
 
     def root_identity(self) -> Identity | None:
         """Which folder the archive is, as far as is known; never waits."""
@@ -164,14 +168,18 @@ class Archiver(Component):
         if not self._round_is_over:
             self._round_is_over = True
             self._report_round(now)
+            if not self._waiting:
+                self._waiting_since = None
+            elif self._waiting_since is None:
+                self._waiting_since = now
+            if self._waiting:
+                self._retry_at = max(self._retry_at, now + WAITING_SECONDS)
 
     def _report_round(self, now: float) -> None:
         if self._reason is None:
             if self.fault:
                 logger.info("archive: nothing stands in the way any more")
             self.fault, self._failed_rounds, self._retry_at = None, 0, now
-            if self._waiting:
-                self._retry_at = now + WAITING_SECONDS
             return
         if self.fault is None:
             logger.error("archive: %s; clfd goes on trying", self._reason)

@@ -7,6 +7,7 @@ a timer, and when the watcher may have lost events.
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -73,6 +74,7 @@ class Intake:
         self._unsettled: frozenset[Key] = frozenset()
         self._has_more_settled = False
         self.last_scan_found_nothing = False
+        self.patience_seconds = math.inf
 
     def adopt(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
         """Other suffixes, globs and times of the same folders; with other names they are listed."""
@@ -90,6 +92,20 @@ class Intake:
     def waiting(self) -> int:
         """Files that have not come to rest."""
         return len(self._settling)
+
+    def awaited(self, now: float, seconds: float) -> dict[str, str]:
+        """Files that do not come to rest for so long, by what is the matter with them."""
+        open_files = self._settling.open_files
+        return {
+            visible(printable_path(key[1])): (
+                "is open for writing" if key in open_files else "is still changing"
+            )
+            for key in sorted(self._settling.awaited(now - seconds))
+        }
+
+    def has_others_waiting(self, now: float) -> bool:
+        """Whether files have not come to rest for which patience has not ended."""
+        return self.waiting > len(self._settling.awaited(now - self.patience_seconds))
 
     @property
     def ignored(self) -> int:
@@ -273,7 +289,8 @@ class Intake:
             self._settling.see(arrival, now)
         if self._checks_ends:
             self.end_checker.submit([a for a in news if (a.inbox, a.path) in closed])
-        return len(news)
+        given_up = self._settling.awaited(now - self.patience_seconds)
+        return sum((a.inbox, a.path) not in given_up for a in news)
 
 
 def _shown(key: Key) -> str:

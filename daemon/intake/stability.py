@@ -32,7 +32,7 @@ class Settling:
         self.settle_seconds = settle_seconds
         # Insertion order is the order of `asked`: a file that changes moves to the end.
         self._waiting: dict[Key, _Wait] = {}
-        self._open: set[Key] = set()
+        self._open: dict[Key, float] = {}  # since when; files held since somebody writes them
         self._complete: dict[Key, str] = {}  # fingerprints with which files need not wait
         self._changing: dict[Key, float] = {}  # since when; files seen to change while they wait
 
@@ -58,17 +58,19 @@ class Settling:
         self._waiting.pop(key, None)
         self._complete.pop(key, None)
         self._changing.pop(key, None)
-        self._open.discard(key)
+        self._open.pop(key, None)
 
     @property
-    def open_files(self) -> set[Key]:
+    def open_files(self) -> Collection[Key]:
         """Files that were held since somebody had them open for writing."""
-        return self._open
+        return self._open.keys()
 
-    @property
-    def files(self) -> Collection[Key]:
-        """All that are watched, those that have waited longest first."""
-        return self._waiting.keys()
+    def awaited(self, since: float) -> set[Key]:
+        """Files that have been changing, or were held, since that moment or longer."""
+        return {
+            *self.unsettled(since),
+            *(key for key, began in self._open.items() if began <= since),
+        }
 
     def unsettled(self, since: float) -> list[Key]:
         """Files that have been changing since that moment or longer and never came to rest."""
@@ -85,7 +87,7 @@ class Settling:
         wait = self._waiting[key]
         if now - wait.since >= MAX_OPEN_SECONDS:
             return False
-        self._open.add(key)
+        self._open.setdefault(key, now)
         self._wait(key, wait._replace(asked=now))
         return True
 

@@ -134,7 +134,7 @@ def _text(key: str, value: object) -> str:
     if key in ("uptime_s", "eta_s") and isinstance(value, int | float):
         return str(timedelta(seconds=round(value)))
     if key == "open_bound_s":
-        return f"taken after {value} s"
+        return f"taken after {value:g} s"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, dict):

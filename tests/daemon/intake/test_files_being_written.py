@@ -10,6 +10,7 @@ from house import House, HouseMaker
 from moves import files_below
 
 from daemon.archive.mover import REST_SECONDS
+from daemon.errors import DaemonError
 from daemon.intake.open_files import OpenFiles
 from daemon.intake.stability import MAX_OPEN_SECONDS
 
@@ -96,6 +97,54 @@ def test_status_tells_which_witness_there_is(house: House) -> None:
     assert house.statuses[-1]["witness"] == {str(house.inbox): "events"}
 
 
+# --- one run
+
+
+def test_one_run_names_the_file_it_waits_for_and_ends_when_it_rests(
+    house: House, audio_file: AudioFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.drop(audio_file(), "calm.wav")
+    grow(house, lambda: house.now > 1100)
+    house.run_once()
+    assert house.rows() == [("calm.wav", "done"), ("grow.wav", "failed")]
+    [line] = [line for line in caplog.messages if "waiting for" in line]
+    assert line == "waiting for grow.wav, which is still changing"
+
+
+def test_one_run_whose_patience_ends_names_what_it_leaves(
+    house: House, audio_file: AudioFile
+) -> None:
+    house.drop(audio_file(), "calm.wav")
+    grow(house, lambda: False)
+    with pytest.raises(DaemonError, match=r"any longer: grow\.wav is still changing; run"):
+        house.run_once(patience_seconds=20)
+    assert house.rows() == [("calm.wav", "done")]
+    assert house.now < 1060
+
+
+def test_one_run_tells_a_file_that_is_open_from_one_that_changes(
+    house: House, audio_file: AudioFile
+) -> None:
+    with (
+        house.drop(audio_file(), "a.wav").open("ab"),
+        pytest.raises(DaemonError, match=r"a\.wav is open for writing"),
+    ):
+        house.run_once(patience_seconds=20)
+
+
+def grow(house: House, is_over: Callable[[], bool]) -> None:
+    """`grow.wav` is written to before each look at the inbox."""
+    look = house.intake.look
+
+    def write_and_look(now: float) -> None:
+        if not is_over():
+            with (house.inbox / "grow.wav").open("ab") as file:
+                file.write(b"more")
+        look(now)
+
+    house.intake.look = write_and_look  # type: ignore[method-assign]
+
+
 # --- and the archive
 
 
@@ -107,7 +156,7 @@ def test_where_nothing_tells_a_file_is_archived_after_a_longer_rest(
     archiving.live(20)
     assert archiving.rows() == [("a.wav", "done")]
     assert files_below(archiving.inbox) == ["a.wav"]
-    assert archiving.archive.waiting_files == [str(archiving.inbox / "a.wav")]
+    assert archiving.archive.awaited(archiving.now, 10) == {"a.wav": "may still be written to"}
     assert not archiving.archive.fault
     assert not archiving.service.is_done
     archiving.mover.clock = lambda: (archiving.inbox / "a.wav").stat().st_ctime + REST_SECONDS
