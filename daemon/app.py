@@ -29,6 +29,7 @@ from daemon.errors import DaemonError
 from daemon.hooks.dispatcher import HookDispatcher, run_hooks
 from daemon.intake.end_checks import EndChecker
 from daemon.intake.intake import Intake
+from daemon.intake.new_suffixes import NewSuffixes
 from daemon.intake.open_files import OpenFiles
 from daemon.intake.scanner import MountMemory, inboxes_of
 from daemon.intake.watcher import FileWatcher, why_no_events
@@ -148,7 +149,13 @@ def assemble(
     )
     watcher = FileWatcher(settings.inboxes, wake.set, partial(why_no_events, settings.intake.watch))
     open_files = OpenFiles(watcher.writes, lambda: watcher.unwatched)
-    archive = Archiver(make_mover(home, settings, open_files), ledger, wake.set)
+    new_suffixes = NewSuffixes(
+        home.suffixes_file,
+        settings.intake.suffixes,
+        is_new_home=lambda: not any(ledger.counts().values()),
+    )
+    mover = make_mover(home, settings, open_files)
+    archive = Archiver(mover, ledger, wake.set, holds=new_suffixes.holds)
     intake = Intake(
         inboxes_of(settings, archive.root_identity),
         settings.intake,
@@ -159,6 +166,7 @@ def assemble(
         EndChecker(pool),
         open_files,
         archive.restore,
+        new_suffixes,
     )
     model = _model_manager(home, settings, device, ledger, wake)
     watchdog = ServiceWatchdog(settings.engine.decode_timeout_seconds)

@@ -27,6 +27,7 @@ from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.model_manager import ModelManager
 from daemon.pipeline.scoring import Claimer, Scorer
 from storage.errors import LedgerUnavailable
+from storage.home.inbox_rules import ignored_text
 
 logger = logging.getLogger(__name__)
 
@@ -191,6 +192,8 @@ class Service:
         named.update(awaited)
 
     def _require_complete(self, patience_seconds: float) -> None:
+        if ignored := ignored_text(self.components.claimer.intake.ignored_suffixes):
+            logger.info("%s (clfd scan)", ignored)
         for fault in self.components.archive.faults():
             logger.warning("%s; the next run tries again", fault)
         if faults := self.components.claimer.faults():

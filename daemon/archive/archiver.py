@@ -36,7 +36,7 @@ class Archiver(Component):
 
     A failure of one file does not keep the others waiting; one of the whole archive ends the
     round. Without a mover there is no archive. `wake` is called, from another thread, when a
-    batch has been carried out.
+    batch has been carried out. What this run `holds` stays in the inbox.
     """
 
     stage = "archive"
@@ -47,10 +47,12 @@ class Archiver(Component):
         ledger: Ledger,
         wake: Callable[[], None] = lambda: None,
         thread: Executor | None = None,
+        holds: Callable[[Move], bool] = lambda _: False,
     ) -> None:
         self._mover = mover
         self._ledger = ledger
         self._wake = wake
+        self._holds = holds
         self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="archive")
         self._batch: Future[list[Moved]] | None = None
         self._due = self._retry_at = self._rest_until = 0.0
@@ -60,6 +62,7 @@ class Archiver(Component):
         self._failed_rounds = 0
         self._left = 0  # outstanding at the end of the last round
         self._waiting: list[Move] = []  # in this round
+        self._has_held = False
         self._waiting_since: float | None = None
         self._to_restore: deque[tuple[Path, bytes]] = deque()
         self._expects_mark: bool | None = None  # it holds something; the ledger is asked once
@@ -133,8 +136,8 @@ class Archiver(Component):
     def _send(self, mover: Mover, now: float) -> None:
         if self._round_is_over and now >= self._retry_at:
             self._round_is_over, self._after_id, self._reason = False, 0, None
-            self._waiting = []
-        batch = _first_of(self._ledger.moves.outstanding(self._after_id, BATCH_MOVES))
+            self._waiting, self._has_held = [], False
+        batch = _first_of(self._free_moves())
         if not batch:
             self._end_round(now)
             return
@@ -144,6 +147,15 @@ class Archiver(Component):
         self.moving = frozenset(move.recording_id for move in batch)
         self._batch = self._thread.submit(mover.move, batch, self._expects_mark)
         self._batch.add_done_callback(lambda _: self._wake())
+
+    def _free_moves(self) -> list[Move]:
+        """Some outstanding moves behind the last one, but for those that this run holds."""
+        while moves := self._ledger.moves.outstanding(self._after_id, BATCH_MOVES):
+            if free := [move for move in moves if not self._holds(move)]:
+                return free
+            self._after_id = moves[-1].recording_id
+            self._has_held = True
+        return []
 
     def _collect(self, results: list[Moved], now: float) -> None:
         self._ledger.moves.record(results)
@@ -172,7 +184,7 @@ class Archiver(Component):
                 self._waiting_since = None
             elif self._waiting_since is None:
                 self._waiting_since = now
-            if self._waiting:
+            if self._waiting or self._has_held:
                 self._retry_at = max(self._retry_at, now + WAITING_SECONDS)
 
     def _report_round(self, now: float) -> None:

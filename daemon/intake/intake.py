@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from itertools import groupby
 from pathlib import Path
 
 from daemon.intake.end_checks import EndChecker
+from daemon.intake.new_suffixes import NewSuffixes
 from daemon.intake.open_files import Key, OpenFiles
 from daemon.intake.scanner import Inbox, MountMemory, Scan
 from daemon.intake.stability import MAX_OPEN_SECONDS, Settling
@@ -56,6 +57,7 @@ class Intake:
     end_checker: EndChecker
     open_files: OpenFiles
     restore: Callable[[Path, Sequence[bytes]], None]
+    new_suffixes: NewSuffixes
 
     def __post_init__(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
@@ -84,6 +86,7 @@ class Intake:
         self._settling.settle_seconds = settings.settle_seconds
         names = (settings.suffixes, settings.ignore)
         if names != self._names:
+            self.new_suffixes.remember(settings.suffixes)
             self._inboxes, self._names = {inbox.root: inbox for inbox in inboxes}, names
             self._settling = Settling(settings.settle_seconds)  # with what is not ours any more
             self.begin_anew(now=0.0)
@@ -111,6 +114,11 @@ class Intake:
     def ignored(self) -> int:
         """Files that the last scans left out for their names."""
         return sum(scan.ignored + scan.partial for scan in self._last.values())
+
+    @property
+    def ignored_suffixes(self) -> Counter[str]:
+        """Of these, those that were left out for their suffix."""
+        return sum((scan.by_suffix for scan in self._last.values()), Counter())
 
     @property
     def faults(self) -> list[str]:
@@ -250,7 +258,9 @@ class Intake:
             self._scan_news = 0
             self._scan_due = now + self._scan_seconds
         while self._scans and len(self._settling) < MAX_WAITING:
-            self._scan_news += self._see_new(self._scans[-1].take(SCAN_STEP), now)
+            arrivals = self._scans[-1].take(SCAN_STEP)
+            self.new_suffixes.see(arrivals)
+            self._scan_news += self._see_new(arrivals, now)
             if not self._scans[-1].is_over:
                 return
             self._finish(self._scans.pop())
@@ -269,6 +279,7 @@ class Intake:
         self._last[scan.inbox.root] = scan
         self.restore(scan.inbox.root, scan.leaving)
         if not self._scans:
+            self.new_suffixes.tell()
             self.last_scan_found_nothing = self._scan_news == 0
             watched = self._last.keys() - self.watcher.unwatched
             n_folders = sum(self._last[root].watchable_folders for root in watched)

@@ -69,6 +69,10 @@ def _stages(status: Status) -> Samples:
     return [({"stage": name}, value) for name, value in status.get("stage_seconds", {}).items()]
 
 
+def _ignored(status: Status) -> Samples:
+    return [({"suffix": name}, n) for name, n in status.get("ignored_suffixes", {}).items()]
+
+
 def _states(status: Status) -> Samples:
     return [({"status": state}, status.get(state)) for state in STATES]
 
@@ -104,6 +108,7 @@ METRICS: dict[str, tuple[str, Source]] = {
     "clfd_settling_files": ("Files that have not come to rest.", "waiting"),
     "clfd_open_files": ("Not taken, since somebody writes into them.", "open_for_writing"),
     "clfd_ignored_files": ("Left out for their names.", "ignored"),
+    "clfd_ignored_suffix_files": ("Left out for their suffix.", _ignored),
     "clfd_oldest_pending_seconds": ("Since the oldest pending was seen.", "oldest_pending_s"),
     "clfd_stage_seconds_total": ("What the loop spent in its stages.", _stages),
     "clfd_batches_total": ("Batches since the start.", "batches"),

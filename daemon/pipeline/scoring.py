@@ -81,6 +81,7 @@ class Claimer(Component):
     def status(self) -> Mapping[str, object]:
         return {
             "ignored": self.intake.ignored,
+            "ignored_suffixes": self.intake.ignored_suffixes,
             "waiting": self.intake.waiting,
             "in_flight": len(self.window),
             "restless": self.intake.unsettled,

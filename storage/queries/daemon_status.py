@@ -99,8 +99,11 @@ def _running(lock_holder: LockHolder, written: Status, now: datetime) -> Status:
 
 
 def _stopped(home: Home, written: Status) -> Status:
+    from storage.queries.ignored_files import ignored_at_home
+
     heartbeat = written.get("heartbeat_at")
     since = paused_since(home)
+    ignored = ignored_at_home(home)
     return _complete(
         {
             "checkpoint": CheckpointFolder(home.checkpoints).active(),
@@ -108,6 +111,8 @@ def _stopped(home: Home, written: Status) -> Status:
             "died_at": None if written.get("stopping") else heartbeat,
             "paused": since is not None,
             "paused_since": since,
+            "ignored": ignored.total(),
+            "ignored_suffixes": ignored,
         }
     )
 
