@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -28,6 +29,8 @@ from daemon.errors import DaemonError
 from daemon.hooks.dispatcher import HookDispatcher, run_hooks
 from daemon.intake.end_checks import EndChecker
 from daemon.intake.intake import Intake
+from daemon.intake.new_suffixes import NewSuffixes
+from daemon.intake.open_files import OpenFiles
 from daemon.intake.scanner import MountMemory, inboxes_of
 from daemon.intake.watcher import FileWatcher, why_no_events
 from daemon.monitoring.sd_notify import extend_timeout
@@ -72,6 +75,7 @@ def run_daemon(
     once: bool,
     read: Callable[[], Settings],
     log: Callable[[LogSettings], None],
+    patience_seconds: float = math.inf,
 ) -> None:
     """The whole life of a daemon. Raises AlreadyRunning, NothingToServe and the like.
 
@@ -103,7 +107,7 @@ def run_daemon(
             # Another signal must not kill what closes pool and ledger.
             signals = handled_signals(service.request_stop, service.request_reload)
             until_the_end.enter_context(signals)
-            service.run(once)
+            service.run(once, patience_seconds)
 
 
 def _metrics(settings: MetricsSettings) -> AbstractContextManager[Publish]:
@@ -149,7 +153,14 @@ def assemble(
         mounts.is_away,
     )
     watcher = FileWatcher(settings.inboxes, wake.set, partial(why_no_events, settings.intake.watch))
-    archive = Archiver(make_mover(home, settings), ledger, wake.set)
+    open_files = OpenFiles(watcher.writes, lambda: watcher.unwatched)
+    new_suffixes = NewSuffixes(
+        home.suffixes_file,
+        settings.intake.suffixes,
+        is_new_home=lambda: not any(ledger.counts().values()),
+    )
+    mover = make_mover(home, settings, open_files)
+    archive = Archiver(mover, ledger, wake.set, holds=new_suffixes.holds)
     intake = Intake(
         inboxes_of(settings, archive.root_identity),
         settings.intake,
@@ -158,6 +169,9 @@ def assemble(
         watcher,
         window.holds,
         EndChecker(pool),
+        open_files,
+        archive.restore,
+        new_suffixes,
     )
     model = _model_manager(home, settings, device, ledger, wake)
     watchdog = ServiceWatchdog(lambda: pool.max_silence_seconds)

@@ -7,6 +7,7 @@ without sleeping. Only this thread touches the ledger.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from typing import NamedTuple
@@ -26,11 +27,13 @@ from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.model_manager import ModelManager
 from daemon.pipeline.scoring import Claimer, Scorer
 from storage.errors import LedgerUnavailable
+from storage.home.inbox_rules import ignored_text
 
 logger = logging.getLogger(__name__)
 
 REST_SECONDS = 0.5  # at most, so that a new checkpoint is noticed
 DRAIN_SECONDS = 30.0  # then a long recording starts anew next time
+NAMED_SECONDS = 10.0  # `--once` names a file that it has waited for so long
 START_SECONDS = 600.0  # asked of the service manager for a first checkpoint
 
 
@@ -66,14 +69,19 @@ class Service:
         self._clock = clock
         self._is_draining = False
 
-    def run(self, once: bool = False) -> None:
+    def run(self, once: bool = False, patience_seconds: float = math.inf) -> None:
         """Until a stop is requested; with `once` until every file in the inbox has a row.
 
-        Files that could not be archived have theirs: they are named, and are no failure.
+        Files that could not be archived have theirs: they are named, and are no failure. A file
+        that does not come to rest in `patience_seconds` is one.
         """
+        self.components.claimer.intake.patience_seconds = patience_seconds
+        named: set[str] = set()
         try:
             self.start()
             while not self._stops.n and not (once and self.is_done):
+                if once:
+                    self._name_awaited(named)
                 self._wake.clear()  # before the work: what comes during the work is not lost
                 if not self.try_tick():
                     self._wake.wait(self.seconds_to_rest())
@@ -81,7 +89,7 @@ class Service:
         finally:
             self.components.archive.halt()  # after an error too: nobody would record later moves
         if once:
-            self._require_complete()
+            self._require_complete(patience_seconds)
 
     def start(self) -> None:
         retry = self.components.ledger_retry
@@ -176,8 +184,20 @@ class Service:
         is_waiting = self.components.ledger_retry.is_waiting
         self.components.watchdog.report(progress, is_waiting, self._report.headline())
 
-    def _require_complete(self) -> None:
+    def _name_awaited(self, named: set[str]) -> None:
+        """Each once: a run that does not end says why."""
+        awaited = self.components.claimer.awaited(self._clock(), NAMED_SECONDS)
+        for name in awaited.keys() - named:
+            logger.warning("waiting for %s, which %s", name, awaited[name])
+        named.update(awaited)
+
+    def _require_complete(self, patience_seconds: float) -> None:
+        if ignored := ignored_text(self.components.claimer.intake.ignored_suffixes):
+            logger.info("%s (clfd scan)", ignored)
         for fault in self.components.archive.faults():
             logger.warning("%s; the next run tries again", fault)
         if faults := self.components.claimer.faults():
             raise DaemonError(f"not everything could be read: {'; '.join(faults)}")
+        if given_up := self.components.claimer.awaited(self._clock(), patience_seconds):
+            listed = ", ".join(f"{name} {what}" for name, what in given_up.items())
+            raise DaemonError(f"not waited for any longer: {listed}; run it again later")

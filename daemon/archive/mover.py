@@ -3,7 +3,7 @@
 Within a file system it is a rename. To another one the file is copied aside, flushed, read back,
 put in its place, and only then taken away from the inbox. Whoever comes later, after a kill as
 well, finds it in the inbox, or at its place, or (copied, not yet taken away) whole in both; a
-second call ends what a first one began.
+second call ends what a first one began. A file that may still be written to waits.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ import hashlib
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import count, takewhile
+from itertools import takewhile
 
 from classifier.audio.regular_file import fingerprint
 from daemon.archive.folder_entry import FolderEntry, flush_folder, made_folder
+from daemon.archive.leaving import finish, is_renamed, numbered, take_away
 from daemon.archive.rename import rename_no_replace
+from daemon.intake.open_files import OpenFiles, WriteEvents
 from storage.home.folder_walk import folder_identity, with_those_above
 from storage.home.paths import Home
 from storage.home.safe_open import PATH_MAX, TO_LIST, Identity, identity, open_folder
@@ -32,13 +35,14 @@ from storage.ledger.archive_moves import (
     Moved,
     MoveDropped,
     MoveFailed,
+    MoveWaits,
     Redirected,
 )
 from storage.settings.schema import Settings
 from storage.values.text import printable_path, visible
 
 BLOCK_BYTES = 2**20
-MAX_NAME_BYTES = 255
+REST_SECONDS = 60.0  # of a file of which nothing else tells whether somebody writes into it
 MARK = ".clfd-archive"  # tells an archive from the empty folder beneath a missing mount
 LEADS_BACK = "the archive leads back into the inbox; take away the link or mount that does so"
 # No other file would fare better.
@@ -69,6 +73,8 @@ class Mover:
 
     plan: ArchivePlan
     makes_root: bool = False
+    open_files: OpenFiles = field(default_factory=lambda: OpenFiles(WriteEvents()))
+    clock: Callable[[], float] = time.time  # as files are stamped by
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -86,7 +92,7 @@ class Mover:
         """
         if problem := self._root_problem(expects_mark):
             return [MoveFailed(moves[0], problem, is_general=True)]
-        batch = _Batch(self.plan, self.stop)
+        batch = _Batch(self.plan, self.stop, self._may_be_written)
         results: list[Moved] = []
         for move in moves:
             require_ledger()
@@ -99,6 +105,11 @@ class Mover:
                 if error.errno in _GENERAL:
                     break
         return batch.flush(results)
+
+    def _may_be_written(self, move: Move, found: os.stat_result) -> bool:
+        told = self.open_files.is_open(move.inbox, move.path, found.st_size)
+        # Of a clock that differs by years nobody need wait for the end.
+        return abs(self.clock() - found.st_ctime) < REST_SECONDS if told is None else told
 
     def _root_problem(self, expects_mark: bool) -> str | None:
         root = self.plan.root
@@ -126,10 +137,10 @@ def archive_plan(settings: Settings) -> ArchivePlan | None:
     return None if root is None else ArchivePlan(root, settings.inboxes)
 
 
-def make_mover(home: Home, settings: Settings) -> Mover | None:
+def make_mover(home: Home, settings: Settings, open_files: OpenFiles) -> Mover | None:
     """An archive in the home is made; one elsewhere may be a mount, and is waited for."""
     plan = archive_plan(settings)
-    return None if plan is None else Mover(plan, plan.root.is_relative_to(home.root))
+    return None if plan is None else Mover(plan, plan.root.is_relative_to(home.root), open_files)
 
 
 @dataclass
@@ -142,6 +153,7 @@ class _Batch:
 
     plan: ArchivePlan
     stop: threading.Event
+    may_be_written: Callable[[Move, os.stat_result], bool]
     used: set[bytes] = field(default_factory=set)  # places of this batch
     unflushed: dict[Identity, int] = field(default_factory=dict)  # handles of folders
 
@@ -151,8 +163,10 @@ class _Batch:
         with ExitStack() as handles:
             source = _source(move, handles)
             found = None if source is None else source.look()
-            if source is None or found is None or fingerprint(found) != move.fingerprint:
-                return self._without_source(move, handles)
+            if source is None or found is None or not is_renamed(found, move.fingerprint):
+                return self._without_source(move, source, handles)
+            if self.may_be_written(move, found):
+                return MoveWaits(move)
             place = self.plan.place(os.fsencode(move.inbox), move.path)
             if place is None:
                 return MoveDropped(move)
@@ -194,8 +208,8 @@ class _Batch:
         refuse_way_back(handle)
         return FolderEntry(handle, move.place)
 
-    def _without_source(self, move: Move, handles: ExitStack) -> Moved:
-        """It went before a kill, or somebody else changed it or took it away."""
+    def _without_source(self, move: Move, source: FolderEntry | None, handles: ExitStack) -> Moved:
+        """It went, or was about to, before a kill, or somebody else changed it or took it away."""
         try:
             handle = os.open(os.path.dirname(move.place), TO_LIST)
         except OSError as error:
@@ -205,7 +219,11 @@ class _Batch:
         handles.callback(os.close, handle)
         target = FolderEntry(handle, move.place)
         if not move.is_taken and move.place not in self.used and self._holds(target, move):
+            if source is not None:
+                finish(move.fingerprint, source)
             return self._arrived(move, target)
+        if source is not None:
+            finish("", source)
         with contextlib.suppress(OSError):
             _aside(move, target).unlink()
         return MoveDropped(move)
@@ -219,7 +237,7 @@ class _Batch:
         if move.is_taken or move.place in self.used or not is_itself:
             return Redirected(move, _free_place(target))
         flush_folder(target.folder)
-        _take_away(move, source, target)
+        take_away(move.fingerprint, source, target.unlink)
         return self._arrived(move, target)
 
     def _to_free_place(
@@ -227,7 +245,8 @@ class _Batch:
     ) -> Moved:
         try:
             if found.st_dev == os.fstat(target.folder).st_dev:
-                return self._rename(move, source, target)
+                is_as_read = fingerprint(found) == move.fingerprint
+                return self._rename(move, source, target) if is_as_read else MoveDropped(move)
         except OSError as error:
             if error.errno != errno.EXDEV:  # one file system, mounted twice
                 raise
@@ -239,7 +258,7 @@ class _Batch:
         except FileExistsError:
             return Redirected(move, _free_place(target))
         # Replaced, or written to, in this very moment: that is another version.
-        if not _is_renamed(target.stat(), move.fingerprint):
+        if not is_renamed(target.stat(), move.fingerprint):
             rename_no_replace(target, source)
             return MoveDropped(move)
         self._flush_later(source.folder)
@@ -264,7 +283,7 @@ class _Batch:
             with contextlib.suppress(OSError):  # gone when it is in its place
                 aside.unlink()
         flush_folder(target.folder)
-        _take_away(move, source, target)
+        take_away(move.fingerprint, source, target.unlink)
         return self._arrived(move, target)
 
     def _copy_aside(self, move: Move, whole: FolderEntry, aside: FolderEntry) -> bool:
@@ -277,7 +296,9 @@ class _Batch:
             for block in self._blocks(source):
                 digest.update(block)
                 _write(target, block)
-            if {fingerprint(before), fingerprint(os.fstat(source))} != {move.fingerprint}:
+            if not is_renamed(before, move.fingerprint):
+                return False
+            if fingerprint(before) != fingerprint(os.fstat(source)):
                 return False
             with contextlib.suppress(PermissionError):  # file systems without modes and owners
                 os.fchmod(target, stat.S_IMODE(before.st_mode) & 0o777 | 0o600)
@@ -296,7 +317,7 @@ class _Batch:
                 found = os.fstat(file)
                 if not stat.S_ISREG(found.st_mode) or found.st_size != move.size_bytes:
                     return False
-                return _is_renamed(found, move.fingerprint) or self._digest(file) == move.digest
+                return is_renamed(found, move.fingerprint) or self._digest(file) == move.digest
         except OSError as error:
             if error.errno not in (*_NOT_THERE, errno.ENXIO):
                 raise
@@ -349,33 +370,9 @@ def _source(move: Move, handles: ExitStack) -> FolderEntry | None:
     return FolderEntry(handle, move.source)
 
 
-def _take_away(move: Move, source: FolderEntry, target: FolderEntry) -> None:
-    """Out of the inbox; if that fails, out of the archive again: it lies in one place only."""
-    found = source.look()
-    if found is None or fingerprint(found) != move.fingerprint:
-        return  # somebody else did, or left a new version there
-    try:
-        source.unlink()
-    except OSError:
-        target.unlink()
-        raise
-    flush_folder(source.folder)
-
-
-def _is_renamed(found: os.stat_result, recorded: str) -> bool:
-    """The same inode with the same content times; a rename changes the change time alone."""
-    return fingerprint(found).rpartition(":")[0] == recorded.rpartition(":")[0]
-
-
 def _free_place(target: FolderEntry) -> bytes:
     """`x.1.wav` beside `x.wav`, or the first number that is free."""
-    stem, suffix = os.path.splitext(target.name)
-    for number in count(1):
-        ending = b".%d%s" % (number, suffix)
-        candidate = target.beside(stem[: MAX_NAME_BYTES - len(ending)] + ending)
-        if candidate.look() is None:
-            return candidate.path
-    raise AssertionError("numbers do not end")
+    return next(entry.path for entry in numbered(target) if entry.look() is None)
 
 
 def _aside(move: Move, target: FolderEntry) -> FolderEntry:

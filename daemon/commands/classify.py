@@ -36,6 +36,6 @@ def classify(
 
     settings = invocation.settings(**{"engine.device": device})
     show_progress = invocation.verbosity >= 0
-    home = invocation.home()
-    if classify_paths(home, settings, paths, checkpoint, file_format, output, show_progress):
+    home, note = invocation.home(), invocation.print_note
+    if classify_paths(home, settings, paths, checkpoint, file_format, output, show_progress, note):
         raise click.exceptions.Exit(1)

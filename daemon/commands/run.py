@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
 from storage.commands.context import Invocation
@@ -11,9 +13,16 @@ from storage.commands.context import Invocation
 @click.option(
     "--once", is_flag=True, help="Empty the inbox, then exit; 0 when each file has a row."
 )
+@click.option(
+    "--patience",
+    "patience_seconds",
+    type=click.FloatRange(0),
+    default=math.inf,
+    help="With --once: how long to wait for a file that is still changing. [default: no end]",
+)
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
 @click.pass_obj
-def run(invocation: Invocation, once: bool, device: str | None) -> None:
+def run(invocation: Invocation, once: bool, patience_seconds: float, device: str | None) -> None:
     """The daemon: classifies what comes into the inbox.
 
     It runs in the foreground. It stops on Ctrl-C or SIGTERM after finishing what is in flight;
@@ -33,4 +42,4 @@ def run(invocation: Invocation, once: bool, device: str | None) -> None:
     log(settings.log)
     from daemon.app import run_daemon  # takes seconds: a wrong setting need not wait for it
 
-    run_daemon(invocation.home(), settings, once, read, log)
+    run_daemon(invocation.home(), settings, once, read, log, patience_seconds)

@@ -28,7 +28,7 @@ class StopRequests:
 
 @contextmanager
 def handled_signals(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM, SIGINT and a closed terminal ask for a stop.
+    """SIGTERM, SIGINT and a closed terminal ask for a stop; SIGIO, of a broken lease, for nothing.
 
     SIGHUP means that the terminal closed where there is one. Elsewhere it asks for a reload, as
     service managers and administrators mean it. Where `nohup` took it away it stays away.
@@ -38,6 +38,7 @@ def handled_signals(stop: Callable[[], None], reload: Callable[[], None]) -> Ite
         handlers[signal.SIGHUP] = stop if has_terminal() else reload
     for number, ask in handlers.items():
         signal.signal(number, lambda *_, ask=ask: ask())
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
     try:
         yield
     finally:

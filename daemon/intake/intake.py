@@ -7,16 +7,19 @@ a timer, and when the watcher may have lost events.
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from itertools import groupby
 from pathlib import Path
 
 from daemon.intake.end_checks import EndChecker
+from daemon.intake.new_suffixes import NewSuffixes
+from daemon.intake.open_files import Key, OpenFiles
 from daemon.intake.scanner import Inbox, MountMemory, Scan
-from daemon.intake.stability import Key, Settling
+from daemon.intake.stability import MAX_OPEN_SECONDS, Settling
 from daemon.intake.watcher import FileEvent, FileWatcher
 from storage.errors import LedgerUnavailable
 from storage.ledger.ledger import Ledger
@@ -40,7 +43,10 @@ UNSETTLED_SECONDS = 600.0  # a file that has been changing for longer is named
 
 @dataclass(eq=False)
 class Intake:
-    """`is_busy` says whether a path is being decoded right now: its row must be left alone."""
+    """`is_busy` says whether a path is being decoded right now: its row must be left alone.
+
+    `restore` is given the files that a kill left on their way to the archive.
+    """
 
     inboxes: InitVar[Sequence[Inbox]]
     settings: InitVar[IntakeSettings]
@@ -49,6 +55,9 @@ class Intake:
     watcher: FileWatcher
     is_busy: Callable[[Key], bool]
     end_checker: EndChecker
+    open_files: OpenFiles
+    restore: Callable[[Path, Sequence[bytes]], None]
+    new_suffixes: NewSuffixes
 
     def __post_init__(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
@@ -67,6 +76,7 @@ class Intake:
         self._unsettled: frozenset[Key] = frozenset()
         self._has_more_settled = False
         self.last_scan_found_nothing = False
+        self.patience_seconds = math.inf
 
     def adopt(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
         """Other suffixes, globs and times of the same folders; with other names they are listed."""
@@ -76,6 +86,7 @@ class Intake:
         self._settling.settle_seconds = settings.settle_seconds
         names = (settings.suffixes, settings.ignore)
         if names != self._names:
+            self.new_suffixes.remember(settings.suffixes)
             self._inboxes, self._names = {inbox.root: inbox for inbox in inboxes}, names
             self._settling = Settling(settings.settle_seconds)  # with what is not ours any more
             self.begin_anew(now=0.0)
@@ -85,10 +96,29 @@ class Intake:
         """Files that have not come to rest."""
         return len(self._settling)
 
+    def awaited(self, now: float, seconds: float) -> dict[str, str]:
+        """Files that do not come to rest for so long, by what is the matter with them."""
+        open_files = self._settling.open_files
+        return {
+            visible(printable_path(key[1])): (
+                "is open for writing" if key in open_files else "is still changing"
+            )
+            for key in sorted(self._settling.awaited(now - seconds))
+        }
+
+    def has_others_waiting(self, now: float) -> bool:
+        """Whether files have not come to rest for which patience has not ended."""
+        return self.waiting > len(self._settling.awaited(now - self.patience_seconds))
+
     @property
     def ignored(self) -> int:
         """Files that the last scans left out for their names."""
         return sum(scan.ignored + scan.partial for scan in self._last.values())
+
+    @property
+    def ignored_suffixes(self) -> Counter[str]:
+        """Of these, those that were left out for their suffix."""
+        return sum((scan.by_suffix for scan in self._last.values()), Counter())
 
     @property
     def faults(self) -> list[str]:
@@ -99,6 +129,16 @@ class Intake:
     def unsettled(self) -> list[str]:
         """Files that change again and again, and are not taken for that."""
         return sorted(visible(printable_path(path)) for _, path in self._unsettled)
+
+    @property
+    def held_open(self) -> list[str]:
+        """Files that somebody has open for writing, and are not taken for that."""
+        return sorted(visible(printable_path(path)) for _, path in self._settling.open_files)
+
+    @property
+    def witnesses(self) -> dict[str, str]:
+        """By what it is noticed in each inbox that a file is still being written."""
+        return {str(root): self.open_files.witness(root) for root in self._inboxes}
 
     @property
     def has_more(self) -> bool:
@@ -138,9 +178,22 @@ class Intake:
             arrival = self._inboxes[key[0]].look_again(key[1])
             if arrival is None:
                 self._settling.forget(key)
-            elif self._settling.has_settled(arrival, now):
+            elif self._settling.has_settled(arrival, now) and not self._is_held(arrival, now):
                 settled.append(arrival)
         return settled
+
+    def _is_held(self, arrival: Arrival, now: float) -> bool:
+        key = arrival.inbox, arrival.path
+        if not self.open_files.is_open(*key, arrival.size_bytes):
+            return False
+        if self._settling.holds_open(key, now):
+            return True
+        logger.warning(
+            "%s is taken though it is open for writing: it has not changed for %.0f minutes",
+            _shown(key),
+            MAX_OPEN_SECONDS / 60,
+        )
+        return False
 
     def forget(self, admitted: Iterable[Arrival]) -> None:
         """These have their rows."""
@@ -178,10 +231,10 @@ class Intake:
 
     def _warn_of_unsettled(self, now: float) -> None:
         unsettled = frozenset(self._settling.unsettled(now - UNSETTLED_SECONDS))
-        for root, path in unsettled - self._unsettled:
+        for key in unsettled - self._unsettled:
             logger.warning(
                 "%s has been changing for %.0f minutes and is not taken before it rests",
-                visible(printable_path(os.fsencode(root) + b"/" + path)),
+                _shown(key),
                 UNSETTLED_SECONDS / 60,
             )
         self._unsettled = unsettled
@@ -205,7 +258,9 @@ class Intake:
             self._scan_news = 0
             self._scan_due = now + self._scan_seconds
         while self._scans and len(self._settling) < MAX_WAITING:
-            self._scan_news += self._see_new(self._scans[-1].take(SCAN_STEP), now)
+            arrivals = self._scans[-1].take(SCAN_STEP)
+            self.new_suffixes.see(arrivals)
+            self._scan_news += self._see_new(arrivals, now)
             if not self._scans[-1].is_over:
                 return
             self._finish(self._scans.pop())
@@ -222,7 +277,9 @@ class Intake:
         if before and before.fault and not scan.fault:
             logger.info("inbox %s is back", scan.inbox.root)
         self._last[scan.inbox.root] = scan
+        self.restore(scan.inbox.root, scan.leaving)
         if not self._scans:
+            self.new_suffixes.tell()
             self.last_scan_found_nothing = self._scan_news == 0
             watched = self._last.keys() - self.watcher.unwatched
             n_folders = sum(self._last[root].watchable_folders for root in watched)
@@ -243,4 +300,10 @@ class Intake:
             self._settling.see(arrival, now)
         if self._checks_ends:
             self.end_checker.submit([a for a in news if (a.inbox, a.path) in closed])
-        return len(news)
+        given_up = self._settling.awaited(now - self.patience_seconds)
+        return sum((a.inbox, a.path) not in given_up for a in news)
+
+
+def _shown(key: Key) -> str:
+    root, path = key
+    return visible(printable_path(os.fsencode(root) + b"/" + path))

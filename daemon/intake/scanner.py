@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -13,7 +14,14 @@ from typing import NamedTuple
 
 from classifier.audio.regular_file import fingerprint
 from storage.home.folder_walk import FolderWalk, folder_identity, folders_apart
-from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
+from storage.home.inbox_rules import (
+    LEAVING,
+    FileKind,
+    IgnoreList,
+    count_ignored,
+    file_kind,
+    is_system_folder,
+)
 from storage.home.mounts import FindMount, is_away, is_unmounted, mount_of
 from storage.home.safe_open import FolderApart, Identity, stat_below
 from storage.ledger.ledger import Ledger
@@ -117,6 +125,8 @@ class Scan:
     left_out: dict[bytes, str] = field(default_factory=dict)
     n_unseen: int = 0
     first_unseen: str | None = None
+    by_suffix: Counter[str] = field(default_factory=Counter)  # of what is left out for that
+    leaving: list[bytes] = field(default_factory=list)  # by names of an archive that was killed
 
     def __post_init__(self) -> None:
         self._walk = FolderWalk(self.inbox.root, self._note_failure, self.inbox.apart)
@@ -196,7 +206,13 @@ class Scan:
                 yield IgnoredFiles(path, False, why, is_unseen=True)
 
     def _file(self, entry: os.DirEntry[str], path: bytes) -> Arrival | IgnoredFiles:
-        kind = file_kind(os.fsencode(entry.name), self.inbox.suffixes)
+        name = os.fsencode(entry.name)
+        if name.startswith(LEAVING):
+            self.leaving.append(path)
+            return IgnoredFiles(path, True, "on its way to the archive")
+        kind = file_kind(name, self.inbox.suffixes)
+        if kind is not FileKind.AUDIO:
+            count_ignored(self.by_suffix, name, self.inbox.suffixes)
         if kind is FileKind.PARTIAL:
             return IgnoredFiles(path, True, "the name of a copy under way")
         if kind is FileKind.IGNORED:

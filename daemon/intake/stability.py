@@ -2,18 +2,27 @@
 
 A file is at rest when its fingerprint has stayed the same for `settle_seconds` on a monotonic
 clock. A change starts the wait anew; nothing is refused for it. A file that its writer has closed,
-and that ends where its container promises, need not wait: no writer is expected to add to it.
+and that ends where its container promises, need not wait: no writer is expected to add to it. One
+that somebody has open for writing goes on waiting, with a bound, since a close can be missed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from itertools import chain, islice, takewhile
-from pathlib import Path
+from typing import NamedTuple
 
+from daemon.intake.open_files import Key
 from storage.ledger.outcomes import Arrival
 
-Key = tuple[Path, bytes]
+MAX_OPEN_SECONDS = 600.0  # at rest; then a file is taken in spite of its writer
+
+
+class _Wait(NamedTuple):
+    fingerprint: str
+    since: float  # it has this fingerprint
+    asked: float  # when its time to wait last began
 
 
 class Settling:
@@ -21,8 +30,9 @@ class Settling:
 
     def __init__(self, settle_seconds: float) -> None:
         self.settle_seconds = settle_seconds
-        # Insertion order is the order of `since`: a file that changes moves to the end.
-        self._waiting: dict[Key, tuple[str, float]] = {}
+        # Insertion order is the order of `asked`: a file that changes moves to the end.
+        self._waiting: dict[Key, _Wait] = {}
+        self._open: dict[Key, float] = {}  # since when; files held since somebody writes them
         self._complete: dict[Key, str] = {}  # fingerprints with which files need not wait
         self._changing: dict[Key, float] = {}  # since when; files seen to change while they wait
 
@@ -33,22 +43,34 @@ class Settling:
         """Notes a file as it is now; a fingerprint seen before keeps its place."""
         key = (arrival.inbox, arrival.path)
         known = self._waiting.get(key)
-        if known is None or known[0] != arrival.fingerprint:
+        if known is None or known.fingerprint != arrival.fingerprint:
             if known is not None:
-                self._changing.setdefault(key, known[1])
-            self._waiting.pop(key, None)
-            self._waiting[key] = (arrival.fingerprint, now)
+                self._changing.setdefault(key, known.since)
+            self._wait(key, _Wait(arrival.fingerprint, now, now))
 
     def complete(self, arrival: Arrival) -> None:
         """This file need not wait, unless it has changed since, or waits no more."""
         key = (arrival.inbox, arrival.path)
-        if key in self._waiting and self._waiting[key][0] == arrival.fingerprint:
+        if key in self._waiting and self._waiting[key].fingerprint == arrival.fingerprint:
             self._complete[key] = arrival.fingerprint
 
     def forget(self, key: Key) -> None:
         self._waiting.pop(key, None)
         self._complete.pop(key, None)
         self._changing.pop(key, None)
+        self._open.pop(key, None)
+
+    @property
+    def open_files(self) -> Collection[Key]:
+        """Files that were held since somebody had them open for writing."""
+        return self._open.keys()
+
+    def awaited(self, since: float) -> set[Key]:
+        """Files that have been changing, or were held, since that moment or longer."""
+        return {
+            *self.unsettled(since),
+            *(key for key, began in self._open.items() if began <= since),
+        }
 
     def unsettled(self, since: float) -> list[Key]:
         """Files that have been changing since that moment or longer and never came to rest."""
@@ -57,12 +79,21 @@ class Settling:
     def restart(self, key: Key, now: float) -> None:
         """Makes a file wait its whole time once more."""
         self._complete.pop(key, None)
-        token, _ = self._waiting.pop(key)
-        self._waiting[key] = (token, now)
+        self._wait(key, _Wait(self._waiting[key].fingerprint, now, now))
+
+    def holds_open(self, key: Key, now: float) -> bool:
+        """Has a file that settled, and is open, wait once more; False where that took too long."""
+        self._complete.pop(key, None)
+        wait = self._waiting[key]
+        if now - wait.since >= MAX_OPEN_SECONDS:
+            return False
+        self._open.setdefault(key, now)
+        self._wait(key, wait._replace(asked=now))
+        return True
 
     def due(self, now: float, max_files: int | None = None) -> list[Key]:
         """Files that were not seen to change for long enough, up to `max_files`: look once more."""
-        waiting = takewhile(lambda item: self._has_waited(item[1][1], now), self._waiting.items())
+        waiting = takewhile(lambda item: self._has_waited(item[1], now), self._waiting.items())
         settled = (key for key, _ in waiting if key not in self._complete)
         return list(islice(chain(self._complete, settled), max_files))
 
@@ -73,14 +104,18 @@ class Settling:
         if self._complete.get(key) == arrival.fingerprint:
             return True
         self._complete.pop(key, None)
-        return self._has_waited(self._waiting[key][1], now)
+        return self._has_waited(self._waiting[key], now)
 
     def next_due(self) -> float | None:
         """The moment at which the first file may have settled."""
         if self._complete:
             return -math.inf
         first = next(iter(self._waiting.values()), None)
-        return None if first is None else first[1] + self.settle_seconds
+        return None if first is None else first.asked + self.settle_seconds
 
-    def _has_waited(self, since: float, now: float) -> bool:
-        return now - since >= self.settle_seconds
+    def _wait(self, key: Key, wait: _Wait) -> None:
+        self._waiting.pop(key, None)
+        self._waiting[key] = wait
+
+    def _has_waited(self, wait: _Wait, now: float) -> bool:
+        return now - wait.asked >= self.settle_seconds

@@ -22,6 +22,7 @@ from watchdog.events import (
     DirMovedEvent,
     FileClosedEvent,
     FileCreatedEvent,
+    FileModifiedEvent,
     FileMovedEvent,
     FileSystemEvent,
     FileSystemEventHandler,
@@ -30,13 +31,17 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyObserver
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
+from daemon.intake.open_files import Key, WriteEvents
+from storage.home.inbox_rules import LEAVING
 from storage.home.mounts import mount_of
 
 logger = logging.getLogger(__name__)
 
-# Given to the kernel as a mask: our own reads and every single write never become events.
+# Given to the kernel as a mask: our own reads never become events. It makes one of many writes in
+# a row, so that a copy at the speed of the disk costs a twentieth of a core.
 EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
+    FileModifiedEvent,
     FileClosedEvent,
     FileMovedEvent,
     DirCreatedEvent,
@@ -88,7 +93,8 @@ class FileWatcher:
         self._scan_wanted = False
         self._observer: BaseObserver | None = None
         self._identities: list[tuple[int, int] | None] = []
-        self._listener = _OverflowListener(self.ask_for_scan)
+        self._listener = _OverflowListener(self._events_lost)
+        self.writes = WriteEvents()
 
     def start(self) -> None:
         """Watches every root that can be watched; `is_watching` says whether that is all."""
@@ -139,7 +145,7 @@ class FileWatcher:
         logger.warning("watching the inbox anew: it was replaced, or its watcher stopped")
         self._unwatch()
         self._watch()
-        self.ask_for_scan()
+        self._events_lost()
 
     def _watch(self) -> None:
         self._identities = [_identity(root) for root in self.roots]
@@ -185,6 +191,10 @@ class FileWatcher:
                 self._scan_wanted = True
         self.wake()
 
+    def _events_lost(self) -> None:
+        self.writes.forget()
+        self.ask_for_scan()
+
     def ask_for_scan(self) -> None:
         with self._lock:
             self._scan_wanted = True
@@ -196,27 +206,40 @@ class _Handler(FileSystemEventHandler):
         self._watcher, self._root, self._prefix = watcher, root, folder + b"/"
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        is_move = isinstance(event, (FileMovedEvent, DirMovedEvent))
-        if is_move and not event.dest_path:
-            return  # it left
-        if event.is_directory:
-            self._watcher.ask_for_scan()  # what a folder moved in brings has no events of its own
-            return
-        path = os.fsencode(event.dest_path or event.src_path)
-        if path.startswith(self._prefix):
-            was_closed = not isinstance(event, FileCreatedEvent)
-            self._watcher.note(self._root, path.removeprefix(self._prefix), was_closed)
+        origin, target = self._key(event.src_path), self._key(event.dest_path)
+        if isinstance(event, FileModifiedEvent):
+            if origin is not None:
+                self._watcher.writes.written(origin)
+        elif event.is_directory:
+            if event.dest_path or not isinstance(event, DirMovedEvent):  # and it did not leave
+                self._watcher.ask_for_scan()  # what it brings has no events of its own
+        elif isinstance(event, FileMovedEvent):
+            self._watcher.writes.moved(origin, target)
+            if target is not None and not os.path.basename(target[1]).startswith(LEAVING):
+                self._watcher.note(*target, was_closed=True)
+        elif origin is not None and isinstance(event, FileClosedEvent):
+            self._watcher.writes.closed(origin)
+            self._watcher.note(*origin, was_closed=True)
+        elif origin is not None:
+            self._watcher.writes.created(origin)
+            self._watcher.note(*origin, was_closed=False)
+
+    def _key(self, name: bytes | str) -> Key | None:
+        path = os.fsencode(name)
+        if not path.startswith(self._prefix):
+            return None
+        return self._root, path.removeprefix(self._prefix)
 
 
 class _OverflowListener(logging.Handler):
     """watchdog reports a full kernel queue in its log only."""
 
-    def __init__(self, ask_for_scan: Callable[[], None]) -> None:
+    def __init__(self, events_lost: Callable[[], None]) -> None:
         super().__init__(logging.WARNING)
-        self._ask_for_scan = ask_for_scan
+        self._events_lost = events_lost
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._ask_for_scan()
+        self._events_lost()
 
 
 def _identity(root: Path) -> tuple[int, int] | None:

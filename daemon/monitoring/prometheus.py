@@ -42,8 +42,9 @@ class StatusCollector(Collector):
         pending_at = _moment(status.get("oldest_pending_at"))
         if pending_at is not None:
             values["oldest_pending_s"] = max(0.0, self.now().timestamp() - pending_at)
-        if "faults" in status:
-            values["faults"] = len(status["faults"])
+        for key in ("faults", "open_for_writing"):
+            if key in status:
+                values[key] = len(status[key])
         for name, (meaning, source) in METRICS.items():
             family = _family(name, meaning, source, values | moments)
             if family.samples:
@@ -66,6 +67,10 @@ def _moment(stamp: object) -> float | None:
 
 def _stages(status: Status) -> Samples:
     return [({"stage": name}, value) for name, value in status.get("stage_seconds", {}).items()]
+
+
+def _ignored(status: Status) -> Samples:
+    return [({"suffix": name}, n) for name, n in status.get("ignored_suffixes", {}).items()]
 
 
 def _states(status: Status) -> Samples:
@@ -101,7 +106,9 @@ METRICS: dict[str, tuple[str, Source]] = {
     "clfd_clips_per_second": ("Over the last half minute.", "clips_per_s"),
     "clfd_in_flight_recordings": ("Claimed, not answered.", "in_flight"),
     "clfd_settling_files": ("Files that have not come to rest.", "waiting"),
+    "clfd_open_files": ("Not taken, since somebody writes into them.", "open_for_writing"),
     "clfd_ignored_files": ("Left out for their names.", "ignored"),
+    "clfd_ignored_suffix_files": ("Left out for their suffix.", _ignored),
     "clfd_oldest_pending_seconds": ("Since the oldest pending was seen.", "oldest_pending_s"),
     "clfd_stage_seconds_total": ("What the loop spent in its stages.", _stages),
     "clfd_batches_total": ("Batches since the start.", "batches"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from storage.export.text_formats import (
     write_table,
 )
 from storage.home.checkpoint_folder import CheckpointFolder
+from storage.home.inbox_rules import ignored_text
 from storage.home.paths import Home
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
@@ -52,13 +53,17 @@ def classify_paths(
     form: str | None,
     file: Path | None,
     show_progress: bool,
+    note: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Writes a row for each file; returns how many could not be classified.
+
+    `note` is told how many files of folders were left out for their suffix.
 
     Raises DaemonError where a folder cannot be listed or holds no audio files, and UnknownFormat.
     """
     format = FORMATS[form or format_of(file, text_only=True)]
-    arrivals = _arrivals_by_name(paths, settings)
+    ignored: Counter[str] = Counter()
+    arrivals = _arrivals_by_name(paths, settings, ignored)
     keep_freed_memory(KEPT_BYTES)
     file_of_checkpoint = CheckpointFolder(home.checkpoints).locate(checkpoint)
     predictor = load_predictor(
@@ -79,15 +84,19 @@ def classify_paths(
             advance()
     records.sort(key=lambda record: str(record["path"]))
     _write(records, format, file)
+    if ignored:
+        note(ignored_text(ignored))
     return sum(record["status"] == "failed" for record in records)
 
 
-def _arrivals_by_name(paths: Sequence[Path], settings: Settings) -> dict[str, Arrival]:
+def _arrivals_by_name(
+    paths: Sequence[Path], settings: Settings, ignored: Counter[str]
+) -> dict[str, Arrival]:
     """Arrivals by the name a person gave them; named files are taken whatever their name."""
     found: dict[str, Arrival] = {}
     for path in paths:
         if path.is_dir():
-            found |= _in_folder(path, inbox_at(path.resolve(), settings))
+            found |= _in_folder(path, inbox_at(path.resolve(), settings), ignored)
         else:
             target = path.resolve()  # a person may name a link
             stat, name = target.stat(), os.fsencode(target.name)
@@ -96,7 +105,7 @@ def _arrivals_by_name(paths: Sequence[Path], settings: Settings) -> dict[str, Ar
     return found
 
 
-def _in_folder(folder: Path, inbox: Inbox) -> dict[str, Arrival]:
+def _in_folder(folder: Path, inbox: Inbox, ignored: Counter[str]) -> dict[str, Arrival]:
     scan = inbox.scan()
     found = {printable_path(os.fsencode(folder) + b"/" + a.path): a for a in scan.take(10**9)}
     if scan.fault or scan.left_out:
@@ -105,8 +114,11 @@ def _in_folder(folder: Path, inbox: Inbox) -> dict[str, Arrival]:
     if scan.n_unseen:
         unseen = f"{folder}: files not seen: {scan.n_unseen}; {scan.first_unseen}"
         raise DaemonError(f"{unseen}; change the permissions of their folder")
+    ignored.update(scan.by_suffix)
     if not found:
-        raise DaemonError(f"no audio files in {folder}; name another folder, or a file")
+        left_out = ignored_text(scan.by_suffix)
+        why = f" ({left_out})" if left_out else ""
+        raise DaemonError(f"no audio files in {folder}{why}; name another folder, or a file")
     return found
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from daemon.archive.archiver import Archiver
 from daemon.component import Component, StageTimers
 from daemon.intake.intake import Intake
+from daemon.intake.stability import MAX_OPEN_SECONDS
 from daemon.intake.watcher import FileWatcher
 from daemon.monitoring.status import Progress
 from daemon.pipeline.model_manager import ModelManager
@@ -65,9 +66,12 @@ class Claimer(Component):
         return min(due, self._claim_due) if self.window.wants_more else due
 
     def has_taken_all(self, now: float) -> bool:
-        """Every file rests and has its row; a last scan, asked for here, found nothing new."""
+        """Every file rests and has its row; a last scan, asked for here, found nothing new.
+
+        But for files that patience has ended for.
+        """
         intake = self.intake
-        if intake.waiting or intake.has_more or self._has_work():
+        if intake.has_others_waiting(now) or intake.has_more or self._has_work(now):
             return False
         if not intake.last_scan_found_nothing:
             intake.scan_soon(now)
@@ -76,10 +80,14 @@ class Claimer(Component):
     def status(self) -> Mapping[str, object]:
         return {
             "ignored": self.intake.ignored,
+            "ignored_suffixes": self.intake.ignored_suffixes,
             "waiting": self.intake.waiting,
             "in_flight": len(self.window),
             "restless": self.intake.unsettled,
+            "open_for_writing": self.intake.held_open,
+            "open_bound_s": MAX_OPEN_SECONDS,
             "watching": self.watcher.watching,
+            "witness": self.intake.witnesses,
         }
 
     def faults(self) -> Sequence[str]:
@@ -88,9 +96,15 @@ class Claimer(Component):
     def stop(self, seconds: float = 0.0) -> None:
         self.watcher.stop()
 
-    def _has_work(self) -> bool:
+    def awaited(self, now: float, seconds: float) -> dict[str, str]:
+        """Files that have kept a run waiting for so long, by what is the matter with them."""
+        return self.intake.awaited(now, seconds) | self.archive.awaited(now, seconds)
+
+    def _has_work(self, now: float) -> bool:
         try:
-            return self.ledger.has_work() or not self.archive.is_settled
+            return self.ledger.has_work() or not self.archive.is_settled(
+                now, self.intake.patience_seconds
+            )
         except LedgerUnavailable:
             return True  # unknown; the error of the next tick says why
 

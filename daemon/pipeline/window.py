@@ -24,7 +24,7 @@ from classifier.errors import MACHINE, DecodingError, FileChanged
 from classifier.inference.batching import pool_scores
 from classifier.workers.pool import Answer
 from daemon.backoff import wait_seconds
-from daemon.intake.stability import Key
+from daemon.intake.open_files import Key
 from daemon.monitoring.journald import about
 from daemon.pipeline.machine_fault import MachineFault
 from daemon.pipeline.model_manager import Served

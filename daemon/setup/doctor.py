@@ -24,9 +24,11 @@ from storage.database.sqlite import driver
 from storage.errors import SettingsError, StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import holder
+from storage.home.inbox_rules import ignored_text
 from storage.home.mounts import mount_of
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
+from storage.queries.ignored_files import ignored_now
 from storage.settings.loading import refuse_overlapping_folders
 from storage.settings.schema import Settings
 
@@ -48,6 +50,8 @@ def examine(home: Home, settings: Settings) -> Iterator[Finding]:
     """One finding after the other, the cheap ones first."""
     yield from _home(home)
     yield from (_inbox(inbox) for inbox in settings.inboxes)
+    if ignored := ignored_text(ignored_now(settings)):
+        yield Finding("note", "inbox", f"{ignored} (clfd scan)")
     try:
         refuse_overlapping_folders(settings)
     except SettingsError as error:

@@ -110,8 +110,14 @@ def results(
             hint = results_writer.write_counts(database, request, count_by)  # type: ignore[arg-type]
         else:
             hint = results_writer.write_results(database, request)
-    if hint and invocation.verbosity >= 0:
-        click.echo(hint, err=True)
+    if hint and hint.startswith(results_writer.EMPTY):
+        from storage.home.inbox_rules import ignored_text
+        from storage.queries.ignored_files import ignored_at_home
+
+        ignored = ignored_text(ignored_at_home(invocation.home()))
+        hint = f"{results_writer.EMPTY}; {ignored} (clfd scan)" if ignored else hint
+    if hint:
+        invocation.print_note(hint)
 
 
 def _refuse_unknown(columns: Sequence[str], available: Sequence[str], counts: bool) -> None:

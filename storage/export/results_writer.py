@@ -34,6 +34,7 @@ from storage.values.text import visible
 from storage.values.timestamps import from_stamp
 
 TABLE_LIMIT = 50
+EMPTY = "nothing found: the ledger is empty"
 _POLL_SECONDS = 1.0
 _FOOT_SECONDS, _OTHERS_SECONDS = 0.1, 0.03
 
@@ -256,7 +257,5 @@ def _hint(connection: Connection, filters: Filters) -> str:
     if others:
         return f"nothing found; other recordings: {others} (see --status)"
     if filters == Filters(status=filters.status):
-        return (
-            "nothing found: the ledger is empty; drop audio files into the inbox, then `clfd run`"
-        )
+        return f"{EMPTY}; drop audio files into the inbox, then `clfd run`"
     return "nothing found; widen the filters"

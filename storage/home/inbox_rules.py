@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from fnmatch import translate
 
@@ -18,6 +19,10 @@ PARTIAL_SUFFIXES = (
     b".download",
     b".filepart",
 )
+MAX_SUFFIXES = 50  # that are counted one by one
+MAX_TOLD = 8
+_PLAIN_SUFFIX = re.compile(rb"[a-z0-9_-]{1,12}")
+LEAVING = b".clfd-leaving."  # before the name of a file that is being taken away to the archive
 # rsync's .name.wav.x7Gq2Z, Syncthing's .syncthing.name.wav.tmp and ~syncthing~name.wav.tmp
 _HIDDEN_COPY = re.compile(rb"\..+\.[a-z0-9]+\.[a-z0-9]{6}|[.~]syncthing[.~].+\.tmp", re.IGNORECASE)
 
@@ -39,6 +44,33 @@ def file_kind(name: bytes, suffixes: Collection[bytes]) -> FileKind:
         return FileKind.PARTIAL
     dot = lowered.rfind(b".")
     return FileKind.AUDIO if dot >= 0 and lowered[dot:] in suffixes else FileKind.IGNORED
+
+
+def count_ignored(counts: Counter[str], name: bytes, suffixes: Collection[bytes]) -> None:
+    """Counts a file by its suffix if it is left out for that; not what is hidden, or a backup."""
+    kind = file_kind(name, suffixes)
+    if kind is FileKind.AUDIO or name.startswith(b".") or name.endswith(b"~"):
+        return
+    suffix = _suffix(name)
+    counts[suffix if suffix in counts or len(counts) < MAX_SUFFIXES else "other"] += 1
+
+
+def ignored_text(counts: Mapping[str, int]) -> str:
+    """`3 files ignored: .m4a 2, .xyz 1`; empty where there are none."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    listed = [f"{suffix} {n}" if len(ranked) > 1 else suffix for suffix, n in ranked[:MAX_TOLD]]
+    if not listed:
+        return ""
+    n_files = sum(counts.values())
+    more = f" and {len(ranked) - MAX_TOLD} more suffixes" if len(ranked) > MAX_TOLD else ""
+    return f"{n_files} file{'s' * (n_files != 1)} ignored: {', '.join(listed)}{more}"
+
+
+def _suffix(name: bytes) -> str:
+    _, dot, ending = name.lower().rpartition(b".")
+    if not dot:
+        return "no suffix"
+    return f".{ending.decode()}" if _PLAIN_SUFFIX.fullmatch(ending) else "other"
 
 
 def is_system_folder(name: bytes) -> bool:

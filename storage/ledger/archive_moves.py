@@ -100,6 +100,13 @@ class MoveDropped:
 
 
 @dataclass(frozen=True)
+class MoveWaits:
+    """It stays in the inbox until it is sure that nobody writes into it any more."""
+
+    move: Move
+
+
+@dataclass(frozen=True)
 class MoveFailed:
     """It stays in the inbox for now; `is_general` where no other file would fare better."""
 
@@ -108,7 +115,7 @@ class MoveFailed:
     is_general: bool = False
 
 
-Moved = Archived | Redirected | MoveDropped | MoveFailed
+Moved = Archived | Redirected | MoveDropped | MoveWaits | MoveFailed
 
 
 _OUTSTANDING = (
@@ -208,7 +215,7 @@ class ArchiveMoves:
             return connection.scalar(query) is not None
 
     def record(self, results: Sequence[Moved]) -> None:
-        """Write what came of moves; those that were hindered stay outstanding."""
+        """Write what came of moves; those that wait or were hindered stay outstanding."""
         arrived, elsewhere, stays = [], [], []
         now = self._clock()
         for result in results:

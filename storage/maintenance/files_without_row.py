@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from storage.database.sqlite import Database
-from storage.home.folder_walk import FolderWalk, folder_identity, folders_apart
-from storage.home.inbox_rules import FileKind, IgnoreList, file_kind, is_system_folder
+from storage.home.inbox_rules import FileKind, file_kind
 from storage.ledger.admission import newest_of
+from storage.queries.ignored_files import files_in
 from storage.settings.schema import Settings
 from storage.values.progress import ProgressTicker
 from storage.values.text import printable_path
@@ -38,18 +38,8 @@ def without_row(database: Database, settings: Settings, progress: ProgressTicker
 def audio_files(root: Path, settings: Settings) -> Iterator[bytes]:
     """By their names, relative to the root; what a scan leaves out, and links, are left out."""
     suffixes = frozenset(suffix.encode() for suffix in settings.intake.suffixes)
-    ignored = IgnoreList(settings.intake.ignore)
-    apart = folders_apart(root, settings.inboxes, folder_identity(settings.archive))
-    walk = FolderWalk(root, lambda folder, error: None, apart)
-    for path, entry in walk.entries():
+    for path, entry in files_in(root, settings):
         with suppress(OSError):  # gone meanwhile, or not ours to look at: the daemon tells
-            name = os.fsencode(entry.name)
-            if ignored.has(path):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                if not is_system_folder(name):
-                    walk.enter(path)
-            elif file_kind(name, suffixes) is FileKind.AUDIO and entry.is_file(
-                follow_symlinks=False
-            ):
+            is_audio = file_kind(os.fsencode(entry.name), suffixes) is FileKind.AUDIO
+            if is_audio and entry.is_file(follow_symlinks=False):
                 yield path

@@ -42,6 +42,7 @@ _WORDS = {
     "checkpoint": "active checkpoint",
     "checkpoint_refused": "refused",
     "oldest_pending_at": "oldest pending",
+    "open_bound_s": "open, at rest",
 }
 # For programs only; some have a twin for people: `paused_since`, `faults`, `last_error`.
 _FOR_PROGRAMS = frozenset(
@@ -78,10 +79,13 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         running += f", but not responding since {status['silent_since']}"
     if status.get("died_at"):
         running += f", the last daemon crashed or was killed after {status['died_at']}"
+    hidden = _FOR_PROGRAMS | _IN_FIRST_LINE
+    if not status.get("open_for_writing"):
+        hidden |= {"open_bound_s"}
     words = [
         (_WORDS.get(key, key.replace("_", " ")), _text(key, value))
         for key, value in status.items()
-        if key not in _FOR_PROGRAMS | _IN_FIRST_LINE and (value or (key in _COUNTS and value == 0))
+        if key not in hidden and (value or (key in _COUNTS and value == 0))
     ]
     return [("running", running), *words]
 
@@ -98,8 +102,11 @@ def _running(lock_holder: LockHolder, written: Status, now: datetime) -> Status:
 
 
 def _stopped(home: Home, written: Status) -> Status:
+    from storage.queries.ignored_files import ignored_at_home
+
     heartbeat = written.get("heartbeat_at")
     since = paused_since(home)
+    ignored = ignored_at_home(home)
     return _complete(
         {
             "checkpoint": CheckpointFolder(home.checkpoints).active(),
@@ -107,6 +114,8 @@ def _stopped(home: Home, written: Status) -> Status:
             "died_at": None if written.get("stopping") else heartbeat,
             "paused": since is not None,
             "paused_since": since,
+            "ignored": ignored.total(),
+            "ignored_suffixes": ignored,
         }
     )
 
@@ -132,6 +141,8 @@ def _complete(known: Status) -> Status:
 def _text(key: str, value: object) -> str:
     if key in ("uptime_s", "eta_s") and isinstance(value, int | float):
         return str(timedelta(seconds=round(value)))
+    if key == "open_bound_s":
+        return f"taken after {value:g} s"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, dict):

@@ -16,7 +16,7 @@ import pytest
 from house import HouseMaker
 from moves import a_move, digest, files_below, mover_to
 
-from daemon.archive import folder_entry, mover, rename
+from daemon.archive import folder_entry, leaving, mover, rename
 from storage.ledger.archive_moves import Archived, ArchivePlan, Move
 
 MORE_FILES_THAN_STEPS = 48
@@ -111,7 +111,7 @@ def test_an_error_at_any_step_leaves_the_file_whole_and_the_next_try_ends_it(
         move = a_move(source, archive / str(last_step) / source.name)
         done = 0
         with monkeypatch.context() as patch:
-            for module in (mover, rename, folder_entry):
+            for module in (mover, rename, folder_entry, leaving):
                 patch.setattr(module, "os", Walk(step))
             renameat2 = Walk(step).watched("renameat2", rename._renameat2)
             patch.setattr(rename, "_renameat2", renameat2)

@@ -13,9 +13,17 @@ import pytest
 from moves import a_move, files_below, mover_to
 from swapped_folders import put_link_in_place_of
 
-from daemon.archive import mover, rename
+from daemon.archive import leaving, mover, rename
 from daemon.archive.folder_entry import FolderEntry
-from storage.ledger.archive_moves import Archived, Move, MoveDropped, MoveFailed, Redirected
+from daemon.intake.open_files import OpenFiles
+from storage.ledger.archive_moves import (
+    Archived,
+    Move,
+    MoveDropped,
+    MoveFailed,
+    MoveWaits,
+    Redirected,
+)
 
 
 def test_a_move_to_another_file_system_keeps_time_and_mode(
@@ -67,6 +75,69 @@ def test_a_file_that_is_written_to_while_it_is_copied_stays_in_the_inbox(
     assert files_below(archive) == []
 
 
+def test_bytes_that_come_after_the_copy_are_found_and_stay_in_the_inbox(
+    inbox: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recorder that holds the file open writes on while its copy is put in its place."""
+    source, archive = inbox / "a.wav", elsewhere / "archive"
+    source.write_bytes(b"begin")
+    move, rename = a_move(source, archive / "a.wav"), leaving._rename
+    monkeypatch.setattr(OpenFiles, "is_open", lambda *_: False)  # nobody knows of it
+    monkeypatch.setattr(leaving, "lease_tells", lambda _: None)
+    with source.open("ab", buffering=0) as recorder:
+
+        def write_on(there: FolderEntry, aside: FolderEntry) -> None:
+            rename(there, aside)
+            recorder.write(b" and end")
+
+        monkeypatch.setattr(leaving, "_rename", write_on)
+        mover_to(archive, inbox).move([move])
+    assert files_below(inbox) == ["a.wav"]
+    assert source.read_bytes() == b"begin and end"
+
+
+def test_a_file_that_is_open_when_its_copy_is_in_place_stays_in_the_inbox(
+    inbox: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, archive = inbox / "a.wav", elsewhere / "archive"
+    source.write_bytes(b"sound")
+    move = a_move(source, archive / "a.wav")
+    monkeypatch.setattr(OpenFiles, "is_open", lambda *_: False)
+    with source.open("ab"):
+        mover_to(archive, inbox).move([move])
+    assert files_below(inbox) == ["a.wav"]
+
+
+def test_a_file_that_is_open_for_writing_is_not_moved(inbox: Path, tmp_path: Path) -> None:
+    source, archive = inbox / "a.wav", tmp_path / "archive"
+    source.write_bytes(b"sound")
+    move = a_move(source, archive / "a.wav")
+    with source.open("ab"):
+        assert mover_to(archive, inbox).move([move]) == [MoveWaits(move)]
+    [result] = mover_to(archive, inbox).move([move])
+    assert isinstance(result, Archived)
+
+
+@pytest.mark.parametrize("is_taken", [False, True], ids=["free", "taken"])
+def test_a_file_that_a_kill_left_half_way_out_is_put_back(inbox: Path, is_taken: bool) -> None:
+    (inbox / "card").mkdir()
+    (inbox / "card" / ".clfd-leaving.a.wav").write_bytes(b"sound")
+    if is_taken:
+        (inbox / "card" / "a.wav").write_bytes(b"another sound")
+    leaving.restore(os.fsencode(inbox), b"card/.clfd-leaving.a.wav")
+    leaving.restore(os.fsencode(inbox), b"card/.clfd-leaving.a.wav")  # is gone
+    assert (inbox / "card" / ("a.1.wav" if is_taken else "a.wav")).read_bytes() == b"sound"
+    assert len(files_below(inbox)) == 1 + is_taken
+
+
+def test_the_longest_name_leaves_too(inbox: Path, elsewhere: Path) -> None:
+    source, archive = inbox / ("a" * 251 + ".wav"), elsewhere / "archive"
+    source.write_bytes(b"sound")
+    [result] = mover_to(archive, inbox).move([a_move(source, archive / source.name)])
+    assert isinstance(result, Archived)
+    assert files_below(inbox) == []
+
+
 def test_one_file_system_mounted_twice_is_moved_by_copy(
     inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,7 +166,7 @@ def test_a_file_that_may_not_be_deleted_in_the_inbox_lies_there_alone(
     move, unlink = a_move(source, archive / "a.wav"), FolderEntry.unlink
 
     def refuse(entry: FolderEntry) -> None:
-        if entry.path == move.source:
+        if os.path.dirname(entry.path) == os.path.dirname(move.source):
             raise PermissionError(errno.EPERM, "Operation not permitted", entry.path)
         unlink(entry)
 

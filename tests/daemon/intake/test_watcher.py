@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -144,6 +144,44 @@ def test_a_file_rings_as_closed_when_its_writer_closes_it_and_not_before(
         file.write(b"x")
         assert events_until(watcher, b"a.wav", False) == {(b"a.wav", False)}
     assert events_until(watcher, b"a.wav", True) == {(b"a.wav", True)}
+
+
+def test_a_file_is_known_to_be_open_from_a_write_to_its_close(
+    watcher: FileWatcher, tmp_path: Path
+) -> None:
+    key = (tmp_path / "inbox", b"a.wav")
+    with (tmp_path / "inbox" / "a.wav").open("wb", buffering=0) as file:
+        file.write(b"x")
+        wait_until(lambda: watcher.writes.is_open(key, 1) is True)
+    wait_until(lambda: watcher.writes.is_open(key, 1) is False)
+    with (tmp_path / "inbox" / "a.wav").open("ab", buffering=0) as file:
+        file.write(b"x")
+        wait_until(lambda: watcher.writes.is_open(key, 1) is True)
+        (tmp_path / "inbox" / "a.wav").rename(tmp_path / "inbox" / "b.wav")
+        wait_until(lambda: watcher.writes.is_open((key[0], b"b.wav"), 1) is True)
+    wait_until(lambda: watcher.writes.is_open((key[0], b"b.wav"), 1) is False)
+
+
+def test_another_mode_of_a_file_does_not_make_it_open(watcher: FileWatcher, tmp_path: Path) -> None:
+    (tmp_path / "inbox" / "a.wav").write_bytes(b"x")
+    events_until(watcher, b"a.wav", True)
+    (tmp_path / "inbox" / "a.wav").chmod(0o600)
+    (tmp_path / "inbox" / "b.wav").write_bytes(b"x")
+    events_until(watcher, b"b.wav", True)
+    assert watcher.writes.is_open((tmp_path / "inbox", b"a.wav"), 1) is False
+
+
+def test_a_queue_that_overflowed_leaves_no_file_open(watcher: FileWatcher, tmp_path: Path) -> None:
+    watcher.writes.written((tmp_path / "inbox", b"a.wav"))
+    logging.getLogger("watchdog.observers.inotify_c").warning("inotify queue overflow")
+    assert watcher.writes.is_open((tmp_path / "inbox", b"a.wav"), 1) is None
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 @pytest.mark.parametrize("origin", ["elsewhere/a.part", "inbox/.a.part"])
