@@ -14,13 +14,15 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from storage.home.mounts import FindMount, mount_of
 from storage.home.safe_open import open_below
 
 Key = tuple[Path, bytes]
+T = TypeVar("T")
 
-MAX_CLOSED = 10_000  # that are remembered; of older ones the kernel or their rest tells
+MAX_FILES = 10_000  # of each kind that are remembered; of others the kernel or their rest tells
 
 
 class WriteEvents:
@@ -42,9 +44,7 @@ class WriteEvents:
         with self._lock:
             self._open.pop(key, None)
             self._closed.pop(key, None)
-            self._closed[key] = None
-            if len(self._closed) > MAX_CLOSED:
-                del self._closed[next(iter(self._closed))]
+            _remember(self._closed, key, None)
 
     def moved(self, origin: Key | None, target: Key | None) -> None:
         """From or to another folder where one of them is None. Who writes goes on writing."""
@@ -78,7 +78,14 @@ class WriteEvents:
     def _note_open(self, key: Key, was_written: bool) -> None:
         with self._lock:
             self._closed.pop(key, None)
-            self._open[key] = was_written
+            _remember(self._open, key, was_written)
+
+
+def _remember(files: dict[Key, T], key: Key, value: T) -> None:
+    """Not all for ever: a file that is removed while it is open is never closed by name."""
+    files[key] = value
+    if len(files) > MAX_FILES:
+        del files[next(iter(files))]
 
 
 def lease_tells(file: int) -> bool | None:

@@ -79,7 +79,7 @@ def test_lost_events_tell_nothing_of_any_file(events: WriteEvents) -> None:
 def test_of_closed_files_the_newest_are_remembered(
     events: WriteEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_files, "MAX_CLOSED", 1)
+    monkeypatch.setattr(open_files, "MAX_FILES", 1)
     events.closed(PART)
     events.closed(KEY)
     assert events.is_open(PART, 10) is None
