@@ -47,6 +47,7 @@ from daemon.pipeline.scoring_setup import (
 from daemon.pipeline.window import Window
 from daemon.service import Components, Service
 from storage.database.engine import file_of, is_outdated
+from storage.home.atomic_write import remove_leftovers
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.mounts import NETWORK_FILE_SYSTEMS, mount_of
@@ -91,6 +92,8 @@ def run_daemon(
         ledger_of(settings) as ledger,
         run_hooks(home, settings) as hooks,
     ):
+        for folder in (home.root, home.checkpoints, home.reports):
+            remove_leftovers(folder)
         device = engine_device(settings)
         with decode_pool(settings, device) as (pool, wake):
             service = assemble(

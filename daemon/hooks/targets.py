@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from storage.errors import ConfigurationError
 from storage.home.paths import Home
-from storage.home.safe_open import SAFE_FLAGS
+from storage.home.safe_open import open_plain, read_open
 from storage.settings.schema import HooksSettings
 
 STDERR_BYTES = 300  # of what a command printed last
@@ -206,9 +206,10 @@ def require_trusted(
         return  # it overrules the file, and comes from who starts the daemon
     file = home.settings_file
     try:
-        with os.fdopen(os.open(file, os.O_RDONLY | SAFE_FLAGS), "rb") as opened:
+        with open(open_plain(file), "rb") as opened:
             is_ours = _is_private(os.fstat(opened.fileno()))
-            command_there = tomllib.load(opened).get("hooks", {}).get("command", ())
+            text = read_open(opened.fileno()).decode()
+            command_there = tomllib.loads(text).get("hooks", {}).get("command", ())
             named = HooksSettings(command=command_there).command
         is_ours = is_ours and _is_private(file.parent.stat())  # who may rename, may replace
     except (OSError, ValueError) as error:

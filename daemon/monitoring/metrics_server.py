@@ -12,6 +12,7 @@ import socket
 import socketserver
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -29,7 +30,8 @@ logger = logging.getLogger(__name__)
 
 FILE_SECONDS = 10.0  # between two versions of the file
 FILE_MODE = 0o644  # the collector is another user
-READER_SECONDS = 5.0  # for one reader, before the next one has its turn
+READER_SECONDS = 5.0  # for one reader, who takes milliseconds
+MAX_READERS = 16  # at once; a collector, a person and some to spare
 
 
 @contextmanager
@@ -75,37 +77,52 @@ class _Page(MetricsHandler):
             self.send_error(404, "metrics are at /metrics")
 
 
-class _Server(socketserver.TCPServer):
-    """One answer at a time. A hundred readers at once get no hundred threads: the server that
-    comes with prometheus_client has no limit of threads, nor of time.
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """A thread for each reader, of whom there are few at once, each for a short time.
+
+    The server that comes with prometheus_client has neither limit: readers who never finish
+    asking would keep as many threads, or keep the collector out.
     """
 
     allow_reuse_address = True
+    daemon_threads = True  # a slow reader ends no stop
 
     def __init__(self, address: tuple[str, int], registry: CollectorRegistry) -> None:
         is_v6 = ":" in address[0]
         self.address_family = socket.AF_INET6 if is_v6 else socket.AF_INET
+        self._lock = threading.Lock()
+        self._began: dict[socket.socket, float] = {}  # the longest reader first
         super().__init__(address, _Page.factory(registry))
         host, port = self.server_address[:2]
         self.place = f"[{host!s}]:{port}" if is_v6 else f"{host!s}:{port}"
 
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        """With a limit for all of it: one letter a second would keep the turn, and end no stop."""
-        limit = threading.Timer(READER_SECONDS, _close_connection, (request,))
-        limit.daemon = True
-        limit.start()
-        try:
-            super().finish_request(request, client_address)
-        finally:
-            limit.cancel()
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            if len(self._began) >= MAX_READERS:  # the collector, who is new, needs milliseconds
+                self._cut_off(next(iter(self._began)))
+            self._began[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._began.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Twice a second. A limit for each read alone would let one letter a second hold on."""
+        with self._lock:
+            for request, began in list(self._began.items()):
+                if time.monotonic() - began > READER_SECONDS:
+                    self._cut_off(request)
+
+    def _cut_off(self, request: socket.socket) -> None:
+        """Its thread ends by that."""
+        del self._began[request]
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Somebody who asks and leaves is no event."""
-
-
-def _close_connection(request: socket.socket) -> None:
-    with suppress(OSError):
-        request.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from daemon.errors import DaemonError
 from daemon.units.systemctl import ServiceManager
 from daemon.units.unit_files import DAEMONS, SERVICES, UnitFile
 from storage.home.atomic_write import write_whole
+from storage.home.safe_open import read_bounded
 
 UNIT_MODE = 0o644
 SETUP = (
@@ -120,7 +121,7 @@ def _remaining(planned: Sequence[UnitFile]) -> Iterator[Path]:
 
 def _state(file: UnitFile) -> str:
     try:
-        present_text = file.path.read_text(encoding="utf-8")
+        present_text = read_bounded(file.path).decode()
     except FileNotFoundError:
         return "is new"
     except (OSError, ValueError) as error:
@@ -160,7 +161,7 @@ def _back_up(place: Path) -> Path:
     """A copy under a name that systemd does not read."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     copy = place.with_name(f"{place.name}.{stamp}.backup")
-    write_whole(copy, place.read_bytes(), UNIT_MODE)
+    write_whole(copy, read_bounded(place), UNIT_MODE)
     return copy
 
 

@@ -20,6 +20,7 @@ from daemon.units.unit_files import (
     unit_folder,
 )
 from storage.home.paths import Home, resolve_home
+from storage.home.safe_open import read_bounded
 from storage.settings.loading import load_settings
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
@@ -68,8 +69,8 @@ def plan_installation(
 def read_installation(for_user: bool, root: Path) -> Installation | None:
     """What the unit that lies there says; None where none does, or it says neither."""
     try:
-        text = (unit_folder(for_user, root) / DAEMONS[0]).read_text()
-    except OSError:
+        text = read_bounded(unit_folder(for_user, root) / DAEMONS[0]).decode()
+    except (OSError, ValueError):
         return None
     home = re.search(r"^Environment=CLFD_HOME=(\S+)$", text, re.M)
     executable = re.search(r"^ExecStart=(\S+) run$", text, re.M)
@@ -104,14 +105,16 @@ def _this_executable(for_user: bool) -> Path:
 
 def _service_environment(for_user: bool, root: Path) -> dict[str, str]:
     """What the service's environment file says."""
+    file = environment_file(for_user, root)
     try:
-        data = environment_file(for_user, root).read_bytes()
+        data = read_bounded(file)
     except FileNotFoundError:
         return {}
     except OSError as error:
+        remedy = "run this as root" if isinstance(error, PermissionError) else "mend the file"
         raise DaemonError(
-            f"{error.filename}, where the service finds variables, cannot be read"
-            f" ({error.strerror}); run this as root"
+            f"{file}, where the service finds variables, cannot be read"
+            f" ({error.strerror}); {remedy}"
         ) from error
     return parse_environment_file(os.fsdecode(data))
 

@@ -52,12 +52,16 @@ def set_label(
     """
     from storage.database.engine import open_database
     from storage.labels.annotation_files import Annotation, timed
+    from storage.labels.label_names import read_label
     from storage.labels.matching import clear_labels, require_recording, write_labels
     from storage.queries.counts import labels_seen
 
-    label = " ".join((label or "").split())
-    if clear == bool(label):
+    if clear == bool(label and label.strip()):
         raise click.UsageError("say either a LABEL or --clear")
+    try:
+        label = "" if clear else read_label(label or "")
+    except ValueError as error:
+        raise click.UsageError(f"LABEL: {error}") from error
     if end is not None and round(end, 6) <= round(start or 0, 6):
         raise click.UsageError(f"--end {end:g} is not after the start, {start or 0:g} s")
     name = "" if "/" in path else path

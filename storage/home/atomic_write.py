@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.errors import StorageError, os_errors_as
 from storage.home.safe_open import create_plain
 
 MAX_LINKS = 40  # as the kernel has it
+ASIDE = re.compile(r"\.(?P<name>.+)\.(?P<pid>[1-9][0-9]{0,8})\.new", re.DOTALL)
+LEFTOVER_SECONDS = 3600.0  # longer than anything takes between two writes into what it prepares
 
 
 def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
@@ -81,7 +86,8 @@ def _opened(target: Path) -> int:
 @contextmanager
 def aside_of(path: Path) -> Iterator[int]:
     """A new file, not flushed, that takes the name `path` when the body has ended well."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    aside = aside_path(path)
+    remove_leftovers(path.parent, path.name)
     try:
         handle = create_plain(aside)
         try:
@@ -91,6 +97,40 @@ def aside_of(path: Path) -> Iterator[int]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def aside_path(path: Path) -> Path:
+    """Where this process prepares what will have the name `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.new")
+
+
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Removes what processes that were killed had prepared, for this name or for all.
+
+    Only after an hour: which processes live is known of this machine and container alone.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = ASIDE.fullmatch(entry.name)
+            if found is None or name not in (None, found["name"]) or _is_alive(int(found["pid"])):
+                continue
+            with suppress(OSError):  # gone meanwhile, or somebody else's
+                if time.time() - entry.stat(follow_symlinks=False).st_mtime < LEFTOVER_SECONDS:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                else:
+                    os.unlink(entry.path)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def flush_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
+MAX_NOTE_BYTES = 2**20  # of what clfd keeps a line or a page in, and of settings people write
 NOT_PLAIN = "it is a link, a pipe or another special file, where clfd keeps a plain one; remove it"
 # Neither follows a link nor waits for whoever writes into a pipe.
 SAFE_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -44,22 +45,58 @@ def open_plain(path: Path, flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
     return handle
 
 
-def open_without_waiting(path: str, flags: int) -> int:
-    """An `opener` for `open`: follows links, but a pipe in a file's place makes nobody wait."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+def open_readable(path: Path, allow_pipe: bool = False) -> int:
+    """A descriptor of a file that a person named; links are followed.
+
+    With `allow_pipe` also of a pipe, as in `<(...)` and `/dev/stdin`; one that nobody has opened
+    for writing has nothing in it. Raises OSError, also for folders, devices and other pipes.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(handle).st_mode
+    if not (stat.S_ISREG(mode) or (allow_pipe and stat.S_ISFIFO(mode))):
+        os.close(handle)
+        reason = "it is no file, but a folder, a device or a pipe"
+        raise OSError(errno.EINVAL, reason, os.fspath(path))
+    os.set_blocking(handle, True)
+    return handle
 
 
-def read_plain(path: Path) -> bytes:
-    """All of it. Raises OSError."""
-    with os.fdopen(open_plain(path), "rb") as file:
-        return file.read()
+def read_open(handle: int, max_bytes: int = MAX_NOTE_BYTES) -> bytes:
+    """All of an open regular file. Raises OSError where it is larger, or grows meanwhile."""
+    expected = min(os.fstat(handle).st_size, max_bytes)  # memory is taken for no more
+    with open(handle, "rb", closefd=False) as file:
+        content = file.read(expected + 1)
+    if len(content) > expected:
+        raise too_large(f"{expected} bytes")
+    return content
+
+
+def read_bounded(path: Path, max_bytes: int = MAX_NOTE_BYTES) -> bytes:
+    """All of a file that a person named; links are followed. Raises OSError."""
+    handle = open_readable(path)
+    try:
+        return read_open(handle, max_bytes)
+    finally:
+        os.close(handle)
+
+
+def read_plain(path: Path, max_bytes: int = MAX_NOTE_BYTES) -> bytes:
+    """All of a file that clfd keeps; a link is none. Raises OSError."""
+    handle = open_plain(path)
+    try:
+        return read_open(handle, max_bytes)
+    finally:
+        os.close(handle)
+
+
+def too_large(limit: str) -> OSError:
+    """What is larger than anything of its kind is read no further, whatever it is."""
+    return OSError(errno.EFBIG, f"it has more than {limit}; look what it is")
 
 
 def file_digest(path: Path) -> str:
     """The SHA-256 of a file in hex; links are followed, pipes are no file. Raises OSError."""
-    with open(path, "rb", opener=open_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no file", os.fspath(path))
+    with open(open_readable(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -5,20 +5,22 @@ A row says which recording it is of by as much as it knows: a digest, a path, or
 
 from __future__ import annotations
 
-import codecs
 import csv
-import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from storage.errors import StorageError, os_errors_as
+from storage.labels.label_names import SHOWN_CHARACTERS, read_label, read_name
+from storage.labels.table_text import open_table
 from storage.values.text import without_guard
 
 # The first of these that a file has is meant.
 LABEL = ("label", "category", "class", "annotation", "species", "common name", "manual id")
 PATH = ("begin path", "path", "file", "filename", "file_name", "in file", "begin file")
+MAX_PATH_CHARACTERS = 4096  # no path is longer
 _NAMES = ("in file", "begin file")  # columns of names that say nothing of the folder
 _START = ("file offset (s)", "start", "start_s", "start (s)", "begin time (s)", "offset")
 _END = ("end", "end_s", "end (s)", "end time (s)")
@@ -50,7 +52,7 @@ class Annotation:
     @property
     def recording(self) -> str:
         """What the annotation is of, as a person reads it."""
-        return self.path or self.name or self.digest or ""
+        return (self.path or self.name or self.digest or "")[:MAX_PATH_CHARACTERS]
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,28 @@ class AnnotationFile:
 
 def read_annotations(file: Path) -> AnnotationFile:
     """Rows without a label are left out. Raises StorageError naming the row that is wrong."""
-    text = _text(file)
-    first, _, _ = text.partition("\n")
+    with (
+        os_errors_as(StorageError, f"cannot read {file}"),
+        open_table(file, allow_utf16=True) as text,
+    ):
+        try:
+            return _read(file, text.lines)
+        except UnicodeDecodeError as error:
+            reason = "it is not UTF-8 text; save it as UTF-8"
+            raise StorageError(f"cannot read {file}: {reason}") from error
+
+
+def _read(file: Path, lines: Iterator[str]) -> AnnotationFile:
+    first = next(lines, "")
+    lines = chain([first], lines)
     if "\t" in first and not _is_number(first.split("\t")[0]):
-        return AnnotationFile(tuple(_table(file, text, "\t")))
-    if "\t" in first or (not text.strip() and file.suffix.lower() == ".txt"):
-        track = list(_label_track(file, text))
+        return AnnotationFile(tuple(_table(file, lines, "\t")))
+    if "\t" in first or (not first.strip() and file.suffix.lower() == ".txt"):
+        track = list(_label_track(file, lines))
         # Clfd keeps no label of a moment: its start and end would be those of the whole recording.
         parts = tuple(one for one in track if one.end_s > one.start_s)
         return AnnotationFile(parts, len(track) - len(parts))
-    return AnnotationFile(tuple(_table(file, text, ",")))
+    return AnnotationFile(tuple(_table(file, lines, ",")))
 
 
 def timed(one: Annotation, start_s: float, end_s: float) -> Annotation:
@@ -83,19 +97,9 @@ def timed(one: Annotation, start_s: float, end_s: float) -> Annotation:
     return replace(one, start_s=start_s, end_s=end_s)
 
 
-def _text(file: Path) -> str:
-    with os_errors_as(StorageError, f"cannot read {file}"):
-        content = file.read_bytes()
-    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return content.decode("utf-16" if is_wide else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise StorageError(f"cannot read {file}: it is not UTF-8 text; save it as UTF-8") from error
-
-
-def _label_track(file: Path, text: str) -> Iterator[Annotation]:
+def _label_track(file: Path, lines: Iterable[str]) -> Iterator[Annotation]:
     """Audacity's; a line that begins with a backslash holds frequencies of the line before."""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("\\"):
             continue
         place, cells = f"{file} line {number}", line.split("\t")
@@ -103,14 +107,14 @@ def _label_track(file: Path, text: str) -> Iterator[Annotation]:
             raise StorageError(f"{place}: an Audacity label has start, end and text between tabs")
         if label := cells[2].strip():
             start_s, end_s = (round(_seconds(cell, place), 6) for cell in cells[:2])
-            one = _beside(file, Annotation(label, place))
+            one = _beside(file, Annotation(_name(read_label, label, f"{place}, label"), place))
             yield timed(one, start_s, end_s) if end_s != start_s else one
 
 
-def _table(file: Path, text: str, delimiter: str) -> Iterator[Annotation]:
+def _table(file: Path, lines: Iterable[str], delimiter: str) -> Iterator[Annotation]:
     is_raven = delimiter == "\t"
     rows = csv.reader(
-        io.StringIO(text, newline=""),
+        lines,
         delimiter=delimiter,
         quoting=csv.QUOTE_NONE if is_raven else csv.QUOTE_MINIMAL,
         strict=True,
@@ -135,14 +139,22 @@ def _rows(file: Path, rows: Iterator[list[str]], is_raven: bool) -> Iterator[Ann
     for number, cells in enumerate(rows, start=2):
         row = dict(zip(header, map(str.strip, cells), strict=False))
         if row.get(label):
+            place, group = f"{file} row {number}", without_guard(row.get("group", ""))
             one = Annotation(
-                label=without_guard(" ".join(row[label].split())),
-                place=f"{file} row {number}",
+                label=_name(read_label, without_guard(row[label]), f"{place}, label"),
+                place=place,
                 digest=row.get("digest") or None,
-                group=without_guard(row.get("group", "")) or None,
+                group=_name(read_name, group, f"{place}, group") or None,
                 folder=file.parent,
             )
             yield _timed(_found_at(row, path, one) if path else _beside(file, one), row)
+
+
+def _name(read: Callable[[str], str], cell: str, place: str) -> str:
+    try:
+        return cell and read(cell)
+    except ValueError as error:
+        raise StorageError(f"{place}: {error}; correct it") from error
 
 
 def _beside(file: Path, one: Annotation) -> Annotation:
@@ -207,7 +219,7 @@ def _recording_of(file: Path) -> str:
 
 def _seconds(cell: str, place: str) -> float:
     if not _is_number(cell) or not 0 <= float(cell) < math.inf:
-        raise StorageError(f"{place}: {cell!r} are no seconds")
+        raise StorageError(f"{place}: {cell[:SHOWN_CHARACTERS]!r} are no seconds")
     return float(cell)
 
 

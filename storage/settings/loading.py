@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from storage.errors import SettingsError
 from storage.home.folder_walk import overlap
 from storage.home.paths import Home, database_url
-from storage.home.safe_open import open_without_waiting
+from storage.home.safe_open import read_bounded
 from storage.values.decision import DisplayRules
 
 if TYPE_CHECKING:
@@ -229,8 +229,7 @@ def given_settings(
 
 def _from_file(file: Path) -> dict[str, object]:
     try:
-        with open(file, encoding="utf-8", opener=open_without_waiting) as opened:
-            text = opened.read()
+        text = read_bounded(file).decode()
         import tomllib
 
         return dict(flat(tomllib.loads(text)))

@@ -7,14 +7,13 @@ ValueError with the reason.
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.labels.label_names import read_name
 from trainer.errors import LabelsError
 
 # What a column may be called; the first name is ours.
@@ -28,10 +27,6 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "split": ("split",),
 }
 SPLITS = ("train", "val")
-JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji are written with them
-# Categories of controls, directions, halves of characters, line breaks.
-INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
-SPREADSHEET_ERRORS = ("#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
 SHORTENED = re.compile(r"\d\.\d+E\+\d\d", re.ASCII)  # how a spreadsheet shows a long number
 
 
@@ -49,36 +44,38 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that are not blank; `columns` has the file's own name for each of ours."""
+    """Rows that are not blank, one by one; `columns` has the file's own name for each of ours."""
 
     columns: Mapping[str, str]
     header_cells: int
-    rows: tuple[Row, ...]
+    rows: Iterator[Row]
 
 
-def read_table(source: Path, content: bytes) -> Table:
-    """Raises LabelsError where this is no CSV with a column for the path and one for the label."""
-    records = _records(source, content)
-    if not records or not any(records[0]):
+def read_table(source: Path, lines: Iterable[str]) -> Table:
+    """Raises LabelsError where this is no CSV with a column for the path and one for the label.
+
+    So may the rows of the table.
+    """
+    records = _records(source, lines)
+    header = next(records, [])
+    if not any(header):
         raise LabelsError(source, ["it is empty, or begins with an empty row"])
-    header = records[0]
     columns = _columns(source, header)
-    rows = tuple(
+    rows = (
         _row(number, cells, columns, len(header))
-        for number, cells in enumerate(records[1:], start=2)
+        for number, cells in enumerate(records, start=2)
         if any(cells)
     )
     return Table({ours: header[at] for ours, at in columns.items()}, len(header), rows)
 
 
-def _records(source: Path, content: bytes) -> list[list[str]]:
+def _records(source: Path, lines: Iterable[str]) -> Iterator[list[str]]:
+    reader = csv.reader(lines, skipinitialspace=True, strict=True)
     try:
-        text = content.decode("utf-8-sig")  # Excel begins its UTF-8 with a byte order mark
+        for record in reader:
+            yield [cell.strip() for cell in record]
     except UnicodeDecodeError as error:
         raise LabelsError(source, ["it is not UTF-8 text; save it as UTF-8"]) from error
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
-    try:
-        return [[cell.strip() for cell in record] for record in reader]
     except csv.Error as error:
         reason = f"it is not a CSV file (line {reader.line_num}: {error})"
         raise LabelsError(source, [reason]) from error
@@ -115,19 +112,6 @@ def read_text(cell: str) -> str:
     if not cell:
         raise ValueError("it is empty")
     return cell
-
-
-def read_name(cell: str) -> str:
-    """A name in any script, as it is to be compared: NFC, one plain space between words.
-
-    What looks the same must be the same. "é" is one character or two, as its keyboard will have
-    it, and a space may be one that does not break.
-    """
-    if any(unicodedata.category(char) in INVISIBLE and char not in JOINERS for char in cell):
-        raise ValueError(f"{cell!r} holds a line break or a control character")
-    if cell in SPREADSHEET_ERRORS:
-        raise ValueError(f"{cell!r} is an error of the spreadsheet")
-    return unicodedata.normalize("NFC", " ".join(read_text(cell).split()))
 
 
 def read_group(cell: str) -> str:

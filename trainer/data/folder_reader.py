@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from storage.labels.label_names import read_label
 from storage.values.text import visible
-from trainer.data.csv_reader import read_name
 
 
 @dataclass
@@ -49,7 +49,7 @@ def _list_label(folder: Path, suffixes: Collection[str], listing: Listing) -> No
 def _label(name: str) -> str:
     if any("\ud800" <= letter <= "\udfff" for letter in name):  # no checkpoint could hold it
         raise ValueError("its name is not UTF-8 and so no name for a label")
-    return read_name(name)
+    return read_label(name)
 
 
 def _audio_files(folder: Path, suffixes: Collection[str], listing: Listing) -> Iterator[Path]:

@@ -5,7 +5,6 @@ Whatever is wrong without decoding is found here and reported together.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import unicodedata
@@ -14,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from storage.labels.label_names import read_label
+from storage.labels.table_text import open_table
 from storage.values.text import text_digest, visible, without_guard
 from trainer.data.csv_reader import (
     Row,
     Table,
     read_fold,
     read_group,
-    read_name,
     read_seconds,
     read_split,
     read_table,
@@ -32,6 +32,7 @@ from trainer.data.overlaps import contradictions
 from trainer.errors import LabelsError
 
 MIN_LABELS = 2
+MAX_CELL_CHARACTERS = 4096  # as long as a path may be
 
 T = TypeVar("T")
 
@@ -92,11 +93,11 @@ def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:
 
 def _read_csv(source: Path) -> LabelSet:
     try:
-        content = source.read_bytes()
+        with open_table(source) as text:
+            examples, problems = _examples(read_table(source, text.lines), source.parent)
     except OSError as error:
         raise LabelsError(source, [f"it cannot be read ({error.strerror})"]) from error
-    examples, problems = _examples(read_table(source, content), source.parent)
-    return LabelSet(source, hashlib.sha256(content).hexdigest(), examples, problems)
+    return LabelSet(source, text.digest, examples, problems)
 
 
 def _examples(table: Table, folder: Path) -> tuple[tuple[Example, ...], tuple[str, ...]]:
@@ -140,7 +141,7 @@ class _RowReader:
         group = self._take("group", lambda cell: read_group(without_guard(cell)), "")
         return Example(
             path=path,
-            label=self._take("label", lambda cell: read_name(without_guard(cell)), ""),
+            label=self._take("label", lambda cell: read_label(without_guard(cell)), ""),
             start_seconds=start,
             end_seconds=end,
             fold=self._take("fold", read_fold, None),
@@ -155,8 +156,11 @@ class _RowReader:
         """The value of the cell; `default` where there is no such column or the cell is invalid."""
         if column not in self.row.cells:
             return default
+        cell = self.row.cells[column]
         try:
-            return read(self.row.cells[column])
+            if len(cell) > MAX_CELL_CHARACTERS:
+                raise ValueError(f"it has {len(cell)} characters, {MAX_CELL_CHARACTERS} at most")
+            return read(cell)
         except ValueError as error:
             self._refuse(column, str(error))
             return default

@@ -12,6 +12,7 @@ import torch
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
 from classifier.model.classifier import ClipClassifier
+from storage.home.atomic_write import remove_leftovers
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from trainer.errors import TrainerError
@@ -21,10 +22,11 @@ from trainer.training.recipe import Recipe
 def check_home(home: Home) -> None:
     """Makes the home where there is none. Raises TrainerError where nothing can be written to it.
 
-    Called before training: hours of work must not end at a folder.
+    What killed processes left goes. Called before training: hours of work must not end at a folder.
     """
     home.create()
     for folder in (home.checkpoints, home.reports, home.runs):
+        remove_leftovers(folder)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise TrainerError(
                 f"no permission to write to {folder}; join its group, or choose another --home"

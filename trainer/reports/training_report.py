@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from storage.home.atomic_write import aside_path, remove_leftovers
 from storage.home.paths import FILE_MODE, give_to_group
 from trainer.errors import TrainerError
 from trainer.evaluation.metrics import LabelQuality
@@ -33,9 +34,10 @@ def write_report(folder: Path, report_data: ReportData) -> None:
     Raises TrainerError where something lies in the folder already, or it cannot be written.
     """
     check_folder(folder)
-    aside = folder.with_name(f".{folder.name}.new")
+    aside = aside_path(folder)
     try:
-        shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
+        remove_leftovers(folder.parent, folder.name)
+        shutil.rmtree(aside, ignore_errors=True)  # of an earlier process with this number
         aside.mkdir(parents=True)
         _fill(aside, report_data)
         for file in aside.iterdir():

@@ -22,6 +22,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from classifier.model.checkpoint import MAX_FILE_BYTES
 from storage.errors import StorageError
 from storage.home.atomic_write import write_whole
 from storage.home.paths import FILE_MODE, make_folder
@@ -32,6 +33,8 @@ from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 SAVE_SECONDS = 5.0  # an epoch may take 50 ms, and writing as long
 STALE_SECONDS = 30 * 86_400.0
 KEY_LETTERS = 16
+# Network, its average and two moments for each weight: four checkpoints, and what is said of them.
+MAX_STATE_BYTES = 5 * MAX_FILE_BYTES
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class RunStage:
         if self.path is None:
             return None
         try:
-            data = read_plain(self.path)
+            data = read_plain(self.path, MAX_STATE_BYTES)
             tensors = safetensors.torch.load(data)
             header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
             return SavedState(tensors, json.loads(header["__metadata__"]["facts"]))

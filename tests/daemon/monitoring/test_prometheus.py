@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +19,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from running_house import RunningHouse
 
 from daemon.component import StageTimers
-from daemon.monitoring.metrics_server import keep_written, served_metrics
+from daemon.monitoring.metrics_server import (
+    MAX_READERS,
+    READER_SECONDS,
+    keep_written,
+    served_metrics,
+)
 from daemon.monitoring.prometheus import METRICS, StatusCollector
 from storage.errors import ConfigurationError, SettingsError
 from storage.home.paths import Home
@@ -198,6 +205,22 @@ def test_a_reader_who_never_finishes_asking_is_cut_off(monkeypatch: pytest.Monke
     ):
         slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
         assert any(is_cut_off(slow) for _ in range(60))
+
+
+def test_readers_who_never_finish_asking_do_not_keep_the_collector_out() -> None:
+    port = free_port()
+    listen = f"127.0.0.1:{port}"
+    with served_metrics(MetricsSettings(listen=listen)) as publish, ExitStack() as readers:
+        publish({"done": 1})
+        places = [("127.0.0.1", port)] * (2 * MAX_READERS)
+        slow = [readers.enter_context(socket.create_connection(place, 10)) for place in places]
+        for reader in slow:
+            with suppress(OSError):  # cut off already
+                reader.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        asked_at = time.monotonic()
+        assert "clfd_recordings" in get(f"http://{listen}/metrics")
+        assert time.monotonic() - asked_at < READER_SECONDS / 2
+        assert is_cut_off(slow[0])  # the longest reader made room
 
 
 def is_cut_off(slow: socket.socket) -> bool:

@@ -93,6 +93,26 @@ def test_a_label_like_a_formula_comes_back_as_it_was(home: Home, tmp_path: Path)
     assert "0 new labels, 0 changed" in ask(home, "import", file).stderr
 
 
+@pytest.mark.parametrize(
+    ("label", "reason"),
+    [("d\0g", r"row 3, label: .*a control character"), ("d" * 300, "row 3, label: .*has 300")],
+)
+def test_a_label_that_is_no_name_is_refused_with_its_row(
+    home: Home, tmp_path: Path, label: str, reason: str
+) -> None:
+    file = write(tmp_path, "l.csv", f"path,label\na.wav,rain\na.wav,{label}\n")
+    with pytest.raises(StorageError, match=reason):
+        ask(home, "import", file)
+    assert exported(home) == []
+    refused = ask(home, "set", "a.wav", label)
+    assert (refused.exit_code, exported(home)) == (2, [])
+
+
+def test_a_table_that_goes_on_for_ever_is_not_read_to_its_end(home: Home) -> None:
+    with pytest.raises(StorageError, match="cannot read /dev/zero: it is no file"):
+        ask(home, "import", "/dev/zero")
+
+
 def write(tmp_path: Path, name: str, text: str) -> Path:
     file = tmp_path / name
     file.write_text(text)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from storage.errors import StorageError
-from storage.home.atomic_write import output_file, write_output
+from storage.home.atomic_write import (
+    LEFTOVER_SECONDS,
+    aside_path,
+    output_file,
+    remove_leftovers,
+    write_output,
+    write_whole,
+)
 
 
 def test_an_output_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
@@ -20,6 +29,53 @@ def test_an_output_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         raise RuntimeError
     assert file.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["out.csv"]
+
+
+@pytest.fixture
+def gone_pid() -> int:
+    with subprocess.Popen(["true"]) as process:
+        return process.pid
+
+
+def leave(folder: Path, name: str, pid: int, age_seconds: float = LEFTOVER_SECONDS + 1) -> Path:
+    left = folder / f".{name}.{pid}.new"
+    left.write_bytes(b"half")
+    then = time.time() - age_seconds
+    os.utime(left, (then, then))
+    return left
+
+
+def test_what_a_killed_process_prepared_goes_with_the_next_write_of_the_name(
+    tmp_path: Path, gone_pid: int
+) -> None:
+    leave(tmp_path, "a.csv", gone_pid)
+    other = leave(tmp_path, "b.csv", gone_pid)
+    write_whole(tmp_path / "a.csv", b"whole")
+    assert sorted(tmp_path.iterdir()) == [other, tmp_path / "a.csv"]
+
+
+def test_what_killed_processes_prepared_in_a_folder_is_removed(
+    tmp_path: Path, gone_pid: int
+) -> None:
+    leave(tmp_path, "a.csv", gone_pid)
+    folder = tmp_path / f".report.{gone_pid}.new"
+    folder.mkdir()
+    (folder / "page").touch()
+    os.utime(folder, (0, 0))
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_living_process_prepares_or_may_be_another_machines_stays(
+    tmp_path: Path, gone_pid: int
+) -> None:
+    kept = {leave(tmp_path, "a", os.getpid()), leave(tmp_path, "b", gone_pid, age_seconds=0)}
+    kept |= {tmp_path / name for name in (".a.new", "a.1.new", ".a.0.new", ".a.new.txt")}
+    for file in kept:
+        file.touch(exist_ok=True)
+    os.utime(aside_path(tmp_path / "a"), (0, 0))
+    remove_leftovers(tmp_path)
+    assert set(tmp_path.iterdir()) == kept
 
 
 def test_a_link_stays_a_link_and_its_target_is_replaced(tmp_path: Path) -> None:

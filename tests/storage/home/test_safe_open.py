@@ -15,7 +15,7 @@ from storage.errors import StorageError
 from storage.home.atomic_write import write_whole
 from storage.home.daemon_lock import DaemonLock, holder, read_status, write_status
 from storage.home.paths import Home
-from storage.home.safe_open import file_digest, lock_folder, open_plain, read_plain
+from storage.home.safe_open import file_digest, lock_folder, open_plain, read_bounded, read_plain
 from trainer.training.resume import RunStage
 
 THEIRS = b"somebody else's"
@@ -92,6 +92,30 @@ def test_a_pipe_is_no_status_no_checkpoint_no_place_and_no_journal(home: Home) -
     assert RunStage(pipe).load() is None
     assert "it is no file" in refusal(read_checkpoint)
     assert "remove it" in refusal(lambda file: HookCursor(file, lambda: ("", 0)))
+
+
+def test_what_a_person_names_is_read_through_links_and_within_a_bound(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_bytes(b"12345")
+    link.symlink_to(file)
+    assert read_bounded(link, max_bytes=5) == b"12345"
+    with pytest.raises(OSError, match="more than 4 bytes"):
+        read_bounded(link, max_bytes=4)
+
+
+@pytest.mark.parametrize("what", ["/dev/zero", "/tmp"])
+def test_devices_and_folders_are_no_files(what: str) -> None:
+    with pytest.raises(OSError, match="no file"):
+        read_bounded(Path(what))
+
+
+def test_a_status_and_a_place_without_end_are_none(home: Home) -> None:
+    for file in (home.status_file, home.hook_file("command")):
+        file.touch()
+        os.truncate(file, 50 * 2**30)
+    assert read_status(home) is None
+    with pytest.raises(StorageError, match="remove it"):
+        HookCursor(home.hook_file("command"), lambda: ("", 0))
 
 
 def test_a_digest_is_that_of_the_file_and_a_pipe_has_none(tmp_path: Path) -> None:

@@ -95,7 +95,21 @@ def test_a_file_that_is_nested_beyond_measure_is_no_toml(home: Home) -> None:
 
 def test_a_pipe_in_place_of_the_file_makes_nobody_wait(home: Home) -> None:
     os.mkfifo(home.settings_file)
-    assert load(home).engine.device == "auto"
+    with pytest.raises(SettingsError, match=r"clfd\.toml: it is no file"):
+        load(home)
+
+
+def test_a_file_far_larger_than_settings_is_not_read(home: Home) -> None:
+    home.settings_file.touch()
+    os.truncate(home.settings_file, 50 * 2**30)
+    with pytest.raises(SettingsError, match=r"clfd\.toml: it has more than 1048576 bytes"):
+        load(home)
+
+
+def test_a_device_in_place_of_the_file_is_refused(home: Home) -> None:
+    home.settings_file.symlink_to("/dev/zero")
+    with pytest.raises(SettingsError, match=r"clfd\.toml: it is no file"):
+        load(home)
 
 
 @pytest.mark.parametrize(

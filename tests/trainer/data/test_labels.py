@@ -295,3 +295,17 @@ def test_one_label_is_enough_for_an_evaluation(tmp_path: Path) -> None:
     with pytest.raises(LabelsError, match="needs 2 labels"):
         read_labels(tmp_path, (".wav",))
     assert len(read_labels(tmp_path, (".wav",), min_labels=1).examples) == 1
+
+
+def test_a_label_as_long_as_a_file_is_refused_in_one_short_line(labels_csv: Write) -> None:
+    first, second = problems_of(labels_csv(f"path,label\na.wav,{'x' * 300}\n{'b' * 5000},y\n"))
+    assert first.startswith("row 2, column label: 'xxxx")
+    assert first.endswith("... has 300 characters; a label has 200 at most")
+    assert second == "row 3, column path: it has 5000 characters, 4096 at most"
+
+
+@pytest.mark.parametrize("endless", ["/dev/zero", "/dev/urandom"])
+def test_a_labels_file_without_end_is_refused(tmp_path: Path, endless: str) -> None:
+    (tmp_path / "labels.csv").symlink_to(endless)
+    [problem] = problems_of(tmp_path / "labels.csv")
+    assert problem == "it cannot be read (it is no file, but a folder, a device or a pipe)"
