@@ -76,7 +76,7 @@ def draw_confusion(evaluation: Evaluation, title: str) -> Figure:
     """Counts in the cells, colour by share of the row: the diagonal is recall."""
     heading = f"{title}\n{evaluation.accuracy:.1%} of {evaluation.n_recordings} right"
     shares = "share of the true label's recordings"
-    counts = np.array(evaluation.confusion)
+    counts = evaluation.confusion_matrix()
     return draw_matrix(counts, evaluation.labels, ("answer", "truth"), shares, heading)
 
 
