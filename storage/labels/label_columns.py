@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 # The first name is ours. Two columns that have names of one of these lines are refused.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -17,15 +18,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "split": ("split",),
     "digest": ("digest",),
 }
-# Of Raven, BirdNET, Kaleidoscope, OpenSoundscape, sed_eval and UrbanSound8K. They count where there
-# is none of the names above; the first that a table has is meant.
+# Of Raven, BirdNET, Kaleidoscope, OpenSoundscape, sed_eval and UrbanSound8K, as `plain` has them.
+# They count where there is none of the names above; the first that a table has is meant.
 _OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
-    "path": ("begin path", "filepath", "audio file", "slice file name", "in file", "begin file"),
+    "path": ("beginpath", "filepath", "audiofile", "slicefilename", "infile", "beginfile"),
     "label": (
-        *("annotation", "event label", "species", "common name"),
-        *("scientific name", "manual id"),
+        *("annotation", "eventlabel", "species", "commonname", "scientificname", "manualid"),
     ),
-    "group": ("fs id",),
+    "group": ("fsid",),
     "indir": ("indir",),
     "folder": ("folder",),
 }
@@ -38,10 +38,10 @@ _TIMES = {
     "file_offset": re.compile(f"fileoffset{_UNIT}"),
 }
 # Words and whole names of other columns that may say which part is meant, and words that deny it.
-_START_WORD = re.compile("(t|time)?(start|begin|onset)(s|ing|time|ms|sample|frame)?")
-_END_WORD = re.compile("(t|time)?(end|stop|finish|offset)(s|ing|time|ms|sample|frame)?")
+_START_WORD = re.compile("(t|time)?(start|begin|onset)(s|n?ing|time|ms|sample|frame)?")
+_END_WORD = re.compile("(t|time)?(end|stop|finish|offset)(s|n?ing|time|ms|sample|frame)?")
 _LENGTH_WORD = re.compile("(duration|length|dur)(ms|s)?")
-_TIME_NAME = re.compile(f"(t|time)(min|max|from|to|[0-2]|{_UNIT})|from|to|secs?|seconds?")
+_TIME_NAME = re.compile(f"(t|time)(min|max|from|to|[0-2])|time{_UNIT}|from|to")
 _NO_PART = {
     *("clock", "date", "datetime", "day", "hour", "month", "year", "utc", "zone", "timezone"),
     *("recording", "survey", "session", "deployment", "file", "path", "name", "id", "line", "row"),
@@ -68,8 +68,10 @@ class LabelColumns:
         """As it stands in the file."""
         return self.header[self.positions[ours]] if ours in self.positions else ours
 
-    def is_called(self, ours: str, *names: str) -> bool:
-        return ours in self.positions and plain(self.name(ours)) in map(plain, names)
+    @cached_property
+    def plain_names(self) -> Mapping[str, str]:
+        """The file's names of our columns, as `plain` has them."""
+        return {ours: plain(self.header[at]) for ours, at in self.positions.items()}
 
     def not_understood(self, cells: Sequence[str]) -> str:
         """What to do with a column that holds a time here, but has the name of none; or nothing."""
@@ -98,7 +100,7 @@ def find_columns(header: Sequence[str], needs_path: bool) -> tuple[LabelColumns,
             names = " or ".join(COLUMNS[ours])
             problems.append(f"row 1: no column {names}; it has {', '.join(header) or 'none'}")
     columns = LabelColumns(header, positions)
-    if columns.is_called("path", "slice file name"):  # times of the recording it was cut from
+    if columns.plain_names.get("path") == "slicefilename":  # times of the recording it was cut from
         untimed = {ours: at for ours, at in positions.items() if ours not in _TIMES}
         return LabelColumns(header, untimed), problems
     _place_offset(positions, columns)
@@ -121,7 +123,7 @@ def _hits(ours: str, plain_names: Sequence[str]) -> list[int]:
         return hits
     if pattern := _TIMES.get(ours):
         return [at for at, name in enumerate(plain_names) if pattern.fullmatch(name)]
-    others = [plain(name) for name in _OTHER_NAMES.get(ours, ())]
+    others = _OTHER_NAMES.get(ours, ())
     return [plain_names.index(name) for name in others if name in plain_names][:1]
 
 
@@ -130,7 +132,7 @@ def _place_offset(positions: dict[str, int], columns: LabelColumns) -> None:
     offset = positions.pop("offset", None)
     if offset is None:
         return
-    if "onset" in (_words(columns.name("start")) if "start" in positions else ()):
+    if "onset" in columns.plain_names.get("start", ""):
         positions.setdefault("end", offset)
     elif not {"start", "file_offset"} & positions.keys():
         positions["start"] = offset

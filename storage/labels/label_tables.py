@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from storage.errors import StorageError
 from storage.labels.label_cells import number, read_fold, read_group, read_seconds, read_split
-from storage.labels.label_columns import LabelColumns, find_columns, plain
+from storage.labels.label_columns import LabelColumns, find_columns
 from storage.labels.label_names import read_label
 from storage.labels.table_text import TableText, open_table
 from storage.values.text import without_guard
@@ -125,7 +125,7 @@ def _table(file: Path, lines: Iterator[str]) -> tuple[LabelColumns, Iterator[Lab
 
 def _delimiter(header: str) -> str:
     """The one that makes the most columns of it."""
-    return max(_DELIMITERS, key=lambda one: len(next(csv.reader([header], delimiter=one), [])))
+    return max(_DELIMITERS, key=re.sub(r'"[^"]*"', "", header).count)
 
 
 def _records(file: Path, lines: Iterable[str], delimiter: str, header: str) -> Iterator[list[str]]:
@@ -206,8 +206,9 @@ class _RowReader:
     @property
     def counts_from_first_sound(self) -> bool:
         """Raven's, unless it gives the offset in the sound itself as well."""
-        is_raven = self.columns.is_called("path", "begin path", "begin file")
-        begins = plain(self.columns.name("start")).startswith("begintime")
+        names = self.columns.plain_names
+        is_raven = names.get("path") in ("beginpath", "beginfile")
+        begins = names.get("start", "").startswith("begintime")
         return is_raven and begins and not self.cell("file_offset")
 
     def row(self) -> LabelRow:
@@ -240,13 +241,11 @@ class _RowReader:
 
     def _sound(self) -> tuple[str, str, tuple[str, ...], int]:
         """Path, name, folders, and how many of these are sure."""
-        cell, columns = self._take("path", str, ""), self.columns
-        around = folders_of(str(self.file.absolute().parent))
-        if "path" not in columns.positions:
-            return "", sound_of(self.file), around, 0
-        if columns.is_called("path", "begin file"):
-            return "", cell, around, 0
-        if columns.is_called("path", "in file"):
+        cell, column = self._take("path", str, ""), self.columns.plain_names.get("path")
+        if column in (None, "beginfile"):
+            around = folders_of(str(self.file.absolute().parent))
+            return "", cell if column else sound_of(self.file), around, 0
+        if column == "infile":
             # The folder is in columns of its own, maybe one of another machine, also of Windows.
             root, below = self.cell("indir"), folders_of(self.cell("folder"))
             above = (root.rstrip("/"),) if root.startswith("/") else ()
@@ -254,7 +253,7 @@ class _RowReader:
             return path, cell, (*folders_of(root), *below), len(below)
         path = cell.removeprefix("./")
         *folders, name = folders_of(path) or ("",)
-        if columns.is_called("path", "begin path"):
+        if column == "beginpath":
             return path, name, tuple(folders), 0
         return path, "" if "/" in path else path, (), 0
 

@@ -45,8 +45,8 @@ class SoundFiles:
         if row.name and row.name != row.path:
             yield "/".join((*row.folders[len(row.folders) - row.n_sure :], row.name))
         if self.folder.absolute().name in _TABLE_FOLDERS:
-            yield f"../audio/{row.path}"
-            yield f"../audio/fold{row.fold}/{row.path}"
+            for folder in ("", f"fold{row.fold}/"):
+                yield f"../audio/{folder}{row.path or row.name}"
 
     def _alike(self, path: str) -> Path | None:
         """The one file that differs in case, in how accents are written, or by its suffix."""
