@@ -22,6 +22,7 @@ from storage.home.daemon_lock import holder
 from storage.home.paths import Home
 from storage.ledger.checkpoints import refused_checkpoints
 from storage.settings.schema import Settings, TrainingSettings
+from storage.values.text import listed
 from trainer.checkpoints.remove import prune_after_training
 from trainer.console import ProgressConsole
 from trainer.data.splits import Split
@@ -113,7 +114,7 @@ def announce(data: PreparedData, console: ProgressConsole) -> None:
     widths = "-".join(str(width) for width in recipe.widths)
     console.print_line(
         f"training on {len(split.train)} recordings, validating on {len(split.validation)} "
-        f"({split.description}); {len(dataset.labels)} labels: {', '.join(dataset.labels)}"
+        f"({split.description}); {len(dataset.labels)} labels: {listed(dataset.labels)}"
     )
     console.print_line(
         f"recipe {recipe.name}: {recipe.epochs} epochs, {recipe.optimizer} at "
@@ -124,14 +125,12 @@ def announce(data: PreparedData, console: ProgressConsole) -> None:
     with_examples = {example.label for example in dataset.examples}
     if untrained := sorted(set(dataset.labels) - with_examples):
         console.print_line(
-            f"note: {', '.join(untrained)}: known from {data.parent and data.parent.name}, but "
+            f"note: {listed(untrained)}: known from {data.parent and data.parent.name}, but "
             "without an example here, and so unlearned bit by bit; add some"
         )
     not_validated = with_examples - {dataset.examples[at].label for at in split.validation}
     if split.validation and not_validated:
-        console.print_line(
-            f"note: nothing validates these labels: {', '.join(sorted(not_validated))}"
-        )
+        console.print_line(f"note: nothing validates these labels: {listed(sorted(not_validated))}")
 
 
 @contextmanager

@@ -208,7 +208,7 @@ def require_trusted(
     try:
         with open(open_plain(file), "rb") as opened:
             is_ours = _is_private(os.fstat(opened.fileno()))
-            text = read_open(opened.fileno()).decode()
+            text = read_open(opened.fileno()).decode("utf-8-sig")
             command_there = tomllib.loads(text).get("hooks", {}).get("command", ())
             named = HooksSettings(command=command_there).command
         is_ours = is_ours and _is_private(file.parent.stat())  # who may rename, may replace

@@ -51,10 +51,11 @@ def set_label(
       clfd labels set a.wav rain
     """
     from storage.database.engine import open_database
-    from storage.labels.annotation_files import Annotation, timed
+    from storage.labels.annotation_files import Annotation, rounded
     from storage.labels.label_names import read_label
     from storage.labels.matching import clear_labels, require_recording, write_labels
     from storage.queries.counts import labels_seen
+    from storage.values.text import listed
 
     if clear == bool(label and label.strip()):
         raise click.UsageError("say either a LABEL or --clear")
@@ -62,10 +63,11 @@ def set_label(
         label = "" if clear else read_label(label or "")
     except ValueError as error:
         raise click.UsageError(f"LABEL: {error}") from error
-    if end is not None and round(end, 6) <= round(start or 0, 6):
+    if end is not None and rounded(end) <= rounded(start or 0.0):
         raise click.UsageError(f"--end {end:g} is not after the start, {start or 0:g} s")
     name = "" if "/" in path else path
-    one = timed(Annotation(label, path, path, name), start or 0.0, end or 0.0)
+    start_s, end_s = rounded(start or 0.0), rounded(end or 0.0)
+    one = Annotation(label, path, path, name, start_s=start_s, end_s=end_s)
     with open_database(invocation.database(), "editor") as database:
         with database.transaction() as connection:
             digest = require_recording(connection, one)
@@ -77,7 +79,7 @@ def set_label(
             new, changed = write_labels(database, [(one, digest, "set")])
             message = f"{path} is {label}" if new or changed else f"{path} was {label} already"
             if label not in seen:
-                message += f"; no answer is {label} so far, but {', '.join(seen)}"
+                message += f"; no answer is {label} so far, but {listed(seen)}"
     invocation.print_note(message)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import defaultdict
@@ -9,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select, tuple_
 
@@ -18,11 +20,19 @@ from storage.database.tables import human_label, inbox, recording
 from storage.errors import StorageError, os_errors_as
 from storage.home.safe_open import file_digest
 from storage.labels.annotation_files import Annotation
+from storage.values.text import caseless
 from storage.values.timestamps import utc_now
 
 # What other programs round times to: an end may lie so far behind that of the recording.
 ROUNDED_SECONDS = 0.1
+_FROM_INBOX = "./"
 _row, _human = recording.c, human_label.c
+
+
+class _Namesake(NamedTuple):
+    spelling: str
+    folder: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -147,13 +157,13 @@ class _RecordingIndex:
         asked = {one.digest for one in annotations if one.digest}
         self._digests = set(self._all_in(list(asked)))
         self._by_path: dict[bytes, set[str]] = defaultdict(set)
-        self._by_name: dict[bytes, set[tuple[bytes, str]]] = defaultdict(set)
+        self._by_name: dict[str, set[_Namesake]] = defaultdict(set)
         self._by_file: dict[Path, set[str]] = {}
         open_ones = [one for one in annotations if one.digest not in self._digests]
         self._find_paths({os.fsencode(one.path) for one in open_ones if one.path})
         named = [one for one in open_ones if not self._by_path.get(os.fsencode(one.path))]
-        if names := {os.fsencode(one.name) for one in named if one.name}:
-            self._find_names(names)
+        if spellings := {caseless(name) for one in named for name in _names(one)}:
+            self._find_names(spellings)
 
     def digests_of(self, one: Annotation) -> set[str]:
         if one.digest in self._digests and one.digest is not None:
@@ -161,8 +171,9 @@ class _RecordingIndex:
         path = os.fsencode(one.path)
         if found := self._by_path.get(path) or self._by_content(one):
             return found
-        is_in_inbox = any(path.startswith(_inside(folder)) for folder in self._inboxes.values())
-        return set() if is_in_inbox else self._namesakes(one)
+        if any(path.startswith(_inside(folder)) for folder in self._inboxes.values()):
+            return set()
+        return self._namesakes(one)
 
     def lengths_of(self, digests: Collection[str]) -> dict[str, float]:
         """In seconds."""
@@ -173,10 +184,14 @@ class _RecordingIndex:
         return found
 
     def _namesakes(self, one: Annotation) -> set[str]:
-        """Those whose folders end most like the ones that are named."""
-        ranked: dict[int, set[str]] = defaultdict(set)
-        for folder, digest in self._by_name.get(os.fsencode(one.name), ()):
-            ranked[_common_end(os.fsdecode(folder).split("/"), one.folders)].add(digest)
+        """Those at such a path but for its case, else those whose folders end most like it."""
+        ranked: dict[float, set[str]] = defaultdict(set)
+        for name in _names(one):
+            called = self._by_name.get(caseless(name), set())
+            for each in {each for each in called if each.spelling == name} or called:
+                is_path = name.startswith(_FROM_INBOX)
+                rank = math.inf if is_path else _common_end(each.folder.split("/"), one.folders)
+                ranked[rank].add(each.digest)
         best = max(ranked, default=-1)
         return ranked[best] if best >= one.n_sure else set()
 
@@ -228,17 +243,24 @@ class _RecordingIndex:
             )
             yield from ((path, digest) for path, digest in self._connection.execute(query))
 
-    def _find_names(self, names: set[bytes]) -> None:
+    def _find_names(self, names: set[str]) -> None:
         """Goes through all recordings once. A table may leave out the suffix of its sound."""
         query = select(_row.inbox_id, _row.path, _row.digest).where(
             _row.digest.is_not(None), _row.state != "superseded"
         )
         rows = self._connection.execution_options(yield_per=1000).execute(query)
         for inbox_id, path, digest in rows:
-            folder, name = os.path.split(path)
-            for spelling in {name, os.path.splitext(name)[0]} & names:
-                whole = os.path.join(self._inboxes[inbox_id], folder).rstrip(b"/")
-                self._by_name[spelling].add((whole, digest))
+            below = os.fsdecode(path)
+            folder, name = os.path.split(os.path.join(os.fsdecode(self._inboxes[inbox_id]), below))
+            for spelling in (_FROM_INBOX + below, name, os.path.splitext(name)[0]):
+                if (key := caseless(spelling)) in names:
+                    self._by_name[key].add(_Namesake(spelling, folder, digest))
+
+
+def _names(one: Annotation) -> list[str]:
+    """The path from an inbox on, and the name alone, where it has them."""
+    path = [_FROM_INBOX + one.path.replace("\\", "/")] if one.path else []
+    return [*path, *([one.name] if one.name else [])]
 
 
 def _inside(folder: bytes) -> bytes:

@@ -26,7 +26,8 @@ def same_sounds(parts: Sequence[Part]) -> dict[Part, list[Part]]:
     """
     same = {part: [part] for part in parts}
     for position, one in enumerate(parts):
-        for other in parts[position + 1 :]:
+        for at in range(position + 1, len(parts)):  # no slice: it would be copied for each part
+            other = parts[at]
             if other[0] >= one[1]:
                 break
             if is_same_sound(one, other):

@@ -36,7 +36,7 @@ class TableText:
 
 
 @contextmanager
-def open_table(path: Path, allow_utf16: bool = False) -> Iterator[TableText]:
+def open_table(path: Path) -> Iterator[TableText]:
     """A file, or a pipe, that a person named.
 
     Opening and `lines` raise OSError, also where it goes on for too long; `lines` raise
@@ -44,7 +44,7 @@ def open_table(path: Path, allow_utf16: bool = False) -> Iterator[TableText]:
     """
     source = _HashedFile(open_readable(path, allow_pipe=True))
     buffered = io.BufferedReader(source)
-    is_wide = allow_utf16 and buffered.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    is_wide = buffered.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     # Excel begins its UTF-8 with a byte order mark.
     with io.TextIOWrapper(buffered, "utf-16" if is_wide else "utf-8-sig", newline="") as text:
         yield TableText(_lines(text), source)

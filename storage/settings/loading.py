@@ -229,7 +229,7 @@ def given_settings(
 
 def _from_file(file: Path) -> dict[str, object]:
     try:
-        text = read_bounded(file).decode()
+        text = read_bounded(file).decode("utf-8-sig")  # Notepad begins it with a mark
         import tomllib
 
         return dict(flat(tomllib.loads(text)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
+from collections.abc import Sequence
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -39,3 +41,14 @@ def without_formula(column: str, value: object) -> object:
 def without_guard(cell: str) -> str:
     """A cell as it was before it was kept from being run."""
     return cell[1:] if cell.startswith(tuple(f"'{sign}" for sign in _FORMULA)) else cell
+
+
+def caseless(name: str) -> str:
+    """Equal for file names that differ only in case, or in how their accents are written."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -28,11 +28,16 @@ def find_warnings(
 
 
 def similar_labels(labels: Iterable[str]) -> list[str]:
-    """A line for labels that differ only in case, width, or what stands between words."""
+    """A line for labels that differ only in case, width, or what stands between words.
+
+    So do numbers of one value, such as 01 and 1.0.
+    """
     found = defaultdict(set)
     for label in labels:
         plain = unicodedata.normalize("NFKC", label).casefold()
-        found[re.sub(r"[-_ ]+", " ", plain)].add(label)
+        is_number = re.fullmatch(r"\d+([.,]\d+)?", plain)
+        plain = str(float(plain.replace(",", "."))) if is_number else re.sub(r"[-_ ]+", " ", plain)
+        found[plain].add(label)
     return [
         f"labels {' and '.join(map(repr, sorted(alike)))} are learned as {len(alike)}; "
         "write them alike if they mean the same"

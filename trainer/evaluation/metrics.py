@@ -5,13 +5,14 @@ Axes: R recordings, L labels.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
+from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from classifier.inference.batching import Scores
 from classifier.inference.prepare import prepare
@@ -48,7 +49,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`confusion` counts recordings (L, L): rows are the truth, columns the answer.
+    """`confusion` counts recordings by the positions of truth and answer, those that occur.
 
     `ece_by_chance` is the calibration error to expect, on as many recordings, of a network whose
     accuracy equals its confidence.
@@ -62,8 +63,15 @@ class Evaluation:
     ece: float
     ece_by_chance: float
     per_label: tuple[LabelQuality, ...]
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: tuple[tuple[int, int, int], ...]
     reliability: tuple[ReliabilityBin, ...]
+
+    def confusion_matrix(self) -> npt.NDArray[np.int64]:
+        """Counts (L, L): rows are the truth, columns the answer."""
+        counts = np.zeros((len(self.labels), len(self.labels)), np.int64)
+        truth, answer, number = np.array(self.confusion).T
+        counts[truth, answer] = number
+        return counts
 
 
 def served_model(checkpoint: Checkpoint, device: torch.device) -> ClipClassifier:
@@ -122,7 +130,10 @@ def evaluate(scores: Scores, truth: Truth, labels: tuple[str, ...]) -> Evaluatio
             for label, p, r, f, n in zip(labels, precision, recall, f1, support, strict=True)
         ),
         confusion=tuple(
-            tuple(row) for row in confusion_matrix(truth, answers, labels=every).tolist()
+            (at_truth, at_answer, number)
+            for (at_truth, at_answer), number in sorted(
+                Counter(zip(truth.tolist(), answers.tolist(), strict=True)).items()
+            )
         ),
         reliability=reliability(scores, truth),
     )

@@ -12,6 +12,7 @@ import torch
 from classifier.model.checkpoint import Checkpoint
 from classifier.workers.pool import DecodePool
 from storage.settings.schema import Settings
+from storage.values.text import listed
 from trainer.console import ProgressConsole
 from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
@@ -94,7 +95,7 @@ def unknown_labels(examples: Sequence[Example], checkpoint: Checkpoint, source: 
     if sum(map(len, unknown.values())) == len(examples):
         raise TrainerError(
             f"{source}: {checkpoint.name} knows none of its labels, only "
-            f"{', '.join(checkpoint.labels)}; name another --checkpoint, or other labels"
+            f"{listed(checkpoint.labels)}; name another --checkpoint, or other labels"
         )
     return [
         f"label {label!r}: unknown to {checkpoint.name} (recordings: {len(found)}, the first: "

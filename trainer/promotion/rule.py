@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from classifier.inference.batching import Scores
+from storage.values.text import listed
 from trainer.evaluation.metrics import Truth
 from trainer.evaluation.significance import INTERVAL_PERCENT, Comparison
 
@@ -96,10 +97,10 @@ def _measure(
     if lost and not allow_label_change:
         return Promotion(
             False,
-            f"it does not know {_listed(lost)}, as {active.name} does; train with "
-            f"--allow-label-change where that is meant; {BY_HAND}",
+            f"it does not know {listed([*map(repr, lost)], MAX_NAMED)}, as {active.name} does;"
+            f" train with --allow-label-change where that is meant; {BY_HAND}",
         )
-    without = f"; it no longer knows {_listed(lost)}" if lost else ""
+    without = f"; it no longer knows {listed([*map(repr, lost)], MAX_NAMED)}" if lost else ""
     try:
         comparison = compare()
     except Incomparable as why:
@@ -134,8 +135,3 @@ def _conclusion(comparison: Comparison) -> str:
 
 def _signed(number: float) -> str:
     return f"{round(number, 3) + 0.0:+.3f}"  # adding zero turns -0.0 into 0.0
-
-
-def _listed(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - MAX_NAMED} more" if len(labels) > MAX_NAMED else ""
-    return ", ".join(repr(label) for label in labels[:MAX_NAMED]) + more

@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # these load torch, which no picture needs
     from trainer.training.loop import EpochFacts
 
 LABEL_LETTERS = 24  # longer names would squeeze the picture
+NAMED_LABELS = 200  # of more the names would lie on each other
+MAX_CELLS = 1000  # of a side; of more, neighbours are counted together
 COUNTED_LABELS = 40  # with more of them the counts in the cells cannot be read
 SHOWN_DECIBELS = 80.0  # below the loudest cell of a spectrogram; less is black
 
@@ -76,7 +78,7 @@ def draw_confusion(evaluation: Evaluation, title: str) -> Figure:
     """Counts in the cells, colour by share of the row: the diagonal is recall."""
     heading = f"{title}\n{evaluation.accuracy:.1%} of {evaluation.n_recordings} right"
     shares = "share of the true label's recordings"
-    counts = np.array(evaluation.confusion)
+    counts = evaluation.confusion_matrix()
     return draw_matrix(counts, evaluation.labels, ("answer", "truth"), shares, heading)
 
 
@@ -92,22 +94,27 @@ def draw_matrix(
 
     With a plain diagonal the colours are those of the other cells alone.
     """
+    n_labels = len(counts)
+    if n_labels > MAX_CELLS:
+        edges = np.arange(0, n_labels, -(-n_labels // MAX_CELLS))
+        counts = np.add.reduceat(np.add.reduceat(counts, edges, axis=0), edges, axis=1)
     shares = np.ma.array(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
     if is_diagonal_plain:
         shares[np.diag_indices_from(counts)] = np.ma.masked
     max_share = (shares.filled(0.0).max() or 1.0) if is_diagonal_plain else 1.0
-    n_labels = len(counts)
     side = min(16.0, 3.4 + 0.36 * n_labels)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.subplots()
     from_card_to_blue = [rcParams["axes.facecolor"], AFTER]
     scale = LinearSegmentedColormap.from_list("shares", from_card_to_blue)
     colours = scale.with_extremes(bad=rcParams["grid.color"])
-    image = axes.imshow(shares, cmap=colours, vmin=0, vmax=max_share)
+    whole = (-0.5, n_labels - 0.5, n_labels - 0.5, -0.5)
+    image = axes.imshow(shares, cmap=colours, vmin=0, vmax=max_share, extent=whole)
     figure.colorbar(image, ax=axes, shrink=0.7, label=meaning)
-    names = [_shortened(label) for label in labels]
-    axes.set_xticks(range(n_labels), names, rotation=90)
-    axes.set_yticks(range(n_labels), names)
+    if n_labels <= NAMED_LABELS:
+        names = [_shortened(label) for label in labels]
+        axes.set_xticks(range(n_labels), names, rotation=90)
+        axes.set_yticks(range(n_labels), names)
     for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         text.set_parse_math(False)  # a name may hold a dollar sign
     axes.set(xlabel=axis_names[0], ylabel=axis_names[1])

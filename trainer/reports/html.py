@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy.stats import binomtest
 
@@ -22,6 +21,7 @@ from trainer.training.loop import EpochFacts
 TEMPLATE = "report.html"
 MAX_CONFUSIONS = 10
 TABLED_LABELS = 25  # of more the matrix is a picture
+LISTED_LABELS = 500  # of more the matrix is too large for a JSON file
 SURE_OF_NOTHING = 0.8
 PLAIN = (str, int, float, type(None))  # metrics that one cell of a table can show
 
@@ -49,13 +49,23 @@ class ReportData:
         return {
             **self.metrics,
             "probes": [asdict(each) for each in self.probes],
-            "evaluation": self.evaluation and asdict(self.evaluation),
-            "uncalibrated": self.uncalibrated and asdict(self.uncalibrated),
+            "evaluation": self.evaluation and evaluation_as_json(self.evaluation),
+            "uncalibrated": self.uncalibrated and evaluation_as_json(self.uncalibrated),
             "mistakes": [
                 {name: value for name, value in vars(each).items() if name != "decibels"}
                 for each in self.top_errors
             ],
         }
+
+
+def evaluation_as_json(evaluation: Evaluation) -> dict[str, Any]:
+    """With the confusion matrix as rows, where it is small; `confusion_counts` is there always."""
+    is_small = len(evaluation.labels) <= LISTED_LABELS
+    return {
+        **asdict(evaluation),
+        "confusion": evaluation.confusion_matrix().tolist() if is_small else None,
+        "confusion_counts": evaluation.confusion,
+    }
 
 
 def render_page(report_data: ReportData, pictures: Mapping[str, bytes]) -> str:
@@ -89,25 +99,24 @@ def accuracy_interval(evaluation: Evaluation) -> tuple[float, float]:
 
 def commonest_confusions(evaluation: Evaluation) -> list[tuple[str, str, int, int]]:
     """Truth, answer, how often, and of how many; the commonest first."""
-    counts = np.array(evaluation.confusion)
-    np.fill_diagonal(counts, 0)
-    pairs = sorted(np.argwhere(counts > 0).tolist(), key=lambda at: -counts[tuple(at)])
+    apart = [cell for cell in evaluation.confusion if cell[0] != cell[1]]
     return [
         (
             evaluation.labels[truth],
             evaluation.labels[answer],
-            int(counts[truth, answer]),
+            number,
             evaluation.per_label[truth].support,
         )
-        for truth, answer in pairs[:MAX_CONFUSIONS]
+        for truth, answer, number in sorted(apart, key=lambda cell: -cell[2])[:MAX_CONFUSIONS]
     ]
 
 
 def matrix_rows(evaluation: Evaluation) -> list[tuple[str, list[tuple[int, float, bool]]]]:
     """Label, and for each answer: how often, its share of the row, and whether it is right."""
+    rows = zip(evaluation.labels, evaluation.confusion_matrix().tolist(), strict=True)
     return [
         (label, [(n, n / max(1, sum(row)), at == column) for column, n in enumerate(row)])
-        for at, (label, row) in enumerate(zip(evaluation.labels, evaluation.confusion, strict=True))
+        for at, (label, row) in enumerate(rows)
     ]
 
 

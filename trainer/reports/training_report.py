@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def check_folder(folder: Path) -> Path:
 
 
 def _fill(folder: Path, report_data: ReportData) -> None:
-    text = json.dumps(report_data.as_json(), indent=2, ensure_ascii=False)
+    text = json_text(report_data.as_json())
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     if report_data.history:
         _write_csv(folder / "history.csv", report_data.history)
@@ -80,6 +80,23 @@ def _fill(folder: Path, report_data: ReportData) -> None:
         if not name.endswith("-dark"):
             (folder / f"{name}.png").write_bytes(data)
     (folder / "report.html").write_text(render_page(report_data, pictures), encoding="utf-8")
+
+
+def json_text(value: Any, indent: str = "\n") -> str:
+    """Indented, but what holds no list and no object is one line: rows of a matrix, labels."""
+    within = f"{indent}  "
+    if isinstance(value, dict) and _holds_more(value.values()):
+        named = ((json.dumps(name, ensure_ascii=False), part) for name, part in value.items())
+        lines = [f"{within}{name}: {json_text(part, within)}" for name, part in named]
+        return "{" + ",".join(lines) + indent + "}"
+    if isinstance(value, list | tuple) and _holds_more(value):
+        lines = [within + json_text(part, within) for part in value]
+        return "[" + ",".join(lines) + indent + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _holds_more(parts: Iterable[Any]) -> bool:
+    return any(isinstance(part, dict | list | tuple) for part in parts)
 
 
 def draw_pictures(report_data: ReportData) -> dict[str, bytes]:
