@@ -40,6 +40,7 @@ PREROLL_SECONDS = 1.0  # decoded before a place: codecs build on what came befor
 KEPT_SECONDS = 2.0  # remembered: the next segment begins a seam before the end of this one
 BLOCK_SAMPLES = 2**15  # over all channels, taken at once: what stays in a core's cache
 BUFFER_BYTES = 2**16
+MAX_FRAME_SAMPLES = 2**22  # per channel, decoded at once: Monkey's Audio has a million
 # To find out what a file holds. The rest is for files in which a stream begins late.
 OPTIONS = {
     "codec_whitelist": ",".join(CODECS),
@@ -68,7 +69,7 @@ class FfmpegReader:
             raise
         except av.FFmpegError as error:
             raise self._undecodable(error) from error
-        self.samplerate, self.channels = first.sample_rate, len(first.layout.channels)
+        self.samplerate, self.channels = first.sample_rate, first.layout.nb_channels
         check_bounds(self.samplerate, self.channels)
         self._scale = _SCALES[first.format.name.removesuffix("p")]
         self.frames = UNKNOWN_FRAMES if is_chain else self._promised_frames()
@@ -93,7 +94,8 @@ class FfmpegReader:
                     break
                 part = mono[done : done + len(block)]
                 mix(block, part)
-                part *= np.float32(self._scale)
+                if self._scale != 1:
+                    part *= np.float32(self._scale)
                 check_level(part)
                 self.level.add(block, self._scale, part)
                 done += len(block)
@@ -136,8 +138,10 @@ class FfmpegReader:
             )
         self._codec = codec.name
         self._stream.codec_context.thread_count = 1
+        options = {"max_samples": str(MAX_FRAME_SAMPLES)}
         if self._demuxer == "flac":  # else it passes over frames that were altered
-            self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
+            options["err_detect"] = "crccheck+explode"
+        self._stream.codec_context.options = options
         first = self._begin()
         if first is None:
             raise DecodingError(
@@ -150,6 +154,7 @@ class FfmpegReader:
         """Decodes a frame from where the container stands; it loses its time in the queue."""
         self._blocks: deque[tuple[int, npt.NDArray[np.number]]] = deque()
         self._fifo = av.AudioFifo()
+        self._kind: tuple[str, int, int] | None = None
         self._failure: av.FFmpegError | None = None
         self._decoded: Iterator[av.AudioFrame] = self._container.decode(self._stream)
         first = next(self._decoded, None)
@@ -233,14 +238,17 @@ class FfmpegReader:
         return True
 
     def _put(self, frame: av.AudioFrame) -> None:
+        """Raises DecodingError where it is of another kind than those before it."""
+        kind = (frame.format.name, frame.sample_rate, frame.layout.nb_channels)
+        if kind != self._kind:
+            if self._kind is not None:
+                raise DecodingError(
+                    "unsupported",
+                    f"its sample rate or number of channels changes on the way; {CONVERT}",
+                )
+            self._kind = kind
         frame.pts = None  # gaps between them are not filled
-        try:
-            self._fifo.write(frame)
-        except ValueError as error:
-            raise DecodingError(
-                "unsupported",
-                f"its sample rate or number of channels changes on the way; {CONVERT}",
-            ) from error
+        self._fifo.write(frame)
 
     def _promised_frames(self) -> int:
         stream, container = self._stream, self._container

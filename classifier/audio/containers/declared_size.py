@@ -47,7 +47,7 @@ def ends_by(promised_end: End) -> Callable[[int], bool]:
 
 def matroska_end(fd: int) -> int | None:
     """Of its one segment; a browser that records, or a stream, does not know it."""
-    start = os.pread(fd, 256, 0)
+    start = _read(fd, 256, 0)
     header = _ebml_size(start, len(EBML))
     if header is None:
         return None
@@ -60,19 +60,19 @@ def matroska_end(fd: int) -> int | None:
 
 def asf_end(fd: int) -> int | None:
     """Of the object that holds the samples; what follows is an index."""
-    head = os.pread(fd, 30, 0)
+    head = _read(fd, 30, 0)
     if len(head) < 30:
         return None
     offset, end = 30, int(_ASF_HEAD.unpack_from(head)[1])
     for _ in range(MAX_OBJECTS):
-        fields = os.pread(fd, 104, offset)
+        fields = _read(fd, 104, offset)
         if len(fields) < _ASF_HEAD.size or offset >= end:
             break
         name, size = _ASF_HEAD.unpack_from(fields)
         if name == _ASF_FILE and len(fields) >= 92 and fields[88] & BROADCAST:
             return None
         offset += max(size, _ASF_HEAD.size)
-    data = os.pread(fd, _ASF_HEAD.size, end)
+    data = _read(fd, _ASF_HEAD.size, end)
     if len(data) < _ASF_HEAD.size or data[:16] != _ASF_DATA:
         return None
     size = int(_ASF_HEAD.unpack(data)[1])
@@ -82,7 +82,7 @@ def asf_end(fd: int) -> int | None:
 def caf_end(fd: int) -> int | None:
     offset = 8
     for _ in range(MAX_OBJECTS):
-        head = os.pread(fd, _CAF_HEAD.size, offset)
+        head = _read(fd, _CAF_HEAD.size, offset)
         if len(head) < _CAF_HEAD.size:
             return None
         name, size = _CAF_HEAD.unpack(head)
@@ -95,7 +95,7 @@ def caf_end(fd: int) -> int | None:
 
 
 def au_end(fd: int) -> int | None:
-    head = os.pread(fd, _AU_HEAD.size, 0)
+    head = _read(fd, _AU_HEAD.size, 0)
     if len(head) < _AU_HEAD.size:
         return None
     begin, size = _AU_HEAD.unpack(head)
@@ -111,3 +111,8 @@ def _ebml_size(content: bytes, at: int) -> tuple[int, int] | None:
     if number == (1 << 7 * width) - 1 or at + width > len(content):
         return None
     return number, at + width
+
+
+def _read(fd: int, n_bytes: int, offset: int) -> bytes:
+    """None behind the end: an offset that was made up may be larger than any that can be read."""
+    return os.pread(fd, n_bytes, offset) if 0 <= offset < os.fstat(fd).st_size else b""
