@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SEAM_SECONDS = 0.1  # read around a segment; many times the resampler's filter
 MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
-MAX_READERS = 2  # of FFmpeg, kept open: an index of a long recording takes some MB
+MAX_READERS = 4  # of FFmpeg, kept open: an index of a long recording takes some MB
 MAX_INTEGRITIES = 64  # remembered: more long recordings than are in the window together
 
 

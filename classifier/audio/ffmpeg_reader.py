@@ -65,8 +65,6 @@ class FfmpegReader:
         self.begin_segment(file.fd)
         try:
             first = self._open()
-        except MemoryError:
-            raise
         except av.FFmpegError as error:
             raise self._undecodable(error) from error
         self.samplerate, self.channels = first.sample_rate, first.layout.nb_channels
@@ -99,11 +97,10 @@ class FfmpegReader:
                 check_level(part)
                 self.level.add(block, self._scale, part)
                 done += len(block)
-        except MemoryError:
-            raise
         except av.FFmpegError as error:
+            failure = self._undecodable(error)
             if not self.accepts_damaged or begin + done == 0 or self._is_aac_in_wav:
-                raise self._undecodable(error) from error
+                raise failure from error
             self.ends_at = begin + done
             self.truncation_error = DecodingError(
                 "damaged",
@@ -142,6 +139,7 @@ class FfmpegReader:
         if self._demuxer == "flac":  # else it passes over frames that were altered
             options["err_detect"] = "crccheck+explode"
         self._stream.codec_context.options = options
+        self._kind: tuple[str, int, int] | None = None
         first = self._begin()
         if first is None:
             raise DecodingError(
@@ -154,7 +152,6 @@ class FfmpegReader:
         """Decodes a frame from where the container stands; it loses its time in the queue."""
         self._blocks: deque[tuple[int, npt.NDArray[np.number]]] = deque()
         self._fifo = av.AudioFifo()
-        self._kind: tuple[str, int, int] | None = None
         self._failure: av.FFmpegError | None = None
         self._decoded: Iterator[av.AudioFrame] = self._container.decode(self._stream)
         first = next(self._decoded, None)
@@ -272,6 +269,9 @@ class FfmpegReader:
         self.truncation_error, self.ends_at = error, frame
 
     def _undecodable(self, error: av.FFmpegError) -> DecodingError:
+        """Raises MemoryError where that was the reason."""
+        if isinstance(error, MemoryError):
+            raise error
         if self._is_chain:
             return DecodingError(
                 "unsupported", f"several Ogg streams one behind the other that differ; {CONVERT}"
