@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
@@ -35,12 +36,18 @@ from classifier.audio.samples import Levels, Samples
 from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, SoundfileReader, undecodable
 from classifier.errors import DecodingError, FileChanged
 
+if TYPE_CHECKING:
+    from classifier.audio.ffmpeg_reader import FfmpegReader
+
+    Reader = SoundfileReader | PlainWave | FfmpegReader
+
 SEAM_SECONDS = 0.1  # read around a segment; many times the resampler's filter
 MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
 # Larger files are looked at before anybody reads them whole; 25 minutes at 44.1 kHz in stereo.
 BIG_BYTES = 2**28
 # Reading a hole takes a second for each GB or two. Recorders that make room beforehand leave less.
 MAX_HOLE_BYTES = 2**36
+MAX_READERS = 4  # of FFmpeg, kept open: an index of a long recording takes some MB
 MAX_INTEGRITIES = 64  # remembered: more long recordings than are in the window together
 
 
@@ -177,6 +184,7 @@ def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
 
 
 _last_digest: dict[str, str] = {}  # of one file, by its fingerprint
+_readers: dict[str, FfmpegReader] = {}  # of the files that FFmpeg decoded last
 _integrities: dict[str, Integrity] = {}  # of the files decoded last, by their fingerprints
 
 
@@ -204,7 +212,12 @@ def _decode(content: FileBytes, segment: Segment, token: str) -> DecodedAudio:
         wave = plain_wave(content)
         if wave is not None:
             return _decode_clips(wave, segment, token)
-        return _decode_with_libsndfile(content.fd, segment, token)
+        container = container_of(content.fd, segment.path)
+        integrity = _integrity_of(content.fd, token, container)
+        _refuse_damage(integrity, segment)
+        if demuxer := container.demuxer or integrity.demuxer:
+            return _decode_with_ffmpeg(content.fd, segment, token, integrity, demuxer)
+        return _decode_with_libsndfile(content.fd, segment, token, integrity)
     except MemoryError as error:
         raise DecodingError(
             "too_large", "decoding asks for more memory than a worker may have; split the file"
@@ -213,33 +226,46 @@ def _decode(content: FileBytes, segment: Segment, token: str) -> DecodedAudio:
 
 def _check_beginning(content: FileBytes, segment: Segment) -> None:
     """Whatever `_decode` refuses by the header; no more of the file is read."""
-    wave = plain_wave(content)
-    if wave is not None:
+    fd = content.fd
+    if (wave := plain_wave(content)) is not None:
         _total_samples(wave, segment)
         return
-    container = container_of(content.fd)
-    check_chunks(content.fd)
-    integrity = Integrity() if container.is_checked_whole else container.examine(content.fd)
-    with _sound(content.fd, segment, integrity) as sound:
-        _total_samples(sound, segment)
+    container = container_of(fd, segment.path)
+    integrity = Integrity() if container.is_checked_whole else container.examine(fd)
+    _refuse_damage(integrity, segment)
+    if demuxer := container.demuxer or integrity.demuxer:
+        sound = _ffmpeg_reader(fd, integrity, demuxer)
+        try:
+            _total_samples(sound, segment)
+        finally:
+            sound.close()
+    else:
+        with _libsndfile_reader(fd, segment, integrity) as reader:
+            _total_samples(reader, segment)
 
 
-def _decode_with_libsndfile(fd: int, segment: Segment, token: str) -> DecodedAudio:
-    container = container_of(fd)
-    check_chunks(fd)
-    integrity = _integrity_of(fd, token, container)
-    with _sound(fd, segment, integrity) as sound:
+def _refuse_damage(integrity: Integrity, segment: Segment) -> None:
+    damage = integrity.damage
+    if damage is not None and not segment.accepts_damaged and segment.first_clip == 0:
+        raise damage
+
+
+def _decode_with_libsndfile(
+    fd: int, segment: Segment, token: str, integrity: Integrity
+) -> DecodedAudio:
+    with _libsndfile_reader(fd, segment, integrity) as sound:
         decoded = _decode_clips(sound, segment, token)
         shortage = integrity.damage or sound.truncation_error
         return replace(decoded, warning=None if shortage is None else shortage.reason)
 
 
 @contextmanager
-def _sound(fd: int, segment: Segment, integrity: Integrity) -> Iterator[SoundfileReader]:
-    """The file as libsndfile reads it. Raises DecodingError, also for what the body meets."""
+def _libsndfile_reader(
+    fd: int, segment: Segment, integrity: Integrity
+) -> Iterator[SoundfileReader]:
+    """Raises DecodingError, also for what the body meets."""
+    check_chunks(fd)
     damage = integrity.damage
-    if damage is not None and not segment.accepts_damaged and segment.first_clip == 0:
-        raise damage
     file = Patched(fd, integrity.patches) if integrity.patches else fd
     try:
         with SoundfileReader(file, closefd=False) as sound:
@@ -254,7 +280,36 @@ def _sound(fd: int, segment: Segment, integrity: Integrity) -> Iterator[Soundfil
         raise damage or undecodable(error) from error
 
 
-def _decode_clips(sound: SoundfileReader | PlainWave, segment: Segment, token: str) -> DecodedAudio:
+def _decode_with_ffmpeg(
+    fd: int, segment: Segment, token: str, integrity: Integrity, demuxer: str
+) -> DecodedAudio:
+    """The reader is kept for the next segment: some recordings are only decoded from the start."""
+    damage = integrity.damage
+    try:
+        sound = _readers.pop(token, None)
+        if sound is None:
+            sound = _ffmpeg_reader(fd, integrity, demuxer)
+        else:
+            sound.begin_segment(fd)
+        sound.accepts_damaged = segment.accepts_damaged
+        decoded = _decode_clips(sound, segment, token)
+    except DecodingError as error:
+        raise damage or error from error
+    if len(_readers) >= MAX_READERS:
+        _readers.pop(next(iter(_readers))).close()
+    _readers[token] = sound
+    shortage = damage or sound.truncation_error
+    return replace(decoded, warning=None if shortage is None else shortage.reason)
+
+
+def _ffmpeg_reader(fd: int, integrity: Integrity, demuxer: str) -> FfmpegReader:
+    from classifier.audio.ffmpeg_reader import FfmpegReader
+
+    file = Patched(fd, integrity.patches)
+    return FfmpegReader(file, demuxer, is_chain=bool(integrity.demuxer))
+
+
+def _decode_clips(sound: Reader, segment: Segment, token: str) -> DecodedAudio:
     """The segment's samples, padded up to whole clips, and what is known of the recording."""
     size, hop, rate_hz = segment.clip_samples, segment.hop_samples, segment.sample_rate_hz
     total = _total_samples(sound, segment)
@@ -298,7 +353,7 @@ def _fit_length(audio: Samples, n_samples: int) -> Samples:
     return padded
 
 
-def _total_samples(sound: SoundfileReader | PlainWave, segment: Segment) -> int:
+def _total_samples(sound: Reader, segment: Segment) -> int:
     """Samples between start and end at the rate asked for; UNKNOWN_FRAMES where no header says."""
     seconds = math.inf
     if sound.frames < UNKNOWN_FRAMES:
@@ -319,7 +374,7 @@ def _check_length(seconds: float, max_seconds: float) -> None:
         )
 
 
-def _resampled(sound: SoundfileReader | PlainWave, begin: int, end: int, rate_hz: int) -> Samples:
+def _resampled(sound: Reader, begin: int, end: int, rate_hz: int) -> Samples:
     """Samples [begin, end) of the recording at `rate_hz`; fewer where it ends before.
 
     Reading starts where the clocks of both rates tick together, a seam before `begin`, so that

@@ -95,15 +95,18 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         may_miss = SHORT_SECONDS * self.samplerate if self.subtype in LOSSY else 0
         if self.frames >= UNKNOWN_FRAMES or n_missing <= may_miss:
             return
-        rate_hz = self.samplerate
-        truncation_error = DecodingError(
-            "truncated",
-            f"cut short or damaged: the header promises {self.frames / rate_hz:.1f} s, "
-            f"decoding ends at {frame / rate_hz:.1f} s; copy it again",
-        )
+        truncation_error = cut_short(self.frames, frame, self.samplerate)
         if not self.accepts_damaged or frame == 0:
             raise truncation_error
         self.truncation_error, self.ends_at = truncation_error, frame
+
+
+def cut_short(promised_frames: int, decoded_frames: int, rate_hz: int) -> DecodingError:
+    return DecodingError(
+        "truncated",
+        f"cut short or damaged: the header promises {promised_frames / rate_hz:.1f} s, "
+        f"decoding ends at {decoded_frames / rate_hz:.1f} s; copy it again",
+    )
 
 
 def undecodable(error: soundfile.SoundFileError) -> DecodingError:

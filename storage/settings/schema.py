@@ -93,7 +93,14 @@ def _on_the_web(url: str) -> str:
     return url
 
 
-_SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
+_SUFFIXES = (
+    *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".flac", ".mp3", ".mp2"),
+    *(".mpga", ".ogg", ".oga", ".opus", ".spx", ".m4a", ".m4b", ".aac", ".3gp", ".3ga", ".amr"),
+    *(".awb", ".caf", ".au", ".snd", ".webm", ".weba", ".mka", ".wma", ".wv", ".ape", ".tta"),
+    *(".ac3", ".eac3"),
+    # Sound that is not read, each with a row that says what to do.
+    *(".wac", ".w4v", ".zc", ".sud", ".ra", ".dsf", ".dff", ".mpc", ".shn", ".tak", ".voc", ".dts"),
+)
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)]
 PathText = Annotated[str, AfterValidator(_absolute_path)]
 Count = Annotated[int, Field(ge=0)]
@@ -117,7 +124,8 @@ class IntakeSettings(Section):
     """Which files are taken from the inboxes, and when."""
 
     suffixes: Annotated[Texts, Field(min_length=1), AfterValidator(_lower_with_dot)] = _SUFFIXES
-    """endings of audio files, in any case; other files are counted as ignored"""
+    """endings of audio files, in any case; other files are counted as ignored; add .mp4, .mov or
+    .mkv to have the first sound track of videos scored"""
     ignore: Texts = ()
     """globs of files and folders to leave out, too: `*_test.wav` by name at any depth, `old/*`
     with a slash by path from the inbox; counted as ignored"""

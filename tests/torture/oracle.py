@@ -23,7 +23,8 @@ from storage.database.sqlite import driver
 from storage.home.paths import Home
 
 SUFFIXES = (
-    b".wav", b".wave", b".flac", b".ogg", b".oga", b".opus", b".mp3", b".aif", b".aiff"
+    b".wav", b".wave", b".flac", b".ogg", b".oga", b".opus", b".mp3", b".aif", b".aiff", b".m4a",
+    b".webm", b".wma"
 )  # fmt: skip
 PARTIAL = (b".part", b".partial", b".tmp", b".temp", b".crdownload", b".download", b".filepart")
 SYSTEM_FOLDERS = (b"@eaDir", b"__MACOSX", b"#recycle", b"$RECYCLE.BIN", b"lost+found")

@@ -45,6 +45,11 @@ class _StreamInfo(NamedTuple):
     longest_frame: int  # bytes; 0 where the writer did not say
 
 
+def has_variable_blocks(start: bytes) -> bool:
+    """Whether its frames are of several sizes, which libsndfile does not read; by its head."""
+    return len(start) >= HEAD_BYTES and start[8:10] != start[10:12]
+
+
 def ends_with_last_frame(fd: int) -> bool:
     """Whether the file ends with a valid frame, and that one with the last promised sample."""
     stream = _stream_info(os.pread(fd, HEAD_BYTES, 0))

@@ -9,8 +9,14 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from classifier.audio.containers import flac, mp3, ogg, riff
+from classifier.audio.containers import declared_size, flac, mp3, mp4, ogg, riff
 from classifier.audio.containers.integrity import Integrity
+from classifier.audio.containers.signatures import (
+    CONVERT,
+    WAV_ENCODINGS,
+    refusal,
+    unsupported_encoding,
+)
 from classifier.errors import DecodingError
 
 CONTAINERS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3")
@@ -19,27 +25,31 @@ ENCODINGS = (
     *("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"),
 )
 MIN_RATE_HZ, MAX_RATE_HZ, MAX_CHANNELS = 1_000, 768_000, 64
+PCM_TAGS = (1, 3, 6, 7)  # and float, A-law, µ-law: what libsndfile is asked to read in a WAV
+AIFC_ENCODINGS = (b"ima4", b"alac", b"GSM ")
+OGG_MARKS = (b"\x7fFLAC", b"Speex   ")
 START_BYTES = 4096  # padding before the first frame of an MP3 file included
-
-NOT_AUDIO = (
-    "not an audio file: its content is not WAV, AIFF, FLAC, Ogg or MP3; "
-    "check what wrote it, or remove it"
-)
 
 
 class Container(NamedTuple):
     """How a container is known by the first bytes behind ID3 tags, and how it is checked.
 
-    `expansion` estimates decoded bytes per file byte; before a file is opened it is known by
-    `suffixes`. Where checking takes reading all of it, it `is_checked_whole`.
+    With a `demuxer` FFmpeg reads it, else libsndfile. `expansion` estimates decoded bytes per file
+    byte; before a file is opened it is known by `suffixes`. Where checking takes reading all of
+    it, it `is_checked_whole`.
     """
 
     has_magic: Callable[[bytes], bool]
-    examine: Callable[[int], Integrity]
-    ends_as_promised: Callable[[int], bool]
+    examine: Callable[[int], Integrity] = lambda _: Integrity()
+    ends_as_promised: Callable[[int], bool] = lambda _: False
     expansion: int = 16
     suffixes: tuple[bytes, ...] = ()
     is_checked_whole: bool = False
+    demuxer: str = ""
+
+
+def _begins_with(*magics: bytes) -> Callable[[bytes], bool]:
+    return lambda start: start.startswith(magics)
 
 
 def _has_chunks(start: bytes) -> bool:
@@ -51,29 +61,59 @@ def _has_chunks(start: bytes) -> bool:
     )
 
 
+def _begins_with_adts(start: bytes) -> bool:
+    """AAC as it is broadcast: a frame, and right behind it another one."""
+    if len(start) < 7 or start[0] != 0xFF or start[1] & 0xF6 != 0xF0 or start[2] & 0x3C > 0x30:
+        return False
+    n_bytes = (start[3] & 3) << 11 | start[4] << 3 | start[5] >> 5
+    following = start[n_bytes : n_bytes + 2]
+    return n_bytes > 7 and following in (start[:2], b"", b"\xff")
+
+
+def _begins_with_ac3(start: bytes) -> bool:
+    return start[:2] == b"\x0b\x77" and len(start) > 5 and start[5] >> 3 <= 16
+
+
+_WAV = Container(
+    _has_chunks,
+    riff.examine_chunks,
+    riff.chunks_end_as_promised,
+    expansion=2,
+    suffixes=(b".wav", b".wave", b".bwf", b".w64", b".aif", b".aiff", b".aifc"),
+)
+_FLAC = Container(_begins_with(flac.MAGIC), ends_as_promised=flac.ends_with_last_frame)
+_OGG = Container(
+    _begins_with(ogg.CAPTURE), ogg.examine_ogg, ogg.ends_its_streams, is_checked_whole=True
+)
 _MPEG = Container(
     mp3.begins_with_frame, mp3.examine_mpeg, mp3.mpeg_ends_as_promised, is_checked_whole=True
 )
+
+
+def _sized(demuxer: str, end: declared_size.End, *magics: bytes) -> Container:
+    examine, ends = declared_size.examine_by(end), declared_size.ends_by(end)
+    return Container(_begins_with(*magics), examine, ends, demuxer=demuxer)
+
+
 _FORMATS = (
-    Container(
-        _has_chunks,
-        riff.examine_chunks,
-        riff.chunks_end_as_promised,
-        expansion=2,
-        suffixes=(b".wav", b".wave", b".aif", b".aiff"),
-    ),
-    Container(lambda b: b.startswith(flac.MAGIC), lambda _: Integrity(), flac.ends_with_last_frame),
-    Container(
-        lambda b: b.startswith(ogg.CAPTURE),
-        ogg.examine_ogg,
-        ogg.ends_its_streams,
-        is_checked_whole=True,
-    ),
+    *(_WAV, _FLAC, _OGG),
+    Container(mp4.begins_with_box, mp4.examine_boxes, mp4.boxes_end_as_promised, demuxer="mov"),
+    _sized("matroska", declared_size.matroska_end, declared_size.EBML),
+    _sized("asf", declared_size.asf_end, declared_size.ASF),
+    _sized("caf", declared_size.caf_end, b"caff"),
+    _sized("au", declared_size.au_end, b".snd"),
+    Container(_begins_with(b"wvpk"), demuxer="wv"),
+    Container(_begins_with(b"TTA1"), demuxer="tta"),
+    Container(_begins_with(b"MAC "), demuxer="ape"),
+    Container(_begins_with(b"#!AMR\n", b"#!AMR-WB\n"), demuxer="amr"),
+    Container(_begins_with_adts, demuxer="aac"),
+    Container(lambda start: _begins_with_ac3(start) and start[5] >> 3 > 10, demuxer="eac3"),
+    Container(_begins_with_ac3, demuxer="ac3"),
     _MPEG,
 )
 
 
-def container_of(fd: int) -> Container:
+def container_of(fd: int, path: bytes = b"") -> Container:
     """Raises DecodingError unless the first bytes are those of a container clfd reads."""
     if os.fstat(fd).st_size == 0:
         raise DecodingError("empty", "the file is empty (0 bytes); copy it again from its source")
@@ -81,10 +121,29 @@ def container_of(fd: int) -> Container:
     start = os.pread(fd, START_BYTES, begin)
     for container in _FORMATS:
         if container.has_magic(start):
-            return container
+            return _by_encoding(container, fd, start, path)
     if begin:  # what lies behind a tag is for the decoder to find
         return _MPEG
-    raise DecodingError("not_audio", NOT_AUDIO)
+    raise refusal(fd, start, path)
+
+
+def _by_encoding(container: Container, fd: int, start: bytes, path: bytes) -> Container:
+    """libsndfile reads some encodings of a container, and FFmpeg others."""
+    if container is _FLAC and flac.has_variable_blocks(start):
+        return container._replace(demuxer="flac")
+    if container is _OGG and any(mark in start for mark in OGG_MARKS):
+        return container._replace(demuxer="ogg")
+    if container is not _WAV:
+        return container
+    if start[:4] == b"FORM":
+        is_compressed = riff.aiff_compression(fd) in AIFC_ENCODINGS
+        return container._replace(demuxer="aiff") if is_compressed else container
+    tag = riff.format_tag(fd)
+    if tag is None or tag in PCM_TAGS:
+        return container
+    if tag not in WAV_ENCODINGS:
+        raise unsupported_encoding(tag, path)
+    return container._replace(demuxer="w64" if start[:4] == b"riff" else "wav")
 
 
 def expansion_of(path: bytes) -> int:
@@ -99,8 +158,12 @@ def check_header(container: str, encoding: str, rate_hz: int, channels: int) -> 
     if container not in CONTAINERS or encoding not in ENCODINGS:
         raise DecodingError(
             "unsupported",
-            f"{container} with {encoding} encoding is not read; convert it to PCM WAV or FLAC",
+            f"{container} with {encoding} encoding is not read; {CONVERT}",
         )
+    check_bounds(rate_hz, channels)
+
+
+def check_bounds(rate_hz: int, channels: int) -> None:
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise DecodingError(
             "implausible",

@@ -28,11 +28,13 @@ class Patch(NamedTuple):
 class Integrity:
     """`damage` is the failure that a recording may become.
 
-    With `patches` a decoder reads it to its end: all of it, or all that is left.
+    With `patches` a decoder reads it to its end: all of it, or all that is left. With a `demuxer`
+    only FFmpeg does.
     """
 
     damage: DecodingError | None = None
     patches: tuple[Patch, ...] = ()
+    demuxer: str = ""
 
 
 class Patched(io.RawIOBase):
@@ -40,7 +42,7 @@ class Patched(io.RawIOBase):
 
     def __init__(self, fd: int, patches: Sequence[Patch]) -> None:
         super().__init__()
-        self._fd, self._position = fd, 0
+        self.fd, self._position = fd, 0
         self._pieces: list[range | bytes] = []  # a range is one of the file's bytes
         at = 0
         for offset, replaced, content in sorted(patches):
@@ -53,6 +55,12 @@ class Patched(io.RawIOBase):
         self._position = max(0, offset + (0, self._position, size)[whence])
         return self._position
 
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
     def tell(self) -> int:
         return self._position
 
@@ -61,7 +69,7 @@ class Patched(io.RawIOBase):
         for piece in self._pieces:
             part = piece[at : at + len(view) - done]
             at = max(0, at - len(piece))
-            content = part if isinstance(part, bytes) else os.pread(self._fd, len(part), part.start)
+            content = part if isinstance(part, bytes) else os.pread(self.fd, len(part), part.start)
             view[done : done + len(content)] = content
             done += len(content)
             if len(content) < len(part):

@@ -1,6 +1,7 @@
 """The pages of an Ogg file (RFC 3533): are they all there, and as they were written?
 
-Decoders pass over a page that is missing or broken, and over all that follows a first stream.
+Decoders pass over a page that is missing or broken, and libsndfile over all that follows a first
+stream.
 """
 
 from __future__ import annotations
@@ -51,12 +52,14 @@ class _Stream:
 
 
 def examine_ogg(fd: int) -> Integrity:
-    return Integrity(_damage(fd))
-
-
-def _damage(fd: int) -> DecodingError | None:
-    """The first thing that is wrong with the pages; None if they are whole."""
     streams: dict[int, _Stream] = {}
+    damage = _damage(fd, streams)
+    is_chain = sum(stream.is_audio and stream.has_frames for stream in streams.values()) > 1
+    return Integrity(damage, demuxer="ogg" if is_chain else "")
+
+
+def _damage(fd: int, streams: dict[int, _Stream]) -> DecodingError | None:
+    """The first thing that is wrong with the pages; None if they are whole."""
     end = 0
     for page in _pages(fd):
         damage, end = _page_damage(page, streams), page.end
@@ -100,12 +103,6 @@ def _page_damage(page: Page, streams: dict[int, _Stream]) -> DecodingError | Non
     if not page.is_intact:
         return DecodingError("damaged", f"its page at byte {page.offset:,} was altered; {ADVICE}")
     if page.flags & BEGINS:
-        if page.is_audio and any(each.is_audio and each.has_frames for each in streams.values()):
-            return DecodingError(
-                "unsupported",
-                "several Ogg streams one behind the other, of which only the first would be heard; "
-                "convert it to one stream, or to FLAC",
-            )
         streams[page.serial] = _Stream(page.number + 1, page.is_audio)
         return None
     stream = streams.get(page.serial)

@@ -10,7 +10,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from classifier.audio.containers.integrity import Integrity, Patch
 from classifier.audio.containers.mp3 import offset_after_tags
@@ -30,6 +30,7 @@ _PLACEHOLDERS = (0x7FFFFF00, 0x7FFFFFD3, 0x7FFFFFFF, 0x80000000)
 _SOX = range(0x7FFFF000 - 63, 0x7FFFF000 + 1)  # rounded down to whole frames
 _SOX_AIFF = range(0x7F000000 - 511, 0x7F000000 + 1)
 _PLACEHOLDER_64 = 2**63 - 1
+_EXTENSIBLE = 0xFFFE  # the tag of a format whose encoding stands further on
 _BEYOND = 2**32  # bytes of samples: no size in a RIFF header can be as large
 _UNCOMPRESSED = (b"NONE", b"twos", b"sowt", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32")
 
@@ -103,6 +104,28 @@ def notes(fd: int) -> Iterator[tuple[bytes, bytes]]:
     for chunk in _chunks_of(fd, form, first):
         if chunk.name in RECORDERS:
             yield chunk.name, os.pread(fd, min(chunk.size, NOTE_BYTES), chunk.begin)
+
+
+def format_tag(fd: int) -> int | None:
+    """The encoding of a WAV file as its format names it; None where none is found."""
+    form, first = _form(fd)
+    if form is None:
+        return None
+    order: Literal["big", "little"] = "big" if form is _RIFX else "little"
+    for chunk in _chunks_of(fd, form, first):
+        if chunk.name == b"fmt ":
+            fields = os.pread(fd, 26, chunk.begin)
+            at = 24 if int.from_bytes(fields[:2], order) == _EXTENSIBLE else 0
+            return int.from_bytes(fields[at : at + 2], order) if len(fields) >= at + 2 else None
+    return None
+
+
+def aiff_compression(fd: int) -> bytes:
+    """The encoding of an AIFF file as its COMM chunk names it."""
+    form, first = _form(fd)
+    found = _chunks_of(fd, form, first) if form else ()
+    comm = next((chunk for chunk in found if chunk.name == b"COMM"), None)
+    return os.pread(fd, 4, comm.begin + 18) if comm and comm.size >= 22 else b"NONE"
 
 
 def sample_span(fd: int) -> Span | None:

@@ -322,10 +322,6 @@ def test_a_file_without_permission_asks_for_its_mode(audio_file: Write) -> None:
     assert refusal(path).kind == "unreadable"
 
 
-def test_caf_is_refused_though_the_decoder_knows_it(audio_file: Write) -> None:
-    assert refusal(audio_file("tone.caf")).kind == "not_audio"
-
-
 def test_a_name_that_is_no_unicode_is_no_obstacle(audio_file: Write, tmp_path: Path) -> None:
     odd = os.fsencode(tmp_path) + b"/\xff\xfe\n.wav"
     os.rename(audio_file(), odd)

@@ -11,10 +11,11 @@ import struct
 from pathlib import Path
 
 import pytest
-from mutations import bases, mutation
+from mutations import bases, ffmpeg_bases, mutation
 
-from classifier.audio.decode import Segment, decode
+from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import DecodingError
+from classifier.workers.pool import DecodePool
 
 FMT = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16_000, 2, 16)
 BACK = struct.pack("<I", 0xFFFFFFF8)
@@ -63,3 +64,23 @@ def test_a_mutation_is_the_same_at_every_time() -> None:
     made = [mutation("wav", 1, number) for number in range(50)]
     assert made == [mutation("wav", 1, number) for number in range(50)]
     assert len({hashlib.sha256(content).digest() for _, content in made}) > 45
+
+
+@pytest.mark.parametrize("name", ["m4a", "webm", "wma"])
+def test_mutated_files_are_each_answered_and_end_no_worker_for_good(
+    tmp_path: Path, name: str
+) -> None:
+    """A short one; `make torture` has a hundred thousand."""
+    with DecodePool[int](1, timeout_seconds=5.0) as pool:
+        for number in range(100):
+            path = tmp_path / f"{number}"
+            path.write_bytes(mutation(name, 3, number)[1])
+            pool.submit(number, Segment(os.fsencode(path), 8000, 4000, 4000, 60))
+        answers = dict(pool.wait() for _ in range(100))
+        whole = tmp_path / "whole"
+        whole.write_bytes(ffmpeg_bases()[name].content)
+        pool.submit(-1, Segment(os.fsencode(whole), 8000, 4000, 4000, 60))
+        assert isinstance(pool.wait()[1], DecodedAudio)
+    kinds = {getattr(answer, "kind", "decoded") for answer in answers.values()}
+    assert len(kinds) > 2
+    assert not kinds & {"internal", "timeout", "worker_died"}

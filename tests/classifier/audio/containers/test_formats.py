@@ -11,16 +11,16 @@ from classifier.errors import DecodingError
 MPEG_FRAME = b"\xff\xfb\x90\x64" + bytes(400)
 
 
-def kind_of(path: Path, content: bytes) -> str:
+def refusal(path: Path, content: bytes) -> DecodingError | None:
     path.write_bytes(content)
     fd = os.open(path, os.O_RDONLY)
     try:
-        container_of(fd)
+        container_of(fd, os.fsencode(path))
     except DecodingError as error:
-        return error.kind
+        return error
     finally:
         os.close(fd)
-    return "audio"
+    return None
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,17 @@ def kind_of(path: Path, content: bytes) -> str:
         b"ID3\x04\0\0\0\0\0\0",
         MPEG_FRAME,
         bytes(200) + MPEG_FRAME,
+        b"\0\0\0\x20ftypM4A ",
+        b"\x1aE\xdf\xa3\x9f",
+        bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
+        b"caff\0\x01",
+        b".snd\0\0\0\x18",
+        b"#!AMR\n",
+        b"wvpk",
+        b"TTA1",
+        b"MAC \x96\x0f",
+        b"\x0b\x77\0\0\x1c\x40",
+        b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(9) + b"\xff\xf1",
     ],
     ids=[
         "wav",
@@ -50,54 +61,79 @@ def kind_of(path: Path, content: bytes) -> str:
         "id3",
         "mpeg",
         "padded-mpeg",
+        "m4a",
+        "webm",
+        "wma",
+        "caf",
+        "au",
+        "amr",
+        "wavpack",
+        "tta",
+        "ape",
+        "ac3",
+        "adts",
     ],
 )
 def test_audio_is_known_by_its_first_bytes(tmp_path: Path, content: bytes) -> None:
-    assert kind_of(tmp_path / "no_suffix", content) == "audio"
+    assert refusal(tmp_path / "no_suffix", content) is None
+
+
+OTHERS = {
+    "avi": (b"RIFF\x24\0\0\0AVI LIST", "unsupported", "ffmpeg -i FILE FILE.flac"),
+    "8svx": (b"FORM\0\0\0\x248SVXVHDR", "unsupported", "ffmpeg -i FILE FILE.flac"),
+    "real": (b".RMF\0\0\0\x12", "unsupported", "RealMedia"),
+    "wac": (b"WAac\1\0\0\0", "unsupported", "Kaleidoscope"),
+    "zero crossings": (b"\x1a\x01\0\x84" + bytes(300), "unsupported", "Anabat Insight"),
+    "webp": (b"RIFF\x24\0\0\0WEBPVP8 ", "not_audio", "a WebP picture"),
+    "png": (b"\x89PNG\r\n\x1a\n", "not_audio", "a PNG picture"),
+    "jpeg": (b"\xff\xd8\xff\xe0JFIF", "not_audio", "a JPEG picture"),
+    "zip": (b"PK\x03\x04", "not_audio", "unpack it"),
+    "midi": (b"MThd\0\0\0\6", "not_audio", "no sound"),
+    "a page": (b"\xef\xbb\xbf\n<!DOCTYPE html><title>404</title>", "not_audio", "fetch it again"),
+    "utf16": (b"\xff\xfe<\0h\0t\0", "not_audio", "check what wrote it"),
+    "four bytes": (b"RIFF", "not_audio", "check what wrote it"),
+    "one byte": (b"\xff", "not_audio", "check what wrote it"),
+    "zeros": (bytes(5000), "no_audio", "battery"),
+}
+
+
+@pytest.mark.parametrize(("content", "kind", "advice"), OTHERS.values(), ids=OTHERS)
+def test_anything_else_is_called_what_it_is_before_any_decoder(
+    tmp_path: Path, content: bytes, kind: str, advice: str
+) -> None:
+    error = refusal(tmp_path / "named.wav", content)
+    assert error is not None
+    assert (error.kind, advice in str(error)) == (kind, True), str(error)
+    assert "remove it" not in str(error)
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("suffix", "program"),
     [
-        b"RIFF\x24\0\0\0AVI LIST",
-        b"RIFF\x24\0\0\0WEBPVP8 ",
-        b"FORM\0\0\0\x248SVXVHDR",
-        b"caff\0\x01",
-        b".snd\0\0\0\x18",
-        b"\x89PNG\r\n\x1a\n",
-        b"PK\x03\x04",
-        b"\xff\xd8\xff\xe0JFIF",
-        b"\xff\xfe<\0h\0t\0",
-        b"RIFF",
-        b"\xff",
-        bytes(5000),
-    ],
-    ids=[
-        "avi",
-        "webp",
-        "8svx",
-        "caf",
-        "au",
-        "png",
-        "zip",
-        "jpeg",
-        "utf16",
-        "four-bytes",
-        "one-byte",
-        "zeros",
+        (".wac", "Kaleidoscope"),
+        (".W4V", "Kaleidoscope"),
+        (".zc", "Anabat Insight"),
+        (".sud", "SoundTrap Host"),
     ],
 )
-def test_anything_else_reaches_no_decoder(tmp_path: Path, content: bytes) -> None:
-    assert kind_of(tmp_path / "named.wav", content) == "not_audio"
+def test_recordings_that_only_their_makers_decode_name_the_program(
+    tmp_path: Path, suffix: str, program: str
+) -> None:
+    for content in (bytes(range(1, 200)), b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x99\x99" + bytes(14)):
+        error = refusal(tmp_path / f"night{suffix}", content)
+        assert error is not None
+        assert (error.kind, program in str(error)) == ("unsupported", True)
 
 
 def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
-    assert kind_of(tmp_path / "empty.wav", b"") == "empty"
+    error = refusal(tmp_path / "empty.wav", b"")
+    assert error is not None
+    assert error.kind == "empty"
 
 
 @pytest.mark.parametrize("encoding", ["MS_ADPCM", "IMA_ADPCM", "GSM610", "G721_32", "ALAC_16"])
-def test_encodings_with_a_history_of_holes_are_refused(encoding: str) -> None:
-    with pytest.raises(DecodingError, match="convert it to PCM WAV or FLAC"):
+def test_encodings_with_a_history_of_holes_do_not_reach_libsndfile(encoding: str) -> None:
+    with pytest.raises(DecodingError, match="convert it to FLAC"):
         check_header("WAV", encoding, 44_100, 1)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_bytes import FMT, FORMATS, NOTES, PIPED, SILENCE, chunk, real_file, riff, write
+from encoded_sound import KINDS, Kind, encoded
 from mutations import bases, mutation
 
 from classifier.audio.containers.ogg import MAX_CHECKED_BYTES, checksum
@@ -54,6 +55,22 @@ def test_a_file_that_already_holds_more_than_it_promises_is_not_whole(
     path = real_file(tmp_path / "x", container, subtype, noise(0.777))
     path.write_bytes(path.read_bytes() + bytes(1000))
     assert not is_proven(path)
+
+
+PROMISING = [
+    *(kind for kind in KINDS if kind.promises and kind.muxer in ("ipod", "mp4", "3gp", "webm")),
+    *(kind for kind in KINDS if kind.promises and kind.muxer in ("matroska", "au", "wav", "aiff")),
+]
+
+
+@pytest.mark.parametrize("kind", PROMISING, ids=lambda kind: kind.suffix)
+def test_what_ffmpeg_reads_is_whole_at_a_promised_end_and_not_before(
+    tmp_path: Path, noise: Make, kind: Kind
+) -> None:
+    content = encoded(kind, noise(0.7, kind.rate_hz))
+    assert is_proven(write(tmp_path / "x", content))
+    for n_bytes in {*range(0, len(content), 1 + len(content) // 100), len(content) - 2}:
+        assert not is_proven(write(tmp_path / "part", content[:n_bytes])), n_bytes
 
 
 def test_an_mp3_with_a_tag_at_its_end_is_whole(tmp_path: Path, noise: Make) -> None:
