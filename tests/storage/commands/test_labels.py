@@ -238,6 +238,17 @@ def test_a_name_in_another_case_is_of_the_one_recording_that_it_can_be(
         ask(home, "import", write(tmp_path, "l.csv", "path,label\nB.WAV,dog\n"))
 
 
+def test_a_path_of_another_machine_is_of_its_namesake_but_a_file_that_is_here_is_not(
+    home: Home, tmp_path: Path
+) -> None:
+    table = "Begin Time (s)\tEnd Time (s)\tBegin Path\tLabel\n0\t5\t{}\tdog\n"
+    (tmp_path / "a.wav").write_bytes(b"another sound")
+    with pytest.raises(StorageError, match="nothing imported"):
+        ask(home, "import", write(tmp_path, "l.txt", table.format(tmp_path / "a.wav")))
+    ask(home, "import", write(tmp_path, "l.txt", table.format("D:\\card\\a.wav")))
+    assert message(home) == [("/cards/inbox/a.wav", "dog", "0", "5")]
+
+
 def test_a_fold_and_a_split_are_for_training_only(home: Home, tmp_path: Path) -> None:
     text = "path,label,fold,split\na.wav,dog,one,test\n"
     assert "1 new labels" in ask(home, "import", write(tmp_path, "l.csv", text)).stderr

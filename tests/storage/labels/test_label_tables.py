@@ -35,6 +35,7 @@ def parts_of(folder: Path, text: str, name: str = "labels.csv", encoding: str = 
         ("path,label,start,end\r\na.wav,dog,0.5,1.5\r\n", "utf-8-sig"),
         ("sep=,\r\npath,label,start,end\r\na.wav,dog,0.5,1.5\r\n", "utf-8"),
         ('"sep=;"\r\npath;label;start;end\r\na.wav;dog;0,5;1,5\r\n', "utf-8-sig"),
+        ("sep=:\npath:label:start:end\na.wav:dog:0.5:1,5\n", "utf-8"),
         ("SEP=|\npath|label|start|end\na.wav|dog|0.5|1.5\n", "utf-8"),
         ("path;label;start;end\r\na.wav;dog;0,5;1,5\r\n", "utf-8"),
         ("path\tlabel\tstart\tend\r\na.wav\tdog\t0,5\t1,5\r\n", "utf-16"),
