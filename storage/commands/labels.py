@@ -88,7 +88,7 @@ def set_label(
 @click.option("--skip-unmatched", is_flag=True, help="Leave out rows that are of no recording.")
 @click.pass_obj
 def import_labels(invocation: Invocation, files: tuple[Path, ...], skip_unmatched: bool) -> None:
-    """Take labels from CSV, Raven, BirdNET, Audacity or Kaleidoscope.
+    """Take labels from CSV, Raven, Audacity or Kaleidoscope.
 
     Rows are matched to recordings by `digest`, by path, or by name where that is of one only. All
     is imported or nothing; what was said of the same part before is replaced.
