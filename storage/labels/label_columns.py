@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from storage.values.text import listed, visible
+
 # The first name is ours. Two columns that have names of one of these lines are refused.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "file_name"),
@@ -29,6 +31,7 @@ _OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
     "indir": ("indir",),
     "folder": ("folder",),
 }
+_SHOWN = 40  # columns, and characters of each
 _UNIT = "(time)?(in)?(s|secs?|seconds?)?"
 _TIMES = {
     "start": re.compile(f"(t|time)?(start|begin|onset){_UNIT}"),
@@ -98,7 +101,8 @@ def find_columns(header: Sequence[str], needs_path: bool) -> tuple[LabelColumns,
             positions[ours] = hits[0]
         elif ours == "label" or (ours == "path" and needs_path):
             names = " or ".join(COLUMNS[ours])
-            problems.append(f"row 1: no column {names}; it has {', '.join(header) or 'none'}")
+            there = listed([visible(name[:_SHOWN]) for name in header], _SHOWN)
+            problems.append(f"row 1: no column {names}; it has {there or 'none'}")
     columns = LabelColumns(header, positions)
     if columns.plain_names.get("path") == "slicefilename":  # times of the recording it was cut from
         untimed = {ours: at for ours, at in positions.items() if ours not in _TIMES}

@@ -21,16 +21,17 @@ from storage.labels.label_cells import number, read_fold, read_group, read_secon
 from storage.labels.label_columns import LabelColumns, find_columns
 from storage.labels.label_names import read_label
 from storage.labels.table_text import TableText, open_table
-from storage.values.text import without_guard
+from storage.values.text import visible, without_guard
 
 _DELIMITERS = ",;\t|"
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's, before the header
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?', re.IGNORECASE)  # Excel's, before the header
 # Endings by which a table is of the sound that is named before them.
 _TABLE_ENDING = re.compile(
     r"((\.table\.\d+)?\.selections\.txt|\.birdnet\.(results|selection\.table)(\.\w+)*|\.txt|\.tsv)$",
     re.IGNORECASE,
 )
 MAX_CELL_CHARACTERS = 4096  # as long as a path may be
+_SHOWN = 100  # of a cell that is told
 
 T = TypeVar("T")
 
@@ -171,9 +172,10 @@ def _rows(
             sound = reader.cell("path")
             first_sound = first_sound or sound
             if sound != first_sound:
+                names = " and ".join(visible(name[:_SHOWN]) for name in (first_sound, sound))
                 reason = (
-                    f"row {at}: times of several sounds, such as {first_sound} and {sound}, count"
-                    " from the beginning of the first; add the column File Offset (s)"
+                    f"row {at}: times of several sounds, such as {names}, count from the beginning"
+                    " of the first; add the column File Offset (s)"
                 )
                 raise LabelTableError(file, [reason])
         yield reader.row()

@@ -171,9 +171,9 @@ class _RecordingIndex:
         path = os.fsencode(one.path)
         if found := self._by_path.get(path) or self._by_content(one):
             return found
-        if any(path.startswith(_inside(folder)) for folder in self._inboxes.values()):
-            return set()
-        return self._namesakes(one)
+        is_in_inbox = any(path.startswith(_inside(folder)) for folder in self._inboxes.values())
+        is_another_file = os.path.isabs(one.path) and os.path.isfile(one.path)
+        return set() if is_in_inbox or is_another_file else self._namesakes(one)
 
     def lengths_of(self, digests: Collection[str]) -> dict[str, float]:
         """In seconds."""

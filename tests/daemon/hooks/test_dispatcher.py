@@ -288,6 +288,12 @@ def test_a_command_that_others_may_have_named_is_not_run(tmp_path: Path, mode: i
         require_trusted(home, ("true",), environ={})
 
 
+def test_a_settings_file_of_notepad_names_a_command(tmp_path: Path) -> None:
+    home = name_command(tmp_path, '["true"]')
+    home.settings_file.write_bytes(b"\xef\xbb\xbf" + home.settings_file.read_bytes())
+    require_trusted(home, ("true",), environ={})
+
+
 def test_a_command_in_a_folder_where_others_may_replace_files_is_not_run(tmp_path: Path) -> None:
     home = name_command(tmp_path, '["true"]')
     home.root.chmod(0o2770)

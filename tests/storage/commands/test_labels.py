@@ -197,6 +197,12 @@ def test_a_name_of_two_recordings_is_refused(home: Home) -> None:
             "25.0\t30.0\ta.wav\t10.0\tdog\n",
             ("a.wav", "dog", "10", "15"),
         ),
+        ("a.BirdNET.results.txt", "0,0\t0,5\tdog\t0.81\n", ("a.wav", "dog", "0", "0.5")),
+        (
+            "l.csv",
+            "sep=;\nfile;onset;offset;label\na.wav;1,5;3;dog\n",
+            ("a.wav", "dog", "1.5", "3"),
+        ),
         (
             "k.csv",
             "INDIR,FOLDER,IN FILE,OFFSET,DURATION,AUTO ID,MANUAL ID\n"
@@ -204,13 +210,48 @@ def test_a_name_of_two_recordings_is_refused(home: Home) -> None:
             ("roof/b.wav", "dog", "5", "10"),
         ),
     ],
-    ids=["path", "part", "digest", "audacity", "audacity spectral", "raven", "ravens", "kaleido"],
+    ids=[
+        *("path", "part", "digest", "audacity", "audacity spectral", "raven", "ravens"),
+        *("birdnet", "excel", "kaleido"),
+    ],
 )
 def test_files_of_other_programs_are_understood(
     home: Home, tmp_path: Path, name: str, text: str, expected: tuple[str, ...]
 ) -> None:
     ask(home, "import", write(tmp_path, name, text))
     assert message(home) == [(f"/cards/inbox/{expected[0]}", *expected[1:])]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("path,label\nA.WAV,dog\n", "a.wav"),
+        ("path,label\nYard\\B.wav,dog\n", "yard/b.wav"),
+    ],
+)
+def test_a_name_in_another_case_is_of_the_one_recording_that_it_can_be(
+    home: Home, tmp_path: Path, text: str, expected: str
+) -> None:
+    ask(home, "import", write(tmp_path, "l.csv", text))
+    assert [one[0] for one in message(home)] == [f"/cards/inbox/{expected}"]
+    with pytest.raises(StorageError, match="nothing imported"):
+        ask(home, "import", write(tmp_path, "l.csv", "path,label\nB.WAV,dog\n"))
+
+
+def test_a_path_of_another_machine_is_of_its_namesake_but_a_file_that_is_here_is_not(
+    home: Home, tmp_path: Path
+) -> None:
+    table = "Begin Time (s)\tEnd Time (s)\tBegin Path\tLabel\n0\t5\t{}\tdog\n"
+    (tmp_path / "a.wav").write_bytes(b"another sound")
+    with pytest.raises(StorageError, match="nothing imported"):
+        ask(home, "import", write(tmp_path, "l.txt", table.format(tmp_path / "a.wav")))
+    ask(home, "import", write(tmp_path, "l.txt", table.format("D:\\card\\a.wav")))
+    assert message(home) == [("/cards/inbox/a.wav", "dog", "0", "5")]
+
+
+def test_a_fold_and_a_split_are_for_training_only(home: Home, tmp_path: Path) -> None:
+    text = "path,label,fold,split\na.wav,dog,one,test\n"
+    assert "1 new labels" in ask(home, "import", write(tmp_path, "l.csv", text)).stderr
 
 
 @pytest.fixture

@@ -55,6 +55,11 @@ def test_a_home_without_a_settings_file_has_the_defaults(home: Home) -> None:
     assert settings.database == f"sqlite:///{home.ledger_file}"
 
 
+def test_a_file_that_notepad_saved_with_a_byte_order_mark_is_read(home: Home) -> None:
+    home.settings_file.write_bytes(b'\xef\xbb\xbf[log]\r\nlevel = "debug"\r\n')
+    assert load(home).log.level == "debug"
+
+
 def test_the_command_line_beats_variables_beats_the_file_beats_defaults(home: Home) -> None:
     write(home, "[engine]\nbatch_clips = 2\nthreads = 2\ndecode_workers = 2\n")
     variables = {"CLFD_ENGINE__BATCH_CLIPS": "3", "CLFD_ENGINE__THREADS": "3"}

@@ -24,6 +24,11 @@ def examples_of(*names: str, group: str = "") -> list[Example]:
     ]
 
 
+def test_numbers_of_one_value_are_similar() -> None:
+    [line] = similar_labels(["01", "1", "1.0", "2", "10"])
+    assert line.startswith("labels '01' and '1' and '1.0' are learned as 3")
+
+
 def test_labels_that_differ_in_case_or_hyphens_are_named() -> None:
     [line] = similar_labels(["Dog bark", "dog_bark", "cat", "cat", "Dog bark"])
     assert line == (

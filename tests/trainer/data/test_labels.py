@@ -88,6 +88,42 @@ def test_a_byte_order_mark_and_blank_lines_do_no_harm(labels_csv: Write) -> None
     assert [(example.label, example.row) for example in labels.examples] == [("x", 3), ("y", 5)]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("o.csv", "file,start_time,end_time,annotation\na.wav,0.5,1,x\na.wav,1,2,y\n"),
+        ("d.csv", "filename,onset,offset,event_label\na.wav,0.5,1,x\na.wav,1,2,y\n"),
+        ("a.txt", "0,5\t1,0\tx\n1\t2\ty\n"),
+        (
+            "r.txt",
+            "Begin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n.5\t1\ta.wav\tx\n1\t2\ta.wav\ty\n",
+        ),
+        ("k.csv", "IN FILE,OFFSET,DURATION,MANUAL ID\nA.WAV,0.5,0.5,x\nA.WAV,1,1,y\n"),
+    ],
+)
+def test_parts_that_other_programs_marked_are_read(
+    labels_csv: Write, tmp_path: Path, name: str, text: str
+) -> None:
+    labels_csv("").rename(tmp_path / name)
+    (tmp_path / name).write_text(text)
+    found = [
+        (example.path.name, example.label, example.start_seconds, example.end_seconds)
+        for example in read(tmp_path / name).examples
+    ]
+    assert found == [("a.wav", "x", 0.5, 1.0), ("a.wav", "y", 1.0, 2.0)]
+
+
+def test_a_track_beside_no_sound_is_refused_with_the_sound_it_is_of(tmp_path: Path) -> None:
+    (tmp_path / "night.txt").write_text("0\t1\tdog\n")
+    [problem] = problems_of(tmp_path / "night.txt")
+    assert problem == f"row 1: no such file: {tmp_path}/night"
+
+
+def test_a_column_that_looks_like_a_time_is_refused_as_a_whole(labels_csv: Write) -> None:
+    [problem] = problems_of(labels_csv("path,label,start_ms\na.wav,x,5\nb.wav,y,5\n"))
+    assert problem.startswith("row 1: column start_ms looks like a time, and is not understood")
+
+
 def test_all_problems_are_listed_at_once_with_row_and_column(labels_csv: Write) -> None:
     path = labels_csv(
         "file,class,start,end,fold,split\n"

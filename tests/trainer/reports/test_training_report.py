@@ -23,7 +23,7 @@ from trainer.evaluation.top_errors import TopError
 from trainer.reports import training_report
 from trainer.reports.figures import LIGHT, draw_confusion, draw_curves, draw_reliability, picture
 from trainer.reports.html import ReportData, accuracy_interval, commonest_confusions, render_page
-from trainer.reports.training_report import write_report
+from trainer.reports.training_report import json_text, write_report
 from trainer.training.loop import EpochFacts
 
 HISTORY = [EpochFacts(n, 1 / n, 1.2 / n, 1 - 0.5 / n, 2.5) for n in range(1, 21)]
@@ -220,7 +220,24 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("n_labels", [2, 30, 60])
+def test_the_numbers_of_a_thousand_labels_take_little_space(tmp_path: Path) -> None:
+    many = evaluation(1000, per_label=1)
+    (tmp_path / "metrics.json").write_text(json_text(report_data(evaluation=many).as_json()))
+    assert (tmp_path / "metrics.json").stat().st_size < 1_000_000
+    written = json.loads((tmp_path / "metrics.json").read_text())["evaluation"]
+    assert written["confusion"] is None
+    assert sum(n for _, _, n in written["confusion_counts"]) == 1000
+
+
+def test_the_confusion_matrix_has_a_line_for_each_row() -> None:
+    text = json_text(report_data(evaluation=evaluation(3)).as_json())
+    written = json.loads(text)["evaluation"]
+    assert text.count(json.dumps(written["confusion"][0])) >= 1
+    assert [[sum(row) for row in written["confusion"]]] == [[20, 20, 20]]
+    assert len(text.splitlines()) < 200
+
+
+@pytest.mark.parametrize("n_labels", [2, 30, 60, 300])
 def test_confusion_grows_with_the_labels_but_stays_a_picture(tmp_path: Path, n_labels: int) -> None:
     drawn = picture(lambda: draw_confusion(evaluation(n_labels), "Validation recordings"), LIGHT)
     (tmp_path / "confusion.png").write_bytes(drawn)
