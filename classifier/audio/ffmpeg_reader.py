@@ -40,6 +40,7 @@ PREROLL_SECONDS = 1.0  # decoded before a place: codecs build on what came befor
 KEPT_SECONDS = 2.0  # remembered: the next segment begins a seam before the end of this one
 BLOCK_SAMPLES = 2**15  # over all channels, taken at once: what stays in a core's cache
 BUFFER_BYTES = 2**16
+MAX_PLANES = 8  # with more, PyAV 18.1 reads beyond the memory of a frame from its queue
 MAX_FRAME_SAMPLES = 2**22  # per channel, decoded at once: Monkey's Audio has a million
 # To find out what a file holds. The rest is for files in which a stream begins late.
 OPTIONS = {
@@ -242,6 +243,10 @@ class FfmpegReader:
                 raise DecodingError(
                     "unsupported",
                     f"its sample rate or number of channels changes on the way; {CONVERT}",
+                )
+            if frame.format.is_planar and frame.layout.nb_channels > MAX_PLANES:
+                raise DecodingError(
+                    "unsupported", f"more than {MAX_PLANES} channels of {self._codec}; {CONVERT}"
                 )
             self._kind = kind
         frame.pts = None  # gaps between them are not filled

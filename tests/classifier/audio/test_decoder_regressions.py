@@ -66,6 +66,14 @@ def test_a_mutation_is_the_same_at_every_time() -> None:
     assert len({hashlib.sha256(content).digest() for _, content in made}) > 45
 
 
+@pytest.mark.parametrize(("name", "seed", "number"), [("eac3", 149032, 162), ("aac", 11, 87407)])
+def test_a_number_of_channels_that_once_ended_the_worker_is_refused(
+    tmp_path: Path, name: str, seed: int, number: int
+) -> None:
+    """PyAV's queue of frames wrote beyond its memory where they came with other channels."""
+    assert refusal(tmp_path / "x", mutation(name, seed, number)[1]).kind == "unsupported"
+
+
 @pytest.mark.parametrize("name", ["m4a", "webm", "wma"])
 def test_mutated_files_are_each_answered_and_end_no_worker_for_good(
     tmp_path: Path, name: str
