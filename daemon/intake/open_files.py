@@ -14,13 +14,15 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from storage.home.mounts import FindMount, mount_of
 from storage.home.safe_open import open_below
 
 Key = tuple[Path, bytes]
+Value = TypeVar("Value")
 
-MAX_CLOSED = 10_000  # that are remembered; of older ones the kernel or their rest tells
+MAX_REMEMBERED = 10_000  # open files, and closed ones; of older ones something else tells
 
 
 class WriteEvents:
@@ -41,10 +43,7 @@ class WriteEvents:
     def closed(self, key: Key) -> None:
         with self._lock:
             self._open.pop(key, None)
-            self._closed.pop(key, None)
-            self._closed[key] = None
-            if len(self._closed) > MAX_CLOSED:
-                del self._closed[next(iter(self._closed))]
+            _remember(self._closed, key, None)
 
     def moved(self, origin: Key | None, target: Key | None) -> None:
         """From or to another folder where one of them is None. Who writes goes on writing."""
@@ -78,7 +77,14 @@ class WriteEvents:
     def _note_open(self, key: Key, was_written: bool) -> None:
         with self._lock:
             self._closed.pop(key, None)
-            self._open[key] = was_written
+            _remember(self._open, key, was_written)
+
+
+def _remember(files: dict[Key, Value], key: Key, value: Value) -> None:
+    files.pop(key, None)
+    files[key] = value
+    if len(files) > MAX_REMEMBERED:
+        del files[next(iter(files))]
 
 
 def lease_tells(file: int) -> bool | None:
