@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from daemon.archive.archiver import Archiver
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 REST_SECONDS = 0.5  # at most, so that a new checkpoint is noticed
 DRAIN_SECONDS = 30.0  # then a long recording starts anew next time
+MAX_NAMED = 5  # files in a line
 NAMED_SECONDS = 10.0  # `--once` names a file that it has waited for so long
 START_SECONDS = 600.0  # asked of the service manager for a first checkpoint
 
@@ -187,9 +189,9 @@ class Service:
     def _name_awaited(self, named: set[str]) -> None:
         """Each once: a run that does not end says why."""
         awaited = self.components.claimer.awaited(self._clock(), NAMED_SECONDS)
-        for name in awaited.keys() - named:
-            logger.warning("waiting for %s, which %s", name, awaited[name])
-        named.update(awaited)
+        if new := {name: what for name, what in awaited.items() if name not in named}:
+            logger.warning("waiting for %s", _listed(new, ", which "))
+            named.update(new)
 
     def _require_complete(self, patience_seconds: float) -> None:
         if ignored := ignored_text(self.components.claimer.intake.ignored_suffixes):
@@ -199,5 +201,12 @@ class Service:
         if faults := self.components.claimer.faults():
             raise DaemonError(f"not everything could be read: {'; '.join(faults)}")
         if given_up := self.components.claimer.awaited(self._clock(), patience_seconds):
-            listed = ", ".join(f"{name} {what}" for name, what in given_up.items())
+            listed = _listed(given_up, " ")
             raise DaemonError(f"not waited for any longer: {listed}; run it again later")
+
+
+def _listed(files: Mapping[str, str], link: str) -> str:
+    """`a.wav, which is still changing`, the first ones of many."""
+    some = [f"{name}{link}{what}" for name, what in islice(files.items(), MAX_NAMED)]
+    more = [f"and {len(files) - MAX_NAMED} more files"] * (len(files) > MAX_NAMED)
+    return "; ".join(some + more)

@@ -35,6 +35,8 @@ def run(invocation: Invocation, once: bool, patience_seconds: float, device: str
     """
     from functools import partial
 
+    if patience_seconds != math.inf and not once:
+        raise click.UsageError("--patience is about --once; add it, or leave out --patience")
     from daemon.monitoring.logging_setup import start_logging
 
     read = partial(invocation.settings, **{"engine.device": device})

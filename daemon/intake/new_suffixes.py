@@ -53,8 +53,8 @@ class NewSuffixes:
             return
         for suffix, n_files in sorted(self._counts.items()):
             logger.warning(
-                "%d files of %s lie in the inboxes: this suffix is taken from now on; none of them"
-                " is archived before the next start",
+                "%d files of %s lie in the inboxes: this suffix is taken from now on, and none of"
+                " these files is archived before the next start",
                 n_files,
                 suffix,
             )

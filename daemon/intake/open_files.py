@@ -20,9 +20,9 @@ from storage.home.mounts import FindMount, mount_of
 from storage.home.safe_open import open_below
 
 Key = tuple[Path, bytes]
-T = TypeVar("T")
+Value = TypeVar("Value")
 
-MAX_FILES = 10_000  # of each kind that are remembered; of others the kernel or their rest tells
+MAX_REMEMBERED = 10_000  # open files, and closed ones; of older ones something else tells
 
 
 class WriteEvents:
@@ -43,7 +43,6 @@ class WriteEvents:
     def closed(self, key: Key) -> None:
         with self._lock:
             self._open.pop(key, None)
-            self._closed.pop(key, None)
             _remember(self._closed, key, None)
 
     def moved(self, origin: Key | None, target: Key | None) -> None:
@@ -81,10 +80,10 @@ class WriteEvents:
             _remember(self._open, key, was_written)
 
 
-def _remember(files: dict[Key, T], key: Key, value: T) -> None:
-    """Not all for ever: a file that is removed while it is open is never closed by name."""
+def _remember(files: dict[Key, Value], key: Key, value: Value) -> None:
+    files.pop(key, None)
     files[key] = value
-    if len(files) > MAX_FILES:
+    if len(files) > MAX_REMEMBERED:
         del files[next(iter(files))]
 
 

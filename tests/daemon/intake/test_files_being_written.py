@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,20 @@ def test_one_run_tells_a_file_that_is_open_from_one_that_changes(
         pytest.raises(DaemonError, match=r"a\.wav is open for writing"),
     ):
         house.run_once(patience_seconds=20)
+
+
+def test_of_many_files_that_one_run_waits_for_the_first_are_named(
+    house: House, audio_file: AudioFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        ExitStack() as recorders,
+        pytest.raises(DaemonError, match=r"1\.wav is open for writing; .*; and 2 more files; run"),
+    ):
+        for number in range(1, 8):
+            recorders.enter_context(house.drop(audio_file(), f"{number}.wav").open("ab"))
+        house.run_once(patience_seconds=20)
+    [line] = [line for line in caplog.messages if "waiting for" in line]
+    assert line.count("which is open for writing") == 5
 
 
 def grow(house: House, is_over: Callable[[], bool]) -> None:

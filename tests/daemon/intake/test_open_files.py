@@ -76,14 +76,15 @@ def test_lost_events_tell_nothing_of_any_file(events: WriteEvents) -> None:
     assert events.is_open(KEY, 10) is events.is_open(PART, 10) is None
 
 
-def test_of_closed_files_the_newest_are_remembered(
+def test_the_newest_files_are_remembered(
     events: WriteEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_files, "MAX_FILES", 1)
-    events.closed(PART)
-    events.closed(KEY)
-    assert events.is_open(PART, 10) is None
-    assert events.is_open(KEY, 10) is False
+    monkeypatch.setattr(open_files, "MAX_REMEMBERED", 1)
+    for note, is_open in ((events.closed, False), (events.written, True)):
+        note(PART)
+        note(KEY)
+        assert events.is_open(PART, 10) is None
+        assert events.is_open(KEY, 10) is is_open
 
 
 # --- the kernel
