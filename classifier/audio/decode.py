@@ -18,7 +18,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from classifier.audio.containers.formats import Container, check_header, container_of
 from classifier.audio.containers.integrity import Integrity, Patched
-from classifier.audio.containers.riff import check_chunks
 from classifier.audio.containers.wav import PlainWave, plain_wave
 from classifier.audio.metadata import recorded_at
 from classifier.audio.regular_file import FileBytes, Opener, fingerprint, read_error, regular_file
@@ -65,7 +64,7 @@ class DecodedAudio:
     segment only. `seconds` and `total_clips` are those of the whole recording. Where the header
     names no length they are the length decoded so far and None, up to the end; where a recording
     ends before its header says so, a segment that reaches the end knows less of them than those
-    before it. `warning` names what is damaged.
+    before it. `warning` names what is damaged, or odd.
     """
 
     audio: Samples
@@ -159,7 +158,6 @@ def _decode(content: FileBytes, segment: Segment, token: str) -> DecodedAudio:
 
 def _decode_with_libsndfile(fd: int, segment: Segment, token: str) -> DecodedAudio:
     container = container_of(fd)
-    check_chunks(fd)
     integrity = _integrity_of(fd, token, container)
     damage = integrity.damage
     if damage is not None and not segment.accepts_damaged and segment.first_clip == 0:
@@ -171,7 +169,8 @@ def _decode_with_libsndfile(fd: int, segment: Segment, token: str) -> DecodedAud
             sound.accepts_damaged = segment.accepts_damaged
             decoded = _decode_clips(sound, segment, token)
             shortage = damage or sound.truncation_error
-            return replace(decoded, warning=shortage and shortage.reason)
+            warning = shortage.reason if shortage else integrity.oddity
+            return replace(decoded, warning=warning)
     except DecodingError as error:
         if damage is None or error.kind != "no_audio":
             raise

@@ -336,7 +336,7 @@ class Window:
             logger.warning("%s failed: %s", path, outcome.error, extra=event)
         elif isinstance(outcome, Scored) and outcome.warning:
             event = about(recording=path, warning=outcome.warning)
-            logger.warning("%s is not whole: %s", path, outcome.warning, extra=event)
+            logger.warning("%s: %s", path, outcome.warning, extra=event)
         elif isinstance(outcome, Scored):
             event = about(recording=path, label=outcome.label, confidence=outcome.confidence)
             logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence, extra=event)

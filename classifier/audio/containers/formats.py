@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from classifier.audio.containers import flac, mp3, ogg, riff
+from classifier.audio.containers import chunk_integrity, flac, mp3, ogg, riff
 from classifier.audio.containers.integrity import Integrity
 from classifier.errors import DecodingError
 
@@ -54,12 +54,12 @@ _MPEG = Container(mp3.begins_with_frame, mp3.examine_mpeg, mp3.mpeg_ends_as_prom
 _FORMATS = (
     Container(
         _has_chunks,
-        riff.examine_chunks,
+        chunk_integrity.examine_chunks,
         riff.chunks_end_as_promised,
         expansion=2,
         suffixes=(b".wav", b".wave", b".aif", b".aiff"),
     ),
-    Container(lambda b: b.startswith(flac.MAGIC), lambda _: Integrity(), flac.ends_with_last_frame),
+    Container(lambda b: b.startswith(flac.MAGIC), flac.examine_flac, flac.ends_with_last_frame),
     Container(lambda b: b.startswith(ogg.CAPTURE), ogg.examine_ogg, ogg.ends_its_streams),
     _MPEG,
 )
@@ -74,7 +74,7 @@ def container_of(fd: int) -> Container:
     for container in _FORMATS:
         if container.has_magic(start):
             return container
-    if begin:  # what lies behind a tag is for the decoder to find
+    if begin or mp3.holds_frames(fd):  # what lies behind a tag is for the decoder to find
         return _MPEG
     raise DecodingError("not_audio", NOT_AUDIO)
 
