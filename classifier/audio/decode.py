@@ -19,14 +19,24 @@ from numpy.lib.stride_tricks import sliding_window_view
 from classifier.audio.containers.formats import Container, check_header, container_of
 from classifier.audio.containers.integrity import Integrity, Patched
 from classifier.audio.containers.wav import PlainWave, plain_wave
-from classifier.audio.metadata import recorded_at
+from classifier.audio.metadata import recorded_at, time_expansion
 from classifier.audio.regular_file import FileBytes, Opener, fingerprint, read_error, regular_file
-from classifier.audio.samples import Levels, Samples
+from classifier.audio.samples import (
+    Block,
+    Channel,
+    Levels,
+    Mix,
+    Samples,
+    better_mix,
+    first_mix,
+    integer_bits,
+)
 from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, SoundfileReader, undecodable
 from classifier.errors import DecodingError, FileChanged
 
 SEAM_SECONDS = 0.1  # read around a segment; many times the resampler's filter
 MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
+N_PROBES, PROBE_FRAMES = 64, 4096
 MAX_INTEGRITIES = 64  # remembered: more long recordings than are in the window together
 
 
@@ -37,7 +47,8 @@ class Segment:
     Clips are `clip_samples` long at `sample_rate_hz` and start every `hop_samples`, counted from
     `start_seconds`; nothing after `end_seconds` is decoded. With `fingerprint` the file must still
     be that very one. `max_seconds` refuses longer recordings; `size_bytes` earns big files time.
-    `opener` knows where the path begins, and what may lie on the way; a worker has to find it, too.
+    `channel` is what of several channels is decoded. `opener` knows where the path begins, and what
+    may lie on the way; a worker has to find it, too.
     """
 
     path: bytes
@@ -52,6 +63,7 @@ class Segment:
     max_seconds: float = math.inf
     size_bytes: int = 0
     accepts_damaged: bool = False
+    channel: Channel = "mean"
     opener: Opener = os.open
 
 
@@ -145,26 +157,37 @@ def _integrity_of(fd: int, token: str, container: Container) -> Integrity:
 
 
 def _decode(content: FileBytes, segment: Segment, token: str) -> DecodedAudio:
+    """Once, and in rare cases again: where the sound asks for another mix of its channels."""
+    mix = first_mix(segment.channel)
     try:
-        wave = plain_wave(content)
-        if wave is not None:
-            return _decode_clips(wave, segment, token)
-        return _decode_with_libsndfile(content.fd, segment, token)
+        decoded = _decode_mixed(content, segment, token, mix)
+        better = better_mix(segment.channel, decoded.level)
+        return decoded if better == mix else _decode_mixed(content, segment, token, better)
     except MemoryError as error:
         raise DecodingError(
             "too_large", "decoding asks for more memory than a worker may have; split the file"
         ) from error
 
 
-def _decode_with_libsndfile(fd: int, segment: Segment, token: str) -> DecodedAudio:
+def _decode_mixed(content: FileBytes, segment: Segment, token: str, mix: Mix) -> DecodedAudio:
+    wave = plain_wave(content)
+    if wave is None:
+        return _decode_with_libsndfile(content.fd, segment, token, mix)
+    wave.level = Levels(mix)
+    return _decode_clips(wave, segment, token)
+
+
+def _decode_with_libsndfile(fd: int, segment: Segment, token: str, mix: Mix) -> DecodedAudio:
     container = container_of(fd)
     integrity = _integrity_of(fd, token, container)
     damage = integrity.damage
     if damage is not None and not segment.accepts_damaged and segment.first_clip == 0:
         raise damage
     file = Patched(fd, integrity.patches) if integrity.patches else fd
+    os.lseek(fd, 0, os.SEEK_SET)  # it may have been decoded before
     try:
         with SoundfileReader(file, closefd=False) as sound:
+            sound.time_expansion, sound.level = time_expansion(fd), Levels(mix)
             check_header(sound.format, sound.subtype, sound.samplerate, sound.channels)
             sound.accepts_damaged = segment.accepts_damaged
             decoded = _decode_clips(sound, segment, token)
@@ -187,6 +210,8 @@ def _decode_clips(sound: SoundfileReader | PlainWave, segment: Segment, token: s
     begin, end = segment.first_clip * hop, (stop_clip - 1) * hop + size
     origin = round(segment.start_seconds * rate_hz)
     audio = _resampled(sound, origin + begin, origin + min(end, total), rate_hz)
+    if sound.level.is_unscaled:
+        sound.level.bits = integer_bits(_probes(sound))
     if sound.ends_at is not None:
         readable = math.ceil(round(sound.ends_at / sound.samplerate * rate_hz, 6)) - origin
         total = max(0, min(total, readable))
@@ -212,6 +237,14 @@ def _decode_clips(sound: SoundfileReader | PlainWave, segment: Segment, token: s
         channels=sound.channels,
         level=sound.level,
     )
+
+
+def _probes(sound: SoundfileReader | PlainWave) -> list[Block]:
+    """Here and there in the file, so that every segment of it finds the same."""
+    if sound.frames >= UNKNOWN_FRAMES:
+        return []
+    places = np.linspace(0, max(0, sound.frames - PROBE_FRAMES), N_PROBES).astype(int)
+    return [sound.block(at, min(PROBE_FRAMES, sound.frames)) for at in np.unique(places).tolist()]
 
 
 def _fit_length(audio: Samples, n_samples: int) -> Samples:

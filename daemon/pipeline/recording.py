@@ -55,8 +55,9 @@ class RecordingInProgress:
 
     @property
     def warning(self) -> str | None:
-        """What is damaged, as the earliest segment that met the damage describes it."""
-        return self.warnings[min(self.warnings)] if self.warnings else None
+        """What is damaged, as the earliest segment that met it describes it, and what is odd."""
+        damage = self.warnings[min(self.warnings)] if self.warnings else None
+        return "; ".join(filter(None, (damage, self.level.warning))) or None
 
     @property
     def clip_scores(self) -> Scores:

@@ -182,6 +182,7 @@ class Window:
             max_seconds=self.engine.max_hours * 3600,
             size_bytes=claim.size_bytes,  # each worker may have to read all of it once
             accepts_damaged=self.accepts_damaged,
+            channel=self.engine.channel,
             opener=os.open if claim.archive_path else opener_in(claim.inbox),
         )
         self._queued_segments.append(((recording, recording.next_clip), segment))

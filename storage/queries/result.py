@@ -80,8 +80,8 @@ class Result:
     checkpoint_digest: str | None = _column(_checkpoint.digest, "SHA-256 of the checkpoint file.")
     warning: str | None = _column(
         _row.warning,
-        "What is wrong with an answer: the recording is [not whole](audio.md#is-it-whole), or a"
-        " later rescoring failed.",
+        "What is wrong with an answer: the recording is [not whole](audio.md#is-it-whole), or odd,"
+        " or a later rescoring failed.",
     )
     archived_path: str | None = _column(
         case((_row.archived_at.is_not(None), _row.archive_path_text)),
@@ -108,7 +108,7 @@ class Result:
     channels: int | None = _column(_row.channels, "Of the file.")
     rms_dbfs: float | None = _column(
         _row.rms_dbfs,
-        "Root mean square of the mean of the channels, in decibels below full scale; -150 is"
+        "Root mean square of what is scored, in decibels below full scale; -150 is"
         " digital silence.",
     )
     peak_dbfs: float | None = _column(_row.peak_dbfs, "The loudest sample of any channel.")

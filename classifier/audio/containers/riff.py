@@ -21,7 +21,7 @@ LIST_BYTES = 2**20  # of notes and labels are looked through
 GAP_BYTES = 2**16  # between chunks, in which the samples are looked for
 MAX_LEFTOVER = 2**12  # bytes that a header claims which was written before the samples
 LEFTOVERS = 16  # times as many follow
-RECORDERS = (b"LIST", b"bext", b"guan")
+RECORDERS = (b"LIST", b"bext", b"guan", b"wamd")
 NOTE_BYTES = 2**14
 UNPADDED = (b"data", b"fmt ", b"fact", b"LIST", b"bext", b"guan")  # where a pad byte is missing
 
