@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from classifier.audio.containers.formats import Container, check_header, container_of
 from classifier.audio.containers.integrity import Integrity, Patched
 from classifier.audio.containers.wav import PlainWave, plain_wave
-from classifier.audio.metadata import recorded_at, time_expansion
+from classifier.audio.metadata import read_notes, recorded_at, recorder, time_expansion
 from classifier.audio.regular_file import FileBytes, Opener, fingerprint, read_error, regular_file
 from classifier.audio.samples import (
     Block,
@@ -72,11 +72,11 @@ class DecodedAudio:
     """One segment as clips, and the facts about its file.
 
     `audio` holds the samples once, however much the clips overlap; `level` is theirs. `digest`, the
-    SHA-256 of the whole file, and `recorded_at`, by the recorder's clock, come with the first
-    segment only. `seconds` and `total_clips` are those of the whole recording. Where the header
-    names no length they are the length decoded so far and None, up to the end; where a recording
-    ends before its header says so, a segment that reaches the end knows less of them than those
-    before it. `warning` names what is damaged, or odd.
+    SHA-256 of the whole file, `recorded_at`, by the recorder's clock, and `recorder`, what it says
+    of itself, come with the first segment only. `seconds` and `total_clips` are those of the whole
+    recording. Where the header names no length they are the length decoded so far and None, up to
+    the end; where a recording ends before its header says so, a segment that reaches the end knows
+    less of them than those before it. `warning` names what is damaged, or odd.
     """
 
     audio: Samples
@@ -91,6 +91,7 @@ class DecodedAudio:
     warning: str | None = None
     level: Levels = field(default_factory=Levels, compare=False)  # but for the last bits of a sum
     recorded_at: str | None = None
+    recorder: str | None = None
 
     @property
     def clips(self) -> Samples:
@@ -114,7 +115,7 @@ def decode(segment: Segment) -> DecodedAudio:
         digest = _digest_of(content, before) if is_first else None
         try:
             decoded = _decode(content, segment, before)
-            moment = recorded_at(fd) if is_first else None
+            found = read_notes(fd) if is_first else {}
         except DecodingError as error:
             raise error.with_digest(digest) from error
         except OSError as error:
@@ -123,7 +124,7 @@ def decode(segment: Segment) -> DecodedAudio:
             # Whatever came out of bytes that moved meanwhile, good or bad, means nothing.
             if fingerprint(os.fstat(fd)) != before:
                 raise FileChanged
-    return replace(decoded, digest=digest, recorded_at=moment)
+    return replace(decoded, digest=digest, recorded_at=recorded_at(found), recorder=recorder(found))
 
 
 def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
@@ -187,7 +188,7 @@ def _decode_with_libsndfile(fd: int, segment: Segment, token: str, mix: Mix) -> 
     os.lseek(fd, 0, os.SEEK_SET)  # it may have been decoded before
     try:
         with SoundfileReader(file, closefd=False) as sound:
-            sound.time_expansion, sound.level = time_expansion(fd), Levels(mix)
+            sound.time_expansion, sound.level = time_expansion(read_notes(fd)), Levels(mix)
             check_header(sound.format, sound.subtype, sound.samplerate, sound.channels)
             sound.accepts_damaged = segment.accepts_damaged
             decoded = _decode_clips(sound, segment, token)

@@ -30,6 +30,7 @@ class RecordingInProgress:
     channels: int = 0
     level: Levels = field(default_factory=Levels)
     recorded_at: str | None = None
+    recorder: str | None = None
     known_answer_id: int | None = None  # the recording whose stored answer serves for this content
     total_clips: int | None = None
     next_clip: int = 0  # the first one not asked for yet
@@ -77,6 +78,7 @@ class RecordingInProgress:
         self.sample_rate_hz, self.channels = answer.sample_rate_hz, answer.channels
         self.digest = answer.digest or self.digest
         self.recorded_at = answer.recorded_at or self.recorded_at
+        self.recorder = answer.recorder or self.recorder
         self.level.join(answer.level)
         if answer.warning is not None:
             self.warnings[first_clip] = answer.warning
@@ -93,4 +95,5 @@ class RecordingInProgress:
             self.level.peak_dbfs,
             self.level.clipped,
             self.recorded_at,
+            self.recorder,
         )

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -107,6 +107,7 @@ recording = Table(
     Column("rms_dbfs", Real),
     Column("peak_dbfs", Real),
     Column("clipped", Real),  # share of the samples
+    Column("recorder", Text),  # what the file says of it, as JSON
     CheckConstraint("state IN ('pending', 'done', 'failed', 'superseded')", name="state"),
     CheckConstraint("requeued IN ('retry', 'rescore')", name="requeued"),
     CheckConstraint(

@@ -113,6 +113,11 @@ class Result:
     )
     peak_dbfs: float | None = _column(_row.peak_dbfs, "The loudest sample of any channel.")
     clipped: float | None = _column(_row.clipped, "Share of the samples at full scale, 0 to 1.")
+    recorder: str | None = _column(
+        _row.recorder,
+        "What the file says of its recorder, as JSON (an object in JSON): device, place,"
+        " temperature, battery, gain ([audio.md](audio.md#the-recorder)).",
+    )
     labels_json: str | None = _column(_checkpoint.labels)
     packed_scores: bytes | None = _column(_answer.scores)  # float32 (L,)
     # float16 (C, L); read only where clips are asked for

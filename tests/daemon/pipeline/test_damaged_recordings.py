@@ -179,3 +179,29 @@ def test_serving_and_training_hear_the_channel_of_the_setting(
     samples, _ = soundfile.read(cancelling)
     heard = dataset.audio(torch.arange(2)).numpy().ravel()
     np.testing.assert_allclose(heard, samples[:, channel - 1], atol=1e-4)
+
+
+def test_what_a_file_says_of_its_recorder_is_in_the_results(
+    make_house: HouseMaker, audio_file: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house = make_house()
+    path = audio_file("a.wav")
+    note = b"GUANO|Version: 1.0\nModel: D1000X\nLoc Position: 52.1 -0.3"
+    content = path.read_bytes()[8:] + b"guan" + len(note).to_bytes(4, "little") + note
+    path.write_bytes(b"RIFF" + len(content).to_bytes(4, "little") + content)
+    house.drop(path, "a.wav")
+    house.live()
+    facts = {"latitude": 52.1, "longitude": -0.3, "model": "D1000X"}
+    [(stored,)] = house.ask("SELECT recorder FROM recording")
+    assert json.loads(stored) == facts
+    classify_paths(
+        house.home,
+        load_settings(house.home, environ={}),
+        [path],
+        "active",
+        "json",
+        None,
+        show_progress=False,
+    )
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["recorder"] == facts

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from classifier.audio.metadata import recorded_at
+from classifier.audio.metadata import read_notes, recorded_at
 from storage.database.engine import open_database
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival
@@ -180,7 +180,7 @@ def test_what_recorders_write_into_files_tells_when(
     file = tmp_path / "a.wav"
     file.write_bytes(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WAVE" + body)
     with file.open("rb") as opened:
-        assert recorded_at(opened.fileno()) == moment
+        assert recorded_at(read_notes(opened.fileno())) == moment
 
 
 NAMES = (
