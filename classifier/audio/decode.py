@@ -21,9 +21,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from classifier.audio.containers.formats import Container, check_header, container_of
 from classifier.audio.containers.integrity import Integrity, Patched
-from classifier.audio.containers.riff import check_chunks
 from classifier.audio.containers.wav import PlainWave, plain_wave
-from classifier.audio.metadata import recorded_at
+from classifier.audio.metadata import read_notes, recorded_at, recorder, time_expansion
 from classifier.audio.regular_file import (
     FileBytes,
     Opener,
@@ -32,7 +31,16 @@ from classifier.audio.regular_file import (
     regular_file,
     stored_bytes,
 )
-from classifier.audio.samples import Levels, Samples
+from classifier.audio.samples import (
+    Block,
+    Channel,
+    Levels,
+    Mix,
+    Samples,
+    better_mix,
+    first_mix,
+    integer_bits,
+)
 from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, SoundfileReader, undecodable
 from classifier.errors import DecodingError, FileChanged
 
@@ -48,6 +56,7 @@ BIG_BYTES = 2**28
 # Reading a hole takes a second for each GB or two. Recorders that make room beforehand leave less.
 MAX_HOLE_BYTES = 2**36
 MAX_READERS = 4  # of FFmpeg, kept open: an index of a long recording takes some MB
+N_PROBES, PROBE_FRAMES = 64, 4096
 MAX_INTEGRITIES = 64  # remembered: more long recordings than are in the window together
 
 
@@ -58,7 +67,8 @@ class Segment:
     Clips are `clip_samples` long at `sample_rate_hz` and start every `hop_samples`, counted from
     `start_seconds`; nothing after `end_seconds` is decoded. With `fingerprint` the file must still
     be that very one. `max_seconds` refuses longer recordings; `size_bytes` earns big files time.
-    `opener` knows where the path begins, and what may lie on the way; a worker has to find it, too.
+    `channel` is what of several channels is decoded. `opener` knows where the path begins, and what
+    may lie on the way; a worker has to find it, too.
     """
 
     path: bytes
@@ -73,6 +83,7 @@ class Segment:
     max_seconds: float = math.inf
     size_bytes: int = 0
     accepts_damaged: bool = False
+    channel: Channel = "mean"
     opener: Opener = os.open
 
 
@@ -81,11 +92,11 @@ class DecodedAudio:
     """One segment as clips, and the facts about its file.
 
     `audio` holds the samples once, however much the clips overlap; `level` is theirs. `digest`, the
-    SHA-256 of the whole file, and `recorded_at`, by the recorder's clock, come with the first
-    segment only. `seconds` and `total_clips` are those of the whole recording. Where the header
-    names no length they are the length decoded so far and None, up to the end; where a recording
-    ends before its header says so, a segment that reaches the end knows less of them than those
-    before it. `warning` names what is damaged.
+    SHA-256 of the whole file, `recorded_at`, by the recorder's clock, and `recorder`, what it says
+    of itself, come with the first segment only. `seconds` and `total_clips` are those of the whole
+    recording. Where the header names no length they are the length decoded so far and None, up to
+    the end; where a recording ends before its header says so, a segment that reaches the end knows
+    less of them than those before it. `warning` names what is damaged, or odd.
     """
 
     audio: Samples
@@ -100,6 +111,7 @@ class DecodedAudio:
     warning: str | None = None
     level: Levels = field(default_factory=Levels, compare=False)  # but for the last bits of a sum
     recorded_at: str | None = None
+    recorder: str | None = None
 
     @property
     def clips(self) -> Samples:
@@ -164,7 +176,7 @@ def decode(segment: Segment) -> DecodedAudio:
         digest = _digest_of(content, before) if is_first else None
         try:
             decoded = _decode(content, segment, before)
-            moment = recorded_at(fd) if is_first else None
+            found = read_notes(fd) if is_first else {}
         except DecodingError as error:
             raise error.with_digest(digest) from error
         except OSError as error:
@@ -173,7 +185,7 @@ def decode(segment: Segment) -> DecodedAudio:
             # Whatever came out of bytes that moved meanwhile, good or bad, means nothing.
             if fingerprint(os.fstat(fd)) != before:
                 raise FileChanged
-    return replace(decoded, digest=digest, recorded_at=moment)
+    return replace(decoded, digest=digest, recorded_at=recorded_at(found), recorder=recorder(found))
 
 
 def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
@@ -208,20 +220,31 @@ def _integrity_of(fd: int, token: str, container: Container) -> Integrity:
 
 
 def _decode(content: FileBytes, segment: Segment, token: str) -> DecodedAudio:
+    """Once, and in rare cases again: where the sound asks for another mix of its channels."""
+    mix = first_mix(segment.channel)
     try:
-        wave = plain_wave(content)
-        if wave is not None:
-            return _decode_clips(wave, segment, token)
-        container = container_of(content.fd, segment.path)
-        integrity = _integrity_of(content.fd, token, container)
-        _refuse_damage(integrity, segment)
-        if demuxer := container.demuxer or integrity.demuxer:
-            return _decode_with_ffmpeg(content.fd, segment, token, integrity, demuxer)
-        return _decode_with_libsndfile(content.fd, segment, token, integrity)
+        decoded = _decode_mixed(content, segment, token, mix)
+        better = better_mix(segment.channel, decoded.level)
+        return decoded if better == mix else _decode_mixed(content, segment, token, better)
     except MemoryError as error:
         raise DecodingError(
             "too_large", "decoding asks for more memory than a worker may have; split the file"
         ) from error
+
+
+def _decode_mixed(content: FileBytes, segment: Segment, token: str, mix: Mix) -> DecodedAudio:
+    if (wave := plain_wave(content)) is not None:
+        wave.level = Levels(mix)
+        return _decode_clips(wave, segment, token)
+    container = container_of(content.fd, segment.path)
+    integrity = _integrity_of(content.fd, token, container)
+    _refuse_damage(integrity, segment)
+    if demuxer := container.demuxer or integrity.demuxer:
+        decoded, shortage = _decode_with_ffmpeg(content.fd, segment, token, integrity, demuxer, mix)
+    else:
+        decoded, shortage = _decode_with_libsndfile(content.fd, segment, token, integrity, mix)
+    shortage = integrity.damage or shortage
+    return replace(decoded, warning=shortage.reason if shortage else integrity.oddity)
 
 
 def _check_beginning(content: FileBytes, segment: Segment) -> None:
@@ -251,12 +274,12 @@ def _refuse_damage(integrity: Integrity, segment: Segment) -> None:
 
 
 def _decode_with_libsndfile(
-    fd: int, segment: Segment, token: str, integrity: Integrity
-) -> DecodedAudio:
+    fd: int, segment: Segment, token: str, integrity: Integrity, mix: Mix
+) -> tuple[DecodedAudio, DecodingError | None]:
+    """With why it is not whole, where that was found while decoding."""
     with _libsndfile_reader(fd, segment, integrity) as sound:
-        decoded = _decode_clips(sound, segment, token)
-        shortage = integrity.damage or sound.truncation_error
-        return replace(decoded, warning=None if shortage is None else shortage.reason)
+        sound.level = Levels(mix)
+        return _decode_clips(sound, segment, token), sound.truncation_error
 
 
 @contextmanager
@@ -264,11 +287,12 @@ def _libsndfile_reader(
     fd: int, segment: Segment, integrity: Integrity
 ) -> Iterator[SoundfileReader]:
     """Raises DecodingError, also for what the body meets."""
-    check_chunks(fd)
     damage = integrity.damage
     file = Patched(fd, integrity.patches) if integrity.patches else fd
+    os.lseek(fd, 0, os.SEEK_SET)  # it may have been decoded before
     try:
         with SoundfileReader(file, closefd=False) as sound:
+            sound.time_expansion = time_expansion(read_notes(fd))
             check_header(sound.format, sound.subtype, sound.samplerate, sound.channels)
             sound.accepts_damaged = segment.accepts_damaged
             yield sound
@@ -281,25 +305,23 @@ def _libsndfile_reader(
 
 
 def _decode_with_ffmpeg(
-    fd: int, segment: Segment, token: str, integrity: Integrity, demuxer: str
-) -> DecodedAudio:
+    fd: int, segment: Segment, token: str, integrity: Integrity, demuxer: str, mix: Mix
+) -> tuple[DecodedAudio, DecodingError | None]:
     """The reader is kept for the next segment: some recordings are only decoded from the start."""
-    damage = integrity.damage
     try:
         sound = _readers.pop(token, None)
         if sound is None:
             sound = _ffmpeg_reader(fd, integrity, demuxer)
         else:
             sound.begin_segment(fd)
-        sound.accepts_damaged = segment.accepts_damaged
+        sound.accepts_damaged, sound.level = segment.accepts_damaged, Levels(mix)
         decoded = _decode_clips(sound, segment, token)
     except DecodingError as error:
-        raise damage or error from error
+        raise integrity.damage or error from error
     if len(_readers) >= MAX_READERS:
         _readers.pop(next(iter(_readers))).close()
     _readers[token] = sound
-    shortage = damage or sound.truncation_error
-    return replace(decoded, warning=None if shortage is None else shortage.reason)
+    return decoded, sound.truncation_error
 
 
 def _ffmpeg_reader(fd: int, integrity: Integrity, demuxer: str) -> FfmpegReader:
@@ -317,6 +339,8 @@ def _decode_clips(sound: Reader, segment: Segment, token: str) -> DecodedAudio:
     begin, end = segment.first_clip * hop, (stop_clip - 1) * hop + size
     origin = round(segment.start_seconds * rate_hz)
     audio = _resampled(sound, origin + begin, origin + min(end, total), rate_hz)
+    if sound.level.is_unscaled:
+        sound.level.bits = integer_bits(_probes(sound))
     if sound.ends_at is not None:
         readable = math.ceil(round(sound.ends_at / sound.samplerate * rate_hz, 6)) - origin
         total = max(0, min(total, readable))
@@ -342,6 +366,14 @@ def _decode_clips(sound: Reader, segment: Segment, token: str) -> DecodedAudio:
         channels=sound.channels,
         level=sound.level,
     )
+
+
+def _probes(sound: Reader) -> list[Block]:
+    """Here and there in the file, so that every segment of it finds the same."""
+    if sound.frames >= UNKNOWN_FRAMES or not isinstance(sound, SoundfileReader | PlainWave):
+        return []
+    places = np.linspace(0, max(0, sound.frames - PROBE_FRAMES), N_PROBES).astype(int)
+    return [sound.block(at, min(PROBE_FRAMES, sound.frames)) for at in np.unique(places).tolist()]
 
 
 def _fit_length(audio: Samples, n_samples: int) -> Samples:

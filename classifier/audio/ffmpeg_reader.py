@@ -20,7 +20,7 @@ import numpy.typing as npt
 from classifier.audio.containers.formats import check_bounds
 from classifier.audio.containers.integrity import Patched
 from classifier.audio.containers.signatures import CONVERT
-from classifier.audio.samples import Levels, Samples, check_level, mix
+from classifier.audio.samples import Levels, Samples
 from classifier.audio.soundfile_reader import SHORT_SECONDS, UNKNOWN_FRAMES, cut_short
 from classifier.errors import DecodingError
 
@@ -81,7 +81,7 @@ class FfmpegReader:
         self.truncation_error: DecodingError | None = None
 
     def mono(self, begin: int, n_frames: int) -> Samples:
-        """Frames [begin, begin + n_frames) as the mean over channels; fewer where the file ends."""
+        """Frames [begin, begin + n_frames) as one channel; fewer where the file ends."""
         mono = np.empty(max(0, min(n_frames, self.frames - begin)), np.float32)
         done = 0
         try:
@@ -92,11 +92,7 @@ class FfmpegReader:
                     self._check_truncation(begin + done, len(mono) - done)
                     break
                 part = mono[done : done + len(block)]
-                mix(block, part)
-                if self._scale != 1:
-                    part *= np.float32(self._scale)
-                check_level(part)
-                self.level.add(block, self._scale, part)
+                self.level.take(block, part, self._scale)
                 done += len(block)
         except av.FFmpegError as error:
             failure = self._undecodable(error)

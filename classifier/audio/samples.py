@@ -1,14 +1,16 @@
-"""Blocks of samples: their mean over channels, and their level.
+"""Blocks of samples: one channel made of them, their level, and what is odd about them.
 
 0 dBFS is the largest sample that the file can hold; a full-scale square wave has an RMS of 0 dBFS
 (not the 3 dB more of AES17, by which a sine has). Peak and clipping are of all channels, the RMS
-is of their mean, which is what the network gets.
+is of what the network gets.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,72 +18,128 @@ import numpy.typing as npt
 from classifier.errors import DecodingError
 
 Samples = npt.NDArray[np.float32]
+Block = npt.NDArray[np.number]  # (N, channels), as numbers around zero
+Channel = Literal["mean", "loudest"] | int  # a number counts from 1
 
 BLOCK_SAMPLES = 2**18  # over all channels, read at once: 2 MiB where they are widest
+CACHED_SAMPLES = 2**16  # over all channels, mixed at once
 MAX_LEVEL = 2.0**32  # integer samples of 32 bits, stored as float without being scaled
 FLOOR_DBFS = -150.0  # below the last bit of 24; digital silence has no logarithm
 CLIPPED = 1 - 2.0**-14  # of full scale: the last two steps of 16 bits
+CANCELLED = 1e-2  # of the power of the loudest channel that the mean keeps at least: 20 dB
+DEAD = 1e-6  # of the power of the loudest channel: 60 dB, the noise of an open input
+UNSCALED = 2.0**7  # of full scale: no float recording is 42 dB above it
+MAX_DBFS = 24.0  # above full scale; the headroom of float recorders is used up to there
+BITS = (16, 24, 32)
+_ONES = np.ones(CACHED_SAMPLES // 2, np.float32)
 
 
-def mix(block: npt.NDArray[np.number], mono: Samples) -> None:
-    """(N, channels) of any type, each sample rounded to float32, to their mean in `mono` (N,).
+@dataclass(frozen=True)
+class Mix:
+    """How channels become one, and samples of full scale 1.
 
-    For up to two channels without numpy's `mean`, which takes 20 times as long for the same.
+    `channel` counts from 0; without one they are averaged, and so they are where a file has not as
+    many. With `bits` float samples are on the scale of such integers. `cancels` is why a channel
+    takes the place of the mean.
     """
-    n_channels = block.shape[1]
-    with np.errstate(over="ignore", invalid="ignore"):
-        if n_channels > 2:
-            block.astype(np.float32, copy=False).mean(axis=1, out=mono)
-            return
-        mono[:] = block[:, 0]
-        if n_channels == 2:
-            np.add(mono, block[:, 1], out=mono, dtype=np.float32, casting="unsafe")
-            mono *= 0.5
+
+    channel: int | None = None
+    bits: int = 0
+    cancels: bool = False
+
+    @property
+    def scale(self) -> float:
+        return 2.0 ** (1 - self.bits) if self.bits else 1.0
 
 
-def check_level(mono: Samples) -> None:
-    """Raises DecodingError where samples are no numbers, or far beyond what a file may hold."""
-    if not len(mono) or (mono.min() >= -MAX_LEVEL and mono.max() <= MAX_LEVEL):
-        return  # NaN is neither
-    raise DecodingError(
-        "not_finite",
-        "holds samples that are no numbers (NaN, infinity or beyond any scale); export it again",
-    )
+def first_mix(choice: Channel) -> Mix:
+    """Before anything of the sound is known."""
+    return Mix(choice - 1) if isinstance(choice, int) else Mix()
+
+
+def better_mix(choice: Channel, level: Levels) -> Mix:
+    """The one that fits the sound, whose level under `first_mix` is known."""
+    mix = level.mix
+    if choice == "loudest" or (choice == "mean" and level.cancels):
+        mix = replace(mix, channel=level.loudest, cancels=choice == "mean")
+    return replace(mix, bits=level.bits or mix.bits)
+
+
+def integer_bits(blocks: Sequence[Block]) -> int:
+    """Of the integers that float samples were made of without being scaled; 0 where they were."""
+    peak = max((float(np.abs(block).max(initial=0)) for block in blocks), default=0.0)
+    if peak < UNSCALED and not (peak >= 2 and all(map(_are_integers, blocks))):
+        return 0
+    return next((bits for bits in BITS if peak <= 2**bits), 0)
+
+
+def _are_integers(block: Block) -> bool:
+    return bool((np.rint(block) == block).all())
 
 
 @dataclass
 class Levels:
     """Adds up over blocks of a recording, and over its segments."""
 
-    peak: float = 0.0
+    mix: Mix = Mix()
+    lowest: float = math.inf
+    highest: float = -math.inf
     squares: float = 0.0
     n_frames: int = 0
     n_clipped: int = 0
     n_samples: int = 0
+    is_unscaled: bool = False  # float samples look like integers,
+    bits: int = 0  # and those are of so many bits
+    sums: npt.NDArray[np.float64] | None = None  # (2, channels and their mean), also of squares
 
-    def add(self, block: npt.NDArray[np.number], scale: float, mono: Samples) -> None:
-        """`block` of any shape, whose samples times `scale` are of full scale 1, and their mean."""
+    def take(self, block: Block, mono: Samples, scale: float = 1.0) -> None:
+        """Makes one channel of `block`, and adds its level; `scale` makes full scale 1.
+
+        Each sample is rounded to float32. Raises DecodingError where samples are no numbers, or far
+        beyond what a file may hold.
+        """
         if not block.size:
             return
-        peak = max(-float(block.min()), float(block.max())) * scale
-        self.peak = max(self.peak, peak)
+        is_float, scale = block.dtype.kind == "f", scale * self.mix.scale
+        sums = _mix(block, mono, self.mix.channel)
+        if is_float:
+            _check_level(mono)
+        lowest, highest = float(block.min()) * scale, float(block.max()) * scale
+        peak = max(-lowest, highest)
+        self.lowest, self.highest = min(self.lowest, lowest), max(self.highest, highest)
         if peak >= CLIPPED:
             limit = CLIPPED / scale
             self.n_clipped += int(np.count_nonzero((block >= limit) | (block <= -limit)))
-        self.squares += float(np.dot(mono, mono))
+            if is_float and scale == 1:
+                is_whole = peak == int(peak) and _are_integers(block)
+                self.is_unscaled |= is_whole or peak >= UNSCALED
+        if scale != 1:
+            mono *= np.float32(scale)  # last, for it may be the block itself
+        if sums is None or self.mix.channel is not None:
+            self.squares += float(np.dot(mono, mono))
+        else:
+            self.squares += float(sums[1, -1]) * scale**2
         self.n_frames += len(mono)
         self.n_samples += block.size
+        if sums is not None:
+            self.sums = sums if self.sums is None else self.sums + sums
 
     def join(self, other: Levels) -> None:
-        self.peak = max(self.peak, other.peak)
+        if other.mix != Mix():
+            self.mix = other.mix
+        self.lowest, self.highest = min(self.lowest, other.lowest), max(self.highest, other.highest)
         self.squares += other.squares
         self.n_frames += other.n_frames
         self.n_clipped += other.n_clipped
         self.n_samples += other.n_samples
+        if self.sums is None or other.sums is None:
+            self.sums = other.sums if self.sums is None else self.sums
+        elif self.sums.shape == other.sums.shape:
+            self.sums = self.sums + other.sums
 
     @property
     def peak_dbfs(self) -> float:
-        return _decibels(self.peak)
+        return _decibels(max(-self.lowest, self.highest))
 
     @property
     def rms_dbfs(self) -> float:
@@ -91,6 +149,109 @@ class Levels:
     def clipped(self) -> float:
         """Share of the samples, 0 to 1."""
         return self.n_clipped / self.n_samples if self.n_samples else 0.0
+
+    @property
+    def cancels(self) -> bool:
+        """Whether the mean is far below the loudest channel."""
+        powers = self._powers
+        return bool(len(powers)) and bool(powers[-1] < CANCELLED * powers[:-1].max())
+
+    @property
+    def loudest(self) -> int | None:
+        return int(self._powers[:-1].argmax()) if self.sums is not None else None
+
+    @property
+    def warning(self) -> str | None:
+        """What is odd about the sound of the whole recording."""
+        return "; ".join(self._oddities()) or None
+
+    @property
+    def _powers(self) -> npt.NDArray[np.float64]:
+        """(channels + 1,) without a constant offset, that of the mean last; of one channel none."""
+        if self.sums is None:
+            return np.zeros(0)
+        means, squares = self.sums / self.n_frames
+        powers: npt.NDArray[np.float64] = np.maximum(0, squares - means**2)
+        return powers
+
+    def _oddities(self) -> list[str]:
+        if self.n_frames > 1 and self.lowest == self.highest:
+            if self.lowest == 0:
+                return ["digital silence: every sample is zero; check the recorder"]
+            return ["stuck: all samples have one value; check the recorder"]
+        found = []
+        powers, channel = self._powers[:-1], self.mix.channel
+        dead = [at + 1 for at, power in enumerate(powers) if power <= DEAD * powers.max()]
+        if self.mix.cancels:
+            found.append(
+                "the channels cancel each other: their mean is more than 20 dB below the loudest, "
+                f"channel {(channel or 0) + 1}, which is scored instead"
+            )
+        elif channel is not None and channel >= max(1, len(powers)):
+            found.append(f"has no channel {channel + 1}; all that it has is scored")
+        if 0 < len(dead) < len(powers):
+            names = ", ".join(map(str, dead))
+            found.append(f"dead: channel {names} lies 60 dB or more below the loudest")
+        if self.mix.bits:
+            found.append(
+                f"float samples on the scale of integers of {self.mix.bits} bits; scaled down"
+            )
+        elif self.peak_dbfs > MAX_DBFS:
+            found.append(f"samples lie {self.peak_dbfs:.0f} dB above full scale; export it again")
+        return found
+
+
+def _mix(block: Block, mono: Samples, channel: int | None) -> npt.NDArray[np.float64] | None:
+    """One channel of (N, channels), and the sums of all channels and their mean, of several.
+
+    For up to two channels without numpy's `mean`, which takes 20 times as long for the same.
+    """
+    n_frames, n_channels = block.shape
+    with np.errstate(over="ignore", invalid="ignore"):
+        if n_channels == 1:
+            mono[:] = block[:, 0]
+            return None
+        sums = np.zeros((2, n_channels + 1))
+        scratch = np.empty(CACHED_SAMPLES // n_channels, np.float32)
+        for begin in range(0, n_frames, len(scratch)):
+            part = slice(begin, begin + len(scratch))
+            sums += _mix_part(block[part], mono[part], channel, scratch[: n_frames - begin])
+        return sums
+
+
+def _mix_part(
+    block: Block, mono: Samples, channel: int | None, scratch: Samples
+) -> npt.NDArray[np.float64]:
+    n_channels = block.shape[1]
+    sums = []
+    for at in range(n_channels):
+        column = mono if at == 0 else scratch
+        column[:] = block[:, at]
+        sums.append(_sums(column))
+    if n_channels == 2:
+        mono += scratch
+        mono *= np.float32(0.5)
+    else:
+        block.astype(np.float32, copy=False).mean(axis=1, out=mono)
+    mean = sum(total for total, _ in sums) / n_channels
+    sums.append((mean, float(np.dot(mono, mono))))
+    if channel is not None and channel < n_channels:
+        mono[:] = block[:, channel]
+    return np.array(sums).T
+
+
+def _sums(samples: Samples) -> tuple[float, float]:
+    """Both as products, which take a third of the time of numpy's sum."""
+    return float(np.dot(samples, _ONES[: len(samples)])), float(np.dot(samples, samples))
+
+
+def _check_level(mono: Samples) -> None:
+    if mono.min() >= -MAX_LEVEL and mono.max() <= MAX_LEVEL:
+        return  # NaN is neither
+    raise DecodingError(
+        "not_finite",
+        "holds samples that are no numbers (NaN, infinity or beyond any scale); export it again",
+    )
 
 
 def _decibels(amplitude: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import soundfile
 
-from classifier.audio.samples import BLOCK_SAMPLES, Levels, Samples, check_level, mix
+from classifier.audio.samples import BLOCK_SAMPLES, Block, Levels, Samples
 from classifier.errors import DecodingError
 
 FINE_FRAMES = 1024  # decoded at once where what lies before a damage is to be decoded
@@ -17,17 +17,23 @@ UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63-1 where a header names no length
 class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
     """With `accepts_damaged` what lies before a damage is decoded.
 
-    `truncation_error` is why a recording cannot be decoded to the end that its header promises, and
-    `ends_at` the frame where it ends instead.
+    The sample rate is that of the sound: `time_expansion` times that of a file which is played
+    more slowly. `truncation_error` is why a recording cannot be decoded to the end that its header
+    promises, and `ends_at` the frame where it ends instead.
     """
 
     accepts_damaged = False
+    time_expansion = 1
     truncation_error: DecodingError | None = None
     ends_at: int | None = None
 
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)
         self.level = Levels()
+
+    @property
+    def samplerate(self) -> int:
+        return int(super().samplerate) * self.time_expansion
 
     def seekable(self) -> bool:
         """Where it may be, soundfile seeks after each read to where it is.
@@ -38,7 +44,7 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         return self.format == "OGG" and bool(super().seekable())
 
     def mono(self, begin: int, n_frames: int) -> Samples:
-        """Frames [begin, begin + n_frames) as the mean over channels; fewer where the file ends.
+        """Frames [begin, begin + n_frames) as one channel; fewer where the file ends.
 
         Raises DecodingError, or soundfile.SoundFileError.
         """
@@ -69,15 +75,16 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
     def _read_into(self, mono: Samples) -> int:
         """How many frames were there to fill it with."""
         if self.channels == 1:
-            n_read = len(self.read(out=mono))
-            block = mono[:n_read]
+            block = self.read(out=mono[:, np.newaxis])
         else:
             block = self.read(len(mono), "float32", always_2d=True)
-            n_read = len(block)
-            mix(block, mono[:n_read])
-        check_level(mono[:n_read])
-        self.level.add(block, 1.0, mono[:n_read])
-        return n_read
+        self.level.take(block, mono[: len(block)])
+        return len(block)
+
+    def block(self, begin: int, n_frames: int) -> Block:
+        """(N, channels); where it is, unless a header names the length."""
+        self._seek_to(begin)
+        return np.asarray(self.read(n_frames, "float32", always_2d=True))
 
     def _seek_to(self, frame: int) -> None:
         """Where a stream cannot be searched (its header names no length), reads up to the place."""

@@ -29,6 +29,7 @@ APPLIED = (
     "intake.settle_seconds",
     "intake.scan_seconds",
     "engine.batch_clips",
+    "engine.channel",
     "engine.clip_pooling",
     "engine.max_hours",
     "log.format",

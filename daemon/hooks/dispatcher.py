@@ -30,6 +30,7 @@ from daemon.hooks.targets import (
 from storage.database.engine import open_database
 from storage.database.sqlite import Database
 from storage.errors import StorageError
+from storage.export.text_formats import nested
 from storage.home.paths import Home
 from storage.queries.filters import Filters
 from storage.queries.result import COLUMNS, Result
@@ -115,7 +116,7 @@ class Hook:
     def _send(self, result: Result) -> float:
         """0 when it was sent or given up, else the seconds until the next try."""
         try:
-            self.target.send(json.dumps(result.as_object(COLUMNS)).encode())
+            self.target.send(json.dumps(nested(result.as_object(COLUMNS))).encode())
         except TargetUnreachable as error:
             return self._fail(str(error))
         except RefusedByTarget as error:

@@ -30,6 +30,7 @@ class RecordingInProgress:
     channels: int = 0
     level: Levels = field(default_factory=Levels)
     recorded_at: str | None = None
+    recorder: str | None = None
     known_answer_id: int | None = None  # the recording whose stored answer serves for this content
     total_clips: int | None = None
     next_clip: int = 0  # the first one not asked for yet
@@ -60,8 +61,9 @@ class RecordingInProgress:
 
     @property
     def warning(self) -> str | None:
-        """What is damaged, as the earliest segment that met the damage describes it."""
-        return self.warnings[min(self.warnings)] if self.warnings else None
+        """What is damaged, as the earliest segment that met it describes it, and what is odd."""
+        damage = self.warnings[min(self.warnings)] if self.warnings else None
+        return "; ".join(filter(None, (damage, self.level.warning))) or None
 
     @property
     def clip_scores(self) -> Scores:
@@ -81,6 +83,7 @@ class RecordingInProgress:
         self.sample_rate_hz, self.channels = answer.sample_rate_hz, answer.channels
         self.digest = answer.digest or self.digest
         self.recorded_at = answer.recorded_at or self.recorded_at
+        self.recorder = answer.recorder or self.recorder
         self.level.join(answer.level)
         if answer.warning is not None:
             self.warnings[first_clip] = answer.warning
@@ -97,4 +100,5 @@ class RecordingInProgress:
             self.level.peak_dbfs,
             self.level.clipped,
             self.recorded_at,
+            self.recorder,
         )

@@ -210,6 +210,7 @@ class Window:
             max_seconds=self.engine.max_hours * 3600,
             size_bytes=claim.size_bytes,  # each worker may have to read all of it once
             accepts_damaged=self.accepts_damaged,
+            channel=self.engine.channel,
             opener=os.open if claim.archive_path else opener_in(claim.inbox),
         )
         self._queued_segments.append(((recording, recording.next_clip), segment))
@@ -369,7 +370,7 @@ class Window:
             logger.warning("%s failed: %s", path, outcome.error, extra=event)
         elif isinstance(outcome, Scored) and outcome.warning:
             event = about(recording=path, warning=outcome.warning)
-            logger.warning("%s is not whole: %s", path, outcome.warning, extra=event)
+            logger.warning("%s: %s", path, outcome.warning, extra=event)
         elif isinstance(outcome, Scored):
             event = about(recording=path, label=outcome.label, confidence=outcome.confidence)
             logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence, extra=event)

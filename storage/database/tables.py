@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -110,6 +110,7 @@ recording = Table(
     # Of the current answer: rises with each, whatever the clock does. NULL: answered by a version
     # that gave none.
     Column("answer_number", Integer),
+    Column("recorder", Text),  # what the file says of it, as JSON
     CheckConstraint("state IN ('pending', 'done', 'failed', 'superseded')", name="state"),
     CheckConstraint("requeued IN ('retry', 'rescore')", name="requeued"),
     CheckConstraint(

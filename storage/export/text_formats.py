@@ -125,7 +125,13 @@ def console_for(stream: TextIO) -> Console:
 
 
 def _json(item: Mapping[str, object]) -> str:
-    return json.dumps(item, ensure_ascii=False)
+    return json.dumps(nested(item), ensure_ascii=False)
+
+
+def nested(row: Mapping[str, object]) -> Mapping[str, object]:
+    """For JSON: a column that is JSON itself is a part of the row."""
+    recorder = row.get("recorder")
+    return {**row, "recorder": json.loads(recorder)} if isinstance(recorder, str) else row
 
 
 def _room_for_path(width: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:

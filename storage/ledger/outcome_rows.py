@@ -75,6 +75,7 @@ class RecordingRow:
     peak_dbfs: float | None
     clipped: float | None
     recorded_at: str | None
+    recorder: str | None
     prediction_id: int | None
     answered_at: str | None
     retry_after: str | None
@@ -115,6 +116,7 @@ class RecordingRow:
         self.channels = facts.channels
         self.rms_dbfs, self.peak_dbfs = facts.rms_dbfs, facts.peak_dbfs
         self.clipped = facts.clipped
+        self.recorder = facts.recorder
         self.recorded_at = choose_recorded_at(
             facts.recorded_at, moment_in_name(printable_path(self.path))
         )

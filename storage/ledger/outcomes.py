@@ -47,7 +47,7 @@ class AudioFacts:
     """What the file is, whatever it sounds like; `digest` is the SHA-256 of its bytes, in hex.
 
     Levels are in dBFS, `clipped` is a share of the samples; `recorded_at` is as the file says it
-    (see `recorded_at`). None: not known.
+    (see `recorded_at`), and `recorder` what it says of its recorder, as JSON. None: not known.
     """
 
     digest: str
@@ -58,6 +58,7 @@ class AudioFacts:
     peak_dbfs: float | None = None
     clipped: float | None = None
     recorded_at: str | None = None
+    recorder: str | None = None
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,8 @@ class Result:
     checkpoint_digest: str | None = _column(_checkpoint.digest, "SHA-256 of the checkpoint file.")
     warning: str | None = _column(
         _row.warning,
-        "What is wrong with an answer: the recording is [not whole](audio.md#is-it-whole), or a"
-        " later rescoring failed.",
+        "What is wrong with an answer: the recording is [not whole](audio.md#is-it-whole), or odd,"
+        " or a later rescoring failed.",
     )
     archived_path: str | None = _column(
         case((_row.archived_at.is_not(None), _row.archive_path_text)),
@@ -108,11 +108,16 @@ class Result:
     channels: int | None = _column(_row.channels, "Of the file.")
     rms_dbfs: float | None = _column(
         _row.rms_dbfs,
-        "Root mean square of the mean of the channels, in decibels below full scale; -150 is"
+        "Root mean square of what is scored, in decibels below full scale; -150 is"
         " digital silence.",
     )
     peak_dbfs: float | None = _column(_row.peak_dbfs, "The loudest sample of any channel.")
     clipped: float | None = _column(_row.clipped, "Share of the samples at full scale, 0 to 1.")
+    recorder: str | None = _column(
+        _row.recorder,
+        "What the file says of its recorder, as JSON (an object in JSON): device, place,"
+        " temperature, battery, gain ([audio.md](audio.md#the-recorder)).",
+    )
     labels_json: str | None = _column(_checkpoint.labels)
     packed_scores: bytes | None = _column(_answer.scores)  # float32 (L,)
     # float16 (C, L); read only where clips are asked for

@@ -164,6 +164,9 @@ class EngineSettings(Section):
     """most clips scored in one step; 0 is 32, on a GPU 256"""
     clip_pooling: Literal["mean", "max"] = "mean"
     """how a recording's scores are made from those of its clips"""
+    channel: Literal["mean", "loudest"] | Annotated[int, Field(ge=1, le=64)] = "mean"
+    """what of several channels is scored, and learned from: their mean, the loudest one, or the one
+    of this number; where channels cancel each other in their mean, the loudest"""
     overlap_seconds: NotNegative = 0.0
     """how much of a clip the next one repeats"""
     decode_workers: Count = 0

@@ -15,15 +15,34 @@ from zoneinfo import ZoneInfo
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-# AudioMoth `20260131_120000`, Song Meter `PREFIX_20260131_120000`, ISO 8601 `20260131T120000Z`,
-# and with separators that a file name may have. A digit beside it would make it something else. An
-# offset without a colon might be a number of the recorder's, unless it follows ISO 8601's T.
-_NAME = re.compile(
-    r"(?<!\d)(\d{4})[-_.]?(\d\d)[-_.]?(\d\d)(?:(?P<iso>T)|[T_ -]+)"
+# What recorders call their files (docs/audio.md has a table with sources). A digit beside a moment
+# would make it something else. Without a colon an offset follows ISO 8601's T only; elsewhere it
+# might be a number of the recorder's.
+_USUAL = re.compile(
+    r"(?<!\d)(\d{4})[-_.]?(\d\d)[-_.]?(\d\d)(?:(?P<iso>T)|[T_ $-]+|-birdnet-(?:\w+-)?)"
     r"(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?:\.\d+)?"
-    r"(?P<zone>Z|[+-](?:0\d|1[0-4])(?::|(?(iso)|(?!)))(?:00|15|30|45))?(?!\d)",
+    r"(?P<zone>_?Z(?![^\W_])|[+-](?:0\d|1[0-4])(?::|(?(iso)|(?!)))(?:00|15|30|45)"
+    r"|(?(iso)[+-](?:0\d|1[0-4]|\d(?:00|15|30|45))|(?!)))?(?!\d)",
     re.ASCII,
 )
+_NAMES = (
+    _USUAL,
+    re.compile(
+        r"(?<!\d)(\d{4})(\d\d)(\d\d)(?P<iso>)(\d\d)(\d\d)(\d\d)(?P<zone>Z)?(?!\d)", re.ASCII
+    ),
+    # SoundTrap: the number of the device, and a moment with two digits of the year.
+    re.compile(
+        r"(?<=\d\.)(\d\d)(\d\d)(\d\d)(?P<iso>)(\d\d)(\d\d)(\d\d)(?P<zone>Z)?(?!\d)", re.ASCII
+    ),
+    # Zoom and HARP.
+    re.compile(
+        r"(?<!\d)(\d\d)(\d\d)(\d\d)(?P<iso>)[-_](\d\d)(\d\d)(\d\d)(?P<zone>Z)?(?!\d)", re.ASCII
+    ),
+)
+# AudioMoth with firmware 1.0: seconds since 1970 in hexadecimal, in capitals, with some letter.
+_HEXADECIMAL = re.compile(r"(?:^|_)(?=[0-9]*[A-F])([0-9A-F]{8})(?:\.|$)")
+_HEXADECIMAL_YEARS = range(2014, 2038)  # before there was one, and when 31 bits are used up
+_BETWEEN = re.compile(r"[-_]{1,2}(?:E|to[-_])?")  # a beginning and an end
 _FIRST_YEAR, _LAST_YEAR = 1980, 2199
 
 
@@ -71,11 +90,22 @@ def parse_when(text: str, now: datetime) -> datetime:
 
 
 def moment_in_name(path: str) -> str | None:
-    """The last one in the name of the file; its folders do not count."""
+    """The last one in the name of the file, or where it is an end, the beginning before it.
+
+    Its folders do not count.
+    """
     name = path.rpartition("/")[2]
-    for match in reversed(list(_NAME.finditer(name))):
-        if moment := _moment(match):
-            return moment
+    for pattern in _NAMES:
+        found = [(each, moment) for each in pattern.finditer(name) if (moment := _moment(each))]
+        if len(found) > 1:
+            (first, begin), (second, end) = found[-2:]
+            if begin <= end and _BETWEEN.fullmatch(name[first.end() : second.start()]):
+                return begin
+        if found:
+            return found[-1][1]
+    if match := _HEXADECIMAL.search(name):
+        when = datetime.fromtimestamp(int(match[1], 16), UTC).replace(tzinfo=None)
+        return f"{when.isoformat()}Z" if when.year in _HEXADECIMAL_YEARS else None
     return None
 
 
@@ -117,7 +147,9 @@ def is_zone(name: str) -> bool:
 
 def _moment(match: re.Match[str]) -> str | None:
     try:
-        moment = datetime(*(int(part) for part in match.group(1, 2, 3, 5, 6, 7)))  # type: ignore[arg-type]
+        year, month, day, *time = (int(part) for part in match.group(1, 2, 3, 5, 6, 7))
+        century = 2000 if len(match[1]) == 2 else 0
+        moment = datetime(century + year, month, day, *time)  # type: ignore[arg-type]
     except ValueError:
         return None
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
@@ -129,9 +161,10 @@ def _moment(match: re.Match[str]) -> str | None:
 
 
 def _offset(zone: str) -> timedelta:
-    if zone == "Z":
+    if zone.endswith("Z"):
         return timedelta(0)
     digits = zone[1:].replace(":", "")
+    digits = {2: digits + "00", 3: "0" + digits}.get(len(digits), digits)
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return -offset if zone[0] == "-" else offset
 

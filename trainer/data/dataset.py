@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from classifier.audio.decode import DecodedAudio, Segment
+from classifier.audio.samples import Channel
 from classifier.errors import ClassifierError, DecodingError
 from classifier.model.audio_format import AudioFormat
 from classifier.workers.pool import Answer, DecodePool
@@ -48,6 +49,7 @@ class Dataset:
     known_labels: tuple[str, ...] = ()  # output labels even where no example has them
     problems: tuple[str, ...] = ()
     is_mapped: bool = False
+    channel: Channel = "mean"  # what was decoded of several
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -134,6 +136,7 @@ def decode_dataset(
     device: torch.device = CPU,
     known_labels: Sequence[str] = (),
     processes: int = 1,
+    channel: Channel = "mean",
 ) -> Dataset:
     """`load_dataset` with a progress bar, and clips beyond `memory_gib` in a file in `folder`.
 
@@ -144,7 +147,9 @@ def decode_dataset(
     n_bytes = int(memory_gib * GIB) or available_bytes(CPU) // 2
     cache = ClipCache(audio_format.clip_samples, n_bytes // processes, folder, processes)
     with console.bar("decoding", len(examples)) as advance:
-        dataset = load_dataset(examples, audio_format, pool, device, advance, cache, known_labels)
+        dataset = load_dataset(
+            examples, audio_format, pool, device, advance, cache, known_labels, channel
+        )
     if cache.notice:
         console.print_line(cache.notice)
     return dataset
@@ -158,6 +163,7 @@ def load_dataset(
     on_recording: Callable[[], None] = lambda: None,
     cache: ClipCache | None = None,
     known_labels: Sequence[str] = (),
+    channel: Channel = "mean",
 ) -> Dataset:
     """Decodes all examples. Those that cannot be decoded are left out and named in `problems`.
 
@@ -166,7 +172,7 @@ def load_dataset(
     cache = cache or ClipCache(audio_format.clip_samples)
     recordings = [_Recording() for _ in examples]
     problems: dict[int, str] = {}
-    for at, answer, is_last in decode_examples(examples, audio_format, pool):
+    for at, answer, is_last in decode_examples(examples, audio_format, pool, channel):
         if isinstance(answer, DecodedAudio):
             _add(recordings[at], answer, cache)
         else:
@@ -188,18 +194,22 @@ def load_dataset(
         known_labels=tuple(known_labels),
         problems=tuple(problems[at] for at in sorted(problems)),
         is_mapped=cache.is_mapped,
+        channel=channel,
     ).to_device(device)
 
 
 def decode_examples(
-    examples: Sequence[Example], audio_format: AudioFormat, pool: DecodePool[int]
+    examples: Sequence[Example],
+    audio_format: AudioFormat,
+    pool: DecodePool[int],
+    channel: Channel = "mean",
 ) -> Iterator[tuple[int, Answer, bool]]:
     """Position and answer of every segment, and whether it is the last one of its example.
 
     The segments of one example come in order.
     """
     waiting = deque(
-        (at, _first_segment(example, audio_format)) for at, example in enumerate(examples)
+        (at, _first_segment(example, audio_format, channel)) for at, example in enumerate(examples)
     )
     in_flight: dict[int, Segment] = {}
     while waiting or in_flight:
@@ -224,7 +234,7 @@ def _rest(segment: Segment, answer: Answer) -> Segment | None:
     return replace(segment, first_clip=first_clip, fingerprint=answer.fingerprint)
 
 
-def _first_segment(example: Example, audio_format: AudioFormat) -> Segment:
+def _first_segment(example: Example, audio_format: AudioFormat, channel: Channel) -> Segment:
     # The decoder follows no links, since in an inbox they are a stranger's; here a person named it.
     path = os.path.realpath(os.fsencode(example.path))
     return Segment(
@@ -236,6 +246,7 @@ def _first_segment(example: Example, audio_format: AudioFormat) -> Segment:
         start_seconds=example.start_seconds,
         end_seconds=example.end_seconds,
         size_bytes=size_or_zero(path),
+        channel=channel,
     )
 
 

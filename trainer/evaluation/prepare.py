@@ -57,7 +57,14 @@ def prepare_evaluation(
     engine, memory_gib = settings.engine, settings.training.memory_gib
     with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
         decoded = decode_dataset(
-            examples, checkpoint.audio_format, pool, memory_gib, folder, console, device=device
+            examples,
+            checkpoint.audio_format,
+            pool,
+            memory_gib,
+            folder,
+            console,
+            device=device,
+            channel=engine.channel,
         )
     found = contradictions(decoded.examples, decoded.digests)
     problems = (*decoded.problems, *(problem.line for problem in found))

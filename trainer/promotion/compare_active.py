@@ -142,7 +142,9 @@ def predict_active(
         for begin in range(0, len(positions), RECORDINGS_PER_BATCH):
             asked = positions[begin : begin + RECORDINGS_PER_BATCH]
             at_of = {dataset.examples[at]: at for at in asked}
-            part = load_dataset(list(at_of), active.audio_format, pool, device)
+            part = load_dataset(
+                list(at_of), active.audio_format, pool, device, channel=dataset.channel
+            )
             if not part.examples:
                 continue
             scores = score_recordings(model, part, range(len(part.examples)), BATCH_SIZE)

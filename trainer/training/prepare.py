@@ -220,6 +220,7 @@ def _decode(
             context.console,
             known_labels=parent.labels if parent else (),
             processes=process_group.size,
+            channel=engine.channel,
         )
         return recipe, process_group.broadcast_dataset(decode).to_device(context.device)
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from classifier.audio.containers import declared_size, flac, mp3, mp4, ogg, riff
+from classifier.audio.containers import chunk_integrity, declared_size, flac, mp3, mp4, ogg, riff
 from classifier.audio.containers.integrity import Integrity
 from classifier.audio.containers.signatures import (
     CONVERT,
@@ -76,12 +76,12 @@ def _begins_with_ac3(start: bytes) -> bool:
 
 _WAV = Container(
     _has_chunks,
-    riff.examine_chunks,
+    chunk_integrity.examine_chunks,
     riff.chunks_end_as_promised,
     expansion=2,
     suffixes=(b".wav", b".wave", b".bwf", b".w64", b".aif", b".aiff", b".aifc"),
 )
-_FLAC = Container(_begins_with(flac.MAGIC), ends_as_promised=flac.ends_with_last_frame)
+_FLAC = Container(_begins_with(flac.MAGIC), flac.examine_flac, flac.ends_with_last_frame)
 _OGG = Container(
     _begins_with(ogg.CAPTURE), ogg.examine_ogg, ogg.ends_its_streams, is_checked_whole=True
 )
@@ -122,7 +122,7 @@ def container_of(fd: int, path: bytes = b"") -> Container:
     for container in _FORMATS:
         if container.has_magic(start):
             return _by_encoding(container, fd, start, path)
-    if begin:  # what lies behind a tag is for the decoder to find
+    if begin or mp3.holds_frames(fd):  # what lies behind a tag is for the decoder to find
         return _MPEG
     raise refusal(fd, start, path)
 

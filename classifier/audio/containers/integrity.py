@@ -29,12 +29,22 @@ class Integrity:
     """`damage` is the failure that a recording may become.
 
     With `patches` a decoder reads it to its end: all of it, or all that is left. With a `demuxer`
-    only FFmpeg does.
+    only FFmpeg does. `oddity` is what a writer did wrong around sound that is whole.
     """
 
     damage: DecodingError | None = None
     patches: tuple[Patch, ...] = ()
     demuxer: str = ""
+    oddity: str | None = None
+
+
+def several_files(of: str) -> DecodingError:
+    """Whole files one behind the other, as `cat` and recorders of blobs make them."""
+    return DecodingError(
+        "unsupported",
+        f"several {of} files one behind the other, of which only the first would be heard; split "
+        "them, or join their sound with a program that knows the format",
+    )
 
 
 class Patched(io.RawIOBase):

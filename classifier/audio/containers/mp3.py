@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+from itertools import islice
 from typing import NamedTuple
 
 from classifier.audio.containers.integrity import Integrity, Patch
@@ -13,6 +14,8 @@ from classifier.errors import DecodingError
 WINDOW_BYTES = 2**20  # read at once
 MAX_FRAME_BYTES = 2**12  # more than any frame has, free format aside
 MAX_FALSE_SYNCS = 1000  # heads without a run behind them, in what is no MP3 then
+MAX_PADDING_BYTES = 2**20  # of zeros before the first frame
+MAX_JUNK_BYTES = 2**16  # of anything else: a stream that is joined begins within a frame
 RUN_FRAMES = 4  # fewer in a row are junk that looks like them, or a picture in a tag
 TAG_BYTES = 128  # of an ID3v1 tag, at the end
 XING_BITRATE_INDEX = 9  # of the table's: 128 kbit/s, 80 in versions 2 and 2.5
@@ -57,6 +60,11 @@ def begins_with_frame(start: bytes) -> bool:
     return _frame(start.lstrip(b"\0"), 0, accepts_free=True) is not None
 
 
+def holds_frames(fd: int) -> bool:
+    """Whether frames follow each other behind padding or junk, as in a stream that was joined."""
+    return _first_frame(fd) is not None
+
+
 def examine_mpeg(fd: int) -> Integrity:
     """What is missing at the end, and the patches that tell a decoder how long it is.
 
@@ -67,37 +75,47 @@ def examine_mpeg(fd: int) -> Integrity:
     picture in a tag does not hold. So it gets a Xing frame, with the number that we counted.
     """
     size_bytes = os.fstat(fd).st_size
-    begin = _offset_after_padding(fd, offset_after_tags(fd))
+    after_tags, begin = offset_after_tags(fd), _first_frame(fd)
+    if begin is None:
+        return Integrity()
     window = os.pread(fd, MAX_FRAME_BYTES, begin)
     frame = _frame(window, 0)
     if frame is None:
         return Integrity()
-    declared = _declared_bytes(window, frame)
+    oddity = None
     patches: tuple[Patch, ...] = ()
+    if begin > after_tags:
+        patches = (Patch(after_tags, begin - after_tags, b""),)
+        if _end_of_padding(fd, after_tags) < begin:
+            oddity = f"the first {begin - after_tags:,} bytes are no frame of MP3; passed over"
+    declared = _declared_bytes(window, frame)
     if declared is None:
         n_frames, end = _count_frames(fd, begin)
         is_counted = frame.layer == 3 and n_frames >= RUN_FRAMES
         if is_counted and not _has_xing(window, frame):
-            patches = (Patch(begin, 0, _xing_frame(window[:4], frame, n_frames)),)
+            counted = _xing_frame(window[:4], frame, n_frames)
+            patches = (Patch(after_tags, begin - after_tags, counted),)
         missing, reason = end - size_bytes, "cut short in the middle of a frame"
     elif _has_later_stream(fd, begin + declared):
         reason = (
             "several MP3 streams one behind the other, of which only the first would be heard; "
             "join them with a program that knows MP3, or convert them to FLAC"
         )
-        return Integrity(DecodingError("unsupported", reason))
+        return Integrity(DecodingError("unsupported", reason), patches)
     else:
         missing = begin + declared - size_bytes
         reason = f"cut short: it promises {declared:,} bytes, {size_bytes - begin:,} are there"
     if missing <= 0:
-        return Integrity(patches=patches)
+        return Integrity(patches=patches, oddity=oddity)
     reason = f"{reason}; copy it again from its source"
     return Integrity(DecodingError("truncated", reason), patches)
 
 
 def mpeg_ends_as_promised(fd: int) -> bool:
     """Whether a Xing or Info frame promises an end, and only a tag follows it, or nothing."""
-    begin = _offset_after_padding(fd, offset_after_tags(fd))
+    begin = _first_frame(fd)
+    if begin is None:
+        return False
     window = os.pread(fd, MAX_FRAME_BYTES, begin)
     frame = _frame(window, 0)
     declared = None if frame is None else _declared_bytes(window, frame)
@@ -107,9 +125,37 @@ def mpeg_ends_as_promised(fd: int) -> bool:
     return rest == 0 or (rest == TAG_BYTES and os.pread(fd, 3, begin + declared) == b"TAG")
 
 
-def _offset_after_padding(fd: int, offset: int) -> int:
-    zeros = os.pread(fd, MAX_FRAME_BYTES, offset)
-    return offset + len(zeros) - len(zeros.lstrip(b"\0"))
+def _first_frame(fd: int) -> int | None:
+    """Behind tags and padding, or where a run begins behind junk; None where there is neither."""
+    begin = _end_of_padding(fd, offset_after_tags(fd))
+    window = os.pread(fd, MAX_JUNK_BYTES, begin)
+    if _frame(window, 0, accepts_free=True) is not None:
+        return begin
+    syncs = islice(_SYNC.finditer(window), MAX_FALSE_SYNCS)
+    return next((begin + m.start() for m in syncs if _is_run(fd, begin + m.start())), None)
+
+
+def _is_run(fd: int, offset: int) -> bool:
+    """Whether frames of one version, layer and sample rate follow each other from here on."""
+    kinds = set()
+    for _ in range(RUN_FRAMES):
+        head = os.pread(fd, 4, offset)
+        frame = _frame(head, 0)
+        if frame is None:
+            return False
+        kinds.add((head[1] & 0xFE, head[2] & 0x0C))
+        offset += frame.n_bytes
+    return len(kinds) == 1
+
+
+def _end_of_padding(fd: int, offset: int) -> int:
+    end = offset + MAX_PADDING_BYTES
+    while offset < end and (zeros := os.pread(fd, MAX_FRAME_BYTES, offset)):
+        rest = zeros.lstrip(b"\0")
+        offset += len(zeros) - len(rest)
+        if rest:
+            break
+    return offset
 
 
 def _frame(window: bytes, at: int, accepts_free: bool = False) -> _Frame | None:

@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal, NamedTuple
 
-from classifier.audio.containers.integrity import Integrity, Patch
+from classifier.audio.containers.integrity import Patch
 from classifier.audio.containers.mp3 import offset_after_tags
 from classifier.errors import DecodingError
 
 MAX_CHUNKS = 1000  # real files have a dozen
 LIST_BYTES = 2**20  # of notes and labels are looked through
-NEGATIVE = 2**31  # from here on, a size that is read as a signed number leads backwards
-NOTES = (b"LIST", b"INFO")
-RECORDERS = (b"LIST", b"bext", b"guan")
+GAP_BYTES = 2**16  # between chunks, in which the samples are looked for
+MAX_LEFTOVER = 2**12  # bytes that a header claims which was written before the samples
+LEFTOVERS = 16  # times as many follow
+RECORDERS = (b"LIST", b"bext", b"guan", b"wamd")
 NOTE_BYTES = 2**14
-KINDS_OF_NOTES = (b"INFO", b"adtl")  # names that stand alone, without a size
+UNPADDED = (b"data", b"fmt ", b"fact", b"LIST", b"bext", b"guan")  # where a pad byte is missing
 
 # Sizes that stand for "not known yet": ffmpeg, sox and oggdec in a pipe, arecord, and their like.
 _PLACEHOLDER = 0xFFFFFF00
@@ -66,7 +67,11 @@ class _Form(NamedTuple):
     head: struct.Struct
     first: int  # byte, from the container's beginning
     alignment: int
-    size_counts_head: bool = False
+    kind: str = "WAV"
+
+    @property
+    def size_counts_head(self) -> bool:
+        return self.kind == "W64"
 
 
 class Chunk(NamedTuple):
@@ -78,41 +83,28 @@ class Chunk(NamedTuple):
 
 RIFF = _Form(struct.Struct("<4sI"), 12, 2)
 _RIFX = _Form(struct.Struct(">4sI"), 12, 2)
-_W64 = _Form(struct.Struct("<4s12xQ"), 40, 8, size_counts_head=True)
-_FORMS = {b"RIFF": RIFF, b"RF64": RIFF, b"RIFX": _RIFX, b"FORM": _RIFX, b"riff": _W64}
-
-
-def check_chunks(fd: int) -> None:
-    """Raises DecodingError where a chunk would send the decoder round in circles.
-
-    libsndfile 1.2.2 reads the size of a note in a LIST chunk as a signed number, and goes back by
-    it for ever.
-    """
-    form, first = _form(fd)
-    if form is None or form is _W64:
-        return
-    for chunk in _chunks_of(fd, form, first):
-        if chunk.name in NOTES:
-            _check_notes(os.pread(fd, min(chunk.size, LIST_BYTES), chunk.begin), form.head)
+_W64 = _Form(struct.Struct("<4s12xQ"), 40, 8, "W64")
+_AIFF = _RIFX._replace(kind="AIFF")
+_FORMS = {b"RIFF": RIFF, b"RF64": RIFF, b"RIFX": _RIFX, b"FORM": _AIFF, b"riff": _W64}
 
 
 def notes(fd: int) -> Iterator[tuple[bytes, bytes]]:
     """What recorders write beside the samples: each chunk of notes by its name, the first of it."""
-    form, first = _form(fd)
+    form, first = form_of(fd)
     if form is None or form is _W64:
         return
-    for chunk in _chunks_of(fd, form, first):
+    for chunk in chunks_of(fd, form, first):
         if chunk.name in RECORDERS:
             yield chunk.name, os.pread(fd, min(chunk.size, NOTE_BYTES), chunk.begin)
 
 
 def format_tag(fd: int) -> int | None:
     """The encoding of a WAV file as its format names it; None where none is found."""
-    form, first = _form(fd)
+    form, first = form_of(fd)
     if form is None:
         return None
     order: Literal["big", "little"] = "big" if form is _RIFX else "little"
-    for chunk in _chunks_of(fd, form, first):
+    for chunk in chunks_of(fd, form, first):
         if chunk.name == b"fmt ":
             fields = os.pread(fd, 26, chunk.begin)
             at = 24 if int.from_bytes(fields[:2], order) == _EXTENSIBLE else 0
@@ -122,20 +114,20 @@ def format_tag(fd: int) -> int | None:
 
 def aiff_compression(fd: int) -> bytes:
     """The encoding of an AIFF file as its COMM chunk names it."""
-    form, first = _form(fd)
-    found = _chunks_of(fd, form, first) if form else ()
+    form, first = form_of(fd)
+    found = chunks_of(fd, form, first) if form else ()
     comm = next((chunk for chunk in found if chunk.name == b"COMM"), None)
     return os.pread(fd, 4, comm.begin + 18) if comm and comm.size >= 22 else b"NONE"
 
 
 def sample_span(fd: int) -> Span | None:
     """Where the samples lie; None in other containers, and where none are found."""
-    form, first = _form(fd)
+    form, first, found = find_chunks(fd)
     if form is None:
         return None
     size_bytes = os.fstat(fd).st_size
     chunks: dict[bytes, Chunk] = {}
-    for chunk in _chunks_of(fd, form, first):
+    for chunk in found:
         chunks.setdefault(chunk.name, chunk)
     if b"SSND" in chunks:
         return _aiff_span(fd, form, chunks, size_bytes)
@@ -149,40 +141,12 @@ def sample_span(fd: int) -> Span | None:
         return _w64_span(data, available)
     if b"ds64" in chunks and data.size == 0xFFFFFFFF:
         return _rf64_span(fd, chunks[b"ds64"], data, available)
-    declared = _declared_size(data.size)
+    declared = 0 if _is_leftover(fd, form, data, size_bytes) else _declared_size(data.size)
     if available >= _BEYOND and form is RIFF:
         patches = _as_rf64(first, data, available)
         return Span(data.begin, available, None if data.size else 0, patches)
     size = struct.pack(f"{form.head.format[0]}I", min(available, 2**32 - 1))
     return Span(data.begin, available, declared, (Patch(data.begin - 4, 4, size),))
-
-
-def examine_chunks(fd: int) -> Integrity:
-    """Holds the promised length of the samples against what is there."""
-    span = sample_span(fd)
-    if span is None:
-        return Integrity()
-    if span.declared_bytes is None:
-        return Integrity(patches=span.patches)
-    if span.declared_bytes == 0 and span.available_bytes > 0:
-        return Integrity(
-            DecodingError(
-                "unfinished",
-                f"its header says that no samples follow, but {span.available_bytes:,} bytes do: "
-                "what recorded it was stopped before the end; repair the header, or accept such "
-                'recordings with intake.damaged = "warn"',
-            ),
-            span.patches,
-        )
-    if span.declared_bytes > span.available_bytes:
-        return Integrity(
-            DecodingError(
-                "truncated",
-                f"cut short: its header promises {span.declared_bytes:,} bytes of samples, "
-                f"{span.available_bytes:,} are there; copy it again from its source",
-            )
-        )
-    return Integrity()
 
 
 def chunks_end_as_promised(fd: int) -> bool:
@@ -203,7 +167,7 @@ def chunks_end_as_promised(fd: int) -> bool:
     return span is not None and span.available_bytes >= (span.declared_bytes or math.inf)
 
 
-def _form(fd: int) -> tuple[_Form | None, int]:
+def form_of(fd: int) -> tuple[_Form | None, int]:
     """The form of the chunks, and the place of the first one."""
     begin = offset_after_tags(fd)
     start = os.pread(fd, 12, begin)
@@ -224,6 +188,8 @@ def chunks(read: Read, form: _Form, offset: int) -> Iterator[Chunk]:
             size = max(0, size - form.head.size)
         begin = offset + form.head.size
         offset = begin + size + -size % form.alignment
+        if size % 2 and form.alignment == 2 and bytes(read(4, offset - 1)) in UNPADDED:
+            offset -= 1
         if offset >= 2**63:  # the last one, whatever it holds
             yield Chunk(name, begin, size, 2**63 - 1)
             return
@@ -233,34 +199,50 @@ def chunks(read: Read, form: _Form, offset: int) -> Iterator[Chunk]:
     )
 
 
-def _chunks_of(fd: int, form: _Form, offset: int) -> Iterator[Chunk]:
+def chunks_of(fd: int, form: _Form, offset: int) -> Iterator[Chunk]:
     return chunks(partial(os.pread, fd), form, offset)
+
+
+def find_chunks(fd: int) -> tuple[_Form | None, int, list[Chunk]]:
+    """The form, the place of the first chunk, and all of them, over a gap before the samples."""
+    form, first = form_of(fd)
+    if form is None:
+        return None, 0, []
+    found = list(chunks_of(fd, form, first))
+    if form is _W64 or {b"data", b"SSND"} & {chunk.name for chunk in found}:
+        return form, first, found
+    end = found[-1].end if found else first
+    at = os.pread(fd, GAP_BYTES, end).find(b"data")
+    return form, first, found if at < 0 else [*found, *chunks_of(fd, form, end + at)]
+
+
+def _is_leftover(fd: int, form: _Form, data: Chunk, size_bytes: int) -> bool:
+    """Whether the size was written before there were any samples, and never mended.
+
+    Behind so few bytes a recording goes on: neither chunks nor zeros, as they fill a file up.
+    """
+    rest = size_bytes - data.end
+    if not 0 < data.size <= MAX_LEFTOVER or rest < LEFTOVERS * data.size:
+        return False
+    end = data.end
+    for chunk in chunks_of(fd, form, end):
+        if begins_file(os.pread(fd, 12, chunk.begin - form.head.size)):
+            return False
+        end = chunk.end
+    return bool(os.pread(fd, LIST_BYTES, end).strip(b"\0"))
+
+
+def begins_file(head: bytes) -> bool:
+    """Whether these are the first 12 bytes of another file made of chunks."""
+    return head[:4] in _FORMS and (head[:4] == b"riff" or head[8:] in (b"WAVE", b"AIFF", b"AIFC"))
 
 
 def _ends_in_chunks(fd: int, form: _Form, begin: int, size_bytes: int) -> bool:
     """Whether from here on there is nothing but chunks, to the last byte or a missing pad byte."""
     end = begin
-    for chunk in _chunks_of(fd, form, begin):
+    for chunk in chunks_of(fd, form, begin):
         end = chunk.end
     return end in (size_bytes, size_bytes + 1)
-
-
-def _check_notes(notes: bytes, head: struct.Struct) -> None:
-    """Steps through them as libsndfile does."""
-    offset = 0
-    while offset + head.size <= len(notes):
-        name, size = head.unpack_from(notes, offset)
-        if name in KINDS_OF_NOTES:
-            offset += len(name)
-            continue
-        if name in (bytes(4), b"data"):
-            return
-        if size >= NEGATIVE:
-            raise DecodingError(
-                "damaged",
-                f"a note in its header claims {size:,} bytes; export it again without its notes",
-            )
-        offset += head.size + size + size % 2
 
 
 def _declared_size(size: int) -> int | None:

@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from classifier.audio.containers.formats import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
 from classifier.audio.containers.riff import RIFF, Chunk, chunks
 from classifier.audio.regular_file import FileBytes
-from classifier.audio.samples import BLOCK_SAMPLES, Levels, Samples, check_level, mix
+from classifier.audio.samples import BLOCK_SAMPLES, Block, Levels, Samples
 
 LEAD_BYTES = 8  # read before the samples, there is a header; as many as keep them aligned
 MAX_NOTE_BYTES = 2**11
@@ -59,20 +58,15 @@ class PlainWave:
     ends_at = None
 
     def mono(self, begin: int, n_frames: int) -> Samples:
-        """Frames [begin, begin + n_frames) as the mean over channels; fewer where the file ends."""
+        """Frames [begin, begin + n_frames) as one channel; fewer where the file ends."""
         mono = np.empty(max(0, min(n_frames, self.frames - begin)), np.float32)
         at_once, scale = BLOCK_SAMPLES // self.channels, self.encoding.scale
         for done in range(0, len(mono), at_once):
             part = mono[done : done + at_once]
-            block = self._block(begin + done, len(part))
-            mix(block, part)
-            part *= np.float32(scale)
-            if scale == 1:
-                check_level(part)
-            self.level.add(block, scale, part)
+            self.level.take(self.block(begin + done, len(part)), part, scale)
         return mono
 
-    def _block(self, begin: int, n_frames: int) -> npt.NDArray[np.number]:
+    def block(self, begin: int, n_frames: int) -> Block:
         """(N, channels), as numbers around zero."""
         dtype, channels = self.encoding.dtype, self.channels
         offset, n_bytes = self.begin + begin * self.frame_bytes, n_frames * self.frame_bytes

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import torch
 from house import House, HouseMaker
 
 from classifier.inference.device import choose_device
@@ -143,3 +145,63 @@ def test_training_leaves_a_damaged_file_out_and_says_which(audio_file: Write, cu
         dataset = load_dataset(examples, FORMAT, pool, choose_device("cpu"))
     assert [example.path for example in dataset.examples] == [sound]
     assert ["cut short" in problem for problem in dataset.problems] == [True, True]
+
+
+# Recordings that are whole, and odd
+
+
+@pytest.fixture
+def cancelling(audio_file: Write, noise: Noise) -> Path:
+    return audio_file("balanced.wav", np.stack([0.9 * noise(), -noise()], 1))
+
+
+def test_a_recording_whose_channels_cancel_is_done_with_a_warning(
+    house: House, cancelling: Path
+) -> None:
+    house.drop(cancelling, "balanced.wav")
+    house.live()
+    [(state, _, warning, _)] = house.ask(FACTS)
+    assert (state, "channel 2, which is scored instead" in warning) == ("done", True)
+
+
+@pytest.mark.parametrize("channel", [1, 2])
+def test_serving_and_training_hear_the_channel_of_the_setting(
+    make_house: HouseMaker, cancelling: Path, channel: int
+) -> None:
+    house = make_house(**{"engine.channel": channel})
+    house.drop(cancelling, "balanced.wav")
+    house.live()
+    [(rms_dbfs, warning)] = house.ask("SELECT rms_dbfs, warning FROM recording")
+    assert (rms_dbfs, warning) == (pytest.approx({1: -20.9, 2: -20.0}[channel], abs=0.2), None)
+    with DecodePool[int](1, 20.0) as pool:
+        examples = [Example(cancelling, "x")]
+        dataset = load_dataset(examples, FORMAT, pool, choose_device("cpu"), channel=channel)
+    samples, _ = soundfile.read(cancelling)
+    heard = dataset.audio(torch.arange(2)).numpy().ravel()
+    np.testing.assert_allclose(heard, samples[:, channel - 1], atol=1e-4)
+
+
+def test_what_a_file_says_of_its_recorder_is_in_the_results(
+    make_house: HouseMaker, audio_file: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house = make_house()
+    path = audio_file("a.wav")
+    note = b"GUANO|Version: 1.0\nModel: D1000X\nLoc Position: 52.1 -0.3"
+    content = path.read_bytes()[8:] + b"guan" + len(note).to_bytes(4, "little") + note
+    path.write_bytes(b"RIFF" + len(content).to_bytes(4, "little") + content)
+    house.drop(path, "a.wav")
+    house.live()
+    facts = {"latitude": 52.1, "longitude": -0.3, "model": "D1000X"}
+    [(stored,)] = house.ask("SELECT recorder FROM recording")
+    assert json.loads(stored) == facts
+    classify_paths(
+        house.home,
+        load_settings(house.home, environ={}),
+        [path],
+        "active",
+        "json",
+        None,
+        show_progress=False,
+    )
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["recorder"] == facts

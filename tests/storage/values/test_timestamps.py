@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from classifier.audio.metadata import recorded_at
+from classifier.audio.metadata import read_notes, recorded_at
 from storage.database.engine import open_database
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival
@@ -38,6 +38,24 @@ NOON = "2026-01-31T12:00:00"
         ("20260131T120000-1500.wav", NOON),
         ("cards/20250101_000000/20260131_120000.WAV", NOON),
         ("20250101_000000_copied_20260131_120000.wav", NOON),
+        # Frontier Labs: the beginning and the end, with offsets of two, three and four digits.
+        ("S20260131T220000.441825+1000_E20260131T231001.435000+1000_-12.34+78.98.wav", f"{NOON}Z"),
+        ("20260131T220000+1000_20260131T230000+1000_REC.flac", f"{NOON}Z"),
+        ("20260131T220000+10_REC.flac", f"{NOON}Z"),
+        ("20260131T213000+930_REC.flac", f"{NOON}Z"),
+        ("20260131T080000-0400[-12.34+45.6].flac", f"{NOON}Z"),
+        ("20260131_120000_20260131_121000.wav", NOON),
+        ("SITE01_20260131$120000.wav", NOON),  # Song Meter with a GPS
+        ("Queens_20260131_120000_Z.WAV", f"{NOON}Z"),  # Vesper
+        ("Queens_20260131_120000_Zoo.WAV", NOON),
+        ("2026-01-31-birdnet-12:00:00.wav", NOON),  # BirdNET-Pi
+        ("Turdus_merula-85-2026-01-31-birdnet-RTSP_1-12:00:00.mp3", NOON),
+        ("671379494.260131120000.wav", NOON),  # SoundTrap
+        ("260131-120000.WAV", NOON),  # Zoom
+        ("SOCAL32M_site_260131_120000.x.wav", NOON),  # HARP
+        ("20260131120000.wav", NOON),
+        ("5AE76B5A.WAV", "2018-04-30T19:15:38Z"),  # AudioMoth 1.0
+        ("SITE_5AE76B5A.WAV", "2018-04-30T19:15:38Z"),
     ],
 )
 def test_names_of_recorders_tell_when(name: str, moment: str) -> None:
@@ -54,6 +72,11 @@ def test_names_of_recorders_tell_when(name: str, moment: str) -> None:
         "120260131_1200001.wav",
         "20250101_000000/a.wav",
         "00010101_000000.wav",
+        "20240101.WAV",
+        "5f3a9c1b.wav",
+        "DEADBEEF.wav",
+        "123456-654321.wav",
+        "1234567890.123.wav",
     ],
 )
 def test_other_numbers_are_no_time(name: str) -> None:
@@ -115,12 +138,20 @@ def broadcast(day: bytes, time: bytes) -> bytes:
     return chunk(b"bext", b"\0" * 320 + day + time + b"\0" * 264)
 
 
+def wamd(start: bytes) -> bytes:
+    items = ((0, b"\1\0"), (1, b"SM4"), (5, start), (0x15, b"12.3C"))
+    content = (struct.pack("<HI", name, len(text)) + text for name, text in items)
+    return chunk(b"wamd", b"".join(content))
+
+
 @pytest.mark.parametrize(
     ("note", "moment"),
     [
         (comment(b"Recorded at 12:00:00 31/01/2026 (UTC) by AudioMoth 24F31"), f"{NOON}Z"),
         (comment(b"Recorded at 14:00:00 31/01/2026 (UTC+2) by AudioMoth"), f"{NOON}Z"),
         (comment(b"Recorded at 08:30:00.250 31/01/2026 (UTC-3:30) by"), f"{NOON}Z"),
+        (comment(b"Recorded at 12:00:00 31/01/2026 by AudioMoth 0123456789ABCDEF at"), f"{NOON}Z"),
+        (comment(b"Recorded at 12:00:00 31/01/2026 by a fridge"), None),
         (comment(b"Recorded at 12:00:00 31/13/2026 (UTC) by AudioMoth"), None),
         (broadcast(b"2026-01-31", b"12:00:00"), NOON),
         (broadcast(b"2026:01:31", b"12-00-00"), NOON),
@@ -129,6 +160,14 @@ def broadcast(day: bytes, time: bytes) -> bytes:
         (chunk(b"guan", b"GUANO|Version: 1.0\nTimestamp: 2026-01-31 12:00:00\n"), NOON),
         (chunk(b"guan", b"Timestamp: 2026-01-31 13:00:00 +0100\n"), f"{NOON}Z"),
         (chunk(b"guan", b"Timestamp: 2026-01-31\n"), None),
+        (wamd(b"2026-01-31 13:00:00+01:00"), f"{NOON}Z"),
+        (wamd(b"2026-01-31 12:00:00.000"), NOON),
+        (wamd(b"2026"), None),
+        (chunk(b"wamd", bytes(5)), None),
+        (
+            chunk(b"guan", b"Timestamp: 2026-01-31 12:00:00") + wamd(b"2026-01-31 12:00:00Z"),
+            f"{NOON}Z",
+        ),
         (chunk(b"guan", b"Timestamp: soon\n"), None),
         (b"", None),
     ],
@@ -141,7 +180,7 @@ def test_what_recorders_write_into_files_tells_when(
     file = tmp_path / "a.wav"
     file.write_bytes(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WAVE" + body)
     with file.open("rb") as opened:
-        assert recorded_at(opened.fileno()) == moment
+        assert recorded_at(read_notes(opened.fileno())) == moment
 
 
 NAMES = (

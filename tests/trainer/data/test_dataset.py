@@ -106,8 +106,8 @@ def test_a_file_that_changes_between_segments_is_refused(
     stale = fingerprint(Path(__file__).stat())
     first = module._first_segment
 
-    def other_version(example: Example, audio_format: AudioFormat) -> Segment:
-        return module.replace(first(example, audio_format), fingerprint=stale)
+    def other_version(*arguments) -> Segment:
+        return module.replace(first(*arguments), fingerprint=stale)
 
     monkeypatch.setattr(module, "_first_segment", other_version)
     [problem] = load(Example(path, "x")).problems

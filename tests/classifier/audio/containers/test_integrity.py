@@ -28,9 +28,9 @@ from audio_bytes import (
 
 from classifier.audio.containers import mp3
 from classifier.audio.containers import ogg as ogg_module
+from classifier.audio.containers.chunk_integrity import examine_chunks
 from classifier.audio.containers.formats import container_of
 from classifier.audio.containers.ogg import checksum
-from classifier.audio.containers.riff import check_chunks
 from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import DecodingError
 
@@ -425,21 +425,16 @@ def spinning_wav() -> bytes:
     return riff(FMT, chunk(b"LIST", notes), chunk(b"data", bytes(72)))
 
 
-@pytest.mark.parametrize("first_clip", [0, 1])
-def test_a_header_that_sends_the_decoder_in_circles_never_reaches_it(
-    tmp_path: Path, first_clip: int
-) -> None:
+def test_a_note_that_sends_the_decoder_in_circles_never_reaches_it(tmp_path: Path) -> None:
     path = write(tmp_path / "x", spinning_wav())
     assert path.stat().st_size == 136
-    for accepts_damaged in (False, True):
-        with pytest.raises(DecodingError, match="a note in its header claims 4,294,967,288 bytes"):
-            decode_file(path, first_clip=first_clip, accepts_damaged=accepts_damaged)
+    assert decode_file(path).seconds == 36 / 8000
 
 
 def test_a_header_of_a_million_chunks_is_given_up_early(tmp_path: Path) -> None:
     path = write(tmp_path / "x", riff(*[chunk(b"JUNK", b"")] * 10**6))
     with path.open("rb") as file, pytest.raises(DecodingError, match="more than 1000 chunks"):
-        check_chunks(file.fileno())
+        examine_chunks(file.fileno())
 
 
 @pytest.mark.parametrize("size", [0, 1, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1])
@@ -448,7 +443,5 @@ def test_chunks_of_any_size_come_to_an_end(tmp_path: Path, head: bytes, size: in
     form = b"AIFF" if head == b"FORM" else b"WAVE"
     bodies = [chunk(name, bytes(40), size) for name in (b"ds64", b"COMM", b"SSND", b"data")]
     path = write(tmp_path / "x", head + bytes(4) + form + b"".join(bodies))
-    with path.open("rb") as file:
-        with suppress(DecodingError):
-            check_chunks(file.fileno())
+    with path.open("rb") as file, suppress(DecodingError):
         container_of(file.fileno()).examine(file.fileno())
