@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from daemon.intake.stability import Settling
+from daemon.intake.stability import MAX_OPEN_SECONDS, Settling
 from storage.ledger.outcomes import Arrival
 
 INBOX = Path("/inbox")
@@ -138,3 +138,13 @@ def test_a_complete_file_whose_older_version_is_being_read_waits() -> None:
     settling.restart((INBOX, b"a.wav"), now=10)
     assert settling.due(now=11.9) == []
     assert settling.due(now=12) == [(INBOX, b"a.wav")]
+
+
+def test_a_file_that_is_open_waits_again_but_not_for_ever() -> None:
+    settling = Settling(2)
+    settling.see(arrival(), now=0)
+    assert settling.holds_open((INBOX, b"a.wav"), now=2)
+    assert settling.due(now=3) == []
+    assert settling.due(now=4) == [(INBOX, b"a.wav")]
+    assert settling.awaited(since=2) == {(INBOX, b"a.wav")}
+    assert not settling.holds_open((INBOX, b"a.wav"), now=MAX_OPEN_SECONDS)
