@@ -136,13 +136,16 @@ def _by_encoding(container: Container, fd: int, start: bytes, path: bytes) -> Co
     if container is not _WAV:
         return container
     if start[:4] == b"FORM":
-        is_compressed = riff.aiff_compression(fd) in AIFC_ENCODINGS
-        return container._replace(demuxer="aiff") if is_compressed else container
+        if riff.aiff_compression(fd) not in AIFC_ENCODINGS:
+            return container
+        riff.check_sizes(fd)
+        return container._replace(demuxer="aiff")
     tag = riff.format_tag(fd)
     if tag is None or tag in PCM_TAGS:
         return container
     if tag not in WAV_ENCODINGS:
         raise unsupported_encoding(tag, path)
+    riff.check_sizes(fd)
     return container._replace(demuxer="w64" if start[:4] == b"riff" else "wav")
 
 

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from classifier.errors import DecodingError
 
+MAX_READ_BYTES = 2**18
+
 
 class Patch(NamedTuple):
     """`content` is read in place of the `replaced` bytes of the file from `offset` on."""
@@ -73,6 +75,10 @@ class Patched(io.RawIOBase):
 
     def tell(self) -> int:
         return self._position
+
+    def read(self, size: int = -1) -> bytes | None:
+        """Not more than MAX_READ_BYTES at once: a header may make a decoder ask for 4 GiB."""
+        return super().read(min(size, MAX_READ_BYTES) if size >= 0 else MAX_READ_BYTES)
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         view, done, at = memoryview(buffer).cast("B"), 0, self._position

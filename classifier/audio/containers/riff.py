@@ -98,6 +98,21 @@ def notes(fd: int) -> Iterator[tuple[bytes, bytes]]:
             yield chunk.name, os.pread(fd, min(chunk.size, NOTE_BYTES), chunk.begin)
 
 
+def check_sizes(fd: int) -> None:
+    """Raises DecodingError where a chunk, samples aside, claims more than the file holds.
+
+    FFmpeg makes room for a note of 4 GiB before it looks whether there is one.
+    """
+    form, first = _form(fd)
+    size_bytes = os.fstat(fd).st_size
+    for chunk in _chunks_of(fd, form, first) if form else ():
+        if chunk.begin + chunk.size > size_bytes and chunk.name not in (b"data", b"SSND"):
+            raise DecodingError(
+                "damaged",
+                f"a chunk of its header claims {chunk.size:,} bytes; copy it again from its source",
+            )
+
+
 def format_tag(fd: int) -> int | None:
     """The encoding of a WAV file as its format names it; None where none is found."""
     form, first = form_of(fd)

@@ -85,6 +85,11 @@ def test_a_number_of_channels_that_once_ended_the_worker_is_refused(
     assert refusal(tmp_path / "x", mutation(name, seed, number)[1]).kind == "unsupported"
 
 
+def test_a_note_of_gigabytes_reaches_no_decoder(tmp_path: Path) -> None:
+    error = refusal(tmp_path / "x", mutation("mp3.wav", 23, 81327)[1])
+    assert "a chunk of its header claims 4,294,967,280 bytes" in str(error)
+
+
 @pytest.mark.parametrize("name", ["m4a", "webm", "wma"])
 def test_mutated_files_are_each_answered_and_end_no_worker_for_good(
     tmp_path: Path, name: str
