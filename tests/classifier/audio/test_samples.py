@@ -12,6 +12,7 @@ import soundfile
 
 from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.audio.samples import FLOOR_DBFS, Channel, Levels
+from classifier.errors import DecodingError
 
 RATE_HZ = 8000
 SINE = np.sin(2 * np.pi * 100 * np.arange(RATE_HZ) / RATE_HZ)
@@ -125,6 +126,17 @@ def test_a_channel_that_is_not_there_is_a_warning(file: Path, samples: np.ndarra
     found = decoded(file, samples, channel=3)
     np.testing.assert_allclose(found.audio, NOISE, atol=1e-4)
     assert "has no channel 3" in str(found.level.warning)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -3e38])
+@pytest.mark.parametrize("channel", ["mean", 1, 2])
+def test_what_is_no_number_is_refused_in_any_channel(
+    tmp_path: Path, odd: float, channel: Channel
+) -> None:
+    samples = np.stack([NOISE, NOISE], axis=1)
+    samples[99, 1] = odd
+    with pytest.raises(DecodingError, match="no numbers"):
+        decoded(tmp_path / "a.wav", samples, "FLOAT", channel=channel)
 
 
 def test_channels_are_mixed_alike_in_flac_of_unknown_length(tmp_path: Path) -> None:
