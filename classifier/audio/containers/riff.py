@@ -103,9 +103,9 @@ def check_sizes(fd: int) -> None:
 
     FFmpeg makes room for a note of 4 GiB before it looks whether there is one.
     """
-    form, first = _form(fd)
+    form, first = form_of(fd)
     size_bytes = os.fstat(fd).st_size
-    for chunk in _chunks_of(fd, form, first) if form else ():
+    for chunk in chunks_of(fd, form, first) if form else ():
         if chunk.begin + chunk.size > size_bytes and chunk.name not in (b"data", b"SSND"):
             raise DecodingError(
                 "damaged",
