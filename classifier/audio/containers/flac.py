@@ -19,7 +19,7 @@ HEAD_BYTES = 42  # of the mark, a block's head, and the stream's description in 
 MAX_FRAME_HEAD_BYTES = 16
 MAX_FRAME_BYTES = 2**16  # looked through for the last frame; they have 5 to 20 kB
 MAX_HEADS = 1000  # of bytes that look like one; by chance two or three do
-MAX_CHECKS = 4  # of bytes that look like the head of the last frame
+MAX_CHECKS = 16  # of bytes that look like the head of the last frame
 WINDOW_BYTES = 2**20  # read at once
 LENGTH_AT, LENGTH_BYTES = 21, 5  # the number of samples, behind four bits of something else
 
@@ -87,12 +87,14 @@ def _ends_at(fd: int, stream: _StreamInfo, sample: float) -> bool:
     longest = min(stream.longest_frame or MAX_FRAME_BYTES, MAX_FRAME_BYTES)
     begin = max(HEAD_BYTES, os.fstat(fd).st_size - longest)
     window = os.pread(fd, MAX_FRAME_BYTES, begin)
-    heads = (match.start() for match in islice(_SYNC.finditer(window), MAX_HEADS))
-    last = (
-        at for at in heads if _end_sample(window[at : at + MAX_FRAME_HEAD_BYTES], stream) == sample
-    )
-    is_padded = window.endswith(b"\0\0")  # which no checksum of this kind notices
-    return not is_padded and any(_crc_16(window[at:]) == 0 for at in islice(last, MAX_CHECKS))
+    if window.endswith(b"\0\0"):  # which no checksum of this kind notices
+        return False
+    heads = [match.start() for match in islice(_SYNC.finditer(window), MAX_HEADS)]
+    ends = {at: _end_sample(window[at : at + MAX_FRAME_HEAD_BYTES], stream) for at in heads}
+    # From the last one on: of several frames in a row the checksum is that of one as well.
+    possible = (at for at in reversed(heads) if ends[at] is not None)
+    last = next((at for at in islice(possible, MAX_CHECKS) if _crc_16(window[at:]) == 0), None)
+    return last is not None and ends[last] == sample
 
 
 def _later_file(fd: int, offset: int) -> int | None:

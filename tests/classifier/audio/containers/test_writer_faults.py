@@ -114,6 +114,15 @@ def test_a_flac_of_twice_its_length_that_was_cut_is_cut(tmp_path: Path, noise: M
     assert refused(tmp_path / "x", content[:-100]).kind in ("truncated", "damaged")
 
 
+def test_a_flac_of_two_frames_whose_sizes_nobody_wrote_is_heard_to_its_end(
+    tmp_path: Path, noise: Make
+) -> None:
+    content = bytearray(real_file(tmp_path / "y", "FLAC", "PCM_16", noise(1.024)).read_bytes())
+    content[12:18] = bytes(6)
+    found = heard(tmp_path / "x", bytes(content))
+    assert (found.seconds, found.warning) == (1.024, None)
+
+
 # Notes
 
 UNPADDED = b"IART" + struct.pack("<I", 3) + b"abcICMT" + struct.pack("<I", 4) + "ÄÖ".encode()
