@@ -43,8 +43,8 @@ COMMANDS = {
 # other, and on a machine that does anything else beside, say training beside the daemon, a small
 # network then takes ten times as long (measured: 154 s instead of 14 s on two shared cores).
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-if (quota := quota_cores()) is not None:  # torch sees the cores of the whole machine
-    os.environ.setdefault("OMP_NUM_THREADS", str(min(quota, usable_cores())))
+if quota_cores() is not None:  # torch sees the cores of the whole machine
+    os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
 
 MODULES = {
     name: f"{package}.commands.{name}" for package, names in COMMANDS.values() for name in names

@@ -21,6 +21,7 @@ from daemon.archive.archiver import Archiver
 from daemon.archive.mover import archive_plan, make_mover
 from daemon.component import StageTimers
 from daemon.control.ledger_retry import LedgerRetry
+from daemon.control.one_run import OneRun
 from daemon.control.pause import Pause
 from daemon.control.reload import Reload
 from daemon.control.signals import StopRequests, handled_signals
@@ -107,7 +108,7 @@ def run_daemon(
             # Another signal must not kill what closes pool and ledger.
             signals = handled_signals(service.request_stop, service.request_reload)
             until_the_end.enter_context(signals)
-            service.run(once, patience_seconds)
+            service.run(OneRun(patience_seconds) if once else None)
 
 
 def _metrics(settings: MetricsSettings) -> AbstractContextManager[Publish]:

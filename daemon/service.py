@@ -7,20 +7,18 @@ without sleeping. Only this thread touches the ledger.
 from __future__ import annotations
 
 import logging
-import math
 import threading
-from collections.abc import Callable, Mapping
-from itertools import islice
+from collections.abc import Callable
 from typing import NamedTuple
 
 from daemon.archive.archiver import Archiver
 from daemon.component import StageTimers, merged_status
 from daemon.control.ledger_retry import LedgerRetry
+from daemon.control.one_run import OneRun
 from daemon.control.pause import Pause
 from daemon.control.reload import Reload
 from daemon.control.signals import StopRequests
 from daemon.control.upkeep import Upkeep
-from daemon.errors import DaemonError
 from daemon.hooks.dispatcher import HookDispatcher
 from daemon.monitoring.sd_notify import extend_timeout, notify
 from daemon.monitoring.status import StatusReport
@@ -28,14 +26,11 @@ from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.model_manager import ModelManager
 from daemon.pipeline.scoring import Claimer, Scorer
 from storage.errors import LedgerUnavailable
-from storage.home.inbox_rules import ignored_text
 
 logger = logging.getLogger(__name__)
 
 REST_SECONDS = 0.5  # at most, so that a new checkpoint is noticed
 DRAIN_SECONDS = 30.0  # then a long recording starts anew next time
-MAX_NAMED = 5  # files in a line
-NAMED_SECONDS = 10.0  # `--once` names a file that it has waited for so long
 START_SECONDS = 600.0  # asked of the service manager for a first checkpoint
 
 
@@ -71,27 +66,24 @@ class Service:
         self._clock = clock
         self._is_draining = False
 
-    def run(self, once: bool = False, patience_seconds: float = math.inf) -> None:
-        """Until a stop is requested; with `once` until every file in the inbox has a row.
-
-        Files that could not be archived have theirs: they are named, and are no failure. A file
-        that does not come to rest in `patience_seconds` is one.
-        """
-        self.components.claimer.intake.patience_seconds = patience_seconds
-        named: set[str] = set()
+    def run(self, once: OneRun | None = None) -> None:
+        """Until a stop is requested; with `once` until every file in the inbox has a row."""
+        claimer, archive = self.components.claimer, self.components.archive
+        if once:
+            claimer.intake.patience_seconds = once.patience_seconds
         try:
             self.start()
             while not self._stops.n and not (once and self.is_done):
                 if once:
-                    self._name_awaited(named)
+                    once.name_awaited(claimer, self._clock())
                 self._wake.clear()  # before the work: what comes during the work is not lost
                 if not self.try_tick():
                     self._wake.wait(self.seconds_to_rest())
             self.drain()
         finally:
-            self.components.archive.halt()  # after an error too: nobody would record later moves
+            archive.halt()  # after an error too: nobody would record later moves
         if once:
-            self._require_complete(patience_seconds)
+            once.require_complete(claimer, archive, self._clock())
 
     def start(self) -> None:
         retry = self.components.ledger_retry
@@ -185,28 +177,3 @@ class Service:
         self._report.update(progress, status, recount)
         is_waiting = self.components.ledger_retry.is_waiting
         self.components.watchdog.report(progress, is_waiting, self._report.headline())
-
-    def _name_awaited(self, named: set[str]) -> None:
-        """Each once: a run that does not end says why."""
-        awaited = self.components.claimer.awaited(self._clock(), NAMED_SECONDS)
-        if new := {name: what for name, what in awaited.items() if name not in named}:
-            logger.warning("waiting for %s", _listed(new, ", which "))
-            named.update(new)
-
-    def _require_complete(self, patience_seconds: float) -> None:
-        if ignored := ignored_text(self.components.claimer.intake.ignored_suffixes):
-            logger.info("%s (clfd scan)", ignored)
-        for fault in self.components.archive.faults():
-            logger.warning("%s; the next run tries again", fault)
-        if faults := self.components.claimer.faults():
-            raise DaemonError(f"not everything could be read: {'; '.join(faults)}")
-        if given_up := self.components.claimer.awaited(self._clock(), patience_seconds):
-            listed = _listed(given_up, " ")
-            raise DaemonError(f"not waited for any longer: {listed}; run it again later")
-
-
-def _listed(files: Mapping[str, str], link: str) -> str:
-    """`a.wav, which is still changing`, the first ones of many."""
-    some = [f"{name}{link}{what}" for name, what in islice(files.items(), MAX_NAMED)]
-    more = [f"and {len(files) - MAX_NAMED} more files"] * (len(files) > MAX_NAMED)
-    return "; ".join(some + more)
