@@ -81,7 +81,9 @@ _WAV = Container(
     expansion=2,
     suffixes=(b".wav", b".wave", b".bwf", b".w64", b".aif", b".aiff", b".aifc"),
 )
-_FLAC = Container(_begins_with(flac.MAGIC), flac.examine_flac, flac.ends_with_last_frame)
+_FLAC = Container(
+    _begins_with(flac.MAGIC), flac.examine_flac, flac.ends_with_last_frame, is_checked_whole=True
+)
 _OGG = Container(
     _begins_with(ogg.CAPTURE), ogg.examine_ogg, ogg.ends_its_streams, is_checked_whole=True
 )

@@ -10,7 +10,7 @@ import os
 from classifier.errors import DecodingError
 
 CONVERT = "convert it to FLAC, as with: ffmpeg -i FILE FILE.flac"
-WINDOW_BYTES = 2**20  # read at once
+WINDOW_BYTES, MAX_WINDOWS = 2**20, 64  # read at once, and how many of zeros are enough
 
 # By suffix: only the programs of their makers decode these, and not all can be told by content.
 MAKERS = {
@@ -121,8 +121,14 @@ def _of_a_maker(start: bytes, path: bytes) -> str | None:
 
 
 def _is_zero(fd: int) -> bool:
+    """Whether nothing else was written; of much that was, the beginning tells."""
     offset = 0
-    while window := os.pread(fd, WINDOW_BYTES, offset):
+    for _ in range(MAX_WINDOWS):
+        try:
+            offset = os.lseek(fd, offset, os.SEEK_DATA)
+        except OSError:  # only a hole follows, or nothing
+            return True
+        window = os.pread(fd, WINDOW_BYTES, offset)
         if window.strip(b"\0"):
             return False
         offset += len(window)

@@ -36,7 +36,7 @@ def refusal(path: Path) -> DecodingError:
 
 
 def test_a_file_of_zeros_is_no_audio_however_large(tmp_path: Path) -> None:
-    assert refusal(sparse(tmp_path / "zeros.wav", b"", TERABYTES)).kind == "not_audio"
+    assert refusal(sparse(tmp_path / "zeros.wav", b"", TERABYTES)).kind == "no_audio"
 
 
 def test_a_recording_of_years_is_too_long_before_it_is_read(tmp_path: Path) -> None:

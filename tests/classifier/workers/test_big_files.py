@@ -62,4 +62,4 @@ def test_a_sparse_file_of_terabytes_earns_no_time(pool: DecodePool[str], tmp_pat
     path.touch()
     pool.submit("zeros", big(path, 15 * 10**12))
     assert pool._deadlines == [30.0]
-    assert kind(pool.wait()[1]) == "not_audio"
+    assert kind(pool.wait()[1]) == "no_audio"
