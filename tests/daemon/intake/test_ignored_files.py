@@ -22,7 +22,7 @@ AudioFile = Callable[..., Path]
 @pytest.fixture
 def card(house: House) -> House:
     """An inbox with sound that is left out, and with files that nobody misses."""
-    for name in ("a.m4a", "deep/b.M4A", "c.xyz", ".DS_Store", "a.wav~", ".hidden/d.m4a"):
+    for name in ("a.abc", "deep/b.ABC", "c.xyz", ".DS_Store", "a.wav~", ".hidden/d.abc"):
         path = house.inbox / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
@@ -32,31 +32,31 @@ def card(house: House) -> House:
 def test_one_run_tells_them(card: House, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     card.run_once()
-    assert "3 files ignored: .m4a 2, .xyz 1 (clfd scan)" in caplog.messages
+    assert "3 files ignored: .abc 2, .xyz 1 (clfd scan)" in caplog.messages
 
 
 def test_status_tells_them_with_a_daemon(card: House) -> None:
     card.live()
-    assert card.statuses[-1]["ignored_suffixes"] == {".m4a": 2, ".xyz": 1}
+    assert card.statuses[-1]["ignored_suffixes"] == {".abc": 2, ".xyz": 1}
 
 
 def test_status_tells_them_without_a_daemon(card: House) -> None:
     write_status(card.home, {"heartbeat_at": "2026-01-01T00:00:00.000Z", "stopping": True})
     status = status_of(card.home, card.settings.database, datetime.now(UTC))
     assert status["ignored"] == 3
-    assert dict(status_lines(status))["ignored suffixes"] == ".m4a: 2, .xyz: 1"
+    assert dict(status_lines(status))["ignored suffixes"] == ".abc: 2, .xyz: 1"
 
 
 def test_the_doctor_notes_them(card: House) -> None:
     findings = [each for each in examine(card.home, card.settings) if each.subject == "inbox"]
     assert findings[1].level == "note"
-    assert findings[1].text == "3 files ignored: .m4a 2, .xyz 1 (clfd scan)"
+    assert findings[1].text == "3 files ignored: .abc 2, .xyz 1 (clfd scan)"
 
 
 def test_what_the_settings_ignore_is_not_told(make_house: HouseMaker) -> None:
     house = make_house(**{"intake.ignore": ["*.txt", "old"]})
     (house.inbox / "old").mkdir()
-    for name in ("a.txt", "old/b.m4a"):
+    for name in ("a.txt", "old/b.abc"):
         (house.inbox / name).write_bytes(b"x")
     assert ignored_now(house.settings) == {}
     house.live()

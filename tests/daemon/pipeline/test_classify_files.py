@@ -86,10 +86,10 @@ def test_files_that_are_left_out_for_their_suffix_are_told(
 ) -> None:
     home, told = make_house().home, list[str]()
     settings = load_settings(home, {}, environ={})
-    (card / "memo.m4a").write_bytes(b"x")
+    (card / "memo.abc").write_bytes(b"x")
     classify_paths(home, settings, [card], "active", "json", None, False, told.append)
-    assert told == ["1 file ignored: .m4a"]
-    with pytest.raises(DaemonError, match=r"no audio files in .* \(1 file ignored: \.m4a\); name"):
+    assert told == ["1 file ignored: .abc"]
+    with pytest.raises(DaemonError, match=r"no audio files in .* \(1 file ignored: \.abc\); name"):
         shutil.rmtree(card / "yard")
         classify_paths(home, settings, [card], "active", "json", None, False, told.append)
 
