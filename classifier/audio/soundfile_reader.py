@@ -82,8 +82,8 @@ class SoundfileReader(soundfile.SoundFile):  # type: ignore[misc]
         return len(block)
 
     def block(self, begin: int, n_frames: int) -> Block:
-        """(N, channels); where it is, unless a header names the length."""
-        self._seek_to(begin)
+        """(N, channels), of a file whose header names its length."""
+        self.seek(begin)
         return np.asarray(self.read(n_frames, "float32", always_2d=True))
 
     def _seek_to(self, frame: int) -> None:
