@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from classifier.errors import ClassifierError
+from classifier.workers.cache_folders import writable_caches
 from classifier.workers.cores import quota_cores, usable_cores
-from classifier.workers.library_caches import writable_caches
 from daemon.errors import DaemonError
 from storage.commands.context import HELP_NAMES, Invocation, add_common_options, common_options
 from storage.errors import StorageError

@@ -131,10 +131,13 @@ def _guano_facts(note: bytes) -> Iterator[tuple[str, str]]:
 def _place(parts: Sequence[str]) -> Iterator[tuple[str, str]]:
     """`52.1 -0.3`, or `52.1,N,0.3,W`, each with more behind it or not."""
     signs = {"N": "", "E": "", "S": "-", "W": "-"}
-    words = [part.strip() for part in parts]
-    if len(words) >= 4 and words[1] in signs and words[3] in signs:
-        words = [signs[words[1]] + words[0], signs[words[3]] + words[2]]
-    yield from zip(("latitude", "longitude"), words, strict=False)
+    coordinates = [part.strip() for part in parts]
+    if len(coordinates) >= 4 and coordinates[1] in signs and coordinates[3] in signs:
+        coordinates = [
+            signs[coordinates[1]] + coordinates[0],
+            signs[coordinates[3]] + coordinates[2],
+        ]
+    yield from zip(("latitude", "longitude"), coordinates, strict=False)
 
 
 def time_expansion(found: Notes) -> int:

@@ -107,9 +107,9 @@ class Mover:
         return batch.flush(results)
 
     def _may_be_written(self, move: Move, found: os.stat_result) -> bool:
-        told = self.open_files.is_open(move.inbox, move.path, found.st_size)
+        is_open = self.open_files.is_open(move.inbox, move.path, found.st_size)
         # Of a clock that differs by years nobody need wait for the end.
-        return abs(self.clock() - found.st_ctime) < REST_SECONDS if told is None else told
+        return abs(self.clock() - found.st_ctime) < REST_SECONDS if is_open is None else is_open
 
     def _root_problem(self, expects_mark: bool) -> str | None:
         root = self.plan.root

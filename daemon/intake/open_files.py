@@ -113,11 +113,11 @@ class OpenFiles:
 
     def is_open(self, inbox: Path, path: bytes, size_bytes: int) -> bool | None:
         """Whether somebody has it open for writing; None where nothing tells."""
-        told = self.events.is_open((inbox, path), size_bytes)
-        if told is False:
+        is_open = self.events.is_open((inbox, path), size_bytes)
+        if is_open is False:
             return False
         leased = self._lease_tells(inbox, path)
-        return told if leased is None else leased
+        return is_open if leased is None else leased
 
     def witness(self, inbox: Path) -> str:
         """By what writers are noticed in an inbox: events, lease or settling."""
@@ -133,11 +133,11 @@ class OpenFiles:
         except OSError:
             return None
         try:
-            told = lease_tells(file) if self._lies_here(file, inbox) else None
+            is_open = lease_tells(file) if self._lies_here(file, inbox) else None
         finally:
             os.close(file)
-        self._can_lease[inbox] = told is not None
-        return told
+        self._can_lease[inbox] = is_open is not None
+        return is_open
 
     def _lies_here(self, file: int, inbox: Path) -> bool:
         """On a file system of this machine: of a share the kernel knows its own writers only."""

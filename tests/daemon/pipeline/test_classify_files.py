@@ -84,14 +84,14 @@ def test_ignored_files_of_a_folder_are_left_out(classify: Classify, card: Path) 
 def test_files_that_are_left_out_for_their_suffix_are_told(
     make_house: Callable[[], House], card: Path
 ) -> None:
-    home, told = make_house().home, list[str]()
+    home, notes = make_house().home, list[str]()
     settings = load_settings(home, {}, environ={})
     (card / "memo.abc").write_bytes(b"x")
-    classify_paths(home, settings, [card], "active", "json", None, False, told.append)
-    assert told == ["1 file ignored: .abc"]
+    classify_paths(home, settings, [card], "active", "json", None, False, notes.append)
+    assert notes == ["1 file ignored: .abc"]
     with pytest.raises(DaemonError, match=r"no audio files in .* \(1 file ignored: \.abc\); name"):
         shutil.rmtree(card / "yard")
-        classify_paths(home, settings, [card], "active", "json", None, False, told.append)
+        classify_paths(home, settings, [card], "active", "json", None, False, notes.append)
 
 
 def test_a_folder_that_becomes_a_link_before_the_decoding_leads_to_no_file(

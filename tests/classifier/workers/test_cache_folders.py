@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.workers.library_caches import VARIABLES, writable_caches
+from classifier.workers.cache_folders import VARIABLES, writable_caches
 
 
 @pytest.fixture(autouse=True)
