@@ -15,6 +15,7 @@ from pathlib import Path
 from classifier.errors import CheckpointError
 from classifier.model.audio_format import AudioFormat
 from classifier.model.classifier import NetworkShape
+from classifier.workers.cores import CGROUPS, MEMBERSHIP, group_folders
 
 # Ten seconds at 192 kHz take 0.9 GiB with the reference's network, a minute at 48 kHz 1.3 GiB: what
 # takes more than this is a mistake or a trap. Half of a small machine: the old one serves beside.
@@ -25,7 +26,7 @@ FLOAT_BYTES = 4
 WEIGHT_COPIES = 5  # as read, as float32, in the module, and folded twice for serving
 SAMPLE_BYTES = 24  # of the canary's clips: noise in float64, scaled, in float32, and padded
 
-_OWN_GROUPS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")  # of control groups, new and old
 
 
 def check_memory(audio: AudioFormat, shape: NetworkShape, n_labels: int, n_clips: int) -> None:
@@ -70,29 +71,14 @@ def memory_limit() -> int:
     return min(MAX_BYTES, int(MEMORY_SHARE * memory_bytes()))
 
 
-def memory_bytes() -> int:
+def memory_bytes(membership: Path = MEMBERSHIP, groups: Path = CGROUPS) -> int:
     """What this machine has, or what this process's control groups leave it."""
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    with suppress(OSError, ValueError):
-        for line in _OWN_GROUPS.read_text().splitlines():
-            _, controllers, group = line.split(":", 2)
-            if not controllers:
-                limits += _limits_of(_GROUPS, group, "memory.max")
-            elif "memory" in controllers.split(","):
-                limits += _limits_of(_GROUPS / "memory", group, "memory.limit_in_bytes")
+    for folder in group_folders("memory", membership, groups):
+        for name in LIMIT_FILES:
+            with suppress(OSError, ValueError):  # "max", or a group that is not shown here
+                limits.append(int((folder / name).read_text()))
     return min(limits)
-
-
-def _limits_of(root: Path, group: str, name: str) -> list[int]:
-    """Those of a group and of all above it."""
-    found = []
-    folder = root / group.lstrip("/")
-    for each in (folder, *folder.parents):
-        with suppress(OSError, ValueError):  # "max", or a group that is not shown here
-            found.append(int((each / name).read_text()))
-        if each == root:
-            break
-    return found
 
 
 def _most_cells(shape: NetworkShape, n_cells: int) -> int:

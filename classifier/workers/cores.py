@@ -1,4 +1,4 @@
-"""How many cores a program may use: its affinity, and the quota of its control group."""
+"""How many cores a program may use, and the control groups that limit it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ def quota_cores(membership: Path = MEMBERSHIP, groups: Path = CGROUPS) -> int | 
     A group is limited by those above it as well. In a container its own group is the root of what
     can be seen. Source: cgroups(7) and the kernel's cgroup-v2 and sched-bwc documentation.
     """
-    quotas = [quota for group in _groups(membership, groups) if (quota := _quota(group))]
+    folders = group_folders("cpu", membership, groups)
+    quotas = [quota for folder in folders if (quota := _quota(folder))]
     return max(1, math.ceil(min(quotas))) if quotas else None
 
 
-def _groups(membership: Path, groups: Path) -> Iterator[Path]:
-    """The folders of this process's groups that may limit the processor, and those above them."""
+def group_folders(
+    controller: str, membership: Path = MEMBERSHIP, groups: Path = CGROUPS
+) -> Iterator[Path]:
+    """Of this process's control groups that may limit a resource, and of all above them."""
     try:
         lines = membership.read_text().splitlines()
     except OSError:
         return
     for _, controllers, path in (line.split(":", 2) for line in lines):
-        if controllers == "" or "cpu" in controllers.split(","):
+        if controllers == "" or controller in controllers.split(","):
             for root in (groups / controllers, groups / "unified", groups):
                 place = PurePosixPath(path)
                 yield from (root / str(above).lstrip("/") for above in (place, *place.parents))

@@ -50,14 +50,10 @@ def test_of_a_small_machine_half_may_be_taken(monkeypatch: pytest.MonkeyPatch) -
         check_memory(BATS, NetworkShape(), 3, 2)
 
 
-def test_the_least_limit_of_all_control_groups_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_least_limit_of_all_control_groups_counts(tmp_path: Path) -> None:
     service = tmp_path / "system.slice" / "clfd.service"
     service.mkdir(parents=True)
     (tmp_path / "system.slice" / "memory.max").write_text("268435456\n")
     (service / "memory.max").write_text("max\n")
     (tmp_path / "own").write_text("0::/system.slice/clfd.service\n")
-    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
-    monkeypatch.setattr(memory, "_GROUPS", tmp_path)
-    assert memory_bytes() == 2**28
+    assert memory_bytes(tmp_path / "own", tmp_path) == 2**28
