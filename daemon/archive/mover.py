@@ -42,7 +42,9 @@ from storage.settings.schema import Settings
 from storage.values.text import printable_path, visible
 
 BLOCK_BYTES = 2**20
-REST_SECONDS = 60.0  # of a file of which nothing else tells whether somebody writes into it
+# Of a file of which nothing else tells whether somebody writes into it. After a rename a writer
+# goes on in the same file; after a copy what it adds later is lost with the original.
+REST_SECONDS, COPY_REST_SECONDS = 60.0, 300.0
 MARK = ".clfd-archive"  # tells an archive from the empty folder beneath a missing mount
 LEADS_BACK = "the archive leads back into the inbox; take away the link or mount that does so"
 # No other file would fare better.
@@ -108,8 +110,12 @@ class Mover:
 
     def _may_be_written(self, move: Move, found: os.stat_result) -> bool:
         is_open = self.open_files.is_open(move.inbox, move.path, found.st_size)
+        if is_open is not None:
+            return is_open
+        is_copied = self.root_identity is None or found.st_dev != self.root_identity[0]
         # Of a clock that differs by years nobody need wait for the end.
-        return abs(self.clock() - found.st_ctime) < REST_SECONDS if is_open is None else is_open
+        rested_seconds = abs(self.clock() - found.st_ctime)
+        return rested_seconds < (COPY_REST_SECONDS if is_copied else REST_SECONDS)
 
     def _root_problem(self, expects_mark: bool) -> str | None:
         root = self.plan.root

@@ -10,7 +10,7 @@ import pytest
 from house import House, HouseMaker
 from moves import files_below
 
-from daemon.archive.mover import REST_SECONDS
+from daemon.archive.mover import COPY_REST_SECONDS, REST_SECONDS
 from daemon.errors import DaemonError
 from daemon.intake.open_files import OpenFiles
 from daemon.intake.stability import MAX_OPEN_SECONDS
@@ -193,6 +193,9 @@ def test_what_is_written_before_a_file_is_archived_is_scored_with_the_rest(
     path.write_bytes(whole)
     house.live(20)
     house.mover.clock = lambda: path.stat().st_ctime + REST_SECONDS
+    house.live(20)
+    assert files_below(house.inbox) == ["a.wav"]  # a copy waits longer than a rename
+    house.mover.clock = lambda: path.stat().st_ctime + COPY_REST_SECONDS
     house.live(20)
     assert (elsewhere / "archive" / "inbox" / "a.wav").read_bytes() == whole
     assert files_below(house.inbox) == []
