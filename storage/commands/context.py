@@ -89,7 +89,9 @@ class Glob(click.ParamType[str]):
 
 
 path_option = click.option(
-    "--path", type=Glob(), help="A glob over the path in the inbox (absolute: with the inbox)."
+    "--path",
+    type=Glob(),
+    help="A glob over the path in the inbox, 'pond/*' (absolute: with the inbox).",
 )
 
 

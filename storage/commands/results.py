@@ -17,6 +17,7 @@ from storage.commands.context import (
     format_option,
     json_option,
 )
+from storage.commands.option_headings import CommandWithHeadings
 
 if TYPE_CHECKING:
     from storage.export.results_writer import ResultsRequest
@@ -27,7 +28,10 @@ _AXES = click.Choice(["label", "site", "folder", "day", "hour", "status", "check
 _SHOWN_AS = {"time": "classified_at"}  # columns that tables call otherwise
 
 
-@click.command()
+@click.command(
+    cls=CommandWithHeadings,
+    headings={"--label": "Filters", "--clips": "What to show", "--follow": "Output"},
+)
 @filter_options
 @click.option("--status", type=_STATUSES, help="Which recordings; done if not said.")
 @click.option("--history", is_flag=True, help="Every prediction, not only the current answer.")
