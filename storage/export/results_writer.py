@@ -203,7 +203,7 @@ def _write_more(stream: TextIO, request: ResultsRequest, rows: Iterable[Result])
     """Rows behind others of a stream."""
     if request.format is TABLE:
         columns = _table_columns(request)
-        stream.writelines("  ".join(_cells(row, columns)) + "\n" for row in rows)
+        stream.writelines("  ".join(_cells(row, columns)).rstrip() + "\n" for row in rows)
     else:
         records = _records(request, rows)
         write_records(stream, request.format, request.columns, records, header=False)

@@ -63,7 +63,7 @@ def recordings_to_read(connection: Connection, filters: Filters) -> Filters:
 def has_time_asked(one: Result, filters: Filters) -> bool:
     """Whether any of it lies in the time; of those that `recordings_to_read` leaves, not all do."""
     first_s, behind_s = _window(one, filters)
-    return behind_s > 0 and first_s < (one.duration_s or 0.0)
+    return behind_s > 0 and (first_s <= 0 or first_s < (one.duration_s or 0.0))
 
 
 def rows_of(one: Result, options: ClipOptions, filters: Filters) -> Iterator[Result]:
