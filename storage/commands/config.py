@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import Invocation, json_option
 
 if TYPE_CHECKING:
     from storage.settings.loading import Setting
@@ -33,6 +33,7 @@ def config() -> None:
     default="table",
     show_default=True,
 )
+@json_option("file_format")
 @click.pass_obj
 def show(invocation: Invocation, file_format: str) -> None:
     """Each effective value and where it came from.

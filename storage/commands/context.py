@@ -89,12 +89,19 @@ class Glob(click.ParamType[str]):
 
 
 path_option = click.option(
-    "--path", type=Glob(), help="A glob over the path in the inbox (absolute: with the inbox)."
+    "--path",
+    type=Glob(),
+    help="A glob over the path in the inbox, 'pond/*' (absolute: with the inbox).",
 )
 
 
 class Finite(click.FloatRange):
     """A number, which `nan` and `inf` are not."""
+
+    def _describe_range(self) -> str:
+        """For the help; click writes `x<=None` where there is no bound."""
+        is_bounded = self.min is not None or self.max is not None
+        return super()._describe_range() if is_bounded else ""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -141,6 +148,20 @@ def format_option(name: str, text_only: bool = False) -> Callable[[Command], Com
     choice = click.Choice(TEXT_FORMATS if text_only else tuple(FORMATS))
     help_text = "If not said: the file's suffix, or table."
     return click.option("--format", name, type=choice, help=help_text)
+
+
+def json_option(name: str) -> Callable[[Command], Command]:
+    """`--json`, beside the `--format` of that name."""
+    return click.option("--json", name, flag_value="json", help="The same as --format json.")
+
+
+def table_or_json(command: Command) -> Command:
+    """`--format` and `--json` of a command that has one page for people and one for programs."""
+    choice = click.Choice(["table", "json"])
+    command = json_option("file_format")(command)
+    return click.option("--format", "file_format", type=choice, default="table", show_default=True)(
+        command
+    )
 
 
 def filters_of(

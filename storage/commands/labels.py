@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.context import Finite, Invocation
+from storage.commands.context import Finite, Invocation, table_or_json
 
 if TYPE_CHECKING:
     from storage.labels.annotation_files import Annotation, AnnotationFile
@@ -138,9 +138,9 @@ def _left(
 
 @labels.command()
 @click.option("--n", "number", type=click.IntRange(1, 2**63 - 1), default=50, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One array, for programs.")
+@table_or_json
 @click.pass_obj
-def suggest(invocation: Invocation, number: int, as_json: bool) -> None:
+def suggest(invocation: Invocation, number: int, file_format: str) -> None:
     """Which recordings are most worth a person's ear.
 
     In turns those that the checkpoint is unsure of, over which checkpoints disagree, and whose
@@ -159,7 +159,7 @@ def suggest(invocation: Invocation, number: int, as_json: bool) -> None:
         found = suggestions(connection, number)
     columns = ("path", "label", "confidence", "reason")
     with output(None) as stream:
-        if as_json:
+        if file_format == "json":
             names = (*columns, "inbox", "digest")
             write_json(stream, ({name: getattr(one, name) for name in names} for one in found))
         elif found:

@@ -9,21 +9,33 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from storage.commands.context import Finite, Invocation, filter_options, filters_of, format_option
+from storage.commands.context import (
+    Finite,
+    Invocation,
+    filter_options,
+    filters_of,
+    format_option,
+    json_option,
+)
+from storage.commands.option_headings import CommandWithHeadings
 
 if TYPE_CHECKING:
     from storage.export.results_writer import ResultsRequest
 
 
 _STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
-_AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
+_AXES = click.Choice(["label", "site", "folder", "day", "hour", "status", "checkpoint"])
+_SHOWN_AS = {"time": "classified_at"}  # columns that tables call otherwise
 
 
-@click.command()
+@click.command(
+    cls=CommandWithHeadings,
+    headings={"--label": "Filters", "--clips": "What to show", "--follow": "Output"},
+)
 @filter_options
 @click.option("--status", type=_STATUSES, help="Which recordings; done if not said.")
 @click.option("--history", is_flag=True, help="Every prediction, not only the current answer.")
-@click.option("--clips", is_flag=True, help="A row for each clip of the recordings found.")
+@click.option("--clips", is_flag=True, help="A row for each clip that fits: filters ask of clips.")
 @click.option(
     "--top", type=click.IntRange(1), help="So many labels of each clip, the likeliest first."
 )
@@ -50,9 +62,14 @@ _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
     default="",
     help="Only these, in this order: path,label,confidence.",
 )
-@click.option("--count-by", type=_AXES, help="How many rows share it; days are UTC.")
+@click.option(
+    "--count-by",
+    type=_AXES,
+    help="How many rows share it: days are UTC; hours, with --clips, are those of the clock.",
+)
 @click.option("--follow", is_flag=True, help="Wait, and print new rows as they come.")
 @format_option("format_name")
+@json_option("format_name")
 @click.option(
     "-o",
     "--output",
@@ -89,15 +106,19 @@ def results(
     from storage.database.engine import open_database
     from storage.export import results_writer
     from storage.export.text_formats import FORMATS, format_of
-    from storage.queries.result import ClipOptions
+    from storage.queries.clips import ClipOptions
 
     status = status or ("all" if count_by == "status" else "done")
     filters = filters_of(invocation, filter_values, status, history)  # type: ignore[arg-type]
     format = FORMATS[format_name or format_of(file)]
-    columns = tuple(dict.fromkeys(filter(None, map(str.strip, column_names.split(",")))))
+    names = filter(None, map(str.strip, column_names.split(",")))
+    columns = tuple(dict.fromkeys(_SHOWN_AS.get(name, name) for name in names))
     has_clips = clips or format.is_of_clips
     options = ClipOptions(top or 1, merge_gap) if has_clips else None
-    request = results_writer.ResultsRequest(filters, sort, limit, options, format, file, columns)  # type: ignore[arg-type]
+    request = results_writer.ResultsRequest(
+        *(filters, sort, limit, options, format, file, columns),  # type: ignore[arg-type]
+        tells_progress=invocation.verbosity >= 0,
+    )
     _refuse_what_does_not_go_together(request, clips, count_by, follow)
     if (top or merge_gap is not None) and not has_clips:
         raise click.UsageError("--top and --merge-gap are about clips; add --clips")
@@ -124,7 +145,8 @@ def _refuse_unknown(columns: Sequence[str], available: Sequence[str], counts: bo
     if columns and counts:
         raise click.UsageError("--count-by has its own columns; leave out --columns")
     if strange := [name for name in columns if name not in available]:
-        clips = " (start_s and end_s with --clips)" if {"start_s", "end_s"} & {*strange} else ""
+        of_clips = {"start_s", "end_s", "clip_at"} & {*strange}
+        clips = " (start_s, end_s and clip_at with --clips)" if of_clips else ""
         raise click.UsageError(
             f"no column is called {', '.join(strange)}; there are {', '.join(available)}{clips}"
         )
@@ -136,8 +158,8 @@ def _refuse_what_does_not_go_together(
     from storage.export.text_formats import FOLLOWED_FORMATS, TEXT_FORMATS
 
     filters, format, file = request.filters, request.format, request.file
-    if count_by and clips:
-        raise click.UsageError("--count-by counts recordings; leave out --clips")
+    if count_by == "hour" and not clips:
+        raise click.UsageError("--count-by hour is of clips; add --clips")
     if count_by and not (format.is_text or format.is_of_clips):
         raise click.UsageError(f"--count-by is told as {_any_of(TEXT_FORMATS)}")
     if follow and (count_by or clips or file or filters.history or not format.is_followed):

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import Invocation, table_or_json
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
+@table_or_json
 @click.pass_obj
-def status(invocation: Invocation, as_json: bool) -> None:
+def status(invocation: Invocation, file_format: str) -> None:
     """Whether a daemon runs, and how much it has to do.
 
     Exit 3 when none runs.
@@ -26,7 +26,7 @@ def status(invocation: Invocation, as_json: bool) -> None:
     from storage.values.text import visible
 
     found = status_of(invocation.home(), invocation.database(), datetime.now(UTC))
-    if as_json:
+    if file_format == "json":
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
         for name, text in status_lines(found):

@@ -12,8 +12,9 @@ from storage.database.engine import open_database
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import resolve_reference
 from storage.home.paths import resolve_home
+from storage.queries.clips import ClipOptions
 from storage.queries.filters import SORTS, STATES, Filters, Sort, Status
-from storage.queries.result import CLIP_COLUMNS, COLUMN_TABLE, COLUMNS, MOMENTS, ClipOptions, Result
+from storage.queries.result import CLIP_COLUMNS, COLUMN_TABLE, COLUMNS, MOMENTS, Result
 from storage.queries.results import results as results_of
 from storage.settings.loading import effective_database, effective_display_rules
 from storage.values.text import printable_path
@@ -64,9 +65,9 @@ def results_frame(
         limit: 0 is all.
 
     Returns:
-        A row for each recording, prediction (`history`) or clip (`clips`), and the columns of the
-        CSV; `classified_at` and `recorded_at` are times in UTC. Without a row it has its columns
-        all the same.
+        A row for each recording, prediction (`history`) or clip (`clips`; label, confidence and
+        `time="recorded"` are asked of each clip), and the columns of the CSV; `classified_at`,
+        `recorded_at` and `clip_at` are times in UTC. Without a row it has its columns all the same.
 
     Raises StorageError, also for words that are no status, no order and no time.
     """
@@ -99,7 +100,8 @@ def results_frame(
         found = results_of(it, filters, sort, limit, ClipOptions() if clips else None)
         rows = [_as_row(result, columns, scores) for result in found]
     frame = pd.DataFrame(rows, columns=_columns(rows, columns))
-    moments = {name: pd.to_datetime(frame[name], utc=True, format="ISO8601") for name in MOMENTS}
+    named = [name for name in MOMENTS if name in columns]
+    moments = {name: pd.to_datetime(frame[name], utc=True, format="ISO8601") for name in named}
     types = {name: kind for name, kind in TYPES.items() if name in columns}
     return frame.assign(**moments).astype(types)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -13,30 +15,36 @@ from sqlalchemy import Connection
 
 from storage.database.sqlite import Database
 from storage.export.text_formats import TABLE, Format, output, write_records, write_table
+from storage.queries.clips import ClipOptions, recordings_to_read
 from storage.queries.counts import (
     Number,
     count,
     count_by,
+    count_clips_by,
     count_in_time,
     count_others,
     has_unmeasured_levels,
+    labels_known,
     labels_seen,
 )
-from storage.queries.filters import Axis, Filters, Sort
-from storage.queries.result import CLIP_COLUMNS, COLUMNS, ClipOptions, Result
+from storage.queries.filters import Axis, Filters, Sort, path_prefix
+from storage.queries.result import CLIP_COLUMNS, COLUMNS, Result
 from storage.queries.results import (
     newest_position,
     recordings_with_clips,
     results,
     results_after,
 )
-from storage.values.text import visible
+from storage.values.decision import UNKNOWN
+from storage.values.progress import ProgressTicker, status_line
+from storage.values.text import counted, listed, visible
 from storage.values.timestamps import from_stamp
 
 TABLE_LIMIT = 50
 EMPTY = "nothing found: the ledger is empty"
 _POLL_SECONDS = 1.0
 _FOOT_SECONDS, _OTHERS_SECONDS = 0.1, 0.03
+_SEVERAL_CLIPS = 3  # from so many on one answer tells little of when
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class ResultsRequest:
     format: Format = TABLE
     file: Path | None = None
     chosen: tuple[str, ...] = ()
+    tells_progress: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -72,26 +81,34 @@ class ResultsRequest:
 
 def write_results(database: Database, request: ResultsRequest) -> str | None:
     """Write what was found; returns a hint when that is nothing."""
-    filters = request.filters
-    with database.transaction() as connection:
+    filters, options = request.filters, request.clips
+    with database.transaction() as connection, _reading(connection, request) as reading:
         if request.format.is_of_clips:
             from storage.export.annotation_formats import write_annotations
 
-            clips = recordings_with_clips(connection, filters, request.clips or ClipOptions())
+            clips = recordings_with_clips(
+                connection, filters, options or ClipOptions(), reading.advance
+            )
             has_rows = write_annotations(request.format, request.file, clips) > 0
         else:
-            found = results(connection, filters, request.sort, request.rows_limit, request.clips)
+            limit = request.rows_limit
+            found = results(connection, filters, request.sort, limit, options, reading.advance)
             first = list(islice(found, 1))
             has_rows = bool(first)
-            _write_rows(connection, request, chain(first, found))
-        return None if has_rows else _hint(connection, filters)
+            _write_rows(connection, request, chain(first, found), reading)
+        return None if has_rows else _hint(connection, request, reading.n_recordings)
 
 
 def write_counts(database: Database, request: ResultsRequest, axis: Axis) -> str | None:
     """Write how many rows share a value; returns a hint when there are none."""
-    with database.transaction() as connection:
-        counts = count_by(connection, request.filters, axis)
-        hint = None if counts else _hint(connection, request.filters)
+    filters, options = request.filters, request.clips
+    with database.transaction() as connection, _reading(connection, request) as reading:
+        counts = (
+            count_by(connection, filters, axis)
+            if options is None
+            else count_clips_by(connection, filters, options, axis, reading.advance)
+        )
+        hint = None if counts else _hint(connection, request, reading.n_recordings)
     objects = [{axis: value, "count": number} for value, number in counts]
     with output(request.file) as stream:
         if request.format is not TABLE:
@@ -131,7 +148,42 @@ def follow(
             stream.flush()
 
 
-def _write_rows(connection: Connection, request: ResultsRequest, rows: Iterable[Result]) -> None:
+class _Reading:
+    """Of how many recordings the clips were read, and a line that says how far that is."""
+
+    def __init__(self, show: Callable[[str], None], total: Number | None) -> None:
+        self.n_recordings = 0
+        self._show = show
+        self._ticker = ProgressTicker(show)
+        self._total = total
+
+    def advance(self) -> None:
+        self.n_recordings += 1
+        if self._total is not None:
+            of = f"of {counted(self._total, 'recording')}"
+            self._ticker.tick(f"reading clips: {self.n_recordings} {of}")
+
+    def end(self) -> None:
+        self._show("")
+
+
+@contextmanager
+def _reading(connection: Connection, request: ResultsRequest) -> Iterator[_Reading]:
+    """On a terminal, unless rows pass by there as they are read."""
+    is_table, is_screen = request.format is TABLE, request.file is None and sys.stdout.isatty()
+    is_shown = request.tells_progress and request.clips is not None and sys.stderr.isatty()
+    is_shown = is_shown and (is_table or not is_screen)
+    total = None
+    if is_shown:
+        wide = recordings_to_read(connection, request.filters)
+        total = count_in_time(connection, wide, _FOOT_SECONDS)
+    with status_line(is_shown) as show:
+        yield _Reading(show, total)
+
+
+def _write_rows(
+    connection: Connection, request: ResultsRequest, rows: Iterable[Result], reading: _Reading
+) -> None:
     if not request.format.is_text:
         is_whole = not request.chosen
         request.format.write(request.file, request.columns, rows, is_whole=is_whole)
@@ -140,14 +192,18 @@ def _write_rows(connection: Connection, request: ResultsRequest, rows: Iterable[
         if request.format is not TABLE:
             write_records(stream, request.format, request.columns, _records(request, rows))
         elif shown := list(rows):
-            _write_table(stream, request, shown, foot_of(connection, request, len(shown)))
+            reading.end()
+            foot = foot_of(connection, request, len(shown), reading.n_recordings)
+            if request.clips is None:
+                foot += _remark_on_length(shown)
+            _write_table(stream, request, shown, foot)
 
 
 def _write_more(stream: TextIO, request: ResultsRequest, rows: Iterable[Result]) -> None:
     """Rows behind others of a stream."""
     if request.format is TABLE:
         columns = _table_columns(request)
-        stream.writelines("  ".join(_cells(row, columns)) + "\n" for row in rows)
+        stream.writelines("  ".join(_cells(row, columns)).rstrip() + "\n" for row in rows)
     else:
         records = _records(request, rows)
         write_records(stream, request.format, request.columns, records, header=False)
@@ -162,8 +218,9 @@ def _records(request: ResultsRequest, rows: Iterable[Result]) -> Iterator[dict[s
 def _write_table(stream: TextIO, request: ResultsRequest, rows: list[Result], foot: str) -> None:
     columns = _table_columns(request)
     if not request.chosen:
-        extra = [name for name in ("human_label", "warning") if name not in columns]
-        columns += tuple(name for name in extra if any(getattr(row, name) for row in rows))
+        columns = tuple(name for name in columns if any(_cells(row, (name,))[0] for row in rows))
+        if "clip_at" in columns:
+            columns = tuple(name for name in columns if name != "time")
     write_table(stream, columns, [_cells(row, columns) for row in rows], foot)
 
 
@@ -172,23 +229,21 @@ def _table_columns(request: ResultsRequest) -> tuple[str, ...]:
     if request.chosen:
         return request.chosen
     filters = request.filters
-    columns = ["time", "path"]
+    columns = ["clip_at", "time"] if request.clips else ["time"]
+    if filters.by_recorded and not request.clips:
+        columns = ["recorded_at"]
+    columns.append("path")
     if filters.status != "done":
         columns.append("status")
     if request.clips:
         columns += ["start_s", "end_s"]
     if filters.status != "pending":
         columns += ["label", "confidence"]
-    if filters.by_recorded:
-        columns.insert(0, "recorded_at")
-    columns += ["human_label"] * filters.wrong
     columns += ["rms_dbfs"] * ((filters.min_level, filters.max_level) != (None, None))
     columns += ["clipped"] * filters.clipped
     if filters.history or filters.checkpoint:
         columns.append("checkpoint")
-    if filters.status in ("failed", "all"):
-        columns.append("error")
-    return tuple(columns)
+    return (*columns, "human_label", "error", "warning")
 
 
 def _cells(row: Result, columns: tuple[str, ...]) -> list[str]:
@@ -197,6 +252,7 @@ def _cells(row: Result, columns: tuple[str, ...]) -> list[str]:
         "time": moment,
         "classified_at": moment,
         "recorded_at": _local(row.recorded_at),
+        "clip_at": _local(row.clip_at),
         "confidence": "" if row.confidence is None else f"{row.confidence:.3f}",
         "start_s": f"{row.start_s or 0:.1f}",
         "end_s": f"{row.end_s or 0:.1f}",
@@ -216,19 +272,30 @@ def _local(moment: str | None) -> str:
     return from_stamp(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def foot_of(connection: Connection, request: ResultsRequest, shown: int) -> str:
-    """`50 of 400 done (3 failed, 2 pending)`; clips are many to a recording and not counted up."""
+def foot_of(connection: Connection, request: ResultsRequest, shown: int, n_read: int = 0) -> str:
+    """`50 of 400 done (3 failed, 2 pending)`; of clips, how many recordings were read for them."""
     filters = request.filters
-    noun = "recordings" if filters.status == "all" else filters.status
     if request.clips:
-        total = f"{shown} clips"
+        total = f"{counted(shown, 'clip')}, {counted(n_read, 'recording')} read"
     elif filters.history:
-        total = f"{shown} of {count(connection, filters)} predictions"
+        total = f"{shown} of {counted(count(connection, filters), 'prediction')}"
     else:
-        total = f"{shown} of {_number(connection, request, shown)} {noun}"
+        is_any, number = filters.status == "all", _number(connection, request, shown)
+        total = f"{shown} of "
+        total += counted(number, "recording") if is_any else f"{number} {filters.status}"
     others = count_others(connection, filters, _OTHERS_SECONDS)
-    listed = ", ".join(f"{number} {state}" for state, number in others.items())
-    return f"{total} ({listed})" if listed else total
+    states = ", ".join(f"{number} {state}" for state, number in others.items())
+    return f"{total} ({states})" if states else total
+
+
+def _remark_on_length(rows: Sequence[Result]) -> str:
+    """What one answer over many clips does not tell."""
+    n_clips = max(row.n_clips for row in rows)
+    if n_clips < _SEVERAL_CLIPS:
+        return ""
+    return (
+        f"\nanswers pool up to {n_clips} clips (their mean, or max if set so); --clips shows when"
+    )
 
 
 def _number(connection: Connection, request: ResultsRequest, shown: int) -> Number:
@@ -239,14 +306,18 @@ def _number(connection: Connection, request: ResultsRequest, shown: int) -> Numb
     return replace(found, n=max(found.n, shown))
 
 
-def _hint(connection: Connection, filters: Filters) -> str:
+def _hint(connection: Connection, request: ResultsRequest, n_read: int) -> str:
     """What a person who finds nothing probably wants to know."""
-    seen = labels_seen(connection)
-    strange = [label for label in filters.labels if label not in seen]
-    if strange and seen:
-        return f"nothing found: no recording is labelled {', '.join(strange)};" + (
-            f" labels given so far: {', '.join(seen)}"
+    filters = request.filters
+    if strange := _strange_labels(connection, request):
+        return f"nothing found: {strange}"
+    if (folder := _folder_without_glob(connection, filters)) is not None:
+        return (
+            f"nothing found: no path is {visible(filters.path or '')}, and --path is a glob over"
+            f" the whole path; '{visible(folder)}/*' is all that lies in the folder"
         )
+    if n_read:
+        return f"nothing found: no clip fits, in {counted(n_read, 'recording')}"
     if filters.by_recorded:
         return "nothing found; recordings that do not tell when they began are left out"
     if filters.needs_levels and has_unmeasured_levels(connection):
@@ -259,3 +330,28 @@ def _hint(connection: Connection, filters: Filters) -> str:
     if filters == Filters(status=filters.status):
         return f"{EMPTY}; drop audio files into the inbox, then `clfd run`"
     return "nothing found; widen the filters"
+
+
+def _strange_labels(connection: Connection, request: ResultsRequest) -> str | None:
+    """Of the labels that are asked for, those that nothing has: why, and which there are."""
+    known = labels_known(connection)
+    seen = known if request.clips else labels_seen(connection)
+    told = {*seen, UNKNOWN} if request.filters.rules.knows_unknown else {*seen}
+    strange = [label for label in request.filters.labels if label not in told]
+    if not strange or not seen:
+        return None
+    if request.clips:
+        return f"no checkpoint knows {', '.join(strange)}; labels: {listed(seen, 50)}"
+    of_clips = "; --clips asks their clips" if {*strange} & {*known} else ""
+    return (
+        f"no recording is labelled {', '.join(strange)}; labels given so far:"
+        f" {listed(seen, 50)}{of_clips}"
+    )
+
+
+def _folder_without_glob(connection: Connection, filters: Filters) -> str | None:
+    """Of a path that names no file and was probably meant as a folder, without its slash."""
+    path = filters.path
+    if path is None or path_prefix(path) != path or count(connection, Filters("all", path=path)):
+        return None
+    return path.rstrip("/")

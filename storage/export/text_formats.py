@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WIDTH_WITHOUT_TERMINAL = 120
-_SHORTEST_PATH = 16
-_REASONS = ("error", "warning")
-_FOLDED = ("path", "value", *_REASONS)
-_PADDING = 3
 
 
 @contextmanager
@@ -92,23 +88,15 @@ def write_jsonl(stream: TextIO, objects: Iterable[Mapping[str, object]]) -> None
 def write_table(
     stream: TextIO, columns: Sequence[str], rows: Sequence[Sequence[str]], foot: str = ""
 ) -> None:
-    """Fits the terminal: `path` is shortened from the left, other long texts are folded."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    """Fits the terminal, as `storage.export.table_layout` has it."""
     from rich.text import Text
 
+    from storage.export.table_layout import table_lines
+
     console = console_for(stream)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in _FOLDED)
-    room = _room_for_path(console.width, columns, rows)
-    for row in rows:
-        cells = [
-            _shortened(visible(cell), room) if column == "path" else visible(cell)
-            for column, cell in zip(columns, row, strict=True)
-        ]
-        table.add_row(*map(Text, cells))
-    console.print(table)
+    cells = [[visible(cell) for cell in row] for row in rows]
+    for line in table_lines(console, columns, cells):
+        console.print(line, no_wrap=True, overflow="ignore", crop=False)
     if foot:
         console.print(Text(foot))
 
@@ -132,29 +120,6 @@ def nested(row: Mapping[str, object]) -> Mapping[str, object]:
     """For JSON: a column that is JSON itself is a part of the row."""
     recorder = row.get("recorder")
     return {**row, "recorder": json.loads(recorder)} if isinstance(recorder, str) else row
-
-
-def _room_for_path(width: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    from rich.cells import cell_len
-
-    taken = 0
-    for position, column in enumerate(columns):
-        if column != "path":
-            longest = max([len(column), *(cell_len(row[position]) for row in rows)])
-            # A long reason folds into the half that is left to it.
-            taken += min(longest, width // 3) if column in _REASONS else longest
-    return max(_SHORTEST_PATH, width - taken - _PADDING * len(columns))
-
-
-def _shortened(text: str, width: int) -> str:
-    """The end of a path says more than its beginning."""
-    from rich.cells import cell_len
-
-    if cell_len(text) <= width:
-        return text
-    while text and cell_len(text) > width - 1:
-        text = text[1:]
-    return f"…{text}"
 
 
 # --- the formats

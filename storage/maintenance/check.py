@@ -15,7 +15,7 @@ from storage.maintenance.id_ranges import id_ranges, rows_by_range
 from storage.maintenance.prune_plan import unused_predictions
 from storage.settings.schema import Settings
 from storage.values.progress import ProgressTicker
-from storage.values.text import printable_path
+from storage.values.text import counted, printable_path
 
 _FIRST = 5
 _row = recording.c
@@ -39,24 +39,23 @@ class CheckFindings:
     without_row_paths: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        yield f"{self.recordings} recordings, {self.predictions} predictions"
+        predictions = counted(self.predictions, "prediction")
+        yield f"{counted(self.recordings, 'recording')}, {predictions}"
         if self.superseded:
-            yield (
-                f"{self.superseded} recordings were superseded by newer content:"
-                " `clfd db prune --superseded`"
-            )
+            were = counted(self.superseded, "recording was", "recordings were")
+            yield f"{were} superseded by newer content: `clfd db prune --superseded`"
         if self.unused_predictions:
-            yield (
-                f"{self.unused_predictions} predictions are no current answer:"
-                " `clfd db prune --history`"
-            )
+            are = counted(self.unused_predictions, "prediction is", "predictions are")
+            yield f"{are} no current answer: `clfd db prune --history`"
         if self.missing:
-            yield f"{self.missing} recordings have no file any more: `clfd db prune --missing`"
+            have = counted(self.missing, "recording has", "recordings have")
+            yield f"{have} no file any more: `clfd db prune --missing`"
             yield from _listed(self.missing_paths, self.missing)
         for folder in self.away:
             yield f"{folder} is away as a whole, so nothing in it counts as missing"
         if self.without_row:
-            yield f"{self.without_row} audio files have no row yet; `clfd scan` says why"
+            have = counted(self.without_row, "audio file has", "audio files have")
+            yield f"{have} no row yet; `clfd scan` says why"
             yield from _listed(self.without_row_paths, self.without_row)
 
 

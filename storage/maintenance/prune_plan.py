@@ -35,7 +35,7 @@ from storage.database.tables import inbox, prediction, recording
 from storage.maintenance.file_presence import PLACE_COLUMNS, FilePresence
 from storage.maintenance.id_ranges import id_ranges, rows_by_range
 from storage.values.progress import ProgressTicker
-from storage.values.text import printable_path
+from storage.values.text import counted, printable_path
 
 Reason = Literal["superseded", "missing"]
 
@@ -147,21 +147,28 @@ class PrunePlan:
     def lines(self, is_done: bool) -> Iterator[str]:
         figures = self.figures(is_done)
         yield (
-            f"{'deleted' if is_done else 'would delete'} {figures['recordings']} recordings"
+            f"{'deleted' if is_done else 'would delete'}"
+            f" {counted(figures['recordings'], 'recording')}"
             f" ({figures['superseded']} superseded, {figures['missing']} missing)"
-            f" and {figures['history']} earlier predictions"
+            f" and {counted(figures['history'], 'earlier prediction')}"
         )
         yield from (f"  {path}" for path in self.paths)
         if self.shared:
-            yield f"kept {self.shared} recordings whose answer others share that stay"
+            yield f"kept {counted(self.shared, 'recording')} whose answer others share that stay"
         if self.archived:
-            yield f"kept {self.archived} superseded recordings whose file lies in the archive"
+            superseded = counted(self.archived, "superseded recording")
+            yield f"kept {superseded} whose file lies in the archive"
         if self.changed:
-            yield f"kept {self.changed} rows that changed meanwhile"
+            yield f"kept {counted(self.changed, 'row')} that changed meanwhile"
         if self.busy:
+            wait = counted(
+                self.busy,
+                "recording waits for an answer or is being read",
+                "recordings wait for an answer or are being read",
+            )
             yield (
-                f"{self.busy} recordings wait for an answer or are being read, so nothing will be"
-                f" deleted before (the first is {self.first_busy}); let `clfd run --once` finish"
+                f"{wait}, so nothing will be deleted before (the first is {self.first_busy});"
+                " let `clfd run --once` finish"
             )
         for folder in self.away:
             yield f"{folder} is away as a whole, so nothing in it counts as missing"

@@ -1,10 +1,11 @@
-"""Counts recordings: from the tallies where these know the filters, else from the recordings."""
+"""Counts recordings, from the tallies where these know the filters, and clips, which are read."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from storage.database.tables import (
     recording,
     tally,
 )
+from storage.queries.clips import ClipOptions, Span, clip_at
 from storage.queries.filters import (
     STATES,
     Axis,
@@ -35,13 +37,18 @@ from storage.queries.filters import (
     tallied,
     tally_clauses,
 )
+from storage.queries.result import Result, labels_of
+from storage.queries.results import OnRead, clip_counts, ignore
+from storage.values.timestamps import to_local_time
 
 _row, _tally = recording.c, tally.c
 _AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
 _LIMITS = (100, 1_000, 10_000, 100_000)  # of a count for a foot
+_CHUNK_ROWS = 1000
 _TICK_STEPS = 5_000  # of SQLite's machine, some 0.3 ms, between two looks at the clock
 Clock = Callable[[], float]
 Counts = list[tuple[str | None, int]]
+_HOUR = slice(len("2026-01-31T"), len("2026-01-31T12"))
 
 
 def count(connection: Connection, filters: Filters) -> int:
@@ -50,11 +57,32 @@ def count(connection: Connection, filters: Filters) -> int:
 
 
 def count_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
-    """How many share a value of the axis: most first, but days (UTC) in order."""
-    counts = _counted(connection, filters, axis)
-    if axis == "day":
-        return sorted(counts, key=lambda pair: pair[0] or "")
-    return sorted(counts, key=lambda pair: (-pair[1], pair[0] or ""))
+    """How many recordings share a value of the axis: most first, but days (UTC) in order."""
+    return _in_order(_counted(connection, filters, axis), axis)
+
+
+def count_clips_by(
+    connection: Connection,
+    filters: Filters,
+    clips: ClipOptions,
+    axis: Axis,
+    on_read: OnRead = ignore,
+) -> Counts:
+    """How many clips that fit share it; days (UTC) and hours (of the zone) are those of clips."""
+
+    def value_of(one: Result, span: Span) -> str | None:
+        if axis == "label":
+            return span.label
+        if axis in ("day", "hour"):
+            moment = clip_at(one, span)
+            if moment is not None and axis == "hour":
+                return to_local_time(moment, filters.rules.zone)[_HOUR]
+            return moment and moment[:DAY_LENGTH]
+        if axis == "folder":
+            return os.path.dirname(one.path) or "."
+        return getattr(one, axis) or None
+
+    return _in_order(clip_counts(connection, filters, clips, value_of, on_read).items(), axis)
 
 
 @dataclass(frozen=True)
@@ -114,6 +142,12 @@ def count_others(
     return {state: number for state, number in found.items() if number.n}
 
 
+def labels_known(connection: Connection) -> list[str]:
+    """Every label that a checkpoint could have given, in alphabetical order."""
+    lists = connection.scalars(select(checkpoint.c.labels))
+    return sorted({label for each in lists for label in labels_of(each)})
+
+
 def labels_seen(connection: Connection) -> list[str]:
     """Every label that has been given, in alphabetical order."""
     given = select(_tally.label).where(_tally.label != "", _tally.n > 0)
@@ -142,7 +176,15 @@ def _scalar(
         raw.set_progress_handler(None, 0)
 
 
+def _in_order(counts: Iterable[tuple[str | None, int]], axis: Axis) -> Counts:
+    if axis in ("day", "hour"):
+        return sorted(counts, key=lambda pair: pair[0] or "")
+    return sorted(counts, key=lambda pair: (-pair[1], pair[0] or ""))
+
+
 def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
+    if axis == "site":
+        return list(_of_sites(connection, filters).items())
     if axis in ("folder", "status") and _is_of_folders(filters):
         return _of_folders(connection, filters, axis)
     is_shown_label = axis == "label" and filters.rules.knows_unknown
@@ -157,6 +199,20 @@ def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
         for value, number in connection.execute(query):
             found[value] += number
     return _named(connection, found, axis)
+
+
+def _of_sites(connection: Connection, filters: Filters) -> Counter[str | None]:
+    """Only a pattern has to see whole paths."""
+    found: Counter[str | None] = Counter()
+    if not filters.rules.site_pattern:
+        for folder, number in _counted(connection, filters, "folder"):
+            found[None if folder == "." else (folder or "").partition("/")[0]] += number
+        return found
+    of_history = select(_row.path_text).select_from(joined(filters))
+    query = (of_history if filters.history else select(_row.path_text)).where(*clauses(filters))
+    for path in connection.execution_options(yield_per=_CHUNK_ROWS).scalars(query):
+        found[filters.rules.site_of(path) or None] += 1
+    return found
 
 
 def _named(connection: Connection, found: Counter[Any], axis: Axis) -> Counts:

@@ -42,7 +42,7 @@ from storage.values.timestamps import to_local_time
 
 Status = Literal["done", "failed", "pending", "superseded", "all"]
 Sort = Literal["newest", "oldest", "confidence", "path"]
-Axis = Literal["label", "status", "checkpoint", "day", "folder"]
+Axis = Literal["label", "status", "checkpoint", "day", "folder", "site", "hour"]
 
 STATES: tuple[Status, ...] = ("done", "failed", "pending", "superseded")
 SORTS: tuple[Sort, ...] = ("newest", "oldest", "confidence", "path")

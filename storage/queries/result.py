@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, case, null
+from sqlalchemy import ColumnElement, case, func, null
 
 from storage.database.tables import checkpoint, inbox, prediction, recording
 from storage.queries.filters import human_labels
-from storage.values.decision import DisplayRules, most_probable
+from storage.values.decision import DisplayRules
 from storage.values.timestamps import as_stamp
 
 Kind = Literal["text", "integer", "float", "moment"]
@@ -118,10 +118,14 @@ class Result:
         "What the file says of its recorder, as JSON (an object in JSON): device, place,"
         " temperature, battery, gain ([audio.md](audio.md#the-recorder)).",
     )
+    clip_at: str | None = _column(
+        None, "When the clip began, in UTC.", kind="moment", is_of_clip=True
+    )
     labels_json: str | None = _column(_checkpoint.labels)
     packed_scores: bytes | None = _column(_answer.scores)  # float32 (L,)
     # float16 (C, L); read only where clips are asked for
     packed_clip_scores: bytes | None = _column(_answer.clip_scores)
+    clip_scores_bytes: int | None = _column(func.length(_answer.clip_scores))
     clip_seconds: float | None = _column(_answer.clip_seconds)
     clip_hop_seconds: float | None = _column(_answer.clip_hop_seconds)
     answer_number: int | None = _column(_row.answer_number)
@@ -138,31 +142,20 @@ class Result:
         """A row as JSON has it."""
         return {"id": self.id, **self.record(columns), "scores": self.scores()}
 
+    @property
+    def n_clips(self) -> int:
+        """Of how many clips the answer was made; 0 without an answer."""
+        if self.labels_json is None or not self.clip_scores_bytes:
+            return 0
+        return self.clip_scores_bytes // (2 * len(labels_of(self.labels_json)))
+
     def scores(self) -> dict[str, float] | None:
         """Label to probability."""
         if self.labels_json is None or self.packed_scores is None:
             return None
-        labels = _labels(self.labels_json)
+        labels = labels_of(self.labels_json)
         values = struct.unpack(f"<{len(labels)}f", self.packed_scores)
         return {label: round(value, 6) for label, value in zip(labels, values, strict=True)}
-
-    def clips(self, top: int = 1) -> Iterator[Result]:
-        """One for each of the `top` labels of each clip, in time; none without an answer."""
-        if self.labels_json is None or not self.packed_clip_scores:
-            return
-        labels = _labels(self.labels_json)
-        row = struct.Struct(f"<{len(labels)}e")
-        for position, values in enumerate(row.iter_unpack(self.packed_clip_scores)):
-            start_s = position * (self.clip_hop_seconds or 0.0)
-            clip = replace(
-                self,
-                packed_scores=struct.pack(f"<{len(labels)}f", *values),
-                packed_clip_scores=None,
-                start_s=start_s,
-                end_s=min(start_s + (self.clip_seconds or 0.0), self.duration_s or float("inf")),
-            )
-            for best in most_probable(values, top):
-                yield replace(clip, label=labels[best], confidence=values[best])
 
 
 _FIELDS = [one.name for one in fields(Result)]
@@ -202,44 +195,9 @@ def from_row(row: Iterable[Any], rules: DisplayRules) -> Result:
     return Result(*values)
 
 
-@dataclass(frozen=True)
-class ClipOptions:
-    """`top` labels of each clip, the most probable first.
-
-    With a gap, clips of one label that begin so many seconds or less after the end of the one
-    before are one row: from the first to the last, with the confidence and the scores of the
-    surest of them.
-    """
-
-    top: int = 1
-    merge_gap_seconds: float | None = None
-
-    def rows_of(self, recording: Result, rules: DisplayRules) -> Iterator[Result]:
-        """In the order of their start; nothing where there is no answer."""
-        rows = recording.clips(self.top)
-        if rules.knows_unknown:
-            rows = (replace(row, label=rules.label_of(row.label, row.confidence)) for row in rows)
-        return rows if self.merge_gap_seconds is None else merged(rows, self.merge_gap_seconds)
-
-
-def merged(rows: Iterable[Result], gap_seconds: float) -> Iterator[Result]:
-    """Rows of one recording, in the order of their start, with the runs of each label joined."""
-    joined: list[Result] = []
-    newest: dict[str | None, int] = {}  # the last run of a label, as its place in `joined`
-    for row in rows:
-        place = newest.get(row.label)
-        if place is not None and (row.start_s or 0) - (joined[place].end_s or 0) <= gap_seconds:
-            run = joined[place]
-            surest = max(run, row, key=lambda one: one.confidence or 0)
-            joined[place] = replace(surest, start_s=run.start_s, end_s=row.end_s)
-        else:
-            newest[row.label] = len(joined)
-            joined.append(row)
-    yield from joined
-
-
 @lru_cache(maxsize=64)
-def _labels(labels_json: str) -> tuple[str, ...]:
+def labels_of(labels_json: str) -> tuple[str, ...]:
+    """The labels of a checkpoint, in the order of its scores."""
     return tuple(json.loads(labels_json))
 
 

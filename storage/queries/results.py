@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import nlargest
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,14 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, s
 from storage.database.bulk import chunks
 from storage.database.sqlite import PATH_INDEX
 from storage.database.tables import answer_counter, inbox, prediction, recording
+from storage.queries.clips import (
+    ClipOptions,
+    Span,
+    has_time_asked,
+    recordings_to_read,
+    rows_of,
+    spans_of,
+)
 from storage.queries.filters import (
     ANSWER,
     NUMBER,
@@ -26,15 +36,20 @@ from storage.queries.filters import (
     moment,
     tallied,
 )
-from storage.queries.result import ClipOptions, Result, expressions, from_row
+from storage.queries.result import Result, expressions, from_row
 from storage.values.decision import DisplayRules
 
 PageKey = tuple[int, Any]  # a recording, and the value that it is sorted by
-
+OnRead = Callable[[], object]
 
 _CHUNK_ROWS = 1000
+_CHUNK_ROWS_WITH_CLIPS = 200  # those of one recording may be megabytes
 _IN_LIMIT = 500  # ids in a statement; a longer one takes longer to compile
+_FIRST_PAGE, _LARGEST_PAGE = 100, 10_000  # of recordings whose clips are asked
 _row = recording.c
+
+
+def ignore() -> None: ...
 
 
 class Position(NamedTuple):
@@ -76,35 +91,58 @@ def results(
     sort: Sort = "newest",
     limit: int = 0,
     clips: ClipOptions | None = None,
+    on_read: OnRead = ignore,
 ) -> Iterator[Result]:
     """Read in chunks, so that memory does not grow with the ledger; a limit of 0 is none.
 
-    With `clips` each row is one of the recordings chosen, and the limit counts these rows.
+    With `clips` each row is one that fits (see `storage.queries.clips`), and the limit counts
+    these rows; those of a recording follow each other, but by confidence each has its own place,
+    and as many are held in memory as the limit lets. `on_read` is called for each recording.
     """
-    if limit and not filters.history:
-        ids = [id for id, _ in _page_keys(connection, filters, sort, limit)]
-        found = _rows_of(connection, ids, filters, clips is not None)
-    else:
-        query = _chosen(filters, clips is not None).order_by(*_order(filters, sort))
-        found = _read(connection, query.limit(limit) if limit else query, filters.rules)
+    found: Iterator[Result]
     if clips is not None:
-        found = (row for each in found for row in clips.rows_of(each, filters.rules))
+        wide = recordings_to_read(connection, filters)
+        read = _with_clips(connection, wide, sort, on_read)
+        found = (row for one in read for row in rows_of(one, clips, filters))
+        found = _surest_first(found, limit) if sort == "confidence" else found
+    elif limit and not filters.history:
+        ids = [id for id, _ in _page_keys(connection, filters, sort, limit)]
+        found = _rows_of(connection, ids, filters, with_clips=False)
+    else:
+        query = _chosen(filters, with_clips=False).order_by(*_order(filters, sort))
+        found = _read(connection, query.limit(limit) if limit else query, filters.rules)
     return islice(found, limit or None)
 
 
 def recordings_with_clips(
-    connection: Connection, filters: Filters, clips: ClipOptions
+    connection: Connection, filters: Filters, clips: ClipOptions, on_read: OnRead = ignore
 ) -> Iterator[tuple[Result, list[Result]]]:
-    """Recordings by inbox and path, each with its rows; of a recording without any there are none.
+    """Recordings by inbox and path, each with its rows that fit; of one without any there are none.
 
-    Label and confidence are asked of the rows, not of the recordings.
+    Label, confidence and time are asked of the rows: see `storage.queries.clips`.
     """
-    of_recordings = replace(filters, labels=(), min_confidence=None, max_confidence=None)
-    query = by_index(_chosen(of_recordings, with_clips=True), PATH_INDEX)  # in its order
+    wide = recordings_to_read(connection, filters)
+    query = by_index(_chosen(wide, with_clips=True), PATH_INDEX)  # in its order
     query = query.order_by(_row.inbox_id, _row.path, _row.id)
-    for result in _read(connection, query, filters.rules):
-        rows = clips.rows_of(result, filters.rules)
-        yield result, [row for row in rows if filters.fit_answer(row.label, row.confidence)]
+    for one in _read(connection, query, filters.rules, _CHUNK_ROWS_WITH_CLIPS):
+        on_read()
+        if has_time_asked(one, filters):
+            yield one, list(rows_of(one, clips, filters))
+
+
+def clip_counts(
+    connection: Connection,
+    filters: Filters,
+    clips: ClipOptions,
+    value_of: Callable[[Result, Span], str | None],
+    on_read: OnRead = ignore,
+) -> Counter[str | None]:
+    """How many clips that fit share a value."""
+    counts: Counter[str | None] = Counter()
+    wide = recordings_to_read(connection, filters)
+    for one in _with_clips(connection, wide, "newest", on_read):
+        counts.update(value_of(one, span) for span in spans_of(one, clips, filters))
+    return counts
 
 
 def newest_position(connection: Connection) -> Position:
@@ -156,6 +194,43 @@ def unnumbered_after(
     query = by_index(_chosen(filters, with_clips=False), ANSWER)
     query = query.where(_row.answer_number.is_(None), later).order_by(_row.answered_at, _row.id)
     return list(_read(connection, query.limit(limit), filters.rules))
+
+
+# --- recordings with their clips
+
+
+def _with_clips(
+    connection: Connection, filters: Filters, sort: Sort, on_read: OnRead
+) -> Iterator[Result]:
+    """In order, a page at a time: what SQLite would sort holds much, and few may be asked for."""
+    if filters.history:
+        query = _chosen(filters, with_clips=True).order_by(*_order(filters, sort))
+        found = _read(connection, query, filters.rules, _CHUNK_ROWS_WITH_CLIPS)
+    else:
+        pages = _pages(connection, filters, sort)
+        found = (one for ids in pages for one in _rows_of(connection, ids, filters, True))
+    for one in found:
+        on_read()
+        yield one
+
+
+def _pages(connection: Connection, filters: Filters, sort: Sort) -> Iterator[list[int]]:
+    """The ids of all that fit, in pages that grow."""
+    limit, after = _FIRST_PAGE, None
+    while keys := _page_keys(connection, filters, sort, limit, after):
+        yield [id for id, _ in keys]
+        if len(keys) < limit:
+            break
+        limit, after = min(limit * 4, _LARGEST_PAGE), keys[-1]
+
+
+def _surest_first(rows: Iterator[Result], limit: int) -> Iterator[Result]:
+    def confidence(row: Result) -> float:
+        return row.confidence or 0.0
+
+    if limit:
+        return iter(nlargest(limit, rows, key=confidence))
+    return iter(sorted(rows, key=confidence, reverse=True))
 
 
 # --- a page: first which, then what there is to say about these
@@ -246,8 +321,9 @@ def _rows_of(
     connection: Connection, ids: Sequence[int], filters: Filters, with_clips: bool
 ) -> Iterator[Result]:
     query = _columns(filters, with_clips)
-    for start in range(0, len(ids), _IN_LIMIT):
-        some = ids[start : start + _IN_LIMIT]
+    n = _CHUNK_ROWS_WITH_CLIPS if with_clips else _IN_LIMIT
+    for start in range(0, len(ids), n):
+        some = ids[start : start + n]
         rows = {row[0]: row for row in connection.execute(query.where(_row.id.in_(some)))}
         yield from (from_row(rows[recording_id], filters.rules) for recording_id in some)
 
@@ -263,6 +339,8 @@ def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:
     return _columns(filters, with_clips).where(*clauses(filters))
 
 
-def _read(connection: Connection, query: Select[Any], rules: DisplayRules) -> Iterator[Result]:
-    for row in connection.execution_options(yield_per=_CHUNK_ROWS).execute(query):
+def _read(
+    connection: Connection, query: Select[Any], rules: DisplayRules, chunk_rows: int = _CHUNK_ROWS
+) -> Iterator[Result]:
+    for row in connection.execution_options(yield_per=chunk_rows).execute(query):
         yield from_row(row, rules)

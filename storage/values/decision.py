@@ -19,6 +19,8 @@ UNKNOWN = "unknown"
 
 def most_probable(scores: Sequence[float], n: int = 1) -> list[int]:
     """The positions of the `n` highest scores, highest first; of equal ones the first."""
+    if n == 1:
+        return [scores.index(max(scores))]  # a fifth of the time, and the clips of years are many
     return nlargest(n, range(len(scores)), key=scores.__getitem__)
 
 

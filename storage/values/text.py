@@ -48,6 +48,11 @@ def caseless(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
+def counted(number: object, one: str, several: str = "") -> str:
+    """`1 clip`, `2 clips`, `at least 1000 clips`."""
+    return f"{number} {one if str(number) == '1' else several or f'{one}s'}"
+
+
 def listed(names: Sequence[str], most: int = 10) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from storage.queries.clips import ClipOptions
 from storage.queries.filters import Filters
-from storage.queries.result import ClipOptions
 from storage.queries.results import recordings_with_clips
 from storage.values.text import visible
 from storage.values.timestamps import later

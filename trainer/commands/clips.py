@@ -63,6 +63,7 @@ def clips(
     """
     from storage.database.engine import open_database
     from storage.queries.results import files_of
+    from storage.values.text import counted
     from trainer.clips.clip_selection import select_cuts
 
     filters = filters_of(invocation, options)
@@ -74,7 +75,8 @@ def clips(
         invocation.print_note("no clip fits; `clfd results --clips` shows which there are")
         return
     seconds = sum(cut.end_s - cut.start_s for cut in cuts)
-    what = f"{len(cuts)} clips of {len(files)} recordings, {seconds / 60:.1f} min"
+    of = counted(len(files), "recording")
+    what = f"{counted(len(cuts), 'clip')} of {of}, {seconds / 60:.1f} min"
     if dry_run:
         for label, number in Counter(cut.label for cut in cuts).most_common():
             click.echo(f"{number:8} {label}")
@@ -95,5 +97,5 @@ def clips(
         invocation.print_note(f"left out {number} {reason}")
     if not n_written:
         raise TrainerError(f"none of {what} could be written")
-    invocation.print_note(f"{n_written} clips in {folder}")
+    invocation.print_note(f"{counted(n_written, 'clip')} in {folder}")
     click.echo(str(folder / TABLE))

@@ -144,7 +144,7 @@ def test_a_missing_file_is_reported_and_is_no_damage(tester: LedgerTester) -> No
     tester.file(ODD).unlink()
     done = tester.clfd("db", "check")
     assert done.exit_code == 0
-    assert "1 recordings have no file any more" in done.stdout
+    assert "1 recording has no file any more" in done.stdout
     assert "yard/ä\\xff.wav" in done.stdout
 
 
@@ -262,7 +262,7 @@ def test_a_dry_run_tells_and_changes_nothing(tester: LedgerTester) -> None:
     tester.file().unlink()
     done = tester.clfd("db", "prune", "--missing")
     assert done.exit_code == 0
-    assert "would delete 1 recordings (0 superseded, 1 missing)" in done.stdout
+    assert "would delete 1 recording (0 superseded, 1 missing)" in done.stdout
     assert f"  {tester.file()}" in done.stdout
     assert tester.ids() == [1]
 

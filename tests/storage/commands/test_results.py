@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,26 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
-from ledger_rows import add
+from ledger_rows import DOG, RAIN, SIREN, add, add_clips
 
 from storage.commands.config import config
+from storage.commands.config import show as config_show
 from storage.commands.context import Invocation
+from storage.commands.db import check as db_check
 from storage.commands.db import db
+from storage.commands.labels import suggest
 from storage.commands.results import results
 from storage.commands.retry import retry
 from storage.commands.status import status
 from storage.database.engine import open_database
 from storage.database.sqlite import driver
 from storage.errors import AlreadyRunning, LedgerInvalid, LedgerMissing, SettingsError, StorageError
-from storage.export.results_writer import ResultsRequest, follow
+from storage.export.results_writer import ResultsRequest, follow, write_results
 from storage.export.text_formats import FORMATS
 from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
+from storage.queries.clips import ClipOptions
 from storage.queries.daemon_status import KEYS
 from storage.queries.filters import Filters
 from storage.values.timestamps import stamp
@@ -61,6 +66,16 @@ def home(filled_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in [name for name in os.environ if name.startswith("CLFD_")]:
         monkeypatch.delenv(name)
     return Home(Path(shutil.copytree(filled_home.root, tmp_path, dirs_exist_ok=True)))
+
+
+@pytest.fixture
+def long_home(tmp_path: Path) -> Home:
+    """One recording of four clips, which is rain as a whole."""
+    home = Home(tmp_path / "long")
+    home.create()
+    with open_ledger(url_of(home), "daemon") as ledger:
+        add_clips(ledger, "long.wav", [DOG, SIREN, RAIN, RAIN])
+    return home
 
 
 def url_of(home: Home) -> str:
@@ -100,7 +115,8 @@ def test_chosen_times_and_numbers_are_readable_in_a_table(home: Home) -> None:
     ("words", "message"),
     [
         (["--columns", "lable"], "no column is called lable; there are path, status"),
-        (["--columns", "start_s"], r"start_s; there are .* \(start_s and end_s with --clips\)"),
+        (["--columns", "start_s"], r"start_s; there are .* \(start_s, end_s and clip_at with"),
+        (["--columns", "clip_at"], r"clip_at; there are .* with --clips\)"),
         (["--columns", "label", "--count-by", "label"], "leave out --columns"),
     ],
 )
@@ -132,9 +148,9 @@ def test_a_label_like_a_formula_does_nothing_in_a_spreadsheet(home: Home) -> Non
     assert ",'@SUM(1)," in printed
 
 
-def test_clips_add_two_columns_at_the_end(home: Home) -> None:
+def test_clips_have_columns_of_their_own(home: Home) -> None:
     printed = call(home, results, "--format", "csv", "--clips", "--path", "yard/*").stdout
-    assert printed.splitlines()[0] == f"{HEADER},start_s,end_s{LATER}"
+    assert printed.splitlines()[0] == f"{HEADER},start_s,end_s{LATER},clip_at"
     assert len(printed.splitlines()) == 3
 
 
@@ -186,6 +202,76 @@ def test_a_table_fits_its_width(home: Home, monkeypatch: pytest.MonkeyPatch) -> 
     assert "end.wav" in printed
 
 
+def test_columns_without_a_value_are_left_out(home: Home) -> None:
+    header = call(home, results, "--status", "failed").stdout.splitlines()[0].split()
+    assert header == ["time", "path", "status", "error"]
+
+
+def test_the_foot_says_what_an_answer_over_many_clips_does_not_tell(
+    home: Home, long_home: Home
+) -> None:
+    assert "clips" not in call(home, results).stdout
+    printed = call(long_home, results).stdout
+    assert printed.splitlines()[-1].startswith("answers pool up to 4 clips")
+    clips = call(long_home, results, "--clips", "--label", "siren").stdout
+    assert clips.splitlines()[-1] == "1 clip, 1 recording read"
+
+
+def test_clips_that_are_looked_for_are_told_on_a_terminal(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("storage.values.progress._TICK_SECONDS", -1)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    filters, options = Filters(labels=("siren",)), ClipOptions()
+    request = ResultsRequest(filters, clips=options, tells_progress=True)
+    with open_database(url_of(home), "reader") as database:
+        write_results(database, request)
+        assert "reading clips: 2 of 2 recordings" in capsys.readouterr().err
+        write_results(database, replace(request, tells_progress=False))
+    assert capsys.readouterr().err == ""
+
+
+def test_clips_are_counted(home: Home) -> None:
+    printed = call(home, results, "--clips", "--count-by", "site", "--format", "csv").stdout
+    assert printed == "site,count\n,2\nyard,2\n"
+
+
+def test_a_time_may_be_called_as_tables_call_it(home: Home) -> None:
+    printed = call(home, results, "--columns", "time,path", "--format", "csv").stdout
+    assert printed.startswith("classified_at,path\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--path", "yard"], "--path is a glob over the whole path; 'yard/*' is all that lies"),
+        (["--path", "yard/"], "no path is yard/, and --path is a glob"),
+        (["--path", "broken.wav"], "nothing found; other recordings: 1 failed"),
+        (["--path", "yard/b*"], "widen the filters"),
+        (["--clips", "--label", "cat"], "no checkpoint knows cat; labels: dog, siren"),
+        (["--clips", "--min-confidence", "1"], "no clip fits, in 2 recordings"),
+    ],
+)
+def test_who_finds_nothing_is_told_why(home: Home, words: list[str], hint: str) -> None:
+    assert hint in call(home, results, *words).stderr
+
+
+def test_a_label_that_only_clips_may_have_is_told(long_home: Home) -> None:
+    told = call(long_home, results, "--label", "siren").stderr
+    assert told.startswith("nothing found: no recording is labelled siren; labels given so far:")
+    assert "--clips asks their clips" in told
+
+
+@pytest.mark.parametrize("command", [results, status, db_check, config_show, suggest])
+def test_json_has_two_names(home: Home, command: click.Command) -> None:
+    short = call(home, command, "--json").stdout
+    assert json.loads(short) == json.loads(call(home, command, "--format", "json").stdout)
+
+
+def test_help_tells_no_bound_where_there_is_none(home: Home) -> None:
+    assert "None" not in call(home, results, "--help").stdout
+
+
 def test_a_failure_says_why(home: Home) -> None:
     assert "no audio" in call(home, results, "--status", "failed").stdout
 
@@ -200,7 +286,8 @@ def test_a_file_appears_complete_and_its_suffix_chooses_the_format(home: Home) -
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--count-by", "label", "--clips"),
+        ("--count-by", "hour"),
+        ("--count-by", "label", "--clips", "--follow"),
         ("--follow", "--format", "json"),
         ("--follow", "--limit", "3"),
         ("--follow", "--sort", "newest"),

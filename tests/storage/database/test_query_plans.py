@@ -16,15 +16,23 @@ from storage.database.indexes import metadata
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, Failed
+from storage.queries.clips import ClipOptions
 from storage.queries.counts import count_by
 from storage.queries.disagreements import answering, pairs
 from storage.queries.filters import Filters
-from storage.queries.results import Position, answers_after, results_after, unnumbered_after
+from storage.queries.results import (
+    Position,
+    answers_after,
+    results,
+    results_after,
+    unnumbered_after,
+)
 from storage.queries.results import page as page_of
 from storage.settings.loading import load_settings
 
 INBOX = Path("/inbox")
 DIGEST = "0" * 64
+SIREN = Filters(labels=("siren",))
 BEHIND_ALL = Position(10**9, 10**9)
 CONSTRAINTS = {"uq_recording_provisional", "uq_recording_current"}
 
@@ -60,6 +68,7 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_answer", asked(lambda c: unnumbered_after(c, Filters(), "2026-03", 1, 100))),
     ("sqlite_autoindex_recording_1", page("path")),
     ("sqlite_autoindex_recording_1", page(path="site003/0000*")),
+    ("ix_recording_answer", asked(lambda c: list(results(c, SIREN, limit=5, clips=ClipOptions())))),
     ("ix_recording_answer", asked(lambda c: count_by(c, Filters(min_confidence=0.9), "label"))),
     ("ix_recording_answer", asked(lambda c: count_by(c, Filters(since="2026-03-01"), "day"))),
     ("ix_recording_answer", lambda ledger: ledger.last_failure()),

@@ -58,9 +58,15 @@ def test_filters_mean_what_they_mean_there(home: Home) -> None:
 
 
 def test_clips_have_a_row_each(home: Home) -> None:
-    frame = clfd.results(home.root, label="dog", clips=True)
+    frame = clfd.results(home.root, path="yard/a.wav", clips=True)
     assert list(frame.start_s) == [0.0, 5.0]
     assert list(frame.label) == ["dog", "siren"]
+
+
+def test_filters_ask_of_clips_where_rows_are_clips(home: Home) -> None:
+    frame = clfd.results(home.root, label="siren", min_confidence=0.8, clips=True, sort="path")
+    assert list(frame.path) == ["yard/a.wav", "yard/b.wav"]
+    assert set(frame.start_s) == {5.0}
 
 
 def test_a_frame_without_rows_has_its_columns_and_types(home: Home) -> None:

@@ -24,6 +24,7 @@ from storage.queries.counts import count, count_by, count_in_time
 from storage.queries.filters import Filters, Sort
 from storage.queries.results import page, results
 from storage.settings.loading import load_settings
+from storage.values.decision import DisplayRules
 
 ROWS = 4_000
 DAYS = ("2026-01-01", "2026-01-20", "2026-02-14", "2026-02-15", "2026-03-31", "2026-04-30")
@@ -101,7 +102,7 @@ def test_pages_make_up_the_whole_list(
 @given(filters=ASKED)
 def test_counts_along_every_axis_add_up(reading: Connection, filters: Filters) -> None:
     n = count(reading, filters)
-    for axis in ("label", "status", "checkpoint", "day", "folder"):
+    for axis in ("label", "status", "checkpoint", "day", "folder", "site"):
         assert sum(number for _, number in count_by(reading, filters, axis)) == n  # type: ignore[arg-type]
 
 
@@ -110,6 +111,15 @@ def test_every_folder_is_counted(reading: Connection) -> None:
     assert len(counts) == FOLDERS
     folder = replace(Filters(status="all"), path="site003/*")
     assert counts["site003"] == count(reading, folder) == len(list(results(reading, folder)))
+
+
+def test_sites_are_first_folders_or_what_a_pattern_finds(reading: Connection) -> None:
+    filters = Filters(status="all", rules=DisplayRules(site_pattern=r"^site(?P<site>\d\d)"))
+    folders = dict(count_by(reading, filters, "folder"))
+    assert dict(count_by(reading, Filters(status="all"), "site")) == folders
+    tens = dict(count_by(reading, filters, "site"))
+    assert tens["00"] == sum(n for name, n in folders.items() if f"{name}".startswith("site00"))
+    assert sum(tens.values()) == sum(folders.values())
 
 
 EQUALS = ("newest", "oldest", "confidence", "path")

@@ -17,9 +17,9 @@ from storage.export.results_writer import ResultsRequest, write_counts
 from storage.export.text_formats import FORMATS
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
+from storage.queries.clips import ClipOptions
 from storage.queries.counts import count, count_by, count_others
 from storage.queries.filters import Filters
-from storage.queries.result import ClipOptions
 from storage.queries.results import Position, newest_position, results, results_after
 from storage.values.timestamps import parse_when, stamp
 
@@ -117,6 +117,7 @@ def test_the_others_are_counted_per_state(reading: Connection) -> None:
         ("checkpoint", "done", [("20260101T000000Z-cccccccc", 3)]),
         ("day", "done", [("2026-01-10", 1), ("2026-01-11", 1), ("2026-01-13", 1)]),
         ("folder", "all", [(".", 2), ("yard", 2), ("roof", 1)]),
+        ("site", "all", [(None, 2), ("yard", 2), ("roof", 1)]),
     ],
 )
 def test_rows_are_counted_by_what_they_share(

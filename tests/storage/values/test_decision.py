@@ -15,9 +15,9 @@ from storage.home.paths import Home
 from storage.labels.annotation_files import Annotation
 from storage.labels.matching import write_labels
 from storage.ledger.ledger import open_ledger
+from storage.queries.clips import ClipOptions
 from storage.queries.counts import count, count_by
 from storage.queries.filters import Filters
-from storage.queries.result import ClipOptions
 from storage.queries.results import results
 from storage.settings.loading import load_settings
 from storage.values.decision import DisplayRules
