@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from storage.settings.schema import Settings
 from storage.values.decision import UNKNOWN, thresholds_of
+from storage.values.text import listed
 
 
 def unknown_labels(settings: Settings, checkpoint: str, labels: Sequence[str]) -> list[str]:
@@ -27,4 +28,4 @@ def unknown_labels(settings: Settings, checkpoint: str, labels: Sequence[str]) -
 def _nearest(label: str, labels: Sequence[str]) -> str:
     by_letters = {each.casefold(): each for each in labels}
     near = get_close_matches(label.casefold(), by_letters, 1)
-    return f"; did you mean {by_letters[near[0]]!r}?" if near else ""
+    return f"; did you mean {by_letters[near[0]]!r}?" if near else f"; it knows {listed(labels)}"

@@ -23,7 +23,7 @@ LABELS = ("dog", "Siren")
             [
                 "hooks.labels names 'sirne', which checkpoint c does not know; did you mean"
                 " 'Siren'?",
-                "hooks.labels names 'xyz', which checkpoint c does not know",
+                "hooks.labels names 'xyz', which checkpoint c does not know; it knows dog, Siren",
             ],
         ),
         (
