@@ -20,9 +20,18 @@ from storage.commands.context import Invocation
     default=math.inf,
     help="With --once: how long to wait for a file that is still changing. [default: no end]",
 )
+@click.option(
+    "--test-hook", is_flag=True, help="Send an example to each hook, and end; 0 when they took it."
+)
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
 @click.pass_obj
-def run(invocation: Invocation, once: bool, patience_seconds: float, device: str | None) -> None:
+def run(
+    invocation: Invocation,
+    once: bool,
+    patience_seconds: float,
+    test_hook: bool,
+    device: str | None,
+) -> None:
     """The daemon: classifies what comes into the inbox.
 
     It runs in the foreground. It stops on Ctrl-C or SIGTERM after finishing what is in flight;
@@ -37,6 +46,14 @@ def run(invocation: Invocation, once: bool, patience_seconds: float, device: str
 
     if patience_seconds != math.inf and not once:
         raise click.UsageError("--patience is about --once; add it, or leave out --patience")
+    if test_hook:
+        from daemon.hooks.example import send_examples
+
+        if once:
+            raise click.UsageError("--test-hook runs no daemon; leave out --once")
+        for line in send_examples(invocation.home(), invocation.settings()):
+            click.echo(line, err=True)
+        return
     from daemon.monitoring.logging_setup import start_logging
 
     read = partial(invocation.settings, **{"engine.device": device})

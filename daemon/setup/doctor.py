@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import torch
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError
 from classifier.inference.device import available_devices, describe_device
+from classifier.model.checkpoint import read_checkpoint
 from classifier.workers.pool import DecodePool
 from daemon.app import ledger_remark
 from daemon.pipeline.scoring_setup import engine_device, load_predictor
@@ -30,6 +32,7 @@ from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
 from storage.queries.ignored_files import ignored_now
 from storage.settings.loading import refuse_overlapping_folders
+from storage.settings.named_labels import unknown_labels
 from storage.settings.schema import Settings
 
 FIRST_SAFE_SQLITE = (3, 51, 3)  # older ones may corrupt a write-ahead log under two writers
@@ -64,6 +67,7 @@ def examine(home: Home, settings: Settings) -> Iterator[Finding]:
     yield _finding_of("decoding", lambda: _decoding(settings))
     yield _finding_of("device", lambda: _device(settings))
     yield _finding_of("checkpoint", lambda: _checkpoint(home, settings))
+    yield from _labels(home, settings)
 
 
 def show_findings(findings: Iterator[Finding]) -> bool:
@@ -209,3 +213,13 @@ def _checkpoint(home: Home, settings: Settings) -> Finding:
     rate = PROBE_CLIPS / (time.perf_counter() - began)
     labels = len(predictor.checkpoint.labels)
     return Finding("ok", "checkpoint", f"{active}: {labels} labels, {rate:.0f} clips/s when scored")
+
+
+def _labels(home: Home, settings: Settings) -> Iterator[Finding]:
+    """Those that settings name and the checkpoint that is to be served does not know."""
+    folder = CheckpointFolder(home.checkpoints)
+    if name := folder.active() or folder.previous():
+        with suppress(ClassifierError):  # a finding by itself
+            labels = read_checkpoint(folder.path(name)).labels
+            for warning in unknown_labels(settings, name, labels):
+                yield Finding("note", "labels", warning)
