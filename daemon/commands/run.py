@@ -33,6 +33,7 @@ def run(invocation: Invocation, once: bool, patience_seconds: float, device: str
     Example:
       clfd run --once
     """
+    import gc
     from functools import partial
 
     if patience_seconds != math.inf and not once:
@@ -42,6 +43,9 @@ def run(invocation: Invocation, once: bool, patience_seconds: float, device: str
     read = partial(invocation.settings, **{"engine.device": device})
     settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
     log(settings.log)
+    gc.disable()  # what modules make stays: to look through it takes a sixth of their time
     from daemon.app import run_daemon  # takes seconds: a wrong setting need not wait for it
 
+    gc.freeze()
+    gc.enable()
     run_daemon(invocation.home(), settings, once, read, log, patience_seconds)
