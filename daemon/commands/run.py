@@ -6,7 +6,7 @@ import math
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import Invocation, loading_modules
 
 
 @click.command()
@@ -33,7 +33,6 @@ def run(invocation: Invocation, once: bool, patience_seconds: float, device: str
     Example:
       clfd run --once
     """
-    import gc
     from functools import partial
 
     if patience_seconds != math.inf and not once:
@@ -43,9 +42,7 @@ def run(invocation: Invocation, once: bool, patience_seconds: float, device: str
     read = partial(invocation.settings, **{"engine.device": device})
     settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
     log(settings.log)
-    gc.disable()  # what modules make stays: to look through it takes a sixth of their time
-    from daemon.app import run_daemon  # takes seconds: a wrong setting need not wait for it
+    with loading_modules():  # takes seconds: a wrong setting need not wait for it
+        from daemon.app import run_daemon
 
-    gc.freeze()
-    gc.enable()
     run_daemon(invocation.home(), settings, once, read, log, patience_seconds)
