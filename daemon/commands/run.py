@@ -6,7 +6,7 @@ import math
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import Invocation, loading_modules
 
 
 @click.command()
@@ -59,6 +59,7 @@ def run(
     read = partial(invocation.settings, **{"engine.device": device})
     settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
     log(settings.log)
-    from daemon.app import run_daemon  # takes seconds: a wrong setting need not wait for it
+    with loading_modules():  # takes seconds: a wrong setting need not wait for it
+        from daemon.app import run_daemon
 
     run_daemon(invocation.home(), settings, once, read, log, patience_seconds)
