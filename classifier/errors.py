@@ -25,6 +25,10 @@ class CheckpointError(ClassifierError):
     """A checkpoint file that must not be served: names the file and the field."""
 
 
+class TemporaryFolderError(ClassifierError):
+    """There is no place for temporary files, or for what libraries keep: names the variable."""
+
+
 class NoWorkersError(ClassifierError):
     """Processes that decode cannot be started: what the system lacks for them."""
 

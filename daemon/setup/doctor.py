@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError
 from classifier.inference.device import available_devices, describe_device
 from classifier.workers.pool import DecodePool
+from classifier.workers.process import temporary_folder
 from daemon.app import ledger_remark
 from daemon.pipeline.scoring_setup import engine_device, load_predictor
 from storage.database.sqlite import driver
@@ -165,7 +166,7 @@ def _ledger(settings: Settings) -> Finding:
 
 def _decoding(settings: Settings) -> Finding:
     """A real file through a real worker process."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("clfd-doctor") as folder:
         path = Path(folder, "probe.flac")
         soundfile.write(path, np.zeros(44_100, np.float32), 44_100)
         segment = Segment(os.fsencode(path), 22_050, 22_050, 22_050, 1)
@@ -176,9 +177,9 @@ def _decoding(settings: Settings) -> Finding:
         formats = ", ".join(
             sorted({"WAV", "FLAC", "OGG", "MP3"} & soundfile.available_formats().keys())
         )
-        return Finding(
-            "ok", "decoding", f"{formats}; libsndfile {soundfile.__libsndfile_version__}"
-        )
+        libsndfile, ffmpeg = soundfile.__libsndfile_version__, metadata.version("av")
+        text = f"{formats}; libsndfile {libsndfile}, FFmpeg of av {ffmpeg}"
+        return Finding("ok", "decoding", text)
     return Finding("fault", "decoding", f"a FLAC file of ours was not decoded: {answer}")
 
 
