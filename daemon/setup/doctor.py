@@ -89,7 +89,8 @@ def _finding_of(subject: str, examine_it: Callable[[], Finding]) -> Finding:
 
 def _home(home: Home) -> Iterator[Finding]:
     if not os.access(home.root, os.W_OK | os.X_OK):
-        yield Finding("fault", "home", f"{home.root} cannot be written; `clfd init` makes it")
+        remedy = "change its permissions" if home.root.exists() else "`clfd init` makes it"
+        yield Finding("fault", "home", f"{home.root} cannot be written; {remedy}")
         return
     running = holder(home)
     state = f"served by a daemon, pid {running.pid}" if running else "no daemon runs"
