@@ -26,7 +26,10 @@ class CheckpointError(ClassifierError):
 
 
 class TemporaryFolderError(ClassifierError):
-    """There is no place for temporary files, or for what libraries keep: names the variable."""
+    """There is no place for temporary files, or for what libraries keep."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; set TMPDIR to a folder that can be written")
 
 
 class NoWorkersError(ClassifierError):

@@ -35,10 +35,7 @@ def mel_filter_bank(audio_format: AudioFormat) -> Tensor:
     try:
         import librosa
     except RuntimeError as error:  # numba
-        raise TemporaryFolderError(
-            f"librosa cannot be loaded: {one_line(error)}; set TMPDIR to a folder that can be"
-            " written"
-        ) from error
+        raise TemporaryFolderError(f"librosa cannot be loaded: {one_line(error)}") from error
 
     bank = librosa.filters.mel(
         sr=audio_format.sample_rate_hz,

@@ -55,7 +55,5 @@ def temporary_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
                 shutil.rmtree(folder, ignore_errors=True)
         return tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
     except OSError as error:
-        raise TemporaryFolderError(
-            f"no temporary folder can be made: {error.strerror}; set TMPDIR to a folder that can"
-            " be written"
-        ) from error
+        what = f"no temporary folder can be made: {error.strerror}"
+        raise TemporaryFolderError(what) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tempfile
@@ -88,6 +89,18 @@ def test_a_bank_that_librosa_has_no_cache_for_says_how_to_name_one(
     monkeypatch.delitem(sys.modules, "librosa", raising=False)
     with pytest.raises(TemporaryFolderError, match="no locator available; set TMPDIR to a folder"):
         mel_filter_bank(AudioFormat())
+
+
+def test_pictures_that_matplotlib_has_no_folder_for_say_how_to_name_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "matplotlib.py").write_text("raise OSError('no writable cache directory')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "trainer.reports.figures", raising=False)
+    with pytest.raises(TemporaryFolderError, match="keeps; set TMPDIR to a folder"):
+        importlib.import_module("trainer.reports.figures")
 
 
 def test_a_folder_that_cannot_be_written_is_not_taken_from_the_environment(

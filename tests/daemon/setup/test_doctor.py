@@ -21,8 +21,9 @@ def test_a_machine_without_a_temporary_folder_is_told_so(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: str) -> None:
-        raise TemporaryFolderError("set TMPDIR")
+        raise TemporaryFolderError("nowhere")
 
     monkeypatch.setattr(doctor, "temporary_folder", fail)
     found = [each for each in doctor.examine(house.home, house.settings) if each.level == "fault"]
-    assert ("decoding", "set TMPDIR") in {(each.subject, each.text) for each in found}
+    text = "nowhere; set TMPDIR to a folder that can be written"
+    assert ("decoding", text) in {(each.subject, each.text) for each in found}
