@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from classifier.errors import ClassifierError
 from classifier.inference.device import available_devices, describe_device
 from classifier.model.checkpoint import read_checkpoint
 from classifier.workers.pool import DecodePool
+from classifier.workers.process import temporary_folder
 from daemon.app import ledger_remark
 from daemon.pipeline.scoring_setup import engine_device, load_predictor
 from storage.database.sqlite import driver
@@ -92,7 +93,8 @@ def _finding_of(subject: str, examine_it: Callable[[], Finding]) -> Finding:
 
 def _home(home: Home) -> Iterator[Finding]:
     if not os.access(home.root, os.W_OK | os.X_OK):
-        yield Finding("fault", "home", f"{home.root} cannot be written; `clfd init` makes it")
+        remedy = "change its permissions" if home.root.exists() else "`clfd init` makes it"
+        yield Finding("fault", "home", f"{home.root} cannot be written; {remedy}")
         return
     running = holder(home)
     state = f"served by a daemon, pid {running.pid}" if running else "no daemon runs"
@@ -169,7 +171,7 @@ def _ledger(settings: Settings) -> Finding:
 
 def _decoding(settings: Settings) -> Finding:
     """A real file through a real worker process."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("clfd-doctor") as folder:
         path = Path(folder, "probe.flac")
         soundfile.write(path, np.zeros(44_100, np.float32), 44_100)
         segment = Segment(os.fsencode(path), 22_050, 22_050, 22_050, 1)
@@ -180,9 +182,9 @@ def _decoding(settings: Settings) -> Finding:
         formats = ", ".join(
             sorted({"WAV", "FLAC", "OGG", "MP3"} & soundfile.available_formats().keys())
         )
-        return Finding(
-            "ok", "decoding", f"{formats}; libsndfile {soundfile.__libsndfile_version__}"
-        )
+        libsndfile, ffmpeg = soundfile.__libsndfile_version__, metadata.version("av")
+        text = f"{formats}; libsndfile {libsndfile}, FFmpeg of av {ffmpeg}"
+        return Finding("ok", "decoding", text)
     return Finding("fault", "decoding", f"a FLAC file of ours was not decoded: {answer}")
 
 
