@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from container.collect_licences import COMMON, TABLE, collect
+from docs.licences.collect_licences import COMMON, TABLE, collect
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
