@@ -27,6 +27,7 @@ MAX_LEVEL = 2.0**32  # integer samples of 32 bits, stored as float without being
 FLOOR_DBFS = -150.0  # below the last bit of 24; digital silence has no logarithm
 CLIPPED = 1 - 2.0**-14  # of full scale: the last two steps of 16 bits
 CANCELLED = 1e-2  # of the power of the loudest channel that the mean keeps at least: 20 dB
+ALIKE = 0.99  # of the power of the loudest channel: 0.04 dB
 DEAD = 1e-6  # of the power of the loudest channel: 60 dB, the noise of an open input
 UNSCALED = 2.0**7  # of full scale: no float recording is 42 dB above it
 MAX_DBFS = 24.0  # above full scale; the headroom of float recorders is used up to there
@@ -59,11 +60,11 @@ def first_mix(choice: Channel) -> Mix:
 
 
 def better_mix(choice: Channel, level: Levels) -> Mix:
-    """The one that fits the sound, whose level under `first_mix` is known."""
-    mix = level.mix
+    """The one that fits the sound, whose level under any mix is known."""
+    mix = replace(first_mix(choice), bits=level.bits or level.mix.bits)
     if choice == "loudest" or (choice == "mean" and level.cancels):
         mix = replace(mix, channel=level.loudest, cancels=choice == "mean")
-    return replace(mix, bits=level.bits or mix.bits)
+    return mix
 
 
 def integer_bits(blocks: Sequence[Block]) -> int:
@@ -158,8 +159,10 @@ class Levels:
 
     @property
     def loudest(self) -> int | None:
+        """The first of those that rounding may have made the loudest."""
         powers = self._powers[:-1]
-        return powers.index(max(powers)) if powers else None
+        alike = (at for at, power in enumerate(powers) if power >= ALIKE * max(powers))
+        return next(alike, None)
 
     @property
     def warning(self) -> str | None:
