@@ -119,7 +119,7 @@ _OPTIONS = (
         help="Which time --since and --until are about.",
     ),
     path_option,
-    click.option("--wrong", is_flag=True, help="Of which a person says something else."),
+    click.option("--wrong", is_flag=True, help="Where a person says something else, or of a part."),
     click.option("--min-level", type=Finite(), help="RMS of the recording, at least so many dBFS."),
     click.option("--max-level", type=Finite(), help="RMS at most; -90 finds silence."),
     click.option("--clipped", is_flag=True, help="With samples at full scale."),

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from storage.errors import StorageError, UnknownFormat, os_errors_as
 from storage.export.text_formats import Format, csv_row_writer, output
+from storage.labels.annotation_files import rounded
 from storage.queries.result import Result
 from storage.values.text import visible
 
@@ -35,6 +36,7 @@ RAVEN_COLUMNS = (
     "Begin Path",
     "Label",
     "Confidence",
+    "Predicted",
 )
 KALEIDOSCOPE_COLUMNS = (
     "INDIR",
@@ -85,18 +87,19 @@ def write_raven(stream: TextIO, recordings: Iterable[Clips]) -> int:
         highest_hz = (recording.sample_rate_hz or 0) / 2
         for clip in clips:
             number += 1
-            start_s, end_s = clip.start_s or 0.0, clip.end_s or 0.0
+            start_s, end_s = rounded(clip.start_s or 0.0), rounded(clip.end_s or 0.0)
             span = (f"{before_s + start_s:.6f}", f"{before_s + end_s:.6f}")
             file = (
                 visible(Path(_path(recording)).name),
                 f"{start_s:.6f}",
                 visible(_path(recording)),
             )
-            cells = (visible(clip.label or ""), f"{clip.confidence or 0:.6f}")
+            predicted = visible(clip.label or "")
+            cells = (_label(clip), f"{clip.confidence or 0:.6f}", predicted)
             writer.writerow(
                 (number, "Spectrogram 1", 1, *span, "0.0", f"{highest_hz:.1f}", *file, *cells)
             )
-        before_s += recording.duration_s or 0.0
+        before_s += rounded(recording.duration_s or 0.0)  # so that what comes back is the same
     return number
 
 
@@ -110,8 +113,7 @@ def write_audacity(stream: TextIO, recordings: Iterable[Clips]) -> int:
                 " existing folder with -o, for one file each"
             )
         for clip in clips:
-            label = visible(clip.label or "")
-            stream.write(f"{clip.start_s or 0:.6f}\t{clip.end_s or 0:.6f}\t{label}\n")
+            stream.write(f"{clip.start_s or 0:.6f}\t{clip.end_s or 0:.6f}\t{_label(clip)}\n")
         number += len(clips)
     return number
 
@@ -128,7 +130,8 @@ def write_kaleidoscope(stream: TextIO, recordings: Iterable[Clips]) -> int:
             start_s, end_s = clip.start_s or 0.0, clip.end_s or 0.0
             times = (f"{start_s:.3f}", f"{end_s - start_s:.3f}")
             place = (root, folder, name, 0)
-            write_row((*place, *times, clip.label, f"{clip.confidence or 0:.4f}", ""))
+            names = clip.label, f"{clip.confidence or 0:.4f}", clip.human_label or ""
+            write_row((*place, *times, *names))
         number += len(clips)
     return number
 
@@ -140,6 +143,11 @@ def _own_name(inbox: str, names: dict[str, str]) -> str:
         own = (name, *(f"{name}-{number}" for number in range(2, len(names) + 3)))
         names[inbox] = next(each for each in own if each not in names.values())
     return names[inbox]
+
+
+def _label(clip: Result) -> str:
+    """What a person says, else what was answered."""
+    return visible(clip.human_label or clip.label or "")
 
 
 def _path(recording: Result) -> str:

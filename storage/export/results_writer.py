@@ -30,12 +30,13 @@ from storage.queries.results import (
     results,
     results_after,
 )
-from storage.values.text import visible
+from storage.values.text import listed, visible
 from storage.values.timestamps import from_stamp
 
 TABLE_LIMIT = 50
 EMPTY = "nothing found: the ledger is empty"
 _POLL_SECONDS = 1.0
+_SHOWN_PARTS = 2  # of a recording, in a table
 _FOOT_SECONDS, _OTHERS_SECONDS = 0.1, 0.03
 
 
@@ -162,8 +163,9 @@ def _records(request: ResultsRequest, rows: Iterable[Result]) -> Iterator[dict[s
 def _write_table(stream: TextIO, request: ResultsRequest, rows: list[Result], foot: str) -> None:
     columns = _table_columns(request)
     if not request.chosen:
-        extra = [name for name in ("human_label", "warning") if name not in columns]
-        columns += tuple(name for name in extra if any(getattr(row, name) for row in rows))
+        extra = ["human_label", *(() if request.clips else ("human_parts",)), "warning"]
+        is_filled = {name: any(getattr(row, name) for row in rows) for name in extra}
+        columns += tuple(name for name in extra if is_filled[name] and name not in columns)
     write_table(stream, columns, [_cells(row, columns) for row in rows], foot)
 
 
@@ -200,6 +202,7 @@ def _cells(row: Result, columns: tuple[str, ...]) -> list[str]:
         "confidence": "" if row.confidence is None else f"{row.confidence:.3f}",
         "start_s": f"{row.start_s or 0:.1f}",
         "end_s": f"{row.end_s or 0:.1f}",
+        "human_parts": listed([part.text for part in row.labelled_parts()], _SHOWN_PARTS),
     }
     return [visible(shown.get(column) or _text(getattr(row, column, None))) for column in columns]
 
@@ -227,8 +230,8 @@ def foot_of(connection: Connection, request: ResultsRequest, shown: int) -> str:
     else:
         total = f"{shown} of {_number(connection, request, shown)} {noun}"
     others = count_others(connection, filters, _OTHERS_SECONDS)
-    listed = ", ".join(f"{number} {state}" for state, number in others.items())
-    return f"{total} ({listed})" if listed else total
+    counts = ", ".join(f"{number} {state}" for state, number in others.items())
+    return f"{total} ({counts})" if counts else total
 
 
 def _number(connection: Connection, request: ResultsRequest, shown: int) -> Number:

@@ -29,6 +29,7 @@ _SHORTEST_PATH = 16
 _REASONS = ("error", "warning")
 _FOLDED = ("path", "value", *_REASONS)
 _PADDING = 3
+_JSON_COLUMNS = ("recorder", "human_parts")
 
 
 @contextmanager
@@ -130,8 +131,8 @@ def _json(item: Mapping[str, object]) -> str:
 
 def nested(row: Mapping[str, object]) -> Mapping[str, object]:
     """For JSON: a column that is JSON itself is a part of the row."""
-    recorder = row.get("recorder")
-    return {**row, "recorder": json.loads(recorder)} if isinstance(recorder, str) else row
+    found = {name: row[name] for name in _JSON_COLUMNS if isinstance(row.get(name), str)}
+    return {**row, **{name: json.loads(str(text)) for name, text in found.items()}}
 
 
 def _room_for_path(width: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:

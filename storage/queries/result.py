@@ -7,16 +7,18 @@ order from here. Columns are only ever added, at the end.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, case, null
 
 from storage.database.tables import checkpoint, inbox, prediction, recording
-from storage.queries.filters import human_labels
+from storage.labels.overlap import LabelledPart, labelled_within
+from storage.queries.filters import human_labels, human_parts
+from storage.values.clip_scores import ClipScores, labels_of
 from storage.values.decision import DisplayRules, most_probable
 from storage.values.timestamps import as_stamp
 
@@ -93,7 +95,9 @@ class Result:
         None, "Where it ends, at most with the recording.", is_of_clip=True
     )
     human_label: str | None = _column(
-        human_labels(), "What a person says that the recording as a whole is."
+        human_labels(),
+        "What a person says that the recording as a whole is; with `--clips` that of the part where"
+        " the clip lies, if there is one.",
     )
     recorded_at: str | None = _column(
         _row.recorded_at,
@@ -117,6 +121,11 @@ class Result:
         _row.recorder,
         "What the file says of its recorder, as JSON (an object in JSON): device, place,"
         " temperature, battery, gain ([audio.md](audio.md#the-recorder)).",
+    )
+    human_parts: str | None = _column(
+        human_parts(),
+        "What people say of parts, as JSON (a list in JSON): objects of `start_s`, `end_s` (null:"
+        " to the end), `label`.",
     )
     labels_json: str | None = _column(_checkpoint.labels)
     packed_scores: bytes | None = _column(_answer.scores)  # float32 (L,)
@@ -142,27 +151,58 @@ class Result:
         """Label to probability."""
         if self.labels_json is None or self.packed_scores is None:
             return None
-        labels = _labels(self.labels_json)
+        labels = labels_of(self.labels_json)
         values = struct.unpack(f"<{len(labels)}f", self.packed_scores)
         return {label: round(value, 6) for label, value in zip(labels, values, strict=True)}
 
     def clips(self, top: int = 1) -> Iterator[Result]:
         """One for each of the `top` labels of each clip, in time; none without an answer."""
-        if self.labels_json is None or not self.packed_clip_scores:
-            return
-        labels = _labels(self.labels_json)
-        row = struct.Struct(f"<{len(labels)}e")
-        for position, values in enumerate(row.iter_unpack(self.packed_clip_scores)):
-            start_s = position * (self.clip_hop_seconds or 0.0)
+        scores, behind = self.clip_scores, self.duration_s or math.inf
+        labels = scores.labels
+        spans = ((at, at + (self.clip_seconds or 0.0)) for at, _ in scores.rows())
+        said = labelled_within(spans, self.labelled_parts())
+        for (start_s, values), part in zip(scores.rows(), said, strict=True):
             clip = replace(
                 self,
                 packed_scores=struct.pack(f"<{len(labels)}f", *values),
                 packed_clip_scores=None,
                 start_s=start_s,
-                end_s=min(start_s + (self.clip_seconds or 0.0), self.duration_s or float("inf")),
+                end_s=min(start_s + (self.clip_seconds or 0.0), behind),
+                human_label=part.label if part else self.human_label,
             )
             for best in most_probable(values, top):
                 yield replace(clip, label=labels[best], confidence=values[best])
+
+    @property
+    def clip_scores(self) -> ClipScores:
+        return ClipScores(
+            self.labels_json, self.packed_clip_scores, self.clip_seconds, self.clip_hop_seconds
+        )
+
+    def labelled_parts(self) -> list[LabelledPart]:
+        """By their starts."""
+        said = json.loads(self.human_parts or "[]")
+        behind = self.duration_s or math.inf
+        return [LabelledPart(one["start_s"], one["end_s"] or behind, one["label"]) for one in said]
+
+    def with_labelled_parts(self, rows: Iterable[Result], rules: DisplayRules) -> Iterator[Result]:
+        """Rows of the clips, and in place of those whose sound a person labelled the parts."""
+        rows, parts = list(rows), self.labelled_parts()
+        said = labelled_within(((row.start_s or 0.0, row.end_s or 0.0) for row in rows), parts)
+        left = [row for row, part in zip(rows, said, strict=True) if part is None]
+        own = [self._row_of(part, rules) for part in parts]
+        yield from sorted([*own, *left], key=lambda row: row.start_s or 0.0)
+
+    def _row_of(self, part: LabelledPart, rules: DisplayRules) -> Result:
+        label, confidence = self.clip_scores.answer(*part.part) or (None, None)
+        return replace(
+            self,
+            start_s=part.start_s,
+            end_s=part.end_s,
+            label=rules.label_of(label, confidence),
+            confidence=confidence,
+            human_label=part.label,
+        )
 
 
 _FIELDS = [one.name for one in fields(Result)]
@@ -225,22 +265,19 @@ class ClipOptions:
 def merged(rows: Iterable[Result], gap_seconds: float) -> Iterator[Result]:
     """Rows of one recording, in the order of their start, with the runs of each label joined."""
     joined: list[Result] = []
-    newest: dict[str | None, int] = {}  # the last run of a label, as its place in `joined`
+    # The last run of a label, and of what a person says of it, as its place in `joined`.
+    newest: dict[tuple[str | None, str | None], int] = {}
     for row in rows:
-        place = newest.get(row.label)
+        said = row.label, row.human_label
+        place = newest.get(said)
         if place is not None and (row.start_s or 0) - (joined[place].end_s or 0) <= gap_seconds:
             run = joined[place]
             surest = max(run, row, key=lambda one: one.confidence or 0)
             joined[place] = replace(surest, start_s=run.start_s, end_s=row.end_s)
         else:
-            newest[row.label] = len(joined)
+            newest[said] = len(joined)
             joined.append(row)
     yield from joined
-
-
-@lru_cache(maxsize=64)
-def _labels(labels_json: str) -> tuple[str, ...]:
-    return tuple(json.loads(labels_json))
 
 
 def _rounded(value: object) -> object:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, s
 from storage.database.bulk import chunks
 from storage.database.sqlite import PATH_INDEX
 from storage.database.tables import answer_counter, inbox, prediction, recording
+from storage.labels.overlap import labelled_within
 from storage.queries.filters import (
     ANSWER,
     NUMBER,
@@ -22,6 +23,7 @@ from storage.queries.filters import (
     best_index,
     by_index,
     clauses,
+    has_human_label,
     joined,
     moment,
     tallied,
@@ -81,14 +83,20 @@ def results(
 
     With `clips` each row is one of the recordings chosen, and the limit counts these rows.
     """
-    if limit and not filters.history:
+    of_clips = filters.wrong and clips is not None
+    if limit and not filters.history and not of_clips:
         ids = [id for id, _ in _page_keys(connection, filters, sort, limit)]
         found = _rows_of(connection, ids, filters, clips is not None)
     else:
         query = _chosen(filters, clips is not None).order_by(*_order(filters, sort))
         found = _read(connection, query.limit(limit) if limit else query, filters.rules)
     if clips is not None:
-        found = (row for each in found for row in clips.rows_of(each, filters.rules))
+        found = (
+            row
+            for each in found
+            for row in clips.rows_of(each, filters.rules)
+            if not filters.wrong or is_wrong(each, row)
+        )
     return islice(found, limit or None)
 
 
@@ -104,7 +112,23 @@ def recordings_with_clips(
     query = query.order_by(_row.inbox_id, _row.path, _row.id)
     for result in _read(connection, query, filters.rules):
         rows = clips.rows_of(result, filters.rules)
-        yield result, [row for row in rows if filters.fit_answer(row.label, row.confidence)]
+        if result.human_parts:
+            rows = result.with_labelled_parts(rows, filters.rules)
+        wanted = (row for row in rows if filters.fit_answer(row.label, row.confidence))
+        yield result, [row for row in wanted if not filters.wrong or is_wrong(result, row)]
+
+
+def is_wrong(recording: Result, clip: Result) -> bool:
+    """Whether a person says something else of a clip: of its part, or else of all.
+
+    Who says what the recording is as a whole, and is answered the same, says nothing of its clips.
+    """
+    if clip.human_label in (None, clip.label):
+        return False
+    if clip.human_label != recording.human_label or recording.human_label != recording.label:
+        return True
+    span = clip.start_s or 0.0, clip.end_s or 0.0
+    return next(labelled_within([span], recording.labelled_parts())) is not None
 
 
 def newest_position(connection: Connection) -> Position:
@@ -260,6 +284,10 @@ def _columns(filters: Filters, with_clips: bool) -> Select[Any]:
 
 
 def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:
+    """Of clips each is asked whether it is wrong, not its recording."""
+    if filters.wrong and with_clips:
+        any_wrong = replace(filters, wrong=False)
+        return _columns(filters, with_clips).where(has_human_label(), *clauses(any_wrong))
     return _columns(filters, with_clips).where(*clauses(filters))
 
 

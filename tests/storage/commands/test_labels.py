@@ -161,7 +161,34 @@ def test_a_label_can_be_cleared(home: Home) -> None:
 def test_a_part_of_a_recording_has_a_label_of_its_own(home: Home) -> None:
     ask(home, "set", "a.wav", "dog", "--end", 5)
     assert message(home) == [("/cards/inbox/a.wav", "dog", "0", "5")]
-    assert wrong(home) == []
+    assert wrong(home) == []  # as its clip was answered
+
+
+def test_a_part_that_was_answered_otherwise_makes_its_recording_wrong(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog", "--start", 5, "--end", 10)
+    ask(home, "set", "yard/b.wav", "rain", "--start", 5, "--end", 10)
+    assert wrong(home) == ["a.wav"]
+    printed = call(home, results, "--wrong").stdout
+    assert "5-10 s: dog" in printed
+    (found,) = json.loads(call(home, results, "--wrong", "--format", "json").stdout)
+    assert found["human_parts"] == [{"start_s": 5.0, "end_s": 10.0, "label": "dog"}]
+
+
+def test_of_clips_only_the_one_is_wrong_of_which_a_person_says_something_else(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog", "--start", 5, "--end", 10)
+    columns = "path,start_s,label,human_label"
+    printed = call(home, results, "--clips", "--columns", columns, "--format", "csv", "--wrong")
+    assert printed.stdout.splitlines()[1:] == ["a.wav,5.0,siren,dog"]
+
+
+def test_a_clip_tells_what_a_person_says_of_its_part_or_else_of_all(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog", "--start", 9, "--end", 9.5)
+    ask(home, "set", "a.wav", "rain")
+    printed = call(
+        home, results, "--clips", "--path", "a.wav", "--columns", "human_label", "--format", "csv"
+    )
+    assert printed.stdout.split()[1:] == ["rain", "dog", "rain"]
+    assert wrong(home, "--clips") == ["a.wav"]  # the part; of the whole it was answered rightly
 
 
 def test_a_label_that_no_answer_has_is_reported(home: Home) -> None:
@@ -492,3 +519,24 @@ def test_what_checkpoints_disagree_over_is_suggested_with_that_reason(home: Home
     found = json.loads(ask(home, "suggest", "--json", "--n", "2").stdout)
     reasons = {one["path"]: one["reason"] for one in found}
     assert reasons["roof/b.wav"] == "checkpoints disagree"
+
+
+@pytest.mark.parametrize("shape", ["raven", "audacity", "kaleidoscope"])
+def test_corrections_survive_another_program_and_back(
+    home: Home, tmp_path: Path, shape: str
+) -> None:
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        add_clips(ledger, "odd.wav", [DOG, SIREN], seconds=8.123457)
+    words = ("--format", shape, "--path", "odd.wav")
+    ask(home, "set", "odd.wav", "rain", "--start", 0.123, "--end", 2)
+    file = tmp_path / ("odd.wav.txt" if shape == "audacity" else "table.csv")
+    table = call(home, results, *words).stdout
+    old, new = ("0.8750,", "0,whale") if shape == "kaleidoscope" else ("siren", "whale")
+    file.write_text(table.replace(old, new, 1))
+    ask(home, "import", file)
+    first = call(home, results, *words).stdout
+    assert first.count("whale") == 1
+    file.write_text(first)
+    assert "0 new labels" in ask(home, "import", file).stderr
+    assert call(home, results, *words).stdout == first
+    assert [row["label"] for row in exported(home)] == ["rain", "whale"]

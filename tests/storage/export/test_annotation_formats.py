@@ -142,7 +142,7 @@ def test_a_name_with_a_tab_breaks_no_table(home: Home, tmp_path: Path) -> None:
     with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
         add_clips(ledger, 'odd\t"name.wav', [DOG])
     table = raven(home, tmp_path, "--path", "odd*")
-    assert table.shape == (1, 12)
+    assert table.shape == (1, 13)
 
 
 def test_an_archived_recording_is_told_where_it_lies(home: Home) -> None:
