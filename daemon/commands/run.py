@@ -6,7 +6,7 @@ import math
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import Invocation, Seconds
 
 
 @click.command()
@@ -16,7 +16,7 @@ from storage.commands.context import Invocation
 @click.option(
     "--patience",
     "patience_seconds",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     default=math.inf,
     help="With --once: how long to wait for a file that is still changing. [default: no end]",
 )

@@ -103,6 +103,22 @@ class Finite(click.FloatRange):
         return number
 
 
+class Seconds(Finite):
+    """Seconds, also as `m:ss` or `h:mm:ss`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str):
+            from storage.values.timestamps import parse_seconds
+
+            try:
+                value = parse_seconds(value)
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        if param is not None and value == param.default:  # which may be infinite
+            return value
+        return super().convert(value, param, ctx)
+
+
 _CONFIDENCE = Finite(0, 1)
 _OPTIONS = (
     click.option("--label", "labels", multiple=True, help="Only this label; may be repeated."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from storage.commands.context import Finite, Invocation, filter_options, filters_of, format_option
+from storage.commands.context import Invocation, Seconds, filter_options, filters_of, format_option
 
 if TYPE_CHECKING:
     from storage.export.results_writer import ResultsRequest
@@ -29,7 +29,7 @@ _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
 )
 @click.option(
     "--merge-gap",
-    type=Finite(0),
+    type=Seconds(0),
     help="Join clips of one label with so many seconds or less between them.",
 )
 @click.option(

@@ -202,7 +202,7 @@ def _cells(row: Result, columns: tuple[str, ...]) -> list[str]:
         "confidence": "" if row.confidence is None else f"{row.confidence:.3f}",
         "start_s": f"{row.start_s or 0:.1f}",
         "end_s": f"{row.end_s or 0:.1f}",
-        "human_parts": listed([part.text for part in row.labelled_parts()], _SHOWN_PARTS),
+        "human_parts": listed([*map(str, row.labelled_parts())], _SHOWN_PARTS),
     }
     return [visible(shown.get(column) or _text(getattr(row, column, None))) for column in columns]
 

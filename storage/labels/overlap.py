@@ -7,29 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+
+from storage.values.clip_scores import LabelledPart
 
 Part = tuple[float, float]
 
 # The share of the shorter part: selections of neighbouring sounds may touch.
 _MIN_SHARE = 0.5
-
-
-class LabelledPart(NamedTuple):
-    """What a person says of a part of a recording."""
-
-    start_s: float
-    end_s: float
-    label: str
-
-    @property
-    def part(self) -> Part:
-        return self.start_s, self.end_s
-
-    @property
-    def text(self) -> str:
-        """`195-200 s: siren`."""
-        return f"{self.start_s:g}-{self.end_s:g} s: {self.label}"
 
 
 def is_same_sound(one: Part, other: Part) -> bool:
@@ -68,5 +52,5 @@ def labelled_within(
         while coming and coming[0].start_s < part[1]:
             near.append(coming.popleft())
         near = [one for one in near if one.end_s > part[0]]
-        same = [one for one in near if is_same_sound(part, one.part)]
+        same = [one for one in near if is_same_sound(part, one.span)]
         yield min(same, key=lambda one: one.end_s - one.start_s, default=None)

@@ -211,16 +211,15 @@ def wrong_clauses(filters: Filters, label: ColumnElement[Any]) -> Iterator[Colum
     yield has_human_label()
     answer, labels = prediction.alias(), checkpoint.alias()
     clips = labels.c.labels, answer.c.clip_scores, answer.c.clip_seconds, answer.c.clip_hop_seconds
-    said = func.part_answer(*clips, _labelled.start_s, _labelled.end_s)
-    heard, confidence = func.json_extract(said, "$[0]"), func.json_extract(said, "$[1]")
-    part = select(1).where(
-        _labelled.digest == _row.digest,
-        ~_IS_WHOLE,
+    parts = human_parts()
+    is_wrong = select(func.is_part_wrong(*clips, parts, filters.rules.unknown_json)).where(
         answer.c.id == (prediction.c.id if filters.history else _row.prediction_id),
         labels.c.id == answer.c.checkpoint_id,
-        _labelled.label != filters.rules.label_sql(heard, confidence),
+        parts.is_not(None),
     )
-    yield or_(human_labels() != label, part.correlate(recording, prediction).exists())
+    yield or_(
+        human_labels() != label, is_wrong.correlate(recording, prediction).scalar_subquery() == 1
+    )
 
 
 def human_labels() -> ScalarSelect[Any]:
@@ -236,7 +235,7 @@ def human_parts() -> ScalarSelect[Any]:
     parts = select(func.nullif(func.json_group_array(one), "[]")).where(
         _labelled.digest == _row.digest, ~_IS_WHOLE
     )
-    return parts.scalar_subquery()
+    return parts.correlate(recording).scalar_subquery()
 
 
 def checkpoint_clause(reference: str) -> ColumnElement[bool]:

@@ -6,7 +6,6 @@ order from here. Columns are only ever added, at the end.
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Iterable, Iterator
@@ -16,9 +15,9 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, case, null
 
 from storage.database.tables import checkpoint, inbox, prediction, recording
-from storage.labels.overlap import LabelledPart, labelled_within
+from storage.labels.overlap import labelled_within
 from storage.queries.filters import human_labels, human_parts
-from storage.values.clip_scores import ClipScores, labels_of
+from storage.values.clip_scores import ClipScores, LabelledPart, labels_of, parts_of
 from storage.values.decision import DisplayRules, most_probable
 from storage.values.timestamps import as_stamp
 
@@ -125,7 +124,7 @@ class Result:
     human_parts: str | None = _column(
         human_parts(),
         "What people say of parts, as JSON (a list in JSON): objects of `start_s`, `end_s` (null:"
-        " to the end), `label`.",
+        " to the end), `label`. With `--clips` it is empty.",
     )
     labels_json: str | None = _column(_checkpoint.labels)
     packed_scores: bytes | None = _column(_answer.scores)  # float32 (L,)
@@ -166,6 +165,7 @@ class Result:
                 self,
                 packed_scores=struct.pack(f"<{len(labels)}f", *values),
                 packed_clip_scores=None,
+                human_parts=None,
                 start_s=start_s,
                 end_s=min(start_s + (self.clip_seconds or 0.0), behind),
                 human_label=part.label if part else self.human_label,
@@ -181,9 +181,7 @@ class Result:
 
     def labelled_parts(self) -> list[LabelledPart]:
         """By their starts."""
-        said = json.loads(self.human_parts or "[]")
-        behind = self.duration_s or math.inf
-        return [LabelledPart(one["start_s"], one["end_s"] or behind, one["label"]) for one in said]
+        return parts_of(self.human_parts, self.duration_s)
 
     def with_labelled_parts(self, rows: Iterable[Result], rules: DisplayRules) -> Iterator[Result]:
         """Rows of the clips, and in place of those whose sound a person labelled the parts."""
@@ -194,7 +192,7 @@ class Result:
         yield from sorted([*own, *left], key=lambda row: row.start_s or 0.0)
 
     def _row_of(self, part: LabelledPart, rules: DisplayRules) -> Result:
-        label, confidence = self.clip_scores.answer(*part.part) or (None, None)
+        label, confidence = self.clip_scores.answer(*part.span) or (None, None)
         return replace(
             self,
             start_s=part.start_s,

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from storage.values.decision import most_probable
+from storage.values.decision import most_probable, rules_of
+from storage.values.timestamps import seconds_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +79,38 @@ def labels_of(labels_json: str) -> tuple[str, ...]:
     return tuple(json.loads(labels_json))
 
 
-def part_answer(
-    labels_json: str | None,
-    packed: bytes | None,
-    clip_seconds: float | None,
-    hop_seconds: float | None,
-    start_s: float,
-    end_s: float,
-) -> str | None:
-    """`ClipScores.answer` as a function of SQL: a JSON list of label and confidence.
+@dataclass(frozen=True, slots=True)
+class LabelledPart:
+    """What a person says of a part of a recording."""
 
-    An end of 0 is that of the recording.
-    """
-    scores = ClipScores(labels_json, packed, clip_seconds, hop_seconds)
-    answer = scores.answer(start_s, end_s or math.inf)
-    return json.dumps(answer) if answer else None
+    start_s: float
+    end_s: float
+    label: str
+
+    @property
+    def span(self) -> tuple[float, float]:
+        return self.start_s, self.end_s
+
+    def __str__(self) -> str:
+        return f"{seconds_text(self.start_s)}-{seconds_text(self.end_s)} s: {self.label}"
+
+
+def parts_of(parts_json: str | None, duration_s: float | None = None) -> list[LabelledPart]:
+    """Of the column `human_parts`, by their starts; an end that is not known is infinite."""
+    behind = duration_s or math.inf
+    said = json.loads(parts_json or "[]")
+    return [LabelledPart(one["start_s"], one["end_s"] or behind, one["label"]) for one in said]
+
+
+def is_part_wrong(
+    labels_json: str,
+    packed: bytes,
+    clip_seconds: float,
+    hop_seconds: float,
+    parts_json: str,
+    rules_json: str,
+) -> bool:
+    """Whether of any part something else is said than its clips were answered; for SQL."""
+    scores, rules = ClipScores(labels_json, packed, clip_seconds, hop_seconds), rules_of(rules_json)
+    answers = ((part, scores.answer(*part.span)) for part in parts_of(parts_json))
+    return any(not answer or rules.label_of(*answer) != part.label for part, answer in answers)

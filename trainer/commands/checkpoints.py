@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import Invocation, Seconds
 
 if TYPE_CHECKING:
     from storage.home.checkpoint_folder import CheckpointFolder
@@ -84,7 +84,7 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
 @click.option(
     "--wait",
     "seconds",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     is_flag=False,
     flag_value=WAIT_SECONDS,
     metavar="[SECONDS]",

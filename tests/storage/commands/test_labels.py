@@ -5,60 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
-import click
 import pytest
-from click.testing import CliRunner, Result
-from ledger_rows import DOG, RAIN, SIREN, add_clips
+from label_commands import ask, call, exported, message, suggested, write, wrong
+from ledger_rows import DOG, RAIN, add_clips
 
-from storage.commands.context import Invocation
-from storage.commands.labels import labels
 from storage.commands.results import results
 from storage.errors import StorageError
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
-
-
-@pytest.fixture(scope="module")
-def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """It is only copied: a ledger that is made for each test takes five times as long."""
-    home = Home(tmp_path_factory.mktemp("filled"))
-    home.create()
-    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
-        add_clips(ledger, "a.wav", [DOG, SIREN, SIREN])
-        add_clips(ledger, "yard/b.wav", [RAIN, RAIN])
-        add_clips(ledger, "roof/b.wav", [SIREN, DOG])
-    return home
-
-
-@pytest.fixture
-def home(filled_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    monkeypatch.delenv("CLFD_DATABASE", raising=False)
-    return Home(Path(shutil.copytree(filled_home.root, tmp_path / "home")))
-
-
-def call(home: Home, command: click.Command, *words: object) -> Result:
-    printed = [str(word) for word in words]
-    return CliRunner().invoke(command, printed, obj=Invocation(home.root), catch_exceptions=False)
-
-
-def ask(home: Home, *words: object) -> Result:
-    return call(home, labels, *words)
-
-
-def exported(home: Home) -> list[dict[str, str]]:
-    return list(csv.DictReader(ask(home, "export", "--all").stdout.splitlines()))
-
-
-def message(home: Home) -> list[tuple[str, str, str, str]]:
-    return [(row["path"], row["label"], row["start"], row["end"]) for row in exported(home)]
-
-
-def wrong(home: Home, *words: str) -> list[str]:
-    printed = call(home, results, "--wrong", "--columns", "path", "--format", "csv", *words)
-    return printed.stdout.splitlines()[1:]
 
 
 def test_a_file_that_lies_elsewhere_is_known_by_its_content(
@@ -116,12 +72,6 @@ def test_a_table_that_goes_on_for_ever_is_not_read_to_its_end(home: Home) -> Non
         ask(home, "import", "/dev/zero")
 
 
-def write(tmp_path: Path, name: str, text: str) -> Path:
-    file = tmp_path / name
-    file.write_text(text)
-    return file
-
-
 def test_a_label_that_is_set_stands_beside_the_predicted_one(home: Home) -> None:
     ask(home, "set", "a.wav", "dog")
     (found,) = json.loads(call(home, results, "--format", "json", "--path", "a.wav").stdout)
@@ -162,33 +112,6 @@ def test_a_part_of_a_recording_has_a_label_of_its_own(home: Home) -> None:
     ask(home, "set", "a.wav", "dog", "--end", 5)
     assert message(home) == [("/cards/inbox/a.wav", "dog", "0", "5")]
     assert wrong(home) == []  # as its clip was answered
-
-
-def test_a_part_that_was_answered_otherwise_makes_its_recording_wrong(home: Home) -> None:
-    ask(home, "set", "a.wav", "dog", "--start", 5, "--end", 10)
-    ask(home, "set", "yard/b.wav", "rain", "--start", 5, "--end", 10)
-    assert wrong(home) == ["a.wav"]
-    printed = call(home, results, "--wrong").stdout
-    assert "5-10 s: dog" in printed
-    (found,) = json.loads(call(home, results, "--wrong", "--format", "json").stdout)
-    assert found["human_parts"] == [{"start_s": 5.0, "end_s": 10.0, "label": "dog"}]
-
-
-def test_of_clips_only_the_one_is_wrong_of_which_a_person_says_something_else(home: Home) -> None:
-    ask(home, "set", "a.wav", "dog", "--start", 5, "--end", 10)
-    columns = "path,start_s,label,human_label"
-    printed = call(home, results, "--clips", "--columns", columns, "--format", "csv", "--wrong")
-    assert printed.stdout.splitlines()[1:] == ["a.wav,5.0,siren,dog"]
-
-
-def test_a_clip_tells_what_a_person_says_of_its_part_or_else_of_all(home: Home) -> None:
-    ask(home, "set", "a.wav", "dog", "--start", 9, "--end", 9.5)
-    ask(home, "set", "a.wav", "rain")
-    printed = call(
-        home, results, "--clips", "--path", "a.wav", "--columns", "human_label", "--format", "csv"
-    )
-    assert printed.stdout.split()[1:] == ["rain", "dog", "rain"]
-    assert wrong(home, "--clips") == ["a.wav"]  # the part; of the whole it was answered rightly
 
 
 def test_a_label_that_no_answer_has_is_reported(home: Home) -> None:
@@ -486,11 +409,6 @@ def test_groups_are_exported_where_there_are_any(home: Home, tmp_path: Path) -> 
     assert [row["group"] for row in exported(home)] == ["night 1"]
 
 
-def suggested(home: Home, number: int) -> list[str]:
-    found = json.loads(ask(home, "suggest", "--json", "--n", number).stdout)
-    return [one["path"] for one in found]
-
-
 def test_the_folders_take_turns_in_what_is_suggested(home: Home) -> None:
     with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
         for number in range(5):
@@ -519,24 +437,3 @@ def test_what_checkpoints_disagree_over_is_suggested_with_that_reason(home: Home
     found = json.loads(ask(home, "suggest", "--json", "--n", "2").stdout)
     reasons = {one["path"]: one["reason"] for one in found}
     assert reasons["roof/b.wav"] == "checkpoints disagree"
-
-
-@pytest.mark.parametrize("shape", ["raven", "audacity", "kaleidoscope"])
-def test_corrections_survive_another_program_and_back(
-    home: Home, tmp_path: Path, shape: str
-) -> None:
-    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
-        add_clips(ledger, "odd.wav", [DOG, SIREN], seconds=8.123457)
-    words = ("--format", shape, "--path", "odd.wav")
-    ask(home, "set", "odd.wav", "rain", "--start", 0.123, "--end", 2)
-    file = tmp_path / ("odd.wav.txt" if shape == "audacity" else "table.csv")
-    table = call(home, results, *words).stdout
-    old, new = ("0.8750,", "0,whale") if shape == "kaleidoscope" else ("siren", "whale")
-    file.write_text(table.replace(old, new, 1))
-    ask(home, "import", file)
-    first = call(home, results, *words).stdout
-    assert first.count("whale") == 1
-    file.write_text(first)
-    assert "0 new labels" in ask(home, "import", file).stderr
-    assert call(home, results, *words).stdout == first
-    assert [row["label"] for row in exported(home)] == ["rain", "whale"]
