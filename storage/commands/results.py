@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 _STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
 _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
+
+
+def named_file(ctx: click.Context, option: click.Parameter, name: str | None) -> Path | None:
+    """A name that ends in a slash is that of a folder, which a path would forget."""
+    if name is None:
+        return None
+    if name.endswith(os.sep) and Path(name).suffix and not os.path.isdir(name):
+        raise click.BadParameter(f"there is no folder {name}; make it, or leave out its suffix")
+    return Path(name)
 
 
 @click.command()
@@ -57,8 +67,9 @@ _AXES = click.Choice(["label", "status", "checkpoint", "day", "folder"])
     "-o",
     "--output",
     "file",
-    type=click.Path(path_type=Path),
-    help="A file; for raven and audacity also a folder, for a file of each recording.",
+    type=click.Path(),
+    callback=named_file,
+    help="A file. Raven and audacity: without a suffix a folder, with a file for each recording.",
 )
 @click.pass_obj
 def results(

@@ -52,17 +52,20 @@ KALEIDOSCOPE_COLUMNS = (
 
 
 def write_annotations(format: Format, place: Path | None, recordings: Iterable[Clips]) -> int:
-    """Write one file, or, where `place` is a folder, one for each recording; returns how many rows.
+    """Write one file, or into a folder one for each recording; returns how many rows.
 
+    A name without a suffix is a folder, which is made, where the format can be of one recording.
     Of a recording without a row there is a file without rows, and in a table of several its length
     counts. Raises UnknownFormat for what the format cannot hold, StorageError where a file cannot
     be written.
     """
-    if place is not None and place.is_dir():
+    if place is not None and is_folder(place, format):
         if format.suffix_beside is None:
             raise UnknownFormat(
                 f"{format.name.capitalize()} reads one table of all recordings; name a file with -o"
             )
+        with os_errors_as(StorageError, f"cannot make the folder {place}"):
+            place.mkdir(parents=True, exist_ok=True)
         names: dict[str, str] = {}
         n_rows = 0
         for one in recordings:
@@ -75,6 +78,11 @@ def write_annotations(format: Format, place: Path | None, recordings: Iterable[C
         return n_rows
     with output(place) as stream:
         return int(format.write(stream, recordings))
+
+
+def is_folder(place: Path, format: Format) -> bool:
+    is_new_folder = format.suffix_beside and not place.suffix and not place.exists()
+    return place.is_dir() or bool(is_new_folder)
 
 
 def write_raven(stream: TextIO, recordings: Iterable[Clips]) -> int:
@@ -109,8 +117,8 @@ def write_audacity(stream: TextIO, recordings: Iterable[Clips]) -> int:
     for position, (_, clips) in enumerate(recordings):
         if position:
             raise UnknownFormat(
-                "an Audacity label track is of one recording and these are several; name an"
-                " existing folder with -o, for one file each"
+                "an Audacity label track is of one recording and these are several; name a"
+                " folder with -o, for one file each"
             )
         for clip in clips:
             stream.write(f"{clip.start_s or 0:.6f}\t{clip.end_s or 0:.6f}\t{_label(clip)}\n")
