@@ -41,7 +41,16 @@ CONTRACT = (
     *("val_macro_f1", "val_loss", "ece", "history", "folds", "mean_accuracy", "std_accuracy"),
     *("seconds", "promoted", "promotion_reason"),
 )
-ADDED = ("gflop_per_clip", "temperature", "ece_before", "selection", "probes")
+ADDED = (
+    "train_examples",
+    "val_examples",
+    "remarks",
+    "gflop_per_clip",
+    "temperature",
+    "ece_before",
+    "selection",
+    "probes",
+)
 
 Train = Callable[..., Result]
 
