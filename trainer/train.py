@@ -242,14 +242,12 @@ def assess_and_publish(
         "promoted": promotion.promoted,
         "promotion_reason": promotion.reason,
     }
-    n_folds, logmel = len(by_fold), trained.model.logmel
+    n_folds, logmel, unit = len(by_fold), trained.model.logmel, data.dataset.unit
     return ReportData(
         title=checkpoint.name,
-        assessed_on=f"Cross-validation, {n_folds} folds"
-        if n_folds
-        else f"Validation {data.dataset.unit}",
+        assessed_on=f"Cross-validation, {n_folds} folds" if n_folds else f"Validation {unit}",
         metrics=outcome,
-        unit=data.dataset.unit,
+        unit=unit,
         history=trained.history,
         evaluation=assessment.evaluation if assessment else None,
         uncalibrated=assessment.uncalibrated if assessment else None,
