@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import Invocation, Seconds
 from storage.commands.deprecated_options import retired_plot_option
 
 
@@ -15,7 +15,7 @@ from storage.commands.deprecated_options import retired_plot_option
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--seconds",
-    type=click.FloatRange(1),
+    type=Seconds(1),
     default=50.0,
     show_default=True,
     help="About how long it may take; more measures more files.",

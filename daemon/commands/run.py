@@ -6,7 +6,7 @@ import math
 
 import click
 
-from storage.commands.context import Invocation, loading_modules
+from storage.commands.context import Invocation, Seconds, loading_modules
 
 
 @click.command()
@@ -16,7 +16,7 @@ from storage.commands.context import Invocation, loading_modules
 @click.option(
     "--patience",
     "patience_seconds",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     default=math.inf,
     help="With --once: how long to wait for a file that is still changing. [default: no end]",
 )

@@ -59,7 +59,8 @@ _LOOK = 60_000  # entries that are counted to learn whether a filter leaves few
 _ROW, _NEXT_ROW, _SCATTERED_ROW = 20, 4, 50
 # Recorders number their files, so in the order of paths the newest come last in each folder.
 _NEWEST_BY_PATH = 10
-_row, _tally = recording.c, tally.c
+_row, _tally, _labelled = recording.c, tally.c, human_label.c
+_IS_WHOLE = and_(_labelled.start_s == 0, _labelled.end_s == 0)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Filters:
     `checkpoint` is the start of a name or digest. `history` asks for every prediction of a
     recording instead of its current answer. `by_recorded`: times are those at which recordings
     began. `rules` say how answers are shown, and labels are meant as they are shown. Levels are in
-    dBFS. `wrong` are those of which a person says something else.
+    dBFS. `wrong` are those of which, or of a part of which, a person says something else.
     """
 
     status: Status = "done"
@@ -143,7 +144,7 @@ def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     if filters.clipped:
         yield _row.clipped > 0
     if filters.wrong:
-        yield from wrong_clauses(shown_label)
+        yield from wrong_clauses(filters, shown_label)
 
 
 def joined(filters: Filters) -> FromClause:
@@ -200,19 +201,41 @@ def moment(filters: Filters) -> ColumnElement[str]:
     return _row.answered_at
 
 
-def wrong_clauses(label: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
-    """The first clause is for an index: few recordings have a human label."""
-    yield _row.digest.in_(select(human_label.c.digest))
-    yield human_labels() != label
+def has_human_label() -> ColumnElement[bool]:
+    """For an index: few recordings have one."""
+    return _row.digest.in_(select(human_label.c.digest))
+
+
+def wrong_clauses(filters: Filters, label: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
+    """Something else is said of the recording, or of a part than its clips were answered."""
+    yield has_human_label()
+    answer, labels = prediction.alias(), checkpoint.alias()
+    clips = labels.c.labels, answer.c.clip_scores, answer.c.clip_seconds, answer.c.clip_hop_seconds
+    parts = human_parts()
+    is_wrong = select(func.is_part_wrong(*clips, parts, filters.rules.unknown_json)).where(
+        answer.c.id == (prediction.c.id if filters.history else _row.prediction_id),
+        labels.c.id == answer.c.checkpoint_id,
+        parts.is_not(None),
+    )
+    yield or_(
+        human_labels() != label, is_wrong.correlate(recording, prediction).scalar_subquery() == 1
+    )
 
 
 def human_labels() -> ScalarSelect[Any]:
     """What a person says that a recording as a whole is."""
-    labelled = human_label.c
-    whole = select(labelled.label).where(
-        labelled.digest == _row.digest, labelled.start_s == 0, labelled.end_s == 0
-    )
+    whole = select(_labelled.label).where(_labelled.digest == _row.digest, _IS_WHOLE)
     return whole.scalar_subquery()
+
+
+def human_parts() -> ScalarSelect[Any]:
+    """What people say of its parts, as JSON: SQLite lists them in the order of the key."""
+    end_s = func.nullif(_labelled.end_s, 0)
+    one = func.json_object("start_s", _labelled.start_s, "end_s", end_s, "label", _labelled.label)
+    parts = select(func.nullif(func.json_group_array(one), "[]")).where(
+        _labelled.digest == _row.digest, ~_IS_WHOLE
+    )
+    return parts.correlate(recording).scalar_subquery()
 
 
 def checkpoint_clause(reference: str) -> ColumnElement[bool]:
@@ -350,8 +373,7 @@ def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[
     if filters.by_recorded:
         yield RECORDED, _look(connection, RECORDED, [*recorded_clauses(filters)])
     if filters.wrong:
-        has_human_label = next(wrong_clauses(_row.label))
-        yield DIGEST, _look(connection, DIGEST, [has_human_label])
+        yield DIGEST, _look(connection, DIGEST, [has_human_label()])
     if filters.path is not None and (prefix := [*path_prefix_clauses(filters.path)]):
         yield PATH_INDEX, _look(connection, PATH_INDEX, prefix)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nlargest
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from storage.queries.clips import (
     has_time_asked,
     recordings_to_read,
     rows_of,
+    rows_with_parts,
     spans_of,
 )
 from storage.queries.filters import (
@@ -32,6 +33,7 @@ from storage.queries.filters import (
     best_index,
     by_index,
     clauses,
+    has_human_label,
     joined,
     moment,
     tallied,
@@ -127,7 +129,7 @@ def recordings_with_clips(
     for one in _read(connection, query, filters.rules, _CHUNK_ROWS_WITH_CLIPS):
         on_read()
         if has_time_asked(one, filters):
-            yield one, list(rows_of(one, clips, filters))
+            yield one, list(rows_with_parts(one, clips, filters))
 
 
 def clip_counts(
@@ -345,6 +347,10 @@ def _columns(filters: Filters, with_clips: bool) -> Select[Any]:
 
 
 def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:
+    """Of clips each is asked whether it is wrong, not its recording."""
+    if filters.wrong and with_clips:
+        any_wrong = replace(filters, wrong=False)
+        return _columns(filters, with_clips).where(has_human_label(), *clauses(any_wrong))
     return _columns(filters, with_clips).where(*clauses(filters))
 
 

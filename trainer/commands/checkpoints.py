@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import Invocation, Seconds
 
 if TYPE_CHECKING:
     from storage.home.checkpoint_folder import CheckpointFolder
@@ -84,7 +84,7 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
 @click.option(
     "--wait",
     "seconds",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     is_flag=False,
     flag_value=WAIT_SECONDS,
     metavar="[SECONDS]",
@@ -221,9 +221,20 @@ def export(
 
     folder = CheckpointFolder(invocation.home().checkpoints)
     chosen = folder.find(name)
-    file_format = file_format or ("onnx" if output.suffix.lower() == ".onnx" else "safetensors")
+    file_format = file_format or format_of(output)
     export_checkpoint(folder.path(chosen), output, file_format, overwrite=force)
     click.echo(f"{chosen} is in {output}, as {file_format}", err=True)
+
+
+def format_of(file: Path) -> str:
+    """Raises UsageError for the suffix of something else, such as a pickle."""
+    suffix = file.suffix.lower()
+    if suffix not in ("", ".safetensors", ".onnx"):
+        raise click.UsageError(
+            f"{file}: a checkpoint is written as .safetensors or .onnx, never as a pickle (.pt);"
+            " choose one of these, or --format"
+        )
+    return suffix.removeprefix(".") or "safetensors"
 
 
 @checkpoints.command()

@@ -346,3 +346,12 @@ def test_files_that_cannot_be_pruned_spoil_no_training(
     message: list[str] = []
     prune_after_training(home, 1, BROKEN, message.append)
     assert "Permission denied" in message[0]
+
+
+def test_no_checkpoint_is_written_under_the_name_of_a_pickle(
+    run: Run, checkpoint_folder: CheckpointFolder, tmp_path: Path
+) -> None:
+    refused = run("export", "active", "-o", str(tmp_path / "m.pt"))
+    assert (refused.exit_code, "never as a pickle" in refused.stderr) == (2, True)
+    assert not (tmp_path / "m.pt").exists()
+    assert run("export", "active", "-o", str(tmp_path / "m")).exit_code == 0
