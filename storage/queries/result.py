@@ -15,8 +15,8 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, case, null
 
 from storage.database.tables import checkpoint, inbox, prediction, recording
+from storage.labels.human_labels import human_labels, human_parts
 from storage.labels.overlap import labelled_within
-from storage.queries.filters import human_labels, human_parts
 from storage.values.clip_scores import ClipScores, LabelledPart, labels_of, parts_of
 from storage.values.decision import DisplayRules, most_probable
 from storage.values.timestamps import as_stamp

@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy import Connection, Integer, Select, cast, func, select
 
 from storage.database.tables import checkpoint, folder_expression, prediction, recording
+from storage.labels.human_labels import has_human_label
 from storage.queries.filters import (
     ANSWER,
     RECORDED,
     Filters,
     by_index,
     clauses,
-    has_human_label,
 )
 from storage.queries.results import files_of
 from storage.values.clip_scores import ClipScores
