@@ -18,7 +18,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
-    ScalarSelect,
     Select,
     and_,
     case,
@@ -31,12 +30,12 @@ from storage.database.sqlite import PATH_INDEX
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,
-    human_label,
     inbox,
     prediction,
     recording,
     tally,
 )
+from storage.labels.human_labels import differs_from_human, has_human_label
 from storage.values.decision import UNKNOWN, DisplayRules
 from storage.values.timestamps import to_local_time
 
@@ -59,8 +58,7 @@ _LOOK = 60_000  # entries that are counted to learn whether a filter leaves few
 _ROW, _NEXT_ROW, _SCATTERED_ROW = 20, 4, 50
 # Recorders number their files, so in the order of paths the newest come last in each folder.
 _NEWEST_BY_PATH = 10
-_row, _tally, _labelled = recording.c, tally.c, human_label.c
-_IS_WHOLE = and_(_labelled.start_s == 0, _labelled.end_s == 0)
+_row, _tally = recording.c, tally.c
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,8 @@ def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     if filters.clipped:
         yield _row.clipped > 0
     if filters.wrong:
-        yield from wrong_clauses(filters, shown_label)
+        yield has_human_label()
+        yield differs_from_human(shown_label, filters.rules, filters.history)
 
 
 def joined(filters: Filters) -> FromClause:
@@ -199,43 +198,6 @@ def moment(filters: Filters) -> ColumnElement[str]:
     if filters.status in ("pending", "all"):
         return func.coalesce(_row.answered_at, _row.first_seen_at)
     return _row.answered_at
-
-
-def has_human_label() -> ColumnElement[bool]:
-    """For an index: few recordings have one."""
-    return _row.digest.in_(select(human_label.c.digest))
-
-
-def wrong_clauses(filters: Filters, label: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
-    """Something else is said of the recording, or of a part than its clips were answered."""
-    yield has_human_label()
-    answer, labels = prediction.alias(), checkpoint.alias()
-    clips = labels.c.labels, answer.c.clip_scores, answer.c.clip_seconds, answer.c.clip_hop_seconds
-    parts = human_parts()
-    is_wrong = select(func.is_part_wrong(*clips, parts, filters.rules.unknown_json)).where(
-        answer.c.id == (prediction.c.id if filters.history else _row.prediction_id),
-        labels.c.id == answer.c.checkpoint_id,
-        parts.is_not(None),
-    )
-    yield or_(
-        human_labels() != label, is_wrong.correlate(recording, prediction).scalar_subquery() == 1
-    )
-
-
-def human_labels() -> ScalarSelect[Any]:
-    """What a person says that a recording as a whole is."""
-    whole = select(_labelled.label).where(_labelled.digest == _row.digest, _IS_WHOLE)
-    return whole.scalar_subquery()
-
-
-def human_parts() -> ScalarSelect[Any]:
-    """What people say of its parts, as JSON: SQLite lists them in the order of the key."""
-    end_s = func.nullif(_labelled.end_s, 0)
-    one = func.json_object("start_s", _labelled.start_s, "end_s", end_s, "label", _labelled.label)
-    parts = select(func.nullif(func.json_group_array(one), "[]")).where(
-        _labelled.digest == _row.digest, ~_IS_WHOLE
-    )
-    return parts.correlate(recording).scalar_subquery()
 
 
 def checkpoint_clause(reference: str) -> ColumnElement[bool]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, case, func, null
 
 from storage.database.tables import checkpoint, inbox, prediction, recording
-from storage.queries.filters import human_labels, human_parts
+from storage.labels.human_labels import human_labels, human_parts
 from storage.values.clip_scores import ClipScores, LabelledPart, labels_of, parts_of
 from storage.values.decision import DisplayRules
 from storage.values.timestamps import as_stamp

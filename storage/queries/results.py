@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, s
 from storage.database.bulk import chunks
 from storage.database.sqlite import PATH_INDEX
 from storage.database.tables import answer_counter, inbox, prediction, recording
+from storage.labels.human_labels import has_human_label
 from storage.queries.clips import (
     ClipOptions,
     Span,
@@ -33,7 +34,6 @@ from storage.queries.filters import (
     best_index,
     by_index,
     clauses,
-    has_human_label,
     joined,
     moment,
     tallied,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from storage.home.atomic_write import write_output, write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import FILE_MODE, Home, make_folder, unused_path
 from storage.queries.filters import Filters
+from storage.queries.ignored_files import ignored_now
 from storage.queries.period import Period, period_figures
 from storage.settings.schema import Settings
 from storage.values.text import printable
@@ -47,6 +49,7 @@ def write_period_report(
         period = period_figures(
             connection, filters, inboxes, CheckpointFolder(home.checkpoints).active()
         )
+    period = replace(period, ignored=dict(ignored_now(settings)))
     if period.is_empty:
         raise TrainerError(_empty_message(period))
     page = render_period(period, _excerpts(period, settings), now, with_audio)
