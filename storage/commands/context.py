@@ -162,6 +162,20 @@ def format_option(name: str, text_only: bool = False) -> Callable[[Command], Com
     return click.option("--format", name, type=choice, help=help_text)
 
 
+def json_option(name: str) -> Callable[[Command], Command]:
+    """`--json`, beside the `--format` of that name."""
+    return click.option("--json", name, flag_value="json", help="The same as --format json.")
+
+
+def table_or_json(command: Command) -> Command:
+    """`--format` and `--json` of a command that has one page for people and one for programs."""
+    choice = click.Choice(["table", "json"])
+    command = json_option("file_format")(command)
+    return click.option("--format", "file_format", type=choice, default="table", show_default=True)(
+        command
+    )
+
+
 def filters_of(
     invocation: Invocation,
     options: dict[str, Any],

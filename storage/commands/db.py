@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from storage.commands.context import Invocation, When
+from storage.commands.context import Invocation, When, table_or_json
 
 _ENDS = ("-wal", "-shm", "-journal")
 
@@ -25,9 +25,9 @@ def db() -> None:
 
 
 @db.command()
-@click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
+@table_or_json
 @click.pass_obj
-def check(invocation: Invocation, as_json: bool) -> None:
+def check(invocation: Invocation, file_format: str) -> None:
     """Is the ledger sound? Exit 1 with what is wrong.
 
     For a valid ledger it reports what might be pruned, which files are missing, and which audio
@@ -57,11 +57,11 @@ def check(invocation: Invocation, as_json: bool) -> None:
             "schema": SCHEMA_VERSION,  # another one is not opened
         }
         if problems:
-            if as_json:
+            if file_format == "json":
                 click.echo(json.dumps(report, ensure_ascii=False))
             raise LedgerInvalid(_invalid(database.path, problems))
         findings = check_findings(database, settings, ProgressTicker(invocation.print_note))
-    if as_json:
+    if file_format == "json":
         click.echo(json.dumps(report | asdict(findings), ensure_ascii=False))
     else:
         click.echo(f"{report['ledger']} is sound, schema {report['schema']}", err=True)
@@ -134,7 +134,7 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
 )
 @click.option("--history", is_flag=True, help="Predictions that are no current answer.")
 @click.option("--yes", is_flag=True, help="Do it; without, it is only told.")
-@click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
+@table_or_json
 @click.pass_obj
 def prune(
     invocation: Invocation,
@@ -143,7 +143,7 @@ def prune(
     before: str | None,
     history: bool,
     yes: bool,
-    as_json: bool,
+    file_format: str,
 ) -> None:
     """Take out rows that nobody needs any more.
 
@@ -171,13 +171,14 @@ def prune(
         plan = make_plan(database, request, progress)
         if yes:
             carry_out(database, plan, progress)
-    if as_json:
+    if file_format == "json":
         click.echo(json.dumps(plan.figures(yes), ensure_ascii=False))
     else:
         for line in plan.lines(yes):
             click.echo(visible(line))
         if not yes:
-            click.echo("nothing was changed; add --yes to do it", err=True)
+            advice = "" if plan.is_empty else "; add --yes to do it"
+            click.echo(f"nothing was changed{advice}", err=True)
 
 
 @db.command()

@@ -15,7 +15,7 @@ from storage.maintenance.id_ranges import id_ranges, rows_by_range
 from storage.maintenance.prune_plan import unused_predictions
 from storage.settings.schema import Settings
 from storage.values.progress import ProgressTicker
-from storage.values.text import printable_path
+from storage.values.text import counted, printable_path
 
 _FIRST = 5
 _row = recording.c
@@ -39,24 +39,22 @@ class CheckFindings:
     without_row_paths: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        yield f"{self.recordings} recordings, {self.predictions} predictions"
+        recordings = counted(self.recordings, "recording")
+        yield f"{recordings}, {counted(self.predictions, 'prediction')}"
         if self.superseded:
-            yield (
-                f"{self.superseded} recordings were superseded by newer content:"
-                " `clfd db prune --superseded`"
-            )
+            replaced = counted(self.superseded, "recording")
+            yield f"{replaced} superseded by newer content: `clfd db prune --superseded`"
         if self.unused_predictions:
-            yield (
-                f"{self.unused_predictions} predictions are no current answer:"
-                " `clfd db prune --history`"
-            )
+            unused = counted(self.unused_predictions, "prediction")
+            yield f"{unused} beside the current answers: `clfd db prune --history`"
         if self.missing:
-            yield f"{self.missing} recordings have no file any more: `clfd db prune --missing`"
+            missing = counted(self.missing, "recording")
+            yield f"{missing} without its file: `clfd db prune --missing`"
             yield from _listed(self.missing_paths, self.missing)
         for folder in self.away:
             yield f"{folder} is away as a whole, so nothing in it counts as missing"
         if self.without_row:
-            yield f"{self.without_row} audio files have no row yet; `clfd scan` says why"
+            yield f"{counted(self.without_row, 'audio file')} without a row; `clfd scan` says why"
             yield from _listed(self.without_row_paths, self.without_row)
 
 

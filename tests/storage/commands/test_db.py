@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,7 +145,7 @@ def test_a_missing_file_is_reported_and_is_no_damage(tester: LedgerTester) -> No
     tester.file(ODD).unlink()
     done = tester.clfd("db", "check")
     assert done.exit_code == 0
-    assert "1 recordings have no file any more" in done.stdout
+    assert "1 recording without its file" in done.stdout
     assert "yard/ä\\xff.wav" in done.stdout
 
 
@@ -262,7 +263,7 @@ def test_a_dry_run_tells_and_changes_nothing(tester: LedgerTester) -> None:
     tester.file().unlink()
     done = tester.clfd("db", "prune", "--missing")
     assert done.exit_code == 0
-    assert "would delete 1 recordings (0 superseded, 1 missing)" in done.stdout
+    assert "would delete 1 recording (0 superseded, 1 missing)" in done.stdout
     assert f"  {tester.file()}" in done.stdout
     assert tester.ids() == [1]
 
@@ -329,6 +330,33 @@ def test_only_what_is_older_goes(tester: LedgerTester) -> None:
     tester.file("young.wav").unlink()
     assert tester.prune("--older-than", "2026-02-01T00:00Z", "--yes")["missing"] == 1
     assert tester.ids() == [young]
+
+
+def test_what_is_old_but_still_has_its_file_is_told_with_what_to_do(tester: LedgerTester) -> None:
+    tester.answer("old.wav")
+    tester.answer("gone.wav", "meow")
+    tester.file("gone.wav").unlink()
+    tester.now = "2026-03-01T00:00:00.000Z"
+    tester.answer("young.wav", "moo")
+    words = ("--older-than", "2026-02-01T00:00Z")
+    assert tester.prune(*words)["kept_present"] == 1
+    done = tester.clfd("db", "prune", *words)
+    assert "kept 1 recording of that age whose file is still there: one in the" in done.stdout
+    assert "add --yes" in done.stderr
+
+
+def test_where_nothing_would_go_nobody_is_told_to_do_it(tester: LedgerTester) -> None:
+    tester.answer()
+    done = tester.clfd("db", "prune", "--older-than", "0s")
+    assert done.stderr == "nothing was changed\n"
+    assert "kept 1 recording of that age" in done.stdout
+
+
+def test_what_lies_in_a_folder_that_is_away_is_not_told_as_there(tester: LedgerTester) -> None:
+    tester.answer()
+    shutil.rmtree(tester.file().parent)
+    figures = tester.prune("--older-than", "0s")
+    assert (figures["kept_present"], figures["away"]) == (0, [str(tester.file().parent)])
 
 
 def test_an_answer_that_another_shares_stays_with_its_recording(tester: LedgerTester) -> None:
