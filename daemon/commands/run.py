@@ -40,12 +40,11 @@ def run(invocation: Invocation, once: bool, patience_seconds: float, device: str
     from daemon.errors import NothingToServe
     from daemon.monitoring.logging_setup import start_logging
 
-    home = invocation.home()
+    home, read = invocation.home(), partial(invocation.settings, **{"engine.device": device})
+    settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
     if not home.is_made:
         advice = "`clfd init` makes one there, --home names another"
         raise NothingToServe(f"{home.root} is no home of clfd; {advice}")
-    read = partial(invocation.settings, **{"engine.device": device})
-    settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
     log(settings.log)
     from daemon.app import run_daemon  # takes seconds: a wrong setting need not wait for it
 

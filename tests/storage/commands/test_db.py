@@ -250,6 +250,19 @@ def test_a_backup_never_replaces_the_ledger(tester: LedgerTester) -> None:
     assert done.exit_code == 1 and "the ledger itself" in done.stderr
 
 
+def test_a_backup_that_cannot_be_written_says_why_and_what_to_do(tester: LedgerTester) -> None:
+    for place, reason in (
+        (tester.home.root / "none" / "x.db", "No such file or directory"),
+        (tester.home.ledger_file / "x.db", "Not a directory"),
+    ):
+        done = tester.clfd("db", "backup", "-o", str(place))
+        assert done.exit_code == 1
+        assert done.stderr == (
+            f"clfd: cannot write {place}: {reason};"
+            " name a file in a folder that is there and that you may write to\n"
+        )
+
+
 # --- prune
 
 
