@@ -54,12 +54,16 @@ def run(
         for line in send_examples(invocation.home(), invocation.settings()):
             click.echo(line, err=True)
         return
+    from daemon.errors import NothingToServe
     from daemon.monitoring.logging_setup import start_logging
 
-    read = partial(invocation.settings, **{"engine.device": device})
+    home, read = invocation.home(), partial(invocation.settings, **{"engine.device": device})
     settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
+    if not home.is_made:
+        advice = "`clfd init` makes one there, --home names another"
+        raise NothingToServe(f"{home.root} is no home of clfd; {advice}")
     log(settings.log)
     with loading_modules():  # takes seconds: a wrong setting need not wait for it
         from daemon.app import run_daemon
 
-    run_daemon(invocation.home(), settings, once, read, log, patience_seconds)
+    run_daemon(home, settings, once, read, log, patience_seconds)

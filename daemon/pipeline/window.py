@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +25,10 @@ from classifier.workers.pool import Answer
 from daemon.backoff import wait_seconds
 from daemon.intake.open_files import Key
 from daemon.monitoring.journald import about
+from daemon.pipeline.batch_pace import BatchPace
 from daemon.pipeline.machine_fault import MachineFault
 from daemon.pipeline.model_manager import Served
-from daemon.pipeline.recording import RecordingInProgress
+from daemon.pipeline.recording import Identity, RecordingInProgress
 from daemon.pipeline.scoring_setup import RecordingPool, window_capacity
 from storage.home.safe_open import opener_in
 from storage.ledger.duplicates import AnswerLookup
@@ -38,16 +38,31 @@ from storage.values.text import printable_path, visible
 
 logger = logging.getLogger(__name__)
 
-KnownAnswers = Callable[[Sequence[AnswerLookup]], Sequence[int | None]]
 SegmentKey = tuple[RecordingInProgress, int]  # and its first clip
 ReadyClip = tuple[RecordingInProgress, int, npt.NDArray[np.float32]]  # and its number there
 
 SEGMENT_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
-# Between two batches the daemon says that it lives, sees a stop, and takes new files in. A batch
-# as large as a GPU's would take a large network minutes on a small processor.
-BATCH_SECONDS = 5.0
-UNTRIED_CLIPS = 32  # of a checkpoint whose pace nobody knows
 MAX_SLOW_FAULTS = 3
+
+
+class KnownAnswers(Protocol):
+    def __call__(
+        self, lookups: Sequence[AnswerLookup], *, scoring: str | None
+    ) -> Sequence[int | None]: ...
+
+
+def log_outcome(claim: Claim, outcome: Outcome) -> None:
+    """A failing file is one line in the log, at any number of files; the others are in -v."""
+    path = visible(printable_path(claim.path))
+    if isinstance(outcome, Failed):
+        event = about(recording=path, kind=outcome.error_class, error=outcome.error)
+        logger.warning("%s failed: %s", path, outcome.error, extra=event)
+    elif isinstance(outcome, Scored) and outcome.warning:
+        event = about(recording=path, warning=outcome.warning)
+        logger.warning("%s: %s", path, outcome.warning, extra=event)
+    elif isinstance(outcome, Scored):
+        event = about(recording=path, label=outcome.label, confidence=outcome.confidence)
+        logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence, extra=event)
 
 
 @dataclass(eq=False)
@@ -64,18 +79,19 @@ class Window:
     engine: EngineSettings
     max_attempts: int
     links_duplicates: bool
-    known_answers: KnownAnswers = lambda lookups: [None] * len(lookups)
+    known_answers: KnownAnswers = lambda lookups, scoring: [None] * len(lookups)
     accepts_damaged: bool = False
     is_away: Callable[[Path], bool] = lambda _: False
-    pace: BatchPace = field(default_factory=lambda: BatchPace())
+    pace: BatchPace = field(default_factory=BatchPace)
     machine: MachineFault | None = field(default_factory=MachineFault)
+    log: Callable[[Claim, Outcome], None] = log_outcome
 
     def __post_init__(self) -> None:
         self._capacity = window_capacity(self.engine, self.pool.workers)
         # By recording id: a file may have two versions here.
         self._recordings: dict[int, RecordingInProgress] = {}
         self._files: Counter[Key] = Counter()  # of the recordings
-        self._leaders: dict[tuple[str, int], RecordingInProgress] = {}
+        self._leaders: dict[Identity, RecordingInProgress] = {}
         self._unfinished: deque[RecordingInProgress] = deque()  # with segments still to ask for
         self._queued_segments: list[tuple[SegmentKey, Segment]] = []  # and not handed in yet
         self._ready: dict[int, deque[ReadyClip]] = {}
@@ -190,7 +206,9 @@ class Window:
     def _begin(self, claim: Claim, served: Served) -> None:
         # An archive may have been mounted anew, or restored; there only the digest has to hold.
         expected = None if claim.archive_path else claim.fingerprint
-        recording = RecordingInProgress(claim, served, expected)
+        # Who asks for another answer is not given one from under other settings.
+        scoring = self.engine.scoring if claim.purpose == "rescore" else None
+        recording = RecordingInProgress(claim, served, expected, scoring)
         self._recordings[claim.recording_id] = recording
         self._files[claim.file] += 1
         self._queue_segment(recording)
@@ -262,19 +280,21 @@ class Window:
             for (recording, _), answer in self._answers
             if isinstance(answer, DecodedAudio) and answer.digest and not recording.is_closed
         }
-        lookups = [
-            (recording.claim.recording_id, digest, recording.served.checkpoint_id)
-            for recording, digest in digests.items()
-        ]
-        if lookups:
-            for recording, known in zip(digests, self.known_answers(lookups), strict=True):
+        for scoring in {recording.scoring for recording in digests}:
+            asking = [recording for recording in digests if recording.scoring == scoring]
+            lookups = [
+                (recording.claim.recording_id, digests[recording], recording.served.checkpoint_id)
+                for recording in asking
+            ]
+            answers = self.known_answers(lookups, scoring=scoring)
+            for recording, known in zip(asking, answers, strict=True):
                 recording.known_answer_id = known
 
     def _take_decoded(
         self, recording: RecordingInProgress, first_clip: int, answer: DecodedAudio
     ) -> None:
         recording.add_segment(first_clip, answer)
-        if answer.digest and self._is_answered_elsewhere(recording, answer.digest):
+        if answer.digest and self._is_answered_elsewhere(recording):
             return
         ready = self._ready.setdefault(recording.served.checkpoint_id, deque())
         ready.extend((recording, first_clip + i, clip) for i, clip in enumerate(answer.clips))
@@ -282,10 +302,10 @@ class Window:
             self._unfinished.append(recording)
         self._finish_if_scored(recording)
 
-    def _is_answered_elsewhere(self, recording: RecordingInProgress, digest: str) -> bool:
+    def _is_answered_elsewhere(self, recording: RecordingInProgress) -> bool:
         """The same content is scored once per checkpoint, also while it is still in the window."""
         checkpoint_id = recording.served.checkpoint_id
-        leader = self._leaders.setdefault((digest, checkpoint_id), recording)
+        leader = self._leaders.setdefault(recording.identity, recording)
         if leader is not recording and self.links_duplicates:
             recording.is_closed = True
             leader.followers.append(recording)
@@ -342,14 +362,14 @@ class Window:
             clip_seconds=audio.clip_seconds,
             clip_hop_seconds=recording.served.hop_samples / audio.sample_rate_hz,
             warning=recording.warning,
+            scoring=self.engine.scoring,
         )
 
     def _end(self, recording: RecordingInProgress, outcome: Outcome) -> None:
         """The recording, and those with the same content that waited for it, are done with."""
         recording.is_closed = True
-        identity = (recording.digest or "", recording.served.checkpoint_id)
-        if self._leaders.get(identity) is recording:
-            del self._leaders[identity]
+        if self._leaders.get(recording.identity) is recording:
+            del self._leaders[recording.identity]
         self._leave(recording, outcome)
         for follower in recording.followers:
             self._leave(follower, _of_same_content(follower.claim, outcome))
@@ -363,17 +383,7 @@ class Window:
         self._add_outcome(claim, outcome)
 
     def _add_outcome(self, claim: Claim, outcome: Outcome) -> None:
-        """A failing file is one line in the log, at any number of files; the others are in -v."""
-        path = visible(printable_path(claim.path))
-        if isinstance(outcome, Failed):
-            event = about(recording=path, kind=outcome.error_class, error=outcome.error)
-            logger.warning("%s failed: %s", path, outcome.error, extra=event)
-        elif isinstance(outcome, Scored) and outcome.warning:
-            event = about(recording=path, warning=outcome.warning)
-            logger.warning("%s: %s", path, outcome.warning, extra=event)
-        elif isinstance(outcome, Scored):
-            event = about(recording=path, label=outcome.label, confidence=outcome.confidence)
-            logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence, extra=event)
+        self.log(claim, outcome)
         self._outcomes.append(outcome)
 
     def _not_decoded(self, claim: Claim, error: DecodingError) -> Outcome:
@@ -398,26 +408,3 @@ def _of_same_content(claim: Claim, leader: Outcome) -> Outcome:
     if isinstance(leader, Linked):
         return replace(leader, recording_id=claim.recording_id)
     return Changed(claim.recording_id)  # a scan brings it in again
-
-
-@dataclass(eq=False)
-class BatchPace:
-    """How long the network of the checkpoint that was served last takes for a clip."""
-
-    clock: Callable[[], float] = time.monotonic
-    _checkpoint_id: int | None = None
-    _clip_seconds: float = 0.0
-
-    def max_clips(self, checkpoint_id: int) -> int:
-        """Clips that take BATCH_SECONDS at the pace of those before them."""
-        if checkpoint_id != self._checkpoint_id:
-            return UNTRIED_CLIPS
-        return max(1, int(BATCH_SECONDS / max(self._clip_seconds, 1e-6)))
-
-    @contextmanager
-    def timed(self, checkpoint_id: int, n_clips: int) -> Iterator[None]:
-        """Around the scoring of `n_clips`."""
-        began = self.clock()
-        yield
-        self._clip_seconds = (self.clock() - began) / n_clips
-        self._checkpoint_id = checkpoint_id

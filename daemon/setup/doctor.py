@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 import torch
 
+from classifier.audio.containers.formats import readable_formats
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError
 from classifier.inference.device import available_devices, describe_device
@@ -179,12 +180,8 @@ def _decoding(settings: Settings) -> Finding:
             pool.submit("probe", segment)
             _, answer = pool.wait()
     if isinstance(answer, DecodedAudio):
-        formats = ", ".join(
-            sorted({"WAV", "FLAC", "OGG", "MP3"} & soundfile.available_formats().keys())
-        )
-        libsndfile, ffmpeg = soundfile.__libsndfile_version__, metadata.version("av")
-        text = f"{formats}; libsndfile {libsndfile}, FFmpeg of av {ffmpeg}"
-        return Finding("ok", "decoding", text)
+        decoders = f"libsndfile {soundfile.__libsndfile_version__}, PyAV {metadata.version('av')}"
+        return Finding("ok", "decoding", f"{readable_formats()}; {decoders}")
     return Finding("fault", "decoding", f"a FLAC file of ours was not decoded: {answer}")
 
 

@@ -177,7 +177,8 @@ def prune(
         for line in plan.lines(yes):
             click.echo(visible(line))
         if not yes:
-            click.echo("nothing was changed; add --yes to do it", err=True)
+            advice = "" if plan.is_empty else "; add --yes to do it"
+            click.echo(f"nothing was changed{advice}", err=True)
 
 
 @db.command()
@@ -194,12 +195,15 @@ def upgrade(invocation: Invocation) -> None:
     """
     from storage.database.engine import open_database
     from storage.database.engine import upgrade as upgrade_database
-    from storage.database.ledger_files import file_of
+    from storage.database.ledger_files import file_of, missing
     from storage.home.daemon_lock import DaemonLock
     from storage.ledger.tallies import repair_tallies
 
     url = invocation.database()
-    with DaemonLock.acquire(invocation.home(), file_of(url)):
+    ledger = file_of(url)
+    if not ledger.exists():  # the lock would leave its file in a folder that is no home
+        raise missing(ledger)
+    with DaemonLock.acquire(invocation.home(), ledger):
         backup = upgrade_database(url, tell=invocation.print_note)
         with open_database(url, "editor") as database:
             was_wrong = backup is None and repair_tallies(database)

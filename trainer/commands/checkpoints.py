@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.context import Invocation, Seconds
+from storage.commands.context import ExistingPath, Invocation, Seconds, table_or_json
 
 if TYPE_CHECKING:
     from storage.home.checkpoint_folder import CheckpointFolder
@@ -28,23 +28,28 @@ def checkpoints() -> None:
 
 
 @checkpoints.command("list")
+@table_or_json
 @click.pass_obj
-def list_checkpoints(invocation: Invocation) -> None:
+def list_checkpoints(invocation: Invocation, file_format: str) -> None:
     """All checkpoints, newest first.
 
     \b
     Example:
       clfd checkpoints list
     """
-    from storage.export.text_formats import console_for
+    from storage.export.text_formats import console_for, write_json
     from storage.home.checkpoint_folder import CheckpointFolder
     from trainer.checkpoints.list import print_table
+    from trainer.checkpoints.summary import summaries
 
     folder = CheckpointFolder(invocation.home().checkpoints)
     names = folder.names()
     problems = dict.fromkeys(filter(None, map(folder.link_problem, ("active", "previous"))))
     for problem in problems:
         click.echo(problem, err=True)
+    if file_format == "json":
+        write_json(sys.stdout, summaries(folder))
+        return
     if not names:
         if not problems:
             click.echo(f"no checkpoint in {folder.folder}; `clfd train` makes one", err=True)
@@ -55,9 +60,9 @@ def list_checkpoints(invocation: Invocation) -> None:
 
 @checkpoints.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print everything it says as JSON.")
+@table_or_json
 @click.pass_obj
-def show(invocation: Invocation, name: str, as_json: bool) -> None:
+def show(invocation: Invocation, name: str, file_format: str) -> None:
     """What a checkpoint hears, and where it comes from.
 
     NAME is a checkpoint's name or the start of it or of its digest, `active` or `previous`.
@@ -73,7 +78,7 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
 
     folder = CheckpointFolder(invocation.home().checkpoints)
     checkpoint = read_checkpoint(folder.path(folder.find(name)))
-    if as_json:
+    if file_format == "json":
         click.echo(json.dumps(describe(folder, checkpoint), indent=2, ensure_ascii=False))
     else:
         print_description(folder, checkpoint, console_for(sys.stdout))
@@ -155,7 +160,7 @@ def rollback(invocation: Invocation) -> None:
 
 
 @checkpoints.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=ExistingPath(dir_okay=False))
 @click.option("--activate", "activates", is_flag=True, help="Also make it the one to be served.")
 @click.pass_obj
 def import_file(invocation: Invocation, file: Path, activates: bool) -> None:
