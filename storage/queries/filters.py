@@ -2,7 +2,7 @@
 
 SQLite cannot know how many recordings a filter leaves. So they are either walked in the order of
 the page, until enough fit, or gathered from those that one filter leaves, and sorted; whichever
-reads less. benchmarks/RESULTS.md has what pages take without this.
+reads less. benchmarks/history/ledger.md has what pages take without this.
 """
 
 from __future__ import annotations
