@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from storage.commands.context import Invocation, Seconds
+from storage.commands.option_headings import CommandWithHeadings
 
 if TYPE_CHECKING:
     from trainer.training.prepare import TrainRequest
@@ -22,7 +23,16 @@ RECIPE_FIELDS = (
 )
 
 
-@click.command()
+@click.command(
+    cls=CommandWithHeadings,
+    headings={
+        "--recipe": "Recipe",
+        "--val-fraction": "What it is judged by",
+        "--from": "Where it begins",
+        "--promote": "What becomes of it",
+        "--device": "How it runs",
+    },
+)
 @click.argument("labels", type=click.Path(exists=True, path_type=Path), metavar="LABELS.csv")
 @click.option(
     "--recipe",
@@ -63,21 +73,12 @@ RECIPE_FIELDS = (
     "the published checkpoint then learns from all files, with the same recipe.",
 )
 @click.option(
-    "--promote",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    show_default=True,
-    help="Make the new checkpoint the active one; auto: unless it is worse than the active one.",
-)
-@click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
     default=0,
     show_default=True,
     help="Decides the split, the first weights and the order of clips.",
 )
-@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: engine.device]")
-@click.option("--skip-bad", is_flag=True, help="Leave out rows and files that cannot be used.")
 @click.option(
     "--from",
     "start",
@@ -91,10 +92,19 @@ RECIPE_FIELDS = (
     "--resume", is_flag=True, help="Go on with the same training where it was stopped, if it was."
 )
 @click.option(
+    "--promote",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Make the new checkpoint the active one; auto: unless it is worse than the active one.",
+)
+@click.option(
     "--allow-label-change",
     is_flag=True,
     help="Let --promote auto drop labels that the active checkpoint knows.",
 )
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: engine.device]")
+@click.option("--skip-bad", is_flag=True, help="Leave out rows and files that cannot be used.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 @click.pass_obj
 def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any) -> None:
