@@ -21,10 +21,11 @@ class CommandWithHeadings(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         heading = "Options"
         sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            begun = [self._headings[flag] for flag in parameter.opts if flag in self._headings]
+        options = (each for each in self.get_params(ctx) if isinstance(each, click.Option))
+        for option in options:
+            begun = [self._headings[flag] for flag in option.opts if flag in self._headings]
             heading = begun[0] if begun else heading
-            if record := parameter.get_help_record(ctx):
+            if record := option.get_help_record(ctx):
                 sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):

@@ -20,10 +20,11 @@ def sections(command: click.Command) -> dict[str, list[str]]:
 
 def test_options_stand_under_the_heading_that_began_before_them() -> None:
     @click.command(cls=CommandWithHeadings, headings={"--label": "Filters", "--sort": "Output"})
+    @click.argument("folder")
     @click.option("--label")
     @click.option("--path")
     @click.option("--sort")
-    def listing() -> None: ...
+    def listing(folder: str) -> None: ...
 
     add_common_options(listing)
     assert list(sections(listing).items()) == [
