@@ -10,6 +10,8 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from classifier.errors import ClassifierError
 from classifier.workers.cache_folders import writable_caches
 from classifier.workers.cores import quota_cores, usable_cores
 from daemon.errors import DaemonError
+from storage.commands.command_errors import denied_line, usage_line
 from storage.commands.context import HELP_NAMES, Invocation, add_common_options, common_options
 from storage.errors import StorageError
 from storage.values.distribution import DISTRIBUTION
@@ -28,16 +31,20 @@ from trainer.errors import TrainerError
 if TYPE_CHECKING:
     import pandas as pd
 
-# Heading of the overview: the package in whose `commands` folder each command is a module.
+# Heading of the overview, by what people do: package and name of each command; its module lies in
+# the package's folder `commands`.
 COMMANDS = {
-    "The daemon": ("daemon", ("init", "run", "reload", "scan", "classify", "doctor", "bench")),
-    "The service": ("daemon", ("service",)),
-    "Results": ("storage", ("results", "status", "retry", "rescore", "config")),
-    "The ledger": ("storage", ("db",)),
-    "Labels": ("storage", ("labels",)),
-    "Learning": ("trainer", ("train", "evaluate", "report", "clips", "demo")),
-    "Checkpoints": ("trainer", ("checkpoints",)),
-    "Comparison": ("trainer", ("compare",)),
+    "Start": ("daemon.init", "trainer.demo", "daemon.doctor"),
+    "Listen": (
+        *("daemon.run", "daemon.classify", "daemon.scan"),
+        *("storage.status", "daemon.service", "daemon.reload"),
+    ),
+    "Look": ("storage.results", "trainer.report", "trainer.clips"),
+    "Teach": (
+        *("storage.labels", "trainer.train", "trainer.evaluate"),
+        *("trainer.checkpoints", "trainer.compare"),
+    ),
+    "Care": ("storage.retry", "storage.rescore", "storage.config", "storage.db", "daemon.bench"),
 }
 # Read by torch's OpenMP when it is loaded. Its threads otherwise spin while they wait for each
 # other, and on a machine that does anything else beside, say training beside the daemon, a small
@@ -47,7 +54,9 @@ if quota_cores() is not None:  # torch sees the cores of the whole machine
     os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
 
 MODULES = {
-    name: f"{package}.commands.{name}" for package, names in COMMANDS.values() for name in names
+    command.partition(".")[2]: command.replace(".", ".commands.")
+    for commands in COMMANDS.values()
+    for command in commands
 }
 INTERRUPTED = 130
 
@@ -93,14 +102,20 @@ class CommandLine(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for heading, (_, names) in COMMANDS.items():
-            commands = [(name, self.get_command(ctx, name)) for name in names]
+        for heading, commands in COMMANDS.items():
+            names = [command.partition(".")[2] for command in commands]
+            found = [(name, self.get_command(ctx, name)) for name in names]
             with formatter.section(heading):
-                formatter.write_dl([(n, c.get_short_help_str(70)) for n, c in commands if c])
+                formatter.write_dl([(n, c.get_short_help_str(70)) for n, c in found if c])
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _usage_in_one_line():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_in_one_line():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
@@ -110,9 +125,19 @@ class CommandLine(click.Group):
                 traceback.print_exc()
             if isinstance(error, ClassifierError | DaemonError | StorageError | TrainerError):
                 raise Refusal(str(error), error.exit_code) from error
-            what = f"{type(error).__name__}: {error}"
+            what = f"unexpected {type(error).__name__}: {error}"
             hint = "this is a fault in clfd; run again with -v for the traceback and report it"
-            raise Refusal(f"unexpected {what}; {hint}", 1) from error
+            raise Refusal(denied_line(error) or f"{what}; {hint}", 1) from error
+
+
+@contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        raise Refusal(usage_line(error), error.exit_code) from error
 
 
 @click.command(cls=CommandLine, params=common_options(), context_settings=HELP_NAMES)
@@ -122,6 +147,7 @@ def cli(ctx: click.Context) -> None:
     """Classifies every audio file dropped into a folder, and learns from your labels.
 
     \b
+    clfd classify a.wav       one file, at once
     clfd init                 make a home with an inbox
     clfd train LABELS.csv     learn from labelled files
     clfd run                  classify what is dropped into the inbox

@@ -64,6 +64,9 @@ class RowRefused(StorageError):
     """The database refused a value; the transaction was rolled back."""
 
 
+WRITABLE_PLACE = "name a file in a folder that is there and that you may write to"
+
+
 @contextmanager
 def os_errors_as(kind: type[StorageError], what: str, remedy: str = "") -> Iterator[None]:
     """Tells an OSError of the body as an error of this kind: what failed, why, what to do."""

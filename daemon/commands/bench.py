@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import ExistingPath, Invocation
 from storage.commands.deprecated_options import retired_plot_option
 
 
 @click.command()
 @retired_plot_option
-@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.argument("paths", nargs=-1, type=ExistingPath())
 @click.option(
     "--seconds",
     type=click.FloatRange(1),

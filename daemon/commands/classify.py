@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from storage.commands.context import Invocation, format_option
+from storage.commands.context import ExistingPath, Invocation, format_option
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=ExistingPath())
 @click.option("--checkpoint", default="active", show_default=True, help="Name, prefix or file.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
 @format_option("file_format", text_only=True)

@@ -37,11 +37,16 @@ def run(invocation: Invocation, once: bool, patience_seconds: float, device: str
 
     if patience_seconds != math.inf and not once:
         raise click.UsageError("--patience is about --once; add it, or leave out --patience")
+    from daemon.errors import NothingToServe
     from daemon.monitoring.logging_setup import start_logging
 
+    home = invocation.home()
+    if not home.is_made:
+        advice = "`clfd init` makes one there, --home names another"
+        raise NothingToServe(f"{home.root} is no home of clfd; {advice}")
     read = partial(invocation.settings, **{"engine.device": device})
     settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
     log(settings.log)
     from daemon.app import run_daemon  # takes seconds: a wrong setting need not wait for it
 
-    run_daemon(invocation.home(), settings, once, read, log, patience_seconds)
+    run_daemon(home, settings, once, read, log, patience_seconds)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TextIO
 
 from classifier.audio.regular_file import fingerprint
 from classifier.inference.predictor import Predictor
+from classifier.inference.prepare import prepare
+from classifier.model.checkpoint import parse_checkpoint
+from classifier.model.starter import packaged_starter
 from classifier.workers.malloc import keep_freed_memory
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox, inbox_at
@@ -39,7 +43,7 @@ from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
 from storage.settings.schema import Settings
 from storage.values.progress import progress_bar
-from storage.values.text import printable_path
+from storage.values.text import counted, listed, printable_path
 from storage.values.timestamps import choose_recorded_at, moment_in_name, utc_now
 
 Record = dict[str, object]
@@ -57,7 +61,7 @@ def classify_paths(
 ) -> int:
     """Writes a row for each file; returns how many could not be classified.
 
-    `note` is told how many files of folders were left out for their suffix.
+    `note` is told which files got no answer or were left out, and when the starter answers.
 
     Raises DaemonError where a folder cannot be listed or holds no audio files, and UnknownFormat.
     """
@@ -65,28 +69,52 @@ def classify_paths(
     ignored: Counter[str] = Counter()
     arrivals = _arrivals_by_name(paths, settings, ignored)
     keep_freed_memory(KEPT_BYTES)
-    file_of_checkpoint = CheckpointFolder(home.checkpoints).locate(checkpoint)
-    predictor = load_predictor(
-        file_of_checkpoint, engine_device(settings), settings.engine.precision
+    predictor = _predictor(home, settings, checkpoint, note)
+    with output(file) as stream:  # who may not write there hears of it before the work
+        records = _records(settings, arrivals, predictor, show_progress)
+        _write(stream, records, format)
+    if ignored:
+        note(ignored_text(ignored))
+    if n_failed := sum(record["status"] == "failed" for record in records):
+        note(f"{n_failed} of {counted(len(records), 'file')} failed; the column `error` says why")
+    return n_failed
+
+
+def _predictor(
+    home: Home, settings: Settings, reference: str, note: Callable[[str], None]
+) -> Predictor:
+    """Of the checkpoint that is meant; where no home was made yet, `active` is the starter."""
+    device, precision = engine_device(settings), settings.engine.precision
+    starter = packaged_starter() if reference == "active" and not home.is_made else None
+    if starter is None:
+        file = CheckpointFolder(home.checkpoints).locate(reference)
+        return load_predictor(file, device, precision)
+    checkpoint = parse_checkpoint(starter.name, starter.data)
+    note(
+        f"no home at {home.root}: the starter that comes with clfd answers; it knows only"
+        f" {listed(checkpoint.labels)}; `clfd init` makes a home"
     )
+    return prepare(checkpoint, device, precision)
+
+
+def _records(
+    settings: Settings, arrivals: Mapping[str, Arrival], predictor: Predictor, show_progress: bool
+) -> list[Record]:
+    """In the order of the paths."""
     claims = [
         Claim(number, each.inbox, each.path, each.fingerprint, each.size_bytes, 1, "new")
         for number, each in enumerate(arrivals.values())
     ]
     files, rules = list(arrivals.items()), settings.results.display_rules
+    records = []
     with progress_bar(show_progress, len(claims)) as advance:
-        records = []
         for outcome in _outcomes(settings, claims, predictor):
             name, arrival = files[outcome.recording_id]
             shown = replace(_result(outcome, arrival, predictor).displayed(rules), path=name)
             scores = shown.scores()
             records.append(shown.record(COLUMNS) | ({"scores": scores} if scores else {}))
             advance()
-    records.sort(key=lambda record: str(record["path"]))
-    _write(records, format, file)
-    if ignored:
-        note(ignored_text(ignored))
-    return sum(record["status"] == "failed" for record in records)
+    return sorted(records, key=lambda record: str(record["path"]))
 
 
 def _arrivals_by_name(
@@ -138,6 +166,7 @@ def _outcomes(
             links_duplicates=False,
             accepts_damaged=settings.intake.damaged == "warn",
             machine=None,
+            log=lambda *_: None,  # a row for each file says it
         )
         while waiting or len(window):
             wake.clear()
@@ -178,12 +207,11 @@ def _result(outcome: Outcome, arrival: Arrival, predictor: Predictor) -> Result:
     )
 
 
-def _write(records: list[Record], format: Format, file: Path | None) -> None:
-    with output(file) as stream:
-        if format is TABLE:
-            write_table(stream, *_table(records))
-        else:
-            write_records(stream, format, COLUMNS, records)
+def _write(stream: TextIO, records: list[Record], format: Format) -> None:
+    if format is TABLE:
+        write_table(stream, *_table(records))
+    else:
+        write_records(stream, format, COLUMNS, records)
 
 
 def _table(records: list[Record]) -> tuple[list[str], list[list[str]]]:

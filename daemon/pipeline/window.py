@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from classifier.workers.pool import Answer
 from daemon.backoff import wait_seconds
 from daemon.intake.open_files import Key
 from daemon.monitoring.journald import about
+from daemon.pipeline.batch_pace import BatchPace
 from daemon.pipeline.machine_fault import MachineFault
 from daemon.pipeline.model_manager import Served
 from daemon.pipeline.recording import RecordingInProgress
@@ -43,11 +42,21 @@ SegmentKey = tuple[RecordingInProgress, int]  # and its first clip
 ReadyClip = tuple[RecordingInProgress, int, npt.NDArray[np.float32]]  # and its number there
 
 SEGMENT_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
-# Between two batches the daemon says that it lives, sees a stop, and takes new files in. A batch
-# as large as a GPU's would take a large network minutes on a small processor.
-BATCH_SECONDS = 5.0
-UNTRIED_CLIPS = 32  # of a checkpoint whose pace nobody knows
 MAX_SLOW_FAULTS = 3
+
+
+def log_outcome(claim: Claim, outcome: Outcome) -> None:
+    """A failing file is one line in the log, at any number of files; the others are in -v."""
+    path = visible(printable_path(claim.path))
+    if isinstance(outcome, Failed):
+        event = about(recording=path, kind=outcome.error_class, error=outcome.error)
+        logger.warning("%s failed: %s", path, outcome.error, extra=event)
+    elif isinstance(outcome, Scored) and outcome.warning:
+        event = about(recording=path, warning=outcome.warning)
+        logger.warning("%s: %s", path, outcome.warning, extra=event)
+    elif isinstance(outcome, Scored):
+        event = about(recording=path, label=outcome.label, confidence=outcome.confidence)
+        logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence, extra=event)
 
 
 @dataclass(eq=False)
@@ -67,8 +76,9 @@ class Window:
     known_answers: KnownAnswers = lambda lookups: [None] * len(lookups)
     accepts_damaged: bool = False
     is_away: Callable[[Path], bool] = lambda _: False
-    pace: BatchPace = field(default_factory=lambda: BatchPace())
+    pace: BatchPace = field(default_factory=BatchPace)
     machine: MachineFault | None = field(default_factory=MachineFault)
+    log: Callable[[Claim, Outcome], None] = log_outcome
 
     def __post_init__(self) -> None:
         self._capacity = window_capacity(self.engine, self.pool.workers)
@@ -363,17 +373,7 @@ class Window:
         self._add_outcome(claim, outcome)
 
     def _add_outcome(self, claim: Claim, outcome: Outcome) -> None:
-        """A failing file is one line in the log, at any number of files; the others are in -v."""
-        path = visible(printable_path(claim.path))
-        if isinstance(outcome, Failed):
-            event = about(recording=path, kind=outcome.error_class, error=outcome.error)
-            logger.warning("%s failed: %s", path, outcome.error, extra=event)
-        elif isinstance(outcome, Scored) and outcome.warning:
-            event = about(recording=path, warning=outcome.warning)
-            logger.warning("%s: %s", path, outcome.warning, extra=event)
-        elif isinstance(outcome, Scored):
-            event = about(recording=path, label=outcome.label, confidence=outcome.confidence)
-            logger.debug("%s: %s %.3f", path, outcome.label, outcome.confidence, extra=event)
+        self.log(claim, outcome)
         self._outcomes.append(outcome)
 
     def _not_decoded(self, claim: Claim, error: DecodingError) -> Outcome:
@@ -398,26 +398,3 @@ def _of_same_content(claim: Claim, leader: Outcome) -> Outcome:
     if isinstance(leader, Linked):
         return replace(leader, recording_id=claim.recording_id)
     return Changed(claim.recording_id)  # a scan brings it in again
-
-
-@dataclass(eq=False)
-class BatchPace:
-    """How long the network of the checkpoint that was served last takes for a clip."""
-
-    clock: Callable[[], float] = time.monotonic
-    _checkpoint_id: int | None = None
-    _clip_seconds: float = 0.0
-
-    def max_clips(self, checkpoint_id: int) -> int:
-        """Clips that take BATCH_SECONDS at the pace of those before them."""
-        if checkpoint_id != self._checkpoint_id:
-            return UNTRIED_CLIPS
-        return max(1, int(BATCH_SECONDS / max(self._clip_seconds, 1e-6)))
-
-    @contextmanager
-    def timed(self, checkpoint_id: int, n_clips: int) -> Iterator[None]:
-        """Around the scoring of `n_clips`."""
-        began = self.clock()
-        yield
-        self._clip_seconds = (self.clock() - began) / n_clips
-        self._checkpoint_id = checkpoint_id

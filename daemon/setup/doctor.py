@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile
 import torch
 
+from classifier.audio.containers.formats import readable_formats
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError
 from classifier.inference.device import available_devices, describe_device
@@ -173,12 +175,8 @@ def _decoding(settings: Settings) -> Finding:
             pool.submit("probe", segment)
             _, answer = pool.wait()
     if isinstance(answer, DecodedAudio):
-        formats = ", ".join(
-            sorted({"WAV", "FLAC", "OGG", "MP3"} & soundfile.available_formats().keys())
-        )
-        return Finding(
-            "ok", "decoding", f"{formats}; libsndfile {soundfile.__libsndfile_version__}"
-        )
+        decoders = f"libsndfile {soundfile.__libsndfile_version__}, PyAV {av.__version__}"
+        return Finding("ok", "decoding", f"{readable_formats()}; {decoders}")
     return Finding("fault", "decoding", f"a FLAC file of ours was not decoded: {answer}")
 
 

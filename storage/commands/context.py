@@ -88,6 +88,25 @@ class Glob(click.ParamType[str]):
         return printable_path(os.fsencode(value))
 
 
+class ExistingPath(click.Path):
+    """A file or folder that is there and can be read; it tells which of the two is wrong."""
+
+    def __init__(self, dir_okay: bool = True) -> None:
+        super().__init__(exists=True, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            os.stat(value)
+        except FileNotFoundError:
+            self.fail(f"there is no file or folder {value}", param, ctx)
+        except OSError as error:
+            problem = f"cannot look at {value}: {error.strerror}"
+            self.fail(f"{problem}; check the permissions of its folder", param, ctx)
+        if not os.access(value, os.R_OK):
+            self.fail(f"cannot read {value}; change its permissions, or leave it out", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 path_option = click.option(
     "--path",
     type=Glob(),

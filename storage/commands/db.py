@@ -194,12 +194,15 @@ def upgrade(invocation: Invocation) -> None:
     """
     from storage.database.engine import open_database
     from storage.database.engine import upgrade as upgrade_database
-    from storage.database.ledger_files import file_of
+    from storage.database.ledger_files import file_of, missing
     from storage.home.daemon_lock import DaemonLock
     from storage.ledger.tallies import repair_tallies
 
     url = invocation.database()
-    with DaemonLock.acquire(invocation.home(), file_of(url)):
+    ledger = file_of(url)
+    if not ledger.exists():  # the lock would leave its file in a folder that is no home
+        raise missing(ledger)
+    with DaemonLock.acquire(invocation.home(), ledger):
         backup = upgrade_database(url, tell=invocation.print_note)
         with open_database(url, "editor") as database:
             was_wrong = backup is None and repair_tallies(database)

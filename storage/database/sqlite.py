@@ -20,13 +20,16 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from storage.database.ledger_files import LedgerFiles, log_of
 from storage.errors import (
+    WRITABLE_PLACE,
     LedgerDamaged,
     LedgerFailed,
     LedgerUnavailable,
     RowRefused,
     StorageError,
+    os_errors_as,
 )
 from storage.home.paths import FILE_MODE
+from storage.home.safe_open import create_plain
 
 Role = Literal["daemon", "writer", "editor", "pruner", "reader"]
 
@@ -183,19 +186,20 @@ class Database:
         With `check` it gets its name only if it is sound; raises LedgerUnavailable otherwise.
         """
         aside = target.with_name(f"{target.name}.new")
-        aside.unlink(missing_ok=True)
-        with self._raw() as raw:
-            try:
-                raw.execute("VACUUM INTO ?", (str(aside),))
-            except driver().Error as error:
-                aside.unlink(missing_ok=True)  # a disk that it filled has room again
-                raise LedgerUnavailable(
-                    f"cannot back up {self.path} to {target}: {error}"
-                ) from error
-        aside.chmod(FILE_MODE)
-        if check:
-            _require_valid_copy(aside, target)
-        aside.rename(target)
+        with os_errors_as(LedgerUnavailable, f"cannot write {target}", WRITABLE_PLACE):
+            os.close(create_plain(aside))  # says why where SQLite only says that it cannot
+            with self._raw() as raw:
+                try:
+                    raw.execute("VACUUM INTO ?", (str(aside),))
+                except driver().Error as error:
+                    aside.unlink(missing_ok=True)  # a disk that it filled has room again
+                    raise LedgerUnavailable(
+                        f"cannot back up {self.path} to {target}: {error}"
+                    ) from error
+            aside.chmod(FILE_MODE)
+            if check:
+                _require_valid_copy(aside, target)
+            aside.rename(target)
 
     def require_in_place(self) -> None:
         """Whether its files still are those that were opened; see `LedgerFiles`."""

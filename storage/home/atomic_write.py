@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from storage.errors import StorageError, os_errors_as
+from storage.errors import WRITABLE_PLACE, StorageError, os_errors_as
 from storage.home.safe_open import create_plain
 
 MAX_LINKS = 40  # as the kernel has it
@@ -50,7 +50,7 @@ def output_file(path: Path) -> Iterator[int]:
     as it is: to replace it would take it from everybody. Raises StorageError where it cannot be
     written.
     """
-    with os_errors_as(StorageError, f"cannot write {path}"):
+    with os_errors_as(StorageError, f"cannot write {path}", WRITABLE_PLACE):
         target = _target_of(path)
         if not _is_descriptor(target) and (target.is_file() or not target.exists()):
             with aside_of(target) as handle:

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from fnmatch import translate
 
+from storage.values.text import counted
+
 SYSTEM_FOLDERS = (b"@eaDir", b"__MACOSX", b"#recycle", b"$RECYCLE.BIN", b"lost+found")
 PARTIAL_SUFFIXES = (
     b".part",
@@ -63,7 +65,7 @@ def ignored_text(counts: Mapping[str, int]) -> str:
         return ""
     n_files = sum(counts.values())
     more = f" and {len(ranked) - MAX_TOLD} more suffixes" if len(ranked) > MAX_TOLD else ""
-    return f"{n_files} file{'s' * (n_files != 1)} ignored: {', '.join(listed)}{more}"
+    return f"{counted(n_files, 'file')} ignored: {', '.join(listed)}{more}"
 
 
 def _suffix(name: bytes) -> str:

@@ -43,6 +43,11 @@ class Home:
         """Where a hook keeps its place among the answers."""
         return self.root / f"hook-{name}.json"
 
+    @property
+    def is_made(self) -> bool:
+        """Whether `clfd init`, or whatever makes a home, was here."""
+        return any(each.exists() for each in (self.checkpoints, self.ledger_file))
+
     def create(self) -> None:
         """Make missing folders; those that exist keep their mode. Raises StorageError."""
         for folder in (self.root, self.inbox, self.checkpoints, self.reports, self.runs):

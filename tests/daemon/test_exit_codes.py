@@ -53,6 +53,14 @@ def test_no_checkpoint_to_serve(house: RunningHouse) -> None:
     assert "make one with `clfd train LABELS.csv`" in last_line(run)
 
 
+def test_a_folder_that_is_no_home_is_left_as_it_is(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "clfd", "--home", str(tmp_path), "run", "--once"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 78
+    assert last_line(run).startswith(f"clfd: {tmp_path} is no home of clfd; `clfd init` makes one")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here the device is there")
 def test_a_device_that_is_not_there(house: RunningHouse) -> None:
     run = house.clfd("run", "--device", "cuda")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import ExistingPath, Invocation
 
 if TYPE_CHECKING:
     from storage.home.checkpoint_folder import CheckpointFolder
@@ -155,7 +155,7 @@ def rollback(invocation: Invocation) -> None:
 
 
 @checkpoints.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=ExistingPath(dir_okay=False))
 @click.option("--activate", "activates", is_flag=True, help="Also make it the one to be served.")
 @click.pass_obj
 def import_file(invocation: Invocation, file: Path, activates: bool) -> None:

@@ -34,11 +34,13 @@ START_BYTES = 4096  # padding before the first frame of an MP3 file included
 class Container(NamedTuple):
     """How a container is known by the first bytes behind ID3 tags, and how it is checked.
 
-    With a `demuxer` FFmpeg reads it, else libsndfile. `expansion` estimates decoded bytes per file
+    `name` is for people: what it is called, or is known as. With a `demuxer` FFmpeg reads it, else
+    libsndfile. `expansion` estimates decoded bytes per file
     byte; before a file is opened it is known by `suffixes`. Where checking takes reading all of
     it, it `is_checked_whole`.
     """
 
+    name: str
     has_magic: Callable[[bytes], bool]
     examine: Callable[[int], Integrity] = lambda _: Integrity()
     ends_as_promised: Callable[[int], bool] = lambda _: False
@@ -74,7 +76,12 @@ def _begins_with_ac3(start: bytes) -> bool:
     return start[:2] == b"\x0b\x77" and len(start) > 5 and start[5] >> 3 <= 16
 
 
+def _begins_with_eac3(start: bytes) -> bool:
+    return _begins_with_ac3(start) and start[5] >> 3 > 10
+
+
 _WAV = Container(
+    "WAV, RF64, W64, AIFF",
     _has_chunks,
     chunk_integrity.examine_chunks,
     riff.chunks_end_as_promised,
@@ -82,37 +89,62 @@ _WAV = Container(
     suffixes=(b".wav", b".wave", b".bwf", b".w64", b".aif", b".aiff", b".aifc"),
 )
 _FLAC = Container(
-    _begins_with(flac.MAGIC), flac.examine_flac, flac.ends_with_last_frame, is_checked_whole=True
+    "FLAC",
+    _begins_with(flac.MAGIC),
+    flac.examine_flac,
+    flac.ends_with_last_frame,
+    is_checked_whole=True,
 )
 _OGG = Container(
-    _begins_with(ogg.CAPTURE), ogg.examine_ogg, ogg.ends_its_streams, is_checked_whole=True
+    "Ogg (Vorbis, Opus, FLAC, Speex)",
+    _begins_with(ogg.CAPTURE),
+    ogg.examine_ogg,
+    ogg.ends_its_streams,
+    is_checked_whole=True,
 )
 _MPEG = Container(
-    mp3.begins_with_frame, mp3.examine_mpeg, mp3.mpeg_ends_as_promised, is_checked_whole=True
+    "MP3, MP2",
+    mp3.begins_with_frame,
+    mp3.examine_mpeg,
+    mp3.mpeg_ends_as_promised,
+    is_checked_whole=True,
 )
 
 
-def _sized(demuxer: str, end: declared_size.End, *magics: bytes) -> Container:
+def _sized(name: str, demuxer: str, end: declared_size.End, *magics: bytes) -> Container:
     examine, ends = declared_size.examine_by(end), declared_size.ends_by(end)
-    return Container(_begins_with(*magics), examine, ends, demuxer=demuxer)
+    return Container(name, _begins_with(*magics), examine, ends, demuxer=demuxer)
 
 
 _FORMATS = (
     *(_WAV, _FLAC, _OGG),
-    Container(mp4.begins_with_box, mp4.examine_boxes, mp4.boxes_end_as_promised, demuxer="mov"),
-    _sized("matroska", declared_size.matroska_end, declared_size.EBML),
-    _sized("asf", declared_size.asf_end, declared_size.ASF),
-    _sized("caf", declared_size.caf_end, b"caff"),
-    _sized("au", declared_size.au_end, b".snd"),
-    Container(_begins_with(b"wvpk"), demuxer="wv"),
-    Container(_begins_with(b"TTA1"), demuxer="tta"),
-    Container(_begins_with(b"MAC "), demuxer="ape"),
-    Container(_begins_with(b"#!AMR\n", b"#!AMR-WB\n"), demuxer="amr"),
-    Container(_begins_with_adts, demuxer="aac"),
-    Container(lambda start: _begins_with_ac3(start) and start[5] >> 3 > 10, demuxer="eac3"),
-    Container(_begins_with_ac3, demuxer="ac3"),
+    Container(
+        "M4A, MP4, 3GP",
+        mp4.begins_with_box,
+        mp4.examine_boxes,
+        mp4.boxes_end_as_promised,
+        demuxer="mov",
+    ),
+    _sized("WebM, Matroska", "matroska", declared_size.matroska_end, declared_size.EBML),
+    _sized("WMA", "asf", declared_size.asf_end, declared_size.ASF),
+    _sized("CAF", "caf", declared_size.caf_end, b"caff"),
+    _sized("AU", "au", declared_size.au_end, b".snd"),
+    Container("WavPack", _begins_with(b"wvpk"), demuxer="wv"),
+    Container("TTA", _begins_with(b"TTA1"), demuxer="tta"),
+    Container("Monkey's Audio", _begins_with(b"MAC "), demuxer="ape"),
+    Container("AMR", _begins_with(b"#!AMR\n", b"#!AMR-WB\n"), demuxer="amr"),
+    Container("AAC", _begins_with_adts, demuxer="aac"),
+    Container(
+        "E-AC-3", lambda start: _begins_with_ac3(start) and start[5] >> 3 > 10, demuxer="eac3"
+    ),
+    Container("AC-3", _begins_with_ac3, demuxer="ac3"),
     _MPEG,
 )
+
+
+def readable_formats() -> str:
+    """What is read, for people."""
+    return ", ".join(container.name for container in _FORMATS)
 
 
 def container_of(fd: int, path: bytes = b"") -> Container:

@@ -15,10 +15,12 @@ import pytest
 from house import House
 from swapped_folders import put_link_in_place_of, rights_of_an_ordinary_user
 
+from classifier.model.starter import starter_name
 from daemon.errors import DaemonError
 from daemon.pipeline import classify_files
 from daemon.pipeline.classify_files import classify_paths
-from storage.errors import UnknownFormat
+from storage.errors import StorageError, UnknownFormat
+from storage.home.paths import Home
 from storage.queries.result import COLUMNS
 from storage.settings.loading import load_settings
 
@@ -134,4 +136,56 @@ def test_a_file_of_a_format_that_is_no_text_is_refused_before_any_work(
             None,
             Path("answers.parquet"),
             False,
+        )
+
+
+def test_without_a_home_the_starter_answers_and_nothing_is_left_behind(
+    tmp_path: Path, audio_file: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, notes = Home(tmp_path / "none"), list[str]()
+    settings, sound = load_settings(home, {}, environ={}), audio_file()
+    classify_paths(home, settings, [sound], "active", "json", None, False, notes.append)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["status"], row["checkpoint"]) == ("done", starter_name())
+    assert notes[0].startswith(f"no home at {home.root}: the starter that comes with clfd answers")
+    assert not home.root.exists()
+
+
+def test_a_home_without_a_checkpoint_gets_no_answer_of_the_starter(
+    tmp_path: Path, audio_file: Callable[..., Path]
+) -> None:
+    home = Home(tmp_path / "home")
+    home.create()
+    with pytest.raises(StorageError, match="no checkpoint is active"):
+        classify_paths(
+            home, load_settings(home, {}, environ={}), [audio_file()], "active", "json", None, False
+        )
+
+
+def test_a_failure_is_told_once_in_its_row_and_counted(
+    make_house: Callable[[], House],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    home, notes, bad = make_house().home, list[str](), tmp_path / "bad.wav"
+    bad.write_bytes(b"no sound")
+    settings = load_settings(home, {}, environ={})
+    classify_paths(home, settings, [bad], "active", "json", None, False, notes.append)
+    assert capsys.readouterr().out.count("not an audio file") == 1
+    assert caplog.text == ""
+    assert notes == ["1 of 1 file failed; the column `error` says why"]
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_scored(
+    make_house: Callable[[], House], card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(classify_files, "_outcomes", score)
+    home, file = make_house().home, card / "no folder" / "a.csv"
+    with pytest.raises(StorageError, match=f"cannot write {file}: No such file or directory; name"):
+        classify_paths(
+            home, load_settings(home, {}, environ={}), [card], "active", None, file, False
         )

@@ -10,7 +10,7 @@ import pytest
 from house import House, HouseMaker
 
 from classifier.inference.predictor import Clips, Predictor, Scores
-from daemon.pipeline.window import BATCH_SECONDS, UNTRIED_CLIPS, BatchPace
+from daemon.pipeline.batch_pace import BATCH_SECONDS, UNTRIED_CLIPS, BatchPace
 
 CLIP_SECONDS = 1.0  # that the network takes for one
 

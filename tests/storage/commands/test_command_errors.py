@@ -1,0 +1,80 @@
+"""Mistakes on the command line: one line, exit 2, and what was meant."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import clfd
+from storage.commands.command_errors import denied_line
+from storage.commands.context import Invocation
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(clfd.cli, arguments, obj=Invocation(), prog_name="clfd")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("result", "no such command 'result'; did you mean 'results'?"),
+        ("checkpoint list", "no such command 'checkpoint'; did you mean 'checkpoints'?"),
+        ("checkpoints lst", "no such command 'lst'; did you mean 'list'?"),
+        ("backup", "no such command 'backup'; did you mean 'db backup'?"),
+        ("check", "no such command 'check'; did you mean 'checkpoints' or 'db check'?"),
+        ("zzz", "no such command 'zzz'; `clfd --help` shows what there is"),
+        ("results --labl x", "no such option '--labl'; did you mean '--label'?"),
+        ("--hom x results", "no such option '--hom'; did you mean '--home'?"),
+        ("--json status", "no such option '--json'; `clfd --help` shows what there is"),
+        ("classify", "missing argument 'PATHS...'; `clfd classify --help` shows what there is"),
+        ("classify none.wav", "there is no file or folder none.wav"),
+        (
+            "results --min-confidence 7",
+            "invalid value for '--min-confidence': 7.0 is not in the range 0<=x<=1",
+        ),
+        (
+            "db prune",
+            "say what to prune: --superseded, --missing, --history or --older-than TIME",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_line_that_names_what_was_meant(typed: str, told: str) -> None:
+    done = run(*typed.split())
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"clfd: {told}\n")
+
+
+def test_control_characters_of_what_was_typed_are_not_obeyed() -> None:
+    assert run("a\nb").stderr.startswith("clfd: no such command 'a\\nb'")
+
+
+def test_a_group_without_a_command_shows_its_help() -> None:
+    assert "Commands:" in run("db").stderr
+
+
+def test_what_the_system_denies_is_no_fault_of_clfd(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def config() -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/srv/clfd.db")
+
+    monkeypatch.setattr("storage.commands.config.config", config)
+    done = run("config")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "clfd: /srv/clfd.db: Permission denied;"
+        " change its permissions, or run clfd as a user who has them\n"
+    )
+
+
+@pytest.mark.parametrize("name", [Path("/full/a.csv"), b"/full/a.csv", "/full/a.csv"])
+def test_a_full_disk_is_named_with_the_file(name: object) -> None:
+    line = denied_line(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name))
+    assert line == "/full/a.csv: No space left on device; make room on its disk"
+
+
+def test_an_error_that_no_system_denied_stays_a_fault() -> None:
+    assert denied_line(FileNotFoundError(errno.ENOENT, "No such file", "a")) is None
