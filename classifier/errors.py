@@ -25,6 +25,13 @@ class CheckpointError(ClassifierError):
     """A checkpoint file that must not be served: names the file and the field."""
 
 
+class TemporaryFolderError(ClassifierError):
+    """There is no place for temporary files, or for what libraries keep."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; set TMPDIR to a folder that can be written")
+
+
 class NoWorkersError(ClassifierError):
     """Processes that decode cannot be started: what the system lacks for them."""
 

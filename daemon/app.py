@@ -181,6 +181,7 @@ def assemble(
     def adopt(settings: Settings) -> None:
         intake.adopt(inboxes_of(settings, archive.root_identity), settings.intake)
         window.adopt(with_batches(settings, device.type).engine)
+        hooks.adopt(settings)
         log(settings.log)
 
     components = Components(

@@ -13,3 +13,7 @@ class NothingToServe(DaemonError):
     """There is no checkpoint that could be served."""
 
     exit_code = 78
+
+
+class HookTestFailed(DaemonError):
+    """A hook did not take the example that was sent to it."""

@@ -15,14 +15,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from classifier.audio.containers.formats import Container, check_header, container_of
-from classifier.audio.containers.integrity import Integrity, Patched
+from classifier.audio.containers.formats import container_of
+from classifier.audio.containers.integrity import Integrity
 from classifier.audio.containers.wav import PlainWave, plain_wave
-from classifier.audio.metadata import read_notes, recorded_at, recorder, time_expansion
+from classifier.audio.metadata import recorded_at, recorder
+from classifier.audio.readers import (
+    KnownFile,
+    ffmpeg_reader,
+    known_file,
+    libsndfile_reader,
+)
 from classifier.audio.regular_file import (
     FileBytes,
     Opener,
@@ -41,13 +46,11 @@ from classifier.audio.samples import (
     first_mix,
     integer_bits,
 )
-from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, SoundfileReader, undecodable
+from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, SoundfileReader
 from classifier.errors import DecodingError, FileChanged
 
 if TYPE_CHECKING:
-    from classifier.audio.ffmpeg_reader import FfmpegReader
-
-    Reader = SoundfileReader | PlainWave | FfmpegReader
+    from classifier.audio.readers import Reader
 
 SEAM_SECONDS = 0.1  # read around a segment; many times the resampler's filter
 MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is not a clip
@@ -55,9 +58,7 @@ MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is 
 BIG_BYTES = 2**28
 # Reading a hole takes a second for each GB or two. Recorders that make room beforehand leave less.
 MAX_HOLE_BYTES = 2**36
-MAX_READERS = 4  # of FFmpeg, kept open: an index of a long recording takes some MB
 N_PROBES, PROBE_FRAMES = 64, 4096
-MAX_INTEGRITIES = 64  # remembered: more long recordings than are in the window together
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,10 @@ def look(segment: Segment) -> BigFile:
         if segment.fingerprint not in (None, fingerprint(status)):
             raise FileChanged
         try:
-            _check_beginning(content, segment)
+            file = KnownFile()
+            with _reader(content, segment, file, examines_whole=False) as (sound, _):
+                _total_samples(sound, segment)
+            file.close()
             stored = stored_bytes(fd, content.size_bytes)
         except OSError as error:
             raise read_error(error) from error
@@ -173,10 +177,11 @@ def decode(segment: Segment) -> DecodedAudio:
         if segment.fingerprint not in (None, before):
             raise FileChanged
         is_first = segment.first_clip == 0
-        digest = _digest_of(content, before) if is_first else None
+        file = known_file(before)
+        digest = file.digest_of(content) if is_first else None
         try:
-            decoded = _decode(content, segment, before)
-            found = read_notes(fd) if is_first else {}
+            decoded = _decode(content, segment, before, file)
+            notes = file.notes_of(fd) if is_first else {}
         except DecodingError as error:
             raise error.with_digest(digest) from error
         except OSError as error:
@@ -185,7 +190,7 @@ def decode(segment: Segment) -> DecodedAudio:
             # Whatever came out of bytes that moved meanwhile, good or bad, means nothing.
             if fingerprint(os.fstat(fd)) != before:
                 raise FileChanged
-    return replace(decoded, digest=digest, recorded_at=recorded_at(found), recorder=recorder(found))
+    return replace(decoded, digest=digest, recorded_at=recorded_at(notes), recorder=recorder(notes))
 
 
 def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
@@ -195,140 +200,55 @@ def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
     return 1 + beyond // hop_samples + has_tail
 
 
-_last_digest: dict[str, str] = {}  # of one file, by its fingerprint
-_readers: dict[str, FfmpegReader] = {}  # of the files that FFmpeg decoded last
-_integrities: dict[str, Integrity] = {}  # of the files decoded last, by their fingerprints
-
-
-def _digest_of(content: FileBytes, token: str) -> str:
-    """With a thousand selections in it, side by side in a CSV, a long file is hashed once."""
-    if token not in _last_digest:
-        digest = content.digest()
-        _last_digest.clear()
-        _last_digest[token] = digest
-    return _last_digest[token]
-
-
-def _integrity_of(fd: int, token: str, container: Container) -> Integrity:
-    """Found out once in a worker: it takes reading all of an Ogg, and of some MP3 files."""
-    if token not in _integrities:
-        integrity = container.examine(fd)
-        if len(_integrities) >= MAX_INTEGRITIES:
-            del _integrities[next(iter(_integrities))]
-        _integrities[token] = integrity
-    return _integrities[token]
-
-
-def _decode(content: FileBytes, segment: Segment, token: str) -> DecodedAudio:
-    """Once, and in rare cases again: where the sound asks for another mix of its channels."""
-    mix = first_mix(segment.channel)
+def _decode(content: FileBytes, segment: Segment, token: str, file: KnownFile) -> DecodedAudio:
+    """Once, or again where the sound asks for another mix of its channels than it did before."""
+    mix = file.mixes.get(segment.channel, first_mix(segment.channel))
     try:
-        decoded = _decode_mixed(content, segment, token, mix)
+        decoded = _decode_mixed(content, segment, token, file, mix)
         better = better_mix(segment.channel, decoded.level)
-        return decoded if better == mix else _decode_mixed(content, segment, token, better)
+        file.mixes[segment.channel] = replace(better, bits=0)
+        if better == mix:
+            return decoded
+        return _decode_mixed(content, segment, token, file, better)
     except MemoryError as error:
         raise DecodingError(
             "too_large", "decoding asks for more memory than a worker may have; split the file"
         ) from error
 
 
-def _decode_mixed(content: FileBytes, segment: Segment, token: str, mix: Mix) -> DecodedAudio:
-    if (wave := plain_wave(content)) is not None:
-        wave.level = Levels(mix)
-        return _decode_clips(wave, segment, token)
-    container = container_of(content.fd, segment.path)
-    integrity = _integrity_of(content.fd, token, container)
-    _refuse_damage(integrity, segment)
-    if demuxer := container.demuxer or integrity.demuxer:
-        decoded, shortage = _decode_with_ffmpeg(content.fd, segment, token, integrity, demuxer, mix)
-    else:
-        decoded, shortage = _decode_with_libsndfile(content.fd, segment, token, integrity, mix)
-    shortage = integrity.damage or shortage
+def _decode_mixed(
+    content: FileBytes, segment: Segment, token: str, file: KnownFile, mix: Mix
+) -> DecodedAudio:
+    with _reader(content, segment, file) as (sound, integrity):
+        sound.level = Levels(mix)
+        decoded = _decode_clips(sound, segment, token)
+    shortage = integrity.damage or sound.truncation_error
     return replace(decoded, warning=shortage.reason if shortage else integrity.oddity)
 
 
-def _check_beginning(content: FileBytes, segment: Segment) -> None:
-    """Whatever `_decode` refuses by the header; no more of the file is read."""
-    fd = content.fd
-    if (wave := plain_wave(content)) is not None:
-        _total_samples(wave, segment)
-        return
-    container = container_of(fd, segment.path)
-    integrity = Integrity() if container.is_checked_whole else container.examine(fd)
-    _refuse_damage(integrity, segment)
-    if demuxer := container.demuxer or integrity.demuxer:
-        sound = _ffmpeg_reader(fd, integrity, demuxer)
-        try:
-            _total_samples(sound, segment)
-        finally:
-            sound.close()
-    else:
-        with _libsndfile_reader(fd, segment, integrity) as reader:
-            _total_samples(reader, segment)
-
-
-def _refuse_damage(integrity: Integrity, segment: Segment) -> None:
-    damage = integrity.damage
-    if damage is not None and not segment.accepts_damaged and segment.first_clip == 0:
-        raise damage
-
-
-def _decode_with_libsndfile(
-    fd: int, segment: Segment, token: str, integrity: Integrity, mix: Mix
-) -> tuple[DecodedAudio, DecodingError | None]:
-    """With why it is not whole, where that was found while decoding."""
-    with _libsndfile_reader(fd, segment, integrity) as sound:
-        sound.level = Levels(mix)
-        return _decode_clips(sound, segment, token), sound.truncation_error
-
-
 @contextmanager
-def _libsndfile_reader(
-    fd: int, segment: Segment, integrity: Integrity
-) -> Iterator[SoundfileReader]:
+def _reader(
+    content: FileBytes, segment: Segment, file: KnownFile, examines_whole: bool = True
+) -> Iterator[tuple[Reader, Integrity]]:
     """Raises DecodingError, also for what the body meets."""
-    damage = integrity.damage
-    file = Patched(fd, integrity.patches) if integrity.patches else fd
-    os.lseek(fd, 0, os.SEEK_SET)  # it may have been decoded before
-    try:
-        with SoundfileReader(file, closefd=False) as sound:
-            sound.time_expansion = time_expansion(read_notes(fd))
-            check_header(sound.format, sound.subtype, sound.samplerate, sound.channels)
-            sound.accepts_damaged = segment.accepts_damaged
-            yield sound
-    except DecodingError as error:
-        if damage is None or error.kind != "no_audio":
-            raise
-        raise damage from error
-    except soundfile.SoundFileError as error:
-        raise damage or undecodable(error) from error
-
-
-def _decode_with_ffmpeg(
-    fd: int, segment: Segment, token: str, integrity: Integrity, demuxer: str, mix: Mix
-) -> tuple[DecodedAudio, DecodingError | None]:
-    """The reader is kept for the next segment: some recordings are only decoded from the start."""
-    try:
-        sound = _readers.pop(token, None)
-        if sound is None:
-            sound = _ffmpeg_reader(fd, integrity, demuxer)
-        else:
-            sound.begin_segment(fd)
-        sound.accepts_damaged, sound.level = segment.accepts_damaged, Levels(mix)
-        decoded = _decode_clips(sound, segment, token)
-    except DecodingError as error:
-        raise integrity.damage or error from error
-    if len(_readers) >= MAX_READERS:
-        _readers.pop(next(iter(_readers))).close()
-    _readers[token] = sound
-    return decoded, sound.truncation_error
-
-
-def _ffmpeg_reader(fd: int, integrity: Integrity, demuxer: str) -> FfmpegReader:
-    from classifier.audio.ffmpeg_reader import FfmpegReader
-
-    file = Patched(fd, integrity.patches)
-    return FfmpegReader(file, demuxer, is_chain=bool(integrity.demuxer))
+    if (wave := plain_wave(content)) is not None:
+        yield wave, Integrity()
+        return
+    container = container_of(content.fd, segment.path)
+    if examines_whole or not container.is_checked_whole:
+        integrity = file.integrity_of(content.fd, container)
+    else:
+        integrity = Integrity()
+    if integrity.damage and not segment.accepts_damaged and segment.first_clip == 0:
+        raise integrity.damage
+    demuxer = container.demuxer or integrity.demuxer
+    if demuxer:
+        opened = ffmpeg_reader(content.fd, file, integrity, demuxer)
+    else:
+        opened = libsndfile_reader(content.fd, file, integrity)
+    with opened as sound:
+        sound.accepts_damaged = segment.accepts_damaged
+        yield sound, integrity
 
 
 def _decode_clips(sound: Reader, segment: Segment, token: str) -> DecodedAudio:

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from classifier.errors import DecodingError, machine_error
 
@@ -26,6 +27,20 @@ def fingerprint(stat: os.stat_result) -> str:
     modification time hides an edit.
     """
     return f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+
+
+class FileVersion(NamedTuple):
+    """What a fingerprint says; times are nanoseconds since 1970."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    written_ns: int
+    changed_ns: int
+
+
+def file_version(fingerprint: str) -> FileVersion:
+    return FileVersion(*map(int, fingerprint.split(":")))
 
 
 def has_coarse_times(stat: os.stat_result) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from classifier.errors import TemporaryFolderError, one_line
 from classifier.model.audio_format import AudioFormat
 
 AMIN = 1e-10  # librosa's power floor, -100 dB
@@ -29,9 +30,12 @@ def mel_filter_bank(audio_format: AudioFormat) -> Tensor:
     """Slaney's mel bank as librosa makes it, (M, n_fft // 2 + 1).
 
     Called when a checkpoint is made; from then on the bank travels inside the checkpoint, so that
-    serving needs no librosa.
+    serving needs no librosa. Raises TemporaryFolderError.
     """
-    import librosa
+    try:
+        import librosa
+    except RuntimeError as error:  # numba
+        raise TemporaryFolderError(f"librosa cannot be loaded: {one_line(error)}") from error
 
     bank = librosa.filters.mel(
         sr=audio_format.sample_rate_hz,

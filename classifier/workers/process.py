@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from classifier.errors import TemporaryFolderError
+
 PR_SET_PDEATHSIG = 1
 OOM_SCORE = 500  # added to the daemon's own, of 1000
 
@@ -37,13 +39,13 @@ def without_main_module() -> Iterator[None]:
 
     Else every worker would run a script that has no `if __name__ == "__main__":`.
     """
-    main = sys.modules["__main__"]
-    hidden = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
-    vars(main).update(dict.fromkeys(hidden))
+    main = vars(sys.modules["__main__"])
+    hidden = {name: main[name] for name in main.keys() & {"__file__", "__spec__"}}
+    main.update(dict.fromkeys(hidden))
     try:
         yield
     finally:
-        vars(main).update(hidden)
+        main.update(hidden)
 
 
 def _is_gone(pid: int) -> bool:
@@ -60,10 +62,15 @@ def _is_gone(pid: int) -> bool:
 def temporary_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
     """One that bears the number of this process; those of processes that are gone are removed.
 
-    Raises OSError.
+    Raises TemporaryFolderError.
     """
-    for folder in Path(tempfile.gettempdir()).glob(f"{kind}-*"):
-        pid = folder.name.removeprefix(f"{kind}-").partition("-")[0]
-        if pid.isdecimal() and _is_gone(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-    return tempfile.TemporaryDirectory(prefix=f"{kind}-{os.getpid()}-", ignore_cleanup_errors=True)
+    prefix = f"{kind}-{os.getpid()}-"
+    try:
+        for folder in Path(tempfile.gettempdir()).glob(f"{kind}-*"):
+            pid = folder.name.removeprefix(f"{kind}-").partition("-")[0]
+            if pid.isdecimal() and _is_gone(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+        return tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        what = f"no temporary folder can be made: {error.strerror}"
+        raise TemporaryFolderError(what) from error

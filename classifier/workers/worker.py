@@ -24,7 +24,13 @@ import numpy as np
 
 from classifier.audio.decode import BigFile, DecodedAudio, Segment, decode, is_big, look
 from classifier.audio.regular_file import read_error
-from classifier.errors import DecodingError, FileChanged, internal_error, machine_error
+from classifier.errors import (
+    DecodingError,
+    FileChanged,
+    TemporaryFolderError,
+    internal_error,
+    machine_error,
+)
 from classifier.workers.malloc import keep_freed_memory
 from classifier.workers.process import die_with_parent, temporary_folder
 from classifier.workers.shared_memory import SlotBuffer, SlotPlace, WorkerSlotBuffer
@@ -145,7 +151,7 @@ def stderr_folder() -> tempfile.TemporaryDirectory[str] | None:
     """Where the stderr of workers goes; None, and to /dev/null, where there is no place for it."""
     try:
         return temporary_folder("clfd-workers")
-    except OSError:
+    except TemporaryFolderError:
         return None
 
 

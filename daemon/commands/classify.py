@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from storage.commands.context import ExistingPath, Invocation, format_option
+from storage.commands.context import ExistingPath, Invocation, format_option, loading_modules
 
 
 @click.command()
@@ -32,7 +32,8 @@ def classify(
     Example:
       clfd classify recording.wav
     """
-    from daemon.pipeline.classify_files import classify_paths
+    with loading_modules():
+        from daemon.pipeline.classify_files import classify_paths
 
     settings = invocation.settings(**{"engine.device": device})
     show_progress = invocation.verbosity >= 0

@@ -6,7 +6,7 @@ import math
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import Invocation, loading_modules
 
 
 @click.command()
@@ -20,9 +20,18 @@ from storage.commands.context import Invocation
     default=math.inf,
     help="With --once: how long to wait for a file that is still changing. [default: no end]",
 )
+@click.option(
+    "--test-hook", is_flag=True, help="Send an example to each hook, and end; 0 when they took it."
+)
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
 @click.pass_obj
-def run(invocation: Invocation, once: bool, patience_seconds: float, device: str | None) -> None:
+def run(
+    invocation: Invocation,
+    once: bool,
+    patience_seconds: float,
+    test_hook: bool,
+    device: str | None,
+) -> None:
     """The daemon: classifies what comes into the inbox.
 
     It runs in the foreground. It stops on Ctrl-C or SIGTERM after finishing what is in flight;
@@ -38,6 +47,15 @@ def run(invocation: Invocation, once: bool, patience_seconds: float, device: str
     if patience_seconds != math.inf and not once:
         raise click.UsageError("--patience is about --once; add it, or leave out --patience")
     from daemon.errors import NothingToServe
+
+    if test_hook:
+        from daemon.hooks.example import send_examples
+
+        if once:
+            raise click.UsageError("--test-hook runs no daemon; leave out --once")
+        for line in send_examples(invocation.home(), invocation.settings()):
+            click.echo(line, err=True)
+        return
     from daemon.monitoring.logging_setup import start_logging
 
     home = invocation.home()
@@ -47,6 +65,7 @@ def run(invocation: Invocation, once: bool, patience_seconds: float, device: str
     read = partial(invocation.settings, **{"engine.device": device})
     settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
     log(settings.log)
-    from daemon.app import run_daemon  # takes seconds: a wrong setting need not wait for it
+    with loading_modules():  # takes seconds: a wrong setting need not wait for it
+        from daemon.app import run_daemon
 
     run_daemon(home, settings, once, read, log, patience_seconds)

@@ -18,6 +18,7 @@ from daemon.pipeline.model_manager import ModelManager
 from storage.errors import StorageError
 from storage.home.paths import Home
 from storage.settings.loading import flat
+from storage.settings.named_labels import unknown_labels
 from storage.settings.schema import Settings
 from storage.values.timestamps import utc_now
 
@@ -32,8 +33,17 @@ APPLIED = (
     "engine.channel",
     "engine.clip_pooling",
     "engine.max_hours",
+    "results.time_zone",
+    "results.thresholds",
+    "results.unknown_below",
+    "results.site_pattern",
     "log.format",
     "log.level",
+    "hooks.labels",
+    "hooks.min_confidence",
+    "hooks.per",
+    "hooks.cooldown",
+    "hooks.body",
 )
 OF_OTHERS = ("training.", "checkpoints.")  # read by other commands, whenever they are called
 POLL_SECONDS = 0.5  # between two looks for a request
@@ -63,10 +73,16 @@ class Reload(Component):
         self._applied: list[str] = []
         self._restart_to_apply: list[str] = []
         self._answer: Mapping[str, object] | None = None
+        self._looked_at: tuple[Settings, str] | None = None
+        self._warnings: list[str] = []
 
     def status(self) -> Mapping[str, object]:
-        """The last answer, and the settings that wait for a restart."""
-        return {"reload": self._answer, "restart_to_apply": self._restart_to_apply}
+        """The last answer, the settings that wait for a restart, and those that look wrong."""
+        return {
+            "reload": self._answer,
+            "restart_to_apply": self._restart_to_apply,
+            "warnings": self._warnings,
+        }
 
     def request(self) -> None:
         """From a signal handler."""
@@ -74,6 +90,7 @@ class Reload(Component):
 
     def step(self, now: float) -> None:
         """Between two ticks."""
+        self._look_for_unknown_labels()
         if self._is_under_way:
             if self.model.is_preparing:
                 return
@@ -121,9 +138,20 @@ class Reload(Component):
         if self._applied:
             self.adopt(running)
         self.settings = running
+        self._look_for_unknown_labels()
         logger.info("settings read again; changed: %s", ", ".join(self._applied) or "nothing")
         if self._restart_to_apply:
             logger.warning("restart to apply: %s", ", ".join(self._restart_to_apply))
+
+    def _look_for_unknown_labels(self) -> None:
+        """After a start, a reload and a swap of checkpoint."""
+        checkpoint = self.model.served.predictor.checkpoint
+        if self._looked_at == (self.settings, checkpoint.name):
+            return
+        self._looked_at = (self.settings, checkpoint.name)
+        self._warnings = unknown_labels(self.settings, checkpoint.name, checkpoint.labels)
+        for warning in self._warnings:
+            logger.warning("%s", warning)
 
     def _end(self) -> None:
         self._is_under_way = False

@@ -1,7 +1,8 @@
 """How far a hook has come among the answers of the ledger, over restarts and new versions.
 
 Answers are numbered, and a hook keeps the number of the last one that was sent. So no clock has a
-say, and an answer that is given anew has its turn again.
+say, and an answer that is given anew has its turn again. The cool-down is kept with the place, so
+that after a kill both are of the same moment.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from daemon.hooks.cooldown import Cooldown
 from storage.errors import ConfigurationError, StorageError
 from storage.home.atomic_write import write_whole
 from storage.home.paths import FILE_MODE
@@ -48,7 +50,8 @@ class HookCursor:
         Where the ledger or the disk does not allow that, as soon as they do. Raises
         ConfigurationError for a file without a place.
         """
-        self._saved = self.place = _read(self.file)
+        self.place, self.cooldown = _read(self.file)
+        self._saved = self._state()
         with suppress(StorageError):  # the hook reports it when it reads or saves
             self._begin(self.now())
 
@@ -65,14 +68,22 @@ class HookCursor:
     def move_behind(self, answer: Result) -> None:
         number = answer.answer_number
         self.place = Unnumbered(str(answer.classified_at), answer.id) if number is None else number
+        self.cooldown.commit()
 
     def save(self) -> None:
         """Raises StorageError where it cannot be written."""
-        place = self.place
-        if place is not None and place != self._saved:
-            saved = place._asdict() if isinstance(place, Unnumbered) else {"number": place}
-            write_whole(self.file, json.dumps(saved).encode(), FILE_MODE)
-            self._saved = place
+        state = self._state()
+        if state and state != self._saved:
+            write_whole(self.file, json.dumps(state).encode(), FILE_MODE)
+            self._saved = state
+
+    def _state(self) -> dict[str, object]:
+        """As the file has it; nothing where there is no place yet."""
+        place, quiet = self.place, self.cooldown.state()
+        state: dict[str, object] = {"cooldown": quiet} if quiet else {}
+        if isinstance(place, Unnumbered):
+            return {**place._asdict(), **state}
+        return {} if place is None else {"number": place, **state}
 
     def _begin(self, now: datetime) -> None:
         if isinstance(self.place, Unnumbered):
@@ -85,15 +96,16 @@ class HookCursor:
         self.save()
 
 
-def _read(file: Path) -> Place | None:
+def _read(file: Path) -> tuple[Place | None, Cooldown]:
     try:
         saved = json.loads(read_plain(file))
+        cooldown = Cooldown(saved.get("cooldown"))
         if "number" in saved:
-            return int(saved["number"])
-        return Unnumbered(str(saved["moment"]), int(saved["recording"]))
+            return int(saved["number"]), cooldown
+        return Unnumbered(str(saved["moment"]), int(saved["recording"])), cooldown
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return None, Cooldown()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigurationError(
             f"{file} does not say which result the hook was told last; remove it to go on with"
             " what comes from now on"

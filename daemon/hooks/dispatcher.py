@@ -1,4 +1,4 @@
-"""Hooks: each new answer is sent to a command or a URL, in threads of their own.
+"""Hooks: each new answer, or an alert for each sound in it, is sent, in threads of their own.
 
 They read the ledger as any other reader does and keep a cursor of their own. So a hook that fails,
 hangs or is far behind costs no recording any time, and it misses no answer: the ledger is the
@@ -7,39 +7,33 @@ queue, and a few answers of it are in memory at a time.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daemon.backoff import wait_seconds
 from daemon.component import Component
+from daemon.hooks.alerts import AlertRules
 from daemon.hooks.cursor import HookCursor, Place, Unnumbered
-from daemon.hooks.targets import (
-    CommandTarget,
-    RefusedByTarget,
-    Target,
-    TargetUnreachable,
-    UrlTarget,
-    require_trusted,
-)
+from daemon.hooks.targets import RefusedByTarget, Target, TargetUnreachable, targets_of
 from storage.database.engine import open_database
 from storage.database.sqlite import Database
 from storage.errors import StorageError
-from storage.export.text_formats import nested
 from storage.home.paths import Home
 from storage.queries.filters import Filters
-from storage.queries.result import COLUMNS, Result
+from storage.queries.result import Result
 from storage.queries.results import answers_after, newest_position, unnumbered_after
-from storage.settings.schema import HooksSettings, Settings
+from storage.settings.schema import Settings
+from storage.values.alert import Alert
 
 logger = logging.getLogger(__name__)
 
 QUEUE = 100  # answers in memory
+QUEUE_WITH_CLIPS = 10  # of two days and 50 labels each has four megabytes
 POLL_SECONDS = 1.0  # between two looks into the ledger
 WAITS_SECONDS = (1.0, 5.0, 30.0, 60.0)  # shorter than for disks: others wait for these answers
 MAX_TRIES = 5  # of an answer that is refused
@@ -47,25 +41,30 @@ TROUBLE_SECONDS = 10.0  # until the ledger, or the disk, is tried again
 SAVE_SECONDS = 1.0  # of answers may be sent again after a kill
 CLOSE_SECONDS = 10.0  # for what is left to send when the daemon stops
 
-Read = Callable[[Place], list[Result]]
+Read = Callable[[Place, AlertRules], list[Result]]
 
 
 @dataclass(eq=False)
 class Hook:
-    """`read` gives the next answers, `wants` tells which of them are to be sent."""
+    """`read` gives the next answers, `rules` say which alerts they make.
+
+    `rules` may be exchanged from another thread; answers that are in memory are read again then.
+    """
 
     name: str
     target: Target
     cursor: HookCursor
     read: Read
-    wants: Callable[[Result], bool] = lambda _: True
+    rules: AlertRules
     is_aborted: bool = False
 
     def __post_init__(self) -> None:
+        self._rules = self.rules  # of what is in memory
         self._queue: deque[Result] = deque()
+        self._alerts: deque[Alert] | None = None  # of the first answer, what is left of them
         self._tries = 0
         self._save_due = 0.0
-        self._n_sent = self._n_given_up = 0
+        self._n_sent = self._n_given_up = self._n_held_back = 0
         self._reason: str | None = None  # why the last try failed
         self._trouble: str | None = None  # with reading the ledger, or with saving the cursor
 
@@ -77,10 +76,15 @@ class Hook:
     def status(self) -> Mapping[str, object]:
         """Counted since the start."""
         failing = self.fault is not None
-        return {"told": self._n_sent, "given_up": self._n_given_up, "failing": failing}
+        return {
+            "told": self._n_sent,
+            "given_up": self._n_given_up,
+            "held_back": self._n_held_back,
+            "failing": failing,
+        }
 
     def step(self) -> float:
-        """Sends one answer; gives the seconds after which there may be something to do again."""
+        """Sends one alert; gives the seconds after which there may be something to do again."""
         try:
             wait = self._step()
             self._trouble = None
@@ -101,31 +105,54 @@ class Hook:
         self.target.abort()
 
     def _step(self) -> float:
+        if self._rules is not self.rules:
+            self._begin_anew()
         if not self._queue:
-            self._queue.extend(self.cursor.read(self.read))
+            self._queue.extend(self.cursor.read(lambda place: self.read(place, self._rules)))
         if not self._queue:
             self.save()
             return POLL_SECONDS
-        if self.wants(self._queue[0]) and (wait := self._send(self._queue[0])):
-            return wait
-        self.cursor.move_behind(self._queue.popleft())
-        if time.monotonic() >= self._save_due:
-            self.save()
+        answer = self._queue[0]
+        if self._alerts is None:
+            self._alerts = deque(self._rules.alerts_of(answer))
+        if self._alerts:
+            if wait := self._deliver(answer, self._alerts[0]):
+                return wait
+            self._alerts.popleft()
+        if not self._alerts:
+            self._alerts = None
+            self.cursor.move_behind(self._queue.popleft())
+            if time.monotonic() >= self._save_due:
+                self.save()
         return 0.0
 
-    def _send(self, result: Result) -> float:
-        """0 when it was sent or given up, else the seconds until the next try."""
+    def _begin_anew(self) -> None:
+        self._rules = self.rules
+        self._queue.clear()
+        self._alerts = None
+        self._tries = 0
+        self.cursor.cooldown.roll_back()
+
+    def _deliver(self, answer: Result, alert: Alert) -> float:
+        """0 when it was sent, held back or given up, else the seconds until the next try."""
+        cooldown, seconds = self.cursor.cooldown, self._rules.cooldown_seconds
+        if seconds and cooldown.hold(alert, seconds):
+            self._n_held_back += 1
+            return 0.0
+        alert = replace(alert, held_back=cooldown.held_back(alert))
         try:
-            self.target.send(json.dumps(nested(result.as_object(COLUMNS))).encode())
+            self.target.send(*self._rules.message(answer, alert))
         except TargetUnreachable as error:
             return self._fail(str(error))
         except RefusedByTarget as error:
             if self._tries + 1 < MAX_TRIES:
                 return self._fail(str(error))
             self._n_given_up += 1
-            logger.error("hook %s was not told of %s: %s", self.name, result.path, error)
+            logger.error("hook %s was not told of %s: %s", self.name, alert.path, error)
         else:
             self._n_sent += 1
+            if seconds:
+                cooldown.begin(alert)
             if self._reason is not None:
                 logger.info("hook %s works again", self.name)
             self._reason = None
@@ -158,6 +185,11 @@ class HookDispatcher(Component):
     def faults(self) -> Sequence[str]:
         return [hook.fault for hook in self.hooks if hook.fault]
 
+    def adopt(self, settings: Settings) -> None:
+        """Other filters, thresholds and texts; where to send to stays as it is."""
+        for hook in self.hooks:
+            hook.rules = AlertRules(settings)
+
 
 @contextmanager
 def run_hooks(home: Home, settings: Settings) -> Iterator[HookDispatcher]:
@@ -166,7 +198,7 @@ def run_hooks(home: Home, settings: Settings) -> Iterator[HookDispatcher]:
     At the end they have CLOSE_SECONDS for what is left to send; the next start goes on with the
     rest. Raises ConfigurationError for a command that is not there, or that others may have set.
     """
-    targets = _targets(home, settings.hooks)
+    targets = targets_of(home, settings.hooks)
     if not targets:
         yield HookDispatcher()
         return
@@ -188,35 +220,21 @@ def run_hooks(home: Home, settings: Settings) -> Iterator[HookDispatcher]:
             _close(hooks, threads)
 
 
-def _targets(home: Home, settings: HooksSettings) -> dict[str, Target]:
-    found: dict[str, Target] = {}
-    if settings.command:
-        require_trusted(home, settings.command)
-        found["command"] = CommandTarget(settings.command, settings.timeout_seconds)
-    if settings.url:
-        found["url"] = UrlTarget(settings.url, settings.timeout_seconds)
-    return found
-
-
 def _hook(home: Home, settings: Settings, name: str, target: Target, database: Database) -> Hook:
-    hooks_settings = settings.hooks
-    asked = Filters(rules=settings.results.display_rules)
-
     def newest() -> int:
         with database.transaction() as connection:
             return newest_position(connection).answer
 
-    def read(place: Place) -> list[Result]:
+    def read(place: Place, rules: AlertRules) -> list[Result]:
+        filters, with_clips = Filters(rules=rules.display), rules.is_of_clips
+        limit = QUEUE_WITH_CLIPS if with_clips else QUEUE
         with database.transaction() as connection:
             if isinstance(place, Unnumbered):
-                return unnumbered_after(connection, asked, *place, QUEUE)
-            return answers_after(connection, asked, place, QUEUE)
+                return unnumbered_after(connection, filters, *place, limit, with_clips)
+            return answers_after(connection, filters, place, limit, with_clips)
 
-    def wants(result: Result) -> bool:
-        is_named = not hooks_settings.labels or result.label in hooks_settings.labels
-        return is_named and (result.confidence or 0.0) >= hooks_settings.min_confidence
-
-    return Hook(name, target, HookCursor(home.hook_file(name), newest), read, wants)
+    cursor = HookCursor(home.hook_file(name), newest)
+    return Hook(name, target, cursor, read, AlertRules(settings))
 
 
 def _run(hook: Hook, closing: threading.Event) -> None:

@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,13 +25,18 @@ from storage.errors import ConfigurationError
 from storage.home.paths import Home
 from storage.home.safe_open import open_plain, read_open
 from storage.settings.schema import HooksSettings
+from storage.values.alert import JSON_TYPE
+from storage.values.http_headers import headers_of
 
 STDERR_BYTES = 300  # of what a command printed last
 CHUNK_BYTES = 65536
 READ_SECONDS = 1.0  # for what a program wrote just before it ended
 TRANSIENT_STATUSES = {408, 425, 429}  # "later", although they begin with a 4
-# Variables of the service manager that are for the daemon alone.
-OWN_VARIABLES = frozenset(("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"))
+TEST_HEADERS = {"Clfd-Test": "true"}
+# Variables that are for the daemon alone: the service manager's, and secrets.
+OWN_VARIABLES = frozenset(
+    ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM", "CLFD_HOOKS__HEADERS")
+)
 
 
 class RefusedByTarget(Exception):
@@ -66,8 +71,11 @@ class CommandTarget:
         self._is_aborted = False
         self._lock = threading.Lock()  # no program starts once the stop has begun
 
-    def send(self, result: bytes) -> None:
-        """One object of JSON. Raises RefusedByTarget or TargetUnreachable with the reason."""
+    def send(self, result: bytes, content_type: str = JSON_TYPE) -> None:
+        """One object of JSON, or another text.
+
+        Raises RefusedByTarget or TargetUnreachable with the reason.
+        """
         stderr = _LastBytes()
         with self._start(stderr) as process:
             try:
@@ -120,13 +128,16 @@ class UrlTarget:
 
     url: str
     seconds: float
+    headers: Mapping[str, str] = field(default_factory=dict)  # they go before our own
 
     def __post_init__(self) -> None:
         self._open = urllib.request.build_opener(_NoRedirect).open
 
-    def send(self, result: bytes) -> None:
-        headers = {"Content-Type": "application/json", "User-Agent": "clfd"}
-        request = urllib.request.Request(self.url, result, headers, method="POST")
+    def send(self, result: bytes, content_type: str = JSON_TYPE) -> None:
+        request = urllib.request.Request(self.url, result, method="POST")
+        own = {"Content-Type": content_type, "User-Agent": "clfd"}
+        for name, value in (own | _title_case(self.headers)).items():
+            request.add_header(name, value.encode().decode("latin-1"))  # is sent as UTF-8
         host = urlsplit(self.url).netloc  # what comes behind it often is a secret
         try:
             with self._open(request, timeout=self.seconds):
@@ -146,6 +157,26 @@ class UrlTarget:
 
 
 Target = CommandTarget | UrlTarget
+
+
+def targets_of(home: Home, settings: HooksSettings, is_test: bool = False) -> dict[str, Target]:
+    """Those that the settings name.
+
+    Raises ConfigurationError for a command that is not there, or that others may have set.
+    """
+    found: dict[str, Target] = {}
+    if settings.command:
+        require_trusted(home, settings.command)
+        found["command"] = CommandTarget(settings.command, settings.timeout_seconds)
+    if settings.url:
+        headers = headers_of(settings.headers) | (TEST_HEADERS if is_test else {})
+        found["url"] = UrlTarget(settings.url, settings.timeout_seconds, headers)
+    return found
+
+
+def _title_case(headers: Mapping[str, str]) -> dict[str, str]:
+    """So that one name in two cases is one name."""
+    return {name.title(): value for name, value in headers.items()}
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

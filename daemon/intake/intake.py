@@ -10,11 +10,12 @@ import logging
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import InitVar, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import InitVar, dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+from daemon.intake.change_times import ChangeTimes
 from daemon.intake.end_checks import EndChecker
 from daemon.intake.new_suffixes import NewSuffixes
 from daemon.intake.open_files import Key, OpenFiles
@@ -58,6 +59,7 @@ class Intake:
     open_files: OpenFiles
     restore: Callable[[Path, Sequence[bytes]], None]
     new_suffixes: NewSuffixes
+    change_times: ChangeTimes = field(default_factory=ChangeTimes)
 
     def __post_init__(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
@@ -250,17 +252,26 @@ class Intake:
         some = [self._events.popleft() for _ in range(min(EVENTS_STEP, len(self._events)))]
         looks = (self._inboxes[event.root].look_at(event.path) for event in some)
         closed = {(event.root, event.path) for event in some if event.was_closed}
-        self._see_new([arrival for arrival in looks if arrival], now, closed)
+        news = self._new_versions([arrival for arrival in looks if arrival])
+        for arrival in news:
+            self._settling.see(arrival, now)
+        if self._checks_ends:
+            self.end_checker.submit([a for a in news if (a.inbox, a.path) in closed])
 
     def _scan(self, now: float) -> None:
         if not self._scans and now >= self._scan_due:
             self._scans = [inbox.scan() for inbox in self._inboxes.values()]
+            self.change_times.look_at(self._inboxes)
             self._scan_news = 0
             self._scan_due = now + self._scan_seconds
         while self._scans and len(self._settling) < MAX_WAITING:
             arrivals = self._scans[-1].take(SCAN_STEP)
             self.new_suffixes.see(arrivals)
-            self._scan_news += self._see_new(arrivals, now)
+            news = self._new_versions(arrivals)
+            for arrival in news:
+                self._settling.see(arrival, now, self._rest_seconds)
+            given_up = self._settling.awaited(now - self.patience_seconds)
+            self._scan_news += sum((a.inbox, a.path) not in given_up for a in news)
             if not self._scans[-1].is_over:
                 return
             self._finish(self._scans.pop())
@@ -285,10 +296,8 @@ class Intake:
             n_folders = sum(self._last[root].watchable_folders for root in watched)
             self.watcher.compare_with(n_folders)
 
-    def _see_new(
-        self, arrivals: Iterable[Arrival], now: float, closed: Collection[Key] = ()
-    ) -> int:
-        """Leaves out what the ledger knows as it is; the rest waits to settle."""
+    def _new_versions(self, arrivals: Iterable[Arrival]) -> list[Arrival]:
+        """Leaves out what the ledger knows as it is."""
         news: list[Arrival] = []
         for root, group in groupby(arrivals, key=lambda arrival: arrival.inbox):
             found = list(group)
@@ -296,12 +305,12 @@ class Intake:
             news += [a for a in found if known.get(a.path) != a.fingerprint]
             known_files = [a for a in found if known.get(a.path) == a.fingerprint]
             self.ledger.moves.plan_known(known_files)
-        for arrival in news:
-            self._settling.see(arrival, now)
-        if self._checks_ends:
-            self.end_checker.submit([a for a in news if (a.inbox, a.path) in closed])
-        given_up = self._settling.awaited(now - self.patience_seconds)
-        return sum((a.inbox, a.path) not in given_up for a in news)
+        return news
+
+    def _rest_seconds(self, arrival: Arrival) -> float:
+        """How long a file rested before it was seen; 0 where it is not sure that nobody writes."""
+        is_open = self.open_files.is_open(arrival.inbox, arrival.path, arrival.size_bytes)
+        return self.change_times.rest_seconds(arrival) if is_open is False else 0.0
 
 
 def _shown(key: Key) -> str:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from classifier.audio.regular_file import file_version
 from storage.errors import StorageError
 from storage.home.atomic_write import write_whole
 from storage.home.safe_open import read_plain
@@ -73,8 +74,7 @@ class NewSuffixes:
         """Whether a file lay there with such a suffix when this run began."""
         if _suffix(move.path) not in self._new:
             return False
-        changed_ns = int(move.fingerprint.rpartition(":")[2])
-        return changed_ns < self._began_ns
+        return file_version(move.fingerprint).changed_ns < self._began_ns
 
 
 def _suffix(path: bytes) -> bytes:

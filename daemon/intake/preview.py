@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
+from classifier.audio.regular_file import file_version
 from daemon.errors import DaemonError
 from daemon.intake.scanner import IgnoredFiles, inboxes_of
 from storage.errors import LedgerMissing
@@ -79,8 +80,8 @@ def _preview_chunk(
 
 
 def _age_seconds(fingerprint: str) -> float:
-    *_, written_ns, changed_ns = fingerprint.split(":")
-    return time.time() - max(int(written_ns), int(changed_ns)) / 1e9
+    version = file_version(fingerprint)
+    return time.time() - max(version.written_ns, version.changed_ns) / 1e9
 
 
 def show_preview(found: Iterator[Preview], form: str, limit: int) -> None:

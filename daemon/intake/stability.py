@@ -1,15 +1,17 @@
 """When has a file come to rest? A pure rule: path, fingerprint, now, and what is known of its end.
 
 A file is at rest when its fingerprint has stayed the same for `settle_seconds` on a monotonic
-clock. A change starts the wait anew; nothing is refused for it. A file that its writer has closed,
-and that ends where its container promises, need not wait: no writer is expected to add to it. One
-that somebody has open for writing goes on waiting, with a bound, since a close can be missed.
+clock. A change starts the wait anew; nothing is refused for it. Of one that was there before the
+first look, the rest before that counts too. A file that its writer has closed, and that ends where
+its container promises, need not wait: no writer is expected to add to it. One that somebody has
+open for writing goes on waiting, with a bound, since a close can be missed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from heapq import heappop, heappush
 from itertools import chain, islice, takewhile
 from typing import NamedTuple
 
@@ -34,25 +36,41 @@ class Settling:
         self._waiting: dict[Key, _Wait] = {}
         self._open: dict[Key, float] = {}  # since when; files held since somebody writes them
         self._complete: dict[Key, str] = {}  # fingerprints with which files need not wait
+        # Of files that rested before the first look: since when, and with which fingerprint.
+        self._rested: list[tuple[float, Key, str]] = []
         self._changing: dict[Key, float] = {}  # since when; files seen to change while they wait
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def see(self, arrival: Arrival, now: float) -> None:
-        """Notes a file as it is now; a fingerprint seen before keeps its place."""
+    def see(
+        self,
+        arrival: Arrival,
+        now: float,
+        rest_seconds: Callable[[Arrival], float] = lambda _: 0.0,
+    ) -> None:
+        """Notes a file as it is now; a fingerprint seen before keeps its place.
+
+        One that is seen for the first time may have rested for `rest_seconds` already.
+        """
         key = (arrival.inbox, arrival.path)
         known = self._waiting.get(key)
-        if known is None or known.fingerprint != arrival.fingerprint:
-            if known is not None:
-                self._changing.setdefault(key, known.since)
-            self._wait(key, _Wait(arrival.fingerprint, now, now))
+        if known is None:
+            if (seconds := rest_seconds(arrival)) > 0:
+                heappush(self._rested, (now - seconds, key, arrival.fingerprint))
+        elif known.fingerprint == arrival.fingerprint:
+            return
+        else:
+            self._changing.setdefault(key, known.since)
+        self._wait(key, _Wait(arrival.fingerprint, now, now))
 
     def complete(self, arrival: Arrival) -> None:
         """This file need not wait, unless it has changed since, or waits no more."""
-        key = (arrival.inbox, arrival.path)
-        if key in self._waiting and self._waiting[key].fingerprint == arrival.fingerprint:
-            self._complete[key] = arrival.fingerprint
+        self._end_wait((arrival.inbox, arrival.path), arrival.fingerprint)
+
+    def _end_wait(self, key: Key, fingerprint: str) -> None:
+        if key in self._waiting and self._waiting[key].fingerprint == fingerprint:
+            self._complete[key] = fingerprint
 
     def forget(self, key: Key) -> None:
         self._waiting.pop(key, None)
@@ -93,6 +111,8 @@ class Settling:
 
     def due(self, now: float, max_files: int | None = None) -> list[Key]:
         """Files that were not seen to change for long enough, up to `max_files`: look once more."""
+        while self._rested and now - self._rested[0][0] >= self.settle_seconds:
+            self._end_wait(*heappop(self._rested)[1:])
         waiting = takewhile(lambda item: self._has_waited(item[1], now), self._waiting.items())
         settled = (key for key, _ in waiting if key not in self._complete)
         return list(islice(chain(self._complete, settled), max_files))
@@ -110,8 +130,9 @@ class Settling:
         """The moment at which the first file may have settled."""
         if self._complete:
             return -math.inf
-        first = next(iter(self._waiting.values()), None)
-        return None if first is None else first.asked + self.settle_seconds
+        began = [since for since, *_ in self._rested[:1]]
+        began += [wait.asked for wait in islice(self._waiting.values(), 1)]
+        return min(began) + self.settle_seconds if began else None
 
     def _wait(self, key: Key, wait: _Wait) -> None:
         self._waiting.pop(key, None)

@@ -122,5 +122,6 @@ METRICS: dict[str, tuple[str, Source]] = {
     "process_resident_memory_bytes": ("Of the daemon without its workers.", "memory_bytes"),
     "clfd_hook_told_total": ("Results told to a hook.", _hooks("told")),
     "clfd_hook_given_up_total": ("Results a hook refused.", _hooks("given_up")),
+    "clfd_hook_held_back_total": ("Alerts a cool-down held back.", _hooks("held_back")),
     "clfd_hook_failing": ("Whether a hook fails now.", _hooks("failing")),
 }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
-import av
 import numpy as np
 import soundfile
 import torch
@@ -19,7 +19,9 @@ from classifier.audio.containers.formats import readable_formats
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError
 from classifier.inference.device import available_devices, describe_device
+from classifier.model.checkpoint import read_checkpoint
 from classifier.workers.pool import DecodePool
+from classifier.workers.process import temporary_folder
 from daemon.app import ledger_remark
 from daemon.pipeline.scoring_setup import engine_device, load_predictor
 from storage.database.sqlite import driver
@@ -32,6 +34,7 @@ from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
 from storage.queries.ignored_files import ignored_now
 from storage.settings.loading import refuse_overlapping_folders
+from storage.settings.named_labels import unknown_labels
 from storage.settings.schema import Settings
 
 FIRST_SAFE_SQLITE = (3, 51, 3)  # older ones may corrupt a write-ahead log under two writers
@@ -66,6 +69,7 @@ def examine(home: Home, settings: Settings) -> Iterator[Finding]:
     yield _finding_of("decoding", lambda: _decoding(settings))
     yield _finding_of("device", lambda: _device(settings))
     yield _finding_of("checkpoint", lambda: _checkpoint(home, settings))
+    yield from _labels(home, settings)
 
 
 def show_findings(findings: Iterator[Finding]) -> bool:
@@ -90,7 +94,8 @@ def _finding_of(subject: str, examine_it: Callable[[], Finding]) -> Finding:
 
 def _home(home: Home) -> Iterator[Finding]:
     if not os.access(home.root, os.W_OK | os.X_OK):
-        yield Finding("fault", "home", f"{home.root} cannot be written; `clfd init` makes it")
+        remedy = "change its permissions" if home.root.exists() else "`clfd init` makes it"
+        yield Finding("fault", "home", f"{home.root} cannot be written; {remedy}")
         return
     running = holder(home)
     state = f"served by a daemon, pid {running.pid}" if running else "no daemon runs"
@@ -167,7 +172,7 @@ def _ledger(settings: Settings) -> Finding:
 
 def _decoding(settings: Settings) -> Finding:
     """A real file through a real worker process."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("clfd-doctor") as folder:
         path = Path(folder, "probe.flac")
         soundfile.write(path, np.zeros(44_100, np.float32), 44_100)
         segment = Segment(os.fsencode(path), 22_050, 22_050, 22_050, 1)
@@ -175,7 +180,8 @@ def _decoding(settings: Settings) -> Finding:
             pool.submit("probe", segment)
             _, answer = pool.wait()
     if isinstance(answer, DecodedAudio):
-        decoders = f"libsndfile {soundfile.__libsndfile_version__}, PyAV {av.__version__}"
+        libsndfile, ffmpeg = soundfile.__libsndfile_version__, metadata.version("av")
+        decoders = f"libsndfile {libsndfile}, FFmpeg of av {ffmpeg}"
         return Finding("ok", "decoding", f"{readable_formats()}; {decoders}")
     return Finding("fault", "decoding", f"a FLAC file of ours was not decoded: {answer}")
 
@@ -207,3 +213,13 @@ def _checkpoint(home: Home, settings: Settings) -> Finding:
     rate = PROBE_CLIPS / (time.perf_counter() - began)
     labels = len(predictor.checkpoint.labels)
     return Finding("ok", "checkpoint", f"{active}: {labels} labels, {rate:.0f} clips/s when scored")
+
+
+def _labels(home: Home, settings: Settings) -> Iterator[Finding]:
+    """Those that settings name and the checkpoint that is to be served does not know."""
+    folder = CheckpointFolder(home.checkpoints)
+    if name := folder.active() or folder.previous():
+        with suppress(ClassifierError):  # a finding by itself
+            labels = read_checkpoint(folder.path(name)).labels
+            for warning in unknown_labels(settings, name, labels):
+                yield Finding("note", "labels", warning)

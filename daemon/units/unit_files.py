@@ -221,5 +221,10 @@ def _lies_in(path: Path, folders: tuple[Path, ...]) -> bool:
 
 
 def _config_folder(root: Path) -> Path:
-    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return root / folder.relative_to("/")
+    try:
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    except RuntimeError as error:  # no HOME and no entry in /etc/passwd
+        raise DaemonError(
+            "no folder for the units of this user: set HOME or XDG_CONFIG_HOME"
+        ) from error
+    return root / folder.absolute().relative_to("/")

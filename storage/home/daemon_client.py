@@ -116,6 +116,8 @@ def ask_for_reload(home: Home, seconds: float) -> Iterator[str]:
     yield f"reloaded, serving {status['served_checkpoint']}; changed: {_listed(reload['applied'])}"
     if status["restart_to_apply"]:
         yield f"restart to apply: {_listed(status['restart_to_apply'])}"
+    warnings = status.get("warnings")
+    yield from (f"warning: {each}" for each in (warnings if isinstance(warnings, list) else ()))
 
 
 def _listed(keys: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -186,6 +187,8 @@ def _lies_in(home: Home, ledger: Path) -> bool:
 
 def _advised(error: OSError, advice: str) -> str:
     """What went wrong and what to do, where the one does not say the other."""
+    if error.errno == errno.EROFS:
+        advice = "mount it for writing"
     return NOT_PLAIN if error.strerror == NOT_PLAIN else f"{error.strerror}; {advice}"
 
 

@@ -21,6 +21,7 @@ from storage.queries.result import Result, labels_of
 from storage.values.decision import DisplayRules, most_probable
 from storage.values.timestamps import from_stamp, later
 
+_ROUNDING_SECONDS = 1e-6  # three times 0.7 s is not quite 2.1 s
 _ZONE_CHANGE_SECONDS = 3600.0  # by which a clock on the wall may be set back while it records
 
 
@@ -104,9 +105,10 @@ def merged(spans: Iterable[Span], gap_seconds: float) -> list[Span]:
     """Spans of one recording, in the order of their start, with the runs of each label joined."""
     joined: list[Span] = []
     newest: dict[str, int] = {}  # the last run of a label, as its place in `joined`
+    widest = gap_seconds + _ROUNDING_SECONDS
     for span in spans:
         place = newest.get(span.label)
-        if place is not None and span.start_s - joined[place].end_s <= gap_seconds:
+        if place is not None and span.start_s - joined[place].end_s <= widest:
             run = joined[place]
             surest = max(run, span, key=lambda one: one.confidence)
             joined[place] = surest._replace(start_s=run.start_s, end_s=span.end_s)

@@ -167,10 +167,14 @@ def results_after(connection: Connection, filters: Filters, position: Position) 
 
 
 def answers_after(
-    connection: Connection, filters: Filters, number: int, limit: int = 0
+    connection: Connection,
+    filters: Filters,
+    number: int,
+    limit: int = 0,
+    with_clips: bool = False,
 ) -> list[Result]:
     """Answers with a greater number, in their order; a limit of 0 is none."""
-    query = by_index(_chosen(filters, with_clips=False), NUMBER)
+    query = by_index(_chosen(filters, with_clips), NUMBER)
     query = query.where(_row.answer_number > number).order_by(_row.answer_number)
     return list(_read(connection, query.limit(limit) if limit else query, filters.rules))
 
@@ -187,11 +191,16 @@ def files_of(connection: Connection, ids: Sequence[int]) -> dict[int, Path]:
 
 
 def unnumbered_after(
-    connection: Connection, filters: Filters, moment: str, recording_id: int, limit: int
+    connection: Connection,
+    filters: Filters,
+    moment: str,
+    recording_id: int,
+    limit: int,
+    with_clips: bool = False,
 ) -> list[Result]:
     """What was answered by a version that gave no numbers, in the order of its clock."""
     later = tuple_(_row.answered_at, _row.id) > tuple_(literal(moment), literal(recording_id))
-    query = by_index(_chosen(filters, with_clips=False), ANSWER)
+    query = by_index(_chosen(filters, with_clips), ANSWER)
     query = query.where(_row.answer_number.is_(None), later).order_by(_row.answered_at, _row.id)
     return list(_read(connection, query.limit(limit), filters.rules))
 

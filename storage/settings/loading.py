@@ -19,6 +19,7 @@ from storage.home.folder_walk import overlap
 from storage.home.paths import Home, database_url
 from storage.home.safe_open import read_bounded
 from storage.values.decision import DisplayRules
+from storage.values.http_headers import HIDDEN, hidden
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -76,14 +77,14 @@ def effective_display_rules(home: Home) -> DisplayRules:
 
 
 def effective_settings(home: Home) -> list[Setting]:
-    """Every setting with its value (plain text, numbers and lists) and its source.
+    """Every setting with its value (plain text, numbers and lists) and its source; no secrets.
 
     Raises SettingsError like `load_settings`.
     """
     raw = _raw_settings(home, {}, os.environ)
     values = dict(flat(_validated(home, raw).model_dump(mode="json")))
     return [
-        Setting(key, values[key], raw[key].source if key in raw else "default")
+        Setting(key, _shown(key, values[key]), raw[key].source if key in raw else "default")
         for key, _ in _fields()
     ]
 
@@ -209,7 +210,13 @@ def _problem(details: ErrorDetails, raw_settings: Mapping[str, Setting]) -> str:
     key = ".".join(str(part) for part in details["loc"] if isinstance(part, str))
     raw = raw_settings[key]
     allowed = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{_named(key, raw.source)} = {raw.value!r}: {allowed}"
+    return f"{_named(key, raw.source)} = {_shown(key, raw.value)!r}: {allowed}"
+
+
+def _shown(key: str, value: object) -> object:
+    if key != "hooks.headers":
+        return value
+    return [hidden(str(text)) for text in value] if isinstance(value, list) else HIDDEN
 
 
 # --- the sources

@@ -23,14 +23,21 @@ from pydantic import (
 )
 
 from storage.home.paths import DEFAULT_DATABASE, Home, database_url
+from storage.values.alert import BodyTemplate
 from storage.values.decision import DisplayRules, check_site_pattern, thresholds_of
+from storage.values.http_headers import headers_of
 from storage.values.listen_address import host_and_port
-from storage.values.timestamps import is_zone
+from storage.values.timestamps import is_zone, seconds_of
 
 
 def _split_at_commas(value: object) -> object:
     """One text may stand for a list; in the environment a comma separates."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _split_at_line_ends(value: object) -> object:
+    """One text may stand for a list of which the parts hold commas."""
+    return value.splitlines() if isinstance(value, str) else value
 
 
 def _split_like_shell(value: object) -> object:
@@ -101,6 +108,7 @@ _SUFFIXES = (
     # Sound that is not read, each with a row that says what to do.
     *(".wac", ".w4v", ".zc", ".sud", ".ra", ".dsf", ".dff", ".mpc", ".shn", ".tak", ".voc", ".dts"),
 )
+Lines = Annotated[tuple[str, ...], BeforeValidator(_split_at_line_ends)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)]
 PathText = Annotated[str, AfterValidator(_absolute_path)]
 Count = Annotated[int, Field(ge=0)]
@@ -115,6 +123,7 @@ class Section(BaseModel):
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
+        hide_input_in_errors=True,  # it may be a secret, and tracebacks show it
         validate_default=True,
         use_attribute_docstrings=True,
     )
@@ -238,7 +247,7 @@ class MetricsSettings(Section):
 
 
 class HooksSettings(Section):
-    """Who gets each result."""
+    """Who gets each result, or an alert for each sound in it."""
 
     command: Annotated[tuple[str, ...], BeforeValidator(_split_like_shell)] = ()
     """a program and its arguments, started without a shell for each answer, with the result as
@@ -251,6 +260,17 @@ class HooksSettings(Section):
     """least confidence of the answers that hooks get"""
     timeout_seconds: Positive = 30.0
     """how long a command may take before it is killed, and a URL be silent"""
+    per: Literal["recording", "clip"] = "recording"
+    """what hooks get: each recording's result, or an alert for each run of neighbouring clips that
+    have one label, of which the surest is sure enough"""
+    cooldown: Annotated[str, _checked_by(seconds_of)] = ""
+    """after an alert, how long further ones of its label and site are only counted, like 90s, 10m
+    or 2h, by the clock of this machine; empty: all are sent"""
+    headers: Annotated[Lines, _checked_by(headers_of)] = ()
+    """NAME: VALUE, sent to the URL with each result; they may be secrets and are not shown"""
+    body: Annotated[str, _checked_by(BodyTemplate)] = ""
+    """what hooks get in place of the JSON: a text, or JSON, with $label, $site, $path and the like
+    in it; empty: the JSON"""
 
 
 class Settings(Section):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 # What recorders call their files (docs/audio.md has a table with sources). A digit beside a moment
 # would make it something else. Without a colon an offset follows ISO 8601's T only; elsewhere it
@@ -66,6 +66,14 @@ def later(text: str, seconds: float) -> str:
     return stamp(from_stamp(text) + timedelta(seconds=seconds))
 
 
+def seconds_of(text: str) -> float:
+    """The seconds of `90s`, `10m`, `2h`, `1d`. Raises ValueError saying what is understood."""
+    if length := _LENGTH.fullmatch(text.strip().lower()):
+        with suppress(OverflowError):
+            return timedelta(**{_UNITS[length[2]]: float(length[1])}).total_seconds()
+    raise ValueError(f"{text!r} is no length of time; write 90s, 10m, 2h or 1d")
+
+
 def parse_when(text: str, now: datetime) -> datetime:
     """`2h`, `3d`, `now`, `today`, `yesterday` or ISO 8601; a time without a zone is local.
 
@@ -77,7 +85,7 @@ def parse_when(text: str, now: datetime) -> datetime:
     if word in named:
         return named[word]
     try:
-        if ago := _AGO.fullmatch(word):
+        if ago := _LENGTH.fullmatch(word):
             return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
         return datetime.fromisoformat(text.strip()).astimezone()
     except (ValueError, OverflowError):  # the latter before the year 1

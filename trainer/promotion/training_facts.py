@@ -23,7 +23,7 @@ from trainer.training.prepare import PreparedData
 
 FEW_RECORDINGS = 20  # a fine-tuned network keeps its temperature with fewer
 MAX_LEFT_OUT = 100  # a checkpoint is no log
-LIBRARIES = ("torch", "numpy", "librosa", "soundfile", "soxr")
+LIBRARIES = ("torch", "numpy", "librosa", "soundfile", "av", "soxr")
 
 
 def metrics(

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import colormaps, rc_context, rcParams
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
-from matplotlib.image import imsave
-from matplotlib.ticker import MaxNLocator
+
+from classifier.errors import TemporaryFolderError
+
+try:
+    from matplotlib import colormaps, rc_context, rcParams
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+    from matplotlib.image import imsave
+    from matplotlib.ticker import MaxNLocator
+except OSError as error:
+    raise TemporaryFolderError("matplotlib has no folder for what it keeps") from error
 
 from storage.errors import UnknownFormat
 from storage.home.atomic_write import write_output

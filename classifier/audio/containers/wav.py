@@ -55,7 +55,7 @@ class PlainWave:
     frame_bytes: int
     level: Levels = field(default_factory=Levels)
 
-    ends_at = None
+    ends_at = truncation_error = None
 
     def mono(self, begin: int, n_frames: int) -> Samples:
         """Frames [begin, begin + n_frames) as one channel; fewer where the file ends."""

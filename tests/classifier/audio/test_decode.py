@@ -381,7 +381,7 @@ def test_a_disk_that_fails_behind_the_digest_is_no_fault_of_ours(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     path = audio_file("tone.flac")
-    monkeypatch.setattr("classifier.audio.decode._decode_with_libsndfile", fail)
+    monkeypatch.setattr("classifier.audio.decode._decode_clips", fail)
     with pytest.raises(DecodingError, match="Input/output error") as caught:
         decode(Segment(os.fsencode(path), 8000, 4000, 4000, 9, first_clip))
     assert (caught.value.kind, caught.value.transient) == ("io", True)

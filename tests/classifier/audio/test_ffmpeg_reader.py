@@ -13,6 +13,7 @@ import pytest
 from encoded_sound import KINDS, Kind, encoded, film, flac_of_variable_blocks
 
 from classifier.audio.decode import DecodedAudio, Segment, decode
+from classifier.audio.ffmpeg_reader import FfmpegReader
 from classifier.errors import DecodingError
 
 Samples = np.ndarray
@@ -94,8 +95,21 @@ def test_a_worker_that_begins_in_the_middle_finds_the_place(
 ) -> None:
     path = sound(kind)
     whole = decode_file(path).clips
-    monkeypatch.setattr("classifier.audio.decode._readers", {})
+    monkeypatch.setattr("classifier.audio.readers._files", {})
     np.testing.assert_allclose(decode_file(path, 8, 3).clips, whole[8:11], atol=1e-3)
+
+
+def test_of_stretches_whose_channels_cancel_the_first_alone_is_decoded_twice(
+    sound: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = chirp(6.0, 48_000)
+    left = np.where(np.arange(len(samples)) < 4.5 * 48_000, -samples, samples)
+    path = sound(WEBM, np.stack([left, samples], 1))
+    took, mono = [], FfmpegReader.mono
+    monkeypatch.setattr(FfmpegReader, "mono", lambda *of: took.append(of[1]) or mono(*of))
+    levels = [decode_file(path, first, 2).level for first in range(0, 12, 2)]
+    assert ["cancel" in str(level.warning) for level in levels] == [True] * 4 + [False] * 2
+    assert len(took) == 6 + 2  # again the first, and the fifth, from which on they do not
 
 
 def test_channels_are_mixed_to_their_mean(sound: Callable[..., Path], tone: Tone) -> None:

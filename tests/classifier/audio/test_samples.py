@@ -149,6 +149,14 @@ def test_channels_are_mixed_alike_in_flac_of_unknown_length(tmp_path: Path) -> N
     np.testing.assert_allclose(found.audio, 0.5 * NOISE, atol=1e-4)
 
 
+@pytest.mark.parametrize("channel", ["mean", 1, 2])
+def test_a_pair_of_the_greatest_numbers_is_told_apart(tmp_path: Path, channel: Channel) -> None:
+    samples = np.array([[-(2**15), 2**15 - 1], [2**15 - 1, -1], [-1, -(2**15)]] * 999, np.int16)
+    found = decoded(tmp_path / "a.wav", samples, channel=channel)
+    expected = samples.mean(axis=1) if channel == "mean" else samples[:, int(channel) - 1]
+    np.testing.assert_array_equal(found.audio[: len(expected)], expected * 2.0**-15)
+
+
 # What is odd about the sound
 
 

@@ -15,6 +15,7 @@ from house import House, HouseMaker, house_settings
 from running_house import RunningHouse
 
 from daemon.control.reload import APPLIED, KEPT_IDS
+from daemon.setup.doctor import examine
 from storage.errors import SettingsError
 from storage.settings.loading import described_settings
 
@@ -110,6 +111,55 @@ def test_what_needs_a_restart_is_told_until_it_is_as_before(house: House) -> Non
     reload(house, **{"engine.threads": 3})
     assert reload(house, **{"engine.threads": 3})["restart_to_apply"] == ["engine.threads"]
     assert reload(house)["restart_to_apply"] == []
+
+
+def test_what_other_commands_show_results_by_needs_no_restart(house: House) -> None:
+    status = reload(house, **{"results.thresholds": ["dog=0.5"], "hooks.labels": ["dog"]})
+    assert status["restart_to_apply"] == []
+    assert status["reload"]["applied"] == ["results.thresholds", "hooks.labels"]  # type: ignore[index]
+
+
+def test_where_hooks_send_to_needs_a_restart(house: House) -> None:
+    status = reload(house, **{"hooks.url": "http://127.0.0.1/", "hooks.headers": ["A: b"]})
+    assert status["restart_to_apply"] == ["hooks.url", "hooks.headers"]
+
+
+def test_a_label_that_the_checkpoint_does_not_know_is_a_warning_at_the_start_and_a_reload(
+    make_house: HouseMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = make_house(**{"hooks.labels": ["dgo"]})
+    house.live(3)
+    name = house.model.served.name
+    warning = (
+        f"hooks.labels names 'dgo', which checkpoint {name} does not know; did you mean 'dog'?"
+    )
+    assert house.statuses[-1]["warnings"] == [warning]
+    assert caplog.messages.count(warning) == 1
+    assert reload(house, **{"hooks.labels": ["dog"]})["warnings"] == []
+    status = reload(house, **{"results.thresholds": ["rian=0.5"]})
+    assert "results.thresholds names 'rian'" in str(status["warnings"])
+
+
+def test_a_label_that_another_checkpoint_does_not_know_is_a_warning_when_that_is_served(
+    make_house: HouseMaker,
+    make_checkpoint: Callable[..., Path],
+) -> None:
+    house = make_house(**{"hooks.labels": ["dog"]})
+    house.live(1)
+    name = house.publish(make_checkpoint(seed=1, labels=("cat", "rain")), NEW)
+    house.live(1)
+    prepared(house)
+    house.live(2)
+    assert f"which checkpoint {name} does not know" in str(house.statuses[-1]["warnings"])
+
+
+def test_the_doctor_notes_a_label_that_the_active_checkpoint_does_not_know(
+    make_house: HouseMaker,
+) -> None:
+    house = make_house(**{"results.thresholds": ["dgo=0.5"]})
+    (note,) = (each for each in examine(house.home, house.settings) if each.subject == "labels")
+    assert note.level == "note"
+    assert "did you mean 'dog'?" in note.text
 
 
 def test_settings_of_training_need_no_restart_of_the_daemon(house: House) -> None:
@@ -241,13 +291,17 @@ def test_hup_without_a_terminal_reloads_and_the_command_says_what_came_of_it(
     running.daemon.send_signal(signal.SIGHUP)
     running.wait_until(lambda: generation(running) == 1)
 
-    running.home.settings_file.write_text("[engine]\nbatch_clips = 5\nthreads = 1\n")
+    running.home.settings_file.write_text(
+        "[engine]\nbatch_clips = 5\nthreads = 1\n[hooks]\nlabels = ['dgo']\n"
+    )
     running.publish(checkpoint_file, NEW)
     done = running.clfd("reload")
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
-        f"reloaded, serving {NEW}; changed: engine.batch_clips",
+        f"reloaded, serving {NEW}; changed: engine.batch_clips, hooks.labels",
         "restart to apply: engine.threads",
+        f"warning: hooks.labels names 'dgo', which checkpoint {NEW} does not know; did you mean"
+        " 'dog'?",
     ]
 
     running.home.settings_file.write_text("[engine]\nbatch_clip = 5\n")

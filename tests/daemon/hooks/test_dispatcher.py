@@ -11,35 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hook_receivers import FakeTarget
 from house import House, HouseMaker, house_settings
 from running_house import RunningHouse
 
-from daemon.hooks.cursor import HookCursor, Place
 from daemon.hooks.dispatcher import MAX_TRIES, POLL_SECONDS, WAITS_SECONDS, Hook, _hook, run_hooks
 from daemon.hooks.targets import RefusedByTarget, TargetUnreachable, require_trusted
 from storage.database.engine import open_database
 from storage.errors import ConfigurationError, LedgerUnavailable
 from storage.home.paths import Home
 from storage.queries.result import COLUMNS, Result
-
-
-class FakeTarget:
-    """Keeps what is sent, or raises the next of `errors`."""
-
-    def __init__(self) -> None:
-        self.received: list[dict[str, object]] = []
-        self.errors: list[Exception] = []
-
-    def send(self, result: bytes) -> None:
-        if self.errors:
-            raise self.errors.pop(0)
-        self.received.append(json.loads(result))
-
-    def abort(self) -> None: ...
-
-    @property
-    def paths(self) -> list[object]:
-        return [result["path"] for result in self.received]
 
 
 @pytest.fixture
@@ -92,7 +73,7 @@ def test_each_answer_is_sent_once_and_in_order(
     assert work_off(hook) == POLL_SECONDS
     work_off(hook)
     assert target.paths == ["b.wav", "a.wav", "c.wav"]
-    assert hook.status() == {"told": 3, "given_up": 0, "failing": False}
+    assert hook.status() == {"told": 3, "given_up": 0, "held_back": 0, "failing": False}
 
 
 def test_a_result_has_the_keys_of_results_in_json(
@@ -178,7 +159,7 @@ def test_an_answer_that_is_refused_again_and_again_does_not_keep_the_others_wait
         hook.step()
     work_off(hook)
     assert target.paths == ["b.wav"]
-    assert hook.status() == {"told": 1, "given_up": 1, "failing": False}
+    assert hook.status() == {"told": 1, "given_up": 1, "held_back": 0, "failing": False}
     assert "hook command was not told of a.wav: exit status 3" in caplog.messages
 
 
@@ -262,13 +243,16 @@ def test_a_ledger_that_cannot_be_read_is_logged_once_and_passes(
     assert sum("database is locked" in line for line in caplog.messages) == 1
 
 
-def test_a_fault_of_ours_does_not_end_the_hook(tmp_path: Path, target: FakeTarget) -> None:
-    def stumble(place: Place) -> list[Result]:
+def test_a_fault_of_ours_does_not_end_the_hook(
+    make_hook: HookMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> list[Result]:
         raise KeyError("surprise")
 
-    hook = Hook("url", target, HookCursor(tmp_path / "place", lambda: 0), stumble)
+    hook = make_hook()
+    monkeypatch.setattr(hook, "read", stumble)
     assert hook.step() > 0
-    assert hook.fault == "hook url: unexpected KeyError: 'surprise'"
+    assert hook.fault == "hook command: unexpected KeyError: 'surprise'"
 
 
 def name_command(tmp_path: Path, command: str, mode: int = 0o640) -> Home:

@@ -9,10 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from hook_receivers import Receiver, running_receiver
 
 from daemon.hooks.targets import CommandTarget, RefusedByTarget, TargetUnreachable, UrlTarget
 from storage.errors import ConfigurationError, SettingsError
@@ -180,62 +180,55 @@ def test_a_command_that_was_never_there_is_a_wrong_setting(tmp_path: Path) -> No
 # --- a URL
 
 
-class Answers(BaseHTTPRequestHandler):
-    """The status that the path asks for."""
-
-    received: list[tuple[str, bytes]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.received.append((self.headers["Content-Type"], body))
-        self.send_response(int(self.path.strip("/")))
-        self.send_header("Location", "/200")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
 @pytest.fixture
-def receiver() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """Its address, and what it received."""
-    Answers.received = []
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", Answers.received
-        server.shutdown()
-        thread.join()
-
-
-Receiver = tuple[str, list[tuple[str, bytes]]]
+def receiver() -> Iterator[Receiver]:
+    with running_receiver() as receiver:
+        yield receiver
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
 def test_a_url_is_sent_the_result(receiver: Receiver, status: int) -> None:
-    UrlTarget(f"{receiver[0]}/{status}", 10).send(RESULT)
-    assert receiver[1] == [("application/json", RESULT)]
+    UrlTarget(f"{receiver.url}/{status}", 10).send(RESULT)
+    assert receiver.bodies == [RESULT]
+    assert receiver.headers[0]["Content-Type"] == "application/json"
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 422])
 def test_these_answers_refuse_the_result(receiver: Receiver, status: int) -> None:
     with pytest.raises(RefusedByTarget, match=f"127.0.0.1:.* answers {status}"):
-        UrlTarget(f"{receiver[0]}/{status}", 10).send(RESULT)
-    assert len(receiver[1]) == 1
+        UrlTarget(f"{receiver.url}/{status}", 10).send(RESULT)
+    assert len(receiver.bodies) == 1
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
 def test_these_answers_say_later(receiver: Receiver, status: int) -> None:
     with pytest.raises(TargetUnreachable, match=f"answers {status}"):
-        UrlTarget(f"{receiver[0]}/{status}", 10).send(RESULT)
+        UrlTarget(f"{receiver.url}/{status}", 10).send(RESULT)
 
 
 def test_nobody_there_is_out_of_reach_and_what_may_be_a_secret_is_not_shown() -> None:
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
-        port = server.server_port
+    with running_receiver() as gone:
+        pass
     with pytest.raises(TargetUnreachable, match=r"refused") as error:
-        UrlTarget(f"http://127.0.0.1:{port}/secret", 10).send(RESULT)
+        UrlTarget(f"{gone.url}/secret", 10).send(RESULT)
     assert "secret" not in str(error.value)
+
+
+def test_headers_are_sent_and_take_the_place_of_our_own(receiver: Receiver) -> None:
+    headers = {"content-type": "text/csv", "Authorization": "Bearer s", "Title": "Möwe"}
+    UrlTarget(receiver.url, 10, headers).send(RESULT)
+    (received,) = receiver.headers
+    assert received.get_all("Content-Type") == ["text/csv"]
+    assert received["Authorization"] == "Bearer s"
+    assert received["Title"].encode("latin-1").decode() == "Möwe"
+
+
+def test_a_command_is_not_told_the_secrets_of_a_url(
+    tmp_path: Path, command: Callable[..., CommandTarget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLFD_HOOKS__HEADERS", "Authorization: Bearer s")
+    command("import json, os; json.dump(dict(os.environ), open('seen', 'w'))").send(RESULT)
+    assert "CLFD_HOOKS__HEADERS" not in json.loads((tmp_path / "seen").read_text())
 
 
 # --- settings

@@ -69,6 +69,42 @@ def test_it_says_when_to_look_again() -> None:
     assert settling.next_due() == 12
 
 
+def test_the_rest_before_the_first_look_counts() -> None:
+    settling = Settling(2)
+    settling.see(arrival(path=b"old.wav"), 10, lambda _: 60)
+    settling.see(arrival(path=b"new.wav"), 10, lambda _: 1.5)
+    settling.see(arrival(path=b"unknown.wav"), 10)
+    assert settling.due(now=10) == [(INBOX, b"old.wav")]
+    assert settling.has_settled(arrival(path=b"old.wav"), now=10)
+    settling.forget((INBOX, b"old.wav"))
+    assert settling.next_due() == 10.5
+    assert settling.due(now=10.5) == [(INBOX, b"new.wav")]
+
+
+def test_a_file_that_changes_after_the_first_look_waits_its_whole_time() -> None:
+    settling = Settling(2)
+    settling.see(arrival("1"), 10, lambda _: 1)
+    settling.see(arrival("2"), 10.5, lambda _: 60)
+    assert settling.due(now=12.4) == []
+    assert settling.due(now=12.5) == [(INBOX, b"a.wav")]
+
+
+def test_a_file_at_rest_that_changed_by_the_last_look_waits() -> None:
+    settling = Settling(2)
+    settling.see(arrival("1"), 10, lambda _: 60)
+    assert settling.due(now=10) == [(INBOX, b"a.wav")]
+    assert not settling.has_settled(arrival("2"), now=10)
+    assert settling.due(now=11.9) == []
+
+
+def test_a_file_at_rest_whose_older_version_is_being_read_waits() -> None:
+    settling = Settling(2)
+    settling.see(arrival(), 10, lambda _: 60)
+    assert settling.due(now=10) == [(INBOX, b"a.wav")]
+    settling.restart((INBOX, b"a.wav"), now=10)
+    assert settling.due(now=11.9) == []
+
+
 def test_a_file_that_never_rests_is_named_and_one_that_came_to_rest_is_not() -> None:
     settling = Settling(2)
     for second in range(0, 700, 10):

@@ -99,8 +99,9 @@ def test_the_documentation_names_each_metric() -> None:
 
 
 def test_each_hook_has_a_sample() -> None:
-    found = metrics(hooks={"url": {"told": 3, "given_up": 1, "failing": True}})
+    found = metrics(hooks={"url": {"told": 3, "given_up": 1, "held_back": 2, "failing": True}})
     assert found['clfd_hook_told_total{hook="url"}'] == 3
+    assert found['clfd_hook_held_back_total{hook="url"}'] == 2
     assert found['clfd_hook_failing{hook="url"}'] == 1
 
 

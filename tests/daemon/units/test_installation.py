@@ -48,3 +48,15 @@ def test_an_environment_file_without_end_is_refused(tmp_path: Path) -> None:
         plan_installation(
             tmp_path, None, None, None, ServiceManager(for_user=False), {}, root=tmp_path
         )
+
+
+def test_a_user_who_is_not_known_is_asked_where_units_lie(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", fail)
+    with pytest.raises(DaemonError, match="set HOME or XDG_CONFIG_HOME"):
+        environment_file(True, tmp_path)

@@ -67,6 +67,15 @@ def test_neighbours_of_one_label_are_joined_on_request(home: Home, tmp_path: Pat
     assert spans(table) == [(5.0, 15.0), (25.0, 30.0), (35.0, 40.0)]
 
 
+@pytest.mark.parametrize("clip_seconds", [0.7, 0.96, 2.2])
+def test_neighbours_are_joined_whatever_a_sum_of_fractions_comes_to(
+    home: Home, tmp_path: Path, clip_seconds: float
+) -> None:
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        add_clips(ledger, "long.wav", [SIREN] * 200, clip_seconds=clip_seconds)
+    assert len(raven(home, tmp_path, "--path", "long.wav", "--merge-gap", 0)) == 1
+
+
 def test_a_gap_may_lie_between_those_that_are_joined(home: Home, tmp_path: Path) -> None:
     table = raven(home, tmp_path, "--label", "siren", "--merge-gap", 5)
     assert spans(table) == [(5.0, 15.0), (25.0, 40.0)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -98,6 +99,17 @@ def test_where_folders_cannot_be_locked_the_file_has_to_do(
 
     monkeypatch.setattr(fcntl, "flock", of_files)
     with DaemonLock.acquire(home), pytest.raises(AlreadyRunning, match=f"pid {os.getpid()}"):
+        DaemonLock.acquire(home)
+
+
+def test_a_home_that_is_mounted_read_only_says_so(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("storage.home.daemon_lock.open_plain", fail)
+    with pytest.raises(StorageError, match="Read-only file system; mount it for writing"):
         DaemonLock.acquire(home)
 
 

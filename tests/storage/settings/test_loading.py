@@ -174,3 +174,31 @@ def test_the_ledger_is_found_in_a_home_with_odd_characters(tmp_path: Path) -> No
 def test_an_inbox_of_an_unknown_user_is_refused(home: Home) -> None:
     with pytest.raises(SettingsError, match=r"inbox .* names a user who is not known"):
         load(home, {"inbox": "~no-such-user/inbox"})
+
+
+def test_secrets_in_headers_are_not_shown(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLFD_HOOKS__HEADERS", "Authorization: Bearer secret\nTags: a,b")
+    assert load_settings(home).hooks.headers == ("Authorization: Bearer secret", "Tags: a,b")
+    (shown,) = (s.value for s in effective_settings(home) if s.key == "hooks.headers")
+    assert shown == ["Authorization: (hidden)", "Tags: (hidden)"]
+
+
+@pytest.mark.parametrize(
+    "value", ["Authorization secret", ["Authorization secret"], 7, ["A: secret", 7]]
+)
+def test_a_header_that_is_refused_is_not_shown(home: Home, value: object) -> None:
+    with pytest.raises(SettingsError, match=r"hooks\.headers \(command line\)") as refusal:
+        load(home, {"hooks.headers": value})
+    causes = f"{refusal.value} {refusal.value.__cause__}"
+    assert "secret" not in causes
+
+
+@pytest.mark.parametrize("value", ["10", "ten minutes", "1e9d", "9999999999999d"])
+def test_a_cooldown_is_a_length_of_time(home: Home, value: str) -> None:
+    with pytest.raises(SettingsError, match="no length of time; write 90s, 10m, 2h or 1d"):
+        load(home, {"hooks.cooldown": value})
+
+
+def test_a_body_with_an_unknown_field_is_refused(home: Home) -> None:
+    with pytest.raises(SettingsError, match=r"hooks\.body .*no field \$lable; did you mean"):
+        load(home, {"hooks.body": "$lable"})

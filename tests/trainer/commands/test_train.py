@@ -156,6 +156,7 @@ def test_the_checkpoint_remembers_how_it_was_made(trained: Trained, sounds: Path
     assert len(facts["recording_digests"]) == trained.outcome["train_files"]
     assert (facts["recipe"]["epochs"], facts["seed"], facts["skipped"]) == (12, 0, 0)
     assert facts["labels_file"] == sounds.name
+    assert {"clfd", "torch", "soundfile", "av"} <= facts["versions"].keys()
 
 
 def test_the_checkpoint_carries_its_answers_to_the_validation_recordings(

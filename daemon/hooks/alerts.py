@@ -1,0 +1,76 @@
+"""Which alerts an answer makes, and what is sent of each: the settings, as hooks read them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from storage.export.text_formats import nested
+from storage.queries.clips import ClipOptions, rows_of
+from storage.queries.filters import Filters
+from storage.queries.result import COLUMNS, Result
+from storage.settings.schema import Settings
+from storage.values.alert import JSON_TYPE, Alert, BodyTemplate
+from storage.values.decision import UNKNOWN
+from storage.values.text import text_digest
+from storage.values.timestamps import later, seconds_of
+
+ID_LETTERS = 32
+_RUNS = ClipOptions(merge_gap_seconds=0.0)
+
+
+class AlertRules:
+    """`display` says how answers are shown; labels are meant as they are shown."""
+
+    def __init__(self, settings: Settings) -> None:
+        hooks = settings.hooks
+        self.display = settings.results.display_rules
+        self.is_of_clips = hooks.per == "clip"
+        self.cooldown_seconds = seconds_of(hooks.cooldown) if hooks.cooldown else 0.0
+        self._wanted = Filters(
+            labels=hooks.labels, min_confidence=hooks.min_confidence, rules=self.display
+        )
+        self._template = BodyTemplate(hooks.body) if hooks.body else None
+
+    def alerts_of(self, answer: Result) -> list[Alert]:
+        """One for an answer that is sure enough, or for each run of its clips that is."""
+        if not self.is_of_clips:
+            is_wanted = self._wanted.fit_answer(answer.label, answer.confidence)
+            return [alert_of(answer)] if is_wanted else []
+        # Below a threshold it is `unknown`, which rings only where it is asked for by name.
+        rings_unknown = UNKNOWN in self._wanted.labels
+        runs = rows_of(answer, _RUNS, self._wanted)
+        return [alert_of(run) for run in runs if rings_unknown or run.label != UNKNOWN]
+
+    def message(self, answer: Result, alert: Alert) -> tuple[bytes, str]:
+        """What is sent, and its media type."""
+        if self._template:
+            return self._template.fill(asdict(alert)).encode(), self._template.content_type
+        if self.is_of_clips:
+            return json.dumps(asdict(alert)).encode(), JSON_TYPE
+        told = dict(nested(answer.as_object(COLUMNS)))
+        told |= {"held_back": alert.held_back} if self.cooldown_seconds else {}
+        told |= {"test": True} if alert.test else {}
+        return json.dumps(told).encode(), JSON_TYPE
+
+
+def alert_of(row: Result) -> Alert:
+    """Of a recording, or of a run of clips of it."""
+    start_s = row.start_s or 0.0
+    identity = (row.id, row.digest, row.classified_at, row.label, round(start_s, 3))
+    told = row.record(("label", "confidence", "duration_s"))
+    return Alert(
+        id=text_digest(json.dumps(identity))[:ID_LETTERS],
+        start_s=round(start_s, 6),
+        end_s=row.duration_s if row.end_s is None else round(row.end_s, 6),
+        started_at=row.recorded_at and later(row.recorded_at, start_s),
+        site=row.site,
+        path=row.path,
+        inbox=row.inbox,
+        recording=row.id,
+        digest=row.digest,
+        recorded_at=row.recorded_at,
+        classified_at=row.classified_at,
+        checkpoint=row.checkpoint,
+        **told,  # type: ignore[arg-type]
+    )
