@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 
-.PHONY: demo test torture systemd-test check run bench clean
+.PHONY: demo test torture systemd-test check run bench peers clean
 
 demo: $(PRODUCT)
 	$(BIN)/clfd demo
@@ -34,6 +34,10 @@ run: $(PRODUCT)
 
 bench: $(PRODUCT)
 	$(BIN)/python -m benchmarks.bench $(if $(RECORD),--record)
+
+# BirdNET's packages need an environment of their own, 1 GB, which is made in PEERS_ENV.
+peers: $(PRODUCT)
+	$(BIN)/python -m benchmarks.peers $(if $(PEERS_ENV),--environment $(PEERS_ENV))
 
 # Rebuilt when the pinned versions or the package's own metadata change.
 $(PRODUCT): constraints.txt pyproject.toml

@@ -1,7 +1,7 @@
 """`make bench`: the daemon against its stages and against the plain pipeline, in one run.
 
 make bench                      # prints; finds ESC-10 by ESC10_DIR, else makes its own sounds
-make bench RECORD=1             # also appends to benchmarks/RESULTS.md
+make bench RECORD=1             # also appends to benchmarks/history/throughput.md
 
 On the same files, and measured by what `clfd bench` measures with.
 """
@@ -38,7 +38,7 @@ from storage.home.paths import Home
 from storage.settings.loading import load_settings
 from storage.settings.schema import Settings
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+RECORD = Path(__file__).parent / "history" / "throughput.md"
 LONG_MINUTES = 90
 SLOW_FILES, SLOW_RUN_FILES = 40, 200  # for the plain pipeline, and the daemon with its network
 OTHER_FILES = 100  # in formats that take long to write
@@ -67,7 +67,7 @@ ENTRIES = (
 
 @click.command()
 @click.option("--files", default=400, show_default=True, help="Recordings, in each format.")
-@click.option("--record", is_flag=True, help="Append to RESULTS.md.")
+@click.option("--record", is_flag=True, help="Append to history/throughput.md.")
 def main(files: int, record: bool) -> None:
     """Measures this checkout on this machine."""
     lines = []
@@ -75,12 +75,12 @@ def main(files: int, record: bool) -> None:
         click.echo(line)
         lines.append(line)
     if record:
-        with RESULTS.open("a") as file:
+        with RECORD.open("a") as file:
             file.write("\n" + "\n".join(lines) + "\n")
 
 
 def _lines(n_files: int) -> Iterator[str]:
-    """The block for RESULTS.md, line by line as it is measured."""
+    """The block for the record, line by line as it is measured."""
     yield f"## {datetime.now(UTC):%Y-%m-%d}, {describe_machine()}"
     yield from ("", f"`python -m benchmarks.bench {' '.join(sys.argv[1:])}`".replace(" `", "`"), "")
     yield from _commands()
@@ -153,7 +153,7 @@ def _long_recording() -> Iterator[str]:
 
 def _plain_rate(files: Sequence[Path]) -> float:
     """Files a second, without its start."""
-    command = [sys.executable, "-m", "benchmarks.plain_pipeline", *map(str, files)]
+    command = [sys.executable, "-m", "benchmarks.pipelines.plain_pipeline", *map(str, files)]
     output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     answer = json.loads(output)
     return float(answer["files"] / answer["seconds"])

@@ -35,10 +35,10 @@ def recordings(folder: Path, n_files: int, n_others: int) -> tuple[dict[str, lis
 
 
 def long_recording(
-    path: Path, minutes: int, rate_hz: int = LONG_RATE_HZ, container: str = "WAV"
+    path: Path, minutes: int, rate_hz: int = LONG_RATE_HZ, container: str = "WAV", seed: int = 0
 ) -> None:
     """Noise that no memory should notice; a few minutes of it, over and over."""
-    chance = np.random.default_rng(0)
+    chance = np.random.default_rng(seed)
     noise = 0.1 * chance.standard_normal((LONG_MINUTES_OF_THEIR_OWN, 60 * rate_hz))
     with soundfile.SoundFile(path, "w", rate_hz, 1, "PCM_16", format=container) as file:
         for minute in range(minutes):

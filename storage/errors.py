@@ -60,6 +60,12 @@ class UnknownFormat(StorageError):
     exit_code = 2
 
 
+class UnknownLabel(StorageError):
+    """A new label that is nearly a known one."""
+
+    exit_code = 2
+
+
 class RowRefused(StorageError):
     """The database refused a value; the transaction was rolled back."""
 

@@ -33,9 +33,17 @@ class LabelsError(TrainerError):
         return f"{self.source}: {how_many}{self.problems[0]}; {remedy}"
 
     def listing(self) -> list[str]:
-        """The first problems, one a line, and how many more there are."""
-        more = len(self.problems) - MAX_LISTED
-        return [*self.problems[:MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
+        return first_lines(self.problems)
+
+
+def first_lines(problems: Sequence[str]) -> list[str]:
+    """The first problems, one a line, and how many more there are."""
+    more = len(problems) - MAX_LISTED
+    return [*problems[:MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
+
+
+class SoundsMissing(TrainerError):
+    """A table whose sounds lie elsewhere, all of them."""
 
 
 class SplitError(TrainerError):

@@ -87,6 +87,7 @@ def evaluate_checkpoint(
             title=checkpoint.name,
             assessed_on=f"Evaluation on {outcome['labels_file']}",
             metrics=outcome,
+            unit=dataset.unit,
             evaluation=assessment.evaluation,
             uncalibrated=assessment.uncalibrated,
             probes=probes,

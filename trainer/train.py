@@ -155,7 +155,7 @@ def announce(data: PreparedData, console: ProgressConsole) -> None:
     recipe, dataset, split = data.recipe, data.dataset, data.split
     widths = "-".join(str(width) for width in recipe.widths)
     console.print_line(
-        f"training on {len(split.train)} recordings, validating on {len(split.validation)} "
+        f"training on {len(split.train)} {dataset.unit}, validating on {len(split.validation)} "
         f"({split.description}); {len(dataset.labels)} labels: {listed(dataset.labels)}"
     )
     console.print_line(
@@ -284,11 +284,12 @@ def assess_and_publish(
         "promoted": promotion.promoted,
         "promotion_reason": promotion.reason,
     }
-    n_folds, logmel = len(by_fold), trained.model.logmel
+    n_folds, logmel, unit = len(by_fold), trained.model.logmel, data.dataset.unit
     return ReportData(
         title=checkpoint.name,
-        assessed_on=f"Cross-validation, {n_folds} folds" if n_folds else "Validation recordings",
+        assessed_on=f"Cross-validation, {n_folds} folds" if n_folds else f"Validation {unit}",
         metrics=outcome,
+        unit=unit,
         history=trained.history,
         evaluation=assessment.evaluation if assessment else None,
         uncalibrated=assessment.uncalibrated if assessment else None,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from storage.commands.context import ExistingPath, Invocation
+from storage.commands.context import ExistingPath, Invocation, Seconds, table_or_json
 from storage.commands.deprecated_options import retired_plot_option
 
 
@@ -15,7 +15,7 @@ from storage.commands.deprecated_options import retired_plot_option
 @click.argument("paths", nargs=-1, type=ExistingPath())
 @click.option(
     "--seconds",
-    type=click.FloatRange(1),
+    type=Seconds(1),
     default=50.0,
     show_default=True,
     help="About how long it may take; more measures more files.",
@@ -27,14 +27,14 @@ from storage.commands.deprecated_options import retired_plot_option
     show_default=True,
     help="Most files of PATHS, or made here.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One object with every figure.")
+@table_or_json
 @click.pass_obj
 def bench(
     invocation: Invocation,
     paths: tuple[Path, ...],
     seconds: float,
     files: int,
-    as_json: bool,
+    file_format: str,
 ) -> None:
     """Measure this machine: stages and daemon.
 
@@ -55,7 +55,7 @@ def bench(
     home, settings = invocation.home(), invocation.settings()
     with status_line(invocation.verbosity >= 0) as print_line:
         measured = run_bench(home, settings, paths, files, seconds, print_line)
-    if as_json:
+    if file_format == "json":
         click.echo(json.dumps(as_object(measured)))
     else:
         for line in report_lines(measured):

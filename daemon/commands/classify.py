@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from storage.commands.context import ExistingPath, Invocation, format_option, loading_modules
+from storage.commands.context import (
+    ExistingPath,
+    Invocation,
+    format_option,
+    json_option,
+    loading_modules,
+)
 
 
 @click.command()
@@ -14,6 +20,7 @@ from storage.commands.context import ExistingPath, Invocation, format_option, lo
 @click.option("--checkpoint", default="active", show_default=True, help="Name, prefix or file.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
 @format_option("file_format", text_only=True)
+@json_option("file_format")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
 @click.pass_obj
 def classify(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import Invocation, Seconds
 
 
 @click.command()
 @click.option(
     "--wait",
     "seconds",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     default=60.0,
     show_default=True,
     help="At most so many seconds for its answer.",

@@ -6,7 +6,7 @@ import math
 
 import click
 
-from storage.commands.context import Invocation, loading_modules
+from storage.commands.context import Invocation, Seconds, loading_modules
 
 
 @click.command()
@@ -16,7 +16,7 @@ from storage.commands.context import Invocation, loading_modules
 @click.option(
     "--patience",
     "patience_seconds",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     default=math.inf,
     help="With --once: how long to wait for a file that is still changing. [default: no end]",
 )
@@ -46,8 +46,6 @@ def run(
 
     if patience_seconds != math.inf and not once:
         raise click.UsageError("--patience is about --once; add it, or leave out --patience")
-    from daemon.errors import NothingToServe
-
     if test_hook:
         from daemon.hooks.example import send_examples
 
@@ -56,14 +54,14 @@ def run(
         for line in send_examples(invocation.home(), invocation.settings()):
             click.echo(line, err=True)
         return
+    from daemon.errors import NothingToServe
     from daemon.monitoring.logging_setup import start_logging
 
-    home = invocation.home()
+    home, read = invocation.home(), partial(invocation.settings, **{"engine.device": device})
+    settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
     if not home.is_made:
         advice = "`clfd init` makes one there, --home names another"
         raise NothingToServe(f"{home.root} is no home of clfd; {advice}")
-    read = partial(invocation.settings, **{"engine.device": device})
-    settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
     log(settings.log)
     with loading_modules():  # takes seconds: a wrong setting need not wait for it
         from daemon.app import run_daemon

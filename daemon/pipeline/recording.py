@@ -12,6 +12,9 @@ from classifier.inference.batching import Scores
 from daemon.pipeline.model_manager import Served
 from storage.ledger.outcomes import AudioFacts, Claim
 
+# What one answer serves: a content under a checkpoint and, where it matters, these settings.
+Identity = tuple[str | None, int, str | None]
+
 
 @dataclass(eq=False)
 class RecordingInProgress:
@@ -24,6 +27,7 @@ class RecordingInProgress:
     claim: Claim
     served: Served
     fingerprint: str | None = None  # None: as the first segment finds it
+    scoring: str | None = None  # of a stored answer that may serve; None: any
     digest: str | None = None
     seconds: float = 0.0
     sample_rate_hz: int = 0
@@ -39,6 +43,10 @@ class RecordingInProgress:
     warnings: dict[int, str] = field(default_factory=dict)  # by first clip of the segment
     followers: list[RecordingInProgress] = field(default_factory=list)
     is_closed: bool = False
+
+    @property
+    def identity(self) -> Identity:
+        return self.digest, self.served.checkpoint_id, self.scoring
 
     @property
     def is_begun(self) -> bool:

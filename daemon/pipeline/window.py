@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ from daemon.monitoring.journald import about
 from daemon.pipeline.batch_pace import BatchPace
 from daemon.pipeline.machine_fault import MachineFault
 from daemon.pipeline.model_manager import Served
-from daemon.pipeline.recording import RecordingInProgress
+from daemon.pipeline.recording import Identity, RecordingInProgress
 from daemon.pipeline.scoring_setup import RecordingPool, window_capacity
 from storage.home.safe_open import opener_in
 from storage.ledger.duplicates import AnswerLookup
@@ -37,12 +38,17 @@ from storage.values.text import printable_path, visible
 
 logger = logging.getLogger(__name__)
 
-KnownAnswers = Callable[[Sequence[AnswerLookup]], Sequence[int | None]]
 SegmentKey = tuple[RecordingInProgress, int]  # and its first clip
 ReadyClip = tuple[RecordingInProgress, int, npt.NDArray[np.float32]]  # and its number there
 
 SEGMENT_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
 MAX_SLOW_FAULTS = 3
+
+
+class KnownAnswers(Protocol):
+    def __call__(
+        self, lookups: Sequence[AnswerLookup], *, scoring: str | None
+    ) -> Sequence[int | None]: ...
 
 
 def log_outcome(claim: Claim, outcome: Outcome) -> None:
@@ -73,7 +79,7 @@ class Window:
     engine: EngineSettings
     max_attempts: int
     links_duplicates: bool
-    known_answers: KnownAnswers = lambda lookups: [None] * len(lookups)
+    known_answers: KnownAnswers = lambda lookups, scoring: [None] * len(lookups)
     accepts_damaged: bool = False
     is_away: Callable[[Path], bool] = lambda _: False
     pace: BatchPace = field(default_factory=BatchPace)
@@ -85,7 +91,7 @@ class Window:
         # By recording id: a file may have two versions here.
         self._recordings: dict[int, RecordingInProgress] = {}
         self._files: Counter[Key] = Counter()  # of the recordings
-        self._leaders: dict[tuple[str, int], RecordingInProgress] = {}
+        self._leaders: dict[Identity, RecordingInProgress] = {}
         self._unfinished: deque[RecordingInProgress] = deque()  # with segments still to ask for
         self._queued_segments: list[tuple[SegmentKey, Segment]] = []  # and not handed in yet
         self._ready: dict[int, deque[ReadyClip]] = {}
@@ -200,7 +206,9 @@ class Window:
     def _begin(self, claim: Claim, served: Served) -> None:
         # An archive may have been mounted anew, or restored; there only the digest has to hold.
         expected = None if claim.archive_path else claim.fingerprint
-        recording = RecordingInProgress(claim, served, expected)
+        # Who asks for another answer is not given one from under other settings.
+        scoring = self.engine.scoring if claim.purpose == "rescore" else None
+        recording = RecordingInProgress(claim, served, expected, scoring)
         self._recordings[claim.recording_id] = recording
         self._files[claim.file] += 1
         self._queue_segment(recording)
@@ -272,19 +280,21 @@ class Window:
             for (recording, _), answer in self._answers
             if isinstance(answer, DecodedAudio) and answer.digest and not recording.is_closed
         }
-        lookups = [
-            (recording.claim.recording_id, digest, recording.served.checkpoint_id)
-            for recording, digest in digests.items()
-        ]
-        if lookups:
-            for recording, known in zip(digests, self.known_answers(lookups), strict=True):
+        for scoring in {recording.scoring for recording in digests}:
+            asking = [recording for recording in digests if recording.scoring == scoring]
+            lookups = [
+                (recording.claim.recording_id, digests[recording], recording.served.checkpoint_id)
+                for recording in asking
+            ]
+            answers = self.known_answers(lookups, scoring=scoring)
+            for recording, known in zip(asking, answers, strict=True):
                 recording.known_answer_id = known
 
     def _take_decoded(
         self, recording: RecordingInProgress, first_clip: int, answer: DecodedAudio
     ) -> None:
         recording.add_segment(first_clip, answer)
-        if answer.digest and self._is_answered_elsewhere(recording, answer.digest):
+        if answer.digest and self._is_answered_elsewhere(recording):
             return
         ready = self._ready.setdefault(recording.served.checkpoint_id, deque())
         ready.extend((recording, first_clip + i, clip) for i, clip in enumerate(answer.clips))
@@ -292,10 +302,10 @@ class Window:
             self._unfinished.append(recording)
         self._finish_if_scored(recording)
 
-    def _is_answered_elsewhere(self, recording: RecordingInProgress, digest: str) -> bool:
+    def _is_answered_elsewhere(self, recording: RecordingInProgress) -> bool:
         """The same content is scored once per checkpoint, also while it is still in the window."""
         checkpoint_id = recording.served.checkpoint_id
-        leader = self._leaders.setdefault((digest, checkpoint_id), recording)
+        leader = self._leaders.setdefault(recording.identity, recording)
         if leader is not recording and self.links_duplicates:
             recording.is_closed = True
             leader.followers.append(recording)
@@ -352,14 +362,14 @@ class Window:
             clip_seconds=audio.clip_seconds,
             clip_hop_seconds=recording.served.hop_samples / audio.sample_rate_hz,
             warning=recording.warning,
+            scoring=self.engine.scoring,
         )
 
     def _end(self, recording: RecordingInProgress, outcome: Outcome) -> None:
         """The recording, and those with the same content that waited for it, are done with."""
         recording.is_closed = True
-        identity = (recording.digest or "", recording.served.checkpoint_id)
-        if self._leaders.get(identity) is recording:
-            del self._leaders[identity]
+        if self._leaders.get(recording.identity) is recording:
+            del self._leaders[recording.identity]
         self._leave(recording, outcome)
         for follower in recording.followers:
             self._leave(follower, _of_same_content(follower.claim, outcome))

@@ -180,8 +180,7 @@ def _decoding(settings: Settings) -> Finding:
             pool.submit("probe", segment)
             _, answer = pool.wait()
     if isinstance(answer, DecodedAudio):
-        libsndfile, ffmpeg = soundfile.__libsndfile_version__, metadata.version("av")
-        decoders = f"libsndfile {libsndfile}, FFmpeg of av {ffmpeg}"
+        decoders = f"libsndfile {soundfile.__libsndfile_version__}, PyAV {metadata.version('av')}"
         return Finding("ok", "decoding", f"{readable_formats()}; {decoders}")
     return Finding("fault", "decoding", f"a FLAC file of ours was not decoded: {answer}")
 

@@ -142,6 +142,22 @@ class Finite(click.FloatRange):
         return number
 
 
+class Seconds(Finite):
+    """Seconds, also as `m:ss` or `h:mm:ss`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str):
+            from storage.values.timestamps import parse_seconds
+
+            try:
+                value = parse_seconds(value)
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        if param is not None and value == param.default:  # which may be infinite
+            return value
+        return super().convert(value, param, ctx)
+
+
 _CONFIDENCE = Finite(0, 1)
 _OPTIONS = (
     click.option("--label", "labels", multiple=True, help="Only this label; may be repeated."),
@@ -158,7 +174,7 @@ _OPTIONS = (
         help="Which time --since and --until are about.",
     ),
     path_option,
-    click.option("--wrong", is_flag=True, help="Of which a person says something else."),
+    click.option("--wrong", is_flag=True, help="Where a person says something else, or of a part."),
     click.option("--min-level", type=Finite(), help="RMS of the recording, at least so many dBFS."),
     click.option("--max-level", type=Finite(), help="RMS at most; -90 finds silence."),
     click.option("--clipped", is_flag=True, help="With samples at full scale."),

@@ -177,7 +177,8 @@ def prune(
         for line in plan.lines(yes):
             click.echo(visible(line))
         if not yes:
-            click.echo("nothing was changed; add --yes to do it", err=True)
+            advice = "" if plan.is_empty else "; add --yes to do it"
+            click.echo(f"nothing was changed{advice}", err=True)
 
 
 @db.command()

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.context import Finite, Invocation, table_or_json
+from storage.commands.context import (
+    Invocation,
+    Seconds,
+    format_option,
+    path_option,
+    table_or_json,
+)
 
 if TYPE_CHECKING:
     from storage.labels.annotation_files import Annotation, AnnotationFile
@@ -29,8 +37,9 @@ def labels() -> None:
 @labels.command("set")
 @click.argument("path")
 @click.argument("label", required=False)
-@click.option("--start", type=Finite(0), help="Only from this second on.")
-@click.option("--end", type=Finite(0), help="Only up to this second.")
+@click.option("--start", type=Seconds(0), help="Only from this second on: 20, 0:20 or 1:00:20.")
+@click.option("--end", type=Seconds(0), help="Only up to this second.")
+@click.option("--new", "is_new", is_flag=True, help="A new label, though it is near a known one.")
 @click.option("--clear", is_flag=True, help="Forget what was said of it, or of this part of it.")
 @click.pass_obj
 def set_label(
@@ -39,6 +48,7 @@ def set_label(
     label: str | None,
     start: float | None,
     end: float | None,
+    is_new: bool,
     clear: bool,
 ) -> None:
     """Say what a recording is.
@@ -52,6 +62,7 @@ def set_label(
     """
     from storage.database.engine import open_database
     from storage.labels.annotation_files import Annotation, rounded
+    from storage.labels.known_labels import known_labels
     from storage.labels.label_names import read_label
     from storage.labels.matching import clear_labels, require_recording, write_labels
     from storage.queries.counts import labels_seen
@@ -72,40 +83,136 @@ def set_label(
         with database.transaction() as connection:
             digest = require_recording(connection, one)
             seen = labels_seen(connection)
+            known = known_labels(connection, _active(invocation))
         if clear:
             part = None if start is None and end is None else (one.start_s, one.end_s)
             message = f"forgot {clear_labels(database, digest, part)} labels of {path}"
         else:
-            new, changed = write_labels(database, [(one, digest, "set")])
-            message = f"{path} is {label}" if new or changed else f"{path} was {label} already"
-            if label not in seen:
-                message += f"; no answer is {label} so far, but {listed(seen)}"
+            meant = label if is_new else _meant(label, known)
+            new, changed = write_labels(database, [(replace(one, label=meant), digest, "set")])
+            message = f"{one.sound}: {meant}" + " already" * (not new and not changed)
+            if meant not in seen:
+                message += f"; no answer is {meant} so far, but {listed(seen)}"
     invocation.print_note(message)
+
+
+def _active(invocation: Invocation) -> str | None:
+    from storage.home.checkpoint_folder import CheckpointFolder
+
+    return CheckpointFolder(invocation.home().checkpoints).active()
+
+
+def _meant(label: str, known: Collection[str]) -> str:
+    """The label, or the known one that a person at a terminal meant. Raises UnknownLabel."""
+    from storage.errors import UnknownLabel
+    from storage.labels.known_labels import near_label
+
+    near = near_label(label, known)
+    if near is None:
+        return label
+    if _is_terminal() and click.confirm(f"did you mean {near}?", default=True, err=True):
+        return near
+    raise UnknownLabel(
+        f"no label is called {label} so far; did you mean {near}? add --new to make a new one"
+    )
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+@labels.command("list")
+@click.option("--label", "names", multiple=True, help="Only this label; may be repeated.")
+@path_option
+@click.option(
+    "--origin", "origins", multiple=True, help="`set`, or a file that labels were imported from."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(0, 2**63 - 1),
+    help="At most so many; 0 means all.  [tables: 50]",
+)
+@format_option("format_name", text_only=True)
+@click.option("--json", "as_json", is_flag=True, help="As --format json.")
+@click.pass_obj
+def list_labels(
+    invocation: Invocation,
+    names: tuple[str, ...],
+    path: str | None,
+    origins: tuple[str, ...],
+    limit: int | None,
+    format_name: str | None,
+    as_json: bool,
+) -> None:
+    """What people labelled, newest first.
+
+    With start and end where a part is meant, and what was answered there.
+
+    \b
+    Example:
+      clfd labels list --path 'yard/*'
+    """
+    from storage.database.engine import open_database
+    from storage.export.label_list import (
+        COLUMNS,
+        TABLE_LIMIT,
+        LabelFilters,
+        count_labels,
+        listed_labels,
+        table_of,
+    )
+    from storage.export.text_formats import FORMATS, TABLE, output, write_records, write_table
+
+    if as_json and format_name not in (None, "json"):
+        raise click.UsageError(f"--json is --format json; leave out --format {format_name}")
+    format = FORMATS["json"] if as_json else FORMATS[format_name or "table"]
+    filters = LabelFilters(names, path, origins)
+    limit = TABLE_LIMIT if limit is None and format is TABLE else limit or 0
+    database = open_database(invocation.database(), "reader")
+    with database, database.transaction() as connection, output(None) as stream:
+        found = listed_labels(connection, filters, limit, invocation.display_rules())
+        if format is not TABLE:
+            write_records(stream, format, COLUMNS, found)
+            return
+        columns, rows = table_of(found)
+        total = count_labels(connection, filters)
+        if rows:
+            write_table(stream, columns, rows, f"{len(rows)} of {total} labels")
+    if not rows:
+        invocation.print_note("no label that fits; `clfd labels set` gives one")
 
 
 @labels.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--skip-unmatched", is_flag=True, help="Leave out rows that are of no recording.")
+@click.option("--only-changed", is_flag=True, help="Leave out rows that say what is known already.")
 @click.pass_obj
-def import_labels(invocation: Invocation, files: tuple[Path, ...], skip_unmatched: bool) -> None:
+def import_labels(
+    invocation: Invocation, files: tuple[Path, ...], skip_unmatched: bool, only_changed: bool
+) -> None:
     """Take labels from CSV, Raven, Audacity or Kaleidoscope.
 
     Rows are matched to recordings by `digest`, by path, or by name where that is of one only. All
-    is imported or nothing; what was said of the same part before is replaced.
+    is imported or nothing; what was said of the same part before is replaced. With --only-changed a
+    row counts that says something else than was said before, or than was answered.
 
     \b
     Example:
-      clfd labels import corrections.csv --skip-unmatched
+      clfd labels import corrections.csv --only-changed
     """
     from storage.database.engine import open_database
     from storage.errors import StorageError
     from storage.labels.annotation_files import read_annotations
+    from storage.labels.answers import compare_with_answers
     from storage.labels.matching import match, write_labels
 
     read = {file: read_annotations(file) for file in files}
     with open_database(invocation.database(), "editor") as database:
         with database.transaction() as connection:
             matched = {file: match(connection, one.annotations) for file, one in read.items()}
+            found = [(*pair, file.name) for file, one in matched.items() for pair in one.found]
+            rules = invocation.display_rules()
+            compared = compare_with_answers(connection, [one[:2] for one in found], rules)
         problems = [line for one in matched.values() for line in one.problems]
         for line in problems[:_SHOWN]:
             click.echo(line, err=True)
@@ -114,9 +221,12 @@ def import_labels(invocation: Invocation, files: tuple[Path, ...], skip_unmatche
                 f"nothing imported: {len(problems)} rows are not of one recording;"
                 " mend them, or add --skip-unmatched"
             )
-        found = [(*pair, file.name) for file, one in matched.items() for pair in one.found]
-        new, changed = write_labels(database, found)
-    invocation.print_note(f"{new} new labels, {changed} changed{_left(read, problems, found)}")
+        taken = [one for one, is_new in zip(found, compared.is_new, strict=True) if is_new]
+        new, changed = write_labels(database, taken if only_changed else found)
+    left = _left(read, problems, taken if only_changed else found)
+    if only_changed and len(found) > len(taken):
+        left += f", {len(found) - len(taken)} that say what is known left out"
+    invocation.print_note(f"{new} new labels, {changed} changed{left}; {compared}")
 
 
 def _left(
@@ -144,7 +254,7 @@ def suggest(invocation: Invocation, number: int, file_format: str) -> None:
     """Which recordings are most worth a person's ear.
 
     In turns those that the checkpoint is unsure of, over which checkpoints disagree, and whose
-    label is rare; spread over folders, and none that has a human label.
+    label is rare; spread over folders. None of which a person labelled the whole, or half of it.
 
     \b
     Example:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from storage.commands.context import Invocation, filter_options, filters_of
+
+if TYPE_CHECKING:
+    from storage.maintenance.rescore import RescoreCount
 
 
 @click.command()
@@ -17,8 +20,9 @@ from storage.commands.context import Invocation, filter_options, filters_of
 def rescore(invocation: Invocation, /, stale: bool, dry_run: bool, **options: Any) -> None:
     """Queue answered recordings for the active checkpoint.
 
-    The daemon scores them when nothing else waits. Their answers stay until there are new ones;
-    `clfd results --history` shows both.
+    But for those that it has answered under the same settings. The daemon scores them when nothing
+    else waits. Their answers stay until there are new ones; `clfd results --history` shows the
+    newest one of each checkpoint.
 
     \b
     Example:
@@ -26,14 +30,33 @@ def rescore(invocation: Invocation, /, stale: bool, dry_run: bool, **options: An
     """
     from storage.database.engine import open_database
     from storage.errors import StorageError
-    from storage.home.checkpoint_folder import resolve_reference
-    from storage.maintenance.rescore import count_rescorable, requeue_answered
+    from storage.home.checkpoint_folder import CheckpointFolder, resolve_reference
+    from storage.home.daemon_lock import holder
+    from storage.maintenance.rescore import Settled, count_rescorable, requeue_answered
 
-    filters = filters_of(invocation, options)
-    active = resolve_reference(invocation.home(), "active") if stale else None
+    filters, home = filters_of(invocation, options), invocation.home()
+    under, settled = (resolve_reference(home, "active") if stale else None), None
+    if not stale and (active := CheckpointFolder(home.checkpoints).active()):
+        settled = Settled(active, invocation.settings().engine.scoring)
     with open_database(invocation.database(), "editor") as database:
-        count_or_queue = count_rescorable if dry_run else requeue_answered
-        number = count_or_queue(database, filters, active)
-    if not number and not stale:
+        found = count_rescorable(database, filters, under, settled)
+        number = found.queueable
+        if not dry_run:
+            number = requeue_answered(database, filters, under, settled)
+    if not (number or found.settled or found.queued or stale):
         raise StorageError("no answered recording matches; `clfd results` lists them")
-    click.echo(f"{'would queue' if dry_run else 'queued'} {number} again", err=True)
+    click.echo(_summary(number, found, dry_run), err=True)
+    if found.resettled and not dry_run and holder(home):
+        invocation.print_note("a daemon runs: after a change of settings, `clfd reload` first")
+
+
+def _summary(number: int, found: RescoreCount, dry_run: bool) -> str:
+    others = []
+    if found.settled:
+        others.append(f"{found.settled} answered by the active checkpoint under the same settings")
+    if found.queued:
+        others.append(f"{found.queued} in the queue already")
+    if others and not number:
+        return f"nothing to do: {', '.join(others)}"
+    done = f"{'would queue' if dry_run else 'queued'} {number} again"
+    return f"{done}; left out: {', '.join(others)}" if others else done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from storage.commands.context import (
-    Finite,
     Invocation,
+    Seconds,
     filter_options,
     filters_of,
     format_option,
@@ -28,6 +29,15 @@ _AXES = click.Choice(["label", "site", "folder", "day", "hour", "status", "check
 _SHOWN_AS = {"time": "classified_at"}  # columns that tables call otherwise
 
 
+def named_file(ctx: click.Context, option: click.Parameter, name: str | None) -> Path | None:
+    """A name that ends in a slash is that of a folder, which a path would forget."""
+    if name is None:
+        return None
+    if name.endswith(os.sep) and Path(name).suffix and not os.path.isdir(name):
+        raise click.BadParameter(f"there is no folder {name}; make it, or leave out its suffix")
+    return Path(name)
+
+
 @click.command(
     cls=CommandWithHeadings,
     headings={"--label": "Filters", "--clips": "What to show", "--follow": "Output"},
@@ -41,7 +51,7 @@ _SHOWN_AS = {"time": "classified_at"}  # columns that tables call otherwise
 )
 @click.option(
     "--merge-gap",
-    type=Finite(0),
+    type=Seconds(0),
     help="Join clips of one label with so many seconds or less between them.",
 )
 @click.option(
@@ -74,8 +84,9 @@ _SHOWN_AS = {"time": "classified_at"}  # columns that tables call otherwise
     "-o",
     "--output",
     "file",
-    type=click.Path(path_type=Path),
-    help="A file; for raven and audacity also a folder, for a file of each recording.",
+    type=click.Path(),
+    callback=named_file,
+    help="A file. Raven and audacity: without a suffix a folder, with a file for each recording.",
 )
 @click.pass_obj
 def results(

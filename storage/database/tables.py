@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -146,6 +146,8 @@ prediction = Table(
     Column("clip_seconds", Real, nullable=False),
     Column("clip_hop_seconds", Real, nullable=False),
     Column("classified_at", Text, nullable=False),
+    # The settings that decide scores (see `EngineSettings.scoring`). NULL: not noted then.
+    Column("scoring", Text),
     UniqueConstraint("recording_id", "checkpoint_id"),
     sqlite_strict=True,
 )

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from storage.errors import StorageError, UnknownFormat, os_errors_as
 from storage.export.text_formats import Format, csv_row_writer, output
+from storage.labels.annotation_files import rounded
 from storage.queries.result import Result
 from storage.values.text import visible
 
@@ -35,6 +36,7 @@ RAVEN_COLUMNS = (
     "Begin Path",
     "Label",
     "Confidence",
+    "Predicted",
 )
 KALEIDOSCOPE_COLUMNS = (
     "INDIR",
@@ -50,17 +52,20 @@ KALEIDOSCOPE_COLUMNS = (
 
 
 def write_annotations(format: Format, place: Path | None, recordings: Iterable[Clips]) -> int:
-    """Write one file, or, where `place` is a folder, one for each recording; returns how many rows.
+    """Write one file, or into a folder one for each recording; returns how many rows.
 
+    A name without a suffix is a folder, which is made, where the format can be of one recording.
     Of a recording without a row there is a file without rows, and in a table of several its length
     counts. Raises UnknownFormat for what the format cannot hold, StorageError where a file cannot
     be written.
     """
-    if place is not None and place.is_dir():
+    if place is not None and is_folder(place, format):
         if format.suffix_beside is None:
             raise UnknownFormat(
                 f"{format.name.capitalize()} reads one table of all recordings; name a file with -o"
             )
+        with os_errors_as(StorageError, f"cannot make the folder {place}"):
+            place.mkdir(parents=True, exist_ok=True)
         names: dict[str, str] = {}
         n_rows = 0
         for one in recordings:
@@ -75,6 +80,11 @@ def write_annotations(format: Format, place: Path | None, recordings: Iterable[C
         return int(format.write(stream, recordings))
 
 
+def is_folder(place: Path, format: Format) -> bool:
+    is_new_folder = format.suffix_beside and not place.suffix and not place.exists()
+    return place.is_dir() or bool(is_new_folder)
+
+
 def write_raven(stream: TextIO, recordings: Iterable[Clips]) -> int:
     writer = csv.writer(
         stream, "excel-tab", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None
@@ -85,18 +95,19 @@ def write_raven(stream: TextIO, recordings: Iterable[Clips]) -> int:
         highest_hz = (recording.sample_rate_hz or 0) / 2
         for clip in clips:
             number += 1
-            start_s, end_s = clip.start_s or 0.0, clip.end_s or 0.0
+            start_s, end_s = rounded(clip.start_s or 0.0), rounded(clip.end_s or 0.0)
             span = (f"{before_s + start_s:.6f}", f"{before_s + end_s:.6f}")
             file = (
                 visible(Path(_path(recording)).name),
                 f"{start_s:.6f}",
                 visible(_path(recording)),
             )
-            cells = (visible(clip.label or ""), f"{clip.confidence or 0:.6f}")
+            predicted = visible(clip.label or "")
+            cells = (_label(clip), f"{clip.confidence or 0:.6f}", predicted)
             writer.writerow(
                 (number, "Spectrogram 1", 1, *span, "0.0", f"{highest_hz:.1f}", *file, *cells)
             )
-        before_s += recording.duration_s or 0.0
+        before_s += rounded(recording.duration_s or 0.0)  # so that what comes back is the same
     return number
 
 
@@ -106,12 +117,11 @@ def write_audacity(stream: TextIO, recordings: Iterable[Clips]) -> int:
     for position, (_, clips) in enumerate(recordings):
         if position:
             raise UnknownFormat(
-                "an Audacity label track is of one recording and these are several; name an"
-                " existing folder with -o, for one file each"
+                "an Audacity label track is of one recording and these are several; name a"
+                " folder with -o, for one file each"
             )
         for clip in clips:
-            label = visible(clip.label or "")
-            stream.write(f"{clip.start_s or 0:.6f}\t{clip.end_s or 0:.6f}\t{label}\n")
+            stream.write(f"{clip.start_s or 0:.6f}\t{clip.end_s or 0:.6f}\t{_label(clip)}\n")
         number += len(clips)
     return number
 
@@ -128,7 +138,8 @@ def write_kaleidoscope(stream: TextIO, recordings: Iterable[Clips]) -> int:
             start_s, end_s = clip.start_s or 0.0, clip.end_s or 0.0
             times = (f"{start_s:.3f}", f"{end_s - start_s:.3f}")
             place = (root, folder, name, 0)
-            write_row((*place, *times, clip.label, f"{clip.confidence or 0:.4f}", ""))
+            names = clip.label, f"{clip.confidence or 0:.4f}", clip.human_label or ""
+            write_row((*place, *times, *names))
         number += len(clips)
     return number
 
@@ -140,6 +151,11 @@ def _own_name(inbox: str, names: dict[str, str]) -> str:
         own = (name, *(f"{name}-{number}" for number in range(2, len(names) + 3)))
         names[inbox] = next(each for each in own if each not in names.values())
     return names[inbox]
+
+
+def _label(clip: Result) -> str:
+    """What a person says, else what was answered."""
+    return visible(clip.human_label or clip.label or "")
 
 
 def _path(recording: Result) -> str:

@@ -43,6 +43,7 @@ from storage.values.timestamps import from_stamp
 TABLE_LIMIT = 50
 EMPTY = "nothing found: the ledger is empty"
 _POLL_SECONDS = 1.0
+_SHOWN_PARTS = 2  # of a recording, in a table
 _FOOT_SECONDS, _OTHERS_SECONDS = 0.1, 0.03
 _SEVERAL_CLIPS = 3  # from so many on one answer tells little of when
 
@@ -243,7 +244,8 @@ def _table_columns(request: ResultsRequest) -> tuple[str, ...]:
     columns += ["clipped"] * filters.clipped
     if filters.history or filters.checkpoint:
         columns.append("checkpoint")
-    return (*columns, "human_label", "error", "warning")
+    parts = [] if request.clips else ["human_parts"]
+    return (*columns, "human_label", *parts, "error", "warning")
 
 
 def _cells(row: Result, columns: tuple[str, ...]) -> list[str]:
@@ -256,6 +258,7 @@ def _cells(row: Result, columns: tuple[str, ...]) -> list[str]:
         "confidence": "" if row.confidence is None else f"{row.confidence:.3f}",
         "start_s": f"{row.start_s or 0:.1f}",
         "end_s": f"{row.end_s or 0:.1f}",
+        "human_parts": listed([*map(str, row.labelled_parts())], _SHOWN_PARTS),
     }
     return [visible(shown.get(column) or _text(getattr(row, column, None))) for column in columns]
 

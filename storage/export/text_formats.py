@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WIDTH_WITHOUT_TERMINAL = 120
+_JSON_COLUMNS = ("recorder", "human_parts")
 
 
 @contextmanager
@@ -118,8 +119,8 @@ def _json(item: Mapping[str, object]) -> str:
 
 def nested(row: Mapping[str, object]) -> Mapping[str, object]:
     """For JSON: a column that is JSON itself is a part of the row."""
-    recorder = row.get("recorder")
-    return {**row, "recorder": json.loads(recorder)} if isinstance(recorder, str) else row
+    found = {name: row[name] for name in _JSON_COLUMNS if isinstance(row.get(name), str)}
+    return {**row, **{name: json.loads(str(text)) for name, text in found.items()}}
 
 
 # --- the formats

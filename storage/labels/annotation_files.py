@@ -11,6 +11,7 @@ from pathlib import Path
 
 from storage.errors import StorageError
 from storage.labels.label_tables import MAX_CELL_CHARACTERS, LabelRow, open_label_table
+from storage.values.timestamps import seconds_text
 
 _SECOND_DIGITS = 6
 _NOT_KEPT = ("fold", "split")
@@ -42,6 +43,14 @@ class Annotation:
     def recording(self) -> str:
         """What the annotation is of, as a person reads it."""
         return (self.path or self.name or self.digest or "")[:MAX_CELL_CHARACTERS]
+
+    @property
+    def sound(self) -> str:
+        """`195 to 200 s of night.wav`."""
+        if not self.start_s and not self.end_s:
+            return self.recording
+        until = f"to {seconds_text(self.end_s)} s" if self.end_s else "s to the end"
+        return f"{seconds_text(self.start_s)} {until} of {self.recording}"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ from storage.values.timestamps import utc_now
 ROUNDED_SECONDS = 0.1
 _FROM_INBOX = "./"
 _row, _human = recording.c, human_label.c
+_KEY = tuple_(_human.digest, _human.start_s, _human.end_s)
+PartKey = tuple[str, float, float]  # the digest of a content, and start and end of the part
 
 
 class _Namesake(NamedTuple):
@@ -88,7 +90,7 @@ def write_labels(
     Returns how many are new, and how many say something else than before.
     """
     now = utc_now()
-    rows: dict[tuple[str, float, float], dict[str, object]] = {}
+    rows: dict[PartKey, dict[str, object]] = {}
     for one, digest, origin in matched:
         rows[digest, one.start_s, one.end_s] = {
             "digest": digest,
@@ -99,18 +101,25 @@ def write_labels(
             "origin": origin,
             "labelled_at": now,
         }
-    key = tuple_(_human.digest, _human.start_s, _human.end_s)
     n_new = n_changed = 0
     with database.transaction() as connection:
         for some in chunks(list(rows)):
-            there = select(*key.clauses, _human.label).where(key.in_(some))
-            before = {tuple(row[:3]): row[3] for row in connection.execute(there)}
+            before = labels_of(connection, some)
             changed = [part for part in some if before.get(part) != rows[part]["label"]]
-            connection.execute(delete(human_label).where(key.in_(changed)))
+            connection.execute(delete(human_label).where(_KEY.in_(changed)))
             execute_many(connection, _INSERT, [rows[part] for part in changed])
             n_new += len([part for part in changed if part not in before])
             n_changed += len([part for part in changed if part in before])
     return n_new, n_changed
+
+
+def labels_of(connection: Connection, parts: Sequence[PartKey]) -> dict[PartKey, str]:
+    """What is said of just these parts."""
+    found: dict[PartKey, str] = {}
+    for some in chunks(parts):
+        there = select(*_KEY.clauses, _human.label).where(_KEY.in_(some))
+        found |= {(row[0], row[1], row[2]): row[3] for row in connection.execute(there)}
+    return found
 
 
 def clear_labels(database: Database, digest: str, part: tuple[float, float] | None = None) -> int:

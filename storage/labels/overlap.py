@@ -5,7 +5,10 @@ A part is its start and end in seconds; an end that is not known is infinite.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+from storage.values.clip_scores import LabelledPart
 
 Part = tuple[float, float]
 
@@ -34,3 +37,20 @@ def same_sounds(parts: Sequence[Part]) -> dict[Part, list[Part]]:
                 same[one].append(other)
                 same[other].append(one)
     return same
+
+
+def labelled_within(
+    parts: Iterable[Part], labelled: Sequence[LabelledPart]
+) -> Iterator[LabelledPart | None]:
+    """For each part the label of the same sound; of several that of the shortest.
+
+    Both ascend by their starts, so that only neighbours are compared.
+    """
+    near: list[LabelledPart] = []
+    coming = deque(labelled)
+    for part in parts:
+        while coming and coming[0].start_s < part[1]:
+            near.append(coming.popleft())
+        near = [one for one in near if one.end_s > part[0]]
+        same = [one for one in near if is_same_sound(part, one.span)]
+        yield min(same, key=lambda one: one.end_s - one.start_s, default=None)

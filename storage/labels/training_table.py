@@ -14,6 +14,7 @@ from storage.database.tables import human_label, inbox, recording
 from storage.labels.matching import ROUNDED_SECONDS
 from storage.labels.overlap import Part, is_same_sound
 from storage.values.text import printable_path
+from storage.values.timestamps import seconds_text
 
 EXPORT_COLUMNS = (
     "path",
@@ -84,8 +85,8 @@ def _exported(one: Row[Any]) -> dict[str, object]:
     return {
         "path": printable_path(_file_of(one)),
         "label": one.label,
-        "start": _seconds(one.start_s) if one.start_s or one.end_s else "",
-        "end": _seconds(one.end_s) if one.end_s else "",
+        "start": seconds_text(one.start_s) if one.start_s or one.end_s else "",
+        "end": seconds_text(one.end_s) if one.end_s else "",
         "group": one.group_name or "",
         "digest": one.digest,
         "predicted": one.predicted or "",
@@ -109,7 +110,3 @@ def _overrules(one: Row[Any], other: Row[Any]) -> bool:
     if math.isclose(length, other_length, rel_tol=0, abs_tol=ROUNDED_SECONDS):
         return bool(one.labelled_at > other.labelled_at)
     return length < other_length
-
-
-def _seconds(number: float) -> str:
-    return f"{number:.6f}".rstrip("0").rstrip(".")

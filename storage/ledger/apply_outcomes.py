@@ -21,7 +21,9 @@ from storage.ledger.outcome_rows import (
     inbox_folders,
     insert_predictions,
     predictions_of,
+    replace_predictions,
     rows_concerned,
+    rows_sharing,
     take_answer_numbers,
     update_rows,
 )
@@ -76,6 +78,7 @@ class _OutcomeBatch:
         self.archive: ArchivePlan | None = None
         self.folders: dict[int, bytes] = {}  # of the inboxes, by id
         self._new_predictions: dict[PredictionKey, Scored] = {}
+        self._replacements: dict[PredictionKey, tuple[StoredAnswer, Scored]] = {}
         self._links: list[tuple[RecordingRow, PredictionKey]] = []
         self._targets: dict[int, int] = {}  # of rows that were folded into others
         self._folded: list[RecordingRow] = []
@@ -176,10 +179,13 @@ class _OutcomeBatch:
             return
         target.warning = None if outcome.warning is None else printable(outcome.warning)
         key = (target.id, outcome.checkpoint_id)
-        if key in self._predictions:
-            target.take(self._predictions[key])
-        else:
+        stored = self._predictions.get(key)
+        if stored is None:
             self._new_predictions[key] = outcome
+        elif stored.scoring == outcome.scoring:
+            target.take(stored)
+        else:
+            self._replacements[key] = stored, outcome
 
     def _set_state(self, target: RecordingRow, state: str) -> None:
         target.state, target.answered_at = state, self._now
@@ -240,8 +246,14 @@ class _OutcomeBatch:
     def write(self, connection: Connection) -> None:
         """Predictions before the rows that name them, old versions before the new current one."""
         written = insert_predictions(connection, self._new_predictions, self._now)
+        replaced = replace_predictions(connection, self._replacements, self._now)
+        written |= replaced
         for (recording_id, _), answer in written.items():
             self._rows[recording_id].take(answer)
+        for (recording_id, _), answer in replaced.items():
+            self._share(
+                answer, rows_sharing(connection, self._rows[recording_id].digest, answer.id)
+            )
         for row, key in self._links:
             self._copy(row, key, written)
         if self._answered:
@@ -253,6 +265,20 @@ class _OutcomeBatch:
         changed.sort(key=lambda item: (item[0].state != "superseded", tuple(item[1])))
         update_rows(connection, changed)
         self._counter_changes().write(connection)
+
+    def _share(self, answer: StoredAnswer, rows: Sequence[RecordingRow]) -> None:
+        """Whoever has this prediction as its answer is answered anew with it."""
+        gone = {row.id for row in self._folded}
+        for found in rows:
+            row = self._rows.setdefault(found.id, found)
+            if row.id in gone or row.prediction_id != answer.id:
+                continue
+            if row is found:
+                self._marks[row.id], self._before[row.id] = row.mark, vars(row).copy()
+            row.take(answer)
+            self._changed[row.id] = row
+            if row.state == "done":
+                self._set_state(row, "done")
 
     def _copy(
         self, row: RecordingRow, key: PredictionKey, written: dict[PredictionKey, StoredAnswer]

@@ -34,10 +34,14 @@ _FIRST_SCORED = (
     .order_by(_row.id)
     .limit(1)
 )
+_FIRST_SCORED_SO = _FIRST_SCORED.where(prediction.c.scoring == bindparam("scoring"))
 
 
 def known_answers(
-    connection: Connection, lookups: Sequence[AnswerLookup], link: bool
+    connection: Connection,
+    lookups: Sequence[AnswerLookup],
+    link: bool,
+    scoring: str | None = None,
 ) -> list[int | None]:
     """See `Ledger.known_answers`."""
     own: dict[tuple[int, str], int] = {}  # by recording and digest
@@ -47,9 +51,11 @@ def known_answers(
         rows = connection.execute(_ANSWERED_VERSIONS, versions)
         own |= {(of, digest): version for of, digest, version in rows}
         seen |= _seen_digests(connection, some)
+    query = _FIRST_SCORED if scoring is None else _FIRST_SCORED_SO
+    wanted = {} if scoring is None else {"scoring": scoring}
     first = {
         (digest, checkpoint_id): connection.scalar(
-            _FIRST_SCORED, {"digest": digest, "checkpoint_id": checkpoint_id}
+            query, {"digest": digest, "checkpoint_id": checkpoint_id} | wanted
         )
         for digest, checkpoint_id in {each[1:] for each in lookups if link and each[1] in seen}
     }

@@ -128,14 +128,17 @@ class Ledger:
         with self.database.transaction() as connection:
             queue.release(connection, recording_ids)
 
-    def known_answers(self, lookups: Sequence[AnswerLookup], link: bool) -> list[int | None]:
+    def known_answers(
+        self, lookups: Sequence[AnswerLookup], link: bool, scoring: str | None = None
+    ) -> list[int | None]:
         """For each the recording whose answer serves this content, if any; hand it on as `Linked`.
 
         That is an answered version of the same file under any checkpoint, or, with `link`, any
-        recording of this content that the checkpoint has scored.
+        recording of this content that the checkpoint has scored; with `scoring` only under these
+        settings.
         """
         with self.database.transaction() as connection:
-            return known_answers(connection, lookups, link)
+            return known_answers(connection, lookups, link, scoring)
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         """Write what came of claimed work, in one transaction.

@@ -47,6 +47,7 @@ class StoredAnswer(NamedTuple):
     checkpoint_id: int
     label: str
     confidence: float
+    scoring: str | None
 
 
 @dataclass
@@ -107,7 +108,7 @@ class RecordingRow:
         self.attempts = max(0, self.attempts - 1)
 
     def take(self, answer: StoredAnswer) -> None:
-        self.prediction_id, self.checkpoint_id, self.label, self.confidence = answer
+        self.prediction_id, self.checkpoint_id, self.label, self.confidence, _ = answer
 
     def describe(self, facts: AudioFacts) -> None:
         self.digest = facts.digest
@@ -182,25 +183,55 @@ def insert_predictions(
     # Nobody else writes in this transaction, and asking for the numbers row by row takes longer.
     first = (connection.scalar(select(func.max(prediction.c.id))) or 0) + 1
     values = [
-        {
-            "id": number,
-            "recording_id": recording_id,
-            "checkpoint_id": checkpoint_id,
-            "label": scored.label,
-            "confidence": scored.confidence,
-            "scores": scored.scores,
-            "clip_scores": scored.clip_scores,
-            "clip_seconds": scored.clip_seconds,
-            "clip_hop_seconds": scored.clip_hop_seconds,
-            "classified_at": now,
-        }
-        for number, ((recording_id, checkpoint_id), scored) in enumerate(new.items(), first)
+        {"id": number, "recording_id": recording_id} | _prediction_values(scored, now)
+        for number, ((recording_id, _), scored) in enumerate(new.items(), first)
     ]
     execute_many(connection, _ADD_PREDICTIONS, values)
+    return {key: _stored(number, scored) for number, (key, scored) in enumerate(new.items(), first)}
+
+
+_REPLACE_PREDICTION = update(prediction).where(prediction.c.id == bindparam("old_id"))
+
+
+def replace_predictions(
+    connection: Connection, new: dict[PredictionKey, tuple[StoredAnswer, Scored]], now: str
+) -> dict[PredictionKey, StoredAnswer]:
+    """In place of what the same checkpoint answered under other settings."""
+    values = [{"old_id": old.id} | _prediction_values(scored, now) for old, scored in new.values()]
+    execute_many(connection, _REPLACE_PREDICTION, values)
+    return {key: _stored(old.id, scored) for key, (old, scored) in new.items()}
+
+
+def _prediction_values(scored: Scored, now: str) -> dict[str, object]:
     return {
-        key: StoredAnswer(number, key[1], scored.label, scored.confidence)
-        for number, (key, scored) in enumerate(new.items(), first)
+        "checkpoint_id": scored.checkpoint_id,
+        "label": scored.label,
+        "confidence": scored.confidence,
+        "scores": scored.scores,
+        "clip_scores": scored.clip_scores,
+        "clip_seconds": scored.clip_seconds,
+        "clip_hop_seconds": scored.clip_hop_seconds,
+        "classified_at": now,
+        "scoring": scored.scoring,
     }
+
+
+def _stored(number: int, scored: Scored) -> StoredAnswer:
+    answer = (scored.checkpoint_id, scored.label, scored.confidence, scored.scoring)
+    return StoredAnswer(number, *answer)
+
+
+_SHARING = select(*_COLUMNS).where(
+    recording.c.digest == bindparam("digest"), recording.c.prediction_id == bindparam("shared")
+)
+
+
+def rows_sharing(
+    connection: Connection, digest: str | None, prediction_id: int
+) -> list[RecordingRow]:
+    """The recordings that have a prediction as their answer; only those of its content can."""
+    rows = connection.execute(_SHARING, {"digest": digest, "shared": prediction_id})
+    return [RecordingRow(*row) for row in rows]
 
 
 _TAKE_NUMBERS = (

@@ -76,7 +76,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Scored(Answer):
-    """An answer. `scores` is float32 (L,), `clip_scores` float16 (C, L), both little-endian."""
+    """An answer. `scores` is float32 (L,), `clip_scores` float16 (C, L), both little-endian.
+
+    `scoring` names the settings that it was made under; under others it is another answer.
+    """
 
     label: str
     confidence: float
@@ -85,6 +88,7 @@ class Scored(Answer):
     clip_seconds: float
     clip_hop_seconds: float
     warning: str | None = None
+    scoring: str | None = None
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,15 @@ PLACE_COLUMNS = (_row.id, _row.inbox_id, _row.path, _row.archive_path, _row.arch
 
 
 class FilePresence:
-    """Looks at the places of files; `away` are the folders that were found to be away."""
+    """Looks at the places of files; `away` are the folders that were found to be away.
+
+    `n_away` counts recordings of which nobody can tell for that.
+    """
 
     def __init__(self, database: Database) -> None:
         self._ledger_file = database.path.absolute()
         self.away: set[bytes] = set()
+        self.n_away = 0
         query = select(inbox.c.id, inbox.c.path, inbox.c.mount_point)
         with database.transaction() as connection:
             rows = connection.execute(query).all()
@@ -49,7 +53,9 @@ class FilePresence:
         }
         away = set(filter(self._is_away, set[bytes]().union(*lost.values())))
         self.away |= away
-        return {id for id, folders in lost.items() if away.isdisjoint(folders)}
+        missing = {id for id, folders in lost.items() if away.isdisjoint(folders)}
+        self.n_away += len(lost) - len(missing)
+        return missing
 
     def usual_place(self, row: Row[Any]) -> bytes:
         """Where the file is to be read."""

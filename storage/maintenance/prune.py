@@ -30,6 +30,7 @@ from storage.maintenance.prune_plan import (
     unused_predictions,
 )
 from storage.values.progress import ProgressTicker
+from storage.values.text import counted
 
 _AT_ONCE = 1000  # rows in a transaction
 _SAFE_CHECKPOINTS = (3, 51, 3)  # from this SQLite on two processes may empty the log at once
@@ -65,8 +66,8 @@ def carry_out(database: Database, plan: PrunePlan, progress: ProgressTicker) -> 
     """
     if plan.busy:
         raise StorageError(
-            f"{plan.busy} of these recordings wait for an answer or are being read (the first is"
-            f" {plan.first_busy}); let `clfd run --once` finish them, then prune"
+            f"not answered yet, or being read: {counted(plan.busy, 'recording')} of these"
+            f" (the first is {plan.first_busy}); let `clfd run --once` finish, then prune"
         )
     # A recording whose answer others share goes after these: again, until nothing goes.
     while _delete_marked(database, plan, progress):

@@ -88,11 +88,15 @@ class PruneRequest:
 
 
 class PruneRules:
-    """Says of recordings why they may go, and which stay for their file in the archive."""
+    """Says of recordings why they may go, and which stay for their file in the archive.
+
+    `n_present` counts those that stay for a file which lies where it was.
+    """
 
     def __init__(self, request: PruneRequest, presence: FilePresence) -> None:
         self._request = request
         self._presence = presence
+        self.n_present = 0
 
     def reasons(self, rows: Sequence[Row[Any]]) -> dict[int, Reason]:
         """By id. What was superseded has no file of its own in the inbox, but in an archive."""
@@ -100,7 +104,11 @@ class PruneRules:
         replaced = {row.id for row in old if self._is_replaced(row)}
         bare = {row.id for row in old if row.id in replaced and row.archive_path is None}
         sought = (replaced | {row.id for row in old if self._request.missing}) - bare
+        n_away = self._presence.n_away
         gone = self._presence.missing([row for row in old if row.id in sought])
+        looked_for = {row.id for row in old if row.id in sought and row.state != "superseded"}
+        n_told = len(gone & looked_for) + self._presence.n_away - n_away
+        self.n_present += max(0, len(looked_for) - n_told)
         return {id: "superseded" if id in replaced else "missing" for id in bare | gone}
 
     def keeps_archived(self, row: Row[Any], reasons: dict[int, Reason]) -> bool:
@@ -123,6 +131,7 @@ class PrunePlan:
     deleted: Counter[str] = field(default_factory=Counter)
     shared: int = 0
     archived: int = 0
+    present: int = 0
     busy: int = 0
     changed: int = 0
     first_busy: str = ""
@@ -139,20 +148,30 @@ class PrunePlan:
             "paths": self.paths,
             "kept_shared": self.shared,
             "kept_archived": self.archived,
+            "kept_present": self.present,
             "kept_busy": self.busy,
             "kept_changed": self.changed,
             "away": self.away,
         }
 
+    @property
+    def is_empty(self) -> bool:
+        return not self.planned.total()
+
     def lines(self, is_done: bool) -> Iterator[str]:
-        figures = self.figures(is_done)
+        counts = self.deleted if is_done else self.planned
+        recordings = counted(counts["superseded"] + counts["missing"], "recording")
         yield (
-            f"{'deleted' if is_done else 'would delete'}"
-            f" {counted(figures['recordings'], 'recording')}"
-            f" ({figures['superseded']} superseded, {figures['missing']} missing)"
-            f" and {counted(figures['history'], 'earlier prediction')}"
+            f"{'deleted' if is_done else 'would delete'} {recordings}"
+            f" ({counts['superseded']} superseded, {counts['missing']} missing)"
+            f" and {counted(counts['history'], 'earlier prediction')}"
         )
         yield from (f"  {path}" for path in self.paths)
+        if self.present and self.request.before is not None:
+            yield (
+                f"kept {counted(self.present, 'recording')} of that age whose file is still there:"
+                " one in the inbox would be scored again; move the files away, then prune"
+            )
         if self.shared:
             yield f"kept {counted(self.shared, 'recording')} whose answer others share that stay"
         if self.archived:
@@ -182,7 +201,9 @@ def make_plan(database: Database, request: PruneRequest, progress: ProgressTicke
         _temporary.drop_all(connection)
         _temporary.create_all(connection)
     if request.superseded or request.missing:
-        _mark_recordings(database, plan, PruneRules(request, presence), progress)
+        rules = PruneRules(request, presence)
+        _mark_recordings(database, plan, rules, progress)
+        plan.present = rules.n_present
         _unmark_shared(database, plan)
     if request.history:
         plan.planned["history"] = _mark_unused_predictions(database, request.before, progress)

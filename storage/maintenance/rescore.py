@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, false, func, not_, select, update
 
 from storage.database.bulk import chunks
 from storage.database.sqlite import Database
-from storage.database.tables import checkpoint, recording
+from storage.database.tables import checkpoint, prediction, recording
 from storage.ledger.queue import again
 from storage.queries.filters import Filters, checkpoint_clause, clauses
 from storage.values.timestamps import utc_now
@@ -18,23 +19,58 @@ _AT_A_TIME = 5_000  # in one transaction, so that a daemon that runs beside is n
 _row = recording.c
 
 
-def count_rescorable(database: Database, filters: Filters, stale_under: str | None) -> int:
-    """How many `requeue_answered` would queue."""
+@dataclass(frozen=True)
+class Settled:
+    """What a rescore would only repeat: answers of this checkpoint under these settings."""
+
+    checkpoint: str
+    scoring: str
+
+
+@dataclass(frozen=True)
+class RescoreCount:
+    """How many of the recordings that are meant can be queued, are settled, or queued already.
+
+    `resettled` counts those to be queued that the same checkpoint answered under other settings.
+    """
+
+    queueable: int
+    settled: int
+    queued: int
+    resettled: int
+
+
+def count_rescorable(
+    database: Database, filters: Filters, stale_under: str | None, settled: Settled | None = None
+) -> RescoreCount:
+    """What `requeue_answered` would do."""
+    is_free, is_settled = _row.requeued.is_(None), _is_settled(settled)
+    is_by_it = false() if settled is None else _is_by(settled.checkpoint)
+    counted = (
+        and_(is_free, not_(is_settled)),
+        and_(is_free, is_settled),
+        not_(is_free),
+        and_(is_free, not_(is_settled), is_by_it),
+    )
+    numbers = (func.count().filter(clause) for clause in counted)
     with database.transaction() as connection:
-        found = _rescorable(filters, stale_under).subquery()
-        return connection.scalar(select(func.count()).select_from(found)) or 0
+        found = connection.execute(_meant(filters, stale_under).with_only_columns(*numbers)).one()
+    return RescoreCount(*map(int, found))
 
 
-def requeue_answered(database: Database, filters: Filters, stale_under: str | None) -> int:
+def requeue_answered(
+    database: Database, filters: Filters, stale_under: str | None, settled: Settled | None = None
+) -> int:
     """Queue answered recordings behind all other work; returns how many.
 
-    Their answers stay until there are new ones, and in the history after that. With `stale_under`,
-    a checkpoint's name, only those that another one answered.
+    Their answers stay until there are new ones. With `stale_under`, a checkpoint's name, only
+    those that another one answered; without what is `settled`, and what is queued already.
     """
     queued = 0
     ids: Sequence[int] = [0]
     values = again("rescore", utc_now())
-    query = _rescorable(filters, stale_under).order_by(_row.id).limit(_AT_A_TIME)
+    query = _meant(filters, stale_under).where(_row.requeued.is_(None), ~_is_settled(settled))
+    query = query.order_by(_row.id).limit(_AT_A_TIME)
     while ids:
         with database.transaction() as connection:
             ids = connection.execute(query.where(_row.id > ids[-1])).scalars().all()
@@ -44,10 +80,20 @@ def requeue_answered(database: Database, filters: Filters, stale_under: str | No
     return queued
 
 
-def _rescorable(filters: Filters, stale_under: str | None) -> Select[Any]:
-    """Not what is queued already."""
-    query = select(_row.id).where(*clauses(filters.with_status("done")), _row.requeued.is_(None))
-    if stale_under is None:
-        return query
-    same = select(checkpoint.c.id).where(checkpoint_clause(stale_under))
-    return query.where(_row.checkpoint_id.not_in(same))
+def _meant(filters: Filters, stale_under: str | None) -> Select[Any]:
+    query = select(_row.id).where(*clauses(filters.with_status("done")))
+    return query if stale_under is None else query.where(~_is_by(stale_under))
+
+
+def _is_by(reference: str) -> ColumnElement[bool]:
+    same = select(checkpoint.c.id).where(checkpoint_clause(reference))
+    return _row.checkpoint_id.in_(same)
+
+
+def _is_settled(settled: Settled | None) -> ColumnElement[bool]:
+    if settled is None:
+        return false()
+    is_so = exists().where(
+        prediction.c.id == _row.prediction_id, prediction.c.scoring == settled.scoring
+    )
+    return and_(_is_by(settled.checkpoint), is_so)

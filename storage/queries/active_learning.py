@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, case, func, select
 
 from storage.database.tables import human_label, inbox, prediction, recording, tally
 from storage.ledger.tallies import folder_of
@@ -21,9 +21,17 @@ from storage.queries.filters import CONFIDENCE, by_index
 
 _PER_REASON = 20  # candidates for each that is asked for
 _NEWEST = 200_000  # recordings that are looked through for disagreement, a second of work
+_LABELLED_SHARE = 0.5
 _row = recording.c
 _COLUMNS = (_row.digest, inbox.c.path_text, _row.path, _row.path_text, _row.label, _row.confidence)
-_IS_OPEN = and_(_row.state == "done", ~_row.digest.in_(select(human_label.c.digest)))
+_said = human_label.c
+# Of which a person labelled neither the whole nor half of it: a part tells little of a long one.
+_seconds = case((_said.end_s > 0, _said.end_s), else_=_row.duration_s) - _said.start_s
+_labelled_s = select(func.coalesce(func.sum(_seconds), 0)).where(_said.digest == _row.digest)
+_IS_OPEN = and_(
+    _row.state == "done",
+    _labelled_s.correlate(recording).scalar_subquery() < _LABELLED_SHARE * _row.duration_s,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Suggestion:
 
 
 def suggestions(connection: Connection, number: int) -> list[Suggestion]:
-    """Up to so many, the most worthwhile first; nothing twice, nor what has a human label."""
+    """Up to so many, the most worthwhile first; nothing twice, nor what was labelled."""
     most = number * _PER_REASON
     unsure = by_index(_open(), CONFIDENCE).where(_row.confidence.is_not(None))
     reasons = (

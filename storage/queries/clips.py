@@ -2,11 +2,13 @@
 
 One rule for `clfd results --clips`, its counts, the formats of other programs and `clfd clips`:
 label, confidence and, with `by_recorded`, the time are asked of each clip, all else of its
-recording. No index knows the clips, so those of every recording that is left are read.
+recording. What people say of a part is said of the clips with the same sound. No index knows the
+clips, so those of every recording that is left are read.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -16,8 +18,10 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 
 from storage.database.tables import recording
+from storage.labels.overlap import labelled_within
 from storage.queries.filters import Filters
-from storage.queries.result import Result, labels_of
+from storage.queries.result import Result
+from storage.values.clip_scores import LabelledPart
 from storage.values.decision import DisplayRules, most_probable
 from storage.values.timestamps import from_stamp, later
 
@@ -46,6 +50,7 @@ class Span(NamedTuple):
     label: str
     confidence: float
     scores: tuple[float, ...]
+    human_label: str | None
 
 
 def recordings_to_read(connection: Connection, filters: Filters) -> Filters:
@@ -76,9 +81,11 @@ def rows_of(one: Result, options: ClipOptions, filters: Filters) -> Iterator[Res
             confidence=span.confidence,
             packed_scores=struct.pack(f"<{len(span.scores)}f", *span.scores),
             packed_clip_scores=None,
+            human_parts=None,
+            human_label=span.human_label,
             start_s=span.start_s,
             end_s=span.end_s,
-            clip_at=clip_at(one, span),
+            clip_at=clip_at(one, span.start_s),
         )
 
 
@@ -93,45 +100,96 @@ def spans_of(one: Result, options: ClipOptions, filters: Filters) -> Iterator[Sp
     )
     if options.merge_gap_seconds is not None:
         spans = merged(spans, options.merge_gap_seconds)
-    return (span for span in spans if filters.fit_answer(span.label, span.confidence))
+    return (
+        span
+        for span in spans
+        if filters.fit_answer(span.label, span.confidence)
+        and not (filters.wrong and not _is_wrong(one, span))
+    )
 
 
-def clip_at(one: Result, span: Span) -> str | None:
+def rows_with_parts(one: Result, options: ClipOptions, filters: Filters) -> Iterator[Result]:
+    """As `rows_of`; in place of clips whose sound a person labelled the labelled parts that fit."""
+    rows = rows_of(one, options, filters)
+    if not one.human_parts:
+        return rows
+    found, parts = list(rows), one.labelled_parts()
+    said = labelled_within(((row.start_s or 0.0, row.end_s or 0.0) for row in found), parts)
+    left = [row for row, part in zip(found, said, strict=True) if part is None]
+    first_s, behind_s = _window(one, filters)
+    asked = (part for part in parts if first_s <= part.start_s < behind_s)
+    own = (_row_of(one, part, filters.rules) for part in asked)
+    fitting = [
+        row
+        for row in own
+        if filters.fit_answer(row.label, row.confidence)
+        and not (filters.wrong and row.human_label == row.label)
+    ]
+    return iter(sorted([*fitting, *left], key=lambda row: row.start_s or 0.0))
+
+
+def clip_at(one: Result, start_s: float) -> str | None:
     """When a clip began, as a stamp in UTC; None where the recording does not tell."""
-    return None if one.recorded_at is None else later(one.recorded_at, span.start_s)
+    return None if one.recorded_at is None else later(one.recorded_at, start_s)
 
 
 def merged(spans: Iterable[Span], gap_seconds: float) -> list[Span]:
     """Spans of one recording, in the order of their start, with the runs of each label joined."""
     joined: list[Span] = []
-    newest: dict[str, int] = {}  # the last run of a label, as its place in `joined`
+    # The last run of a label, and of what a person says of it, as its place in `joined`.
+    newest: dict[tuple[str, str | None], int] = {}
     widest = gap_seconds + _ROUNDING_SECONDS
     for span in spans:
-        place = newest.get(span.label)
+        said = span.label, span.human_label
+        place = newest.get(said)
         if place is not None and span.start_s - joined[place].end_s <= widest:
             run = joined[place]
             surest = max(run, span, key=lambda one: one.confidence)
             joined[place] = surest._replace(start_s=run.start_s, end_s=span.end_s)
         else:
-            newest[span.label] = len(joined)
+            newest[said] = len(joined)
             joined.append(span)
     return joined
 
 
 def _all_spans(one: Result, top: int, rules: DisplayRules) -> Iterator[Span]:
     """One for each of the `top` labels of each clip, in time; none without an answer."""
-    if one.labels_json is None or not one.packed_clip_scores:
-        return
-    labels = labels_of(one.labels_json)
-    hop_s, clip_s = one.clip_hop_seconds or 0.0, one.clip_seconds or 0.0
-    recording_end_s = one.duration_s or float("inf")
-    clips = struct.iter_unpack(f"<{len(labels)}e", one.packed_clip_scores)
-    for position, scores in enumerate(clips):
-        start_s = position * hop_s
-        end_s = min(start_s + clip_s, recording_end_s)
-        for best in most_probable(scores, top):
-            label = rules.label_of(labels[best], scores[best]) or ""
-            yield Span(start_s, end_s, label, scores[best], scores)
+    scores, behind_s = one.clip_scores, one.duration_s or math.inf
+    labels, clip_s = scores.labels, one.clip_seconds or 0.0
+    parts = one.labelled_parts()
+    said = labelled_within(((at, at + clip_s) for at, _ in scores.rows()), parts)
+    for (start_s, values), part in zip(scores.rows(), said, strict=True):
+        end_s = min(start_s + clip_s, behind_s)
+        human_label = part.label if part else one.human_label
+        for best in most_probable(values, top):
+            label = rules.label_of(labels[best], values[best]) or ""
+            yield Span(start_s, end_s, label, values[best], values, human_label)
+
+
+def _row_of(one: Result, part: LabelledPart, rules: DisplayRules) -> Result:
+    label, confidence = one.clip_scores.answer(*part.span) or (None, None)
+    return replace(
+        one,
+        start_s=part.start_s,
+        end_s=part.end_s,
+        label=rules.label_of(label, confidence),
+        confidence=confidence,
+        human_label=part.label,
+        clip_at=clip_at(one, part.start_s),
+    )
+
+
+def _is_wrong(one: Result, span: Span) -> bool:
+    """Whether a person says something else of a clip: of its part, or else of all.
+
+    Who says what the recording is as a whole, and is answered the same, says nothing of its clips.
+    """
+    if span.human_label in (None, span.label):
+        return False
+    if span.human_label != one.human_label or one.human_label != one.label:
+        return True
+    place = span.start_s, span.end_s
+    return next(labelled_within([place], one.labelled_parts())) is not None
 
 
 def _window(one: Result, filters: Filters) -> tuple[float, float]:

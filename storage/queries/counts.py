@@ -37,8 +37,9 @@ from storage.queries.filters import (
     tallied,
     tally_clauses,
 )
-from storage.queries.result import Result, labels_of
+from storage.queries.result import Result
 from storage.queries.results import OnRead, clip_counts, ignore
+from storage.values.clip_scores import labels_of
 from storage.values.timestamps import to_local_time
 
 _row, _tally = recording.c, tally.c
@@ -74,7 +75,7 @@ def count_clips_by(
         if axis == "label":
             return span.label
         if axis in ("day", "hour"):
-            moment = clip_at(one, span)
+            moment = clip_at(one, span.start_s)
             if moment is not None and axis == "hour":
                 return to_local_time(moment, filters.rules.zone)[_HOUR]
             return moment and moment[:DAY_LENGTH]

@@ -2,7 +2,7 @@
 
 SQLite cannot know how many recordings a filter leaves. So they are either walked in the order of
 the page, until enough fit, or gathered from those that one filter leaves, and sorted; whichever
-reads less. benchmarks/RESULTS.md has what pages take without this.
+reads less. benchmarks/history/ledger.md has what pages take without this.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
-    ScalarSelect,
     Select,
     and_,
     case,
@@ -31,12 +30,12 @@ from storage.database.sqlite import PATH_INDEX
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,
-    human_label,
     inbox,
     prediction,
     recording,
     tally,
 )
+from storage.labels.human_labels import differs_from_human, has_human_label
 from storage.values.decision import UNKNOWN, DisplayRules
 from storage.values.timestamps import to_local_time
 
@@ -69,7 +68,7 @@ class Filters:
     `checkpoint` is the start of a name or digest. `history` asks for every prediction of a
     recording instead of its current answer. `by_recorded`: times are those at which recordings
     began. `rules` say how answers are shown, and labels are meant as they are shown. Levels are in
-    dBFS. `wrong` are those of which a person says something else.
+    dBFS. `wrong` are those of which, or of a part of which, a person says something else.
     """
 
     status: Status = "done"
@@ -143,7 +142,8 @@ def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     if filters.clipped:
         yield _row.clipped > 0
     if filters.wrong:
-        yield from wrong_clauses(shown_label)
+        yield has_human_label()
+        yield differs_from_human(shown_label, filters.rules, filters.history)
 
 
 def joined(filters: Filters) -> FromClause:
@@ -198,21 +198,6 @@ def moment(filters: Filters) -> ColumnElement[str]:
     if filters.status in ("pending", "all"):
         return func.coalesce(_row.answered_at, _row.first_seen_at)
     return _row.answered_at
-
-
-def wrong_clauses(label: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
-    """The first clause is for an index: few recordings have a human label."""
-    yield _row.digest.in_(select(human_label.c.digest))
-    yield human_labels() != label
-
-
-def human_labels() -> ScalarSelect[Any]:
-    """What a person says that a recording as a whole is."""
-    labelled = human_label.c
-    whole = select(labelled.label).where(
-        labelled.digest == _row.digest, labelled.start_s == 0, labelled.end_s == 0
-    )
-    return whole.scalar_subquery()
 
 
 def checkpoint_clause(reference: str) -> ColumnElement[bool]:
@@ -350,8 +335,7 @@ def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[
     if filters.by_recorded:
         yield RECORDED, _look(connection, RECORDED, [*recorded_clauses(filters)])
     if filters.wrong:
-        has_human_label = next(wrong_clauses(_row.label))
-        yield DIGEST, _look(connection, DIGEST, [has_human_label])
+        yield DIGEST, _look(connection, DIGEST, [has_human_label()])
     if filters.path is not None and (prefix := [*path_prefix_clauses(filters.path)]):
         yield PATH_INDEX, _look(connection, PATH_INDEX, prefix)
 

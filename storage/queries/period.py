@@ -20,7 +20,9 @@ from storage.queries.statistics import (
     KnownCheckpoint,
     Sample,
     answers_in_time,
+    by_site,
     confidence_bins,
+    count_labelled,
     extremes,
     failures,
     known_checkpoint,
@@ -114,6 +116,23 @@ class Drift:
         return {**asdict(self), "labels": labels}
 
 
+@dataclass
+class SiteActivity:
+    """One site, or what lies outside of all: its answers by label, and its failures."""
+
+    site: str
+    labels: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.labels.total()
+
+    def as_json(self) -> dict[str, Any]:
+        labels = dict(self.labels.most_common())
+        return {"site": self.site, "done": self.done, "failed": self.failed, "labels": labels}
+
+
 @dataclass(frozen=True)
 class Period:
     """Everything that the page of a period shows, but audio."""
@@ -129,6 +148,10 @@ class Period:
     surest: tuple[Sample, ...]
     least_sure: tuple[Sample, ...]
     sample_rate_hz: int | None  # of the checkpoint
+    corrected: int = 0
+    labelled: int = 0  # by people, rightly answered ones too
+    sites: tuple[SiteActivity, ...] = ()
+    ignored: Mapping[str, int] = field(default_factory=dict)  # now, by suffix
 
     @property
     def since(self) -> datetime:
@@ -158,6 +181,10 @@ class Period:
             "inboxes": list(self.inboxes),
             "checkpoint": self.checkpoint,
             "counts": dict(self.counts),
+            "corrected": self.corrected,
+            "labelled": self.labelled,
+            "ignored": dict(self.ignored),
+            "sites": [each.as_json() for each in self.sites],
             "labels": [each.as_json() for each in self.labels],
             "failures": [asdict(each) for each in self.failures],
             "drift": self.drift and self.drift.as_json(),
@@ -199,6 +226,9 @@ def period_figures(
         surest=tuple(surest),
         least_sure=tuple(least_sure),
         sample_rate_hz=_sample_rate_hz(known),
+        corrected=count(connection, replace(filters, status="done", wrong=True)),
+        labelled=count_labelled(connection, filters),
+        sites=tuple(_sites(connection, filters)),
     )
 
 
@@ -277,6 +307,20 @@ def _label_activity(
         activity.by_confidence[bin_.bin] += bin_.number
         activity.confidences += bin_.total
     return sorted(found.values(), key=lambda each: (-each.number, each.label))
+
+
+def _sites(connection: Connection, filters: Filters) -> list[SiteActivity]:
+    """The busiest first; none where no path names one."""
+    found: dict[str, SiteActivity] = {}
+    for site, state, label, number in by_site(connection, filters):
+        activity = found.setdefault(site, SiteActivity(site))
+        if state == "failed":
+            activity.failed += number
+        else:
+            activity.labels[label or ""] += number
+    if not any(found):
+        return []
+    return sorted(found.values(), key=lambda each: (-each.done - each.failed, each.site))
 
 
 def _has_full_hours(filters: Filters) -> bool:

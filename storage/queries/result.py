@@ -6,17 +6,16 @@ order from here. Columns are only ever added, at the end.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, case, func, null
 
 from storage.database.tables import checkpoint, inbox, prediction, recording
-from storage.queries.filters import human_labels
+from storage.labels.human_labels import human_labels, human_parts
+from storage.values.clip_scores import ClipScores, LabelledPart, labels_of, parts_of
 from storage.values.decision import DisplayRules
 from storage.values.timestamps import as_stamp
 
@@ -93,7 +92,9 @@ class Result:
         None, "Where it ends, at most with the recording.", is_of_clip=True
     )
     human_label: str | None = _column(
-        human_labels(), "What a person says that the recording as a whole is."
+        human_labels(),
+        "What a person says that the recording as a whole is; with `--clips` that of the part where"
+        " the clip lies, if there is one.",
     )
     recorded_at: str | None = _column(
         _row.recorded_at,
@@ -117,6 +118,11 @@ class Result:
         _row.recorder,
         "What the file says of its recorder, as JSON (an object in JSON): device, place,"
         " temperature, battery, gain ([audio.md](audio.md#the-recorder)).",
+    )
+    human_parts: str | None = _column(
+        human_parts(),
+        "What people say of parts, as JSON (a list in JSON): objects of `start_s`, `end_s` (null:"
+        " to the end), `label`. With `--clips` it is empty.",
     )
     clip_at: str | None = _column(
         None, "When the clip began, in UTC.", kind="moment", is_of_clip=True
@@ -157,6 +163,16 @@ class Result:
         values = struct.unpack(f"<{len(labels)}f", self.packed_scores)
         return {label: round(value, 6) for label, value in zip(labels, values, strict=True)}
 
+    @property
+    def clip_scores(self) -> ClipScores:
+        return ClipScores(
+            self.labels_json, self.packed_clip_scores, self.clip_seconds, self.clip_hop_seconds
+        )
+
+    def labelled_parts(self) -> list[LabelledPart]:
+        """By their starts."""
+        return parts_of(self.human_parts, self.duration_s)
+
 
 _FIELDS = [one.name for one in fields(Result)]
 _PATH, _LABEL, _CONFIDENCE, _RECORDED, _SITE = (
@@ -193,12 +209,6 @@ def from_row(row: Iterable[Any], rules: DisplayRules) -> Result:
     values[_RECORDED] = as_stamp(values[_RECORDED], rules.zone)
     values[_SITE] = rules.site_of(values[_PATH])
     return Result(*values)
-
-
-@lru_cache(maxsize=64)
-def labels_of(labels_json: str) -> tuple[str, ...]:
-    """The labels of a checkpoint, in the order of its scores."""
-    return tuple(json.loads(labels_json))
 
 
 def _rounded(value: object) -> object:

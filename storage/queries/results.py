@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nlargest
 from itertools import islice
 from pathlib import Path
@@ -16,12 +16,14 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, s
 from storage.database.bulk import chunks
 from storage.database.sqlite import PATH_INDEX
 from storage.database.tables import answer_counter, inbox, prediction, recording
+from storage.labels.human_labels import has_human_label
 from storage.queries.clips import (
     ClipOptions,
     Span,
     has_time_asked,
     recordings_to_read,
     rows_of,
+    rows_with_parts,
     spans_of,
 )
 from storage.queries.filters import (
@@ -127,7 +129,7 @@ def recordings_with_clips(
     for one in _read(connection, query, filters.rules, _CHUNK_ROWS_WITH_CLIPS):
         on_read()
         if has_time_asked(one, filters):
-            yield one, list(rows_of(one, clips, filters))
+            yield one, list(rows_with_parts(one, clips, filters))
 
 
 def clip_counts(
@@ -345,6 +347,10 @@ def _columns(filters: Filters, with_clips: bool) -> Select[Any]:
 
 
 def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:
+    """Of clips each is asked whether it is wrong, not its recording."""
+    if filters.wrong and with_clips:
+        any_wrong = replace(filters, wrong=False)
+        return _columns(filters, with_clips).where(has_human_label(), *clauses(any_wrong))
     return _columns(filters, with_clips).where(*clauses(filters))
 
 

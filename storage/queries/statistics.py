@@ -11,9 +11,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Select, cast, func, select
 
-from storage.database.tables import checkpoint, recording
-from storage.queries.filters import ANSWER, RECORDED, Filters, by_index, clauses
+from storage.database.tables import checkpoint, folder_expression, prediction, recording
+from storage.labels.human_labels import has_human_label
+from storage.queries.filters import (
+    ANSWER,
+    RECORDED,
+    Filters,
+    by_index,
+    clauses,
+)
 from storage.queries.results import files_of
+from storage.values.clip_scores import ClipScores
 from storage.values.timestamps import as_stamp, from_stamp
 
 BINS = 20  # of confidence from 0 to 1
@@ -56,6 +64,7 @@ class Sample:
     duration_s: float | None
     digest: str
     file: Path
+    start_s: float = 0.0  # where the clip begins that has the label most confidently
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,28 @@ def confidence_bins(connection: Connection, filters: Filters) -> Iterator[Confid
     counted = select(*keys, func.count(), func.sum(_row.confidence)).group_by(*keys)
     for label, checkpoint_id, at, number, total in _read(connection, _of_answers(counted, filters)):
         yield ConfidenceBin(label, checkpoint_id, min(at, BINS - 1), number, total)
+
+
+def by_site(connection: Connection, filters: Filters) -> Iterator[tuple[str, str, str | None, int]]:
+    """Site, state and label of answered and failed recordings, and how many there are.
+
+    A site is the first folder, so folders will do, unless a pattern looks at whole paths.
+    """
+    has_pattern = bool(filters.rules.site_pattern)
+    place = _row.path_text if has_pattern else folder_expression()
+    answered, failed = filters.with_status("done"), replace(filters, status="failed", labels=())
+    for wanted in (answered, failed):
+        keys = place, _row.state, _row.label
+        query = select(*keys, func.count()).where(*clauses(wanted)).group_by(*keys)
+        for path, state, label, number in _read(connection, query):
+            path = path if has_pattern else f"{path}/".removeprefix("./")
+            yield filters.rules.site_of(path), state, label, number
+
+
+def count_labelled(connection: Connection, filters: Filters) -> int:
+    """Of how many answered recordings, or parts of them, a person says what they are."""
+    wanted = *clauses(filters.with_status("done")), has_human_label()
+    return connection.scalar(select(func.count()).select_from(recording).where(*wanted)) or 0
 
 
 def failures(connection: Connection, filters: Filters) -> list[Failures]:
@@ -147,12 +178,21 @@ def _first(connection: Connection, filters: Filters, limit: int, descending: boo
 
 def _samples(connection: Connection, filters: Filters, ids: list[int]) -> dict[int, Sample]:
     moment = _row.recorded_at if filters.by_recorded else _row.answered_at
-    columns = _row.path_text, _row.label, _row.confidence, moment, _row.duration_s
+    columns = _row.id, _row.path_text, _row.label, _row.confidence, moment, _row.duration_s
+    answer = prediction.c
+    query = (
+        select(*columns, _row.digest, checkpoint.c.labels)
+        .add_columns(answer.clip_scores, answer.clip_seconds, answer.clip_hop_seconds)
+        .join(prediction, answer.id == _row.prediction_id)
+        .join(checkpoint, checkpoint.c.id == answer.checkpoint_id)
+        .where(_row.id.in_(ids))
+    )
     files = files_of(connection, ids)
     found = {}
-    for row in connection.execute(select(_row.id, *columns, _row.digest).where(_row.id.in_(ids))):
-        values = [*row]
+    for row in connection.execute(query):
+        values: list[Any] = [*row[:7]]
         if filters.by_recorded:
             values[4] = as_stamp(values[4], filters.rules.zone)
-        found[row.id] = Sample(*values, files[row.id])  # type: ignore[call-arg]
+        start_s = ClipScores(*row[7:]).surest_start_s(row.label)
+        found[row.id] = Sample(*values, files[row.id], start_s)  # type: ignore[call-arg]
     return found

@@ -187,6 +187,11 @@ class EngineSettings(Section):
     threads: Threads = 0
     """torch threads; 0 leaves the choice to torch"""
 
+    @property
+    def scoring(self) -> str:
+        """Those of these that decide scores; each prediction is stored with them."""
+        return f"{self.clip_pooling}/{self.channel}/{self.overlap_seconds:g}"
+
 
 class TrainingSettings(Section):
     """How training shares the machine with whatever else runs on it."""

@@ -5,9 +5,11 @@ Pure Python, with its twin in SQL beside it, so that rows, counts and filters de
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,11 @@ class DisplayRules:
         least = case(*cases, else_=below) if cases else below
         return case((confidence < least, UNKNOWN), else_=label)
 
+    @property
+    def unknown_json(self) -> str:
+        """What is `unknown`, for a function of SQL; see `rules_of`."""
+        return json.dumps([self.thresholds, self.unknown_below])
+
     def site_of(self, path: str) -> str:
         """Empty where the path names none."""
         if self.site_pattern:
@@ -68,6 +75,12 @@ class DisplayRules:
             return (match["site"] or "") if match else ""
         first, slash, _ = path.partition("/")
         return first if slash else ""
+
+
+@lru_cache
+def rules_of(unknown_json: str) -> DisplayRules:
+    thresholds, below = json.loads(unknown_json)
+    return DisplayRules(thresholds=tuple(map(tuple, thresholds)), unknown_below=below)
 
 
 def check_site_pattern(pattern: str) -> None:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_CLOCK = re.compile(r"(?:(\d+):(?=[0-5]\d:))?(\d+):([0-5]\d(?:\.\d+)?)", re.ASCII)
 # What recorders call their files (docs/audio.md has a table with sources). A digit beside a moment
 # would make it something else. Without a colon an offset follows ISO 8601's T only; elsewhere it
 # might be a number of the recorder's.
@@ -92,6 +93,23 @@ def parse_when(text: str, now: datetime) -> datetime:
         raise ValueError(
             f"{text!r} is no time; write 2h, 3d, today, yesterday or 2026-01-31T12:00"
         ) from None
+
+
+def parse_seconds(text: str) -> float:
+    """`200`, `3:20` or `0:03:20.5`. Raises ValueError saying what is understood."""
+    clock = _CLOCK.fullmatch(text.strip())
+    try:
+        if clock is None:
+            return float(text)
+        hours, minutes, seconds = clock.groups()
+        return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time; write seconds, m:ss or h:mm:ss") from None
+
+
+def seconds_text(seconds: float) -> str:
+    """To the microsecond, which is what the ledger keeps."""
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
 
 
 # --- when a recording began

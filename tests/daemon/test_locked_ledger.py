@@ -53,7 +53,7 @@ def test_a_locked_ledger_is_waited_for_and_shown(
     assert house.statuses[-1]["faults"] == []
 
 
-def refuse(*_: object) -> None:
+def refuse(*_: object, **__: object) -> None:
     raise LedgerUnavailable("database is locked")
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
+FILES = (ROOT / "benchmarks").rglob("[a-z]*.py")
+MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("[a-z]*.py")))
+@pytest.mark.parametrize("name", MODULES)
 def test_a_benchmark_finds_what_it_imports(name: str) -> None:
-    importlib.import_module(f"benchmarks.{name}")
+    importlib.import_module(name)

@@ -24,6 +24,7 @@ from trainer.errors import TrainerError
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MEASUREMENTS = sorted((ROOT / "benchmarks").rglob("*.md"))
 COMMANDS = dict(every_command())
 OVERVIEW_LETTERS = 55
 COMMON_OPTIONS = {"--home", "--verbose", "--quiet", "--help"}
@@ -133,7 +134,7 @@ def test_kinds_of_failure_are_those_of_the_code() -> None:
     assert sorted({row[0] for row in cells(page("docs/audio.md"), "kind")}) == sorted({*kinds})
 
 
-@pytest.mark.parametrize("source", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("source", [*PAGES, *MEASUREMENTS], ids=lambda path: path.name)
 def test_links_lead_somewhere(source: Path) -> None:
     lost = []
     for file, anchor in links(source.read_text(encoding="utf-8")):

@@ -111,8 +111,8 @@ def _origin_rows(digest: str, training: Facts) -> Iterator[Row]:
     yield "made", _joined(" ", local_time(training.get("created_at")), seconds, device)
     yield "labels file", fact(training, "labels_file")
     yield "its digest", fact(training, "labels_digest")
-    learned = fact(training, "train_files", "{} learned from")
-    held_out = fact(training, "val_files", "{} held out")
+    learned = _number_of(training, "train", "{} learned from")
+    held_out = _number_of(training, "val", "{} held out")
     yield "recordings", _joined(", ", learned, held_out, left_out)
     yield "split", fact(training, "split")
     yield "seed", fact(training, "seed")
@@ -167,3 +167,9 @@ def _find(checkpoint_folder: CheckpointFolder, digest: str) -> Checkpoint | None
         return None if name is None else read_checkpoint(checkpoint_folder.path(name))
     except CheckpointError:
         return None
+
+
+def _number_of(training: Mapping[str, Any], side: str, template: str) -> str | None:
+    """Of examples; checkpoints of earlier versions tell their files alone."""
+    name = f"{side}_examples"
+    return fact(training, name if name in training else f"{side}_files", template)

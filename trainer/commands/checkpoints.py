@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.context import ExistingPath, Invocation
+from storage.commands.context import ExistingPath, Invocation, Seconds, table_or_json
 
 if TYPE_CHECKING:
     from storage.home.checkpoint_folder import CheckpointFolder
@@ -28,23 +28,28 @@ def checkpoints() -> None:
 
 
 @checkpoints.command("list")
+@table_or_json
 @click.pass_obj
-def list_checkpoints(invocation: Invocation) -> None:
+def list_checkpoints(invocation: Invocation, file_format: str) -> None:
     """All checkpoints, newest first.
 
     \b
     Example:
       clfd checkpoints list
     """
-    from storage.export.text_formats import console_for
+    from storage.export.text_formats import console_for, write_json
     from storage.home.checkpoint_folder import CheckpointFolder
     from trainer.checkpoints.list import print_table
+    from trainer.checkpoints.summary import summaries
 
     folder = CheckpointFolder(invocation.home().checkpoints)
     names = folder.names()
     problems = dict.fromkeys(filter(None, map(folder.link_problem, ("active", "previous"))))
     for problem in problems:
         click.echo(problem, err=True)
+    if file_format == "json":
+        write_json(sys.stdout, summaries(folder))
+        return
     if not names:
         if not problems:
             click.echo(f"no checkpoint in {folder.folder}; `clfd train` makes one", err=True)
@@ -55,9 +60,9 @@ def list_checkpoints(invocation: Invocation) -> None:
 
 @checkpoints.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print everything it says as JSON.")
+@table_or_json
 @click.pass_obj
-def show(invocation: Invocation, name: str, as_json: bool) -> None:
+def show(invocation: Invocation, name: str, file_format: str) -> None:
     """What a checkpoint hears, and where it comes from.
 
     NAME is a checkpoint's name or the start of it or of its digest, `active` or `previous`.
@@ -73,7 +78,7 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
 
     folder = CheckpointFolder(invocation.home().checkpoints)
     checkpoint = read_checkpoint(folder.path(folder.find(name)))
-    if as_json:
+    if file_format == "json":
         click.echo(json.dumps(describe(folder, checkpoint), indent=2, ensure_ascii=False))
     else:
         print_description(folder, checkpoint, console_for(sys.stdout))
@@ -84,7 +89,7 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
 @click.option(
     "--wait",
     "seconds",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     is_flag=False,
     flag_value=WAIT_SECONDS,
     metavar="[SECONDS]",
@@ -221,9 +226,20 @@ def export(
 
     folder = CheckpointFolder(invocation.home().checkpoints)
     chosen = folder.find(name)
-    file_format = file_format or ("onnx" if output.suffix.lower() == ".onnx" else "safetensors")
+    file_format = file_format or format_of(output)
     export_checkpoint(folder.path(chosen), output, file_format, overwrite=force)
     click.echo(f"{chosen} is in {output}, as {file_format}", err=True)
+
+
+def format_of(file: Path) -> str:
+    """Raises UsageError for the suffix of something else, such as a pickle."""
+    suffix = file.suffix.lower()
+    if suffix not in ("", ".safetensors", ".onnx"):
+        raise click.UsageError(
+            f"{file}: a checkpoint is written as .safetensors or .onnx, never as a pickle (.pt);"
+            " choose one of these, or --format"
+        )
+    return suffix.removeprefix(".") or "safetensors"
 
 
 @checkpoints.command()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from storage.commands.context import Finite, Invocation, filter_options, filters_of
+from storage.commands.context import Invocation, Seconds, filter_options, filters_of
 
 
 @click.command()
@@ -24,7 +24,7 @@ from storage.commands.context import Finite, Invocation, filter_options, filters
 @click.option(
     "--pad",
     "pad_seconds",
-    type=Finite(0, 60),
+    type=Seconds(0, 60),
     default=0.0,
     show_default=True,
     help="Seconds of sound around each clip.",

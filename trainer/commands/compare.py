@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from storage.commands.context import Invocation, When, path_option
+from storage.commands.context import Invocation, When, json_option, path_option
+
+if TYPE_CHECKING:
+    from storage.home.paths import Home
 
 
 @click.command()
@@ -30,6 +34,11 @@ from storage.commands.context import Invocation, When, path_option
     help="Draw the answers of A by those of B: FILE.png or FILE.svg.",
 )
 @click.option(
+    "--training",
+    is_flag=True,
+    help="Not their answers, but their trainings: data, recipe, epochs and figures, side by side.",
+)
+@click.option(
     "--format",
     "file_format",
     type=click.Choice(["table", "json", "csv"]),
@@ -37,7 +46,7 @@ from storage.commands.context import Invocation, When, path_option
     show_default=True,
     help="CSV has a row for each pair of answers; with --list, for each recording listed.",
 )
-@click.option("--json", "file_format", flag_value="json", help="The same as --format json.")
+@json_option("file_format")
 @click.pass_obj
 def compare(
     invocation: Invocation,
@@ -48,12 +57,14 @@ def compare(
     path: str | None,
     number: int,
     plot: Path | None,
+    training: bool,
     file_format: str,
 ) -> None:
     """Where two checkpoints disagree.
 
     Of the recordings that both have scored; `clfd rescore` has old ones scored by a new checkpoint.
-    A and B are names, digests or their start, `active` or `previous`.
+    A and B are names, digests or their start, `active` or `previous`. With --training they need
+    not have scored anything, and may be files.
 
     \b
     Example:
@@ -67,6 +78,11 @@ def compare(
     from storage.queries.filters import Filters
     from trainer.reports.compare_report import Difference, require_shared, write_difference
 
+    if training:
+        if since or until or path or number or plot:
+            raise click.UsageError("--training is about no answers; leave out what selects them")
+        _set_side_by_side(invocation.home(), a, b, file_format)
+        return
     if plot is not None:
         from trainer.reports.figures import picture_format_of, write_picture
 
@@ -87,3 +103,15 @@ def compare(
         write_picture(plot, found)
     with output(None) as stream:
         write_difference(stream, found, file_format)
+
+
+def _set_side_by_side(home: Home, a: str, b: str, file_format: str) -> None:
+    from classifier.model.checkpoint import read_checkpoint
+    from storage.export.text_formats import output
+    from storage.home.checkpoint_folder import CheckpointFolder
+    from trainer.checkpoints.summary import SideBySide, write_side_by_side
+
+    folder = CheckpointFolder(home.checkpoints)
+    found = SideBySide(*(read_checkpoint(folder.locate(word)) for word in (a, b)))
+    with output(None) as stream:
+        write_side_by_side(stream, found, file_format)

@@ -53,9 +53,10 @@ def report(
 ) -> None:
     """Picture a period on one page.
 
-    Which labels were heard when and how surely, what failed and why, whether the answers have
-    drifted from those to the validation recordings, and the most and least confident recordings to
-    look at and to listen to. The page opens in any browser, without a network.
+    Which labels were heard when, where and how surely, what people corrected, what failed and why,
+    which files were left out, whether the answers have drifted from those to the validation
+    recordings, and the most and least confident recordings to look at and to listen to. The page
+    opens in any browser, without a network.
 
     Its path goes to stdout. Exit 1, and no page, where nothing happened in the period.
 
@@ -74,7 +75,7 @@ def report(
         until=until,
         path=path,
         by_recorded=clock == "recorded",
-        rules=DisplayRules(settings.results.time_zone),
+        rules=DisplayRules(settings.results.time_zone, site_pattern=settings.results.site_pattern),
     )
     figures = write_period_report(filters, output, not no_audio, invocation.home(), settings, now)
     click.echo(json.dumps(figures, ensure_ascii=False) if as_json else figures["report"])

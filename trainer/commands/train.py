@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import Invocation, Seconds
 
 
 @click.command()
@@ -37,7 +37,7 @@ from storage.commands.context import Invocation
     help="How clips are varied: as the default recipe does, turned round in time only, or not; "
     "less is quicker where held-out sounds resemble those learned.  [default: the recipe's]",
 )
-@click.option("--clip-seconds", type=click.FloatRange(0, 60, min_open=True), help="Clip length.")
+@click.option("--clip-seconds", type=Seconds(0, 60, min_open=True), help="Clip length.")
 @click.option("--sample-rate", "sample_rate_hz", type=click.IntRange(1000, 768_000), help="In Hz.")
 @click.option("--mels", "n_mels", type=click.IntRange(8, 1024), help="Mel bands.")
 @click.option("--width", type=click.IntRange(1, 256), help="Channels of the first block.")

@@ -57,6 +57,11 @@ class Dataset:
         return tuple(sorted({example.label for example in self.examples} | set(self.known_labels)))
 
     @cached_property
+    def unit(self) -> str:
+        """What an example is: a recording, or a part of one."""
+        return "selections" if any(each.is_part for each in self.examples) else "recordings"
+
+    @cached_property
     def truth(self) -> Tensor:
         """(R,) index into `labels`."""
         index = {label: at for at, label in enumerate(self.labels)}

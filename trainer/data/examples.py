@@ -39,6 +39,10 @@ class Example:
     columns: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
+    def is_part(self) -> bool:
+        return self.start_seconds > 0 or self.end_seconds < math.inf
+
+    @property
     def file(self) -> str:
         """The path as a person can read it, whatever bytes it holds."""
         return visible(str(self.path))

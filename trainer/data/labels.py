@@ -10,12 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from storage.labels.label_tables import LabelRow, LabelTable, LabelTableError, open_label_table
-from storage.values.text import text_digest
+from storage.values.text import text_digest, visible
 from trainer.data.examples import Example, LabelSet
 from trainer.data.folder_reader import list_folder
 from trainer.data.overlaps import contradictions
-from trainer.data.sound_files import SoundFiles
-from trainer.errors import LabelsError
+from trainer.data.sound_files import SHOWN_MISSING, SoundFiles
+from trainer.errors import LabelsError, SoundsMissing
 
 MIN_LABELS = 2
 
@@ -29,9 +29,9 @@ def read_labels(
     """Reads a table of labels, or a folder whose sub-folders are labels.
 
     `suffixes` (lower case, with dot) say which files of a folder are audio; a table names its files
-    itself. Raises LabelsError listing every problem; with `skip_bad` rows with problems are left
-    out instead, and named in `skipped`. `min_labels` different ones must be left: training
-    takes two, evaluation one.
+    itself. Raises SoundsMissing where none of them is there, LabelsError listing every problem;
+    with `skip_bad` rows with problems are left out instead, and named in `skipped`. `min_labels`
+    different ones must be left: training takes two, evaluation one.
     """
     found = _read_folder(source, suffixes) if source.is_dir() else _read_table(source, suffixes)
     refuse_problems(source, found.skipped, skip_bad)
@@ -75,12 +75,26 @@ def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:
 
 
 def _read_table(source: Path, suffixes: Collection[str]) -> LabelSet:
+    files = SoundFiles(source.parent, suffixes)
     try:
         with open_label_table(source) as table:
-            examples, problems = _examples(table, SoundFiles(source.parent, suffixes))
+            examples, problems = _examples(table, files)
     except LabelTableError as error:
         raise LabelsError(source, error.problems) from error
+    if not examples and len(files.missing) > SHOWN_MISSING:
+        raise SoundsMissing(_missing_line(source, files))
     return LabelSet(source, table.digest, examples, problems)
+
+
+def _missing_line(source: Path, files: SoundFiles) -> str:
+    names = ", ".join(map(visible, files.missing[:SHOWN_MISSING]))
+    there = files.likely_folder()
+    where = f"; they lie in {visible(str(there))}" if there else ""
+    return (
+        f"{source}: none of its {len(files.missing)} files is there, such as {names}{where}; paths"
+        f" count from the folder of the table: move it {'there' if there else 'to its sounds'}, or"
+        " write the paths from its folder on"
+    )
 
 
 def _examples(table: LabelTable, files: SoundFiles) -> tuple[tuple[Example, ...], tuple[str, ...]]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from storage.labels.label_tables import LabelRow
 from storage.values.text import caseless, visible
 
+SHOWN_MISSING = 3
+_MOST_FOLDERS = 1000  # of a folder that are looked into
 _TABLE_FOLDERS = ("meta", "metadata")  # of ESC-50 and UrbanSound8K; their sounds lie in ../audio
 
 
@@ -23,6 +27,7 @@ class SoundFiles:
 
     folder: Path
     suffixes: Collection[str]
+    missing: list[str] = field(default_factory=list)
     _names: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
 
     def find(self, row: LabelRow) -> Path:
@@ -36,7 +41,20 @@ class SoundFiles:
         for path in self._paths(row):
             if found := self._alike(path.replace("\\", "/")):
                 return found
+        self.missing.append(row.path or row.name)
         raise ValueError(f"no such file: {visible(str(self.folder / (row.path or row.name)))}")
+
+    def likely_folder(self) -> Path | None:
+        """Where most of the first missing files lie: above, below, beside, or where a person is."""
+        names = [Path(name.replace("\\", "/")) for name in self.missing[:SHOWN_MISSING]]
+        above = self.folder.absolute().parent
+        near = [Path.cwd(), above, *_folders_in(self.folder.absolute()), *_folders_in(above)]
+        for of_names in (names, [Path(name.name) for name in names]):
+            numbers = {at: sum((at / name).is_file() for name in of_names) for at in near}
+            best = max(near, key=lambda folder: numbers[folder])
+            if numbers[best]:
+                return best
+        return None
 
     def _paths(self, row: LabelRow) -> Iterator[str]:
         """Most certain first."""
@@ -79,3 +97,9 @@ class SoundFiles:
             for each in names:
                 self._names[folder].setdefault(caseless(each), []).append(each)
         return self._names[folder].get(caseless(name), [])
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        return [each for each in islice(folder.iterdir(), _MOST_FOLDERS) if each.is_dir()]
+    return []

@@ -18,7 +18,7 @@ from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
 from trainer.data.labels import read_labels, refuse_problems
 from trainer.data.overlaps import contradictions
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, first_lines
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def prepare_evaluation(
     dataset = decoded.subset([n for n in range(len(decoded.examples)) if n not in contradictory])
     if not dataset.examples:
         raise TrainerError(f"{source}: no recording is left to judge by; correct the labels")
-    for line in (*labels.skipped, *unknown, *problems):
+    for line in first_lines((*labels.skipped, *unknown, *problems)):
         console.print_line(f"left out: {line}")
     n_rows = len(labels.skipped) + len(asked)
     return labels, dataset, n_rows - len(dataset.examples)

@@ -1,4 +1,4 @@
-"""The beginning of a recording as audio and spectrogram.
+"""Ten seconds of a recording, from its surest clip on, as audio and spectrogram.
 
 The audio is untrusted, so it is decoded in worker processes, as for training.
 """
@@ -44,6 +44,7 @@ class Excerpt:
     sample_rate_hz: int = USUAL_HZ
     samples: Samples | None = field(default=None, repr=False)
     decibels: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+    start_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -85,6 +86,8 @@ def _segment(sample: Sample, rate_hz: int) -> Segment:
         clip_samples=n_samples,
         hop_samples=n_samples,
         max_clips=1,
+        start_seconds=sample.start_s,
+        end_seconds=sample.start_s + EXCERPT_SECONDS,
         size_bytes=size_or_zero(sample.file),
         accepts_damaged=True,
     )
@@ -103,7 +106,7 @@ def _excerpt(sample: Sample, answer: Answer, rate_hz: int) -> Excerpt:
         return Excerpt("there is nothing to hear in it")
     # The clip lies in memory that goes back to the pool.
     samples = np.array(audio, np.float32)
-    return Excerpt(None, rate_hz, samples, _decibels(samples, rate_hz))
+    return Excerpt(None, rate_hz, samples, _decibels(samples, rate_hz), sample.start_s)
 
 
 @torch.inference_mode()

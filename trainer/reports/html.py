@@ -38,6 +38,7 @@ class ReportData:
     title: str
     assessed_on: str
     metrics: Mapping[str, Any]
+    unit: str = "recordings"  # or selections, of which a recording may have many
     history: Sequence[EpochFacts] = ()
     evaluation: Evaluation | None = None
     uncalibrated: Evaluation | None = None

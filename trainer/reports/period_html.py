@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 
 from markupsafe import Markup, escape
 
+from storage.home.inbox_rules import ignored_text
 from storage.queries.period import LabelActivity, Period, combined
 from storage.queries.statistics import BINS, Sample
 from storage.values.distribution import installed_version
@@ -21,6 +22,7 @@ from trainer.reports.html import templates
 
 TEMPLATE = "period.html"
 MAX_LABELS = 24  # shown one by one; the others together
+MAX_SITES = 100
 FEW_LABELS = 12  # whose confidences are shown one by one
 COLOURS = 6  # of labels; further ones share a grey, and each has its name beside it
 MAX_COLUMNS = 42  # of days; in longer periods a column is several
@@ -103,6 +105,8 @@ def render_period(
         whole=_row(whole, 0, calendar, is_label=False),
         rows=rows,
         max_labels=MAX_LABELS,
+        max_sites=MAX_SITES,
+        ignored=ignored_text(period.ignored),
         few=len(rows) <= FEW_LABELS and len(rows) > 1,
         calendar=calendar,
         surest=[_card(each, excerpts[each.id], with_audio) for each in period.surest],

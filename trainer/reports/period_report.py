@@ -7,15 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from classifier.workers.pool import DecodePool
 from storage.database.engine import open_database
 from storage.home.atomic_write import write_output, write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import FILE_MODE, Home, make_folder, unused_path
-from storage.queries.counts import count_by
 from storage.queries.filters import Filters
+from storage.queries.ignored_files import ignored_now
 from storage.queries.period import Period, period_figures
 from storage.settings.schema import Settings
 from storage.values.text import printable
@@ -23,7 +21,7 @@ from storage.values.timestamps import from_stamp
 from trainer.errors import TrainerError
 from trainer.reports.audio_excerpts import Excerpt, excerpts
 from trainer.reports.period_html import render_period
-from trainer.reports.period_summary import MAX_NAMED, summary
+from trainer.reports.period_summary import summary
 
 
 def write_period_report(
@@ -52,9 +50,10 @@ def write_period_report(
         period = period_figures(
             connection, filters, inboxes, CheckpointFolder(home.checkpoints).active()
         )
-        in_words = summary(period.labels, _sites(connection, period))
+    period = replace(period, ignored=dict(ignored_now(settings)))
     if period.is_empty:
         raise TrainerError(_empty_message(period))
+    in_words = summary(period.labels, period.sites)
     page = render_period(period, _excerpts(period, settings), now, with_audio, in_words)
     content = page.encode("utf-8", "backslashreplace")
     if file is None:
@@ -65,15 +64,6 @@ def write_period_report(
         target = file
         write_output(target, content)
     return {**period.as_json(), "summary": in_words, "report": printable(str(target))}
-
-
-def _sites(connection: Connection, period: Period) -> dict[str, dict[str, int]]:
-    """How many of a label each site has; of the labels that the summary names."""
-    found = {}
-    for each in period.labels[:MAX_NAMED]:
-        asked = replace(period.filters, labels=(each.label,))
-        found[each.label] = {site: n for site, n in count_by(connection, asked, "site") if site}
-    return found
 
 
 def _excerpts(period: Period, settings: Settings) -> dict[int, Excerpt]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +17,7 @@ from classifier.workers.pool import DecodePool
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.settings.schema import Settings
+from storage.values.text import listed, visible
 from trainer.console import ProgressConsole
 from trainer.data.audio_survey import choose_audio_format, survey
 from trainer.data.dataset import Dataset, decode_dataset
@@ -24,7 +26,7 @@ from trainer.data.label_checks import validate_examples, validate_labels
 from trainer.data.label_warnings import find_warnings
 from trainer.data.labels import check_labels, read_labels, refuse_problems
 from trainer.data.splits import Split, SplitChoice, cross_validation, everything, split_examples
-from trainer.errors import SplitError
+from trainer.errors import SplitError, first_lines
 from trainer.evaluation.train_overlap import find_train_overlap
 from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.fine_tune import fine_tune_recipe
@@ -84,6 +86,7 @@ class PreparedData:
     parent: Checkpoint | None
     left_out: tuple[str, ...]
     parent_trained: frozenset[int] | None = frozenset()
+    remarks: tuple[str, ...] = ()  # why the accuracy may flatter
 
     @property
     def ancestors_known(self) -> bool:
@@ -106,6 +109,8 @@ def prepare(context: RunContext) -> PreparedData:
     request, console = context.request, context.console
     parent = _parent(request, CheckpointFolder(context.home.checkpoints))
     labels = read_labels(request.labels, context.settings.intake.suffixes, skip_bad=True)
+    if labels.source.is_dir():
+        console.print_line(labels_line(labels))
     labels = validate_labels(labels, request.split, request.cross_validate)
     if labels.skipped and not request.skip_bad:
         console.print_line(
@@ -122,16 +127,24 @@ def prepare(context: RunContext) -> PreparedData:
     left_out = (*labels.skipped, *decoded.problems, *validated.problems)
     refuse_problems(labels.source, left_out, request.skip_bad)
     check_labels(labels.source, dataset.examples, left_out)
-    for line in left_out:
+    for line in first_lines(left_out):
         console.print_line(f"left out: {line}")
     split, folds = choose_split(request, dataset.examples, validated.groups)
     data = PreparedData(labels, dataset, validated.groups, recipe, split, folds, parent, left_out)
     if parent is not None:
         data = _without_parent_trained(data, parent, console)
     splits = [*data.folds.values(), data.split]
-    for line in find_warnings(dataset.examples, data.groups, splits):
+    remarks = find_warnings(dataset.examples, data.groups, splits)
+    for line in remarks:
         console.print_line(f"note: {line}")
-    return data
+    return replace(data, remarks=tuple(remarks))
+
+
+def labels_line(labels: LabelSet) -> str:
+    """Which folders are taken for labels: a card with a folder for each site looks the same."""
+    numbers = Counter(example.label for example in labels.examples)
+    counts = [f"{label} ({number} files)" for label, number in sorted(numbers.items())]
+    return f"each folder in {visible(str(labels.source))} is a label: {listed(counts)}"
 
 
 def choose_split(

@@ -181,7 +181,7 @@ def _n_empty(bank: Tensor) -> int:
 # The notebook's whole choice: no augmentation, no normalisation, loudness taken out.
 REFERENCE = Recipe()
 
-# What measured best on ESC-10's five folds for its cost: see benchmarks/RESULTS.md.
+# What measured best on ESC-10's five folds for its cost: see benchmarks/history/accuracy.md.
 DEFAULT = Recipe(
     name="default",
     epochs=150,

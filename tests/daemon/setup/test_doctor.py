@@ -14,7 +14,7 @@ def test_both_decoders_are_named_with_their_versions(house: House) -> None:
         each for each in doctor.examine(house.home, house.settings) if each.subject == "decoding"
     ]
     assert "libsndfile 1." in found.text
-    assert "FFmpeg of av 18." in found.text
+    assert "PyAV 18." in found.text
 
 
 def test_a_machine_without_a_temporary_folder_is_told_so(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -249,6 +250,19 @@ def test_a_backup_never_replaces_the_ledger(tester: LedgerTester) -> None:
     assert done.exit_code == 1 and "the ledger itself" in done.stderr
 
 
+def test_a_backup_that_cannot_be_written_says_why_and_what_to_do(tester: LedgerTester) -> None:
+    for place, reason in (
+        (tester.home.root / "none" / "x.db", "No such file or directory"),
+        (tester.home.ledger_file / "x.db", "Not a directory"),
+    ):
+        done = tester.clfd("db", "backup", "-o", str(place))
+        assert done.exit_code == 1
+        assert done.stderr == (
+            f"clfd: cannot write {place}: {reason};"
+            " name a file in a folder that is there and that you may write to\n"
+        )
+
+
 # --- prune
 
 
@@ -329,6 +343,33 @@ def test_only_what_is_older_goes(tester: LedgerTester) -> None:
     tester.file("young.wav").unlink()
     assert tester.prune("--older-than", "2026-02-01T00:00Z", "--yes")["missing"] == 1
     assert tester.ids() == [young]
+
+
+def test_what_is_old_but_still_has_its_file_is_told_with_what_to_do(tester: LedgerTester) -> None:
+    tester.answer("old.wav")
+    tester.answer("gone.wav", "meow")
+    tester.file("gone.wav").unlink()
+    tester.now = "2026-03-01T00:00:00.000Z"
+    tester.answer("young.wav", "moo")
+    words = ("--older-than", "2026-02-01T00:00Z")
+    assert tester.prune(*words)["kept_present"] == 1
+    done = tester.clfd("db", "prune", *words)
+    assert "kept 1 recording of that age whose file is still there: one in the" in done.stdout
+    assert "add --yes" in done.stderr
+
+
+def test_where_nothing_would_go_nobody_is_told_to_do_it(tester: LedgerTester) -> None:
+    tester.answer()
+    done = tester.clfd("db", "prune", "--older-than", "0s")
+    assert done.stderr == "nothing was changed\n"
+    assert "kept 1 recording of that age" in done.stdout
+
+
+def test_what_lies_in_a_folder_that_is_away_is_not_told_as_there(tester: LedgerTester) -> None:
+    tester.answer()
+    shutil.rmtree(tester.file().parent)
+    figures = tester.prune("--older-than", "0s")
+    assert (figures["kept_present"], figures["away"]) == (0, [str(tester.file().parent)])
 
 
 def test_an_answer_that_another_shares_stays_with_its_recording(tester: LedgerTester) -> None:

@@ -5,60 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
-import click
 import pytest
-from click.testing import CliRunner, Result
-from ledger_rows import DOG, RAIN, SIREN, add_clips
+from label_commands import ask, call, exported, message, suggested, write, wrong
+from ledger_rows import DOG, RAIN, add_clips
 
-from storage.commands.context import Invocation
-from storage.commands.labels import labels
 from storage.commands.results import results
 from storage.errors import StorageError
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
-
-
-@pytest.fixture(scope="module")
-def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """It is only copied: a ledger that is made for each test takes five times as long."""
-    home = Home(tmp_path_factory.mktemp("filled"))
-    home.create()
-    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
-        add_clips(ledger, "a.wav", [DOG, SIREN, SIREN])
-        add_clips(ledger, "yard/b.wav", [RAIN, RAIN])
-        add_clips(ledger, "roof/b.wav", [SIREN, DOG])
-    return home
-
-
-@pytest.fixture
-def home(filled_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    monkeypatch.delenv("CLFD_DATABASE", raising=False)
-    return Home(Path(shutil.copytree(filled_home.root, tmp_path / "home")))
-
-
-def call(home: Home, command: click.Command, *words: object) -> Result:
-    printed = [str(word) for word in words]
-    return CliRunner().invoke(command, printed, obj=Invocation(home.root), catch_exceptions=False)
-
-
-def ask(home: Home, *words: object) -> Result:
-    return call(home, labels, *words)
-
-
-def exported(home: Home) -> list[dict[str, str]]:
-    return list(csv.DictReader(ask(home, "export", "--all").stdout.splitlines()))
-
-
-def message(home: Home) -> list[tuple[str, str, str, str]]:
-    return [(row["path"], row["label"], row["start"], row["end"]) for row in exported(home)]
-
-
-def wrong(home: Home, *words: str) -> list[str]:
-    printed = call(home, results, "--wrong", "--columns", "path", "--format", "csv", *words)
-    return printed.stdout.splitlines()[1:]
 
 
 def test_a_file_that_lies_elsewhere_is_known_by_its_content(
@@ -116,12 +72,6 @@ def test_a_table_that_goes_on_for_ever_is_not_read_to_its_end(home: Home) -> Non
         ask(home, "import", "/dev/zero")
 
 
-def write(tmp_path: Path, name: str, text: str) -> Path:
-    file = tmp_path / name
-    file.write_text(text)
-    return file
-
-
 def test_a_label_that_is_set_stands_beside_the_predicted_one(home: Home) -> None:
     ask(home, "set", "a.wav", "dog")
     (found,) = json.loads(call(home, results, "--format", "json", "--path", "a.wav").stdout)
@@ -161,7 +111,7 @@ def test_a_label_can_be_cleared(home: Home) -> None:
 def test_a_part_of_a_recording_has_a_label_of_its_own(home: Home) -> None:
     ask(home, "set", "a.wav", "dog", "--end", 5)
     assert message(home) == [("/cards/inbox/a.wav", "dog", "0", "5")]
-    assert wrong(home) == []
+    assert wrong(home) == []  # as its clip was answered
 
 
 def test_a_label_that_no_answer_has_is_reported(home: Home) -> None:
@@ -457,11 +407,6 @@ def test_groups_are_exported_where_there_are_any(home: Home, tmp_path: Path) -> 
     assert "group" not in ask(home, "export").stdout
     ask(home, "import", write(tmp_path, "l.csv", "path,label,group\na.wav,dog,night 1\n"))
     assert [row["group"] for row in exported(home)] == ["night 1"]
-
-
-def suggested(home: Home, number: int) -> list[str]:
-    found = json.loads(ask(home, "suggest", "--json", "--n", number).stdout)
-    return [one["path"] for one in found]
 
 
 def test_the_folders_take_turns_in_what_is_suggested(home: Home) -> None:

@@ -46,7 +46,7 @@ HEADER = (
     "path,status,label,confidence,duration_s,sample_rate_hz,checkpoint,classified_at,error,"
     "inbox,digest,checkpoint_digest,warning,archived_path"
 )
-LATER = ",human_label,recorded_at,site,channels,rms_dbfs,peak_dbfs,clipped,recorder"
+LATER = ",human_label,recorded_at,site,channels,rms_dbfs,peak_dbfs,clipped,recorder,human_parts"
 
 
 @pytest.fixture(scope="module")

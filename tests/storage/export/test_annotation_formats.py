@@ -88,8 +88,7 @@ def test_a_clip_tells_as_many_labels_as_asked(home: Home) -> None:
 
 
 def test_a_folder_gets_a_table_for_each_recording(home: Home, tmp_path: Path) -> None:
-    folder = tmp_path / "tables"
-    folder.mkdir()
+    folder = tmp_path / "tables"  # which is made
     assert ask(home, "--format", "raven", "--label", "siren", "-o", folder).exit_code == 0
     tables = {
         str(file.relative_to(folder)): len(pd.read_csv(file, sep="\t"))
@@ -98,6 +97,20 @@ def test_a_folder_gets_a_table_for_each_recording(home: Home, tmp_path: Path) ->
     ending = ".Table.1.selections.txt"
     names = ("inbox/a.wav", "inbox/silent/b.wav", "inbox/yard/c.wav")
     assert tables == dict(zip((name + ending for name in names), (2, 0, 2), strict=True))
+
+
+def test_a_folder_with_a_suffix_has_to_be_there(home: Home, tmp_path: Path) -> None:
+    refused = ask(home, "--format", "raven", "-o", f"{tmp_path}/night.d/")
+    assert (refused.exit_code, "there is no folder" in refused.stderr) == (2, True)
+    (tmp_path / "night.d").mkdir()
+    assert ask(home, "--format", "raven", "-o", f"{tmp_path}/night.d/").exit_code == 0
+    assert (tmp_path / "night.d" / "inbox").is_dir()
+
+
+def test_a_file_without_a_suffix_that_is_there_is_a_file(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "tables").write_text("")
+    assert ask(home, "--format", "raven", "-o", tmp_path / "tables").exit_code == 0
+    assert (tmp_path / "tables").read_text().startswith("Selection")
 
 
 def test_inboxes_of_one_name_stay_apart(home: Home, tmp_path: Path) -> None:
@@ -151,7 +164,7 @@ def test_a_name_with_a_tab_breaks_no_table(home: Home, tmp_path: Path) -> None:
     with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
         add_clips(ledger, 'odd\t"name.wav', [DOG])
     table = raven(home, tmp_path, "--path", "odd*")
-    assert table.shape == (1, 12)
+    assert table.shape == (1, 13)
 
 
 def test_an_archived_recording_is_told_where_it_lies(home: Home) -> None:

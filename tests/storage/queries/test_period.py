@@ -170,3 +170,31 @@ def test_a_checkpoint_without_a_valid_profile_says_so(training: dict[str, Any]) 
     drift, reason = drift_of(checkpoint({"training": training}), [])
     assert drift is None
     assert (reason or "").startswith("no profile")
+
+
+def test_answers_and_failures_are_counted_by_site(ledger: Ledger) -> None:
+    with ledger.database.transaction() as connection:
+        sites = period_figures(connection, WEEK, [], None).sites
+        by_name = replace(WEEK, rules=DisplayRules(site_pattern=r"(?P<site>[ab])[^/]*$"))
+        named = period_figures(connection, by_name, [], None).sites
+    found = {each.site: (each.done, each.failed) for each in sites}
+    assert (found[""], found["yard"]) == ((2, 1), (1, 1))
+    assert {each.site: (each.done, each.failed) for each in named}["b"] == (1, 2)
+
+
+def test_corrections_are_counted(ledger: Ledger) -> None:
+    with ledger.database.transaction() as connection:
+        for number, end_s, label in ((1, 0, "siren"), (2, 4, "dog"), (2, 8, "siren")):
+            connection.exec_driver_sql(
+                "INSERT INTO human_label VALUES (?, ?, ?, ?, NULL, 'set', '2026')",
+                (f"{number:064d}", end_s and end_s - 4, end_s, label),
+            )
+        period = period_figures(connection, WEEK, [], None)
+    assert (period.corrected, period.labelled) == (1, 2)  # the second clip is a siren
+
+
+def test_a_sample_names_the_second_in_which_it_was_heard(ledger: Ledger) -> None:
+    with ledger.database.transaction() as connection:
+        surest, least_sure = extremes(connection, WEEK, 6)
+    starts = {each.label: each.start_s for each in (*surest, *least_sure)}
+    assert starts == {"dog": 0.0, "siren": 5.0}

@@ -16,7 +16,13 @@ from storage.ledger.outcomes import Arrival
 from storage.queries.filters import Filters
 from storage.queries.results import results
 from storage.values.decision import DisplayRules
-from storage.values.timestamps import as_stamp, choose_recorded_at, is_zone, moment_in_name
+from storage.values.timestamps import (
+    as_stamp,
+    choose_recorded_at,
+    is_zone,
+    moment_in_name,
+    parse_seconds,
+)
 
 NOON = "2026-01-31T12:00:00"
 
@@ -233,3 +239,17 @@ def test_until_can_be_about_when_recordings_began(reading: Connection) -> None:
 def test_the_first_folder_is_the_site(reading: Connection) -> None:
     sites = {row.path: row.site for row in results(reading, Filters("pending"))}
     assert [sites[name] for name in NAMES] == ["yard", "yard", "roof", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("200", 200), ("0:20", 20), ("90:05.5", 5405.5), ("1:02:03", 3723), (" 3:20 ", 200)],
+)
+def test_seconds_may_be_written_as_a_clock_shows_them(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["0:2", "1:60", "1:60:00", ":20", "1:2:3", "soon", ""])
+def test_what_no_clock_shows_is_no_time(text: str) -> None:
+    with pytest.raises(ValueError, match="write seconds, m:ss or h:mm:ss"):
+        parse_seconds(text)

@@ -69,6 +69,23 @@ def test_the_list_begins_with_the_newest_and_marks_what_is_active(
     assert f"checkpoint {BROKEN}.safetensors refused" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--json", "--format=json"])
+@pytest.mark.usefixtures("checkpoint_folder")
+def test_the_list_for_programs_has_state_data_recipe_and_figures(
+    run: Run, checkpoint_file: Path, option: str
+) -> None:
+    broken, newer, oldest = json.loads(run("list", option).stdout)
+    assert (broken["checkpoint"], broken["state"]) == (BROKEN, None)
+    assert "refused" in broken["refused"]
+    assert (oldest["checkpoint"], oldest["state"]) == (checkpoint_file.stem, "active")
+    assert (oldest["labels"], oldest["epochs"], oldest["refused"]) == (3, 0, None)
+    assert {"recipe", "labels_file", "train_files", "val_accuracy"} <= newer.keys()
+
+
+def test_an_empty_list_for_programs_is_an_empty_array(run: Run) -> None:
+    assert json.loads(run("list", "--json").stdout) == []
+
+
 def test_an_empty_checkpoint_folder_says_what_fills_it(run: Run) -> None:
     result = run("list")
     assert (result.exit_code, result.stdout) == (0, "")
@@ -346,3 +363,12 @@ def test_files_that_cannot_be_pruned_spoil_no_training(
     message: list[str] = []
     prune_after_training(home, 1, BROKEN, message.append)
     assert "Permission denied" in message[0]
+
+
+def test_no_checkpoint_is_written_under_the_name_of_a_pickle(
+    run: Run, checkpoint_folder: CheckpointFolder, tmp_path: Path
+) -> None:
+    refused = run("export", "active", "-o", str(tmp_path / "m.pt"))
+    assert (refused.exit_code, "never as a pickle" in refused.stderr) == (2, True)
+    assert not (tmp_path / "m.pt").exists()
+    assert run("export", "active", "-o", str(tmp_path / "m")).exit_code == 0

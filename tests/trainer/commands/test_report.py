@@ -110,6 +110,14 @@ def test_a_page_can_do_without_players(period: Period) -> None:
     assert Words(page_of(period, excerpt, with_audio=False)).tags["audio"] == 0
 
 
+def test_a_page_tells_sites_corrections_and_files_left_out(period: Period) -> None:
+    found = replace(period, corrected=1, labelled=2, ignored={".txt": 3})
+    words = re.sub(r"\s+", " ", Words(page_of(found)).words)
+    assert "1 recording, of 2 that people labelled" in words
+    assert "3 files ignored: .txt" in words
+    assert re.search(r"Sites .*none21dog 1, siren 1 yard11dog 1", words)
+
+
 def test_pictures_and_charts_have_words_for_those_who_cannot_see_them(period: Period) -> None:
     page = page_of(period)
     assert len(re.findall("<svg", page)) == len(re.findall('role="img" aria-label="[^"]+: ', page))
@@ -195,6 +203,17 @@ def test_a_player_gets_a_small_file(rate_hz: int, noise: Callable[..., np.ndarra
     assert soundfile.info(io.BytesIO(data)).duration == pytest.approx(10.0, abs=0.2)
 
 
+def test_an_excerpt_begins_where_the_label_was_heard(
+    audio_file: Callable[..., Path], tone: Callable[..., np.ndarray]
+) -> None:
+    samples = np.concatenate([np.zeros(5 * 8000, np.float32), tone(seconds=3.0)])
+    file = audio_file(samples=samples)
+    sample = Sample(1, "a", "dog", 0.9, stamp(NOON), 8.0, digest_of(file), file, start_s=5.0)
+    (excerpt,) = excerpts([sample], 8000, Inline())  # type: ignore[arg-type]
+    assert (excerpt.start_seconds, excerpt.seconds) == (5.0, 3.0)
+    assert excerpt.samples is not None and np.abs(excerpt.samples[:800]).max() > 0.4
+
+
 def test_a_file_that_is_gone_is_no_error(tmp_path: Path) -> None:
     assert excerpt_of(tmp_path / "gone.wav").problem == "the file is gone"
 
@@ -236,11 +255,12 @@ def test_the_command_writes_a_page_and_prints_where(used: House, tmp_path: Path)
 def test_the_page_begins_with_a_sentence(
     used: House, tmp_path: Path, audio_file: Callable[..., Path]
 ) -> None:
-    used.drop(audio_file(), "mic01/b.wav")
+    for name in ("b", "c"):
+        used.drop(audio_file(), f"mic01/{name}.wav")
     used.live()
     figures = json.loads(call(used, *MARCH, "--json", "-o", str(tmp_path / "x.html")).stdout)
     label = figures["labels"][0]["label"]
-    assert figures["summary"] == f"{label} in 2 recordings, 1 of them at mic01, at 0 h."
+    assert figures["summary"] == f"{label} in 3 recordings, 2 of them at mic01, at 0 h."
     assert figures["summary"] in Words((tmp_path / "x.html").read_text(encoding="utf-8")).words
 
 

@@ -42,7 +42,16 @@ CONTRACT = (
     *("val_macro_f1", "val_loss", "ece", "history", "folds", "mean_accuracy", "std_accuracy"),
     *("seconds", "promoted", "promotion_reason"),
 )
-ADDED = ("gflop_per_clip", "temperature", "ece_before", "selection", "probes")
+ADDED = (
+    "train_examples",
+    "val_examples",
+    "remarks",
+    "gflop_per_clip",
+    "temperature",
+    "ece_before",
+    "selection",
+    "probes",
+)
 
 Train = Callable[..., Result]
 
@@ -241,6 +250,7 @@ def test_a_folder_may_have_a_name_that_is_not_utf_8(
         shutil.copyfile(sounds.parent / f"{label}0.wav", folder / label / "0.wav")
     result = run(folder, "--epochs", "1", "--val-fraction", "0")
     assert result.exit_code == 0, result.exception
+    assert "is a label: high (1 files), low (1 files)" in result.stderr
 
 
 def test_copies_of_a_recording_do_not_validate_what_they_taught(

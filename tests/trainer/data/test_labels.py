@@ -12,7 +12,7 @@ import pytest
 
 from trainer.data.examples import LabelSet
 from trainer.data.labels import read_labels
-from trainer.errors import LabelsError
+from trainer.errors import LabelsError, SoundsMissing
 
 SUFFIXES = (".wav", ".flac")
 
@@ -344,3 +344,27 @@ def test_a_labels_file_without_end_is_refused(tmp_path: Path, endless: str) -> N
     (tmp_path / "labels.csv").symlink_to(endless)
     [problem] = problems_of(tmp_path / "labels.csv")
     assert problem == "it cannot be read (it is no file, but a folder, a device or a pipe)"
+
+
+@pytest.mark.parametrize("folder", ["sounds", "../cards", ".."])
+def test_a_table_in_the_wrong_folder_is_refused_in_one_line_with_the_likely_one(
+    tmp_path: Path, folder: str
+) -> None:
+    table = tmp_path / "table" / "labels.csv"
+    table.parent.mkdir()
+    sounds = (table.parent / folder).resolve()
+    sounds.mkdir(exist_ok=True)
+    for number in range(9):
+        (sounds / f"{number}.wav").touch()
+    table.write_text("path,label\n" + "".join(f"{n}.wav,{n % 2}\n" for n in range(9)))
+    with pytest.raises(SoundsMissing) as refused:
+        read(table, skip_bad=True)
+    assert f"none of its 9 files is there, such as 0.wav, 1.wav, 2.wav; they lie in {sounds};" in (
+        str(refused.value)
+    )
+
+
+def test_a_table_whose_sounds_are_nowhere_says_from_where_paths_count(labels_csv: Write) -> None:
+    path = labels_csv("path,label\n" + "".join(f"x{n}.wav,{n}\n" for n in range(5)))
+    with pytest.raises(SoundsMissing, match="paths count from the folder of the table: move it to"):
+        read(path)

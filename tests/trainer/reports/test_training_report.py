@@ -269,3 +269,14 @@ def test_few_recordings_leave_the_accuracy_wide_open() -> None:
     (few_low, few_high), (low, high) = accuracy_interval(few), accuracy_interval(many)
     assert few_low < few.accuracy <= few_high
     assert high - low < 0.1 < few_high - few_low
+
+
+def test_the_page_says_why_the_accuracy_may_flatter(page: Callable[..., str]) -> None:
+    remark = "2 of the files that validate come from a site that others teach"
+    metrics = report_data().metrics
+    assert remark in page(metrics={**metrics, "remarks": [remark]})
+    assert "Before you trust" not in page(metrics={**metrics, "remarks": []})
+
+
+def test_parts_of_recordings_are_counted_as_selections(page: Callable[..., str]) -> None:
+    assert " selections, 3 labels" in page(unit="selections")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.audio.containers.formats import check_header, container_of
+from classifier.audio.containers.formats import check_header, container_of, readable_formats
 from classifier.errors import DecodingError
 
 MPEG_FRAME = b"\xff\xfb\x90\x64" + bytes(400)
@@ -149,3 +149,9 @@ def test_a_header_is_bounded_before_anything_is_allocated(rate_hz: int, channels
 @pytest.mark.parametrize(("rate_hz", "channels"), [(1000, 1), (768_000, 64)])
 def test_unusual_but_possible_headers_pass(rate_hz: int, channels: int) -> None:
     check_header("WAV", "PCM_16", rate_hz, channels)
+
+
+def test_the_formats_for_people_are_all_of_the_table() -> None:
+    told = readable_formats()
+    for name in ("WAV", "AIFF", "FLAC", "Opus", "MP3", "M4A", "WebM", "WMA", "AMR", "WavPack"):
+        assert name in told

@@ -3,7 +3,7 @@
 librosa at 22,050 Hz, 128 bands, decibels below the peak, three equal channels, a ResNet-9 of
 64-128-256-512 channels, a DataLoader with two workers. Prints seconds and files a second.
 
-    python -m benchmarks.plain_pipeline FILE...
+    python -m benchmarks.pipelines.plain_pipeline FILE...
 """
 
 from __future__ import annotations

@@ -1,0 +1,108 @@
+"""`clfd labels list`: what people labelled, newest first, with what was answered there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, select
+
+from storage.database.tables import human_label, inbox, recording
+from storage.labels.answers import Labelled, answers_to
+from storage.queries.filters import path_clauses
+from storage.values.decision import DisplayRules
+from storage.values.text import printable_path
+from storage.values.timestamps import from_stamp, seconds_text
+
+_SHOWN = ("labelled_at", "path", "start", "end", "label", "predicted")
+COLUMNS = (*_SHOWN, "confidence", "origin", "group", "inbox", "digest")
+TABLE_LIMIT = 50
+_CHUNK = 500
+_row, _human = recording.c, human_label.c
+
+
+@dataclass(frozen=True)
+class LabelFilters:
+    """`origins`: `set`, or the names of files that labels were imported from."""
+
+    labels: tuple[str, ...] = ()
+    path: str | None = None
+    origins: tuple[str, ...] = ()
+
+
+def listed_labels(
+    connection: Connection, filters: LabelFilters, limit: int, rules: DisplayRules
+) -> Iterator[dict[str, object]]:
+    """A row for each label; of copies one that has the path. A limit of 0 is none.
+
+    Start and end are None where the whole recording is meant, and an end where its end is.
+    """
+    labels = connection.execution_options(yield_per=_CHUNK).execute(_query(filters, limit))
+    while some := list(islice(labels, _CHUNK)):
+        parts = [Labelled(one.digest, one.start_s, one.end_s) for one in some]
+        for one, answer in zip(some, answers_to(connection, parts, rules), strict=True):
+            yield _record(one, *answer)
+
+
+def count_labels(connection: Connection, filters: LabelFilters) -> int:
+    found = _query(filters, 0).order_by(None).subquery()
+    return connection.scalar(select(func.count()).select_from(found)) or 0
+
+
+def table_of(records: Iterable[dict[str, Any]]) -> tuple[Sequence[str], list[list[str]]]:
+    """Columns and cells for a person: times are local, a whole recording has no start and end."""
+    rows = []
+    for one in records:
+        moment = from_stamp(one["labelled_at"]).astimezone()
+        shown = {**one, "labelled_at": f"{moment:%Y-%m-%d %H:%M}"}
+        shown |= {name: _seconds(one[name]) for name in ("start", "end")}
+        rows.append([str(shown[name] or "") for name in _SHOWN])
+    return _SHOWN, rows
+
+
+def _query(filters: LabelFilters, limit: int) -> Any:
+    """Of copies the first that is current."""
+    fits = [_row.digest == _human.digest]
+    if filters.path is not None:
+        fits += path_clauses(filters.path)
+    ranked = select(_row.id).where(*fits).order_by(_row.state == "superseded", _row.id).limit(1)
+    chosen = ranked.correlate(human_label).scalar_subquery()
+    wanted: list[ColumnElement[bool]] = [] if filters.path is None else [_row.id.is_not(None)]
+    if filters.labels:
+        wanted.append(_human.label.in_(filters.labels))
+    if filters.origins:
+        wanted.append(_human.origin.in_(filters.origins))
+    query = (
+        select(human_label, _row.path, inbox.c.path.label("folder"))
+        .select_from(
+            human_label.outerjoin(recording, _row.id == chosen).outerjoin(
+                inbox, inbox.c.id == _row.inbox_id
+            )
+        )
+        .where(*wanted)
+        .order_by(_human.labelled_at.desc(), _human.digest, _human.start_s, _human.end_s)
+    )
+    return query.limit(limit) if limit else query
+
+
+def _record(one: Row[Any], predicted: str | None, confidence: float | None) -> dict[str, object]:
+    is_part = one.start_s or one.end_s
+    return {
+        "labelled_at": one.labelled_at,
+        "path": printable_path(one.path) if one.path else None,
+        "start": one.start_s if is_part else None,
+        "end": one.end_s or None,
+        "label": one.label,
+        "predicted": predicted,
+        "confidence": None if confidence is None else round(confidence, 6),
+        "origin": one.origin,
+        "group": one.group_name,
+        "inbox": printable_path(one.folder) if one.folder else None,
+        "digest": one.digest,
+    }
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else seconds_text(value)

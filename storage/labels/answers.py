@@ -1,0 +1,91 @@
+"""What was answered to the recordings, and the parts of them, that people label."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from storage.database.bulk import chunks
+from storage.database.tables import checkpoint, prediction, recording
+from storage.labels.annotation_files import Annotation
+from storage.labels.matching import labels_of
+from storage.values.clip_scores import ClipScores
+from storage.values.decision import DisplayRules
+
+_row, _answer = recording.c, prediction.c
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of each annotation: does it differ from the answer, and is it new?
+
+    It is new if something else, or nothing but another answer, is known of just this part.
+    """
+
+    differs: tuple[bool, ...]
+    is_new: tuple[bool, ...]
+
+    def __str__(self) -> str:
+        n_differ = sum(self.differs)
+        return f"{n_differ} differ from the answers, {len(self.differs) - n_differ} repeat them"
+
+
+def compare_with_answers(
+    connection: Connection, found: Sequence[tuple[Annotation, str]], rules: DisplayRules
+) -> Comparison:
+    """Annotations with the digests of their recordings."""
+    parts = [Labelled(digest, one.start_s, one.end_s) for one, digest in found]
+    answers = [label for label, _ in answers_to(connection, parts, rules)]
+    said = labels_of(connection, parts)
+    labels = [one.label for one, _ in found]
+    known = [said.get(part, answer) for part, answer in zip(parts, answers, strict=True)]
+    return Comparison(
+        tuple(map(operator.ne, labels, answers)), tuple(map(operator.ne, labels, known))
+    )
+
+
+class Labelled(NamedTuple):
+    """A part of a content; all of it is from 0 to 0."""
+
+    digest: str
+    start_s: float
+    end_s: float
+
+
+def answers_to(
+    connection: Connection, asked: Sequence[Labelled], rules: DisplayRules
+) -> list[tuple[str | None, float | None]]:
+    """Label and confidence as they are shown, for each; of a part as most of its clips have it."""
+    places = defaultdict(list)
+    for place, one in enumerate(asked):
+        places[one.digest].append(place)
+    found: list[tuple[str | None, float | None]] = [(None, None)] * len(asked)
+    for some in chunks(list(places)):
+        for digest, label, confidence, scores in _answers(connection, some):
+            for place in places[digest]:
+                _, start_s, end_s = asked[place]
+                answer = label, confidence
+                if start_s or end_s:
+                    answer = scores.answer(start_s, end_s or math.inf) or (None, None)
+                found[place] = rules.label_of(*answer), answer[1]
+    return found
+
+
+def _answers(
+    connection: Connection, digests: Sequence[str]
+) -> list[tuple[str, str | None, float | None, ClipScores]]:
+    """Of copies, which share their answer, one does."""
+    clips = _answer.clip_scores, _answer.clip_seconds, _answer.clip_hop_seconds
+    query = (
+        select(_row.digest, _row.label, _row.confidence, checkpoint.c.labels, *clips)
+        .join(prediction, _answer.id == _row.prediction_id)
+        .join(checkpoint, checkpoint.c.id == _answer.checkpoint_id)
+        .where(_row.digest.in_(digests), _row.state == "done")
+    )
+    return [(*row[:3], ClipScores(*row[3:])) for row in connection.execute(query)]

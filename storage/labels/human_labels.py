@@ -1,0 +1,53 @@
+"""What people say of a recording and of its parts, in the SQL of a query over recordings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, ScalarSelect, and_, func, or_, select
+
+from storage.database.tables import checkpoint, human_label, prediction, recording
+from storage.values.decision import DisplayRules
+
+_row, _labelled = recording.c, human_label.c
+_IS_WHOLE = and_(_labelled.start_s == 0, _labelled.end_s == 0)
+
+
+def has_human_label() -> ColumnElement[bool]:
+    """For an index: few recordings have one."""
+    return _row.digest.in_(select(_labelled.digest))
+
+
+def human_labels() -> ScalarSelect[Any]:
+    """What a person says that a recording as a whole is."""
+    whole = select(_labelled.label).where(_labelled.digest == _row.digest, _IS_WHOLE)
+    return whole.scalar_subquery()
+
+
+def human_parts() -> ScalarSelect[Any]:
+    """What people say of its parts, as JSON: SQLite lists them in the order of the key."""
+    end_s = func.nullif(_labelled.end_s, 0)
+    one = func.json_object("start_s", _labelled.start_s, "end_s", end_s, "label", _labelled.label)
+    parts = select(func.nullif(func.json_group_array(one), "[]")).where(
+        _labelled.digest == _row.digest, ~_IS_WHOLE
+    )
+    return parts.correlate(recording).scalar_subquery()
+
+
+def differs_from_human(
+    label: ColumnElement[Any], rules: DisplayRules, history: bool
+) -> ColumnElement[bool]:
+    """A person says something else than this label, or of a part than its clips were answered.
+
+    With `history` the clips are those of the `prediction` that is joined.
+    """
+    answer, labels = prediction.alias(), checkpoint.alias()
+    clips = labels.c.labels, answer.c.clip_scores, answer.c.clip_seconds, answer.c.clip_hop_seconds
+    parts = human_parts()
+    is_wrong = select(func.is_part_wrong(*clips, parts, rules.unknown_json)).where(
+        answer.c.id == (prediction.c.id if history else _row.prediction_id),
+        labels.c.id == answer.c.checkpoint_id,
+        parts.is_not(None),
+    )
+    part = is_wrong.correlate(recording, prediction).scalar_subquery()
+    return or_(human_labels() != label, part == 1)
