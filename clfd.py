@@ -14,7 +14,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,7 +30,9 @@ from storage.values.standard_streams import repair_standard_streams
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from daemon.pipeline.classify_files import classify_frame as classify
+    from storage.export.dataframe import results_frame as results
+    from trainer.train import train_labels as train
 
 # Heading of the overview, by what people do: package and name of each command; its module lies in
 # the package's folder `commands`.
@@ -63,14 +64,20 @@ MODULES = {
 INTERRUPTED = 130
 
 
-def results(home: str | Path | None = None, **filters: Any) -> pd.DataFrame:
-    """Classified recordings as a pandas DataFrame: `clfd.results(label="siren", since="2h")`.
+# For Python: loaded when they are asked for, with arguments and errors in their own help.
+FUNCTIONS = {
+    "classify": "daemon.pipeline.classify_files.classify_frame",
+    "results": "storage.export.dataframe.results_frame",
+    "train": "trainer.train.train_labels",
+}
+__all__ = ["classify", "results", "train"]
 
-    The filters are those of `clfd results`; see `storage.export.dataframe.results_frame` for each.
-    """
-    from storage.export.dataframe import results_frame
 
-    return results_frame(home, **filters)
+def __getattr__(name: str) -> Any:
+    if name not in FUNCTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, function = FUNCTIONS[name].rpartition(".")
+    return getattr(importlib.import_module(module), function)
 
 
 class Refusal(click.ClickException):

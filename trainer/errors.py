@@ -50,6 +50,12 @@ class SplitError(TrainerError):
     """The examples cannot be divided as asked."""
 
 
+class OptionError(TrainerError):
+    """What was asked of a training contradicts itself, or is not to be had."""
+
+    exit_code = 2
+
+
 class RecipeError(TrainerError):
     """A choice of hyperparameters from which no network can be built."""
 

@@ -16,11 +16,13 @@ import torch
 
 from classifier.inference.device import choose_device, describe_device, refusing_when_memory_ends
 from classifier.workers.malloc import keep_freed_memory
+from classifier.workers.process import without_main_module
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import holder
-from storage.home.paths import Home
+from storage.home.paths import Home, resolve_home
 from storage.ledger.checkpoints import refused_checkpoints
+from storage.settings.loading import load_settings
 from storage.settings.schema import Settings, TrainingSettings
 from storage.values.text import listed
 from trainer.checkpoints.remove import prune_after_training
@@ -51,6 +53,7 @@ from trainer.reports.training_report import write_report
 from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.loop import EpochFacts, Trained, train_network
 from trainer.training.prepare import PreparedData, RunContext, TrainRequest, prepare
+from trainer.training.request import train_request
 from trainer.training.resume import RunStage, RunState, open_run_state
 
 
@@ -60,6 +63,45 @@ class TrainOutcome:
 
     outcome: dict[str, Any]
     report: Path | None
+
+
+def train_labels(
+    labels: str | Path,
+    home: str | Path | None = None,
+    *,
+    device: str | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
+    """`clfd.train`: learns from labelled files and publishes a checkpoint, as `clfd train` does.
+
+    Args:
+        labels: a table of labels, or a folder with one sub-folder per label.
+        home: as `--home`, made where it is missing; None is CLFD_HOME, or the user's data folder.
+        device: auto, cpu, cuda, cuda:N or mps; None is `engine.device`.
+        progress: print what the command prints.
+        options: those of the command: `recipe`, `epochs`, `learning_rate`, `batch_size` (clips),
+            `optimizer`, `vary`, `clip_seconds`, `sample_rate_hz`, `n_mels`, `width`,
+            `val_fraction`, `fold`, `cross_validate`, `promote`, `seed`, `skip_bad`, `start` (which
+            the command calls `--from`), `resume`, `allow_label_change`.
+
+    Returns:
+        The object of `clfd train --json`: `checkpoint` (its name), `labels` in the order of the
+        scores, `val_accuracy` and other shares from 0 to 1, `seconds`, `promoted`.
+
+    The process keeps a lower priority (`training.nice`).
+
+    Raises OptionError, LabelsError (its `problems` are all of them) or another TrainerError,
+    ClassifierError, or StorageError, each with one line.
+    """
+    folder = resolve_home(None if home is None else Path(home))
+    settings = load_settings(folder, {} if device is None else {"engine.device": device})
+    console = ProgressConsole(0 if progress else -1)
+    request = train_request(Path(labels), **options)
+    with without_main_module():
+        trained = train_checkpoint(request, folder, settings, console)
+    assert trained is not None  # this process is its own group
+    return trained.outcome
 
 
 def train_checkpoint(

@@ -8,7 +8,9 @@ import errno
 import os
 import shutil
 import signal
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from classifier.errors import TemporaryFolderError
@@ -29,6 +31,21 @@ def die_with_parent(parent: int) -> None:
         score.write_text(str(min(1000, int(score.read_text()) + OOM_SCORE)))
     if os.getppid() != parent:
         os._exit(1)  # it died before it could take this process along
+
+
+@contextlib.contextmanager
+def without_main_module() -> Iterator[None]:
+    """Workers that are started meanwhile do not import the script that runs.
+
+    Else every worker would run a script that has no `if __name__ == "__main__":`.
+    """
+    main = vars(sys.modules["__main__"])
+    hidden = {name: main[name] for name in main.keys() & {"__file__", "__spec__"}}
+    main.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        main.update(hidden)
 
 
 def _is_gone(pid: int) -> bool:

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from classifier.audio.regular_file import fingerprint
 from classifier.inference.predictor import Predictor
@@ -16,6 +16,7 @@ from classifier.inference.prepare import prepare
 from classifier.model.checkpoint import parse_checkpoint
 from classifier.model.starter import packaged_starter
 from classifier.workers.malloc import keep_freed_memory
+from classifier.workers.process import without_main_module
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox, inbox_at
 from daemon.pipeline.model_manager import Served, hop_samples
@@ -27,6 +28,7 @@ from daemon.pipeline.scoring_setup import (
     with_batches,
 )
 from daemon.pipeline.window import Window
+from storage.export.dataframe import frame_of
 from storage.export.text_formats import (
     FORMATS,
     TABLE,
@@ -38,13 +40,17 @@ from storage.export.text_formats import (
 )
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.inbox_rules import ignored_text
-from storage.home.paths import Home
+from storage.home.paths import Home, resolve_home
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
+from storage.settings.loading import load_settings
 from storage.settings.schema import Settings
 from storage.values.progress import progress_bar
 from storage.values.text import counted, listed, printable_path
 from storage.values.timestamps import choose_recorded_at, moment_in_name, utc_now
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Record = dict[str, object]
 
@@ -71,13 +77,48 @@ def classify_paths(
     keep_freed_memory(KEPT_BYTES)
     predictor = _predictor(home, settings, checkpoint, note)
     with output(file) as stream:  # who may not write there hears of it before the work
-        records = _records(settings, arrivals, predictor, show_progress)
-        _write(stream, records, format)
+        results = _results(settings, arrivals, predictor, show_progress)
+        _write(stream, [_record(result) for result in results], format)
     if ignored:
         note(ignored_text(ignored))
-    if n_failed := sum(record["status"] == "failed" for record in records):
-        note(f"{n_failed} of {counted(len(records), 'file')} failed; the column `error` says why")
+    if n_failed := sum(result.status == "failed" for result in results):
+        note(f"{n_failed} of {counted(len(results), 'file')} failed; the column `error` says why")
     return n_failed
+
+
+def classify_frame(
+    paths: str | Path | Sequence[str | Path],
+    home: str | Path | None = None,
+    *,
+    checkpoint: str | Path = "active",
+    device: str | None = None,
+    scores: bool = False,
+) -> pd.DataFrame:
+    """`clfd.classify`: files, or the audio files in folders, once, without inbox and ledger.
+
+    Args:
+        paths: a file or a folder, or several.
+        home: whose checkpoint and settings count, as `--home`; None is CLFD_HOME, or the user's
+            data folder. Where there is no home yet the starter answers.
+        checkpoint: a name, its beginning, `active`, `previous`, or the path of a file.
+        device: auto, cpu, cuda, cuda:N or mps; None is `engine.device`.
+        scores: also a column `score_LABEL` for every label.
+
+    Returns:
+        A row for each file, in the order of their paths, with the columns of `clfd.results`:
+        confidence and scores from 0 to 1, `duration_s` in seconds, `sample_rate_hz`, levels in
+        dBFS, times in UTC. A file without an answer has the status `failed` and an `error`.
+
+    Raises FileNotFoundError for a path that is not there, DaemonError for a folder without audio
+    files, ClassifierError or StorageError for a checkpoint or a setting.
+    """
+    folder = resolve_home(None if home is None else Path(home))
+    settings = load_settings(folder, {} if device is None else {"engine.device": device})
+    named = [paths] if isinstance(paths, str | Path) else paths
+    arrivals = _arrivals_by_name([Path(path) for path in named], settings, Counter())
+    predictor = _predictor(folder, settings, str(checkpoint), lambda _: None)
+    with without_main_module():
+        return frame_of(_results(settings, arrivals, predictor, False), scores=scores)
 
 
 def _predictor(
@@ -97,24 +138,28 @@ def _predictor(
     return prepare(checkpoint, device, precision)
 
 
-def _records(
+def _results(
     settings: Settings, arrivals: Mapping[str, Arrival], predictor: Predictor, show_progress: bool
-) -> list[Record]:
+) -> list[Result]:
     """In the order of the paths."""
     claims = [
         Claim(number, each.inbox, each.path, each.fingerprint, each.size_bytes, 1, "new")
         for number, each in enumerate(arrivals.values())
     ]
     files, rules = list(arrivals.items()), settings.results.display_rules
-    records = []
+    results = []
     with progress_bar(show_progress, len(claims)) as advance:
         for outcome in _outcomes(settings, claims, predictor):
             name, arrival = files[outcome.recording_id]
-            shown = replace(_result(outcome, arrival, predictor).displayed(rules), path=name)
-            scores = shown.scores()
-            records.append(shown.record(COLUMNS) | ({"scores": scores} if scores else {}))
+            shown = _result(outcome, arrival, predictor).displayed(rules)
+            results.append(replace(shown, path=name))
             advance()
-    return sorted(records, key=lambda record: str(record["path"]))
+    return sorted(results, key=lambda result: result.path)
+
+
+def _record(result: Result) -> Record:
+    scores = result.scores()
+    return result.record(COLUMNS) | ({"scores": scores} if scores else {})
 
 
 def _arrivals_by_name(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from daemon.errors import DaemonError
 from daemon.units.systemctl import ServiceManager
-from daemon.units.unit_files import DAEMONS, SERVICES, UnitFile
+from daemon.units.unit_files import DAEMONS, JOBS, TRIGGERS, UnitFile
 from storage.home.atomic_write import write_whole
 from storage.home.safe_open import read_bounded
 
@@ -21,7 +21,7 @@ SETUP = (
     ("systemd-sysusers", "/etc/sysusers.d/clfd.conf"),
     ("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/clfd.conf"),
 )
-STARTED = (DAEMONS[0], "clfd-train.path", "clfd-train.timer")  # may be enabled or running
+STARTED = (DAEMONS[0], *TRIGGERS)  # may be enabled or running
 INSTANCES = "clfd@*.service"
 OWN_FOLDERS = (".service.d", "clfd")  # folders made for these files alone
 
@@ -87,14 +87,14 @@ def stop_and_disable(manager: ServiceManager) -> None:
     """The daemon, its instances, and training; none of them has to be there."""
     if not manager.is_reachable:
         return
-    running = manager.list_units("list-units", "--all", *STARTED, INSTANCES, SERVICES[-1])
+    running = manager.list_units("list-units", "--all", *STARTED, INSTANCES, *JOBS)
     known = manager.list_units("list-unit-files", *STARTED, INSTANCES)
     if running:
         manager.command("stop", *running)
-    enabled = [unit for unit in {*running, *known} if unit != SERVICES[-1] and "@." not in unit]
+    enabled = [unit for unit in {*running, *known} if unit not in JOBS and "@." not in unit]
     if enabled:
         manager.command("disable", *sorted(enabled))
-    failed = manager.list_units("list-units", "--state=failed", *STARTED, INSTANCES, SERVICES[-1])
+    failed = manager.list_units("list-units", "--state=failed", *STARTED, INSTANCES, *JOBS)
     if failed:
         manager.command("reset-failed", *failed)
 

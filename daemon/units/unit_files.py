@@ -19,8 +19,10 @@ from daemon.errors import DaemonError
 USUAL_EXECUTABLE = Path("/opt/clfd/bin/clfd")
 USUAL_HOME = Path("/var/lib/clfd")
 DAEMONS = ("clfd.service", "clfd@.service")
-SERVICES = (*DAEMONS, "clfd-train.service")
-OTHERS = ("clfd-train.path", "clfd-train.timer", "clfd-failed@.service")
+JOBS = ("clfd-train.service", "clfd-prune.service", "clfd-report.service")  # end by themselves
+TRIGGERS = ("clfd-train.path", "clfd-train.timer", "clfd-prune.timer", "clfd-report.timer")
+SERVICES = (*DAEMONS, JOBS[0])  # that use a GPU where there is one
+OTHERS = (*JOBS[1:], *TRIGGERS, "clfd-failed@.service")
 FIRST_WITH_STEPS = 254  # knows RestartSteps=
 
 # The fences hide what lies there, or show a folder of the service's own in its place.

@@ -71,8 +71,6 @@ def results_frame(
 
     Raises StorageError, also for words that are no status, no order and no time.
     """
-    import pandas as pd
-
     _require("status", status, (*STATES, "all"))
     _require("sort", sort, SORTS)
     _require("time", time, ("classified", "recorded"))
@@ -98,8 +96,18 @@ def results_frame(
     database = open_database(effective_database(folder), "reader")
     with database, database.transaction() as it:
         found = results_of(it, filters, sort, limit, ClipOptions() if clips else None)
-        rows = [_as_row(result, columns, scores) for result in found]
-    frame = pd.DataFrame(rows, columns=_columns(rows, columns))
+        return frame_of(found, columns, scores)
+
+
+def frame_of(
+    found: Iterable[Result], columns: tuple[str, ...] = COLUMNS, scores: bool = False
+) -> pd.DataFrame:
+    """A row for each result; the columns, then scores in the order in which labels were met."""
+    import pandas as pd
+
+    rows = [_as_row(result, columns, scores) for result in found]
+    names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
+    frame = pd.DataFrame(rows, columns=names)
     named = [name for name in MOMENTS if name in columns]
     moments = {name: pd.to_datetime(frame[name], utc=True, format="ISO8601") for name in named}
     types = {name: kind for name, kind in TYPES.items() if name in columns}
@@ -112,11 +120,6 @@ def _as_row(result: Result, columns: tuple[str, ...], scores: bool) -> dict[str,
         given = (result.scores() or {}).items()
         row |= {SCORE.format(label=label): value for label, value in given}
     return row
-
-
-def _columns(rows: list[dict[str, object]], columns: tuple[str, ...]) -> list[str]:
-    """Those of the contract, then scores in the order in which labels were met."""
-    return list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
 
 
 def _moment(when: When | None) -> str | None:

@@ -23,7 +23,7 @@ from storage.settings.loading import described_settings
 from trainer.errors import TrainerError
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MEASUREMENTS = sorted((ROOT / "benchmarks").rglob("*.md"))
 COMMANDS = dict(every_command())
 OVERVIEW_LETTERS = 55
@@ -144,9 +144,17 @@ def test_links_lead_somewhere(source: Path) -> None:
     assert lost == []
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
-    linked = {file for file, _ in links(page("README.md"))}
-    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} <= linked
+def test_every_page_is_linked_from_the_index_and_that_from_the_readme() -> None:
+    linked = {file for file, _ in links(page("docs/index.md"))}
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert pages - linked == {"index.md"}
+    assert "docs/index.md" in {file for file, _ in links(page("README.md"))}
+
+
+def test_the_first_screen_has_an_answer_and_no_word_about_modules() -> None:
+    screen = page("README.md").splitlines()[:25]
+    assert any(line.startswith("$ clfd classify ") for line in screen)
+    assert not re.search(r"\w+\.py\b|(daemon|trainer|classifier|storage)/", "\n".join(screen))
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])

@@ -7,20 +7,12 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from storage.commands.context import Invocation, Seconds
 from storage.commands.option_headings import CommandWithHeadings
-
-if TYPE_CHECKING:
-    from trainer.training.prepare import TrainRequest
-
-RECIPE_FIELDS = (
-    *("epochs", "learning_rate", "batch_size", "optimizer"),
-    *("clip_seconds", "sample_rate_hz", "n_mels"),
-)
 
 
 @click.command(
@@ -121,11 +113,16 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
       clfd train sounds/labels.csv --epochs 30
     """
     from trainer.console import ProgressConsole
+    from trainer.errors import OptionError
     from trainer.train import train_checkpoint
     from trainer.training.distributed import open_process_group
+    from trainer.training.request import train_request
 
-    settings = invocation.settings(**{"engine.device": options["device"]})
-    request = _request(labels, options)
+    settings = invocation.settings(**{"engine.device": options.pop("device")})
+    try:
+        request = train_request(labels, **options)
+    except OptionError as error:
+        raise click.UsageError(str(error)) from error
     with staying_without_terminal(), listed_problems(), open_process_group() as process_group:
         console = ProgressConsole(invocation.verbosity if process_group.is_main_process else -1)
         trained = train_checkpoint(request, invocation.home(), settings, console, process_group)
@@ -159,32 +156,6 @@ def listed_problems() -> Iterator[None]:
         if len(error.problems) > 1:
             click.echo("\n".join(error.listing()), err=True)
         raise
-
-
-def _request(labels: Path, options: dict[str, Any]) -> TrainRequest:
-    """Raises UsageError where options contradict each other."""
-    from classifier.model.resnet9 import widths_from
-    from trainer.data.splits import SplitChoice
-    from trainer.training.prepare import TrainRequest
-    from trainer.training.recipe import VARIATIONS, recipe_with
-
-    exclusive = ("val_fraction", "fold", "cross_validate")
-    ways = [name for name in exclusive if options[name] is not None and options[name] is not False]
-    if len(ways) > 1:
-        both = " and ".join("--" + way.replace("_", "-") for way in ways)
-        raise click.UsageError(f"{both} exclude each other; choose one of them")
-    width, vary = options["width"], options["vary"]
-    wishes = {"augmentation": VARIATIONS.get(vary), "widths": width and widths_from(width)}
-    wishes |= {name: options[name] for name in RECIPE_FIELDS}
-    given = {field: wish for field, wish in wishes.items() if wish is not None}
-    as_asked = ("cross_validate", "promote", "skip_bad", "start", "resume", "allow_label_change")
-    return TrainRequest(
-        labels,
-        recipe_with(options["recipe"], **given),
-        SplitChoice(options["seed"], options["val_fraction"], options["fold"]),
-        given=tuple(given),
-        **{name: options[name] for name in as_asked},
-    )
 
 
 def _summary(outcome: dict[str, Any]) -> list[str]:

@@ -83,7 +83,11 @@ class Calendar:
 
 
 def render_period(
-    period: Period, excerpts: Mapping[int, Excerpt], now: datetime, with_audio: bool
+    period: Period,
+    excerpts: Mapping[int, Excerpt],
+    now: datetime,
+    with_audio: bool,
+    summary: str = "",
 ) -> str:
     """The page. `excerpts` holds one for the id of each recording that is shown."""
     environment = templates()
@@ -97,6 +101,7 @@ def render_period(
         rows.append(_row(rest, 0, calendar, is_label=False))
     return environment.get_template(TEMPLATE).render(
         period=period,
+        summary=summary,
         whole=_row(whole, 0, calendar, is_label=False),
         rows=rows,
         max_labels=MAX_LABELS,

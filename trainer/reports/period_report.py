@@ -21,6 +21,7 @@ from storage.values.timestamps import from_stamp
 from trainer.errors import TrainerError
 from trainer.reports.audio_excerpts import Excerpt, excerpts
 from trainer.reports.period_html import render_period
+from trainer.reports.period_summary import summary
 
 
 def write_period_report(
@@ -52,7 +53,8 @@ def write_period_report(
     period = replace(period, ignored=dict(ignored_now(settings)))
     if period.is_empty:
         raise TrainerError(_empty_message(period))
-    page = render_period(period, _excerpts(period, settings), now, with_audio)
+    in_words = summary(period.labels, period.sites)
+    page = render_period(period, _excerpts(period, settings), now, with_audio, in_words)
     content = page.encode("utf-8", "backslashreplace")
     if file is None:
         make_folder(home.reports)
@@ -61,7 +63,7 @@ def write_period_report(
     else:
         target = file
         write_output(target, content)
-    return {**period.as_json(), "report": printable(str(target))}
+    return {**period.as_json(), "summary": in_words, "report": printable(str(target))}
 
 
 def _excerpts(period: Period, settings: Settings) -> dict[int, Excerpt]:

@@ -18,7 +18,7 @@ from swapped_folders import put_link_in_place_of, rights_of_an_ordinary_user
 from classifier.model.starter import starter_name
 from daemon.errors import DaemonError
 from daemon.pipeline import classify_files
-from daemon.pipeline.classify_files import classify_paths
+from daemon.pipeline.classify_files import classify_frame, classify_paths
 from storage.errors import StorageError, UnknownFormat
 from storage.home.paths import Home
 from storage.queries.result import COLUMNS
@@ -64,6 +64,27 @@ def test_every_column_has_what_is_known(classify: Classify, card: Path) -> None:
     assert row["inbox"] is None
     assert row["scores"][row["label"]] == row["confidence"]
     assert np.isclose(sum(row["scores"].values()), 1.0, atol=1e-4)
+
+
+def test_a_frame_has_what_the_command_prints(
+    make_house: Callable[[], House], capsys: pytest.CaptureFixture[str], card: Path
+) -> None:
+    home = make_house().home
+    frame = classify_frame([card, card / "yard/preview_a.wav"], home.root, scores=True)
+    classify_paths(home, load_settings(home), [card], "active", "json", None, False)
+    printed = json.loads(capsys.readouterr().out)
+    assert list(frame.path) == [row["path"] for row in printed]
+    assert list(frame.confidence) == [row["confidence"] for row in printed]
+    assert frame.recorded_at.dt.tz is not None
+    scores = frame[[name for name in frame if name.startswith("score_")]]
+    assert np.allclose(scores.sum(axis=1), 1.0, atol=1e-4)
+
+
+def test_a_frame_says_which_file_is_not_there(
+    make_house: Callable[[], House], tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError, match=r"gone\.wav"):
+        classify_frame(tmp_path / "gone.wav", make_house().home.root)
 
 
 def test_an_unsure_answer_is_unknown(

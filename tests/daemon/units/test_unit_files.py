@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from daemon.units.unit_files import JOBS
+
 ROOT = Path(__file__).parents[3]
 UNITS = ROOT / "systemd"
 SYSTEM = sorted(p.name for p in UNITS.iterdir() if p.suffix in (".service", ".path", ".timer"))
-FENCED = ["clfd.service", "clfd@.service", "clfd-train.service"]
+FENCED = ["clfd.service", "clfd@.service", *JOBS]
 FENCES = "# ---- Limits and fences"
 EXECUTABLE = "/opt/clfd/bin/clfd"
 FIRST_WITH_STEPS = 254

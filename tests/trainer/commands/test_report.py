@@ -252,6 +252,18 @@ def test_the_command_writes_a_page_and_prints_where(used: House, tmp_path: Path)
     assert (page.tags["audio"], page.tags["img"]) == (1, 1)
 
 
+def test_the_page_begins_with_a_sentence(
+    used: House, tmp_path: Path, audio_file: Callable[..., Path]
+) -> None:
+    for name in ("b", "c"):
+        used.drop(audio_file(), f"mic01/{name}.wav")
+    used.live()
+    figures = json.loads(call(used, *MARCH, "--json", "-o", str(tmp_path / "x.html")).stdout)
+    label = figures["labels"][0]["label"]
+    assert figures["summary"] == f"{label} in 3 recordings, 2 of them at mic01, at 0 h."
+    assert figures["summary"] in Words((tmp_path / "x.html").read_text(encoding="utf-8")).words
+
+
 def test_json_prints_the_figures_as_one_object(used: House) -> None:
     figures = json.loads(call(used, *MARCH, "--json", "--no-audio").stdout)
     assert figures["counts"] == {"done": 1, "failed": 1, "pending": 0}

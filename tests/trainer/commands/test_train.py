@@ -27,6 +27,7 @@ from storage.home.paths import Home
 from storage.queries.period import read_profile
 from trainer.commands.train import train
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
+from trainer.train import train_labels
 from trainer.training.augmentation import Augmentation
 from trainer.training.loop import EpochFacts, train_network
 from trainer.training.recipe import DEFAULT, REFERENCE, Recipe
@@ -302,6 +303,18 @@ def test_how_clips_are_varied_can_be_chosen(run: Train, home: Home, sounds: Path
         "recipe"
     ]
     assert recipe["augmentation"] == asdict(Augmentation(shift=True))
+
+
+def test_python_gets_the_object_that_the_command_prints(
+    trained: Trained, sounds: Path, tmp_path: Path
+) -> None:
+    small = {"width": 4, "n_mels": 16, "clip_seconds": 0.25, "sample_rate_hz": RATE_HZ}
+    outcome = train_labels(
+        sounds, tmp_path, epochs=12, batch_size=8, learning_rate=0.01, device="cpu", **small
+    )
+    same = ("labels", "epochs", "val_accuracy", "val_loss", "train_files")
+    assert {key: outcome[key] for key in same} == {key: trained.outcome[key] for key in same}
+    assert outcome.keys() == trained.outcome.keys()
 
 
 def test_ways_to_split_exclude_each_other(run: Train, sounds: Path) -> None:
