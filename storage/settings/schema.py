@@ -133,14 +133,14 @@ class IntakeSettings(Section):
     """Which files are taken from the inboxes, and when."""
 
     suffixes: Annotated[Texts, Field(min_length=1), AfterValidator(_lower_with_dot)] = _SUFFIXES
-    """endings of audio files, in any case; other files are counted as ignored; add .mp4, .mov or
-    .mkv to have the first sound track of videos scored"""
+    """endings of audio files, in any case; add .mp4, .mov or .mkv for the first sound track of
+    videos"""
     ignore: Texts = ()
-    """globs of files and folders to leave out, too: `*_test.wav` by name at any depth, `old/*`
-    with a slash by path from the inbox; counted as ignored"""
+    """globs of files and folders to leave out: `*_test.wav` by name at any depth, `old/*` with a
+    slash by path from the inbox"""
     watch: Literal["auto", "events", "scans"] = "auto"
-    """how new files are noticed between two scans: by the kernel's events, or not at all; auto
-    leaves events out on network file systems, which have none for others' changes"""
+    """how new files are noticed between two scans: by the kernel's events, or not at all; auto: by
+    events, but for network file systems"""
     settle_seconds: NotNegative = 2.0
     """how long a file must lie still before it is taken, unless it was closed and its container is
     visibly whole"""
@@ -151,11 +151,9 @@ class IntakeSettings(Section):
     max_attempts: Annotated[int, Field(ge=1)] = 3
     """how often a recording is tried before it counts as failed"""
     damaged: Literal["fail", "warn"] = "fail"
-    """a recording that is not whole fails, or what is left of it is scored and marked with a
-    warning"""
+    """a recording that is not whole fails, or what is left of it is scored with a warning"""
     archive_dir: PathText = ""
-    """where done files are moved to, after their result is stored; relative to the home; empty:
-    they stay in the inbox"""
+    """where done files are moved to; relative to the home; empty: they stay in the inbox"""
 
 
 class EngineSettings(Section):
@@ -167,15 +165,15 @@ class EngineSettings(Section):
     """in what the network multiplies; auto is bfloat16 where the device is fast at it and the
     checkpoint's canary stays within 0.02"""
     compile: Literal["auto", "always", "never"] = "auto"
-    """whether the network is compiled behind the daemon; auto: once 50,000 clips are scored, where
+    """whether the network is compiled in the background; auto: once 50,000 clips are scored, where
     the processor is fast at bfloat16"""
     batch_clips: Count = 0
     """most clips scored in one step; 0 is 32, on a GPU 256"""
     clip_pooling: Literal["mean", "max"] = "mean"
     """how a recording's scores are made from those of its clips"""
     channel: Literal["mean", "loudest"] | Annotated[int, Field(ge=1, le=64)] = "mean"
-    """what of several channels is scored, and learned from: their mean, the loudest one, or the one
-    of this number; where channels cancel each other in their mean, the loudest"""
+    """what of several channels is scored, and learned from: their mean, the loudest, or the one of
+    this number"""
     overlap_seconds: NotNegative = 0.0
     """how much of a clip the next one repeats"""
     decode_workers: Count = 0
@@ -236,8 +234,8 @@ class LogSettings(Section):
     """What the daemon writes to stderr."""
 
     format: Literal["auto", "text", "json"] = "auto"
-    """lines for people (text) or for machines (json); auto: records with fields where stderr leads
-    into systemd's journal, elsewhere text"""
+    """lines for people (text) or for machines (json); auto: records with fields in systemd's
+    journal, elsewhere text"""
     level: Literal["debug", "info", "warning"] = "info"
     """the least important message that is written"""
 
@@ -266,11 +264,11 @@ class HooksSettings(Section):
     timeout_seconds: Positive = 30.0
     """how long a command may take before it is killed, and a URL be silent"""
     per: Literal["recording", "clip"] = "recording"
-    """what hooks get: each recording's result, or an alert for each run of neighbouring clips that
-    have one label, of which the surest is sure enough"""
+    """what hooks get: each recording's result, or an alert for each run of neighbouring clips with
+    one label"""
     cooldown: Annotated[str, _checked_by(seconds_of)] = ""
     """after an alert, how long further ones of its label and site are only counted, like 90s, 10m
-    or 2h, by the clock of this machine; empty: all are sent"""
+    or 2h; empty: all are sent"""
     headers: Annotated[Lines, _checked_by(headers_of)] = ()
     """NAME: VALUE, sent to the URL with each result; they may be secrets and are not shown"""
     body: Annotated[str, _checked_by(BodyTemplate)] = ""
