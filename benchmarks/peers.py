@@ -9,6 +9,7 @@ Takes ESC-10 by ESC10_DIR, else makes sounds of 5 s; and noise of ten minutes.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -171,7 +172,7 @@ def _table(peers: Sequence[Peer], files: Sequence[Path], seconds: float, turns: 
             _spread([turn.rate for turn in own]),
             _spread([turn.warm_rate for turn in own]),
             f"{median(turn.warm_rate for turn in own) * seconds / 3600:.3f}",
-            _spread([turn.cpu_ms for turn in own], 0),
+            _spread([turn.cpu_ms for turn in own]),
             f"{median(turn.peak_bytes for turn in own) / 1e6:.0f} MB",
             f"{median(clfd.rate / turn.rate for clfd, turn in pairs):.1f}",
             f"{median(clfd.warm_rate / turn.warm_rate for clfd, turn in pairs):.1f}",
@@ -180,7 +181,8 @@ def _table(peers: Sequence[Peer], files: Sequence[Path], seconds: float, turns: 
         click.echo(f"| {' | '.join(cells)} |")
 
 
-def _spread(values: Sequence[float], digits: int = 1) -> str:
+def _spread(values: Sequence[float]) -> str:
+    digits = max(0, 2 - math.floor(math.log10(median(values))))  # three that count
     return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
