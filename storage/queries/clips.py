@@ -56,6 +56,7 @@ class Span(NamedTuple):
 def recordings_to_read(connection: Connection, filters: Filters) -> Filters:
     """The filters that recordings must fit, for any clip of theirs to fit the given ones."""
     wide = replace(filters, labels=(), min_confidence=None, max_confidence=None)
+    wide = replace(wide, wrong=False, labelled=filters.wrong)
     if not filters.by_recorded:
         return wide
     since = filters.since

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import nlargest
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,6 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, s
 from storage.database.bulk import chunks
 from storage.database.sqlite import PATH_INDEX
 from storage.database.tables import answer_counter, inbox, prediction, recording
-from storage.labels.human_labels import has_human_label
 from storage.queries.clips import (
     ClipOptions,
     Span,
@@ -347,10 +346,6 @@ def _columns(filters: Filters, with_clips: bool) -> Select[Any]:
 
 
 def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:
-    """Of clips each is asked whether it is wrong, not its recording."""
-    if filters.wrong and with_clips:
-        any_wrong = replace(filters, wrong=False)
-        return _columns(filters, with_clips).where(has_human_label(), *clauses(any_wrong))
     return _columns(filters, with_clips).where(*clauses(filters))
 
 
