@@ -62,10 +62,9 @@ def set_label(
     """
     from storage.database.engine import open_database
     from storage.labels.annotation_files import Annotation, rounded
-    from storage.labels.known_labels import known_labels
+    from storage.labels.known_labels import answered_labels, known_labels
     from storage.labels.label_names import read_label
     from storage.labels.matching import clear_labels, require_recording, write_labels
-    from storage.queries.counts import labels_seen
     from storage.values.text import listed
 
     if clear == bool(label and label.strip()):
@@ -82,7 +81,7 @@ def set_label(
     with open_database(invocation.database(), "editor") as database:
         with database.transaction() as connection:
             digest = require_recording(connection, one)
-            seen = labels_seen(connection)
+            given = answered_labels(connection)
             known = known_labels(connection, _active(invocation))
         if clear:
             part = None if start is None and end is None else (one.start_s, one.end_s)
@@ -91,8 +90,8 @@ def set_label(
             meant = label if is_new else _meant(label, known)
             new, changed = write_labels(database, [(replace(one, label=meant), digest, "set")])
             message = f"{one.sound}: {meant}" + " already" * (not new and not changed)
-            if meant not in seen:
-                message += f"; no answer is {meant} so far, but {listed(seen)}"
+            if meant not in given:
+                message += f"; no answer is {meant} so far, but {listed(given)}"
     invocation.print_note(message)
 
 

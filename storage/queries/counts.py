@@ -39,7 +39,6 @@ from storage.queries.filters import (
 )
 from storage.queries.result import Result
 from storage.queries.results import OnRead, clip_counts, ignore
-from storage.values.clip_scores import labels_of
 from storage.values.timestamps import to_local_time
 
 _row, _tally = recording.c, tally.c
@@ -141,18 +140,6 @@ def count_others(
         if state not in filters.states
     }
     return {state: number for state, number in found.items() if number.n}
-
-
-def labels_known(connection: Connection) -> list[str]:
-    """Every label that a checkpoint could have given, in alphabetical order."""
-    lists = connection.scalars(select(checkpoint.c.labels))
-    return sorted({label for each in lists for label in labels_of(each)})
-
-
-def labels_seen(connection: Connection) -> list[str]:
-    """Every label that has been given, in alphabetical order."""
-    given = select(_tally.label).where(_tally.label != "", _tally.n > 0)
-    return list(connection.scalars(given.distinct().order_by(_tally.label)))
 
 
 def has_unmeasured_levels(connection: Connection) -> bool:
