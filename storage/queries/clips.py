@@ -115,14 +115,14 @@ def rows_with_parts(one: Result, options: ClipOptions, filters: Filters) -> Iter
     if not one.human_parts:
         return rows
     found, parts = list(rows), one.labelled_parts()
-    said = labelled_within(((row.start_s or 0.0, row.end_s or 0.0) for row in found), parts)
-    left = [row for row, part in zip(found, said, strict=True) if part is None]
+    places = ((row.start_s or 0.0, row.end_s or 0.0) for row in found)
+    part_of = labelled_within(places, parts)
+    left = [row for row, part in zip(found, part_of, strict=True) if part is None]
     first_s, behind_s = _window(one, filters)
-    asked = (part for part in parts if first_s <= part.start_s < behind_s)
-    own = (_row_of(one, part, filters.rules) for part in asked)
+    within = (part for part in parts if first_s <= part.start_s < behind_s)
     fitting = [
         row
-        for row in own
+        for row in (_row_of(one, part, filters.rules) for part in within)
         if filters.fit_answer(row.label, row.confidence)
         and not (filters.wrong and row.human_label == row.label)
     ]
@@ -141,14 +141,14 @@ def merged(spans: Iterable[Span], gap_seconds: float) -> list[Span]:
     newest: dict[tuple[str, str | None], int] = {}
     widest = gap_seconds + _ROUNDING_SECONDS
     for span in spans:
-        said = span.label, span.human_label
-        place = newest.get(said)
-        if place is not None and span.start_s - joined[place].end_s <= widest:
-            run = joined[place]
+        labels = span.label, span.human_label
+        at = newest.get(labels)
+        if at is not None and span.start_s - joined[at].end_s <= widest:
+            run = joined[at]
             surest = max(run, span, key=lambda one: one.confidence)
-            joined[place] = surest._replace(start_s=run.start_s, end_s=span.end_s)
+            joined[at] = surest._replace(start_s=run.start_s, end_s=span.end_s)
         else:
-            newest[said] = len(joined)
+            newest[labels] = len(joined)
             joined.append(span)
     return joined
 
@@ -158,8 +158,8 @@ def _all_spans(one: Result, top: int, rules: DisplayRules) -> Iterator[Span]:
     scores, behind_s = one.clip_scores, one.duration_s or math.inf
     labels, clip_s = scores.labels, one.clip_seconds or 0.0
     parts = one.labelled_parts()
-    said = labelled_within(((at, at + clip_s) for at, _ in scores.rows()), parts)
-    for (start_s, values), part in zip(scores.rows(), said, strict=True):
+    part_of = labelled_within(((at, at + clip_s) for at, _ in scores.rows()), parts)
+    for (start_s, values), part in zip(scores.rows(), part_of, strict=True):
         end_s = min(start_s + clip_s, behind_s)
         human_label = part.label if part else one.human_label
         for best in most_probable(values, top):
@@ -196,11 +196,11 @@ def _is_wrong(one: Result, span: Span) -> bool:
 def _window(one: Result, filters: Filters) -> tuple[float, float]:
     """The time that is asked for, in seconds from the beginning of the recording."""
     if not filters.by_recorded or one.recorded_at is None:
-        return 0.0, float("inf")
+        return 0.0, math.inf
     began = from_stamp(one.recorded_at)
     since, until = filters.since, filters.until
     first_s = (from_stamp(since) - began).total_seconds() if since else 0.0
-    behind_s = (from_stamp(until) - began).total_seconds() if until else float("inf")
+    behind_s = (from_stamp(until) - began).total_seconds() if until else math.inf
     return first_s, behind_s
 
 

@@ -50,7 +50,7 @@ ANSWER, LABEL = "ix_recording_answer", "ix_recording_label"
 CONFIDENCE, MOMENT = "ix_recording_confidence", "ix_recording_moment"
 DIGEST, RECORDED = "ix_recording_digest", "ix_recording_recorded"
 NUMBER = "ix_recording_answer_number"
-_AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
+AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
 _LOOK = 60_000  # entries that are counted to learn whether a filter leaves few
 # Cost of fetching the table row for an index entry, relative to an entry that tells enough
 # (2 us against 0.1 us). Of rows that were answered one after the other several lie on a page, and
@@ -262,7 +262,7 @@ class Tallied:
         """
         if filters.by_recorded or not (filters.stored_labels or filters.checkpoint):
             return filters
-        first, behind = self.first_day or "", f"{self.last_day}{_AFTER_ALL}"
+        first, behind = self.first_day or "", f"{self.last_day}{AFTER_ALL}"
         since = max(filters.since or first, first)
         return replace(filters, since=since, until=min(filters.until or behind, behind))
 

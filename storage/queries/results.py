@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
@@ -131,19 +130,13 @@ def recordings_with_clips(
             yield one, list(rows_with_parts(one, clips, filters))
 
 
-def clip_counts(
-    connection: Connection,
-    filters: Filters,
-    clips: ClipOptions,
-    value_of: Callable[[Result, Span], str | None],
-    on_read: OnRead = ignore,
-) -> Counter[str | None]:
-    """How many clips that fit share a value."""
-    counts: Counter[str | None] = Counter()
+def clip_spans(
+    connection: Connection, filters: Filters, clips: ClipOptions, on_read: OnRead = ignore
+) -> Iterator[tuple[Result, Span]]:
+    """Every clip that fits, with its recording."""
     wide = recordings_to_read(connection, filters)
     for one in _with_clips(connection, wide, "newest", on_read):
-        counts.update(value_of(one, span) for span in spans_of(one, clips, filters))
-    return counts
+        yield from ((one, span) for span in spans_of(one, clips, filters))
 
 
 def newest_position(connection: Connection) -> Position:
