@@ -142,14 +142,20 @@ def results(
             hint = results_writer.write_counts(database, request, count_by)  # type: ignore[arg-type]
         else:
             hint = results_writer.write_results(database, request)
-    if hint and hint.startswith(results_writer.EMPTY):
-        from storage.home.inbox_rules import ignored_text
-        from storage.queries.ignored_files import ignored_at_home
-
-        ignored = ignored_text(ignored_at_home(invocation.home()))
-        hint = f"{results_writer.EMPTY}; {ignored} (clfd scan)" if ignored else hint
     if hint:
-        invocation.print_note(hint)
+        invocation.print_note(_with_ignored(hint, invocation))
+
+
+def _with_ignored(hint: str, invocation: Invocation) -> str:
+    """Of an empty ledger: files that lie in the inbox, and are left out for their suffix."""
+    from storage.export.results_writer import EMPTY
+    from storage.home.inbox_rules import ignored_text
+    from storage.queries.ignored_files import ignored_at_home
+
+    if not hint.startswith(EMPTY):
+        return hint
+    ignored = ignored_text(ignored_at_home(invocation.home()))
+    return f"{EMPTY}; {ignored} (clfd scan)" if ignored else hint
 
 
 def _refuse_unknown(columns: Sequence[str], available: Sequence[str], counts: bool) -> None:

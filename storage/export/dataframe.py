@@ -71,8 +71,6 @@ def results_frame(
 
     Raises StorageError, also for words that are no status, no order and no time.
     """
-    import pandas as pd
-
     _require("status", status, (*STATES, "all"))
     _require("sort", sort, SORTS)
     _require("time", time, ("classified", "recorded"))
@@ -99,7 +97,15 @@ def results_frame(
     with database, database.transaction() as it:
         found = results_of(it, filters, sort, limit, ClipOptions() if clips else None)
         rows = [_as_row(result, columns, scores) for result in found]
-    frame = pd.DataFrame(rows, columns=_columns(rows, columns))
+    return _frame(rows, columns)
+
+
+def _frame(rows: list[dict[str, object]], columns: tuple[str, ...]) -> pd.DataFrame:
+    """The columns of the contract, then scores in the order in which labels were met."""
+    import pandas as pd
+
+    names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
+    frame = pd.DataFrame(rows, columns=list(names))
     named = [name for name in MOMENTS if name in columns]
     moments = {name: pd.to_datetime(frame[name], utc=True, format="ISO8601") for name in named}
     types = {name: kind for name, kind in TYPES.items() if name in columns}
@@ -114,11 +120,6 @@ def _as_row(result: Result, columns: tuple[str, ...], scores: bool) -> dict[str,
     return row
 
 
-def _columns(rows: list[dict[str, object]], columns: tuple[str, ...]) -> list[str]:
-    """Those of the contract, then scores in the order in which labels were met."""
-    return list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
-
-
 def _moment(when: When | None) -> str | None:
     if when is None:
         return None
@@ -130,6 +131,6 @@ def _moment(when: When | None) -> str | None:
         raise StorageError(str(error)) from error
 
 
-def _require(what: str, word: str, allowed: Sequence[str]) -> None:
-    if word not in allowed:
-        raise StorageError(f"{what} {word!r} is none of {', '.join(allowed)}")
+def _require(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise StorageError(f"{name} {value!r} is none of {', '.join(allowed)}")
