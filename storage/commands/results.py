@@ -128,7 +128,7 @@ def results(
     options = ClipOptions(top or 1, merge_gap) if has_clips else None
     request = results_writer.ResultsRequest(
         *(filters, sort, limit, options, format, file, columns),  # type: ignore[arg-type]
-        tells_progress=invocation.verbosity >= 0,
+        shows_progress=invocation.verbosity >= 0,
     )
     _refuse_what_does_not_go_together(request, clips, count_by, follow)
     if (top or merge_gap is not None) and not has_clips:

@@ -61,7 +61,7 @@ class ResultsRequest:
     format: Format = TABLE
     file: Path | None = None
     chosen: tuple[str, ...] = ()
-    tells_progress: bool = False
+    shows_progress: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -171,7 +171,7 @@ class _Reading:
 def _reading(connection: Connection, request: ResultsRequest) -> Iterator[_Reading]:
     """On a terminal, unless rows pass by there as they are read."""
     is_table, is_screen = request.format is TABLE, request.file is None and sys.stdout.isatty()
-    is_shown = request.tells_progress and request.clips is not None and sys.stderr.isatty()
+    is_shown = request.shows_progress and request.clips is not None and sys.stderr.isatty()
     is_shown = is_shown and (is_table or not is_screen)
     total = None
     if is_shown:
