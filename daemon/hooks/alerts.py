@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from storage.export.text_formats import nested
 from storage.queries.clips import ClipOptions, rows_of
@@ -39,7 +39,8 @@ class AlertRules:
             return [alert_of(answer)] if is_wanted else []
         # Below a threshold it is `unknown`, which rings only where it is asked for by name.
         rings_unknown = UNKNOWN in self._wanted.labels
-        runs = rows_of(answer, _RUNS, self._wanted)
+        # What people say of parts of an earlier answer parts no run.
+        runs = rows_of(replace(answer, human_parts=None), _RUNS, self._wanted)
         return [alert_of(run) for run in runs if rings_unknown or run.label != UNKNOWN]
 
     def message(self, answer: Result, alert: Alert) -> tuple[bytes, str]:

@@ -51,6 +51,7 @@ class Span(NamedTuple):
     confidence: float
     scores: tuple[float, ...]
     human_label: str | None
+    is_wrong: bool  # of a clip, whose most probable label a person corrected
 
 
 def recordings_to_read(connection: Connection, filters: Filters) -> Filters:
@@ -104,8 +105,7 @@ def spans_of(one: Result, options: ClipOptions, filters: Filters) -> Iterator[Sp
     return (
         span
         for span in spans
-        if filters.fit_answer(span.label, span.confidence)
-        and not (filters.wrong and not _is_wrong(one, span))
+        if filters.fit_answer(span.label, span.confidence) and (span.is_wrong or not filters.wrong)
     )
 
 
@@ -146,7 +146,8 @@ def merged(spans: Iterable[Span], gap_seconds: float) -> list[Span]:
         if at is not None and span.start_s - joined[at].end_s <= widest:
             run = joined[at]
             surest = max(run, span, key=lambda one: one.confidence)
-            joined[at] = surest._replace(start_s=run.start_s, end_s=span.end_s)
+            is_wrong = run.is_wrong or span.is_wrong
+            joined[at] = surest._replace(start_s=run.start_s, end_s=span.end_s, is_wrong=is_wrong)
         else:
             newest[labels] = len(joined)
             joined.append(span)
@@ -154,17 +155,23 @@ def merged(spans: Iterable[Span], gap_seconds: float) -> list[Span]:
 
 
 def _all_spans(one: Result, top: int, rules: DisplayRules) -> Iterator[Span]:
-    """One for each of the `top` labels of each clip, in time; none without an answer."""
+    """One for each of the `top` labels of each clip, in time; none without an answer.
+
+    Who says what the recording is as a whole, and is answered the same, says nothing of its clips.
+    """
     scores, behind_s = one.clip_scores, one.duration_s or math.inf
     labels, clip_s = scores.labels, one.clip_seconds or 0.0
-    parts = one.labelled_parts()
+    parts, is_whole_wrong = one.labelled_parts(), one.human_label != one.label
     part_of = labelled_within(((at, at + clip_s) for at, _ in scores.rows()), parts)
     for (start_s, values), part in zip(scores.rows(), part_of, strict=True):
         end_s = min(start_s + clip_s, behind_s)
         human_label = part.label if part else one.human_label
-        for best in most_probable(values, top):
-            label = rules.label_of(labels[best], values[best]) or ""
-            yield Span(start_s, end_s, label, values[best], values, human_label)
+        best = most_probable(values, top)
+        shown = [rules.label_of(labels[at], values[at]) or "" for at in best]
+        is_judged = human_label is not None and (part is not None or is_whole_wrong)
+        is_wrong = is_judged and human_label != shown[0]
+        for at, label in zip(best, shown, strict=True):
+            yield Span(start_s, end_s, label, values[at], values, human_label, is_wrong)
 
 
 def _row_of(one: Result, part: LabelledPart, rules: DisplayRules) -> Result:
@@ -178,19 +185,6 @@ def _row_of(one: Result, part: LabelledPart, rules: DisplayRules) -> Result:
         human_label=part.label,
         clip_at=clip_at(one, part.start_s),
     )
-
-
-def _is_wrong(one: Result, span: Span) -> bool:
-    """Whether a person says something else of a clip: of its part, or else of all.
-
-    Who says what the recording is as a whole, and is answered the same, says nothing of its clips.
-    """
-    if span.human_label in (None, span.label):
-        return False
-    if span.human_label != one.human_label or one.human_label != one.label:
-        return True
-    place = span.start_s, span.end_s
-    return next(labelled_within([place], one.labelled_parts())) is not None
 
 
 def _window(one: Result, filters: Filters) -> tuple[float, float]:
