@@ -150,14 +150,14 @@ def assemble(
     watchdog = ServiceWatchdog(lambda: pool.max_silence_seconds)
     pause = Pause(partial(paused_since, home))
 
-    def adopt(settings: Settings) -> None:
-        intake.adopt(inboxes_of(settings, archive.root_identity), settings.intake)
-        window.adopt(with_batches(settings, device.type).engine)
-        hooks.adopt(settings)
+    def change_settings(settings: Settings) -> None:
+        intake.change_settings(inboxes_of(settings, archive.root_identity), settings.intake)
+        window.change_settings(with_batches(settings, device.type).engine)
+        hooks.change_settings(settings)
         log(settings.log)
 
     components = Components(
-        Reload(settings, read, adopt, model, home),
+        Reload(settings, read, change_settings, model, home),
         pause,
         model,
         Claimer(

@@ -52,7 +52,7 @@ KEPT_IDS = 200  # of earlier requests, beside those that the last reload answers
 
 @dataclass(eq=False)
 class Reload(Component):
-    """`read` gives the settings as they are now, or raises StorageError; `adopt` puts them to use.
+    """`read` gives the settings as they are now, or raises StorageError.
 
     Asked for by a signal, or by a file in the home, whose id comes back in the answer. A reload
     has ended when the checkpoint that is active by then is served, or refused. A later one answers
@@ -61,7 +61,7 @@ class Reload(Component):
 
     settings: Settings
     read: Callable[[], Settings]
-    adopt: Callable[[Settings], None]
+    change_settings: Callable[[Settings], None]
     model: ModelManager
     home: Home
 
@@ -136,7 +136,7 @@ class Reload(Component):
             key for key in target if target[key] != now[key] and not key.startswith(OF_OTHERS)
         ]
         if self._applied:
-            self.adopt(running)
+            self.change_settings(running)
         self.settings = running
         self._check_labels()
         logger.info("settings read again; changed: %s", ", ".join(self._applied) or "nothing")

@@ -100,7 +100,7 @@ class Window:
         self._stopping = False
         self.clips_scored = 0
 
-    def adopt(self, engine: EngineSettings) -> None:
+    def change_settings(self, engine: EngineSettings) -> None:
         """Batches of another size, and the like; what was built with the pool stays as it is."""
         self.engine = engine
         self._capacity = window_capacity(engine, self.pool.workers)

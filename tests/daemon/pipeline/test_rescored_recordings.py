@@ -107,7 +107,7 @@ def test_a_copy_that_comes_later_shares_the_answer_whatever_the_settings(
 
 def test_other_settings_are_for_recordings_that_begin_after_them(house: House, sound: Path) -> None:
     house.begin_to_decode(sound)
-    house.window.adopt(house.settings.engine.model_copy(update={"clip_pooling": "max"}))
+    house.window.change_settings(house.settings.engine.model_copy(update={"clip_pooling": "max"}))
     house.drop(sound, "b.wav")
     house.live()
     first, copy = house.ask("SELECT label, confidence FROM recording ORDER BY id")
