@@ -143,8 +143,59 @@ def assemble(
     if remark := ledger_remark(settings):
         logger.warning("%s", remark)
     clock, stops, timers = time.monotonic, StopRequests(), StageTimers()
-    links, mounts = settings.intake.duplicates == "link", MountMemory(ledger)
-    window = Window(
+    mounts = MountMemory(ledger)
+    window = _window(settings, device, ledger, pool, mounts)
+    intake, archive = _intake_and_archive(home, settings, ledger, pool, wake, mounts, window)
+    model = _model_manager(home, settings, device, ledger, wake)
+    watchdog = ServiceWatchdog(lambda: pool.max_silence_seconds)
+    pause = Pause(partial(paused_since, home))
+
+    def change_settings(settings: Settings) -> None:
+        intake.change_settings(inboxes_of(settings, archive.root_identity), settings.intake)
+        window.change_settings(with_batches(settings, device.type).engine)
+        hooks.change_settings(settings)
+        log(settings.log)
+
+    components = Components(
+        Reload(settings, read, change_settings, model, home),
+        pause,
+        model,
+        Claimer(
+            claimant=f"{socket.gethostname()}:{home.root}",
+            max_attempts=settings.intake.max_attempts,
+            ledger=ledger,
+            watcher=intake.watcher,
+            intake=intake,
+            window=window,
+            model=model,
+            archive=archive,
+            is_paused=pause.is_paused,
+        ),
+        Scorer(ledger, intake, window, archive, timers, stops.is_requested),
+        Upkeep(
+            ledger,
+            lambda: model.compile_if_worthwhile(window.clips_scored),
+            lock.require_in_place,
+        ),
+        archive,
+        hooks,
+        watchdog,
+        LedgerRetry(stops, wake, clock),
+        timers,
+    )
+    report = _status_report(home, settings, device, ledger, publish, clock)
+    return Service(components, report, stops, wake, clock)
+
+
+def _window(
+    settings: Settings,
+    device: torch.device,
+    ledger: Ledger,
+    pool: RecordingPool,
+    mounts: MountMemory,
+) -> Window:
+    links = settings.intake.duplicates == "link"
+    return Window(
         pool,
         with_batches(settings, device.type).engine,
         settings.intake.max_attempts,
@@ -153,6 +204,18 @@ def assemble(
         settings.intake.damaged == "warn",
         mounts.is_away,
     )
+
+
+def _intake_and_archive(
+    home: Home,
+    settings: Settings,
+    ledger: Ledger,
+    pool: RecordingPool,
+    wake: threading.Event,
+    mounts: MountMemory,
+    window: Window,
+) -> tuple[Intake, Archiver]:
+    """What brings files in, and what takes them away."""
     watcher = FileWatcher(settings.inboxes, wake.set, partial(why_no_events, settings.intake.watch))
     open_files = OpenFiles(watcher.writes, lambda: watcher.unwatched)
     new_suffixes = NewSuffixes(
@@ -174,45 +237,7 @@ def assemble(
         archive.restore,
         new_suffixes,
     )
-    model = _model_manager(home, settings, device, ledger, wake)
-    watchdog = ServiceWatchdog(lambda: pool.max_silence_seconds)
-    pause = Pause(partial(paused_since, home))
-
-    def adopt(settings: Settings) -> None:
-        intake.adopt(inboxes_of(settings, archive.root_identity), settings.intake)
-        window.adopt(with_batches(settings, device.type).engine)
-        hooks.adopt(settings)
-        log(settings.log)
-
-    components = Components(
-        Reload(settings, read, adopt, model, home),
-        pause,
-        model,
-        Claimer(
-            claimant=f"{socket.gethostname()}:{home.root}",
-            max_attempts=settings.intake.max_attempts,
-            ledger=ledger,
-            watcher=watcher,
-            intake=intake,
-            window=window,
-            model=model,
-            archive=archive,
-            is_paused=pause.is_paused,
-        ),
-        Scorer(ledger, intake, window, archive, timers, stops.is_requested),
-        Upkeep(
-            ledger,
-            lambda: model.compile_if_worthwhile(window.clips_scored),
-            lock.require_in_place,
-        ),
-        archive,
-        hooks,
-        watchdog,
-        LedgerRetry(stops, wake, clock),
-        timers,
-    )
-    report = _status_report(home, settings, device, ledger, publish, clock)
-    return Service(components, report, stops, wake, clock)
+    return intake, archive
 
 
 def ledger_remark(settings: Settings) -> str | None:

@@ -11,6 +11,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+import torch
+
 from classifier.inference.device import choose_device, describe_device, refusing_when_memory_ends
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from storage.home.checkpoint_folder import CheckpointFolder
@@ -48,53 +50,63 @@ def evaluate_checkpoint(
         + (", or --device cpu" if device.type != "cpu" else "")
     )
     with refusing_when_memory_ends(no_memory):
-        began, now = time.perf_counter(), datetime.now(UTC)
-        checkpoint = read_checkpoint(CheckpointFolder(home.checkpoints).locate(request.checkpoint))
-        report = request.output or unused_path(
-            home.reports / f"{checkpoint.name}-evaluation-{now:%Y%m%dT%H%M%SZ}"
-        )
-        parent_folder = check_folder(report)
-        model = served_model(checkpoint, device)
-        labels, dataset, n_skipped = prepare_evaluation(
-            request, checkpoint, parent_folder, settings, device, console
-        )
-        groups = merged_groups(dataset.examples, dataset.digests)
-        overlap = find_train_overlap(checkpoint, dataset, groups)
-        positions = choose_positions(request, checkpoint, dataset, overlap, console)
-        assessment = assess_as_served(
-            predict(model, checkpoint.labels, dataset, positions, BATCH_SIZE),
-            checkpoint.labels,
-            checkpoint.description.temperature,
-            settings.engine.clip_pooling,
-            overlap.selection(positions),
-        )
-        probes = probe(model, checkpoint.labels)
-        outcome = {
-            **numbers(checkpoint, dataset, assessment, probes),
-            "labels_file": printable(request.labels.name),
-            "labels_digest": labels.digest,
-            "fold": request.fold,
-            "skipped": n_skipped,
-            # All of them in the labels file, whether they count or not.
-            "trained_recordings": None if overlap.trained is None else len(overlap.trained),
-            "trained_included": request.include_trained,
-            "clip_pooling": settings.engine.clip_pooling,
-            "device": describe_device(device),
-            "seconds": round(time.perf_counter() - began, 3),
-            "report": printable(str(report)),
-        }
-        report_data = ReportData(
-            title=checkpoint.name,
-            assessed_on=f"Evaluation on {outcome['labels_file']}",
-            metrics=outcome,
-            unit=dataset.unit,
-            evaluation=assessment.evaluation,
-            uncalibrated=assessment.uncalibrated,
-            probes=probes,
-            top_errors=find_top_errors(dataset, assessment, model.logmel),
-        )
-        write_report(report, report_data)
-        return outcome
+        return _evaluate(request, home, settings, console, device)
+
+
+def _evaluate(
+    request: EvaluateRequest,
+    home: Home,
+    settings: Settings,
+    console: ProgressConsole,
+    device: torch.device,
+) -> dict[str, Any]:
+    began, now = time.perf_counter(), datetime.now(UTC)
+    checkpoint = read_checkpoint(CheckpointFolder(home.checkpoints).locate(request.checkpoint))
+    report = request.output or unused_path(
+        home.reports / f"{checkpoint.name}-evaluation-{now:%Y%m%dT%H%M%SZ}"
+    )
+    parent_folder = check_folder(report)
+    model = served_model(checkpoint, device)
+    labels, dataset, n_skipped = prepare_evaluation(
+        request, checkpoint, parent_folder, settings, device, console
+    )
+    groups = merged_groups(dataset.examples, dataset.digests)
+    overlap = find_train_overlap(checkpoint, dataset, groups)
+    positions = choose_positions(request, checkpoint, dataset, overlap, console)
+    assessment = assess_as_served(
+        predict(model, checkpoint.labels, dataset, positions, BATCH_SIZE),
+        checkpoint.labels,
+        checkpoint.description.temperature,
+        settings.engine.clip_pooling,
+        overlap.selection(positions),
+    )
+    probes = probe(model, checkpoint.labels)
+    outcome = {
+        **numbers(checkpoint, dataset, assessment, probes),
+        "labels_file": printable(request.labels.name),
+        "labels_digest": labels.digest,
+        "fold": request.fold,
+        "skipped": n_skipped,
+        # All of them in the labels file, whether they count or not.
+        "trained_recordings": None if overlap.trained is None else len(overlap.trained),
+        "trained_included": request.include_trained,
+        "clip_pooling": settings.engine.clip_pooling,
+        "device": describe_device(device),
+        "seconds": round(time.perf_counter() - began, 3),
+        "report": printable(str(report)),
+    }
+    report_data = ReportData(
+        title=checkpoint.name,
+        assessed_on=f"Evaluation on {outcome['labels_file']}",
+        metrics=outcome,
+        unit=dataset.unit,
+        evaluation=assessment.evaluation,
+        uncalibrated=assessment.uncalibrated,
+        probes=probes,
+        top_errors=find_top_errors(dataset, assessment, model.logmel),
+    )
+    write_report(report, report_data)
+    return outcome
 
 
 def choose_positions(

@@ -52,7 +52,7 @@ KEPT_IDS = 200  # of earlier requests, beside those that the last reload answers
 
 @dataclass(eq=False)
 class Reload(Component):
-    """`read` gives the settings as they are now, or raises StorageError; `adopt` puts them to use.
+    """`read` gives the settings as they are now, or raises StorageError.
 
     Asked for by a signal, or by a file in the home, whose id comes back in the answer. A reload
     has ended when the checkpoint that is active by then is served, or refused. A later one answers
@@ -61,7 +61,7 @@ class Reload(Component):
 
     settings: Settings
     read: Callable[[], Settings]
-    adopt: Callable[[Settings], None]
+    change_settings: Callable[[Settings], None]
     model: ModelManager
     home: Home
 
@@ -73,7 +73,7 @@ class Reload(Component):
         self._applied: list[str] = []
         self._restart_to_apply: list[str] = []
         self._answer: Mapping[str, object] | None = None
-        self._looked_at: tuple[Settings, str] | None = None
+        self._checked: tuple[Settings, str] | None = None
         self._warnings: list[str] = []
 
     def status(self) -> Mapping[str, object]:
@@ -90,7 +90,7 @@ class Reload(Component):
 
     def step(self, now: float) -> None:
         """Between two ticks."""
-        self._look_for_unknown_labels()
+        self._check_labels()
         if self._is_under_way:
             if self.model.is_preparing:
                 return
@@ -136,19 +136,19 @@ class Reload(Component):
             key for key in target if target[key] != now[key] and not key.startswith(OF_OTHERS)
         ]
         if self._applied:
-            self.adopt(running)
+            self.change_settings(running)
         self.settings = running
-        self._look_for_unknown_labels()
+        self._check_labels()
         logger.info("settings read again; changed: %s", ", ".join(self._applied) or "nothing")
         if self._restart_to_apply:
             logger.warning("restart to apply: %s", ", ".join(self._restart_to_apply))
 
-    def _look_for_unknown_labels(self) -> None:
+    def _check_labels(self) -> None:
         """After a start, a reload and a swap of checkpoint."""
         checkpoint = self.model.served.predictor.checkpoint
-        if self._looked_at == (self.settings, checkpoint.name):
+        if self._checked == (self.settings, checkpoint.name):
             return
-        self._looked_at = (self.settings, checkpoint.name)
+        self._checked = (self.settings, checkpoint.name)
         self._warnings = unknown_labels(self.settings, checkpoint.name, checkpoint.labels)
         for warning in self._warnings:
             logger.warning("%s", warning)

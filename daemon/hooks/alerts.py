@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from storage.export.text_formats import nested
 from storage.queries.clips import ClipOptions, rows_of
@@ -13,7 +13,7 @@ from storage.settings.schema import Settings
 from storage.values.alert import JSON_TYPE, Alert, BodyTemplate
 from storage.values.decision import UNKNOWN
 from storage.values.text import text_digest
-from storage.values.timestamps import later, seconds_of
+from storage.values.timestamps import later, parse_duration
 
 ID_LETTERS = 32
 _RUNS = ClipOptions(merge_gap_seconds=0.0)
@@ -26,7 +26,7 @@ class AlertRules:
         hooks = settings.hooks
         self.display = settings.results.display_rules
         self.is_of_clips = hooks.per == "clip"
-        self.cooldown_seconds = seconds_of(hooks.cooldown) if hooks.cooldown else 0.0
+        self.cooldown_seconds = parse_duration(hooks.cooldown) if hooks.cooldown else 0.0
         self._wanted = Filters(
             labels=hooks.labels, min_confidence=hooks.min_confidence, rules=self.display
         )
@@ -39,7 +39,8 @@ class AlertRules:
             return [alert_of(answer)] if is_wanted else []
         # Below a threshold it is `unknown`, which rings only where it is asked for by name.
         rings_unknown = UNKNOWN in self._wanted.labels
-        runs = rows_of(answer, _RUNS, self._wanted)
+        # What people say of parts of an earlier answer parts no run.
+        runs = rows_of(replace(answer, human_parts=None), _RUNS, self._wanted)
         return [alert_of(run) for run in runs if rings_unknown or run.label != UNKNOWN]
 
     def message(self, answer: Result, alert: Alert) -> tuple[bytes, str]:
@@ -48,17 +49,19 @@ class AlertRules:
             return self._template.fill(asdict(alert)).encode(), self._template.content_type
         if self.is_of_clips:
             return json.dumps(asdict(alert)).encode(), JSON_TYPE
-        told = dict(nested(answer.as_object(COLUMNS)))
-        told |= {"held_back": alert.held_back} if self.cooldown_seconds else {}
-        told |= {"test": True} if alert.test else {}
-        return json.dumps(told).encode(), JSON_TYPE
+        result = dict(nested(answer.as_object(COLUMNS)))
+        if self.cooldown_seconds:
+            result["held_back"] = alert.held_back
+        if alert.test:
+            result["test"] = True
+        return json.dumps(result).encode(), JSON_TYPE
 
 
 def alert_of(row: Result) -> Alert:
     """Of a recording, or of a run of clips of it."""
     start_s = row.start_s or 0.0
     identity = (row.id, row.digest, row.classified_at, row.label, round(start_s, 3))
-    told = row.record(("label", "confidence", "duration_s"))
+    rounded = row.record(("label", "confidence", "duration_s"))
     return Alert(
         id=text_digest(json.dumps(identity))[:ID_LETTERS],
         start_s=round(start_s, 6),
@@ -72,5 +75,5 @@ def alert_of(row: Result) -> Alert:
         recorded_at=row.recorded_at,
         classified_at=row.classified_at,
         checkpoint=row.checkpoint,
-        **told,  # type: ignore[arg-type]
+        **rounded,  # type: ignore[arg-type]
     )

@@ -185,7 +185,7 @@ class HookDispatcher(Component):
     def faults(self) -> Sequence[str]:
         return [hook.fault for hook in self.hooks if hook.fault]
 
-    def adopt(self, settings: Settings) -> None:
+    def change_settings(self, settings: Settings) -> None:
         """Other filters, thresholds and texts; where to send to stays as it is."""
         for hook in self.hooks:
             hook.rules = AlertRules(settings)

@@ -80,7 +80,7 @@ class Intake:
         self.last_scan_found_nothing = False
         self.patience_seconds = math.inf
 
-    def adopt(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
+    def change_settings(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
         """Other suffixes, globs and times of the same folders; with other names they are listed."""
         if settings.scan_seconds < self._scan_seconds:
             self.scan_soon(self._no_scan_before)  # and not when the longer time is over

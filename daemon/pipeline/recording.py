@@ -11,14 +11,15 @@ from classifier.audio.samples import Levels
 from classifier.inference.batching import Scores
 from daemon.pipeline.model_manager import Served
 from storage.ledger.outcomes import AudioFacts, Claim
+from storage.settings.schema import EngineSettings
 
-# What one answer serves: a content under a checkpoint and, where it matters, these settings.
+# What one answer serves: a content under a checkpoint and, where it matters, some settings.
 Identity = tuple[str | None, int, str | None]
 
 
 @dataclass(eq=False)
 class RecordingInProgress:
-    """Pinned to the checkpoint that was served when its decoding began.
+    """Pinned to the checkpoint that was served, and the settings, when its decoding began.
 
     `followers` have the same content and wait for this one's answer; one that `is_closed` has its
     answer, or waits for another one's, and takes no more segments.
@@ -26,8 +27,8 @@ class RecordingInProgress:
 
     claim: Claim
     served: Served
+    engine: EngineSettings
     fingerprint: str | None = None  # None: as the first segment finds it
-    scoring: str | None = None  # of a stored answer that may serve; None: any
     digest: str | None = None
     seconds: float = 0.0
     sample_rate_hz: int = 0
@@ -45,8 +46,13 @@ class RecordingInProgress:
     is_closed: bool = False
 
     @property
+    def wanted_scoring(self) -> str | None:
+        """Of a stored answer that may serve; None: any. Who asks for another one wants this."""
+        return self.engine.scoring if self.claim.purpose == "rescore" else None
+
+    @property
     def identity(self) -> Identity:
-        return self.digest, self.served.checkpoint_id, self.scoring
+        return self.digest, self.served.checkpoint_id, self.wanted_scoring
 
     @property
     def is_begun(self) -> bool:

@@ -100,7 +100,7 @@ class Window:
         self._stopping = False
         self.clips_scored = 0
 
-    def adopt(self, engine: EngineSettings) -> None:
+    def change_settings(self, engine: EngineSettings) -> None:
         """Batches of another size, and the like; what was built with the pool stays as it is."""
         self.engine = engine
         self._capacity = window_capacity(engine, self.pool.workers)
@@ -206,9 +206,7 @@ class Window:
     def _begin(self, claim: Claim, served: Served) -> None:
         # An archive may have been mounted anew, or restored; there only the digest has to hold.
         expected = None if claim.archive_path else claim.fingerprint
-        # Who asks for another answer is not given one from under other settings.
-        scoring = self.engine.scoring if claim.purpose == "rescore" else None
-        recording = RecordingInProgress(claim, served, expected, scoring)
+        recording = RecordingInProgress(claim, served, self.engine, expected)
         self._recordings[claim.recording_id] = recording
         self._files[claim.file] += 1
         self._queue_segment(recording)
@@ -228,7 +226,7 @@ class Window:
             max_seconds=self.engine.max_hours * 3600,
             size_bytes=claim.size_bytes,  # each worker may have to read all of it once
             accepts_damaged=self.accepts_damaged,
-            channel=self.engine.channel,
+            channel=recording.engine.channel,
             opener=os.open if claim.archive_path else opener_in(claim.inbox),
         )
         self._queued_segments.append(((recording, recording.next_clip), segment))
@@ -280,8 +278,8 @@ class Window:
             for (recording, _), answer in self._answers
             if isinstance(answer, DecodedAudio) and answer.digest and not recording.is_closed
         }
-        for scoring in {recording.scoring for recording in digests}:
-            asking = [recording for recording in digests if recording.scoring == scoring]
+        for scoring in {recording.wanted_scoring for recording in digests}:
+            asking = [recording for recording in digests if recording.wanted_scoring == scoring]
             lookups = [
                 (recording.claim.recording_id, digests[recording], recording.served.checkpoint_id)
                 for recording in asking
@@ -349,7 +347,7 @@ class Window:
             return Failed(number, "not_finite", reason, recording.digest)
         checkpoint = recording.served.predictor.checkpoint
         audio = checkpoint.audio_format
-        scores = pool_scores(clip_scores, self.engine.clip_pooling)
+        scores = pool_scores(clip_scores, recording.engine.clip_pooling)
         best = int(scores.argmax())
         return Scored(
             recording_id=number,
@@ -362,7 +360,7 @@ class Window:
             clip_seconds=audio.clip_seconds,
             clip_hop_seconds=recording.served.hop_samples / audio.sample_rate_hz,
             warning=recording.warning,
-            scoring=self.engine.scoring,
+            scoring=recording.engine.scoring,
         )
 
     def _end(self, recording: RecordingInProgress, outcome: Outcome) -> None:

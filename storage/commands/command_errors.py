@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
 
 import click
 from click.exceptions import NoSuchCommand
@@ -34,43 +33,39 @@ def denied_line(error: Exception) -> str | None:
 
 def usage_line(error: click.UsageError) -> str:
     """What click tells in a paragraph: which word is wrong, and which one may have been meant."""
-    from storage.values.text import visible
+    from storage.values.text import nearest, visible
 
-    reason, meant = error.format_message(), list[str]()
+    reason, suggestions = error.format_message(), list[str]()
     if isinstance(error, NoSuchCommand):
-        reason, meant = error.message, _commands_meant(error)
+        reason, suggestions = error.message, _similar_commands(error)
     elif isinstance(error, click.NoSuchOption):
         reason = error.message
-        meant = _nearest(error.option_name, error.possibilities or [], cutoff=0.7)
+        suggestions = nearest(error.option_name, error.possibilities or [], 3, cutoff=0.7)
     elif isinstance(error, click.BadParameter) and isinstance(error.param, click.Argument):
         reason = error.message or reason  # which names the value, and that is the argument
     reason = reason[:1].lower() + reason[1:].rstrip(".")
-    if meant:
-        reason += f"; did you mean {' or '.join(map(repr, meant))}?"
+    if suggestions:
+        reason += f"; did you mean {' or '.join(map(repr, suggestions))}?"
     elif isinstance(error, NoSuchCommand | click.NoSuchOption | click.MissingParameter):
         path = error.ctx.command_path if error.ctx else "clfd"
         reason += f"; `{path} --help` shows what there is"
     return visible(reason)
 
 
-def _commands_meant(error: NoSuchCommand) -> list[str]:
+def _similar_commands(error: NoSuchCommand) -> list[str]:
     """Commands of nearly this name, and those of just this name in a group below."""
+    from storage.values.text import nearest
+
     context, name = error.ctx, error.command_name
     if context is None or not isinstance(context.command, click.Group):
         return []
-    there = {
+    commands = {
         each: context.command.get_command(context, each)
         for each in context.command.list_commands(context)
     }
     below = [
         f"{each} {name}"
-        for each, group in there.items()
+        for each, group in commands.items()
         if isinstance(group, click.Group) and name in group.commands
     ]
-    return _nearest(name, there) + below
-
-
-def _nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> list[str]:
-    from difflib import get_close_matches
-
-    return get_close_matches(name, list(names), cutoff=cutoff)
+    return nearest(name, commands, 3) + below

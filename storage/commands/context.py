@@ -194,7 +194,7 @@ def format_option(name: str, text_only: bool = False) -> Callable[[Command], Com
     from storage.export.text_formats import FORMATS, TEXT_FORMATS
 
     choice = click.Choice(TEXT_FORMATS if text_only else tuple(FORMATS))
-    help_text = "If not said: the file's suffix, or table."
+    help_text = "If not said: table, or what the suffix of a file asks for."
     return click.option("--format", name, type=choice, help=help_text)
 
 

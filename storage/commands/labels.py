@@ -14,6 +14,7 @@ from storage.commands.context import (
     Invocation,
     Seconds,
     format_option,
+    json_option,
     path_option,
     table_or_json,
 )
@@ -62,10 +63,9 @@ def set_label(
     """
     from storage.database.engine import open_database
     from storage.labels.annotation_files import Annotation, rounded
-    from storage.labels.known_labels import known_labels
+    from storage.labels.known_labels import answered_labels, known_labels
     from storage.labels.label_names import read_label
     from storage.labels.matching import clear_labels, require_recording, write_labels
-    from storage.queries.counts import labels_seen
     from storage.values.text import listed
 
     if clear == bool(label and label.strip()):
@@ -82,17 +82,17 @@ def set_label(
     with open_database(invocation.database(), "editor") as database:
         with database.transaction() as connection:
             digest = require_recording(connection, one)
-            seen = labels_seen(connection)
+            given = answered_labels(connection)
             known = known_labels(connection, _active(invocation))
         if clear:
             part = None if start is None and end is None else (one.start_s, one.end_s)
             message = f"forgot {clear_labels(database, digest, part)} labels of {path}"
         else:
-            meant = label if is_new else _meant(label, known)
-            new, changed = write_labels(database, [(replace(one, label=meant), digest, "set")])
-            message = f"{one.sound}: {meant}" + " already" * (not new and not changed)
-            if meant not in seen:
-                message += f"; no answer is {meant} so far, but {listed(seen)}"
+            label = label if is_new else _confirmed(label, known)
+            new, changed = write_labels(database, [(replace(one, label=label), digest, "set")])
+            message = f"{one.sound}: {label}" + " already" * (not new and not changed)
+            if label not in given:
+                message += f"; no answer is {label} so far, but {listed(given)}"
     invocation.print_note(message)
 
 
@@ -102,7 +102,7 @@ def _active(invocation: Invocation) -> str | None:
     return CheckpointFolder(invocation.home().checkpoints).active()
 
 
-def _meant(label: str, known: Collection[str]) -> str:
+def _confirmed(label: str, known: Collection[str]) -> str:
     """The label, or the known one that a person at a terminal meant. Raises UnknownLabel."""
     from storage.errors import UnknownLabel
     from storage.labels.known_labels import near_label
@@ -133,7 +133,7 @@ def _is_terminal() -> bool:
     help="At most so many; 0 means all.  [tables: 50]",
 )
 @format_option("format_name", text_only=True)
-@click.option("--json", "as_json", is_flag=True, help="As --format json.")
+@json_option("format_name")
 @click.pass_obj
 def list_labels(
     invocation: Invocation,
@@ -142,7 +142,6 @@ def list_labels(
     origins: tuple[str, ...],
     limit: int | None,
     format_name: str | None,
-    as_json: bool,
 ) -> None:
     """What people labelled, newest first.
 
@@ -162,10 +161,9 @@ def list_labels(
         table_of,
     )
     from storage.export.text_formats import FORMATS, TABLE, output, write_records, write_table
+    from storage.values.text import counted
 
-    if as_json and format_name not in (None, "json"):
-        raise click.UsageError(f"--json is --format json; leave out --format {format_name}")
-    format = FORMATS["json"] if as_json else FORMATS[format_name or "table"]
+    format = FORMATS[format_name or TABLE.name]
     filters = LabelFilters(names, path, origins)
     limit = TABLE_LIMIT if limit is None and format is TABLE else limit or 0
     database = open_database(invocation.database(), "reader")
@@ -177,7 +175,7 @@ def list_labels(
         columns, rows = table_of(found)
         total = count_labels(connection, filters)
         if rows:
-            write_table(stream, columns, rows, f"{len(rows)} of {total} labels")
+            write_table(stream, columns, rows, f"{len(rows)} of {counted(total, 'label')}")
     if not rows:
         invocation.print_note("no label that fits; `clfd labels set` gives one")
 

@@ -128,7 +128,7 @@ def results(
     options = ClipOptions(top or 1, merge_gap) if has_clips else None
     request = results_writer.ResultsRequest(
         *(filters, sort, limit, options, format, file, columns),  # type: ignore[arg-type]
-        tells_progress=invocation.verbosity >= 0,
+        shows_progress=invocation.verbosity >= 0,
     )
     _refuse_what_does_not_go_together(request, clips, count_by, follow)
     if (top or merge_gap is not None) and not has_clips:
@@ -142,14 +142,20 @@ def results(
             hint = results_writer.write_counts(database, request, count_by)  # type: ignore[arg-type]
         else:
             hint = results_writer.write_results(database, request)
-    if hint and hint.startswith(results_writer.EMPTY):
-        from storage.home.inbox_rules import ignored_text
-        from storage.queries.ignored_files import ignored_at_home
-
-        ignored = ignored_text(ignored_at_home(invocation.home()))
-        hint = f"{results_writer.EMPTY}; {ignored} (clfd scan)" if ignored else hint
     if hint:
-        invocation.print_note(hint)
+        invocation.print_note(_with_ignored(hint, invocation))
+
+
+def _with_ignored(hint: str, invocation: Invocation) -> str:
+    """Of an empty ledger: files that lie in the inbox, and are left out for their suffix."""
+    from storage.export.results_writer import EMPTY
+    from storage.home.inbox_rules import ignored_text
+    from storage.queries.ignored_files import ignored_at_home
+
+    if not hint.startswith(EMPTY):
+        return hint
+    ignored = ignored_text(ignored_at_home(invocation.home()))
+    return f"{EMPTY}; {ignored} (clfd scan)" if ignored else hint
 
 
 def _refuse_unknown(columns: Sequence[str], available: Sequence[str], counts: bool) -> None:

@@ -133,6 +133,6 @@ def _moment(when: When | None) -> str | None:
         raise StorageError(str(error)) from error
 
 
-def _require(what: str, word: str, allowed: Sequence[str]) -> None:
-    if word not in allowed:
-        raise StorageError(f"{what} {word!r} is none of {', '.join(allowed)}")
+def _require(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise StorageError(f"{name} {value!r} is none of {', '.join(allowed)}")

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from storage.database.tables import human_label, inbox, recording
-from storage.labels.answers import Labelled, answers_to
+from storage.labels.answers import answers_to
 from storage.queries.filters import path_clauses
 from storage.values.decision import DisplayRules
 from storage.values.text import printable_path
@@ -41,7 +41,7 @@ def listed_labels(
     """
     labels = connection.execution_options(yield_per=_CHUNK).execute(_query(filters, limit))
     while some := list(islice(labels, _CHUNK)):
-        parts = [Labelled(one.digest, one.start_s, one.end_s) for one in some]
+        parts = [(one.digest, one.start_s, one.end_s) for one in some]
         for one, answer in zip(some, answers_to(connection, parts, rules), strict=True):
             yield _record(one, *answer)
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from storage.database.sqlite import Database
 from storage.export.text_formats import TABLE, Format, output, write_records, write_table
+from storage.labels.known_labels import answered_labels, checkpoint_labels
 from storage.queries.clips import ClipOptions, recordings_to_read
 from storage.queries.counts import (
     Number,
@@ -24,8 +25,6 @@ from storage.queries.counts import (
     count_in_time,
     count_others,
     has_unmeasured_levels,
-    labels_known,
-    labels_seen,
 )
 from storage.queries.filters import Axis, Filters, Sort, path_prefix
 from storage.queries.result import CLIP_COLUMNS, COLUMNS, Result
@@ -62,7 +61,7 @@ class ResultsRequest:
     format: Format = TABLE
     file: Path | None = None
     chosen: tuple[str, ...] = ()
-    tells_progress: bool = False
+    shows_progress: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -172,7 +171,7 @@ class _Reading:
 def _reading(connection: Connection, request: ResultsRequest) -> Iterator[_Reading]:
     """On a terminal, unless rows pass by there as they are read."""
     is_table, is_screen = request.format is TABLE, request.file is None and sys.stdout.isatty()
-    is_shown = request.tells_progress and request.clips is not None and sys.stderr.isatty()
+    is_shown = request.shows_progress and request.clips is not None and sys.stderr.isatty()
     is_shown = is_shown and (is_table or not is_screen)
     total = None
     if is_shown:
@@ -337,18 +336,18 @@ def _hint(connection: Connection, request: ResultsRequest, n_read: int) -> str:
 
 def _strange_labels(connection: Connection, request: ResultsRequest) -> str | None:
     """Of the labels that are asked for, those that nothing has: why, and which there are."""
-    known = labels_known(connection)
-    seen = known if request.clips else labels_seen(connection)
-    told = {*seen, UNKNOWN} if request.filters.rules.knows_unknown else {*seen}
-    strange = [label for label in request.filters.labels if label not in told]
-    if not strange or not seen:
+    known = checkpoint_labels(connection)
+    given = known if request.clips else answered_labels(connection)
+    shown = {*given, UNKNOWN} if request.filters.rules.knows_unknown else {*given}
+    strange = [label for label in request.filters.labels if label not in shown]
+    if not strange or not given:
         return None
     if request.clips:
-        return f"no checkpoint knows {', '.join(strange)}; labels: {listed(seen, 50)}"
+        return f"no checkpoint knows {', '.join(strange)}; labels: {listed(given, 50)}"
     of_clips = "; --clips asks their clips" if {*strange} & {*known} else ""
     return (
         f"no recording is labelled {', '.join(strange)}; labels given so far:"
-        f" {listed(seen, 50)}{of_clips}"
+        f" {listed(given, 50)}{of_clips}"
     )
 
 

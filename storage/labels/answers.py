@@ -7,14 +7,13 @@ import operator
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
 from storage.database.bulk import chunks
 from storage.database.tables import checkpoint, prediction, recording
 from storage.labels.annotation_files import Annotation
-from storage.labels.matching import labels_of
+from storage.labels.matching import PartKey, labels_of
 from storage.values.clip_scores import ClipScores
 from storage.values.decision import DisplayRules
 
@@ -40,41 +39,32 @@ def compare_with_answers(
     connection: Connection, found: Sequence[tuple[Annotation, str]], rules: DisplayRules
 ) -> Comparison:
     """Annotations with the digests of their recordings."""
-    parts = [Labelled(digest, one.start_s, one.end_s) for one, digest in found]
+    parts = [(digest, one.start_s, one.end_s) for one, digest in found]
     answers = [label for label, _ in answers_to(connection, parts, rules)]
-    said = labels_of(connection, parts)
+    stored = labels_of(connection, parts)
     labels = [one.label for one, _ in found]
-    known = [said.get(part, answer) for part, answer in zip(parts, answers, strict=True)]
+    known = [stored.get(part, answer) for part, answer in zip(parts, answers, strict=True)]
     return Comparison(
         tuple(map(operator.ne, labels, answers)), tuple(map(operator.ne, labels, known))
     )
 
 
-class Labelled(NamedTuple):
-    """A part of a content; all of it is from 0 to 0."""
-
-    digest: str
-    start_s: float
-    end_s: float
-
-
 def answers_to(
-    connection: Connection, asked: Sequence[Labelled], rules: DisplayRules
+    connection: Connection, parts: Sequence[PartKey], rules: DisplayRules
 ) -> list[tuple[str | None, float | None]]:
     """Label and confidence as they are shown, for each; of a part as most of its clips have it."""
-    places = defaultdict(list)
-    for place, one in enumerate(asked):
-        places[one.digest].append(place)
-    found: list[tuple[str | None, float | None]] = [(None, None)] * len(asked)
-    for some in chunks(list(places)):
+    found: dict[PartKey, tuple[str | None, float | None]] = {}
+    of_content = defaultdict(list)
+    for part in parts:
+        of_content[part[0]].append(part)
+    for some in chunks(list(of_content)):
         for digest, label, confidence, scores in _answers(connection, some):
-            for place in places[digest]:
-                _, start_s, end_s = asked[place]
-                answer = label, confidence
+            for part in of_content[digest]:
+                answer, (_, start_s, end_s) = (label, confidence), part
                 if start_s or end_s:
                     answer = scores.answer(start_s, end_s or math.inf) or (None, None)
-                found[place] = rules.label_of(*answer), answer[1]
-    return found
+                found[part] = rules.label_of(*answer), answer[1]
+    return [found.get(part, (None, None)) for part in parts]
 
 
 def _answers(

@@ -1,31 +1,38 @@
-"""Labels that are known: of the active checkpoint, of answers, and those that people gave."""
+"""Labels that are known: of checkpoints, of answers, and those that people gave."""
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Collection
 
 from sqlalchemy import Connection, select
 
 from storage.database.tables import checkpoint, human_label, tally
-from storage.values.text import caseless
+from storage.values.clip_scores import labels_of
+from storage.values.text import nearest
 
 _NEAR = 0.75  # of difflib's ratio: dogs and dog_brak, but not cat and car
+
+
+def checkpoint_labels(connection: Connection) -> list[str]:
+    """Every label that a checkpoint could have given, in alphabetical order."""
+    lists = connection.scalars(select(checkpoint.c.labels))
+    return sorted({label for each in lists for label in labels_of(each)})
+
+
+def answered_labels(connection: Connection) -> list[str]:
+    """Every label that has been given, in alphabetical order."""
+    given = select(tally.c.label).where(tally.c.label != "", tally.c.n > 0)
+    return list(connection.scalars(given.distinct().order_by(tally.c.label)))
 
 
 def known_labels(connection: Connection, active: str | None) -> set[str]:
     """`active` is the name of a checkpoint; one that no daemon has served yet tells nothing."""
     own = connection.scalar(select(checkpoint.c.labels).where(checkpoint.c.name == active))
-    answered = select(tally.c.label).where(tally.c.label != "", tally.c.n > 0).distinct()
     given = select(human_label.c.label).distinct()
-    return {*json.loads(own or "[]"), *connection.scalars(answered), *connection.scalars(given)}
+    return {*labels_of(own or "[]"), *answered_labels(connection), *connection.scalars(given)}
 
 
 def near_label(label: str, known: Collection[str]) -> str | None:
     """The known label that was probably meant; None where it is one itself, or far from all."""
-    if label in known:
-        return None
-    spellings = {caseless(one): one for one in sorted(known)}
-    near = difflib.get_close_matches(caseless(label), spellings, 1, _NEAR)
-    return spellings[near[0]] if near else None
+    near = [] if label in known else nearest(label, sorted(known), cutoff=_NEAR)
+    return near[0] if near else None

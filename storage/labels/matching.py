@@ -28,7 +28,7 @@ ROUNDED_SECONDS = 0.1
 _FROM_INBOX = "./"
 _row, _human = recording.c, human_label.c
 _KEY = tuple_(_human.digest, _human.start_s, _human.end_s)
-PartKey = tuple[str, float, float]  # the digest of a content, and start and end of the part
+PartKey = tuple[str, float, float]  # the digest of a content, start and end; all of it: 0, 0
 
 
 class _Namesake(NamedTuple):

@@ -83,7 +83,7 @@ def _check_recordings(database: Database, found: CheckFindings, progress: Progre
     presence = FilePresence(database)
     query = select(*PLACE_COLUMNS, _row.state)
     for rows in rows_by_range(database, query, _row.id, progress, "recordings looked at"):
-        missing = presence.missing(rows)
+        _, missing = presence.look(rows)
         found.recordings += len(rows)
         found.superseded += sum(row.state == "superseded" for row in rows)
         found.missing += len(missing)

@@ -20,30 +20,27 @@ from storage.home.mounts import is_away
 from storage.home.safe_open import stat_below
 
 _row = recording.c
-# What `missing` reads of a row.
+# What `look` reads of a row.
 PLACE_COLUMNS = (_row.id, _row.inbox_id, _row.path, _row.archive_path, _row.archived_at)
 
 
 class FilePresence:
-    """Looks at the places of files; `away` are the folders that were found to be away.
-
-    `n_away` counts recordings of which nobody can tell for that.
-    """
+    """Looks at the places of files; `away` are the folders that were found to be away."""
 
     def __init__(self, database: Database) -> None:
         self._ledger_file = database.path.absolute()
         self.away: set[bytes] = set()
-        self.n_away = 0
         query = select(inbox.c.id, inbox.c.path, inbox.c.mount_point)
         with database.transaction() as connection:
             rows = connection.execute(query).all()
         self._folders = {row.id: row.path for row in rows}
         self._mount_points = {row.path: row.mount_point for row in rows}
 
-    def missing(self, rows: Sequence[Row[Any]]) -> set[int]:
-        """The recordings of which nothing lies at any place where their file may be.
+    def look(self, rows: Sequence[Row[Any]]) -> tuple[set[int], set[int]]:
+        """The recordings whose file is there, and those of which none is where it may be.
 
-        The folders are looked at after the files: one that goes away in between is noticed.
+        Of others nobody can tell, for a folder is away. The folders are looked at after the files:
+        one that goes away in between is noticed.
         """
         places = {row.id: dict(self._places(row)) for row in rows}
         lost = {
@@ -54,8 +51,7 @@ class FilePresence:
         away = set(filter(self._is_away, set[bytes]().union(*lost.values())))
         self.away |= away
         missing = {id for id, folders in lost.items() if away.isdisjoint(folders)}
-        self.n_away += len(lost) - len(missing)
-        return missing
+        return places.keys() - lost.keys(), missing
 
     def usual_place(self, row: Row[Any]) -> bytes:
         """Where the file is to be read."""

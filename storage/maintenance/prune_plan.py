@@ -104,11 +104,8 @@ class PruneRules:
         replaced = {row.id for row in old if self._is_replaced(row)}
         bare = {row.id for row in old if row.id in replaced and row.archive_path is None}
         sought = (replaced | {row.id for row in old if self._request.missing}) - bare
-        n_away = self._presence.n_away
-        gone = self._presence.missing([row for row in old if row.id in sought])
-        looked_for = {row.id for row in old if row.id in sought and row.state != "superseded"}
-        n_told = len(gone & looked_for) + self._presence.n_away - n_away
-        self.n_present += max(0, len(looked_for) - n_told)
+        present, gone = self._presence.look([row for row in old if row.id in sought])
+        self.n_present += sum(row.id in present for row in old if row.state != "superseded")
         return {id: "superseded" if id in replaced else "missing" for id in bare | gone}
 
     def keeps_archived(self, row: Row[Any], reasons: dict[int, Reason]) -> bool:

@@ -53,9 +53,9 @@ def count_rescorable(
         and_(is_free, not_(is_settled), is_by_it),
     )
     numbers = (func.count().filter(clause) for clause in counted)
+    query = _selected(filters, stale_under).with_only_columns(*numbers)
     with database.transaction() as connection:
-        found = connection.execute(_meant(filters, stale_under).with_only_columns(*numbers)).one()
-    return RescoreCount(*map(int, found))
+        return RescoreCount(*map(int, connection.execute(query).one()))
 
 
 def requeue_answered(
@@ -69,7 +69,7 @@ def requeue_answered(
     queued = 0
     ids: Sequence[int] = [0]
     values = again("rescore", utc_now())
-    query = _meant(filters, stale_under).where(_row.requeued.is_(None), ~_is_settled(settled))
+    query = _selected(filters, stale_under).where(_row.requeued.is_(None), ~_is_settled(settled))
     query = query.order_by(_row.id).limit(_AT_A_TIME)
     while ids:
         with database.transaction() as connection:
@@ -80,7 +80,7 @@ def requeue_answered(
     return queued
 
 
-def _meant(filters: Filters, stale_under: str | None) -> Select[Any]:
+def _selected(filters: Filters, stale_under: str | None) -> Select[Any]:
     query = select(_row.id).where(*clauses(filters.with_status("done")))
     return query if stale_under is None else query.where(~_is_by(stale_under))
 

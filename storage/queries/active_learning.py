@@ -24,10 +24,10 @@ _NEWEST = 200_000  # recordings that are looked through for disagreement, a seco
 _LABELLED_SHARE = 0.5
 _row = recording.c
 _COLUMNS = (_row.digest, inbox.c.path_text, _row.path, _row.path_text, _row.label, _row.confidence)
-_said = human_label.c
+_human = human_label.c
 # Of which a person labelled neither the whole nor half of it: a part tells little of a long one.
-_seconds = case((_said.end_s > 0, _said.end_s), else_=_row.duration_s) - _said.start_s
-_labelled_s = select(func.coalesce(func.sum(_seconds), 0)).where(_said.digest == _row.digest)
+_seconds = case((_human.end_s > 0, _human.end_s), else_=_row.duration_s) - _human.start_s
+_labelled_s = select(func.coalesce(func.sum(_seconds), 0)).where(_human.digest == _row.digest)
 _IS_OPEN = and_(
     _row.state == "done",
     _labelled_s.correlate(recording).scalar_subquery() < _LABELLED_SHARE * _row.duration_s,

@@ -51,11 +51,13 @@ class Span(NamedTuple):
     confidence: float
     scores: tuple[float, ...]
     human_label: str | None
+    is_wrong: bool  # of a clip, whose most probable label a person corrected
 
 
 def recordings_to_read(connection: Connection, filters: Filters) -> Filters:
     """The filters that recordings must fit, for any clip of theirs to fit the given ones."""
     wide = replace(filters, labels=(), min_confidence=None, max_confidence=None)
+    wide = replace(wide, wrong=False, labelled=filters.wrong)
     if not filters.by_recorded:
         return wide
     since = filters.since
@@ -103,8 +105,7 @@ def spans_of(one: Result, options: ClipOptions, filters: Filters) -> Iterator[Sp
     return (
         span
         for span in spans
-        if filters.fit_answer(span.label, span.confidence)
-        and not (filters.wrong and not _is_wrong(one, span))
+        if filters.fit_answer(span.label, span.confidence) and (span.is_wrong or not filters.wrong)
     )
 
 
@@ -114,14 +115,14 @@ def rows_with_parts(one: Result, options: ClipOptions, filters: Filters) -> Iter
     if not one.human_parts:
         return rows
     found, parts = list(rows), one.labelled_parts()
-    said = labelled_within(((row.start_s or 0.0, row.end_s or 0.0) for row in found), parts)
-    left = [row for row, part in zip(found, said, strict=True) if part is None]
+    places = ((row.start_s or 0.0, row.end_s or 0.0) for row in found)
+    part_of = labelled_within(places, parts)
+    left = [row for row, part in zip(found, part_of, strict=True) if part is None]
     first_s, behind_s = _window(one, filters)
-    asked = (part for part in parts if first_s <= part.start_s < behind_s)
-    own = (_row_of(one, part, filters.rules) for part in asked)
+    within = (part for part in parts if first_s <= part.start_s < behind_s)
     fitting = [
         row
-        for row in own
+        for row in (_row_of(one, part, filters.rules) for part in within)
         if filters.fit_answer(row.label, row.confidence)
         and not (filters.wrong and row.human_label == row.label)
     ]
@@ -140,30 +141,37 @@ def merged(spans: Iterable[Span], gap_seconds: float) -> list[Span]:
     newest: dict[tuple[str, str | None], int] = {}
     widest = gap_seconds + _ROUNDING_SECONDS
     for span in spans:
-        said = span.label, span.human_label
-        place = newest.get(said)
-        if place is not None and span.start_s - joined[place].end_s <= widest:
-            run = joined[place]
+        labels = span.label, span.human_label
+        at = newest.get(labels)
+        if at is not None and span.start_s - joined[at].end_s <= widest:
+            run = joined[at]
             surest = max(run, span, key=lambda one: one.confidence)
-            joined[place] = surest._replace(start_s=run.start_s, end_s=span.end_s)
+            is_wrong = run.is_wrong or span.is_wrong
+            joined[at] = surest._replace(start_s=run.start_s, end_s=span.end_s, is_wrong=is_wrong)
         else:
-            newest[said] = len(joined)
+            newest[labels] = len(joined)
             joined.append(span)
     return joined
 
 
 def _all_spans(one: Result, top: int, rules: DisplayRules) -> Iterator[Span]:
-    """One for each of the `top` labels of each clip, in time; none without an answer."""
+    """One for each of the `top` labels of each clip, in time; none without an answer.
+
+    Who says what the recording is as a whole, and is answered the same, says nothing of its clips.
+    """
     scores, behind_s = one.clip_scores, one.duration_s or math.inf
     labels, clip_s = scores.labels, one.clip_seconds or 0.0
-    parts = one.labelled_parts()
-    said = labelled_within(((at, at + clip_s) for at, _ in scores.rows()), parts)
-    for (start_s, values), part in zip(scores.rows(), said, strict=True):
+    parts, is_whole_wrong = one.labelled_parts(), one.human_label != one.label
+    part_of = labelled_within(((at, at + clip_s) for at, _ in scores.rows()), parts)
+    for (start_s, values), part in zip(scores.rows(), part_of, strict=True):
         end_s = min(start_s + clip_s, behind_s)
         human_label = part.label if part else one.human_label
-        for best in most_probable(values, top):
-            label = rules.label_of(labels[best], values[best]) or ""
-            yield Span(start_s, end_s, label, values[best], values, human_label)
+        best = most_probable(values, top)
+        shown = [rules.label_of(labels[at], values[at]) or "" for at in best]
+        is_judged = human_label is not None and (part is not None or is_whole_wrong)
+        is_wrong = is_judged and human_label != shown[0]
+        for at, label in zip(best, shown, strict=True):
+            yield Span(start_s, end_s, label, values[at], values, human_label, is_wrong)
 
 
 def _row_of(one: Result, part: LabelledPart, rules: DisplayRules) -> Result:
@@ -179,27 +187,14 @@ def _row_of(one: Result, part: LabelledPart, rules: DisplayRules) -> Result:
     )
 
 
-def _is_wrong(one: Result, span: Span) -> bool:
-    """Whether a person says something else of a clip: of its part, or else of all.
-
-    Who says what the recording is as a whole, and is answered the same, says nothing of its clips.
-    """
-    if span.human_label in (None, span.label):
-        return False
-    if span.human_label != one.human_label or one.human_label != one.label:
-        return True
-    place = span.start_s, span.end_s
-    return next(labelled_within([place], one.labelled_parts())) is not None
-
-
 def _window(one: Result, filters: Filters) -> tuple[float, float]:
     """The time that is asked for, in seconds from the beginning of the recording."""
     if not filters.by_recorded or one.recorded_at is None:
-        return 0.0, float("inf")
+        return 0.0, math.inf
     began = from_stamp(one.recorded_at)
     since, until = filters.since, filters.until
     first_s = (from_stamp(since) - began).total_seconds() if since else 0.0
-    behind_s = (from_stamp(until) - began).total_seconds() if until else float("inf")
+    behind_s = (from_stamp(until) - began).total_seconds() if until else math.inf
     return first_s, behind_s
 
 

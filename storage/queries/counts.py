@@ -23,6 +23,7 @@ from storage.database.tables import (
 )
 from storage.queries.clips import ClipOptions, Span, clip_at
 from storage.queries.filters import (
+    AFTER_ALL,
     STATES,
     Axis,
     Filters,
@@ -38,12 +39,10 @@ from storage.queries.filters import (
     tally_clauses,
 )
 from storage.queries.result import Result
-from storage.queries.results import OnRead, clip_counts, ignore
-from storage.values.clip_scores import labels_of
+from storage.queries.results import OnRead, clip_spans, ignore
 from storage.values.timestamps import to_local_time
 
 _row, _tally = recording.c, tally.c
-_AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
 _LIMITS = (100, 1_000, 10_000, 100_000)  # of a count for a foot
 _CHUNK_ROWS = 1000
 _TICK_STEPS = 5_000  # of SQLite's machine, some 0.3 ms, between two looks at the clock
@@ -71,19 +70,9 @@ def count_clips_by(
 ) -> Counts:
     """How many clips that fit share it; days (UTC) and hours (of the zone) are those of clips."""
 
-    def value_of(one: Result, span: Span) -> str | None:
-        if axis == "label":
-            return span.label
-        if axis in ("day", "hour"):
-            moment = clip_at(one, span.start_s)
-            if moment is not None and axis == "hour":
-                return to_local_time(moment, filters.rules.zone)[_HOUR]
-            return moment and moment[:DAY_LENGTH]
-        if axis == "folder":
-            return os.path.dirname(one.path) or "."
-        return getattr(one, axis) or None
-
-    return _in_order(clip_counts(connection, filters, clips, value_of, on_read).items(), axis)
+    spans = clip_spans(connection, filters, clips, on_read)
+    found = Counter(_value_of(one, span, axis, filters.rules.zone) for one, span in spans)
+    return _in_order(found.items(), axis)
 
 
 @dataclass(frozen=True)
@@ -143,18 +132,6 @@ def count_others(
     return {state: number for state, number in found.items() if number.n}
 
 
-def labels_known(connection: Connection) -> list[str]:
-    """Every label that a checkpoint could have given, in alphabetical order."""
-    lists = connection.scalars(select(checkpoint.c.labels))
-    return sorted({label for each in lists for label in labels_of(each)})
-
-
-def labels_seen(connection: Connection) -> list[str]:
-    """Every label that has been given, in alphabetical order."""
-    given = select(_tally.label).where(_tally.label != "", _tally.n > 0)
-    return list(connection.scalars(given.distinct().order_by(_tally.label)))
-
-
 def has_unmeasured_levels(connection: Connection) -> bool:
     """Whether there are answers from before levels were measured."""
     answered = select(_row.id).where(_row.state == "done", _row.rms_dbfs.is_(None)).limit(1)
@@ -175,6 +152,19 @@ def _scalar(
         return None
     finally:
         raw.set_progress_handler(None, 0)
+
+
+def _value_of(one: Result, span: Span, axis: Axis, zone: str) -> str | None:
+    if axis == "label":
+        return span.label
+    if axis in ("day", "hour"):
+        moment = clip_at(one, span.start_s)
+        if moment is not None and axis == "hour":
+            return to_local_time(moment, zone)[_HOUR]
+        return moment and moment[:DAY_LENGTH]
+    if axis == "folder":
+        return os.path.dirname(one.path) or "."
+    return getattr(one, axis) or None
 
 
 def _in_order(counts: Iterable[tuple[str | None, int]], axis: Axis) -> Counts:
@@ -253,7 +243,7 @@ def _edges(filters: Filters) -> Iterator[tuple[str, str]]:
         yield since, until
         return
     if since:
-        yield since, min(f"{first}{_AFTER_ALL}", until or f"{first}{_AFTER_ALL}")
+        yield since, min(f"{first}{AFTER_ALL}", until or f"{first}{AFTER_ALL}")
     if until and last and (not since or since < until):
         yield last, until
 

@@ -50,7 +50,7 @@ ANSWER, LABEL = "ix_recording_answer", "ix_recording_label"
 CONFIDENCE, MOMENT = "ix_recording_confidence", "ix_recording_moment"
 DIGEST, RECORDED = "ix_recording_digest", "ix_recording_recorded"
 NUMBER = "ix_recording_answer_number"
-_AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
+AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
 _LOOK = 60_000  # entries that are counted to learn whether a filter leaves few
 # Cost of fetching the table row for an index entry, relative to an entry that tells enough
 # (2 us against 0.1 us). Of rows that were answered one after the other several lie on a page, and
@@ -68,7 +68,8 @@ class Filters:
     `checkpoint` is the start of a name or digest. `history` asks for every prediction of a
     recording instead of its current answer. `by_recorded`: times are those at which recordings
     began. `rules` say how answers are shown, and labels are meant as they are shown. Levels are in
-    dBFS. `wrong` are those of which, or of a part of which, a person says something else.
+    dBFS. `labelled` are those of which, or of a part of which, a person says what it is; `wrong`
+    those of which a person says something else.
     """
 
     status: Status = "done"
@@ -85,6 +86,7 @@ class Filters:
     min_level: float | None = None
     max_level: float | None = None
     clipped: bool = False
+    labelled: bool = False
     rules: DisplayRules = field(default=DisplayRules(), compare=False)
 
     @property
@@ -95,7 +97,8 @@ class Filters:
     def is_tallied(self) -> bool:
         """Whether the tally by day, label and checkpoint knows all that is asked."""
         unsure = bool(self.labels) and self.rules.knows_unknown
-        of_rows = self.bounds_confidence or self.needs_levels or self.wrong or self.by_recorded
+        of_people = self.wrong or self.labelled
+        of_rows = self.bounds_confidence or self.needs_levels or of_people or self.by_recorded
         return self.path is None and not (of_rows or unsure)
 
     @property
@@ -141,8 +144,9 @@ def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     yield from range_clauses(_row.rms_dbfs, filters.min_level, filters.max_level)
     if filters.clipped:
         yield _row.clipped > 0
-    if filters.wrong:
+    if filters.wrong or filters.labelled:
         yield has_human_label()
+    if filters.wrong:
         yield differs_from_human(shown_label, filters.rules, filters.history)
 
 
@@ -258,7 +262,7 @@ class Tallied:
         """
         if filters.by_recorded or not (filters.stored_labels or filters.checkpoint):
             return filters
-        first, behind = self.first_day or "", f"{self.last_day}{_AFTER_ALL}"
+        first, behind = self.first_day or "", f"{self.last_day}{AFTER_ALL}"
         since = max(filters.since or first, first)
         return replace(filters, since=since, until=min(filters.until or behind, behind))
 
@@ -334,7 +338,7 @@ def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[
         yield CONFIDENCE, _look(connection, CONFIDENCE, [*range_clauses(_row.confidence, *bounds)])
     if filters.by_recorded:
         yield RECORDED, _look(connection, RECORDED, [*recorded_clauses(filters)])
-    if filters.wrong:
+    if filters.wrong or filters.labelled:
         yield DIGEST, _look(connection, DIGEST, [has_human_label()])
     if filters.path is not None and (prefix := [*path_prefix_clauses(filters.path)]):
         yield PATH_INDEX, _look(connection, PATH_INDEX, prefix)

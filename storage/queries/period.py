@@ -22,7 +22,6 @@ from storage.queries.statistics import (
     answers_in_time,
     by_site,
     confidence_bins,
-    count_labelled,
     extremes,
     failures,
     known_checkpoint,
@@ -227,7 +226,7 @@ def period_figures(
         least_sure=tuple(least_sure),
         sample_rate_hz=_sample_rate_hz(known),
         corrected=count(connection, replace(filters, status="done", wrong=True)),
-        labelled=count_labelled(connection, filters),
+        labelled=count(connection, replace(filters, status="done", labelled=True)),
         sites=tuple(_sites(connection, filters)),
     )
 

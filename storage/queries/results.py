@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import nlargest
 from itertools import islice
 from pathlib import Path
@@ -16,7 +15,6 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, s
 from storage.database.bulk import chunks
 from storage.database.sqlite import PATH_INDEX
 from storage.database.tables import answer_counter, inbox, prediction, recording
-from storage.labels.human_labels import has_human_label
 from storage.queries.clips import (
     ClipOptions,
     Span,
@@ -132,19 +130,13 @@ def recordings_with_clips(
             yield one, list(rows_with_parts(one, clips, filters))
 
 
-def clip_counts(
-    connection: Connection,
-    filters: Filters,
-    clips: ClipOptions,
-    value_of: Callable[[Result, Span], str | None],
-    on_read: OnRead = ignore,
-) -> Counter[str | None]:
-    """How many clips that fit share a value."""
-    counts: Counter[str | None] = Counter()
+def clip_spans(
+    connection: Connection, filters: Filters, clips: ClipOptions, on_read: OnRead = ignore
+) -> Iterator[tuple[Result, Span]]:
+    """Every clip that fits, with its recording."""
     wide = recordings_to_read(connection, filters)
     for one in _with_clips(connection, wide, "newest", on_read):
-        counts.update(value_of(one, span) for span in spans_of(one, clips, filters))
-    return counts
+        yield from ((one, span) for span in spans_of(one, clips, filters))
 
 
 def newest_position(connection: Connection) -> Position:
@@ -347,10 +339,6 @@ def _columns(filters: Filters, with_clips: bool) -> Select[Any]:
 
 
 def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:
-    """Of clips each is asked whether it is wrong, not its recording."""
-    if filters.wrong and with_clips:
-        any_wrong = replace(filters, wrong=False)
-        return _columns(filters, with_clips).where(has_human_label(), *clauses(any_wrong))
     return _columns(filters, with_clips).where(*clauses(filters))
 
 

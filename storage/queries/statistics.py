@@ -12,14 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, Select, cast, func, select
 
 from storage.database.tables import checkpoint, folder_expression, prediction, recording
-from storage.labels.human_labels import has_human_label
-from storage.queries.filters import (
-    ANSWER,
-    RECORDED,
-    Filters,
-    by_index,
-    clauses,
-)
+from storage.queries.filters import ANSWER, RECORDED, Filters, by_index, clauses
 from storage.queries.results import files_of
 from storage.values.clip_scores import ClipScores
 from storage.values.timestamps import as_stamp, from_stamp
@@ -116,12 +109,6 @@ def by_site(connection: Connection, filters: Filters) -> Iterator[tuple[str, str
         for path, state, label, number in _read(connection, query):
             path = path if has_pattern else f"{path}/".removeprefix("./")
             yield filters.rules.site_of(path), state, label, number
-
-
-def count_labelled(connection: Connection, filters: Filters) -> int:
-    """Of how many answered recordings, or parts of them, a person says what they are."""
-    wanted = *clauses(filters.with_status("done")), has_human_label()
-    return connection.scalar(select(func.count()).select_from(recording).where(*wanted)) or 0
 
 
 def failures(connection: Connection, filters: Filters) -> list[Failures]:

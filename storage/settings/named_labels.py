@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from storage.settings.schema import Settings
 from storage.values.decision import UNKNOWN, thresholds_of
-from storage.values.text import listed
+from storage.values.text import listed, nearest
 
 
 def unknown_labels(settings: Settings, checkpoint: str, labels: Sequence[str]) -> list[str]:
@@ -17,15 +16,13 @@ def unknown_labels(settings: Settings, checkpoint: str, labels: Sequence[str]) -
     hooks = [label for label in settings.hooks.labels if label != UNKNOWN]
     named = {"results.thresholds": thresholds, "hooks.labels": hooks}
     return [
-        f"{key} names {label!r}, which checkpoint {checkpoint} does not know"
-        f"{_nearest(label, labels)}"
+        f"{key} names {label!r}, which checkpoint {checkpoint} does not know{_hint(label, labels)}"
         for key, those in named.items()
         for label in those
         if label not in labels
     ]
 
 
-def _nearest(label: str, labels: Sequence[str]) -> str:
-    by_letters = {each.casefold(): each for each in labels}
-    near = get_close_matches(label.casefold(), by_letters, 1)
-    return f"; did you mean {by_letters[near[0]]!r}?" if near else f"; it knows {listed(labels)}"
+def _hint(label: str, labels: Sequence[str]) -> str:
+    near = nearest(label, labels)
+    return f"; did you mean {near[0]!r}?" if near else f"; it knows {listed(labels)}"

@@ -27,7 +27,7 @@ from storage.values.alert import BodyTemplate
 from storage.values.decision import DisplayRules, check_site_pattern, thresholds_of
 from storage.values.http_headers import headers_of
 from storage.values.listen_address import host_and_port
-from storage.values.timestamps import is_zone, seconds_of
+from storage.values.timestamps import is_zone, parse_duration
 
 
 def _split_at_commas(value: object) -> object:
@@ -266,7 +266,7 @@ class HooksSettings(Section):
     per: Literal["recording", "clip"] = "recording"
     """what hooks get: each recording's result, or an alert for each run of neighbouring clips with
     one label"""
-    cooldown: Annotated[str, _checked_by(seconds_of)] = ""
+    cooldown: Annotated[str, _checked_by(parse_duration)] = ""
     """after an alert, how long further ones of its label and site are only counted, like 90s, 10m
     or 2h; empty: all are sent"""
     headers: Annotated[Lines, _checked_by(headers_of)] = ()

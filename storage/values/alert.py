@@ -6,11 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from itertools import cycle
 from string import Template
 
-from storage.values.text import visible
+from storage.values.text import nearest, visible
 
 JSON_TYPE, TEXT_TYPE = "application/json", "text/plain; charset=utf-8"
 _JSON_TEXTS = re.compile(r'("(?:[^"\\]|\\.)*")', re.DOTALL)
@@ -87,7 +86,7 @@ def _check_fields(text: str) -> None:
         raise ValueError("has a `$` without a field; write $$ for the sign itself")
     for name in template.get_identifiers():
         if name not in FIELDS:
-            near = get_close_matches(name.lower(), FIELDS, 1)
+            near = nearest(name, FIELDS)
             hint = f"; did you mean ${near[0]}?" if near else ""
             known = ", ".join(FIELDS)
             raise ValueError(f"there is no field ${name}{hint} (there are {known})")

@@ -29,13 +29,19 @@ class ClipScores:
     def labels(self) -> tuple[str, ...]:
         return labels_of(self.labels_json or "[]")
 
-    def rows(self) -> Iterator[tuple[float, tuple[float, ...]]]:
-        """The start of each clip in seconds, and its scores (L,); none without an answer."""
-        if not self.labels or not self.packed:
-            return
-        values = struct.Struct(f"<{len(self.labels)}e").iter_unpack(self.packed)
-        for at, scores in enumerate(values):
-            yield at * (self.hop_seconds or 0.0), scores
+    def rows(
+        self, start_s: float = 0.0, end_s: float = math.inf
+    ) -> Iterator[tuple[float, tuple[float, ...]]]:
+        """Of each clip in this part the start in seconds and the scores (L,)."""
+        if not (self.labels and self.packed and self.clip_seconds and self.hop_seconds):
+            return  # no answer
+        row = struct.Struct(f"<{len(self.labels)}e")
+        first = max(0, math.floor((start_s - self.clip_seconds) / self.hop_seconds) + 1)
+        values = row.iter_unpack(memoryview(self.packed)[first * row.size :])
+        for at, scores in enumerate(values, first):
+            if at * self.hop_seconds >= end_s:
+                break
+            yield at * self.hop_seconds, scores
 
     def answer(self, start_s: float, end_s: float) -> tuple[str, float] | None:
         """The label that most of a part was given, by seconds, and the surest clip's confidence.
@@ -43,7 +49,7 @@ class ClipScores:
         Of labels with as many seconds the surer one. None where no clip lies in the part.
         """
         shared: dict[int, tuple[float, float]] = {}
-        for clip_start, scores in self._rows_within(start_s, end_s):
+        for clip_start, scores in self.rows(start_s, end_s):
             clip_end = clip_start + (self.clip_seconds or 0.0)
             seconds = min(clip_end, end_s) - max(clip_start, start_s)
             best = most_probable(scores)[0]
@@ -60,18 +66,6 @@ class ClipScores:
             return 0.0
         at = self.labels.index(label)
         return max(self.rows(), key=lambda row: row[1][at], default=(0.0, ()))[0]
-
-    def _rows_within(
-        self, start_s: float, end_s: float
-    ) -> Iterator[tuple[float, tuple[float, ...]]]:
-        if not (self.labels and self.packed and self.clip_seconds and self.hop_seconds):
-            return
-        row = struct.Struct(f"<{len(self.labels)}e")
-        first = max(0, math.floor((start_s - self.clip_seconds) / self.hop_seconds) + 1)
-        for at in range(first, len(self.packed) // row.size):
-            if at * self.hop_seconds >= end_s:
-                break
-            yield at * self.hop_seconds, row.unpack_from(self.packed, at * row.size)
 
 
 @lru_cache(maxsize=64)
@@ -98,8 +92,8 @@ class LabelledPart:
 def parts_of(parts_json: str | None, duration_s: float | None = None) -> list[LabelledPart]:
     """Of the column `human_parts`, by their starts; an end that is not known is infinite."""
     behind = duration_s or math.inf
-    said = json.loads(parts_json or "[]")
-    return [LabelledPart(one["start_s"], one["end_s"] or behind, one["label"]) for one in said]
+    parts = json.loads(parts_json or "[]")
+    return [LabelledPart(one["start_s"], one["end_s"] or behind, one["label"]) for one in parts]
 
 
 def is_part_wrong(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -46,6 +47,12 @@ def without_guard(cell: str) -> str:
 def caseless(name: str) -> str:
     """Equal for file names that differ only in case, or in how their accents are written."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def nearest(name: str, names: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Those that were probably meant, the nearest first, whatever their case."""
+    spellings = {caseless(one): one for one in names}
+    return [spellings[one] for one in get_close_matches(caseless(name), spellings, most, cutoff)]
 
 
 def counted(number: object, one: str, several: str = "") -> str:

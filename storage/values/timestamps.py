@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _CLOCK = re.compile(r"(?:(\d+):(?=[0-5]\d:))?(\d+):([0-5]\d(?:\.\d+)?)", re.ASCII)
 # What recorders call their files (docs/audio.md has a table with sources). A digit beside a moment
@@ -67,11 +67,11 @@ def later(text: str, seconds: float) -> str:
     return stamp(from_stamp(text) + timedelta(seconds=seconds))
 
 
-def seconds_of(text: str) -> float:
+def parse_duration(text: str) -> float:
     """The seconds of `90s`, `10m`, `2h`, `1d`. Raises ValueError saying what is understood."""
-    if length := _LENGTH.fullmatch(text.strip().lower()):
-        with suppress(OverflowError):
-            return timedelta(**{_UNITS[length[2]]: float(length[1])}).total_seconds()
+    with suppress(OverflowError):
+        if (duration := _duration(text)) is not None:
+            return duration.total_seconds()
     raise ValueError(f"{text!r} is no length of time; write 90s, 10m, 2h or 1d")
 
 
@@ -86,13 +86,18 @@ def parse_when(text: str, now: datetime) -> datetime:
     if word in named:
         return named[word]
     try:
-        if ago := _LENGTH.fullmatch(word):
-            return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
+        if (ago := _duration(text)) is not None:
+            return now - ago
         return datetime.fromisoformat(text.strip()).astimezone()
     except (ValueError, OverflowError):  # the latter before the year 1
         raise ValueError(
             f"{text!r} is no time; write 2h, 3d, today, yesterday or 2026-01-31T12:00"
         ) from None
+
+
+def _duration(text: str) -> timedelta | None:
+    match = _DURATION.fullmatch(text.strip().lower())
+    return timedelta(**{_UNITS[match[2]]: float(match[1])}) if match else None
 
 
 def parse_seconds(text: str) -> float:

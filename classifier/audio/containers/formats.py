@@ -134,9 +134,7 @@ _FORMATS = (
     Container("Monkey's Audio", _begins_with(b"MAC "), demuxer="ape"),
     Container("AMR", _begins_with(b"#!AMR\n", b"#!AMR-WB\n"), demuxer="amr"),
     Container("AAC", _begins_with_adts, demuxer="aac"),
-    Container(
-        "E-AC-3", lambda start: _begins_with_ac3(start) and start[5] >> 3 > 10, demuxer="eac3"
-    ),
+    Container("E-AC-3", _begins_with_eac3, demuxer="eac3"),
     Container("AC-3", _begins_with_ac3, demuxer="ac3"),
     _MPEG,
 )

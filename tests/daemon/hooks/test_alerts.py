@@ -17,6 +17,8 @@ from daemon.hooks.dispatcher import MAX_TRIES, Hook, HookDispatcher, _hook
 from daemon.hooks.targets import RefusedByTarget, TargetUnreachable
 from storage.database.engine import open_database
 from storage.home.paths import Home
+from storage.labels.annotation_files import Annotation
+from storage.labels.matching import write_labels
 from storage.ledger.ledger import Ledger
 from storage.values.alert import Alert
 from storage.values.timestamps import stamp
@@ -105,6 +107,14 @@ def test_neighbours_of_one_label_ring_once_with_the_confidence_of_the_surest(sit
     assert [alert["confidence"] for alert in site.target.received] == [0.875, 0.875]
 
 
+def test_a_label_that_a_person_gave_to_a_part_parts_no_run(site: Site) -> None:
+    site.add("a.wav", SIREN, SIREN, SIREN)
+    one = Annotation("siren", "a.wav", "a.wav", "", start_s=5.0, end_s=10.0)
+    write_labels(site.ledger.database, [(one, f"{1:064d}", "set")])
+    work_off(site.hook(**{"hooks.labels": ["siren"]}))
+    assert spans(site) == [("siren", 0.0, 15.0)]
+
+
 def test_a_run_that_is_less_sure_in_between_rings_once(site: Site) -> None:
     site.add("a.wav", SIREN, QUIET_SIREN, SIREN, RAIN, QUIET_SIREN)
     work_off(site.hook(**{"hooks.labels": ["siren"], "hooks.min_confidence": 0.8}))
@@ -166,7 +176,7 @@ def test_other_rules_hold_for_what_is_in_memory_too(site: Site) -> None:
     hook = site.hook(**{"hooks.labels": ["siren"]})
     hook.step()
     wanted = {"hooks.per": "clip", "hooks.labels": ["dog"]}
-    HookDispatcher([hook]).adopt(house_settings(site.home, **wanted))
+    HookDispatcher([hook]).change_settings(house_settings(site.home, **wanted))
     work_off(hook)
     assert [alert["label"] for alert in site.target.received] == ["siren", "dog"]
 

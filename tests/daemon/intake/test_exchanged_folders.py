@@ -74,10 +74,10 @@ def test_its_files_are_missing_for_the_care_of_the_ledger(house: House, card: Pa
     house.live()
     with house.ledger.database.transaction() as connection:
         rows = connection.execute(select(*PLACE_COLUMNS)).all()
-    assert FilePresence(house.ledger.database).missing(rows) == set()
+    assert FilePresence(house.ledger.database).look(rows)[1] == set()
     assert list(audio_files(house.inbox, house.settings)) == [b"card/a.wav"]
     put_link_in_place_of(card)
-    assert FilePresence(house.ledger.database).missing(rows) == {rows[0].id}
+    assert FilePresence(house.ledger.database).look(rows)[1] == {rows[0].id}
     assert list(audio_files(house.inbox, house.settings)) == []
 
 

@@ -105,6 +105,16 @@ def test_a_copy_that_comes_later_shares_the_answer_whatever_the_settings(
     assert first[2:] == later[2:]
 
 
+def test_other_settings_are_for_recordings_that_begin_after_them(house: House, sound: Path) -> None:
+    house.begin_to_decode(sound)
+    house.window.change_settings(house.settings.engine.model_copy(update={"clip_pooling": "max"}))
+    house.drop(sound, "b.wav")
+    house.live()
+    first, copy = house.ask("SELECT label, confidence FROM recording ORDER BY id")
+    assert first == copy
+    assert house.ask("SELECT scoring FROM prediction") == [("mean/mean/0",)]
+
+
 def test_a_dry_run_and_a_second_call_say_what_waits(
     mean: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,15 @@ def test_of_clips_only_the_one_is_wrong_of_which_a_person_says_something_else(ho
     assert printed.stdout.splitlines()[1:] == ["a.wav,5.0,siren,dog"]
 
 
+def test_a_clip_is_wrong_also_in_a_part_that_was_answered_rightly(home: Home) -> None:
+    with open_ledger(f"sqlite:///{home.ledger_file}", "daemon") as ledger:
+        add_clips(ledger, "long.wav", [DOG, DOG, SIREN])
+    ask(home, "set", "long.wav", "dog", "--start", 0, "--end", 15)
+    assert wrong(home) == []
+    assert wrong(home, "--clips") == ["long.wav"]
+    assert wrong(home, "--clips", "--top", "2") == ["long.wav"] * 2  # both labels of that clip
+
+
 def test_a_clip_tells_what_a_person_says_of_its_part_or_else_of_all(home: Home) -> None:
     ask(home, "set", "a.wav", "dog", "--start", 9, "--end", 9.5)
     ask(home, "set", "a.wav", "rain")
@@ -143,7 +152,7 @@ def test_a_list_of_labels_fits_eighty_columns(home: Home, monkeypatch: pytest.Mo
     printed = ask(home, "list").stdout
     assert max(map(len, printed.splitlines())) <= 80
     assert "end.wav" in printed
-    assert "1 of 1 labels" in printed
+    assert "1 of 1 label" in printed
     assert "no label that fits" in ask(home, "list", "--label", "whale").stderr
 
 

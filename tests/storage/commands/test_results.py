@@ -223,11 +223,11 @@ def test_clips_that_are_looked_for_are_told_on_a_terminal(
     monkeypatch.setattr("storage.values.progress._TICK_SECONDS", -1)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     filters, options = Filters(labels=("siren",)), ClipOptions()
-    request = ResultsRequest(filters, clips=options, tells_progress=True)
+    request = ResultsRequest(filters, clips=options, shows_progress=True)
     with open_database(url_of(home), "reader") as database:
         write_results(database, request)
         assert "reading clips: 2 of 2 recordings" in capsys.readouterr().err
-        write_results(database, replace(request, tells_progress=False))
+        write_results(database, replace(request, shows_progress=False))
     assert capsys.readouterr().err == ""
 
 
