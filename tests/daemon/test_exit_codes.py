@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from running_house import RunningHouse
-from typed_commands import typed
 
 from storage.ledger.ledger import open_ledger
 from storage.settings.loading import load_settings
@@ -24,7 +23,7 @@ def house(tmp_path: Path, checkpoint_file: Path) -> RunningHouse:
 
 
 def refusal(house: RunningHouse, *words: str) -> str:
-    result = typed(["--home", str(house.home.root), "run", *words])
+    result = house.typed("run", *words)
     assert result.exit_code == 78
     return last_line(result.stderr)
 
