@@ -147,6 +147,15 @@ def quick_ledgers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def short_stages() -> Iterator[None]:
+    """`clfd bench` measures log-mel, network and ledger for some milliseconds each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("daemon.benchmark.stages.MODEL_SECONDS", 0.05)
+        patch.setattr("daemon.benchmark.stages.LEDGER_ROWS", 32)
+        yield
+
+
 @pytest.fixture
 def make_house(tmp_path: Path, checkpoint_file: Path) -> Iterator[Callable[..., House]]:
     """`make_house(**{"intake.settle_seconds": 1})`: a started daemon over a home in tmp_path.

@@ -51,7 +51,7 @@ def test_files_are_answered_as_they_come_and_the_checkpoint_changes_under_way(
             running.publish(checkpoint_file, NEW)
             running.wait_until(lambda: running.status()["served_checkpoint"] == NEW)
     running.wait_for_rows(20)
-    answer = running.clfd("results", "--status", "all", "--limit", "0", "--format", "csv")
+    answer = running.typed("results", "--status", "all", "--limit", "0", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(answer.stdout)))
     assert len({row["path"] for row in rows}) == len(rows) == 20
     assert {row["status"] for row in rows} == {"done"}
@@ -70,13 +70,13 @@ def test_a_folder_moved_in_is_taken_with_all_its_files(
 
 
 def test_a_second_daemon_is_refused_by_pid(lasting: RunningHouse) -> None:
-    second = lasting.clfd("run")
-    assert second.returncode == 78
+    second = lasting.typed("run")
+    assert second.exit_code == 78
     assert f"pid {lasting.daemon.pid}" in second.stderr
 
 
 def test_ctrl_c_stops_the_daemon_in_order(running: RunningHouse) -> None:
     assert running.stop(signal.SIGINT) == 0
-    status = running.clfd("status", "--json")
-    assert status.returncode == 3
+    status = running.typed("status", "--json")
+    assert status.exit_code == 3
     assert json.loads(status.stdout)["running"] is False

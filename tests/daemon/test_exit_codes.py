@@ -22,10 +22,16 @@ def house(tmp_path: Path, checkpoint_file: Path) -> RunningHouse:
     return RunningHouse(tmp_path / "home", checkpoint_file)
 
 
-def last_line(run: subprocess.CompletedProcess[str]) -> str:
+def refusal(house: RunningHouse, *words: str) -> str:
+    result = house.typed("run", *words)
+    assert result.exit_code == 78
+    return last_line(result.stderr)
+
+
+def last_line(stderr: str) -> str:
     """The only one that is no log line."""
-    *log, last = run.stderr.splitlines()
-    assert "Traceback" not in run.stderr
+    *log, last = stderr.splitlines()
+    assert "Traceback" not in stderr
     assert not any(line.startswith("clfd: ") for line in log)
     assert last.startswith("clfd: ")
     return last
@@ -33,46 +39,40 @@ def last_line(run: subprocess.CompletedProcess[str]) -> str:
 
 def test_a_settings_file_that_is_none(house: RunningHouse) -> None:
     house.home.settings_file.write_text("[engine")
-    run = house.clfd("run")
-    assert run.returncode == 78
-    assert "clfd.toml is not valid TOML" in last_line(run)
+    assert "clfd.toml is not valid TOML" in refusal(house)
 
 
 def test_one_folder_as_two_inboxes(house: RunningHouse, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(house.home.inbox)
     house.home.settings_file.write_text(f'inbox = ["inbox", "{tmp_path}/link"]')
-    run = house.clfd("run", "--once")
-    assert run.returncode == 78
-    assert f"{house.home.inbox} and {tmp_path}/link overlap" in last_line(run)
+    assert f"{house.home.inbox} and {tmp_path}/link overlap" in refusal(house, "--once")
 
 
 def test_no_checkpoint_to_serve(house: RunningHouse) -> None:
     (house.home.checkpoints / "active").unlink()
     run = house.clfd("run")
     assert run.returncode == 78
-    assert "make one with `clfd train LABELS.csv`" in last_line(run)
+    assert "make one with `clfd train LABELS.csv`" in last_line(run.stderr)
 
 
 def test_a_folder_that_is_no_home_is_left_as_it_is(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "clfd", "--home", str(tmp_path), "run", "--once"]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 78
-    assert last_line(run).startswith(f"clfd: {tmp_path} is no home of clfd; `clfd init` makes one")
+    assert last_line(run.stderr).startswith(
+        f"clfd: {tmp_path} is no home of clfd; `clfd init` makes one"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here the device is there")
 def test_a_device_that_is_not_there(house: RunningHouse) -> None:
-    run = house.clfd("run", "--device", "cuda")
-    assert run.returncode == 78
-    assert "choose 'auto' or one of" in last_line(run)
+    assert "choose 'auto' or one of" in refusal(house, "--device", "cuda")
 
 
 def test_a_ledger_that_is_none(house: RunningHouse) -> None:
     house.home.ledger_file.write_bytes(b"junk" * 1000)
-    run = house.clfd("run")
-    assert run.returncode == 78
-    assert "put a backup in its place" in last_line(run)
+    assert "put a backup in its place" in refusal(house)
 
 
 def test_a_ledger_with_damaged_pages(house: RunningHouse) -> None:
@@ -80,9 +80,7 @@ def test_a_ledger_with_damaged_pages(house: RunningHouse) -> None:
     with house.home.ledger_file.open("r+b") as file:
         file.seek(2 * PAGE_BYTES)
         file.write(b"junk" * PAGE_BYTES)
-    run = house.clfd("run")
-    assert run.returncode == 78
-    line = last_line(run)
+    line = refusal(house)
     assert f"the ledger {house.home.ledger_file} is damaged" in line
     assert "put a backup in its place" in line
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from click.testing import CliRunner
 from command_tree import every_command, example_of
 from house import House, house_settings
+from typed_commands import typed
 
-from clfd import cli
 from storage.home.paths import Home
 
 NAMED = "20260131T120000Z-1a2b3c4d"  # the checkpoint that examples name
@@ -42,7 +38,6 @@ EXIT_CODES = {"clfd status --json": 3, "clfd service status": 3, "clfd reload": 
 # the last word on epochs counts.
 NARROW = " --epochs 2 --width 2 --mels 16 --clip-seconds 0.5 --sample-rate 8000"
 THEN = " --since 2026-03-01 --until 2026-04-01"  # when the daemon of this home ran
-NEED_A_PROCESS = ("bench", "run")  # their logging, signals and workers would stay behind
 ELSEWHERE = ("clfd demo",)  # has a test file of its own
 
 
@@ -96,24 +91,9 @@ def folder(filled_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return folder
 
 
-def typed(example: str) -> tuple[int, str]:
-    """Exit code and what was printed."""
-    words = shlex.split(example)[1:]
-    if words[0] not in NEED_A_PROCESS:
-        result = CliRunner().invoke(cli, words)
-        return result.exit_code, result.output
-    done = subprocess.run(
-        [sys.executable, "-m", "clfd", *words],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
+@pytest.mark.usefixtures("short_stages")
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if e and e not in ELSEWHERE])
 def test_the_example_does_what_it_says(example: str, folder: Path) -> None:
     more = {"train": NARROW, "report": THEN}.get(example.split()[1], "")
-    exit_code, printed = typed(example + more)
-    assert exit_code == EXIT_CODES.get(example, 0), printed
+    result = typed(shlex.split(example + more)[1:])
+    assert result.exit_code == EXIT_CODES.get(example, 0), result.output

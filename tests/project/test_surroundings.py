@@ -8,17 +8,22 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ONE_WITH_A_DAEMON = (
-    "tests/daemon/control/test_reload.py::test_a_terminal_that_closes_stops_the_daemon_in_order"
+ASK = (
+    "import os, signal;"
+    "print(signal.getsignal(signal.SIGHUP), [name for name in os.environ if 'CLFD' in name])"
 )
 
 
-def test_a_daemon_of_the_tests_inherits_neither_ignored_signals_nor_settings(
-    tmp_path: Path,
-) -> None:
+def test_a_process_of_the_tests_heeds_a_hangup_and_has_no_settings() -> None:
+    done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 []\n"
+
+
+def test_that_is_so_after_nohup_without_a_terminal_and_with_settings(tmp_path: Path) -> None:
     pytest = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider"]
+    heeds = f"{__file__}::{test_a_process_of_the_tests_heeds_a_hangup_and_has_no_settings.__name__}"
     done = subprocess.run(
-        ["nohup", *pytest, "--basetemp", str(tmp_path / "tests"), ONE_WITH_A_DAEMON],
+        ["nohup", *pytest, "--basetemp", str(tmp_path / "tests"), heeds],
         cwd=ROOT,
         env=os.environ | {"CLFD_ENGINE__DEVISE": "no such setting"},
         stdin=subprocess.DEVNULL,

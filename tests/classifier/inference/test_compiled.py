@@ -220,11 +220,11 @@ def test_code_for_one_processor_is_not_taken_for_another(
 def test_modules_of_where_the_daemon_stands_are_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stranger = tmp_path / "classifier" / "compile_network.py"
+    stranger = tmp_path / "classifier" / "__init__.py"
     stranger.parent.mkdir()
-    stranger.with_name("__init__.py").touch()
     stranger.write_text("open('ran', 'w')")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "getpid", lambda: 0)  # it ends where another process began it
     process = CompiledNetworks(tmp_path / "compiled").begin(KEY, tmp_path / "missing")
     assert process is not None
     process.wait(SOME_SECONDS)

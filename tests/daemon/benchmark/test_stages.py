@@ -37,6 +37,7 @@ def test_a_long_recording_is_decoded_segment_by_segment(
     assert measure_decoding(checkpoint, ENGINE, [file], seconds=60)[1:] == (140, 1)
 
 
+@pytest.mark.usefixtures("short_stages")
 def test_every_stage_costs_something(
     checkpoint: Checkpoint, sounds: Callable[..., list[Path]]
 ) -> None:

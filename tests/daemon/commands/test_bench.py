@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from classifier.workers.process import temporary_folder
 from clfd import cli
@@ -49,28 +49,16 @@ def sounds(tmp_path_factory: pytest.TempPathFactory, noise: Callable[..., np.nda
     return folder
 
 
-def bench(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def measured(home: Home, sounds: Path, short_stages: None) -> Result:
     """With a variable that would have the daemon write into a ledger that is not the bench's."""
     elsewhere = {"CLFD_HOME": str(home.root), "CLFD_DATABASE": f"sqlite:///{home.root}/mine.db"}
-    return subprocess.run(
-        [sys.executable, "-m", "clfd", "bench", *arguments],
-        env={**os.environ, **elsewhere, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    words = ["bench", str(sounds), "--seconds", "1", "--json", "--plot", "stages.png"]
+    return CliRunner().invoke(cli, words, env=elsewhere)
 
 
-@pytest.fixture(scope="module")
-def measured(home: Home, sounds: Path) -> subprocess.CompletedProcess[str]:
-    return bench(home, str(sounds), "--seconds", "1", "--json", "--plot", "stages.png")
-
-
-def test_a_whole_daemon_is_measured_on_distinct_files(
-    measured: subprocess.CompletedProcess[str],
-) -> None:
-    assert measured.returncode == 0, measured.stderr
+def test_a_whole_daemon_is_measured_on_distinct_files(measured: Result) -> None:
+    assert measured.exit_code == 0, measured.stderr
     printed = json.loads(measured.stdout)
     run = printed["run"]
     assert (printed["copies"], run["files"], run["clips"], run["failed"]) == (1, 6, 12, 0)
@@ -79,22 +67,18 @@ def test_a_whole_daemon_is_measured_on_distinct_files(
     assert printed["stages"]["checkpoint"] == "20260131T120000Z-1a2b3c4d"
 
 
-def test_every_part_of_the_start_takes_time(measured: subprocess.CompletedProcess[str]) -> None:
+def test_every_part_of_the_start_takes_time(measured: Result) -> None:
     run = json.loads(measured.stdout)["run"]
     assert run["start_seconds"] > 0.1
     assert run["first_answer_seconds"] > 0
 
 
-def test_an_option_of_before_is_accepted_with_a_warning(
-    measured: subprocess.CompletedProcess[str],
-) -> None:
+def test_an_option_of_before_is_accepted_with_a_warning(measured: Result) -> None:
     assert measured.stderr.startswith("clfd: --plot does nothing: ")
     assert not (ROOT / "stages.png").exists()
 
 
-def test_the_home_stays_as_it_was(
-    home: Home, sounds: Path, measured: subprocess.CompletedProcess[str]
-) -> None:
+def test_the_home_stays_as_it_was(home: Home, sounds: Path, measured: Result) -> None:
     assert list(home.inbox.iterdir()) == []
     assert not home.ledger_file.exists()
     assert not (home.root / "mine.db").exists()

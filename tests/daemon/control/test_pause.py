@@ -144,17 +144,17 @@ def running(tmp_path: Path, checkpoint_file: Path) -> RunningHouse:
 def test_a_real_daemon_holds_and_goes_on(
     running: RunningHouse, audio_file: Callable[..., Path]
 ) -> None:
-    assert running.clfd("service", "pause").returncode == 0
-    once = running.clfd("run", "--once")
-    assert (once.returncode, "`clfd service resume` releases it" in once.stderr) == (1, True)
-    asleep = json.loads(running.clfd("status", "--json").stdout)
+    assert running.typed("service", "pause").exit_code == 0
+    once = running.typed("run", "--once")
+    assert (once.exit_code, "`clfd service resume` releases it" in once.stderr) == (1, True)
+    asleep = json.loads(running.typed("status", "--json").stdout)
     assert (asleep["running"], asleep["paused"]) == (False, True)
     try:
         running.start()
         audio_file().rename(running.home.inbox / "a.wav")
-        assert "paused since" in running.clfd("status").stdout
+        assert "paused since" in running.typed("status").stdout
         assert running.states() == {}
-        assert running.clfd("service", "resume").returncode == 0
+        assert running.typed("service", "resume").exit_code == 0
         running.wait_for_rows(1)
         assert running.stop() == 0
     finally:

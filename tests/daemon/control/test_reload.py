@@ -286,7 +286,7 @@ def generation(house: RunningHouse) -> object:
 def test_hup_without_a_terminal_reloads_and_the_command_says_what_came_of_it(
     running: RunningHouse, checkpoint_file: Path
 ) -> None:
-    assert running.clfd("reload").returncode == 1
+    assert running.typed("reload").exit_code == 1
     running.start()
     running.daemon.send_signal(signal.SIGHUP)
     running.wait_until(lambda: generation(running) == 1)
@@ -295,8 +295,8 @@ def test_hup_without_a_terminal_reloads_and_the_command_says_what_came_of_it(
         "[engine]\nbatch_clips = 5\nthreads = 1\n[hooks]\nlabels = ['dgo']\n"
     )
     running.publish(checkpoint_file, NEW)
-    done = running.clfd("reload")
-    assert done.returncode == 0, done.stderr
+    done = running.typed("reload")
+    assert done.exit_code == 0, done.stderr
     assert done.stderr.splitlines() == [
         f"reloaded, serving {NEW}; changed: engine.batch_clips, hooks.labels",
         "restart to apply: engine.threads",
@@ -305,8 +305,8 @@ def test_hup_without_a_terminal_reloads_and_the_command_says_what_came_of_it(
     ]
 
     running.home.settings_file.write_text("[engine]\nbatch_clip = 5\n")
-    done = running.clfd("reload")
-    assert done.returncode == 1
+    done = running.typed("reload")
+    assert done.exit_code == 1
     assert "did you mean engine.batch_clips?" in done.stderr
     assert running.stop() == 0
 
@@ -327,6 +327,6 @@ def test_a_terminal_that_closes_stops_the_daemon_in_order(running: RunningHouse)
 def test_nohup_keeps_a_daemon_going(running: RunningHouse) -> None:
     running.start(prefix=["nohup"])
     running.daemon.send_signal(signal.SIGHUP)
-    assert running.clfd("reload").returncode == 0
+    assert running.typed("reload").exit_code == 0
     assert generation(running) == 1  # the command's, and none of the signal's
     assert running.stop() == 0

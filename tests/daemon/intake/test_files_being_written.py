@@ -68,7 +68,7 @@ def test_a_recording_of_an_hour_that_is_flushed_each_half_minute_is_one_row_scor
     for number in half_minutes:
         (inbox / "a.wav").write_bytes(whole[: len(whole) * (number + 1) // len(half_minutes)])
         house.watcher.writes.written((inbox, path))
-        house.live(30)
+        house.live(30, step_seconds=10)
     assert house.rows() == []
     house.watcher.ring(inbox, path, was_closed=True)
     house.live()

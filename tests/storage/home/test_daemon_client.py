@@ -91,8 +91,8 @@ def test_the_command_returns_when_a_real_daemon_serves_it(
     house.publish(checkpoint_file, checkpoint_file.stem)
     house.start()
     try:
-        printed = house.clfd("checkpoints", "activate", second_checkpoint.stem, "--wait")
-        assert printed.returncode == 0, printed.stderr
+        printed = house.typed("checkpoints", "activate", second_checkpoint.stem, "--wait")
+        assert printed.exit_code == 0, printed.stderr
         assert house.status()["served_checkpoint"] == second_checkpoint.stem
         assert house.stop() == 0
     finally:

@@ -98,7 +98,7 @@ def sequence(tmp_path: Path) -> Iterator[Sequence]:
     sequence.ledger.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(deeds=some.lists(DEEDS, min_size=4, max_size=24))
 def test_no_sequence_parts_the_tallies_from_the_recordings(
     tmp_path_factory: pytest.TempPathFactory, deeds: list[tuple[str, int, int]]

@@ -26,7 +26,7 @@ from storage.queries.results import page, results
 from storage.settings.loading import load_settings
 from storage.values.decision import DisplayRules
 
-ROWS = 4_000
+ROWS = 2_000
 DAYS = ("2026-01-01", "2026-01-20", "2026-02-14", "2026-02-15", "2026-03-31", "2026-04-30")
 STAMPS = some.none() | some.builds(
     "{}T{:02}:{:02}:00.000Z".format, some.sampled_from(DAYS), some.integers(0, 23), some.just(7)
@@ -72,7 +72,7 @@ def test_the_ledger_that_is_measured_is_sound(ledger: str) -> None:
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     filters=ASKED,
@@ -97,7 +97,7 @@ def test_pages_make_up_the_whole_list(
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(filters=ASKED)
 def test_counts_along_every_axis_add_up(reading: Connection, filters: Filters) -> None:

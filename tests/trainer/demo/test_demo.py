@@ -16,6 +16,7 @@ from trainer.demo import demo
 demo.FIRST = demo.TrainingRound("first-round", ("dog_bark", "siren"), 1)
 demo.SECOND = demo.TrainingRound("second-round", (*demo.FIRST.labels, "car_horn"), 2)
 demo.TRAIN_PER_LABEL, demo.TEST_PER_LABEL = 12, 2
+demo.POLL_SECONDS = 1.5
 demo.SMALL += ("--mels", "32", "--batch-size", "8", "--epochs", "6")
 demo.run_demo()
 """
