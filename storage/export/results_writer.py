@@ -322,7 +322,7 @@ def _hint(connection: Connection, request: ResultsRequest, n_read: int) -> str:
     if n_read:
         return f"nothing found: no clip fits, in {counted(n_read, 'recording')}"
     if filters.by_recorded:
-        return "nothing found; recordings that do not tell when they began are left out"
+        return "nothing found: no recording that tells when it began is of that time"
     if filters.needs_levels and has_unmeasured_levels(connection):
         return "nothing found; of what an older version heard no level is known: `clfd rescore`"
     if filters.wrong:

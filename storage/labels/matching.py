@@ -65,7 +65,8 @@ def match(connection: Connection, annotations: Sequence[Annotation]) -> MatchedL
             nothing = (
                 f"no recording that was read is {sound}" if sound else "neither path nor digest"
             )
-            problems.append(_placed(one, nothing))
+            shown = "; `clfd results --status all` shows which were" * (one.place == sound)
+            problems.append(_placed(one, nothing + shown))
         else:
             found.append((one, next(iter(digests))))
     lengths = recordings.lengths_of({digest for one, digest in found if one.start_s or one.end_s})

@@ -268,7 +268,7 @@ def test_of_an_empty_period_there_is_no_page_but_a_hint(used: House, tmp_path: P
 
 def test_of_a_label_that_nothing_has_there_is_no_page(used: House) -> None:
     done = call(used, *MARCH, "--label", "whale")
-    assert "or another --label" in str(done.exception)
+    assert "or another --label (for short sounds `clfd results --clips`)" in str(done.exception)
 
 
 def test_a_folder_that_is_not_there_is_named(used: House, tmp_path: Path) -> None:
