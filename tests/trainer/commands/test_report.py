@@ -104,6 +104,10 @@ def test_a_page_asks_no_network_for_anything(period: Period) -> None:
     assert "http" not in re.sub(r'"data:[^"]*"|http-equiv', "", page)
 
 
+def test_a_page_says_where_short_sounds_of_long_recordings_are(period: Period) -> None:
+    assert "clfd results --clips" in Words(page_of(period, Excerpt("gone", 8000))).words
+
+
 def test_a_page_can_do_without_players(period: Period) -> None:
     excerpt = Excerpt(None, 8000, np.zeros(800, np.float32), np.zeros((4, 4), np.float32))
     assert Words(page_of(period, excerpt)).tags["audio"] == 4
