@@ -107,7 +107,11 @@ def _home(home: Home) -> Iterator[Finding]:
 
 def _inbox(inbox: Path) -> Finding:
     if not os.access(inbox, os.R_OK | os.X_OK):
-        return Finding("fault", "inbox", f"{inbox} is missing or cannot be read; make or mount it")
+        return Finding(
+            "fault",
+            "inbox",
+            f"{inbox} is missing or cannot be read; make or mount it, or change its permissions",
+        )
     mount = mount_of(inbox)
     if mount.is_network:
         return Finding(

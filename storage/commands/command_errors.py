@@ -18,6 +18,14 @@ _DENIED = {
     errno.EDQUOT: _ROOM,
 }
 
+# By click's names of types, the longer ones first.
+_NUMBERS = {
+    "integer range": "whole number",
+    "float range": "number",
+    "integer": "whole number",
+    "float": "number",
+}
+
 
 def denied_line(error: Exception) -> str | None:
     """What the system denied, of which file, and what to do; None for any other error."""
@@ -44,6 +52,8 @@ def usage_line(error: click.UsageError) -> str:
     elif isinstance(error, click.BadParameter) and isinstance(error.param, click.Argument):
         reason = error.message or reason  # which names the value, and that is the argument
     reason = reason[:1].lower() + reason[1:].rstrip(".")
+    for name, number in _NUMBERS.items():
+        reason = reason.replace(f"is not a valid {name}", f"is no {number}")
     if suggestions:
         reason += f"; did you mean {' or '.join(map(repr, suggestions))}?"
     elif isinstance(error, NoSuchCommand | click.NoSuchOption | click.MissingParameter):

@@ -26,6 +26,7 @@ from storage.queries.counts import (
     count_others,
     has_unmeasured_levels,
 )
+from storage.queries.disagreements import names_that_answered
 from storage.queries.filters import Axis, Filters, Sort, path_prefix
 from storage.queries.result import CLIP_COLUMNS, COLUMNS, Result
 from storage.queries.results import (
@@ -313,15 +314,14 @@ def _hint(connection: Connection, request: ResultsRequest, n_read: int) -> str:
     filters = request.filters
     if strange := _strange_labels(connection, request):
         return f"nothing found: {strange}"
-    if (folder := _folder_without_glob(connection, filters)) is not None:
-        return (
-            f"nothing found: no path is {visible(filters.path or '')}, and --path is a glob over"
-            f" the whole path; '{visible(folder)}/*' is all that lies in the folder"
-        )
+    if filters.since and filters.until and filters.since >= filters.until:
+        return "nothing found: the period ends before it begins; give an earlier --since"
+    if strange := _strange_checkpoint(connection, filters) or _strange_path(connection, filters):
+        return f"nothing found: {strange}"
     if n_read:
         return f"nothing found: no clip fits, in {counted(n_read, 'recording')}"
     if filters.by_recorded:
-        return "nothing found; recordings that do not tell when they began are left out"
+        return "nothing found: no recording that tells when it began is of that time"
     if filters.needs_levels and has_unmeasured_levels(connection):
         return "nothing found; of what an older version heard no level is known: `clfd rescore`"
     if filters.wrong:
@@ -351,9 +351,23 @@ def _strange_labels(connection: Connection, request: ResultsRequest) -> str | No
     )
 
 
-def _folder_without_glob(connection: Connection, filters: Filters) -> str | None:
-    """Of a path that names no file and was probably meant as a folder, without its slash."""
-    path = filters.path
-    if path is None or path_prefix(path) != path or count(connection, Filters("all", path=path)):
+def _strange_checkpoint(connection: Connection, filters: Filters) -> str | None:
+    """Of one that has answered nothing: which ones have."""
+    asked = filters.checkpoint
+    if asked is None or count(connection, Filters("all", checkpoint=asked, history=True)):
         return None
-    return path.rstrip("/")
+    return f"no checkpoint {asked} has answered; those that have: {names_that_answered(connection)}"
+
+
+def _strange_path(connection: Connection, filters: Filters) -> str | None:
+    """Of a glob that fits no path; without a * it was probably meant as a folder."""
+    path = filters.path
+    if path is None or count(connection, Filters("all", path=path)):
+        return None
+    shown = visible(path)
+    if path_prefix(path) != path:
+        return f"no path fits {shown}, and --path is a glob over the whole path in the inbox"
+    return (
+        f"no path is {shown}, and --path is a glob over the whole path;"
+        f" '{shown.rstrip('/')}/*' is all that lies in the folder"
+    )

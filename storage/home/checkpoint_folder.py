@@ -81,8 +81,9 @@ class CheckpointFolder:
         matches = [name for name in self.names() if _means(wanted, name)]
         if len(matches) == 1:
             return matches[0]
-        problem = "is ambiguous" if matches else "is on no shelf"
-        return self._refuse(f"checkpoint {reference!r} {problem}", matches)
+        if matches:
+            self._refuse(f"checkpoint {reference!r} is ambiguous", matches)
+        return self._refuse(f"there is no checkpoint {reference!r}")
 
     def locate(self, reference: str) -> Path:
         """The file meant by a path to a checkpoint file, else by a reference as for `find`."""
@@ -157,7 +158,7 @@ class CheckpointFolder:
 
     def _activate(self, name: str, refused: Collection[str]) -> None:
         if not self.path(name).is_file():
-            self._refuse(f"checkpoint {name!r} is on no shelf")
+            self._refuse(f"there is no checkpoint {name!r}")
         old = self.active()
         if old == name:
             return

@@ -55,16 +55,18 @@ def match(connection: Connection, annotations: Sequence[Annotation]) -> MatchedL
     for one in annotations:
         digests = recordings.digests_of(one)
         if len(digests) > 1:
-            problems.append(
-                f"{one.place}: {one.recording} is the name of {len(digests)} recordings; write the"
+            several = (
+                f"{one.recording} is the name of {len(digests)} recordings; write the"
                 " path as `clfd results` shows it, or the digest"
             )
+            problems.append(_placed(one, several))
         elif not digests:
             sound = one.recording
             nothing = (
                 f"no recording that was read is {sound}" if sound else "neither path nor digest"
             )
-            problems.append(f"{one.place}: {nothing}")
+            shown = "; `clfd results --status all` shows which were" * (one.place == sound)
+            problems.append(_placed(one, nothing + shown))
         else:
             found.append((one, next(iter(digests))))
     lengths = recordings.lengths_of({digest for one, digest in found if one.start_s or one.end_s})
@@ -72,6 +74,11 @@ def match(connection: Connection, annotations: Sequence[Annotation]) -> MatchedL
     problems += filter(None, too_long)
     within = [pair for pair, problem in zip(found, too_long, strict=True) if not problem]
     return MatchedLabels(tuple(within), tuple(problems))
+
+
+def _placed(one: Annotation, problem: str) -> str:
+    """With its row; the place of a label without a table is the recording itself."""
+    return problem if one.place == one.recording else f"{one.place}: {problem}"
 
 
 def _beyond(one: Annotation, duration_s: float | None) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from storage.database.tables import human_label, inbox, recording
-from storage.labels.matching import ROUNDED_SECONDS
+from storage.labels.answers import answers_to
+from storage.labels.matching import ROUNDED_SECONDS, PartKey
 from storage.labels.overlap import Part, is_same_sound
+from storage.values.decision import DisplayRules
 from storage.values.text import printable_path
 from storage.values.timestamps import seconds_text
 
@@ -29,6 +31,7 @@ EXPORT_COLUMNS = (
     "labelled_at",
 )
 _row, _human = recording.c, human_label.c
+_CHUNK = 1000
 
 
 def label_rows(connection: Connection) -> Iterator[tuple[dict[str, object], str]]:
@@ -36,21 +39,24 @@ def label_rows(connection: Connection) -> Iterator[tuple[dict[str, object], str]
 
     With it why training would refuse the label, or an empty text.
     """
-    for _, labels in groupby(_labels(connection), key=lambda one: one.digest):
-        parts = groupby(labels, key=lambda one: (one.start_s, one.end_s))
-        chosen = [_most_usable(copies) for _, copies in parts]
-        for one, refusal in chosen:
-            if not refusal and any(_overrules(other, one) for other, _ in chosen):
-                refusal = "of a sound that has another label, of a part of it or given later"
-            yield _exported(one), refusal
+    contents = (
+        [_most_usable(copies) for _, copies in groupby(labels, key=lambda one: _asked(one)[1:])]
+        for _, labels in groupby(_labels(connection), key=lambda one: one.digest)
+    )
+    while some := list(islice(contents, _CHUNK)):
+        asked = [_asked(one) for chosen in some for one, _ in chosen]
+        answers = iter(answers_to(connection, asked, DisplayRules()))
+        for chosen in some:
+            for one, refusal in chosen:
+                if not refusal and any(_overrules(other, one) for other, _ in chosen):
+                    refusal = "of a sound that has another label, of a part of it or given later"
+                yield _exported(one, *next(answers)), refusal
 
 
 def _labels(connection: Connection) -> Iterable[Row[Any]]:
     """A row for each label of each part of each recording that has the content."""
     query = (
-        select(
-            human_label, _row.state, _row.duration_s, _row.label.label("predicted"), _row.confidence
-        )
+        select(human_label, _row.state, _row.duration_s)
         .add_columns(inbox.c.path.label("folder"), _row.path, _row.archived_at, _row.archive_path)
         .join(recording, _row.digest == _human.digest)
         .join(inbox, inbox.c.id == _row.inbox_id)
@@ -81,7 +87,11 @@ def _refusal_of(one: Row[Any]) -> str:
     return ""
 
 
-def _exported(one: Row[Any]) -> dict[str, object]:
+def _asked(one: Row[Any]) -> PartKey:
+    return one.digest, one.start_s, one.end_s
+
+
+def _exported(one: Row[Any], predicted: str | None, confidence: float | None) -> dict[str, object]:
     return {
         "path": printable_path(_file_of(one)),
         "label": one.label,
@@ -89,8 +99,8 @@ def _exported(one: Row[Any]) -> dict[str, object]:
         "end": seconds_text(one.end_s) if one.end_s else "",
         "group": one.group_name or "",
         "digest": one.digest,
-        "predicted": one.predicted or "",
-        "confidence": "" if one.confidence is None else round(one.confidence, 6),
+        "predicted": predicted or "",
+        "confidence": "" if confidence is None else round(confidence, 6),
         "origin": one.origin,
         "labelled_at": one.labelled_at,
     }

@@ -65,12 +65,17 @@ def answering(connection: Connection, reference: str) -> ComparedCheckpoint:
     if found:
         names = " or ".join(each.name for each in found)
         raise StorageError(f"{reference} may be {names}; write more of it")
-    have = query.where(checkpoint.c.id.in_(select(prediction.c.checkpoint_id).distinct()))
-    known = ", ".join(row.name for row in connection.execute(have)) or "none yet"
+    known = names_that_answered(connection)
     raise StorageError(
         f"no checkpoint {reference} has answered; those that have: {known}"
         " (`clfd rescore --stale` has the active one answer what others have)"
     )
+
+
+def names_that_answered(connection: Connection) -> str:
+    query = select(checkpoint.c.name).order_by(checkpoint.c.name)
+    have = query.where(checkpoint.c.id.in_(select(prediction.c.checkpoint_id).distinct()))
+    return ", ".join(connection.scalars(have)) or "none yet"
 
 
 def pairs(

@@ -245,7 +245,9 @@ def _from_file(file: Path) -> dict[str, object]:
     except OSError as error:
         raise SettingsError(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{file} is not valid TOML: {error}") from error
+        # As after pasting an example below the sections that `clfd init` wrote.
+        remedy = "; put your keys under the section that is there" * ("twice" in str(error))
+        raise SettingsError(f"{file} is not valid TOML: {error}{remedy}") from error
 
 
 def flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -131,7 +131,7 @@ def _parent_rows(training: Facts, line: Sequence[Ancestor]) -> Iterator[Row]:
     if "parent" in training and training["parent"] is None:
         yield "none", "it began with random weights"
     for ancestor in line:
-        where = "" if ancestor["on_shelf"] else " (not on this shelf)"
+        where = "" if ancestor["on_shelf"] else " (its file is not here)"
         yield ancestor["name"], f"{ancestor['digest']}{where}"
 
 

@@ -184,7 +184,7 @@ def import_file(invocation: Invocation, file: Path, activates: bool) -> None:
     folder = CheckpointFolder(home.checkpoints)
     imported = import_checkpoint(folder, file, datetime.now(UTC))
     before = "already " if imported.existed else ""
-    click.echo(f"{file} is {before}on the shelf as {imported.name}", err=True)
+    click.echo(f"{file} is {before}in the checkpoints folder as {imported.name}", err=True)
     click.echo(imported.name)
     if activates:
         make_active(invocation, folder, imported.name)

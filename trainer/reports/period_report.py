@@ -79,7 +79,7 @@ def _excerpts(period: Period, settings: Settings) -> dict[int, Excerpt]:
 def _empty_message(period: Period) -> str:
     asked = period.filters
     remedies = ["a longer --since, such as 30d"]
-    remedies += ["another --label"] * bool(asked.labels)
+    remedies += ["another --label (for short sounds `clfd results --clips`)"] * bool(asked.labels)
     remedies += ["--time classified (recordings may not tell when they began)"] * asked.by_recorded
     remedies += ["another --path"] * (asked.path is not None)
     since, until = (from_stamp(end or "").astimezone() for end in (asked.since, asked.until))

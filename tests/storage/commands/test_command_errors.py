@@ -38,6 +38,14 @@ def run(*arguments: str) -> Result:
             "invalid value for '--min-confidence': 7.0 is not in the range 0<=x<=1",
         ),
         (
+            "results --limit x",
+            "invalid value for '--limit': 'x' is no whole number",
+        ),
+        (
+            "results --min-level loud",
+            "invalid value for '--min-level': 'loud' is no number",
+        ),
+        (
             "db prune",
             "say what to prune: --superseded, --missing, --history or --older-than TIME",
         ),

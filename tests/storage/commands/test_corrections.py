@@ -118,6 +118,12 @@ def test_what_people_said_is_listed_with_what_was_answered(home: Home) -> None:
     assert part["inbox"] == "/cards/inbox"
 
 
+def test_an_exported_part_has_what_was_answered_there(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog", "--start", 5, "--end", 10)
+    ask(home, "set", "a.wav", "rain")
+    assert [row["predicted"] for row in exported(home)] == ["rain", "siren"]
+
+
 def test_the_newest_label_is_listed_first(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter(f"2026-01-0{day}T12:00:00.000Z" for day in (1, 3, 2))
     monkeypatch.setattr("storage.labels.matching.utc_now", lambda: next(moments))

@@ -119,7 +119,7 @@ def test_a_label_that_no_answer_has_is_reported(home: Home) -> None:
 
 
 def test_a_path_that_is_no_recording_is_refused_by_name(home: Home) -> None:
-    with pytest.raises(StorageError, match=r"no recording that was read is nowhere\.wav"):
+    with pytest.raises(StorageError, match=r"^no recording that was read is nowhere\.wav; `clfd"):
         ask(home, "set", "nowhere.wav", "dog")
 
 

@@ -149,7 +149,7 @@ def test_a_folder_in_the_place_of_a_link_is_not_replaced(
 
 def test_what_is_not_there_cannot_become_active(checkpoint_folder: CheckpointFolder) -> None:
     checkpoint_folder.activate(OLD)
-    with pytest.raises(StorageError, match="on no shelf"):
+    with pytest.raises(StorageError, match="there is no checkpoint"):
         checkpoint_folder.activate("20260109T000000Z-99999999")
     assert checkpoint_folder.active() == OLD
 

@@ -149,7 +149,7 @@ def test_parents_are_followed_as_far_as_their_files_are_there(
     ]
     assert [ancestor["on_shelf"] for ancestor in line] == [True, True, False]
     assert f"{parent.name}  {parent.digest}\n" in description(checkpoint_folder, child)
-    assert "(not on this shelf)" in description(checkpoint_folder, child)
+    assert "(its file is not here)" in description(checkpoint_folder, child)
 
 
 def test_another_file_under_the_parents_name_is_not_the_parent(

@@ -226,7 +226,7 @@ def test_what_is_there_already_is_not_imported_twice(
     run("import", str(checkpoint_file))
     result = run("import", str(shutil.copy(checkpoint_file, tmp_path / "again.safetensors")))
     assert (result.exit_code, result.stdout) == (0, f"{checkpoint_file.stem}\n")
-    assert "is already on the shelf" in result.stderr
+    assert "is already in the checkpoints folder" in result.stderr
     assert len(CheckpointFolder(home.checkpoints).names()) == 1
 
 

@@ -178,7 +178,7 @@ def test_a_label_that_it_does_not_know_is_named_or_left_out(
     ("options", "message"),
     [
         (("--fold", "9"), "no example is in fold 9; choose one of: 0, 1"),
-        (("--checkpoint", "2031"), "is on no shelf"),
+        (("--checkpoint", "2031"), "there is no checkpoint"),
         (("-o", "."), "name a folder that is new, or empty"),
     ],
 )

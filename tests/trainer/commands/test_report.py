@@ -104,6 +104,10 @@ def test_a_page_asks_no_network_for_anything(period: Period) -> None:
     assert "http" not in re.sub(r'"data:[^"]*"|http-equiv', "", page)
 
 
+def test_a_page_says_where_short_sounds_of_long_recordings_are(period: Period) -> None:
+    assert "clfd results --clips" in Words(page_of(period, Excerpt("gone", 8000))).words
+
+
 def test_a_page_can_do_without_players(period: Period) -> None:
     excerpt = Excerpt(None, 8000, np.zeros(800, np.float32), np.zeros((4, 4), np.float32))
     assert Words(page_of(period, excerpt)).tags["audio"] == 4
@@ -280,7 +284,7 @@ def test_of_an_empty_period_there_is_no_page_but_a_hint(used: House, tmp_path: P
 
 def test_of_a_label_that_nothing_has_there_is_no_page(used: House) -> None:
     done = call(used, *MARCH, "--label", "whale")
-    assert "or another --label" in str(done.exception)
+    assert "or another --label (for short sounds `clfd results --clips`)" in str(done.exception)
 
 
 def test_a_folder_that_is_not_there_is_named(used: House, tmp_path: Path) -> None:
