@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, select
 
 from storage.database.tables import checkpoint, human_label, tally
-from storage.values.text import caseless
+from storage.values.text import caseless, listed
 
 _NEAR = 0.75  # of difflib's ratio: dogs and dog_brak, but not cat and car
 
@@ -29,3 +29,9 @@ def near_label(label: str, known: Collection[str]) -> str | None:
     spellings = {caseless(one): one for one in sorted(known)}
     near = difflib.get_close_matches(caseless(label), spellings, 1, _NEAR)
     return spellings[near[0]] if near else None
+
+
+def with_near(strange: Sequence[str], known: Collection[str]) -> str:
+    """The first of them, each with the known label that was probably meant."""
+    near = {label: near_label(label, known) for label in strange}
+    return listed([f"{label} ({one}?)" if one else label for label, one in near.items()])
