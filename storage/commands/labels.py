@@ -202,7 +202,9 @@ def import_labels(
     from storage.errors import StorageError
     from storage.labels.annotation_files import read_annotations
     from storage.labels.answers import compare_with_answers
+    from storage.labels.known_labels import known_labels, with_near
     from storage.labels.matching import match, write_labels
+    from storage.values.text import counted
 
     read = {file: read_annotations(file) for file in files}
     with open_database(invocation.database(), "editor") as database:
@@ -211,19 +213,23 @@ def import_labels(
             found = [(*pair, file.name) for file, one in matched.items() for pair in one.found]
             rules = invocation.display_rules()
             compared = compare_with_answers(connection, [one[:2] for one in found], rules)
+            known = known_labels(connection, _active(invocation))
         problems = [line for one in matched.values() for line in one.problems]
         for line in problems[:_SHOWN]:
             click.echo(line, err=True)
         if problems and not skip_unmatched:
             raise StorageError(
-                f"nothing imported: {len(problems)} rows are not of one recording;"
+                f"nothing imported: {counted(len(problems), 'row')} cannot be taken;"
                 " mend them, or add --skip-unmatched"
             )
-        taken = [one for one, is_new in zip(found, compared.is_new, strict=True) if is_new]
-        new, changed = write_labels(database, taken if only_changed else found)
-    left = _left(read, problems, taken if only_changed else found)
-    if only_changed and len(found) > len(taken):
+        pairs = zip(found, compared.is_new, strict=True)
+        taken = [one for one, is_new in pairs if is_new or not only_changed]
+        new, changed = write_labels(database, taken)
+    left = _left(read, problems, taken)
+    if len(found) > len(taken):
         left += f", {len(found) - len(taken)} that say what is known left out"
+    if strange := sorted({one.label for one, *_ in taken} - known):
+        invocation.print_note(f"no label so far: {with_near(strange, known)}")
     invocation.print_note(f"{new} new labels, {changed} changed{left}; {compared}")
 
 
@@ -238,6 +244,7 @@ def _left(
     n_overruled = len(parts) - len({part[:3] for part in parts})
     left = {
         "left out": len(problems),
+        "without a label left out": sum(one.n_unlabelled for one in read.values()),
         "of a moment without length left out": n_points,
         "overruled by a later one of the same part": n_overruled,
     }

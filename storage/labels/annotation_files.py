@@ -55,27 +55,28 @@ class Annotation:
 
 @dataclass(frozen=True)
 class AnnotationFile:
-    """What a file says, and how many labels of it are of a moment without length."""
+    """What a file says, and how many rows are of a moment without length, or have no label."""
 
     annotations: tuple[Annotation, ...]
     n_points: int = 0
+    n_unlabelled: int = 0
 
 
 def read_annotations(file: Path) -> AnnotationFile:
     """Rows without a label are left out. Raises StorageError naming the row that is wrong."""
-    annotations, n_points = [], 0
+    annotations, n_points, n_unlabelled = [], 0, 0
     with open_label_table(file) as table:
         for row in table.rows:
             problems = [one for one in row.problems if one.column not in _NOT_KEPT]
             if not row.label and all(one.column != "label" for one in problems):
-                continue
-            if rounded(row.start_s) == rounded(row.end_s):
+                n_unlabelled += 1
+            elif rounded(row.start_s) == rounded(row.end_s):
                 n_points += 1  # its start and end would be those of the whole recording
             elif problems:
                 raise StorageError(f"{file}: {problems[0].line}; correct it")
             else:
                 annotations.append(_annotation(file, row))
-    return AnnotationFile(tuple(annotations), n_points)
+    return AnnotationFile(tuple(annotations), n_points, n_unlabelled)
 
 
 def _annotation(file: Path, row: LabelRow) -> Annotation:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, select
 
 from storage.database.tables import checkpoint, human_label, tally
 from storage.values.clip_scores import labels_of
-from storage.values.text import nearest
+from storage.values.text import listed, nearest
 
 _NEAR = 0.75  # of difflib's ratio: dogs and dog_brak, but not cat and car
 
@@ -36,3 +36,9 @@ def near_label(label: str, known: Collection[str]) -> str | None:
     """The known label that was probably meant; None where it is one itself, or far from all."""
     near = [] if label in known else nearest(label, sorted(known), cutoff=_NEAR)
     return near[0] if near else None
+
+
+def with_near(strange: Sequence[str], known: Collection[str]) -> str:
+    """The first of them, each with the known label that was probably meant."""
+    near = {label: near_label(label, known) for label in strange}
+    return listed([f"{label} ({one}?)" if one else label for label, one in near.items()])

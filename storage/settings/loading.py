@@ -121,14 +121,20 @@ def _raw_settings(
     given = given_settings(home, overrides, environ)
     keys = [key for key, _ in _fields()]
     problems = [
-        f"unknown setting {_named(each.key, each.source)}; did you mean"
-        f" {_spelled(_nearest(each.key, keys), each.source)}?"
+        f"unknown setting {_named(each.key, each.source)}; {_remedy(each, keys)}"
         for each in given
         if each.key not in keys
     ]
     if problems:
         raise SettingsError("; ".join(problems))
     return {each.key: each for each in given}
+
+
+def _remedy(given: Setting, keys: list[str]) -> str:
+    section, _, key = given.key.rpartition(".")
+    if section and key in keys:
+        return f"{key} is in no section: write it above the first one"
+    return f"did you mean {_spelled(_nearest(given.key, keys), given.source)}?"
 
 
 def _named(key: str, source: str) -> str:

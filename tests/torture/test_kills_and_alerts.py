@@ -66,7 +66,7 @@ def test_no_alert_is_lost_by_kills_nor_decided_twice(
     told = {str(json.loads(body)["id"]): json.loads(body) for body in bodies}
     expected = {alert.id: alert for alert in all_alerts(house)}
     print(f"{n_kills} kills, {bodies.total()} sent, {len(told)} alerts of {len(expected)}")
-    assert len(expected) > n_kills * FILES_A_KILL
+    assert len(expected) >= n_kills * FILES_A_KILL
     assert len(told) == len(bodies), "an alert was sent with other words again"
     if not cooldown:
         assert told.keys() == expected.keys()

@@ -168,7 +168,7 @@ def test_an_import_says_what_differs_and_takes_only_that_if_asked(
     rows = "path,label,start,end\na.wav,dog,0,5\na.wav,whale,5,10\nyard/b.wav,rain,,\n"
     printed = ask(home, "import", "--only-changed", write(tmp_path, "l.csv", rows)).stderr
     assert printed == (
-        "1 new labels, 0 changed, 2 that say what is known left out;"
+        "no label so far: whale\n1 new labels, 0 changed, 2 that say what is known left out;"
         " 1 differ from the answers, 2 repeat them\n"
     )
     assert [one[1:] for one in message(home)] == [("whale", "5", "10")]

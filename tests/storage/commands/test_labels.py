@@ -349,9 +349,23 @@ def test_a_file_of_which_a_row_is_of_no_recording_imports_nothing(
     home: Home, tmp_path: Path
 ) -> None:
     file = write(tmp_path, "l.csv", "path,label\na.wav,dog\nnowhere.wav,dog\n")
-    with pytest.raises(StorageError, match="nothing imported: 1 rows"):
+    with pytest.raises(StorageError, match="nothing imported: 1 row cannot"):
         ask(home, "import", file)
     assert exported(home) == []
+
+
+def test_rows_without_a_label_are_counted(home: Home, tmp_path: Path) -> None:
+    file = write(tmp_path, "l.csv", "path,label\na.wav,dog\nyard/b.wav,\n")
+    assert "0 changed, 1 without a label left out" in ask(home, "import", file).stderr
+
+
+def test_an_imported_label_that_nothing_had_is_told_with_the_one_that_is_near(
+    home: Home, tmp_path: Path
+) -> None:
+    file = write(tmp_path, "l.csv", "path,label\na.wav,dog_brak\nyard/b.wav,whale\n")
+    ask(home, "set", "a.wav", "dog_bark", "--new")
+    told = ask(home, "import", file).stderr
+    assert "no label so far: dog_brak (dog_bark?), whale" in told
 
 
 def test_rows_of_no_recording_can_be_left_out(home: Home, tmp_path: Path) -> None:

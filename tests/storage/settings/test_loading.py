@@ -131,6 +131,7 @@ def test_a_device_in_place_of_the_file_is_refused(home: Home) -> None:
         ("[intake]\nscan_seconds = inf", r"intake\.scan_seconds .*finite"),
         ("inbox = ''", r"inbox .*should name a folder"),
         ("inbox = ", r"not valid TOML"),
+        ("[hooks]\ninbox = 'a'", r"hooks\.inbox .*; inbox is in no section: write it above"),
         ("[hooks]\n[hooks]", r"twice .*; put your keys under the section that is there"),
     ],
 )
