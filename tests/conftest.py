@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from hypothesis import HealthCheck, settings
 from surroundings import leave_surroundings
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as clfd.py does, before t
 # of two threads are not those of one: so the answers do not hang on the machine's cores either.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 leave_surroundings()
+# How long Hypothesis takes to make an example hangs on what else the machine does.
+settings.register_profile("clfd", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("clfd")
 
 Samples = npt.NDArray[np.float32]
 
