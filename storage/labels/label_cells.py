@@ -8,7 +8,7 @@ import re
 from storage.labels.label_names import read_name
 
 SPLITS = ("train", "val")
-_SHORTENED = re.compile(r"\d\.\d+E\+\d\d", re.ASCII)  # how a spreadsheet shows a long number
+_SHORTENED = re.compile(r"\d[.,]\d+E\+\d\d", re.ASCII)  # how a spreadsheet shows a long number
 _DECIMAL_COMMA = re.compile(r"\d+,\d+", re.ASCII)
 _THOUSANDS = re.compile(r"[1-9]\d{0,2},\d{3}", re.ASCII)
 
@@ -33,9 +33,10 @@ def read_seconds(cell: str, delimiter: str) -> float | None:
 
 
 def number(cell: str) -> float:
-    """Also with a decimal comma; not a number where it is none."""
+    """Also with a decimal comma; not a number where it is none, such as `1_0`."""
     try:
-        return float(cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell)
+        plain = cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
+        return math.nan if "_" in plain else float(plain)
     except ValueError:
         return math.nan
 

@@ -41,19 +41,23 @@ _TIMES = {
     "file_offset": re.compile(f"fileoffset{_UNIT}"),
 }
 # Words and whole names of other columns that may say which part is meant, and words that deny it.
-_START_WORD = re.compile("(t|time)?(start|begin|onset)(s|n?ing|time|ms|sample|frame)?")
-_END_WORD = re.compile("(t|time)?(end|stop|finish|offset)(s|n?ing|time|ms|sample|frame)?")
+_START_WORD = re.compile(
+    "(t|time)?(start|begin|onset)(s|n?ing|time|ms|sample|frame)?|beg|beginn|anfang|d[ée]but|ini[cz]io"
+)
+_END_WORD = re.compile(
+    "(t|time)?(end|stop|finish|offset)(s|n?ing|time|ms|sample|frame)?|ende|fin|fim"
+)
 _LENGTH_WORD = re.compile("(duration|length|dur)(ms|s)?")
-_TIME_NAME = re.compile(f"(t|time)(min|max|from|to|[0-2])|time{_UNIT}|from|to")
+_TIME_NAME = re.compile(f"(t|x|time)(min|max|from|to|[0-2])|time(stamp)?{_UNIT}|from|to|on|off")
 _NO_PART = {
-    *("clock", "date", "datetime", "day", "hour", "month", "year", "utc", "zone", "timezone"),
+    *("date", "datetime", "day", "hour", "month", "year", "utc", "zone", "timezone"),
     *("recording", "survey", "session", "deployment", "file", "path", "name", "id", "line", "row"),
     *("freq", "frequency", "hz", "khz", "lat", "latitude", "lon", "lng", "longitude"),
 }
-# What such a column has to hold: `time` alone may be that of the day.
+# What such a column has to hold: `time` alone may be that of the day, `timestamp` that of an epoch.
 _TIME_CELL = re.compile(r"\d+(:\d\d){0,2}([.,]\d+)?", re.ASCII)
 _NUMBER_CELL = re.compile(r"\d+([.,]\d+)?", re.ASCII)
-_DECIMAL_CELL = re.compile(r"\d+[.,]\d+", re.ASCII)
+_DECIMAL_CELL = re.compile(r"\d{1,6}[.,]\d+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -158,4 +162,4 @@ def _suspects(
             if _NO_PART.isdisjoint(words):
                 yield at, _TIME_CELL
         elif not has_start and _TIME_NAME.fullmatch(plain(name)):
-            yield at, _DECIMAL_CELL if plain(name) == "time" else _NUMBER_CELL
+            yield at, _DECIMAL_CELL if plain(name) in ("time", "timestamp") else _NUMBER_CELL

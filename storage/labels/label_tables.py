@@ -27,7 +27,8 @@ _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?', re.IGNORECASE)  # Excel's, before the header
 # Endings by which a table is of the sound that is named before them.
 _TABLE_ENDING = re.compile(
-    r"((\.table\.\d+)?\.selections\.txt|\.birdnet\.(results|selection\.table)(\.\w+)*|\.txt|\.tsv)$",
+    r"((\.table\.\d+)?\.selections\.txt|\.birdnet\.(results|selection\.table)(\.\w+)*|\.txt|\.tsv"
+    r"|(?<=\.wav)\.csv)$",
     re.IGNORECASE,
 )
 MAX_CELL_CHARACTERS = 4096  # as long as a path may be
@@ -109,8 +110,10 @@ def _table(file: Path, lines: Iterator[str]) -> tuple[LabelColumns, Iterator[Lab
     if separator := _SEPARATOR_LINE.fullmatch(first.rstrip("\r\n")):
         delimiter, first = separator[1], next(lines, "")
     lines = chain([first], lines)
+    is_of_a_sound = sound_of(file) != file.name
     is_empty_track = not first.strip() and file.suffix.lower() == ".txt"
-    if is_empty_track or ("\t" in first and not math.isnan(number(first.split("\t")[0]))):
+    begins_with_time = "\t" in first and not math.isnan(number(first.split("\t")[0]))
+    if is_empty_track or (is_of_a_sound and begins_with_time):
         columns = LabelColumns(("start", "end", "label"), {"start": 0, "end": 1, "label": 2})
         return columns, _rows(file, columns, enumerate(_label_track(file, lines), start=1), "\t")
     delimiter = delimiter or _delimiter(first)
@@ -118,7 +121,7 @@ def _table(file: Path, lines: Iterator[str]) -> tuple[LabelColumns, Iterator[Lab
     header = next(records, [])
     if not any(header):
         raise LabelTableError(file, ["it is empty, or begins with an empty row"])
-    columns, problems = find_columns(header, needs_path=sound_of(file) == file.name)
+    columns, problems = find_columns(header, needs_path=not is_of_a_sound)
     if problems:
         raise LabelTableError(file, problems)
     return columns, _rows(file, columns, enumerate(records, start=2), delimiter)

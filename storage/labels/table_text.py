@@ -77,4 +77,6 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
             raise too_large(f"{MAX_LINE_CHARACTERS} characters in line {number}")
         if number > MAX_LINES:
             raise too_large(f"{MAX_LINES} lines")
+        if number == 1 and "\0" in line:  # UTF-16 without a byte order mark, UTF-32
+            raise UnicodeDecodeError("utf-8", b"\0", 0, 1, "no text holds a zero")
         yield line

@@ -12,6 +12,8 @@ from trainer.data.examples import Example
 from trainer.data.source_guess import shared_sources
 from trainer.data.splits import Split
 
+_EMPTY = {"nan", "NaN", "<NA>", "NA", "N/A", "None", "NULL"}  # of pandas, R, Python and SQL
+
 
 def find_warnings(
     examples: Sequence[Example], groups: Sequence[str], splits: Sequence[Split]
@@ -22,6 +24,7 @@ def find_warnings(
     """
     return [
         *similar_labels(example.label for example in examples),
+        *labels_like_empty_cells(example.label for example in examples),
         *duplicate_audio(examples, groups),
         *related_files_across_split(examples, splits),
     ]
@@ -43,6 +46,14 @@ def similar_labels(labels: Iterable[str]) -> list[str]:
         "write them alike if they mean the same"
         for alike in found.values()
         if len(alike) > 1
+    ]
+
+
+def labels_like_empty_cells(labels: Iterable[str]) -> list[str]:
+    """A line for labels that programs write where there is none."""
+    return [
+        f"label {label!r} is learned as any other; leave the cell empty if there is none"
+        for label in sorted(_EMPTY.intersection(labels))
     ]
 
 

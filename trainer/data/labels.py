@@ -9,7 +9,13 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from storage.labels.label_tables import LabelRow, LabelTable, LabelTableError, open_label_table
+from storage.labels.label_tables import (
+    LabelRow,
+    LabelTable,
+    LabelTableError,
+    open_label_table,
+    sound_of,
+)
 from storage.values.text import text_digest, visible
 from trainer.data.examples import Example, LabelSet
 from trainer.data.folder_reader import list_folder
@@ -81,6 +87,10 @@ def _read_table(source: Path, suffixes: Collection[str]) -> LabelSet:
             examples, problems = _examples(table, files)
     except LabelTableError as error:
         raise LabelsError(source, error.problems) from error
+    if files.missing and "path" not in table.columns.positions:
+        sound = visible(str(source.parent / sound_of(source)))
+        reason = "a table without a column path is of the sound that it is named after"
+        raise LabelsError(source, [f"no such file: {sound}; {reason}"])
     if not examples and len(files.missing) > SHOWN_MISSING:
         raise SoundsMissing(_missing_line(source, files))
     return LabelSet(source, table.digest, examples, problems)

@@ -75,6 +75,15 @@ def test_two_columns_for_one_time_are_refused(header: str) -> None:
         ("start,length", "1"),
         ("start,offset", "1"),
         ("end,begin_frame", "1"),
+        ("beg", "0.5"),
+        ("Beginn", "0,5"),
+        ("début", "0,5"),
+        ("start,Ende", "1"),
+        ("xmin", "0.5"),
+        ("on", "0.5"),
+        ("Timestamp", "1.5"),
+        ("timestamp_s", "1"),
+        ("Begin Clock Time", "06:00:01"),
     ],
 )
 def test_a_time_that_is_not_understood_is_named(header: str, cell: str) -> None:
@@ -98,6 +107,9 @@ def test_a_time_that_is_not_understood_is_named(header: str, cell: str) -> None:
         ("Low Freq (Hz)", "0.0"),
         ("start,end,Begin Clock Time", "6:30:00"),
         ("start,end,start_ms", "500"),
+        ("timestamp", "1714540000.5"),
+        ("timestamp", "2024-05-01 06:30:00"),
+        ("fine_label", "3"),
     ],
 )
 def test_what_says_nothing_of_a_part_is_left_alone(header: str, cell: str) -> None:

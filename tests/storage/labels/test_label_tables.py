@@ -53,6 +53,29 @@ def test_what_may_be_a_thousand_is_no_time(tmp_path: Path) -> None:
     assert row.problems[0].line == "row 2, column start: '1,250' is no time in seconds"
 
 
+def test_a_time_with_an_underscore_is_no_number_of_a_spreadsheet(tmp_path: Path) -> None:
+    [row] = rows_of(tmp_path, "path,label,start\na.wav,dog,1_0\n")
+    assert row.problems[0].line == "row 2, column start: '1_0' is no time in seconds"
+
+
+def test_a_shortened_number_is_no_group_in_any_country(tmp_path: Path) -> None:
+    [row] = rows_of(tmp_path, "path;label;group\na.wav;dog;1,23457E+11\n")
+    assert "a number that a spreadsheet has shortened" in row.problems[0].line
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_wide_text_that_does_not_say_so_is_refused_as_a_whole(
+    tmp_path: Path, encoding: str
+) -> None:
+    with pytest.raises(LabelTableError, match="it is not UTF-8 text; save it as UTF-8"):
+        rows_of(tmp_path, "path,label\na.wav,dog\n", encoding=encoding)
+
+
+def test_a_label_track_that_is_named_after_no_sound_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(LabelTableError, match="no column path or file"):
+        rows_of(tmp_path, "0.5\t1.0\tdog\n", "night.csv")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
@@ -67,6 +90,11 @@ def test_what_may_be_a_thousand_is_no_time(tmp_path: Path) -> None:
         (
             "a.wav.BirdNET.results.csv",
             "Start (s),End (s),Scientific name,Common name,Confidence\n0,3,T m,Blackbird,0.8\n",
+            ("a.wav", "Blackbird", 0.0, 3.0),
+        ),
+        (
+            "a.wav.csv",
+            "Start (s);End (s);Scientific name;Common name;Confidence\n0,0;3,0;T m;Blackbird;0,8\n",
             ("a.wav", "Blackbird", 0.0, 3.0),
         ),
         ("a.selections.txt", f"{RAVEN}1\t0,1\t0,4\tb.wav\tdog\n", ("b.wav", "dog", 0.1, 0.4)),

@@ -9,6 +9,7 @@ from trainer.data.examples import Example
 from trainer.data.label_warnings import (
     duplicate_audio,
     find_warnings,
+    labels_like_empty_cells,
     related_files_across_split,
     similar_labels,
 )
@@ -34,6 +35,11 @@ def test_labels_that_differ_in_case_or_hyphens_are_named() -> None:
     assert line == (
         "labels 'Dog bark' and 'dog_bark' are learned as 2; write them alike if they mean the same"
     )
+
+
+def test_a_label_that_stands_for_an_empty_cell_is_named() -> None:
+    [line] = labels_like_empty_cells(["nan", "none", "dog", "nan"])
+    assert line == "label 'nan' is learned as any other; leave the cell empty if there is none"
 
 
 def test_copies_are_reported_with_an_example() -> None:
