@@ -17,6 +17,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from classifier.audio.containers.declared_size import asf_end
 from classifier.audio.containers.formats import check_bounds
 from classifier.audio.containers.integrity import Patched
 from classifier.audio.containers.signatures import CONVERT
@@ -35,6 +36,7 @@ CODECS = (
 )
 # Where a place in samples is found to the sample; others are decoded up to it.
 SEARCHABLE = ("ape", "flac", "mov", "tta", "wv")
+CHECKSUMMED = ("flac", "tta", "wv")  # in every frame
 NO_LENGTH = ("aac", "ac3", "amr", "eac3")  # FFmpeg guesses it from the size of the file
 PREROLL_SECONDS = 1.0  # decoded before a place: codecs build on what came before, up to 0.3 s of it
 KEPT_SECONDS = 2.0  # remembered: the next segment begins a seam before the end of this one
@@ -133,7 +135,7 @@ class FfmpegReader:
         self._codec = codec.name
         self._stream.codec_context.thread_count = 1
         options = {"max_samples": str(MAX_FRAME_SAMPLES)}
-        if self._demuxer == "flac":  # else it passes over frames that were altered
+        if self._demuxer in CHECKSUMMED:  # else it passes over frames that were altered
             options["err_detect"] = "crccheck+explode"
         self._stream.codec_context.options = options
         self._kind: tuple[str, int, int] | None = None
@@ -250,7 +252,8 @@ class FfmpegReader:
 
     def _promised_frames(self) -> int:
         stream, container = self._stream, self._container
-        if self._demuxer in NO_LENGTH or self._is_aac_in_wav:
+        is_broadcast = self._demuxer == "asf" and asf_end(self._file.fd) is None
+        if self._demuxer in NO_LENGTH or self._is_aac_in_wav or is_broadcast:
             return UNKNOWN_FRAMES
         if stream.duration and stream.time_base:
             seconds = stream.duration * stream.time_base

@@ -102,9 +102,9 @@ def _on_the_web(url: str) -> str:
 
 _SUFFIXES = (
     *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".flac", ".mp3", ".mp2"),
-    *(".mpga", ".ogg", ".oga", ".opus", ".spx", ".m4a", ".m4b", ".aac", ".3gp", ".3ga", ".amr"),
-    *(".awb", ".caf", ".au", ".snd", ".webm", ".weba", ".mka", ".wma", ".wv", ".ape", ".tta"),
-    *(".ac3", ".eac3"),
+    *(".mpga", ".ogg", ".oga", ".opus", ".spx", ".m4a", ".m4b", ".aac", ".3gp", ".3gpp", ".3ga"),
+    *(".amr", ".awb", ".caf", ".au", ".snd", ".webm", ".weba", ".mka", ".wma", ".wv", ".ape"),
+    *(".tta", ".ac3", ".eac3"),
     # Sound that is not read, each with a row that says what to do.
     *(".wac", ".w4v", ".zc", ".sud", ".ra", ".dsf", ".dff", ".mpc", ".shn", ".tak", ".voc", ".dts"),
 )

@@ -18,16 +18,23 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 _CLOCK = re.compile(r"(?:(\d+):(?=[0-5]\d:))?(\d+):([0-5]\d(?:\.\d+)?)", re.ASCII)
 # What recorders call their files (docs/audio.md has a table with sources). A digit beside a moment
 # would make it something else. Without a colon an offset follows ISO 8601's T only; elsewhere it
-# might be a number of the recorder's.
+# might be a number of the recorder's, but behind a fraction of a second.
 _USUAL = re.compile(
-    r"(?<!\d)(\d{4})[-_.]?(\d\d)[-_.]?(\d\d)(?:(?P<iso>T)|[T_ $-]+|-birdnet-(?:\w+-)?)"
-    r"(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?:\.\d+)?"
-    r"(?P<zone>_?Z(?![^\W_])|[+-](?:0\d|1[0-4])(?::|(?(iso)|(?!)))(?:00|15|30|45)"
-    r"|(?(iso)[+-](?:0\d|1[0-4]|\d(?:00|15|30|45))|(?!)))?(?!\d)",
+    r"(?<!\d)(\d{4})[-_.]?(\d\d)[-_.]?(\d\d)"
+    r"(?:(?P<iso>T)|[T_ $-]+|-birdnet-(?:\w+-)?| at )"
+    r"(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?:(?P<fraction>[.,]\d+)|[-_]\d{3}(?=Z))?"
+    r"(?P<zone>_?(?:Z|UTC)(?![^\W_]|[+-]\d)"
+    r"|[+-](?:0\d|1[0-4])(?:[:-]|(?(iso)|(?(fraction)|(?!))))(?:00|15|30|45)(?!\.?\d)"
+    r"|(?(iso)[+-](?:0\d|1[0-4]|\d(?:00|15|30|45))|(?!)))?(?!\d|[ \u202f]?[AP]M)",
     re.ASCII,
+)
+_TWELVE_HOURS = re.compile(
+    r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?P<iso>)(?: at)? "
+    r"(\d{1,2})\.(\d\d)\.(\d\d)[ \u202f]?(?P<half>[AP])M(?P<zone>Z)?",
 )
 _NAMES = (
     _USUAL,
+    _TWELVE_HOURS,
     re.compile(
         r"(?<!\d)(\d{4})(\d\d)(\d\d)(?P<iso>)(\d\d)(\d\d)(\d\d)(?P<zone>Z)?(?!\d)", re.ASCII
     ),
@@ -179,6 +186,8 @@ def is_zone(name: str) -> bool:
 def _moment(match: re.Match[str]) -> str | None:
     try:
         year, month, day, *time = (int(part) for part in match.group(1, 2, 3, 5, 6, 7))
+        if half := match.groupdict().get("half"):
+            time[0] = time[0] % 12 + (12 if half == "P" else 0)
         century = 2000 if len(match[1]) == 2 else 0
         moment = datetime(century + year, month, day, *time)  # type: ignore[arg-type]
     except ValueError:
@@ -192,9 +201,9 @@ def _moment(match: re.Match[str]) -> str | None:
 
 
 def _offset(zone: str) -> timedelta:
-    if zone.endswith("Z"):
+    if zone.endswith(("Z", "UTC")):
         return timedelta(0)
-    digits = zone[1:].replace(":", "")
+    digits = re.sub(r"\D", "", zone)
     digits = {2: digits + "00", 3: "0" + digits}.get(len(digits), digits)
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return -offset if zone[0] == "-" else offset

@@ -28,6 +28,7 @@ from classifier.errors import DecodingError
 
 NO_SAMPLES = "its header names no samples that are there"
 NOTES, INFO = (b"LIST", b"INFO"), b"INFO"
+HEADER_PARTS = (8, 16, 28)  # of its bytes that some writers count as samples (docs/audio.md)
 MIN_REST_BYTES = 2**12  # behind the samples that are worth a word, where nothing explains them
 TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICS")
 # Chunks that libsndfile 1.2.2 reads or passes over whatever is in them.
@@ -50,6 +51,9 @@ def examine_chunks(fd: int) -> Integrity:
     end = span.begin + (heard if 0 < heard <= available else available)
     patches = (*found.patches, *_hidden(fd, end))
     tags = offset_after_tags(fd)
+    if os.pread(fd, 4, tags) == b"BW64":  # RF64 by another name (ITU-R BS.2088)
+        has_sizes = os.pread(fd, 4, tags + 12) == b"ds64"
+        patches = (Patch(tags, 4, b"RF64" if has_sizes else b"RIFF"), *patches)
     if patches and tags:  # libsndfile loses its way behind a tag in what is patched
         patches = (Patch(0, tags, b""), *patches)
     return replace(found, patches=patches)
@@ -71,9 +75,8 @@ def _examine(fd: int, span: Span) -> Integrity:
         )
     if declared <= available:
         return _examine_rest(fd, span.begin + declared)
-    # The size of the whole file, of all but its first eight bytes, or of the samples twice.
-    size_bytes = span.begin + available
-    if declared in (size_bytes, size_bytes - 8, 2 * available):
+    # With the header or a part of it, or twice.
+    if declared - available in (span.begin, span.begin - 8, *HEADER_PARTS, available):
         return Integrity(
             patches=span.patches,
             oddity=f"its header promises {declared:,} bytes of samples, {available:,} are there, "

@@ -6,12 +6,12 @@ import os
 import struct
 from collections.abc import Callable
 
-from classifier.audio.containers.integrity import Integrity
+from classifier.audio.containers.integrity import Integrity, several_files
 from classifier.errors import DecodingError
 
 EBML, ASF = b"\x1aE\xdf\xa3", bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _SEGMENT = b"\x18\x53\x80\x67"
-_ASF_FILE, _ASF_DATA = (
+ASF_FILE, _ASF_DATA = (
     bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"),
     bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c"),
 )
@@ -25,13 +25,16 @@ BROADCAST = 1  # a flag: the length was not known yet
 End = Callable[[int], int | None]
 
 
-def examine_by(promised_end: End) -> Callable[[int], Integrity]:
+def examine_by(promised_end: End, kind: str) -> Callable[[int], Integrity]:
     """`promised_end` gives the byte at which the samples end, or None where nothing says so."""
 
     def examine(fd: int) -> Integrity:
         end, size_bytes = promised_end(fd), os.fstat(fd).st_size
-        if end is None or end <= size_bytes:
+        if end is None:
             return Integrity()
+        if end <= size_bytes:
+            is_followed = _read(fd, 4, end) == _read(fd, 4, 0)
+            return Integrity(several_files(kind) if is_followed else None)
         reason = (
             f"cut short: its header promises {end:,} bytes, {size_bytes:,} are there; "
             "copy it again from its source"
@@ -69,7 +72,7 @@ def asf_end(fd: int) -> int | None:
         if len(fields) < _ASF_HEAD.size or offset >= end:
             break
         name, size = _ASF_HEAD.unpack_from(fields)
-        if name == _ASF_FILE and len(fields) >= 92 and fields[88] & BROADCAST:
+        if name == ASF_FILE and len(fields) >= 92 and fields[88] & BROADCAST:
             return None
         offset += max(size, _ASF_HEAD.size)
     data = _read(fd, _ASF_HEAD.size, end)

@@ -58,7 +58,7 @@ def _has_chunks(start: bytes) -> bool:
     form = start[8:12]
     return (
         start.startswith(b"riff")
-        or (start[:4] in (b"RIFF", b"RIFX", b"RF64") and form == b"WAVE")
+        or (start[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and form == b"WAVE")
         or (start[:4] == b"FORM" and form in (b"AIFF", b"AIFC"))
     )
 
@@ -112,7 +112,7 @@ _MPEG = Container(
 
 
 def _sized(name: str, demuxer: str, end: declared_size.End, *magics: bytes) -> Container:
-    examine, ends = declared_size.examine_by(end), declared_size.ends_by(end)
+    examine, ends = declared_size.examine_by(end, name), declared_size.ends_by(end)
     return Container(name, _begins_with(*magics), examine, ends, demuxer=demuxer)
 
 
@@ -172,11 +172,18 @@ def _by_encoding(container: Container, fd: int, start: bytes, path: bytes) -> Co
             return container
         riff.check_sizes(fd)
         return container._replace(demuxer="aiff")
-    tag = riff.format_tag(fd)
-    if tag is None or tag in PCM_TAGS:
+    format = riff.wave_format(fd)
+    if format is None:
         return container
-    if tag not in WAV_ENCODINGS:
-        raise unsupported_encoding(tag, path)
+    if format.tag in PCM_TAGS:
+        check_bounds(format.rate_hz, format.channels)
+        if format.bits > 64 or format[0::3] in ((1, 64), (3, 16), (3, 24)):
+            raise DecodingError(
+                "unsupported", f"WAV with samples of {format.bits} bits, not read; {CONVERT}"
+            )
+        return container
+    if format.tag not in WAV_ENCODINGS:
+        raise unsupported_encoding(format.tag, path)
     riff.check_sizes(fd)
     return container._replace(demuxer="w64" if start[:4] == b"riff" else "wav")
 
@@ -208,5 +215,7 @@ def check_bounds(rate_hz: int, channels: int) -> None:
     if not 1 <= channels <= MAX_CHANNELS:
         raise DecodingError(
             "implausible",
-            f"the header says {channels} channels, more than {MAX_CHANNELS}; split the file",
+            f"the header says {channels} channels, more than {MAX_CHANNELS}; split the file"
+            if channels
+            else "the header says 0 channels; the header is damaged, or export the file again",
         )

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from classifier.audio.containers.integrity import Integrity
+from classifier.audio.containers.integrity import Integrity, several_files
 from classifier.errors import DecodingError
 
 MAX_BOXES = 100_000  # a fragmented file of 48 hours has two for every second or two
@@ -31,7 +31,7 @@ def begins_with_box(start: bytes) -> bool:
 
 
 def examine_boxes(fd: int) -> Integrity:
-    size_bytes, has_index = os.fstat(fd).st_size, False
+    size_bytes, names = os.fstat(fd).st_size, []
     for box in _boxes(fd):
         if box.end > size_bytes:
             reason = (
@@ -39,8 +39,10 @@ def examine_boxes(fd: int) -> Integrity:
                 f"{size_bytes - box.begin:,} are there; copy it again from its source"
             )
             return Integrity(DecodingError("truncated", reason))
-        has_index = has_index or box.name == b"moov"
-    if has_index:
+        names.append(box.name)
+    if names.count(b"moov") > 1 and b"moof" not in names:  # FFmpeg passes over all but the first
+        return Integrity(several_files("MP4"))
+    if b"moov" in names:
         return Integrity()
     return Integrity(
         DecodingError(

@@ -122,6 +122,8 @@ def _page_damage(page: Page, streams: dict[int, _Stream]) -> DecodingError | Non
     if not page.is_intact:
         return DecodingError("damaged", f"its page at byte {page.offset:,} was altered; {ADVICE}")
     if page.flags & BEGINS:
+        if page.serial in streams:  # a writer that gives every stream the same number
+            streams[-len(streams)] = streams.pop(page.serial)
         streams[page.serial] = _Stream(page.number + 1, page.is_audio, page.is_opus)
         return None
     stream = streams.get(page.serial)

@@ -10,7 +10,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from classifier.audio.containers.integrity import Patch
 from classifier.audio.containers.mp3 import offset_after_tags
@@ -57,6 +57,7 @@ _SIZES = {  # of a whole file: how its first bytes name it, and how many bytes d
     b"RIFX": (struct.Struct(">4xI"), 8),
     b"FORM": (struct.Struct(">4xI"), 8),
     b"RF64": (struct.Struct("<20xQ"), 8),
+    b"BW64": (struct.Struct("<20xQ"), 8),
     b"riff": (struct.Struct("<16xQ"), 0),
 }
 
@@ -85,7 +86,8 @@ RIFF = _Form(struct.Struct("<4sI"), 12, 2)
 _RIFX = _Form(struct.Struct(">4sI"), 12, 2)
 _W64 = _Form(struct.Struct("<4s12xQ"), 40, 8, "W64")
 _AIFF = _RIFX._replace(kind="AIFF")
-_FORMS = {b"RIFF": RIFF, b"RF64": RIFF, b"RIFX": _RIFX, b"FORM": _AIFF, b"riff": _W64}
+_FORMS = dict.fromkeys((b"RIFF", b"RF64", b"BW64"), RIFF)
+_FORMS |= {b"RIFX": _RIFX, b"FORM": _AIFF, b"riff": _W64}
 
 
 def notes(fd: int) -> Iterator[tuple[bytes, bytes]]:
@@ -113,17 +115,32 @@ def check_sizes(fd: int) -> None:
             )
 
 
-def format_tag(fd: int) -> int | None:
-    """The encoding of a WAV file as its format names it; None where none is found."""
+class WaveFormat(NamedTuple):
+    """What a WAV file says of its samples."""
+
+    tag: int  # of the encoding
+    channels: int
+    rate_hz: int
+    bits: int
+
+
+def wave_format(fd: int) -> WaveFormat | None:
+    """None where none is found."""
     form, first = form_of(fd)
     if form is None:
         return None
-    order: Literal["big", "little"] = "big" if form is _RIFX else "little"
+    order = ">" if form is _RIFX else "<"
     for chunk in chunks_of(fd, form, first):
         if chunk.name == b"fmt ":
             fields = os.pread(fd, 26, chunk.begin)
-            at = 24 if int.from_bytes(fields[:2], order) == _EXTENSIBLE else 0
-            return int.from_bytes(fields[at : at + 2], order) if len(fields) >= at + 2 else None
+            if len(fields) < 16:
+                return None
+            tag, channels, rate_hz, bits = struct.unpack_from(f"{order}HHI6xH", fields)
+            if tag == _EXTENSIBLE:
+                if len(fields) < 26:
+                    return None
+                tag = struct.unpack_from(f"{order}H", fields, 24)[0]
+            return WaveFormat(tag, channels, rate_hz, bits)
     return None
 
 

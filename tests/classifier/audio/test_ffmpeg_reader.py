@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from encoded_sound import KINDS, Kind, encoded, film, flac_of_variable_blocks
 
+from classifier.audio.containers.declared_size import ASF_FILE, BROADCAST
 from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.audio.ffmpeg_reader import FfmpegReader
 from classifier.errors import DecodingError
@@ -19,9 +20,9 @@ from classifier.errors import DecodingError
 Samples = np.ndarray
 Tone = Callable[..., Samples]
 RATE_HZ = 8000
-M4A, FIRST, WEBM, WMA, WV = (
+M4A, FIRST, WEBM, WMA, WV, TTA = (
     next(kind for kind in KINDS if kind.suffix == suffix)
-    for suffix in ("m4a", "first.m4a", "webm", "wma", "wv")
+    for suffix in ("m4a", "first.m4a", "webm", "wma", "wv", "tta")
 )
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.suffix)
@@ -157,6 +158,45 @@ def test_ogg_streams_one_behind_the_other_are_all_heard(
     assert found.seconds == pytest.approx(4.0, rel=0.01)
     assert [round(loudest_hz(clip), -1) for clip in found.clips[[1, 6]]] == [440, 880]
     assert refusal(write(tmp_path / "both.ogg", content[:-100])).kind == "truncated"
+
+
+def test_ogg_streams_with_one_serial_number_are_all_heard(
+    tmp_path: Path, audio_file: Callable[..., Path], tone: Tone
+) -> None:
+    content = audio_file("a.ogg", tone(440.0, 2.0, 44_100), 44_100, "VORBIS").read_bytes()
+    path = write(tmp_path / "twice.ogg", content * 2)
+    assert decode_file(path).seconds == pytest.approx(4.0, rel=0.01)
+    assert refusal(write(path, content * 2 + content[:-100])).kind == "truncated"
+
+
+@pytest.mark.parametrize("kind", [M4A, FIRST, WEBM, WMA], ids=lambda kind: kind.suffix)
+def test_of_two_recordings_in_one_file_none_is_passed_over(
+    sound: Callable[..., Path], kind: Kind
+) -> None:
+    path = sound(kind)
+    write(path, path.read_bytes() * 2)
+    error = refusal(path)
+    assert (error.kind, "one behind the other" in str(error)) == ("unsupported", True)
+    found = decode_file(path, accepts_damaged=True)
+    assert found.seconds == pytest.approx(6.0, abs=0.1)
+    assert "one behind the other" in str(found.warning)
+
+
+@pytest.mark.parametrize("kind", [TTA, WV], ids=lambda kind: kind.suffix)
+def test_altered_samples_are_seen_by_their_checksum(sound: Callable[..., Path], kind: Kind) -> None:
+    path = sound(kind)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    assert refusal(write(path, bytes(content))).kind == "damaged"
+
+
+def test_a_wma_whose_length_was_not_known_is_heard_to_its_end(sound: Callable[..., Path]) -> None:
+    path = sound(WMA)
+    content = bytearray(path.read_bytes())
+    content[content.index(ASF_FILE) + 88] |= BROADCAST
+    found = decode_file(write(path, bytes(content)))
+    assert found.seconds == pytest.approx(6.0, abs=0.1)
+    assert found.warning is None
 
 
 def test_ogg_streams_that_differ_are_not_read(

@@ -103,6 +103,21 @@ def test_eleven_silent_channels_do_not_hide_the_twelfth(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.audio, 0.5 * SINE, atol=1e-4)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.7, 0.9, -1.0])
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_a_channel_of_one_value_beside_sound_is_dead(
+    tmp_path: Path, value: float, subtype: str
+) -> None:
+    samples = np.stack([0.1 * NOISE, np.full(len(NOISE), value)], axis=1)
+    found = decoded(tmp_path / "a.wav", samples, subtype)
+    assert "dead: channel 2" in str(found.level.warning)
+
+
+def test_quiet_sound_beside_a_large_offset_is_not_dead(tmp_path: Path) -> None:
+    samples = np.stack([NOISE, 0.5 + 0.01 * NOISE], axis=1)
+    assert decoded(tmp_path / "a.wav", samples, "FLOAT").level.warning is None
+
+
 @pytest.mark.parametrize("right", [NOISE, 0.7 * NOISE, -0.5 * NOISE, np.roll(NOISE, 4000)])
 def test_channels_that_do_not_cancel_are_averaged(file: Path, right: np.ndarray) -> None:
     found = decoded(file, np.stack([NOISE, right], axis=1))

@@ -88,6 +88,10 @@ def test_inboxes_may_not_overlap(home: Home) -> None:
         load(home, CLFD_INBOX="/srv/yard:/srv/yard/roof")
 
 
+def test_recordings_of_phones_are_taken() -> None:
+    assert {".m4a", ".3gp", ".3gpp", ".3ga", ".amr", ".awb"} <= set(Settings().intake.suffixes)
+
+
 def test_suffixes_are_lower_case(home: Home) -> None:
     assert load(home, CLFD_INTAKE__SUFFIXES=".WAV, .flac").intake.suffixes == (".wav", ".flac")
 

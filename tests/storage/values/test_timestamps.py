@@ -51,6 +51,18 @@ NOON = "2026-01-31T12:00:00"
         ("20260131T213000+930_REC.flac", f"{NOON}Z"),
         ("20260131T080000-0400[-12.34+45.6].flac", f"{NOON}Z"),
         ("20260131_120000_20260131_121000.wav", NOON),
+        ("20260131T173000+05-30.wav", f"{NOON}Z"),  # a colon that the file system refused
+        ("20260131T120000+10-30.5+150.1.wav", "2026-01-31T02:00:00Z"),  # an offset, and a place
+        ("2026-01-31T12-00-00-123Z.webm", f"{NOON}Z"),  # toISOString with its marks replaced
+        ("2026-01-31T12:00:00,123Z.wav", f"{NOON}Z"),
+        ("SITE_20260131_120000_UTC.wav", f"{NOON}Z"),
+        ("20260131_120000UTC.wav", f"{NOON}Z"),
+        ("SITE_20260131_120000_UTC+2.wav", NOON),
+        ("20260131_140000.123+0200_in_5551234.oga", f"{NOON}Z"),  # BCR
+        ("Recording 2026-01-31 at 12.00.00.m4a", NOON),
+        ("WhatsApp Audio 2026-01-31 at 12.00.00 PM.m4a", NOON),
+        ("WhatsApp Audio 2026-01-31 at 1.00.00 AM.m4a", "2026-01-31T01:00:00"),
+        ("2026-01-31 11.00.00\u202fPM.m4a", "2026-01-31T23:00:00"),
         ("SITE01_20260131$120000.wav", NOON),  # Song Meter with a GPS
         ("Queens_20260131_120000_Z.WAV", f"{NOON}Z"),  # Vesper
         ("Queens_20260131_120000_Zoo.WAV", NOON),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from audio_bytes import FMT, NOTES, PIPED, aiff, chunk, real_file, rf64, riff, w64, write
+from audio_bytes import FMT, ID3, NOTES, PIPED, aiff, chunk, real_file, rf64, riff, w64, write
 
 from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import DecodingError
@@ -20,6 +20,13 @@ Make = Callable[..., np.ndarray]
 SOUND = (8000 * np.sin(np.arange(8000) / 7)).astype("<i2").tobytes()  # a second
 BIG_ENDIAN = np.frombuffer(SOUND, "<i2").astype(">i2").tobytes()
 DATA = chunk(b"data", SOUND)
+AU = struct.pack(">4sIIIII", b".snd", 24, len(SOUND), 3, 8000, 1) + BIG_ENDIAN
+CAF = b"".join(
+    (
+        b"caff\0\1\0\0desc" + struct.pack(">qd4sIIIII", 32, 8000, b"lpcm", 0, 2, 1, 1, 16),
+        b"data" + struct.pack(">qI", 4 + len(SOUND), 0) + BIG_ENDIAN,
+    )
+)
 GARBAGE = np.random.RandomState(0).bytes(49_100)
 
 
@@ -50,6 +57,9 @@ WRONG_SIZES = {
     ),
     "twice": riff(FMT, chunk(b"data", SOUND, 32_000)),
     "twice in RF64": rf64(32_000, SOUND),
+    "a chunk's head": riff(FMT, chunk(b"data", SOUND, 16_008)),
+    "the format": riff(FMT, chunk(b"data", SOUND, 16_016)),
+    "all before it but the head of the file and its own": riff(FMT, chunk(b"data", SOUND, 16_028)),
     "the whole file in AIFF": aiff(BIG_ENDIAN, 8000, 16_054),
     "twice the frames in AIFF": aiff(BIG_ENDIAN, 16_000),
 }
@@ -123,6 +133,17 @@ def test_a_flac_of_two_frames_whose_sizes_nobody_wrote_is_heard_to_its_end(
     assert (found.seconds, found.warning) == (1.024, None)
 
 
+@pytest.mark.parametrize("tag", [b"", ID3])
+@pytest.mark.parametrize("content", [rf64(16_000, SOUND), riff(FMT, DATA)])
+def test_bw64_is_read_as_what_it_is_but_for_its_name(
+    tmp_path: Path, content: bytes, tag: bytes
+) -> None:
+    found = heard(tmp_path / "x", tag + b"BW64" + content[4:])
+    assert_all_is_heard(found)
+    assert found.warning is None
+    assert refused(tmp_path / "x", tag + b"BW64" + content[4:-100]).kind == "truncated"
+
+
 # Notes
 
 UNPADDED = b"IART" + struct.pack("<I", 3) + b"abcICMT" + struct.pack("<I", 4) + "ÄÖ".encode()
@@ -164,6 +185,8 @@ TWO = {
     "RF64": rf64(16_000, SOUND) * 2,
     "W64": w64(16_024, SOUND) * 2,
     "AIFF": aiff(BIG_ENDIAN, 8000) * 2,
+    "AU": AU * 2,
+    "CAF": CAF * 2,
 }
 
 
