@@ -41,6 +41,12 @@ def run(*arguments: str) -> Result:
             "results --limit x",
             "invalid value for '--limit': 'x' is no whole number",
         ),
+        ("results --limit -1", "invalid value for '--limit': -1 is less than 0"),
+        ("labels suggest --n 0", "invalid value for '--n': 0 is less than 1"),
+        (
+            f"labels list --limit {2**63}",
+            f"invalid value for '--limit': {2**63} is too large",
+        ),
         (
             "results --min-level loud",
             "invalid value for '--min-level': 'loud' is no number",
