@@ -144,7 +144,7 @@ def test_all_problems_are_listed_at_once_with_row_and_column(labels_csv: Write) 
 @pytest.mark.parametrize("start", ["-1", "nan", "inf", "soon"])
 def test_a_start_is_a_time_in_seconds(labels_csv: Write, start: str) -> None:
     [problem] = problems_of(labels_csv(f"path,label,start\na.wav,x,{start}\nb.wav,y,0\n"))
-    assert problem == f"row 2, column start: {start!r} is no time in seconds"
+    assert problem == f"row 2, column start: {start!r} is no time in seconds, m:ss or h:mm:ss"
 
 
 def test_one_recording_cannot_have_two_labels(labels_csv: Write) -> None:
