@@ -42,6 +42,10 @@ def first_lines(problems: Sequence[str]) -> list[str]:
     return [*problems[:MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
 
 
+class NoTable(TrainerError):
+    """A sound that was given in place of a table or a folder."""
+
+
 class SoundsMissing(TrainerError):
     """A table whose sounds lie elsewhere, all of them."""
 

@@ -54,14 +54,11 @@ def run(
         for line in send_examples(invocation.home(), invocation.settings()):
             click.echo(line, err=True)
         return
-    from daemon.errors import NothingToServe
     from daemon.monitoring.logging_setup import start_logging
 
     home, read = invocation.home(), partial(invocation.settings, **{"engine.device": device})
     settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
-    if not home.is_made:
-        advice = "`clfd init` makes one there, --home names another"
-        raise NothingToServe(f"{home.root} is no home of clfd; {advice}")
+    home.require_made()
     log(settings.log)
     with loading_modules():  # takes seconds: a wrong setting need not wait for it
         from daemon.app import run_daemon

@@ -173,6 +173,7 @@ def pause(invocation: Invocation) -> None:
     from storage.home.pause_file import pause, paused_since
 
     home = invocation.home()
+    home.require_made()
     held = "held now" if pause(home) else f"held already, since {paused_since(home)}"
     rest = "" if holder(home) else "; no daemon runs, the next one will find it held"
     click.echo(f"the intake of {home.root} is {held}{rest}", err=True)

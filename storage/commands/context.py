@@ -142,6 +142,22 @@ class Finite(click.FloatRange):
         return number
 
 
+class Count(click.IntRange):
+    """So many or more; at most what SQLite can count, of which nobody needs to hear."""
+
+    def __init__(self, least: int) -> None:
+        self.least, self.most = least, 2**63 - 1
+        super().__init__(least)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = click.INT.convert(value, param, ctx)
+        if number < self.least:
+            self.fail(f"{number} is less than {self.least}", param, ctx)
+        if number > self.most:
+            self.fail(f"{number} is too large", param, ctx)
+        return number
+
+
 class Seconds(Finite):
     """Seconds, also as `m:ss` or `h:mm:ss`."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from storage.commands.context import (
+    Count,
     Invocation,
     Seconds,
     format_option,
@@ -129,7 +130,7 @@ def _is_terminal() -> bool:
 )
 @click.option(
     "--limit",
-    type=click.IntRange(0, 2**63 - 1),
+    type=Count(0),
     help="At most so many; 0 means all.  [tables: 50]",
 )
 @format_option("format_name", text_only=True)
@@ -252,7 +253,7 @@ def _left(
 
 
 @labels.command()
-@click.option("--n", "number", type=click.IntRange(1, 2**63 - 1), default=50, show_default=True)
+@click.option("--n", "number", type=Count(1), default=50, show_default=True)
 @table_or_json
 @click.pass_obj
 def suggest(invocation: Invocation, number: int, file_format: str) -> None:

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from storage.commands.context import (
+    Count,
     Invocation,
     Seconds,
     filter_options,
@@ -62,14 +63,13 @@ def named_file(ctx: click.Context, option: click.Parameter, name: str | None) ->
 )
 @click.option(
     "--limit",
-    type=click.IntRange(0, 2**63 - 1),
+    type=Count(0),
     help="At most so many rows; 0 means all.  [tables: 50]",
 )
 @click.option(
     "--columns",
     "column_names",
     metavar="NAMES",
-    default="",
     help="Only these, in this order: path,label,confidence.",
 )
 @click.option(
@@ -99,7 +99,7 @@ def results(
     merge_gap: float | None,
     sort: str,
     limit: int | None,
-    column_names: str,
+    column_names: str | None,
     count_by: str | None,
     follow: bool,
     format_name: str | None,
@@ -122,7 +122,7 @@ def results(
     status = status or ("all" if count_by == "status" else "done")
     filters = filters_of(invocation, filter_values, status, history)  # type: ignore[arg-type]
     format = FORMATS[format_name or format_of(file)]
-    names = filter(None, map(str.strip, column_names.split(",")))
+    names = filter(None, map(str.strip, (column_names or "").split(",")))
     columns = tuple(dict.fromkeys(_SHOWN_AS.get(name, name) for name in names))
     has_clips = clips or format.is_of_clips
     options = ClipOptions(top or 1, merge_gap) if has_clips else None
@@ -133,6 +133,8 @@ def results(
     _refuse_what_does_not_go_together(request, clips, count_by, follow)
     if (top or merge_gap is not None) and not has_clips:
         raise click.UsageError("--top and --merge-gap are about clips; add --clips")
+    if column_names is not None and not columns:
+        raise click.UsageError("--columns names none; leave it out to have all")
     _refuse_unknown(columns, request.known_columns, bool(count_by))
     with open_database(invocation.database(), "reader") as database:
         hint = None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -113,17 +114,16 @@ def write_raven(stream: TextIO, recordings: Iterable[Clips]) -> int:
 
 def write_audacity(stream: TextIO, recordings: Iterable[Clips]) -> int:
     """Raises UnknownFormat for more than one recording: a label track does not name its sound."""
-    number = 0
-    for position, (_, clips) in enumerate(recordings):
-        if position:
-            raise UnknownFormat(
-                "an Audacity label track is of one recording and these are several; name a"
-                " folder with -o, for one file each"
-            )
-        for clip in clips:
-            stream.write(f"{clip.start_s or 0:.6f}\t{clip.end_s or 0:.6f}\t{_label(clip)}\n")
-        number += len(clips)
-    return number
+    found = list(islice(recordings, 2))
+    if len(found) > 1:
+        raise UnknownFormat(
+            "an Audacity label track is of one recording and these are several; name a"
+            " folder with -o, for one file each"
+        )
+    rows = [clip for _, clips in found for clip in clips]
+    for clip in rows:
+        stream.write(f"{clip.start_s or 0:.6f}\t{clip.end_s or 0:.6f}\t{_label(clip)}\n")
+    return len(rows)
 
 
 def write_kaleidoscope(stream: TextIO, recordings: Iterable[Clips]) -> int:

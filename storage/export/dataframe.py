@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from storage.database.engine import open_database
 from storage.errors import StorageError
+from storage.export.results_writer import strange_name
 from storage.home.checkpoint_folder import resolve_reference
 from storage.home.paths import resolve_home
 from storage.queries.clips import ClipOptions
@@ -69,8 +72,13 @@ def results_frame(
         `time="recorded"` are asked of each clip), and the columns of the CSV; `classified_at`,
         `recorded_at` and `clip_at` are times in UTC. Without a row it has its columns all the same.
 
-    Raises StorageError, also for words that are no status, no order and no time.
+    Warns where nothing is found since no answer has the label, or is of the checkpoint.
+    Raises StorageError, also for words that are no status, no order and no time; ValueError for
+    confidences outside 0 to 1, levels that are no number and a negative limit.
     """
+    _require_within(0, 1, min_confidence=min_confidence, max_confidence=max_confidence)
+    _require_within(-math.inf, math.inf, min_level=min_level, max_level=max_level)
+    _require_within(0, math.inf, limit=limit)
     _require("status", status, (*STATES, "all"))
     _require("sort", sort, SORTS)
     _require("time", time, ("classified", "recorded"))
@@ -96,7 +104,11 @@ def results_frame(
     database = open_database(effective_database(folder), "reader")
     with database, database.transaction() as it:
         found = results_of(it, filters, sort, limit, ClipOptions() if clips else None)
-        return frame_of(found, columns, scores)
+        frame = frame_of(found, columns, scores)
+        hint = strange_name(it, filters, clips) if frame.empty else None
+    if hint:
+        warnings.warn(hint, stacklevel=2)
+    return frame
 
 
 def frame_of(
@@ -136,3 +148,9 @@ def _moment(when: When | None) -> str | None:
 def _require(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise StorageError(f"{name} {value!r} is none of {', '.join(allowed)}")
+
+
+def _require_within(least: float, most: float, **values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not least <= value <= most:
+            raise ValueError(f"{name}={value!r} does not lie in {least} to {most}")

@@ -312,11 +312,11 @@ def _number(connection: Connection, request: ResultsRequest, shown: int) -> Numb
 def _hint(connection: Connection, request: ResultsRequest, n_read: int) -> str:
     """What a person who finds nothing probably wants to know."""
     filters = request.filters
-    if strange := _strange_labels(connection, request):
-        return f"nothing found: {strange}"
+    if strange := strange_name(connection, filters, request.clips is not None):
+        return strange
     if filters.since and filters.until and filters.since >= filters.until:
         return "nothing found: the period ends before it begins; give an earlier --since"
-    if strange := _strange_checkpoint(connection, filters) or _strange_path(connection, filters):
+    if strange := _strange_path(connection, filters):
         return f"nothing found: {strange}"
     if n_read:
         return f"nothing found: no clip fits, in {counted(n_read, 'recording')}"
@@ -334,15 +334,22 @@ def _hint(connection: Connection, request: ResultsRequest, n_read: int) -> str:
     return "nothing found; widen the filters"
 
 
-def _strange_labels(connection: Connection, request: ResultsRequest) -> str | None:
+def strange_name(connection: Connection, filters: Filters, is_of_clips: bool) -> str | None:
+    """A hint where nothing was found since nothing has the label, or the checkpoint, asked for."""
+    labels = _strange_labels(connection, filters, is_of_clips)
+    strange = labels or _strange_checkpoint(connection, filters)
+    return strange and f"nothing found: {strange}"
+
+
+def _strange_labels(connection: Connection, filters: Filters, is_of_clips: bool) -> str | None:
     """Of the labels that are asked for, those that nothing has: why, and which there are."""
     known = checkpoint_labels(connection)
-    given = known if request.clips else answered_labels(connection)
-    shown = {*given, UNKNOWN} if request.filters.rules.knows_unknown else {*given}
-    strange = [label for label in request.filters.labels if label not in shown]
+    given = known if is_of_clips else answered_labels(connection)
+    shown = {*given, UNKNOWN} if filters.rules.knows_unknown else {*given}
+    strange = [label for label in filters.labels if label not in shown]
     if not strange or not given:
         return None
-    if request.clips:
+    if is_of_clips:
         return f"no checkpoint knows {', '.join(strange)}; labels: {listed(given, 50)}"
     of_clips = "; --clips asks their clips" if {*strange} & {*known} else ""
     return (

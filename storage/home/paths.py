@@ -48,6 +48,12 @@ class Home:
         """Whether `clfd init`, or whatever makes a home, was here."""
         return any(each.exists() for each in (self.checkpoints, self.ledger_file))
 
+    def require_made(self) -> None:
+        """Raises ConfigurationError for a folder in which there is no home."""
+        if not self.is_made:
+            advice = "`clfd init` makes one there, --home names another"
+            raise ConfigurationError(f"{self.root} is no home of clfd; {advice}")
+
     def create(self) -> None:
         """Make missing folders; those that exist keep their mode. Raises StorageError."""
         for folder in (self.root, self.inbox, self.checkpoints, self.reports, self.runs):

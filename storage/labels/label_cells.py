@@ -6,10 +6,11 @@ import math
 import re
 
 from storage.labels.label_names import read_name
+from storage.values.timestamps import parse_seconds
 
 SPLITS = ("train", "val")
 _SHORTENED = re.compile(r"\d[.,]\d+E\+\d\d", re.ASCII)  # how a spreadsheet shows a long number
-_DECIMAL_COMMA = re.compile(r"\d+,\d+", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"(\d+:)*\d+,\d+", re.ASCII)
 _THOUSANDS = re.compile(r"[1-9]\d{0,2},\d{3}", re.ASCII)
 
 
@@ -26,19 +27,26 @@ def read_seconds(cell: str, delimiter: str) -> float | None:
     """Where commas stand between cells, `1,250` in quotes may be a thousand: it is refused."""
     if not cell:
         return None
-    seconds = math.nan if delimiter == "," and _THOUSANDS.fullmatch(cell) else number(cell)
+    is_thousand = delimiter == "," and _THOUSANDS.fullmatch(cell)
+    try:
+        seconds = math.nan if is_thousand else parse_seconds(_with_point(cell))
+    except ValueError:
+        seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise ValueError(f"{cell!r} is no time in seconds")
+        raise ValueError(f"{cell!r} is no time in seconds, m:ss or h:mm:ss")
     return seconds
 
 
 def number(cell: str) -> float:
     """Also with a decimal comma; not a number where it is none, such as `1_0`."""
     try:
-        plain = cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
-        return math.nan if "_" in plain else float(plain)
+        return math.nan if "_" in cell else float(_with_point(cell))
     except ValueError:
         return math.nan
+
+
+def _with_point(cell: str) -> str:
+    return cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
 
 
 def read_fold(cell: str) -> int | None:

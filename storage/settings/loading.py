@@ -249,7 +249,8 @@ def _from_file(file: Path) -> dict[str, object]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise SettingsError(f"cannot read {file}: {error.strerror}") from error
+        remedy = "make it a file that clfd may read, or move it away"
+        raise SettingsError(f"cannot read {file}: {error.strerror}; {remedy}") from error
     except (ValueError, RecursionError) as error:
         # As after pasting an example below the sections that `clfd init` wrote.
         remedy = "; put your keys under the section that is there" * ("twice" in str(error))

@@ -112,7 +112,7 @@ def parse_seconds(text: str) -> float:
     clock = _CLOCK.fullmatch(text.strip())
     try:
         if clock is None:
-            return float(text)
+            return float(text.replace("_", " "))  # Python takes 1_0 for ten
         hours, minutes, seconds = clock.groups()
         return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
     except ValueError:

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from storage.commands.context import Invocation
+from storage.commands.context import ExistingPath, Invocation
 from trainer.commands.train import listed_problems
 
 
 @click.command()
-@click.argument("labels", type=click.Path(exists=True, path_type=Path), metavar="LABELS.csv")
+@click.argument("labels", type=ExistingPath(), metavar="LABELS.csv")
 @click.option("--checkpoint", default="active", show_default=True, help="Name, prefix or file.")
 @click.option("--fold", type=int, help="Only the recordings of this fold.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: engine.device]")

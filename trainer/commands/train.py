@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from storage.commands.context import Invocation, Seconds
+from storage.commands.context import ExistingPath, Invocation, Seconds
 from storage.commands.option_headings import CommandWithHeadings
 
 
@@ -25,7 +25,7 @@ from storage.commands.option_headings import CommandWithHeadings
         "--device": "How it runs",
     },
 )
-@click.argument("labels", type=click.Path(exists=True, path_type=Path), metavar="LABELS.csv")
+@click.argument("labels", type=ExistingPath(), metavar="LABELS.csv")
 @click.option(
     "--recipe",
     type=click.Choice(["default", "reference"]),

@@ -21,7 +21,7 @@ from trainer.data.examples import Example, LabelSet
 from trainer.data.folder_reader import list_folder
 from trainer.data.overlaps import contradictions
 from trainer.data.sound_files import SHOWN_MISSING, SoundFiles
-from trainer.errors import LabelsError, SoundsMissing
+from trainer.errors import LabelsError, NoTable, SoundsMissing
 
 MIN_LABELS = 2
 
@@ -35,9 +35,10 @@ def read_labels(
     """Reads a table of labels, or a folder whose sub-folders are labels.
 
     `suffixes` (lower case, with dot) say which files of a folder are audio; a table names its files
-    itself. Raises SoundsMissing where none of them is there, LabelsError listing every problem;
-    with `skip_bad` rows with problems are left out instead, and named in `skipped`. `min_labels`
-    different ones must be left: training takes two, evaluation one.
+    itself. Raises NoTable for audio in its place, SoundsMissing where none of its files is there,
+    LabelsError listing every problem; with `skip_bad` rows with problems are left out instead, and
+    named in `skipped`. `min_labels` different ones must be left: training takes two, evaluation
+    one.
     """
     found = _read_folder(source, suffixes) if source.is_dir() else _read_table(source, suffixes)
     refuse_problems(source, found.skipped, skip_bad)
@@ -64,7 +65,8 @@ def check_labels(
         problem = f"it has {found}, but a classifier needs {min_labels} labels"
         if source.is_dir():
             problem += ", each in a sub-folder of its own"
-        raise LabelsError(source, [problem, *(f"left out: {row}" for row in skipped)])
+        rows = [f"left out: {row}" for row in skipped]
+        raise LabelsError(source, [problem, *rows] if labels else [*skipped, problem])
 
 
 def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:
@@ -81,6 +83,11 @@ def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:
 
 
 def _read_table(source: Path, suffixes: Collection[str]) -> LabelSet:
+    if source.suffix.lower() in suffixes:
+        raise NoTable(
+            f"{source}: it is sound; name a table of labels, or a folder with one sub-folder"
+            " per label"
+        )
     files = SoundFiles(source.parent, suffixes)
     try:
         with open_label_table(source) as table:

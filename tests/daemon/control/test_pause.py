@@ -119,6 +119,8 @@ def test_holding_twice_keeps_the_first_moment(tmp_path: Path) -> None:
 
 
 def test_the_commands_say_what_holds_without_a_daemon(tmp_path: Path) -> None:
+    Home(tmp_path).create()
+
     def clfd(*words: str) -> str:
         done = CliRunner().invoke(cli, ["--home", str(tmp_path), "service", *words])
         assert done.exit_code == 0
@@ -131,9 +133,10 @@ def test_the_commands_say_what_holds_without_a_daemon(tmp_path: Path) -> None:
 
 
 def test_a_pause_in_no_home_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli, ["--home", str(tmp_path / "none"), "service", "pause"])
-    assert done.exit_code == 1
-    assert "cannot make" in done.stderr
+    done = CliRunner().invoke(cli, ["--home", str(tmp_path), "service", "pause"])
+    assert done.exit_code == 78
+    assert f"{tmp_path} is no home of clfd; `clfd init` makes one there" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

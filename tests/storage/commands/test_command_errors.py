@@ -41,6 +41,12 @@ def run(*arguments: str) -> Result:
             "results --limit x",
             "invalid value for '--limit': 'x' is no whole number",
         ),
+        ("results --limit -1", "invalid value for '--limit': -1 is less than 0"),
+        ("labels suggest --n 0", "invalid value for '--n': 0 is less than 1"),
+        (
+            f"labels list --limit {2**63}",
+            f"invalid value for '--limit': {2**63} is too large",
+        ),
         (
             "results --min-level loud",
             "invalid value for '--min-level': 'loud' is no number",
@@ -54,6 +60,23 @@ def run(*arguments: str) -> Result:
 def test_wrong_usage_is_one_line_that_names_what_was_meant(typed: str, told: str) -> None:
     done = run(*typed.split())
     assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"clfd: {told}\n")
+
+
+@pytest.mark.parametrize("command", ["classify", "train", "evaluate"])
+def test_a_file_in_a_folder_that_may_not_be_entered_is_not_said_to_be_missing(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked, stat = str(tmp_path / "locked" / "x.csv"), os.stat
+
+    def denying(path: str, *arguments: object, **options: object) -> object:
+        if path == locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr("os.stat", denying)
+    assert run(command, locked).stderr == (
+        f"clfd: cannot look at {locked}: Permission denied; check the permissions of its folder\n"
+    )
 
 
 def test_control_characters_of_what_was_typed_are_not_obeyed() -> None:

@@ -117,6 +117,7 @@ def test_chosen_times_and_numbers_are_readable_in_a_table(home: Home) -> None:
         (["--columns", "lable"], "no column is called lable; there are path, status"),
         (["--columns", "start_s"], r"start_s; there are .* \(start_s, end_s and clip_at with"),
         (["--columns", "clip_at"], r"clip_at; there are .* with --clips\)"),
+        (["--columns", ""], "--columns names none; leave it out to have all"),
         (["--columns", "label", "--count-by", "label"], "leave out --columns"),
     ],
 )

@@ -130,7 +130,7 @@ def test_a_label_track_has_start_end_and_label(home: Home) -> None:
 def test_a_label_track_of_several_recordings_is_refused_with_the_way_out(home: Home) -> None:
     refused = ask(home, "--format", "audacity")
     assert "-o" in str(refused.exception)
-    assert refused.exit_code
+    assert (bool(refused.exit_code), refused.stdout) == (True, "")
 
 
 def test_kaleidoscope_gets_folder_file_offset_and_length(home: Home) -> None:

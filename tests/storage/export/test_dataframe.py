@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -69,8 +70,30 @@ def test_filters_ask_of_clips_where_rows_are_clips(home: Home) -> None:
     assert set(frame.start_s) == {5.0}
 
 
+@pytest.mark.parametrize("strange", [{"label": "owl"}, {"checkpoint": "nope"}])
+@pytest.mark.parametrize("clips", [False, True])
+def test_a_name_that_nothing_has_is_warned_of_as_the_command_line_does(
+    home: Home, strange: dict[str, str], clips: bool
+) -> None:
+    words = [f"--{name}={value}" for name, value in strange.items()] + ["--clips"] * clips
+    printed = CliRunner().invoke(results, words, obj=Invocation(home.root))
+    with pytest.warns(UserWarning, match="nothing found: no ") as warned:
+        assert clfd.results(home.root, clips=clips, **strange).empty
+    assert str(warned[0].message) == printed.stderr.rstrip()
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "strange", [{"min_confidence": 7}, {"max_confidence": -1}, {"min_level": nan}, {"limit": -1}]
+)
+def test_values_out_of_range_are_refused(home: Home, strange: dict[str, float]) -> None:
+    [(name, value)] = strange.items()
+    with pytest.raises(ValueError, match=f"{name}={value} does not lie in"):
+        clfd.results(home.root, **strange)
+
+
 def test_a_frame_without_rows_has_its_columns_and_types(home: Home) -> None:
-    empty, full = clfd.results(home.root, label="owl"), clfd.results(home.root)
+    empty, full = clfd.results(home.root, path="owl"), clfd.results(home.root)
     assert list(empty.columns) == list(full.columns)
     for column in TYPES.keys() & set(full.columns):
         assert str(empty[column].dtype) == str(full[column].dtype) == TYPES[column]

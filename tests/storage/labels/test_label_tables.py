@@ -48,14 +48,38 @@ def test_a_table_of_excel_in_any_country_is_read(tmp_path: Path, text: str, enco
     assert parts_of(tmp_path, text, encoding=encoding) == [("a.wav", "dog", 0.5, 1.5)]
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "part"),
+    [
+        ("0:20", "1:00:20.5", (20.0, 3620.5)),
+        ('"0:20,5"', "20.75", (20.5, 20.75)),
+        ("3:20", "", (200.0, math.inf)),
+    ],
+)
+def test_times_may_be_written_as_in_options(
+    tmp_path: Path, start: str, end: str, part: tuple[float, float]
+) -> None:
+    [row] = rows_of(tmp_path, f"path,label,start,end\na.wav,dog,{start},{end}\n")
+    assert (row.start_s, row.end_s, row.problems) == (*part, ())
+
+
+@pytest.mark.parametrize("time", ["0:60", "1:2", "1:60:00", "-0:20"])
+def test_what_no_clock_shows_is_no_time(tmp_path: Path, time: str) -> None:
+    [row] = rows_of(tmp_path, f"path,label,start\na.wav,dog,{time}\n")
+    expected = f"row 2, column start: {time!r} is no time in seconds, m:ss or h:mm:ss"
+    assert row.problems[0].line == expected
+
+
 def test_what_may_be_a_thousand_is_no_time(tmp_path: Path) -> None:
     [row] = rows_of(tmp_path, 'path,label,start\na.wav,dog,"1,250"\n')
-    assert row.problems[0].line == "row 2, column start: '1,250' is no time in seconds"
+    expected = "row 2, column start: '1,250' is no time in seconds, m:ss or h:mm:ss"
+    assert row.problems[0].line == expected
 
 
 def test_a_time_with_an_underscore_is_no_number_of_a_spreadsheet(tmp_path: Path) -> None:
     [row] = rows_of(tmp_path, "path,label,start\na.wav,dog,1_0\n")
-    assert row.problems[0].line == "row 2, column start: '1_0' is no time in seconds"
+    expected = "row 2, column start: '1_0' is no time in seconds, m:ss or h:mm:ss"
+    assert row.problems[0].line == expected
 
 
 def test_a_shortened_number_is_no_group_in_any_country(tmp_path: Path) -> None:

@@ -55,6 +55,12 @@ def test_a_home_without_a_settings_file_has_the_defaults(home: Home) -> None:
     assert settings.database == f"sqlite:///{home.ledger_file}"
 
 
+def test_a_settings_file_that_cannot_be_read_is_refused_with_what_to_do(home: Home) -> None:
+    home.settings_file.mkdir()
+    with pytest.raises(SettingsError, match=r"cannot read .*clfd\.toml: .*; make it a file that"):
+        load(home)
+
+
 def test_a_file_that_notepad_saved_with_a_byte_order_mark_is_read(home: Home) -> None:
     home.settings_file.write_bytes(b'\xef\xbb\xbf[log]\r\nlevel = "debug"\r\n')
     assert load(home).log.level == "debug"

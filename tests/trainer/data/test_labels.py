@@ -12,7 +12,7 @@ import pytest
 
 from trainer.data.examples import LabelSet
 from trainer.data.labels import read_labels
-from trainer.errors import LabelsError, SoundsMissing
+from trainer.errors import LabelsError, NoTable, SoundsMissing
 
 SUFFIXES = (".wav", ".flac")
 
@@ -144,7 +144,7 @@ def test_all_problems_are_listed_at_once_with_row_and_column(labels_csv: Write) 
 @pytest.mark.parametrize("start", ["-1", "nan", "inf", "soon"])
 def test_a_start_is_a_time_in_seconds(labels_csv: Write, start: str) -> None:
     [problem] = problems_of(labels_csv(f"path,label,start\na.wav,x,{start}\nb.wav,y,0\n"))
-    assert problem == f"row 2, column start: {start!r} is no time in seconds"
+    assert problem == f"row 2, column start: {start!r} is no time in seconds, m:ss or h:mm:ss"
 
 
 def test_one_recording_cannot_have_two_labels(labels_csv: Write) -> None:
@@ -196,6 +196,19 @@ def test_what_is_no_labels_file_is_refused_with_a_reason(
 ) -> None:
     [problem] = problems_of(labels_csv(text, encoding))
     assert problem.startswith(message)
+
+
+def test_sound_in_place_of_a_table_is_told_as_such(labels_csv: Write) -> None:
+    with pytest.raises(NoTable, match=r"a\.wav: it is sound; name a table of labels, or a folder"):
+        read(labels_csv("").with_name("a.wav"))
+
+
+def test_where_no_example_is_left_the_rows_that_cost_them_come_first(labels_csv: Write) -> None:
+    with pytest.raises(LabelsError) as refused:
+        read(labels_csv("path,label\ngone.wav,x\nlost.wav,y\n"), skip_bad=True)
+    *rows, last = refused.value.problems
+    assert [row.partition(":")[0] for row in rows] == [f"row {n}, column path" for n in (2, 3)]
+    assert last.startswith("it has no usable example")
 
 
 def test_a_comma_too_many_costs_its_row_only(labels_csv: Write) -> None:
