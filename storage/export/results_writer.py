@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from storage.database.sqlite import Database
 from storage.export.text_formats import TABLE, Format, output, write_records, write_table
 from storage.labels.known_labels import answered_labels, checkpoint_labels
-from storage.queries.clips import ClipOptions, recordings_to_read
+from storage.queries.clips import SEVERAL_CLIPS, ClipOptions, recordings_to_read
 from storage.queries.counts import (
     Number,
     count,
@@ -45,7 +45,6 @@ EMPTY = "nothing found: the ledger is empty"
 _POLL_SECONDS = 1.0
 _SHOWN_PARTS = 2  # of a recording, in a table
 _FOOT_SECONDS, _OTHERS_SECONDS = 0.1, 0.03
-_SEVERAL_CLIPS = 3  # from so many on one answer tells little of when
 
 
 @dataclass(frozen=True)
@@ -294,7 +293,7 @@ def foot_of(connection: Connection, request: ResultsRequest, shown: int, n_read:
 def _remark_on_length(rows: Sequence[Result]) -> str:
     """What one answer over many clips does not tell."""
     n_clips = max(row.n_clips for row in rows)
-    if n_clips < _SEVERAL_CLIPS:
+    if n_clips < SEVERAL_CLIPS:
         return ""
     return (
         f"\nanswers pool up to {n_clips} clips (their mean, or max if set so); --clips shows when"

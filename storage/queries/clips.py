@@ -1,6 +1,7 @@
 """Clips of recordings: which there are, how runs of them are joined, and which fit the filters.
 
-One rule for `clfd results --clips`, its counts, the formats of other programs and `clfd clips`:
+One rule for `clfd results --clips`, its counts, the formats of other programs, `clfd clips` and
+`clfd report --clips`:
 label, confidence and, with `by_recorded`, the time are asked of each clip, all else of its
 recording. What people say of a part is said of the clips with the same sound. No index knows the
 clips, so those of every recording that is left are read.
@@ -25,6 +26,7 @@ from storage.values.clip_scores import LabelledPart
 from storage.values.decision import DisplayRules, most_probable
 from storage.values.timestamps import from_stamp, later
 
+SEVERAL_CLIPS = 3  # from so many on one answer tells little of when
 _ROUNDING_SECONDS = 1e-6  # three times 0.7 s is not quite 2.1 s
 _ZONE_CHANGE_SECONDS = 3600.0  # by which a clock on the wall may be set back while it records
 

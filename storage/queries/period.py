@@ -5,64 +5,37 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from storage.queries.activity import (
+    Activity,
+    LabelActivity,
+    activity_of_recordings,
+    activity_of_runs,
+    combined,
+)
 from storage.queries.counts import count
 from storage.queries.filters import Filters, Status
 from storage.queries.statistics import (
-    BINS,
     ConfidenceBin,
     Failures,
     KnownCheckpoint,
     Sample,
-    answers_in_time,
-    by_site,
     confidence_bins,
-    extremes,
     failures,
+    has_long_recordings,
     known_checkpoint,
 )
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp
 
-SHOWN_SAMPLES = 6  # most and least confident recordings, each
 STATES: tuple[Status, ...] = ("done", "failed", "pending")
-FULL_HOUR = timedelta(hours=1)
 # Changes that are marked; of a rare label a smaller one, where it is twice as common.
 MOVED_SHARE, MOVED_RARE_SHARE, MOVED_CONFIDENCE = 0.1, 0.02, 0.1
-
-
-@dataclass
-class LabelActivity:
-    """One label: how often, when by the local clock, and with which confidences."""
-
-    label: str
-    by_hour: Counter[int] = field(default_factory=Counter)
-    by_day: Counter[date] = field(default_factory=Counter)
-    by_confidence: Counter[int] = field(default_factory=Counter)
-    confidences: float = 0.0  # their sum
-
-    @property
-    def number(self) -> int:
-        return self.by_hour.total()
-
-    @property
-    def mean_confidence(self) -> float:
-        return self.confidences / max(1, self.by_confidence.total())
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "label": self.label,
-            "number": self.number,
-            "mean_confidence": round(self.mean_confidence, 6),
-            "by_hour": [self.by_hour[hour] for hour in range(24)],
-            "by_day": {str(day): number for day, number in sorted(self.by_day.items())},
-            "by_confidence": [self.by_confidence[at] for at in range(BINS)],
-        }
 
 
 class LabelProfile(BaseModel):
@@ -115,41 +88,26 @@ class Drift:
         return {**asdict(self), "labels": labels}
 
 
-@dataclass
-class SiteActivity:
-    """One site, or what lies outside of all: its answers by label, and its failures."""
-
-    site: str
-    labels: Counter[str] = field(default_factory=Counter)
-    failed: int = 0
-
-    @property
-    def done(self) -> int:
-        return self.labels.total()
-
-    def as_json(self) -> dict[str, Any]:
-        labels = dict(self.labels.most_common())
-        return {"site": self.site, "done": self.done, "failed": self.failed, "labels": labels}
-
-
 @dataclass(frozen=True)
 class Period:
-    """Everything that the page of a period shows, but audio."""
+    """Everything that the page of a period shows, but audio.
+
+    `activity` is that of runs of clips with `by_clips`; all other figures are of recordings.
+    """
 
     filters: Filters
     inboxes: tuple[str, ...]
     checkpoint: str | None
     counts: Mapping[str, int]
-    labels: tuple[LabelActivity, ...]  # the commonest first
+    activity: Activity
     failures: tuple[Failures, ...]
     drift: Drift | None
     no_drift: str | None  # why there is none
-    surest: tuple[Sample, ...]
-    least_sure: tuple[Sample, ...]
     sample_rate_hz: int | None  # of the checkpoint
     corrected: int = 0
     labelled: int = 0  # by people, rightly answered ones too
-    sites: tuple[SiteActivity, ...] = ()
+    by_clips: bool = False
+    has_long_recordings: bool = False
     ignored: Mapping[str, int] = field(default_factory=dict)  # now, by suffix
 
     @property
@@ -163,11 +121,12 @@ class Period:
     @property
     def is_empty(self) -> bool:
         """Failed and pending recordings have no label: they do not count with a label filter."""
-        return not (self.counts["done"] if self.filters.labels else any(self.counts.values()))
+        has_other = not self.filters.labels and any(self.counts.values())
+        return not (self.activity.labels or has_other)
 
     @property
     def all_labels(self) -> LabelActivity:
-        return combined("all labels", self.labels)
+        return combined("all labels", self.activity.labels)
 
     def as_json(self) -> dict[str, Any]:
         asked = self.filters
@@ -176,6 +135,8 @@ class Period:
             "until": asked.until,
             "label": list(asked.labels),
             "path": asked.path,
+            "clips": self.by_clips,
+            "min_confidence": asked.min_confidence,
             "time": "recorded" if asked.by_recorded else "classified",
             "inboxes": list(self.inboxes),
             "checkpoint": self.checkpoint,
@@ -183,51 +144,64 @@ class Period:
             "corrected": self.corrected,
             "labelled": self.labelled,
             "ignored": dict(self.ignored),
-            "sites": [each.as_json() for each in self.sites],
-            "labels": [each.as_json() for each in self.labels],
+            "sites": [each.as_json() for each in self.activity.sites],
+            "labels": [each.as_json() for each in self.activity.labels],
             "failures": [asdict(each) for each in self.failures],
             "drift": self.drift and self.drift.as_json(),
-            "most_confident": [self._sample(each) for each in self.surest],
-            "least_confident": [self._sample(each) for each in self.least_sure],
+            "most_confident": [self._sample(each) for each in self.activity.surest],
+            "least_confident": [self._sample(each) for each in self.activity.least_sure],
         }
 
     def _sample(self, sample: Sample) -> dict[str, Any]:
+        began = "clip_at" if self.by_clips else "recorded_at"
+        place = {"start_s": sample.start_s, "end_s": sample.end_s} if self.by_clips else {}
         return {
             "id": sample.id,
             "path": sample.path,
             "label": sample.label,
             "confidence": round(sample.confidence, 6),
-            "recorded_at" if self.filters.by_recorded else "classified_at": sample.moment,
+            began if self.filters.by_recorded else "classified_at": sample.moment,
             "duration_s": sample.duration_s,
             "digest": sample.digest,
             "file": printable(str(sample.file)),
+            **place,
         }
 
 
 def period_figures(
-    connection: Connection, filters: Filters, inboxes: Iterable[str], active: str | None
+    connection: Connection,
+    filters: Filters,
+    inboxes: Iterable[str],
+    active: str | None,
+    by_clips: bool = False,
 ) -> Period:
-    """The figures of a period from the ledger. The filters have a beginning and an end."""
+    """The figures of a period from the ledger. The filters have a beginning and an end.
+
+    With `by_clips` their labels and confidence are asked of runs of clips, and of no recording.
+    """
     known = known_checkpoint(connection, active) if active else None
-    bins = list(confidence_bins(connection, replace(filters, labels=())))
+    asked = replace(filters, labels=(), min_confidence=None) if by_clips else filters
+    bins = list(confidence_bins(connection, replace(asked, labels=())))
     drift, no_drift = drift_of(known, bins)
-    surest, least_sure = extremes(connection, filters, SHOWN_SAMPLES)
-    selected = [bin_ for bin_ in bins if not filters.labels or bin_.label in filters.labels]
+    if by_clips:
+        activity = activity_of_runs(connection, filters)
+    else:
+        selected = [bin_ for bin_ in bins if not filters.labels or bin_.label in filters.labels]
+        activity = activity_of_recordings(connection, filters, selected)
     return Period(
         filters=filters,
         inboxes=tuple(inboxes),
         checkpoint=active,
-        counts=_counts(connection, filters),
-        labels=tuple(_label_activity(connection, filters, selected)),
-        failures=tuple(failures(connection, filters)),
+        counts=_counts(connection, asked),
+        activity=activity,
+        failures=tuple(failures(connection, asked)),
         drift=drift,
         no_drift=no_drift,
-        surest=tuple(surest),
-        least_sure=tuple(least_sure),
         sample_rate_hz=_sample_rate_hz(known),
-        corrected=count(connection, replace(filters, status="done", wrong=True)),
-        labelled=count(connection, replace(filters, status="done", labelled=True)),
-        sites=tuple(_sites(connection, filters)),
+        corrected=count(connection, replace(asked, status="done", wrong=True)),
+        labelled=count(connection, replace(asked, status="done", labelled=True)),
+        by_clips=by_clips,
+        has_long_recordings=not by_clips and has_long_recordings(connection, asked),
     )
 
 
@@ -272,17 +246,6 @@ def drift_of(
     return Drift(total, profile.recordings, distance, tuple(rows)), None
 
 
-def combined(label: str, many: Iterable[LabelActivity]) -> LabelActivity:
-    """Several labels added up, under one name."""
-    one = LabelActivity(label)
-    for each in many:
-        one.by_hour += each.by_hour
-        one.by_day += each.by_day
-        one.by_confidence += each.by_confidence
-        one.confidences += each.confidences
-    return one
-
-
 def _counts(connection: Connection, filters: Filters) -> dict[str, int]:
     """Failed and pending recordings have no label, so that filter is left out for them."""
     wide = replace(filters, labels=())
@@ -290,42 +253,6 @@ def _counts(connection: Connection, filters: Filters) -> dict[str, int]:
         state: count(connection, replace(filters if state == "done" else wide, status=state))
         for state in STATES
     }
-
-
-def _label_activity(
-    connection: Connection, filters: Filters, bins: Iterable[ConfidenceBin]
-) -> list[LabelActivity]:
-    found: dict[str, LabelActivity] = {}
-    times = answers_in_time(connection, filters, by_minute=not _has_full_hours(filters))
-    for label, moment, number in times:
-        activity, local = found.setdefault(label, LabelActivity(label)), moment.astimezone()
-        activity.by_hour[local.hour] += number
-        activity.by_day[local.date()] += number
-    for bin_ in bins:
-        activity = found.setdefault(bin_.label, LabelActivity(bin_.label))
-        activity.by_confidence[bin_.bin] += bin_.number
-        activity.confidences += bin_.total
-    return sorted(found.values(), key=lambda each: (-each.number, each.label))
-
-
-def _sites(connection: Connection, filters: Filters) -> list[SiteActivity]:
-    """The busiest first; none where no path names one."""
-    found: dict[str, SiteActivity] = {}
-    for site, state, label, number in by_site(connection, filters):
-        activity = found.setdefault(site, SiteActivity(site))
-        if state == "failed":
-            activity.failed += number
-        else:
-            activity.labels[label or ""] += number
-    if not any(found):
-        return []
-    return sorted(found.values(), key=lambda each: (-each.done - each.failed, each.site))
-
-
-def _has_full_hours(filters: Filters) -> bool:
-    """Whether local hours begin with those of UTC."""
-    ends = (from_stamp(end).astimezone() for end in (filters.since, filters.until) if end)
-    return all(not (end.utcoffset() or FULL_HOUR) % FULL_HOUR for end in ends)
 
 
 def _sample_rate_hz(known: KnownCheckpoint | None) -> int | None:

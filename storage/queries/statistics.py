@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, Select, cast, func, select
 
 from storage.database.tables import checkpoint, folder_expression, prediction, recording
+from storage.queries.clips import SEVERAL_CLIPS
 from storage.queries.filters import ANSWER, RECORDED, Filters, by_index, clauses
 from storage.queries.results import files_of
 from storage.values.clip_scores import ClipScores
@@ -47,7 +48,10 @@ class Failures:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One answered recording, and where its file lies: in its inbox, or where it was archived."""
+    """One answered recording, or a run of its clips.
+
+    Its file lies in its inbox, or where it was archived.
+    """
 
     id: int
     path: str
@@ -57,7 +61,8 @@ class Sample:
     duration_s: float | None
     digest: str
     file: Path
-    start_s: float = 0.0  # where the clip begins that has the label most confidently
+    start_s: float = 0.0  # where the clip begins that has the label most confidently, or the run
+    end_s: float | None = None  # of a run of clips
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +100,25 @@ def confidence_bins(connection: Connection, filters: Filters) -> Iterator[Confid
         yield ConfidenceBin(label, checkpoint_id, min(at, BINS - 1), number, total)
 
 
-def by_site(connection: Connection, filters: Filters) -> Iterator[tuple[str, str, str | None, int]]:
-    """Site, state and label of answered and failed recordings, and how many there are.
+def by_site(connection: Connection, filters: Filters) -> Iterator[tuple[str, str, int]]:
+    """Site and label of recordings, and how many there are; of failed ones the label is empty.
 
     A site is the first folder, so folders will do, unless a pattern looks at whole paths.
     """
     has_pattern = bool(filters.rules.site_pattern)
-    place = _row.path_text if has_pattern else folder_expression()
-    answered, failed = filters.with_status("done"), replace(filters, status="failed", labels=())
-    for wanted in (answered, failed):
-        keys = place, _row.state, _row.label
-        query = select(*keys, func.count()).where(*clauses(wanted)).group_by(*keys)
-        for path, state, label, number in _read(connection, query):
-            path = path if has_pattern else f"{path}/".removeprefix("./")
-            yield filters.rules.site_of(path), state, label, number
+    keys = _row.path_text if has_pattern else folder_expression(), _row.label
+    query = select(*keys, func.count()).where(*clauses(filters)).group_by(*keys)
+    for path, label, number in _read(connection, query):
+        path = path if has_pattern else f"{path}/".removeprefix("./")
+        yield filters.rules.site_of(path), label or "", number
+
+
+def has_long_recordings(connection: Connection, filters: Filters) -> bool:
+    """Whether any answer pools several clips."""
+    answer = prediction.c  # float32 (L,) and float16 (C, L)
+    is_long = 2 * func.length(answer.clip_scores) >= SEVERAL_CLIPS * func.length(answer.scores)
+    query = select(_row.id).join(prediction, answer.id == _row.prediction_id).where(is_long)
+    return connection.scalar(_of_answers(query, filters).limit(1)) is not None
 
 
 def failures(connection: Connection, filters: Filters) -> list[Failures]:

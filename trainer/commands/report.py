@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from storage.commands.context import Invocation, When, path_option
+from storage.commands.context import Finite, Invocation, When, path_option
 
 
 @click.command()
@@ -30,6 +31,10 @@ from storage.commands.context import Invocation, When, path_option
 )
 @click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
 @path_option
+@click.option("--clips", is_flag=True, help="Count runs of clips, for sounds in long recordings.")
+@click.option(
+    "--min-confidence", type=Finite(0, 1), help="With --clips: only runs at least this sure."
+)
 @click.option("--no-audio", is_flag=True, help="Without players: a smaller page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @click.option(
@@ -47,6 +52,8 @@ def report(
     clock: str,
     labels: tuple[str, ...],
     path: str | None,
+    clips: bool,
+    min_confidence: float | None,
     no_audio: bool,
     as_json: bool,
     output: Path | None,
@@ -56,7 +63,8 @@ def report(
     Which labels were heard when, where and how surely, what people corrected, what failed and why,
     which files were left out, whether the answers have drifted from those to the validation
     recordings, and the most and least confident recordings to look at and to listen to. The page
-    opens in any browser, without a network.
+    opens in any browser, without a network. With --clips it counts how often a label was heard: a
+    run of neighbouring clips is one time.
 
     Its path goes to stdout. Exit 1, and no page, where nothing happened in the period.
 
@@ -65,17 +73,22 @@ def report(
       clfd report --since 7d -o report.html
     """
     from storage.queries.filters import Filters
-    from storage.values.decision import DisplayRules
     from trainer.reports.period_report import write_period_report
 
+    if min_confidence is not None and not clips:
+        raise click.UsageError("--min-confidence is about clips; add --clips")
     settings, now = invocation.settings(), datetime.now(UTC)
+    rules = settings.results.display_rules
     filters = Filters(
         labels=labels,
+        min_confidence=min_confidence,
         since=since,
         until=until,
         path=path,
         by_recorded=clock == "recorded",
-        rules=DisplayRules(settings.results.time_zone, site_pattern=settings.results.site_pattern),
+        rules=rules if clips else replace(rules, thresholds=(), unknown_below=0.0),
     )
-    figures = write_period_report(filters, output, not no_audio, invocation.home(), settings, now)
+    figures = write_period_report(
+        filters, clips, output, not no_audio, invocation.home(), settings, now
+    )
     click.echo(json.dumps(figures, ensure_ascii=False) if as_json else figures["report"])

@@ -1,4 +1,4 @@
-"""Ten seconds of a recording, from its surest clip on, as audio and spectrogram.
+"""Ten seconds of a recording or of a run of its clips, as audio and spectrogram.
 
 The audio is untrusted, so it is decoded in worker processes, as for training.
 """
@@ -87,7 +87,7 @@ def _segment(sample: Sample, rate_hz: int) -> Segment:
         hop_samples=n_samples,
         max_clips=1,
         start_seconds=sample.start_s,
-        end_seconds=sample.start_s + EXCERPT_SECONDS,
+        end_seconds=min(sample.start_s + EXCERPT_SECONDS, sample.end_s or math.inf),
         size_bytes=size_or_zero(sample.file),
         accepts_damaged=True,
     )

@@ -11,7 +11,8 @@ from datetime import date, datetime, timedelta
 from markupsafe import Markup, escape
 
 from storage.home.inbox_rules import ignored_text
-from storage.queries.period import LabelActivity, Period, combined
+from storage.queries.activity import LabelActivity, combined
+from storage.queries.period import Period
 from storage.queries.statistics import BINS, Sample
 from storage.values.distribution import installed_version
 from storage.values.text import visible
@@ -44,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Card:
-    """A recording on the page; picture and audio are `data:` URIs, None where there is none."""
+    """A sample on the page; picture and audio are `data:` URIs, None where there is none."""
 
     sample: Sample
     excerpt: Excerpt
@@ -84,17 +85,17 @@ class Calendar:
 
 def render_period(
     period: Period,
-    excerpts: Mapping[int, Excerpt],
+    excerpts: Mapping[Sample, Excerpt],
     now: datetime,
     with_audio: bool,
     summary: str = "",
 ) -> str:
-    """The page. `excerpts` holds one for the id of each recording that is shown."""
+    """The page. `excerpts` holds one for each sample that is shown."""
     environment = templates()
     environment.filters |= {"name": _name, "plain": visible, "short": short, "local": _local}
-    whole = period.all_labels
+    whole, labels = period.all_labels, period.activity.labels
     calendar = calendar_of(period, whole)
-    shown, others = period.labels[:MAX_LABELS], period.labels[MAX_LABELS:]
+    shown, others = labels[:MAX_LABELS], labels[MAX_LABELS:]
     rows = [_row(each, at + 1 if at < COLOURS else 0, calendar) for at, each in enumerate(shown)]
     if others:
         rest = combined(f"{len(others)} other labels", others)
@@ -102,6 +103,7 @@ def render_period(
     return environment.get_template(TEMPLATE).render(
         period=period,
         summary=summary,
+        sites=period.activity.sites,
         whole=_row(whole, 0, calendar, is_label=False),
         rows=rows,
         max_labels=MAX_LABELS,
@@ -109,8 +111,8 @@ def render_period(
         ignored=ignored_text(period.ignored),
         few=len(rows) <= FEW_LABELS and len(rows) > 1,
         calendar=calendar,
-        surest=[_card(each, excerpts[each.id], with_audio) for each in period.surest],
-        least_sure=[_card(each, excerpts[each.id], with_audio) for each in period.least_sure],
+        surest=[_card(each, excerpts[each], with_audio) for each in period.activity.surest],
+        least_sure=[_card(each, excerpts[each], with_audio) for each in period.activity.least_sure],
         with_audio=with_audio,
         made=now,
         clock=f"{period.until:%Z}, UTC{period.until:%z}",

@@ -15,6 +15,7 @@ from storage.home.paths import FILE_MODE, Home, make_folder, unused_path
 from storage.queries.filters import Filters
 from storage.queries.ignored_files import ignored_now
 from storage.queries.period import Period, period_figures
+from storage.queries.statistics import Sample
 from storage.settings.schema import Settings
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp
@@ -26,6 +27,7 @@ from trainer.reports.period_summary import summary
 
 def write_period_report(
     filters: Filters,
+    by_clips: bool,
     file: Path | None,
     with_audio: bool,
     home: Home,
@@ -48,12 +50,12 @@ def write_period_report(
     ):
         inboxes = [printable(str(inbox)) for inbox in settings.inboxes]
         period = period_figures(
-            connection, filters, inboxes, CheckpointFolder(home.checkpoints).active()
+            connection, filters, inboxes, CheckpointFolder(home.checkpoints).active(), by_clips
         )
     period = replace(period, ignored=dict(ignored_now(settings)))
     if period.is_empty:
         raise TrainerError(_empty_message(period))
-    in_words = summary(period.labels, period.sites)
+    in_words = summary(period.activity, by_clips)
     page = render_period(period, _excerpts(period, settings), now, with_audio, in_words)
     content = page.encode("utf-8", "backslashreplace")
     if file is None:
@@ -66,20 +68,22 @@ def write_period_report(
     return {**period.as_json(), "summary": in_words, "report": printable(str(target))}
 
 
-def _excerpts(period: Period, settings: Settings) -> dict[int, Excerpt]:
-    samples = [*period.surest, *period.least_sure]
+def _excerpts(period: Period, settings: Settings) -> dict[Sample, Excerpt]:
+    samples = [*period.activity.surest, *period.activity.least_sure]
     if not samples:
         return {}
     engine = settings.engine
     with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
         found = excerpts(samples, period.sample_rate_hz, pool)
-    return {sample.id: excerpt for sample, excerpt in zip(samples, found, strict=True)}
+    return dict(zip(samples, found, strict=True))
 
 
 def _empty_message(period: Period) -> str:
     asked = period.filters
     remedies = ["a longer --since, such as 30d"]
-    remedies += ["another --label (for short sounds `clfd results --clips`)"] * bool(asked.labels)
+    short_sounds = "" if period.by_clips else " (for short sounds `clfd results --clips`)"
+    remedies += [f"another --label{short_sounds}"] * bool(asked.labels)
+    remedies += ["a lower --min-confidence"] * bool(asked.min_confidence)
     remedies += ["--time classified (recordings may not tell when they began)"] * asked.by_recorded
     remedies += ["another --path"] * (asked.path is not None)
     since, until = (from_stamp(end or "").astimezone() for end in (asked.since, asked.until))

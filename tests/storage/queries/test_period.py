@@ -48,7 +48,7 @@ def test_hours_are_those_of_the_local_clock_also_half_an_hour_off(
     monkeypatch.setenv("TZ", "IST-5:30")
     time.tzset()
     with ledger.database.transaction() as connection:
-        dog = period_figures(connection, WEEK, [], None).labels[0]
+        dog = period_figures(connection, WEEK, [], None).activity.labels[0]
     assert dog.by_hour == {17: 1, 18: 1, 20: 1}  # 12:10, 12:40 and 15:10 in Greenwich
 
 
@@ -62,7 +62,7 @@ def test_activity_can_be_that_of_the_recordings(ledger: Ledger) -> None:
         rules=DisplayRules("-02:00"),
     )
     with ledger.database.transaction() as connection:
-        dog = period_figures(connection, spring, [], None).labels[0]
+        dog = period_figures(connection, spring, [], None).activity.labels[0]
     assert dog.by_hour == {6: 1, 5: 1}
 
 
@@ -76,7 +76,7 @@ def test_recordings_of_recorders_half_an_hour_off_stand_in_their_hour(ledger: Le
     )
     with ledger.database.transaction() as connection:
         period = period_figures(connection, spring, [], None)
-    assert period.labels[0].by_hour == {23: 1}  # 23:00 in Greenwich
+    assert period.activity.labels[0].by_hour == {23: 1}  # 23:00 in Greenwich
     assert period.as_json()["most_confident"][0]["recorded_at"] == "2024-04-30T23:00:00.000Z"
 
 
@@ -112,7 +112,7 @@ def test_what_nobody_moved_lies_in_its_inbox(ledger: Ledger) -> None:
 def test_filters_say_what_is_counted(ledger: Ledger, filters: Filters, done: int) -> None:
     with ledger.database.transaction() as connection:
         figures = period_figures(connection, filters, [], None)
-    assert figures.counts["done"] == sum(each.number for each in figures.labels) == done
+    assert figures.counts["done"] == sum(each.number for each in figures.activity.labels) == done
 
 
 def test_failures_have_no_label_and_are_counted_all_the_same(ledger: Ledger) -> None:
@@ -174,9 +174,9 @@ def test_a_checkpoint_without_a_valid_profile_says_so(training: dict[str, Any]) 
 
 def test_answers_and_failures_are_counted_by_site(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
-        sites = period_figures(connection, WEEK, [], None).sites
+        sites = period_figures(connection, WEEK, [], None).activity.sites
         by_name = replace(WEEK, rules=DisplayRules(site_pattern=r"(?P<site>[ab])[^/]*$"))
-        named = period_figures(connection, by_name, [], None).sites
+        named = period_figures(connection, by_name, [], None).activity.sites
     found = {each.site: (each.done, each.failed) for each in sites}
     assert (found[""], found["yard"]) == ((2, 1), (1, 1))
     assert {each.site: (each.done, each.failed) for each in named}["b"] == (1, 2)

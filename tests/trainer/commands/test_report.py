@@ -22,15 +22,9 @@ from classifier.audio.decode import DecodedAudio, decode
 from classifier.errors import DecodingError
 from storage.commands.context import Invocation
 from storage.ledger.ledger import Ledger
-from storage.queries.period import (
-    LabelActivity,
-    Period,
-    period_figures,
-    read_profile,
-)
-from storage.queries.statistics import (
-    Sample,
-)
+from storage.queries.activity import Activity, LabelActivity
+from storage.queries.period import Period, period_figures, read_profile
+from storage.queries.statistics import Sample
 from storage.values.timestamps import stamp
 from trainer.commands.report import report
 from trainer.errors import TrainerError
@@ -55,7 +49,8 @@ def period(ledger: Ledger) -> Period:
 
 def page_of(period: Period, excerpt: Excerpt | None = None, with_audio: bool = True) -> str:
     excerpt = excerpt or Excerpt("the file is gone")
-    excerpts = {sample.id: excerpt for sample in (*period.surest, *period.least_sure)}
+    shown = period.activity
+    excerpts = dict.fromkeys((*shown.surest, *shown.least_sure), excerpt)
     return render_period(period, excerpts, NOON, with_audio)
 
 
@@ -105,7 +100,14 @@ def test_a_page_asks_no_network_for_anything(period: Period) -> None:
 
 
 def test_a_page_says_where_short_sounds_of_long_recordings_are(period: Period) -> None:
-    assert "clfd results --clips" in Words(page_of(period, Excerpt("gone", 8000))).words
+    words = Words(page_of(period, Excerpt("gone", 8000))).words
+    assert "clfd results --clips" in words and "clfd report --clips" not in words
+    assert "clfd report --clips" in Words(page_of(replace(period, has_long_recordings=True))).words
+
+
+def test_where_no_run_is_sure_enough_the_page_says_so(period: Period) -> None:
+    silent = replace(period, by_clips=True, activity=Activity((), (), (), ()))
+    assert "Nothing was heard in this period." in Words(page_of(silent)).words
 
 
 def test_a_page_can_do_without_players(period: Period) -> None:
@@ -134,7 +136,8 @@ def test_numbers_fit_beside_a_chart() -> None:
 
 def test_many_labels_are_shown_together(period: Period) -> None:
     many = tuple(LabelActivity(f"label-{at}", Counter({3: 1})) for at in range(40))
-    words = Words(page_of(replace(period, labels=many))).words
+    with_labels = replace(period, activity=replace(period.activity, labels=many))
+    words = Words(page_of(with_labels)).words
     assert "16 other labels" in words
     assert "label-30" not in words
 
@@ -218,6 +221,15 @@ def test_an_excerpt_begins_where_the_label_was_heard(
     assert excerpt.samples is not None and np.abs(excerpt.samples[:800]).max() > 0.4
 
 
+def test_an_excerpt_of_a_run_of_clips_ends_with_it(
+    audio_file: Callable[..., Path], tone: Callable[..., np.ndarray]
+) -> None:
+    file = audio_file(samples=tone(seconds=8.0))
+    run = Sample(1, "a", "dog", 0.9, stamp(NOON), 8.0, digest_of(file), file, 2.0, 5.0)
+    (excerpt,) = excerpts([run], 8000, Inline())  # type: ignore[arg-type]
+    assert (excerpt.start_seconds, excerpt.seconds) == (2.0, 3.0)
+
+
 def test_a_file_that_is_gone_is_no_error(tmp_path: Path) -> None:
     assert excerpt_of(tmp_path / "gone.wav").problem == "the file is gone"
 
@@ -273,6 +285,25 @@ def test_json_prints_the_figures_as_one_object(used: House) -> None:
     assert figures["counts"] == {"done": 1, "failed": 1, "pending": 0}
     assert len(figures["labels"][0]["by_hour"]) == 24
     assert Path(figures["report"]).parent == used.home.reports
+
+
+def test_with_clips_the_page_says_how_often_a_label_was_heard(
+    used: House, tmp_path: Path, audio_file: Callable[..., Path], tone: Callable[..., np.ndarray]
+) -> None:
+    used.drop(audio_file(samples=tone(seconds=12.0)), "mic01/long.wav")
+    used.live()
+    file = tmp_path / "x.html"
+    figures = json.loads(call(used, *MARCH, "--clips", "--json", "-o", str(file)).stdout)
+    number = sum(each["number"] for each in figures["labels"])
+    assert figures["clips"] and f" {number} times, " in figures["summary"]
+    page = Words(file.read_text(encoding="utf-8"))
+    assert "A run of neighbouring clips of one label counts once" in page.words
+    assert page.tags["audio"] == len(figures["most_confident"] + figures["least_confident"])
+
+
+def test_a_confidence_is_asked_of_clips_only(used: House) -> None:
+    done = call(used, "--min-confidence", "0.9")
+    assert (done.exit_code, "add --clips" in done.stderr) == (2, True)
 
 
 def test_of_an_empty_period_there_is_no_page_but_a_hint(used: House, tmp_path: Path) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
-from storage.queries.period import LabelActivity, SiteActivity
-from trainer.reports.period_summary import summary
+from storage.queries.activity import Activity, LabelActivity, SiteActivity
+from trainer.reports import period_summary
 
 SIREN = LabelActivity("siren", Counter({22: 5, 23: 3, 4: 1}))
 DOG = LabelActivity("dog", Counter({3: 1}))
+
+
+def summary(
+    labels: Sequence[LabelActivity], sites: Sequence[SiteActivity], by_clips: bool = False
+) -> str:
+    return period_summary.summary(Activity((*labels,), (*sites,), (), ()), by_clips)
 
 
 def at(site: str, **labels: int) -> SiteActivity:
@@ -44,3 +51,9 @@ def test_of_many_labels_the_rarer_ones_are_counted() -> None:
 
 def test_of_nothing_nothing_is_said() -> None:
     assert summary([], []) == ""
+
+
+def test_of_clips_it_says_how_often() -> None:
+    assert summary([SIREN, DOG], [at("mic01", siren=6), at("mic02", siren=3)], by_clips=True) == (
+        "siren 9 times, 6 of them at mic01, most at 22 h; dog 1 time, at 3 h."
+    )
