@@ -25,7 +25,8 @@ from storage.values.alert import Alert
 FILES_A_KILL = 20
 MAX_ALIVE_SECONDS = 2.0
 ANSWER_SECONDS = 0.05  # of the receiver, so that kills meet alerts under way
-SETTINGS = {"CLFD_HOOKS__PER": "clip", "CLFD_HOOKS__MIN_CONFIDENCE": "0.4"}
+# Clips below it are `unknown`, which parts the runs of one file.
+SETTINGS = {"CLFD_HOOKS__PER": "clip", "CLFD_RESULTS__UNKNOWN_BELOW": "0.4"}
 
 
 def all_alerts(house: RunningHouse) -> list[Alert]:
@@ -66,7 +67,7 @@ def test_no_alert_is_lost_by_kills_nor_decided_twice(
     told = {str(json.loads(body)["id"]): json.loads(body) for body in bodies}
     expected = {alert.id: alert for alert in all_alerts(house)}
     print(f"{n_kills} kills, {bodies.total()} sent, {len(told)} alerts of {len(expected)}")
-    assert len(expected) >= n_kills * FILES_A_KILL
+    assert len(expected) > n_kills * FILES_A_KILL
     assert len(told) == len(bodies), "an alert was sent with other words again"
     if not cooldown:
         assert told.keys() == expected.keys()
