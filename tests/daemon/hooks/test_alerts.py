@@ -50,7 +50,7 @@ class Site:
         add_clips(self.ledger, name, clips, recorded_at="2026-03-01T06:00:00Z")
 
     @property
-    def told(self) -> list[tuple[object, object]]:
+    def sent_alerts(self) -> list[tuple[object, object]]:
         return [(alert["path"], alert["held_back"]) for alert in self.target.received]
 
 
@@ -191,7 +191,7 @@ def test_within_a_cooldown_alerts_of_label_and_site_are_counted_and_told_in_the_
         site.add(f"yard/{minute}.wav", SIREN, minutes=minute)
     hook = site.hook(**COOLDOWN)
     work_off(hook)
-    assert site.told == [("yard/0.wav", 0), ("yard/10.wav", 2)]
+    assert site.sent_alerts == [("yard/0.wav", 0), ("yard/10.wav", 2)]
     assert hook.status()["held_back"] == 2
 
 
@@ -213,7 +213,7 @@ def test_a_cooldown_outlives_a_restart(site: Site) -> None:
     work_off(site.hook(**COOLDOWN))
     site.add("c.wav", SIREN, minutes=11)
     work_off(site.hook(**COOLDOWN))
-    assert site.told == [("a.wav", 0), ("c.wav", 1)]
+    assert site.sent_alerts == [("a.wav", 0), ("c.wav", 1)]
 
 
 def test_after_a_kill_a_cooldown_decides_as_before(site: Site) -> None:
@@ -247,14 +247,14 @@ def test_alerts_that_waited_for_a_target_are_told_as_they_would_have_been(site: 
         site.add(f"{minute}.wav", SIREN, minutes=minute)
         hook.step()
     work_off(hook)
-    assert site.told == [("0.wav", 0), ("20.wav", 1)]
+    assert site.sent_alerts == [("0.wav", 0), ("20.wav", 1)]
 
 
 def test_a_clock_that_was_set_back_silences_no_alert(site: Site) -> None:
     site.add("future.wav", SIREN, minutes=60 * 24 * 365)
     site.add("now.wav", SIREN, minutes=0)
     work_off(site.hook(**COOLDOWN))
-    assert [path for path, _ in site.told] == ["future.wav", "now.wav"]
+    assert [path for path, _ in site.sent_alerts] == ["future.wav", "now.wav"]
 
 
 def test_an_alert_that_was_given_up_begins_no_cooldown(site: Site) -> None:
@@ -265,7 +265,7 @@ def test_an_alert_that_was_given_up_begins_no_cooldown(site: Site) -> None:
     for _ in range(MAX_TRIES):
         hook.step()
     work_off(hook)
-    assert site.told == [("b.wav", 0)]
+    assert site.sent_alerts == [("b.wav", 0)]
 
 
 def test_the_file_of_a_hook_stays_small_however_many_sites_there_are(
@@ -288,7 +288,7 @@ def test_whole_recordings_are_told_as_before_and_with_a_cooldown_what_was_held_b
     site.add("b.wav", RAIN)
     site.add("c.wav", RAIN, minutes=10)
     work_off(site.hook(**COOLDOWN, **{"hooks.per": "recording"}))
-    assert site.told == [("a.wav", 0), ("c.wav", 1)]
+    assert site.sent_alerts == [("a.wav", 0), ("c.wav", 1)]
     assert "scores" in site.target.received[0]
 
 
