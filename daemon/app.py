@@ -8,15 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from functools import partial
 
 import psutil
-import torch
 
-from classifier.inference.compiled import CompiledNetworks
-from classifier.inference.device import describe_device, memory_in_use
-from classifier.workers.malloc import keep_freed_memory, share_one_arena
+from classifier.inference.scoring_process import ScoringProcesses
+from classifier.workers.malloc import share_one_arena
 from daemon.archive.archiver import Archiver
 from daemon.archive.mover import archive_plan, make_mover
 from daemon.component import StageTimers
@@ -37,17 +35,9 @@ from daemon.intake.watcher import FileWatcher, why_no_events
 from daemon.monitoring.sd_notify import extend_timeout
 from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import ServiceWatchdog
-from daemon.pipeline.compilation import Compilation
 from daemon.pipeline.model_manager import ModelManager
 from daemon.pipeline.scoring import Claimer, Scorer
-from daemon.pipeline.scoring_setup import (
-    KEPT_BYTES,
-    RecordingPool,
-    decode_pool,
-    engine_device,
-    load_predictor,
-    with_batches,
-)
+from daemon.pipeline.scoring_setup import RecordingPool, scoring_and_decoding, with_batches
 from daemon.pipeline.window import Window
 from daemon.service import Components, Service
 from storage.database.engine import is_outdated
@@ -90,25 +80,24 @@ def run_daemon(
         )
     refuse_overlapping_folders(settings)
     share_one_arena()
-    keep_freed_memory(KEPT_BYTES)
     with (
         ExitStack() as until_the_end,
         DaemonLock.acquire(home, file_of(settings.database)) as lock,
+        # First of all: loading torch there takes longer than all the rest here.
+        scoring_and_decoding(settings.engine, home.compiled) as (scoring, pool, wake),
         _metrics(settings.metrics) as publish,
         ledger_of(settings) as ledger,
         run_hooks(home, settings) as hooks,
     ):
         for folder in (home.root, home.checkpoints, home.reports):
             remove_leftovers(folder)
-        device = engine_device(settings)
-        with decode_pool(settings, device) as (pool, wake):
-            service = assemble(
-                home, settings, device, ledger, pool, wake, read, log, publish, hooks, lock
-            )
-            # Another signal must not kill what closes pool and ledger.
-            signals = handled_signals(service.request_stop, service.request_reload)
-            until_the_end.enter_context(signals)
-            service.run(OneRun(patience_seconds) if once else None)
+        service = assemble(
+            home, settings, scoring, ledger, pool, wake, read, log, publish, hooks, lock
+        )
+        # Another signal must not kill what closes pool and ledger.
+        signals = handled_signals(service.request_stop, service.request_reload)
+        until_the_end.enter_context(signals)
+        service.run(OneRun(patience_seconds) if once else None)
 
 
 def _metrics(settings: MetricsSettings) -> AbstractContextManager[Publish]:
@@ -129,7 +118,7 @@ def ledger_of(settings: Settings) -> Ledger:
 def assemble(
     home: Home,
     settings: Settings,
-    device: torch.device,
+    scoring: ScoringProcesses,
     ledger: Ledger,
     pool: RecordingPool,
     wake: threading.Event,
@@ -139,20 +128,28 @@ def assemble(
     hooks: HookDispatcher,
     lock: DaemonLock,
 ) -> Service:
-    logger.info("clfd runs on %s, home %s", describe_device(device), home.root)
+    device = scoring.device
+    logger.info("clfd runs on %s, home %s", device.description, home.root)
     if remark := ledger_remark(settings):
         logger.warning("%s", remark)
     clock, stops, timers = time.monotonic, StopRequests(), StageTimers()
     mounts = MountMemory(ledger)
-    window = _window(settings, device, ledger, pool, mounts)
+    window = _window(with_batches(settings, device.kind), ledger, pool, mounts)
     intake, archive = _intake_and_archive(home, settings, ledger, pool, wake, mounts, window)
-    model = _model_manager(home, settings, device, ledger, wake)
+    model = ModelManager(
+        CheckpointFolder(home.checkpoints),
+        ledger,
+        scoring.load,
+        TrialFile(home.trial_file),
+        settings.engine.overlap_seconds,
+        wake.set,
+    )
     watchdog = ServiceWatchdog(lambda: pool.max_silence_seconds)
     pause = Pause(partial(paused_since, home))
 
     def change_settings(settings: Settings) -> None:
         intake.change_settings(inboxes_of(settings, archive.root_identity), settings.intake)
-        window.change_settings(with_batches(settings, device.type).engine)
+        window.change_settings(with_batches(settings, device.kind).engine)
         hooks.change_settings(settings)
         log(settings.log)
 
@@ -171,10 +168,10 @@ def assemble(
             archive=archive,
             is_paused=pause.is_paused,
         ),
-        Scorer(ledger, intake, window, archive, timers, stops.is_requested),
+        Scorer(ledger, intake, window, model, archive, timers, stops.is_requested),
         Upkeep(
             ledger,
-            lambda: model.compile_if_worthwhile(window.clips_scored),
+            lambda: model.compile_if_worthwhile(window.batches.clips_scored),
             lock.require_in_place,
         ),
         archive,
@@ -183,21 +180,15 @@ def assemble(
         LedgerRetry(stops, wake, clock),
         timers,
     )
-    report = _status_report(home, settings, device, ledger, publish, clock)
+    report = _status_report(home, settings, scoring, ledger, publish, clock)
     return Service(components, report, stops, wake, clock)
 
 
-def _window(
-    settings: Settings,
-    device: torch.device,
-    ledger: Ledger,
-    pool: RecordingPool,
-    mounts: MountMemory,
-) -> Window:
+def _window(settings: Settings, ledger: Ledger, pool: RecordingPool, mounts: MountMemory) -> Window:
     links = settings.intake.duplicates == "link"
     return Window(
         pool,
-        with_batches(settings, device.type).engine,
+        settings.engine,
         settings.intake.max_attempts,
         links,
         partial(ledger.known_answers, link=links),
@@ -251,27 +242,16 @@ def ledger_remark(settings: Settings) -> str | None:
     )
 
 
-def _model_manager(
-    home: Home, settings: Settings, device: torch.device, ledger: Ledger, wake: threading.Event
-) -> ModelManager:
-    engine, compiled = settings.engine, CompiledNetworks(home.compiled)
-    load = partial(
-        load_predictor, device=device, precision=engine.precision, n_threads=torch.get_num_threads()
-    )
-    folder, compilation = CheckpointFolder(home.checkpoints), Compilation(compiled, engine.compile)
-    trials = TrialFile(home.trial_file)
-    return ModelManager(folder, ledger, load, trials, engine.overlap_seconds, wake.set, compilation)
-
-
 def _status_report(
     home: Home,
     settings: Settings,
-    device: torch.device,
+    scoring: ScoringProcesses,
     ledger: Ledger,
     publish: Publish,
     clock: Callable[[], float],
 ) -> StatusReport:
-    device_name, inboxes = describe_device(device), [str(inbox) for inbox in settings.inboxes]
+    device_name = scoring.device.description
+    inboxes = [str(inbox) for inbox in settings.inboxes]
 
     def write(status: Mapping[str, object]) -> None:
         publish(status)
@@ -286,7 +266,13 @@ def _status_report(
         facts=lambda: {
             "device": device_name,
             "inboxes": inboxes,
-            "device_memory_bytes": memory_in_use(device),
-            "memory_bytes": psutil.Process().memory_info().rss,
+            "memory_bytes": _memory_bytes() + _memory_bytes(scoring.pid),
         },
     )
+
+
+def _memory_bytes(pid: int | None = None) -> int:
+    """Resident; 0 of a process that is gone."""
+    with suppress(psutil.Error):
+        return int(psutil.Process(pid).memory_info().rss)
+    return 0

@@ -37,7 +37,7 @@ class Component:
 
 
 class StageTimers(Component):
-    """The seconds that the loop spent in its stages since the start.
+    """The seconds that the loop spent in its stages since the start, and scoring beside it.
 
     Decoding goes on in other processes and has no stage here.
     """
@@ -54,7 +54,10 @@ class StageTimers(Component):
             yield
         finally:
             if stage is not None:
-                self._seconds[stage] += self._clock() - began
+                self.add(stage, self._clock() - began)
+
+    def add(self, stage: str, seconds: float) -> None:
+        self._seconds[stage] += seconds
 
     def figures(self) -> Mapping[str, object]:
         return {"stage_seconds": {name: round(value, 6) for name, value in self._seconds.items()}}

@@ -12,7 +12,6 @@ from torch import Tensor
 from classifier.inference.device import is_out_of_memory
 from classifier.model.checkpoint import Checkpoint
 
-Scores = npt.NDArray[np.float32]
 Clips = Sequence[npt.NDArray[np.float32]] | npt.NDArray[np.float32]
 
 # Of the widest feature map of one pass on a CPU. More leaves the caches: the reference's network
@@ -86,13 +85,3 @@ def stack_clips(clips: Clips, device: torch.device) -> Tensor:
     # In one call: with one for each clip, other threads of Python would come in between.
     torch._foreach_copy_(list(batch), [torch.from_numpy(clip) for clip in clips], True)
     return batch
-
-
-def pool_scores(clip_scores: Scores, pooling: str) -> Scores:
-    """Clip scores (C, L) to a recording's scores (L,): their mean, or their maximum rescaled."""
-    if len(clip_scores) == 1:
-        return clip_scores[0]  # type: ignore[no-any-return]
-    if pooling == "mean":
-        return clip_scores.mean(axis=0)  # type: ignore[no-any-return]
-    peaks = clip_scores.max(axis=0)
-    return peaks / peaks.sum()  # type: ignore[no-any-return]

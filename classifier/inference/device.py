@@ -30,6 +30,13 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
+def open_device(wanted: str, n_threads: int) -> torch.device:
+    """As `choose_device`; work on a CPU is shared by so many threads, 0: as torch finds them."""
+    if n_threads:
+        torch.set_num_threads(n_threads)
+    return choose_device(wanted)
+
+
 def available_devices() -> list[str]:
     cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from classifier.errors import CheckpointError, ClassifierError, DeviceBusyError
 from classifier.inference.device import first_line, is_out_of_memory
 from classifier.inference.predictor import Predictor
-from classifier.model.checkpoint import Checkpoint
+from classifier.model.checkpoint import Checkpoint, read_checkpoint
+
+
+def load_predictor(
+    path: Path, device: torch.device, precision: str = "auto", n_threads: int = 0
+) -> Predictor:
+    """A checkpoint file ready to serve. Raises as `prepare`."""
+    return prepare(read_checkpoint(path), device, precision, n_threads)
 
 
 def prepare(

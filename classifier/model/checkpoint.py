@@ -30,11 +30,11 @@ from torch import Tensor
 
 from classifier.errors import CheckpointError, one_line
 from classifier.model.audio_format import AudioFormat
+from classifier.model.checkpoint_facts import MAX_FILE_BYTES, CheckpointFacts
 from classifier.model.classifier import ClipClassifier, NetworkShape, build_network
 from classifier.model.memory import check_memory, memory_limit
 
 SUFFIX = ".safetensors"
-MAX_FILE_BYTES = 2**30
 # Of the header. The digests of a million recordings are half of them; twice as many values take a
 # second to parse and some 300 MB.
 MAX_VALUES = 2**21
@@ -101,6 +101,11 @@ class Checkpoint:
     @property
     def audio_format(self) -> AudioFormat:
         return self.description.audio_format
+
+    @property
+    def facts(self) -> CheckpointFacts:
+        about = self.description.model_dump(mode="json", exclude={"labels", "canary"})
+        return CheckpointFacts(self.name, self.digest, self.labels, self.audio_format, about)
 
     def build(self) -> ClipClassifier:
         """The module with this checkpoint's weights, on the CPU, in evaluation mode."""

@@ -6,9 +6,12 @@ folder. Its training facts say `starter: true`, from which one of an earlier ver
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from importlib.resources import files
+from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +33,14 @@ def packaged_starter(folder: Traversable = FOLDER) -> Starter | None:
     """The starter; None in a package that was built without one."""
     found = _file(folder)
     return None if found is None else Starter(found.name.removesuffix(SUFFIX), found.read_bytes())
+
+
+@contextmanager
+def starter_file(folder: Traversable = FOLDER) -> Iterator[Path | None]:
+    """The starter as a file, wherever the package is; None where it was built without one."""
+    found = _file(folder)
+    with nullcontext() if found is None else as_file(found) as file:
+        yield file
 
 
 def starter_name(folder: Traversable = FOLDER) -> str | None:

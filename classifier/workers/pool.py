@@ -100,7 +100,7 @@ class DecodePool(Generic[Key]):
 
     `on_answer` is called from another thread whenever `collect` has something new. Samples come
     through shared memory while fewer than `slots` segments are out or their clips in use, and
-    through a pipe otherwise. `pin` prepares memory from which a device fetches them by itself.
+    through a pipe otherwise. `share` lets the process that scores read that memory.
     `in_flight` counts segments handed in whose answers have not been collected.
     """
 
@@ -108,7 +108,7 @@ class DecodePool(Generic[Key]):
     timeout_seconds: float
     on_answer: Callable[[], None] = lambda: None
     slots: int = 0
-    pin: Callable[[SlotBuffer], None] = lambda _: None
+    share: Callable[[SlotBuffer], None] = lambda _: None
     in_flight: int = 0
 
     def __post_init__(self) -> None:
@@ -225,7 +225,7 @@ class DecodePool(Generic[Key]):
 
     def _new_pool(self) -> ProcessPool:
         # Each has memory of its own: what workers of the one before may still write to is let go.
-        self._slots = Slots(self.slots or SLOTS_OF_A_WORKER * self.workers, self.pin)
+        self._slots = Slots(self.slots or SLOTS_OF_A_WORKER * self.workers, self.share)
         # Spawn: a fork of a process that runs threads or CUDA is not safe.
         pool = ProcessPool(
             self.workers,
@@ -244,7 +244,6 @@ class DecodePool(Generic[Key]):
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        self._slots.pin()  # meanwhile: it takes a moment
         return pool
 
     def _submit_task(self, parts: Sequence[_Part[Key]]) -> None:
@@ -301,7 +300,10 @@ class DecodePool(Generic[Key]):
         if self._big_files is None:
             try:
                 self._big_files = DecodePool(
-                    max(1, self.workers // 2), self.timeout_seconds, self.on_answer
+                    max(1, self.workers // 2),
+                    self.timeout_seconds,
+                    self.on_answer,
+                    share=self.share,
                 )
             except NoWorkersError as error:
                 self._answer_all([part], machine_error(str(error)))

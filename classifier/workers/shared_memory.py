@@ -1,4 +1,4 @@
-"""Samples on their way from a decode worker to the daemon, through memory that both have mapped.
+"""Samples on their way from a decode worker to where they are scored, through memory of all three.
 
 A pickled array is copied five times on its way through a pipe. Here a segment is handed out with a
 slot of its own, in which its worker leaves the samples, and the answer says how many there are.
@@ -53,18 +53,14 @@ class SlotBuffer:
         self.slot_bytes = slot_bytes
         self.n_bytes = n_slots * slot_bytes
         self.slot_type = ctypes.c_char * slot_bytes
-        self._fd = os.memfd_create("clfd-samples", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        weakref.finalize(self, os.close, self._fd)
-        os.ftruncate(self._fd, self.n_bytes)
+        self.fd = os.memfd_create("clfd-samples", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        weakref.finalize(self, os.close, self.fd)
+        os.ftruncate(self.fd, self.n_bytes)
         # A worker that made it shorter would take the daemon along at its next look.
-        fcntl.fcntl(self._fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-        self.memory = mmap.mmap(self._fd, self.n_bytes)
+        fcntl.fcntl(self.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+        self.memory = mmap.mmap(self.fd, self.n_bytes)
+        self.address = _address_of(self.memory)
         self.free = deque(range(n_slots))
-
-    @property
-    def address(self) -> int:
-        """Where its `n_bytes` lie in this process."""
-        return ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
 
     def take(self) -> Slot | None:
         """A free slot, the one used last if any was: its memory is there, and in the caches."""
@@ -72,7 +68,7 @@ class SlotBuffer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """How a worker gets it, while it is started."""
-        return WorkerSlotBuffer, (reduction.DupFd(self._fd), self.n_bytes, self.slot_bytes)
+        return WorkerSlotBuffer, (reduction.DupFd(self.fd), self.n_bytes, self.slot_bytes)
 
 
 class SlotPlace(NamedTuple):
@@ -142,6 +138,47 @@ class WorkerSlotBuffer:
         return _protect(address, samples.nbytes, mmap.PROT_READ)
 
 
+class ScorerSlotBuffer:
+    """The side of the process that scores, which reads what workers left."""
+
+    def __init__(self, fd: int, n_bytes: int, slot_bytes: int) -> None:
+        """Maps it, and closes the file."""
+        self.n_bytes, self.slot_bytes = n_bytes, slot_bytes
+        try:
+            self._memory = mmap.mmap(fd, n_bytes)
+        finally:
+            os.close(fd)
+        self.address = _address_of(self._memory)
+
+    def samples(self, first_byte: int, n_samples: int) -> Samples:
+        return np.frombuffer(self._memory, np.float32, n_samples, first_byte)
+
+    def pin(self, device: torch.device) -> None:
+        """Pins all of it, which takes as much memory; if that does not work, it stays as it is.
+
+        Copies from memory that is not pinned are five times slower, and keep the processor waiting.
+        """
+        import torch  # not in decode workers: 1.5 s of processor time for each
+
+        runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+        with torch.cuda.device(device):  # else on the first GPU, which may be somebody else's
+            failed = int(runtime.cudaHostRegister(self.address, self.n_bytes, FOR_ALL_CONTEXTS))
+            if failed:
+                with contextlib.suppress(RuntimeError):
+                    # CUDA keeps an error until it is asked for; torch would meet it at its next
+                    # kernel.
+                    torch.zeros(1, device=device)
+        if failed:
+            logger.info("samples are not pinned; copies to the GPU take longer")
+            return
+        # Before the memory goes: the device would go on reading the pages that were there.
+        weakref.finalize(self, runtime.cudaHostUnregister, self.address).atexit = False
+
+
+def _address_of(memory: mmap.mmap) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+
 _mprotect = ctypes.CDLL(None).mprotect
 _mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
@@ -150,42 +187,17 @@ def _protect(address: int, n_bytes: int, how: int) -> bool:
     return bool(_mprotect(address, n_bytes, how) == 0)
 
 
-def pin(buffer: SlotBuffer, device: torch.device) -> None:
-    """Pins all of it, which takes as much memory; where that does not work, it stays as it is.
-
-    Copies from memory that is not pinned are five times slower, and keep the processor waiting.
-    """
-    import torch  # not in decode workers: 1.5 s of processor time for each
-
-    runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-    with torch.cuda.device(device):  # else on the first GPU, which may be somebody else's
-        failed = int(runtime.cudaHostRegister(buffer.address, buffer.n_bytes, FOR_ALL_CONTEXTS))
-        if failed:
-            with contextlib.suppress(RuntimeError):
-                # CUDA keeps an error until it is asked for; torch would meet it at its next kernel.
-                torch.zeros(1, device=device)
-    if failed:
-        logger.info("samples are not pinned; copies to the GPU take longer")
-        return
-    # Before the memory goes: the device would go on reading the pages that were there.
-    weakref.finalize(buffer, runtime.cudaHostUnregister, buffer.address).atexit = False
-
-
 class Slots:
-    """`pin` prepares the small slots, whose addresses stay what they are, for a device."""
+    """`share` lets another process read them."""
 
-    def __init__(self, n_slots: int, pin: Callable[[SlotBuffer], None] = lambda _: None) -> None:
-        self._pin = pin
+    def __init__(self, n_slots: int, share: Callable[[SlotBuffer], None] = lambda _: None) -> None:
         self.buffers: list[SlotBuffer] = []
         for max_slots, slot_bytes in ((MAX_SMALL, SMALL_BYTES), (MAX_LARGE, LARGE_BYTES)):
             # Where the system has no such memory, or no room, samples come through the pipe.
             with contextlib.suppress(AttributeError, OSError, ValueError):
                 self.buffers.append(SlotBuffer(min(n_slots, max_slots), slot_bytes))
-
-    def pin(self) -> None:
         for buffer in self.buffers:
-            if buffer.slot_bytes == SMALL_BYTES:
-                self._pin(buffer)
+            share(buffer)
 
     def take(self, segment: Segment) -> Slot | None:
         """The smallest one that is free and that the segment probably fits into."""

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from classifier.audio.decode import DecodedAudio, Segment, decode
+from classifier.inference.compilation import Compilation
 from classifier.inference.compiled import CompiledNetworks
 from classifier.inference.device import threads
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.flops import gflop_per_clip
 from classifier.workers.process import temporary_folder
-from daemon.pipeline.compilation import Compilation
 from daemon.pipeline.model_manager import hop_samples
 from daemon.pipeline.window import SEGMENT_SECONDS
 from storage.home.temp_home import temporary_home
@@ -109,7 +109,7 @@ def measure_decoding(
     Whole recordings, segment by segment.
     """
     audio, measured_ms, clips, recordings = checkpoint.audio_format, 0.0, 0, 0
-    hop = hop_samples(checkpoint, engine.overlap_seconds)
+    hop = hop_samples(checkpoint.facts, engine.overlap_seconds)
     n_clips = max(1, round(SEGMENT_SECONDS * audio.sample_rate_hz / hop))
 
     def decoded(file: Path, first_clip: int) -> DecodedAudio:

@@ -3,8 +3,10 @@
 A ping goes out with each status, from the loop itself. No other thread sends any: it would go on
 while the loop stands still. So it is decided on purpose what silence means:
 
-- A device that hangs never gives a batch back, and a dead mount no listing. The loop stands still,
-  there are no pings, and a restart is what helps, if anything does.
+- A dead mount gives no listing back. The loop stands still, there are no pings, and a restart is
+  what helps, if anything does.
+- A device that hangs never gives a batch back. Recordings are in the window then, and nothing comes
+  of any of them, as below.
 - Decode workers that are stuck are killed at their deadlines, and a broken pool is begun anew:
   their recordings fail or are tried again, and that is progress. Where recordings are in the
   window and nothing came of any of them for longer than all these deadlines take, there are no

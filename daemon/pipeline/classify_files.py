@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from classifier.audio.regular_file import fingerprint
-from classifier.inference.predictor import Predictor
-from classifier.inference.prepare import prepare
-from classifier.model.checkpoint import parse_checkpoint
-from classifier.model.starter import packaged_starter
-from classifier.workers.malloc import keep_freed_memory
+from classifier.inference.scoring_process import RemotePredictor, ScoringProcessDied
+from classifier.model.checkpoint_facts import CheckpointFacts
+from classifier.model.starter import starter_file
 from classifier.workers.process import without_main_module
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox, inbox_at
 from daemon.pipeline.model_manager import Served, hop_samples
-from daemon.pipeline.scoring_setup import (
-    KEPT_BYTES,
-    decode_pool,
-    engine_device,
-    load_predictor,
-    with_batches,
-)
+from daemon.pipeline.scoring_setup import RecordingPool, scoring_and_decoding, with_batches
 from daemon.pipeline.window import Window
 from storage.export.dataframe import frame_of
 from storage.export.text_formats import (
@@ -74,10 +68,11 @@ def classify_paths(
     format = FORMATS[form or format_of(file, text_only=True)]
     ignored: Counter[str] = Counter()
     arrivals = _arrivals_by_name(paths, settings, ignored)
-    keep_freed_memory(KEPT_BYTES)
-    predictor = _predictor(home, settings, checkpoint, note)
-    with output(file) as stream:  # who may not write there hears of it before the work
-        results = _results(settings, arrivals, predictor, show_progress)
+    with (
+        _pipeline(home, settings, checkpoint, note) as pipeline,
+        output(file) as stream,  # who may not write there hears of it before the work
+    ):
+        results = _results(settings, arrivals, pipeline, show_progress)
         _write(stream, [_record(result) for result in results], format)
     if ignored:
         note(ignored_text(ignored))
@@ -116,30 +111,45 @@ def classify_frame(
     settings = load_settings(folder, {} if device is None else {"engine.device": device})
     named = [paths] if isinstance(paths, str | Path) else paths
     arrivals = _arrivals_by_name([Path(path) for path in named], settings, Counter())
-    predictor = _predictor(folder, settings, str(checkpoint), lambda _: None)
-    with without_main_module():
-        return frame_of(_results(settings, arrivals, predictor, False), scores=scores)
+    with (
+        without_main_module(),
+        _pipeline(folder, settings, str(checkpoint), lambda _: None) as pipeline,
+    ):
+        return frame_of(_results(settings, arrivals, pipeline, False), scores=scores)
 
 
-def _predictor(
+class _Pipeline(NamedTuple):
+    """What scores and decodes, with settings for this device."""
+
+    predictor: RemotePredictor
+    settings: Settings
+    pool: RecordingPool
+    wake: threading.Event
+
+
+@contextmanager
+def _pipeline(
     home: Home, settings: Settings, reference: str, note: Callable[[str], None]
-) -> Predictor:
-    """Of the checkpoint that is meant; where no home was made yet, `active` is the starter."""
-    device, precision = engine_device(settings), settings.engine.precision
-    starter = packaged_starter() if reference == "active" and not home.is_made else None
-    if starter is None:
-        file = CheckpointFolder(home.checkpoints).locate(reference)
-        return load_predictor(file, device, precision)
-    checkpoint = parse_checkpoint(starter.name, starter.data)
-    note(
-        f"no home at {home.root}: the starter that comes with clfd answers; it knows only"
-        f" {listed(checkpoint.labels)}; `clfd init` makes a home"
-    )
-    return prepare(checkpoint, device, precision)
+) -> Iterator[_Pipeline]:
+    """With the checkpoint that is meant; where no home was made yet, `active` is the starter."""
+    with ExitStack() as stack:
+        starter = None
+        if reference == "active" and not home.is_made:
+            starter = stack.enter_context(starter_file())
+        file = starter or CheckpointFolder(home.checkpoints).locate(reference)
+        scoring, pool, wake = stack.enter_context(scoring_and_decoding(settings.engine))
+        settings = with_batches(settings, scoring.device.kind)
+        predictor = scoring.load(file)
+        if starter is not None:
+            note(
+                f"no home at {home.root}: the starter that comes with clfd answers; it knows only"
+                f" {listed(predictor.checkpoint.labels)}; `clfd init` makes a home"
+            )
+        yield _Pipeline(predictor, settings, pool, wake)
 
 
 def _results(
-    settings: Settings, arrivals: Mapping[str, Arrival], predictor: Predictor, show_progress: bool
+    settings: Settings, arrivals: Mapping[str, Arrival], pipeline: _Pipeline, show_progress: bool
 ) -> list[Result]:
     """In the order of the paths."""
     claims = [
@@ -149,9 +159,9 @@ def _results(
     files, rules = list(arrivals.items()), settings.results.display_rules
     results = []
     with progress_bar(show_progress, len(claims)) as advance:
-        for outcome in _outcomes(settings, claims, predictor):
+        for outcome in _outcomes(pipeline, claims):
             name, arrival = files[outcome.recording_id]
-            shown = _result(outcome, arrival, predictor).displayed(rules)
+            shown = _result(outcome, arrival, pipeline.predictor.checkpoint).displayed(rules)
             results.append(replace(shown, path=name))
             advance()
     return sorted(results, key=lambda result: result.path)
@@ -195,36 +205,34 @@ def _in_folder(folder: Path, inbox: Inbox, ignored: Counter[str]) -> dict[str, A
     return found
 
 
-def _outcomes(
-    settings: Settings, claims: Sequence[Claim], predictor: Predictor
-) -> Iterator[Outcome]:
-    """One attempt each, every file for itself."""
+def _outcomes(pipeline: _Pipeline, claims: Sequence[Claim]) -> Iterator[Outcome]:
+    """One attempt each, every file for itself. Raises ScoringProcessDied."""
+    predictor, settings, pool, wake = pipeline
     hop = hop_samples(predictor.checkpoint, settings.engine.overlap_seconds)
     served = Served(predictor, hop, checkpoint_id=0)
     waiting = deque(claims)
-    settings = with_batches(settings, predictor.device.type)
-    with decode_pool(settings, predictor.device) as (pool, wake):
-        window = Window(
-            pool,
-            settings.engine,
-            max_attempts=1,
-            links_duplicates=False,
-            accepts_damaged=settings.intake.damaged == "warn",
-            machine=None,
-            log=lambda *_: None,  # a row for each file says it
-        )
-        while waiting or len(window):
-            wake.clear()
-            n_claims = min(window.free, len(waiting))
-            window.take([waiting.popleft() for _ in range(n_claims)], served)
-            yield from window.step()
-            if len(window) and not window.has_ready_clips:
-                wake.wait(1.0)
+    window = Window(
+        pool,
+        settings.engine,
+        max_attempts=1,
+        links_duplicates=False,
+        accepts_damaged=settings.intake.damaged == "warn",
+        machine=None,
+        log=lambda *_: None,  # a row for each file says it
+    )
+    while waiting or len(window):
+        wake.clear()
+        if not predictor.is_alive:
+            raise ScoringProcessDied("the process that scores has died; see the system's log")
+        n_claims = min(window.free, len(waiting))
+        window.take([waiting.popleft() for _ in range(n_claims)], served)
+        yield from window.step()
+        if len(window) and not window.batches.can_get_on:
+            wake.wait(1.0)
 
 
-def _result(outcome: Outcome, arrival: Arrival, predictor: Predictor) -> Result:
+def _result(outcome: Outcome, arrival: Arrival, checkpoint: CheckpointFacts) -> Result:
     """As it would stand in the ledger of an inbox that is the named folder."""
-    checkpoint = predictor.checkpoint
     failed = Result(
         path=printable_path(arrival.path),
         status="failed",

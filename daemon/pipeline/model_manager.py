@@ -1,10 +1,10 @@
 """The live model: which checkpoint is served, and how another one takes over.
 
-`checkpoints/active` says what should be served. A candidate is read, checked and warmed in a
-thread of its own while the old one serves; `step` only flips a reference, between two ticks.
+`checkpoints/active` says what should be served. A candidate is read, checked and warmed while the
+old one serves; `step` only flips a reference, between two ticks.
 Recordings hold on to the model with which their decoding began, so a batch never mixes two.
 
-Whatever a candidate brings about is its own refusal, and the one before serves. What kills the
+Whatever a candidate brings about is its own refusal, and the one before serves. What kills a
 process leaves a note (`storage.home.trial_file`), by which the next start begins with `previous`.
 """
 
@@ -13,18 +13,17 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.errors import CheckpointError, DeviceBusyError, one_line
-from classifier.inference.predictor import Predictor
-from classifier.model.checkpoint import MAX_FILE_BYTES, Checkpoint
+from classifier.inference.scoring_process import RemotePredictor, ScoringProcessDied
+from classifier.model.checkpoint_facts import MAX_FILE_BYTES, CheckpointFacts
 from daemon.component import Component
-from daemon.errors import NothingToServe
+from daemon.errors import DaemonError, NothingToServe
 from daemon.monitoring.journald import about
-from daemon.pipeline.compilation import Compilation
 from storage.errors import RowRefused, StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.safe_open import file_digest
@@ -41,7 +40,7 @@ BUSY_SECONDS = 30.0  # until a device that had no memory for a checkpoint is ask
 class Served:
     """A predictor, how far apart its clips start, and its checkpoint's number in the ledger."""
 
-    predictor: Predictor
+    predictor: RemotePredictor
     hop_samples: int
     checkpoint_id: int
 
@@ -61,7 +60,8 @@ class RefusedCheckpoint:
 class ModelManager(Component):
     """`load` turns a checkpoint file into a predictor, or raises.
 
-    Where it raises DeviceBusyError it is asked again after a while.
+    Where it raises DeviceBusyError it is asked again after a while. Where it raises
+    ScoringProcessDied the checkpoint is refused, and not tried again.
     `wake` is called, from another thread, when a candidate is ready.
     """
 
@@ -71,13 +71,11 @@ class ModelManager(Component):
         self,
         checkpoints: CheckpointFolder,
         ledger: Ledger,
-        load: Callable[[Path], Predictor],
+        load: Callable[[Path], RemotePredictor],
         trials: TrialFile,
         overlap_seconds: float = 0.0,
         wake: Callable[[], None] = lambda: None,
-        compilation: Compilation | None = None,
     ) -> None:
-        self._compilation = compilation
         self._overlap_seconds = overlap_seconds
         self._checkpoints = checkpoints
         self._ledger = ledger
@@ -85,14 +83,14 @@ class ModelManager(Component):
         self._trials = trials
         self._wake = wake
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="candidate")
-        self._candidate: tuple[str, Future[Predictor | RefusedCheckpoint]] | None = None
+        self._candidate: tuple[str, Future[RemotePredictor | RefusedCheckpoint]] | None = None
         self._poll_due = 0.0
         self._try_again_at = math.inf
         self._killer: str | None = None  # the active one, where it is not tried again
         self._served: Served | None = None
         self.wanted: str | None = None
         self.refusal: str | None = None
-        self._n_swaps = self._n_refusals = 0
+        self._n_swaps = self._n_refusals = self._n_deaths = 0
 
     @property
     def served(self) -> Served:
@@ -135,6 +133,26 @@ class ModelManager(Component):
         )
 
     @property
+    def is_alive(self) -> bool:
+        """Whether what is served can score; its process may have died."""
+        return self.served.predictor.is_alive
+
+    def begin_again(self) -> None:
+        """After the death of the process that scores.
+
+        Raises as `start`, but that nothing can be served is no fault of the settings now.
+        """
+        self._n_deaths += 1
+        logger.error("the process that scores has died; another one is begun")
+        if self._candidate is not None:
+            wait([self._candidate[1]])  # it died with the process, or has another one by now
+            self._candidate = None
+        try:
+            self.start()
+        except NothingToServe as error:
+            raise DaemonError(str(error)) from error
+
+    @property
     def is_preparing(self) -> bool:
         """Whether a candidate is on its way."""
         return self._candidate is not None
@@ -153,10 +171,9 @@ class ModelManager(Component):
             self._follow_link(now)
 
     def compile_if_worthwhile(self, clips_scored: int) -> None:
-        """Now and then: has the served network compiled behind it, in the candidates' thread."""
-        if self._compilation is not None:
-            predictor, file = self.served.predictor, self._checkpoints.path(self.served.name)
-            self._thread.submit(self._compilation.step, predictor, file, clips_scored)
+        """Now and then: has the served network compiled behind it."""
+        file = self._checkpoints.path(self.served.name)
+        self.served.predictor.compile_if_worthwhile(file, clips_scored)
 
     def status(self) -> Mapping[str, object]:
         predictor = self.served.predictor
@@ -170,7 +187,11 @@ class ModelManager(Component):
         }
 
     def figures(self) -> Mapping[str, object]:
-        return {"checkpoint_swaps": self._n_swaps, "checkpoint_refusals": self._n_refusals}
+        return {
+            "checkpoint_swaps": self._n_swaps,
+            "checkpoint_refusals": self._n_refusals,
+            "scoring_process_deaths": self._n_deaths,
+        }
 
     def faults(self) -> Sequence[str]:
         return [self.refusal] if self.refusal else []
@@ -180,8 +201,6 @@ class ModelManager(Component):
             with suppress(StorageError):
                 self._trials.forget(self._candidate[0])  # whoever loses patience kills both
         self._thread.shutdown(cancel_futures=True)
-        if self._compilation is not None:
-            self._compilation.stop()
 
     @property
     def _is_forgiven(self) -> bool:
@@ -213,26 +232,27 @@ class ModelManager(Component):
         self.wanted = name
         return name
 
-    def _prepare(self, path: Path) -> Predictor | RefusedCheckpoint:
+    def _prepare(self, path: Path) -> RemotePredictor | RefusedCheckpoint:
         """All that takes time, hashing too: it may be a second for what is large and no checkpoint.
 
         Raises DeviceBusyError.
         """
-        with self._trials.of(path.stem):
+        with self._trials.of(path.stem) as trial:
             try:
                 predictor = self._load(path)
-                if self._compilation is not None:
-                    self._compilation.use_compiled(predictor)
                 # Refuses one with short clips.
                 hop_samples(predictor.checkpoint, self._overlap_seconds)
                 return predictor
             except DeviceBusyError:
                 raise
+            except ScoringProcessDied:
+                trial.has_killed = True
+                return RefusedCheckpoint(_killer_reason(path.stem), _digest(path))
             except Exception as error:
                 return RefusedCheckpoint(_reason(path.stem, error), _digest(path))
 
     def _take_over(
-        self, name: str, candidate: Future[Predictor | RefusedCheckpoint], now: float
+        self, name: str, candidate: Future[RemotePredictor | RefusedCheckpoint], now: float
     ) -> None:
         try:
             prepared = candidate.result()
@@ -247,9 +267,9 @@ class ModelManager(Component):
         logger.warning("%s", self.refusal)
         self._try_again_at = until
 
-    def _serve(self, name: str, prepared: Predictor | RefusedCheckpoint) -> bool:
+    def _serve(self, name: str, prepared: RemotePredictor | RefusedCheckpoint) -> bool:
         """Whether it is served; else it is refused. Raises StorageError for the ledger's own."""
-        if isinstance(prepared, Predictor):
+        if not isinstance(prepared, RefusedCheckpoint):
             try:
                 self._register(prepared)
                 return True
@@ -260,14 +280,14 @@ class ModelManager(Component):
         self._refuse(name, prepared)
         return False
 
-    def _register(self, predictor: Predictor) -> None:
+    def _register(self, predictor: RemotePredictor) -> None:
         checkpoint = predictor.checkpoint
         checkpoint_id = self._ledger.register_checkpoint(
             checkpoint.digest,
             checkpoint.name,
             checkpoint.labels,
             checkpoint.audio_format.clip_seconds,
-            checkpoint.description.model_dump(mode="json", exclude={"labels", "canary"}),
+            checkpoint.description,
         )
         hop = hop_samples(checkpoint, self._overlap_seconds)
         self._served = Served(predictor, hop, checkpoint_id)
@@ -281,12 +301,8 @@ class ModelManager(Component):
             self.refusal = None
         elif active is not None and self._trials.n_kills(active):
             self._killer = active
-            reason = (
-                f"checkpoint {active} is not tried again: the daemon was killed while it prepared"
-                f" it; see the system's log, then activate another one, or try once more with"
-                f" `clfd checkpoints activate {active}`"
-            )
-            self._refuse(active, RefusedCheckpoint(reason, _digest(self._checkpoints.path(active))))
+            digest = _digest(self._checkpoints.path(active))
+            self._refuse(active, RefusedCheckpoint(_killer_reason(active), digest))
 
     def _refuse(self, name: str, refused: RefusedCheckpoint) -> None:
         self.refusal = refused.reason
@@ -301,7 +317,15 @@ def _reason(name: str, error: Exception) -> str:
     return f"checkpoint {name} cannot be served: {one_line(error)}; activate another one"
 
 
-def hop_samples(checkpoint: Checkpoint, overlap_seconds: float) -> int:
+def _killer_reason(name: str) -> str:
+    return (
+        f"checkpoint {name} is not tried again: the daemon was killed while it prepared it; see the"
+        " system's log, then activate another one, or try once more with"
+        f" `clfd checkpoints activate {name}`"
+    )
+
+
+def hop_samples(checkpoint: CheckpointFacts, overlap_seconds: float) -> int:
     """Samples from the start of one clip to the start of the next."""
     audio = checkpoint.audio_format
     hop = audio.clip_samples - round(overlap_seconds * audio.sample_rate_hz)

@@ -8,7 +8,7 @@ import numpy as np
 
 from classifier.audio.decode import DecodedAudio
 from classifier.audio.samples import Levels
-from classifier.inference.batching import Scores
+from classifier.inference.pooling import Scores
 from daemon.pipeline.model_manager import Served
 from storage.ledger.outcomes import AudioFacts, Claim
 from storage.settings.schema import EngineSettings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from storage.errors import LedgerUnavailable
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, Changed, Outcome
 from storage.values.text import printable_path
+
+logger = logging.getLogger(__name__)
 
 CLAIM_SECONDS = 1.0  # between two looks for work that another process queued
 
@@ -132,7 +135,7 @@ class Claimer(Component):
 
 @dataclass
 class Scorer(Component):
-    """One batch, one transaction: `done` and its prediction together.
+    """What was scored, in one transaction: `done` and its prediction together.
 
     `is_stopping` says whether a stop was asked for.
     """
@@ -140,6 +143,7 @@ class Scorer(Component):
     ledger: Ledger
     intake: Intake
     window: Window
+    model: ModelManager
     archive: Archiver
     timers: StageTimers
     is_stopping: Callable[[], bool]
@@ -147,15 +151,15 @@ class Scorer(Component):
     def __post_init__(self) -> None:
         self._unwritten: list[Outcome] = []
         self._released: list[int] = []
-        self._n_finished = self._n_batches = self._last_batch_clips = 0
+        self._n_finished = 0
 
     def step(self, now: float) -> None:
-        before = self.window.clips_scored
-        with self.timers.measure("score"):
+        if not self.model.is_alive:
+            self._begin_again()
+        before = self.window.batches.seconds
+        with self.timers.measure("window"):
             self._unwritten = self._unwritten or self.window.step(self.is_stopping())
-        if self.window.clips_scored > before:
-            self._n_batches += 1
-            self._last_batch_clips = self.window.clips_scored - before
+        self.timers.add("score", self.window.batches.seconds - before)
         if any(isinstance(outcome, Changed) for outcome in self._write()):
             self.intake.scan_again(now)  # what it is now has no row yet
 
@@ -171,7 +175,7 @@ class Scorer(Component):
 
     @property
     def has_more(self) -> bool:
-        return self.window.has_ready_clips
+        return self.window.batches.can_get_on
 
     @property
     def is_busy(self) -> bool:
@@ -179,9 +183,9 @@ class Scorer(Component):
         return bool(len(self.window) or self._unwritten)
 
     def progress(self, now: float) -> Progress:
-        window = self.window
+        window, clips_scored = self.window, self.window.batches.clips_scored
         left = window.clips_left, window.n_unread
-        return Progress(now, window.clips_scored, self._n_finished, len(window), *left)
+        return Progress(now, clips_scored, self._n_finished, len(window), *left)
 
     def status(self) -> Mapping[str, object]:
         slow = [
@@ -192,17 +196,18 @@ class Scorer(Component):
             }
             for claim, seconds in self.window.slow
         ]
-        return {"slow": slow}
+        return {"slow": slow, "device_memory_bytes": self.window.batches.device_memory_bytes}
 
     def faults(self) -> Sequence[str]:
         return self.window.faults
 
     def figures(self) -> Mapping[str, object]:
+        batches = self.window.batches
         return {
             "finished": self._n_finished,
-            "batches": self._n_batches,
-            "last_batch_clips": self._last_batch_clips,
-            "clips_scored": self.window.clips_scored,
+            "batches": batches.n_batches,
+            "last_batch_clips": batches.last_batch_clips,
+            "clips_scored": batches.clips_scored,
         }
 
     def stop(self, seconds: float = 0.0) -> None:
@@ -210,3 +215,16 @@ class Scorer(Component):
         self._write()
         self._released += self.window.abandon()  # names each only once
         self.ledger.release(self._released)
+
+    def _begin_again(self) -> None:
+        """The process that scores has died: as if the daemon had, and were started again.
+
+        An attempt counts for what was being scored, since that may have been the reason.
+        """
+        suspects = {recording.claim.recording_id for recording in self.window.batches.under_way}
+        self._write()
+        self._released += [number for number in self.window.abandon() if number not in suspects]
+        self.ledger.release(self._released)
+        self._released = []
+        self.ledger.reclaim()
+        self.model.begin_again()

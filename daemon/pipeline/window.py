@@ -1,8 +1,7 @@
 """The bounded window between claim and outcome: decoding, batching, scoring.
 
 A recording is pinned to the checkpoint that was served when its decoding began. Its segments go
-to the decode workers a few at a time, its clips to batches that hold one checkpoint each. A batch
-goes when it is full or when nothing more is ready; there is no timer.
+to the decode workers a few at a time, its clips to the process that scores, in batches.
 """
 
 from __future__ import annotations
@@ -16,16 +15,15 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import MACHINE, DecodingError, FileChanged
-from classifier.inference.batching import pool_scores
+from classifier.inference.pooling import pool_scores
 from classifier.workers.pool import Answer
 from daemon.backoff import wait_seconds
 from daemon.intake.open_files import Key
 from daemon.monitoring.journald import about
-from daemon.pipeline.batch_pace import BatchPace
+from daemon.pipeline.clip_batches import ClipBatches
 from daemon.pipeline.machine_fault import MachineFault
 from daemon.pipeline.model_manager import Served
 from daemon.pipeline.recording import Identity, RecordingInProgress
@@ -39,7 +37,6 @@ from storage.values.text import printable_path, visible
 logger = logging.getLogger(__name__)
 
 SegmentKey = tuple[RecordingInProgress, int]  # and its first clip
-ReadyClip = tuple[RecordingInProgress, int, npt.NDArray[np.float32]]  # and its number there
 
 SEGMENT_SECONDS = 30.0  # decoded in one task: 2.6 MB of samples at 22,050 Hz
 MAX_SLOW_FAULTS = 3
@@ -82,28 +79,27 @@ class Window:
     known_answers: KnownAnswers = lambda lookups, scoring: [None] * len(lookups)
     accepts_damaged: bool = False
     is_away: Callable[[Path], bool] = lambda _: False
-    pace: BatchPace = field(default_factory=BatchPace)
     machine: MachineFault | None = field(default_factory=MachineFault)
     log: Callable[[Claim, Outcome], None] = log_outcome
 
     def __post_init__(self) -> None:
-        self._capacity = window_capacity(self.engine, self.pool.workers)
+        self._capacity = window_capacity(self.engine.batch_clips, self.pool.workers)
         # By recording id: a file may have two versions here.
         self._recordings: dict[int, RecordingInProgress] = {}
         self._files: Counter[Key] = Counter()  # of the recordings
         self._leaders: dict[Identity, RecordingInProgress] = {}
         self._unfinished: deque[RecordingInProgress] = deque()  # with segments still to ask for
         self._queued_segments: list[tuple[SegmentKey, Segment]] = []  # and not handed in yet
-        self._ready: dict[int, deque[ReadyClip]] = {}
         self._answers: deque[tuple[SegmentKey, Answer]] = deque()
         self._outcomes: list[Outcome] = []
         self._stopping = False
-        self.clips_scored = 0
+        self.batches = ClipBatches(self.engine.batch_clips)
 
     def change_settings(self, engine: EngineSettings) -> None:
         """Batches of another size, and the like; what was built with the pool stays as it is."""
         self.engine = engine
-        self._capacity = window_capacity(engine, self.pool.workers)
+        self.batches.batch_clips = engine.batch_clips
+        self._capacity = window_capacity(engine.batch_clips, self.pool.workers)
 
     def __len__(self) -> int:
         """Recordings in the window."""
@@ -120,10 +116,6 @@ class Window:
     def wants_more(self) -> bool:
         """Room for enough recordings that claiming them is worth a commit."""
         return self.free >= max(1, self._capacity // 4)
-
-    @property
-    def has_ready_clips(self) -> bool:
-        return bool(self._ready)
 
     @property
     def clips_left(self) -> int | None:
@@ -171,7 +163,7 @@ class Window:
         self._submit_queued()
 
     def step(self, stopping: bool = False) -> list[Outcome]:
-        """Collects what was decoded and scores at most one batch; returns what is finished.
+        """Takes what was scored and decoded, and hands more of both in; returns what is finished.
 
         While `stopping`, a worker may have died of the stop: that is no failure of its file.
         """
@@ -182,9 +174,12 @@ class Window:
             (recording, first_clip), answer = self._answers[0]
             self._take_answer(recording, first_clip, answer)
             self._answers.popleft()  # only now: an answer that raises is not lost
+        self.batches.hand_in()
+        for recording, number, scores in self.batches.take_scored():
+            recording.scores[number] = scores
+            self._finish_if_scored(recording)
+        self.batches.hand_in()
         self._queue_next_segments()
-        if self._ready:
-            self._score(self._next_batch())
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
@@ -195,13 +190,13 @@ class Window:
             recording.is_closed = True
         self._recordings.clear()
         self._files.clear()
-        self._ready.clear()
+        self.batches.clear()
         return [recording.claim.recording_id for recording in unfinished]
 
     @property
     def _load(self) -> int:
         decoding = self.pool.in_flight + len(self._queued_segments)
-        return decoding + sum(len(queue) for queue in self._ready.values())
+        return decoding + self.batches.n_ready
 
     def _begin(self, claim: Claim, served: Served) -> None:
         # An archive may have been mounted anew, or restored; there only the digest has to hold.
@@ -294,8 +289,7 @@ class Window:
         recording.add_segment(first_clip, answer)
         if answer.digest and self._is_answered_elsewhere(recording):
             return
-        ready = self._ready.setdefault(recording.served.checkpoint_id, deque())
-        ready.extend((recording, first_clip + i, clip) for i, clip in enumerate(answer.clips))
+        self.batches.add(recording, first_clip, answer.clips)
         if recording.has_more and recording not in self._unfinished:
             self._unfinished.append(recording)
         self._finish_if_scored(recording)
@@ -313,29 +307,8 @@ class Window:
             self._end(recording, Linked(number, recording.facts, checkpoint_id, known))
         return known is not None
 
-    def _next_batch(self) -> list[ReadyClip]:
-        """Up to a batch of clips for one checkpoint, the one that has waited longest."""
-        checkpoint_id, queue = next(iter(self._ready.items()))
-        max_clips = min(self.engine.batch_clips, self.pace.max_clips(checkpoint_id))
-        batch = [queue.popleft() for _ in range(min(len(queue), max_clips))]
-        if not queue:
-            del self._ready[checkpoint_id]
-        return [ready for ready in batch if not ready[0].is_closed]
-
-    def _score(self, batch: list[ReadyClip]) -> None:
-        if not batch:
-            return
-        served = batch[0][0].served
-        with self.pace.timed(served.checkpoint_id, len(batch)):
-            scores = served.predictor.score([clip for _, _, clip in batch])
-        self.clips_scored += len(batch)
-        for (recording, index, _), row in zip(batch, scores, strict=True):
-            recording.scores[index] = row
-        for recording in dict.fromkeys(recording for recording, _, _ in batch):
-            self._finish_if_scored(recording)
-
     def _finish_if_scored(self, recording: RecordingInProgress) -> None:
-        if recording.is_scored:
+        if recording.is_scored and not recording.is_closed:
             self._end(recording, self._scored(recording))
 
     def _scored(self, recording: RecordingInProgress) -> Scored | Failed:

@@ -18,12 +18,12 @@ import torch
 from classifier.audio.containers.formats import readable_formats
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.errors import ClassifierError
-from classifier.inference.device import available_devices, describe_device
+from classifier.inference.device import available_devices, describe_device, open_device
+from classifier.inference.prepare import load_predictor
 from classifier.model.checkpoint import read_checkpoint
 from classifier.workers.pool import DecodePool
 from classifier.workers.process import temporary_folder
 from daemon.app import ledger_remark
-from daemon.pipeline.scoring_setup import engine_device, load_predictor
 from storage.database.sqlite import driver
 from storage.errors import SettingsError, StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
@@ -191,7 +191,7 @@ def _decoding(settings: Settings) -> Finding:
 
 def _device(settings: Settings) -> Finding:
     """Proof by work: a matrix product on the device."""
-    device = engine_device(settings)
+    device = open_device(settings.engine.device, settings.engine.threads)
     matrix = torch.rand(512, 512, device=device)
     (matrix @ matrix).sum().item()
     text = f"{describe_device(device)}, torch {torch.__version__}; there is: "
@@ -206,9 +206,9 @@ def _checkpoint(home: Home, settings: Settings) -> Finding:
         return Finding("note", "checkpoint", text)
     if active is None:
         return Finding("fault", "checkpoint", "none is active; clfd init or clfd train brings one")
-    predictor = load_predictor(
-        folder.path(active), engine_device(settings), settings.engine.precision
-    )
+    engine = settings.engine
+    device = open_device(engine.device, engine.threads)
+    predictor = load_predictor(folder.path(active), device, engine.precision)
     n_samples = predictor.checkpoint.audio_format.clip_samples
     clips = np.zeros((PROBE_CLIPS, n_samples), np.float32)
     began = time.perf_counter()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ def this_boot() -> str:
     return ""
 
 
+@dataclass
+class Trial:
+    """Of one checkpoint; where it `has_killed` the process that tried it, its note stays."""
+
+    has_killed: bool = False
+
+
 class TrialFile:
     """What is unreadable in it counts for nothing: it must not keep a daemon from starting."""
 
@@ -39,18 +47,20 @@ class TrialFile:
         self._boot = boot
 
     @contextmanager
-    def of(self, name: str) -> Iterator[None]:
+    def of(self, name: str) -> Iterator[Trial]:
         """Holds a note that checkpoint `name` is tried, while the body runs.
 
         On a full disk there is none: the try is worth more.
         """
         with suppress(StorageError):
             self._write({**self._read(), name: (self._n_tries(name) + 1, self._boot())})
+        trial = Trial()
         try:
-            yield
+            yield trial
         finally:
-            with suppress(StorageError):
-                self.forget(name)
+            if not trial.has_killed:
+                with suppress(StorageError):
+                    self.forget(name)
 
     def n_kills(self, name: str) -> int:
         """How many tries of this checkpoint killed the daemon; 0 where that may be chance."""

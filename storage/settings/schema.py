@@ -183,7 +183,7 @@ class EngineSettings(Section):
     max_hours: Positive = 48.0
     """longest recording that is accepted, in hours"""
     threads: Threads = 0
-    """torch threads; 0 leaves the choice to torch"""
+    """torch threads; 0 is as many as scoring is of all the work"""
 
     @property
     def scoring(self) -> str:

@@ -21,7 +21,7 @@ from sounds import not_audio, wav, wav_header
 from classifier.audio.decode import Segment, decode
 from classifier.errors import DecodingError
 from classifier.inference.predictor import Predictor
-from daemon.pipeline.scoring_setup import load_predictor
+from classifier.inference.prepare import load_predictor
 from storage.database.sqlite import driver
 from storage.home.paths import Home
 

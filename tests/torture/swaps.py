@@ -18,8 +18,8 @@ from sounds import wav
 
 from classifier.audio.decode import Segment, decode
 from classifier.inference.predictor import Predictor
+from classifier.inference.prepare import load_predictor
 from classifier.model.checkpoint import Checkpoint
-from daemon.pipeline.scoring_setup import load_predictor
 from storage.database.sqlite import driver
 from storage.home.checkpoint_folder import CheckpointFolder
 

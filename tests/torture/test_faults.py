@@ -22,7 +22,7 @@ from running_house import RunningHouse
 from sounds import wav
 
 from classifier.audio.decode import Segment, decode
-from daemon.pipeline.scoring_setup import load_predictor
+from classifier.inference.prepare import load_predictor
 from storage.database.sqlite import driver
 from storage.database.tables import SCHEMA_VERSION
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classifier.inference.batching import Scores
+from classifier.inference.pooling import Scores
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
 from trainer.evaluation.calibration import (

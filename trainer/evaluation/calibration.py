@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq, minimize_scalar
 
-from classifier.inference.batching import Scores
+from classifier.inference.pooling import Scores
 from storage.values.text import text_digest
 
 Integers = npt.NDArray[np.int64]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from classifier.inference.batching import Scores
+from classifier.inference.pooling import Scores
 from classifier.inference.prepare import prepare
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import ClipClassifier

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from classifier.inference.batching import Scores
+from classifier.inference.pooling import Scores
 
 Numbers = npt.NDArray[np.float64]
 Pattern = tuple[tuple[str, str, str], ...]  # truth and both answers, of all members of a group

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from classifier.errors import CheckpointError
-from classifier.inference.batching import Scores
 from classifier.inference.device import refusing_when_memory_ends
+from classifier.inference.pooling import Scores
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from classifier.model.starter import is_starter
 from classifier.workers.pool import DecodePool

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from classifier.inference.batching import Scores
+from classifier.inference.pooling import Scores
 from classifier.workers.pool import DecodePool
 from storage.home.checkpoint_folder import CheckpointFolder
 from trainer.evaluation.assessment import Assessment

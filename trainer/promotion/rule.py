@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classifier.inference.batching import Scores
+from classifier.inference.pooling import Scores
 from storage.values.text import listed
 from trainer.evaluation.metrics import Truth
 from trainer.evaluation.significance import INTERVAL_PERCENT, Comparison

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from classifier.inference.batching import Scores
+from classifier.inference.pooling import Scores
 from storage.values.distribution import installed_version
 from storage.values.text import printable
 from trainer.data.dataset import Dataset

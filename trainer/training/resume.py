@@ -22,7 +22,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from classifier.model.checkpoint import MAX_FILE_BYTES
+from classifier.model.checkpoint_facts import MAX_FILE_BYTES
 from storage.errors import StorageError
 from storage.home.atomic_write import write_whole
 from storage.home.paths import FILE_MODE, make_folder

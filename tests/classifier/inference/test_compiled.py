@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from classifier.inference.compilation import PAYING_CLIPS, Compilation
 from classifier.inference.compiled import KEPT, CompiledNetworks, CompileKey
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import read_checkpoint
-from daemon.pipeline.compilation import PAYING_CLIPS, Compilation
 
 KEY = CompileKey("d" * 64, "float32", 16)
 SOME_SECONDS = 60.0

@@ -10,8 +10,9 @@ import torch
 
 from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.errors import CheckpointError
-from classifier.inference.batching import pool_scores, stack_clips
+from classifier.inference.batching import stack_clips
 from classifier.inference.device import threads
+from classifier.inference.pooling import pool_scores
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import parse_checkpoint, read_checkpoint
 from classifier.model.starter import packaged_starter

@@ -50,13 +50,13 @@ def buffer() -> SlotBuffer:
 
 @pytest.fixture
 def worker(buffer: SlotBuffer) -> WorkerSlotBuffer:
-    worker = WorkerSlotBuffer(Handed(buffer._fd), 2 * SLOT_BYTES, SLOT_BYTES)
+    worker = WorkerSlotBuffer(Handed(buffer.fd), 2 * SLOT_BYTES, SLOT_BYTES)
     worker.open()
     return worker
 
 
 def resident_bytes(buffer: SlotBuffer) -> int:
-    return os.fstat(buffer._fd).st_blocks * 512
+    return os.fstat(buffer.fd).st_blocks * 512
 
 
 def ramp(n_samples: int) -> np.ndarray:
@@ -121,20 +121,20 @@ def test_a_long_segment_gives_back_the_memory_that_few_need(
 def test_a_worker_can_make_it_neither_shorter_nor_longer(buffer: SlotBuffer) -> None:
     for size in (0, 3 * SLOT_BYTES):
         with pytest.raises(PermissionError):
-            os.ftruncate(buffer._fd, size)
+            os.ftruncate(buffer.fd, size)
 
 
 def test_a_decoder_that_writes_beyond_its_own_memory_dies_of_it(buffer: SlotBuffer) -> None:
     script = (
         "import ctypes, os; from test_shared_memory import Handed;"
         "from classifier.workers.shared_memory import WorkerSlotBuffer;"
-        f"worker = WorkerSlotBuffer(Handed({buffer._fd}), {2 * SLOT_BYTES}, {SLOT_BYTES});"
+        f"worker = WorkerSlotBuffer(Handed({buffer.fd}), {2 * SLOT_BYTES}, {SLOT_BYTES});"
         "worker.open();"
         "ctypes.memset(worker._address, 1, 1)"
     )
     folder = os.path.dirname(__file__)
     environ = os.environ | {"PYTHONPATH": os.pathsep.join([folder, *sys.path])}
-    done = subprocess.run([sys.executable, "-c", script], env=environ, pass_fds=[buffer._fd])
+    done = subprocess.run([sys.executable, "-c", script], env=environ, pass_fds=[buffer.fd])
     assert done.returncode == -11
 
 
@@ -209,7 +209,7 @@ def test_without_shared_memory_samples_come_all_the_same(
 
 
 def test_a_worker_without_room_for_it_sends_samples_all_the_same(buffer: SlotBuffer) -> None:
-    worker = WorkerSlotBuffer(Handed(buffer._fd), 2**60, SLOT_BYTES)
+    worker = WorkerSlotBuffer(Handed(buffer.fd), 2**60, SLOT_BYTES)
     worker.open()
     assert not worker.write(0, ramp(10))
 

@@ -88,8 +88,10 @@ def test_batches_have_the_new_size(
 ) -> None:
     sizes: list[int] = []
     predictor = house.model.served.predictor
-    score = predictor.score
-    monkeypatch.setattr(predictor, "score", lambda clips: sizes.append(len(clips)) or score(clips))
+    submit = predictor.submit
+    monkeypatch.setattr(
+        predictor, "submit", lambda clips: sizes.append(len(clips)) or submit(clips)
+    )
     reload(house, **{"engine.batch_clips": 3})
     house.drop(audio_file("long.wav", noise(seconds=10)), "long.wav")
     house.live()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifier.inference.batching import pool_scores
+from classifier.inference.pooling import pool_scores
 from trainer.evaluation.calibration import (
     MAX_TEMPERATURE,
     ClipLogits,
