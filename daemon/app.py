@@ -14,7 +14,6 @@ from functools import partial
 import psutil
 
 from classifier.inference.scoring_process import ScoringProcesses
-from classifier.workers.malloc import share_one_arena
 from daemon.archive.archiver import Archiver
 from daemon.archive.mover import archive_plan, make_mover
 from daemon.component import StageTimers
@@ -37,7 +36,7 @@ from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.model_manager import ModelManager
 from daemon.pipeline.scoring import Claimer, Scorer
-from daemon.pipeline.scoring_setup import RecordingPool, scoring_and_decoding, with_batches
+from daemon.pipeline.scoring_setup import Processes, RecordingPool, with_batches
 from daemon.pipeline.window import Window
 from daemon.service import Components, Service
 from storage.database.engine import is_outdated
@@ -63,6 +62,7 @@ UPGRADE_SECONDS = 4 * 3600.0  # asked of the service manager; ten million record
 def run_daemon(
     home: Home,
     settings: Settings,
+    processes: Processes,
     once: bool,
     read: Callable[[], Settings],
     log: Callable[[LogSettings], None],
@@ -79,21 +79,16 @@ def run_daemon(
             " `clfd service resume` releases it"
         )
     refuse_overlapping_folders(settings)
-    share_one_arena()
     with (
         ExitStack() as until_the_end,
         DaemonLock.acquire(home, file_of(settings.database)) as lock,
-        # First of all: loading torch there takes longer than all the rest here.
-        scoring_and_decoding(settings.engine, home.compiled) as (scoring, pool, wake),
         _metrics(settings.metrics) as publish,
         ledger_of(settings) as ledger,
         run_hooks(home, settings) as hooks,
     ):
         for folder in (home.root, home.checkpoints, home.reports):
             remove_leftovers(folder)
-        service = assemble(
-            home, settings, scoring, ledger, pool, wake, read, log, publish, hooks, lock
-        )
+        service = assemble(home, settings, processes, ledger, read, log, publish, hooks, lock)
         # Another signal must not kill what closes pool and ledger.
         signals = handled_signals(service.request_stop, service.request_reload)
         until_the_end.enter_context(signals)
@@ -118,23 +113,22 @@ def ledger_of(settings: Settings) -> Ledger:
 def assemble(
     home: Home,
     settings: Settings,
-    scoring: ScoringProcesses,
+    processes: Processes,
     ledger: Ledger,
-    pool: RecordingPool,
-    wake: threading.Event,
     read: Callable[[], Settings],
     log: Callable[[LogSettings], None],
     publish: Publish,
     hooks: HookDispatcher,
     lock: DaemonLock,
 ) -> Service:
+    scoring, pool, wake = processes
     device = scoring.device
     logger.info("clfd runs on %s, home %s", device.description, home.root)
     if remark := ledger_remark(settings):
         logger.warning("%s", remark)
     clock, stops, timers = time.monotonic, StopRequests(), StageTimers()
     mounts = MountMemory(ledger)
-    window = _window(with_batches(settings, device.kind), ledger, pool, mounts)
+    window = _window(with_batches(settings, device.kind), device.n_batches, ledger, pool, mounts)
     intake, archive = _intake_and_archive(home, settings, ledger, pool, wake, mounts, window)
     model = ModelManager(
         CheckpointFolder(home.checkpoints),
@@ -184,7 +178,13 @@ def assemble(
     return Service(components, report, stops, wake, clock)
 
 
-def _window(settings: Settings, ledger: Ledger, pool: RecordingPool, mounts: MountMemory) -> Window:
+def _window(
+    settings: Settings,
+    batches_at_once: int,
+    ledger: Ledger,
+    pool: RecordingPool,
+    mounts: MountMemory,
+) -> Window:
     links = settings.intake.duplicates == "link"
     return Window(
         pool,
@@ -194,6 +194,7 @@ def _window(settings: Settings, ledger: Ledger, pool: RecordingPool, mounts: Mou
         partial(ledger.known_answers, link=links),
         settings.intake.damaged == "warn",
         mounts.is_away,
+        batches_at_once,
     )
 
 

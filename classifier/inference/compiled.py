@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from classifier.inference.batching import CPU_BATCHES
 from classifier.model.checkpoint import CANARY_TOLERANCE
 
 KEPT = 4  # packages; that of a checkpoint which is served again is soon made
@@ -64,7 +65,8 @@ class CompiledNetworks:
                 # By number: under its name another file may lie by now. What is in
                 # `torch._inductor.aoti_load_package` is this, behind 4 s of loading the compiler.
                 file = f"/proc/self/fd/{fd}"
-                loader = torch._C._aoti.AOTIModelPackageLoader(file, "model", False, 1, -1)
+                how = "model", False, CPU_BATCHES, -1
+                loader = torch._C._aoti.AOTIModelPackageLoader(file, *how)
             _remove_unpacked()
         except (OSError, RuntimeError, AttributeError, TypeError):
             return None

@@ -45,15 +45,15 @@ class Predictor:
     ) -> None:
         """`precision` auto is bfloat16 where the device is fast at it and the canary allows it.
 
-        Batches are shared by `n_threads` on a CPU, which may be changed; 0 is what this thread of
-        Python has. One that was begun while a few clips are scored in another has 1.
+        Batches are shared by `n_threads` on a CPU; 0 is what this thread of Python has. One that
+        was begun while a few clips are scored in another has 1.
 
         Raises CheckpointError where the network does not repeat the scores of its training.
         """
         self.checkpoint = checkpoint
         self.device = device
         self._compiled: Network | None = None
-        self.n_threads = n_threads or torch.get_num_threads()
+        self._n_threads = n_threads or torch.get_num_threads()
         self._model = checkpoint.build().to(device)
         whole, self._model.network = self._model.network, nn.Identity()  # type: ignore[assignment]
         precisions = [precision]
@@ -80,10 +80,13 @@ class Predictor:
                 self.precision,
             )
 
-    def score(self, clips: Clips) -> Scores:
-        """B clips (S,), which may lie anywhere in memory, to probabilities (B, L)."""
+    def score(self, clips: Clips, n_threads: int = 0) -> Scores:
+        """B clips (S,), which may lie anywhere in memory, to probabilities (B, L).
+
+        Several threads of Python may score at once, each with `n_threads` then; 0 is all of them.
+        """
         is_few = len(clips) <= FEW_CLIPS * self._portions.at_once
-        with torch.inference_mode(), threads(1 if is_few else self.n_threads):
+        with torch.inference_mode(), threads(1 if is_few else n_threads or self._n_threads):
             scores = self._portions.run(self._scores, clips)
         return scores.numpy()
 
@@ -104,7 +107,7 @@ class Predictor:
 
         May run in another thread while this predictor scores.
         """
-        with torch.inference_mode(), threads(self.n_threads):
+        with torch.inference_mode(), threads(self._n_threads):
             if not is_worthwhile(
                 compiled, self._network, self._probabilities, self._canary_batch()
             ):

@@ -55,10 +55,11 @@ class ScoringSettings:
 
 
 class DeviceFacts(NamedTuple):
-    """`kind` is cpu, cuda or mps; `description` is for people."""
+    """`kind` is cpu, cuda or mps; `description` is for people; `n_batches` are scored at once."""
 
     kind: str
     description: str
+    n_batches: int
 
 
 class SharedClip(NamedTuple):

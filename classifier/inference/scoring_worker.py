@@ -2,12 +2,13 @@
 
     python -m classifier.inference.scoring_worker PARENT PIPE
 
-Batches are scored one after the other, checkpoints are prepared beside them. It ends with its
-parent, or when the pipe does.
+On a CPU several batches are scored side by side; checkpoints are prepared beside them. It ends with
+its parent, or when the pipe does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -15,14 +16,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from logging.handlers import QueueHandler
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 from classifier.audio.samples import Samples
 from classifier.errors import ClassifierError, one_line
@@ -43,10 +44,7 @@ if TYPE_CHECKING:
     from classifier.inference.compilation import Compilation
     from classifier.inference.predictor import Predictor
 
-OTHER_SECONDS = 0.0015  # of a core for a clip of a WAV file: decoding, bookkeeping
 KEPT_BYTES = 256 * 2**20  # of memory that a batch has freed, for the next one
-
-Request = tuple[int, Callable[..., Any], Sequence[Any]]
 
 
 class ScoringWorker:
@@ -55,48 +53,47 @@ class ScoringWorker:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._requests: SimpleQueue[Request] = SimpleQueue()
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._scoring: ThreadPoolExecutor | None = None  # until the device is open
         self._models: dict[int, Predictor] = {}
         self._buffers: dict[int, ScorerSlotBuffer] = {}
         self._device: torch.device
-        self._is_open = False
         self._n_threads: int
-        self._are_threads_set: bool
         self._precision: str
         self._compilation: Compilation | None = None
+        self._counting = threading.Lock()
+        self._n_being_scored = 0  # batches
 
     def run(self) -> None:
-        threading.Thread(target=self._read, name="questions", daemon=True).start()
-        while True:
-            self._answer(*self._requests.get())
+        """Until whoever asks says so, or is gone."""
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                number, what, arguments, forgotten = self._connection.recv()
+                for kind, key in forgotten:
+                    (self._models if kind == "model" else self._buffers).pop(key, None)
+                match what:
+                    case "open":
+                        self._answer(number, self._open, *arguments)
+                    case "share":
+                        fd = reduction.recv_handle(self._connection)
+                        self._answer(number, self._share, number, fd, *arguments)
+                    case "load":
+                        self._preparing.submit(self._answer, number, self._load, number, *arguments)
+                    case "compile":
+                        self._preparing.submit(self._answer, number, self._compile, *arguments)
+                    case "score" if self._scoring is not None:
+                        self._scoring.submit(self._answer, number, self._score, *arguments)
+                    case "end":
+                        break
+        if self._compilation is not None:
+            self._compilation.stop()
+        os._exit(0)  # whatever is still being done
 
     def send(self, number: int | None, answer: object) -> None:
         with self._sending:
             self._connection.send((number, answer))
 
-    def _read(self) -> None:
-        """Also while a batch is scored: whoever asks must not wait for that."""
-        while True:
-            try:
-                number, what, arguments, forgotten = self._connection.recv()
-                if what == "share":
-                    arguments = (number, reduction.recv_handle(self._connection), *arguments)
-            except (EOFError, OSError):
-                what = "end"
-            if what == "end":
-                if self._compilation is not None:
-                    self._compilation.stop()
-                os._exit(0)
-            if forgotten:
-                self._requests.put((number, ScoringWorker._forget, (self, forgotten)))
-            if what in self._IN_BACKGROUND:
-                work = self._IN_BACKGROUND[what]
-                self._background.submit(self._answer, number, work, (self, number, *arguments))
-            else:
-                self._requests.put((number, self._IN_TURN[what], (self, *arguments)))
-
-    def _answer(self, number: int, work: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    def _answer(self, number: int, work: Callable[..., object], *arguments: object) -> None:
         """Sends what comes of the work, if anything does."""
         try:
             answer = work(*arguments)
@@ -111,6 +108,7 @@ class ScoringWorker:
         gc.disable()  # while modules are loaded there is nothing to collect
         import torch
 
+        from classifier.inference.batching import CPU_BATCHES
         from classifier.inference.compilation import Compilation
         from classifier.inference.compiled import CompiledNetworks
         from classifier.inference.device import describe_device, open_device
@@ -118,19 +116,18 @@ class ScoringWorker:
         gc.freeze()
         gc.enable()
         self._device = open_device(settings.device, settings.n_threads)
-        self._n_threads, self._are_threads_set = torch.get_num_threads(), settings.n_threads > 0
-        self._precision, self._is_open = settings.precision, True
+        self._n_threads, self._precision = torch.get_num_threads(), settings.precision
         if settings.compiled_folder is not None:
             networks = CompiledNetworks(settings.compiled_folder)
             self._compilation = Compilation(networks, settings.compile_when)
-        return DeviceFacts(self._device.type, describe_device(self._device))
+        kind = self._device.type
+        n_batches = min(self._n_threads, CPU_BATCHES) if kind == "cpu" else 1
+        self._scoring = ThreadPoolExecutor(n_batches, thread_name_prefix="score")
+        return DeviceFacts(kind, describe_device(self._device), n_batches)
 
     def _share(self, number: int, fd: int, n_bytes: int, slot_bytes: int) -> None:
-        if not self._is_open:
-            os.close(fd)  # it could not be opened, and nothing will be scored
-            return
-        buffer = ScorerSlotBuffer(fd, n_bytes, slot_bytes)
-        if self._device.type == "cuda" and slot_bytes == SMALL_BYTES:
+        buffer = ScorerSlotBuffer(fd, n_bytes)
+        if self._scoring is not None and self._device.type == "cuda" and slot_bytes == SMALL_BYTES:
             buffer.pin(self._device)
         self._buffers[number] = buffer
 
@@ -147,47 +144,37 @@ class ScoringWorker:
     def _score(self, model: int, places: Sequence[SharedClip | Samples]) -> ScoredBatch:
         from classifier.inference.device import memory_in_use
 
-        predictor, began, cpu_began = self._models[model], time.perf_counter(), time.process_time()
-        scores = predictor.score([self._clip(place) for place in places])
-        if not self._are_threads_set:
-            cpu_seconds = (time.process_time() - cpu_began) / len(places)
-            predictor.n_threads = fitting_threads(self._n_threads, cpu_seconds)
-        seconds = time.perf_counter() - began
-        return ScoredBatch(scores, seconds, memory_in_use(self._device))
+        began = time.perf_counter()
+        clips = [self._clip(place) for place in places]
+        with self._share_of_threads() as n_threads:
+            scores = self._models[model].score(clips, n_threads)
+        return ScoredBatch(scores, time.perf_counter() - began, memory_in_use(self._device))
+
+    @contextlib.contextmanager
+    def _share_of_threads(self) -> Iterator[int]:
+        """For one batch more. Each layer of a small network waits for all threads that share it,
+        and they wait for cores that decode: two batches side by side, with a thread each, are
+        scored faster than one after the other with two.
+        """
+        with self._counting:
+            self._n_being_scored += 1
+            n_threads = max(1, self._n_threads // self._n_being_scored)
+        try:
+            yield n_threads
+        finally:
+            with self._counting:
+                self._n_being_scored -= 1
 
     def _clip(self, place: SharedClip | Samples) -> Samples:
         if not isinstance(place, SharedClip):
             return place
         return self._buffers[place.buffer].samples(place.first_byte, place.n_samples)
 
-    def _compile(self, _: int, model: int, file: Path, clips_scored: int) -> str:
+    def _compile(self, model: int, file: Path, clips_scored: int) -> str:
         predictor = self._models[model]
         if self._compilation is not None:
             self._compilation.step(predictor, file, clips_scored)
         return predictor.path
-
-    def _forget(self, forgotten: Sequence[tuple[str, int]]) -> None:
-        for kind, number in forgotten:
-            (self._models if kind == "model" else self._buffers).pop(number, None)
-
-    _IN_TURN: ClassVar[Mapping[str, Callable[..., Any]]] = {
-        "open": _open,
-        "share": _share,
-        "score": _score,
-    }
-    _IN_BACKGROUND: ClassVar[Mapping[str, Callable[..., Any]]] = {
-        "load": _load,
-        "compile": _compile,
-    }
-
-
-def fitting_threads(n_cores: int, cpu_seconds: float) -> int:
-    """As many as the share of all the work that scoring is, where a clip takes so long to score.
-
-    Each layer of a small network waits for all of its threads, and they wait for cores that are
-    busy with decoding: on two cores 620 WAV files a second with one thread, and 555 with two.
-    """
-    return max(1, round(n_cores * cpu_seconds / (cpu_seconds + OTHER_SECONDS)))
 
 
 class RecordSender(QueueHandler):

@@ -36,6 +36,7 @@ SAMPLE_BYTES = 4
 SMALL_BYTES = 2**20  # 5 s at 48 kHz
 LARGE_BYTES = 6 * 2**20  # 30 s at 48 kHz
 MAX_SMALL, MAX_LARGE = 1024, 85  # 1.5 GiB of address space; memory is what is touched
+MAX_PINNED_BYTES = 512 * 2**20
 KEPT_BYTES = 2**20  # of a slot that is free again; what a long segment touched beyond is given up
 
 FOR_ALL_CONTEXTS = 1  # cudaHostRegisterPortable
@@ -141,9 +142,9 @@ class WorkerSlotBuffer:
 class ScorerSlotBuffer:
     """The side of the process that scores, which reads what workers left."""
 
-    def __init__(self, fd: int, n_bytes: int, slot_bytes: int) -> None:
+    def __init__(self, fd: int, n_bytes: int) -> None:
         """Maps it, and closes the file."""
-        self.n_bytes, self.slot_bytes = n_bytes, slot_bytes
+        self.n_bytes = n_bytes
         try:
             self._memory = mmap.mmap(fd, n_bytes)
         finally:
@@ -154,15 +155,17 @@ class ScorerSlotBuffer:
         return np.frombuffer(self._memory, np.float32, n_samples, first_byte)
 
     def pin(self, device: torch.device) -> None:
-        """Pins all of it, which takes as much memory; if that does not work, it stays as it is.
+        """Pins the slots that are used first; if that does not work, they stay as they are.
 
-        Copies from memory that is not pinned are five times slower, and keep the processor waiting.
+        Pinned memory is taken whether it is used or not. Copies from memory that is not pinned are
+        five times slower, and keep the processor waiting.
         """
         import torch  # not in decode workers: 1.5 s of processor time for each
 
         runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
         with torch.cuda.device(device):  # else on the first GPU, which may be somebody else's
-            failed = int(runtime.cudaHostRegister(self.address, self.n_bytes, FOR_ALL_CONTEXTS))
+            n_bytes = min(self.n_bytes, MAX_PINNED_BYTES)
+            failed = int(runtime.cudaHostRegister(self.address, n_bytes, FOR_ALL_CONTEXTS))
             if failed:
                 with contextlib.suppress(RuntimeError):
                     # CUDA keeps an error until it is asked for; torch would meet it at its next

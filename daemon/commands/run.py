@@ -60,7 +60,11 @@ def run(
     settings, log = read(), partial(start_logging, verbosity=invocation.verbosity)
     home.require_made()
     log(settings.log)
-    with loading_modules():  # takes seconds: a wrong setting need not wait for it
-        from daemon.app import run_daemon
+    with loading_modules():
+        from daemon.pipeline.scoring_setup import scoring_and_decoding
 
-    run_daemon(home, settings, once, read, log, patience_seconds)
+    with scoring_and_decoding(settings.engine, home.compiled) as processes:
+        with loading_modules():
+            from daemon.app import run_daemon
+
+        run_daemon(home, settings, processes, once, read, log, patience_seconds)

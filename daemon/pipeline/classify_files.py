@@ -123,6 +123,7 @@ class _Pipeline(NamedTuple):
 
     predictor: RemotePredictor
     settings: Settings
+    batches_at_once: int
     pool: RecordingPool
     wake: threading.Event
 
@@ -138,14 +139,15 @@ def _pipeline(
             starter = stack.enter_context(starter_file())
         file = starter or CheckpointFolder(home.checkpoints).locate(reference)
         scoring, pool, wake = stack.enter_context(scoring_and_decoding(settings.engine))
-        settings = with_batches(settings, scoring.device.kind)
+        device = scoring.device
+        settings = with_batches(settings, device.kind)
         predictor = scoring.load(file)
         if starter is not None:
             note(
                 f"no home at {home.root}: the starter that comes with clfd answers; it knows only"
                 f" {listed(predictor.checkpoint.labels)}; `clfd init` makes a home"
             )
-        yield _Pipeline(predictor, settings, pool, wake)
+        yield _Pipeline(predictor, settings, device.n_batches, pool, wake)
 
 
 def _results(
@@ -207,7 +209,7 @@ def _in_folder(folder: Path, inbox: Inbox, ignored: Counter[str]) -> dict[str, A
 
 def _outcomes(pipeline: _Pipeline, claims: Sequence[Claim]) -> Iterator[Outcome]:
     """One attempt each, every file for itself. Raises ScoringProcessDied."""
-    predictor, settings, pool, wake = pipeline
+    predictor, settings, batches_at_once, pool, wake = pipeline
     hop = hop_samples(predictor.checkpoint, settings.engine.overlap_seconds)
     served = Served(predictor, hop, checkpoint_id=0)
     waiting = deque(claims)
@@ -216,6 +218,7 @@ def _outcomes(pipeline: _Pipeline, claims: Sequence[Claim]) -> Iterator[Outcome]
         settings.engine,
         max_attempts=1,
         links_duplicates=False,
+        batches_at_once=batches_at_once,
         accepts_damaged=settings.intake.damaged == "warn",
         machine=None,
         log=lambda *_: None,  # a row for each file says it

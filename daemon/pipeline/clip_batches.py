@@ -1,7 +1,7 @@
 """Clips that wait for a batch, and the batches that are being scored.
 
-A batch goes when it is full, or when the network has nothing else to do; there is no timer. One
-more waits behind the one that is being scored, so that the network need not wait for the loop.
+A batch goes when it is full, or when nothing else is being scored; there is no timer. More of them
+wait behind those that are being scored, so that scoring does not wait for the loop.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from classifier.inference.pooling import Scores
 from classifier.inference.scoring_process import ScoredBatch, ScoringProcessDied
 from daemon.pipeline.recording import RecordingInProgress
 
-MAX_UNDER_WAY = 2  # batches
+WAITING_BATCHES = 2  # behind those that are being scored
 
 # A stop waits for the batches under way, and whoever looks wants to see how it goes on. A batch as
 # large as a GPU's would take a large network minutes on a small processor.
@@ -57,13 +57,14 @@ class Pace:
 
 
 class ClipBatches:
-    """Each batch holds clips for one checkpoint, `batch_clips` at most.
+    """Each holds clips for one checkpoint, `batch_clips` at most; `at_once` are scored together.
 
     `seconds` is what scoring has taken so far, `device_memory_bytes` what was allocated last.
     """
 
-    def __init__(self, batch_clips: int) -> None:
+    def __init__(self, batch_clips: int, at_once: int) -> None:
         self.batch_clips = batch_clips
+        self._max_under_way = at_once + WAITING_BATCHES
         self._pace = Pace()
         self._ready: dict[int, deque[ReadyClip]] = {}  # by checkpoint
         self._under_way: deque[_Batch] = deque()
@@ -125,7 +126,7 @@ class ClipBatches:
 
     @property
     def _is_due(self) -> bool:
-        if not self._ready or len(self._under_way) >= MAX_UNDER_WAY:
+        if not self._ready or len(self._under_way) >= self._max_under_way:
             return False
         checkpoint_id, queue = next(iter(self._ready.items()))
         return not self._under_way or len(queue) >= self._limit(checkpoint_id)

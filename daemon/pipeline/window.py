@@ -68,8 +68,8 @@ class Window:
 
     With `links_duplicates` recordings of the same content share one answer also while they are in
     the window together. With `accepts_damaged` what is left of a damaged recording is scored, with
-    a warning. `is_away` says whether an inbox is out of reach for now. Without `machine` a file
-    that this machine cannot decode now fails.
+    a warning. `is_away` says whether an inbox is out of reach for now. `batches_at_once` are scored
+    side by side. Without `machine` a file that this machine cannot decode now fails.
     """
 
     pool: RecordingPool
@@ -79,6 +79,7 @@ class Window:
     known_answers: KnownAnswers = lambda lookups, scoring: [None] * len(lookups)
     accepts_damaged: bool = False
     is_away: Callable[[Path], bool] = lambda _: False
+    batches_at_once: int = 1
     machine: MachineFault | None = field(default_factory=MachineFault)
     log: Callable[[Claim, Outcome], None] = log_outcome
 
@@ -93,7 +94,7 @@ class Window:
         self._answers: deque[tuple[SegmentKey, Answer]] = deque()
         self._outcomes: list[Outcome] = []
         self._stopping = False
-        self.batches = ClipBatches(self.engine.batch_clips)
+        self.batches = ClipBatches(self.engine.batch_clips, self.batches_at_once)
 
     def change_settings(self, engine: EngineSettings) -> None:
         """Batches of another size, and the like; what was built with the pool stays as it is."""

@@ -183,7 +183,7 @@ class EngineSettings(Section):
     max_hours: Positive = 48.0
     """longest recording that is accepted, in hours"""
     threads: Threads = 0
-    """torch threads; 0 is as many as scoring is of all the work"""
+    """torch threads; 0 is all that there are"""
 
     @property
     def scoring(self) -> str:

@@ -21,7 +21,7 @@ DEVICE = torch.device("cuda")
 
 
 def scorers(buffer: SlotBuffer) -> ScorerSlotBuffer:
-    return ScorerSlotBuffer(os.dup(buffer.fd), buffer.n_bytes, buffer.slot_bytes)
+    return ScorerSlotBuffer(os.dup(buffer.fd), buffer.n_bytes)
 
 
 def samples_of(buffer: ScorerSlotBuffer, level: float) -> np.ndarray:
