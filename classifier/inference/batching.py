@@ -17,7 +17,7 @@ Clips = Sequence[npt.NDArray[np.float32]] | npt.NDArray[np.float32]
 # Of the widest feature map of one pass on a CPU. More leaves the caches: the reference's network
 # takes 139 ms a clip for 32 clips at once (1.8 GB), 103 ms one by one; one of a quarter of its
 # width and half its bands is fastest at 8 (two cores of AMD EPYC).
-CPU_MAP_BYTES = 16 * 2**20
+CPU_MAP_BYTES = 8 * 2**20
 CPU_BATCHES = 8  # side by side, at most; each takes memory for its feature maps
 GPU_CLIPS = 4096  # as many as there are
 

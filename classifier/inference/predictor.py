@@ -138,7 +138,10 @@ class Predictor:
         return spectrograms.to(DTYPES[self.precision], memory_format=torch.channels_last)
 
     def _scores(self, clips: Clips) -> Tensor:
-        spectrograms = self.spectrograms(stack_clips(clips, self.device))
+        at_once = self._model.logmel.clips_at_once(self.device)
+        parts = [clips[first : first + at_once] for first in range(0, len(clips), at_once)]
+        # Part by part: on a CPU what is put together stays in the caches.
+        spectrograms = torch.cat([self.spectrograms(stack_clips(p, self.device)) for p in parts])
         return self._probabilities(self.logits(spectrograms)).cpu()
 
     def _probabilities(self, logits: Tensor) -> Tensor:

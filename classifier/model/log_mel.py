@@ -24,6 +24,7 @@ CPU_FRAMES_BYTES = 4 * 2**20
 # bins it spans: 0.25 ms a clip for 64 bands against 0.67 for all bins. With fewer bands at once
 # MKL falls back to a slow kernel (0.7 ms).
 BANDS_AT_ONCE = 16
+MAX_CLIPS = 2**20
 
 
 def mel_filter_bank(audio_format: AudioFormat) -> Tensor:
@@ -65,8 +66,12 @@ class LogMel(nn.Module):
         clip_bytes = 4 * audio_format.n_frames * audio_format.n_fft  # frames overlap
         self._clips_at_once = max(1, CPU_FRAMES_BYTES // clip_bytes)
 
+    def clips_at_once(self, device: torch.device) -> int:
+        """That are transformed together: a few on a CPU, on others as many as there are."""
+        return self._clips_at_once if device.type == "cpu" else MAX_CLIPS
+
     def forward(self, clips: Tensor) -> Tensor:
-        at_once = self._clips_at_once if clips.device.type == "cpu" else max(1, len(clips))
+        at_once = self.clips_at_once(clips.device)
         return self._decibels(torch.cat([self._mel(part) for part in torch.split(clips, at_once)]))
 
     def _mel(self, clips: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 SAMPLE_BYTES = 4
 SMALL_BYTES = 2**20  # 5 s at 48 kHz
 LARGE_BYTES = 6 * 2**20  # 30 s at 48 kHz
-MAX_SMALL, MAX_LARGE = 1024, 85  # 1.5 GiB of address space; memory is what is touched
+MAX_SMALL, MAX_LARGE = 1024, 256  # 2.5 GiB of address space; memory is what is touched
 MAX_PINNED_BYTES = 512 * 2**20
 KEPT_BYTES = 2**20  # of a slot that is free again; what a long segment touched beyond is given up
 

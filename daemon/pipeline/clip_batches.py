@@ -1,7 +1,7 @@
 """Clips that wait for a batch, and the batches that are being scored.
 
-A batch goes when it is full, or when nothing else is being scored; there is no timer. More of them
-wait behind those that are being scored, so that scoring does not wait for the loop.
+A batch goes when it is full, or when nothing else is being scored; there is no timer. One more waits
+behind those that are being scored, so that scoring does not wait for the loop.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from classifier.inference.pooling import Scores
 from classifier.inference.scoring_process import ScoredBatch, ScoringProcessDied
 from daemon.pipeline.recording import RecordingInProgress
 
-WAITING_BATCHES = 2  # behind those that are being scored
 
 # A stop waits for the batches under way, and whoever looks wants to see how it goes on. A batch as
 # large as a GPU's would take a large network minutes on a small processor.
@@ -64,7 +63,7 @@ class ClipBatches:
 
     def __init__(self, batch_clips: int, at_once: int) -> None:
         self.batch_clips = batch_clips
-        self._max_under_way = at_once + WAITING_BATCHES
+        self._max_under_way = at_once + 1
         self._pace = Pace()
         self._ready: dict[int, deque[ReadyClip]] = {}  # by checkpoint
         self._under_way: deque[_Batch] = deque()

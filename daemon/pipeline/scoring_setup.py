@@ -35,7 +35,7 @@ def with_batches(settings: Settings, device: str) -> Settings:
 
 
 def window_capacity(batch_clips: int, workers: int) -> int:
-    """Segments that are decoded and clips that wait, in all."""
+    """Segments that are decoded and clips that wait for a batch, in all."""
     return 2 * batch_clips + 2 * workers
 
 
