@@ -81,9 +81,10 @@ class ClipBatches:
         return self._is_due or bool(self._under_way and self._under_way[0].scored.done())
 
     @property
-    def under_way(self) -> Collection[RecordingInProgress]:
-        """The recordings of which clips are being scored."""
-        return {clip.recording for batch in self._under_way for clip in batch.clips}
+    def lost(self) -> Collection[RecordingInProgress]:
+        """The recordings of which clips were being scored when the process died."""
+        lost = (batch for batch in self._under_way if batch.scored.exception())
+        return {clip.recording for batch in lost for clip in batch.clips}
 
     def add(self, recording: RecordingInProgress, first_clip: int, clips: Samples) -> None:
         """Clips (C, S), the first of which has that number in its recording."""

@@ -221,10 +221,11 @@ class Scorer(Component):
 
         An attempt counts for what was being scored, since that may have been the reason.
         """
-        suspects = {recording.claim.recording_id for recording in self.window.batches.under_way}
+        suspects = {recording.claim.recording_id for recording in self.window.batches.lost}
         self._write()
         self._released += [number for number in self.window.abandon() if number not in suspects]
         self.ledger.release(self._released)
         self._released = []
         self.ledger.reclaim()
-        self.model.begin_again()
+        if not self.is_stopping():
+            self.model.begin_again()
