@@ -125,14 +125,15 @@ class ScoringWorker:
             self._compilation = Compilation(networks, settings.compile_when)
         return DeviceFacts(self._device.type, describe_device(self._device))
 
-    def _share(self, number: int, fd: int, n_bytes: int, slot_bytes: int) -> None:
+    def _share(self, number: int, fd: int, n_bytes: int, slot_bytes: int) -> bool | None:
         if not self._is_open:
-            os.close(fd)  # it could not be opened, and nothing will be scored
-            return
+            os.close(fd)  # the device is not there, and nothing will be scored
+            return None
         buffer = ScorerSlotBuffer(fd, n_bytes, slot_bytes)
         if self._device.type == "cuda" and slot_bytes == SMALL_BYTES:
             buffer.pin(self._device)
         self._buffers[number] = buffer
+        return True
 
     def _load(self, number: int, file: Path) -> LoadedFacts:
         from classifier.inference.prepare import load_predictor

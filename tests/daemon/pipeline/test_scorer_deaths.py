@@ -81,7 +81,7 @@ def test_a_batch_that_came_back_before_the_death_costs_no_attempt(
         house.live(1)
     first, second = batches
     first.set_result(ScoredBatch(np.ones((2, 3), np.float32), 0.1, None))
-    second.set_exception(ScoringProcessDied("ended"))
+    second.set_exception(ScoringProcessDied())
     house.model.served.predictor.is_alive = False  # type: ignore[misc]
     house.service.components.scorer.step(house.now)
     assert attempts(house) == [0, 1]
@@ -202,7 +202,7 @@ def test_what_was_served_goes_on_where_both_links_lead_to_refused_ones(
     assert (house.model.served.name, house.rows()) == (served, [("0.wav", "done")])
 
 
-@pytest.mark.parametrize("error", [ScoringProcessDied("ended"), DeviceError("no GPU")])
+@pytest.mark.parametrize("error", [ScoringProcessDied(), DeviceError("no GPU")])
 def test_where_nothing_can_be_served_any_more_a_restart_may_help(
     house: House, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -227,7 +227,7 @@ def die_of_the_next_batch(house: House, monkeypatch: pytest.MonkeyPatch) -> None
 def died(predictor: InlinePredictor) -> Future[ScoredBatch]:
     predictor.is_alive = False
     future: Future[ScoredBatch] = Future()
-    future.set_exception(ScoringProcessDied("the process that scores has ended"))
+    future.set_exception(ScoringProcessDied())
     return future
 
 
@@ -239,7 +239,7 @@ def killed_by(house: House, name: str, times: int = 99) -> Callable[[Path], Any]
         if path.stem == name and len(kills) < times:
             kills.append(path)
             house.model.served.predictor.is_alive = False  # type: ignore[misc]
-            raise ScoringProcessDied("the process that scores has ended")
+            raise ScoringProcessDied()
         return load(path)
 
     return load_or_die
@@ -250,7 +250,7 @@ def dying_init(name: str) -> Callable[..., None]:
 
     def begin_or_die(predictor: InlinePredictor, path: Path, now: Callable[[], float]) -> None:
         if path.stem == name:
-            raise ScoringProcessDied("the process that scores has ended")
+            raise ScoringProcessDied()
         begin(predictor, path, now)
 
     return begin_or_die
