@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 # `python -m` looks for modules where it stands first, and a daemon may stand anywhere.
 PACKAGES = Path(__file__).parents[2]
 END_SECONDS = 5.0  # for a process that was asked to end
+MAX_STARTS = 3  # of processes in a row that die before they have a device
 
 
 class ScoringProcessDied(ClassifierError):
@@ -282,14 +283,7 @@ class ScoringProcesses:
         Raises CheckpointError, DeviceBusyError, DeviceError and NoWorkersError, and
         ScoringProcessDied where the process died meanwhile.
         """
-        with self._beginning:
-            if not self._process.is_alive:
-                self._process.close()
-                self._process = self._begin()
-                for buffer in list(self._buffers):
-                    self._process.share(buffer)
-            process = self._process
-        process.device.result()  # or why it cannot be used
+        process = self._with_device()
         return RemotePredictor(process, process.ask("load", file.absolute()).result())
 
     def close(self) -> None:
@@ -300,6 +294,22 @@ class ScoringProcesses:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _with_device(self) -> ScoringProcess:
+        """A living one. Where one dies before it has its device, no checkpoint is to blame."""
+        for _ in range(MAX_STARTS):
+            with self._beginning:
+                if not self._process.is_alive:
+                    self._process.close()
+                    self._process = self._begin()
+                    for buffer in list(self._buffers):
+                        self._process.share(buffer)
+                process = self._process
+            with contextlib.suppress(ScoringProcessDied):
+                process.device.result()  # or why it cannot be used
+                if process.is_alive:
+                    return process
+        raise NoWorkersError("the process that scores dies while it starts; see the system's log")
 
     def _begin(self) -> ScoringProcess:
         try:

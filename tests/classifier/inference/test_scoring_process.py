@@ -192,6 +192,26 @@ def test_after_a_kill_what_was_asked_fails_and_the_next_load_begins_another(
         np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
+def test_a_process_that_dies_while_it_starts_is_no_fault_of_a_checkpoint(
+    checkpoint_file: Path, clips: list[np.ndarray]
+) -> None:
+    with ScoringProcesses(CPU) as scoring:
+        os.kill(scoring.pid, signal.SIGKILL)
+        assert scoring.load(checkpoint_file).submit(clips).result(SECONDS)
+
+
+def test_processes_that_never_start_are_told_in_a_line(
+    tmp_path: Path, checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os; os._exit(1)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with (
+        ScoringProcesses(CPU) as scoring,
+        pytest.raises(NoWorkersError, match="dies while it starts; see the system's log"),
+    ):
+        scoring.load(checkpoint_file)
+
+
 def test_a_process_that_dies_at_rest_is_noticed(checkpoint_file: Path) -> None:
     answered = threading.Event()
     with ScoringProcesses(CPU, answered.set) as scoring:
