@@ -38,14 +38,14 @@ def test_a_storm_on_the_process_that_scores_loses_and_doubles_no_row(
             house.publish(checkpoint, f"20990101T000000Z-{turn:08x}")
         killed = kill(house, chance.uniform(0, MAX_ALIVE_SECONDS))
         if turn % 2:
-            house.wait_until(lambda killed=killed: scorers(house) not in ([], killed))
+            house.wait_until(lambda killed=killed: house.scorers() not in ([], killed))
             kill(house, chance.uniform(0, MAX_LOADING_SECONDS))
         house.wait_until(lambda before=before: deaths(house) > before)
     house.wait_for_rows(each * n_kills)
     house.wait_until(lambda: house.status().get("in_flight") == 0)
     assert is_healthy(house.home, house.daemon.pid) is None
     status, processes = house.status(), psutil.Process(house.daemon.pid).children(recursive=True)
-    assert len(scorers(house)) == 1
+    assert len(house.scorers()) == 1
     assert house.stop() == 0
     assert psutil.wait_procs(processes, 10)[1] == []
     verdict = judge(house.home, untouched=contents(house.home.inbox), may_fail={})
@@ -69,7 +69,7 @@ def drop(house: RunningHouse, first: int, n_files: int) -> None:
 def kill(house: RunningHouse, seconds: float) -> list[int]:
     """After so many seconds; whom."""
     time.sleep(seconds)
-    found = scorers(house)
+    found = house.scorers()
     for pid in found:
         os.kill(pid, signal.SIGKILL)
     return found
@@ -78,14 +78,3 @@ def kill(house: RunningHouse, seconds: float) -> list[int]:
 def deaths(house: RunningHouse) -> int:
     """As the daemon says in its status, which it does not write while it begins another."""
     return int(house.status()["figures"]["scoring_process_deaths"])  # type: ignore[index]
-
-
-def scorers(house: RunningHouse) -> list[int]:
-    found = []
-    for child in psutil.Process(house.daemon.pid).children():
-        try:
-            if "classifier.inference.scoring_worker" in child.cmdline():
-                found.append(child.pid)
-        except psutil.Error:  # it has ended
-            continue
-    return found
