@@ -33,7 +33,7 @@ class TemporaryFolderError(ClassifierError):
 
 
 class NoWorkersError(ClassifierError):
-    """Processes that decode cannot be started: what the system lacks for them."""
+    """Processes that decode or score cannot be started: what the system lacks for them."""
 
 
 def one_line(error: BaseException) -> str:

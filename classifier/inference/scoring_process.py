@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from classifier.audio.samples import Samples
-from classifier.errors import ClassifierError
+from classifier.errors import ClassifierError, NoWorkersError
 from classifier.inference.pooling import Scores
 from classifier.model.checkpoint_facts import CheckpointFacts
 from classifier.workers.shared_memory import SlotBuffer
@@ -37,10 +37,14 @@ logger = logging.getLogger(__name__)
 # `python -m` looks for modules where it stands first, and a daemon may stand anywhere.
 PACKAGES = Path(__file__).parents[2]
 END_SECONDS = 5.0  # for a process that was asked to end
+MAX_STARTS = 3  # of processes in a row that die before they have a device
 
 
 class ScoringProcessDied(ClassifierError):
     """The process that scores has ended by itself; another one can be begun."""
+
+    def __init__(self) -> None:
+        super().__init__("the process that scores has died; see the system's log")
 
 
 @dataclass(frozen=True)
@@ -131,12 +135,13 @@ class ScoringProcess:
         numbers: itertools.count[int],
         on_answer: Callable[[], None],
     ) -> None:
-        """`numbers` go on from one process to the next. Raises ClassifierError."""
+        """`numbers` go on from one process to the next. Raises OSError and RuntimeError."""
         self._numbers = numbers
         self._on_answer = on_answer
         self._sending = threading.Lock()
         self._futures: dict[int, Future[Any]] = {}
         self._buffers: weakref.WeakKeyDictionary[SlotBuffer, int] = weakref.WeakKeyDictionary()
+        self._mapped: set[int] = set()  # numbers of buffers that the process can read
         self._forgotten: deque[tuple[str, int]] = deque()  # models and buffers nobody refers to
         self.is_alive = True
         self._connection, theirs = multiprocessing.Pipe()
@@ -166,7 +171,7 @@ class ScoringProcess:
         number = next(self._numbers)
         with self._sending:
             if not self.is_alive:
-                future.set_exception(ScoringProcessDied("the process that scores has ended"))
+                future.set_exception(ScoringProcessDied())
                 return future
             self._futures[number] = future
             self._send(number, what, arguments)
@@ -187,7 +192,8 @@ class ScoringProcess:
         address = clip.ctypes.data
         for buffer, number in self._buffers.items():
             first_byte = address - buffer.address
-            if 0 <= first_byte < buffer.n_bytes and clip.flags.c_contiguous:
+            lies_there = 0 <= first_byte < buffer.n_bytes and clip.flags.c_contiguous
+            if lies_there and number in self._mapped:
                 return SharedClip(number, first_byte, len(clip))
         return np.ascontiguousarray(clip)
 
@@ -219,20 +225,24 @@ class ScoringProcess:
                 self._on_answer()
         except (EOFError, OSError):
             pass
-        with self._sending:
-            self.is_alive = False
-        for future in list(self._futures.values()):
-            future.set_exception(ScoringProcessDied("the process that scores has ended"))
-        self._on_answer()
+        finally:  # after a fault of ours too: nobody would take the next answer
+            with self._sending:
+                self.is_alive = False
+            for future in list(self._futures.values()):
+                future.set_exception(ScoringProcessDied())
+            self._on_answer()
 
     def _take(self, number: int | None, answer: object) -> None:
         if isinstance(answer, logging.LogRecord):
             if logging.getLogger(answer.name).isEnabledFor(answer.levelno):
                 logging.getLogger(answer.name).handle(answer)
             return
-        future = self._futures.pop(number, None) if number is not None else None
-        if future is None:  # what could not be shared; its clips are asked for in vain
-            logger.error("the process that scores: %s", answer)
+        assert number is not None, "only log records have none"
+        future = self._futures.pop(number, None)
+        if future is None and answer is True:
+            self._mapped.add(number)
+        elif future is None:
+            logger.warning("samples go to the process that scores through a pipe: %s", answer)
         elif isinstance(answer, BaseException):
             future.set_exception(answer)
         else:
@@ -245,6 +255,7 @@ class ScoringProcesses:
     def __init__(
         self, settings: ScoringSettings, on_answer: Callable[[], None] = lambda: None
     ) -> None:
+        """Raises NoWorkersError where no process can be started."""
         self._settings = settings
         self._on_answer = on_answer
         self._numbers = itertools.count()
@@ -263,23 +274,17 @@ class ScoringProcesses:
 
     def share(self, buffer: SlotBuffer) -> None:
         """With this process, and with those that may come after it."""
-        self._buffers.add(buffer)
-        self._process.share(buffer)
+        with self._beginning:
+            self._buffers.add(buffer)
+            self._process.share(buffer)
 
     def load(self, file: Path) -> RemotePredictor:
         """Waits until it is ready.
 
-        Raises CheckpointError, DeviceBusyError and DeviceError, and ScoringProcessDied where the
-        process died of it.
+        Raises CheckpointError, DeviceBusyError, DeviceError and NoWorkersError, and
+        ScoringProcessDied where the process died meanwhile.
         """
-        with self._beginning:
-            if not self._process.is_alive:
-                self._process.close()
-                self._process = self._begin()
-                for buffer in list(self._buffers):
-                    self._process.share(buffer)
-            process = self._process
-        process.device.result()  # or why it cannot be used
+        process = self._with_device()
         return RemotePredictor(process, process.ask("load", file.absolute()).result())
 
     def close(self) -> None:
@@ -291,5 +296,27 @@ class ScoringProcesses:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _with_device(self) -> ScoringProcess:
+        """A living one. Where one dies before it has its device, no checkpoint is to blame."""
+        for _ in range(MAX_STARTS):
+            with self._beginning:
+                if not self._process.is_alive:
+                    self._process.close()
+                    self._process = self._begin()
+                    for buffer in list(self._buffers):
+                        self._process.share(buffer)
+                process = self._process
+            with contextlib.suppress(ScoringProcessDied):
+                process.device.result()  # or why it cannot be used
+                if process.is_alive:
+                    return process
+        raise NoWorkersError("the process that scores dies while it starts; see the system's log")
+
     def _begin(self) -> ScoringProcess:
-        return ScoringProcess(self._settings, self._numbers, self._on_answer)
+        try:
+            return ScoringProcess(self._settings, self._numbers, self._on_answer)
+        except (OSError, RuntimeError) as error:
+            raise NoWorkersError(
+                f"the process that scores cannot be started: {error}; look at the limits on open"
+                " files, memory and processes"
+            ) from error

@@ -125,11 +125,15 @@ class ScoringWorker:
         self._scoring = ThreadPoolExecutor(n_batches, thread_name_prefix="score")
         return DeviceFacts(kind, describe_device(self._device), n_batches)
 
-    def _share(self, number: int, fd: int, n_bytes: int, slot_bytes: int) -> None:
+    def _share(self, number: int, fd: int, n_bytes: int, slot_bytes: int) -> bool | None:
+        if self._scoring is None:
+            os.close(fd)  # the device is not there, and nothing will be scored
+            return None
         buffer = ScorerSlotBuffer(fd, n_bytes)
-        if self._scoring is not None and self._device.type == "cuda" and slot_bytes == SMALL_BYTES:
+        if self._device.type == "cuda" and slot_bytes == SMALL_BYTES:
             buffer.pin(self._device)
         self._buffers[number] = buffer
+        return True
 
     def _load(self, number: int, file: Path) -> LoadedFacts:
         from classifier.inference.prepare import load_predictor

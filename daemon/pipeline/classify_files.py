@@ -226,7 +226,7 @@ def _outcomes(pipeline: _Pipeline, claims: Sequence[Claim]) -> Iterator[Outcome]
     while waiting or len(window):
         wake.clear()
         if not predictor.is_alive:
-            raise ScoringProcessDied("the process that scores has died; see the system's log")
+            raise ScoringProcessDied
         n_claims = min(window.free, len(waiting))
         window.take([waiting.popleft() for _ in range(n_claims)], served)
         yield from window.step()

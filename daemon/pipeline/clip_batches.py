@@ -1,7 +1,7 @@
 """Clips that wait for a batch, and the batches that are being scored.
 
-A batch goes when it is full, or when nothing else is being scored; there is no timer. One more waits
-behind those that are being scored, so that scoring does not wait for the loop.
+A batch goes when it is full, or when nothing else is being scored; there is no timer. One more
+waits behind those that are being scored, so that scoring does not wait for the loop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from classifier.audio.samples import Samples
 from classifier.inference.pooling import Scores
 from classifier.inference.scoring_process import ScoredBatch, ScoringProcessDied
 from daemon.pipeline.recording import RecordingInProgress
-
 
 # A stop waits for the batches under way, and whoever looks wants to see how it goes on. A batch as
 # large as a GPU's would take a large network minutes on a small processor.
@@ -81,9 +80,10 @@ class ClipBatches:
         return self._is_due or bool(self._under_way and self._under_way[0].scored.done())
 
     @property
-    def under_way(self) -> Collection[RecordingInProgress]:
-        """The recordings of which clips are being scored."""
-        return {clip.recording for batch in self._under_way for clip in batch.clips}
+    def lost(self) -> Collection[RecordingInProgress]:
+        """The recordings of which clips were being scored when the process died."""
+        lost = (batch for batch in self._under_way if batch.scored.exception())
+        return {clip.recording for batch in lost for clip in batch.clips}
 
     def add(self, recording: RecordingInProgress, first_clip: int, clips: Samples) -> None:
         """Clips (C, S), the first of which has that number in its recording."""

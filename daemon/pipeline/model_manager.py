@@ -18,7 +18,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.errors import CheckpointError, DeviceBusyError, one_line
+from classifier.errors import (
+    CheckpointError,
+    DeviceBusyError,
+    DeviceError,
+    NoWorkersError,
+    one_line,
+)
 from classifier.inference.scoring_process import RemotePredictor, ScoringProcessDied
 from classifier.model.checkpoint_facts import MAX_FILE_BYTES, CheckpointFacts
 from daemon.component import Component
@@ -61,7 +67,8 @@ class ModelManager(Component):
     """`load` turns a checkpoint file into a predictor, or raises.
 
     Where it raises DeviceBusyError it is asked again after a while. Where it raises
-    ScoringProcessDied the checkpoint is refused, and not tried again.
+    ScoringProcessDied the checkpoint is tried once more, when nothing else is served beside it, and
+    refused then.
     `wake` is called, from another thread, when a candidate is ready.
     """
 
@@ -88,6 +95,7 @@ class ModelManager(Component):
         self._try_again_at = math.inf
         self._killer: str | None = None  # the active one, where it is not tried again
         self._served: Served | None = None
+        self._dead: Served | None = None  # whose death is counted
         self.wanted: str | None = None
         self.refusal: str | None = None
         self._n_swaps = self._n_refusals = self._n_deaths = 0
@@ -98,21 +106,22 @@ class ModelManager(Component):
         return self._served
 
     def start(self) -> None:
-        """Serves the active checkpoint, else the previous one.
+        """Serves the active checkpoint, else the previous one, else the one that was served.
 
-        Raises NothingToServe with the reasons where neither can be served, and DeviceBusyError
-        where that may be otherwise soon.
+        Raises NothingToServe with the reasons where none can be served, DeviceBusyError where that
+        may be otherwise soon, DeviceError and NoWorkersError.
         """
         active = self._active_name()
         reasons = [self.refusal] if self.refusal else []
         busy: DeviceBusyError | None = None
-        names = [name for name in dict.fromkeys((active, self._checkpoints.previous())) if name]
+        served = self._served.name if self._served else None
+        names = filter(None, dict.fromkeys((active, self._checkpoints.previous(), served)))
         # One that killed the daemon comes last, and is tried where nothing else can be served.
         for name in sorted(names, key=self._trials.n_kills):
             if self._trials.n_kills(name):
                 logger.error("checkpoint %s killed the daemon; nothing else can be served", name)
             try:
-                prepared = self._prepare(self._checkpoints.path(name))
+                prepared = self._prepare(self._checkpoints.path(name), is_alone=True)
             except DeviceBusyError as error:
                 busy = busy or error
                 if name == active:
@@ -142,14 +151,16 @@ class ModelManager(Component):
 
         Raises as `start`, but that nothing can be served is no fault of the settings now.
         """
-        self._n_deaths += 1
-        logger.error("the process that scores has died; another one is begun")
+        if self._dead is not self._served:  # else a locked ledger was in the way
+            self._dead = self._served
+            self._n_deaths += 1
+            logger.error("the process that scores has died; another one is begun")
         if self._candidate is not None:
             wait([self._candidate[1]])  # it died with the process, or has another one by now
             self._candidate = None
         try:
             self.start()
-        except NothingToServe as error:
+        except (NothingToServe, DeviceError) as error:
             raise DaemonError(str(error)) from error
 
     @property
@@ -163,6 +174,8 @@ class ModelManager(Component):
 
     def step(self, now: float) -> None:
         """Takes a prepared candidate over, and begins to prepare one that became active."""
+        if not self.is_alive:
+            return  # what was being scored comes first: see `begin_again`
         if self._candidate is not None and self._candidate[1].done():
             self._take_over(*self._candidate, now)
             self._candidate = None
@@ -232,10 +245,10 @@ class ModelManager(Component):
         self.wanted = name
         return name
 
-    def _prepare(self, path: Path) -> RemotePredictor | RefusedCheckpoint:
+    def _prepare(self, path: Path, is_alone: bool = False) -> RemotePredictor | RefusedCheckpoint:
         """All that takes time, hashing too: it may be a second for what is large and no checkpoint.
 
-        Raises DeviceBusyError.
+        Raises DeviceBusyError, DeviceError and NoWorkersError.
         """
         with self._trials.of(path.stem) as trial:
             try:
@@ -243,10 +256,10 @@ class ModelManager(Component):
                 # Refuses one with short clips.
                 hop_samples(predictor.checkpoint, self._overlap_seconds)
                 return predictor
-            except DeviceBusyError:
+            except (DeviceBusyError, DeviceError, NoWorkersError):
                 raise
             except ScoringProcessDied:
-                trial.has_killed = True
+                trial.has_killed = is_alone  # else it may have died of what it scored
                 return RefusedCheckpoint(_killer_reason(path.stem), _digest(path))
             except Exception as error:
                 return RefusedCheckpoint(_reason(path.stem, error), _digest(path))
@@ -301,8 +314,9 @@ class ModelManager(Component):
             self.refusal = None
         elif active is not None and self._trials.n_kills(active):
             self._killer = active
-            digest = _digest(self._checkpoints.path(active))
-            self._refuse(active, RefusedCheckpoint(_killer_reason(active), digest))
+            if self.refusal != _killer_reason(active):
+                digest = _digest(self._checkpoints.path(active))
+                self._refuse(active, RefusedCheckpoint(_killer_reason(active), digest))
 
     def _refuse(self, name: str, refused: RefusedCheckpoint) -> None:
         self.refusal = refused.reason

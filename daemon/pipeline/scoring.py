@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from daemon.archive.archiver import Archiver
 from daemon.component import Component, StageTimers
+from daemon.errors import DaemonError
 from daemon.intake.intake import Intake
 from daemon.intake.stability import MAX_OPEN_SECONDS
 from daemon.intake.watcher import FileWatcher
@@ -22,6 +23,7 @@ from storage.values.text import printable_path
 
 logger = logging.getLogger(__name__)
 
+MAX_VAIN_DEATHS = 6  # in a row; one recording that brings them about is given up by then
 CLAIM_SECONDS = 1.0  # between two looks for work that another process queued
 
 
@@ -152,6 +154,7 @@ class Scorer(Component):
         self._unwritten: list[Outcome] = []
         self._released: list[int] = []
         self._n_finished = 0
+        self._n_vain_deaths = self._n_batches_before = 0
 
     def step(self, now: float) -> None:
         if not self.model.is_alive:
@@ -219,12 +222,23 @@ class Scorer(Component):
     def _begin_again(self) -> None:
         """The process that scores has died: as if the daemon had, and were started again.
 
-        An attempt counts for what was being scored, since that may have been the reason.
+        An attempt counts for what was being scored, since that may have been the reason. Raises
+        DaemonError where no process lives long enough to score anything.
         """
-        suspects = {recording.claim.recording_id for recording in self.window.batches.under_way}
+        suspects = {recording.claim.recording_id for recording in self.window.batches.lost}
         self._write()
         self._released += [number for number in self.window.abandon() if number not in suspects]
         self.ledger.release(self._released)
         self._released = []
         self.ledger.reclaim()
+        if self.is_stopping():
+            return
+        is_vain = self.window.batches.n_batches == self._n_batches_before
+        self._n_vain_deaths = self._n_vain_deaths + 1 if is_vain else 1
+        self._n_batches_before = self.window.batches.n_batches
+        if self._n_vain_deaths > MAX_VAIN_DEATHS:
+            raise DaemonError(
+                f"the process that scores died {MAX_VAIN_DEATHS} times without scoring anything;"
+                " see the system's log"
+            )
         self.model.begin_again()

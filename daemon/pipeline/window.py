@@ -191,6 +191,7 @@ class Window:
             recording.is_closed = True
         self._recordings.clear()
         self._files.clear()
+        self._leaders.clear()
         self.batches.clear()
         return [recording.claim.recording_id for recording in unfinished]
 

@@ -28,16 +28,8 @@ def drop(house: RunningHouse, number: int) -> None:
     (house.home.inbox / f"{number}.wav").write_bytes(wav(number))
 
 
-def decode_workers(house: RunningHouse) -> list[int]:
-    return [pid for pid in house.children() if b"spawn_main" in command_of(pid)]
-
-
-def command_of(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
 def kill_workers(house: RunningHouse) -> None:
-    for pid in decode_workers(house):
+    for pid in house.decode_workers():
         os.kill(pid, signal.SIGKILL)
 
 

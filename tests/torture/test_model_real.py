@@ -69,9 +69,9 @@ class RealSequence(FileSequence):
         time.sleep(seconds)  # the next blow may meet a daemon that starts
 
     @rule()
-    def kill_a_worker(self) -> None:
+    def kill_workers(self) -> None:
         self.kills += 1
-        for pid in self.running.children()[:1]:
+        for pid in (*self.running.decode_workers()[:1], *self.running.scorers()):
             os.kill(pid, signal.SIGKILL)
 
     @rule()

@@ -21,7 +21,7 @@ MAX_GROWTH_MIB = 40.0  # what a short run may differ by; a leak of 1 kB a file s
 
 
 class Figures(NamedTuple):
-    """Of one process, and of the home that it works in."""
+    """Of the daemon, its memory with the process that scores, and of the home that they work in."""
 
     files: int
     seconds: float
@@ -36,22 +36,24 @@ class Figures(NamedTuple):
 
 def figures(house: RunningHouse, files: int, seconds: float) -> Figures:
     pid = house.daemon.pid
-    memory = dict(
-        line.split(":", 1)
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    )
+    memory = [smaps(each) for each in (pid, *house.scorers())]
     wal = house.home.ledger_file.with_name("clfd.db-wal")
     return Figures(
         files,
         round(seconds, 1),
-        int(memory["Rss"].split()[0]) / 1024,
-        int(memory["Pss"].split()[0]) / 1024,
+        sum(int(each["Rss"].split()[0]) for each in memory) / 1024,
+        sum(int(each["Pss"].split()[0]) for each in memory) / 1024,
         len(os.listdir(f"/proc/{pid}/fd")),
         len(os.listdir(f"/proc/{pid}/task")),
         len(house.children()),
         wal.stat().st_size / 2**20 if wal.exists() else 0.0,
         sum(name.endswith(".new") for name in os.listdir(house.home.root)),
     )
+
+
+def smaps(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    return dict(line.split(":", 1) for line in lines)
 
 
 def show(table: list[Figures]) -> None:
@@ -72,8 +74,8 @@ def add_files(house: RunningHouse, first: int, n_files: int, bad: dict[str, set[
 
 
 def make_trouble(house: RunningHouse, chance: random.Random) -> None:
-    """A worker dies, the ledger is locked for a second, the daemon freezes for a moment."""
-    workers = house.children()
+    """A decode worker dies, the ledger is locked for a second, the daemon freezes for a moment."""
+    workers = house.decode_workers()
     if workers:
         os.kill(chance.choice(workers), signal.SIGKILL)
     with closing(

@@ -73,13 +73,13 @@ def test_training_features_and_serving_features_are_the_same(
 def test_a_few_clips_are_not_shared_among_threads(
     predictor: Predictor, noise: Callable[..., Samples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, spectrograms = [], Predictor.spectrograms
+    seen, logits = [], Predictor.logits
 
-    def noted(self: Predictor, clips: torch.Tensor) -> torch.Tensor:
+    def noted(self: Predictor, spectrograms: torch.Tensor) -> torch.Tensor:
         seen.append(torch.get_num_threads())
-        return spectrograms(self, clips)
+        return logits(self, spectrograms)
 
-    monkeypatch.setattr(Predictor, "spectrograms", noted)
+    monkeypatch.setattr(Predictor, "logits", noted)
     with threads(2):
         shared = Predictor(predictor.checkpoint, predictor.device, predictor.precision)
         assert shared.compile_key is not None

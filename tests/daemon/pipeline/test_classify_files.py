@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,11 @@ import pytest
 from house import House
 from swapped_folders import put_link_in_place_of, rights_of_an_ordinary_user
 
+from classifier.inference.scoring_process import (
+    RemotePredictor,
+    ScoringProcessDied,
+    ScoringProcesses,
+)
 from classifier.model.starter import starter_name
 from daemon.errors import DaemonError
 from daemon.pipeline import classify_files
@@ -64,6 +71,22 @@ def test_every_column_has_what_is_known(classify: Classify, card: Path) -> None:
     assert row["inbox"] is None
     assert row["scores"][row["label"]] == row["confidence"]
     assert np.isclose(sum(row["scores"].values()), 1.0, atol=1e-4)
+
+
+def test_a_network_that_kills_its_process_is_told_in_a_line(
+    classify: Classify, card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = ScoringProcesses.load
+
+    def load_and_die(scoring: ScoringProcesses, file: Path) -> RemotePredictor:
+        predictor = load(scoring, file)
+        os.kill(scoring.pid, signal.SIGKILL)
+        return predictor
+
+    monkeypatch.setattr(ScoringProcesses, "load", load_and_die)
+    with pytest.raises(ScoringProcessDied, match="has died; see the system's log") as end:
+        classify(card)
+    assert end.value.exit_code == 1
 
 
 def test_a_frame_has_what_the_command_prints(

@@ -310,10 +310,10 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 
 def busy_for(name: str, prepare: Callable[..., Any]) -> Callable[..., Any]:
-    def refuse(manager: ModelManager, path: Path) -> Any:
+    def refuse(manager: ModelManager, path: Path, **how: bool) -> Any:
         if path.stem == name:
             raise DeviceBusyError("too little memory")
-        return prepare(manager, path)
+        return prepare(manager, path, **how)
 
     return refuse
 
