@@ -36,7 +36,7 @@ from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.model_manager import ModelManager
 from daemon.pipeline.scoring import Claimer, Scorer
-from daemon.pipeline.scoring_setup import Processes, RecordingPool, with_batches
+from daemon.pipeline.scoring_setup import RecordingPool, decode_pool, with_batches
 from daemon.pipeline.window import Window
 from daemon.service import Components, Service
 from storage.database.engine import is_outdated
@@ -62,7 +62,8 @@ UPGRADE_SECONDS = 4 * 3600.0  # asked of the service manager; ten million record
 def run_daemon(
     home: Home,
     settings: Settings,
-    processes: Processes,
+    scoring: ScoringProcesses,
+    wake: threading.Event,
     once: bool,
     read: Callable[[], Settings],
     log: Callable[[LogSettings], None],
@@ -82,13 +83,16 @@ def run_daemon(
     with (
         ExitStack() as until_the_end,
         DaemonLock.acquire(home, file_of(settings.database)) as lock,
+        decode_pool(settings.engine, scoring, wake) as pool,
         _metrics(settings.metrics) as publish,
         ledger_of(settings) as ledger,
         run_hooks(home, settings) as hooks,
     ):
         for folder in (home.root, home.checkpoints, home.reports):
             remove_leftovers(folder)
-        service = assemble(home, settings, processes, ledger, read, log, publish, hooks, lock)
+        service = assemble(
+            home, settings, scoring, ledger, pool, wake, read, log, publish, hooks, lock
+        )
         # Another signal must not kill what closes pool and ledger.
         signals = handled_signals(service.request_stop, service.request_reload)
         until_the_end.enter_context(signals)
@@ -113,15 +117,16 @@ def ledger_of(settings: Settings) -> Ledger:
 def assemble(
     home: Home,
     settings: Settings,
-    processes: Processes,
+    scoring: ScoringProcesses,
     ledger: Ledger,
+    pool: RecordingPool,
+    wake: threading.Event,
     read: Callable[[], Settings],
     log: Callable[[LogSettings], None],
     publish: Publish,
     hooks: HookDispatcher,
     lock: DaemonLock,
 ) -> Service:
-    scoring, pool, wake = processes
     device = scoring.device
     logger.info("clfd runs on %s, home %s", device.description, home.root)
     if remark := ledger_remark(settings):

@@ -203,6 +203,8 @@ class ScoringProcess:
 
     def close(self) -> None:
         """Ends it, with what it was busy with."""
+        if not self.device.done():  # it loads modules, and would not listen
+            self._process.kill()
         self.ask("end")
         try:
             self._process.wait(END_SECONDS)

@@ -61,10 +61,10 @@ def run(
     home.require_made()
     log(settings.log)
     with loading_modules():
-        from daemon.pipeline.scoring_setup import scoring_and_decoding
+        from daemon.pipeline.scoring_setup import begun_scoring
 
-    with scoring_and_decoding(settings.engine, home.compiled) as processes:
+    with begun_scoring(settings.engine, home.compiled) as (scoring, wake):
         with loading_modules():
             from daemon.app import run_daemon
 
-        run_daemon(home, settings, processes, once, read, log, patience_seconds)
+        run_daemon(home, settings, scoring, wake, once, read, log, patience_seconds)

@@ -20,7 +20,7 @@ from classifier.workers.process import without_main_module
 from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox, inbox_at
 from daemon.pipeline.model_manager import Served, hop_samples
-from daemon.pipeline.scoring_setup import RecordingPool, scoring_and_decoding, with_batches
+from daemon.pipeline.scoring_setup import RecordingPool, begun_scoring, decode_pool, with_batches
 from daemon.pipeline.window import Window
 from storage.export.dataframe import frame_of
 from storage.export.text_formats import (
@@ -138,7 +138,8 @@ def _pipeline(
         if reference == "active" and not home.is_made:
             starter = stack.enter_context(starter_file())
         file = starter or CheckpointFolder(home.checkpoints).locate(reference)
-        scoring, pool, wake = stack.enter_context(scoring_and_decoding(settings.engine))
+        scoring, wake = stack.enter_context(begun_scoring(settings.engine))
+        pool = stack.enter_context(decode_pool(settings.engine, scoring, wake))
         device = scoring.device
         settings = with_batches(settings, device.kind)
         predictor = scoring.load(file)

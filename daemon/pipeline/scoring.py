@@ -233,9 +233,10 @@ class Scorer(Component):
         self.ledger.reclaim()
         if self.is_stopping():
             return
-        is_vain = self.window.batches.n_batches == self._n_batches_before
-        self._n_vain_deaths = self._n_vain_deaths + 1 if is_vain else 1
-        self._n_batches_before = self.window.batches.n_batches
+        n_batches = self.window.batches.n_batches
+        if n_batches > self._n_batches_before:
+            self._n_vain_deaths, self._n_batches_before = 0, n_batches
+        self._n_vain_deaths += bool(suspects)  # who is killed at rest has not tried
         if self._n_vain_deaths > MAX_VAIN_DEATHS:
             raise DaemonError(
                 f"the process that scores died {MAX_VAIN_DEATHS} times without scoring anything;"

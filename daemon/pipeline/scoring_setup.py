@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from classifier.inference.scoring_process import ScoringProcesses, ScoringSettings
 from classifier.workers.cores import usable_cores
@@ -39,31 +39,29 @@ def window_capacity(batch_clips: int, workers: int) -> int:
     return 2 * batch_clips + 2 * workers
 
 
-class Processes(NamedTuple):
-    """What scores, what decodes, and the event that both set with each answer."""
+@contextmanager
+def begun_scoring(
+    engine: EngineSettings, compiled: Path | None = None
+) -> Iterator[tuple[ScoringProcesses, threading.Event]]:
+    """The process that scores, and the event that it sets with each answer.
 
-    scoring: ScoringProcesses
-    pool: RecordingPool
-    wake: threading.Event
+    Begun before all else that takes time: loading torch there takes longest. The device is not
+    known yet; `ScoringProcesses.device` waits for it.
+    """
+    wake = threading.Event()
+    about = engine.device, engine.precision, engine.threads, engine.compile, compiled
+    with ScoringProcesses(ScoringSettings(*about), wake.set) as scoring:
+        yield scoring, wake
 
 
 @contextmanager
-def scoring_and_decoding(
-    engine: EngineSettings, compiled: Path | None = None
-) -> Iterator[Processes]:
-    """Begins them; the device may not be known yet: `ScoringProcesses.device` waits for it.
-
-    Called before all else that takes time, as loading torch there takes longest.
-    """
-    wake = threading.Event()
-    scoring_settings = ScoringSettings(
-        engine.device, engine.precision, engine.threads, engine.compile, compiled
-    )
+def decode_pool(
+    engine: EngineSettings, scoring: ScoringProcesses, wake: threading.Event
+) -> Iterator[RecordingPool]:
+    """The workers, which set the same event."""
     workers = engine.decode_workers or usable_cores()
-    with (
-        ScoringProcesses(scoring_settings, wake.set) as scoring,
-        DecodePool[tuple["RecordingInProgress", int]](
-            workers, engine.decode_timeout_seconds, wake.set, SLOTS, scoring.share
-        ) as pool,
-    ):
-        yield Processes(scoring, pool, wake)
+    pool: RecordingPool = DecodePool(
+        workers, engine.decode_timeout_seconds, wake.set, SLOTS, scoring.share
+    )
+    with pool:
+        yield pool

@@ -71,8 +71,17 @@ class RealSequence(FileSequence):
     @rule()
     def kill_workers(self) -> None:
         self.kills += 1
-        for pid in (*self.running.decode_workers()[:1], *self.running.scorers()):
+        for pid in self.running.decode_workers()[:1]:
             os.kill(pid, signal.SIGKILL)
+
+    @rule()
+    def kill_scorer(self) -> None:
+        self.running.wait_until(self.running.is_running)
+        self.running.wait_until(self.running.scorers)
+        before = self.running.scorers()
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        self.running.wait_until(lambda: set(self.running.scorers()) - set(before))
 
     @rule()
     def terminate(self) -> None:

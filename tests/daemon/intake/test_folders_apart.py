@@ -32,10 +32,10 @@ def test_one_folder_as_two_inboxes_is_refused_at_the_start(home: Home, tmp_path:
     (tmp_path / "link").symlink_to(tmp_path / "a")
     inboxes = [str(tmp_path / "a"), str(tmp_path / "link")]
     settings = house_settings(home, inbox=inboxes)
-    processes: Any = None  # it comes to none
+    processes: Any = (None, None)  # it comes to none
     for start in (
         lambda: list(preview(settings)),
-        partial(run_daemon, home, settings, processes, False, lambda: settings, lambda _: None),
+        partial(run_daemon, home, settings, *processes, False, lambda: settings, lambda _: None),
     ):
         with pytest.raises(SettingsError, match="link overlap; a file belongs to one inbox"):
             start()  # type: ignore[no-untyped-call]
