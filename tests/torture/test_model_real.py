@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings, strategies
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
@@ -77,11 +78,14 @@ class RealSequence(FileSequence):
     @rule()
     def kill_scorer(self) -> None:
         self.running.wait_until(self.running.is_running)
-        self.running.wait_until(self.running.scorers)
-        before = self.running.scorers()
-        for pid in before:
+        before = self._scorer_deaths()
+        for pid in self.running.scorers():
             os.kill(pid, signal.SIGKILL)
-        self.running.wait_until(lambda: set(self.running.scorers()) - set(before))
+        self.running.wait_until(lambda: self._scorer_deaths() > before)  # and another one serves
+
+    def _scorer_deaths(self) -> int:
+        figures: Any = self.running.status()["figures"]
+        return int(figures["scoring_process_deaths"])
 
     @rule()
     def terminate(self) -> None:
