@@ -11,6 +11,7 @@ from torch import Tensor
 
 from classifier.inference.device import is_out_of_memory
 from classifier.model.checkpoint import Checkpoint
+from classifier.model.classifier import Task
 
 Scores = npt.NDArray[np.float32]
 Clips = Sequence[npt.NDArray[np.float32]] | npt.NDArray[np.float32]
@@ -88,11 +89,14 @@ def stack_clips(clips: Clips, device: torch.device) -> Tensor:
     return batch
 
 
-def pool_scores(clip_scores: Scores, pooling: str) -> Scores:
-    """Clip scores (C, L) to a recording's scores (L,): their mean, or their maximum rescaled."""
+def pool_scores(clip_scores: Scores, pooling: str, task: Task = "single") -> Scores:
+    """Clip scores (C, L) to a recording's scores (L,): their mean, or their maximum.
+
+    Of a single task the maximum is rescaled, so that the scores are shares.
+    """
     if len(clip_scores) == 1:
         return clip_scores[0]  # type: ignore[no-any-return]
     if pooling == "mean":
         return clip_scores.mean(axis=0)  # type: ignore[no-any-return]
     peaks = clip_scores.max(axis=0)
-    return peaks / peaks.sum()  # type: ignore[no-any-return]
+    return peaks if task == "multi" else peaks / peaks.sum()  # type: ignore[no-any-return]

@@ -7,11 +7,14 @@ CPU, so that every device makes the same ones.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, one_hot
+from torch.nn.functional import interpolate
+
+from classifier.model.classifier import Task
 
 LOUDNESS_WINDOWS = 25  # in a clip; the loudest one says how loud the clip is
 SILENCE_DB = -100.0
@@ -63,17 +66,16 @@ def vary_clips(clips: Tensor, augmentation: Augmentation, rng: torch.Generator) 
 
 def mix_clips(
     clips: Tensor,
-    truth: Tensor,
-    n_labels: int,
+    targets: Tensor,
     augmentation: Augmentation,
     rng: torch.Generator,
+    task: Task = "single",
 ) -> tuple[Tensor, Tensor]:
-    """Clips (B, S) mixed in pairs, and their targets (B, L).
+    """Clips (B, S) and targets (B, L), mixed in pairs.
 
     A share r of the label means a share r of the loudness that is perceived, whatever the levels of
     both recordings were; the sum is scaled to keep the energy.
     """
-    targets = one_hot(truth, n_labels).float()
     if not augmentation.mixing:
         return clips, targets
     n_clips = len(clips)
@@ -86,6 +88,13 @@ def mix_clips(
     weight = 1 / (1 + 10 ** (louder_db / 20) * (1 - share) / share.clamp_min(1e-6))
     norm = (weight.square() + (1 - weight).square()).sqrt()
     mixed = (weight * clips + (1 - weight) * clips[partner]) / norm
+    if task == "multi" and os.environ.get("CLFD_X_UNION"):
+        limit = float(os.environ["CLFD_X_UNION"])
+        both = (
+            torch.where(share > limit, targets, 0.0),
+            torch.where(1 - share > limit, targets[partner], 0.0),
+        )
+        return mixed, torch.maximum(*both)
     return mixed, share * targets + (1 - share) * targets[partner]
 
 
