@@ -30,9 +30,8 @@ from classifier.workers.malloc import keep_freed_memory
 from classifier.workers.pool import DecodePool
 from storage.values.decision import NONE
 from trainer.data.dataset import Dataset, load_dataset
-from trainer.data.labels import read_labels
+from trainer.data.labels import TaskChoice, read_labels
 from trainer.data.splits import cross_validation
-from trainer.data.task import TaskChoice
 from trainer.demo.synthesis import VOICES, synthesise
 from trainer.evaluation.assessment import (
     Assessment,

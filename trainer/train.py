@@ -280,7 +280,7 @@ def assess_and_publish(
         **training_facts(data, context.request.split.seed, now),
         "device": describe_device(context.device),
         "promotion": asdict(promotion),
-        "profile": answer_profile(assessment, labels) if assessment else None,
+        "profile": assessment and answer_profile(assessment.scores, labels, assessment.found),
         **numbers,
     }
     checkpoint = publish(

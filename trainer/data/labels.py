@@ -6,10 +6,13 @@ Whatever is wrong without decoding is found here and reported together.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from classifier.model.classifier import Task
+from storage.labels.label_names import split_labels
 from storage.labels.label_tables import (
     LabelRow,
     LabelTable,
@@ -18,14 +21,24 @@ from storage.labels.label_tables import (
     sound_of,
 )
 from storage.values.text import text_digest, visible
-from trainer.data.examples import Example, LabelSet
+from trainer.data.examples import Example, LabelProblem, LabelSet
 from trainer.data.folder_reader import list_folder
 from trainer.data.overlaps import contradictions
 from trainer.data.sound_files import SHOWN_MISSING, SoundFiles
-from trainer.data.task import TaskChoice, as_multi, choose_task
 from trainer.errors import LabelsError, NoTable, SoundsMissing
 
 MIN_LABELS = 2
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class TaskChoice:
+    """What a person asked for: auto, single or multi; and the names of nothing in a multi task."""
+
+    asked: str = "single"
+    negative_labels: Collection[str] = ()
+
+
 SINGLE = TaskChoice()
 
 
@@ -179,3 +192,48 @@ def _example(row: LabelRow, path: Path, names: Mapping[str, str]) -> Example:
         grouped=bool(row.group),
         columns=names,
     )
+
+
+def choose_task(examples: Sequence[Example], asked: str) -> tuple[Task, str]:
+    """The task, and why: as asked, else multi where one part of a file bears several labels."""
+    if asked != AUTO:
+        return ("multi" if asked == "multi" else "single"), "it was asked for"
+    first_of: dict[Hashable, Example] = {}
+    for example in examples:
+        if len(split_labels(example.label)) > 1:
+            return "multi", f"{example.name} has several labels ({example.label!r})"
+        first = first_of.setdefault(_part(example), example)
+        if first.label != example.label:
+            both = f"{first.label!r} and {example.label!r}"
+            return "multi", f"{first.name} and {example.name} give one part {both}"
+    return "single", "no part of a file bears several labels"
+
+
+def as_multi(
+    examples: Sequence[Example], negative_labels: Collection[str]
+) -> tuple[tuple[Example, ...], dict[int, LabelProblem]]:
+    """An example for all rows of one part, in the order of the first; a problem by its row.
+
+    Rows that differ in group, fold or split stay apart, for the checks of these to find.
+    """
+    negative = {name.casefold() for name in negative_labels}
+    of_part: dict[Hashable, list[Example]] = defaultdict(list)
+    problems: dict[int, LabelProblem] = {}
+    for at, example in enumerate(examples):
+        labels = split_labels(example.label)
+        positive = tuple(label for label in labels if label.casefold() not in negative)
+        if 0 < len(positive) < len(labels):
+            line = f"{example.spot('label')}: {example.label!r} is a label and none; keep one"
+            problems[example.row or at] = LabelProblem((at,), line)
+            continue
+        about = (example.fold, example.group, example.split)
+        of_part[_part(example), about, bool(positive)].append(replace(example, label_set=positive))
+    return tuple(map(_joined, of_part.values())), problems
+
+
+def _part(example: Example) -> Hashable:
+    return example.path, example.start_seconds, example.end_seconds
+
+
+def _joined(rows: Sequence[Example]) -> Example:
+    return rows[0].with_labels(label for row in rows for label in row.labels)

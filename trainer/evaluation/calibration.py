@@ -1,9 +1,8 @@
-"""Calibration: one temperature per network, so that confidence matches accuracy.
-
-In a multi task each label is a question of its own, and has a temperature of its own.
+"""Calibration: one temperature per network or label, so that confidence matches accuracy.
 
 Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks" (2017), fitted here to
-what is served: the mean over a recording's clips of softmax(logits / temperature).
+what is served: the mean over a recording's clips of softmax(logits / temperature). In a multi task
+each label is a question of its own, and has a temperature of its own.
 
 Axes: R recordings, N clips, L labels.
 """

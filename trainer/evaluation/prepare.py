@@ -16,9 +16,8 @@ from storage.values.text import listed
 from trainer.console import ProgressConsole
 from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
-from trainer.data.labels import read_labels, refuse_problems
+from trainer.data.labels import TaskChoice, read_labels, refuse_problems
 from trainer.data.overlaps import contradictions, with_shared_labels
-from trainer.data.task import TaskChoice
 from trainer.errors import TrainerError, first_lines
 
 

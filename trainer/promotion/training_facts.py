@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from classifier.inference.batching import Scores
 from storage.values.decision import NONE
 from storage.values.distribution import installed_version
 from storage.values.text import printable
 from trainer.data.dataset import Dataset
 from trainer.evaluation.assessment import NO_SELECTION, Assessment, FoldQuality
 from trainer.evaluation.calibration import Temperature
+from trainer.evaluation.metrics import Marks
 from trainer.evaluation.probes import Probe
 from trainer.training.loop import EpochFacts
 from trainer.training.prepare import PreparedData
@@ -137,13 +139,14 @@ def training_facts(data: PreparedData, seed: int, now: datetime) -> dict[str, An
     }
 
 
-def answer_profile(assessment: Assessment, labels: Sequence[str]) -> dict[str, Any]:
-    """How often each label was answered, and how confidently.
+def answer_profile(
+    scores: Scores, labels: Sequence[str], found: Marks | None = None
+) -> dict[str, Any]:
+    """Of scores (R, L): how often each label was answered, and how confidently.
 
-    `clfd report` measures drift against it. In a multi task the answer is the most probable label
-    of those found, or none.
+    `clfd report` measures drift against it. In a multi task the answer is the most probable of the
+    labels that were `found` (R, L), or none.
     """
-    scores, found = assessment.scores, assessment.found
     answer, confidence = scores.argmax(axis=1), scores.max(axis=1)
     if found is not None:
         told = np.where(found, scores, -1.0)

@@ -24,10 +24,9 @@ from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
 from trainer.data.label_checks import validate_examples, validate_labels
 from trainer.data.label_warnings import find_warnings
-from trainer.data.labels import check_labels, read_labels, refuse_problems
+from trainer.data.labels import AUTO, TaskChoice, check_labels, read_labels, refuse_problems
 from trainer.data.overlaps import with_shared_labels
 from trainer.data.splits import Split, SplitChoice, cross_validation, everything, split_examples
-from trainer.data.task import AUTO, TaskChoice
 from trainer.errors import SplitError, first_lines
 from trainer.evaluation.train_overlap import find_train_overlap
 from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup

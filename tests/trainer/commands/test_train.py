@@ -51,6 +51,7 @@ ADDED = (
     "ece_before",
     "selection",
     "probes",
+    *("task", "temperatures", "per_label", "val_macro_ap", "val_macro_auc", "mean_macro_ap"),
 )
 
 Train = Callable[..., Result]
