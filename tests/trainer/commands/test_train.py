@@ -142,7 +142,7 @@ def first(first_fold: Trained, home: Home) -> dict[str, Any]:
 def test_json_prints_the_one_object_of_the_contract(trained: Trained) -> None:
     assert set(trained.outcome) == set(CONTRACT) | set(ADDED)
     assert set(trained.outcome["history"][0]) == {
-        *("epoch", "train_loss", "val_loss", "val_accuracy", "seconds")
+        *("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "val_macro_ap")
     }
 
 
