@@ -30,8 +30,8 @@ from pydantic import (
     FailFast,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 from safetensors import SafetensorError
 from torch import Tensor
@@ -120,13 +120,23 @@ class Description(BaseModel):
             raise ValueError("a label stands there twice")
         return labels
 
-    @model_validator(mode="after")
-    def _fit_the_labels(self) -> Description:
-        if self.temperatures and len(self.temperatures) != len(self.labels):
-            raise ValueError("not one of the temperatures for each label")
-        if self.thresholds.keys() - set(self.labels):
-            raise ValueError("a threshold of no label")
-        return self
+    @field_validator("temperatures")
+    @classmethod
+    def _are_one_for_each_label(
+        cls, temperatures: tuple[float, ...], info: ValidationInfo
+    ) -> tuple[float, ...]:
+        if temperatures and len(temperatures) != len(info.data.get("labels", temperatures)):
+            raise ValueError("not one for each label")
+        return temperatures
+
+    @field_validator("thresholds")
+    @classmethod
+    def _are_of_labels(
+        cls, thresholds: dict[str, Threshold], info: ValidationInfo
+    ) -> dict[str, Threshold]:
+        if thresholds.keys() - set(info.data.get("labels", thresholds)):
+            raise ValueError("one of them is of no label")
+        return thresholds
 
 
 @dataclass(frozen=True)

@@ -88,13 +88,10 @@ def mix_clips(
     weight = 1 / (1 + 10 ** (louder_db / 20) * (1 - share) / share.clamp_min(1e-6))
     norm = (weight.square() + (1 - weight).square()).sqrt()
     mixed = (weight * clips + (1 - weight) * clips[partner]) / norm
-    if task == "multi" and os.environ.get("CLFD_X_UNION"):
-        limit = float(os.environ["CLFD_X_UNION"])
-        both = (
-            torch.where(share > limit, targets, 0.0),
-            torch.where(1 - share > limit, targets[partner], 0.0),
-        )
-        return mixed, torch.maximum(*both)
+    if task == "multi" and os.environ.get("CLFD_X_SOFT"):
+        k = float(os.environ["CLFD_X_SOFT"])
+        one, other = (k * share).clamp_max(1), (k * (1 - share)).clamp_max(1)
+        return mixed, torch.maximum(one * targets, other * targets[partner])
     return mixed, share * targets + (1 - share) * targets[partner]
 
 

@@ -239,3 +239,18 @@ def test_a_network_that_is_as_good_is_refused_about_once_in_twenty_times() -> No
 
     refused = [compared(answers(), answers()).upper < 0 for _ in range(200)]
     assert 0.01 < np.mean(refused) < 0.09
+
+
+def test_the_same_scores_for_everything_are_a_flaw_of_several_labels() -> None:
+    truth = np.array([[True, False], [False, False]])
+    flat = np.array([[0.3, 0.1], [0.3, 0.1]], np.float32)
+    assert find_flaw(flat, truth, ("a", "b")) == "it gives every recording the same scores"
+    assert find_flaw(flat, truth[:1].repeat(2, axis=0), ("a", "b")) is None
+    telling = np.array([[0.5, 0.1], [0.3, 0.1]], np.float32)
+    assert find_flaw(telling, truth, ("a", "b")) is None
+
+
+def test_the_reason_names_the_figure_that_was_compared() -> None:
+    comparison = Comparison(0.9, 0.8, 0.05, 0.15, 80, 80, 4, figure="macro average precision")
+    promotion = decide("auto", None, ("a",), Active("old", ("a",)), False, lambda: comparison)
+    assert promotion.reason.startswith("its macro average precision is 0.900, that of old 0.800")

@@ -136,3 +136,15 @@ def test_masks_blank_whole_bands_and_frames_and_no_more_than_their_share() -> No
     assert bands.sum(1).max() <= 10 + 1
     assert frames.sum(1).max() <= 20 + 1
     assert masked.any()
+
+
+def test_two_clips_of_one_label_mix_to_that_label() -> None:
+    targets = torch.ones(6, 1)
+    _, mixed = mix_clips(noise(), targets, Augmentation(mixing=1.0), chance(), "multi")
+    assert torch.allclose(mixed, targets)
+
+
+def test_a_clip_of_nothing_adds_no_label() -> None:
+    targets = torch.eye(2)[[0, 0, 0, 1, 1, 1]] * torch.tensor([[1.0, 0.0]])
+    _, mixed = mix_clips(noise(), targets, Augmentation(mixing=1.0), chance(), "multi")
+    assert (mixed[:, 1] == 0).all()
