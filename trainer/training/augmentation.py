@@ -7,7 +7,6 @@ CPU, so that every device makes the same ones.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
 import torch
@@ -74,7 +73,10 @@ def mix_clips(
     """Clips (B, S) and targets (B, L), mixed in pairs.
 
     A share r of the label means a share r of the loudness that is perceived, whatever the levels of
-    both recordings were; the sum is scaled to keep the energy.
+    both recordings were; the sum is scaled to keep the energy. In a multi task a label is there in
+    full from half of the loudness on, and below by twice its share: on mixtures of ESC-10
+    (benchmarks/mixtures.py, two folds, 40 epochs) the macro average precision is 0.899 so, 0.892
+    by plain shares, and 0.880 where a quarter of the loudness is the label in full and less is not.
     """
     if not augmentation.mixing:
         return clips, targets
@@ -88,10 +90,9 @@ def mix_clips(
     weight = 1 / (1 + 10 ** (louder_db / 20) * (1 - share) / share.clamp_min(1e-6))
     norm = (weight.square() + (1 - weight).square()).sqrt()
     mixed = (weight * clips + (1 - weight) * clips[partner]) / norm
-    if task == "multi" and os.environ.get("CLFD_X_SOFT"):
-        k = float(os.environ["CLFD_X_SOFT"])
-        one, other = (k * share).clamp_max(1), (k * (1 - share)).clamp_max(1)
-        return mixed, torch.maximum(one * targets, other * targets[partner])
+    if task == "multi":
+        own, other = (2 * share).clamp_max(1), (2 - 2 * share).clamp_max(1)
+        return mixed, torch.maximum(own * targets, other * targets[partner])
     return mixed, share * targets + (1 - share) * targets[partner]
 
 
