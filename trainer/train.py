@@ -156,9 +156,11 @@ def lower_priority(home: Home, settings: TrainingSettings) -> None:
 def announce(data: PreparedData, console: ProgressConsole) -> None:
     recipe, dataset, split = data.recipe, data.dataset, data.split
     widths = "-".join(str(width) for width in recipe.widths)
+    n_empty = sum(not example.labels for example in dataset.examples)
+    nothing = f", and {n_empty} {dataset.unit} of none" if dataset.task == "multi" else ""
     console.print_line(
         f"training on {len(split.train)} {dataset.unit}, validating on {len(split.validation)} "
-        f"({split.description}); {len(dataset.labels)} labels: {listed(dataset.labels)}"
+        f"({split.description}); {len(dataset.labels)} labels: {listed(dataset.labels)}{nothing}"
     )
     console.print_line(
         f"recipe {recipe.name}: {recipe.epochs} epochs, {recipe.optimizer} at "

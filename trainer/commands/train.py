@@ -122,9 +122,10 @@ from storage.commands.option_headings import CommandWithHeadings
 def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any) -> None:
     """Learn from labelled files, and publish a checkpoint.
 
-    LABELS.csv has the columns path (or file, filename, file_name) and label (or category, class),
-    and may have start, end (seconds), fold, group (or src_file, source) and split (train, val).
-    Paths are relative to its folder. A folder with one sub-folder per label does as well.
+    LABELS.csv has the columns path (or file, filename, file_name) and label (or category, class;
+    several as a;b), and may have start, end (seconds), fold, group (or src_file, source) and split
+    (train, val). Paths are relative to its folder. A folder with one sub-folder per label does as
+    well.
 
     The name of the checkpoint goes to stdout; pictures and numbers go to reports/NAME in the home.
 
