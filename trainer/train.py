@@ -270,7 +270,7 @@ def assess_and_publish(
     labels, now = data.dataset.labels, datetime.now(UTC)
     assessment = assess(data, trained, by_fold, context.request.precision)
     temperature = served_temperature(data, assessment)
-    trained.model.calibrate(temperature)  # type: ignore[arg-type]
+    trained.model.calibrate(temperature)
     probes = probe(trained.model, labels)
     folds = fold_qualities(assessment, by_fold)
     numbers = metrics(data, trained.history, assessment, folds, probes, temperature)

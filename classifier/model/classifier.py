@@ -5,7 +5,7 @@ Training, evaluation and serving all go through it, so that they cannot drift ap
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,12 +77,12 @@ class ClipClassifier(nn.Module):
     def scores(self, clips: Tensor) -> Tensor:
         return self.probabilities(self(clips))
 
-    def calibrate(self, temperature: float | Sequence[float]) -> None:
+    def calibrate(self, temperature: float | Iterable[float]) -> None:
         """Takes the temperature of a single task, or one for each label of a multi task."""
         if isinstance(temperature, float):
             self.temperature = temperature
         else:
-            self.label_temperatures.copy_(torch.tensor(temperature))
+            self.label_temperatures.copy_(torch.tensor(list(temperature)))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Logits (B, L) to probabilities: of one label of all, or of each label by itself."""

@@ -21,7 +21,7 @@ from storage.labels.label_tables import (
     sound_of,
 )
 from storage.values.text import text_digest, visible
-from trainer.data.examples import Example, LabelProblem, LabelSet
+from trainer.data.examples import Example, LabelSet
 from trainer.data.folder_reader import list_folder
 from trainer.data.overlaps import contradictions
 from trainer.data.sound_files import SHOWN_MISSING, SoundFiles
@@ -101,7 +101,7 @@ def _read_folder(folder: Path, suffixes: Collection[str], asked: TaskChoice) -> 
     task, reason = choose_task(examples, asked.asked)
     if task == "multi":
         examples, mixed = as_multi(examples, asked.negative_labels)
-        problems = [*problems, *(problem.line for problem in mixed.values())]
+        problems = [*problems, *mixed.values()]
     return LabelSet(folder, text_digest(names), examples, tuple(problems), task, reason)
 
 
@@ -156,7 +156,7 @@ def _examples(
     task, reason = choose_task(valid, asked.asked)
     if task == "multi":
         joined, mixed = as_multi(valid, asked.negative_labels)
-        valid, problems = [*joined], [*problems, *((row, p.line) for row, p in mixed.items())]
+        valid, problems = [*joined], [*problems, *mixed.items()]
     contradictory = {
         at: problem.line
         for problem in contradictions(valid, [example.path for example in valid])
@@ -211,20 +211,20 @@ def choose_task(examples: Sequence[Example], asked: str) -> tuple[Task, str]:
 
 def as_multi(
     examples: Sequence[Example], negative_labels: Collection[str]
-) -> tuple[tuple[Example, ...], dict[int, LabelProblem]]:
-    """An example for all rows of one part, in the order of the first; a problem by its row.
+) -> tuple[tuple[Example, ...], dict[int, str]]:
+    """An example for all rows of one part, in the order of the first; a line for a row at fault.
 
     Rows that differ in group, fold or split stay apart, for the checks of these to find.
     """
     negative = {name.casefold() for name in negative_labels}
     of_part: dict[Hashable, list[Example]] = defaultdict(list)
-    problems: dict[int, LabelProblem] = {}
+    problems: dict[int, str] = {}
     for at, example in enumerate(examples):
         labels = split_labels(example.label)
         positive = tuple(label for label in labels if label.casefold() not in negative)
-        if 0 < len(positive) < len(labels):
-            line = f"{example.spot('label')}: {example.label!r} is a label and none; keep one"
-            problems[example.row or at] = LabelProblem((at,), line)
+        if not labels or 0 < len(positive) < len(labels):
+            reason = "is a label and none; keep one" if labels else "names no label"
+            problems[example.row or at] = f"{example.spot('label')}: {example.label!r} {reason}"
             continue
         about = (example.fold, example.group, example.split)
         of_part[_part(example), about, bool(positive)].append(replace(example, label_set=positive))

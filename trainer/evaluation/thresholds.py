@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ class Goal:
     """A wanted precision, or None for the best F1; `rests_on` names the held-out recordings."""
 
     precision: float | None = None
-    rests_on: str = "validation"
+    rests_on: Literal["out of fold", "validation"] = "validation"
 
 
 def fit_thresholds(
@@ -43,10 +44,7 @@ def fit_thresholds(
         every = np.arange(len(labels))
         bears = truth[:, None] == every
         candidates = np.where(scores.argmax(axis=1)[:, None] == every, scores, -1.0)
-    found = {
-        label: _fit(candidates[:, at], bears[:, at].astype(bool), goal)
-        for at, label in enumerate(labels)
-    }
+    found = {label: _fit(candidates[:, at], bears[:, at], goal) for at, label in enumerate(labels)}
     return {label: threshold for label, threshold in found.items() if threshold}
 
 
@@ -95,7 +93,7 @@ def _fit(scores: Confidence, bears: Marks, goal: Goal) -> Threshold | None:
         recall=round(float(hits[at] / n_examples), 4),
         n_examples=n_examples,
         n_found=int(n_found[at]),
-        rests_on=goal.rests_on,  # type: ignore[arg-type]
+        rests_on=goal.rests_on,
     )
 
 

@@ -36,7 +36,8 @@ def decide_promotion(
         context.device,
     )
     # A network of several labels has none for what holds nothing, and knows it all the same.
-    is_multi, negative = dataset.task == "multi", context.settings.training.negative_labels
+    is_multi = dataset.task == "multi"
+    negative = {name.casefold() for name in context.settings.training.negative_labels}
     nothing = [each for each in active.labels if each.casefold() in negative] if active else []
     return decide(
         request.promote,

@@ -417,6 +417,12 @@ def test_a_label_beside_none_is_refused(labels_csv: Write) -> None:
         read_labels(path, SUFFIXES, task=AUTO)
 
 
+def test_a_cell_of_separators_names_no_label(labels_csv: Write) -> None:
+    path = labels_csv("path,label\na.wav,;\nb.wav,x;y\nc.wav,y\n")
+    with pytest.raises(LabelsError, match="row 2, column label: ';' names no label"):
+        read_labels(path, SUFFIXES, task=AUTO)
+
+
 def test_what_is_a_label_in_one_row_and_none_in_another_is_refused(labels_csv: Write) -> None:
     path = labels_csv("path,label\na.wav,x\na.wav,Background\nb.wav,y;x\n")
     with pytest.raises(LabelsError) as refused:
