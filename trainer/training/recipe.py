@@ -190,6 +190,7 @@ DEFAULT = Recipe(
     optimizer="adamw",
     learning_rate=5e-3,
     batch_size=16,
+    balance="sqrt",
     weight_decay=1e-2,
     schedule="one-cycle",
     averaging=0.98,
