@@ -24,7 +24,8 @@ from trainer.data.dataset import Dataset
 from trainer.data.overlaps import merged_groups
 from trainer.errors import TrainerError
 from trainer.evaluation.assessment import Assessment, assess_as_served, predict
-from trainer.evaluation.metrics import served_model
+from trainer.evaluation.label_curves import label_curves
+from trainer.evaluation.metrics import served_model, temperature_of
 from trainer.evaluation.prepare import EvaluateRequest, prepare_evaluation
 from trainer.evaluation.probes import Probe, probe
 from trainer.evaluation.top_errors import find_top_errors
@@ -76,9 +77,10 @@ def _evaluate(
     assessment = assess_as_served(
         predict(model, checkpoint.labels, dataset, positions, BATCH_SIZE),
         checkpoint.labels,
-        checkpoint.description.temperature,
+        temperature_of(model),
         settings.engine.clip_pooling,
         overlap.selection(positions),
+        checkpoint.description.thresholds,
     )
     probes = probe(model, checkpoint.labels)
     outcome = {
@@ -101,6 +103,7 @@ def _evaluate(
         metrics=outcome,
         unit=dataset.unit,
         evaluation=assessment.evaluation,
+        curves=label_curves(assessment, checkpoint.labels),
         uncalibrated=assessment.uncalibrated,
         probes=probes,
         top_errors=find_top_errors(dataset, assessment, model.logmel),
@@ -147,19 +150,38 @@ def numbers(
     return {
         "checkpoint": checkpoint.name,
         "digest": checkpoint.digest,
+        "task": evaluation.task,
         "labels": list(evaluation.labels),
         "files": len({dataset.examples[at].path for at in positions}),
         "recordings": evaluation.n_recordings,
         "accuracy": evaluation.accuracy,
         "macro_f1": evaluation.macro_f1,
+        "val_macro_ap": evaluation.macro_ap,
+        "val_macro_auc": evaluation.macro_auc,
         "loss": evaluation.loss,
         "ece": evaluation.ece,
         "ece_before": assessment.uncalibrated.ece,
-        "temperature": assessment.temperature,
+        "temperature": checkpoint.description.temperature if evaluation.task == "single" else None,
         "selection": dict(assessment.selection),
         "per_label": [asdict(each) for each in evaluation.per_label],
         "probes": [asdict(each) for each in probes],
     }
+
+
+def _figures(outcome: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"accuracy           {outcome['accuracy']:.1%}",
+        f"macro-F1           {outcome['macro_f1']:.3f}",
+    ]
+    if outcome["task"] == "single":
+        return lines
+    macro_ap = outcome["val_macro_ap"]
+    average = "not measured" if macro_ap is None else f"{macro_ap:.3f}"
+    return [
+        f"macro AP           {average}",
+        f"all labels right   {outcome['accuracy']:.1%}",
+        lines[1],
+    ]
 
 
 def summary(outcome: Mapping[str, Any]) -> list[str]:
@@ -170,7 +192,6 @@ def summary(outcome: Mapping[str, Any]) -> list[str]:
     return [
         f"checkpoint         {outcome['checkpoint']}",
         f"recordings         {outcome['recordings']}, of {n_present} of {len(labels)} labels",
-        f"accuracy           {outcome['accuracy']:.1%}",
-        f"macro-F1           {outcome['macro_f1']:.3f}",
+        *_figures(outcome),
         f"calibration error  {outcome['ece']:.3f} (without temperature {before:.3f})",
     ]

@@ -322,7 +322,8 @@ class Window:
             return Failed(number, "not_finite", reason, recording.digest)
         checkpoint = recording.served.predictor.checkpoint
         audio = checkpoint.audio_format
-        scores = pool_scores(clip_scores, recording.engine.clip_pooling)
+        pooling, task = recording.engine.clip_pooling, checkpoint.task
+        scores = pool_scores(clip_scores, pooling, task)
         best = int(scores.argmax())
         return Scored(
             recording_id=number,

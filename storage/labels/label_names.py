@@ -23,6 +23,11 @@ def read_label(text: str) -> str:
     return read_name(text)
 
 
+def split_labels(cell: str) -> tuple[str, ...]:
+    """The labels of a cell such as `robin;siren`, each once, in their order."""
+    return tuple(dict.fromkeys(part.strip() for part in cell.split(";") if part.strip()))
+
+
 def read_name(text: str) -> str:
     """A name in any script, as it is to be compared: NFC, one plain space between words.
 

@@ -201,6 +201,9 @@ class TrainingSettings(Section):
     memory_gib: NotNegative = 0.0
     """most memory for decoded clips, in GiB, before they go into a file on disk; 0 is half of what
     is free"""
+    negative_labels: Texts = ("none", "background", "noise", "silence")
+    """what a row of nothing is called: where a network learns several labels at once, these are not
+    among them; capitals or not"""
 
 
 class ResultsSettings(Section):

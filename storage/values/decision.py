@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
 UNKNOWN = "unknown"
+NONE = "none"  # a recording in which no label was found
 
 
 def most_probable(scores: Sequence[float], n: int = 1) -> list[int]:

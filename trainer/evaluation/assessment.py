@@ -6,21 +6,36 @@ Axes: R recordings, L labels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from classifier.inference.pooling import Scores
+from classifier.model.checkpoint import Threshold
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
+from trainer.data.examples import true_labels
 from trainer.evaluation.calibration import (
     ClipLogits,
+    Temperature,
     concatenate,
+    cross_fits,
     cross_fitted_scores,
-    fit_temperature,
+    fit_temperatures,
     parts_by_group,
 )
-from trainer.evaluation.metrics import Evaluation, Truth, clip_logits, evaluate
+from trainer.evaluation.metrics import (
+    Evaluation,
+    Marks,
+    Truth,
+    accuracy,
+    clip_logits,
+    evaluate,
+    ranking_quality,
+    with_thresholds,
+)
+from trainer.evaluation.multi_label import evaluate_sets, exact_matches
+from trainer.evaluation.thresholds import Goal, fit_thresholds, marks
 
 NOTHING_CHOSEN = "nothing was chosen on the recordings it is measured on"
 
@@ -29,7 +44,7 @@ NOTHING_CHOSEN = "nothing was chosen on the recordings it is measured on"
 class ClipPredictions:
     """The logits of recordings, and their true labels.
 
-    `positions` (R,) are those of the dataset, `truth` (R,) is an index into the network's labels.
+    `positions` (R,) are those of the dataset, `truth` is of the network's labels.
     """
 
     positions: tuple[int, ...]
@@ -41,16 +56,33 @@ class ClipPredictions:
 class Assessment:
     """Scores (R, L) under temperatures fitted on other recordings, and how good they are.
 
-    `temperature` is the one to be served. `uncalibrated` is of the same answers at temperature 1.
-    `selection` says of each number what was chosen on the recordings it is measured on.
+    `temperature` and `thresholds` are those to be served. `uncalibrated` is of the same answers at
+    temperature 1. `selection` says of each number what was chosen on the recordings it is measured
+    on. `found` (R, L) is of a multi task: the labels at thresholds fitted on other recordings.
     """
 
     predictions: ClipPredictions
     scores: Scores
-    temperature: float
+    temperature: Temperature
     evaluation: Evaluation
     uncalibrated: Evaluation
     selection: Mapping[str, str]
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    found: Marks | None = None
+
+
+@dataclass(frozen=True)
+class FoldQuality:
+    """Of one fold, by a network trained on the others; the average precision of a multi task."""
+
+    accuracy: float
+    macro_ap: float | None = None
+
+
+def fold_quality(scores: Scores, truth: Truth, found: Marks | None) -> FoldQuality:
+    if found is None:
+        return FoldQuality(accuracy(scores, truth))
+    return FoldQuality(exact_matches(truth, found), ranking_quality(scores, truth).macro_ap)
 
 
 def predict(
@@ -65,25 +97,31 @@ def predict(
     Labels are matched by name: the dataset may have fewer, in another order; none that is unknown.
     """
     logits = clip_logits(model, dataset, positions, batch_size)
-    index = {label: at for at, label in enumerate(labels)}
-    truth = np.array([index[dataset.examples[at].label] for at in positions], np.int64)
+    truth = true_labels([dataset.examples[at] for at in positions], labels)
     return ClipPredictions(tuple(positions), logits, truth)
 
 
 def assess_validation(
-    predictions: ClipPredictions, labels: tuple[str, ...], groups: Sequence[str]
+    predictions: ClipPredictions,
+    labels: tuple[str, ...],
+    groups: Sequence[str],
+    precision: float | None = None,
 ) -> Assessment:
     """Assesses one network by its validation recordings, which belong to these groups (R,).
 
-    Each fifth of them is measured under a temperature fitted on the others.
+    Each fifth of them is measured under a temperature, and thresholds, fitted on the others.
+    `precision` is wanted of the thresholds; None asks for the best F1.
     """
-    return _cross_fitted(predictions, labels, parts_by_group(groups), VALIDATION_SELECTION)
+    goal = Goal(precision, "validation")
+    return _cross_fitted(predictions, labels, parts_by_group(groups), VALIDATION_SELECTION, goal)
 
 
-def assess_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> Assessment:
+def assess_folds(
+    folds: Sequence[ClipPredictions], labels: tuple[str, ...], precision: float | None = None
+) -> Assessment:
     """Assesses a recipe by all folds together, each predicted by a network trained without it.
 
-    Each fold is measured under a temperature fitted on the others.
+    Each fold is measured under a temperature, and thresholds, fitted on the others.
     """
     pooled = ClipPredictions(
         positions=tuple(at for fold in folds for at in fold.positions),
@@ -91,19 +129,22 @@ def assess_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> A
         truth=np.concatenate([fold.truth for fold in folds]),
     )
     parts = [number for number, fold in enumerate(folds) for _ in fold.positions]
-    return _cross_fitted(pooled, labels, parts, FOLDS_SELECTION)
+    return _cross_fitted(pooled, labels, parts, FOLDS_SELECTION, Goal(precision, "out of fold"))
 
 
 def assess_as_served(
     predictions: ClipPredictions,
     labels: tuple[str, ...],
-    temperature: float,
+    temperature: Temperature,
     pooling: str,
     selection: Mapping[str, str],
+    thresholds: Mapping[str, Threshold],
 ) -> Assessment:
-    """Assesses a checkpoint by the temperature and the pooling with which it is served."""
+    """Assesses a checkpoint by temperature, pooling and thresholds with which it is served."""
     scores = predictions.clip_logits.scores(temperature, pooling)
-    return _assessment(predictions, labels, scores, temperature, selection, pooling)
+    found = _found(predictions, scores, labels, thresholds)
+    assessment = _assessment(predictions, labels, scores, temperature, selection, found, pooling)
+    return _with_thresholds(assessment, thresholds)
 
 
 def _cross_fitted(
@@ -111,23 +152,57 @@ def _cross_fitted(
     labels: tuple[str, ...],
     parts: Sequence[int],
     selection: Mapping[str, str],
+    goal: Goal,
 ) -> Assessment:
     logits, truth = predictions.clip_logits, predictions.truth
-    scores = cross_fitted_scores(logits, truth, parts)
-    return _assessment(predictions, labels, scores, fit_temperature(logits, truth), selection)
+    fits = cross_fits(logits, truth, parts)
+    scores = cross_fitted_scores(logits, fits)
+    found = None
+    if logits.task == "multi":
+        found = np.zeros(scores.shape, np.bool_)
+        for is_in, its_temperature in fits:
+            others = logits.subset(~is_in).scores(its_temperature)
+            thresholds = fit_thresholds(others, truth[~is_in], labels, goal)
+            found[is_in] = marks(scores[is_in], labels, thresholds)
+        selection = {**selection, **_of_thresholds(selection)}
+    temperature = fit_temperatures(logits, truth)
+    assessment = _assessment(predictions, labels, scores, temperature, selection, found)
+    served = fit_thresholds(logits.scores(temperature), truth, labels, goal)
+    return _with_thresholds(assessment, served)
+
+
+def _with_thresholds(assessment: Assessment, thresholds: Mapping[str, Threshold]) -> Assessment:
+    evaluation = with_thresholds(assessment.evaluation, thresholds)
+    return replace(assessment, evaluation=evaluation, thresholds=thresholds)
+
+
+def _found(
+    predictions: ClipPredictions,
+    scores: Scores,
+    labels: Sequence[str],
+    thresholds: Mapping[str, Threshold],
+) -> Marks | None:
+    if predictions.clip_logits.task == "single":
+        return None
+    return marks(scores, labels, thresholds)
 
 
 def _assessment(
     predictions: ClipPredictions,
     labels: tuple[str, ...],
     scores: Scores,
-    temperature: float,
+    temperature: Temperature,
     selection: Mapping[str, str],
+    found: Marks | None,
     pooling: str = "mean",
 ) -> Assessment:
     truth, plain = predictions.truth, predictions.clip_logits.scores(1.0, pooling)
-    evaluations = evaluate(scores, truth, labels), evaluate(plain, truth, labels)
-    return Assessment(predictions, scores, temperature, *evaluations, selection)
+    if found is None:
+        evaluations = evaluate(scores, truth, labels), evaluate(plain, truth, labels)
+    else:
+        uncalibrated = evaluate_sets(plain, truth, labels, marks(plain, labels, {}))
+        evaluations = evaluate_sets(scores, truth, labels, found), uncalibrated
+    return Assessment(predictions, scores, temperature, *evaluations, selection, found=found)
 
 
 FIXED = {
@@ -158,3 +233,16 @@ NO_SELECTION = {
     **FIXED,
     "temperature": "1, not fitted: nothing was held out",
 }
+
+
+def _of_thresholds(selection: Mapping[str, str]) -> dict[str, str]:
+    """In a multi task what is found hangs on thresholds; average precision does not."""
+    by_folds = "mean_accuracy" in selection
+    parts = "the other folds" if by_folds else "other validation recordings"
+    found = f"at thresholds fitted on {parts}"
+    names = ("mean_accuracy",) if by_folds else ("val_accuracy", "val_macro_f1")
+    average = "mean_macro_ap" if by_folds else "val_macro_ap"
+    return dict.fromkeys(names, found) | {average: NOTHING_CHOSEN, "thresholds": FITTED_ON_ALL}
+
+
+FITTED_ON_ALL = "fitted on all held-out recordings; no other number is measured at them"

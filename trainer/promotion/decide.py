@@ -35,10 +35,14 @@ def decide_promotion(
         partial(DecodePool[int], engine.decode_workers, engine.decode_timeout_seconds),
         context.device,
     )
+    # A network of several labels has none for what holds nothing, and knows it all the same.
+    is_multi = dataset.task == "multi"
+    negative = {name.casefold() for name in context.settings.training.negative_labels}
+    nothing = [each for each in active.labels if each.casefold() in negative] if active else []
     return decide(
         request.promote,
         find_flaw(scores, truth, dataset.labels),
-        dataset.labels,
+        (*dataset.labels, *nothing) if is_multi else dataset.labels,
         active,
         request.allow_label_change,
         compare_with_active,

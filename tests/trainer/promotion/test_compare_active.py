@@ -136,8 +136,8 @@ def test_the_active_checkpoint_answers_in_its_own_format_and_order(
     comparison_setup: ComparisonSetup, held_out: HeldOut
 ) -> None:
     comparison = comparison_setup.compare(held_out)
-    assert comparison.active_f1 == 1.0
-    assert 0.8 < comparison.candidate_f1 < 1.0
+    assert comparison.of_active == 1.0
+    assert 0.8 < comparison.of_candidate < 1.0
     assert (comparison.n_recordings, comparison.n_groups, comparison.n_labels) == (12, 12, 3)
 
 
@@ -159,7 +159,7 @@ def test_what_either_was_trained_on_is_left_out(
         replace(held_out, trained_on=frozenset({digests[2]})), active=active
     )
     assert comparison.n_recordings == 9
-    assert comparison.candidate_f1 == 1.0  # its one error was on what the active one was trained on
+    assert comparison.of_candidate == 1.0  # its one error was on what the active one was trained on
 
 
 def test_relatives_of_training_recordings_are_left_out_as_well(
