@@ -43,6 +43,7 @@ PREDICTION = (
     *("id", "recording_id", "checkpoint_id", "label", "confidence", "scores", "clip_scores"),
     *("clip_seconds", "clip_hop_seconds", "classified_at"),
 )
+FINDING = ("prediction_id", "label", "probability", "first_clip", "last_clip")
 # Made in one go their pages would be full, and each further row would split one.
 SCATTERED = ("ix_recording_digest", "ix_recording_confidence")
 FACTS, NO_FACTS, NO_ANSWER = (5.0, 44_100, 1), (None,) * 3, (None,) * 4
@@ -63,6 +64,7 @@ def fill_ledger(settings: Settings, n_rows: int) -> None:
             rows = Rows(range(first, min(first + CHUNK, n_rows)), n_rows)
             _insert(connection, "recording", RECORDING, rows.recordings())
             _insert(connection, "prediction", PREDICTION, rows.predictions())
+            _insert(connection, "finding", FINDING, rows.findings())
     connection.close()
     with open_database(settings.database, "editor") as database, database.transaction() as writing:
         recount(writing)
@@ -142,6 +144,10 @@ class Rows:
             yield number + 1, number + 1, checkpoint, *answer
             if self.rescored[position] and checkpoint == 2:
                 yield self.total + number + 1, number + 1, 1, *answer
+
+    def findings(self) -> Iterator[Row]:
+        for prediction, _, _, label, confidence, *_ in self.predictions():
+            yield prediction, label, confidence, 0, 0
 
     def _state(self, kind: int, number: int) -> str:
         if number >= self.total - self.total * PENDING // 1000:

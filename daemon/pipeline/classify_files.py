@@ -41,6 +41,7 @@ from storage.export.text_formats import (
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.inbox_rules import ignored_text
 from storage.home.paths import Home, resolve_home
+from storage.ledger.checkpoints import decision_facts
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
 from storage.settings.loading import load_settings
@@ -240,6 +241,7 @@ def _result(outcome: Outcome, arrival: Arrival, predictor: Predictor) -> Result:
     facts["recorded_at"] = choose_recorded_at(
         outcome.facts.recorded_at, moment_in_name(failed.path)
     )
+    decides = decision_facts(checkpoint.description.model_dump(include={"task", "thresholds"}))
     return replace(
         failed,
         status="done",
@@ -247,6 +249,9 @@ def _result(outcome: Outcome, arrival: Arrival, predictor: Predictor) -> Result:
         confidence=outcome.confidence,
         warning=outcome.warning,
         labels_json=json.dumps(checkpoint.labels),
+        task=decides["task"],
+        thresholds_json=decides["thresholds"],
+        findings_json=json.dumps([one[:2] for one in outcome.own_findings if one[1] is not None]),
         packed_scores=outcome.scores,
         **facts,
     )

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from sqlalchemy import Connection
 
+from storage.database.decision_sql import rules_within
 from storage.database.sqlite import Database
 from storage.export.text_formats import TABLE, Format, output, write_records, write_table
 from storage.labels.known_labels import answered_labels, checkpoint_labels
@@ -35,7 +36,7 @@ from storage.queries.results import (
     results,
     results_after,
 )
-from storage.values.decision import UNKNOWN
+from storage.values.decision import NONE, UNKNOWN
 from storage.values.progress import ProgressTicker, status_line
 from storage.values.text import counted, listed, visible
 from storage.values.timestamps import from_stamp
@@ -175,7 +176,8 @@ def _reading(connection: Connection, request: ResultsRequest) -> Iterator[_Readi
     is_shown = is_shown and (is_table or not is_screen)
     total = None
     if is_shown:
-        wide = recordings_to_read(connection, request.filters)
+        options = None if request.format.is_of_clips else request.clips
+        wide = recordings_to_read(connection, request.filters, options)
         total = count_in_time(connection, wide, _FOOT_SECONDS)
     with status_line(is_shown) as show:
         yield _Reading(show, total)
@@ -342,9 +344,10 @@ def strange_name(connection: Connection, filters: Filters, is_of_clips: bool) ->
 
 def _strange_labels(connection: Connection, filters: Filters, is_of_clips: bool) -> str | None:
     """Of the labels that are asked for, those that nothing has: why, and which there are."""
+    rules = rules_within(connection, filters.rules)
     known = checkpoint_labels(connection)
     given = known if is_of_clips else answered_labels(connection)
-    shown = {*given, UNKNOWN} if filters.rules.knows_unknown else {*given}
+    shown = {*given, *([UNKNOWN] * rules.has_thresholds), *([NONE] * (not rules.one_label))}
     strange = [label for label in filters.labels if label not in shown]
     if not strange or not given:
         return None

@@ -12,9 +12,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
+from storage.database.decision_sql import is_found, told_label
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,
+    finding,
     folder_expression,
     folder_tally,
     prediction,
@@ -28,18 +30,17 @@ from storage.queries.filters import (
     Axis,
     Filters,
     Status,
-    best_index,
+    answer_columns,
     by_index,
     clauses,
-    day_clauses,
     joined,
     moment,
     path_prefix,
-    tallied,
-    tally_clauses,
 )
+from storage.queries.page_index import best_index, day_clauses, tallied, tally_clauses
 from storage.queries.result import Result
 from storage.queries.results import OnRead, clip_spans, ignore
+from storage.values.decision import NONE, UNKNOWN
 from storage.values.timestamps import to_local_time
 
 _row, _tally = recording.c, tally.c
@@ -57,8 +58,11 @@ def count(connection: Connection, filters: Filters) -> int:
 
 
 def count_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
-    """How many recordings share a value of the axis: most first, but days (UTC) in order."""
-    return _in_order(_counted(connection, filters, axis), axis)
+    """How many recordings share a value of the axis: most first, but days (UTC) in order.
+
+    A recording counts once for each of its labels.
+    """
+    return _in_order(_counted(connection, filters.within(connection), axis), axis)
 
 
 def count_clips_by(
@@ -93,6 +97,7 @@ def count_in_time(
 
     Nobody waits seconds for a foot. Where the tallies know, it is exact at any size.
     """
+    filters = filters.within(connection)
     if filters.is_tallied or _is_of_folders(filters):
         return Number(count(connection, filters))
     known = tallied(connection, filters)
@@ -178,7 +183,9 @@ def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
         return list(_of_sites(connection, filters).items())
     if axis in ("folder", "status") and _is_of_folders(filters):
         return _of_folders(connection, filters, axis)
-    is_shown_label = axis == "label" and filters.rules.knows_unknown
+    if axis == "label" and not filters.rules.one_label:
+        return _of_labels(connection, filters)
+    is_shown_label = axis == "label" and filters.rules.has_thresholds
     if filters.history:
         queries = [_grouped(filters, axis).select_from(joined(filters))]
     elif axis == "folder" or is_shown_label or not filters.is_tallied:
@@ -190,6 +197,20 @@ def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
         for value, number in connection.execute(query):
             found[value] += number
     return _named(connection, found, axis)
+
+
+def _of_labels(connection: Connection, filters: Filters) -> Counts:
+    """Each finding that is told, and answers of which none is."""
+    answer, own = answer_columns(filters), finding.alias("own")
+    source = joined(filters) if filters.history else recording
+    told = source.join(own, is_found(filters.rules, own, answer))
+    label = told_label(filters.rules, answer)
+    is_nothing = or_(label.is_(None), label.in_((NONE, UNKNOWN)))
+    where = [*clauses(filters)]
+    found = select(own.c.label, func.count()).select_from(told).where(*where)
+    others = select(label, func.count()).select_from(source).where(is_nothing, *where)
+    queries = found.group_by(own.c.label), others.group_by(label)
+    return [(name, n) for query in queries for name, n in connection.execute(query)]
 
 
 def _of_sites(connection: Connection, filters: Filters) -> Counter[str | None]:
@@ -279,7 +300,7 @@ def _grouped(filters: Filters, axis: Axis) -> Select[Any]:
     answer = prediction.c if filters.history else _row
     time = _row.first_seen_at if filters.status == "pending" else _row.answered_at
     keys: dict[Axis, ColumnElement[Any]] = {
-        "label": filters.rules.label_sql(answer.label, answer.confidence),
+        "label": told_label(filters.rules, answer_columns(filters)),
         "status": _row.state,
         "checkpoint": answer.checkpoint_id,
         "day": func.substr(moment(filters) if filters.history else time, 1, DAY_LENGTH),

@@ -24,7 +24,7 @@ from pydantic import (
 
 from storage.home.paths import DEFAULT_DATABASE, Home, database_url
 from storage.values.alert import BodyTemplate
-from storage.values.decision import DisplayRules, check_site_pattern, thresholds_of
+from storage.values.decision import LONG_CLIPS, DisplayRules, check_site_pattern, thresholds_of
 from storage.values.http_headers import headers_of
 from storage.values.listen_address import host_and_port
 from storage.values.timestamps import is_zone, parse_duration
@@ -171,6 +171,9 @@ class EngineSettings(Section):
     """most clips scored in one step; 0 is 32, on a GPU 256"""
     clip_pooling: Literal["mean", "max"] = "mean"
     """how a recording's scores are made from those of its clips"""
+    long_clips: Annotated[int, Field(ge=1)] = LONG_CLIPS
+    """a recording of more clips is answered by what was found in any of them, a shorter one by its
+    scores"""
     channel: Literal["mean", "loudest"] | Annotated[int, Field(ge=1, le=64)] = "mean"
     """what of several channels is scored, and learned from: their mean, the loudest, or the one of
     this number"""
@@ -188,7 +191,8 @@ class EngineSettings(Section):
     @property
     def scoring(self) -> str:
         """Those of these that decide scores; each prediction is stored with them."""
-        return f"{self.clip_pooling}/{self.channel}/{self.overlap_seconds:g}"
+        usual = f"{self.clip_pooling}/{self.channel}/{self.overlap_seconds:g}"
+        return usual if self.long_clips == LONG_CLIPS else f"{usual}/{self.long_clips}"
 
 
 class TrainingSettings(Section):

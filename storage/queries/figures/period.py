@@ -11,16 +11,15 @@ from typing import Any
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from storage.queries.activity import (
+from storage.queries.counts import count
+from storage.queries.figures.activity import (
     Activity,
     LabelActivity,
     activity_of_recordings,
     activity_of_runs,
     combined,
 )
-from storage.queries.counts import count
-from storage.queries.filters import Filters, Status
-from storage.queries.statistics import (
+from storage.queries.figures.statistics import (
     ConfidenceBin,
     Failures,
     KnownCheckpoint,
@@ -30,6 +29,7 @@ from storage.queries.statistics import (
     has_long_recordings,
     known_checkpoint,
 )
+from storage.queries.filters import Filters, Status
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp
 

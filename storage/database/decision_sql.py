@@ -1,0 +1,167 @@
+"""What is told of a stored answer, in SQL: the twin of `storage.values.decision`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import (
+    Alias,
+    ColumnElement,
+    Connection,
+    Double,
+    ScalarSelect,
+    and_,
+    case,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
+
+from storage.database.tables import checkpoint, finding, prediction, recording
+from storage.values.decision import (
+    MULTI_THRESHOLD,
+    NEGATIVE_LABELS,
+    NONE,
+    SEPARATOR,
+    UNKNOWN,
+    DisplayRules,
+)
+
+_row, _answer = recording.c, prediction.c
+
+
+@dataclass(frozen=True)
+class AnswerColumns:
+    """The columns that hold an answer: of a recording, or of any prediction."""
+
+    label: ColumnElement[Any]
+    confidence: ColumnElement[Any]
+    prediction_id: ColumnElement[Any]
+    checkpoint_id: ColumnElement[Any]
+
+    @property
+    def task(self) -> ScalarSelect[Any]:
+        return self._of_checkpoint(checkpoint.c.task)
+
+    @property
+    def thresholds(self) -> ScalarSelect[Any]:
+        return self._of_checkpoint(checkpoint.c.thresholds)
+
+    def _of_checkpoint(self, column: ColumnElement[Any]) -> ScalarSelect[Any]:
+        query = select(column).where(checkpoint.c.id == self.checkpoint_id)
+        return query.correlate_except(checkpoint).scalar_subquery()
+
+
+CURRENT = AnswerColumns(_row.label, _row.confidence, _row.prediction_id, _row.checkpoint_id)
+STORED = AnswerColumns(_answer.label, _answer.confidence, _answer.id, _answer.checkpoint_id)
+
+
+def rules_within(connection: Connection, rules: DisplayRules) -> DisplayRules:
+    """The rules, with what they need not ask of this ledger."""
+    several = select(checkpoint.c.id).where(checkpoint.c.one_label == 0).limit(1)
+    return replace(rules, one_label=connection.scalar(several) is None)
+
+
+def threshold(
+    rules: DisplayRules, label: ColumnElement[Any], answer: AnswerColumns
+) -> ColumnElement[Any]:
+    """`DisplayRules.threshold_of`."""
+    below: ColumnElement[Any] = literal(rules.unknown_below)
+    if not rules.one_label:
+        default = case((answer.task == "multi", MULTI_THRESHOLD), else_=below)
+        own = func.threshold_in(answer.thresholds, label, type_=Double)
+        below = case((answer.thresholds.is_(None), default), else_=func.coalesce(own, default))
+    cases = [(label == name, least) for name, least in rules.thresholds]
+    return case(*cases, else_=below) if cases else below
+
+
+def told_findings() -> ScalarSelect[Any]:
+    """Those of a `prediction` that is joined, for `candidates_in`."""
+    own = finding.alias()
+    one = func.json_array(own.c.label, own.c.probability)
+    is_own = own.c.prediction_id == _answer.id, own.c.probability.is_not(None)
+    query = select(func.json_group_array(func.json(one))).where(*is_own)
+    return query.correlate(prediction).scalar_subquery()
+
+
+def told_label(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]:
+    """The surest label of those that are told, NONE or UNKNOWN."""
+    if rules.tells_stored_label:
+        return answer.label
+    if rules.one_label:
+        return case(
+            (answer.confidence < threshold(rules, answer.label, answer), UNKNOWN),
+            else_=answer.label,
+        )
+    return case(
+        (answer.label.is_(None), null()),
+        (_is_told(rules, answer.label, answer.confidence, answer), answer.label),
+        else_=func.coalesce(_surest(rules, answer, finding.c.label), nothing(rules, answer)),
+    )
+
+
+def told_confidence(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]:
+    if rules.one_label:
+        return answer.confidence
+    is_told = _is_told(rules, answer.label, answer.confidence, answer)
+    surest = _surest(rules, answer, finding.c.probability)
+    return case((is_told, answer.confidence), else_=func.coalesce(surest, answer.confidence))
+
+
+def told_labels(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]:
+    """All of them in alphabetical order, as people write them; or NONE, or UNKNOWN."""
+    if rules.one_label:
+        return told_label(rules, answer)
+    own = finding.alias("told")
+    ordered = select(own.c.label).where(is_found(rules, own, answer)).order_by(own.c.label)
+    ordered = ordered.correlate_except(own, checkpoint)
+    names = ordered.subquery()
+    found = select(func.group_concat(names.c.label, SEPARATOR)).scalar_subquery()
+    return case(
+        (answer.label.is_(None), null()), else_=func.coalesce(found, nothing(rules, answer))
+    )
+
+
+def nothing(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]:
+    """NONE or UNKNOWN, of an answer without any label above its threshold."""
+    own = finding.alias("negative")
+    is_told = own.c.probability >= threshold(rules, own.c.label, answer)
+    says_so = select(literal(1)).where(
+        own.c.prediction_id == answer.prediction_id,
+        func.lower(own.c.label).in_(NEGATIVE_LABELS),
+        is_told,
+    )
+    says_so = says_so.correlate_except(own, checkpoint)
+    return case((or_(answer.task == "multi", says_so.exists()), NONE), else_=UNKNOWN)
+
+
+def is_found(rules: DisplayRules, own: Alias | Any, answer: AnswerColumns) -> ColumnElement[bool]:
+    """A finding of this answer that is told."""
+    told = _is_told(rules, own.c.label, own.c.probability, answer)
+    return and_(own.c.prediction_id == answer.prediction_id, told)
+
+
+def _is_told(
+    rules: DisplayRules,
+    label: ColumnElement[Any],
+    probability: ColumnElement[Any],
+    answer: AnswerColumns,
+) -> ColumnElement[bool]:
+    if rules.tells_stored_label:
+        return probability.is_not(None)
+    is_above = probability >= threshold(rules, label, answer)
+    if rules.one_label:
+        return is_above
+    is_real = or_(func.lower(label).not_in(NEGATIVE_LABELS), answer.task == "multi")
+    return and_(is_above, is_real)
+
+
+def _surest(
+    rules: DisplayRules, answer: AnswerColumns, column: ColumnElement[Any]
+) -> ScalarSelect[Any]:
+    query = select(column).where(is_found(rules, finding, answer))
+    query = query.order_by(finding.c.probability.desc(), finding.c.label).limit(1)
+    return query.correlate_except(finding, checkpoint).scalar_subquery()
