@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from storage.database.tables import checkpoint, finding, prediction, recording
 from storage.values.decision import (
+    FLOOR,
     MULTI_THRESHOLD,
     NEGATIVE_LABELS,
     NONE,
@@ -155,8 +156,8 @@ def _is_told(
     is_above = probability >= threshold(rules, label, answer)
     if rules.one_label:
         return is_above
-    is_real = or_(func.lower(label).not_in(NEGATIVE_LABELS), answer.task == "multi")
-    return and_(is_above, is_real)
+    is_real = func.lower(label).not_in(NEGATIVE_LABELS)
+    return and_(is_above, case((answer.task == "multi", probability >= FLOOR), else_=is_real))
 
 
 def _surest(

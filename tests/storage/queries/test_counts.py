@@ -18,8 +18,7 @@ from storage.export import results_writer
 from storage.export.results_writer import ResultsRequest, foot_of
 from storage.home.paths import Home
 from storage.ledger.tallies import tally_errors
-from storage.queries import counts
-from storage.queries import page_index
+from storage.queries import counts, page_index
 from storage.queries.counts import count, count_by, count_in_time
 from storage.queries.filters import Filters, Sort
 from storage.queries.results import page, results
