@@ -20,7 +20,7 @@ from sqlalchemy import (
     select,
 )
 
-from storage.database.tables import checkpoint, finding, prediction, recording
+from storage.database.tables import checkpoint, finding, prediction, recording, recording_label
 from storage.values.decision import (
     FLOOR,
     MULTI_THRESHOLD,
@@ -31,12 +31,12 @@ from storage.values.decision import (
     DisplayRules,
 )
 
-_row, _answer = recording.c, prediction.c
+_row, _answer, _entry = recording.c, prediction.c, recording_label.c
 
 
 @dataclass(frozen=True)
 class AnswerColumns:
-    """The columns that hold an answer: of a recording, or of any prediction."""
+    """The columns that hold an answer: of a recording, of any prediction, or of an index entry."""
 
     label: ColumnElement[Any]
     confidence: ColumnElement[Any]
@@ -57,6 +57,7 @@ class AnswerColumns:
 
 
 CURRENT = AnswerColumns(_row.label, _row.confidence, _row.prediction_id, _row.checkpoint_id)
+ENTRY = AnswerColumns(_entry.label, _entry.probability, null(), _entry.checkpoint_id)
 STORED = AnswerColumns(_answer.label, _answer.confidence, _answer.id, _answer.checkpoint_id)
 
 
@@ -99,7 +100,7 @@ def told_label(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]
         )
     return case(
         (answer.label.is_(None), null()),
-        (_is_told(rules, answer.label, answer.confidence, answer), answer.label),
+        (is_told(rules, answer.label, answer.confidence, answer), answer.label),
         else_=func.coalesce(_surest(rules, answer, finding.c.label), nothing(rules, answer)),
     )
 
@@ -107,9 +108,9 @@ def told_label(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]
 def told_confidence(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]:
     if rules.one_label:
         return answer.confidence
-    is_told = _is_told(rules, answer.label, answer.confidence, answer)
+    is_stored = is_told(rules, answer.label, answer.confidence, answer)
     surest = _surest(rules, answer, finding.c.probability)
-    return case((is_told, answer.confidence), else_=func.coalesce(surest, answer.confidence))
+    return case((is_stored, answer.confidence), else_=func.coalesce(surest, answer.confidence))
 
 
 def told_labels(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]:
@@ -129,11 +130,11 @@ def told_labels(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any
 def nothing(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]:
     """NONE or UNKNOWN, of an answer without any label above its threshold."""
     own = finding.alias("negative")
-    is_told = own.c.probability >= threshold(rules, own.c.label, answer)
+    is_above = own.c.probability >= threshold(rules, own.c.label, answer)
     says_so = select(literal(1)).where(
         own.c.prediction_id == answer.prediction_id,
         func.lower(own.c.label).in_(NEGATIVE_LABELS),
-        is_told,
+        is_above,
     )
     says_so = says_so.correlate_except(own, checkpoint)
     return case((or_(answer.task == "multi", says_so.exists()), NONE), else_=UNKNOWN)
@@ -141,16 +142,17 @@ def nothing(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]:
 
 def is_found(rules: DisplayRules, own: Alias | Any, answer: AnswerColumns) -> ColumnElement[bool]:
     """A finding of this answer that is told."""
-    told = _is_told(rules, own.c.label, own.c.probability, answer)
+    told = is_told(rules, own.c.label, own.c.probability, answer)
     return and_(own.c.prediction_id == answer.prediction_id, told)
 
 
-def _is_told(
+def is_told(
     rules: DisplayRules,
     label: ColumnElement[Any],
     probability: ColumnElement[Any],
     answer: AnswerColumns,
 ) -> ColumnElement[bool]:
+    """Whether a label is above its threshold and says that something was found."""
     if rules.tells_stored_label:
         return probability.is_not(None)
     is_above = probability >= threshold(rules, label, answer)

@@ -21,11 +21,13 @@ from storage.database.tables import (
     folder_tally,
     prediction,
     recording,
+    recording_label,
     tally,
 )
 from storage.queries.clips import ClipOptions, Span, clip_at
 from storage.queries.filters import (
     AFTER_ALL,
+    LABEL,
     STATES,
     Axis,
     Filters,
@@ -34,6 +36,7 @@ from storage.queries.filters import (
     by_index,
     clauses,
     joined,
+    labelled,
     moment,
     path_prefix,
 )
@@ -107,8 +110,7 @@ def count_in_time(
     index, found = best_index(connection, filters, "newest", _LIMITS[-1] // 10, known), 0
     deadline = clock() + seconds  # what came before takes milliseconds at any size
     for limit in _LIMITS:
-        query = by_index(select(_row.id), index).where(*clauses(filters))
-        some = query.limit(limit + 1).subquery()
+        some = _ids(filters, index).limit(limit + 1).subquery()
         n = _scalar(connection, select(func.count()).select_from(some), deadline, clock)
         if n is None:
             break
@@ -116,6 +118,15 @@ def count_in_time(
             return Number(n)
         found = limit
     return Number(found, is_exact=False)
+
+
+def _ids(filters: Filters, index: str) -> Select[Any]:
+    if index == LABEL:
+        labels = filters.indexed_labels
+        query = labelled(filters, recording_label.c.recording_id)
+        query = query.where(recording_label.c.label.in_(labels))
+        return query.distinct() if len(labels) > 1 else query
+    return by_index(select(_row.id), index).where(*clauses(filters))
 
 
 def count_others(

@@ -23,9 +23,11 @@ from sqlalchemy import (
 
 from storage.database.decision_sql import (
     CURRENT,
+    ENTRY,
     STORED,
     AnswerColumns,
     is_found,
+    is_told,
     rules_within,
     told_confidence,
     told_label,
@@ -36,6 +38,7 @@ from storage.database.tables import (
     inbox,
     prediction,
     recording,
+    recording_label,
 )
 from storage.labels.human_labels import differs_from_human, has_human_label
 from storage.values.decision import NONE, UNKNOWN, DisplayRules
@@ -129,11 +132,33 @@ class Filters:
 
 def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     """All filters; of a history they are about `prediction`, which has to be joined."""
+    if filters.labels or filters.clip_labels:
+        yield label_clause(filters)
+    yield from _further_clauses(filters)
+
+
+def labelled(filters: Filters, *columns: ColumnElement[Any]) -> Select[Any]:
+    """These columns of what fits, from the index of findings, which has to know the labels.
+
+    A recording comes once for each of the labels.
+    """
+    entry = recording_label.c
+    query = select(*columns).select_from(recording_label)
+    query = query.join(recording, _row.id == entry.recording_id)
+    query = query.with_hint(recording, "NOT INDEXED", "sqlite")
+    if not filters.clip_labels:
+        query = query.where(is_told(filters.rules, entry.label, entry.probability, ENTRY))
+    if not filters.by_recorded:
+        ends = filters.since or "", filters.until or AFTER_ALL
+        query = query.where(entry.answered_at.between(*ends))
+    return query.where(*_further_clauses(filters))
+
+
+def _further_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    """All but the labels."""
     answer = answer_columns(filters)
     if filters.status != "all":
         yield _row.state == filters.status
-    if filters.labels or filters.clip_labels:
-        yield label_clause(filters)
     if filters.checkpoint is not None:
         named = select(checkpoint.c.id).where(checkpoint_clause(filters.checkpoint))
         yield answer.checkpoint_id.in_(named)

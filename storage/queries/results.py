@@ -25,7 +25,6 @@ from storage.queries.clips import (
     spans_of,
 )
 from storage.queries.filters import (
-    AFTER_ALL,
     ANSWER,
     LABEL,
     NUMBER,
@@ -34,6 +33,7 @@ from storage.queries.filters import (
     by_index,
     clauses,
     joined,
+    labelled,
     moment,
 )
 from storage.queries.page_index import best_index, tallied
@@ -286,12 +286,7 @@ def _keys_of_labels(
         value, number = entry.answered_at, entry.recording_id
     steps = list(_behind(after, value, is_descending, number))
     direction = (value.desc().nulls_last(), number.desc()) if is_descending else (value, number)
-    query = select(number, value).select_from(recording_label)
-    query = query.join(recording, _row.id == entry.recording_id).where(*clauses(filters))
-    query = query.with_hint(recording, "NOT INDEXED", "sqlite").order_by(*direction)
-    if not filters.by_recorded:  # of the entry too, for its index
-        ends = filters.since or "", filters.until or AFTER_ALL
-        query = query.where(entry.answered_at.between(*ends))
+    query = labelled(filters, number, value).order_by(*direction)
     found: list[PageKey] = []
     for label in filters.indexed_labels:
         found += _first(connection, query.where(entry.label == label), steps, limit)
