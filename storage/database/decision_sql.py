@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
+    FromClause,
     ScalarSelect,
     and_,
     case,
@@ -125,6 +126,18 @@ def told_labels(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any
     return case(
         (answer.label.is_(None), null()), else_=func.coalesce(found, nothing(rules, answer))
     )
+
+
+def each_label(
+    rules: DisplayRules, answer: AnswerColumns, source: FromClause
+) -> tuple[FromClause, ColumnElement[Any], ColumnElement[Any]]:
+    """A row for each label that is told, one where none is; with label and confidence."""
+    if rules.one_label:
+        return source, told_label(rules, answer), answer.confidence
+    own = finding.alias("own")
+    label = case((answer.label.is_not(None), func.coalesce(own.c.label, nothing(rules, answer))))
+    confidence = func.coalesce(own.c.probability, answer.confidence)
+    return source.outerjoin(own, is_found(rules, own, answer)), label, confidence
 
 
 def nothing(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]:

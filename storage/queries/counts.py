@@ -12,11 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
-from storage.database.decision_sql import is_found, told_label
+from storage.database.decision_sql import each_label, told_label
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,
-    finding,
     folder_expression,
     folder_tally,
     prediction,
@@ -43,7 +42,6 @@ from storage.queries.filters import (
 from storage.queries.page_index import best_index, day_clauses, tallied, tally_clauses
 from storage.queries.result import Result
 from storage.queries.results import OnRead, clip_spans, ignore
-from storage.values.decision import NONE, UNKNOWN
 from storage.values.timestamps import to_local_time
 
 _row, _tally = recording.c, tally.c
@@ -212,16 +210,10 @@ def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
 
 def _of_labels(connection: Connection, filters: Filters) -> Counts:
     """Each finding that is told, and answers of which none is."""
-    answer, own = answer_columns(filters), finding.alias("own")
     source = joined(filters) if filters.history else recording
-    told = source.join(own, is_found(filters.rules, own, answer))
-    label = told_label(filters.rules, answer)
-    is_nothing = or_(label.is_(None), label.in_((NONE, UNKNOWN)))
-    where = [*clauses(filters)]
-    found = select(own.c.label, func.count()).select_from(told).where(*where)
-    others = select(label, func.count()).select_from(source).where(is_nothing, *where)
-    queries = found.group_by(own.c.label), others.group_by(label)
-    return [(name, n) for query in queries for name, n in connection.execute(query)]
+    told, label, _ = each_label(filters.rules, answer_columns(filters), source)
+    query = select(label, func.count()).select_from(told).where(*clauses(filters))
+    return [(name, n) for name, n in connection.execute(query.group_by(label))]
 
 
 def _of_sites(connection: Connection, filters: Filters) -> Counter[str | None]:

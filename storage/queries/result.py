@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, case, func, null
@@ -243,6 +243,12 @@ def from_row(row: Iterable[Any], rules: DisplayRules) -> Result:
     values[_AT["recorded_at"]] = as_stamp(values[_AT["recorded_at"]], rules.zone)
     values[_AT["site"]] = rules.site_of(values[_AT["path"]])
     return Result(*values)
+
+
+def rows_by_label(row: Result) -> list[Result]:
+    """The row for each of its labels, the surest first; as it is where it has none."""
+    each = ((str(one["label"]), float(str(one["probability"]))) for one in row.labels or ())
+    return [replace(row, label=label, confidence=p) for label, p in each] or [row]
 
 
 def _rounded(value: object) -> object:
