@@ -30,6 +30,7 @@ from storage.values.decision import (
     SEPARATOR,
     UNKNOWN,
     DisplayRules,
+    own_thresholds,
 )
 
 _row, _answer, _entry = recording.c, prediction.c, recording_label.c
@@ -66,6 +67,14 @@ def rules_within(connection: Connection, rules: DisplayRules) -> DisplayRules:
     """The rules, with what they need not ask of this ledger."""
     several = select(checkpoint.c.id).where(checkpoint.c.one_label == 0).limit(1)
     return replace(rules, one_label=connection.scalar(several) is None)
+
+
+def hides_labels(connection: Connection, rules: DisplayRules) -> bool:
+    """Whether a threshold lies below the floor, where the ledger keeps no findings."""
+    query = select(checkpoint.c.thresholds).where(checkpoint.c.task == "multi")
+    given = dict(rules.thresholds)
+    each = [{**own_thresholds(own), **given} for own in connection.scalars(query)]
+    return any(least < FLOOR for thresholds in each for least in thresholds.values())
 
 
 def threshold(

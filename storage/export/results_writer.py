@@ -13,7 +13,7 @@ from typing import TextIO
 
 from sqlalchemy import Connection
 
-from storage.database.decision_sql import rules_within
+from storage.database.decision_sql import hides_labels, rules_within
 from storage.database.sqlite import Database
 from storage.export.text_formats import TABLE, Format, output, write_records, write_table
 from storage.labels.known_labels import answered_labels, checkpoint_labels
@@ -36,7 +36,7 @@ from storage.queries.results import (
     results,
     results_after,
 )
-from storage.values.decision import NONE, UNKNOWN
+from storage.values.decision import FLOOR, NONE, UNKNOWN
 from storage.values.progress import ProgressTicker, status_line
 from storage.values.text import counted, listed, visible
 from storage.values.timestamps import from_stamp
@@ -110,12 +110,15 @@ def write_counts(database: Database, request: ResultsRequest, axis: Axis) -> str
             else count_clips_by(connection, filters, options, axis, reading.advance)
         )
         hint = None if counts else _hint(connection, request, reading.n_recordings)
+        is_exact = axis != "label" or not hides_labels(connection, filters.rules)
+    if counts and not is_exact:
+        hint = f"at least so many: no label below {FLOOR} is kept, and a threshold is lower"
     objects = [{axis: value, "count": number} for value, number in counts]
     with output(request.file) as stream:
         if request.format is not TABLE:
             write_records(stream, request.format, (axis, "count"), objects)
         elif counts:
-            rows = [(str(value or "-"), str(number)) for value, number in counts]
+            rows = [(str(value or "-"), str(Number(number, is_exact))) for value, number in counts]
             write_table(stream, (axis, "count"), rows)
     return hint
 
