@@ -223,6 +223,9 @@ def _records(request: ResultsRequest, rows: Iterable[Result]) -> Iterator[dict[s
 def _write_table(stream: TextIO, request: ResultsRequest, rows: list[Result], foot: str) -> None:
     columns = _table_columns(request)
     if not request.chosen:
+        if any(len(row.labels or ()) > 1 for row in rows):
+            behind = columns.index("confidence") + 1
+            columns = (*columns[:behind], "labels", *columns[behind:])
         columns = tuple(name for name in columns if any(_cells(row, (name,))[0] for row in rows))
         if "clip_at" in columns:
             columns = tuple(name for name in columns if name != "time")
@@ -300,9 +303,7 @@ def _remark_on_length(rows: Sequence[Result]) -> str:
     n_clips = max(row.n_clips for row in rows)
     if n_clips < SEVERAL_CLIPS:
         return ""
-    return (
-        f"\nanswers pool up to {n_clips} clips (their mean, or max if set so); --clips shows when"
-    )
+    return f"\nanswers are of up to {n_clips} clips; --clips shows when"
 
 
 def _number(connection: Connection, request: ResultsRequest, shown: int) -> Number:

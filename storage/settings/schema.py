@@ -214,9 +214,11 @@ class ResultsSettings(Section):
     """of the recorders' clocks, where neither name nor file tells it: local, UTC, +01:00 or a name
     like Europe/Berlin"""
     thresholds: Annotated[Texts, _checked_by(thresholds_of)] = ()
-    """LABEL=CONFIDENCE: answers of this label that are less confident are shown as `unknown`"""
+    """LABEL=CONFIDENCE: a label that is less confident is not told; these go before the
+    checkpoint's thresholds"""
     unknown_below: Share = 0.0
-    """answers less confident are shown as `unknown`, where the label has no threshold of its own"""
+    """in a single task, answers less confident are shown as `unknown`, where the label has no
+    threshold of its own"""
     site_pattern: Annotated[str, _checked_by(check_site_pattern)] = ""
     """regular expression with a group `site`, looked for in the path; empty: the site is the first
     folder"""

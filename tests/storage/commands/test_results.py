@@ -213,7 +213,7 @@ def test_the_foot_says_what_an_answer_over_many_clips_does_not_tell(
 ) -> None:
     assert "clips" not in call(home, results).stdout
     printed = call(long_home, results).stdout
-    assert printed.splitlines()[-1].startswith("answers pool up to 4 clips")
+    assert printed.splitlines()[-1].startswith("answers are of up to 4 clips")
     clips = call(long_home, results, "--clips", "--label", "siren").stdout
     assert clips.splitlines()[-1] == "1 clip, 1 recording read"
 
