@@ -107,6 +107,8 @@ def best_index(
     connection: Connection, filters: Filters, sort: Sort, limit: int, known: Tallied
 ) -> str:
     """The cheapest one for `limit` rows, as if the filters had nothing to do with each other."""
+    if _in_order(filters, sort) == LABEL and not _has_others(filters):
+        return LABEL
     left = dict(_left(connection, filters, known))
     costs = {
         index: n * _cost(index, filters, sort)
@@ -123,6 +125,13 @@ def best_index(
         walked *= _NEWEST_BY_PATH
     costs[in_order] = min(walked, costs.get(in_order, walked))
     return min(costs, key=lambda index: costs[index])
+
+
+def _has_others(filters: Filters) -> bool:
+    """Whether other filters than labels and times have an index."""
+    of_people = filters.wrong or filters.labelled
+    of_rows = filters.bounds_confidence or filters.by_recorded or filters.path is not None
+    return of_people or of_rows
 
 
 def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[tuple[str, int]]:
