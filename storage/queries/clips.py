@@ -24,7 +24,6 @@ from storage.queries.filters import Filters
 from storage.queries.result import Result, label_list
 from storage.values.clip_scores import LabelledPart
 from storage.values.decision import (
-    FLOOR,
     Decision,
     DisplayRules,
     human_text,
@@ -86,12 +85,8 @@ def recordings_to_read(
 
 
 def _indexed_labels(filters: Filters, options: ClipOptions) -> tuple[str, ...]:
-    """The labels that are asked for, if the findings know every clip that has one.
-
-    Of labels that are not told of a clip, and of thresholds below the floor, they know nothing.
-    """
-    lowest = min((least for _, least in filters.rules.thresholds), default=1.0)
-    return filters.indexed_labels if options.top == 1 and lowest >= FLOOR else ()
+    """The labels that are asked for; of such as are not told of a clip the findings know none."""
+    return filters.indexed_labels if options.top == 1 else ()
 
 
 def has_time_asked(one: Result, filters: Filters) -> bool:
