@@ -35,6 +35,7 @@ from storage.export.text_formats import (
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.inbox_rules import ignored_text
 from storage.home.paths import Home, resolve_home
+from storage.ledger.checkpoints import decision_facts
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
 from storage.settings.loading import load_settings
@@ -251,6 +252,7 @@ def _result(outcome: Outcome, arrival: Arrival, checkpoint: CheckpointFacts) -> 
     facts["recorded_at"] = choose_recorded_at(
         outcome.facts.recorded_at, moment_in_name(failed.path)
     )
+    decides = decision_facts(checkpoint.description)
     return replace(
         failed,
         status="done",
@@ -258,6 +260,9 @@ def _result(outcome: Outcome, arrival: Arrival, checkpoint: CheckpointFacts) -> 
         confidence=outcome.confidence,
         warning=outcome.warning,
         labels_json=json.dumps(checkpoint.labels),
+        task=decides["task"],
+        thresholds_json=decides["thresholds"],
+        findings_json=json.dumps([one[:2] for one in outcome.own_findings if one[1] is not None]),
         packed_scores=outcome.scores,
         **facts,
     )

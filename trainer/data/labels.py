@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from classifier.model.classifier import Task
-from storage.labels.label_names import split_labels
 from storage.labels.label_tables import (
     LabelRow,
     LabelTable,
@@ -20,6 +19,7 @@ from storage.labels.label_tables import (
     open_label_table,
     sound_of,
 )
+from storage.values.decision import labels_in
 from storage.values.text import text_digest, visible
 from trainer.data.examples import Example, LabelSet
 from trainer.data.folder_reader import list_folder
@@ -200,7 +200,7 @@ def choose_task(examples: Sequence[Example], asked: str) -> tuple[Task, str]:
         return ("multi" if asked == "multi" else "single"), "it was asked for"
     first_of: dict[Hashable, Example] = {}
     for example in examples:
-        if len(split_labels(example.label)) > 1:
+        if len(labels_in(example.label)) > 1:
             return "multi", f"{example.name} has several labels ({example.label!r})"
         first = first_of.setdefault(_part(example), example)
         if first.label != example.label:
@@ -220,7 +220,7 @@ def as_multi(
     of_part: dict[Hashable, list[Example]] = defaultdict(list)
     problems: dict[int, str] = {}
     for at, example in enumerate(examples):
-        labels = split_labels(example.label)
+        labels = tuple(dict.fromkeys(labels_in(example.label)))
         positive = tuple(label for label in labels if label.casefold() not in negative)
         if not labels or 0 < len(positive) < len(labels):
             reason = "is a label and none; keep one" if labels else "names no label"

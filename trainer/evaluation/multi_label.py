@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
 
 from classifier.inference.pooling import Scores
+from storage.values.decision import MULTI_THRESHOLD
 from trainer.evaluation.metrics import (
     Evaluation,
     Marks,
@@ -19,7 +20,6 @@ from trainer.evaluation.metrics import (
     ranking_quality,
     reliability,
 )
-from trainer.evaluation.thresholds import EVEN_ODDS
 
 
 def evaluate_sets(
@@ -65,5 +65,5 @@ def binary_cross_entropy(scores: Scores, truth: Truth) -> float:
 def validate_sets(scores: Scores, truth: Truth) -> tuple[float, float, float | None]:
     """After an epoch: loss, exact matches at even odds, and macro average precision."""
     quality = ranking_quality(scores, truth)
-    loss, found = binary_cross_entropy(scores, truth), scores >= EVEN_ODDS
+    loss, found = binary_cross_entropy(scores, truth), scores >= MULTI_THRESHOLD
     return loss, exact_matches(truth, found), quality.macro_ap

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from classifier.inference.pooling import Scores
 from classifier.model.checkpoint import Threshold
+from storage.values.decision import MULTI_THRESHOLD
 from trainer.evaluation.metrics import Confidence, Marks, Truth
 
-EVEN_ODDS = 0.5  # of a label without a threshold
 MIN_EXAMPLES = 5  # of a label; what fewer say of it is chance
 Z = 1.0  # standard deviations of Wilson's interval: the bound holds in five cases of six
 
@@ -50,7 +50,9 @@ def fit_thresholds(
 
 def marks(scores: Scores, labels: Sequence[str], thresholds: Mapping[str, Threshold]) -> Marks:
     """Which labels lie at their thresholds or above (R, L)."""
-    least = [thresholds[label].threshold if label in thresholds else EVEN_ODDS for label in labels]
+    least = [
+        thresholds[label].threshold if label in thresholds else MULTI_THRESHOLD for label in labels
+    ]
     return scores >= np.array(least)
 
 

@@ -24,7 +24,7 @@ from storage.commands.context import Invocation
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
-from storage.queries.period import read_profile
+from storage.queries.figures.period import read_profile
 from trainer.commands.train import train
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
 from trainer.train import train_labels
