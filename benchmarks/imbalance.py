@@ -27,7 +27,7 @@ from trainer.data.dataset import Dataset, load_dataset
 from trainer.data.examples import Example
 from trainer.data.labels import read_labels
 from trainer.data.splits import Split
-from trainer.evaluation.metrics import evaluate, ranking_quality, score_recordings
+from trainer.evaluation.metrics import answer_recordings, evaluate, ranking_quality
 from trainer.training.batches import BALANCES
 from trainer.training.loop import train_network
 from trainer.training.recipe import DEFAULT
@@ -54,7 +54,7 @@ def main(folds: str, seeds: str, epochs: int, tasks: str) -> None:
         split = _split(of_task.examples, int(fold), int(seed))
         recipe = replace(RECIPE, epochs=epochs, balance=balance)
         model = train_network(of_task, replace(split, validation=()), recipe, int(seed)).model
-        scores = score_recordings(model, of_task, split.validation, 64)
+        scores = answer_recordings(model, of_task.labels, of_task, split.validation, 64).scores
         bears = torch.zeros(len(scores), len(dataset.labels), dtype=torch.bool)
         truth = dataset.truth[list(split.validation)]
         bears[torch.arange(len(scores)), truth] = True

@@ -1,6 +1,7 @@
 """`clfd evaluate`: read labels, decode, check, predict, assess, report.
 
-The checkpoint is evaluated as it is served: by its temperature and `engine.clip_pooling`.
+The checkpoint is evaluated as it is served and its answers are told: by its temperature and
+thresholds, by `engine.clip_pooling`, `engine.long_clips` and `results.thresholds`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from trainer.evaluation.label_curves import label_curves
 from trainer.evaluation.metrics import served_model, temperature_of
 from trainer.evaluation.prepare import EvaluateRequest, prepare_evaluation
 from trainer.evaluation.probes import Probe, probe
+from trainer.evaluation.recording_answers import Serving
 from trainer.evaluation.top_errors import find_top_errors
 from trainer.evaluation.train_overlap import TrainOverlap, find_train_overlap
 from trainer.reports.html import ReportData
@@ -71,14 +73,14 @@ def _evaluate(
     labels, dataset, n_skipped = prepare_evaluation(
         request, checkpoint, parent_folder, settings, device, console
     )
-    groups = merged_groups(dataset.examples, dataset.digests)
+    engine, groups = settings.engine, merged_groups(dataset.examples, dataset.digests)
     overlap = find_train_overlap(checkpoint, dataset, groups)
     positions = choose_positions(request, checkpoint, dataset, overlap, console)
     assessment = assess_as_served(
         predict(model, checkpoint.labels, dataset, positions, BATCH_SIZE),
         checkpoint.labels,
         temperature_of(model),
-        settings.engine.clip_pooling,
+        Serving(engine.clip_pooling, engine.long_clips, settings.results.display_rules),
         overlap.selection(positions),
         checkpoint.description.thresholds,
     )
@@ -92,7 +94,7 @@ def _evaluate(
         # All of them in the labels file, whether they count or not.
         "trained_recordings": None if overlap.trained is None else len(overlap.trained),
         "trained_included": request.include_trained,
-        "clip_pooling": settings.engine.clip_pooling,
+        "clip_pooling": engine.clip_pooling,
         "device": describe_device(device),
         "seconds": round(time.perf_counter() - began, 3),
         "report": printable(str(report)),

@@ -6,7 +6,7 @@ Axes: R recordings, L labels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,13 +20,11 @@ from trainer.evaluation.calibration import (
     Temperature,
     concatenate,
     cross_fits,
-    cross_fitted_scores,
     fit_temperatures,
     parts_by_group,
 )
 from trainer.evaluation.metrics import (
     Evaluation,
-    Marks,
     Truth,
     accuracy,
     clip_logits,
@@ -35,7 +33,15 @@ from trainer.evaluation.metrics import (
     with_thresholds,
 )
 from trainer.evaluation.multi_label import evaluate_sets, exact_matches
-from trainer.evaluation.thresholds import Goal, fit_thresholds, marks
+from trainer.evaluation.recording_answers import (
+    AS_USUAL,
+    Answers,
+    Marks,
+    Serving,
+    answers,
+    found_labels,
+)
+from trainer.evaluation.thresholds import Goal, fit_thresholds
 
 NOTHING_CHOSEN = "nothing was chosen on the recordings it is measured on"
 
@@ -54,7 +60,9 @@ class ClipPredictions:
 
 @dataclass(frozen=True)
 class Assessment:
-    """Scores (R, L) under temperatures fitted on other recordings, and how good they are.
+    """Answers under temperatures fitted on other recordings, and how good they are.
+
+    What `scores` and `told` are: see `Answers`.
 
     `temperature` and `thresholds` are those to be served. `uncalibrated` is of the same answers at
     temperature 1. `selection` says of each number what was chosen on the recordings it is measured
@@ -63,6 +71,7 @@ class Assessment:
 
     predictions: ClipPredictions
     scores: Scores
+    told: Scores
     temperature: Temperature
     evaluation: Evaluation
     uncalibrated: Evaluation
@@ -79,10 +88,10 @@ class FoldQuality:
     macro_ap: float | None = None
 
 
-def fold_quality(scores: Scores, truth: Truth, found: Marks | None) -> FoldQuality:
+def fold_quality(told: Scores, truth: Truth, found: Marks | None) -> FoldQuality:
     if found is None:
-        return FoldQuality(accuracy(scores, truth))
-    return FoldQuality(exact_matches(truth, found), ranking_quality(scores, truth).macro_ap)
+        return FoldQuality(accuracy(told, truth))
+    return FoldQuality(exact_matches(truth, found), ranking_quality(told, truth).macro_ap)
 
 
 def predict(
@@ -136,15 +145,19 @@ def assess_as_served(
     predictions: ClipPredictions,
     labels: tuple[str, ...],
     temperature: Temperature,
-    pooling: str,
+    serving: Serving,
     selection: Mapping[str, str],
     thresholds: Mapping[str, Threshold],
 ) -> Assessment:
-    """Assesses a checkpoint by temperature, pooling and thresholds with which it is served."""
-    scores = predictions.clip_logits.scores(temperature, pooling)
-    found = _found(predictions, scores, labels, thresholds)
-    assessment = _assessment(predictions, labels, scores, temperature, selection, found, pooling)
-    return _with_thresholds(assessment, thresholds)
+    """Assesses a checkpoint as it is served and its answers are told."""
+    logits = predictions.clip_logits
+    given, plain = (answers(logits, each, labels, serving) for each in (temperature, 1.0))
+    found = None
+    if logits.task == "multi":
+        found = found_labels(logits, temperature, labels, thresholds, serving)
+    return _assessment(
+        predictions, labels, given, plain, temperature, selection, found, thresholds, serving
+    )
 
 
 def _cross_fitted(
@@ -155,54 +168,55 @@ def _cross_fitted(
     goal: Goal,
 ) -> Assessment:
     logits, truth = predictions.clip_logits, predictions.truth
-    fits = cross_fits(logits, truth, parts)
-    scores = cross_fitted_scores(logits, fits)
-    found = None
-    if logits.task == "multi":
-        found = np.zeros(scores.shape, np.bool_)
-        for is_in, its_temperature in fits:
-            others = logits.subset(~is_in).scores(its_temperature)
-            thresholds = fit_thresholds(others, truth[~is_in], labels, goal)
-            found[is_in] = marks(scores[is_in], labels, thresholds)
+    plain, served = answers(logits, 1.0, labels), fit_temperatures(logits, truth)
+    scores, told = np.empty_like(plain.scores), np.empty_like(plain.told)
+    found = np.zeros(told.shape, np.bool_) if logits.task == "multi" else None
+    for is_in, temperature in cross_fits(logits, truth, parts):
+        inside, others = logits.subset(is_in), logits.subset(~is_in)
+        given = answers(inside, temperature, labels)
+        scores[is_in], told[is_in] = given.scores, given.told
+        if found is not None:
+            of_others = answers(others, temperature, labels).told
+            thresholds = fit_thresholds(of_others, truth[~is_in], labels, goal)
+            found[is_in] = found_labels(inside, temperature, labels, thresholds)
+    if found is not None:
         selection = {**selection, **_of_thresholds(selection)}
-    temperature = fit_temperatures(logits, truth)
-    assessment = _assessment(predictions, labels, scores, temperature, selection, found)
-    served = fit_thresholds(logits.scores(temperature), truth, labels, goal)
-    return _with_thresholds(assessment, served)
-
-
-def _with_thresholds(assessment: Assessment, thresholds: Mapping[str, Threshold]) -> Assessment:
-    evaluation = with_thresholds(assessment.evaluation, thresholds)
-    return replace(assessment, evaluation=evaluation, thresholds=thresholds)
-
-
-def _found(
-    predictions: ClipPredictions,
-    scores: Scores,
-    labels: Sequence[str],
-    thresholds: Mapping[str, Threshold],
-) -> Marks | None:
-    if predictions.clip_logits.task == "single":
-        return None
-    return marks(scores, labels, thresholds)
+    thresholds = fit_thresholds(answers(logits, served, labels).told, truth, labels, goal)
+    given = Answers(scores, told)
+    return _assessment(predictions, labels, given, plain, served, selection, found, thresholds)
 
 
 def _assessment(
     predictions: ClipPredictions,
     labels: tuple[str, ...],
-    scores: Scores,
+    given: Answers,
+    plain: Answers,
     temperature: Temperature,
     selection: Mapping[str, str],
     found: Marks | None,
-    pooling: str = "mean",
+    thresholds: Mapping[str, Threshold],
+    serving: Serving = AS_USUAL,
 ) -> Assessment:
-    truth, plain = predictions.truth, predictions.clip_logits.scores(1.0, pooling)
+    """`plain` are the answers at temperature 1."""
+    truth = predictions.truth
     if found is None:
-        evaluations = evaluate(scores, truth, labels), evaluate(plain, truth, labels)
+        evaluation = evaluate(given.scores, truth, labels, given.told)
+        uncalibrated = evaluate(plain.scores, truth, labels, plain.told)
     else:
-        uncalibrated = evaluate_sets(plain, truth, labels, marks(plain, labels, {}))
-        evaluations = evaluate_sets(scores, truth, labels, found), uncalibrated
-    return Assessment(predictions, scores, temperature, *evaluations, selection, found=found)
+        evaluation = evaluate_sets(given.told, truth, labels, found)
+        at_one = found_labels(predictions.clip_logits, 1.0, labels, {}, serving)
+        uncalibrated = evaluate_sets(plain.told, truth, labels, at_one)
+    return Assessment(
+        predictions,
+        given.scores,
+        given.told,
+        temperature,
+        with_thresholds(evaluation, thresholds, serving.rules),
+        uncalibrated,
+        selection,
+        thresholds,
+        found,
+    )
 
 
 FIXED = {

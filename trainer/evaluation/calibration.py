@@ -51,7 +51,7 @@ class ClipLogits:
         clips = self.probabilities(temperature)
         if pooling == "mean":
             return self.means(clips).astype(np.float32)
-        peaks = np.maximum.reduceat(clips, self._starts)
+        peaks = np.maximum.reduceat(clips, self.starts)
         total = 1.0 if self.task == "multi" else peaks.sum(axis=1, keepdims=True)
         return (peaks / total).astype(np.float32)
 
@@ -66,8 +66,8 @@ class ClipLogits:
 
     def means(self, clips: Probabilities) -> Probabilities:
         """Means over the clips of each recording: (N, ...) to (R, ...)."""
-        counts = np.diff(self._starts, append=len(clips))
-        return np.add.reduceat(clips, self._starts) / counts[:, None]
+        counts = np.diff(self.starts, append=len(clips))
+        return np.add.reduceat(clips, self.starts) / counts[:, None]
 
     def subset(self, recordings: npt.NDArray[np.bool_]) -> ClipLogits:
         """Those of the recordings that are marked in (R,), numbered anew."""
@@ -84,7 +84,8 @@ class ClipLogits:
         return ClipLogits(np.stack([yes, np.zeros_like(yes)], axis=1), self.recording)
 
     @property
-    def _starts(self) -> Integers:
+    def starts(self) -> Integers:
+        """The first clip of each recording (R,)."""
         return np.flatnonzero(np.diff(self.recording, prepend=-1))
 
 
@@ -147,16 +148,6 @@ def cross_fits(
     part_of = np.asarray(parts)
     masks = [part_of == part for part in np.unique(part_of)]
     return [(is_in, fit_temperatures(clip_logits.subset(~is_in), truth[~is_in])) for is_in in masks]
-
-
-def cross_fitted_scores(
-    clip_logits: ClipLogits, fits: Sequence[tuple[npt.NDArray[np.bool_], Temperature]]
-) -> Scores:
-    """Scores (R, L), each recording's under a temperature fitted on the other parts only."""
-    scores = np.empty((clip_logits.n_recordings, clip_logits.logits.shape[1]), np.float32)
-    for is_in, temperature in fits:
-        scores[is_in] = clip_logits.subset(is_in).scores(temperature)
-    return scores
 
 
 def parts_by_group(groups: Sequence[str]) -> list[int]:

@@ -24,13 +24,14 @@ from classifier.inference.pooling import Scores
 from classifier.inference.prepare import prepare
 from classifier.model.checkpoint import Checkpoint, Threshold
 from classifier.model.classifier import ClipClassifier, Task
+from storage.values.decision import DisplayRules
 from trainer.data.dataset import Dataset
 from trainer.evaluation.calibration import ClipLogits, Temperature
+from trainer.evaluation.recording_answers import Answers, Marks, answers
 
 # (R,) positions of labels; of a multi task (R, L), whether a recording bears each label.
 Truth = npt.NDArray[Any]
 Confidence = npt.NDArray[np.floating[Any]]
-Marks = npt.NDArray[np.bool_]
 
 ECE_BINS = 15
 CHANCE_DRAWS = 200
@@ -126,28 +127,38 @@ def temperature_of(model: ClipClassifier) -> Temperature:
     return model.temperature
 
 
-def score_recordings(
-    model: ClipClassifier, dataset: Dataset, positions: Sequence[int], batch_size: int
-) -> Scores:
-    """Probabilities (R, L) of the recordings at these ascending positions: means over clips."""
-    return clip_logits(model, dataset, positions, batch_size).scores(temperature_of(model))
+def answer_recordings(
+    model: ClipClassifier,
+    labels: Sequence[str],
+    dataset: Dataset,
+    positions: Sequence[int],
+    batch_size: int,
+) -> Answers:
+    """What a network with these labels answers to the recordings at ascending positions (R,)."""
+    logits = clip_logits(model, dataset, positions, batch_size)
+    return answers(logits, temperature_of(model), labels)
 
 
-def evaluate(scores: Scores, truth: Truth, labels: tuple[str, ...]) -> Evaluation:
+def evaluate(
+    scores: Scores, truth: Truth, labels: tuple[str, ...], told: Scores | None = None
+) -> Evaluation:
     """Metrics of scores (R, L) of at least one recording with true labels (R,).
+
+    `told` are the answers (see `Answers`); None: the most probable labels.
 
     macro_f1 is the mean over labels that occur in truth or answers, as scikit-learn has it.
     """
-    answers = scores.argmax(axis=1)
+    told = scores if told is None else told
+    given = told.argmax(axis=1)
     every = np.arange(len(labels))
-    figures = precision_recall_fscore_support(truth, answers, labels=every, zero_division=0)
-    confidence, is_right = scores.max(axis=1), answers == truth
+    figures = precision_recall_fscore_support(truth, given, labels=every, zero_division=0)
+    confidence, is_right = told.max(axis=1), given == truth
     ranking = ranking_quality(scores, truth[:, None] == every)
     return Evaluation(
         labels=labels,
         n_recordings=len(truth),
-        accuracy=accuracy(scores, truth),
-        macro_f1=float(f1_score(truth, answers, average="macro", zero_division=0)),
+        accuracy=accuracy(told, truth),
+        macro_f1=float(f1_score(truth, given, average="macro", zero_division=0)),
         loss=cross_entropy(scores, truth),
         ece=expected_calibration_error(confidence, is_right),
         ece_by_chance=calibration_error_by_chance(confidence),
@@ -155,7 +166,7 @@ def evaluate(scores: Scores, truth: Truth, labels: tuple[str, ...]) -> Evaluatio
         confusion=tuple(
             (at_truth, at_answer, number)
             for (at_truth, at_answer), number in sorted(
-                Counter(zip(truth.tolist(), answers.tolist(), strict=True)).items()
+                Counter(zip(truth.tolist(), given.tolist(), strict=True)).items()
             )
         ),
         reliability=reliability(confidence, is_right),
@@ -207,9 +218,12 @@ def label_qualities(
     )
 
 
-def with_thresholds(evaluation: Evaluation, thresholds: Mapping[str, Threshold]) -> Evaluation:
+def with_thresholds(
+    evaluation: Evaluation, thresholds: Mapping[str, Threshold], rules: DisplayRules
+) -> Evaluation:
     """The same figures beside the thresholds that are served."""
-    served = {label: each.threshold for label, each in thresholds.items()}
+    own = {label: each.threshold for label, each in thresholds.items()}
+    served = own | dict(rules.thresholds)
     per_label = [replace(each, threshold=served.get(each.label)) for each in evaluation.per_label]
     return replace(evaluation, per_label=tuple(per_label))
 
@@ -219,8 +233,8 @@ def _mean(figures: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def accuracy(scores: Scores, truth: Truth) -> float:
-    return float((scores.argmax(axis=1) == truth).mean())
+def accuracy(told: Scores, truth: Truth) -> float:
+    return float((told.argmax(axis=1) == truth).mean())
 
 
 def cross_entropy(scores: Scores, truth: Truth) -> float:

@@ -12,7 +12,6 @@ from classifier.inference.pooling import Scores
 from storage.values.decision import MULTI_THRESHOLD
 from trainer.evaluation.metrics import (
     Evaluation,
-    Marks,
     Truth,
     calibration_error_by_chance,
     expected_calibration_error,
@@ -20,6 +19,7 @@ from trainer.evaluation.metrics import (
     ranking_quality,
     reliability,
 )
+from trainer.evaluation.recording_answers import Marks
 
 
 def evaluate_sets(

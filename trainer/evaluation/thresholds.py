@@ -5,7 +5,7 @@ Axes: R recordings, L labels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from classifier.inference.pooling import Scores
 from classifier.model.checkpoint import Threshold
-from storage.values.decision import MULTI_THRESHOLD
-from trainer.evaluation.metrics import Confidence, Marks, Truth
+from storage.values.decision import FLOOR
+from trainer.evaluation.metrics import Confidence, Truth
+from trainer.evaluation.recording_answers import NOT_TOLD, Marks
 
 MIN_EXAMPLES = 5  # of a label; what fewer say of it is chance
 Z = 1.0  # standard deviations of Wilson's interval: the bound holds in five cases of six
@@ -30,30 +31,19 @@ class Goal:
 
 
 def fit_thresholds(
-    scores: Scores, truth: Truth, labels: Sequence[str], goal: Goal
+    told: Scores, truth: Truth, labels: Sequence[str], goal: Goal
 ) -> dict[str, Threshold]:
-    """A threshold for each label for which enough was held out.
+    """A threshold for each label for which enough was held out, by what is told (see `Answers`).
 
-    In a single task (`truth` (R,)) only answers count, the most probable label of each recording,
-    and there are thresholds only for a wanted precision.
+    In a single task (`truth` (R,)) there are thresholds only for a wanted precision.
     """
-    candidates, bears = scores, truth
+    floor, bears = FLOOR, truth
     if truth.ndim == 1:
         if goal.precision is None:
             return {}
-        every = np.arange(len(labels))
-        bears = truth[:, None] == every
-        candidates = np.where(scores.argmax(axis=1)[:, None] == every, scores, -1.0)
-    found = {label: _fit(candidates[:, at], bears[:, at], goal) for at, label in enumerate(labels)}
+        floor, bears = 0.0, truth[:, None] == np.arange(len(labels))
+    found = {label: _fit(told[:, at], bears[:, at], goal, floor) for at, label in enumerate(labels)}
     return {label: threshold for label, threshold in found.items() if threshold}
-
-
-def marks(scores: Scores, labels: Sequence[str], thresholds: Mapping[str, Threshold]) -> Marks:
-    """Which labels lie at their thresholds or above (R, L)."""
-    least = [
-        thresholds[label].threshold if label in thresholds else MULTI_THRESHOLD for label in labels
-    ]
-    return scores >= np.array(least)
 
 
 def wilson_low(hits: npt.ArrayLike, n: npt.ArrayLike, z: float = Z) -> npt.NDArray[np.float64]:
@@ -68,16 +58,21 @@ def wilson_low(hits: npt.ArrayLike, n: npt.ArrayLike, z: float = Z) -> npt.NDArr
     return np.maximum(low, 0.0)  # type: ignore[no-any-return]
 
 
-def _fit(scores: Confidence, bears: Marks, goal: Goal) -> Threshold | None:
-    """The lowest threshold of the wanted precision, or that of the best F1; None of too few."""
+def _fit(told: Confidence, bears: Marks, goal: Goal, floor: float) -> Threshold | None:
+    """The lowest threshold of the wanted precision, or that of the best F1; None of too few.
+
+    Below the floor nothing is told.
+    """
     n_examples = int(bears.sum())
     if n_examples < MIN_EXAMPLES:
         return None
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order].astype(np.float64)
+    order = np.argsort(-told, kind="stable")
+    ranked = told[order].astype(np.float64)
     hits, n_found = np.cumsum(bears[order]), np.arange(1, len(ranked) + 1)
-    # A threshold lies between two different scores, and no mark is below 0.
-    is_cut = (np.diff(ranked, append=-1.0) < 0) & (ranked >= 0)
+    # A threshold lies between two different scores, and none is below the floor.
+    is_cut = (np.diff(ranked, append=NOT_TOLD) < 0) & (ranked >= floor)
+    if not is_cut.any():
+        return None
     low = wilson_low(hits, n_found)
     if goal.precision is None:
         merit = np.where(is_cut, 2 * hits / (n_found + n_examples), -1.0)
@@ -87,7 +82,7 @@ def _fit(scores: Confidence, bears: Marks, goal: Goal) -> Threshold | None:
         if not len(good):
             return None
         at = int(good[-1])
-    below = max(ranked[at + 1], 0.0) if at + 1 < len(ranked) else 0.0
+    below = max(ranked[at + 1], floor) if at + 1 < len(ranked) else floor
     return Threshold(
         threshold=_between(below, ranked[at]),
         precision=round(float(hits[at] / n_found[at]), 4),

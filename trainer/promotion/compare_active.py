@@ -25,7 +25,7 @@ from classifier.workers.pool import DecodePool
 from storage.home.checkpoint_folder import CheckpointFolder
 from trainer.data.dataset import Dataset, load_dataset
 from trainer.data.examples import Example
-from trainer.evaluation.metrics import score_recordings, served_model
+from trainer.evaluation.metrics import answer_recordings, served_model
 from trainer.evaluation.significance import (
     Comparison,
     answers_from,
@@ -43,19 +43,19 @@ OpenPool = Callable[[], AbstractContextManager[DecodePool[int]]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The scores of a candidate for recordings of a dataset that it was not trained on.
+    """What a candidate tells of recordings of a dataset that it was not trained on.
 
-    labels: the candidate's L labels, in the order of its scores.
+    labels: the candidate's L labels, in the order of what is told.
     positions: R recordings, as positions in the dataset.
-    scores: (R, L)
-    trained_on: digests of all files that the networks which gave these scores, and their
+    told: (R, L), see `Answers`.
+    trained_on: digests of all files that the networks which told it, and their
         ancestors, were trained on; None where an ancestor does not say.
-    by_folds: the networks of a cross-validation gave them, each for its own fold.
+    by_folds: the networks of a cross-validation told it, each for its own fold.
     """
 
     labels: Sequence[str]
     positions: Sequence[int]
-    scores: Scores
+    told: Scores
     trained_on: frozenset[str] | None = frozenset()
     by_folds: bool = False
 
@@ -96,7 +96,7 @@ def compare(
         raise Incomparable(_without_remedy(error)) from error
     answered = _enough(list(active_scores), checkpoint, groups)
     row_of = {at: row for row, at in enumerate(held_out.positions)}
-    of_candidate = held_out.scores[[row_of[at] for at in answered]]
+    of_candidate = held_out.told[[row_of[at] for at in answered]]
     of_active = np.stack([active_scores[at] for at in answered])
     examples = [dataset.examples[at] for at in answered]
     of_groups = [groups[at] for at in answered]
@@ -174,7 +174,9 @@ def predict_active(
     open_pool: OpenPool,
     device: torch.device,
 ) -> Iterator[tuple[int, Scores]]:
-    """Position and scores (L,) of each recording whose content is still that of the dataset.
+    """Position and answer (L,) of each recording whose content is still that of the dataset.
+
+    The answer is what is told; in a multi task the scores, which rank whatever task it has.
 
     Raises CheckpointError where the checkpoint would not be served on this device either.
     """
@@ -188,8 +190,10 @@ def predict_active(
             )
             if not part.examples:
                 continue
-            scores = score_recordings(model, part, range(len(part.examples)), BATCH_SIZE)
-            for example, digest, row in zip(part.examples, part.digests, scores, strict=True):
+            every = range(len(part.examples))
+            answers = answer_recordings(model, active.labels, part, every, BATCH_SIZE)
+            rows = answers.told if dataset.task == "single" else answers.scores
+            for example, digest, row in zip(part.examples, part.digests, rows, strict=True):
                 at = at_of[example]
                 if digest == dataset.digests[at]:  # else the file has changed meanwhile
                     yield at, row

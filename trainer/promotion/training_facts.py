@@ -19,8 +19,8 @@ from storage.values.text import printable
 from trainer.data.dataset import Dataset
 from trainer.evaluation.assessment import NO_SELECTION, Assessment, FoldQuality
 from trainer.evaluation.calibration import Temperature
-from trainer.evaluation.metrics import Marks
 from trainer.evaluation.probes import Probe
+from trainer.evaluation.recording_answers import NOT_TOLD, Marks
 from trainer.training.loop import EpochFacts
 from trainer.training.prepare import PreparedData
 
@@ -140,17 +140,17 @@ def training_facts(data: PreparedData, seed: int, now: datetime) -> dict[str, An
 
 
 def answer_profile(
-    scores: Scores, labels: Sequence[str], found: Marks | None = None
+    told: Scores, labels: Sequence[str], found: Marks | None = None
 ) -> dict[str, Any]:
-    """Of scores (R, L): how often each label was answered, and how confidently.
+    """Of what is told (R, L): how often each label was answered, and how confidently.
 
     `clfd report` measures drift against it. In a multi task the answer is the most probable of the
     labels that were `found` (R, L), or none.
     """
-    answer, confidence = scores.argmax(axis=1), scores.max(axis=1)
+    answer, confidence = told.argmax(axis=1), told.max(axis=1)
     if found is not None:
-        told = np.where(found, scores, -1.0)
-        answer = np.where(found.any(axis=1), told.argmax(axis=1), len(labels))
+        surest = np.where(found, told, NOT_TOLD).argmax(axis=1)
+        answer = np.where(found.any(axis=1), surest, len(labels))
         labels = [*labels, NONE]
     profile = {}
     for at, label in enumerate(labels):
@@ -159,7 +159,7 @@ def answer_profile(
             "share": round(float(np.mean(answer == at)), 6),
             "mean_confidence": round(float(of_label.mean()), 6) if len(of_label) else None,
         }
-    return {"recordings": len(scores), "labels": profile}
+    return {"recordings": len(told), "labels": profile}
 
 
 def trained_digests(data: PreparedData, with_own: bool) -> frozenset[str]:

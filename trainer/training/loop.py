@@ -18,7 +18,7 @@ from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import ClipClassifier, Task
 from trainer.data.dataset import Dataset
 from trainer.data.splits import Split
-from trainer.evaluation.metrics import accuracy, cross_entropy, on_device, score_recordings
+from trainer.evaluation.metrics import accuracy, answer_recordings, cross_entropy, on_device
 from trainer.evaluation.multi_label import validate_sets
 from trainer.training.augmentation import equalise, mask_spectrograms, mix_clips, vary_clips
 from trainer.training.batches import (
@@ -206,8 +206,8 @@ def validate(
     """Loss, accuracy and, in a multi task, macro average precision; None without recordings."""
     if not positions:
         return None, None, None
-    scores = score_recordings(model, dataset, positions, batch_size)
+    answers = answer_recordings(model, dataset.labels, dataset, positions, batch_size)
     truth = dataset.truth[list(positions)].cpu().numpy()
     if dataset.task == "multi":
-        return validate_sets(scores, truth)
-    return cross_entropy(scores, truth), accuracy(scores, truth), None
+        return validate_sets(answers.told, truth)
+    return cross_entropy(answers.scores, truth), accuracy(answers.told, truth), None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.evaluation.thresholds import MIN_EXAMPLES, Goal, fit_thresholds, marks, wilson_low
+from storage.values.decision import FLOOR
+from trainer.evaluation.recording_answers import NOT_TOLD
+from trainer.evaluation.thresholds import MIN_EXAMPLES, Goal, fit_thresholds, wilson_low
 
 LABELS = ("rain", "wind")
 FOR_PRECISION = Goal(0.9)
@@ -23,8 +25,9 @@ def test_a_threshold_for_a_precision_keeps_it_on_other_recordings() -> None:
     for seed in range(40):
         thresholds = fit_thresholds(*drawn(300, seed), LABELS, FOR_PRECISION)
         scores, truth = drawn(20_000, 1000 + seed)
-        found = marks(scores, LABELS, thresholds)
-        kept += [truth[:, at][found[:, at]].mean() for at in range(2) if LABELS[at] in thresholds]
+        for label, threshold in thresholds.items():
+            at = LABELS.index(label)
+            kept.append(truth[scores[:, at] >= threshold.threshold, at].mean())
     assert len(kept) > 70
     assert 0.89 < np.mean(kept) < 0.95
     assert np.mean(np.array(kept) < 0.87) < 0.05
@@ -60,12 +63,16 @@ def test_too_few_examples_promise_nothing() -> None:
     assert fit_thresholds(scores, truth, LABELS, FOR_PRECISION) == {}  # five of five prove little
 
 
-def test_a_label_without_a_threshold_is_found_at_even_odds() -> None:
-    assert marks(np.array([[0.5, 0.49]]), LABELS, {}).tolist() == [[True, False]]
+def test_no_threshold_lies_below_the_floor_of_what_is_told() -> None:
+    truth = np.repeat([[True, True], [False, True]], 20, axis=0)
+    told = np.where(truth, [0.06, FLOOR / 2], FLOOR / 2)
+    thresholds = fit_thresholds(told, truth, LABELS, Goal())
+    assert set(thresholds) == {"rain"}
+    assert FLOOR < thresholds["rain"].threshold <= 0.06
 
 
 def test_a_single_task_has_thresholds_only_for_a_precision_and_of_its_answers() -> None:
-    scores = np.tile([[0.9, 0.1], [0.2, 0.8]], (50, 1)).astype(np.float32)
+    scores = np.tile([[0.9, NOT_TOLD], [NOT_TOLD, 0.8]], (50, 1)).astype(np.float32)
     truth = np.tile([0, 1], 50)
     assert fit_thresholds(scores, truth, LABELS, Goal()) == {}
     rain = fit_thresholds(scores, truth, LABELS, FOR_PRECISION)["rain"]

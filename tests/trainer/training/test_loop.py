@@ -13,10 +13,10 @@ from trainer.data.dataset import Dataset
 from trainer.data.splits import Split, everything
 from trainer.errors import TrainerError, TrainingDiverged
 from trainer.evaluation.metrics import (
+    answer_recordings,
     cross_entropy,
     evaluate,
     expected_calibration_error,
-    score_recordings,
 )
 from trainer.training.batches import (
     batches,
@@ -140,7 +140,7 @@ def test_a_recording_is_scored_by_the_mean_of_its_clips(tones: Dataset) -> None:
     dataset = dataset_of(clips, [0, 1, 1, 2, 2], ["low", "high", "low"])
     seed_everything(0)
     model = new_model(dataset, RECIPE)
-    scores = score_recordings(model, dataset, [0, 2], batch_size=2)
+    scores = answer_recordings(model, dataset.labels, dataset, [0, 2], batch_size=2).scores
     with torch.inference_mode():
         clip_scores = model.scores(dataset.audio(torch.arange(5))).numpy()
     expected = [clip_scores[0], clip_scores[3:].mean(axis=0)]

@@ -1,0 +1,93 @@
+"""Answers of held-out recordings, as the daemon gives them and results tell them.
+
+Axes: R recordings, N clips, L labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from classifier.inference.pooling import Scores
+from classifier.model.checkpoint import Threshold
+from storage.values.decision import LONG_CLIPS, DisplayRules
+from storage.values.findings import candidates_of, decide_scores, surest_label
+from trainer.evaluation.calibration import ClipLogits, Temperature
+
+Marks = npt.NDArray[np.bool_]
+
+NOT_TOLD = -1.0
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How recordings are answered, by settings of the daemon and of results."""
+
+    pooling: str = "mean"
+    long_clips: int = LONG_CLIPS
+    rules: DisplayRules = field(default_factory=DisplayRules)
+
+
+AS_USUAL = Serving()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The scores (R, L) of recordings, and by which probability each label is told of them.
+
+    `told` (R, L) has in a single task the answer alone, and NOT_TOLD for the other labels. In a
+    multi task both are the same.
+    """
+
+    scores: Scores
+    told: Scores
+
+
+def answers(
+    clip_logits: ClipLogits,
+    temperature: Temperature,
+    labels: Sequence[str],
+    serving: Serving = AS_USUAL,
+) -> Answers:
+    task, told = clip_logits.task, []
+    scores = clip_logits.scores(temperature, serving.pooling)
+    for pooled, clips in _recordings(clip_logits, scores, temperature):
+        candidates = candidates_of(task, pooled, clips, serving.long_clips)
+        row = candidates.probabilities
+        if task == "single":
+            is_answer = np.arange(len(labels)) == surest_label(task, labels, candidates)
+            row = np.where(is_answer, row, np.float32(NOT_TOLD))
+        told.append(row)
+    table = np.stack(told) if told else scores
+    return Answers(table if task == "multi" else scores, table)
+
+
+def found_labels(
+    clip_logits: ClipLogits,
+    temperature: Temperature,
+    labels: Sequence[str],
+    thresholds: Mapping[str, Threshold],
+    serving: Serving = AS_USUAL,
+) -> Marks:
+    """Which labels are told of each recording (R, L)."""
+    own = {label: each.threshold for label, each in thresholds.items()}
+    task, rules, long_clips = clip_logits.task, serving.rules, serving.long_clips
+    scores = clip_logits.scores(temperature, serving.pooling)
+    found = np.zeros(scores.shape, np.bool_)
+    for row, (pooled, clips) in zip(
+        found, _recordings(clip_logits, scores, temperature), strict=True
+    ):
+        decision = decide_scores(task, labels, pooled, clips, own, rules, long_clips)
+        row[[labels.index(label) for label, _ in decision.labels]] = True
+    return found
+
+
+def _recordings(
+    clip_logits: ClipLogits, scores: Scores, temperature: Temperature
+) -> Iterator[tuple[Scores, Scores]]:
+    """Of each recording its scores (L,) and those of its clips."""
+    clips = clip_logits.probabilities(temperature).astype(np.float32)
+    return zip(scores, np.split(clips, clip_logits.starts[1:]), strict=True)
