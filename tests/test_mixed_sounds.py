@@ -154,3 +154,6 @@ def test_a_file_without_the_daemon_has_the_same_answer(house: RunningHouse, tmp_
     succeeded(house.typed("checkpoints", "activate", name))
     (row,) = json.loads(succeeded(house.typed("classify", str(file), "--format", "json")))
     assert {each["label"] for each in row["labels"]} == {"low", "high"}
+    heads, _, cells, *_ = succeeded(house.typed("classify", str(file))).splitlines()
+    assert heads.split() == ["path", "label", "confidence", "labels"]
+    assert set(cells.split()[-1].split(";")) == {"low", "high"}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from classifier.audio.regular_file import fingerprint
 from classifier.inference.scoring_process import RemotePredictor, ScoringProcessDied
@@ -47,7 +47,7 @@ from storage.values.timestamps import choose_recorded_at, moment_in_name, utc_no
 if TYPE_CHECKING:
     import pandas as pd
 
-Record = dict[str, object]
+Record = dict[str, Any]
 
 
 def classify_paths(
@@ -277,6 +277,8 @@ def _write(stream: TextIO, records: list[Record], format: Format) -> None:
 
 def _table(records: list[Record]) -> tuple[list[str], list[list[str]]]:
     columns = ["path", "label", "confidence"]
+    if any(len(record["labels"] or ()) > 1 for record in records):
+        columns.append("labels")
     columns += [word for word in ("error", "warning") if any(record[word] for record in records)]
     cells = [[_cell(record[column]) for column in columns] for record in records]
     return columns, cells
