@@ -7,6 +7,7 @@ import pytest
 
 from classifier.model.checkpoint import Threshold
 from storage.values.decision import FLOOR, DisplayRules
+from storage.values.findings import answer_of
 from trainer.evaluation.assessment import ClipPredictions, assess_as_served, assess_validation
 from trainer.evaluation.calibration import ClipLogits
 from trainer.evaluation.recording_answers import NOT_TOLD, Serving, answers, found_labels
@@ -106,3 +107,16 @@ def test_an_evaluation_shows_the_threshold_that_counts() -> None:
     assessed = assess_as_served(predictions, LABELS, 1.0, serving, {}, own)
     assert [each.threshold for each in assessed.evaluation.per_label] == [None, 0.2, 0.4]
     assert assessed.evaluation.accuracy == 1.0
+
+
+@pytest.mark.parametrize("task", ["single", "multi"])
+def test_what_is_told_is_what_the_ledger_would_hold(task: str) -> None:
+    random = np.random.RandomState(0)
+    n_clips = [1, 3, 4, 2, 7, 1, 5]
+    recording = np.repeat(np.arange(len(n_clips)), n_clips)
+    logits = ClipLogits(random.randn(len(recording), 3).astype(np.float32), recording, task)  # type: ignore[arg-type]
+    given, clips = answers(logits, 1.0, LABELS), logits.probabilities(1.0)
+    for at, scores in enumerate(logits.scores(1.0)):
+        stored = answer_of(task, LABELS, scores, clips[recording == at])
+        assert given.told[at].max() == pytest.approx(stored.confidence)
+        assert LABELS[given.told[at].argmax()] == stored.label
