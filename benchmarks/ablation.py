@@ -26,7 +26,7 @@ from classifier.workers.pool import DecodePool
 from trainer.data.dataset import Dataset, load_dataset
 from trainer.data.labels import read_labels
 from trainer.data.splits import SplitChoice, split_examples
-from trainer.evaluation.metrics import evaluate, score_recordings
+from trainer.evaluation.metrics import answer_recordings, evaluate
 from trainer.training.loop import train_network
 from trainer.training.recipe import DEFAULT, REFERENCE, Recipe
 
@@ -90,7 +90,9 @@ def _train(name: str, fold: int, seed: int, epochs: int) -> dict[str, float]:
     groups = [example.group for example in dataset.examples]
     split = split_examples(dataset.examples, groups, SplitChoice(fold=fold))
     trained = train_network(dataset, replace(split, validation=()), recipe, seed)
-    scores = score_recordings(trained.model, dataset, split.validation, recipe.batch_size)
+    scores = answer_recordings(
+        trained.model, dataset.labels, dataset, split.validation, recipe.batch_size
+    ).scores
     found = evaluate(scores, dataset.truth.numpy()[list(split.validation)], dataset.labels)
     seconds = sum(facts.seconds for facts in trained.history) / epochs
     figures = {"accuracy": found.accuracy, "nll": found.loss, "ece": found.ece}

@@ -43,26 +43,32 @@ PREDICTION = (
     *("id", "recording_id", "checkpoint_id", "label", "confidence", "scores", "clip_scores"),
     *("clip_seconds", "clip_hop_seconds", "classified_at"),
 )
+FINDING = ("prediction_id", "label", "probability", "first_clip", "last_clip")
 # Made in one go their pages would be full, and each further row would split one.
 SCATTERED = ("ix_recording_digest", "ix_recording_confidence")
 FACTS, NO_FACTS, NO_ANSWER = (5.0, 44_100, 1), (None,) * 3, (None,) * 4
 Row = tuple[Any, ...]
 
 
-def fill_ledger(settings: Settings, n_rows: int) -> None:
-    """`n_rows` recordings in 200 folders and 90 days, of ten labels and two checkpoints."""
+def fill_ledger(settings: Settings, n_rows: int, multi: bool = False) -> None:
+    """`n_rows` recordings in 200 folders and 90 days, of ten labels and two checkpoints.
+
+    With `multi` each answer has two further findings.
+    """
+    facts = {"task": "multi"} if multi else {}
     with open_ledger(settings.database, "daemon") as ledger:
         for letter, name in zip("ab", CHECKPOINTS, strict=True):
-            ledger.register_checkpoint(letter * 64, name, LABELS, 5.0, {})
+            ledger.register_checkpoint(letter * 64, name, LABELS, 5.0, facts)
     connection = driver().connect(file_of(settings.database), isolation_level=None)
     folder = str(settings.inboxes[0])
     inbox = (1, folder.encode(), folder)
     connection.execute("INSERT INTO inbox (id, path, path_text) VALUES (?, ?, ?)", inbox)
     with _bulk(connection):
         for first in range(0, n_rows, CHUNK):
-            rows = Rows(range(first, min(first + CHUNK, n_rows)), n_rows)
+            rows = Rows(range(first, min(first + CHUNK, n_rows)), n_rows, multi)
             _insert(connection, "recording", RECORDING, rows.recordings())
             _insert(connection, "prediction", PREDICTION, rows.predictions())
+            _insert(connection, "finding", FINDING, rows.findings())
     connection.close()
     with open_database(settings.database, "editor") as database, database.transaction() as writing:
         recount(writing)
@@ -75,7 +81,7 @@ class Rows:
     earlier checkpoint gave has an id above all of these.
     """
 
-    def __init__(self, numbers: range, total: int) -> None:
+    def __init__(self, numbers: range, total: int, multi: bool = False) -> None:
         self.numbers, self.total = numbers, total
         n, chance = len(numbers), np.random.default_rng(numbers.start)
         self.folders = chance.integers(0, FOLDERS, n).tolist()
@@ -94,6 +100,7 @@ class Rows:
             before = position > 0 and kinds[position - 1] >= FIRST_SINGLE
             self.linked[position] &= before and self.states[position] == "done"
         self.rescored = [kind >= 1000 - RESCORED for kind in kinds]
+        self.further = chance.beta(1.0, 3.0, (n, 2 * multi)).tolist()  # probabilities
 
     def recordings(self) -> Iterator[Row]:
         columns = (self.numbers, self.states, self.paths(), self.linked, self.seen, self.answered)
@@ -142,6 +149,14 @@ class Rows:
             yield number + 1, number + 1, checkpoint, *answer
             if self.rescored[position] and checkpoint == 2:
                 yield self.total + number + 1, number + 1, 1, *answer
+
+    def findings(self) -> Iterator[Row]:
+        for id, recording_id, _, label, confidence, *_ in self.predictions():
+            yield id, label, confidence, 0, 0
+            at = LABELS.index(label)
+            further = self.further[recording_id - 1 - self.numbers.start]
+            for step, probability in zip((1, 3 + at % 4), further, strict=False):
+                yield id, LABELS[(at + step) % len(LABELS)], 0.05 + 0.95 * probability, 0, 0
 
     def _state(self, kind: int, number: int) -> str:
         if number >= self.total - self.total * PENDING // 1000:

@@ -31,6 +31,7 @@ from storage.export.results_writer import ResultsRequest, foot_of
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
+from storage.queries.clips import ClipOptions
 from storage.queries.counts import count_by
 from storage.queries.filters import Filters
 from storage.queries.results import results
@@ -46,6 +47,7 @@ PAGES: dict[str, dict[str, Any]] = {
     "no filter": {},
     "--label, common": {"labels": ("blackbird",)},
     "--label, rare": {"labels": ("woodpecker",)},
+    "--label none": {"labels": ("none",)},
     "--label twice": {"labels": ("woodpecker", "wind")},
     "--min-confidence 0.9": {"min_confidence": 0.9},
     "--min-confidence 0.9999": {"min_confidence": 0.9999},
@@ -75,7 +77,8 @@ AXES = ("label", "status", "checkpoint", "day", "folder")
 @click.command()
 @click.option("--rows", default=10_000_000, show_default=True, help="Recordings to fill in.")
 @click.option("--ledger", type=click.Path(path_type=Path), help="A home to fill or to reuse.")
-def main(rows: int, ledger: Path | None) -> None:
+@click.option("--multi", is_flag=True, help="Answers of a multi task, with three findings each.")
+def main(rows: int, ledger: Path | None, multi: bool) -> None:
     """Measures this checkout on this machine."""
     with ExitStack() as stack:
         folder = ledger or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -83,7 +86,7 @@ def main(rows: int, ledger: Path | None) -> None:
         wanted = load_settings(home, environ={})
         if not home.ledger_file.exists():
             home.create()
-            seconds = timeit(lambda: fill_ledger(wanted, rows), number=1)
+            seconds = timeit(lambda: fill_ledger(wanted, rows, multi), number=1)
             click.echo(f"filled in {seconds:.0f} s", err=True)
         click.echo(f"| what, best of {REPEATS} | figure |\n|---|---|")
         for what, figure in _measure(home, wanted):
@@ -98,6 +101,7 @@ def _measure(home: Home, wanted: Settings) -> Iterator[tuple[str, str]]:
     for arguments in (["--help"], ["results"], ["results", "--count-by", "label"], ["status"]):
         yield f"`clfd {' '.join(arguments)}`, from start to end", _process(home, arguments)
     yield from _pages(wanted)
+    yield from _clips(wanted)
     yield from _counts(wanted)
     yield from _daemon(wanted)
     yield from _batches(wanted)
@@ -116,6 +120,15 @@ def _pages(wanted: Settings) -> Iterator[tuple[str, str]]:
             wanted, lambda c, f=filters: foot_of(c, ResultsRequest(Filters(**f)), PAGE)
         )
         yield f"page of {PAGE}, {what}", f"{', '.join(times)} ms; its foot {1000 * foots:.1f} ms"
+
+
+def _clips(wanted: Settings) -> Iterator[tuple[str, str]]:
+    for label in ("blackbird", "woodpecker"):
+        asked = Filters(labels=(label,))
+        seconds = _seconds(
+            wanted, lambda c, f=asked: list(results(c, f, limit=PAGE, clips=ClipOptions()))
+        )
+        yield f"page of {PAGE}, --clips --label {label}", f"{1000 * seconds:.1f} ms"
 
 
 def _counts(wanted: Settings) -> Iterator[tuple[str, str]]:

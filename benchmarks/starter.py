@@ -58,6 +58,7 @@ def write_starter(trained: Checkpoint) -> Path:
         facts,
         datetime.fromisoformat(facts["created_at"]).astimezone(UTC),
         weights_dtype=torch.bfloat16,
+        thresholds=trained.description.thresholds,
     )
     if len(data) > MAX_BYTES:
         raise click.ClickException(f"{name} is larger than {MAX_BYTES / 1e6:.0f} MB")

@@ -1,6 +1,7 @@
 """`clfd evaluate`: read labels, decode, check, predict, assess, report.
 
-The checkpoint is evaluated as it is served: by its temperature and `engine.clip_pooling`.
+The checkpoint is evaluated as it is served and its answers are told: by its temperature and
+thresholds, by `engine.clip_pooling`, `engine.long_clips` and `results.thresholds`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from trainer.data.dataset import Dataset
 from trainer.data.overlaps import merged_groups
 from trainer.errors import TrainerError
 from trainer.evaluation.assessment import Assessment, assess_as_served, predict
-from trainer.evaluation.metrics import served_model
+from trainer.evaluation.label_curves import label_curves
+from trainer.evaluation.metrics import served_model, temperature_of
 from trainer.evaluation.prepare import EvaluateRequest, prepare_evaluation
 from trainer.evaluation.probes import Probe, probe
+from trainer.evaluation.recording_answers import Serving
 from trainer.evaluation.top_errors import find_top_errors
 from trainer.evaluation.train_overlap import TrainOverlap, find_train_overlap
 from trainer.reports.html import ReportData
@@ -70,15 +73,16 @@ def _evaluate(
     labels, dataset, n_skipped = prepare_evaluation(
         request, checkpoint, parent_folder, settings, device, console
     )
-    groups = merged_groups(dataset.examples, dataset.digests)
+    engine, groups = settings.engine, merged_groups(dataset.examples, dataset.digests)
     overlap = find_train_overlap(checkpoint, dataset, groups)
     positions = choose_positions(request, checkpoint, dataset, overlap, console)
     assessment = assess_as_served(
         predict(model, checkpoint.labels, dataset, positions, BATCH_SIZE),
         checkpoint.labels,
-        checkpoint.description.temperature,
-        settings.engine.clip_pooling,
+        temperature_of(model),
+        Serving(engine.clip_pooling, engine.long_clips, settings.results.display_rules),
         overlap.selection(positions),
+        checkpoint.description.thresholds,
     )
     probes = probe(model, checkpoint.labels)
     outcome = {
@@ -90,7 +94,7 @@ def _evaluate(
         # All of them in the labels file, whether they count or not.
         "trained_recordings": None if overlap.trained is None else len(overlap.trained),
         "trained_included": request.include_trained,
-        "clip_pooling": settings.engine.clip_pooling,
+        "clip_pooling": engine.clip_pooling,
         "device": describe_device(device),
         "seconds": round(time.perf_counter() - began, 3),
         "report": printable(str(report)),
@@ -101,6 +105,7 @@ def _evaluate(
         metrics=outcome,
         unit=dataset.unit,
         evaluation=assessment.evaluation,
+        curves=label_curves(assessment, checkpoint.labels),
         uncalibrated=assessment.uncalibrated,
         probes=probes,
         top_errors=find_top_errors(dataset, assessment, model.logmel),
@@ -147,19 +152,38 @@ def numbers(
     return {
         "checkpoint": checkpoint.name,
         "digest": checkpoint.digest,
+        "task": evaluation.task,
         "labels": list(evaluation.labels),
         "files": len({dataset.examples[at].path for at in positions}),
         "recordings": evaluation.n_recordings,
         "accuracy": evaluation.accuracy,
         "macro_f1": evaluation.macro_f1,
+        "val_macro_ap": evaluation.macro_ap,
+        "val_macro_auc": evaluation.macro_auc,
         "loss": evaluation.loss,
         "ece": evaluation.ece,
         "ece_before": assessment.uncalibrated.ece,
-        "temperature": assessment.temperature,
+        "temperature": checkpoint.description.temperature if evaluation.task == "single" else None,
         "selection": dict(assessment.selection),
         "per_label": [asdict(each) for each in evaluation.per_label],
         "probes": [asdict(each) for each in probes],
     }
+
+
+def _figures(outcome: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"accuracy           {outcome['accuracy']:.1%}",
+        f"macro-F1           {outcome['macro_f1']:.3f}",
+    ]
+    if outcome["task"] == "single":
+        return lines
+    macro_ap = outcome["val_macro_ap"]
+    average = "not measured" if macro_ap is None else f"{macro_ap:.3f}"
+    return [
+        f"macro AP           {average}",
+        f"all labels right   {outcome['accuracy']:.1%}",
+        lines[1],
+    ]
 
 
 def summary(outcome: Mapping[str, Any]) -> list[str]:
@@ -170,7 +194,6 @@ def summary(outcome: Mapping[str, Any]) -> list[str]:
     return [
         f"checkpoint         {outcome['checkpoint']}",
         f"recordings         {outcome['recordings']}, of {n_present} of {len(labels)} labels",
-        f"accuracy           {outcome['accuracy']:.1%}",
-        f"macro-F1           {outcome['macro_f1']:.3f}",
+        *_figures(outcome),
         f"calibration error  {outcome['ece']:.3f} (without temperature {before:.3f})",
     ]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from classifier.inference.device import choose_device, describe_device, refusing_when_memory_ends
+from classifier.model.checkpoint import Threshold
 from classifier.workers.malloc import keep_freed_memory
 from classifier.workers.process import without_main_module
 from storage.errors import StorageError
@@ -32,11 +32,13 @@ from trainer.errors import TrainerError
 from trainer.evaluation.assessment import (
     Assessment,
     ClipPredictions,
+    FoldQuality,
     assess_folds,
     assess_validation,
+    fold_quality,
     predict,
 )
-from trainer.evaluation.metrics import accuracy
+from trainer.evaluation.label_curves import label_curves
 from trainer.evaluation.probes import probe
 from trainer.evaluation.top_errors import find_top_errors
 from trainer.promotion.decide import decide_promotion
@@ -154,9 +156,11 @@ def lower_priority(home: Home, settings: TrainingSettings) -> None:
 def announce(data: PreparedData, console: ProgressConsole) -> None:
     recipe, dataset, split = data.recipe, data.dataset, data.split
     widths = "-".join(str(width) for width in recipe.widths)
+    n_empty = sum(not example.labels for example in dataset.examples)
+    nothing = f", and {n_empty} {dataset.unit} of none" if dataset.task == "multi" else ""
     console.print_line(
         f"training on {len(split.train)} {dataset.unit}, validating on {len(split.validation)} "
-        f"({split.description}); {len(dataset.labels)} labels: {listed(dataset.labels)}"
+        f"({split.description}); {len(dataset.labels)} labels: {listed(dataset.labels)}{nothing}"
     )
     console.print_line(
         f"recipe {recipe.name}: {recipe.epochs} epochs, {recipe.optimizer} at "
@@ -164,13 +168,14 @@ def announce(data: PreparedData, console: ProgressConsole) -> None:
         f"{recipe.clip_seconds:g} s at {recipe.sample_rate_hz} Hz, {recipe.n_mels} bands; "
         f"on {describe_device(dataset.device)}"
     )
-    with_examples = {example.label for example in dataset.examples}
+    with_examples = {label for example in dataset.examples for label in example.labels}
     if untrained := sorted(set(dataset.labels) - with_examples):
         console.print_line(
             f"note: {listed(untrained)}: known from {data.parent and data.parent.name}, but "
             "without an example here, and so unlearned bit by bit; add some"
         )
-    not_validated = with_examples - {dataset.examples[at].label for at in split.validation}
+    validated = {label for at in split.validation for label in dataset.examples[at].labels}
+    not_validated = with_examples - validated
     if split.validation and not_validated:
         console.print_line(f"note: nothing validates these labels: {listed(sorted(not_validated))}")
 
@@ -235,16 +240,20 @@ def predict_validation(data: PreparedData, trained: Trained, split: Split) -> Cl
 
 
 def assess(
-    data: PreparedData, trained: Trained, by_fold: dict[int, ClipPredictions]
+    data: PreparedData,
+    trained: Trained,
+    by_fold: dict[int, ClipPredictions],
+    precision: float | None,
 ) -> Assessment | None:
     """By the folds, else by the validation recordings; None where nothing was held out."""
     labels, held_out = data.dataset.labels, data.split.validation
     if by_fold:
-        return assess_folds(list(by_fold.values()), labels)
+        return assess_folds(list(by_fold.values()), labels, precision)
     if not held_out:
         return None
     predictions = predict_validation(data, trained, data.split)
-    return assess_validation(predictions, labels, [data.groups[at] for at in held_out])
+    groups = [data.groups[at] for at in held_out]
+    return assess_validation(predictions, labels, groups, precision)
 
 
 def assess_and_publish(
@@ -259,23 +268,25 @@ def assess_and_publish(
     Returns what was measured of it; its `metrics` are the object of `--json`.
     """
     labels, now = data.dataset.labels, datetime.now(UTC)
-    assessment = assess(data, trained, by_fold)
+    assessment = assess(data, trained, by_fold, context.request.precision)
     temperature = served_temperature(data, assessment)
-    trained.model.temperature = temperature
+    trained.model.calibrate(temperature)
     probes = probe(trained.model, labels)
-    accuracies = fold_accuracies(assessment, by_fold)
-    numbers = metrics(data, trained.history, assessment, accuracies, probes, temperature)
+    folds = fold_qualities(assessment, by_fold)
+    numbers = metrics(data, trained.history, assessment, folds, probes, temperature)
+    thresholds = assessment.thresholds if assessment else {}
+    tell_thresholds(context, data, thresholds)
     numbers["seconds"] = round(time.perf_counter() - began, 3)
     promotion = decide_promotion(context, data, trained, assessment)
     facts = {
         **training_facts(data, context.request.split.seed, now),
         "device": describe_device(context.device),
         "promotion": asdict(promotion),
-        "profile": answer_profile(assessment.scores, labels) if assessment else None,
+        "profile": assessment and answer_profile(assessment.told, labels, assessment.found),
         **numbers,
     }
     checkpoint = publish(
-        context.home, trained.model, labels, data.recipe, facts, now, context.device
+        context.home, trained.model, labels, data.recipe, facts, now, context.device, thresholds
     )
     outcome = {
         "checkpoint": checkpoint.name,
@@ -292,21 +303,40 @@ def assess_and_publish(
         unit=unit,
         history=trained.history,
         evaluation=assessment.evaluation if assessment else None,
+        curves=label_curves(assessment, labels) if assessment else (),
         uncalibrated=assessment.uncalibrated if assessment else None,
         probes=probes,
         top_errors=find_top_errors(data.dataset, assessment, logmel) if assessment else (),
     )
 
 
-def fold_accuracies(
+def fold_qualities(
     assessment: Assessment | None, by_fold: dict[int, ClipPredictions]
-) -> dict[int, float]:
-    """The accuracy of each fold, out of the scores of all folds, which stand in their order."""
-    if assessment is None or not by_fold:
+) -> dict[int, FoldQuality]:
+    """How good each fold is, out of the scores of all folds, which stand in their order."""
+    if assessment is None:
         return {}
-    ends = np.cumsum([len(predictions.positions) for predictions in by_fold.values()])
-    parts = zip(by_fold.items(), np.split(assessment.scores, ends[:-1]), strict=True)
-    return {fold: accuracy(scores, predictions.truth) for (fold, predictions), scores in parts}
+    qualities, begin = {}, 0
+    for fold, predictions in by_fold.items():
+        of_fold = slice(begin, begin + len(predictions.positions))
+        found = None if assessment.found is None else assessment.found[of_fold]
+        qualities[fold] = fold_quality(assessment.told[of_fold], predictions.truth, found)
+        begin = of_fold.stop
+    return qualities
+
+
+def tell_thresholds(
+    context: RunContext, data: PreparedData, thresholds: Mapping[str, Threshold]
+) -> None:
+    """A line for the labels without a threshold, where there are to be any."""
+    precision = context.request.precision
+    without = [label for label in data.dataset.labels if label not in thresholds]
+    if without and (data.dataset.task == "multi" or precision is not None):
+        wanted = f" for a precision of {precision:g}" if precision else ""
+        context.console.print_line(
+            f"note: too few held-out examples say enough{wanted}, and so there is no threshold of "
+            f"{listed(without)}"
+        )
 
 
 def finish(context: RunContext, report_data: ReportData) -> TrainOutcome:

@@ -145,7 +145,7 @@ class Predictor:
         return self._probabilities(self.logits(spectrograms)).cpu()
 
     def _probabilities(self, logits: Tensor) -> Tensor:
-        return torch.softmax(logits.float() / self._model.temperature, dim=1)
+        return self._model.probabilities(logits)
 
     def _canary_error(self) -> float:
         """Also the warm-up: the first pass on a device is the slow one."""

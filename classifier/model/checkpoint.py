@@ -1,8 +1,8 @@
 """The checkpoint file: one safetensors file that describes itself. No pickle anywhere.
 
 Weights, mel filter bank and normalisation are tensors; labels, audio format, network shape,
-temperature, a canary and the training facts are JSON in the metadata. The file is read once, and
-what is checked are the very bytes that are served.
+task, temperature, thresholds, a canary and the training facts are JSON in the metadata. The file is
+read once, and what is checked are the very bytes that are served.
 """
 
 from __future__ import annotations
@@ -24,14 +24,22 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from safetensors import SafetensorError
 from torch import Tensor
 
 from classifier.errors import CheckpointError, one_line
 from classifier.model.audio_format import AudioFormat
 from classifier.model.checkpoint_facts import MAX_FILE_BYTES, CheckpointFacts
-from classifier.model.classifier import ClipClassifier, NetworkShape, build_network
+from classifier.model.classifier import ClipClassifier, NetworkShape, Task, build_network
 from classifier.model.memory import check_memory, memory_limit
 
 SUFFIX = ".safetensors"
@@ -63,8 +71,33 @@ class Canary(BaseModel):
         return torch.from_numpy((0.1 * noise).astype(np.float32))
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Threshold(BaseModel):
+    """From which probability on a label is told, and the held-out recordings that it rests on.
+
+    `n_examples` of them bear the label, and `n_found` lie at the threshold or above. `precision` is
+    of those, `precision_low` the lower end of its interval (Wilson, 1927).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    threshold: Share
+    precision: Share
+    precision_low: Share
+    recall: Share
+    n_examples: Count
+    n_found: Count
+    rests_on: Literal["out of fold", "validation"]
+
+
 class Description(BaseModel):
-    """The metadata: each field is one JSON value under its name."""
+    """The metadata: each field is one JSON value under its name.
+
+    `temperature` is of a single task, `temperatures` (L,) of a multi task; without any they are 1.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format_version: Literal[1] = 1
@@ -73,7 +106,10 @@ class Description(BaseModel):
     ]
     audio_format: AudioFormat
     network: NetworkShape
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    task: Task = "single"
+    temperature: Temperature = 1.0
+    temperatures: Annotated[tuple[Temperature, ...], FailFast()] = ()
+    thresholds: dict[str, Threshold] = {}
     canary: Canary
     training: dict[str, Any] = {}
 
@@ -83,6 +119,24 @@ class Description(BaseModel):
         if len(set(labels)) < len(labels):
             raise ValueError("a label stands there twice")
         return labels
+
+    @field_validator("temperatures")
+    @classmethod
+    def _are_one_for_each_label(
+        cls, temperatures: tuple[float, ...], info: ValidationInfo
+    ) -> tuple[float, ...]:
+        if temperatures and len(temperatures) != len(info.data.get("labels", temperatures)):
+            raise ValueError("not one for each label")
+        return temperatures
+
+    @field_validator("thresholds")
+    @classmethod
+    def _are_of_labels(
+        cls, thresholds: dict[str, Threshold], info: ValidationInfo
+    ) -> dict[str, Threshold]:
+        if thresholds.keys() - set(info.data.get("labels", thresholds)):
+            raise ValueError("one of them is of no label")
+        return thresholds
 
 
 @dataclass(frozen=True)
@@ -111,7 +165,7 @@ class Checkpoint:
         """The module with this checkpoint's weights, on the CPU, in evaluation mode."""
         about = self.description
         model = ClipClassifier(
-            about.labels, about.audio_format, about.network, self.tensors["mel_bank"]
+            about.labels, about.audio_format, about.network, self.tensors["mel_bank"], about.task
         )
         weights = {
             name.removeprefix(WEIGHTS): tensor
@@ -122,6 +176,8 @@ class Checkpoint:
         model.band_mean.copy_(self.tensors["band_mean"])
         model.band_std.copy_(self.tensors["band_std"])
         model.temperature = about.temperature
+        if about.temperatures:
+            model.label_temperatures.copy_(torch.tensor(about.temperatures))
         return model.eval()
 
 
@@ -132,6 +188,7 @@ def encode_checkpoint(
     training: Mapping[str, Any],
     now: datetime,
     weights_dtype: torch.dtype = torch.float32,
+    thresholds: Mapping[str, Threshold] | None = None,
 ) -> tuple[str, bytes]:
     """The name and the bytes of the file that holds `model`.
 
@@ -144,7 +201,10 @@ def encode_checkpoint(
         labels=labels,
         audio_format=model.logmel.audio_format,
         network=shape,
+        task=model.task,
         temperature=model.temperature,
+        temperatures=tuple(model.label_temperatures.tolist()) if model.task == "multi" else (),
+        thresholds=dict(thresholds or {}),
         canary=_canary(model, seed=0),
         training=dict(training),
     )

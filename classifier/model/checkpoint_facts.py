@@ -14,7 +14,7 @@ MAX_FILE_BYTES = 2**30  # of a checkpoint file
 class CheckpointFacts:
     """`name` is the file's stem, `digest` the SHA-256 of its bytes.
 
-    `description` is the rest of its metadata as JSON, without labels and canary.
+    `description` is its metadata as JSON, without labels and canary. `task` is single or multi.
     """
 
     name: str
@@ -22,3 +22,7 @@ class CheckpointFacts:
     labels: tuple[str, ...]
     audio_format: AudioFormat
     description: Mapping[str, object]
+
+    @property
+    def task(self) -> str:
+        return str(self.description["task"])

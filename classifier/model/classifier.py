@@ -5,8 +5,9 @@ Training, evaluation and serving all go through it, so that they cannot drift ap
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from classifier.model.log_mel import LogMel
 from classifier.model.resnet9 import REFERENCE_WIDTHS, ResNet9
 
 MAX_WIDTH = 8192
+
+Task = Literal["single", "multi"]  # one label of all, or each label by itself
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class ClipClassifier(nn.Module):
 
     band_mean: Tensor
     band_std: Tensor
+    label_temperatures: Tensor
 
     def __init__(
         self,
@@ -51,12 +55,15 @@ class ClipClassifier(nn.Module):
         audio_format: AudioFormat,
         shape: NetworkShape,
         mel_bank: Tensor,
+        task: Task = "single",
     ) -> None:
         super().__init__()
+        self.task = task
         self.logmel = LogMel(audio_format, mel_bank)
         self.network = build_network(shape, len(labels))
         self.register_buffer("band_mean", torch.zeros(audio_format.n_mels), persistent=False)
         self.register_buffer("band_std", torch.ones(audio_format.n_mels), persistent=False)
+        self.register_buffer("label_temperatures", torch.ones(len(labels)), persistent=False)
         self.temperature = 1.0
 
     def spectrograms(self, clips: Tensor) -> Tensor:
@@ -68,4 +75,17 @@ class ClipClassifier(nn.Module):
         return self.network(self.spectrograms(clips))  # type: ignore[no-any-return]
 
     def scores(self, clips: Tensor) -> Tensor:
-        return torch.softmax(self(clips).float() / self.temperature, dim=1)
+        return self.probabilities(self(clips))
+
+    def calibrate(self, temperature: float | Iterable[float]) -> None:
+        """Takes the temperature of a single task, or one for each label of a multi task."""
+        if isinstance(temperature, float):
+            self.temperature = temperature
+        else:
+            self.label_temperatures.copy_(torch.tensor(list(temperature)))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits (B, L) to probabilities: of one label of all, or of each label by itself."""
+        if self.task == "multi":
+            return torch.sigmoid(logits.float() / self.label_temperatures)
+        return torch.softmax(logits.float() / self.temperature, dim=1)

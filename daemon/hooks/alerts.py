@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from itertools import islice
 
 from storage.export.text_formats import nested
 from storage.queries.clips import ClipOptions, rows_of
 from storage.queries.filters import Filters
-from storage.queries.result import COLUMNS, Result
+from storage.queries.result import COLUMNS, Result, rows_by_label
 from storage.settings.schema import Settings
 from storage.values.alert import JSON_TYPE, Alert, BodyTemplate
-from storage.values.decision import UNKNOWN
+from storage.values.decision import NONE, UNKNOWN
 from storage.values.text import text_digest
 from storage.values.timestamps import later, parse_duration
 
@@ -35,13 +36,17 @@ class AlertRules:
     def alerts_of(self, answer: Result) -> list[Alert]:
         """One for an answer that is sure enough, or for each run of its clips that is."""
         if not self.is_of_clips:
-            is_wanted = self._wanted.fit_answer(answer.label, answer.confidence)
-            return [alert_of(answer)] if is_wanted else []
-        # Below a threshold it is `unknown`, which rings only where it is asked for by name.
-        rings_unknown = UNKNOWN in self._wanted.labels
+            told = rows_by_label(answer)
+            fitting = (row for row in told if self._wanted.fit_answer(row.label, row.confidence))
+            return [alert_of(row) for row in islice(fitting, 1)]
         # What people say of parts of an earlier answer parts no run.
         runs = rows_of(replace(answer, human_parts=None), _RUNS, self._wanted)
-        return [alert_of(run) for run in runs if rings_unknown or run.label != UNKNOWN]
+        # Where nothing is told it rings only for those who ask for that by name.
+        return [
+            alert_of(run)
+            for run in runs
+            if run.label not in (NONE, UNKNOWN) or run.label in self._wanted.labels
+        ]
 
     def message(self, answer: Result, alert: Alert) -> tuple[bytes, str]:
         """What is sent, and its media type."""

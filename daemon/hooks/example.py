@@ -9,7 +9,7 @@ from daemon.errors import HookTestFailed
 from daemon.hooks.alerts import AlertRules, alert_of
 from daemon.hooks.targets import RefusedByTarget, TargetUnreachable, targets_of
 from storage.home.paths import Home
-from storage.queries.result import Result
+from storage.queries.result import Result, label_list
 from storage.settings.schema import Settings
 from storage.values.timestamps import utc_now
 
@@ -25,6 +25,7 @@ _EXAMPLE = Result(
     checkpoint="test",
     digest="0" * 64,
     site="test",
+    labels=label_list([("test", 1.0)]),
 )
 _START_S, _END_S = 10.0, 15.0
 

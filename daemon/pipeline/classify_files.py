@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from classifier.audio.regular_file import fingerprint
 from classifier.inference.scoring_process import RemotePredictor, ScoringProcessDied
@@ -35,6 +35,7 @@ from storage.export.text_formats import (
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.inbox_rules import ignored_text
 from storage.home.paths import Home, resolve_home
+from storage.ledger.checkpoints import decision_facts
 from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
 from storage.settings.loading import load_settings
@@ -46,7 +47,7 @@ from storage.values.timestamps import choose_recorded_at, moment_in_name, utc_no
 if TYPE_CHECKING:
     import pandas as pd
 
-Record = dict[str, object]
+Record = dict[str, Any]
 
 
 def classify_paths(
@@ -252,6 +253,7 @@ def _result(outcome: Outcome, arrival: Arrival, checkpoint: CheckpointFacts) -> 
     facts["recorded_at"] = choose_recorded_at(
         outcome.facts.recorded_at, moment_in_name(failed.path)
     )
+    decides = decision_facts(checkpoint.description)
     return replace(
         failed,
         status="done",
@@ -259,6 +261,9 @@ def _result(outcome: Outcome, arrival: Arrival, checkpoint: CheckpointFacts) -> 
         confidence=outcome.confidence,
         warning=outcome.warning,
         labels_json=json.dumps(checkpoint.labels),
+        task=decides["task"],
+        thresholds_json=decides["thresholds"],
+        findings_json=json.dumps([one[:2] for one in outcome.own_findings if one[1] is not None]),
         packed_scores=outcome.scores,
         **facts,
     )
@@ -273,6 +278,8 @@ def _write(stream: TextIO, records: list[Record], format: Format) -> None:
 
 def _table(records: list[Record]) -> tuple[list[str], list[list[str]]]:
     columns = ["path", "label", "confidence"]
+    if any(len(record["labels"] or ()) > 1 for record in records):
+        columns.append("labels")
     columns += [word for word in ("error", "warning") if any(record[word] for record in records)]
     cells = [[_cell(record[column]) for column in columns] for record in records]
     return columns, cells

@@ -32,6 +32,7 @@ from storage.home.safe_open import opener_in
 from storage.ledger.duplicates import AnswerLookup
 from storage.ledger.outcomes import Changed, Claim, Failed, Linked, Outcome, Postponed, Scored
 from storage.settings.schema import EngineSettings
+from storage.values.findings import answer_of
 from storage.values.text import printable_path, visible
 
 logger = logging.getLogger(__name__)
@@ -322,20 +323,23 @@ class Window:
             return Failed(number, "not_finite", reason, recording.digest)
         checkpoint = recording.served.predictor.checkpoint
         audio = checkpoint.audio_format
-        scores = pool_scores(clip_scores, recording.engine.clip_pooling)
-        best = int(scores.argmax())
+        pooling, task = recording.engine.clip_pooling, checkpoint.task
+        scores = pool_scores(clip_scores, pooling, task)
+        long_clips = recording.engine.long_clips
+        answer = answer_of(task, checkpoint.labels, scores, clip_scores, long_clips)
         return Scored(
             recording_id=number,
             facts=recording.facts,
             checkpoint_id=recording.served.checkpoint_id,
-            label=checkpoint.labels[best],
-            confidence=float(scores[best]),
+            label=answer.label,
+            confidence=answer.confidence,
             scores=scores.astype("<f4").tobytes(),
             clip_scores=clip_scores.astype("<f2").tobytes(),
             clip_seconds=audio.clip_seconds,
             clip_hop_seconds=recording.served.hop_samples / audio.sample_rate_hz,
             warning=recording.warning,
             scoring=recording.engine.scoring,
+            findings=answer.findings,
         )
 
     def _end(self, recording: RecordingInProgress, outcome: Outcome) -> None:

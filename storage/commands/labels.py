@@ -56,7 +56,8 @@ def set_label(
     """Say what a recording is.
 
     PATH is the path in the inbox, as `clfd results` shows it, or that of the file. The label
-    belongs to the content: copies and renamed files have it too.
+    belongs to the content: copies and renamed files have it too. Several labels are written as
+    'dog;rain', and `none` says that none is right.
 
     \b
     Example:
@@ -65,14 +66,15 @@ def set_label(
     from storage.database.engine import open_database
     from storage.labels.annotation_files import Annotation, rounded
     from storage.labels.known_labels import answered_labels, known_labels
-    from storage.labels.label_names import read_label
+    from storage.labels.label_names import read_labels
     from storage.labels.matching import clear_labels, require_recording, write_labels
+    from storage.values.decision import is_negative, labels_in, written
     from storage.values.text import listed
 
     if clear == bool(label and label.strip()):
         raise click.UsageError("say either a LABEL or --clear")
     try:
-        label = "" if clear else read_label(label or "")
+        label = "" if clear else read_labels(label or "")
     except ValueError as error:
         raise click.UsageError(f"LABEL: {error}") from error
     if end is not None and rounded(end) <= rounded(start or 0.0):
@@ -89,11 +91,12 @@ def set_label(
             part = None if start is None and end is None else (one.start_s, one.end_s)
             message = f"forgot {clear_labels(database, digest, part)} labels of {path}"
         else:
-            label = label if is_new else _confirmed(label, known)
+            labels = [one if is_new else _confirmed(one, known) for one in labels_in(label)]
+            label = written(labels)
             new, changed = write_labels(database, [(replace(one, label=label), digest, "set")])
             message = f"{one.sound}: {label}" + " already" * (not new and not changed)
-            if label not in given:
-                message += f"; no answer is {label} so far, but {listed(given)}"
+            if strange := [one for one in labels if one not in given and not is_negative(one)]:
+                message += f"; no answer is {listed(strange)} so far, but {listed(given)}"
     invocation.print_note(message)
 
 
@@ -205,6 +208,7 @@ def import_labels(
     from storage.labels.answers import compare_with_answers
     from storage.labels.known_labels import known_labels, with_near
     from storage.labels.matching import match, write_labels
+    from storage.values.decision import is_negative, labels_in
     from storage.values.text import counted
 
     read = {file: read_annotations(file) for file in files}
@@ -229,7 +233,8 @@ def import_labels(
     left = _left(read, problems, taken)
     if len(found) > len(taken):
         left += f", {len(found) - len(taken)} that say what is known left out"
-    if strange := sorted({one.label for one, *_ in taken} - known):
+    given = {label for one, *_ in taken for label in labels_in(one.label)}
+    if strange := sorted(label for label in given - known if not is_negative(label)):
         invocation.print_note(f"no label so far: {with_near(strange, known)}")
     invocation.print_note(f"{new} new labels, {changed} changed{left}; {compared}")
 

@@ -106,12 +106,16 @@ def _prepare(
     if version >= SCHEMA_VERSION:
         return None
     tell(f"upgrading the ledger from schema {version} to {SCHEMA_VERSION}, after a backup")
-    backup = _back_up(path, version)
+    unfinished = _back_up(path, version)
+    backup = unfinished.with_suffix("")
     try:
         _migrate(path, tell)
     except LedgerUnavailable:  # a full disk: another try must not fill it with backups
-        backup.unlink()
+        unfinished.unlink()
         raise
+    finally:  # after a kill the next try finds it under its first name, and makes another one
+        if unfinished.exists():
+            unfinished.rename(backup)
     return backup
 
 
@@ -154,7 +158,7 @@ def _back_up(path: Path, version: str) -> Path:
     for unfinished in path.parent.glob(f"{escape(path.name)}.schema-*.backup.new*"):
         unfinished.unlink()  # of a process that was killed
     taken = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    backup = path.with_name(f"{path.name}.schema-{version}-{taken}.backup")
+    backup = path.with_name(f"{path.name}.schema-{version}-{taken}.backup.new")
     with Database(path, ACCESS["editor"]) as database:
         database.back_up(backup)
     return backup

@@ -34,8 +34,6 @@ _partial("ix_recording_archive_path", _row.archive_path, where="archived_at IS N
 # For lists in order of time and for counts: the filters are decided without the row.
 _answer = (_row.confidence, _row.checkpoint_id)
 Index("ix_recording_answer", _row.state, _row.answered_at, _row.label, *_answer)
-# For a label that is rare among the rest.
-Index("ix_recording_label", _row.label, _row.state, _row.answered_at, *_answer)
 # For lists of all states in order of time, which would sort the whole ledger.
 Index("ix_recording_moment", func.coalesce(_row.answered_at, _row.first_seen_at))
 Index("ix_recording_confidence", _row.confidence)

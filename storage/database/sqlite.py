@@ -31,6 +31,7 @@ from storage.errors import (
 from storage.home.paths import FILE_MODE
 from storage.home.safe_open import create_plain
 from storage.values.clip_scores import is_part_wrong
+from storage.values.decision import threshold_in
 
 Role = Literal["daemon", "writer", "editor", "pruner", "reader"]
 
@@ -272,7 +273,8 @@ def _configure(raw: Any, access: Access, files: LedgerFiles) -> None:
     pages = _WAL_PAGES if access.checkpoints else 0
     cursor.execute(f"PRAGMA wal_autocheckpoint = {pages}")
     cursor.close()
-    raw.create_function("is_part_wrong", 6, is_part_wrong, deterministic=True)
+    raw.create_function("is_part_wrong", 8, is_part_wrong, deterministic=True)
+    raw.create_function("threshold_in", 2, threshold_in, deterministic=True)
     if access.writes:  # so it has opened the log
         files.note_log()
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0007"
+SCHEMA_VERSION = "0008"
 
 metadata = MetaData(
     naming_convention={
@@ -62,6 +62,11 @@ checkpoint = Table(
     Column("verdict", Text, nullable=False),
     Column("reason", Text),
     Column("seen_at", Text, nullable=False),
+    Column("task", Text, nullable=False, server_default=text("'single'")),
+    Column("thresholds", Text),  # JSON object, label to probability; NULL: it has none
+    # Whether each of its answers may tell the label it is stored with and no other, so that the
+    # tallies know what is told.
+    Column("one_label", Integer, nullable=False, server_default=text("1")),
     CheckConstraint("verdict IN ('accepted', 'refused')", name="verdict"),
     sqlite_strict=True,
 )
@@ -152,6 +157,35 @@ prediction = Table(
     sqlite_strict=True,
 )
 
+# The labels that a prediction may tell (see `storage.values.findings`).
+finding = Table(
+    "finding",
+    metadata,
+    Column("prediction_id", ForeignKey("prediction.id", ondelete="CASCADE"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("probability", Real),  # by which it is told; NULL: a label of clips only
+    Column("first_clip", Integer, nullable=False),
+    Column("last_clip", Integer, nullable=False),
+    PrimaryKeyConstraint("prediction_id", "label"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# The findings of current answers, copied so that one index knows label, time and probability.
+# No key leads from it to the recordings: the rows of one are found by its label and time.
+recording_label = Table(
+    "recording_label",
+    metadata,
+    Column("label", Text, nullable=False),
+    Column("answered_at", Text, nullable=False),
+    Column("recording_id", Integer, nullable=False),
+    Column("probability", Real),
+    Column("checkpoint_id", Integer, nullable=False),
+    PrimaryKeyConstraint("label", "answered_at", "recording_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 # What a person says that a sound is. It belongs to the content, whatever the file is called, and
 # to a part of it, or all of it: from 0 to 0.
 human_label = Table(
@@ -160,7 +194,7 @@ human_label = Table(
     Column("digest", Text, nullable=False),
     Column("start_s", Real, nullable=False),
     Column("end_s", Real, nullable=False),
-    Column("label", Text, nullable=False),
+    Column("label", Text, nullable=False),  # or several, as `a;b`, in alphabetical order
     Column("group_name", Text),  # relatives that no split may part, as the person named them
     Column("origin", Text, nullable=False),  # the file it was imported from, or `set`
     Column("labelled_at", Text, nullable=False),

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
 
 from storage.database.tables import human_label, inbox, recording
 from storage.labels.answers import answers_to
 from storage.queries.filters import path_clauses
-from storage.values.decision import DisplayRules
+from storage.values.decision import SEPARATOR, Decision, DisplayRules
 from storage.values.text import printable_path
 from storage.values.timestamps import from_stamp, seconds_text
 
@@ -43,7 +43,7 @@ def listed_labels(
     while some := list(islice(labels, _CHUNK)):
         parts = [(one.digest, one.start_s, one.end_s) for one in some]
         for one, answer in zip(some, answers_to(connection, parts, rules), strict=True):
-            yield _record(one, *answer)
+            yield _record(one, answer)
 
 
 def count_labels(connection: Connection, filters: LabelFilters) -> int:
@@ -71,7 +71,9 @@ def _query(filters: LabelFilters, limit: int) -> Any:
     chosen = ranked.correlate(human_label).scalar_subquery()
     wanted: list[ColumnElement[bool]] = [] if filters.path is None else [_row.id.is_not(None)]
     if filters.labels:
-        wanted.append(_human.label.in_(filters.labels))
+        in_cell = SEPARATOR + _human.label + SEPARATOR
+        sought = (f"{SEPARATOR}{label}{SEPARATOR}" for label in filters.labels)
+        wanted.append(or_(*(func.instr(in_cell, each) > 0 for each in sought)))
     if filters.origins:
         wanted.append(_human.origin.in_(filters.origins))
     query = (
@@ -87,7 +89,7 @@ def _query(filters: LabelFilters, limit: int) -> Any:
     return query.limit(limit) if limit else query
 
 
-def _record(one: Row[Any], predicted: str | None, confidence: float | None) -> dict[str, object]:
+def _record(one: Row[Any], told: Decision) -> dict[str, object]:
     is_part = one.start_s or one.end_s
     return {
         "labelled_at": one.labelled_at,
@@ -95,8 +97,8 @@ def _record(one: Row[Any], predicted: str | None, confidence: float | None) -> d
         "start": one.start_s if is_part else None,
         "end": one.end_s or None,
         "label": one.label,
-        "predicted": predicted,
-        "confidence": None if confidence is None else round(confidence, 6),
+        "predicted": told.text,
+        "confidence": None if told.confidence is None else round(told.confidence, 6),
         "origin": one.origin,
         "group": one.group_name,
         "inbox": printable_path(one.folder) if one.folder else None,

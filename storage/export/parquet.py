@@ -57,6 +57,9 @@ def _schema(pyarrow: Any, columns: tuple[str, ...], is_whole: bool) -> Any:
         "integer": pyarrow.int32(),
         "float": pyarrow.float64(),
         "moment": pyarrow.timestamp("ms", tz="UTC"),
+        "labels": pyarrow.list_(
+            pyarrow.struct([("label", pyarrow.string()), ("probability", pyarrow.float64())])
+        ),
     }
     kinds = {column.name: column.kind for column in COLUMN_TABLE}
     fields = [(name, types[kinds[name]]) for name in columns]

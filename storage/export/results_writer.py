@@ -13,6 +13,7 @@ from typing import TextIO
 
 from sqlalchemy import Connection
 
+from storage.database.decision_sql import hides_labels, rules_within
 from storage.database.sqlite import Database
 from storage.export.text_formats import TABLE, Format, output, write_records, write_table
 from storage.labels.known_labels import answered_labels, checkpoint_labels
@@ -35,7 +36,7 @@ from storage.queries.results import (
     results,
     results_after,
 )
-from storage.values.decision import UNKNOWN
+from storage.values.decision import FLOOR, NONE, UNKNOWN
 from storage.values.progress import ProgressTicker, status_line
 from storage.values.text import counted, listed, visible
 from storage.values.timestamps import from_stamp
@@ -109,12 +110,15 @@ def write_counts(database: Database, request: ResultsRequest, axis: Axis) -> str
             else count_clips_by(connection, filters, options, axis, reading.advance)
         )
         hint = None if counts else _hint(connection, request, reading.n_recordings)
+        is_exact = axis != "label" or not hides_labels(connection, filters.rules)
+    if counts and not is_exact:
+        hint = f"at least so many: no label below {FLOOR} is kept, and a threshold is lower"
     objects = [{axis: value, "count": number} for value, number in counts]
     with output(request.file) as stream:
         if request.format is not TABLE:
             write_records(stream, request.format, (axis, "count"), objects)
         elif counts:
-            rows = [(str(value or "-"), str(number)) for value, number in counts]
+            rows = [(str(value or "-"), str(Number(number, is_exact))) for value, number in counts]
             write_table(stream, (axis, "count"), rows)
     return hint
 
@@ -175,7 +179,8 @@ def _reading(connection: Connection, request: ResultsRequest) -> Iterator[_Readi
     is_shown = is_shown and (is_table or not is_screen)
     total = None
     if is_shown:
-        wide = recordings_to_read(connection, request.filters)
+        options = None if request.format.is_of_clips else request.clips
+        wide = recordings_to_read(connection, request.filters, options)
         total = count_in_time(connection, wide, _FOOT_SECONDS)
     with status_line(is_shown) as show:
         yield _Reading(show, total)
@@ -218,6 +223,9 @@ def _records(request: ResultsRequest, rows: Iterable[Result]) -> Iterator[dict[s
 def _write_table(stream: TextIO, request: ResultsRequest, rows: list[Result], foot: str) -> None:
     columns = _table_columns(request)
     if not request.chosen:
+        if any(len(row.labels or ()) > 1 for row in rows):
+            behind = columns.index("confidence") + 1
+            columns = (*columns[:behind], "labels", *columns[behind:])
         columns = tuple(name for name in columns if any(_cells(row, (name,))[0] for row in rows))
         if "clip_at" in columns:
             columns = tuple(name for name in columns if name != "time")
@@ -295,9 +303,7 @@ def _remark_on_length(rows: Sequence[Result]) -> str:
     n_clips = max(row.n_clips for row in rows)
     if n_clips < SEVERAL_CLIPS:
         return ""
-    return (
-        f"\nanswers pool up to {n_clips} clips (their mean, or max if set so); --clips shows when"
-    )
+    return f"\nanswers are of up to {n_clips} clips; --clips shows when"
 
 
 def _number(connection: Connection, request: ResultsRequest, shown: int) -> Number:
@@ -342,9 +348,10 @@ def strange_name(connection: Connection, filters: Filters, is_of_clips: bool) ->
 
 def _strange_labels(connection: Connection, filters: Filters, is_of_clips: bool) -> str | None:
     """Of the labels that are asked for, those that nothing has: why, and which there are."""
+    rules = rules_within(connection, filters.rules)
     known = checkpoint_labels(connection)
     given = known if is_of_clips else answered_labels(connection)
-    shown = {*given, UNKNOWN} if filters.rules.knows_unknown else {*given}
+    shown = {*given, *([UNKNOWN] * rules.has_thresholds), *([NONE] * (not rules.one_label))}
     strange = [label for label in filters.labels if label not in shown]
     if not strange or not given:
         return None

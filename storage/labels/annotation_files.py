@@ -6,20 +6,26 @@ A row says which recording it is of by as much as it knows: a digest, a path, or
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from storage.errors import StorageError
+from storage.labels.label_names import read_labels
 from storage.labels.label_tables import MAX_CELL_CHARACTERS, LabelRow, open_label_table
+from storage.values.decision import labels_in, written
 from storage.values.timestamps import seconds_text
 
 _SECOND_DIGITS = 6
 _NOT_KEPT = ("fold", "split")
+# What the column of the sound is called in tables of other programs, which have a row for each
+# label of a part. In a table of one's own a later row is a correction.
+_OF_PROGRAMS = (None, "beginfile", "beginpath", "infile")
 
 
 @dataclass(frozen=True, slots=True)  # there may be millions
 class Annotation:
-    """A label that a person gave; the whole recording is from 0 to 0.
+    """A label that a person gave, or several as `a;b`; the whole recording is from 0 to 0.
 
     The recording is named by a `digest`, by a `path` (in an inbox, absolute, or counted from the
     `folder` of the table), or else by a `name` below `folders`. Of several namesakes it is the one
@@ -76,12 +82,25 @@ def read_annotations(file: Path) -> AnnotationFile:
                 raise StorageError(f"{file}: {problems[0].line}; correct it")
             else:
                 annotations.append(_annotation(file, row))
-    return AnnotationFile(tuple(annotations), n_points, n_unlabelled)
+        has_row_for_each = table.columns.plain_names.get("path") in _OF_PROGRAMS
+    found = _joined(annotations) if has_row_for_each else annotations
+    return AnnotationFile(tuple(found), n_points, n_unlabelled)
+
+
+def _joined(annotations: Sequence[Annotation]) -> list[Annotation]:
+    """Several labels of one part as one annotation."""
+    of_part: dict[tuple[object, ...], Annotation] = {}
+    for one in annotations:
+        part = one.path, one.name, one.folders, one.digest, one.start_s, one.end_s
+        before = of_part.get(part)
+        label = one.label if before is None else written([*labels_in(before.label), one.label])
+        of_part[part] = replace(before or one, label=label)
+    return list(of_part.values())
 
 
 def _annotation(file: Path, row: LabelRow) -> Annotation:
     return Annotation(
-        label=row.label,
+        label=_labels(file, row),
         place=f"{file} row {row.number}",
         path=row.path,
         name=row.name,
@@ -93,6 +112,13 @@ def _annotation(file: Path, row: LabelRow) -> Annotation:
         group=row.group or None,
         folder=file.parent,
     )
+
+
+def _labels(file: Path, row: LabelRow) -> str:
+    try:
+        return read_labels(row.label)
+    except ValueError as error:
+        raise StorageError(f"{file}: row {row.number}: {error}; correct it") from error
 
 
 def rounded(seconds: float) -> float:

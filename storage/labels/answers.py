@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from storage.database.bulk import chunks
+from storage.database.decision_sql import told_findings
 from storage.database.tables import checkpoint, prediction, recording
 from storage.labels.annotation_files import Annotation
 from storage.labels.matching import PartKey, labels_of
 from storage.values.clip_scores import ClipScores
-from storage.values.decision import DisplayRules
+from storage.values.decision import Decision, DisplayRules, candidates_in, human_text
 
 _row, _answer = recording.c, prediction.c
 
@@ -40,10 +41,13 @@ def compare_with_answers(
 ) -> Comparison:
     """Annotations with the digests of their recordings."""
     parts = [(digest, one.start_s, one.end_s) for one, digest in found]
-    answers = [label for label, _ in answers_to(connection, parts, rules)]
+    answers = [told.text for told in answers_to(connection, parts, rules)]
     stored = labels_of(connection, parts)
-    labels = [one.label for one, _ in found]
-    known = [stored.get(part, answer) for part, answer in zip(parts, answers, strict=True)]
+    labels = [human_text(one.label) for one, _ in found]
+    known = [
+        human_text(stored[part]) if part in stored else answer
+        for part, answer in zip(parts, answers, strict=True)
+    ]
     return Comparison(
         tuple(map(operator.ne, labels, answers)), tuple(map(operator.ne, labels, known))
     )
@@ -51,31 +55,38 @@ def compare_with_answers(
 
 def answers_to(
     connection: Connection, parts: Sequence[PartKey], rules: DisplayRules
-) -> list[tuple[str | None, float | None]]:
-    """Label and confidence as they are shown, for each; of a part as most of its clips have it."""
-    found: dict[PartKey, tuple[str | None, float | None]] = {}
+) -> list[Decision]:
+    """What is told of each; of a part as its clips have it."""
+    found: dict[PartKey, Decision] = {}
     of_content = defaultdict(list)
     for part in parts:
         of_content[part[0]].append(part)
     for some in chunks(list(of_content)):
-        for digest, label, confidence, scores in _answers(connection, some):
+        for digest, label, confidence, findings, scores in _answers(connection, some):
             for part in of_content[digest]:
-                answer, (_, start_s, end_s) = (label, confidence), part
+                _, start_s, end_s = part
+                told: Decision | None
                 if start_s or end_s:
-                    answer = scores.answer(start_s, end_s or math.inf) or (None, None)
-                found[part] = rules.label_of(*answer), answer[1]
-    return [found.get(part, (None, None)) for part in parts]
+                    told = scores.decide(start_s, end_s or math.inf, rules)
+                else:
+                    own = candidates_in(findings)
+                    told = rules.decide(label, confidence, own, scores.task, scores.own)
+                found[part] = told or Decision(None, None)
+    return [found.get(part, Decision(None, None)) for part in parts]
 
 
 def _answers(
     connection: Connection, digests: Sequence[str]
-) -> list[tuple[str, str | None, float | None, ClipScores]]:
+) -> list[tuple[str, str | None, float | None, str, ClipScores]]:
     """Of copies, which share their answer, one does."""
     clips = _answer.clip_scores, _answer.clip_seconds, _answer.clip_hop_seconds
+    decided = checkpoint.c.task, checkpoint.c.thresholds
     query = (
-        select(_row.digest, _row.label, _row.confidence, checkpoint.c.labels, *clips)
+        select(_row.digest, _row.label, _row.confidence, told_findings(), checkpoint.c.labels)
+        .add_columns(*clips, *decided)
+        .select_from(recording)
         .join(prediction, _answer.id == _row.prediction_id)
         .join(checkpoint, checkpoint.c.id == _answer.checkpoint_id)
         .where(_row.digest.in_(digests), _row.state == "done")
     )
-    return [(*row[:3], ClipScores(*row[3:])) for row in connection.execute(query)]
+    return [(*row[:4], ClipScores(*row[4:])) for row in connection.execute(query)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, and_, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, case, func, or_, select
 
+from storage.database.decision_sql import AnswerColumns, told_labels
 from storage.database.tables import checkpoint, human_label, prediction, recording
-from storage.values.decision import DisplayRules
+from storage.values.decision import NEGATIVE_LABELS, NONE, DisplayRules
 
 _row, _labelled = recording.c, human_label.c
 _IS_WHOLE = and_(_labelled.start_s == 0, _labelled.end_s == 0)
@@ -34,20 +35,18 @@ def human_parts() -> ScalarSelect[Any]:
     return parts.correlate(recording).scalar_subquery()
 
 
-def differs_from_human(
-    label: ColumnElement[Any], rules: DisplayRules, history: bool
-) -> ColumnElement[bool]:
-    """A person says something else than this label, or of a part than its clips were answered.
-
-    With `history` the clips are those of the `prediction` that is joined.
-    """
-    answer, labels = prediction.alias(), checkpoint.alias()
-    clips = labels.c.labels, answer.c.clip_scores, answer.c.clip_seconds, answer.c.clip_hop_seconds
+def differs_from_human(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[bool]:
+    """A person says something else than is told, or of a part than its clips were answered."""
+    own, labels = prediction.alias(), checkpoint.alias()
+    clips = own.c.clip_scores, own.c.clip_seconds, own.c.clip_hop_seconds
+    decided = labels.c.labels, *clips, labels.c.task, labels.c.thresholds
     parts = human_parts()
-    is_wrong = select(func.is_part_wrong(*clips, parts, rules.unknown_json)).where(
-        answer.c.id == (prediction.c.id if history else _row.prediction_id),
-        labels.c.id == answer.c.checkpoint_id,
+    is_wrong = select(func.is_part_wrong(*decided, parts, rules.thresholds_json)).where(
+        own.c.id == answer.prediction_id,
+        labels.c.id == own.c.checkpoint_id,
         parts.is_not(None),
     )
     part = is_wrong.correlate(recording, prediction).scalar_subquery()
-    return or_(human_labels() != label, part == 1)
+    is_nothing = func.lower(human_labels()).in_(NEGATIVE_LABELS)
+    said = case((is_nothing, NONE), else_=human_labels())
+    return or_(said != told_labels(rules, answer), part == 1)

@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, select
 
-from storage.database.tables import checkpoint, human_label, tally
+from storage.database.tables import checkpoint, human_label, recording_label, tally
 from storage.values.clip_scores import labels_of
+from storage.values.decision import labels_in
 from storage.values.text import listed, nearest
 
 _NEAR = 0.75  # of difflib's ratio: dogs and dog_brak, but not cat and car
@@ -21,15 +22,24 @@ def checkpoint_labels(connection: Connection) -> list[str]:
 
 def answered_labels(connection: Connection) -> list[str]:
     """Every label that has been given, in alphabetical order."""
-    given = select(tally.c.label).where(tally.c.label != "", tally.c.n > 0)
-    return list(connection.scalars(given.distinct().order_by(tally.c.label)))
+    surest = select(tally.c.label).where(tally.c.label != "", tally.c.n > 0)
+    given = {*connection.scalars(surest.distinct())}
+    found = select(recording_label.c.recording_id).where(recording_label.c.probability.is_not(None))
+    further = (label for label in checkpoint_labels(connection) if label not in given)
+    given |= {
+        label
+        for label in further
+        if connection.scalar(found.where(recording_label.c.label == label).limit(1)) is not None
+    }
+    return sorted(given)
 
 
 def known_labels(connection: Connection, active: str | None) -> set[str]:
     """`active` is the name of a checkpoint; one that no daemon has served yet tells nothing."""
     own = connection.scalar(select(checkpoint.c.labels).where(checkpoint.c.name == active))
-    given = select(human_label.c.label).distinct()
-    return {*labels_of(own or "[]"), *answered_labels(connection), *connection.scalars(given)}
+    given = connection.scalars(select(human_label.c.label).distinct())
+    by_people = {label for text in given for label in labels_in(text)}
+    return {*labels_of(own or "[]"), *answered_labels(connection), *by_people}
 
 
 def near_label(label: str, known: Collection[str]) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from storage.values.decision import NONE, labels_in, written
+
 # Longer than any species with its subspecies and author; what is longer is a comment, or a file.
 MAX_LABEL_CHARACTERS = 200
 SHOWN_CHARACTERS = 40  # of a name that is refused
@@ -21,6 +23,17 @@ def read_label(text: str) -> str:
             f" a label has {MAX_LABEL_CHARACTERS} at most"
         )
     return read_name(text)
+
+
+def read_labels(text: str) -> str:
+    """One label, or several between semicolons: in alphabetical order, each once.
+
+    Raises ValueError with the reason.
+    """
+    names = [read_label(label) for label in labels_in(text)] or [read_label(text)]
+    if NONE in names and len({*names}) > 1:
+        raise ValueError(f"{text!r} says that there is something, and `none`")
+    return written(names)
 
 
 def read_name(text: str) -> str:

@@ -14,7 +14,7 @@ from storage.database.tables import human_label, inbox, recording
 from storage.labels.answers import answers_to
 from storage.labels.matching import ROUNDED_SECONDS, PartKey
 from storage.labels.overlap import Part, is_same_sound
-from storage.values.decision import DisplayRules
+from storage.values.decision import Decision, DisplayRules
 from storage.values.text import printable_path
 from storage.values.timestamps import seconds_text
 
@@ -50,7 +50,7 @@ def label_rows(connection: Connection) -> Iterator[tuple[dict[str, object], str]
             for one, refusal in chosen:
                 if not refusal and any(_overrules(other, one) for other, _ in chosen):
                     refusal = "of a sound that has another label, of a part of it or given later"
-                yield _exported(one, *next(answers)), refusal
+                yield _exported(one, next(answers)), refusal
 
 
 def _labels(connection: Connection) -> Iterable[Row[Any]]:
@@ -91,7 +91,7 @@ def _asked(one: Row[Any]) -> PartKey:
     return one.digest, one.start_s, one.end_s
 
 
-def _exported(one: Row[Any], predicted: str | None, confidence: float | None) -> dict[str, object]:
+def _exported(one: Row[Any], told: Decision) -> dict[str, object]:
     return {
         "path": printable_path(_file_of(one)),
         "label": one.label,
@@ -99,8 +99,8 @@ def _exported(one: Row[Any], predicted: str | None, confidence: float | None) ->
         "end": seconds_text(one.end_s) if one.end_s else "",
         "group": one.group_name or "",
         "digest": one.digest,
-        "predicted": predicted or "",
-        "confidence": "" if confidence is None else round(confidence, 6),
+        "predicted": told.text or "",
+        "confidence": "" if told.confidence is None else round(told.confidence, 6),
         "origin": one.origin,
         "labelled_at": one.labelled_at,
     }

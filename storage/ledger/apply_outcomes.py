@@ -7,11 +7,12 @@ content that came back, is folded into the row that knows its digest.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection
 
 from storage.ledger.archive_moves import ArchivePlan
+from storage.ledger.finding_rows import Entry, enter_index, leave_index
 from storage.ledger.outcome_rows import (
     Changes,
     PredictionKey,
@@ -84,6 +85,7 @@ class _OutcomeBatch:
         self._folded: list[RecordingRow] = []
         self._changed: dict[int, RecordingRow] = {}
         self._answered: dict[int, RecordingRow] = {}  # in the order of the answers
+        self._shared: dict[int, RecordingRow] = {}  # those whose answer was replaced for another
         self._versions: dict[tuple[int, bytes], list[RecordingRow]] = defaultdict(list)
         for row in rows.values():
             self._versions[row.file].append(row)
@@ -245,6 +247,7 @@ class _OutcomeBatch:
 
     def write(self, connection: Connection) -> None:
         """Predictions before the rows that name them, old versions before the new current one."""
+        leave_index(connection, [*self._left_entries()])
         written = insert_predictions(connection, self._new_predictions, self._now)
         replaced = replace_predictions(connection, self._replacements, self._now)
         written |= replaced
@@ -260,11 +263,24 @@ class _OutcomeBatch:
             numbers = take_answer_numbers(connection, len(self._answered))
             for row, number in zip(self._answered.values(), numbers, strict=True):
                 row.answer_number = number
+        enter_index(connection, [*self._new_entries()])
         delete_rows(connection, self._folded)
         changed = [(row, self._changes(row)) for row in self._changed.values()]
         changed.sort(key=lambda item: (item[0].state != "superseded", tuple(item[1])))
         update_rows(connection, changed)
         self._counter_changes().write(connection)
+
+    def _left_entries(self) -> Iterator[Entry]:
+        """Of what is answered anew, or goes: where the index has it now."""
+        for row in (*self._answered.values(), *self._folded):
+            before = self._before[row.id]
+            if before["prediction_id"] and before["answered_at"]:
+                yield row.id, before["answered_at"], before["prediction_id"]
+
+    def _new_entries(self) -> Iterator[tuple[*Entry, int]]:
+        for row in {**self._answered, **self._shared}.values():
+            if row.prediction_id and row.answered_at and row.checkpoint_id:
+                yield row.id, row.answered_at, row.prediction_id, row.checkpoint_id
 
     def _share(self, answer: StoredAnswer, rows: Sequence[RecordingRow]) -> None:
         """Whoever has this prediction as its answer is answered anew with it."""
@@ -276,7 +292,7 @@ class _OutcomeBatch:
             if row is found:
                 self._marks[row.id], self._before[row.id] = row.mark, vars(row).copy()
             row.take(answer)
-            self._changed[row.id] = row
+            self._changed[row.id] = self._shared[row.id] = row
             if row.state == "done":
                 self._set_state(row, "done")
 

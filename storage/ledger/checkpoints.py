@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from storage.database.engine import open_database
 from storage.database.tables import checkpoint
 from storage.errors import StorageError
+from storage.values.decision import is_negative
 from storage.values.text import printable
+
+_SINGLE = {"task": "single", "thresholds": None}
 
 
 def refused_checkpoints(url: str) -> frozenset[str]:
@@ -28,16 +32,27 @@ def refused_checkpoints(url: str) -> frozenset[str]:
 
 
 def accepted_checkpoint(
-    name: str, labels: Sequence[str], clip_seconds: float, facts: Mapping[str, object]
+    name: str, labels: Sequence[str], clip_seconds: float, facts: Mapping[str, Any]
 ) -> dict[str, object]:
+    decides = decision_facts(facts)
+    has_one = decides == _SINGLE and not any(map(is_negative, labels))
     return {
         "name": name,
+        **decides,
+        **({} if has_one else {"one_label": 0}),
         "labels": json.dumps(list(labels), ensure_ascii=False),
         "clip_seconds": clip_seconds,
         "facts": json.dumps(dict(facts), ensure_ascii=False),
         "verdict": "accepted",
         "reason": None,
     }
+
+
+def decision_facts(facts: Mapping[str, Any]) -> dict[str, str | None]:
+    """Task and thresholds of a checkpoint, as the ledger keeps them, from its metadata."""
+    own = {label: one["threshold"] for label, one in (facts.get("thresholds") or {}).items()}
+    thresholds = json.dumps(own, ensure_ascii=False) if own else None
+    return {"task": facts.get("task", "single"), "thresholds": thresholds}
 
 
 def refused_checkpoint(name: str, reason: str) -> dict[str, object]:

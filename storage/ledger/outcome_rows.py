@@ -31,6 +31,7 @@ from storage.database.bulk import (
     execute_many,
 )
 from storage.database.tables import answer_counter, inbox, prediction, recording
+from storage.ledger.finding_rows import forget_findings, write_findings
 from storage.ledger.outcomes import AudioFacts, Outcome, Scored
 from storage.ledger.tallies import TallyKey
 from storage.values.text import printable_path
@@ -187,6 +188,7 @@ def insert_predictions(
         for number, ((recording_id, _), scored) in enumerate(new.items(), first)
     ]
     execute_many(connection, _ADD_PREDICTIONS, values)
+    write_findings(connection, enumerate(new.values(), first))
     return {key: _stored(number, scored) for number, (key, scored) in enumerate(new.items(), first)}
 
 
@@ -198,7 +200,10 @@ def replace_predictions(
 ) -> dict[PredictionKey, StoredAnswer]:
     """In place of what the same checkpoint answered under other settings."""
     values = [{"old_id": old.id} | _prediction_values(scored, now) for old, scored in new.values()]
+    for old, scored in new.values():
+        forget_findings(connection, scored.digest, old.id)
     execute_many(connection, _REPLACE_PREDICTION, values)
+    write_findings(connection, ((old.id, scored) for old, scored in new.values()))
     return {key: _stored(old.id, scored) for key, (old, scored) in new.items()}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _INTEGER_LIMIT = 2**63
+Findings = tuple[tuple[str, float | None, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Answer:
 class Scored(Answer):
     """An answer. `scores` is float32 (L,), `clip_scores` float16 (C, L), both little-endian.
 
+    `findings` are the labels that it may tell, with probability, first and last clip (see
+    `storage.values.findings`); None: its label alone, of all clips.
     `scoring` names the settings that it was made under; under others it is another answer.
     """
 
@@ -89,6 +92,14 @@ class Scored(Answer):
     clip_hop_seconds: float
     warning: str | None = None
     scoring: str | None = None
+    findings: Findings | None = None
+
+    @property
+    def own_findings(self) -> Findings:
+        if self.findings is not None:
+            return self.findings
+        n_clips = len(self.clip_scores) * 2 // max(1, len(self.scores))
+        return ((self.label, self.confidence, 0, max(0, n_clips - 1)),)
 
 
 @dataclass(frozen=True)
@@ -153,6 +164,12 @@ def _first_problem(part: Outcome | AudioFacts) -> str | None:
     return None
 
 
+def _is_finding(value: tuple[Any, ...]) -> bool:
+    label, probability, first, last = value
+    is_number = probability is None or (type(probability) is float and isfinite(probability))
+    return type(label) is str and is_number and type(first) is type(last) is int
+
+
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: type(value) is int and 0 <= value < _INTEGER_LIMIT,
     "float": lambda value: type(value) in (int, float) and isfinite(value),
@@ -161,6 +178,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "bytes": lambda value: type(value) is bytes,
     "str": lambda value: type(value) is str,
     "str | None": lambda value: value is None or type(value) is str,
+    "Findings | None": lambda value: value is None or all(map(_is_finding, value)),
 }
 # Looked up once: every field of every outcome is checked. None: a part with fields of its own.
 _FIELDS = {

@@ -23,6 +23,7 @@ from storage.database.tables import (
     recording,
     tally,
 )
+from storage.ledger.finding_rows import index_errors, remake_index
 from storage.ledger.queue import IS_WORK
 from storage.values.text import printable_path
 
@@ -83,14 +84,15 @@ def state_counts(connection: Connection) -> dict[str, int]:
 
 
 def recount(connection: Connection) -> None:
-    """Make the tallies anew from the recordings."""
+    """Make the tallies, and the index of findings, anew from the recordings."""
     for table, counted in _counted():
         connection.execute(delete(table))
         connection.execute(insert(table).from_select([column.name for column in table.c], counted))
+    remake_index(connection)
 
 
 def repair_tallies(database: Database) -> bool:
-    """Make tallies and copied answers anew where they are wrong; returns whether they were."""
+    """Make tallies and copies of answers anew where they are wrong; returns whether they were."""
     if not any(tally_errors(database)):
         return False
     source = {
@@ -104,7 +106,7 @@ def repair_tallies(database: Database) -> bool:
 
 
 def tally_errors(database: Database) -> Iterator[str]:
-    """What tallies and copied answers say that recordings and predictions do not, a line each."""
+    """What tallies and copies of answers say, and what they are of does not, a line each."""
     differs = [copy.is_distinct_from(answer) for copy, answer in _COPIES]
     joined = recording.outerjoin(prediction, prediction.c.id == _row.prediction_id)
     with database.transaction() as connection:
@@ -120,6 +122,8 @@ def tally_errors(database: Database) -> Iterator[str]:
         n_stray = connection.scalar(select(func.count()).select_from(joined).where(or_(*differs)))
         if n_stray:
             yield f"{n_stray} recordings have another answer than their prediction"
+        if n_wrong := index_errors(connection):
+            yield f"{n_wrong} findings are missing among those of current answers, or of no such"
 
 
 def _counted() -> Iterator[tuple[Table, Select[Any]]]:

@@ -12,8 +12,9 @@ from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from storage.database.bulk import chunks
 from storage.database.sqlite import Database, driver
-from storage.database.tables import metadata, prediction, recording
+from storage.database.tables import finding, metadata, prediction, recording
 from storage.errors import StorageError
+from storage.ledger.finding_rows import leave_index
 from storage.ledger.tallies import TallyChanges, TallyKey
 from storage.maintenance.file_presence import FilePresence
 from storage.maintenance.prune_plan import (
@@ -80,8 +81,11 @@ def carry_out(database: Database, plan: PrunePlan, progress: ProgressTicker) -> 
         )
         unused = unused_predictions().where(is_meant)
         with database.transaction() as connection:
-            deleted = connection.execute(delete(prediction).where(prediction.c.id.in_(unused)))
-        plan.deleted["history"] += deleted.rowcount
+            deletion = delete(prediction).where(prediction.c.id.in_(unused))
+            deleted = connection.scalars(deletion.returning(prediction.c.id)).all()
+            for some in chunks(deleted):
+                connection.execute(delete(finding).where(finding.c.prediction_id.in_(some)))
+        plan.deleted["history"] += len(deleted)
         progress.tick(f"predictions deleted: {plan.deleted['history']}")
         _keep_log_short(database)
     plan.changed += plan.planned["history"] - plan.deleted["history"]
@@ -139,16 +143,20 @@ def _delete_recordings(database: Database, ids: Sequence[int]) -> list[int]:
     """The ids of those that went: neither changed since they were marked, nor shared."""
     going = _STILL_SO.where(_between(marked, ids))
     # The first statement writes: a view from before another's commit could not take the lock.
-    deletion = delete(recording).where(_row.id.in_(going)).returning(_row.id, *_COUNTED)
+    answer = _row.id, _row.answered_at, _row.prediction_id
+    deletion = delete(recording).where(_row.id.in_(going)).returning(*answer, *_COUNTED)
     with database.transaction() as connection:
         rows = connection.execute(deletion).all()
         gone = [row.id for row in rows]
+        leave_index(connection, [row[:3] for row in rows if row.answered_at and row.prediction_id])
         for some in chunks(gone):
+            own = select(prediction.c.id).where(prediction.c.recording_id.in_(some))
+            connection.execute(delete(finding).where(finding.c.prediction_id.in_(own)))
             for key in (*_CHILD_KEYS, marked.c.id):
                 connection.execute(delete(key.table).where(key.in_(some)))
         changes = TallyChanges()
         for row in rows:
-            changes.count(TallyKey(*row[1:]), -1)
+            changes.count(TallyKey(*row[3:]), -1)
         changes.write(connection)
     return gone
 

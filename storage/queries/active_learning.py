@@ -15,7 +15,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, case, func, select
 
-from storage.database.tables import human_label, inbox, prediction, recording, tally
+from storage.database.tables import (
+    human_label,
+    inbox,
+    prediction,
+    recording,
+    recording_label,
+    tally,
+)
 from storage.ledger.tallies import folder_of
 from storage.queries.filters import CONFIDENCE, by_index
 
@@ -93,7 +100,10 @@ def _rare(connection: Connection, most: int) -> Iterator[Suggestion]:
     even = sum(numbers.values()) / max(1, len(numbers))
     for label in sorted(numbers, key=lambda label: numbers[label]):
         if numbers[label] < even:
-            query = _open().where(_row.label == label).order_by(_row.answered_at.desc()).limit(most)
+            of_label = recording_label.c.label == label, _row.label == label
+            query = _open().join(recording_label, recording_label.c.recording_id == _row.id)
+            query = query.where(*of_label).order_by(recording_label.c.answered_at.desc())
+            query = query.with_hint(recording, "NOT INDEXED", "sqlite").limit(most)
             yield from _found(connection, query, f"few are {label}")
 
 

@@ -21,9 +21,15 @@ from sqlalchemy import Connection, func, select
 from storage.database.tables import recording
 from storage.labels.overlap import labelled_within
 from storage.queries.filters import Filters
-from storage.queries.result import Result
+from storage.queries.result import Result, label_list
 from storage.values.clip_scores import LabelledPart
-from storage.values.decision import DisplayRules, most_probable
+from storage.values.decision import (
+    Decision,
+    DisplayRules,
+    human_text,
+    most_probable,
+    written,
+)
 from storage.values.timestamps import from_stamp, later
 
 SEVERAL_CLIPS = 3  # from so many on one answer tells little of when
@@ -33,7 +39,7 @@ _ZONE_CHANGE_SECONDS = 3600.0  # by which a clock on the wall may be set back wh
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """`top` labels of each clip, the most probable first.
+    """`top` labels of each clip, the most probable first; 1 in a multi task: all that are told.
 
     With a gap, clips of one label that begin so many seconds or less after the end of the one
     before are one row: from the first to the last, with the confidence and the scores of the
@@ -53,12 +59,20 @@ class Span(NamedTuple):
     confidence: float
     scores: tuple[float, ...]
     human_label: str | None
-    is_wrong: bool  # of a clip, whose most probable label a person corrected
+    is_wrong: bool  # of a clip of which a person says something else than is told
+    labels: tuple[tuple[str, float], ...]  # all that are told of the surest clip
 
 
-def recordings_to_read(connection: Connection, filters: Filters) -> Filters:
-    """The filters that recordings must fit, for any clip of theirs to fit the given ones."""
+def recordings_to_read(
+    connection: Connection, filters: Filters, options: ClipOptions | None = None
+) -> Filters:
+    """The filters that recordings must fit, for any clip of theirs to fit the given ones.
+
+    Without options of all those that are asked about, also such as have no clip that fits.
+    """
     wide = replace(filters, labels=(), min_confidence=None, max_confidence=None)
+    if options is not None:
+        wide = replace(wide, clip_labels=_indexed_labels(filters, options))
     wide = replace(wide, wrong=False, labelled=filters.wrong)
     if not filters.by_recorded:
         return wide
@@ -68,6 +82,11 @@ def recordings_to_read(connection: Connection, filters: Filters) -> Filters:
         since = _moved(since, -longest_s - _ZONE_CHANGE_SECONDS)
     until = filters.until and _moved(filters.until, _ZONE_CHANGE_SECONDS)
     return replace(wide, since=since, until=until)
+
+
+def _indexed_labels(filters: Filters, options: ClipOptions) -> tuple[str, ...]:
+    """The labels that are asked for; of such as are not told of a clip the findings know none."""
+    return filters.indexed_labels if options.top == 1 else ()
 
 
 def has_time_asked(one: Result, filters: Filters) -> bool:
@@ -87,6 +106,7 @@ def rows_of(one: Result, options: ClipOptions, filters: Filters) -> Iterator[Res
             packed_clip_scores=None,
             human_parts=None,
             human_label=span.human_label,
+            labels=label_list(span.labels),
             start_s=span.start_s,
             end_s=span.end_s,
             clip_at=clip_at(one, span.start_s),
@@ -126,7 +146,7 @@ def rows_with_parts(one: Result, options: ClipOptions, filters: Filters) -> Iter
         row
         for row in (_row_of(one, part, filters.rules) for part in within)
         if filters.fit_answer(row.label, row.confidence)
-        and not (filters.wrong and row.human_label == row.label)
+        and not (filters.wrong and not differs(row.human_label, row))
     ]
     return iter(sorted([*fitting, *left], key=lambda row: row.start_s or 0.0))
 
@@ -162,28 +182,41 @@ def _all_spans(one: Result, top: int, rules: DisplayRules) -> Iterator[Span]:
     Who says what the recording is as a whole, and is answered the same, says nothing of its clips.
     """
     scores, behind_s = one.clip_scores, one.duration_s or math.inf
-    labels, clip_s = scores.labels, one.clip_seconds or 0.0
-    parts, is_whole_wrong = one.labelled_parts(), one.human_label != one.label
+    labels, task, clip_s = scores.labels, scores.task, one.clip_seconds or 0.0
+    parts, is_whole_wrong = one.labelled_parts(), differs(one.human_label, one)
     part_of = labelled_within(((at, at + clip_s) for at, _ in scores.rows()), parts)
     for (start_s, values), part in zip(scores.rows(), part_of, strict=True):
         end_s = min(start_s + clip_s, behind_s)
         human_label = part.label if part else one.human_label
-        best = most_probable(values, top)
-        shown = [rules.label_of(labels[at], values[at]) or "" for at in best]
+        decision = rules.decide_clip(labels, values, task, scores.own)
         is_judged = human_label is not None and (part is not None or is_whole_wrong)
-        is_wrong = is_judged and human_label != shown[0]
-        for at, label in zip(best, shown, strict=True):
-            yield Span(start_s, end_s, label, values[at], values, human_label, is_wrong)
+        is_wrong = is_judged and human_text(human_label or "") != decision.text
+        shown = list(decision.labels[: top if top > 1 else None] or [decision[:2]])
+        if task == "single" and top > 1:
+            further = most_probable(values, top)[1:]
+            shown += [rules.decide(labels[at], values[at], own=scores.own)[:2] for at in further]
+        for label, confidence in shown:
+            yield Span(
+                *(start_s, end_s, label or "", confidence or 0.0, values, human_label, is_wrong),
+                decision.labels,
+            )
+
+
+def differs(human_label: str | None, row: Result) -> bool:
+    """Whether a person says something else than is told of a recording, or of a clip."""
+    told = written(str(one["label"]) for one in row.labels or ()) or row.label
+    return human_label is None or human_text(human_label) != told
 
 
 def _row_of(one: Result, part: LabelledPart, rules: DisplayRules) -> Result:
-    label, confidence = one.clip_scores.answer(*part.span) or (None, None)
+    decision = one.clip_scores.decide(*part.span, rules) or Decision(None, None)
     return replace(
         one,
         start_s=part.start_s,
         end_s=part.end_s,
-        label=rules.label_of(label, confidence),
-        confidence=confidence,
+        label=decision.label,
+        confidence=decision.confidence,
+        labels=label_list(decision.labels),
         human_label=part.label,
         clip_at=clip_at(one, part.start_s),
     )

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
+from storage.database.decision_sql import each_label, told_label
 from storage.database.tables import (
     DAY_LENGTH,
     checkpoint,
@@ -19,25 +20,26 @@ from storage.database.tables import (
     folder_tally,
     prediction,
     recording,
+    recording_label,
     tally,
 )
 from storage.queries.clips import ClipOptions, Span, clip_at
 from storage.queries.filters import (
     AFTER_ALL,
+    LABEL,
     STATES,
     Axis,
     Filters,
     Status,
-    best_index,
+    answer_columns,
     by_index,
     clauses,
-    day_clauses,
     joined,
+    labelled,
     moment,
     path_prefix,
-    tallied,
-    tally_clauses,
 )
+from storage.queries.page_index import best_index, day_clauses, tallied, tally_clauses
 from storage.queries.result import Result
 from storage.queries.results import OnRead, clip_spans, ignore
 from storage.values.timestamps import to_local_time
@@ -57,8 +59,11 @@ def count(connection: Connection, filters: Filters) -> int:
 
 
 def count_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
-    """How many recordings share a value of the axis: most first, but days (UTC) in order."""
-    return _in_order(_counted(connection, filters, axis), axis)
+    """How many recordings share a value of the axis: most first, but days (UTC) in order.
+
+    A recording counts once for each of its labels.
+    """
+    return _in_order(_counted(connection, filters.within(connection), axis), axis)
 
 
 def count_clips_by(
@@ -93,6 +98,7 @@ def count_in_time(
 
     Nobody waits seconds for a foot. Where the tallies know, it is exact at any size.
     """
+    filters = filters.within(connection)
     if filters.is_tallied or _is_of_folders(filters):
         return Number(count(connection, filters))
     known = tallied(connection, filters)
@@ -102,8 +108,7 @@ def count_in_time(
     index, found = best_index(connection, filters, "newest", _LIMITS[-1] // 10, known), 0
     deadline = clock() + seconds  # what came before takes milliseconds at any size
     for limit in _LIMITS:
-        query = by_index(select(_row.id), index).where(*clauses(filters))
-        some = query.limit(limit + 1).subquery()
+        some = _ids(filters, index).limit(limit + 1).subquery()
         n = _scalar(connection, select(func.count()).select_from(some), deadline, clock)
         if n is None:
             break
@@ -111,6 +116,15 @@ def count_in_time(
             return Number(n)
         found = limit
     return Number(found, is_exact=False)
+
+
+def _ids(filters: Filters, index: str) -> Select[Any]:
+    if index == LABEL:
+        labels = filters.indexed_labels
+        query = labelled(filters, recording_label.c.recording_id)
+        query = query.where(recording_label.c.label.in_(labels))
+        return query.distinct() if len(labels) > 1 else query
+    return by_index(select(_row.id), index).where(*clauses(filters))
 
 
 def count_others(
@@ -178,7 +192,9 @@ def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
         return list(_of_sites(connection, filters).items())
     if axis in ("folder", "status") and _is_of_folders(filters):
         return _of_folders(connection, filters, axis)
-    is_shown_label = axis == "label" and filters.rules.knows_unknown
+    if axis == "label" and not filters.rules.one_label:
+        return _of_labels(connection, filters)
+    is_shown_label = axis == "label" and filters.rules.has_thresholds
     if filters.history:
         queries = [_grouped(filters, axis).select_from(joined(filters))]
     elif axis == "folder" or is_shown_label or not filters.is_tallied:
@@ -190,6 +206,14 @@ def _counted(connection: Connection, filters: Filters, axis: Axis) -> Counts:
         for value, number in connection.execute(query):
             found[value] += number
     return _named(connection, found, axis)
+
+
+def _of_labels(connection: Connection, filters: Filters) -> Counts:
+    """Each finding that is told, and answers of which none is."""
+    source = joined(filters) if filters.history else recording
+    told, label, _ = each_label(filters.rules, answer_columns(filters), source)
+    query = select(label, func.count()).select_from(told).where(*clauses(filters))
+    return [(name, n) for name, n in connection.execute(query.group_by(label))]
 
 
 def _of_sites(connection: Connection, filters: Filters) -> Counter[str | None]:
@@ -279,7 +303,7 @@ def _grouped(filters: Filters, axis: Axis) -> Select[Any]:
     answer = prediction.c if filters.history else _row
     time = _row.first_seen_at if filters.status == "pending" else _row.answered_at
     keys: dict[Axis, ColumnElement[Any]] = {
-        "label": filters.rules.label_sql(answer.label, answer.confidence),
+        "label": told_label(filters.rules, answer_columns(filters)),
         "status": _row.state,
         "checkpoint": answer.checkpoint_id,
         "day": func.substr(moment(filters) if filters.history else time, 1, DAY_LENGTH),

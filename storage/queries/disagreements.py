@@ -6,16 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
+from storage.database.decision_sql import AnswerColumns, rules_within, told_labels
 from storage.database.tables import checkpoint, prediction, recording
 from storage.errors import StorageError
 from storage.queries.filters import Filters, checkpoint_clause, clauses
+from storage.values.decision import DisplayRules
 
 # SQLite sorts what it groups, in memory: 75 bytes for each recording.
 _AT_A_TIME = 250_000
 
 _a, _b = prediction.alias("a"), prediction.alias("b")
+_ANSWERS = tuple(
+    AnswerColumns(one.c.label, one.c.confidence, one.c.id, one.c.checkpoint_id) for one in (_a, _b)
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,10 @@ class ComparedCheckpoint:
 
 @dataclass(frozen=True)
 class Pair:
-    """How many recordings have these two answers, and the mean confidence of each."""
+    """How many recordings have these two answers, and the mean confidence of each.
+
+    An answer of several labels is one text, `a;b`.
+    """
 
     a: str
     b: str
@@ -101,13 +109,10 @@ def disputes(
     limit: int,
 ) -> Iterator[Disagreement]:
     """Those first in which both are surest."""
-    columns = (
-        recording.c.path_text,
-        *(_a.c.label, _a.c.confidence),
-        *(_b.c.label, _b.c.confidence),
-    )
+    of_a, of_b = _told(connection)
+    columns = recording.c.path_text, of_a, _a.c.confidence, of_b, _b.c.confidence
     query = _with_recording(_shared(columns, a, b))
-    query = query.where(_a.c.label != _b.c.label, *clauses(filters))
+    query = query.where(of_a != of_b, *clauses(filters))
     surest = (_a.c.confidence + _b.c.confidence).desc()
     for row in connection.execute(query.order_by(surest, recording.c.id).limit(limit)):
         yield Disagreement(*row)
@@ -118,8 +123,8 @@ def _counted(
 ) -> Iterator[Sequence[Any]]:
     """Labels, count and sums of confidence, piece by piece: a pair may come several times."""
     confidences = func.sum(_a.c.confidence), func.sum(_b.c.confidence)
-    query = _shared((_a.c.label, _b.c.label, func.count(), *confidences), a, b)
-    query = query.group_by(_a.c.label, _b.c.label)
+    told = _told(connection)
+    query = _shared((*told, func.count(), *confidences), a, b).group_by(*told)
     which = [*clauses(filters)]
     number = prediction.c.recording_id
     first = connection.scalar(select(func.min(number))) or 0
@@ -130,6 +135,12 @@ def _counted(
         if which:  # else the recordings need not be looked up
             piece = _with_recording(piece).where(recording.c.id.between(start, end), *which)
         yield from connection.execute(piece)
+
+
+def _told(connection: Connection) -> tuple[ColumnElement[Any], ...]:
+    """All labels of each answer, by the thresholds of the checkpoints alone."""
+    rules = rules_within(connection, DisplayRules())
+    return tuple(told_labels(rules, answer) for answer in _ANSWERS)
 
 
 def _has_answered(connection: Connection, checkpoint_id: int) -> bool:

@@ -1,17 +1,11 @@
-"""The filters of the results, the WHERE that they make, and the index that SQLite reads for it.
-
-SQLite cannot know how many recordings a filter leaves. So they are either walked in the order of
-the page, until enough fit, or gathered from those that one filter leaves, and sorted; whichever
-reads less. benchmarks/history/ledger.md has what pages take without this.
-"""
+"""The filters of the results, and the WHERE that they make."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
-from math import prod
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -22,21 +16,32 @@ from sqlalchemy import (
     and_,
     case,
     func,
+    literal,
     or_,
     select,
 )
 
-from storage.database.sqlite import PATH_INDEX
+from storage.database.decision_sql import (
+    CURRENT,
+    ENTRY,
+    STORED,
+    AnswerColumns,
+    is_found,
+    is_told,
+    rules_within,
+    told_confidence,
+    told_label,
+)
 from storage.database.tables import (
-    DAY_LENGTH,
     checkpoint,
+    finding,
     inbox,
     prediction,
     recording,
-    tally,
+    recording_label,
 )
 from storage.labels.human_labels import differs_from_human, has_human_label
-from storage.values.decision import UNKNOWN, DisplayRules
+from storage.values.decision import NONE, UNKNOWN, DisplayRules
 from storage.values.timestamps import to_local_time
 
 Status = Literal["done", "failed", "pending", "superseded", "all"]
@@ -46,19 +51,13 @@ Axis = Literal["label", "status", "checkpoint", "day", "folder", "site", "hour"]
 STATES: tuple[Status, ...] = ("done", "failed", "pending", "superseded")
 SORTS: tuple[Sort, ...] = ("newest", "oldest", "confidence", "path")
 SECONDS = len("2026-01-31T12:00:00")
-ANSWER, LABEL = "ix_recording_answer", "ix_recording_label"
+ANSWER = "ix_recording_answer"
+LABEL = "recording_label"  # a table that is an index, by label and time
 CONFIDENCE, MOMENT = "ix_recording_confidence", "ix_recording_moment"
 DIGEST, RECORDED = "ix_recording_digest", "ix_recording_recorded"
 NUMBER = "ix_recording_answer_number"
 AFTER_ALL = "U"  # comes after the T of a stamp: behind the last moment of its day
-_LOOK = 60_000  # entries that are counted to learn whether a filter leaves few
-# Cost of fetching the table row for an index entry, relative to an entry that tells enough
-# (2 us against 0.1 us). Of rows that were answered one after the other several lie on a page, and
-# those in the order of confidence lie anywhere (3.8 us against 1.4 us in the order of paths).
-_ROW, _NEXT_ROW, _SCATTERED_ROW = 20, 4, 50
-# Recorders number their files, so in the order of paths the newest come last in each folder.
-_NEWEST_BY_PATH = 10
-_row, _tally = recording.c, tally.c
+_row = recording.c
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,10 @@ class Filters:
 
     `checkpoint` is the start of a name or digest. `history` asks for every prediction of a
     recording instead of its current answer. `by_recorded`: times are those at which recordings
-    began. `rules` say how answers are shown, and labels are meant as they are shown. Levels are in
-    dBFS. `labelled` are those of which, or of a part of which, a person says what it is; `wrong`
-    those of which a person says something else.
+    began. `rules` say how answers are shown, and labels are meant as they are shown: any of them
+    fits. `clip_labels`: a clip of it may have one of them. Levels are in dBFS. `labelled` are those
+    of which, or of a part of which, a person says what it is; `wrong` those of which a person says
+    something else.
     """
 
     status: Status = "done"
@@ -87,6 +87,7 @@ class Filters:
     max_level: float | None = None
     clipped: bool = False
     labelled: bool = False
+    clip_labels: tuple[str, ...] = ()
     rules: DisplayRules = field(default=DisplayRules(), compare=False)
 
     @property
@@ -96,15 +97,16 @@ class Filters:
     @property
     def is_tallied(self) -> bool:
         """Whether the tally by day, label and checkpoint knows all that is asked."""
-        unsure = bool(self.labels) and self.rules.knows_unknown
+        unsure = bool(self.labels) and not self.rules.tells_stored_label
         of_people = self.wrong or self.labelled
         of_rows = self.bounds_confidence or self.needs_levels or of_people or self.by_recorded
-        return self.path is None and not (of_rows or unsure)
+        return self.path is None and not (of_rows or unsure or self.clip_labels)
 
     @property
-    def stored_labels(self) -> tuple[str, ...]:
-        """Those that answers which fit have in the ledger; none: any."""
-        return () if self.rules.knows_unknown and UNKNOWN in self.labels else self.labels
+    def indexed_labels(self) -> tuple[str, ...]:
+        """Of which all that fits has one, as the index of findings knows them; none: any."""
+        labels = self.labels or self.clip_labels
+        return () if {NONE, UNKNOWN} & {*labels} else tuple(dict.fromkeys(labels))
 
     @property
     def needs_levels(self) -> bool:
@@ -120,24 +122,47 @@ class Filters:
         is_sure = least <= (confidence or 0.0) <= (1.0 if most is None else most)
         return is_sure and (not self.labels or label in self.labels)
 
+    def within(self, connection: Connection) -> Filters:
+        """With what its rules need not ask of this ledger."""
+        return replace(self, rules=rules_within(connection, self.rules))
+
     def with_status(self, status: Status) -> Filters:
         return replace(self, status=status)
 
 
 def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     """All filters; of a history they are about `prediction`, which has to be joined."""
-    answer = prediction.c if filters.history else _row
-    shown_label = filters.rules.label_sql(answer.label, answer.confidence)
+    if filters.labels or filters.clip_labels:
+        yield label_clause(filters)
+    yield from _further_clauses(filters)
+
+
+def labelled(filters: Filters, *columns: ColumnElement[Any]) -> Select[Any]:
+    """These columns of what fits, from the index of findings, which has to know the labels.
+
+    A recording comes once for each of the labels.
+    """
+    entry = recording_label.c
+    query = select(*columns).select_from(recording_label)
+    query = query.join(recording, _row.id == entry.recording_id)
+    query = query.with_hint(recording, "NOT INDEXED", "sqlite")
+    if not filters.clip_labels:
+        query = query.where(is_told(filters.rules, entry.label, entry.probability, ENTRY))
+    if not filters.by_recorded:
+        ends = filters.since or "", filters.until or AFTER_ALL
+        query = query.where(entry.answered_at.between(*ends))
+    return query.where(*_further_clauses(filters))
+
+
+def _further_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    """All but the labels."""
+    answer = answer_columns(filters)
     if filters.status != "all":
         yield _row.state == filters.status
-    if filters.stored_labels:  # for an index
-        yield answer.label.in_(filters.stored_labels)
-    if filters.labels and filters.rules.knows_unknown:
-        yield shown_label.in_(filters.labels)
     if filters.checkpoint is not None:
         named = select(checkpoint.c.id).where(checkpoint_clause(filters.checkpoint))
         yield answer.checkpoint_id.in_(named)
-    yield from range_clauses(answer.confidence, filters.min_confidence, filters.max_confidence)
+    yield from confidence_clauses(filters)
     yield from time_clauses(filters)
     if filters.path is not None:
         yield from path_clauses(filters.path)
@@ -147,7 +172,40 @@ def clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     if filters.wrong or filters.labelled:
         yield has_human_label()
     if filters.wrong:
-        yield differs_from_human(shown_label, filters.rules, filters.history)
+        yield differs_from_human(filters.rules, answer)
+
+
+def answer_columns(filters: Filters) -> AnswerColumns:
+    return STORED if filters.history else CURRENT
+
+
+def label_clause(filters: Filters) -> ColumnElement[bool]:
+    """Any of the labels is told of it; NONE and UNKNOWN are told alone."""
+    rules, answer = filters.rules, answer_columns(filters)
+    if filters.labels and rules.one_label:
+        return told_label(rules, answer).in_(filters.labels)
+    labels = [label for label in filters.labels if label not in (NONE, UNKNOWN)]
+    own = finding.alias("own")
+    is_own = own.c.prediction_id == answer.prediction_id
+    found = select(literal(1)).where(
+        and_(is_own, own.c.label.in_(filters.clip_labels))
+        if filters.clip_labels
+        else and_(is_found(rules, own, answer), own.c.label.in_(labels))
+    )
+    has_one = found.correlate_except(own, checkpoint).exists()
+    if len(labels) == len(filters.labels):
+        return has_one
+    return or_(has_one, told_label(rules, answer).in_({NONE, UNKNOWN} & {*filters.labels}))
+
+
+def confidence_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    """The first is for an index: what is told is no surer than the most probable label."""
+    answer, bounds = answer_columns(filters), (filters.min_confidence, filters.max_confidence)
+    if filters.rules.one_label:
+        yield from range_clauses(answer.confidence, *bounds)
+    elif filters.bounds_confidence:
+        yield from range_clauses(answer.confidence, bounds[0], None)
+        yield from range_clauses(told_confidence(filters.rules, answer), *bounds)
 
 
 def joined(filters: Filters) -> FromClause:
@@ -237,133 +295,6 @@ def path_prefix_clauses(glob: str) -> Iterator[ColumnElement[bool]]:
         yield and_(here, _row.path >= first, _row.path < behind)
 
 
-# --- the index
-
-
 def by_index(query: Select[Any], index: str) -> Select[Any]:
     """Name the index to read, where SQLite would have to guess; other databases are not told."""
     return query.with_hint(recording, f"INDEXED BY {index}", "sqlite")
-
-
-@dataclass(frozen=True)
-class Tallied:
-    """How many recordings there are, how many have the status, how many fit, and on which days."""
-
-    total: int
-    of_status: int
-    fitting: int
-    first_day: str | None
-    last_day: str | None
-
-    def within(self, filters: Filters) -> Filters:
-        """The filters with the days on which anything fits.
-
-        So that those of a checkpoint of last year are not looked for among all that came after.
-        """
-        if filters.by_recorded or not (filters.stored_labels or filters.checkpoint):
-            return filters
-        first, behind = self.first_day or "", f"{self.last_day}{AFTER_ALL}"
-        since = max(filters.since or first, first)
-        return replace(filters, since=since, until=min(filters.until or behind, behind))
-
-
-def tallied(connection: Connection, filters: Filters) -> Tallied:
-    """As far as the tally knows: by status, label, checkpoint and whole days of answers."""
-    within = [] if filters.by_recorded else [*day_clauses(filters)]
-    fits = and_(_tally.n > 0, *tally_clauses(filters), *within)
-    has_status = and_(_tally.n > 0, *tally_clauses(Filters(status=filters.status)), *within)
-    found = connection.execute(
-        select(
-            func.sum(_tally.n),
-            func.sum(case((has_status, _tally.n), else_=0)),
-            func.sum(case((fits, _tally.n), else_=0)),
-            func.min(case((fits, _tally.day))),
-            func.max(case((fits, _tally.day))),
-        )
-    ).one()
-    return Tallied(found[0] or 0, found[1] or 0, found[2] or 0, found[3], found[4])
-
-
-def tally_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    """All but the time."""
-    if filters.status != "all":
-        yield _tally.state == filters.status
-    if filters.stored_labels:
-        yield _tally.label.in_(filters.stored_labels)
-    if filters.checkpoint is not None:
-        named = select(checkpoint.c.id).where(checkpoint_clause(filters.checkpoint))
-        yield _tally.checkpoint_id.in_(named)
-
-
-def day_clauses(filters: Filters, is_whole: bool = False) -> Iterator[ColumnElement[bool]]:
-    """The days of a time; `is_whole`: without those that begin or end within it."""
-    if filters.since is not None:
-        first = filters.since[:DAY_LENGTH]
-        yield _tally.day > first if is_whole else _tally.day >= first
-    if filters.until is not None:
-        last = filters.until[:DAY_LENGTH]
-        yield _tally.day < last if is_whole else _tally.day <= last
-
-
-def best_index(
-    connection: Connection, filters: Filters, sort: Sort, limit: int, known: Tallied
-) -> str:
-    """The cheapest one for `limit` rows, as if the filters had nothing to do with each other."""
-    left = dict(_left(connection, filters, known))
-    costs = {
-        index: n * _cost(index, filters, sort)
-        for index, n in left.items()
-        if n < _LOOK or index in (LABEL, ANSWER)
-    }
-    in_order = _in_order(filters, sort)
-    total = max(1, known.total)
-    fitting = max(1.0, total * prod(n / total for n in left.values()))
-    size = left.get(in_order, total)
-    walked = min(size, int(limit * max(1.0, size / fitting))) * _cost(in_order, filters, sort)
-    narrowest = min(left, key=lambda index: left[index], default=None)
-    if sort == "path" and filters.since is not None and narrowest == ANSWER:
-        walked *= _NEWEST_BY_PATH
-    costs[in_order] = min(walked, costs.get(in_order, walked))
-    return min(costs, key=lambda index: costs[index])
-
-
-def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[tuple[str, int]]:
-    """How many recordings each filter leaves, by the index that finds them; _LOOK is many."""
-    if filters.stored_labels:
-        yield LABEL, known.fitting
-    if filters.status != "all":
-        yield ANSWER, known.of_status
-    if filters.bounds_confidence:
-        bounds = filters.min_confidence, filters.max_confidence
-        yield CONFIDENCE, _look(connection, CONFIDENCE, [*range_clauses(_row.confidence, *bounds)])
-    if filters.by_recorded:
-        yield RECORDED, _look(connection, RECORDED, [*recorded_clauses(filters)])
-    if filters.wrong or filters.labelled:
-        yield DIGEST, _look(connection, DIGEST, [has_human_label()])
-    if filters.path is not None and (prefix := [*path_prefix_clauses(filters.path)]):
-        yield PATH_INDEX, _look(connection, PATH_INDEX, prefix)
-
-
-def _look(connection: Connection, index: str, where: Sequence[ColumnElement[bool]]) -> int:
-    seen = by_index(select(_row.id), index).where(*where).limit(_LOOK).subquery()
-    return connection.scalar(select(func.count()).select_from(seen)) or 0
-
-
-def _in_order(filters: Filters, sort: Sort) -> str:
-    """The index whose order is that of the page."""
-    if sort == "path":
-        return PATH_INDEX
-    if sort == "confidence":
-        # Where nothing has a confidence, the index would be walked to its end.
-        return ANSWER if filters.status in ("failed", "pending") else CONFIDENCE
-    if filters.status in ("pending", "all"):
-        return MOMENT
-    return LABEL if len(filters.stored_labels) == 1 else ANSWER
-
-
-def _cost(index: str, filters: Filters, sort: Sort) -> int:
-    """Of an entry of the index: whether it tells enough, or the row must be fetched."""
-    tells = index in (LABEL, ANSWER) and filters.status not in ("pending", "all")
-    if tells and sort != "path" and filters.path is None:
-        return 1
-    return {ANSWER: _NEXT_ROW, CONFIDENCE: _SCATTERED_ROW}.get(index, _ROW)

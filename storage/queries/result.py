@@ -7,19 +7,20 @@ order from here. Columns are only ever added, at the end.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, case, func, null
 
+from storage.database.decision_sql import told_findings
 from storage.database.tables import checkpoint, inbox, prediction, recording
 from storage.labels.human_labels import human_labels, human_parts
 from storage.values.clip_scores import ClipScores, LabelledPart, labels_of, parts_of
-from storage.values.decision import DisplayRules
+from storage.values.decision import SEPARATOR, DisplayRules, candidates_in, own_thresholds
 from storage.values.timestamps import as_stamp
 
-Kind = Literal["text", "integer", "float", "moment"]
+Kind = Literal["text", "integer", "float", "moment", "labels"]
 
 _KINDS: dict[str, Kind] = {"str": "text", "int": "integer", "float": "float"}
 _row, _answer, _checkpoint, _inbox = recording.c, prediction.c, checkpoint.c, inbox.c
@@ -51,6 +52,17 @@ def _column(
     return field(default=None, metadata=metadata)
 
 
+class LabelList(list[dict[str, object]]):
+    """Labels with their probabilities; as text, the labels alone."""
+
+    def __str__(self) -> str:
+        return SEPARATOR.join(str(one["label"]) for one in self)
+
+
+def label_list(labels: Iterable[tuple[str, float]]) -> LabelList:
+    return LabelList({"label": label, "probability": round(p, 6)} for label, p in labels)
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One answer of one recording, or one clip of it, as it is shown."""
@@ -60,7 +72,9 @@ class Result:
         _row.path_text, r"Relative to its inbox. Bytes that are no UTF-8 show as `\xNN`."
     )
     status: str = _column(_row.state, "`done`, `failed`, `pending` or `superseded`.")
-    label: str | None = _column(_answer.label, "The most probable label.")
+    label: str | None = _column(
+        _answer.label, "The surest label; `none` or `unknown` where none is above its threshold."
+    )
     confidence: float | None = _column(
         _answer.confidence, "Its probability, 0 to 1, as the network has it."
     )
@@ -127,6 +141,12 @@ class Result:
     clip_at: str | None = _column(
         None, "When the clip began, in UTC.", kind="moment", is_of_clip=True
     )
+    labels: Sequence[dict[str, object]] | None = _column(  # a LabelList
+        None,
+        "All labels above their [thresholds](#several-labels-or-none), the surest first: `a;b`; in"
+        " JSON and Parquet a list of objects with `label` and `probability`.",
+        kind="labels",
+    )
     labels_json: str | None = _column(_checkpoint.labels)
     packed_scores: bytes | None = _column(_answer.scores)  # float32 (L,)
     # float16 (C, L); read only where clips are asked for
@@ -135,6 +155,9 @@ class Result:
     clip_seconds: float | None = _column(_answer.clip_seconds)
     clip_hop_seconds: float | None = _column(_answer.clip_hop_seconds)
     answer_number: int | None = _column(_row.answer_number)
+    task: str | None = _column(_checkpoint.task)
+    thresholds_json: str | None = _column(_checkpoint.thresholds)
+    findings_json: str | None = _column(told_findings())  # those that may be told
 
     def displayed(self, rules: DisplayRules) -> Result:
         """As stored values are shown under these rules."""
@@ -166,7 +189,9 @@ class Result:
     @property
     def clip_scores(self) -> ClipScores:
         return ClipScores(
-            self.labels_json, self.packed_clip_scores, self.clip_seconds, self.clip_hop_seconds
+            *(self.labels_json, self.packed_clip_scores),
+            *(self.clip_seconds, self.clip_hop_seconds),
+            *(self.task or "single", self.thresholds_json),
         )
 
     def labelled_parts(self) -> list[LabelledPart]:
@@ -175,9 +200,7 @@ class Result:
 
 
 _FIELDS = [one.name for one in fields(Result)]
-_PATH, _LABEL, _CONFIDENCE, _RECORDED, _SITE = (
-    _FIELDS.index(name) for name in ("path", "label", "confidence", "recorded_at", "site")
-)
+_AT = {name: at for at, name in enumerate(_FIELDS)}
 
 
 def _columns() -> Iterator[Column]:
@@ -193,22 +216,39 @@ COLUMNS = tuple(column.name for column in COLUMN_TABLE if not column.is_of_clip)
 MOMENTS = tuple(column.name for column in COLUMN_TABLE if column.kind == "moment")
 
 
-def expressions(history: bool, with_clips: bool) -> Iterator[ColumnElement[Any]]:
-    """In SQL, the values that `from_row` takes."""
+def expressions(
+    history: bool, with_clips: bool, one_label: bool = False
+) -> Iterator[ColumnElement[Any]]:
+    """In SQL, the values that `from_row` takes; with `one_label` the findings are not needed."""
+    left_out = set() if with_clips else {"packed_clip_scores"}
+    left_out |= {"findings_json"} if one_label else set()
     for one in fields(Result):
         sql = one.metadata["history"] if history else None
         sql = one.metadata["sql"] if sql is None else sql
-        is_left_out = sql is None or (one.name == "packed_clip_scores" and not with_clips)
-        yield null() if is_left_out else sql
+        yield null() if sql is None or one.name in left_out else sql
 
 
 def from_row(row: Iterable[Any], rules: DisplayRules) -> Result:
     """The values of `expressions`, shown under these rules."""
     values = [*row]
-    values[_LABEL] = rules.label_of(values[_LABEL], values[_CONFIDENCE])
-    values[_RECORDED] = as_stamp(values[_RECORDED], rules.zone)
-    values[_SITE] = rules.site_of(values[_PATH])
+    decision = rules.decide(
+        values[_AT["label"]],
+        values[_AT["confidence"]],
+        candidates_in(values[_AT["findings_json"]]),
+        values[_AT["task"]] or "single",
+        own_thresholds(values[_AT["thresholds_json"]]),
+    )
+    values[_AT["label"]], values[_AT["confidence"]] = decision[:2]
+    values[_AT["labels"]] = None if decision.label is None else label_list(decision.labels)
+    values[_AT["recorded_at"]] = as_stamp(values[_AT["recorded_at"]], rules.zone)
+    values[_AT["site"]] = rules.site_of(values[_AT["path"]])
     return Result(*values)
+
+
+def rows_by_label(row: Result) -> list[Result]:
+    """The row for each of its labels, the surest first; as it is where it has none."""
+    each = ((str(one["label"]), float(str(one["probability"]))) for one in row.labels or ())
+    return [replace(row, label=label, confidence=p) for label, p in each] or [row]
 
 
 def _rounded(value: object) -> object:

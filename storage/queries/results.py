@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import islice
@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, s
 
 from storage.database.bulk import chunks
 from storage.database.sqlite import PATH_INDEX
-from storage.database.tables import answer_counter, inbox, prediction, recording
+from storage.database.tables import answer_counter, inbox, prediction, recording, recording_label
 from storage.queries.clips import (
     ClipOptions,
     Span,
@@ -26,16 +26,17 @@ from storage.queries.clips import (
 )
 from storage.queries.filters import (
     ANSWER,
+    LABEL,
     NUMBER,
     Filters,
     Sort,
-    best_index,
     by_index,
     clauses,
     joined,
+    labelled,
     moment,
-    tallied,
 )
+from storage.queries.page_index import best_index, tallied
 from storage.queries.result import Result, expressions, from_row
 from storage.values.decision import DisplayRules
 
@@ -79,6 +80,7 @@ def page(
     A key is a place in the order, so that a later page takes as long as the first one, and none is
     shown twice while others come in.
     """
+    filters = filters.within(connection)
     keys = _page_keys(connection, filters, sort, limit + 1, after)
     ids = [id for id, _ in keys[:limit]]
     rows = list(_rows_of(connection, ids, filters, with_clips=False))
@@ -100,8 +102,9 @@ def results(
     and as many are held in memory as the limit lets. `on_read` is called for each recording.
     """
     found: Iterator[Result]
+    filters = filters.within(connection)
     if clips is not None:
-        wide = recordings_to_read(connection, filters)
+        wide = recordings_to_read(connection, filters, clips)
         read = _with_clips(connection, wide, sort, on_read)
         found = (row for one in read for row in rows_of(one, clips, filters))
         found = _surest_first(found, limit) if sort == "confidence" else found
@@ -121,6 +124,7 @@ def recordings_with_clips(
 
     Label, confidence and time are asked of the rows: see `storage.queries.clips`.
     """
+    filters = filters.within(connection)
     wide = recordings_to_read(connection, filters)
     query = by_index(_chosen(wide, with_clips=True), PATH_INDEX)  # in its order
     query = query.order_by(_row.inbox_id, _row.path, _row.id)
@@ -134,7 +138,8 @@ def clip_spans(
     connection: Connection, filters: Filters, clips: ClipOptions, on_read: OnRead = ignore
 ) -> Iterator[tuple[Result, Span]]:
     """Every clip that fits, with its recording."""
-    wide = recordings_to_read(connection, filters)
+    filters = filters.within(connection)
+    wide = recordings_to_read(connection, filters, clips)
     for one in _with_clips(connection, wide, "newest", on_read):
         yield from ((one, span) for span in spans_of(one, clips, filters))
 
@@ -149,6 +154,7 @@ def newest_position(connection: Connection) -> Position:
 def results_after(connection: Connection, filters: Filters, position: Position) -> list[Result]:
     """What came behind a position, each once: answers, then what waits for one."""
     found = []
+    filters = filters.within(connection)
     if filters.status != "pending":
         found += answers_after(connection, filters, position.answer)
     if filters.status in ("pending", "all"):
@@ -168,6 +174,7 @@ def answers_after(
     with_clips: bool = False,
 ) -> list[Result]:
     """Answers with a greater number, in their order; a limit of 0 is none."""
+    filters = filters.within(connection)
     query = by_index(_chosen(filters, with_clips), NUMBER)
     query = query.where(_row.answer_number > number).order_by(_row.answer_number)
     return list(_read(connection, query.limit(limit) if limit else query, filters.rules))
@@ -194,6 +201,7 @@ def unnumbered_after(
 ) -> list[Result]:
     """What was answered by a version that gave no numbers, in the order of its clock."""
     later = tuple_(_row.answered_at, _row.id) > tuple_(literal(moment), literal(recording_id))
+    filters = filters.within(connection)
     query = by_index(_chosen(filters, with_clips), ANSWER)
     query = query.where(_row.answer_number.is_(None), later).order_by(_row.answered_at, _row.id)
     return list(_read(connection, query.limit(limit), filters.rules))
@@ -252,6 +260,8 @@ def _page_keys(
         return []
     narrowed = known.within(filters)
     index = best_index(connection, narrowed, sort, limit, known)
+    if index == LABEL:
+        return _keys_of_labels(connection, narrowed, sort, limit, after)
     value, is_descending = _sorted_by(filters, sort)
     query = by_index(select(_row.id, value), index).where(*clauses(narrowed))
     query = query.order_by(*_order(filters, sort))
@@ -262,7 +272,31 @@ def _page_keys(
     for inbox_id in connection.scalars(select(inbox.c.id)).all():  # as the index has them
         of_inbox = query.where(_row.inbox_id == inbox_id)
         found += _first(connection, of_inbox, steps, limit)
-    return sorted(found, key=lambda key: (key[1], key[0]))[:limit]
+    return _merged(found, is_descending)[:limit]
+
+
+def _keys_of_labels(
+    connection: Connection, filters: Filters, sort: Sort, limit: int, after: PageKey | None
+) -> list[PageKey]:
+    """From the index of findings, label by label; what has several of them comes several times."""
+    entry = recording_label.c
+    value, is_descending = _sorted_by(filters, sort)
+    number: ColumnElement[Any] = _row.id
+    if sort in ("newest", "oldest"):  # as the index has them
+        value, number = entry.answered_at, entry.recording_id
+    steps = list(_behind(after, value, is_descending, number))
+    direction = (value.desc().nulls_last(), number.desc()) if is_descending else (value, number)
+    query = labelled(filters, number, value).order_by(*direction)
+    found: list[PageKey] = []
+    for label in filters.indexed_labels:
+        found += _first(connection, query.where(entry.label == label), steps, limit)
+    return _merged(found, is_descending)[:limit]
+
+
+def _merged(keys: Iterable[PageKey], is_descending: bool) -> list[PageKey]:
+    """In order, each once; what has no value is last where it descends."""
+    once = dict.fromkeys(keys)
+    return sorted(once, key=lambda key: (key[1] is not None, key[1], key[0]), reverse=is_descending)
 
 
 def _first(
@@ -281,7 +315,10 @@ def _first(
 
 
 def _behind(
-    after: PageKey | None, value: ColumnElement[Any], is_descending: bool
+    after: PageKey | None,
+    value: ColumnElement[Any],
+    is_descending: bool,
+    number: ColumnElement[Any] = _row.id,
 ) -> Iterator[list[ColumnElement[bool]]]:
     """What comes after the key, in steps: the rest of its equals first.
 
@@ -292,7 +329,7 @@ def _behind(
         yield []
         return
     last_id, last = after
-    rest = _row.id < last_id if is_descending else _row.id > last_id
+    rest = number < last_id if is_descending else number > last_id
     yield [value.is_(None) if last is None else value == last, rest]
     if last is None:
         if not is_descending:
@@ -335,7 +372,9 @@ def _rows_of(
 
 
 def _columns(filters: Filters, with_clips: bool) -> Select[Any]:
-    return select(*expressions(filters.history, with_clips)).select_from(joined(filters))
+    return select(*expressions(filters.history, with_clips, filters.rules.one_label)).select_from(
+        joined(filters)
+    )
 
 
 def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:

@@ -24,7 +24,13 @@ from pydantic import (
 
 from storage.home.paths import DEFAULT_DATABASE, Home, database_url
 from storage.values.alert import BodyTemplate
-from storage.values.decision import DisplayRules, check_site_pattern, thresholds_of
+from storage.values.decision import (
+    LONG_CLIPS,
+    NEGATIVE_LABELS,
+    DisplayRules,
+    check_site_pattern,
+    thresholds_of,
+)
 from storage.values.http_headers import headers_of
 from storage.values.listen_address import host_and_port
 from storage.values.timestamps import is_zone, parse_duration
@@ -171,6 +177,9 @@ class EngineSettings(Section):
     """most clips scored in one step; 0 is 32, on a GPU 256"""
     clip_pooling: Literal["mean", "max"] = "mean"
     """how a recording's scores are made from those of its clips"""
+    long_clips: Annotated[int, Field(ge=1)] = LONG_CLIPS
+    """a recording of more clips is answered by what was found in any of them, a shorter one by its
+    scores"""
     channel: Literal["mean", "loudest"] | Annotated[int, Field(ge=1, le=64)] = "mean"
     """what of several channels is scored, and learned from: their mean, the loudest, or the one of
     this number"""
@@ -188,7 +197,8 @@ class EngineSettings(Section):
     @property
     def scoring(self) -> str:
         """Those of these that decide scores; each prediction is stored with them."""
-        return f"{self.clip_pooling}/{self.channel}/{self.overlap_seconds:g}"
+        usual = f"{self.clip_pooling}/{self.channel}/{self.overlap_seconds:g}"
+        return usual if self.long_clips == LONG_CLIPS else f"{usual}/{self.long_clips}"
 
 
 class TrainingSettings(Section):
@@ -201,6 +211,9 @@ class TrainingSettings(Section):
     memory_gib: NotNegative = 0.0
     """most memory for decoded clips, in GiB, before they go into a file on disk; 0 is half of what
     is free"""
+    negative_labels: Texts = NEGATIVE_LABELS
+    """what a row of nothing is called: where a network learns several labels at once, these are not
+    among them; capitals or not"""
 
 
 class ResultsSettings(Section):
@@ -210,9 +223,11 @@ class ResultsSettings(Section):
     """of the recorders' clocks, where neither name nor file tells it: local, UTC, +01:00 or a name
     like Europe/Berlin"""
     thresholds: Annotated[Texts, _checked_by(thresholds_of)] = ()
-    """LABEL=CONFIDENCE: answers of this label that are less confident are shown as `unknown`"""
+    """LABEL=CONFIDENCE: a label that is less confident is not told; these go before the
+    checkpoint's thresholds"""
     unknown_below: Share = 0.0
-    """answers less confident are shown as `unknown`, where the label has no threshold of its own"""
+    """in a single task, answers less confident are shown as `unknown`, where the label has no
+    threshold of its own"""
     site_pattern: Annotated[str, _checked_by(check_site_pattern)] = ""
     """regular expression with a group `site`, looked for in the path; empty: the site is the first
     folder"""

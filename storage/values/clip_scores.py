@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from storage.values.decision import most_probable, rules_of
+from storage.values.decision import (
+    Decision,
+    DisplayRules,
+    human_text,
+    most_probable,
+    own_thresholds,
+    rules_of,
+)
 from storage.values.timestamps import seconds_text
 
 
@@ -24,6 +31,8 @@ class ClipScores:
     packed: bytes | None
     clip_seconds: float | None
     hop_seconds: float | None
+    task: str = "single"
+    thresholds_json: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -43,10 +52,41 @@ class ClipScores:
                 break
             yield at * self.hop_seconds, scores
 
-    def answer(self, start_s: float, end_s: float) -> tuple[str, float] | None:
+    def decide(self, start_s: float, end_s: float, rules: DisplayRules) -> Decision | None:
+        """What is told of a part; None where no clip lies in it.
+
+        In a single task the label that most of it was given, in a multi task all labels of the
+        clips that lie in it by half, else of the clip that it shares most with.
+        """
+        if self.task == "multi":
+            highest = self._highest(start_s, end_s)
+            if highest is None:
+                return None
+            return rules.decide_clip(self.labels, highest, self.task, self.own)
+        pair = self._commonest(start_s, end_s)
+        return pair and rules.decide(*pair, task=self.task, own=self.own)
+
+    @property
+    def own(self) -> dict[str, float]:
+        """The thresholds of the checkpoint."""
+        return own_thresholds(self.thresholds_json)
+
+    def _highest(self, start_s: float, end_s: float) -> list[float] | None:
+        """Of each label the highest score of a clip."""
+        shared = [
+            (min(clip_start + (self.clip_seconds or 0.0), end_s) - max(clip_start, start_s), scores)
+            for clip_start, scores in self.rows(start_s, end_s)
+        ]
+        if not shared:
+            return None
+        half = (self.clip_seconds or 0.0) / 2
+        within = [scores for seconds, scores in shared if seconds >= half]
+        return [max(column) for column in zip(*(within or [max(shared)[1]]), strict=True)]
+
+    def _commonest(self, start_s: float, end_s: float) -> tuple[str, float] | None:
         """The label that most of a part was given, by seconds, and the surest clip's confidence.
 
-        Of labels with as many seconds the surer one. None where no clip lies in the part.
+        Of labels with as many seconds the surer one.
         """
         shared: dict[int, tuple[float, float]] = {}
         for clip_start, scores in self.rows(start_s, end_s):
@@ -101,10 +141,13 @@ def is_part_wrong(
     packed: bytes,
     clip_seconds: float,
     hop_seconds: float,
+    task: str,
+    thresholds_json: str | None,
     parts_json: str,
     rules_json: str,
 ) -> bool:
     """Whether of any part something else is said than its clips were answered; for SQL."""
-    scores, rules = ClipScores(labels_json, packed, clip_seconds, hop_seconds), rules_of(rules_json)
-    answers = ((part, scores.answer(*part.span)) for part in parts_of(parts_json))
-    return any(not answer or rules.label_of(*answer) != part.label for part, answer in answers)
+    scores = ClipScores(labels_json, packed, clip_seconds, hop_seconds, task, thresholds_json)
+    rules = rules_of(rules_json)
+    answers = ((part, scores.decide(*part.span, rules)) for part in parts_of(parts_json))
+    return any(not told or told.text != human_text(part.label) for part, told in answers)

@@ -34,6 +34,7 @@ def visible(text: str) -> str:
 
 def without_formula(column: str, value: object) -> object:
     """A spreadsheet runs a cell that begins like a formula. `./` before it names the same file."""
+    value = str(value) if isinstance(value, list) else value
     if not isinstance(value, str) or not value.startswith(_FORMULA):
         return value
     return f"./{value}" if column == "path" else f"'{value}"

@@ -43,8 +43,9 @@ def export_checkpoint(
 def to_onnx(checkpoint: Checkpoint) -> bytes:
     """An ONNX model from `clips` (B, S) to `scores` (B, L), equal to the predictor's.
 
-    Features, normalisation, temperature and softmax are inside; any batch size will do. Labels,
-    audio format and origin are in its metadata. Raises ExportError without the packages.
+    Features, normalisation, temperature and softmax, of a multi task sigmoid, are inside; any batch
+    size will do. Labels, task, audio format and origin are in its metadata. Raises ExportError
+    without the packages.
     """
     try:
         import onnx
@@ -81,6 +82,7 @@ def onnx_metadata(checkpoint: Checkpoint) -> dict[str, str]:
     audio, training = checkpoint.audio_format, checkpoint.description.training
     facts: dict[str, Any] = {
         "labels": json.dumps(checkpoint.labels, ensure_ascii=False),
+        "task": checkpoint.description.task,
         "sample_rate_hz": audio.sample_rate_hz,
         "clip_samples": audio.clip_samples,
         "clip_seconds": audio.clip_seconds,

@@ -40,7 +40,13 @@ def print_table(checkpoint_folder: CheckpointFolder, console: Console) -> list[s
 
 
 def accuracy_text(facts: Mapping[str, Any]) -> str:
-    """Of what `clfd train` measured: the validation's, else the mean over folds."""
+    """Of what `clfd train` measured: the validation's, else the mean over folds.
+
+    Of a multi task it is the macro average precision.
+    """
+    if facts.get("task") == "multi":
+        own, mean = (fact(facts, f"{of}_macro_ap", "macro AP {:.3f}") for of in ("val", "mean"))
+        return own or (f"{mean} over folds" if mean else "not measured")
     if measured := fact(facts, "val_accuracy", "{:.1%}"):
         return measured
     if mean := fact(facts, "mean_accuracy", "{:.1%}"):

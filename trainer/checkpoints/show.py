@@ -15,9 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from classifier.errors import CheckpointError
-from classifier.model.audio_format import AudioFormat
-from classifier.model.checkpoint import Checkpoint, read_checkpoint
-from classifier.model.classifier import NetworkShape
+from classifier.model.checkpoint import Checkpoint, Description, read_checkpoint
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.values.text import visible
 from trainer.checkpoints.import_checkpoint import stored_name
@@ -63,8 +61,8 @@ def print_description(
     current_state = state(checkpoint_folder, checkpoint.name)
     console.print(Text(f"{checkpoint.name}{f' ({current_state})' if current_state else ''}"))
     groups: dict[str, Iterator[Row]] = {
-        "What it hears": _audio_rows(about.labels, about.audio_format, about.network),
-        "How good it is": _quality_rows(training, about.temperature),
+        "What it hears": _audio_rows(about),
+        "How good it is": _quality_rows(training, about),
         "Where it comes from": _origin_rows(checkpoint.digest, training),
         "Its parents": _parent_rows(training, ancestors(checkpoint_folder, training)),
     }
@@ -81,20 +79,30 @@ def _print_group(console: Console, heading: str, rows: Sequence[tuple[str, str]]
     console.print(Text(f"\n{heading}"), Padding(table, (0, 0, 0, 2), expand=False), sep="\n")
 
 
-def _audio_rows(labels: Sequence[str], audio: AudioFormat, network: NetworkShape) -> Iterator[Row]:
+def _audio_rows(about: Description) -> Iterator[Row]:
+    labels, audio, network = about.labels, about.audio_format, about.network
+    yield "task", "several labels at once, or none" if about.task == "multi" else None
     yield "labels", f"{', '.join(labels)} ({len(labels)})"
     yield "clips", f"{audio.clip_seconds:g} s at {audio.sample_rate_hz} Hz"
     yield "bands", f"{audio.n_mels} from {audio.min_hz:g} to {audio.max_hz:g} Hz"
     yield "widths", "-".join(str(width) for width in network.widths)
 
 
-def _quality_rows(training: Facts, temperature: float) -> Iterator[Row]:
-    yield "accuracy", accuracy_text(training)
+def _quality_rows(training: Facts, about: Description) -> Iterator[Row]:
+    is_multi = about.task == "multi"
+    yield "quality" if is_multi else "accuracy", accuracy_text(training)
     yield "macro-F1", fact(training, "val_macro_f1", "{:.3f}")
     error, before = fact(training, "ece", "{:.3f}"), fact(training, "ece_before", "{:.3f}")
     note = f"({before} before temperature)" if before else None
     yield "calibration error", error and _joined(" ", error, note)
-    yield "temperature", f"{temperature:.3g}"
+    if not is_multi:
+        yield "temperature", f"{about.temperature:.3g}"
+    elif about.temperatures:
+        yield "temperatures", f"{min(about.temperatures):.3g} to {max(about.temperatures):.3g}"
+    for label, each in about.thresholds.items():
+        share = f"precision {each.precision:.1%} (at least {each.precision_low:.1%})"
+        rests_on = f"{each.n_found} found, {each.n_examples} examples, {each.rests_on}"
+        yield f"threshold {label}", f"{each.threshold:.3g}: {share}, {rests_on}"
     probes = training.get("probes")
     for probe in map(_mapping, probes if isinstance(probes, list) else []):
         confidence = fact(probe, "confidence", "{:.1%}")

@@ -23,7 +23,8 @@ Row = tuple[str, Any, Any]
 DIGEST_LETTERS, FEW_LABELS = 12, 3  # for people
 _DATA = ("labels_file", "labels_digest", "train_files", "val_files", "skipped", "split", "seed")
 _FIGURES = (
-    *("val_accuracy", "val_macro_f1", "val_loss", "mean_accuracy", "std_accuracy"),
+    *("val_accuracy", "val_macro_f1", "val_macro_ap", "val_macro_auc", "val_loss"),
+    *("mean_accuracy", "std_accuracy", "mean_macro_ap"),
     *("ece", "seconds", "gflop_per_clip"),
 )
 
@@ -36,6 +37,7 @@ def summary_of(checkpoint: Checkpoint) -> Summary:
         "checkpoint": checkpoint.name,
         "digest": checkpoint.digest,
         "created_at": _plain(training.get("created_at")),
+        "task": about.task,
         "labels": len(about.labels),
         **{name: _plain(training.get(name)) for name in _DATA},
         "parent": _plain(parent.get("name")) if isinstance(parent, Mapping) else None,

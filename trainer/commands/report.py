@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,7 +77,6 @@ def report(
     if min_confidence is not None and not clips:
         raise click.UsageError("--min-confidence is about clips; add --clips")
     settings, now = invocation.settings(), datetime.now(UTC)
-    rules = settings.results.display_rules
     filters = Filters(
         labels=labels,
         min_confidence=min_confidence,
@@ -86,7 +84,7 @@ def report(
         until=until,
         path=path,
         by_recorded=clock == "recorded",
-        rules=rules if clips else replace(rules, thresholds=(), unknown_below=0.0),
+        rules=settings.results.display_rules,
     )
     figures = write_period_report(
         filters, clips, output, not no_audio, invocation.home(), settings, now

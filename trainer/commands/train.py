@@ -35,6 +35,14 @@ from storage.commands.option_headings import CommandWithHeadings
     "0.005, batch 16, 150 epochs, varied and mixed clips, 64 bands, width 16), or the reference: "
     "Adam, 0.001, batch 32, 20 epochs, 5 s at 22050 Hz, 128 bands, width 64.",
 )
+@click.option(
+    "--task",
+    type=click.Choice(["auto", "single", "multi"]),
+    default="auto",
+    show_default=True,
+    help="One label of all (single), or several at once and sometimes none (multi). auto: multi "
+    "where one part of a file bears several labels, in several rows or in one cell as a;b.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training files.")
 @click.option(
     "--lr", "learning_rate", type=click.FloatRange(min=0, min_open=True), help="Learning rate."
@@ -46,6 +54,12 @@ from storage.commands.option_headings import CommandWithHeadings
     type=click.Choice(["full", "shift", "none"]),
     help="How clips are varied: as the default recipe does, turned round in time only, or not; "
     "less is quicker where held-out sounds resemble those learned.  [default: the recipe's]",
+)
+@click.option(
+    "--balance",
+    type=click.Choice(["none", "sqrt", "full"]),
+    help="How often an epoch takes clips of rare labels: as they are, by one over the root of "
+    "their number, or every label alike.  [default: the recipe's]",
 )
 @click.option("--clip-seconds", type=Seconds(0, 60, min_open=True), help="Clip length.")
 @click.option("--sample-rate", "sample_rate_hz", type=click.IntRange(1000, 768_000), help="In Hz.")
@@ -95,6 +109,12 @@ from storage.commands.option_headings import CommandWithHeadings
     is_flag=True,
     help="Let --promote auto drop labels that the active checkpoint knows.",
 )
+@click.option(
+    "--precision",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Choose the threshold of each label for this precision, from held-out recordings. "
+    "[default: multi for the best F1, single none]",
+)
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: engine.device]")
 @click.option("--skip-bad", is_flag=True, help="Leave out rows and files that cannot be used.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
@@ -102,9 +122,10 @@ from storage.commands.option_headings import CommandWithHeadings
 def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any) -> None:
     """Learn from labelled files, and publish a checkpoint.
 
-    LABELS.csv has the columns path (or file, filename, file_name) and label (or category, class),
-    and may have start, end (seconds), fold, group (or src_file, source) and split (train, val).
-    Paths are relative to its folder. A folder with one sub-folder per label does as well.
+    LABELS.csv has the columns path (or file, filename, file_name) and label (or category, class;
+    several as a;b), and may have start, end (seconds), fold, group (or src_file, source) and split
+    (train, val). Paths are relative to its folder. A folder with one sub-folder per label does as
+    well.
 
     The name of the checkpoint goes to stdout; pictures and numbers go to reports/NAME in the home.
 
@@ -163,7 +184,8 @@ def _summary(outcome: dict[str, Any]) -> list[str]:
     from trainer.checkpoints.list import accuracy_text
 
     promoted = "is active now" if outcome["promoted"] else "was not promoted"
+    quality = "quality" if outcome["task"] == "multi" else "accuracy"
     return [
-        f"accuracy: {accuracy_text(outcome)}",
+        f"{quality}: {accuracy_text(outcome)}",
         f"checkpoint {outcome['checkpoint']} {promoted}: {outcome['promotion_reason']}",
     ]

@@ -16,15 +16,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from classifier.audio.decode import DecodedAudio, Segment
 from classifier.audio.samples import Channel
 from classifier.errors import ClassifierError, DecodingError
 from classifier.model.audio_format import AudioFormat
+from classifier.model.classifier import Task
 from classifier.workers.pool import Answer, DecodePool
 from trainer.console import ProgressConsole
 from trainer.data.clip_cache import GIB, ClipCache, available_bytes
-from trainer.data.examples import Example
+from trainer.data.examples import Example, task_of, true_labels
 
 SEGMENT_SECONDS = 60.0  # decoded in one piece; longer examples stream
 FULL_SCALE = 32_767
@@ -54,7 +56,13 @@ class Dataset:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """L names in alphabetical order."""
-        return tuple(sorted({example.label for example in self.examples} | set(self.known_labels)))
+        return tuple(
+            sorted({label for e in self.examples for label in e.labels} | {*self.known_labels})
+        )
+
+    @cached_property
+    def task(self) -> Task:
+        return task_of(self.examples)
 
     @cached_property
     def unit(self) -> str:
@@ -63,9 +71,8 @@ class Dataset:
 
     @cached_property
     def truth(self) -> Tensor:
-        """(R,) index into `labels`."""
-        index = {label: at for at, label in enumerate(self.labels)}
-        return torch.tensor([index[example.label] for example in self.examples], device=self.device)
+        """(R,) index into `labels`; of a multi task (R, L), whether it bears each label."""
+        return torch.from_numpy(true_labels(self.examples, self.labels)).to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -116,9 +123,10 @@ class Dataset:
         samples = self.samples[self.rows[clips.to(self.samples.device)]]
         return samples.to(self.device) * (self.peaks[clips] / FULL_SCALE)
 
-    def clip_truth(self, clips: Tensor) -> Tensor:
-        """(B,) index into `labels`."""
-        return self.truth[self.recording[clips]]
+    def clip_targets(self, clips: Tensor) -> Tensor:
+        """(B, L) float32: 1 for the labels of each clip's recording."""
+        truth = self.truth[self.recording[clips]]
+        return (truth if self.task == "multi" else one_hot(truth, len(self.labels))).float()
 
 
 @dataclass

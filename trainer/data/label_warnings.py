@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from storage.values.text import visible
+from storage.values.text import listed, visible
 from trainer.data.examples import Example
 from trainer.data.source_guess import shared_sources
 from trainer.data.splits import Split
+
+FEW_EXAMPLES = 10
+MUCH_RARER = 10  # than the commonest label
 
 _EMPTY = {"nan", "NaN", "<NA>", "NA", "N/A", "None", "NULL"}  # of pandas, R, Python and SQL
 
@@ -23,8 +26,9 @@ def find_warnings(
     `groups` (R,) are the merged ones of `overlaps.merged_groups`.
     """
     return [
-        *similar_labels(example.label for example in examples),
-        *labels_like_empty_cells(example.label for example in examples),
+        *similar_labels(label for example in examples for label in example.labels),
+        *labels_like_empty_cells(label for example in examples for label in example.labels),
+        *rare_labels(examples),
         *duplicate_audio(examples, groups),
         *related_files_across_split(examples, splits),
     ]
@@ -54,6 +58,23 @@ def labels_like_empty_cells(labels: Iterable[str]) -> list[str]:
     return [
         f"label {label!r} is learned as any other; leave the cell empty if there is none"
         for label in sorted(_EMPTY.intersection(labels))
+    ]
+
+
+def rare_labels(examples: Sequence[Example]) -> list[str]:
+    """A line where labels have few examples, and another label many times as many."""
+    numbers = Counter(label for example in examples for label in example.labels)
+    (common, most), *_ = numbers.most_common(1)
+    rare = [
+        f"{label!r} ({n})"
+        for label, n in sorted(numbers.items())
+        if n < FEW_EXAMPLES and most >= MUCH_RARER * n
+    ]
+    if not rare:
+        return []
+    return [
+        f"few examples of {listed(rare)} beside {most} of {common!r}: what is said of them rests "
+        "on little; add some, or see --balance"
     ]
 
 

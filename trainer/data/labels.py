@@ -6,9 +6,12 @@ Whatever is wrong without decoding is found here and reported together.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from classifier.model.classifier import Task
 from storage.labels.label_tables import (
     LabelRow,
     LabelTable,
@@ -16,6 +19,7 @@ from storage.labels.label_tables import (
     open_label_table,
     sound_of,
 )
+from storage.values.decision import labels_in
 from storage.values.text import text_digest, visible
 from trainer.data.examples import Example, LabelSet
 from trainer.data.folder_reader import list_folder
@@ -24,6 +28,18 @@ from trainer.data.sound_files import SHOWN_MISSING, SoundFiles
 from trainer.errors import LabelsError, NoTable, SoundsMissing
 
 MIN_LABELS = 2
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class TaskChoice:
+    """What a person asked for: auto, single or multi; and the names of nothing in a multi task."""
+
+    asked: str = "single"
+    negative_labels: Collection[str] = ()
+
+
+SINGLE = TaskChoice()
 
 
 def read_labels(
@@ -31,16 +47,18 @@ def read_labels(
     suffixes: Collection[str],
     skip_bad: bool = False,
     min_labels: int = MIN_LABELS,
+    task: TaskChoice = SINGLE,
 ) -> LabelSet:
     """Reads a table of labels, or a folder whose sub-folders are labels.
 
     `suffixes` (lower case, with dot) say which files of a folder are audio; a table names its files
     itself. Raises NoTable for audio in its place, SoundsMissing where none of its files is there,
     LabelsError listing every problem; with `skip_bad` rows with problems are left out instead, and
-    named in `skipped`. `min_labels` different ones must be left: training takes two, evaluation
-    one.
+    named in `skipped`. `min_labels` different ones must be left, of which in a multi task one may
+    be that there is none: training takes two, evaluation one.
     """
-    found = _read_folder(source, suffixes) if source.is_dir() else _read_table(source, suffixes)
+    read = _read_folder if source.is_dir() else _read_table
+    found = read(source, suffixes, task)
     refuse_problems(source, found.skipped, skip_bad)
     check_labels(source, found.examples, found.skipped, min_labels)
     return found
@@ -59,7 +77,7 @@ def check_labels(
     min_labels: int = MIN_LABELS,
 ) -> None:
     """Raises LabelsError where what is left without the rows that were `skipped` is too little."""
-    labels = sorted({example.label for example in examples})
+    labels = sorted({label for example in examples for label in example.strata})
     if len(labels) < min_labels:
         found = f"only the label {labels[0]!r}" if labels else "no usable example"
         problem = f"it has {found}, but a classifier needs {min_labels} labels"
@@ -69,7 +87,7 @@ def check_labels(
         raise LabelsError(source, [problem, *rows] if labels else [*skipped, problem])
 
 
-def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:
+def _read_folder(folder: Path, suffixes: Collection[str], asked: TaskChoice) -> LabelSet:
     try:
         listing = list_folder(folder, suffixes)
     except OSError as error:
@@ -79,10 +97,15 @@ def _read_folder(folder: Path, suffixes: Collection[str]) -> LabelSet:
         for path, label in listing.files
     )
     names = "".join(f"{example.group}\n" for example in examples)
-    return LabelSet(folder, text_digest(names), examples, tuple(listing.problems))
+    problems = listing.problems
+    task, reason = choose_task(examples, asked.asked)
+    if task == "multi":
+        examples, mixed = as_multi(examples, asked.negative_labels)
+        problems = [*problems, *mixed.values()]
+    return LabelSet(folder, text_digest(names), examples, tuple(problems), task, reason)
 
 
-def _read_table(source: Path, suffixes: Collection[str]) -> LabelSet:
+def _read_table(source: Path, suffixes: Collection[str], asked: TaskChoice) -> LabelSet:
     if source.suffix.lower() in suffixes:
         raise NoTable(
             f"{source}: it is sound; name a table of labels, or a folder with one sub-folder"
@@ -91,7 +114,7 @@ def _read_table(source: Path, suffixes: Collection[str]) -> LabelSet:
     files = SoundFiles(source.parent, suffixes)
     try:
         with open_label_table(source) as table:
-            examples, problems = _examples(table, files)
+            examples, problems, (task, reason) = _examples(table, files, asked)
     except LabelTableError as error:
         raise LabelsError(source, error.problems) from error
     if files.missing and "path" not in table.columns.positions:
@@ -100,7 +123,7 @@ def _read_table(source: Path, suffixes: Collection[str]) -> LabelSet:
         raise LabelsError(source, [f"no such file: {sound}; {reason}"])
     if not examples and len(files.missing) > SHOWN_MISSING:
         raise SoundsMissing(_missing_line(source, files))
-    return LabelSet(source, table.digest, examples, problems)
+    return LabelSet(source, table.digest, examples, problems, task, reason)
 
 
 def _missing_line(source: Path, files: SoundFiles) -> str:
@@ -114,8 +137,10 @@ def _missing_line(source: Path, files: SoundFiles) -> str:
     )
 
 
-def _examples(table: LabelTable, files: SoundFiles) -> tuple[tuple[Example, ...], tuple[str, ...]]:
-    """Valid examples, and a line for each problem, in the order of the rows."""
+def _examples(
+    table: LabelTable, files: SoundFiles, asked: TaskChoice
+) -> tuple[tuple[Example, ...], tuple[str, ...], tuple[Task, str]]:
+    """Valid examples, a line for each problem in the order of the rows, and the task and why."""
     valid: list[Example] = []
     problems: list[tuple[int, str]] = []
     names = {ours: table.columns.name(ours) for ours in table.columns.positions}
@@ -128,6 +153,10 @@ def _examples(table: LabelTable, files: SoundFiles) -> tuple[tuple[Example, ...]
             problems += [(row.number, line) for line in found]
         else:
             valid.append(_example(row, path, names))
+    task, reason = choose_task(valid, asked.asked)
+    if task == "multi":
+        joined, mixed = as_multi(valid, asked.negative_labels)
+        valid, problems = [*joined], [*problems, *mixed.items()]
     contradictory = {
         at: problem.line
         for problem in contradictions(valid, [example.path for example in valid])
@@ -135,7 +164,8 @@ def _examples(table: LabelTable, files: SoundFiles) -> tuple[tuple[Example, ...]
     }
     problems += [(valid[at].row or 0, line) for at, line in contradictory.items()]
     kept = tuple(example for at, example in enumerate(valid) if at not in contradictory)
-    return kept, tuple(line for _, line in sorted(problems, key=lambda problem: problem[0]))
+    lines = tuple(line for _, line in sorted(problems, key=lambda problem: problem[0]))
+    return kept, lines, (task, reason)
 
 
 def _file(row: LabelRow, names: Mapping[str, str], files: SoundFiles) -> tuple[Path, list[str]]:
@@ -162,3 +192,48 @@ def _example(row: LabelRow, path: Path, names: Mapping[str, str]) -> Example:
         grouped=bool(row.group),
         columns=names,
     )
+
+
+def choose_task(examples: Sequence[Example], asked: str) -> tuple[Task, str]:
+    """The task, and why: as asked, else multi where one part of a file bears several labels."""
+    if asked != AUTO:
+        return ("multi" if asked == "multi" else "single"), "it was asked for"
+    first_of: dict[Hashable, Example] = {}
+    for example in examples:
+        if len(labels_in(example.label)) > 1:
+            return "multi", f"{example.name} has several labels ({example.label!r})"
+        first = first_of.setdefault(_part(example), example)
+        if first.label != example.label:
+            both = f"{first.label!r} and {example.label!r}"
+            return "multi", f"{first.name} and {example.name} give one part {both}"
+    return "single", "no part of a file bears several labels"
+
+
+def as_multi(
+    examples: Sequence[Example], negative_labels: Collection[str]
+) -> tuple[tuple[Example, ...], dict[int, str]]:
+    """An example for all rows of one part, in the order of the first; a line for a row at fault.
+
+    Rows that differ in group, fold or split stay apart, for the checks of these to find.
+    """
+    negative = {name.casefold() for name in negative_labels}
+    of_part: dict[Hashable, list[Example]] = defaultdict(list)
+    problems: dict[int, str] = {}
+    for at, example in enumerate(examples):
+        labels = tuple(dict.fromkeys(labels_in(example.label)))
+        positive = tuple(label for label in labels if label.casefold() not in negative)
+        if not labels or 0 < len(positive) < len(labels):
+            reason = "is a label and none; keep one" if labels else "names no label"
+            problems[example.row or at] = f"{example.spot('label')}: {example.label!r} {reason}"
+            continue
+        about = (example.fold, example.group, example.split)
+        of_part[_part(example), about, bool(positive)].append(replace(example, label_set=positive))
+    return tuple(map(_joined, of_part.values())), problems
+
+
+def _part(example: Example) -> Hashable:
+    return example.path, example.start_seconds, example.end_seconds
+
+
+def _joined(rows: Sequence[Example]) -> Example:
+    return rows[0].with_labels(label for row in rows for label in row.labels)

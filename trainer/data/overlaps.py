@@ -15,14 +15,15 @@ from trainer.data.examples import Example, LabelProblem
 def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[LabelProblem]:
     """A problem for each example whose audio has another label in another example.
 
-    Two parts of one content are the same audio where they share half of the shorter one or more.
+    In a multi task only none contradicts a label. Two parts of one content are the same audio where
+    they share half of the shorter one or more.
     """
     against: dict[int, int] = {}
     for parts in _parts(examples, contents):
         for part, same in same_sounds(sorted(parts)).items():
-            first_of = {examples[at].label: at for other in same for at in reversed(parts[other])}
+            first_of = {examples[at].claim: at for other in same for at in reversed(parts[other])}
             for at in parts[part]:
-                others = [to for label, to in first_of.items() if label != examples[at].label]
+                others = [to for claim, to in first_of.items() if claim != examples[at].claim]
                 if others:
                     against[at] = min(others)
     problems = []
@@ -34,6 +35,19 @@ def contradictions(examples: Sequence[Example], contents: Sequence[Hashable]) ->
         )
         problems.append(LabelProblem((at,), line))
     return problems
+
+
+def with_shared_labels(
+    examples: Sequence[Example], contents: Sequence[Hashable]
+) -> tuple[Example, ...]:
+    """Examples of a multi task, each with the labels of all that hold the same sound."""
+    found = list(examples)
+    for parts in _parts(examples, contents):
+        for part, same in same_sounds(sorted(parts)).items():
+            labels = {label for each in same for at in parts[each] for label in examples[at].labels}
+            for at in parts[part]:
+                found[at] = examples[at].with_labels(labels)
+    return tuple(found)
 
 
 def merged_groups(examples: Sequence[Example], contents: Sequence[Hashable]) -> list[str]:

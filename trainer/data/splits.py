@@ -88,7 +88,8 @@ def cross_validation(
     """
     folds = column_folds(examples, SplitChoice(seed), cross_validate=True)
     if folds is None:
-        numbers = _hash_folds([example.label for example in examples], groups, seed)
+        fold_of = _hash_folds(*_by_label(examples, groups), seed)
+        numbers = [fold_of[group] for group in groups]
     else:
         _check_columns(examples, groups, folds)
         numbers = list(folds.fold_of)
@@ -136,14 +137,22 @@ def validation_groups(
 
 def _hash_split(examples: Sequence[Example], groups: Sequence[str], choice: SplitChoice) -> Split:
     fraction = VAL_FRACTION if choice.val_fraction is None else choice.val_fraction
-    labels = [example.label for example in examples]
-    chosen = validation_groups(labels, groups, fraction, choice.seed)
+    chosen = validation_groups(*_by_label(examples, groups), fraction, choice.seed)
     validates = {at for at, group in enumerate(groups) if group in chosen}
     description = f"{fraction:g} of groups by hash, seed {choice.seed}"
     return _split(len(examples), validates, description)
 
 
-def _hash_folds(labels: Sequence[str], groups: Sequence[str], seed: int) -> list[int | None]:
+def _by_label(examples: Sequence[Example], groups: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Labels, and the groups beside them: once for each label of each example."""
+    pairs = zip(examples, groups, strict=True)
+    found = [(label, group) for example, group in pairs for label in example.strata]
+    return [label for label, _ in found], [group for _, group in found]
+
+
+def _hash_folds(
+    labels: Sequence[str], groups: Sequence[str], seed: int
+) -> Mapping[str, int | None]:
     """Deals out the groups of each label. A label begins where the one before it ended, so that
     the folds grow alike.
 
@@ -158,7 +167,7 @@ def _hash_folds(labels: Sequence[str], groups: Sequence[str], seed: int) -> list
     for members in groups_of.values():
         if len({fold_of[group] for group in members}) == 1:
             fold_of[_by_hash(members, seed)[0]] = None
-    return [fold_of[group] for group in groups]
+    return fold_of
 
 
 def _members(
@@ -241,12 +250,12 @@ def crossings(
 def untrained(examples: Sequence[Example], folds: ColumnFolds) -> list[LabelProblem]:
     """A problem for each label of which nothing is left to train on when it validates."""
     problems = []
-    for positions in _positions([example.label for example in examples]):
+    for label, positions in _of_labels(examples).items():
         folds_of_label = {folds.fold_of[at] for at in positions}
         if len(folds_of_label) == 1 and None not in folds_of_label:
             first = examples[positions[0]]
             line = (
-                f"{first.spot('label')}: {first.label!r} has nothing left to train on: "
+                f"{first.spot('label')}: {label!r} has nothing left to train on: "
                 f"all of it validates ({_side(first, folds.column)})"
             )
             problems.append(LabelProblem(tuple(positions), line))
@@ -256,17 +265,26 @@ def untrained(examples: Sequence[Example], folds: ColumnFolds) -> list[LabelProb
 def too_few(examples: Sequence[Example], groups: Sequence[str]) -> list[LabelProblem]:
     """A problem for each label with a single group, which cannot both train and validate."""
     problems = []
-    for positions in _positions([example.label for example in examples]):
+    for label, positions in _of_labels(examples).items():
         if len({groups[at] for at in positions}) == 1:
             first = examples[positions[0]]
             n = len(positions)
             has = "one file only" if n == 1 else f"{n} files of one group only"
             line = (
-                f"{first.spot('label')}: {first.label!r} has {has}, so that none can validate; "
+                f"{first.spot('label')}: {label!r} has {has}, so that none can validate; "
                 "add another, or train without validation by --val-fraction 0"
             )
             problems.append(LabelProblem(tuple(positions), line))
     return problems
+
+
+def _of_labels(examples: Sequence[Example]) -> Mapping[str, list[int]]:
+    """Where each label stands."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for at, example in enumerate(examples):
+        for label in example.labels:
+            found[label].append(at)
+    return found
 
 
 def _positions(keys: Sequence[str]) -> list[list[int]]:

@@ -6,21 +6,42 @@ Axes: R recordings, L labels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from classifier.inference.pooling import Scores
+from classifier.model.checkpoint import Threshold
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
+from trainer.data.examples import true_labels
 from trainer.evaluation.calibration import (
     ClipLogits,
+    Temperature,
     concatenate,
-    cross_fitted_scores,
-    fit_temperature,
+    cross_fits,
+    fit_temperatures,
     parts_by_group,
 )
-from trainer.evaluation.metrics import Evaluation, Truth, clip_logits, evaluate
+from trainer.evaluation.metrics import (
+    Evaluation,
+    Truth,
+    accuracy,
+    clip_logits,
+    evaluate,
+    ranking_quality,
+    with_thresholds,
+)
+from trainer.evaluation.multi_label import evaluate_sets, exact_matches
+from trainer.evaluation.recording_answers import (
+    AS_USUAL,
+    Answers,
+    Marks,
+    Serving,
+    answers,
+    found_labels,
+)
+from trainer.evaluation.thresholds import Goal, fit_thresholds
 
 NOTHING_CHOSEN = "nothing was chosen on the recordings it is measured on"
 
@@ -29,7 +50,7 @@ NOTHING_CHOSEN = "nothing was chosen on the recordings it is measured on"
 class ClipPredictions:
     """The logits of recordings, and their true labels.
 
-    `positions` (R,) are those of the dataset, `truth` (R,) is an index into the network's labels.
+    `positions` (R,) are those of the dataset, `truth` is of the network's labels.
     """
 
     positions: tuple[int, ...]
@@ -39,18 +60,38 @@ class ClipPredictions:
 
 @dataclass(frozen=True)
 class Assessment:
-    """Scores (R, L) under temperatures fitted on other recordings, and how good they are.
+    """Answers under temperatures fitted on other recordings, and how good they are.
 
-    `temperature` is the one to be served. `uncalibrated` is of the same answers at temperature 1.
-    `selection` says of each number what was chosen on the recordings it is measured on.
+    What `scores` and `told` are: see `Answers`.
+
+    `temperature` and `thresholds` are those to be served. `uncalibrated` is of the same answers at
+    temperature 1. `selection` says of each number what was chosen on the recordings it is measured
+    on. `found` (R, L) is of a multi task: the labels at thresholds fitted on other recordings.
     """
 
     predictions: ClipPredictions
     scores: Scores
-    temperature: float
+    told: Scores
+    temperature: Temperature
     evaluation: Evaluation
     uncalibrated: Evaluation
     selection: Mapping[str, str]
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    found: Marks | None = None
+
+
+@dataclass(frozen=True)
+class FoldQuality:
+    """Of one fold, by a network trained on the others; the average precision of a multi task."""
+
+    accuracy: float
+    macro_ap: float | None = None
+
+
+def fold_quality(told: Scores, truth: Truth, found: Marks | None) -> FoldQuality:
+    if found is None:
+        return FoldQuality(accuracy(told, truth))
+    return FoldQuality(exact_matches(truth, found), ranking_quality(told, truth).macro_ap)
 
 
 def predict(
@@ -65,25 +106,31 @@ def predict(
     Labels are matched by name: the dataset may have fewer, in another order; none that is unknown.
     """
     logits = clip_logits(model, dataset, positions, batch_size)
-    index = {label: at for at, label in enumerate(labels)}
-    truth = np.array([index[dataset.examples[at].label] for at in positions], np.int64)
+    truth = true_labels([dataset.examples[at] for at in positions], labels)
     return ClipPredictions(tuple(positions), logits, truth)
 
 
 def assess_validation(
-    predictions: ClipPredictions, labels: tuple[str, ...], groups: Sequence[str]
+    predictions: ClipPredictions,
+    labels: tuple[str, ...],
+    groups: Sequence[str],
+    precision: float | None = None,
 ) -> Assessment:
     """Assesses one network by its validation recordings, which belong to these groups (R,).
 
-    Each fifth of them is measured under a temperature fitted on the others.
+    Each fifth of them is measured under a temperature, and thresholds, fitted on the others.
+    `precision` is wanted of the thresholds; None asks for the best F1.
     """
-    return _cross_fitted(predictions, labels, parts_by_group(groups), VALIDATION_SELECTION)
+    goal = Goal(precision, "validation")
+    return _cross_fitted(predictions, labels, parts_by_group(groups), VALIDATION_SELECTION, goal)
 
 
-def assess_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> Assessment:
+def assess_folds(
+    folds: Sequence[ClipPredictions], labels: tuple[str, ...], precision: float | None = None
+) -> Assessment:
     """Assesses a recipe by all folds together, each predicted by a network trained without it.
 
-    Each fold is measured under a temperature fitted on the others.
+    Each fold is measured under a temperature, and thresholds, fitted on the others.
     """
     pooled = ClipPredictions(
         positions=tuple(at for fold in folds for at in fold.positions),
@@ -91,19 +138,26 @@ def assess_folds(folds: Sequence[ClipPredictions], labels: tuple[str, ...]) -> A
         truth=np.concatenate([fold.truth for fold in folds]),
     )
     parts = [number for number, fold in enumerate(folds) for _ in fold.positions]
-    return _cross_fitted(pooled, labels, parts, FOLDS_SELECTION)
+    return _cross_fitted(pooled, labels, parts, FOLDS_SELECTION, Goal(precision, "out of fold"))
 
 
 def assess_as_served(
     predictions: ClipPredictions,
     labels: tuple[str, ...],
-    temperature: float,
-    pooling: str,
+    temperature: Temperature,
+    serving: Serving,
     selection: Mapping[str, str],
+    thresholds: Mapping[str, Threshold],
 ) -> Assessment:
-    """Assesses a checkpoint by the temperature and the pooling with which it is served."""
-    scores = predictions.clip_logits.scores(temperature, pooling)
-    return _assessment(predictions, labels, scores, temperature, selection, pooling)
+    """Assesses a checkpoint as it is served and its answers are told."""
+    logits = predictions.clip_logits
+    given, plain = (answers(logits, each, labels, serving) for each in (temperature, 1.0))
+    found = None
+    if logits.task == "multi":
+        found = found_labels(logits, temperature, labels, thresholds, serving)
+    return _assessment(
+        predictions, labels, given, plain, temperature, selection, found, thresholds, serving
+    )
 
 
 def _cross_fitted(
@@ -111,23 +165,58 @@ def _cross_fitted(
     labels: tuple[str, ...],
     parts: Sequence[int],
     selection: Mapping[str, str],
+    goal: Goal,
 ) -> Assessment:
     logits, truth = predictions.clip_logits, predictions.truth
-    scores = cross_fitted_scores(logits, truth, parts)
-    return _assessment(predictions, labels, scores, fit_temperature(logits, truth), selection)
+    plain, served = answers(logits, 1.0, labels), fit_temperatures(logits, truth)
+    scores, told = np.empty_like(plain.scores), np.empty_like(plain.told)
+    found = np.zeros(told.shape, np.bool_) if logits.task == "multi" else None
+    for is_in, temperature in cross_fits(logits, truth, parts):
+        inside, others = logits.subset(is_in), logits.subset(~is_in)
+        given = answers(inside, temperature, labels)
+        scores[is_in], told[is_in] = given.scores, given.told
+        if found is not None:
+            of_others = answers(others, temperature, labels).told
+            thresholds = fit_thresholds(of_others, truth[~is_in], labels, goal)
+            found[is_in] = found_labels(inside, temperature, labels, thresholds)
+    if found is not None:
+        selection = {**selection, **_of_thresholds(selection)}
+    thresholds = fit_thresholds(answers(logits, served, labels).told, truth, labels, goal)
+    given = Answers(scores, told)
+    return _assessment(predictions, labels, given, plain, served, selection, found, thresholds)
 
 
 def _assessment(
     predictions: ClipPredictions,
     labels: tuple[str, ...],
-    scores: Scores,
-    temperature: float,
+    given: Answers,
+    plain: Answers,
+    temperature: Temperature,
     selection: Mapping[str, str],
-    pooling: str = "mean",
+    found: Marks | None,
+    thresholds: Mapping[str, Threshold],
+    serving: Serving = AS_USUAL,
 ) -> Assessment:
-    truth, plain = predictions.truth, predictions.clip_logits.scores(1.0, pooling)
-    evaluations = evaluate(scores, truth, labels), evaluate(plain, truth, labels)
-    return Assessment(predictions, scores, temperature, *evaluations, selection)
+    """`plain` are the answers at temperature 1."""
+    truth = predictions.truth
+    if found is None:
+        evaluation = evaluate(given.scores, truth, labels, given.told)
+        uncalibrated = evaluate(plain.scores, truth, labels, plain.told)
+    else:
+        evaluation = evaluate_sets(given.told, truth, labels, found)
+        at_one = found_labels(predictions.clip_logits, 1.0, labels, {}, serving)
+        uncalibrated = evaluate_sets(plain.told, truth, labels, at_one)
+    return Assessment(
+        predictions,
+        given.scores,
+        given.told,
+        temperature,
+        with_thresholds(evaluation, thresholds, serving.rules),
+        uncalibrated,
+        selection,
+        thresholds,
+        found,
+    )
 
 
 FIXED = {
@@ -158,3 +247,16 @@ NO_SELECTION = {
     **FIXED,
     "temperature": "1, not fitted: nothing was held out",
 }
+
+
+def _of_thresholds(selection: Mapping[str, str]) -> dict[str, str]:
+    """In a multi task what is found hangs on thresholds; average precision does not."""
+    by_folds = "mean_accuracy" in selection
+    parts = "the other folds" if by_folds else "other validation recordings"
+    found = f"at thresholds fitted on {parts}"
+    names = ("mean_accuracy",) if by_folds else ("val_accuracy", "val_macro_f1")
+    average = "mean_macro_ap" if by_folds else "val_macro_ap"
+    return dict.fromkeys(names, found) | {average: NOTHING_CHOSEN, "thresholds": FITTED_ON_ALL}
+
+
+FITTED_ON_ALL = "fitted on all held-out recordings; no other number is measured at them"

@@ -1,7 +1,8 @@
-"""Calibration: one temperature per network, so that confidence matches accuracy.
+"""Calibration: one temperature per network or label, so that confidence matches accuracy.
 
 Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks" (2017), fitted here to
-what is served: the mean over a recording's clips of softmax(logits / temperature).
+what is served: the mean over a recording's clips of softmax(logits / temperature). In a multi task
+each label is a question of its own, and has a temperature of its own.
 
 Axes: R recordings, N clips, L labels.
 """
@@ -10,17 +11,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq, minimize_scalar
+from scipy.special import expit
 
 from classifier.inference.pooling import Scores
+from classifier.model.classifier import Task
 from storage.values.text import text_digest
 
 Integers = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
+Temperature = float | Probabilities  # (L,) in a multi task
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 PARTS = 5
@@ -35,40 +40,52 @@ class ClipLogits:
 
     logits: npt.NDArray[np.float32]  # (N, L)
     recording: Integers  # (N,)
+    task: Task = "single"
 
     @property
     def n_recordings(self) -> int:
         return len(np.unique(self.recording))
 
-    def scores(self, temperature: float, pooling: str = "mean") -> Scores:
-        """Probabilities (R, L), pooled as the daemon does: the mean, or the rescaled maximum."""
+    def scores(self, temperature: Temperature, pooling: str = "mean") -> Scores:
+        """Probabilities (R, L), pooled as the daemon does: the mean, or the maximum."""
         clips = self.probabilities(temperature)
         if pooling == "mean":
             return self.means(clips).astype(np.float32)
-        peaks = np.maximum.reduceat(clips, self._starts)
-        scores: Probabilities = peaks / peaks.sum(axis=1, keepdims=True)
-        return scores.astype(np.float32)
+        peaks = np.maximum.reduceat(clips, self.starts)
+        total = 1.0 if self.task == "multi" else peaks.sum(axis=1, keepdims=True)
+        return (peaks / total).astype(np.float32)
 
-    def probabilities(self, temperature: float) -> Probabilities:
-        """Softmax of the logits over the temperature (N, L)."""
+    def probabilities(self, temperature: Temperature) -> Probabilities:
+        """Softmax, or in a multi task sigmoid, of the logits over the temperature (N, L)."""
         scaled = self.logits.astype(np.float64) / temperature
+        if self.task == "multi":
+            return expit(scaled)  # type: ignore[no-any-return]
         with np.errstate(invalid="ignore"):  # infinite logits become NaN, which promotion refuses
             powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
     def means(self, clips: Probabilities) -> Probabilities:
         """Means over the clips of each recording: (N, ...) to (R, ...)."""
-        counts = np.diff(self._starts, append=len(clips))
-        return np.add.reduceat(clips, self._starts) / counts[:, None]
+        counts = np.diff(self.starts, append=len(clips))
+        return np.add.reduceat(clips, self.starts) / counts[:, None]
 
     def subset(self, recordings: npt.NDArray[np.bool_]) -> ClipLogits:
         """Those of the recordings that are marked in (R,), numbered anew."""
         kept = recordings[self.recording]
         numbers = np.cumsum(recordings) - 1
-        return ClipLogits(self.logits[kept], numbers[self.recording[kept]])
+        return replace(self, logits=self.logits[kept], recording=numbers[self.recording[kept]])
+
+    def of_label(self, at: int) -> ClipLogits:
+        """Whether one label is there as a choice between two: yes or no.
+
+        The sigmoid of a logit is the softmax of it beside a logit of 0.
+        """
+        yes = self.logits[:, at]
+        return ClipLogits(np.stack([yes, np.zeros_like(yes)], axis=1), self.recording)
 
     @property
-    def _starts(self) -> Integers:
+    def starts(self) -> Integers:
+        """The first clip of each recording (R,)."""
         return np.flatnonzero(np.diff(self.recording, prepend=-1))
 
 
@@ -78,7 +95,20 @@ def concatenate(several: Sequence[ClipLogits]) -> ClipLogits:
     return ClipLogits(
         np.concatenate([each.logits for each in several]),
         np.concatenate([each.recording + at for each, at in zip(several, starts, strict=True)]),
+        several[0].task,
     )
+
+
+def fit_temperatures(clip_logits: ClipLogits, truth: npt.NDArray[Any]) -> Temperature:
+    """The temperature of a single task; of a multi task, with truth (R, L), one for each label."""
+    if clip_logits.task == "single":
+        return fit_temperature(clip_logits, truth)
+    bears = truth.T.astype(bool)
+    fitted = [
+        fit_temperature(clip_logits.of_label(at), np.where(is_label, 0, 1))
+        for at, is_label in enumerate(bears)
+    ]
+    return np.array(fitted)
 
 
 def fit_temperature(clip_logits: ClipLogits, truth: Integers) -> float:
@@ -107,19 +137,17 @@ def fit_temperature(clip_logits: ClipLogits, truth: Integers) -> float:
     return math.exp(_limit_confidence(clip_logits, float(likeliest), ceiling=(n + 1) / (n + 2)))
 
 
-def cross_fitted_scores(clip_logits: ClipLogits, truth: Integers, parts: Sequence[int]) -> Scores:
-    """Scores (R, L), each recording's under a temperature fitted on the other parts only.
+def cross_fits(
+    clip_logits: ClipLogits, truth: npt.NDArray[Any], parts: Sequence[int]
+) -> list[tuple[npt.NDArray[np.bool_], Temperature]]:
+    """Of each part which recordings are in it (R,), and the temperature fitted on the others.
 
     `parts` (R,) are the folds, or those of `parts_by_group`. With a single part there is nothing to
     fit on, and the temperature is 1.
     """
     part_of = np.asarray(parts)
-    scores = np.empty((len(truth), clip_logits.logits.shape[1]), np.float32)
-    for part in np.unique(part_of):
-        others = part_of != part
-        temperature = fit_temperature(clip_logits.subset(others), truth[others])
-        scores[~others] = clip_logits.subset(~others).scores(temperature)
-    return scores
+    masks = [part_of == part for part in np.unique(part_of)]
+    return [(is_in, fit_temperatures(clip_logits.subset(~is_in), truth[~is_in])) for is_in in masks]
 
 
 def parts_by_group(groups: Sequence[str]) -> list[int]:

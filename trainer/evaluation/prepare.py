@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,8 +16,8 @@ from storage.values.text import listed
 from trainer.console import ProgressConsole
 from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
-from trainer.data.labels import read_labels, refuse_problems
-from trainer.data.overlaps import contradictions
+from trainer.data.labels import TaskChoice, read_labels, refuse_problems
+from trainer.data.overlaps import contradictions, with_shared_labels
 from trainer.errors import TrainerError, first_lines
 
 
@@ -49,11 +49,12 @@ def prepare_evaluation(
     are left out and named.
     """
     source, skip_bad = request.labels, request.skip_bad
-    labels = read_labels(source, settings.intake.suffixes, skip_bad, min_labels=1)
+    task = TaskChoice(checkpoint.description.task, settings.training.negative_labels)
+    labels = read_labels(source, settings.intake.suffixes, skip_bad, min_labels=1, task=task)
     asked = of_fold(labels, request.fold)
     unknown = unknown_labels(asked, checkpoint, source)
     refuse_problems(source, unknown, skip_bad)
-    examples = [each for each in asked if each.label in checkpoint.labels]
+    examples = [each for each in asked if set(each.labels) <= set(checkpoint.labels)]
     engine, memory_gib = settings.engine, settings.training.memory_gib
     with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
         decoded = decode_dataset(
@@ -71,6 +72,9 @@ def prepare_evaluation(
     refuse_problems(source, problems, skip_bad)
     contradictory = {at for problem in found for at in problem.positions}
     dataset = decoded.subset([n for n in range(len(decoded.examples)) if n not in contradictory])
+    if dataset.task == "multi":
+        shared = with_shared_labels(dataset.examples, dataset.digests)
+        dataset = replace(dataset, examples=shared)
     if not dataset.examples:
         raise TrainerError(f"{source}: no recording is left to judge by; correct the labels")
     for line in first_lines((*labels.skipped, *unknown, *problems)):
@@ -97,9 +101,9 @@ def unknown_labels(examples: Sequence[Example], checkpoint: Checkpoint, source: 
     """
     unknown: dict[str, list[Example]] = defaultdict(list)
     for example in examples:
-        if example.label not in checkpoint.labels:
-            unknown[example.label].append(example)
-    if sum(map(len, unknown.values())) == len(examples):
+        for label in set(example.labels).difference(checkpoint.labels):
+            unknown[label].append(example)
+    if len({id(each) for found in unknown.values() for each in found}) == len(examples):
         raise TrainerError(
             f"{source}: {checkpoint.name} knows none of its labels, only "
             f"{listed(checkpoint.labels)}; name another --checkpoint, or other labels"

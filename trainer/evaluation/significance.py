@@ -1,11 +1,13 @@
-"""Two networks on the same recordings: how far apart their macro-F1 is, and how sure that is.
+"""Two networks on the same recordings: how far apart they are, and how sure that is.
+
+They are compared by macro-F1 or, in a multi task, by macro average precision.
 
 The uncertainty is a paired bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap",
 1993): recordings are drawn with replacement, the same ones for both networks, as many as there
 are, and the difference is taken anew each time. Whole groups are drawn: relatives err together.
 
-Axes: D draws, P patterns, L labels. Answers are names, never positions: two networks may know
-other labels, in another order.
+Axes: D draws, P patterns, R recordings, L labels. Answers are names, never positions: two networks
+may know other labels, in another order.
 """
 
 from __future__ import annotations
@@ -23,29 +25,31 @@ Numbers = npt.NDArray[np.float64]
 Pattern = tuple[tuple[str, str, str], ...]  # truth and both answers, of all members of a group
 
 DRAWS = 2000  # puts the ends of the interval within about a fiftieth of its width
+CELLS_AT_ONCE = 2**22  # of draws times recordings
 INTERVAL_PERCENT = 90
 NO_ANSWER = ""  # no label is empty
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Macro-F1 of both networks, and the interval of the difference, candidate minus active.
+    """A figure of both networks, and the interval of the difference, candidate minus active.
 
     `by_folds`: the candidate's answers are those of its recipe's networks in cross-validation.
     """
 
-    candidate_f1: float
-    active_f1: float
+    of_candidate: float
+    of_active: float
     lower: float
     upper: float
     n_recordings: int
     n_groups: int
     n_labels: int
     by_folds: bool = False
+    figure: str = "macro-F1"
 
     @property
     def difference(self) -> float:
-        return self.candidate_f1 - self.active_f1
+        return self.of_candidate - self.of_active
 
 
 def answers_from(scores: Scores, labels: Sequence[str]) -> list[str]:
@@ -66,19 +70,70 @@ def compare_answers(
     labels = sorted(set(truth))
     patterns = group_patterns(truth, candidate, active, groups)
     counts, tallies = np.array(list(patterns.values())), _tallies(list(patterns), labels)
-    candidate_f1, active_f1 = _macro_f1(counts[None], tallies)
+    of_candidate, of_active = _macro_f1(counts[None], tallies)
     difference_of = np.subtract(*_macro_f1(_draws(counts), tallies))
     tail = (100 - INTERVAL_PERCENT) / 2
     lower, upper = np.percentile(difference_of, (tail, 100 - tail))
     return Comparison(
-        candidate_f1=candidate_f1.item(),
-        active_f1=active_f1.item(),
+        of_candidate=of_candidate.item(),
+        of_active=of_active.item(),
         lower=float(lower),
         upper=float(upper),
         n_recordings=len(truth),
         n_groups=patterns.total(),
         n_labels=len(labels),
     )
+
+
+def compare_rankings(
+    bears: npt.NDArray[np.bool_], candidate: Scores, active: Scores, groups: Sequence[str]
+) -> Comparison:
+    """Compares scores of the same recordings for the same labels, all (R, L).
+
+    Macro average precision is the mean over the labels that a recording, or all of those drawn,
+    bear.
+    """
+    _, group_of = np.unique(groups, return_inverse=True)
+    n_groups = group_of.max() + 1
+    random = np.random.Generator(np.random.PCG64(0))
+    draws = random.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=DRAWS)
+    differences = []
+    for part in np.array_split(draws, 1 + DRAWS * len(bears) // CELLS_AT_ONCE):
+        counts = part[:, group_of]
+        of_both = (_macro_ap(bears, scores, counts) for scores in (candidate, active))
+        differences.append(np.subtract(*of_both))
+    every = np.ones((1, len(bears)), np.int64)
+    tail = (100 - INTERVAL_PERCENT) / 2
+    lower, upper = np.nanpercentile(np.concatenate(differences), (tail, 100 - tail))
+    return Comparison(
+        of_candidate=_macro_ap(bears, candidate, every).item(),
+        of_active=_macro_ap(bears, active, every).item(),
+        lower=float(lower),
+        upper=float(upper),
+        n_recordings=len(bears),
+        n_groups=int(n_groups),
+        n_labels=int(bears.any(axis=0).sum()),
+        figure="macro average precision",
+    )
+
+
+def _macro_ap(
+    bears: npt.NDArray[np.bool_], scores: Scores, counts: npt.NDArray[np.int64]
+) -> Numbers:
+    """(D,), each recording counted so often (D, R); of like scores all are found together."""
+    total, n_labels = np.zeros(len(counts)), np.zeros(len(counts))
+    for is_label, of_label in zip(bears.T, scores.T, strict=True):
+        order = np.argsort(-of_label, kind="stable")
+        ranked, number = of_label[order], counts[:, order]
+        hits = np.cumsum(number * is_label[order], axis=1)
+        last = np.searchsorted(-ranked, -ranked, side="right") - 1
+        precision = hits[:, last] / np.maximum(np.cumsum(number, axis=1)[:, last], 1)
+        n_bearing = hits[:, -1]
+        gained = (precision * number * is_label[order]).sum(axis=1)
+        total += gained / np.maximum(n_bearing, 1)
+        n_labels += n_bearing > 0
+    with np.errstate(invalid="ignore"):  # of a draw without any label
+        return total / n_labels
 
 
 def group_patterns(

@@ -20,6 +20,8 @@ MAX_TOP_ERRORS = 12
 class TopError:
     """A recording with a wrong answer, and the clip with the highest score for that answer.
 
+    In a multi task any label that was found is an answer, and the truth may be several, or none.
+
     `row` is that of the labels file, where there is one. The clip begins at `start_seconds` in
     the audio file; `decibels` (M, F) is its log-mel spectrogram.
     """
@@ -38,16 +40,24 @@ def find_top_errors(
     dataset: Dataset, assessment: Assessment, logmel: LogMel
 ) -> tuple[TopError, ...]:
     """At most MAX_TOP_ERRORS, the most confident first, of the recordings of `assessment`."""
-    confidence = assessment.scores.max(axis=1)
-    wrong = np.flatnonzero(assessment.scores.argmax(axis=1) != assessment.predictions.truth)
-    most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_TOP_ERRORS]
-    return tuple(_top_error(dataset, assessment, logmel, at) for at in most_confident.tolist())
+    told, truth, found = assessment.told, assessment.predictions.truth, assessment.found
+    if found is None:
+        answers = told.argmax(axis=1)
+        wrong = np.flatnonzero(answers != truth)
+        pairs = np.stack([wrong, answers[wrong]], axis=1)
+    else:
+        pairs = np.argwhere(found & ~truth)
+    confidence = told[pairs[:, 0], pairs[:, 1]]
+    most_confident = pairs[np.argsort(-confidence, kind="stable")][:MAX_TOP_ERRORS]
+    return tuple(_top_error(dataset, assessment, logmel, *pair) for pair in most_confident.tolist())
 
 
-def _top_error(dataset: Dataset, assessment: Assessment, logmel: LogMel, at: int) -> TopError:
+def _top_error(
+    dataset: Dataset, assessment: Assessment, logmel: LogMel, at: int, answer: int
+) -> TopError:
     predictions, labels = assessment.predictions, assessment.evaluation.labels
-    position, answer = predictions.positions[at], int(assessment.scores[at].argmax())
-    clip_logits = predictions.clip_logits.subset(np.arange(len(assessment.scores)) == at)
+    position, is_single = predictions.positions[at], assessment.found is None
+    clip_logits = predictions.clip_logits.subset(np.arange(len(assessment.told)) == at)
     clip = int(clip_logits.probabilities(1.0)[:, answer].argmax())
     example = dataset.examples[position]
     audio = dataset.audio(dataset.clips_of([position])[[clip]])
@@ -55,8 +65,8 @@ def _top_error(dataset: Dataset, assessment: Assessment, logmel: LogMel, at: int
         file=printable(example.file),
         row=example.row,
         start_seconds=example.start_seconds + clip * logmel.audio_format.clip_seconds,
-        truth=labels[predictions.truth[at]],
+        truth=labels[predictions.truth[at]] if is_single else ";".join(example.strata),
         answer=labels[answer],
-        confidence=float(assessment.scores[at, answer]),
+        confidence=float(assessment.told[at, answer]),
         decibels=logmel(audio.to(logmel.window.device))[0].cpu().numpy(),
     )

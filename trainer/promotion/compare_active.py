@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from classifier.errors import CheckpointError
@@ -23,8 +24,14 @@ from classifier.model.starter import is_starter
 from classifier.workers.pool import DecodePool
 from storage.home.checkpoint_folder import CheckpointFolder
 from trainer.data.dataset import Dataset, load_dataset
-from trainer.evaluation.metrics import score_recordings, served_model
-from trainer.evaluation.significance import Comparison, answers_from, compare_answers
+from trainer.data.examples import Example
+from trainer.evaluation.metrics import answer_recordings, served_model
+from trainer.evaluation.significance import (
+    Comparison,
+    answers_from,
+    compare_answers,
+    compare_rankings,
+)
 from trainer.promotion.rule import Active, Incomparable
 
 MIN_GROUPS = 5  # of four, even four losses to no gain are chance more often than once in twenty
@@ -36,19 +43,19 @@ OpenPool = Callable[[], AbstractContextManager[DecodePool[int]]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The scores of a candidate for recordings of a dataset that it was not trained on.
+    """What a candidate tells of recordings of a dataset that it was not trained on.
 
-    labels: the candidate's L labels, in the order of its scores.
+    labels: the candidate's L labels, in the order of what is told.
     positions: R recordings, as positions in the dataset.
-    scores: (R, L)
-    trained_on: digests of all files that the networks which gave these scores, and their
+    told: (R, L), see `Answers`.
+    trained_on: digests of all files that the networks which told it, and their
         ancestors, were trained on; None where an ancestor does not say.
-    by_folds: the networks of a cross-validation gave them, each for its own fold.
+    by_folds: the networks of a cross-validation told it, each for its own fold.
     """
 
     labels: Sequence[str]
     positions: Sequence[int]
-    scores: Scores
+    told: Scores
     trained_on: frozenset[str] | None = frozenset()
     by_folds: bool = False
 
@@ -84,19 +91,51 @@ def compare(
             untrained_by_both(checkpoint, held_out, dataset, groups), checkpoint, groups
         )
         with refusing_when_memory_ends(no_memory):
-            active_answers = dict(predict_active(checkpoint, dataset, chosen, open_pool, device))
+            active_scores = dict(predict_active(checkpoint, dataset, chosen, open_pool, device))
     except CheckpointError as error:
         raise Incomparable(_without_remedy(error)) from error
-    answered = _enough(list(active_answers), checkpoint, groups)
-    answers = answers_from(held_out.scores, held_out.labels)
-    candidate = dict(zip(held_out.positions, answers, strict=True))
-    comparison = compare_answers(
-        truth=[dataset.examples[at].label for at in answered],
-        candidate=[candidate[at] for at in answered],
-        active=[active_answers[at] for at in answered],
-        groups=[groups[at] for at in answered],
-    )
+    answered = _enough(list(active_scores), checkpoint, groups)
+    row_of = {at: row for row, at in enumerate(held_out.positions)}
+    of_candidate = held_out.told[[row_of[at] for at in answered]]
+    of_active = np.stack([active_scores[at] for at in answered])
+    examples = [dataset.examples[at] for at in answered]
+    of_groups = [groups[at] for at in answered]
+    if dataset.task == "multi":
+        comparison = _compare_rankings(
+            examples, of_candidate, held_out.labels, of_active, checkpoint.labels, of_groups
+        )
+    else:
+        comparison = compare_answers(
+            truth=[example.label for example in examples],
+            candidate=answers_from(of_candidate, held_out.labels),
+            active=answers_from(of_active, checkpoint.labels),
+            groups=of_groups,
+        )
     return replace(comparison, by_folds=held_out.by_folds)
+
+
+def _compare_rankings(
+    examples: Sequence[Example],
+    candidate: Scores,
+    labels: Sequence[str],
+    active: Scores,
+    active_labels: Sequence[str],
+    groups: Sequence[str],
+) -> Comparison:
+    """By the labels that both know and one of the recordings bears, whatever task the active has.
+
+    Raises Incomparable where there is none.
+    """
+    borne = {label for example in examples for label in example.labels}
+    shared = sorted(borne.intersection(labels).intersection(active_labels))
+    if not shared:
+        raise Incomparable("no held-out recording bears a label that both know")
+    bears = np.array([[label in example.labels for label in shared] for example in examples])
+    of_candidate, of_active = (
+        scores[:, [list(known).index(label) for label in shared]]
+        for scores, known in ((candidate, labels), (active, active_labels))
+    )
+    return compare_rankings(bears, of_candidate, of_active, groups)
 
 
 def untrained_by_both(
@@ -104,6 +143,7 @@ def untrained_by_both(
 ) -> list[int]:
     """Positions of recordings whose label both know, and that neither was trained on.
 
+    In a multi task a recording without a label says as much of it as one that bears it.
     A recording counts as trained on where a relative of it was.
     Raises Incomparable where one of the two does not say what it was trained on.
     """
@@ -122,7 +162,8 @@ def untrained_by_both(
     return [
         at
         for at in held_out.positions
-        if dataset.examples[at].label in shared_labels and groups[at] not in trained_groups
+        if groups[at] not in trained_groups
+        and (dataset.task == "multi" or dataset.examples[at].label in shared_labels)
     ]
 
 
@@ -132,8 +173,10 @@ def predict_active(
     positions: Sequence[int],
     open_pool: OpenPool,
     device: torch.device,
-) -> Iterator[tuple[int, str]]:
-    """Position and answer of each recording whose content is still that of the dataset.
+) -> Iterator[tuple[int, Scores]]:
+    """Position and answer (L,) of each recording whose content is still that of the dataset.
+
+    The answer is what is told; in a multi task the scores, which rank whatever task it has.
 
     Raises CheckpointError where the checkpoint would not be served on this device either.
     """
@@ -147,12 +190,13 @@ def predict_active(
             )
             if not part.examples:
                 continue
-            scores = score_recordings(model, part, range(len(part.examples)), BATCH_SIZE)
-            answers = answers_from(scores, active.labels)
-            for example, digest, label in zip(part.examples, part.digests, answers, strict=True):
+            every = range(len(part.examples))
+            answers = answer_recordings(model, active.labels, part, every, BATCH_SIZE)
+            rows = answers.told if dataset.task == "single" else answers.scores
+            for example, digest, row in zip(part.examples, part.digests, rows, strict=True):
                 at = at_of[example]
                 if digest == dataset.digests[at]:  # else the file has changed meanwhile
-                    yield at, label
+                    yield at, row
 
 
 def _enough(positions: list[int], active: Checkpoint, groups: Sequence[str]) -> list[int]:

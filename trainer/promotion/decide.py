@@ -10,7 +10,7 @@ from classifier.inference.pooling import Scores
 from classifier.workers.pool import DecodePool
 from storage.home.checkpoint_folder import CheckpointFolder
 from trainer.evaluation.assessment import Assessment
-from trainer.evaluation.metrics import Truth, score_recordings
+from trainer.evaluation.metrics import Truth, answer_recordings
 from trainer.promotion.compare_active import HeldOut, compare, read_active
 from trainer.promotion.rule import Promotion, decide, find_flaw
 from trainer.promotion.training_facts import FEW_RECORDINGS, trained_digests
@@ -23,7 +23,7 @@ def decide_promotion(
 ) -> Promotion:
     """Whether the new network is to be served; decided before the checkpoint, which holds it."""
     dataset, request = data.dataset, context.request
-    scores, truth = scores_and_truth(data, trained, assessment)
+    told, truth = told_and_truth(data, trained, assessment)
     engine, checkpoint_folder = context.settings.engine, CheckpointFolder(context.home.checkpoints)
     active = read_active(checkpoint_folder)
     compare_with_active = partial(
@@ -35,17 +35,21 @@ def decide_promotion(
         partial(DecodePool[int], engine.decode_workers, engine.decode_timeout_seconds),
         context.device,
     )
+    # A network of several labels has none for what holds nothing, and knows it all the same.
+    is_multi = dataset.task == "multi"
+    negative = {name.casefold() for name in context.settings.training.negative_labels}
+    nothing = [each for each in active.labels if each.casefold() in negative] if active else []
     return decide(
         request.promote,
-        find_flaw(scores, truth, dataset.labels),
-        dataset.labels,
+        find_flaw(told, truth, dataset.labels),
+        (*dataset.labels, *nothing) if is_multi else dataset.labels,
         active,
         request.allow_label_change,
         compare_with_active,
     )
 
 
-def scores_and_truth(
+def told_and_truth(
     data: PreparedData, trained: Trained, assessment: Assessment | None
 ) -> tuple[Scores, Truth]:
     """Of the network that is published: on its validation recordings, else on those it trained on.
@@ -54,10 +58,11 @@ def scores_and_truth(
     """
     enough = len(data.split.validation) >= FEW_RECORDINGS
     if assessment is not None and enough and not data.folds:
-        return assessment.scores, assessment.predictions.truth
+        return assessment.told, assessment.predictions.truth
     dataset, positions = data.dataset, data.split.train
-    scores = score_recordings(trained.model, dataset, positions, data.recipe.batch_size)
-    return scores, dataset.truth.cpu().numpy()[list(positions)]
+    batch_size = data.recipe.batch_size
+    answers = answer_recordings(trained.model, dataset.labels, dataset, positions, batch_size)
+    return answers.told, dataset.truth.cpu().numpy()[list(positions)]
 
 
 def held_out(data: PreparedData, assessment: Assessment | None) -> HeldOut:
@@ -67,6 +72,4 @@ def held_out(data: PreparedData, assessment: Assessment | None) -> HeldOut:
         return HeldOut(labels, (), torch.empty(0, len(labels)).numpy())
     by_folds = bool(data.folds)
     trained_on = trained_digests(data, with_own=not by_folds) if data.ancestors_known else None
-    return HeldOut(
-        labels, assessment.predictions.positions, assessment.scores, trained_on, by_folds
-    )
+    return HeldOut(labels, assessment.predictions.positions, assessment.told, trained_on, by_folds)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from classifier.inference.predictor import Predictor
-from classifier.model.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
+from classifier.model.checkpoint import Checkpoint, Threshold, encode_checkpoint, read_checkpoint
 from classifier.model.classifier import ClipClassifier
 from storage.home.atomic_write import remove_leftovers
 from storage.home.checkpoint_folder import CheckpointFolder
@@ -41,6 +41,7 @@ def publish(
     facts: Mapping[str, Any],
     now: datetime,
     device: torch.device,
+    thresholds: Mapping[str, Threshold] | None = None,
 ) -> Checkpoint:
     """Writes the checkpoint and reads it back: what is returned is what would be served.
 
@@ -48,7 +49,9 @@ def publish(
     give on `device` the scores that the network gave.
     """
     checkpoint_folder = CheckpointFolder(home.checkpoints)
-    name, data = encode_checkpoint(model, labels, recipe.network_shape, facts, now)
+    name, data = encode_checkpoint(
+        model, labels, recipe.network_shape, facts, now, thresholds=thresholds
+    )
     checkpoint_folder.put(name, data)
     checkpoint = read_checkpoint(checkpoint_folder.path(name))
     Predictor(checkpoint, device)

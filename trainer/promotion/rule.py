@@ -19,6 +19,7 @@ from trainer.evaluation.significance import INTERVAL_PERCENT, Comparison
 BY_HAND = "`clfd checkpoints activate` serves it all the same"
 FEW_GROUPS = 40  # with fewer, a loss of ten points in a hundred is more often missed than noticed
 MAX_NAMED = 5
+FLAT = 1e-3  # of a probability
 ROUNDING = 1e-9
 
 
@@ -44,15 +45,18 @@ class Incomparable(Exception):
     """Why two checkpoints cannot be compared, as a clause for a person to read."""
 
 
-def find_flaw(scores: Scores, truth: Truth, labels: Sequence[str]) -> str | None:
+def find_flaw(told: Scores, truth: Truth, labels: Sequence[str]) -> str | None:
     """What makes a network useless, whatever else there is; None where nothing does.
 
-    Scores (R, L) and truth (R,) are of the recordings that validate or, where none does, of those
-    that it was trained on.
+    What is told (R, L) and the truth are of the recordings that validate or, where none does, of
+    those that it was trained on.
     """
-    if not np.isfinite(scores).all():
+    if not np.isfinite(told).all():
         return "its scores are no numbers"
-    answers = np.unique(scores.argmax(axis=1))
+    if truth.ndim == 2:
+        is_flat = np.ptp(told, axis=0).max() < FLAT and len(np.unique(truth, axis=0)) > 1
+        return "it gives every recording the same scores" if is_flat else None
+    answers = np.unique(told.argmax(axis=1))
     if len(answers) == 1 < len(np.unique(truth)):
         return f"it answers {labels[answers[0]]!r} to everything"
     return None
@@ -117,8 +121,8 @@ def _in_words(comparison: Comparison, active: str) -> str:
     in_groups = f" in {n_groups} groups" if n_groups < n_recordings else ""
     caution = ", though so few recordings would show large differences only"
     return (
-        f"{its} macro-F1 is {comparison.candidate_f1:.3f}, that of {active} "
-        f"{comparison.active_f1:.3f}, on {n_recordings} recordings{in_groups} of "
+        f"{its} {comparison.figure} is {comparison.of_candidate:.3f}, that of {active} "
+        f"{comparison.of_active:.3f}, on {n_recordings} recordings{in_groups} of "
         f"{comparison.n_labels} labels that neither was trained on; the "
         f"difference, {_signed(comparison.difference)} ({INTERVAL_PERCENT} % interval {lower} to "
         f"{upper}), is {_conclusion(comparison)}{caution * (n_groups < FEW_GROUPS)}"

@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from classifier.inference.pooling import Scores
+from storage.values.decision import NONE
 from storage.values.distribution import installed_version
 from storage.values.text import printable
 from trainer.data.dataset import Dataset
-from trainer.evaluation.assessment import NO_SELECTION, Assessment
+from trainer.evaluation.assessment import NO_SELECTION, Assessment, FoldQuality
+from trainer.evaluation.calibration import Temperature
 from trainer.evaluation.probes import Probe
+from trainer.evaluation.recording_answers import NOT_TOLD, Marks
 from trainer.training.loop import EpochFacts
 from trainer.training.prepare import PreparedData
 
@@ -30,9 +33,9 @@ def metrics(
     data: PreparedData,
     history: Sequence[EpochFacts],
     assessment: Assessment | None,
-    fold_accuracies: Mapping[int, float],
+    folds: Mapping[int, FoldQuality],
     probes: Sequence[Probe],
-    temperature: float,
+    temperature: Temperature,
 ) -> dict[str, Any]:
     """The numbers of `clfd train --json`; what was not measured is None.
 
@@ -40,9 +43,12 @@ def metrics(
     std_accuracy is over these folds (numpy's `std`), not an estimate of other folds.
     """
     dataset, split = data.dataset, data.split
-    accuracies = list(fold_accuracies.values())
+    accuracies = [each.accuracy for each in folds.values()]
+    averages = [each.macro_ap for each in folds.values() if each.macro_ap is not None]
     validation = None if accuracies or assessment is None else assessment.evaluation
+    is_multi = dataset.task == "multi"
     return {
+        "task": dataset.task,
         "labels": list(dataset.labels),
         "epochs": len(history),
         "train_files": _count_files(dataset, split.train),
@@ -51,18 +57,28 @@ def metrics(
         "val_examples": len(split.validation),
         "val_accuracy": validation and validation.accuracy,
         "val_macro_f1": validation and validation.macro_f1,
+        "val_macro_ap": validation and validation.macro_ap,
+        "val_macro_auc": validation and validation.macro_auc,
         "val_loss": validation and validation.loss,
         "ece": assessment and assessment.evaluation.ece,
         "ece_before": assessment and assessment.uncalibrated.ece,
-        "temperature": temperature,
+        "temperature": None if is_multi else temperature,
+        "temperatures": list(map(float, np.atleast_1d(temperature))) if is_multi else None,
         "selection": selection(data, assessment),
         "remarks": list(data.remarks),
         "gflop_per_clip": round(data.gflop_per_clip(), 4),
         "probes": [asdict(each) for each in probes],
+        "per_label": [asdict(each) for each in assessment.evaluation.per_label]
+        if assessment
+        else None,
         "history": [asdict(facts) for facts in history],
-        "folds": [{"fold": fold, "val_accuracy": share} for fold, share in fold_accuracies.items()],
+        "folds": [
+            {"fold": fold, "val_accuracy": each.accuracy, "val_macro_ap": each.macro_ap}
+            for fold, each in folds.items()
+        ],
         "mean_accuracy": statistics.fmean(accuracies) if accuracies else None,
         "std_accuracy": statistics.pstdev(accuracies) if accuracies else None,
+        "mean_macro_ap": statistics.fmean(averages) if averages else None,
     }
 
 
@@ -80,16 +96,24 @@ def selection(data: PreparedData, assessment: Assessment | None) -> dict[str, st
     return chosen
 
 
-def served_temperature(data: PreparedData, assessment: Assessment | None) -> float:
+def served_temperature(data: PreparedData, assessment: Assessment | None) -> Temperature:
     """The fitted temperature; the parent's where it was fitted on few recordings."""
-    if data.parent is not None and inherits_temperature(data, assessment):
-        return data.parent.description.temperature
-    return assessment.temperature if assessment else 1.0
+    about = data.parent and data.parent.description
+    is_multi = data.dataset.task == "multi"
+    if about and inherits_temperature(data, assessment):
+        of_label = dict(zip(about.labels, about.temperatures, strict=False))
+        inherited = np.array([of_label.get(label, 1.0) for label in data.dataset.labels])
+        return inherited if is_multi else about.temperature
+    if assessment is not None:
+        return assessment.temperature
+    return np.ones(len(data.dataset.labels)) if is_multi else 1.0
 
 
 def inherits_temperature(data: PreparedData, assessment: Assessment | None) -> bool:
     n_assessed = len(assessment.predictions.positions) if assessment else 0
-    return data.parent is not None and n_assessed < FEW_RECORDINGS
+    if data.parent is None or data.parent.description.task != data.dataset.task:
+        return False
+    return n_assessed < FEW_RECORDINGS
 
 
 def training_facts(data: PreparedData, seed: int, now: datetime) -> dict[str, Any]:
@@ -115,12 +139,19 @@ def training_facts(data: PreparedData, seed: int, now: datetime) -> dict[str, An
     }
 
 
-def answer_profile(scores: Scores, labels: Sequence[str]) -> dict[str, Any]:
-    """Of scores (R, L): how often each label was answered, and how confidently.
+def answer_profile(
+    told: Scores, labels: Sequence[str], found: Marks | None = None
+) -> dict[str, Any]:
+    """Of what is told (R, L): how often each label was answered, and how confidently.
 
-    `clfd report` measures drift against it.
+    `clfd report` measures drift against it. In a multi task the answer is the most probable of the
+    labels that were `found` (R, L), or none.
     """
-    answer, confidence = scores.argmax(axis=1), scores.max(axis=1)
+    answer, confidence = told.argmax(axis=1), told.max(axis=1)
+    if found is not None:
+        surest = np.where(found, told, NOT_TOLD).argmax(axis=1)
+        answer = np.where(found.any(axis=1), surest, len(labels))
+        labels = [*labels, NONE]
     profile = {}
     for at, label in enumerate(labels):
         of_label = confidence[answer == at]
@@ -128,7 +159,7 @@ def answer_profile(scores: Scores, labels: Sequence[str]) -> dict[str, Any]:
             "share": round(float(np.mean(answer == at)), 6),
             "mean_confidence": round(float(of_label.mean()), 6) if len(of_label) else None,
         }
-    return {"recordings": len(scores), "labels": profile}
+    return {"recordings": len(told), "labels": profile}
 
 
 def trained_digests(data: PreparedData, with_own: bool) -> frozenset[str]:
@@ -148,6 +179,7 @@ def run_facts(data: PreparedData, seed: int, team_size: int) -> dict[str, Any]:
     dataset = data.dataset
     return {
         "sounds": dataset.digests,
+        "task": dataset.task,
         "examples": [(e.label, e.start_seconds, str(e.end_seconds)) for e in dataset.examples],
         "splits": [
             (fold, split.train, split.validation)

@@ -21,7 +21,7 @@ from classifier.errors import FileChanged
 from classifier.model.audio_format import AudioFormat
 from classifier.model.log_mel import LogMel, mel_filter_bank
 from classifier.workers.pool import Answer, DecodePool
-from storage.queries.statistics import Sample
+from storage.queries.figures.statistics import Sample
 from trainer.data.dataset import size_or_zero
 
 EXCERPT_SECONDS = 10.0

@@ -29,6 +29,7 @@ from storage.home.atomic_write import write_output
 from trainer.reports.compare_report import Difference
 
 if TYPE_CHECKING:  # these load torch, which no picture needs
+    from trainer.evaluation.label_curves import LabelCurves
     from trainer.evaluation.metrics import Evaluation
     from trainer.training.loop import EpochFacts
 
@@ -77,6 +78,29 @@ def draw_curves(history: Sequence[EpochFacts]) -> Figure:
         each.xaxis.set_major_locator(MaxNLocator(integer=True))
         each.grid()
         each.legend(frameon=False)
+    return figure
+
+
+def draw_label_curves(curves: Sequence[LabelCurves]) -> Figure:
+    """Precision over recall, recall over false alarms; a colour for each of the first labels."""
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
+    for number, curve in reversed(list(enumerate(curves))):
+        is_named = number < len(colours)
+        colour = colours[number] if is_named else PLAIN
+        name = _shortened(curve.label).replace("$", r"\$") if is_named else None
+        for axes, points in ((left, curve.precision_recall), (right, curve.roc)):
+            line_width = 1.6 if is_named else 0.6
+            axes.plot(*zip(*points, strict=True), color=colour, linewidth=line_width, label=name)
+    right.plot([0, 1], [0, 1], color=PLAIN, linestyle=":")
+    left.set(title="Precision and recall", xlabel="recall", ylabel="precision")
+    right.set(title="ROC", xlabel="share of false alarms", ylabel="recall")
+    for axes in (left, right):
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.grid()
+    handles, names = left.get_legend_handles_labels()
+    figure.legend(handles[::-1], names[::-1], frameon=False, ncols=5, loc="outside lower center")
     return figure
 
 

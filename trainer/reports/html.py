@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy.stats import binomtest
 
 from storage.values.distribution import installed_version
+from trainer.evaluation.label_curves import LabelCurves
 from trainer.evaluation.metrics import Evaluation
 from trainer.evaluation.probes import Probe
 from trainer.evaluation.top_errors import TopError
@@ -42,6 +43,7 @@ class ReportData:
     history: Sequence[EpochFacts] = ()
     evaluation: Evaluation | None = None
     uncalibrated: Evaluation | None = None
+    curves: Sequence[LabelCurves] = ()
     probes: Sequence[Probe] = ()
     top_errors: Sequence[TopError] = ()
 
@@ -60,8 +62,11 @@ class ReportData:
 
 
 def evaluation_as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """With the confusion matrix as rows, where it is small; `confusion_counts` is there always."""
-    is_small = len(evaluation.labels) <= LISTED_LABELS
+    """With the confusion matrix as rows, where it is small; `confusion_counts` is there always.
+
+    A multi task confuses nothing.
+    """
+    is_small = len(evaluation.labels) <= LISTED_LABELS and evaluation.task == "single"
     return {
         **asdict(evaluation),
         "confusion": evaluation.confusion_matrix().tolist() if is_small else None,
@@ -83,7 +88,10 @@ def render_page(report_data: ReportData, pictures: Mapping[str, bytes]) -> str:
         pictures={name: base64.b64encode(data).decode() for name, data in pictures.items()},
         weakest_first=evaluation and sorted(evaluation.per_label, key=lambda label: label.f1),
         confusions=evaluation and commonest_confusions(evaluation),
-        matrix=evaluation and len(evaluation.labels) <= TABLED_LABELS and matrix_rows(evaluation),
+        matrix=evaluation
+        and evaluation.task == "single"
+        and len(evaluation.labels) <= TABLED_LABELS
+        and matrix_rows(evaluation),
         interval=evaluation and accuracy_interval(evaluation),
         plain=[pair for pair in report_data.metrics.items() if isinstance(pair[1], PLAIN)],
         sure_of_nothing=SURE_OF_NOTHING,

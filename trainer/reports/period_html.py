@@ -11,9 +11,9 @@ from datetime import date, datetime, timedelta
 from markupsafe import Markup, escape
 
 from storage.home.inbox_rules import ignored_text
-from storage.queries.activity import LabelActivity, combined
-from storage.queries.period import Period
-from storage.queries.statistics import BINS, Sample
+from storage.queries.figures.activity import LabelActivity, combined
+from storage.queries.figures.period import Period
+from storage.queries.figures.statistics import BINS, Sample
 from storage.values.distribution import installed_version
 from storage.values.text import visible
 from storage.values.timestamps import from_stamp

@@ -12,10 +12,10 @@ from storage.database.engine import open_database
 from storage.home.atomic_write import write_output, write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import FILE_MODE, Home, make_folder, unused_path
+from storage.queries.figures.period import Period, period_figures
+from storage.queries.figures.statistics import Sample
 from storage.queries.filters import Filters
 from storage.queries.ignored_files import ignored_now
-from storage.queries.period import Period, period_figures
-from storage.queries.statistics import Sample
 from storage.settings.schema import Settings
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp

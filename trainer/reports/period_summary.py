@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from storage.queries.activity import Activity, LabelActivity, SiteActivity
+from storage.queries.figures.activity import Activity, LabelActivity, SiteActivity
 from storage.values.text import counted
 
 MAX_NAMED = 3  # labels that the sentence names

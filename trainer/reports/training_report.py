@@ -20,6 +20,7 @@ from trainer.reports.figures import (
     LIGHT,
     draw_confusion,
     draw_curves,
+    draw_label_curves,
     draw_reliability,
     picture,
     spectrogram_png,
@@ -105,7 +106,9 @@ def draw_pictures(report_data: ReportData) -> dict[str, bytes]:
     drawings: dict[str, Any] = {}
     if report_data.history:
         drawings["curves"] = lambda: draw_curves(report_data.history)
-    if evaluation is not None:
+    if report_data.curves:
+        drawings["label_curves"] = lambda: draw_label_curves(report_data.curves)
+    if evaluation is not None and evaluation.task == "single":
         drawings["confusion"] = lambda: draw_confusion(evaluation, report_data.assessed_on)
     if evaluation is not None and uncalibrated is not None:
         drawings["reliability"] = lambda: draw_reliability(uncalibrated, evaluation)

@@ -14,6 +14,10 @@ from trainer.data.dataset import Dataset
 from trainer.errors import TrainerError
 from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 
+# How often an epoch takes a clip, by the number of its label's: as it is there; by one over the
+# root of the number; each label equally often.
+BALANCES = {"none": 0.0, "sqrt": 0.5, "full": 1.0}
+ENOUGH_APART = 2  # what is nearly balanced loses more by clips that are left out
 MIN_BAND_STD_DB = 1.0  # a band that hardly moves is not blown up to noise
 
 
@@ -53,6 +57,31 @@ def refresh_batch_norm(
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()
+
+
+def epoch_order(dataset: Dataset, clips: Tensor, balance: str, rng: torch.Generator) -> Tensor:
+    """As many positions in `clips` as there are clips, in a random order.
+
+    With a balance the clips of rare labels are taken more than once, and some of common ones not;
+    a clip of several labels counts as of its rarest, one of none as of a label of its own. Where
+    no label has twice the clips of another, nothing changes.
+    """
+    everything = torch.arange(len(clips))
+    order = torch.randperm(len(clips), generator=rng)
+    if not BALANCES[balance]:
+        return order
+    targets = dataset.clip_targets(clips).cpu()
+    targets = torch.cat([targets, targets.sum(1, keepdim=True) == 0], dim=1)
+    numbers = targets.sum(0).clamp_min(1)
+    rarest = torch.where(targets > 0, numbers, len(clips)).amin(1)
+    if rarest.max() < ENOUGH_APART * rarest.min():
+        return order
+    wanted = rarest.double().pow(-BALANCES[balance])
+    ends = (wanted * (len(clips) / wanted.sum())).cumsum(0)
+    # Systematic sampling: nobody is taken less or more often than wanted by a whole time.
+    ticks = everything + torch.rand(1, generator=rng, dtype=torch.float64)
+    taken = torch.searchsorted(ends, ticks).clamp_max(len(clips) - 1)
+    return taken[order]
 
 
 def generator(*seeds: int) -> torch.Generator:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from classifier.model.checkpoint import Checkpoint
-from classifier.model.classifier import ClipClassifier
+from classifier.model.classifier import ClipClassifier, Task
 from trainer.errors import RecipeError
 from trainer.training.recipe import Recipe
 
@@ -54,21 +54,24 @@ def fine_tune_recipe(recipe: Recipe, parent: Checkpoint, given: Sequence[str]) -
     )
 
 
-def fine_tune_model(parent: Checkpoint, labels: tuple[str, ...]) -> ClipClassifier:
+def fine_tune_model(
+    parent: Checkpoint, labels: tuple[str, ...], task: Task = "single"
+) -> ClipClassifier:
     """A model with these `labels` that scores the parent's labels as the parent did.
 
-    Rows of the last layer are matched by name; those of new labels are random.
+    Rows of the last layer are matched by name; those of new labels are random, and all of them
+    where the parent's task is another: its logits mean something else.
     """
     parent_model = parent.build()
     model = ClipClassifier(
-        labels, parent.audio_format, parent.description.network, parent.tensors["mel_bank"]
+        labels, parent.audio_format, parent.description.network, parent.tensors["mel_bank"], task
     )
     weights = parent_model.network.state_dict()
     fresh = model.network.state_dict()
     for name in ("head.2.weight", "head.2.bias"):
         rows = fresh[name].clone()
         for at, label in enumerate(labels):
-            if label in parent.labels:
+            if label in parent.labels and task == parent.description.task:
                 rows[at] = weights[name][parent.labels.index(label)]
         weights[name] = rows
     model.network.load_state_dict(weights)

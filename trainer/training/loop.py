@@ -10,17 +10,20 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.functional import cross_entropy as clip_cross_entropy
 
 from classifier.inference.device import has_fast_bfloat16
 from classifier.model.checkpoint import Checkpoint
-from classifier.model.classifier import ClipClassifier
+from classifier.model.classifier import ClipClassifier, Task
 from trainer.data.dataset import Dataset
 from trainer.data.splits import Split
-from trainer.evaluation.metrics import accuracy, cross_entropy, on_device, score_recordings
+from trainer.evaluation.metrics import accuracy, answer_recordings, cross_entropy, on_device
+from trainer.evaluation.multi_label import validate_sets
 from trainer.training.augmentation import equalise, mask_spectrograms, mix_clips, vary_clips
 from trainer.training.batches import (
     batches,
+    epoch_order,
     generator,
     measure_bands,
     n_batches,
@@ -37,18 +40,25 @@ SETTLED_AFTER_STEPS = 300  # the running averages of batch normalisation have ca
 
 @dataclass(frozen=True)
 class EpochFacts:
-    """Of one epoch: losses in nats; the validation's are None where nothing validates."""
+    """Of one epoch: losses in nats; the validation's are None where nothing validates.
+
+    In a multi task the accuracy counts recordings of which exactly the right labels lie above even
+    odds, and there is a macro average precision.
+    """
 
     epoch: int
     train_loss: float
     val_loss: float | None
     val_accuracy: float | None
     seconds: float
+    val_macro_ap: float | None = None
 
     def line(self, n_epochs: int) -> str:
         text = f"epoch {self.epoch:{len(str(n_epochs))}}/{n_epochs}  loss {self.train_loss:.3f}"
         if self.val_loss is not None:
             text += f"  validation loss {self.val_loss:.3f}  accuracy {self.val_accuracy:.1%}"
+        if self.val_macro_ap is not None:
+            text += f"  macro AP {self.val_macro_ap:.3f}"
         return f"{text}  {self.seconds:.1f} s"
 
 
@@ -95,11 +105,12 @@ def train_network(
             )
             averaged = optimization.averaged
             optimization.require_finite(train_loss, epoch)
-            val_loss, val_accuracy = validate(
+            val_loss, val_accuracy, macro_ap = validate(
                 averaged, dataset, split.validation, recipe.batch_size
             )
             seconds = time.perf_counter() - started
-            history.append(EpochFacts(epoch, train_loss, val_loss, val_accuracy, seconds))
+            facts = EpochFacts(epoch, train_loss, val_loss, val_accuracy, seconds, macro_ap)
+            history.append(facts)
             if stage.is_due(is_last=epoch == recipe.epochs) and process_group.is_main_process:
                 stage.save(optimization.saved({"history": [asdict(facts) for facts in history]}))
             on_epoch(history[-1])
@@ -114,7 +125,7 @@ def begin(
 ) -> ClipClassifier:
     """The model before its first step; a parent's spectrograms stay as they were normalised."""
     if parent is not None:
-        return on_device(fine_tune_model(parent, dataset.labels), dataset.device)
+        return on_device(fine_tune_model(parent, dataset.labels, dataset.task), dataset.device)
     model = new_model(dataset, recipe)
     if recipe.normalise:
         measure_bands(model, dataset, training, recipe.batch_size)
@@ -129,7 +140,7 @@ def seed_everything(seed: int) -> None:
 
 def new_model(dataset: Dataset, recipe: Recipe) -> ClipClassifier:
     model = ClipClassifier(
-        dataset.labels, recipe.audio_format, recipe.network_shape, recipe.mel_bank()
+        dataset.labels, recipe.audio_format, recipe.network_shape, recipe.mel_bank(), dataset.task
     )
     return on_device(model, dataset.device)
 
@@ -149,7 +160,7 @@ def train_epoch(
     """
     optimization.model.train()
     total, n_clips = torch.zeros((), device=dataset.device), 0
-    order = torch.randperm(len(clips), generator=generator(*seeds)).to(dataset.device)
+    order = epoch_order(dataset, clips, recipe.balance, generator(*seeds)).to(dataset.device)
     rng = generator(*seeds, 1 + process_group.rank)
     for batch in batches(clips[order], recipe.batch_size, process_group):
         part = process_group.shard(batch)
@@ -170,23 +181,33 @@ def batch_loss(
     """Mean loss in nats over the clips with these indices (B,), varied and mixed."""
     augmentation, device = recipe.augmentation, dataset.device
     audio = vary_clips(dataset.audio(part), augmentation, rng)
-    truth = dataset.clip_truth(part)
-    audio, targets = mix_clips(audio, truth, len(dataset.labels), augmentation, rng)
+    targets = dataset.clip_targets(part)
+    audio, targets = mix_clips(audio, targets, augmentation, rng, dataset.task)
     spectrograms = optimization.model.spectrograms(audio)
     spectrograms = equalise(spectrograms, optimization.model.band_std, augmentation, rng)
     spectrograms = mask_spectrograms(spectrograms, augmentation, rng)
     in_bfloat16 = recipe.bfloat16 and has_fast_bfloat16(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
         logits = optimization.network(spectrograms)
-    return clip_cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
+    return clip_loss(logits.float(), targets, dataset.task, recipe.label_smoothing)
+
+
+def clip_loss(logits: Tensor, targets: Tensor, task: Task, label_smoothing: float) -> Tensor:
+    """Mean loss in nats of logits (B, L): cross entropy, or that of each label by itself."""
+    if task == "multi":
+        smoothed = targets * (1 - label_smoothing) + label_smoothing / 2
+        return binary_cross_entropy_with_logits(logits, smoothed)
+    return clip_cross_entropy(logits, targets, label_smoothing=label_smoothing)
 
 
 def validate(
     model: ClipClassifier, dataset: Dataset, positions: Sequence[int], batch_size: int
-) -> tuple[float | None, float | None]:
-    """Loss and accuracy over recordings; None without any."""
+) -> tuple[float | None, float | None, float | None]:
+    """Loss, accuracy and, in a multi task, macro average precision; None without recordings."""
     if not positions:
-        return None, None
-    scores = score_recordings(model, dataset, positions, batch_size)
+        return None, None, None
+    answers = answer_recordings(model, dataset.labels, dataset, positions, batch_size)
     truth = dataset.truth[list(positions)].cpu().numpy()
-    return cross_entropy(scores, truth), accuracy(scores, truth)
+    if dataset.task == "multi":
+        return validate_sets(answers.told, truth)
+    return cross_entropy(answers.scores, truth), accuracy(answers.told, truth), None

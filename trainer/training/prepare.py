@@ -24,7 +24,8 @@ from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
 from trainer.data.label_checks import validate_examples, validate_labels
 from trainer.data.label_warnings import find_warnings
-from trainer.data.labels import check_labels, read_labels, refuse_problems
+from trainer.data.labels import AUTO, TaskChoice, check_labels, read_labels, refuse_problems
+from trainer.data.overlaps import with_shared_labels
 from trainer.data.splits import Split, SplitChoice, cross_validation, everything, split_examples
 from trainer.errors import SplitError, first_lines
 from trainer.evaluation.train_overlap import find_train_overlap
@@ -40,7 +41,8 @@ class TrainRequest:
     """What a person asked for.
 
     `given` names the fields of the recipe that were asked for. `start` says where the weights come
-    from: scratch, or the name of a checkpoint.
+    from: scratch, or the name of a checkpoint. `precision` is wanted of the thresholds; without one
+    those of a multi task are for the best F1.
     """
 
     labels: Path
@@ -53,6 +55,8 @@ class TrainRequest:
     start: str = SCRATCH
     resume: bool = False
     allow_label_change: bool = False
+    task: str = AUTO
+    precision: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,16 @@ def prepare(context: RunContext) -> PreparedData:
     """
     request, console = context.request, context.console
     parent = _parent(request, CheckpointFolder(context.home.checkpoints))
-    labels = read_labels(request.labels, context.settings.intake.suffixes, skip_bad=True)
+    suffixes, negative = context.settings.intake.suffixes, context.settings.training.negative_labels
+    # What goes on with a network of several labels learns several, however few a table has.
+    goes_on = request.task == AUTO and parent is not None and parent.description.task == "multi"
+    asked = TaskChoice("multi" if goes_on else request.task, negative)
+    labels = read_labels(request.labels, suffixes, skip_bad=True, task=asked)
     if labels.source.is_dir():
         console.print_line(labels_line(labels))
+    if request.task == AUTO:
+        why = f"{parent.name} is" if parent is not None and goes_on else labels.task_reason
+        console.print_line(f"task {labels.task}, since {why}")
     labels = validate_labels(labels, request.split, request.cross_validate)
     if labels.skipped and not request.skip_bad:
         console.print_line(
@@ -124,6 +135,9 @@ def prepare(context: RunContext) -> PreparedData:
         decoded.examples, decoded.digests, request.split, request.cross_validate
     )
     dataset = decoded.subset(validated.kept)
+    if labels.task == "multi":
+        shared = with_shared_labels(dataset.examples, dataset.digests)
+        dataset = replace(dataset, examples=shared)
     left_out = (*labels.skipped, *decoded.problems, *validated.problems)
     refuse_problems(labels.source, left_out, request.skip_bad)
     check_labels(labels.source, dataset.examples, left_out)
@@ -132,6 +146,11 @@ def prepare(context: RunContext) -> PreparedData:
     split, folds = choose_split(request, dataset.examples, validated.groups)
     data = PreparedData(labels, dataset, validated.groups, recipe, split, folds, parent, left_out)
     if parent is not None:
+        if parent.description.task != labels.task:
+            console.print_line(
+                f"note: {parent.name} has the task {parent.description.task}, and this is "
+                f"{labels.task}: its last layer is learned anew, with the labels given here only"
+            )
         data = _without_parent_trained(data, parent, console)
     splits = [*data.folds.values(), data.split]
     remarks = find_warnings(dataset.examples, data.groups, splits)
@@ -142,7 +161,7 @@ def prepare(context: RunContext) -> PreparedData:
 
 def labels_line(labels: LabelSet) -> str:
     """Which folders are taken for labels: a card with a folder for each site looks the same."""
-    numbers = Counter(example.label for example in labels.examples)
+    numbers = Counter(label for example in labels.examples for label in example.strata)
     counts = [f"{label} ({number} files)" for label, number in sorted(numbers.items())]
     return f"each folder in {visible(str(labels.source))} is a label: {listed(counts)}"
 
@@ -217,6 +236,7 @@ def _decode(
 ) -> tuple[Recipe, Dataset]:
     """The whole recipe, and the clips in its audio format."""
     engine, process_group = context.settings.engine, context.process_group
+    is_same_task = parent is not None and parent.description.task == labels.task
     with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
         recipe = process_group.broadcast(
             partial(_recipe, context.request, parent, labels.examples, pool, context.console)
@@ -231,7 +251,7 @@ def _decode(
             context.settings.training.memory_gib,
             context.home.runs,
             context.console,
-            known_labels=parent.labels if parent else (),
+            known_labels=parent.labels if parent and is_same_task else (),
             processes=process_group.size,
             channel=engine.channel,
         )

@@ -36,6 +36,7 @@ class Recipe:
         since picking the best on the validation set would make its accuracy too good to be true.
     optimizer, learning_rate: Adam at its textbook rate; `adamw` is Adam with decoupled decay.
     batch_size: clips in a step.
+    balance: how often an epoch takes the clips of rare labels (see `batches.epoch_order`).
     widths, early_pooling: the network; early pooling quarters its arithmetic.
     sample_rate_hz, clip_seconds, n_mels: its audio format. The range of the bands ends at half the
         sample rate.
@@ -59,6 +60,7 @@ class Recipe:
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     batch_size: int = 32
+    balance: str = "none"
     widths: tuple[int, int, int, int] = REFERENCE_WIDTHS
     early_pooling: bool = False
     sample_rate_hz: int = REFERENCE_RATE_HZ
@@ -188,6 +190,7 @@ DEFAULT = Recipe(
     optimizer="adamw",
     learning_rate=5e-3,
     batch_size=16,
+    balance="sqrt",
     weight_decay=1e-2,
     schedule="one-cycle",
     averaging=0.98,

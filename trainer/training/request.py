@@ -9,12 +9,13 @@ from typing import Any
 from classifier.model.resnet9 import widths_from
 from trainer.data.splits import SplitChoice
 from trainer.errors import OptionError
+from trainer.training.batches import BALANCES
 from trainer.training.prepare import TrainRequest
 from trainer.training.recipe import RECIPES, VARIATIONS, recipe_with
 
 # Each field of the recipe, and what is left as it is in the recipe where it is None.
 _RECIPE_FIELDS = (
-    *("epochs", "learning_rate", "batch_size", "optimizer"),
+    *("epochs", "learning_rate", "batch_size", "optimizer", "balance"),
     *("clip_seconds", "sample_rate_hz", "n_mels"),
 )
 _SPLITS = {"val_fraction": None, "fold": None, "cross_validate": False}
@@ -28,11 +29,15 @@ DEFAULTS: Mapping[str, Any] = {
     "start": "scratch",
     "resume": False,
     "allow_label_change": False,
+    "task": "auto",
+    "precision": None,
 }
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "recipe": tuple(RECIPES),
     "vary": (None, *VARIATIONS),
     "optimizer": (None, "adam", "adamw"),
+    "balance": (None, *BALANCES),
+    "task": ("auto", "single", "multi"),
     "promote": ("auto", "always", "never"),
 }
 _LEAST = {"epochs": 1, "batch_size": 2, "sample_rate_hz": 1000, "n_mels": 8, "width": 1}
@@ -52,7 +57,10 @@ def train_request(labels: Path, **options: Any) -> TrainRequest:
     wishes = {"augmentation": VARIATIONS.get(asked["vary"]), "widths": width and widths_from(width)}
     wishes |= {name: asked[name] for name in _RECIPE_FIELDS}
     given = {field: wish for field, wish in wishes.items() if wish is not None}
-    as_asked = ("cross_validate", "promote", "skip_bad", "start", "resume", "allow_label_change")
+    as_asked = (
+        *("cross_validate", "promote", "skip_bad", "start", "resume", "allow_label_change"),
+        *("task", "precision"),
+    )
     return TrainRequest(
         labels,
         recipe_with(asked["recipe"], **given),
@@ -70,6 +78,9 @@ def _validate(asked: Mapping[str, Any]) -> None:
     for name, least in _LEAST.items():
         if asked[name] is not None and asked[name] < least:
             raise OptionError(f"{name} {asked[name]} is too small; {least} is the least")
+    precision = asked["precision"]
+    if precision is not None and not 0 < precision < 1:
+        raise OptionError(f"precision {precision} is not between 0 and 1")
     ways = [name for name, default in _SPLITS.items() if asked[name] not in (default, None)]
     if len(ways) > 1:
         both = " and ".join("--" + way.replace("_", "-") for way in ways)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from classifier.inference.batching import CALM_PASSES, BatchSizer
+from classifier.inference.pooling import pool_scores
 
 CLIPS = np.arange(32, dtype=np.float32)[:, None]
 DOUBLED = torch.from_numpy(2 * CLIPS)
@@ -78,3 +79,10 @@ def test_another_fault_is_no_reason_to_try_again() -> None:
     with pytest.raises(RuntimeError, match="illegal"):
         BatchSizer(32).run(broken, CLIPS)
     assert calls == [32]
+
+
+def test_maxima_of_a_single_task_are_shares_and_of_several_labels_probabilities() -> None:
+    clips = np.array([[0.75, 0.25], [0.25, 0.75]], np.float32)
+    assert pool_scores(clips, "max").tolist() == [0.5, 0.5]
+    assert pool_scores(clips, "max", "multi").tolist() == [0.75, 0.75]
+    assert pool_scores(clips, "mean", "multi").tolist() == [0.5, 0.5]

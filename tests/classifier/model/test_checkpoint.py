@@ -21,7 +21,8 @@ from torch import Tensor
 import classifier
 from classifier.errors import CheckpointError
 from classifier.inference.predictor import Predictor
-from classifier.model.checkpoint import Checkpoint, read_checkpoint
+from classifier.model.checkpoint import Canary, Checkpoint, Threshold, read_checkpoint
+from classifier.model.classifier import ClipClassifier
 
 PACKAGE = Path(classifier.__file__).parent
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -37,6 +38,17 @@ def forged(checkpoint_file: Path, tmp_path: Path) -> Callable[..., Path]:
         return forge_checkpoint(checkpoint_file, path, tensors, **fields)
 
     return forge
+
+
+THRESHOLD = Threshold(
+    threshold=0.4,
+    precision=0.95,
+    precision_low=0.9,
+    recall=0.5,
+    n_examples=40,
+    n_found=21,
+    rests_on="validation",
+)
 
 
 def refusal(path: Path) -> str:
@@ -85,6 +97,45 @@ def test_normalisation_and_temperature_travel_inside(checkpoint_file: Path, tmp_
     )
     built = read_checkpoint(path).build()
     assert (built.band_mean[0], built.band_std[0], built.temperature) == (-40.0, 12.0, 1.5)
+
+
+def of_several_labels(checkpoint_file: Path) -> ClipClassifier:
+    about = read_checkpoint(checkpoint_file).description
+    single = read_checkpoint(checkpoint_file).build()
+    model = ClipClassifier(
+        about.labels, about.audio_format, about.network, single.logmel.bank, "multi"
+    )
+    model.network.load_state_dict(single.network.state_dict())
+    model.calibrate([0.5, 1.0, 2.0])
+    return model.eval()
+
+
+def test_task_temperatures_and_thresholds_travel_inside(
+    checkpoint_file: Path, tmp_path: Path
+) -> None:
+    about = read_checkpoint(checkpoint_file).description
+    path = save_checkpoint(
+        tmp_path,
+        of_several_labels(checkpoint_file),
+        about.labels,
+        about.network,
+        {},
+        NOW,
+        thresholds={"dog": THRESHOLD},
+    )
+    found = read_checkpoint(path)
+    assert (found.description.task, found.description.thresholds) == ("multi", {"dog": THRESHOLD})
+    assert found.build().label_temperatures.tolist() == [0.5, 1.0, 2.0]
+    clips = Canary.clips(3, found.audio_format.clip_samples)
+    with torch.inference_mode():
+        expected = torch.sigmoid(found.build()(clips) / torch.tensor([0.5, 1.0, 2.0]))
+    scores = Predictor(found, torch.device("cpu"), "float32").score(clips.numpy())
+    assert np.allclose(scores, expected.numpy(), atol=1e-5)
+
+
+def test_a_checkpoint_that_says_no_task_is_single(forged: Callable[..., Path]) -> None:
+    path = forged(task=None, temperatures=None, thresholds=None)
+    assert read_checkpoint(path).description.task == "single"
 
 
 def test_the_bytes_on_disk_may_change_under_a_loaded_checkpoint(
@@ -189,6 +240,11 @@ def test_a_wrong_tensor_is_refused_by_name(
         ("network", {"widths": [4, 8, 16, 64]}, "tensor network.stages.4.0.weight has shape"),
         ("temperature", 0, "field temperature: "),
         ("temperature", float("nan"), "field temperature: "),
+        ("task", "several", "field task: "),
+        ("temperatures", [1.0], "field temperatures: .*not one for each label"),
+        ("temperatures", [1.0, 0.0, 1.0], "field temperatures.1: "),
+        ("thresholds", {"owl": THRESHOLD.model_dump()}, "field thresholds: .*of no label"),
+        ("thresholds", {"dog": {"threshold": 2}}, "field thresholds.dog.threshold: "),
         ("canary", {"seed": -1, "scores": [[1, 0, 0]] * 2}, "field canary.seed: "),
         ("canary", {"seed": 0, "scores": [[1, 0, 0], [1]]}, "field canary.scores: "),
         ("canary", {"seed": 0, "scores": [[float("nan")] * 3] * 2}, "field canary.scores.0.0: "),

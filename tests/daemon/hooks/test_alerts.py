@@ -13,6 +13,7 @@ from hook_receivers import FakeTarget
 from house import house_settings
 from ledger_rows import DOG, RAIN, SIREN, add_clips
 
+from daemon.hooks.alerts import AlertRules
 from daemon.hooks.dispatcher import MAX_TRIES, Hook, HookDispatcher, _hook
 from daemon.hooks.targets import RefusedByTarget, TargetUnreachable
 from storage.database.engine import open_database
@@ -20,6 +21,7 @@ from storage.home.paths import Home
 from storage.labels.annotation_files import Annotation
 from storage.labels.matching import write_labels
 from storage.ledger.ledger import Ledger
+from storage.queries.result import Result, label_list
 from storage.values.alert import Alert
 from storage.values.timestamps import stamp
 
@@ -299,3 +301,16 @@ def test_a_template_takes_the_place_of_the_json(site: Site) -> None:
     assert site.target.received == [
         {"text": "siren at 5.0 s", "started_at": "2026-03-01T06:00:05.000Z"}
     ]
+
+
+def test_an_answer_with_several_labels_is_one_alert_of_the_surest_that_is_asked_for(
+    site: Site,
+) -> None:
+    asked = {"hooks.labels": ["rain", "siren", "none"]}
+    rules = AlertRules(house_settings(site.home, **asked))  # type: ignore[arg-type]
+    several = label_list([("dog", 0.9), ("siren", 0.8), ("rain", 0.7)])
+    (alert,) = rules.alerts_of(Result(1, "a.wav", "done", "dog", 0.9, labels=several))
+    assert (alert.label, alert.confidence) == ("siren", 0.8)
+    (alert,) = rules.alerts_of(Result(1, "a.wav", "done", "none", 0.1, labels=label_list([])))
+    assert alert.label == "none"
+    assert rules.alerts_of(Result(1, "a.wav", "done", "dog", 0.9, labels=several[:1])) == []

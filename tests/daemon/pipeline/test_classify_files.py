@@ -116,7 +116,7 @@ def test_an_unsure_answer_is_unknown(
     score = classify_files._outcomes
 
     def unsure(*args: Any) -> Iterator[Any]:
-        return (replace(outcome, confidence=0.4) for outcome in score(*args))
+        return (replace(one, confidence=0.4, findings=None) for one in score(*args))
 
     monkeypatch.setattr(classify_files, "_outcomes", unsure)
     assert {row["label"] for row in classify(card, results__unknown_below=0.5)} == {"unknown"}

@@ -18,7 +18,7 @@ from clfd import cli
 from daemon.intake.scanner import inboxes_of
 from storage.commands.context import Invocation
 from storage.database.engine import open_database
-from storage.database.tables import metadata, prediction, recording
+from storage.database.tables import finding, metadata, prediction, recording
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Failed, Linked, Scored
@@ -475,4 +475,4 @@ def test_every_key_that_leads_to_a_recording_or_an_answer_is_looked_after() -> N
     to_recordings = [key for key in keys if key.column.table is recording]
     to_predictions = [key.parent for key in keys if key.column.table is prediction]
     assert {key.ondelete for key in to_recordings} == {"CASCADE"}
-    assert to_predictions == [recording.c.prediction_id]
+    assert to_predictions == [recording.c.prediction_id, finding.c.prediction_id]

@@ -451,3 +451,32 @@ def test_what_checkpoints_disagree_over_is_suggested_with_that_reason(home: Home
     found = json.loads(ask(home, "suggest", "--json", "--n", "2").stdout)
     reasons = {one["path"]: one["reason"] for one in found}
     assert reasons["roof/b.wav"] == "checkpoints disagree"
+
+
+def test_several_labels_of_one_part_are_kept_in_alphabetical_order(
+    home: Home, tmp_path: Path
+) -> None:
+    ask(home, "set", "a.wav", "rain; dog;rain")
+    assert [one[1] for one in message(home)] == ["dog;rain"]
+    file = tmp_path / "l.csv"
+    ask(home, "export", "--all", "-o", file)
+    assert "0 new labels, 0 changed" in ask(home, "import", file).stderr
+    assert [one[1] for one in message(home)] == ["dog;rain"]
+
+
+def test_a_selection_table_has_a_row_for_each_label_of_a_part(home: Home, tmp_path: Path) -> None:
+    file = write(tmp_path, "a.wav.txt", "0\t5\train\n0\t5\tdog\n5\t10\tdog\n")
+    ask(home, "import", file)
+    assert sorted(one[1] for one in message(home)) == ["dog", "dog;rain"]
+
+
+def test_what_says_something_and_nothing_is_refused(home: Home, tmp_path: Path) -> None:
+    assert ask(home, "set", "a.wav", "dog;none").exit_code == 2
+    with pytest.raises(StorageError, match=r"row 2: 'dog;none' says that there is something"):
+        ask(home, "import", write(tmp_path, "l.csv", "path,label\na.wav,dog;none\n"))
+
+
+def test_labels_are_listed_by_any_of_several(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog;rain")
+    assert "dog;rain" in ask(home, "list", "--label", "rain").stdout
+    assert "dog;rain" not in ask(home, "list", "--label", "ra").stdout

@@ -125,7 +125,12 @@ def test_an_upgrade_copies_and_counts_what_was_answered(url: str) -> None:
         counted = reading.execute(text("SELECT * FROM tally")).one()
         assert counted == ("done", "2026-01-02", "a", 1, 1)
         assert list(tally_errors(opened)) == []
-    assert printed[1:] == ["copied and counted 1 of 1 answers", "making indexes"]
+    assert printed[1:] == [
+        "copied and counted 1 of 1 answers",
+        "making indexes",
+        "indexed 1 of 1 answers by label",
+        "indexed 1 of 1 recordings by label",
+    ]
 
 
 def test_only_answers_after_an_upgrade_have_numbers(url: str) -> None:

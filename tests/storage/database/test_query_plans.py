@@ -34,6 +34,7 @@ INBOX = Path("/inbox")
 DIGEST = "0" * 64
 SIREN = Filters(labels=("siren",))
 BEHIND_ALL = Position(10**9, 10**9)
+LABEL = "recording_label USING PRIMARY KEY"  # a table that is an index
 CONSTRAINTS = {"uq_recording_provisional", "uq_recording_current"}
 
 Ask = Callable[[Ledger], object]
@@ -57,8 +58,8 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_answer", page(min_confidence=0.5)),
     ("ix_recording_answer", page(checkpoint="20260101")),
     ("ix_recording_answer", page(since="2026-03-01", until="2026-03-02")),
-    ("ix_recording_label", page(labels=("siren",))),
-    ("ix_recording_label", page("path", labels=("bear", "woodpecker"), since="2026-03-31")),
+    (LABEL, page(labels=("siren",))),
+    (LABEL, page("path", labels=("bear", "woodpecker"), since="2026-03-31")),
     ("ix_recording_moment", page(status="all")),
     ("ix_recording_confidence", page("confidence")),
     ("ix_recording_recorded", page(by_recorded=True, since="2026-03-01T00:00:00.000Z")),
@@ -68,7 +69,7 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_answer", asked(lambda c: unnumbered_after(c, Filters(), "2026-03", 1, 100))),
     ("sqlite_autoindex_recording_1", page("path")),
     ("sqlite_autoindex_recording_1", page(path="site003/0000*")),
-    ("ix_recording_answer", asked(lambda c: list(results(c, SIREN, limit=5, clips=ClipOptions())))),
+    (LABEL, asked(lambda c: list(results(c, SIREN, limit=5, clips=ClipOptions())))),
     ("ix_recording_answer", asked(lambda c: count_by(c, Filters(min_confidence=0.9), "label"))),
     ("ix_recording_answer", asked(lambda c: count_by(c, Filters(since="2026-03-01"), "day"))),
     ("ix_recording_answer", lambda ledger: ledger.last_failure()),
@@ -115,7 +116,7 @@ def plans(ledger: Ledger) -> Iterator[list[str]]:
 
 RARE: list[tuple[str, Ask]] = [
     ("ix_recording_confidence", page(min_confidence=0.9999)),
-    ("ix_recording_label", page("confidence", labels=("bear", "woodpecker"), checkpoint="2026")),
+    (LABEL, page("confidence", labels=("bear", "woodpecker"), checkpoint="2026")),
     ("ix_recording_answer", page("path", status="failed")),
     ("sqlite_autoindex_recording_1", page("confidence", path="site003/0000*")),
 ]
@@ -127,8 +128,9 @@ def test_what_is_rare_is_not_looked_for_along_the_whole_order(
 ) -> None:
     with plans(ledger) as steps:
         ask(ledger)
-    read = [step for step in steps if re.match(r"(SCAN|SEARCH) recording USING (COV|IND)", step)]
-    assert f"INDEX {index}" in read[-1], steps
+    read = [step for step in steps if re.match(r"(SCAN|SEARCH) recording(_label)? USING", step)]
+    read = [step for step in read if "INTEGER PRIMARY KEY" not in step]
+    assert re.search(rf"{index}\b", read[-1]), steps
 
 
 CONCERNED_WITH_VERSIONS: list[Ask] = [
@@ -151,7 +153,7 @@ def test_no_question_goes_through_all_versions_of_a_file(ledger: Ledger, ask: As
 def test_a_question_is_answered_by_its_index(ledger: Ledger, index: str, ask: Ask) -> None:
     with plans(ledger) as steps:
         ask(ledger)
-    assert any(f"INDEX {index}" in step for step in steps), steps
+    assert any(re.search(rf"{index}\b", step) for step in steps), steps
     assert not [step for step in steps if step.startswith("SCAN recording") and "USING" not in step]
 
 

@@ -18,8 +18,7 @@ from storage.export import results_writer
 from storage.export.results_writer import ResultsRequest, foot_of
 from storage.home.paths import Home
 from storage.ledger.tallies import tally_errors
-from storage.queries import counts
-from storage.queries import filters as filters_module
+from storage.queries import counts, page_index
 from storage.queries.counts import count, count_by, count_in_time
 from storage.queries.filters import Filters, Sort
 from storage.queries.results import page, results
@@ -85,7 +84,7 @@ def test_pages_make_up_the_whole_list(
 ) -> None:
     """Whatever a look into the indexes finds, and with it which index is read."""
     whole = [result.id for result in results(reading, filters, sort)]
-    with mock.patch.object(filters_module, "_LOOK", look):
+    with mock.patch.object(page_index, "_LOOK", look):
         assert [r.id for r in results(reading, filters, sort, limit)] == whole[:limit]
         first = page(reading, filters, sort, limit)
         assert [row.id for row in first.rows] == whole[:limit]

@@ -29,16 +29,29 @@ SCORES = ClipScores(LABELS, PACKED, 5.0, 5.0)
 def test_a_part_has_the_label_that_most_of_it_was_given(
     start_s: float, end_s: float, answer: tuple[str, float] | None
 ) -> None:
-    assert SCORES.answer(start_s, end_s) == answer
+    told = SCORES.decide(start_s, end_s, DisplayRules())
+    assert (told and told[:2]) == answer
 
 
 def test_clips_that_overlap_are_all_heard() -> None:
     overlapping = ClipScores(LABELS, PACKED, 5.0, 2.5)
-    assert overlapping.answer(4.9, 5.0) == ("siren", 0.875)
+    told = overlapping.decide(4.9, 5.0, DisplayRules())
+    assert told and told[:2] == ("siren", 0.875)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "text"), [(0, 10, "dog;siren"), (4, 5, "dog"), (10, 15, "none")]
+)
+def test_a_part_has_every_label_of_its_clips_in_a_multi_task(
+    start_s: float, end_s: float, text: str
+) -> None:
+    packed = struct.pack("<9e", 0.75, 0.25, 0, 0.125, 0.875, 0, 0.25, 0.25, 0.125)
+    told = ClipScores(LABELS, packed, 5.0, 5.0, "multi").decide(start_s, end_s, DisplayRules())
+    assert told and told.text == text
 
 
 def test_a_recording_without_clips_answers_nothing() -> None:
-    assert ClipScores(None, None, None, None).answer(0, 5) is None
+    assert ClipScores(None, None, None, None).decide(0, 5, DisplayRules()) is None
     assert ClipScores(LABELS, b"", 5.0, 5.0).surest_start_s("dog") == 0.0
 
 
@@ -48,7 +61,7 @@ def test_the_surest_clip_of_a_label_is_found() -> None:
 
 def test_an_answer_that_shows_as_unknown_is_not_what_a_person_says() -> None:
     parts = '[{"start_s": 0.0, "end_s": 5.0, "label": "dog"}]'
-    unsure = DisplayRules(thresholds=(("dog", 0.8),)).unknown_json
-    clips = LABELS, PACKED, 5.0, 5.0, parts
+    unsure = DisplayRules(thresholds=(("dog", 0.8),)).thresholds_json
+    clips = LABELS, PACKED, 5.0, 5.0, "single", None, parts
     assert is_part_wrong(*clips, unsure)
-    assert not is_part_wrong(*clips, DisplayRules().unknown_json)
+    assert not is_part_wrong(*clips, DisplayRules().thresholds_json)

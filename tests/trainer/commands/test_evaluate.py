@@ -36,7 +36,7 @@ KEYS = {
     *("checkpoint", "digest", "labels", "files", "recordings", "accuracy", "macro_f1", "loss"),
     *("ece", "ece_before", "temperature", "selection", "per_label", "probes", "labels_file"),
     *("labels_digest", "fold", "skipped", "trained_recordings", "trained_included"),
-    *("clip_pooling", "device", "seconds", "report"),
+    *("clip_pooling", "device", "seconds", "report", "task", "val_macro_ap", "val_macro_auc"),
 }
 ODD_ORDER = ("rain", "bell", "dog")  # not the alphabet's, which is a dataset's
 

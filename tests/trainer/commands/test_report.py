@@ -22,9 +22,9 @@ from classifier.audio.decode import DecodedAudio, decode
 from classifier.errors import DecodingError
 from storage.commands.context import Invocation
 from storage.ledger.ledger import Ledger
-from storage.queries.activity import Activity, LabelActivity
-from storage.queries.period import Period, period_figures, read_profile
-from storage.queries.statistics import Sample
+from storage.queries.figures.activity import Activity, LabelActivity
+from storage.queries.figures.period import Period, period_figures, read_profile
+from storage.queries.figures.statistics import Sample
 from storage.values.timestamps import stamp
 from trainer.commands.report import report
 from trainer.errors import TrainerError

@@ -24,7 +24,7 @@ from storage.commands.context import Invocation
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
-from storage.queries.period import read_profile
+from storage.queries.figures.period import read_profile
 from trainer.commands.train import train
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
 from trainer.train import train_labels
@@ -51,6 +51,7 @@ ADDED = (
     "ece_before",
     "selection",
     "probes",
+    *("task", "temperatures", "per_label", "val_macro_ap", "val_macro_auc", "mean_macro_ap"),
 )
 
 Train = Callable[..., Result]
@@ -141,7 +142,7 @@ def first(first_fold: Trained, home: Home) -> dict[str, Any]:
 def test_json_prints_the_one_object_of_the_contract(trained: Trained) -> None:
     assert set(trained.outcome) == set(CONTRACT) | set(ADDED)
     assert set(trained.outcome["history"][0]) == {
-        *("epoch", "train_loss", "val_loss", "val_accuracy", "seconds")
+        *("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "val_macro_ap")
     }
 
 

@@ -10,6 +10,7 @@ from trainer.data.label_warnings import (
     duplicate_audio,
     find_warnings,
     labels_like_empty_cells,
+    rare_labels,
     related_files_across_split,
     similar_labels,
 )
@@ -87,3 +88,11 @@ def test_esc10_is_warned_about_only_without_its_group_column(esc10: Path) -> Non
     assert find_warnings(ungrouped, groups, official) == []  # the folds keep recordings together
     [line] = find_warnings(ungrouped, groups, [by_hash])
     assert "come from a recording that others teach" in line
+
+
+def test_a_label_with_few_examples_beside_many_is_named() -> None:
+    examples = [Example(Path(f"{at}.wav"), "rain") for at in range(300)]
+    examples += [Example(Path(f"owl{at}.wav"), "owl") for at in range(3)]
+    [line] = rare_labels(examples)
+    assert line.startswith("few examples of 'owl' (3) beside 300 of 'rain'")
+    assert rare_labels(examples[-3:]) == rare_labels(examples[280:]) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trainer.data.examples import LabelSet
-from trainer.data.labels import read_labels
+from trainer.data.labels import TaskChoice, read_labels
 from trainer.errors import LabelsError, NoTable, SoundsMissing
 
 SUFFIXES = (".wav", ".flac")
@@ -381,3 +381,58 @@ def test_a_table_whose_sounds_are_nowhere_says_from_where_paths_count(labels_csv
     path = labels_csv("path,label\n" + "".join(f"x{n}.wav,{n}\n" for n in range(5)))
     with pytest.raises(SoundsMissing, match="paths count from the folder of the table: move it to"):
         read(path)
+
+
+AUTO = TaskChoice("auto", ("none", "background"))
+
+
+def labels_of(path: Path, task: TaskChoice = AUTO) -> list[tuple[str, ...]]:
+    return [example.labels for example in read_labels(path, SUFFIXES, task=task).examples]
+
+
+def test_rows_of_one_part_are_one_example_of_several_labels(labels_csv: Write) -> None:
+    path = labels_csv("path,label\na.wav,y\nb.wav,z\na.wav,x\nc.wav,none\n")
+    assert labels_of(path) == [("x", "y"), ("z",), ()]
+
+
+def test_one_cell_may_hold_several_labels(labels_csv: Write) -> None:
+    path = labels_csv("path,label\na.wav,y; x;y\nb.wav,BACKGROUND\n")
+    assert labels_of(path) == [("x", "y"), ()]
+
+
+def test_other_parts_of_a_file_make_no_task_of_several_labels(labels_csv: Write) -> None:
+    path = labels_csv("path,label,start,end\na.wav,x,0,1\na.wav,y,1,2\nb.wav,none,,\n")
+    labels = read_labels(path, SUFFIXES, task=AUTO)
+    assert (labels.task, len(labels.examples)) == ("single", 3)
+
+
+def test_a_label_with_a_semicolon_stays_one_where_one_is_asked_for(labels_csv: Write) -> None:
+    path = labels_csv("path,label\na.wav,y;x\nb.wav,z\n")
+    assert labels_of(path, TaskChoice("single")) == [("y;x",), ("z",)]
+
+
+def test_a_label_beside_none_is_refused(labels_csv: Write) -> None:
+    path = labels_csv("path,label\na.wav,x;none\nb.wav,x\nc.wav,y\n")
+    with pytest.raises(LabelsError, match="row 2, column label: 'x;none' is a label and none"):
+        read_labels(path, SUFFIXES, task=AUTO)
+
+
+def test_a_cell_of_separators_names_no_label(labels_csv: Write) -> None:
+    path = labels_csv("path,label\na.wav,;\nb.wav,x;y\nc.wav,y\n")
+    with pytest.raises(LabelsError, match="row 2, column label: ';' names no label"):
+        read_labels(path, SUFFIXES, task=AUTO)
+
+
+def test_what_is_a_label_in_one_row_and_none_in_another_is_refused(labels_csv: Write) -> None:
+    path = labels_csv("path,label\na.wav,x\na.wav,Background\nb.wav,y;x\n")
+    with pytest.raises(LabelsError) as refused:
+        read_labels(path, SUFFIXES, task=AUTO)
+    assert refused.value.problems == (
+        "row 2, column label: 'x', but row 3 is 'Background' and holds the same sound",
+        "row 3, column label: 'Background', but row 2 is 'x' and holds the same sound",
+    )
+
+
+def test_one_label_and_none_are_enough_for_several(labels_csv: Write) -> None:
+    path = labels_csv("path,label\na.wav,x\nb.wav,none\n")
+    assert labels_of(path, TaskChoice("multi", ("none",))) == [("x",), ()]

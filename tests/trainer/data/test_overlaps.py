@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.data.examples import Example
-from trainer.data.overlaps import contradictions, merged_groups
+from trainer.data.overlaps import contradictions, merged_groups, with_shared_labels
 
 CUTS = st.tuples(st.sampled_from("st"), st.integers(0, 9), st.integers(1, 5), st.sampled_from("xy"))
 
@@ -94,3 +94,20 @@ def test_contradictions_and_groups_are_those_of_every_pair(
                 expected.add(at)
     found = [at for fault in contradictions(examples, contents) for at in fault.positions]
     assert found == sorted(expected)
+
+
+def test_a_part_gets_the_labels_of_the_same_sound_whatever_its_file_is_called() -> None:
+    examples = [
+        part("a", "x", 0, 4).with_labels("x"),
+        part("copy", "y", 1, 3).with_labels("y"),
+        part("a", "z", 3, 9).with_labels("z"),
+    ]
+    shared = with_shared_labels(examples, "sss")
+    assert [example.labels for example in shared] == [("x", "y"), ("x", "y"), ("z",)]
+    assert shared[0].label == "x;y"
+
+
+def test_several_labels_contradict_only_none() -> None:
+    rows = [part("a", "x").with_labels("x"), part("b", "y").with_labels("y")]
+    assert contradicted(*rows, contents="ss") == []
+    assert contradicted(*rows, part("c", "none").with_labels(""), contents="sss") == [0, 1, 2]

@@ -188,3 +188,22 @@ def test_folds_come_from_the_column_where_there_is_one() -> None:
 def test_copies_of_one_sound_become_one_group() -> None:
     contents = ["s1", "s2", "s2", "s3", "s1"]
     assert related_groups(["a", "b", "c", "d", "b"], contents) == ["a", "a", "a", "d", "a"]
+
+
+def several(labels: str, group: str) -> Example:
+    return example(";".join(labels), group).with_labels(labels)
+
+
+def test_every_label_of_several_and_none_is_on_both_sides() -> None:
+    kinds = ["ab", "bc", "a", "", "abc"]
+    examples = [several(kinds[n % 5], f"g{n}") for n in range(100)]
+    split = split_examples(examples, groups_of(examples), SplitChoice())
+    for side in (split.train, split.validation):
+        assert {label for at in side for label in examples[at].strata} == {"a", "b", "c", "none"}
+    assert 15 <= len(split.validation) <= 25
+
+
+def test_folds_of_several_labels_grow_alike() -> None:
+    examples = [several("ab" if n % 2 else "b", f"g{n}") for n in range(100)]
+    folds = cross_validation(examples, groups_of(examples), seed=0)
+    assert [len(split.validation) for split in folds.values()] == [20] * 5

@@ -22,6 +22,7 @@ from trainer.evaluation.assessment import (
 )
 from trainer.evaluation.calibration import ClipLogits
 from trainer.evaluation.metrics import calibration_error_by_chance
+from trainer.evaluation.recording_answers import AS_USUAL, Serving
 from trainer.evaluation.top_errors import MAX_TOP_ERRORS, find_top_errors
 
 LABELS = ("bell", "dog", "rain")
@@ -56,7 +57,7 @@ def all_wrong(model: ClipClassifier, dataset: Dataset) -> Assessment:
     predictions = predict(model, LABELS, dataset, range(15), batch_size=8)
     answers = predictions.clip_logits.scores(1.0).argmax(axis=1)
     wrong = replace(predictions, truth=(answers + 1) % 3)
-    return assess_as_served(wrong, LABELS, 1.0, "mean", {})
+    return assess_as_served(wrong, LABELS, 1.0, AS_USUAL, {}, {})
 
 
 def test_labels_are_matched_by_name_not_by_place(model: ClipClassifier, dataset: Dataset) -> None:
@@ -91,7 +92,7 @@ def test_every_number_says_what_was_chosen_on_its_recordings() -> None:
 
 
 def test_a_checkpoint_is_assessed_by_the_temperature_it_is_served_with() -> None:
-    assessed = assess_as_served(overconfident(100, 0), LABELS, 4.0, "max", {})
+    assessed = assess_as_served(overconfident(100, 0), LABELS, 4.0, Serving("max"), {}, {})
     assert assessed.temperature == 4.0
     assert assessed.evaluation.ece < assessed.uncalibrated.ece
 
@@ -101,9 +102,7 @@ def test_the_most_confident_errors_come_first_and_no_more_than_twelve(
 ) -> None:
     assessed = all_wrong(model, dataset)
     confidences = [each.confidence for each in find_top_errors(dataset, assessed, model.logmel)]
-    assert (
-        confidences == sorted(assessed.scores.max(axis=1).tolist(), reverse=True)[:MAX_TOP_ERRORS]
-    )
+    assert confidences == sorted(assessed.told.max(axis=1).tolist(), reverse=True)[:MAX_TOP_ERRORS]
 
 
 def test_an_error_names_its_row_and_shows_the_clip_that_decided(
@@ -124,12 +123,12 @@ def test_an_error_names_its_row_and_shows_the_clip_that_decided(
 def test_a_network_without_an_error_shows_none(model: ClipClassifier, dataset: Dataset) -> None:
     predictions = predict(model, LABELS, dataset, range(15), batch_size=8)
     right = replace(predictions, truth=predictions.clip_logits.scores(1.0).argmax(axis=1))
-    assessed = assess_as_served(right, LABELS, 1.0, "mean", {})
+    assessed = assess_as_served(right, LABELS, 1.0, AS_USUAL, {}, {})
     assert find_top_errors(dataset, assessed, model.logmel) == ()
 
 
 def test_few_recordings_look_badly_calibrated_by_chance() -> None:
-    few, many = (np.tile([[0.8, 0.2]], (n, 1)).astype(np.float32) for n in (80, 20_000))
+    few, many = (np.full(n, 0.8) for n in (80, 20_000))
     assert calibration_error_by_chance(many) < 0.02 < 0.1 < calibration_error_by_chance(few) < 0.2
 
 

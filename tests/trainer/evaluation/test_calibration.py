@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from trainer.evaluation.calibration import (
     MAX_TEMPERATURE,
     ClipLogits,
     concatenate,
-    cross_fitted_scores,
+    cross_fits,
     fit_temperature,
     parts_by_group,
 )
@@ -87,26 +89,36 @@ def test_without_valid_logits_the_temperature_stays_at_one(logits: np.ndarray) -
     assert fit_temperature(message, np.zeros(len(logits), int)) == 1.0
 
 
+def cross_fitted(message: ClipLogits, truth: np.ndarray, parts: Sequence[int]) -> np.ndarray:
+    scores = np.empty_like(message.logits)
+    for is_in, temperature in cross_fits(message, truth, parts):
+        scores[is_in] = message.subset(is_in).scores(temperature)
+    return scores
+
+
 def test_an_answer_is_measured_by_a_temperature_that_never_saw_it() -> None:
     message, truth = overconfident(60, 3.0)
     parts = np.arange(60) % 3
     other_truth = np.where(parts == 0, (truth + 1) % LABELS, truth)
-    scores = cross_fitted_scores(message, truth, parts)
-    other_scores = cross_fitted_scores(message, other_truth, parts)
+    scores = cross_fitted(message, truth, parts)
+    other_scores = cross_fitted(message, other_truth, parts)
     assert (scores[parts == 0] == other_scores[parts == 0]).all()
     assert (scores[parts == 1] != other_scores[parts == 1]).any()
 
 
 def test_it_makes_the_calibration_error_small_where_it_was_great() -> None:
     message, truth = overconfident(400, 3.0)
-    scores = cross_fitted_scores(message, truth, np.arange(400) % 5)
-    before = expected_calibration_error(message.scores(1.0), truth)
-    assert expected_calibration_error(scores, truth) < before / 2
+    scores = cross_fitted(message, truth, np.arange(400) % 5)
+    before, after = (
+        expected_calibration_error(each.max(axis=1), each.argmax(axis=1) == truth)
+        for each in (message.scores(1.0), scores)
+    )
+    assert after < before / 2
 
 
 def test_with_a_single_part_nothing_is_fitted() -> None:
     message, truth = overconfident(20, 3.0)
-    assert (cross_fitted_scores(message, truth, [0] * 20) == message.scores(1.0)).all()
+    assert (cross_fitted(message, truth, [0] * 20) == message.scores(1.0)).all()
 
 
 def test_relatives_are_in_one_part_whatever_their_order() -> None:

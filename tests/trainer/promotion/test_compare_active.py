@@ -136,15 +136,15 @@ def test_the_active_checkpoint_answers_in_its_own_format_and_order(
     comparison_setup: ComparisonSetup, held_out: HeldOut
 ) -> None:
     comparison = comparison_setup.compare(held_out)
-    assert comparison.active_f1 == 1.0
-    assert 0.8 < comparison.candidate_f1 < 1.0
+    assert comparison.of_active == 1.0
+    assert 0.8 < comparison.of_candidate < 1.0
     assert (comparison.n_recordings, comparison.n_groups, comparison.n_labels) == (12, 12, 3)
 
 
 def test_scores_stay_with_their_recordings_in_any_order(
     comparison_setup: ComparisonSetup, held_out: HeldOut
 ) -> None:
-    turned = replace(held_out, positions=range(11, -1, -1), scores=held_out.scores[::-1])
+    turned = replace(held_out, positions=range(11, -1, -1), told=held_out.told[::-1])
     assert comparison_setup.compare(turned) == comparison_setup.compare(held_out)
 
 
@@ -159,7 +159,7 @@ def test_what_either_was_trained_on_is_left_out(
         replace(held_out, trained_on=frozenset({digests[2]})), active=active
     )
     assert comparison.n_recordings == 9
-    assert comparison.candidate_f1 == 1.0  # its one error was on what the active one was trained on
+    assert comparison.of_candidate == 1.0  # its one error was on what the active one was trained on
 
 
 def test_relatives_of_training_recordings_are_left_out_as_well(
@@ -180,10 +180,10 @@ def test_a_label_that_only_one_knows_is_left_out(
 
 
 def test_five_groups_are_the_least(comparison_setup: ComparisonSetup, held_out: HeldOut) -> None:
-    few = replace(held_out, positions=range(5), scores=held_out.scores[:5])
+    few = replace(held_out, positions=range(5), told=held_out.told[:5])
     assert comparison_setup.compare(few).n_recordings == 5
     with pytest.raises(Incomparable, match="whose label both know: 4, and it takes 5"):
-        comparison_setup.compare(replace(few, positions=range(4), scores=held_out.scores[:4]))
+        comparison_setup.compare(replace(few, positions=range(4), told=held_out.told[:4]))
 
 
 def test_one_long_recording_is_one_group(
@@ -197,7 +197,7 @@ def test_without_validation_nothing_is_comparable(
     comparison_setup: ComparisonSetup, held_out: HeldOut
 ) -> None:
     with pytest.raises(Incomparable, match="know: 0, and it takes 5"):
-        comparison_setup.compare(replace(held_out, positions=(), scores=held_out.scores[:0]))
+        comparison_setup.compare(replace(held_out, positions=(), told=held_out.told[:0]))
 
 
 @pytest.mark.parametrize("training", [{}, {"recording_digests": []}, {"recording_digests": 7}])
@@ -227,7 +227,7 @@ def test_too_little_memory_loses_the_comparison_only(
     def exhausted(*_: object) -> None:
         torch.empty(2**60)
 
-    monkeypatch.setattr("trainer.promotion.compare_active.score_recordings", exhausted)
+    monkeypatch.setattr("trainer.promotion.compare_active.answer_recordings", exhausted)
     with pytest.raises(Incomparable, match="cpu has too little memory"):
         comparison_setup.compare(held_out)
 

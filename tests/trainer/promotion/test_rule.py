@@ -165,7 +165,7 @@ def test_an_added_label_is_compared_as_any_other() -> None:
 def test_a_known_label_taken_for_an_added_one_is_an_error() -> None:
     confused = ["frog" if at % 4 == 0 else label for at, label in enumerate(TRUTH)]
     comparison = compared(confused, TRUTH)
-    assert comparison.candidate_f1 == pytest.approx(0.75)
+    assert comparison.of_candidate == pytest.approx(0.75)
     assert comparison.n_labels == 4
 
 
@@ -195,14 +195,14 @@ def test_answers_are_compared_by_name_whatever_the_order_of_labels() -> None:
 def test_scores_that_are_no_numbers_are_no_answer() -> None:
     silent = answers_from(np.array([[np.nan, 1.0]], np.float32), ("bell", "dog"))
     comparison = compare_answers(["bell"], ["bell"], silent, ["g"])
-    assert (comparison.candidate_f1, comparison.active_f1) == (1.0, 0.0)
+    assert (comparison.of_candidate, comparison.of_active) == (1.0, 0.0)
 
 
 def test_macro_f1_is_that_of_the_report() -> None:
     answers = with_errors(13)
     comparison = compared(answers, TRUTH)
-    assert comparison.candidate_f1 == pytest.approx(f1_score(TRUTH, answers, average="macro"))
-    assert comparison.active_f1 == 1.0
+    assert comparison.of_candidate == pytest.approx(f1_score(TRUTH, answers, average="macro"))
+    assert comparison.of_active == 1.0
 
 
 def test_the_same_answers_give_the_same_interval_in_any_order() -> None:
@@ -226,7 +226,7 @@ def test_relatives_are_one_piece_of_evidence() -> None:
     worse = with_errors(10)
     combined = ["long" if worse[at] != label else str(at) for at, label in enumerate(TRUTH)]
     alone, related = compared(worse, TRUTH), compared(worse, TRUTH, combined)
-    assert related.candidate_f1 == alone.candidate_f1
+    assert related.of_candidate == alone.of_candidate
     assert (alone.upper < 0, related.upper) == (True, 0.0)
     assert (related.n_recordings, related.n_groups) == (80, 71)
 
@@ -239,3 +239,18 @@ def test_a_network_that_is_as_good_is_refused_about_once_in_twenty_times() -> No
 
     refused = [compared(answers(), answers()).upper < 0 for _ in range(200)]
     assert 0.01 < np.mean(refused) < 0.09
+
+
+def test_the_same_scores_for_everything_are_a_flaw_of_several_labels() -> None:
+    truth = np.array([[True, False], [False, False]])
+    flat = np.array([[0.3, 0.1], [0.3, 0.1]], np.float32)
+    assert find_flaw(flat, truth, ("a", "b")) == "it gives every recording the same scores"
+    assert find_flaw(flat, truth[:1].repeat(2, axis=0), ("a", "b")) is None
+    telling = np.array([[0.5, 0.1], [0.3, 0.1]], np.float32)
+    assert find_flaw(telling, truth, ("a", "b")) is None
+
+
+def test_the_reason_names_the_figure_that_was_compared() -> None:
+    comparison = Comparison(0.9, 0.8, 0.05, 0.15, 80, 80, 4, figure="macro average precision")
+    promotion = decide("auto", None, ("a",), Active("old", ("a",)), False, lambda: comparison)
+    assert promotion.reason.startswith("its macro average precision is 0.900, that of old 0.800")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from storage.queries.activity import Activity, LabelActivity, SiteActivity
+from storage.queries.figures.activity import Activity, LabelActivity, SiteActivity
 from trainer.reports import period_summary
 
 SIREN = LabelActivity("siren", Counter({22: 5, 23: 3, 4: 1}))

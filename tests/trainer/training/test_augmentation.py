@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from trainer.training.augmentation import (
     Augmentation,
@@ -35,7 +36,7 @@ def tones(hz: float, n_clips: int = 8) -> Tensor:
 def test_the_reference_leaves_everything_as_it_is() -> None:
     clips, truth = noise(), torch.tensor([0, 1, 2, 0, 1, 2])
     assert torch.equal(vary_clips(clips, NOTHING, chance()), clips)
-    mixed, targets = mix_clips(clips, truth, 3, NOTHING, chance())
+    mixed, targets = mix_clips(clips, one_hot(truth).float(), NOTHING, chance())
     assert torch.equal(mixed, clips)
     assert torch.equal(targets.argmax(1), truth)
     spectrograms = clips[:, None, :64].unsqueeze(-1)
@@ -86,7 +87,7 @@ def test_the_same_chance_makes_the_same_clips() -> None:
 
 def test_the_targets_of_a_mixture_are_shares() -> None:
     truth = torch.tensor([0, 1, 2, 0, 1, 2])
-    _, targets = mix_clips(noise(), truth, 3, Augmentation(mixing=1.0), chance())
+    _, targets = mix_clips(noise(), one_hot(truth).float(), Augmentation(mixing=1.0), chance())
     assert torch.allclose(targets.sum(1), torch.ones(6))
     assert (targets > 0).sum(1).max() == 2
 
@@ -96,7 +97,7 @@ def test_the_share_of_the_label_is_the_share_of_the_loudness() -> None:
     clips = torch.stack([tones(500, 1)[0] * 0.01, tones(2000, 1)[0]])
     how, mixtures = Augmentation(mixing=1.0), []
     for seed in range(40):
-        mixed, targets = mix_clips(clips, torch.tensor([0, 1]), 2, how, chance(seed))
+        mixed, targets = mix_clips(clips, torch.eye(2), how, chance(seed))
         spectra = torch.fft.rfft(mixed).abs()
         mixtures += [
             (float(row[500] / (row[500] + row[2000])), float(target[0]))
@@ -109,14 +110,14 @@ def test_the_share_of_the_label_is_the_share_of_the_loudness() -> None:
 
 def test_only_the_share_that_is_asked_for_is_mixed() -> None:
     clips, truth = noise(400, 100), torch.arange(400) % 2
-    mixed, _ = mix_clips(clips, truth, 2, Augmentation(mixing=0.25), chance())
+    mixed, _ = mix_clips(clips, one_hot(truth).float(), Augmentation(mixing=0.25), chance())
     changed = (mixed != clips).any(1).float().mean()
     assert 0.18 < changed < 0.32
 
 
 def test_silence_can_be_mixed() -> None:
     clips = torch.cat([torch.zeros(2, 800), noise(2, 800)])
-    mixed, targets = mix_clips(clips, torch.tensor([0, 0, 1, 1]), 2, Augmentation(1.0), chance())
+    mixed, targets = mix_clips(clips, torch.eye(2)[[0, 0, 1, 1]], Augmentation(1.0), chance())
     assert mixed.isfinite().all()
     assert targets.isfinite().all()
 
@@ -135,3 +136,15 @@ def test_masks_blank_whole_bands_and_frames_and_no_more_than_their_share() -> No
     assert bands.sum(1).max() <= 10 + 1
     assert frames.sum(1).max() <= 20 + 1
     assert masked.any()
+
+
+def test_two_clips_of_one_label_mix_to_that_label() -> None:
+    targets = torch.ones(6, 1)
+    _, mixed = mix_clips(noise(), targets, Augmentation(mixing=1.0), chance(), "multi")
+    assert torch.allclose(mixed, targets)
+
+
+def test_a_clip_of_nothing_adds_no_label() -> None:
+    targets = torch.eye(2)[[0, 0, 0, 1, 1, 1]] * torch.tensor([[1.0, 0.0]])
+    _, mixed = mix_clips(noise(), targets, Augmentation(mixing=1.0), chance(), "multi")
+    assert (mixed[:, 1] == 0).all()

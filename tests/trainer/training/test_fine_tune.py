@@ -14,7 +14,7 @@ from tones import RATE_HZ, TONE_RECIPE, dataset_of, tone, two_tones
 from classifier.model.checkpoint import Checkpoint, read_checkpoint
 from trainer.data.splits import everything
 from trainer.errors import RecipeError
-from trainer.evaluation.metrics import score_recordings
+from trainer.evaluation.metrics import answer_recordings
 from trainer.training.augmentation import Augmentation
 from trainer.training.fine_tune import fine_tune_model, fine_tune_recipe
 from trainer.training.loop import train_network
@@ -59,7 +59,7 @@ def test_an_added_label_is_learned_in_a_few_epochs(parent: Checkpoint) -> None:
     dataset = dataset_of([clip for clip, _ in pairs], list(range(24)), [name for _, name in pairs])
     recipe = fine_tune_recipe(replace(RECIPE, epochs=24, settle=True), parent, [])
     model = train_network(dataset, everything(24), recipe, 0, parent=parent).model
-    scores = score_recordings(model, dataset, range(24), 8)
+    scores = answer_recordings(model, dataset.labels, dataset, range(24), 8).scores
     assert recipe.epochs == 6
     assert (scores.argmax(1) == dataset.truth.numpy()).mean() > 0.9
 

@@ -13,14 +13,28 @@ from trainer.data.dataset import Dataset
 from trainer.data.splits import Split, everything
 from trainer.errors import TrainerError, TrainingDiverged
 from trainer.evaluation.metrics import (
+    answer_recordings,
     cross_entropy,
     evaluate,
     expected_calibration_error,
-    score_recordings,
 )
-from trainer.training.batches import batches, measure_bands, n_batches, refresh_batch_norm
+from trainer.training.batches import (
+    batches,
+    epoch_order,
+    generator,
+    measure_bands,
+    n_batches,
+    refresh_batch_norm,
+)
 from trainer.training.distributed import ProcessGroup
-from trainer.training.loop import EpochFacts, new_model, seed_everything, train_network, validate
+from trainer.training.loop import (
+    EpochFacts,
+    clip_loss,
+    new_model,
+    seed_everything,
+    train_network,
+    validate,
+)
 
 RECIPE = TONE_RECIPE
 
@@ -126,7 +140,7 @@ def test_a_recording_is_scored_by_the_mean_of_its_clips(tones: Dataset) -> None:
     dataset = dataset_of(clips, [0, 1, 1, 2, 2], ["low", "high", "low"])
     seed_everything(0)
     model = new_model(dataset, RECIPE)
-    scores = score_recordings(model, dataset, [0, 2], batch_size=2)
+    scores = answer_recordings(model, dataset.labels, dataset, [0, 2], batch_size=2).scores
     with torch.inference_mode():
         clip_scores = model.scores(dataset.audio(torch.arange(5))).numpy()
     expected = [clip_scores[0], clip_scores[3:].mean(axis=0)]
@@ -155,15 +169,51 @@ def test_a_label_without_validation_does_not_spoil_the_mean() -> None:
 def test_confidence_that_comes_true_is_calibrated() -> None:
     confidence = np.repeat(np.linspace(0.5, 0.95, 10), 2000)
     right = np.random.RandomState(0).rand(len(confidence)) < confidence
-    scores = np.stack([confidence, 1 - confidence], axis=1).astype(np.float32)
-    assert expected_calibration_error(scores, np.where(right, 0, 1)) < 0.02
-    assert expected_calibration_error(scores, np.ones(len(scores), int)) > 0.7
+    assert expected_calibration_error(confidence, right) < 0.02
+    assert expected_calibration_error(confidence, np.zeros(len(right), bool)) > 0.7
 
 
 def test_no_recordings_are_worth_no_numbers(tones: Dataset) -> None:
-    assert validate(new_model(tones, RECIPE), tones, (), batch_size=8) == (None, None)
+    assert validate(new_model(tones, RECIPE), tones, (), batch_size=8) == (None, None, None)
 
 
 def test_clips_keep_their_level_and_shape(tones: Dataset) -> None:
     quiet = replace(tones, peaks=torch.full((40, 1), 1e-4))
     assert torch.allclose(quiet.audio(torch.arange(3)), tones.audio(torch.arange(3)) * 1e-4)
+
+
+def unequal() -> Dataset:
+    """90 low tones and 10 high ones."""
+    clips = [tone(300)] * 90 + [tone(2000)] * 10
+    return dataset_of(clips, list(range(100)), ["low"] * 90 + ["high"] * 10)
+
+
+@pytest.mark.parametrize(("balance", "n_high"), [("none", 10), ("sqrt", 25), ("full", 50)])
+def test_a_balance_takes_the_clips_of_rare_labels_more_often(balance: str, n_high: int) -> None:
+    dataset, clips = unequal(), torch.arange(100)
+    order = epoch_order(dataset, clips, balance, generator(0))
+    assert len(order) == 100
+    assert abs(int((order >= 90).sum()) - n_high) <= 1
+    again = epoch_order(dataset, clips, balance, generator(1))
+    assert not torch.equal(order, again)
+
+
+def test_a_balance_changes_nothing_where_labels_are_alike(tones: Dataset) -> None:
+    clips = tones.clips_of(range(40))
+    orders = [epoch_order(tones, clips, balance, generator(0)) for balance in ("none", "full")]
+    assert torch.equal(*orders)
+
+
+def test_of_several_labels_the_rarest_counts() -> None:
+    dataset = unequal()
+    kinds = ["ab" if at < 5 else "b" if at < 80 else "" for at in range(100)]
+    several = tuple(e.with_labels(kind) for e, kind in zip(dataset.examples, kinds, strict=True))
+    order = epoch_order(replace(dataset, examples=several), torch.arange(100), "full", generator(0))
+    numbers = torch.tensor([(order < 5).sum(), (order >= 80).sum()])
+    assert (numbers >= 30).all()
+
+
+def test_each_label_of_several_has_a_loss_of_its_own() -> None:
+    logits, targets = torch.tensor([[2.0, -1.0]]), torch.tensor([[1.0, 1.0]])
+    expected = torch.log1p(torch.exp(-logits)).mean()
+    assert torch.isclose(clip_loss(logits, targets, "multi", 0.0), expected)

@@ -32,7 +32,7 @@ def test_what_is_not_asked_for_is_left_to_the_recipe() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"epoch": 3}, "no option epoch; there are allow_label_change, batch_size"),
+        ({"epoch": 3}, "no option epoch; there are allow_label_change, balance, batch_size"),
         ({"vary": "much"}, "vary 'much' is none of full, shift, none"),
         ({"recipe": "best"}, "recipe 'best' is none of default, reference"),
         ({"epochs": 0}, "epochs 0 is too small; 1 is the least"),

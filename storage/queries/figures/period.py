@@ -11,16 +11,15 @@ from typing import Any
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from storage.queries.activity import (
+from storage.queries.counts import count
+from storage.queries.figures.activity import (
     Activity,
     LabelActivity,
     activity_of_recordings,
     activity_of_runs,
     combined,
 )
-from storage.queries.counts import count
-from storage.queries.filters import Filters, Status
-from storage.queries.statistics import (
+from storage.queries.figures.statistics import (
     ConfidenceBin,
     Failures,
     KnownCheckpoint,
@@ -30,6 +29,8 @@ from storage.queries.statistics import (
     has_long_recordings,
     known_checkpoint,
 )
+from storage.queries.filters import Filters, Status
+from storage.values.decision import DisplayRules
 from storage.values.text import printable
 from storage.values.timestamps import from_stamp
 
@@ -180,9 +181,12 @@ def period_figures(
     With `by_clips` their labels and confidence are asked of runs of clips, and of no recording.
     """
     known = known_checkpoint(connection, active) if active else None
+    filters = filters.within(connection)
     asked = replace(filters, labels=(), min_confidence=None) if by_clips else filters
     bins = list(confidence_bins(connection, replace(asked, labels=())))
-    drift, no_drift = drift_of(known, bins)
+    # The validation recordings were counted by the most probable label, whatever is told.
+    stored = replace(asked, labels=(), rules=DisplayRules(one_label=True))
+    drift, no_drift = drift_of(known, confidence_bins(connection, stored) if known else ())
     if by_clips:
         activity = activity_of_runs(connection, filters)
     else:

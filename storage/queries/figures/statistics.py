@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Select, cast, func, select
 
+from storage.database.decision_sql import CURRENT, each_label, told_confidence, told_label
 from storage.database.tables import checkpoint, folder_expression, prediction, recording
 from storage.queries.clips import SEVERAL_CLIPS
 from storage.queries.filters import ANSWER, RECORDED, Filters, by_index, clauses
@@ -83,8 +84,9 @@ def answers_in_time(
     """
     column = _row.recorded_at if filters.by_recorded else _row.answered_at
     begin = func.substr(column, 1, _MINUTE if by_minute or filters.by_recorded else _HOUR)
-    keys = _row.label, begin, column.endswith("Z")
-    counted = select(*keys, func.count()).group_by(*keys)
+    told, shown, _ = each_label(filters.rules, CURRENT, recording)
+    keys = shown, begin, column.endswith("Z")
+    counted = select(*keys, func.count()).select_from(told).group_by(*keys)
     for label, begun, is_utc, number in _read(connection, _of_answers(counted, filters)):
         moment = as_stamp(f"{begun}Z" if is_utc else begun, filters.rules.zone)
         if moment is not None:
@@ -92,10 +94,10 @@ def answers_in_time(
 
 
 def confidence_bins(connection: Connection, filters: Filters) -> Iterator[ConfidenceBin]:
-    """Answers by label, checkpoint and bin of confidence."""
-    step = cast(_row.confidence * BINS, Integer)
-    keys = _row.label, _row.checkpoint_id, step
-    counted = select(*keys, func.count(), func.sum(_row.confidence)).group_by(*keys)
+    """Answers by label, checkpoint and bin of confidence; once for each label that is told."""
+    told, shown, confidence = each_label(filters.rules, CURRENT, recording)
+    keys = shown, _row.checkpoint_id, cast(confidence * BINS, Integer)
+    counted = select(*keys, func.count(), func.sum(confidence)).select_from(told).group_by(*keys)
     for label, checkpoint_id, at, number, total in _read(connection, _of_answers(counted, filters)):
         yield ConfidenceBin(label, checkpoint_id, min(at, BINS - 1), number, total)
 
@@ -106,8 +108,10 @@ def by_site(connection: Connection, filters: Filters) -> Iterator[tuple[str, str
     A site is the first folder, so folders will do, unless a pattern looks at whole paths.
     """
     has_pattern = bool(filters.rules.site_pattern)
-    keys = _row.path_text if has_pattern else folder_expression(), _row.label
-    query = select(*keys, func.count()).where(*clauses(filters)).group_by(*keys)
+    told, shown, _ = each_label(filters.rules, CURRENT, recording)
+    keys = _row.path_text if has_pattern else folder_expression(), shown
+    query = select(*keys, func.count()).select_from(told)
+    query = query.where(*clauses(filters)).group_by(*keys)
     for path, label, number in _read(connection, query):
         path = path if has_pattern else f"{path}/".removeprefix("./")
         yield filters.rules.site_of(path), label or "", number
@@ -175,7 +179,8 @@ def _first(connection: Connection, filters: Filters, limit: int, descending: boo
 
 def _samples(connection: Connection, filters: Filters, ids: list[int]) -> dict[int, Sample]:
     moment = _row.recorded_at if filters.by_recorded else _row.answered_at
-    columns = _row.id, _row.path_text, _row.label, _row.confidence, moment, _row.duration_s
+    shown = (told(filters.rules, CURRENT) for told in (told_label, told_confidence))
+    columns = _row.id, _row.path_text, *shown, moment, _row.duration_s
     answer = prediction.c
     query = (
         select(*columns, _row.digest, checkpoint.c.labels)
@@ -190,6 +195,6 @@ def _samples(connection: Connection, filters: Filters, ids: list[int]) -> dict[i
         values: list[Any] = [*row[:7]]
         if filters.by_recorded:
             values[4] = as_stamp(values[4], filters.rules.zone)
-        start_s = ClipScores(*row[7:]).surest_start_s(row.label)
+        start_s = ClipScores(*row[7:]).surest_start_s(values[2])
         found[row.id] = Sample(*values, files[row.id], start_s)  # type: ignore[call-arg]
     return found

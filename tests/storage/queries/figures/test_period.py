@@ -13,9 +13,8 @@ import pytest
 from ledger_rows import NOON, WEEK, add, week_of_answers
 
 from storage.ledger.ledger import Ledger
-from storage.queries.filters import Filters
-from storage.queries.period import LabelDrift, drift_of, period_figures
-from storage.queries.statistics import (
+from storage.queries.figures.period import LabelDrift, drift_of, period_figures
+from storage.queries.figures.statistics import (
     ConfidenceBin,
     KnownCheckpoint,
     answers_in_time,
@@ -23,6 +22,7 @@ from storage.queries.statistics import (
     extremes,
     failures,
 )
+from storage.queries.filters import Filters
 from storage.values.decision import DisplayRules
 
 pytestmark = pytest.mark.usefixtures("greenwich")

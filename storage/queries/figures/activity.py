@@ -17,10 +17,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from storage.queries.clips import ClipOptions, Span, clip_at
-from storage.queries.filters import Filters
-from storage.queries.result import Result
-from storage.queries.results import clip_spans, files_of
-from storage.queries.statistics import (
+from storage.queries.figures.statistics import (
     BINS,
     ConfidenceBin,
     Sample,
@@ -28,6 +25,9 @@ from storage.queries.statistics import (
     by_site,
     extremes,
 )
+from storage.queries.filters import Filters
+from storage.queries.result import Result
+from storage.queries.results import clip_spans, files_of
 from storage.values.timestamps import from_stamp
 
 SHOWN_SAMPLES = 6  # most and least confident answers, each

@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 
 from storage.database.engine import open_database
 from storage.ledger.ledger import open_ledger
-from storage.queries.activity import LabelActivity, activity_of_runs
+from storage.queries.figures.activity import LabelActivity, activity_of_runs
+from storage.queries.figures.period import period_figures
 from storage.queries.filters import Filters
-from storage.queries.period import period_figures
 from storage.values.decision import DisplayRules
 
 pytestmark = pytest.mark.usefixtures("greenwich")
