@@ -267,8 +267,8 @@ class ScoringProcesses:
 
     @property
     def device(self) -> DeviceFacts:
-        """Waits for it. Raises DeviceError, or ScoringProcessDied."""
-        return self._process.device.result()
+        """Waits for it. Raises DeviceError, and NoWorkersError."""
+        return self._with_device().device.result()
 
     @property
     def pid(self) -> int:

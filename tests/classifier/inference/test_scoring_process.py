@@ -256,6 +256,12 @@ def test_it_ends_when_it_is_closed_whatever_it_is_busy_with(
     assert process._process.returncode == 0
 
 
+def test_where_it_dies_before_it_has_its_device_another_one_is_begun() -> None:
+    with ScoringProcesses(CPU) as scoring:
+        os.kill(scoring.pid, signal.SIGKILL)
+        assert scoring.device.kind == "cpu"
+
+
 def test_it_ends_with_its_parent() -> None:
     program = (
         "from classifier.inference.scoring_process import *;"
