@@ -136,12 +136,11 @@ class Predictor:
         """Clips (B, S) on the device to the network's input (B, 1, M, F)."""
         return self._model.spectrograms(clips)
 
-    def logits(self, spectrograms: Tensor) -> Tensor:
-        """The network's input (B, 1, M, F) to logits (B, L) in float32."""
-        return self._outputs(spectrograms)[:, : self._n_labels]
+    def outputs(self, spectrograms: Tensor) -> Tensor:
+        """The network's input (B, 1, M, F) to logits (B, L) in float32.
 
-    def _outputs(self, spectrograms: Tensor) -> Tensor:
-        """Logits and, where novelty is measured, features behind them (B, L + C) in float32."""
+        Where novelty is measured, features stand behind them (B, L + C).
+        """
         narrow, compiled = self._narrow(spectrograms), self._compiled
         if compiled is not None and len(narrow) == self._clips_at_once:
             return compiled(narrow).float()
@@ -156,7 +155,7 @@ class Predictor:
         parts = [clips[first : first + at_once] for first in range(0, len(clips), at_once)]
         # Part by part: on a CPU what is put together stays in the caches.
         spectrograms = torch.cat([self.spectrograms(stack_clips(p, self.device)) for p in parts])
-        outputs = self._outputs(spectrograms)
+        outputs = self.outputs(spectrograms)
         found = self._probabilities(outputs)
         if self._novelty is not None:
             novelty = self._novelty.of(outputs[:, self._n_labels :])

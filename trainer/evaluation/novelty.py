@@ -79,7 +79,8 @@ def centres_of(features: Tensor, targets: Tensor) -> Centres:
     rest = features - centres[far.argmin(1)]
     covariance = (rest.T @ rest / len(rest)).double()
     n_features = len(covariance)
-    alike = covariance.trace().clamp_min(1e-12) / n_features * torch.eye(n_features)
+    # A network that answers everything alike has features that do not vary at all.
+    alike = (covariance.trace() / n_features).clamp_min(1e-6) * torch.eye(n_features)
     variances, axes = torch.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * alike)
     most = max(1, MAX_BYTES // (2 * (n_features + len(centres))))
     spread = (features.double() @ axes).var(0, correction=0).argsort(descending=True)[:most]
@@ -95,4 +96,4 @@ def clip_features(model: ClipClassifier, dataset: Dataset, clips: Tensor) -> Ten
         model.network.features(model.spectrograms(dataset.audio(part))).float().cpu()
         for part in torch.split(clips, BATCH_SIZE)
     ]
-    return torch.cat(parts)
+    return torch.cat(parts).nan_to_num()  # promotion refuses such a network
