@@ -38,8 +38,8 @@ from trainer.evaluation.assessment import (
     fold_quality,
     predict,
 )
+from trainer.evaluation.feature_centres import Distances, fit_novelty, held_out_distances
 from trainer.evaluation.label_curves import label_curves
-from trainer.evaluation.novelty import Distances, fit_novelty, held_out_distances
 from trainer.evaluation.probes import probe
 from trainer.evaluation.top_errors import find_top_errors
 from trainer.promotion.decide import decide_promotion

@@ -1,4 +1,4 @@
-"""What novelty is measured by: centres of the training clips, and distances of held-out ones.
+"""Feature centres: what novelty is measured by, and the distances of held-out clips from them.
 
 Axes: N clips, L labels, C channels (features), D dimensions, K known distances.
 """
