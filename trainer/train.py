@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -38,6 +38,7 @@ from trainer.evaluation.assessment import (
     fold_quality,
     predict,
 )
+from trainer.evaluation.feature_centres import Distances, fit_novelty, held_out_distances
 from trainer.evaluation.label_curves import label_curves
 from trainer.evaluation.probes import probe
 from trainer.evaluation.top_errors import find_top_errors
@@ -132,10 +133,10 @@ def train_checkpoint(
         data = prepare(context)
         announce(data, console)
         with open_run(context, data) as run_state:
-            trained, by_fold = train_all(context, data, run_state)
+            trained, by_fold, distances = train_all(context, data, run_state)
             if not process_group.is_main_process:
                 return None
-            report_data = assess_and_publish(context, data, trained, by_fold, began)
+            report_data = assess_and_publish(context, data, trained, by_fold, distances, began)
         return finish(context, report_data)
 
 
@@ -202,16 +203,21 @@ def open_run(context: RunContext, data: PreparedData) -> Iterator[RunState]:
 
 def train_all(
     context: RunContext, data: PreparedData, run_state: RunState
-) -> tuple[Trained, dict[int, ClipPredictions]]:
-    """The network to publish, and the predictions of each fold's network for its own fold."""
-    by_fold = {}
+) -> tuple[Trained, dict[int, ClipPredictions], list[Distances]]:
+    """The network to publish, and what each fold's network makes of its own fold.
+
+    That is its predictions, and how far its clips lie from those that were learned from.
+    """
+    by_fold, distances = {}, []
     for fold, split in data.folds.items():
         context.console.print_line(
             f"fold {fold}: training on {len(split.train)}, validating on {len(split.validation)}"
         )
         trained = train(context, data, split, run_state.stage(f"fold-{fold}"))
         by_fold[fold] = predict_validation(data, trained, split)
-    return train(context, data, data.split, run_state.stage("published")), by_fold
+        distances.append(held_out_distances(trained.model, data.dataset, split))
+    published = train(context, data, data.split, run_state.stage("published"))
+    return published, by_fold, distances
 
 
 def train(context: RunContext, data: PreparedData, split: Split, stage: RunStage) -> Trained:
@@ -261,6 +267,7 @@ def assess_and_publish(
     data: PreparedData,
     trained: Trained,
     by_fold: dict[int, ClipPredictions],
+    distances: Sequence[Distances],
     began: float,
 ) -> ReportData:
     """Assesses, decides and writes the checkpoint, which is not active yet.
@@ -285,8 +292,11 @@ def assess_and_publish(
         "profile": assessment and answer_profile(assessment.told, labels, assessment.found),
         **numbers,
     }
+    novelty = fit_novelty(trained.model, data.dataset, data.split, distances)
     checkpoint = publish(
-        context.home, trained.model, labels, data.recipe, facts, now, context.device, thresholds
+        *(context.home, trained.model, labels, data.recipe, facts, now, context.device),
+        thresholds,
+        novelty,
     )
     outcome = {
         "checkpoint": checkpoint.name,

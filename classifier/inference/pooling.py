@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Scores = npt.NDArray[np.float32]
+Novelties = npt.NDArray[np.float32]
 
 
 def pool_scores(clip_scores: Scores, pooling: str, task: str = "single") -> Scores:

@@ -13,7 +13,7 @@ from classifier.inference.batching import BatchSizer, Clips, clips_at_once, stac
 from classifier.inference.compiled import CompileKey, Network, is_worthwhile
 from classifier.inference.device import has_fast_bfloat16, threads
 from classifier.inference.fused_network import for_serving
-from classifier.inference.pooling import Scores
+from classifier.inference.pooling import Novelties, Scores
 from classifier.model.checkpoint import CANARY_TOLERANCE, Canary, Checkpoint
 
 logger = logging.getLogger(__name__)
@@ -56,11 +56,13 @@ class Predictor:
         self._n_threads = n_threads or torch.get_num_threads()
         self._model = checkpoint.build().to(device)
         whole, self._model.network = self._model.network, nn.Identity()  # type: ignore[assignment]
+        novelty, self._n_labels = checkpoint.novelty, len(checkpoint.labels)
+        self._novelty = None if novelty is None else novelty.to(device)
         precisions = [precision]
         if precision == "auto":
             precisions = ["bfloat16", "float32"] if has_fast_bfloat16(device) else ["float32"]
         for self.precision in precisions:
-            self._network = for_serving(whole, DTYPES[self.precision])
+            self._network = for_serving(whole, DTYPES[self.precision], novelty is not None)
             self._clips_at_once = clips_at_once(checkpoint, device, DTYPES[self.precision].itemsize)
             self._portions = BatchSizer(self._clips_at_once)
             self.canary_error = self._canary_error()
@@ -85,10 +87,17 @@ class Predictor:
 
         Several threads of Python may score at once, each with `n_threads` then; 0 is all of them.
         """
+        return self.score_with_novelty(clips, n_threads)[0]
+
+    def score_with_novelty(
+        self, clips: Clips, n_threads: int = 0
+    ) -> tuple[Scores, Novelties | None]:
+        """`score`, and the novelty (B,) of each clip; None where the checkpoint does not know."""
         is_few = len(clips) <= FEW_CLIPS * self._portions.at_once
         with torch.inference_mode(), threads(1 if is_few else n_threads or self._n_threads):
-            scores = self._portions.run(self._scores, clips)
-        return scores.numpy()
+            found = self._portions.run(self._answers, clips).numpy()
+        n_labels = self._n_labels
+        return found[:, :n_labels], found[:, n_labels] if self._novelty else None
 
     @property
     def path(self) -> str:
@@ -127,8 +136,11 @@ class Predictor:
         """Clips (B, S) on the device to the network's input (B, 1, M, F)."""
         return self._model.spectrograms(clips)
 
-    def logits(self, spectrograms: Tensor) -> Tensor:
-        """The network's input (B, 1, M, F) to logits (B, L) in float32."""
+    def outputs(self, spectrograms: Tensor) -> Tensor:
+        """The network's input (B, 1, M, F) to logits (B, L) in float32.
+
+        Where novelty is measured, features stand behind them (B, L + C).
+        """
         narrow, compiled = self._narrow(spectrograms), self._compiled
         if compiled is not None and len(narrow) == self._clips_at_once:
             return compiled(narrow).float()
@@ -137,15 +149,21 @@ class Predictor:
     def _narrow(self, spectrograms: Tensor) -> Tensor:
         return spectrograms.to(DTYPES[self.precision], memory_format=torch.channels_last)
 
-    def _scores(self, clips: Clips) -> Tensor:
+    def _answers(self, clips: Clips) -> Tensor:
+        """Probabilities and, where it is measured, novelty behind them (B, L + 1)."""
         at_once = self._model.logmel.clips_at_once(self.device)
         parts = [clips[first : first + at_once] for first in range(0, len(clips), at_once)]
         # Part by part: on a CPU what is put together stays in the caches.
         spectrograms = torch.cat([self.spectrograms(stack_clips(p, self.device)) for p in parts])
-        return self._probabilities(self.logits(spectrograms)).cpu()
+        outputs = self.outputs(spectrograms)
+        found = self._probabilities(outputs)
+        if self._novelty is not None:
+            novelty = self._novelty.of(outputs[:, self._n_labels :])
+            found = torch.cat([found, novelty[:, None]], dim=1)
+        return found.cpu()
 
-    def _probabilities(self, logits: Tensor) -> Tensor:
-        return self._model.probabilities(logits)
+    def _probabilities(self, outputs: Tensor) -> Tensor:
+        return self._model.probabilities(outputs[:, : self._n_labels])
 
     def _canary_error(self) -> float:
         """Also the warm-up: the first pass on a device is the slow one."""

@@ -28,7 +28,7 @@ import numpy as np
 
 from classifier.audio.samples import Samples
 from classifier.errors import ClassifierError, NoWorkersError
-from classifier.inference.pooling import Scores
+from classifier.inference.pooling import Novelties, Scores
 from classifier.model.checkpoint_facts import CheckpointFacts
 from classifier.workers.shared_memory import SlotBuffer
 
@@ -85,11 +85,15 @@ class LoadedFacts(NamedTuple):
 
 
 class ScoredBatch(NamedTuple):
-    """Scores (B, L), what scoring them took, and what is allocated on a GPU since."""
+    """Scores (B, L), what scoring them took, and what is allocated on a GPU since.
+
+    Novelty (B,) where the checkpoint knows it.
+    """
 
     scores: Scores
     seconds: float
     device_memory_bytes: int | None
+    novelty: Novelties | None = None
 
 
 class RemotePredictor:

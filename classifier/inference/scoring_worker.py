@@ -151,8 +151,9 @@ class ScoringWorker:
         began = time.perf_counter()
         clips = [self._clip(place) for place in places]
         with self._share_of_threads() as n_threads:
-            scores = self._models[model].score(clips, n_threads)
-        return ScoredBatch(scores, time.perf_counter() - began, memory_in_use(self._device))
+            scores, novelty = self._models[model].score_with_novelty(clips, n_threads)
+        seconds = time.perf_counter() - began
+        return ScoredBatch(scores, seconds, memory_in_use(self._device), novelty)
 
     @contextlib.contextmanager
     def _share_of_threads(self) -> Iterator[int]:

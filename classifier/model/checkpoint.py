@@ -1,7 +1,8 @@
 """The checkpoint file: one safetensors file that describes itself. No pickle anywhere.
 
-Weights, mel filter bank and normalisation are tensors; labels, audio format, network shape,
-task, temperature, thresholds, a canary and the training facts are JSON in the metadata. The file is
+Weights, mel filter bank, normalisation and what novelty is measured by are tensors; labels, audio
+format, network shape, task, temperature, thresholds, a canary and the training facts are JSON in
+the metadata. The file is
 read once, and what is checked are the very bytes that are served.
 """
 
@@ -41,6 +42,7 @@ from classifier.model.audio_format import AudioFormat
 from classifier.model.checkpoint_facts import MAX_FILE_BYTES, CheckpointFacts
 from classifier.model.classifier import ClipClassifier, NetworkShape, Task, build_network
 from classifier.model.memory import check_memory, memory_limit
+from classifier.model.novelty import DISTANCES, Novelty, NoveltyFacts
 
 SUFFIX = ".safetensors"
 # Of the header. The digests of a million recordings are half of them; twice as many values take a
@@ -110,6 +112,7 @@ class Description(BaseModel):
     temperature: Temperature = 1.0
     temperatures: Annotated[tuple[Temperature, ...], FailFast()] = ()
     thresholds: dict[str, Threshold] = {}
+    novelty: NoveltyFacts | None = None
     canary: Canary
     training: dict[str, Any] = {}
 
@@ -161,6 +164,12 @@ class Checkpoint:
         about = self.description.model_dump(mode="json", exclude={"labels", "canary"})
         return CheckpointFacts(self.name, self.digest, self.labels, self.audio_format, about)
 
+    @property
+    def novelty(self) -> Novelty | None:
+        """None: nothing was held out to measure it by, or it was trained before there was any."""
+        facts = self.description.novelty
+        return None if facts is None else Novelty.of_tensors(facts, self.tensors)
+
     def build(self) -> ClipClassifier:
         """The module with this checkpoint's weights, on the CPU, in evaluation mode."""
         about = self.description
@@ -189,6 +198,7 @@ def encode_checkpoint(
     now: datetime,
     weights_dtype: torch.dtype = torch.float32,
     thresholds: Mapping[str, Threshold] | None = None,
+    novelty: Novelty | None = None,
 ) -> tuple[str, bytes]:
     """The name and the bytes of the file that holds `model`.
 
@@ -205,12 +215,14 @@ def encode_checkpoint(
         temperature=model.temperature,
         temperatures=tuple(model.label_temperatures.tolist()) if model.task == "multi" else (),
         thresholds=dict(thresholds or {}),
+        novelty=None if novelty is None else novelty.facts,
         canary=_canary(model, seed=0),
         training=dict(training),
     )
     fields = description.model_dump(mode="json")
     metadata = {key: json.dumps(value, ensure_ascii=False) for key, value in fields.items()}
-    data = safetensors.torch.save(_tensors(model, weights_dtype), metadata)
+    tensors = _tensors(model, weights_dtype) | (novelty.tensors if novelty else {})
+    data = safetensors.torch.save(tensors, metadata)
     return f"{now:%Y%m%dT%H%M%SZ}-{hashlib.sha256(data).hexdigest()[:8]}", data
 
 
@@ -336,8 +348,9 @@ def _check_values(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise CheckpointError(f"tensor {name} holds values that are no numbers")
-    if not (tensors["band_std"] > 0).all():
-        raise CheckpointError("tensor band_std holds values that are not positive")
+    for name in ("band_std", DISTANCES):
+        if name in tensors and not (tensors[name] > 0).all():
+            raise CheckpointError(f"tensor {name} holds values that are not positive")
 
 
 def _expected_shapes(about: Description) -> dict[str, tuple[int, ...]]:
@@ -350,7 +363,8 @@ def _expected_shapes(about: Description) -> dict[str, tuple[int, ...]]:
         "band_mean": (audio.n_mels,),
         "band_std": (audio.n_mels,),
     }
-    return weights | features
+    novelty = about.novelty.shapes(about.network.widths[-1]) if about.novelty else {}
+    return weights | features | novelty
 
 
 def _rounded(model: ClipClassifier, weights_dtype: torch.dtype) -> ClipClassifier:

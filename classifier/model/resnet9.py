@@ -83,5 +83,9 @@ class ResNet9(nn.Module):
             GlobalPooling(max_pooling), nn.Flatten(), nn.Linear(fourth, n_labels)
         )
 
+    def features(self, spectrograms: Tensor) -> Tensor:
+        """(B, C): the pooled channels of the last stage, which the last layer reads."""
+        return self.head[:-1](self.stages(spectrograms))  # type: ignore[no-any-return]
+
     def forward(self, spectrograms: Tensor) -> Tensor:
-        return self.head(self.stages(spectrograms))  # type: ignore[no-any-return]
+        return self.head[-1](self.features(spectrograms))  # type: ignore[no-any-return]

@@ -157,9 +157,9 @@ class TimedPredictor(Predictor):
         with self._timed(LOG_MEL):
             return super().spectrograms(clips)
 
-    def logits(self, spectrograms: Tensor) -> Tensor:
+    def outputs(self, spectrograms: Tensor) -> Tensor:
         with self._timed(NETWORK):
-            return super().logits(spectrograms)
+            return super().outputs(spectrograms)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

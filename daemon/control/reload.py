@@ -37,6 +37,7 @@ APPLIED = (
     "results.time_zone",
     "results.thresholds",
     "results.unknown_below",
+    "results.novel_above",
     "results.site_pattern",
     "log.format",
     "log.level",

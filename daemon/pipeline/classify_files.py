@@ -260,6 +260,7 @@ def _result(outcome: Outcome, arrival: Arrival, checkpoint: CheckpointFacts) -> 
         label=outcome.label,
         confidence=outcome.confidence,
         warning=outcome.warning,
+        novelty=outcome.novelty,
         labels_json=json.dumps(checkpoint.labels),
         task=decides["task"],
         thresholds_json=decides["thresholds"],

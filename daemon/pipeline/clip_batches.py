@@ -103,21 +103,22 @@ class ClipBatches:
                 scored = predictor.submit([clip.samples for clip in clips])
                 self._under_way.append(_Batch(clips, scored))
 
-    def take_scored(self) -> Iterator[tuple[RecordingInProgress, int, Scores]]:
-        """What has been scored, clip by clip: scores (L,). Raises what scoring raised."""
+    def take_scored(self) -> Iterator[tuple[RecordingInProgress, int, Scores, float | None]]:
+        """What has been scored, clip by clip: scores (L,), novelty. Raises what scoring raised."""
         while self._under_way and self._under_way[0].scored.done():
             clips, scored = self._under_way[0]
             if isinstance(scored.exception(), ScoringProcessDied):
                 return  # whoever looks after the process gives them back
-            scores, seconds, self.device_memory_bytes = scored.result()
+            scores, seconds, self.device_memory_bytes, known = scored.result()
             self._under_way.popleft()
             self._pace.note(clips[0].recording.served.checkpoint_id, len(clips), seconds)
             self.seconds += seconds
             self.clips_scored += len(clips)
             self.n_batches += 1
             self.last_batch_clips = len(clips)
-            for clip, row in zip(clips, scores, strict=True):
-                yield clip.recording, clip.number, row
+            novelty = [None] * len(clips) if known is None else known.tolist()
+            for clip, row, its_novelty in zip(clips, scores, novelty, strict=True):
+                yield clip.recording, clip.number, row, its_novelty
 
     def clear(self) -> None:
         self._ready.clear()

@@ -41,6 +41,7 @@ class RecordingInProgress:
     next_clip: int = 0  # the first one not asked for yet
     segments_out: int = 0
     scores: dict[int, Scores] = field(default_factory=dict)
+    novelty: dict[int, float] = field(default_factory=dict)  # where the checkpoint knows it
     warnings: dict[int, str] = field(default_factory=dict)  # by first clip of the segment
     followers: list[RecordingInProgress] = field(default_factory=list)
     is_closed: bool = False
@@ -84,6 +85,18 @@ class RecordingInProgress:
         """(C, L), without the clips that lie behind a damage."""
         assert self.total_clips is not None
         return np.stack([self.scores[index] for index in range(self.total_clips)])
+
+    def novelty_of(self, label: int) -> float | None:
+        """The mean over its clips; of a long recording that of the clip surest of the label.
+
+        A siren in an hour of what nobody taught is not as strange as the hour.
+        """
+        if not self.novelty:
+            return None
+        clip_scores = self.clip_scores
+        if len(clip_scores) > self.engine.long_clips:
+            return self.novelty[int(clip_scores[:, label].argmax())]
+        return sum(self.novelty[at] for at in range(len(clip_scores))) / len(clip_scores)
 
     def add_segment(self, first_clip: int, answer: DecodedAudio) -> None:
         """Takes in what a segment shows of the whole; of several lengths the shortest is right."""

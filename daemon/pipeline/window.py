@@ -177,8 +177,10 @@ class Window:
             self._take_answer(recording, first_clip, answer)
             self._answers.popleft()  # only now: an answer that raises is not lost
         self.batches.hand_in()
-        for recording, number, scores in self.batches.take_scored():
+        for recording, number, scores, novelty in self.batches.take_scored():
             recording.scores[number] = scores
+            if novelty is not None:
+                recording.novelty[number] = novelty
             self._finish_if_scored(recording)
         self.batches.hand_in()
         self._queue_next_segments()
@@ -340,6 +342,7 @@ class Window:
             warning=recording.warning,
             scoring=recording.engine.scoring,
             findings=answer.findings,
+            novelty=recording.novelty_of(checkpoint.labels.index(answer.label)),
         )
 
     def _end(self, recording: RecordingInProgress, outcome: Outcome) -> None:

@@ -194,6 +194,11 @@ _OPTIONS = (
     click.option("--min-level", type=Finite(), help="RMS of the recording, at least so many dBFS."),
     click.option("--max-level", type=Finite(), help="RMS at most; -90 finds silence."),
     click.option("--clipped", is_flag=True, help="With samples at full scale."),
+    click.option(
+        "--min-novelty",
+        type=_CONFIDENCE,
+        help="Least novelty: how unlike anything that was learned, 0 to 1.",
+    ),
     click.option("--checkpoint", help="Answers of this checkpoint: name, digest or their start."),
 )
 

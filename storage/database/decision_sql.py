@@ -53,20 +53,28 @@ class AnswerColumns:
     def thresholds(self) -> ScalarSelect[Any]:
         return self._of_checkpoint(checkpoint.c.thresholds)
 
+    @property
+    def novelty(self) -> ColumnElement[Any]:
+        """0 where nobody knows it."""
+        own = prediction.alias("novel")
+        query = select(own.c.novelty).where(own.c.id == self.prediction_id)
+        return func.coalesce(query.correlate_except(own).scalar_subquery(), 0.0)
+
     def _of_checkpoint(self, column: ColumnElement[Any]) -> ScalarSelect[Any]:
         query = select(column).where(checkpoint.c.id == self.checkpoint_id)
         return query.correlate_except(checkpoint).scalar_subquery()
 
 
 CURRENT = AnswerColumns(_row.label, _row.confidence, _row.prediction_id, _row.checkpoint_id)
-ENTRY = AnswerColumns(_entry.label, _entry.probability, null(), _entry.checkpoint_id)
+ENTRY = AnswerColumns(_entry.label, _entry.probability, _row.prediction_id, _entry.checkpoint_id)
 STORED = AnswerColumns(_answer.label, _answer.confidence, _answer.id, _answer.checkpoint_id)
 
 
 def rules_within(connection: Connection, rules: DisplayRules) -> DisplayRules:
     """The rules, with what they need not ask of this ledger."""
     several = select(checkpoint.c.id).where(checkpoint.c.one_label == 0).limit(1)
-    return replace(rules, one_label=connection.scalar(several) is None)
+    one_label = rules.novel_above >= 1 and connection.scalar(several) is None
+    return replace(rules, one_label=one_label)
 
 
 def hides_labels(connection: Connection, rules: DisplayRules) -> bool:
@@ -159,7 +167,13 @@ def nothing(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any]:
         is_above,
     )
     says_so = says_so.correlate_except(own, checkpoint)
-    return case((or_(answer.task == "multi", says_so.exists()), NONE), else_=UNKNOWN)
+    is_none = or_(answer.task == "multi", says_so.exists())
+    return case((and_(is_none, *is_known(rules, answer)), NONE), else_=UNKNOWN)
+
+
+def is_known(rules: DisplayRules, answer: AnswerColumns) -> list[ColumnElement[bool]]:
+    """That it is not too novel, where the rules have a bound."""
+    return [answer.novelty <= rules.novel_above] if rules.novel_above < 1 else []
 
 
 def is_found(rules: DisplayRules, own: Alias | Any, answer: AnswerColumns) -> ColumnElement[bool]:
@@ -180,8 +194,9 @@ def is_told(
     is_above = probability >= threshold(rules, label, answer)
     if rules.one_label:
         return is_above
-    is_real = func.lower(label).not_in(NEGATIVE_LABELS)
-    return and_(is_above, case((answer.task == "multi", probability >= FLOOR), else_=is_real))
+    is_negative = func.lower(label).in_(NEGATIVE_LABELS)
+    is_real = case((answer.task == "multi", probability >= FLOOR), else_=~is_negative)
+    return and_(is_above, is_real, *is_known(rules, answer))
 
 
 def _surest(

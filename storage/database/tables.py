@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0008"
+SCHEMA_VERSION = "0009"
 
 metadata = MetaData(
     naming_convention={
@@ -153,6 +153,7 @@ prediction = Table(
     Column("classified_at", Text, nullable=False),
     # The settings that decide scores (see `EngineSettings.scoring`). NULL: not noted then.
     Column("scoring", Text),
+    Column("novelty", Real),  # 0 to 1; NULL: its checkpoint does not know
     UniqueConstraint("recording_id", "checkpoint_id"),
     sqlite_strict=True,
 )

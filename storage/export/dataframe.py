@@ -55,6 +55,7 @@ def results_frame(
     scores: bool = False,
     sort: Sort = "newest",
     limit: int = 0,
+    min_novelty: float | None = None,
 ) -> pd.DataFrame:
     """Every argument but `scores` means what the option of `clfd results` of that name does.
 
@@ -77,6 +78,7 @@ def results_frame(
     confidences outside 0 to 1, levels that are no number and a negative limit.
     """
     _require_within(0, 1, min_confidence=min_confidence, max_confidence=max_confidence)
+    _require_within(0, 1, min_novelty=min_novelty)
     _require_within(-math.inf, math.inf, min_level=min_level, max_level=max_level)
     _require_within(0, math.inf, limit=limit)
     _require("status", status, (*STATES, "all"))
@@ -97,6 +99,7 @@ def results_frame(
         min_level=min_level,
         max_level=max_level,
         clipped=clipped,
+        min_novelty=min_novelty,
         by_recorded=time == "recorded",
         rules=effective_display_rules(folder),
     )

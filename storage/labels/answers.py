@@ -62,7 +62,7 @@ def answers_to(
     for part in parts:
         of_content[part[0]].append(part)
     for some in chunks(list(of_content)):
-        for digest, label, confidence, findings, scores in _answers(connection, some):
+        for digest, label, confidence, findings, novelty, scores in _answers(connection, some):
             for part in of_content[digest]:
                 _, start_s, end_s = part
                 told: Decision | None
@@ -70,23 +70,24 @@ def answers_to(
                     told = scores.decide(start_s, end_s or math.inf, rules)
                 else:
                     own = candidates_in(findings)
-                    told = rules.decide(label, confidence, own, scores.task, scores.own)
+                    decided = label, confidence, own, scores.task, scores.own, novelty
+                    told = rules.decide(*decided)
                 found[part] = told or Decision(None, None)
     return [found.get(part, Decision(None, None)) for part in parts]
 
 
 def _answers(
     connection: Connection, digests: Sequence[str]
-) -> list[tuple[str, str | None, float | None, str, ClipScores]]:
+) -> list[tuple[str, str | None, float | None, str, float | None, ClipScores]]:
     """Of copies, which share their answer, one does."""
     clips = _answer.clip_scores, _answer.clip_seconds, _answer.clip_hop_seconds
     decided = checkpoint.c.task, checkpoint.c.thresholds
     query = (
-        select(_row.digest, _row.label, _row.confidence, told_findings(), checkpoint.c.labels)
-        .add_columns(*clips, *decided)
+        select(_row.digest, _row.label, _row.confidence, told_findings(), _answer.novelty)
+        .add_columns(checkpoint.c.labels, *clips, *decided)
         .select_from(recording)
         .join(prediction, _answer.id == _row.prediction_id)
         .join(checkpoint, checkpoint.c.id == _answer.checkpoint_id)
         .where(_row.digest.in_(digests), _row.state == "done")
     )
-    return [(*row[:4], ClipScores(*row[4:])) for row in connection.execute(query)]
+    return [(*row[:5], ClipScores(*row[5:])) for row in connection.execute(query)]

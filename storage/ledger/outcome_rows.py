@@ -218,6 +218,7 @@ def _prediction_values(scored: Scored, now: str) -> dict[str, object]:
         "clip_hop_seconds": scored.clip_hop_seconds,
         "classified_at": now,
         "scoring": scored.scoring,
+        "novelty": scored.novelty,
     }
 
 

@@ -82,6 +82,7 @@ class Scored(Answer):
     `findings` are the labels that it may tell, with probability, first and last clip (see
     `storage.values.findings`); None: its label alone, of all clips.
     `scoring` names the settings that it was made under; under others it is another answer.
+    `novelty` is None where the checkpoint does not know it.
     """
 
     label: str
@@ -93,6 +94,7 @@ class Scored(Answer):
     warning: str | None = None
     scoring: str | None = None
     findings: Findings | None = None
+    novelty: float | None = None
 
     @property
     def own_findings(self) -> Findings:

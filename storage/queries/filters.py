@@ -88,6 +88,7 @@ class Filters:
     clipped: bool = False
     labelled: bool = False
     clip_labels: tuple[str, ...] = ()
+    min_novelty: float | None = None
     rules: DisplayRules = field(default=DisplayRules(), compare=False)
 
     @property
@@ -100,6 +101,7 @@ class Filters:
         unsure = bool(self.labels) and not self.rules.tells_stored_label
         of_people = self.wrong or self.labelled
         of_rows = self.bounds_confidence or self.needs_levels or of_people or self.by_recorded
+        of_rows = of_rows or self.min_novelty is not None
         return self.path is None and not (of_rows or unsure or self.clip_labels)
 
     @property
@@ -163,6 +165,7 @@ def _further_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
         named = select(checkpoint.c.id).where(checkpoint_clause(filters.checkpoint))
         yield answer.checkpoint_id.in_(named)
     yield from confidence_clauses(filters)
+    yield from range_clauses(answer.novelty, filters.min_novelty, None)
     yield from time_clauses(filters)
     if filters.path is not None:
         yield from path_clauses(filters.path)

@@ -147,6 +147,11 @@ class Result:
         " JSON and Parquet a list of objects with `label` and `probability`.",
         kind="labels",
     )
+    novelty: float | None = _column(
+        _answer.novelty,
+        "How [unlike anything learned](training.md#novelty), 0 to 1; empty where its checkpoint"
+        " does not know.",
+    )
     labels_json: str | None = _column(_checkpoint.labels)
     packed_scores: bytes | None = _column(_answer.scores)  # float32 (L,)
     # float16 (C, L); read only where clips are asked for
@@ -237,6 +242,7 @@ def from_row(row: Iterable[Any], rules: DisplayRules) -> Result:
         candidates_in(values[_AT["findings_json"]]),
         values[_AT["task"]] or "single",
         own_thresholds(values[_AT["thresholds_json"]]),
+        values[_AT["novelty"]],
     )
     values[_AT["label"]], values[_AT["confidence"]] = decision[:2]
     values[_AT["labels"]] = None if decision.label is None else label_list(decision.labels)

@@ -228,6 +228,8 @@ class ResultsSettings(Section):
     unknown_below: Share = 0.0
     """in a single task, answers less confident are shown as `unknown`, where the label has no
     threshold of its own"""
+    novel_above: Share = 1.0
+    """answers with a higher novelty are shown as `unknown`; 1: none is"""
     site_pattern: Annotated[str, _checked_by(check_site_pattern)] = ""
     """regular expression with a group `site`, looked for in the path; empty: the site is the first
     folder"""
@@ -235,7 +237,8 @@ class ResultsSettings(Section):
     @property
     def display_rules(self) -> DisplayRules:
         thresholds = thresholds_of(self.thresholds)
-        return DisplayRules(self.time_zone, thresholds, self.unknown_below, self.site_pattern)
+        own = self.unknown_below, self.site_pattern, self.novel_above
+        return DisplayRules(self.time_zone, thresholds, *own)
 
 
 class CheckpointsSettings(Section):

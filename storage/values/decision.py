@@ -63,18 +63,19 @@ class DisplayRules:
     which do not tell it (see `timestamps`). `site_pattern` is a regular expression with a group
     `site`, looked for in the path; without one a site is the first folder. `one_label`: every
     answer of the ledger is one label without a threshold of the checkpoint, so that tables need
-    not be joined to decide.
+    not be joined to decide. What is more novel than `novel_above` is UNKNOWN.
     """
 
     zone: str = "local"
     thresholds: tuple[tuple[str, float], ...] = ()
     unknown_below: float = 0.0
     site_pattern: str = ""
+    novel_above: float = 1.0
     one_label: bool = False
 
     @property
     def has_thresholds(self) -> bool:
-        return bool(self.thresholds) or self.unknown_below > 0
+        return bool(self.thresholds) or self.unknown_below > 0 or self.novel_above < 1
 
     @property
     def tells_stored_label(self) -> bool:
@@ -93,6 +94,7 @@ class DisplayRules:
         candidates: Iterable[tuple[str, float]] | None = None,
         task: str = "single",
         own: Mapping[str, float] | None = None,
+        novelty: float | None = None,
     ) -> Decision:
         """`label` is the most probable one; `candidates` are all that may be told, with it.
 
@@ -100,6 +102,8 @@ class DisplayRules:
         """
         if label is None:
             return Decision(None, confidence)
+        if novelty is not None and novelty > self.novel_above:
+            return Decision(UNKNOWN, confidence)
         each = [(label, confidence or 0.0)] if candidates is None else candidates
         above = [pair for pair in each if pair[1] >= self.threshold_of(pair[0], task, own or {})]
         found = [pair for pair in above if not is_negative(pair[0], task)]

@@ -12,6 +12,7 @@ import torch
 from classifier.inference.predictor import Predictor
 from classifier.model.checkpoint import Checkpoint, Threshold, encode_checkpoint, read_checkpoint
 from classifier.model.classifier import ClipClassifier
+from classifier.model.novelty import Novelty
 from storage.home.atomic_write import remove_leftovers
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
@@ -42,6 +43,7 @@ def publish(
     now: datetime,
     device: torch.device,
     thresholds: Mapping[str, Threshold] | None = None,
+    novelty: Novelty | None = None,
 ) -> Checkpoint:
     """Writes the checkpoint and reads it back: what is returned is what would be served.
 
@@ -50,7 +52,13 @@ def publish(
     """
     checkpoint_folder = CheckpointFolder(home.checkpoints)
     name, data = encode_checkpoint(
-        model, labels, recipe.network_shape, facts, now, thresholds=thresholds
+        model,
+        labels,
+        recipe.network_shape,
+        facts,
+        now,
+        thresholds=thresholds,
+        novelty=novelty,
     )
     checkpoint_folder.put(name, data)
     checkpoint = read_checkpoint(checkpoint_folder.path(name))

@@ -73,13 +73,13 @@ def test_training_features_and_serving_features_are_the_same(
 def test_a_few_clips_are_not_shared_among_threads(
     predictor: Predictor, noise: Callable[..., Samples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, logits = [], Predictor.logits
+    seen, outputs = [], Predictor.outputs
 
     def noted(self: Predictor, spectrograms: torch.Tensor) -> torch.Tensor:
         seen.append(torch.get_num_threads())
-        return logits(self, spectrograms)
+        return outputs(self, spectrograms)
 
-    monkeypatch.setattr(Predictor, "logits", noted)
+    monkeypatch.setattr(Predictor, "outputs", noted)
     with threads(2):
         shared = Predictor(predictor.checkpoint, predictor.device, predictor.precision)
         assert shared.compile_key is not None
