@@ -29,7 +29,7 @@ from classifier.workers.pool import DecodePool
 from trainer.data.dataset import Dataset, load_dataset
 from trainer.data.labels import read_labels
 from trainer.data.splits import Split
-from trainer.evaluation.feature_centres import centres_of, clip_features
+from trainer.training.feature_centres import centres_of, clip_features
 from trainer.training.loop import train_network
 from trainer.training.recipe import DEFAULT
 

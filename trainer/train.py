@@ -38,7 +38,6 @@ from trainer.evaluation.assessment import (
     fold_quality,
     predict,
 )
-from trainer.evaluation.feature_centres import Distances, fit_novelty, held_out_distances
 from trainer.evaluation.label_curves import label_curves
 from trainer.evaluation.probes import probe
 from trainer.evaluation.top_errors import find_top_errors
@@ -54,6 +53,7 @@ from trainer.promotion.training_facts import (
 from trainer.reports.html import ReportData
 from trainer.reports.training_report import write_report
 from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
+from trainer.training.feature_centres import Distances, fit_novelty, held_out_distances
 from trainer.training.loop import EpochFacts, Trained, train_network
 from trainer.training.prepare import PreparedData, RunContext, TrainRequest, prepare
 from trainer.training.request import train_request

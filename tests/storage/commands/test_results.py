@@ -129,7 +129,7 @@ def test_a_column_that_is_none_is_named(home: Home, words: list[str], message: s
 
 def test_the_csv_header_is_the_contract(home: Home) -> None:
     printed = call(home, results, "--format", "csv").stdout
-    assert printed.splitlines()[0] == f"{HEADER}{LATER},labels"
+    assert printed.splitlines()[0] == f"{HEADER}{LATER},labels,novelty"
     assert len(list(csv.reader(io.StringIO(printed)))) == 3
 
 
@@ -151,13 +151,13 @@ def test_a_label_like_a_formula_does_nothing_in_a_spreadsheet(home: Home) -> Non
 
 def test_clips_have_columns_of_their_own(home: Home) -> None:
     printed = call(home, results, "--format", "csv", "--clips", "--path", "yard/*").stdout
-    assert printed.splitlines()[0] == f"{HEADER},start_s,end_s{LATER},clip_at,labels"
+    assert printed.splitlines()[0] == f"{HEADER},start_s,end_s{LATER},clip_at,labels,novelty"
     assert len(printed.splitlines()) == 3
 
 
 def test_json_is_one_array_with_id_and_scores(home: Home) -> None:
     (found,) = json.loads(call(home, results, "--format", "json", "--label", "dog").stdout)
-    assert list(found) == ["id", *f"{HEADER}{LATER},labels".split(","), "scores"]
+    assert list(found) == ["id", *f"{HEADER}{LATER},labels,novelty".split(","), "scores"]
     assert found["scores"] == {"dog": 0.9, "siren": 0.1}
     assert found["classified_at"].endswith("Z")
 

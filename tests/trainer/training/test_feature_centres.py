@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from trainer.evaluation.feature_centres import MAX_BYTES, centres_of
+from trainer.training.feature_centres import MAX_BYTES, centres_of
 
 
 def clouds(n: int, seed: int, places: torch.Tensor, width: float = 0.1) -> torch.Tensor:
