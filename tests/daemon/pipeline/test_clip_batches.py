@@ -10,7 +10,7 @@ import pytest
 from house import House, HouseMaker
 
 from classifier.inference.batching import Clips
-from classifier.inference.pooling import Scores
+from classifier.inference.pooling import Novelties, Scores
 from classifier.inference.predictor import Predictor
 from daemon.pipeline.clip_batches import BATCH_SECONDS, UNTRIED_CLIPS, Pace
 
@@ -27,14 +27,14 @@ def sizes() -> list[int]:
 def slow_house(make_house: HouseMaker, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> House:
     """Its clock goes on while the network works."""
     house = make_house(**{"engine.batch_clips": "64"})
-    score = Predictor.score
+    score = Predictor.score_with_novelty
 
-    def slow(predictor: Predictor, clips: Clips) -> Scores:
+    def slow(predictor: Predictor, clips: Clips) -> tuple[Scores, Novelties | None]:
         sizes.append(len(clips))
         house.now += CLIP_SECONDS * len(clips)
         return score(predictor, clips)
 
-    monkeypatch.setattr(Predictor, "score", slow)
+    monkeypatch.setattr(Predictor, "score_with_novelty", slow)
     return house
 
 
