@@ -67,9 +67,9 @@ def test_scores_are_those_of_a_predictor_in_this_process(
     scoring: ScoringProcesses, checkpoint_file: Path, clips: list[np.ndarray], expected: np.ndarray
 ) -> None:
     predictor = scoring.load(checkpoint_file)
-    scores, seconds, device_memory_bytes = predictor.submit(clips).result(SECONDS)
+    scores, seconds, device_memory_bytes, novelty = predictor.submit(clips).result(SECONDS)
     np.testing.assert_allclose(scores, expected, atol=1e-6)
-    assert (0 < seconds < SECONDS, device_memory_bytes) == (True, None)
+    assert (0 < seconds < SECONDS, device_memory_bytes, novelty) == (True, None, None)
 
 
 def test_a_predictor_says_what_its_checkpoint_is(
