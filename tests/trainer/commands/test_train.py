@@ -178,6 +178,13 @@ def test_the_checkpoint_carries_its_answers_to_the_validation_recordings(
     assert sum(each.share for each in profile.labels.values()) == pytest.approx(1)
 
 
+def test_the_checkpoint_knows_how_novel_a_sound_is(trained: Trained) -> None:
+    path = CheckpointFolder(trained.home.checkpoints).path(trained.outcome["checkpoint"])
+    known = read_checkpoint(path).novelty
+    assert known is not None and known.facts.rests_on == "validation"
+    assert known.facts.n_held_out >= trained.outcome["val_files"]
+
+
 def test_the_report_is_where_it_says(trained: Trained) -> None:
     report = trained.home.reports / trained.outcome["checkpoint"]
     assert f"report: {report}" in trained.result.stderr
@@ -202,7 +209,9 @@ def test_quiet_says_nothing_but_the_name(run: Train, sounds: Path, home: Home) -
     assert (result.stderr, len(result.stdout.splitlines())) == ("", 1)
 
 
-def test_folds_are_reported_and_the_checkpoint_learns_from_all(run: Train, sounds: Path) -> None:
+def test_folds_are_reported_and_the_checkpoint_learns_from_all(
+    run: Train, sounds: Path, home: Home
+) -> None:
     outcome = json.loads(run(sounds, "--cross-validate", "--json").stdout)
     assert [fold["fold"] for fold in outcome["folds"]] == [1, 2, 3]
     accuracies = [fold["val_accuracy"] for fold in outcome["folds"]]
@@ -210,10 +219,15 @@ def test_folds_are_reported_and_the_checkpoint_learns_from_all(run: Train, sound
     assert outcome["std_accuracy"] == pytest.approx(np.std(accuracies))
     assert (outcome["train_files"], outcome["val_files"]) == (24, 0)
     assert outcome["val_accuracy"] is None
+    made = CheckpointFolder(home.checkpoints).path(outcome["checkpoint"])
+    known = read_checkpoint(made).novelty
+    assert known is not None and known.facts.rests_on == "out of fold"
 
 
-def test_without_validation_everything_trains(run: Train, sounds: Path) -> None:
+def test_without_validation_everything_trains(run: Train, sounds: Path, home: Home) -> None:
     outcome = json.loads(run(sounds, "--val-fraction", "0", "--epochs", "1", "--json").stdout)
+    made = CheckpointFolder(home.checkpoints).path(outcome["checkpoint"])
+    assert read_checkpoint(made).novelty is None
     assert (outcome["train_files"], outcome["val_accuracy"], outcome["ece"]) == (24, None, None)
 
 
