@@ -289,7 +289,7 @@ def assess_and_publish(
         **training_facts(data, context.request.split.seed, now),
         "device": describe_device(context.device),
         "promotion": asdict(promotion),
-        "profile": assessment and answer_profile(assessment.told, labels, assessment.found),
+        "profile": assessment and answer_profile(assessment.told_scores, labels, assessment.found),
         **numbers,
     }
     novelty = fit_novelty(trained.model, data.dataset, data.split, distances)
@@ -330,7 +330,7 @@ def fold_qualities(
     for fold, predictions in by_fold.items():
         of_fold = slice(begin, begin + len(predictions.positions))
         found = None if assessment.found is None else assessment.found[of_fold]
-        qualities[fold] = fold_quality(assessment.told[of_fold], predictions.truth, found)
+        qualities[fold] = fold_quality(assessment.told_scores[of_fold], predictions.truth, found)
         begin = of_fold.stop
     return qualities
 

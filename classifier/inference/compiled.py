@@ -25,13 +25,12 @@ from torch import Tensor
 
 from classifier.inference.batching import CPU_BATCHES
 from classifier.model.checkpoint import CANARY_TOLERANCE
+from classifier.workers.process import PACKAGES
 
 KEPT = 4  # packages; that of a checkpoint which is served again is soon made
 TIMED_PASSES = 3
 COMPILERS = ("c++", "g++", "clang++")
 PROCESSORS = Path("/proc/cpuinfo")
-# `python -m` looks for modules where it stands first, and a daemon may stand anywhere.
-PACKAGES = Path(__file__).parents[2]
 CPU_FLAG_KEYS = ("flags", "Features")  # as x86 and ARM call them there
 
 Network = Callable[[Tensor], Tensor]

@@ -30,12 +30,11 @@ from classifier.audio.samples import Samples
 from classifier.errors import ClassifierError, NoWorkersError
 from classifier.inference.pooling import Novelties, Scores
 from classifier.model.checkpoint_facts import CheckpointFacts
+from classifier.workers.process import PACKAGES
 from classifier.workers.shared_memory import SlotBuffer
 
 logger = logging.getLogger(__name__)
 
-# `python -m` looks for modules where it stands first, and a daemon may stand anywhere.
-PACKAGES = Path(__file__).parents[2]
 END_SECONDS = 5.0  # for a process that was asked to end
 MAX_STARTS = 3  # of processes in a row that die before they have a device
 

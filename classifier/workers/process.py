@@ -15,6 +15,9 @@ from pathlib import Path
 
 from classifier.errors import TemporaryFolderError
 
+# Where clfd lies. `python -m` looks for modules where it stands first, and a daemon may stand
+# anywhere.
+PACKAGES = Path(__file__).parents[2]
 PR_SET_PDEATHSIG = 1
 OOM_SCORE = 500  # added to the daemon's own, of 1000
 

@@ -178,8 +178,8 @@ def is_known(rules: DisplayRules, answer: AnswerColumns) -> list[ColumnElement[b
 
 def is_found(rules: DisplayRules, own: Alias | Any, answer: AnswerColumns) -> ColumnElement[bool]:
     """A finding of this answer that is told."""
-    told = is_told(rules, own.c.label, own.c.probability, answer)
-    return and_(own.c.prediction_id == answer.prediction_id, told)
+    has_label = is_told(rules, own.c.label, own.c.probability, answer)
+    return and_(own.c.prediction_id == answer.prediction_id, has_label)
 
 
 def is_told(

@@ -89,7 +89,7 @@ def _query(filters: LabelFilters, limit: int) -> Any:
     return query.limit(limit) if limit else query
 
 
-def _record(one: Row[Any], told: Decision) -> dict[str, object]:
+def _record(one: Row[Any], decision: Decision) -> dict[str, object]:
     is_part = one.start_s or one.end_s
     return {
         "labelled_at": one.labelled_at,
@@ -97,8 +97,8 @@ def _record(one: Row[Any], told: Decision) -> dict[str, object]:
         "start": one.start_s if is_part else None,
         "end": one.end_s or None,
         "label": one.label,
-        "predicted": told.text,
-        "confidence": None if told.confidence is None else round(told.confidence, 6),
+        "predicted": decision.text,
+        "confidence": None if decision.confidence is None else round(decision.confidence, 6),
         "origin": one.origin,
         "group": one.group_name,
         "inbox": printable_path(one.folder) if one.folder else None,

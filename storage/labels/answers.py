@@ -41,7 +41,7 @@ def compare_with_answers(
 ) -> Comparison:
     """Annotations with the digests of their recordings."""
     parts = [(digest, one.start_s, one.end_s) for one, digest in found]
-    answers = [told.text for told in answers_to(connection, parts, rules)]
+    answers = [decision.text for decision in answers_to(connection, parts, rules)]
     stored = labels_of(connection, parts)
     labels = [human_text(one.label) for one, _ in found]
     known = [
@@ -65,14 +65,14 @@ def answers_to(
         for digest, label, confidence, findings, novelty, scores in _answers(connection, some):
             for part in of_content[digest]:
                 _, start_s, end_s = part
-                told: Decision | None
+                decision: Decision | None
                 if start_s or end_s:
-                    told = scores.decide(start_s, end_s or math.inf, rules)
+                    decision = scores.decide(start_s, end_s or math.inf, rules)
                 else:
                     own = candidates_in(findings)
                     decided = label, confidence, own, scores.task, scores.own, novelty
-                    told = rules.decide(*decided)
-                found[part] = told or Decision(None, None)
+                    decision = rules.decide(*decided)
+                found[part] = decision or Decision(None, None)
     return [found.get(part, Decision(None, None)) for part in parts]
 
 

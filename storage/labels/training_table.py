@@ -91,7 +91,7 @@ def _asked(one: Row[Any]) -> PartKey:
     return one.digest, one.start_s, one.end_s
 
 
-def _exported(one: Row[Any], told: Decision) -> dict[str, object]:
+def _exported(one: Row[Any], decision: Decision) -> dict[str, object]:
     return {
         "path": printable_path(_file_of(one)),
         "label": one.label,
@@ -99,8 +99,8 @@ def _exported(one: Row[Any], told: Decision) -> dict[str, object]:
         "end": seconds_text(one.end_s) if one.end_s else "",
         "group": one.group_name or "",
         "digest": one.digest,
-        "predicted": told.text or "",
-        "confidence": "" if told.confidence is None else round(told.confidence, 6),
+        "predicted": decision.text or "",
+        "confidence": "" if decision.confidence is None else round(decision.confidence, 6),
         "origin": one.origin,
         "labelled_at": one.labelled_at,
     }

@@ -204,8 +204,8 @@ def _all_spans(one: Result, top: int, rules: DisplayRules) -> Iterator[Span]:
 
 def differs(human_label: str | None, row: Result) -> bool:
     """Whether a person says something else than is told of a recording, or of a clip."""
-    told = written(str(one["label"]) for one in row.labels or ()) or row.label
-    return human_label is None or human_text(human_label) != told
+    label_text = written(str(one["label"]) for one in row.labels or ()) or row.label
+    return human_label is None or human_text(human_label) != label_text
 
 
 def _row_of(one: Result, part: LabelledPart, rules: DisplayRules) -> Result:

@@ -150,4 +150,6 @@ def is_part_wrong(
     scores = ClipScores(labels_json, packed, clip_seconds, hop_seconds, task, thresholds_json)
     rules = rules_of(rules_json)
     answers = ((part, scores.decide(*part.span, rules)) for part in parts_of(parts_json))
-    return any(not told or told.text != human_text(part.label) for part, told in answers)
+    return any(
+        not decision or decision.text != human_text(part.label) for part, decision in answers
+    )

@@ -62,7 +62,7 @@ class ClipPredictions:
 class Assessment:
     """Answers under temperatures fitted on other recordings, and how good they are.
 
-    What `scores` and `told` are: see `Answers`.
+    What `scores` and `told_scores` are: see `Answers`.
 
     `temperature` and `thresholds` are those to be served. `uncalibrated` is of the same answers at
     temperature 1. `selection` says of each number what was chosen on the recordings it is measured
@@ -71,7 +71,7 @@ class Assessment:
 
     predictions: ClipPredictions
     scores: Scores
-    told: Scores
+    told_scores: Scores
     temperature: Temperature
     evaluation: Evaluation
     uncalibrated: Evaluation
@@ -88,10 +88,10 @@ class FoldQuality:
     macro_ap: float | None = None
 
 
-def fold_quality(told: Scores, truth: Truth, found: Marks | None) -> FoldQuality:
+def fold_quality(told_scores: Scores, truth: Truth, found: Marks | None) -> FoldQuality:
     if found is None:
-        return FoldQuality(accuracy(told, truth))
-    return FoldQuality(exact_matches(truth, found), ranking_quality(told, truth).macro_ap)
+        return FoldQuality(accuracy(told_scores, truth))
+    return FoldQuality(exact_matches(truth, found), ranking_quality(told_scores, truth).macro_ap)
 
 
 def predict(
@@ -169,20 +169,20 @@ def _cross_fitted(
 ) -> Assessment:
     logits, truth = predictions.clip_logits, predictions.truth
     plain, served = answers(logits, 1.0, labels), fit_temperatures(logits, truth)
-    scores, told = np.empty_like(plain.scores), np.empty_like(plain.told)
-    found = np.zeros(told.shape, np.bool_) if logits.task == "multi" else None
+    scores, told_scores = np.empty_like(plain.scores), np.empty_like(plain.told_scores)
+    found = np.zeros(told_scores.shape, np.bool_) if logits.task == "multi" else None
     for is_in, temperature in cross_fits(logits, truth, parts):
         inside, others = logits.subset(is_in), logits.subset(~is_in)
         given = answers(inside, temperature, labels)
-        scores[is_in], told[is_in] = given.scores, given.told
+        scores[is_in], told_scores[is_in] = given.scores, given.told_scores
         if found is not None:
-            of_others = answers(others, temperature, labels).told
+            of_others = answers(others, temperature, labels).told_scores
             thresholds = fit_thresholds(of_others, truth[~is_in], labels, goal)
             found[is_in] = found_labels(inside, temperature, labels, thresholds)
     if found is not None:
         selection = {**selection, **_of_thresholds(selection)}
-    thresholds = fit_thresholds(answers(logits, served, labels).told, truth, labels, goal)
-    given = Answers(scores, told)
+    thresholds = fit_thresholds(answers(logits, served, labels).told_scores, truth, labels, goal)
+    given = Answers(scores, told_scores)
     return _assessment(predictions, labels, given, plain, served, selection, found, thresholds)
 
 
@@ -200,16 +200,16 @@ def _assessment(
     """`plain` are the answers at temperature 1."""
     truth = predictions.truth
     if found is None:
-        evaluation = evaluate(given.scores, truth, labels, given.told)
-        uncalibrated = evaluate(plain.scores, truth, labels, plain.told)
+        evaluation = evaluate(given.scores, truth, labels, given.told_scores)
+        uncalibrated = evaluate(plain.scores, truth, labels, plain.told_scores)
     else:
-        evaluation = evaluate_sets(given.told, truth, labels, found)
+        evaluation = evaluate_sets(given.told_scores, truth, labels, found)
         at_one = found_labels(predictions.clip_logits, 1.0, labels, {}, serving)
-        uncalibrated = evaluate_sets(plain.told, truth, labels, at_one)
+        uncalibrated = evaluate_sets(plain.told_scores, truth, labels, at_one)
     return Assessment(
         predictions,
         given.scores,
-        given.told,
+        given.told_scores,
         temperature,
         with_thresholds(evaluation, thresholds, serving.rules),
         uncalibrated,

@@ -140,24 +140,24 @@ def answer_recordings(
 
 
 def evaluate(
-    scores: Scores, truth: Truth, labels: tuple[str, ...], told: Scores | None = None
+    scores: Scores, truth: Truth, labels: tuple[str, ...], told_scores: Scores | None = None
 ) -> Evaluation:
     """Metrics of scores (R, L) of at least one recording with true labels (R,).
 
-    `told` are the answers (see `Answers`); None: the most probable labels.
+    `told_scores` are the answers (see `Answers`); None: the most probable labels.
 
     macro_f1 is the mean over labels that occur in truth or answers, as scikit-learn has it.
     """
-    told = scores if told is None else told
-    given = told.argmax(axis=1)
+    told_scores = scores if told_scores is None else told_scores
+    given = told_scores.argmax(axis=1)
     every = np.arange(len(labels))
     figures = precision_recall_fscore_support(truth, given, labels=every, zero_division=0)
-    confidence, is_right = told.max(axis=1), given == truth
+    confidence, is_right = told_scores.max(axis=1), given == truth
     ranking = ranking_quality(scores, truth[:, None] == every)
     return Evaluation(
         labels=labels,
         n_recordings=len(truth),
-        accuracy=accuracy(told, truth),
+        accuracy=accuracy(told_scores, truth),
         macro_f1=float(f1_score(truth, given, average="macro", zero_division=0)),
         loss=cross_entropy(scores, truth),
         ece=expected_calibration_error(confidence, is_right),
@@ -233,8 +233,8 @@ def _mean(figures: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def accuracy(told: Scores, truth: Truth) -> float:
-    return float((told.argmax(axis=1) == truth).mean())
+def accuracy(told_scores: Scores, truth: Truth) -> float:
+    return float((told_scores.argmax(axis=1) == truth).mean())
 
 
 def cross_entropy(scores: Scores, truth: Truth) -> float:

@@ -38,12 +38,12 @@ AS_USUAL = Serving()
 class Answers:
     """The scores (R, L) of recordings, and by which probability each label is told of them.
 
-    `told` (R, L) has in a single task the answer alone, and NOT_TOLD for the other labels. In a
+    `told_scores` (R, L) has in a single task the answer alone, NOT_TOLD for other labels. In a
     multi task both are the same.
     """
 
     scores: Scores
-    told: Scores
+    told_scores: Scores
 
 
 def answers(
@@ -55,17 +55,17 @@ def answers(
     """Short recordings are told by their scores; one by one they would take 70 us each."""
     task, every = clip_logits.task, np.arange(len(labels))
     scores = clip_logits.scores(temperature, serving.pooling)
-    told, best = scores.copy(), scores.argmax(axis=1)
+    told_scores, best = scores.copy(), scores.argmax(axis=1)
     n_clips = np.bincount(clip_logits.recording)
     if (n_clips > serving.long_clips).any():
         for at, (pooled, clips) in enumerate(_recordings(clip_logits, scores, temperature)):
             if len(clips) > serving.long_clips:
                 candidates = candidates_of(task, pooled, clips, serving.long_clips)
-                told[at] = candidates.probabilities
+                told_scores[at] = candidates.probabilities
                 best[at] = surest_label(task, labels, candidates)
     if task == "multi":
-        return Answers(told, told)
-    return Answers(scores, np.where(best[:, None] == every, told, np.float32(NOT_TOLD)))
+        return Answers(told_scores, told_scores)
+    return Answers(scores, np.where(best[:, None] == every, told_scores, np.float32(NOT_TOLD)))
 
 
 def found_labels(

@@ -31,7 +31,7 @@ class Goal:
 
 
 def fit_thresholds(
-    told: Scores, truth: Truth, labels: Sequence[str], goal: Goal
+    told_scores: Scores, truth: Truth, labels: Sequence[str], goal: Goal
 ) -> dict[str, Threshold]:
     """A threshold for each label for which enough was held out, by what is told (see `Answers`).
 
@@ -42,7 +42,10 @@ def fit_thresholds(
         if goal.precision is None:
             return {}
         floor, bears = 0.0, truth[:, None] == np.arange(len(labels))
-    found = {label: _fit(told[:, at], bears[:, at], goal, floor) for at, label in enumerate(labels)}
+    found = {
+        label: _fit(told_scores[:, at], bears[:, at], goal, floor)
+        for at, label in enumerate(labels)
+    }
     return {label: threshold for label, threshold in found.items() if threshold}
 
 
@@ -58,7 +61,7 @@ def wilson_low(hits: npt.ArrayLike, n: npt.ArrayLike, z: float = Z) -> npt.NDArr
     return np.maximum(low, 0.0)  # type: ignore[no-any-return]
 
 
-def _fit(told: Confidence, bears: Marks, goal: Goal, floor: float) -> Threshold | None:
+def _fit(told_scores: Confidence, bears: Marks, goal: Goal, floor: float) -> Threshold | None:
     """The lowest threshold of the wanted precision, or that of the best F1; None of too few.
 
     Below the floor nothing is told.
@@ -66,8 +69,8 @@ def _fit(told: Confidence, bears: Marks, goal: Goal, floor: float) -> Threshold 
     n_examples = int(bears.sum())
     if n_examples < MIN_EXAMPLES:
         return None
-    order = np.argsort(-told, kind="stable")
-    ranked = told[order].astype(np.float64)
+    order = np.argsort(-told_scores, kind="stable")
+    ranked = told_scores[order].astype(np.float64)
     hits, n_found = np.cumsum(bears[order]), np.arange(1, len(ranked) + 1)
     # A threshold lies between two different scores, and none is below the floor.
     is_cut = (np.diff(ranked, append=NOT_TOLD) < 0) & (ranked >= floor)

@@ -40,14 +40,18 @@ def find_top_errors(
     dataset: Dataset, assessment: Assessment, logmel: LogMel
 ) -> tuple[TopError, ...]:
     """At most MAX_TOP_ERRORS, the most confident first, of the recordings of `assessment`."""
-    told, truth, found = assessment.told, assessment.predictions.truth, assessment.found
+    told_scores, truth, found = (
+        assessment.told_scores,
+        assessment.predictions.truth,
+        assessment.found,
+    )
     if found is None:
-        answers = told.argmax(axis=1)
+        answers = told_scores.argmax(axis=1)
         wrong = np.flatnonzero(answers != truth)
         pairs = np.stack([wrong, answers[wrong]], axis=1)
     else:
         pairs = np.argwhere(found & ~truth)
-    confidence = told[pairs[:, 0], pairs[:, 1]]
+    confidence = told_scores[pairs[:, 0], pairs[:, 1]]
     most_confident = pairs[np.argsort(-confidence, kind="stable")][:MAX_TOP_ERRORS]
     return tuple(_top_error(dataset, assessment, logmel, *pair) for pair in most_confident.tolist())
 
@@ -57,7 +61,7 @@ def _top_error(
 ) -> TopError:
     predictions, labels = assessment.predictions, assessment.evaluation.labels
     position, is_single = predictions.positions[at], assessment.found is None
-    clip_logits = predictions.clip_logits.subset(np.arange(len(assessment.told)) == at)
+    clip_logits = predictions.clip_logits.subset(np.arange(len(assessment.told_scores)) == at)
     clip = int(clip_logits.probabilities(1.0)[:, answer].argmax())
     example = dataset.examples[position]
     audio = dataset.audio(dataset.clips_of([position])[[clip]])
@@ -67,6 +71,6 @@ def _top_error(
         start_seconds=example.start_seconds + clip * logmel.audio_format.clip_seconds,
         truth=labels[predictions.truth[at]] if is_single else ";".join(example.strata),
         answer=labels[answer],
-        confidence=float(assessment.told[at, answer]),
+        confidence=float(assessment.told_scores[at, answer]),
         decibels=logmel(audio.to(logmel.window.device))[0].cpu().numpy(),
     )

@@ -47,7 +47,7 @@ class HeldOut:
 
     labels: the candidate's L labels, in the order of what is told.
     positions: R recordings, as positions in the dataset.
-    told: (R, L), see `Answers`.
+    told_scores: (R, L), see `Answers`.
     trained_on: digests of all files that the networks which told it, and their
         ancestors, were trained on; None where an ancestor does not say.
     by_folds: the networks of a cross-validation told it, each for its own fold.
@@ -55,7 +55,7 @@ class HeldOut:
 
     labels: Sequence[str]
     positions: Sequence[int]
-    told: Scores
+    told_scores: Scores
     trained_on: frozenset[str] | None = frozenset()
     by_folds: bool = False
 
@@ -96,7 +96,7 @@ def compare(
         raise Incomparable(_without_remedy(error)) from error
     answered = _enough(list(active_scores), checkpoint, groups)
     row_of = {at: row for row, at in enumerate(held_out.positions)}
-    of_candidate = held_out.told[[row_of[at] for at in answered]]
+    of_candidate = held_out.told_scores[[row_of[at] for at in answered]]
     of_active = np.stack([active_scores[at] for at in answered])
     examples = [dataset.examples[at] for at in answered]
     of_groups = [groups[at] for at in answered]
@@ -192,7 +192,7 @@ def predict_active(
                 continue
             every = range(len(part.examples))
             answers = answer_recordings(model, active.labels, part, every, BATCH_SIZE)
-            rows = answers.told if dataset.task == "single" else answers.scores
+            rows = answers.told_scores if dataset.task == "single" else answers.scores
             for example, digest, row in zip(part.examples, part.digests, rows, strict=True):
                 at = at_of[example]
                 if digest == dataset.digests[at]:  # else the file has changed meanwhile

@@ -23,7 +23,7 @@ def decide_promotion(
 ) -> Promotion:
     """Whether the new network is to be served; decided before the checkpoint, which holds it."""
     dataset, request = data.dataset, context.request
-    told, truth = told_and_truth(data, trained, assessment)
+    told_scores, truth = told_and_truth(data, trained, assessment)
     engine, checkpoint_folder = context.settings.engine, CheckpointFolder(context.home.checkpoints)
     active = read_active(checkpoint_folder)
     compare_with_active = partial(
@@ -41,7 +41,7 @@ def decide_promotion(
     nothing = [each for each in active.labels if each.casefold() in negative] if active else []
     return decide(
         request.promote,
-        find_flaw(told, truth, dataset.labels),
+        find_flaw(told_scores, truth, dataset.labels),
         (*dataset.labels, *nothing) if is_multi else dataset.labels,
         active,
         request.allow_label_change,
@@ -58,11 +58,11 @@ def told_and_truth(
     """
     enough = len(data.split.validation) >= FEW_RECORDINGS
     if assessment is not None and enough and not data.folds:
-        return assessment.told, assessment.predictions.truth
+        return assessment.told_scores, assessment.predictions.truth
     dataset, positions = data.dataset, data.split.train
     batch_size = data.recipe.batch_size
     answers = answer_recordings(trained.model, dataset.labels, dataset, positions, batch_size)
-    return answers.told, dataset.truth.cpu().numpy()[list(positions)]
+    return answers.told_scores, dataset.truth.cpu().numpy()[list(positions)]
 
 
 def held_out(data: PreparedData, assessment: Assessment | None) -> HeldOut:
@@ -72,4 +72,6 @@ def held_out(data: PreparedData, assessment: Assessment | None) -> HeldOut:
         return HeldOut(labels, (), torch.empty(0, len(labels)).numpy())
     by_folds = bool(data.folds)
     trained_on = trained_digests(data, with_own=not by_folds) if data.ancestors_known else None
-    return HeldOut(labels, assessment.predictions.positions, assessment.told, trained_on, by_folds)
+    return HeldOut(
+        labels, assessment.predictions.positions, assessment.told_scores, trained_on, by_folds
+    )

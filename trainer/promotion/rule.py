@@ -45,18 +45,18 @@ class Incomparable(Exception):
     """Why two checkpoints cannot be compared, as a clause for a person to read."""
 
 
-def find_flaw(told: Scores, truth: Truth, labels: Sequence[str]) -> str | None:
+def find_flaw(told_scores: Scores, truth: Truth, labels: Sequence[str]) -> str | None:
     """What makes a network useless, whatever else there is; None where nothing does.
 
     What is told (R, L) and the truth are of the recordings that validate or, where none does, of
     those that it was trained on.
     """
-    if not np.isfinite(told).all():
+    if not np.isfinite(told_scores).all():
         return "its scores are no numbers"
     if truth.ndim == 2:
-        is_flat = np.ptp(told, axis=0).max() < FLAT and len(np.unique(truth, axis=0)) > 1
+        is_flat = np.ptp(told_scores, axis=0).max() < FLAT and len(np.unique(truth, axis=0)) > 1
         return "it gives every recording the same scores" if is_flat else None
-    answers = np.unique(told.argmax(axis=1))
+    answers = np.unique(told_scores.argmax(axis=1))
     if len(answers) == 1 < len(np.unique(truth)):
         return f"it answers {labels[answers[0]]!r} to everything"
     return None

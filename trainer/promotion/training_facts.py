@@ -140,16 +140,16 @@ def training_facts(data: PreparedData, seed: int, now: datetime) -> dict[str, An
 
 
 def answer_profile(
-    told: Scores, labels: Sequence[str], found: Marks | None = None
+    told_scores: Scores, labels: Sequence[str], found: Marks | None = None
 ) -> dict[str, Any]:
     """Of what is told (R, L): how often each label was answered, and how confidently.
 
     `clfd report` measures drift against it. In a multi task the answer is the most probable of the
     labels that were `found` (R, L), or none.
     """
-    answer, confidence = told.argmax(axis=1), told.max(axis=1)
+    answer, confidence = told_scores.argmax(axis=1), told_scores.max(axis=1)
     if found is not None:
-        surest = np.where(found, told, NOT_TOLD).argmax(axis=1)
+        surest = np.where(found, told_scores, NOT_TOLD).argmax(axis=1)
         answer = np.where(found.any(axis=1), surest, len(labels))
         labels = [*labels, NONE]
     profile = {}
@@ -159,7 +159,7 @@ def answer_profile(
             "share": round(float(np.mean(answer == at)), 6),
             "mean_confidence": round(float(of_label.mean()), 6) if len(of_label) else None,
         }
-    return {"recordings": len(told), "labels": profile}
+    return {"recordings": len(told_scores), "labels": profile}
 
 
 def trained_digests(data: PreparedData, with_own: bool) -> frozenset[str]:

@@ -209,5 +209,5 @@ def validate(
     answers = answer_recordings(model, dataset.labels, dataset, positions, batch_size)
     truth = dataset.truth[list(positions)].cpu().numpy()
     if dataset.task == "multi":
-        return validate_sets(answers.told, truth)
-    return cross_entropy(answers.scores, truth), accuracy(answers.told, truth), None
+        return validate_sets(answers.told_scores, truth)
+    return cross_entropy(answers.scores, truth), accuracy(answers.told_scores, truth), None

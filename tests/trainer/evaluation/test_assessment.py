@@ -102,7 +102,10 @@ def test_the_most_confident_errors_come_first_and_no_more_than_twelve(
 ) -> None:
     assessed = all_wrong(model, dataset)
     confidences = [each.confidence for each in find_top_errors(dataset, assessed, model.logmel)]
-    assert confidences == sorted(assessed.told.max(axis=1).tolist(), reverse=True)[:MAX_TOP_ERRORS]
+    assert (
+        confidences
+        == sorted(assessed.told_scores.max(axis=1).tolist(), reverse=True)[:MAX_TOP_ERRORS]
+    )
 
 
 def test_an_error_names_its_row_and_shows_the_clip_that_decided(

@@ -45,7 +45,7 @@ def test_a_long_recording_is_told_by_its_clips_and_a_short_one_by_their_mean(
     n_clips: int, owl: float
 ) -> None:
     given = answers(one_owl(n_clips, "multi"), 1.0, LABELS)
-    assert given.told[0, 1] == pytest.approx(owl, abs=0.001)
+    assert given.told_scores[0, 1] == pytest.approx(owl, abs=0.001)
     assert found_labels(one_owl(n_clips, "multi"), 1.0, LABELS, {})[0].tolist() == [
         False,
         n_clips > 3,
@@ -61,13 +61,13 @@ def test_how_many_clips_are_long_is_a_setting() -> None:
 def test_a_single_task_tells_one_answer_and_ranks_by_means() -> None:
     given = answers(one_owl(4, "single"), 1.0, LABELS)
     assert given.scores[0].sum() == pytest.approx(1, abs=1e-6)
-    assert given.told[0].tolist() == [NOT_TOLD, pytest.approx(0.9, abs=0.001), NOT_TOLD]
+    assert given.told_scores[0].tolist() == [NOT_TOLD, pytest.approx(0.9, abs=0.001), NOT_TOLD]
 
 
 def test_what_was_found_in_a_clip_goes_before_nothing_in_all_others() -> None:
     clips = [[0.98, 0.01, 0.01]] * 4 + [[0.2, 0.6, 0.2]]
     given = answers(logits_of(clips, [0] * 5, "single"), 1.0, LABELS)
-    assert LABELS[given.told[0].argmax()] == "owl"
+    assert LABELS[given.told_scores[0].argmax()] == "owl"
 
 
 def test_settings_go_before_the_thresholds_of_the_checkpoint() -> None:
@@ -118,5 +118,5 @@ def test_what_is_told_is_what_the_ledger_would_hold(task: str) -> None:
     given, clips = answers(logits, 1.0, LABELS), logits.probabilities(1.0)
     for at, scores in enumerate(logits.scores(1.0)):
         stored = answer_of(task, LABELS, scores, clips[recording == at])
-        assert given.told[at].max() == pytest.approx(stored.confidence)
-        assert LABELS[given.told[at].argmax()] == stored.label
+        assert given.told_scores[at].max() == pytest.approx(stored.confidence)
+        assert LABELS[given.told_scores[at].argmax()] == stored.label

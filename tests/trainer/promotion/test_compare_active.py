@@ -144,7 +144,7 @@ def test_the_active_checkpoint_answers_in_its_own_format_and_order(
 def test_scores_stay_with_their_recordings_in_any_order(
     comparison_setup: ComparisonSetup, held_out: HeldOut
 ) -> None:
-    turned = replace(held_out, positions=range(11, -1, -1), told=held_out.told[::-1])
+    turned = replace(held_out, positions=range(11, -1, -1), told_scores=held_out.told_scores[::-1])
     assert comparison_setup.compare(turned) == comparison_setup.compare(held_out)
 
 
@@ -180,10 +180,12 @@ def test_a_label_that_only_one_knows_is_left_out(
 
 
 def test_five_groups_are_the_least(comparison_setup: ComparisonSetup, held_out: HeldOut) -> None:
-    few = replace(held_out, positions=range(5), told=held_out.told[:5])
+    few = replace(held_out, positions=range(5), told_scores=held_out.told_scores[:5])
     assert comparison_setup.compare(few).n_recordings == 5
     with pytest.raises(Incomparable, match="whose label both know: 4, and it takes 5"):
-        comparison_setup.compare(replace(few, positions=range(4), told=held_out.told[:4]))
+        comparison_setup.compare(
+            replace(few, positions=range(4), told_scores=held_out.told_scores[:4])
+        )
 
 
 def test_one_long_recording_is_one_group(
@@ -197,7 +199,9 @@ def test_without_validation_nothing_is_comparable(
     comparison_setup: ComparisonSetup, held_out: HeldOut
 ) -> None:
     with pytest.raises(Incomparable, match="know: 0, and it takes 5"):
-        comparison_setup.compare(replace(held_out, positions=(), told=held_out.told[:0]))
+        comparison_setup.compare(
+            replace(held_out, positions=(), told_scores=held_out.told_scores[:0])
+        )
 
 
 @pytest.mark.parametrize("training", [{}, {"recording_digests": []}, {"recording_digests": 7}])
