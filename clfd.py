@@ -42,7 +42,7 @@ COMMANDS = {
         *("daemon.run", "daemon.classify", "daemon.scan"),
         *("storage.status", "daemon.service", "daemon.reload"),
     ),
-    "Look": ("storage.results", "trainer.report", "trainer.clips"),
+    "Look": ("web.web", "storage.results", "trainer.report", "trainer.clips"),
     "Teach": (
         *("storage.labels", "trainer.train", "trainer.evaluate"),
         *("trainer.checkpoints", "trainer.compare"),

@@ -33,6 +33,7 @@ class Home:
         self.lock_file = root / "daemon.lock"
         self.trial_file = root / "trial.json"  # which checkpoint the daemon is preparing
         self.suffixes_file = root / "suffixes.json"  # of files that the daemon took last
+        self.web = root / "web"  # who may use the page
         self.pause_file = root / "paused"  # while it is there the daemon takes nothing in
 
     def reload_request(self, word: str) -> Path:

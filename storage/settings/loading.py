@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 PREFIX = "CLFD_"
 # Variables of clfd that are no settings.
 EXEMPT_VARIABLES = frozenset({"CLFD_HOME"})
-SECTIONS = ("intake", "engine", "training", "checkpoints", "results", "log", "metrics", "hooks")
+SECTIONS = (
+    *("intake", "engine", "training", "checkpoints", "results", "log", "metrics", "hooks"),
+    "web",
+)
 
 
 @dataclass(frozen=True)

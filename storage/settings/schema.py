@@ -32,7 +32,7 @@ from storage.values.decision import (
     thresholds_of,
 )
 from storage.values.http_headers import headers_of
-from storage.values.listen_address import host_and_port
+from storage.values.listen_address import host_and_port, page_place
 from storage.values.timestamps import is_zone, parse_duration
 
 
@@ -294,6 +294,17 @@ class HooksSettings(Section):
     in it; empty: the JSON"""
 
 
+class WebSettings(Section):
+    """The page that `clfd web` serves."""
+
+    listen: Annotated[str, _checked_by(page_place)] = "127.0.0.1:8474"
+    """HOST:PORT on this machine, or unix:PATH for a proxy in front of it"""
+    hosts: Texts = ()
+    """names by which a proxy calls the page, the first of them in links; it has to speak https"""
+    read_only: bool = False
+    """whether the page only shows, and changes nothing"""
+
+
 class Settings(Section):
     """Every setting, checked; paths are absolute when loaded by `load_settings`."""
 
@@ -309,6 +320,7 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     hooks: HooksSettings = HooksSettings()
+    web: WebSettings = WebSettings()
 
     @property
     def inboxes(self) -> tuple[Path, ...]:

@@ -1,0 +1,75 @@
+"""The filters of `clfd results` as parameters of a request."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from storage.home.checkpoint_folder import resolve_reference
+from storage.queries.filters import Filters, Status
+from storage.values.text import printable_path
+from storage.values.timestamps import parse_when, stamp
+from web.server.context import Context
+from web.server.problems import Problem
+
+Share = Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)]
+Level = Annotated[float | None, Field(allow_inf_nan=False)]
+
+
+class FilterQuery(BaseModel):
+    """Names and meanings are those of the options; they add up."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    status: Status = "done"
+    label: list[str] = []
+    min_confidence: Share = None
+    max_confidence: Share = None
+    since: str | None = None
+    until: str | None = None
+    time: Literal["classified", "recorded"] = "classified"
+    path: str | None = None
+    wrong: bool = False
+    min_level: Level = None
+    max_level: Level = None
+    clipped: bool = False
+    min_novelty: Share = None
+    checkpoint: str | None = None
+
+
+def asked_filters(query: Annotated[FilterQuery, Query()], context: Context) -> Filters:
+    """Raises Problem for a time that is none, StorageError for an unknown checkpoint."""
+    checkpoint = query.checkpoint and resolve_reference(context.home, query.checkpoint)
+    return Filters(
+        status=query.status,
+        labels=tuple(query.label),
+        min_confidence=query.min_confidence,
+        max_confidence=query.max_confidence,
+        since=_moment("since", query.since),
+        until=_moment("until", query.until),
+        path=printable_path(os.fsencode(query.path)) if query.path else None,
+        checkpoint=checkpoint or None,
+        wrong=query.wrong,
+        by_recorded=query.time == "recorded",
+        min_level=query.min_level,
+        max_level=query.max_level,
+        clipped=query.clipped,
+        min_novelty=query.min_novelty,
+        rules=context.rules,
+    )
+
+
+def _moment(name: str, text: str | None) -> str | None:
+    if not text:
+        return None
+    try:
+        return stamp(parse_when(text, datetime.now(UTC)))
+    except ValueError as error:
+        raise Problem(422, f"{name}: {error}") from error
+
+
+AskedFilters = Annotated[Filters, Depends(asked_filters)]

@@ -1,0 +1,94 @@
+"""`/recordings` and `/counts`: what `clfd results` lists and counts."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from storage.queries.counts import count_by, count_in_time
+from storage.queries.filters import Axis, Sort
+from storage.queries.result import COLUMNS, Result
+from storage.queries.results import PageKey, page
+from web.api.filters_query import AskedFilters
+from web.server.context import Context
+from web.server.problems import Problem
+
+router = APIRouter(tags=["recordings"])
+
+MAX_ROWS = 500
+COUNT_SECONDS = 0.25
+
+
+class Recordings(BaseModel):
+    items: list[dict[str, Any]] = Field(description="The columns of `clfd results`, and `id`.")
+    next: str | None = Field(description="What to ask `after` for the rows behind; null: no more.")
+
+
+class Total(BaseModel):
+    n: int
+    is_exact: bool = Field(description="Otherwise there are at least so many.")
+
+
+class Count(BaseModel):
+    value: str | None
+    n: int
+
+
+@router.get("/recordings")
+def recordings(
+    filters: AskedFilters,
+    context: Context,
+    sort: Sort = "newest",
+    limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 100,
+    after: str | None = None,
+) -> Recordings:
+    """A page of the recordings that fit."""
+    with context.reading() as connection:
+        found = page(connection, filters, sort, limit, _key(after))
+    return Recordings(
+        items=[_item(one) for one in found.rows],
+        next=None if found.after is None else _cursor(found.after),
+    )
+
+
+@router.get("/recordings/total")
+def total(filters: AskedFilters, context: Context) -> Total:
+    """How many fit; counted for a quarter of a second at most."""
+    with context.reading() as connection:
+        found = count_in_time(connection, filters, COUNT_SECONDS)
+    return Total(n=found.n, is_exact=found.is_exact)
+
+
+@router.get("/counts")
+def counts(filters: AskedFilters, context: Context, by: Axis = "label") -> list[Count]:
+    """How many recordings share a value: most first, but days in order."""
+    with context.reading() as connection:
+        return [Count(value=value, n=n) for value, n in count_by(connection, filters, by)]
+
+
+def _item(one: Result) -> dict[str, Any]:
+    return {"id": one.id, **one.record(COLUMNS)}
+
+
+def _cursor(key: PageKey) -> str:
+    id, value = key
+    shown = {"b": value.hex()} if isinstance(value, bytes) else value
+    return base64.urlsafe_b64encode(json.dumps([id, shown]).encode()).decode()
+
+
+def _key(cursor: str | None) -> PageKey | None:
+    if not cursor:
+        return None
+    try:
+        id, value = json.loads(base64.urlsafe_b64decode(cursor))
+        if isinstance(value, dict):
+            value = bytes.fromhex(value["b"])
+        if not isinstance(id, int) or not isinstance(value, str | float | bytes | None):
+            raise ValueError
+    except (ValueError, TypeError, KeyError) as error:
+        raise Problem(422, "after: take it from `next` of the page before") from error
+    return id, value
