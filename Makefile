@@ -6,13 +6,18 @@ BIN := $(VENV)/bin
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 
-.PHONY: demo test torture systemd-test check run bench peers clean
+.PHONY: demo test browser-test torture systemd-test check run bench peers clean
 
 demo: $(PRODUCT)
 	$(BIN)/clfd demo
 
 test: $(READY)
 	$(BIN)/pytest
+
+# The page in a real browser; where there is no Chromium, its tests are skipped.
+browser-test: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,browser]"
+	$(BIN)/pytest -n 0 -m browser -rs
 
 # Sizes by TORTURE_ variables, see tests/torture/README.md.
 torture: $(READY)
