@@ -127,7 +127,7 @@ def test_keys_of_status_are_documented() -> None:
 
 
 def test_kinds_of_failure_are_those_of_the_code() -> None:
-    folders = ("classifier", "daemon", "storage")
+    folders = ("classifier", "daemon", "storage", "web")
     code = "".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
     kinds = re.findall(r'DecodingError\(\s*"(\w+)"', code)
     kinds += re.findall(r'Failed\([\w.()]+, "(\w+)"', code)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("classifier", "daemon", "storage", "trainer")
+PACKAGES = ("classifier", "daemon", "storage", "trainer", "web")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MAX_MODULES = 12
 # What several subjects have: each its errors, its status, an export, a preparation.

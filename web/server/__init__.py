@@ -1,1 +1,0 @@
-"""Serves the page on this machine alone: sockets, sessions, and what a request may do."""
