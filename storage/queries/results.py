@@ -87,6 +87,12 @@ def page(
     return Page(rows, keys[limit - 1] if len(keys) > limit else None)
 
 
+def newest_ids(connection: Connection, filters: Filters, limit: int) -> list[int]:
+    """Of the newest recordings that fit."""
+    keys = _page_keys(connection, filters.within(connection), "newest", limit)
+    return [id for id, _ in keys]
+
+
 def results(
     connection: Connection,
     filters: Filters,

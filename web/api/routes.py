@@ -7,10 +7,26 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from web.api import recordings_api, session_api, status_api
+from web.api import (
+    counts_api,
+    export_api,
+    live_api,
+    recordings_api,
+    report_api,
+    session_api,
+    status_api,
+)
 from web.server.guard import SAFE_METHODS
 
-MODULES = (session_api, status_api, recordings_api)
+MODULES = (
+    session_api,
+    status_api,
+    live_api,
+    export_api,  # before the recordings, of which it is none
+    recordings_api,
+    counts_api,
+    report_api,
+)
 
 
 def routers(read_only: bool) -> Iterator[APIRouter]:
