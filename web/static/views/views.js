@@ -1,7 +1,13 @@
-// All views by their place in the address.
+// All views by their place in the address, with the keys of each.
 
-import { Results } from "./results.js";
+import { Activity, KEYS as ACTIVITY_KEYS } from "./activity.js";
+import { Help, KEYS as HELP_KEYS } from "./help.js";
+import { KEYS as LIVE_KEYS, Live } from "./live.js";
+import { KEYS as RESULTS_KEYS, Results } from "./results.js";
 
 export const VIEWS = {
-  results: { name: "Results", view: Results },
+  live: { name: "Live", view: Live, keys: LIVE_KEYS },
+  results: { name: "Results", view: Results, keys: RESULTS_KEYS },
+  activity: { name: "Activity", view: Activity, keys: ACTIVITY_KEYS },
+  help: { name: "Help", view: Help, keys: HELP_KEYS },
 };
