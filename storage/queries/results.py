@@ -87,6 +87,11 @@ def page(
     return Page(rows, keys[limit - 1] if len(keys) > limit else None)
 
 
+def newest_keys(connection: Connection, filters: Filters, limit: int) -> list[PageKey]:
+    """Of the newest recordings that fit: id and moment."""
+    return _page_keys(connection, filters.within(connection), "newest", limit)
+
+
 def results(
     connection: Connection,
     filters: Filters,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,7 +42,7 @@ class FilterQuery(BaseModel):
     checkpoint: str | None = None
 
 
-def asked_filters(query: Annotated[FilterQuery, Query()], context: Context) -> Filters:
+def asked_filters(query: AskedQuery, context: Context) -> Filters:
     """Raises Problem for a time that is none, StorageError for an unknown checkpoint."""
     checkpoint = query.checkpoint and resolve_reference(context.home, query.checkpoint)
     return Filters(
@@ -63,6 +64,22 @@ def asked_filters(query: Annotated[FilterQuery, Query()], context: Context) -> F
     )
 
 
+def options_of(query: FilterQuery) -> list[str]:
+    """The same as words of the command line; what is not asked for is left out."""
+    asked = query.model_dump(exclude_defaults=True, exclude_none=True)
+    return [word for name, value in asked.items() for word in _words(name, value)]
+
+
+def _words(name: str, value: Any) -> Iterator[str]:
+    option = f"--{name.replace('_', '-')}"
+    if value is True:
+        yield option
+    elif isinstance(value, list):
+        yield from (f"{option}={one}" for one in value)
+    elif value != "":
+        yield f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
+
+
 def _moment(name: str, text: str | None) -> str | None:
     if not text:
         return None
@@ -72,4 +89,5 @@ def _moment(name: str, text: str | None) -> str | None:
         raise Problem(422, f"{name}: {error}") from error
 
 
+AskedQuery = Annotated[FilterQuery, Query()]
 AskedFilters = Annotated[Filters, Depends(asked_filters)]

@@ -50,7 +50,7 @@ def recordings(
     with context.reading() as connection:
         found = page(connection, filters, sort, limit, _key(after))
     return Recordings(
-        items=[_item(one) for one in found.rows],
+        items=[item_of(one) for one in found.rows],
         next=None if found.after is None else _cursor(found.after),
     )
 
@@ -70,7 +70,7 @@ def counts(filters: AskedFilters, context: Context, by: Axis = "label") -> list[
         return [Count(value=value, n=n) for value, n in count_by(connection, filters, by)]
 
 
-def _item(one: Result) -> dict[str, Any]:
+def item_of(one: Result) -> dict[str, Any]:
     return {"id": one.id, **one.record(COLUMNS)}
 
 
