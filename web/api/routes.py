@@ -7,20 +7,17 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-<<<<<<< HEAD
-from web.api import labels_api, queue_api, recordings_api, session_api, status_api
-from web.server.guard import SAFE_METHODS
-
-MODULES = (session_api, status_api, recordings_api, labels_api, queue_api)
-=======
 from web.api import (
     counts_api,
     export_api,
+    labels_api,
     live_api,
+    queue_api,
     recordings_api,
     report_api,
     session_api,
     status_api,
+    verify_api,
 )
 from web.server.guard import SAFE_METHODS
 
@@ -28,12 +25,14 @@ MODULES = (
     session_api,
     status_api,
     live_api,
-    export_api,  # before the recordings, of which it is none
+    export_api,  # before a recording by its number
     recordings_api,
     counts_api,
+    labels_api,
+    queue_api,
+    verify_api,
     report_api,
 )
->>>>>>> views
 
 
 def routers(read_only: bool) -> Iterator[APIRouter]:
