@@ -16,6 +16,7 @@ from sqlalchemy import Engine, event
 
 from storage.database.engine import open_database, upgrade
 from storage.database.sqlite import driver
+from storage.errors import LedgerUnavailable
 from storage.ledger.tallies import tally_errors
 from storage.queries.clips import ClipOptions
 from storage.queries.counts import count_by
@@ -130,6 +131,29 @@ def test_an_upgrade_that_is_killed_between_its_pieces_is_finished_by_the_next(
             assert [*tmp_path.glob("clfd.db.*")] == [backup]
             assert rows(backup) == old
     assert exit_codes == [9] * 4 + [0]
+
+
+def test_a_disk_that_is_full_between_two_pieces_leaves_the_backup_of_the_old_ledger(
+    url: str, tmp_path: Path
+) -> None:
+    old = rows(tmp_path / "clfd.db")
+    begun = iter(range(3))
+
+    def fill(*arguments: Any) -> None:
+        if arguments[2] == "BEGIN IMMEDIATE" and next(begun, None) is None:
+            raise LedgerUnavailable("database or disk is full")
+
+    event.listen(Engine, "before_cursor_execute", fill)
+    try:
+        with pytest.raises(LedgerUnavailable):
+            upgrade(url)
+    finally:
+        event.remove(Engine, "before_cursor_execute", fill)
+    (kept,) = tmp_path.glob("*.backup.new")
+    backup = upgrade(url)
+    assert backup is not None
+    assert [*tmp_path.glob("*.backup*")] == [backup] == [kept.with_suffix("")]
+    assert rows(backup) == old
 
 
 def rows(file: Path) -> list[Any]:
