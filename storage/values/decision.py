@@ -34,9 +34,15 @@ def most_probable(scores: Sequence[float], n: int = 1) -> list[int]:
     return nlargest(n, range(len(scores)), key=scores.__getitem__)
 
 
+@lru_cache(maxsize=4096)  # asked of the labels of every answer
+def says_nothing(label: str, words: tuple[str, ...] = NEGATIVE_LABELS) -> bool:
+    """Whether a label is NONE or another of the words for nothing, capitals or not."""
+    return label.casefold() in [NONE, *(word.casefold() for word in words)]
+
+
 def is_negative(label: str, task: str = "single") -> bool:
     """Whether a network of this task says by the label that nothing was found."""
-    return task == "single" and label.lower() in NEGATIVE_LABELS
+    return task == "single" and says_nothing(label)
 
 
 class Decision(NamedTuple):
