@@ -149,6 +149,16 @@ def clip_spans(
         yield from ((one, span) for span in spans_of(one, clips, filters))
 
 
+def results_of(
+    connection: Connection, ids: Sequence[int], filters: Filters, with_clips: bool = False
+) -> list[Result]:
+    """These recordings, in this order, whatever else the filters say than how answers are shown."""
+    known = select(_row.id).where(_row.id.in_(ids))
+    there = {*connection.scalars(known)}
+    filters = filters.within(connection)
+    return list(_rows_of(connection, [id for id in ids if id in there], filters, with_clips))
+
+
 def newest_position(connection: Connection) -> Position:
     """Behind all that there is."""
     newest = select(func.max(_row.id)).scalar_subquery()

@@ -10,7 +10,9 @@ from fastapi.routing import APIRoute
 from web.api import (
     counts_api,
     export_api,
+    labels_api,
     live_api,
+    queue_api,
     recordings_api,
     report_api,
     session_api,
@@ -25,6 +27,8 @@ MODULES = (
     export_api,  # before the recordings, of which it is none
     recordings_api,
     counts_api,
+    labels_api,
+    queue_api,
     report_api,
 )
 
