@@ -19,6 +19,7 @@ from storage.commands.context import (
     path_option,
     table_or_json,
 )
+from storage.commands.labels_verify import verify
 
 if TYPE_CHECKING:
     from storage.labels.tables.annotation_files import Annotation, AnnotationFile
@@ -379,3 +380,6 @@ def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
     invocation.print_note(f"{numbers.pop('', 0)} labels" + (f" in {file}" if file else ""))
     for refusal, number in numbers.items():
         invocation.print_note(f"left out {number} {refusal} (--all has them too)")
+
+
+labels.add_command(verify)

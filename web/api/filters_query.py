@@ -35,6 +35,9 @@ class FilterQuery(BaseModel):
     time: Literal["classified", "recorded"] = "classified"
     path: str | None = None
     wrong: bool = False
+    labelled: bool = False
+    unlabelled: bool = False
+    author: str | None = None
     min_level: Level = None
     max_level: Level = None
     clipped: bool = False
@@ -55,6 +58,9 @@ def asked_filters(query: AskedQuery, context: Context) -> Filters:
         path=printable_path(os.fsencode(query.path)) if query.path else None,
         checkpoint=checkpoint or None,
         wrong=query.wrong,
+        labelled=query.labelled,
+        unlabelled=query.unlabelled,
+        author=query.author or None,
         by_recorded=query.time == "recorded",
         min_level=query.min_level,
         max_level=query.max_level,

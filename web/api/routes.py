@@ -17,6 +17,7 @@ from web.api import (
     report_api,
     session_api,
     status_api,
+    verify_api,
 )
 from web.server.guard import SAFE_METHODS
 
@@ -24,11 +25,12 @@ MODULES = (
     session_api,
     status_api,
     live_api,
-    export_api,  # before the recordings, of which it is none
+    export_api,  # before a recording by its number
     recordings_api,
     counts_api,
     labels_api,
     queue_api,
+    verify_api,
     report_api,
 )
 

@@ -12,7 +12,7 @@ export const VIEWS = {
   live: { name: "Live", view: Live, keys: LIVE_KEYS },
   results: { name: "Results", view: Results, keys: RESULTS_KEYS },
   label: { name: "Label", view: Label, keys: LABEL_KEYS },
-  grid: { name: "Grid, in Label", keys: GRID_KEYS },
+  grid: { name: "Grid", keys: GRID_KEYS },
   verify: { name: "Verify", view: Verify, keys: VERIFY_KEYS },
   activity: { name: "Activity", view: Activity, keys: ACTIVITY_KEYS },
   help: { name: "Help", view: Help, keys: HELP_KEYS },
