@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from storage.labels.label_events import newest_number
 from storage.queries.counts import count_by, count_in_time
 from storage.queries.filters import Axis, Sort
 from storage.queries.result import COLUMNS, Result
@@ -26,6 +27,7 @@ COUNT_SECONDS = 0.25
 class Recordings(BaseModel):
     items: list[dict[str, Any]] = Field(description="The columns of `clfd results`, and `id`.")
     next: str | None = Field(description="What to ask `after` for the rows behind; null: no more.")
+    seen: int = Field(description="The newest event there is; for `seen` of a label.")
 
 
 class Total(BaseModel):
@@ -49,9 +51,11 @@ def recordings(
     """A page of the recordings that fit."""
     with context.reading() as connection:
         found = page(connection, filters, sort, limit, _key(after))
+        seen = newest_number(connection)
     return Recordings(
         items=[item_of(one) for one in found.rows],
         next=None if found.after is None else _cursor(found.after),
+        seen=seen,
     )
 
 
