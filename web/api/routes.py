@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from web.api import recordings_api, session_api, status_api
+from web.api import media_api, recordings_api, session_api, status_api
 from web.server.guard import SAFE_METHODS
 
-MODULES = (session_api, status_api, recordings_api)
+MODULES = (session_api, status_api, recordings_api, media_api)
 
 
 def routers(read_only: bool) -> Iterator[APIRouter]:
