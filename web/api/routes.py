@@ -12,6 +12,7 @@ from web.api import (
     export_api,
     labels_api,
     live_api,
+    media_api,
     queue_api,
     recordings_api,
     report_api,
@@ -31,6 +32,7 @@ MODULES = (
     labels_api,
     queue_api,
     verify_api,
+    media_api,
     report_api,
 )
 
