@@ -56,13 +56,12 @@ def open_progress(
     Whoever made the folder may have passed its lock on to this process.
     """
     training = TrainingFolder(folder) if folder else new_training(home)
-    lock, now = training.lock(), stamp(datetime.now(UTC))
+    lock = training.lock()
     first = TrainingProgress(
         pid=os.getpid(),
         host=socket.gethostname(),
         labels=printable(str(labels.absolute())),
-        began_at=now,
-        updated_at=now,
+        began_at=stamp(datetime.now(UTC)),
     )
     progress = ProgressFile(training.progress_file, first, print_line)
     try:

@@ -19,6 +19,7 @@ from storage.errors import StorageError, os_errors_as
 from storage.home.paths import Home, make_folder
 from storage.home.safe_open import lock_folder, open_plain, read_plain
 from storage.trainings.training_progress import TrainingProgress
+from storage.values.timestamps import stamp
 
 KEPT = 50
 MAX_PROGRESS_BYTES = 16 * 2**20  # 100,000 epochs
@@ -66,17 +67,27 @@ class TrainingFolder:
             os.close(handle)
         return handle is None
 
-    def progress(self) -> TrainingProgress | None:
-        """What it wrote last; one that was killed is `stopped`. None before it wrote anything."""
+    def progress(self) -> TrainingProgress:
+        """What it wrote last; one that was killed is `stopped`."""
         is_running = self.is_running()  # first: one that ends now has written so by then
         try:
             data = read_plain(self.progress_file, MAX_PROGRESS_BYTES)
             progress = TrainingProgress.model_validate_json(data)
         except (OSError, ValueError):
-            return None
+            return self._without_progress(is_running)
         if progress.state == "running" and not is_running:
             return progress.model_copy(update={"state": "stopped", "error": "it was killed"})
         return progress
+
+    def _without_progress(self, is_running: bool) -> TrainingProgress:
+        """It is about to begin, or could not."""
+        began = datetime.strptime(self.id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        if is_running:
+            return TrainingProgress(stage="starting", began_at=stamp(began))
+        lines = self.log_tail(2000).splitlines() or ["it ended before it began"]
+        return TrainingProgress(
+            state="failed", stage="starting", began_at=stamp(began), error=lines[-1]
+        )
 
     def log_tail(self, n_bytes: int) -> str:
         """The end of the log; empty where there is none."""

@@ -46,12 +46,14 @@ class TrainingProgress(BaseModel):
     """A training that runs, or ran."""
 
     state: Literal["running", "done", "failed", "stopped"] = "running"
-    stage: str = Field(default="preparing", description="preparing, fold-N, published, assessing.")
-    pid: int
-    host: str
-    labels: str = Field(description="The labels file.")
+    stage: str = Field(
+        default="preparing", description="starting, preparing, fold-N, published or assessing."
+    )
     began_at: str
-    updated_at: str
+    updated_at: str | None = None
+    pid: int | None = None
+    host: str | None = None
+    labels: str | None = Field(default=None, description="The labels file.")
     epochs: int | None = Field(default=None, description="Of this stage, in all.")
     curve: list[EpochProgress] = Field(default=[], description="The epochs of this stage.")
     outcome: TrainingOutcome | None = None

@@ -16,6 +16,7 @@ from web.api import (
     session_api,
     status_api,
 )
+from web.api.control import checkpoints_api, classify_api, daemon_api, trainings_api
 from web.server.guard import SAFE_METHODS
 
 MODULES = (
@@ -26,6 +27,10 @@ MODULES = (
     recordings_api,
     counts_api,
     report_api,
+    checkpoints_api,
+    trainings_api,
+    daemon_api,
+    classify_api,
 )
 
 
