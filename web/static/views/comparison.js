@@ -26,7 +26,7 @@ function Answers({ found }) {
 
 function Facts({ found }) {
   const cell = (value) => (Array.isArray(value) ? value.join(", ") : typeof value === "number" ? String(+value.toPrecision(5)) : (value ?? ""));
-  const shown = Object.keys(found.a).filter((name) => found.different.includes(name));
+  const shown = found.different.filter((name) => name !== "checkpoint" && !name.endsWith("digest"));
   return html`<div class="wide"><table><thead><tr><th></th><th>A</th><th>B</th></tr></thead>
     <tbody>${shown.map((name) => html`<tr><td>${name.replaceAll("_", " ")}</td><td><${Name}>${cell(found.a[name])}<//></td><td><${Name}>${cell(found.b[name])}<//></td></tr>`)}</tbody></table></div>`;
 }
