@@ -14,10 +14,10 @@ from sqlalchemy import Connection, select
 
 from storage.database.bulk import chunks
 from storage.database.decision_sql import told_confidence
-from storage.database.tables import recording
+from storage.database.tables import DAY_LENGTH, recording
 from storage.queries.counts import Clock, Counts, CountTakesLong, count_by, interrupted_at
 from storage.queries.filters import Filters, answer_columns
-from storage.queries.results import newest_ids
+from storage.queries.results import newest_keys
 
 BINS = 20  # of confidence from 0 to 1
 NEWEST = 10_000  # recordings whose confidence is read: some 60 ms
@@ -25,53 +25,64 @@ _row = recording.c
 
 
 @dataclass(frozen=True)
-class DayHistogram:
-    """Days in order (UTC). Where it is not exact there are no more: some filters were left out."""
+class Histograms:
+    """Days (UTC) in order, and how many of `n_read` recordings are so sure, in BINS equal steps.
+
+    Each is without the bounds that it sets: days of all times, and any confidence. Where days are
+    not exact there are no more, since some filters were left out; where bins are not, they are of
+    the newest recordings.
+    """
 
     days: Counts
-    is_exact: bool = True
-
-
-@dataclass(frozen=True)
-class ConfidenceHistogram:
-    """How many of the newest `total` have a confidence in each of BINS equal steps."""
-
+    are_days_exact: bool
     bins: list[int]
-    total: int
-    is_exact: bool = True  # of all that fit
+    are_bins_exact: bool
+    n_read: int
 
 
-def days_in_time(
+def histograms_in_time(
     connection: Connection, filters: Filters, seconds: float, clock: Clock = time.monotonic
-) -> DayHistogram:
-    """From the tallies at any size; else counted, for so long at most."""
+) -> Histograms:
+    """Each counts for so long at most."""
     filters = filters.within(connection)
+    of_all_times = replace(filters, since=None, until=None)
+    days, are_days_exact = _days(connection, of_all_times, clock() + seconds, clock)
+    as_sure_as_any = replace(filters, min_confidence=None, max_confidence=None)
+    found, has_all = _confidences(connection, as_sure_as_any, clock() + seconds, clock)
+    bins = [found[at] for at in range(BINS)]
+    return Histograms(days, are_days_exact, bins, has_all, found.total())
+
+
+def _days(
+    connection: Connection, filters: Filters, deadline: float, clock: Clock
+) -> tuple[Counts, bool]:
     try:
-        with interrupted_at(connection, clock() + seconds, clock):
-            return DayHistogram(count_by(connection, filters, "day"))
+        with interrupted_at(connection, deadline, clock):
+            if not filters.is_tallied:
+                keys = newest_keys(connection, filters, NEWEST + 1)
+                if len(keys) <= NEWEST:
+                    days = Counter(moment[:DAY_LENGTH] for _, moment in keys if moment)
+                    return sorted(days.items()), True
+            return count_by(connection, filters, "day"), True
     except CountTakesLong:
-        wide = Filters(filters.status, since=filters.since, until=filters.until)
+        wide = Filters(filters.status, rules=filters.rules)
         if filters.rules.tells_stored_label:
             wide = replace(wide, labels=filters.labels, checkpoint=filters.checkpoint)
-        wide = replace(wide, rules=filters.rules)
-        return DayHistogram(count_by(connection, wide, "day"), is_exact=False)
+        return count_by(connection, wide, "day"), False
 
 
-def confidences_in_time(
-    connection: Connection, filters: Filters, seconds: float, clock: Clock = time.monotonic
-) -> ConfidenceHistogram:
-    """Of the newest NEWEST that fit; of none where even that takes longer."""
-    filters = filters.within(connection)
+def _confidences(
+    connection: Connection, filters: Filters, deadline: float, clock: Clock
+) -> tuple[Counter[int], bool]:
     value = told_confidence(filters.rules, answer_columns(filters))
     found: Counter[int] = Counter()
     try:
-        with interrupted_at(connection, clock() + seconds, clock):
-            ids = newest_ids(connection, filters, NEWEST + 1)
+        with interrupted_at(connection, deadline, clock):
+            ids = [id for id, _ in newest_keys(connection, filters, NEWEST + 1)]
             for some in chunks(ids[:NEWEST]):
                 for confidence in connection.scalars(select(value).where(_row.id.in_(some))):
                     if confidence is not None:
                         found[min(int(confidence * BINS), BINS - 1)] += 1
+            return found, len(ids) <= NEWEST
     except CountTakesLong:
-        return ConfidenceHistogram([0] * BINS, 0, is_exact=False)
-    bins = [found[at] for at in range(BINS)]
-    return ConfidenceHistogram(bins, found.total(), is_exact=len(ids) <= NEWEST)
+        return found, False

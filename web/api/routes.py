@@ -7,6 +7,12 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
+<<<<<<< HEAD
+from web.api import labels_api, queue_api, recordings_api, session_api, status_api
+from web.server.guard import SAFE_METHODS
+
+MODULES = (session_api, status_api, recordings_api, labels_api, queue_api)
+=======
 from web.api import (
     counts_api,
     export_api,
@@ -32,6 +38,7 @@ MODULES = (
     daemon_api,
     classify_api,
 )
+>>>>>>> views
 
 
 def routers(read_only: bool) -> Iterator[APIRouter]:
