@@ -7,16 +7,12 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-<<<<<<< HEAD
-from web.api import labels_api, queue_api, recordings_api, session_api, status_api
-from web.server.guard import SAFE_METHODS
-
-MODULES = (session_api, status_api, recordings_api, labels_api, queue_api)
-=======
 from web.api import (
     counts_api,
     export_api,
+    labels_api,
     live_api,
+    queue_api,
     recordings_api,
     report_api,
     session_api,
@@ -32,13 +28,14 @@ MODULES = (
     export_api,  # before the recordings, of which it is none
     recordings_api,
     counts_api,
+    labels_api,
+    queue_api,
     report_api,
     checkpoints_api,
     trainings_api,
     daemon_api,
     classify_api,
 )
->>>>>>> views
 
 
 def routers(read_only: bool) -> Iterator[APIRouter]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from typing import Annotated, Self
+from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 
-from storage.database.tables import inbox, recording
-from storage.ledger.ledger import open_ledger
-from web.api.filters_query import FilterQuery, options_of
+from storage.database.tables import recording
+from storage.ledger.queue import retry_rows
+from storage.queries.filters import clauses
+from storage.values.timestamps import utc_now
+from web.api.filters_query import FilterQuery, asked_filters, options_of
 from web.server.clfd_process import notes_of, output_of
 from web.server.context import Context, PageContext
 from web.server.problems import Problem
@@ -27,19 +28,10 @@ class Told(BaseModel):
 
 
 class RetryWhat(BaseModel):
-    """One of them."""
+    """Of the recordings that failed, those that fit, or those of these numbers."""
 
-    failed: bool = Field(default=False, description="All that failed.")
-    paths: Annotated[list[str], Field(max_length=MAX_NAMED)] = Field(
-        default=[], description="Files, folders or globs, as for `clfd retry`."
-    )
+    filters: FilterQuery | None = None
     ids: Annotated[list[int], Field(max_length=MAX_NAMED)] = []
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if sum(map(bool, (self.failed, self.paths, self.ids))) != 1:
-            raise ValueError("say what to retry: either failed, or paths, or ids")
-        return self
 
 
 class RescoreWhat(FilterQuery):
@@ -75,32 +67,22 @@ def scan(context: Context) -> Told:
 
 @router.post("/retry")
 def retry(what: RetryWhat, context: Context) -> Told:
-    """Queues failed recordings again."""
-    with open_ledger(context.settings.database, "editor") as ledger:
-        queued = ledger.requeue_failed(_patterns(what, context))
-    if not queued:
+    """Queues failed recordings again, as `clfd retry`."""
+    fit = [recording.c.state == "failed", recording.c.id.in_(what.ids)]
+    if what.filters is not None:
+        fit[1:] = clauses(asked_filters(what.filters, context).with_status("failed"))
+    with context.database("editor").transaction() as connection:
+        found = connection.execute(select(recording.c.id).where(*fit)).scalars().all()
+        retry_rows(connection, found, utc_now())
+    if not found:
         raise Problem(409, "no failed recording matches")
-    return Told(lines=[f"queued {queued} again"])
+    return Told(lines=[f"queued {len(found)} again"])
 
 
 @router.post("/rescore")
 def rescore(what: RescoreWhat, context: Context) -> Told:
     """Queues answered recordings for the active checkpoint."""
     return _told(context, ["rescore", *options_of(what)], LONG_SECONDS)
-
-
-def _patterns(what: RetryWhat, context: PageContext) -> list[bytes] | None:
-    if what.failed:
-        return None
-    if what.paths:
-        try:
-            return [os.fsencode(path) for path in what.paths]
-        except UnicodeError as error:
-            raise Problem(422, f"paths: {error}") from error
-    columns = select(inbox.c.path, recording.c.path).join_from(recording, inbox)
-    with context.reading() as connection:
-        found = connection.execute(columns.where(recording.c.id.in_(what.ids)))
-        return [b"/".join(row) for row in found]
 
 
 def _told(context: PageContext, words: list[str], seconds: float) -> Told:
