@@ -20,6 +20,7 @@ from web.api import (
     status_api,
     verify_api,
 )
+from web.api.control import checkpoints_api, classify_api, daemon_api, trainings_api
 from web.server.guard import SAFE_METHODS
 
 MODULES = (
@@ -34,6 +35,10 @@ MODULES = (
     verify_api,
     media_api,
     report_api,
+    checkpoints_api,
+    trainings_api,
+    daemon_api,
+    classify_api,
 )
 
 
