@@ -19,9 +19,10 @@ from storage.commands.context import (
     path_option,
     table_or_json,
 )
+from storage.commands.labels_verify import verify
 
 if TYPE_CHECKING:
-    from storage.labels.annotation_files import Annotation, AnnotationFile
+    from storage.labels.tables.annotation_files import Annotation, AnnotationFile
 
 _SHOWN = 5  # of many problems
 
@@ -43,6 +44,8 @@ def labels() -> None:
 @click.option("--end", type=Seconds(0), help="Only up to this second.")
 @click.option("--new", "is_new", is_flag=True, help="A new label, though it is near a known one.")
 @click.option("--clear", is_flag=True, help="Forget what was said of it, or of this part of it.")
+@click.option("--not", "is_not", is_flag=True, help="It is not LABEL; it is not suggested again.")
+@click.option("--unsure", is_flag=True, help="Nobody can tell; it is not suggested again.")
 @click.pass_obj
 def set_label(
     invocation: Invocation,
@@ -52,6 +55,8 @@ def set_label(
     end: float | None,
     is_new: bool,
     clear: bool,
+    is_not: bool,
+    unsure: bool,
 ) -> None:
     """Say what a recording is.
 
@@ -64,17 +69,21 @@ def set_label(
       clfd labels set a.wav rain
     """
     from storage.database.engine import open_database
-    from storage.labels.annotation_files import Annotation, rounded
     from storage.labels.known_labels import answered_labels, known_labels
+    from storage.labels.label_events import LabelEvent, Say, new_act, write_events
     from storage.labels.label_names import read_labels
     from storage.labels.matching import clear_labels, require_recording, write_labels
+    from storage.labels.tables.annotation_files import Annotation, rounded
     from storage.values.decision import is_negative, labels_in, written
     from storage.values.text import listed
+    from storage.values.users import current_user
 
-    if clear == bool(label and label.strip()):
-        raise click.UsageError("say either a LABEL or --clear")
+    if clear + unsure + is_not > 1:
+        raise click.UsageError("--clear, --unsure and --not do not go together")
+    if (clear or unsure) == bool(label and label.strip()):
+        raise click.UsageError("say either a LABEL, --clear or --unsure")
     try:
-        label = "" if clear else read_labels(label or "")
+        label = "" if clear or unsure else read_labels(label or "")
     except ValueError as error:
         raise click.UsageError(f"LABEL: {error}") from error
     if end is not None and rounded(end) <= rounded(start or 0.0):
@@ -89,11 +98,19 @@ def set_label(
             known = known_labels(connection, _active(invocation))
         if clear:
             part = None if start is None and end is None else (one.start_s, one.end_s)
-            message = f"forgot {clear_labels(database, digest, part)} labels of {path}"
+            n = clear_labels(database, digest, current_user(), part)
+            message = f"forgot {n} labels of {path}"
+        elif unsure or is_not:
+            say: Say = "unsure" if unsure else "not"
+            event = LabelEvent(new_act(), digest, say, label or None, start_s, end_s)
+            write_events(database, [event], current_user())
+            message = f"{one.sound}: " + ("unsure" if unsure else f"not {label}")
         else:
             labels = [one if is_new else _confirmed(one, known) for one in labels_in(label)]
             label = written(labels)
-            new, changed = write_labels(database, [(replace(one, label=label), digest, "set")])
+            new, changed = write_labels(
+                database, [(replace(one, label=label), digest, "set")], current_user()
+            )
             message = f"{one.sound}: {label}" + " already" * (not new and not changed)
             if strange := [one for one in labels if one not in given and not is_negative(one)]:
                 message += f"; no answer is {listed(strange)} so far, but {listed(given)}"
@@ -123,6 +140,41 @@ def _confirmed(label: str, known: Collection[str]) -> str:
 
 def _is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+@labels.command()
+@click.option("--n", "number", type=Count(1), default=1, help="So many acts, the newest first.")
+@click.pass_obj
+def undo(invocation: Invocation, number: int) -> None:
+    """Take back what you said last.
+
+    An act is what one command or one key said: a whole import is one. What somebody else said of
+    the same sound since stays.
+
+    \b
+    Example:
+      clfd labels undo
+    """
+    from storage.database.engine import open_database
+    from storage.labels.label_events import last_act, undo_events
+    from storage.values.text import counted
+    from storage.values.users import current_user
+
+    with open_database(invocation.database(), "editor") as database:
+        for _ in range(number):
+            with database.transaction() as connection:
+                act = last_act(connection, current_user())
+            if not act:
+                invocation.print_note("there is nothing to undo")
+                return
+            written = undo_events(database, [one.id for one in act], current_user())
+            said = f"{act[0].say} {act[0].label or ''}".strip()
+            message = f"took back {said} of {counted(len(written.events), 'sound')}"
+            if written.conflicts:
+                message += f"; {len(written.conflicts)} stay: somebody has said something since"
+            invocation.print_note(message)
+            if not written.events:
+                return
 
 
 @labels.command("list")
@@ -204,12 +256,13 @@ def import_labels(
     """
     from storage.database.engine import open_database
     from storage.errors import StorageError
-    from storage.labels.annotation_files import read_annotations
     from storage.labels.answers import compare_with_answers
     from storage.labels.known_labels import known_labels, with_near
     from storage.labels.matching import match, write_labels
+    from storage.labels.tables.annotation_files import read_annotations
     from storage.values.decision import is_negative, labels_in
     from storage.values.text import counted
+    from storage.values.users import current_user
 
     read = {file: read_annotations(file) for file in files}
     with open_database(invocation.database(), "editor") as database:
@@ -229,7 +282,7 @@ def import_labels(
             )
         pairs = zip(found, compared.is_new, strict=True)
         taken = [one for one, is_new in pairs if is_new or not only_changed]
-        new, changed = write_labels(database, taken)
+        new, changed = write_labels(database, taken, current_user(), "imported")
     left = _left(read, problems, taken)
     if len(found) > len(taken):
         left += f", {len(found) - len(taken)} that say what is known left out"
@@ -327,3 +380,6 @@ def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
     invocation.print_note(f"{numbers.pop('', 0)} labels" + (f" in {file}" if file else ""))
     for refusal, number in numbers.items():
         invocation.print_note(f"left out {number} {refusal} (--all has them too)")
+
+
+labels.add_command(verify)

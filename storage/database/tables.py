@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0009"
+SCHEMA_VERSION = "0010"
 
 metadata = MetaData(
     naming_convention={
@@ -199,11 +199,54 @@ human_label = Table(
     Column("group_name", Text),  # relatives that no split may part, as the person named them
     Column("origin", Text, nullable=False),  # the file it was imported from, or `set`
     Column("labelled_at", Text, nullable=False),
+    Column("author", Text),  # NULL: labelled by a version that did not ask
+    Column("way", Text),  # how the author came to it, see `label_event`
     PrimaryKeyConstraint("digest", "start_s", "end_s"),
     CheckConstraint("label <> ''", name="label"),
     CheckConstraint("start_s >= 0 AND (end_s > start_s OR end_s = 0)", name="part"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
+)
+
+# What else people say of a sound: that it is not of a label, or that they are unsure (no label).
+label_mark = Table(
+    "label_mark",
+    metadata,
+    Column("digest", Text, nullable=False),
+    Column("start_s", Real, nullable=False),
+    Column("end_s", Real, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("way", Text, nullable=False),
+    Column("marked_at", Text, nullable=False),
+    PrimaryKeyConstraint("digest", "start_s", "end_s", "kind", "label"),
+    CheckConstraint("kind IN ('not', 'unsure')", name="kind"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# All that people said, in its order: labels and marks follow from it, and can go back.
+label_event = Table(
+    "label_event",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False),  # by who made it: said twice, it is the same event
+    Column("act", Text, nullable=False),  # events that were one act, and are undone together
+    Column("digest", Text, nullable=False),
+    Column("start_s", Real, nullable=False),
+    Column("end_s", Real, nullable=False),
+    Column("say", Text, nullable=False),
+    Column("label", Text),
+    Column("author", Text, nullable=False),
+    Column("way", Text, nullable=False),  # listened, looked, verified, bulk, command or imported
+    Column("made_at", Text, nullable=False),
+    Column("before", Text, nullable=False),  # the label and the marks that stood there, as JSON
+    Column("undoes", Integer),  # the number of another event
+    CheckConstraint("say IN ('label', 'not', 'unsure', 'clear', 'undo')", name="say"),
+    UniqueConstraint("id"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
 )
 
 # How many recordings share these values. Written with what they count (see `tally`), so that no

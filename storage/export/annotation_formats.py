@@ -18,7 +18,7 @@ from typing import TextIO
 
 from storage.errors import StorageError, UnknownFormat, os_errors_as
 from storage.export.text_formats import Format, csv_row_writer, output
-from storage.labels.annotation_files import rounded
+from storage.labels.tables.annotation_files import rounded
 from storage.queries.result import Result
 from storage.values.text import visible
 

@@ -17,7 +17,7 @@ from storage.values.text import printable_path
 from storage.values.timestamps import from_stamp, seconds_text
 
 _SHOWN = ("labelled_at", "path", "start", "end", "label", "predicted")
-COLUMNS = (*_SHOWN, "confidence", "origin", "group", "inbox", "digest")
+COLUMNS = (*_SHOWN, "confidence", "origin", "group", "inbox", "digest", "author", "way")
 TABLE_LIMIT = 50
 _CHUNK = 500
 _row, _human = recording.c, human_label.c
@@ -103,6 +103,8 @@ def _record(one: Row[Any], decision: Decision) -> dict[str, object]:
         "group": one.group_name,
         "inbox": printable_path(one.folder) if one.folder else None,
         "digest": one.digest,
+        "author": one.author,
+        "way": one.way,
     }
 
 

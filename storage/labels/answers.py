@@ -13,8 +13,9 @@ from sqlalchemy import Connection, select
 from storage.database.bulk import chunks
 from storage.database.decision_sql import told_findings
 from storage.database.tables import checkpoint, prediction, recording
-from storage.labels.annotation_files import Annotation
-from storage.labels.matching import PartKey, labels_of
+from storage.labels.label_events import PartKey
+from storage.labels.matching import labels_of
+from storage.labels.tables.annotation_files import Annotation
 from storage.values.clip_scores import ClipScores
 from storage.values.decision import Decision, DisplayRules, candidates_in, human_text
 

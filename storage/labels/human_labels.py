@@ -14,9 +14,14 @@ _row, _labelled = recording.c, human_label.c
 _IS_WHOLE = and_(_labelled.start_s == 0, _labelled.end_s == 0)
 
 
-def has_human_label() -> ColumnElement[bool]:
-    """For an index: few recordings have one."""
-    return _row.digest.in_(select(_labelled.digest))
+def has_human_label(author: str | None = None) -> ColumnElement[bool]:
+    """For an index: few recordings have one. With an author: one of theirs."""
+    given = select(_labelled.digest)
+    return _row.digest.in_(given if author is None else given.where(_labelled.author == author))
+
+
+def has_no_human_label() -> ColumnElement[bool]:
+    return _row.digest.not_in(select(_labelled.digest))
 
 
 def human_labels() -> ScalarSelect[Any]:

@@ -12,23 +12,22 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, select, tuple_
 
-from storage.database.bulk import chunks, execute_many
+from storage.database.bulk import chunks
 from storage.database.sqlite import Database
 from storage.database.tables import human_label, inbox, recording
 from storage.errors import StorageError, os_errors_as
 from storage.home.safe_open import file_digest
-from storage.labels.annotation_files import Annotation
+from storage.labels.label_events import LabelEvent, PartKey, Way, apply_events, new_act
+from storage.labels.tables.annotation_files import Annotation
 from storage.values.text import caseless
-from storage.values.timestamps import utc_now
 
 # What other programs round times to: an end may lie so far behind that of the recording.
 ROUNDED_SECONDS = 0.1
 _FROM_INBOX = "./"
 _row, _human = recording.c, human_label.c
 _KEY = tuple_(_human.digest, _human.start_s, _human.end_s)
-PartKey = tuple[str, float, float]  # the digest of a content, start and end; all of it: 0, 0
 
 
 class _Namesake(NamedTuple):
@@ -89,35 +88,33 @@ def _beyond(one: Annotation, duration_s: float | None) -> str:
 
 
 def write_labels(
-    database: Database, matched: Iterable[tuple[Annotation, str, str]]
+    database: Database,
+    matched: Iterable[tuple[Annotation, str, str]],
+    author: str,
+    way: Way = "command",
 ) -> tuple[int, int]:
-    """Annotations, their digests and origins, in one transaction.
+    """Annotations, their digests and origins, in one transaction and as one act.
 
     An earlier label of the same part is replaced, and the last of several counts.
     Returns how many are new, and how many say something else than before.
     """
-    now = utc_now()
-    rows: dict[PartKey, dict[str, object]] = {}
-    for one, digest, origin in matched:
-        rows[digest, one.start_s, one.end_s] = {
-            "digest": digest,
-            "start_s": one.start_s,
-            "end_s": one.end_s,
-            "label": one.label,
-            "group_name": one.group,
-            "origin": origin,
-            "labelled_at": now,
-        }
-    n_new = n_changed = 0
+    given = {(digest, one.start_s, one.end_s): (one, origin) for one, digest, origin in matched}
     with database.transaction() as connection:
-        for some in chunks(list(rows)):
-            before = labels_of(connection, some)
-            changed = [part for part in some if before.get(part) != rows[part]["label"]]
-            connection.execute(delete(human_label).where(_KEY.in_(changed)))
-            execute_many(connection, _INSERT, [rows[part] for part in changed])
-            n_new += len([part for part in changed if part not in before])
-            n_changed += len([part for part in changed if part in before])
-    return n_new, n_changed
+        before = labels_of(connection, list(given))
+        changed = [part for part, (one, _) in given.items() if before.get(part) != one.label]
+        act = new_act()
+        events = [
+            LabelEvent(
+                *(f"{act}-{at}", part[0], "label", one.label, *part[1:], way),
+                group=one.group,
+                origin=origin,
+            )
+            for at, part in enumerate(changed)
+            for one, origin in [given[part]]
+        ]
+        apply_events(connection, events, author, act)
+    n_changed = len(before.keys() & {*changed})
+    return len(changed) - n_changed, n_changed
 
 
 def labels_of(connection: Connection, parts: Sequence[PartKey]) -> dict[PartKey, str]:
@@ -129,13 +126,22 @@ def labels_of(connection: Connection, parts: Sequence[PartKey]) -> dict[PartKey,
     return found
 
 
-def clear_labels(database: Database, digest: str, part: tuple[float, float] | None = None) -> int:
-    """Delete the labels of this content, or of one part; returns how many."""
+def clear_labels(
+    database: Database, digest: str, author: str, part: tuple[float, float] | None = None
+) -> int:
+    """Forget the labels of this content, or of one part; returns how many."""
     which = [_human.digest == digest]
     if part is not None:
         which += [_human.start_s == part[0], _human.end_s == part[1]]
     with database.transaction() as connection:
-        return connection.execute(delete(human_label).where(*which)).rowcount
+        parts = connection.execute(select(*_KEY.clauses).where(*which)).all()
+        act = new_act()
+        events = [
+            LabelEvent(f"{act}-{at}", digest, "clear", None, start_s, end_s)
+            for at, (_, start_s, end_s) in enumerate(parts)
+        ]
+        apply_events(connection, events, author, act)
+    return len(events)
 
 
 def has_groups(connection: Connection) -> bool:
@@ -157,9 +163,6 @@ def require_recording(connection: Connection, one: Annotation) -> str:
     if not matched.found:
         raise StorageError(matched.problems[0])
     return matched.found[0][1]
-
-
-_INSERT = human_label.insert()
 
 
 class _RecordingIndex:

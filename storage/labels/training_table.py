@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Row, select
 
 from storage.database.tables import human_label, inbox, recording
 from storage.labels.answers import answers_to
-from storage.labels.matching import ROUNDED_SECONDS, PartKey
+from storage.labels.label_events import PartKey
+from storage.labels.matching import ROUNDED_SECONDS
 from storage.labels.overlap import Part, is_same_sound
 from storage.values.decision import Decision, DisplayRules
 from storage.values.text import printable_path

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Select, and_, case, func, select
 from storage.database.tables import (
     human_label,
     inbox,
+    label_mark,
     prediction,
     recording,
     recording_label,
@@ -38,6 +39,7 @@ _labelled_s = select(func.coalesce(func.sum(_seconds), 0)).where(_human.digest =
 _IS_OPEN = and_(
     _row.state == "done",
     _labelled_s.correlate(recording).scalar_subquery() < _LABELLED_SHARE * _row.duration_s,
+    _row.digest.not_in(select(label_mark.c.digest)),
 )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from storage.home.paths import Home
-from web.server.sessions import LINK_SECONDS, SESSION_SECONDS, Sessions, current_user
+from storage.values.users import current_user
+from web.server.sessions import LINK_SECONDS, SESSION_SECONDS, Sessions
 
 
 class Clock:

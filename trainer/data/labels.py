@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from classifier.model.classifier import Task
-from storage.labels.label_tables import (
+from storage.labels.tables.label_tables import (
     LabelRow,
     LabelTable,
     LabelTableError,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from storage.labels.label_tables import LabelRow
+from storage.labels.tables.label_tables import LabelRow
 from storage.values.text import caseless, visible
 
 SHOWN_MISSING = 3

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from storage.labels.label_events import newest_number
 from storage.queries.clips import ClipOptions, spans_of
 from storage.queries.counts import count_by, count_in_time
 from storage.queries.filters import Axis, Filters, Sort
@@ -64,6 +65,7 @@ class Recording(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     scores: dict[str, float] | None = Field(description="Label to probability.")
+    seen: int = Field(description="The newest event there is; for `seen` of an answer.")
     clips: Clips
     parts: list[Part] = Field(description="What people say of parts of it.")
     history: list[dict[str, Any]] = Field(description="The answer of each checkpoint, in time.")
@@ -81,7 +83,7 @@ def recordings(
     with context.reading() as connection:
         found = page(connection, filters, sort, limit, _key(after))
     return Recordings(
-        items=[_item(one) for one in found.rows],
+        items=[item_of(one) for one in found.rows],
         next=None if found.after is None else _cursor(found.after),
     )
 
@@ -109,11 +111,12 @@ def recording(id: Annotated[int, Path(ge=1, le=2**63 - 1)], context: Context) ->
         one = recording_with_clips(connection, id, rules)
         if one is None:
             raise Problem(404, f"there is no recording {id}")
-        history = history_of(connection, id, rules)
+        history, seen = history_of(connection, id, rules), newest_number(connection)
     spans = list(spans_of(one, ClipOptions(), Filters(rules=rules)))
     return Recording(
-        **_item(one),
+        **item_of(one),
         scores=one.scores(),
+        seen=seen,
         clips=Clips(
             start_s=[span.start_s for span in spans],
             end_s=[span.end_s for span in spans],
@@ -130,7 +133,7 @@ def _parts(one: Result) -> Iterator[tuple[float, float | None, str]]:
         yield part.start_s, part.end_s if isfinite(part.end_s) else None, part.label
 
 
-def _item(one: Result) -> dict[str, Any]:
+def item_of(one: Result) -> dict[str, Any]:
     return {"id": one.id, **one.record(COLUMNS)}
 
 

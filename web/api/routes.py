@@ -7,10 +7,34 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from web.api import media_api, recordings_api, session_api, status_api
+from web.api import (
+    counts_api,
+    export_api,
+    labels_api,
+    live_api,
+    media_api,
+    queue_api,
+    recordings_api,
+    report_api,
+    session_api,
+    status_api,
+    verify_api,
+)
 from web.server.guard import SAFE_METHODS
 
-MODULES = (session_api, status_api, recordings_api, media_api)
+MODULES = (
+    session_api,
+    status_api,
+    live_api,
+    export_api,  # before a recording by its number
+    recordings_api,
+    counts_api,
+    labels_api,
+    queue_api,
+    verify_api,
+    report_api,
+    media_api,
+)
 
 
 def routers(read_only: bool) -> Iterator[APIRouter]:

@@ -34,8 +34,9 @@ def web(
     Example:
       clfd web --open
     """
+    from storage.values.users import current_user
     from web.server.addresses import allowed_hosts, link
-    from web.server.sessions import Sessions, current_user
+    from web.server.sessions import Sessions
 
     home = invocation.home()
     given = {"web.listen": listen, "web.read_only": read_only}

@@ -113,7 +113,7 @@ def _with_headers(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
-                headers[name] = value
+                headers.setdefault(name, value)  # a file of a report has a stricter policy
             headers.setdefault("Cache-Control", "no-store")
         await send(message)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import secrets
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from storage.errors import StorageError, os_errors_as
 from storage.home.atomic_write import write_whole
 from storage.home.paths import FILE_MODE, Home, make_folder
 from storage.home.safe_open import read_plain
+from storage.values.users import user_name
 
 LINK_SECONDS = 600.0
 SESSION_SECONDS = 30 * 86_400.0
@@ -62,7 +62,7 @@ class Sessions:
             return None
         if self._now() - status.st_mtime > LINK_SECONDS:
             return None
-        return self.new_session(_user_name(status.st_uid))
+        return self.new_session(user_name(status.st_uid))
 
     def new_session(self, author: str) -> tuple[str, Session]:
         """For a month. Raises StorageError."""
@@ -103,17 +103,6 @@ class Sessions:
                     kept += 1
         if kept > MAX_LINKS:
             raise StorageError(f"{folder} holds {kept} files; remove them, then try again")
-
-
-def current_user() -> str:
-    return _user_name(os.geteuid())
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
 
 
 def _key(secret: str) -> str:

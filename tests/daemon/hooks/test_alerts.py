@@ -18,8 +18,8 @@ from daemon.hooks.dispatcher import MAX_TRIES, Hook, HookDispatcher, _hook
 from daemon.hooks.targets import RefusedByTarget, TargetUnreachable
 from storage.database.engine import open_database
 from storage.home.paths import Home
-from storage.labels.annotation_files import Annotation
 from storage.labels.matching import write_labels
+from storage.labels.tables.annotation_files import Annotation
 from storage.ledger.ledger import Ledger
 from storage.queries.result import Result, label_list
 from storage.values.alert import Alert
@@ -112,7 +112,7 @@ def test_neighbours_of_one_label_ring_once_with_the_confidence_of_the_surest(sit
 def test_a_label_that_a_person_gave_to_a_part_parts_no_run(site: Site) -> None:
     site.add("a.wav", SIREN, SIREN, SIREN)
     one = Annotation("siren", "a.wav", "a.wav", "", start_s=5.0, end_s=10.0)
-    write_labels(site.ledger.database, [(one, f"{1:064d}", "set")])
+    write_labels(site.ledger.database, [(one, f"{1:064d}", "set")], "ada")
     work_off(site.hook(**{"hooks.labels": ["siren"]}))
     assert spans(site) == [("siren", 0.0, 15.0)]
 

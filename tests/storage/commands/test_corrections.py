@@ -126,7 +126,7 @@ def test_an_exported_part_has_what_was_answered_there(home: Home) -> None:
 
 def test_the_newest_label_is_listed_first(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter(f"2026-01-0{day}T12:00:00.000Z" for day in (1, 3, 2))
-    monkeypatch.setattr("storage.labels.matching.utc_now", lambda: next(moments))
+    monkeypatch.setattr("storage.labels.label_events.utc_now", lambda: next(moments))
     for path in ("a.wav", "yard/b.wav", "roof/b.wav"):
         ask(home, "set", path, "dog")
     assert [one["path"] for one in listed(home)] == ["yard/b.wav", "roof/b.wav", "a.wav"]

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, event
 from benchmarks.big_ledger import fill_ledger
 from storage.database.indexes import metadata
 from storage.home.paths import Home
+from storage.labels.label_events import history_of
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, Failed
 from storage.queries.clips import ClipOptions
@@ -64,6 +65,8 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_confidence", page("confidence")),
     ("ix_recording_recorded", page(by_recorded=True, since="2026-03-01T00:00:00.000Z")),
     ("ix_recording_digest", page(wrong=True)),
+    ("ix_recording_digest", page(author="ada")),
+    ("ix_label_event_digest", asked(lambda c: history_of(c, DIGEST))),
     ("ix_recording_answer_number", asked(lambda c: answers_after(c, Filters(), 1, 100))),
     ("ix_recording_answer_number", asked(lambda c: results_after(c, Filters("all"), BEHIND_ALL))),
     ("ix_recording_answer", asked(lambda c: unnumbered_after(c, Filters(), "2026-03", 1, 100))),

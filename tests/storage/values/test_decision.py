@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from storage.database.engine import open_database
 from storage.errors import SettingsError
 from storage.home.paths import Home
-from storage.labels.annotation_files import Annotation
 from storage.labels.matching import write_labels
+from storage.labels.tables.annotation_files import Annotation
 from storage.ledger.ledger import open_ledger
 from storage.queries.clips import ClipOptions
 from storage.queries.counts import count, count_by
@@ -60,7 +60,7 @@ def test_what_is_told_as_unknown_is_wrong_where_a_person_names_it(
     digest = next(row.digest for row in results(reading, Filters(path="unsure.wav")))
     one = Annotation("dog", "row 2")
     with open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "editor") as database:
-        write_labels(database, [(one, str(digest), "set")])
+        write_labels(database, [(one, str(digest), "set")], "ada")
         with database.transaction() as connection:
             assert printed(connection, limit, wrong=True, history=history) == {
                 "unsure.wav": "unknown"

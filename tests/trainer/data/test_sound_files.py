@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.labels.label_tables import open_label_table
+from storage.labels.tables.label_tables import open_label_table
 from trainer.data.sound_files import SoundFiles
 
 

@@ -1,10 +1,11 @@
 // One recording: all of it, a window of it to look at and to listen to, and what is known and said of it.
 
-import { html, useEffect, useMemo, useState } from "../lib/preact-htm.js";
+import { html, useEffect, useMemo, useRef, useState } from "../lib/preact-htm.js";
 import { change } from "../core/address.js";
 import { addressOf, get } from "../core/api.js";
 import { count, hertz, length, moment, sure } from "../core/format.js";
 import { useKeys } from "../core/keys.js";
+import { label as say } from "../core/labels.js";
 import { useData } from "../core/poll.js";
 import { Fault, KeyButton, Link, Name, tell } from "../core/widgets.js";
 import { GAINS, HIGH_PASSES, SLOWNESSES } from "../sound/player.js";
@@ -51,6 +52,9 @@ function Loaded({ one, query, who, refresh }) {
   const actions = actionsOf(one, view, clips, () => setLabelling(true));
   useKeys(KEYS, actions);
   useEffect(() => player.set({ gain: view.gain, highPass: view.highPass, slow: view.slow, loop: view.loop }), [view]);
+  const { digest: playing } = usePlayer();
+  const [heard, setHeard] = useState(false);
+  useEffect(() => playing === one.digest && setHeard(true), [playing]);
   useEffect(() => () => player.stop(), []);
   const at = clipAt(clips, view.middle);
   const following = clips[clips.indexOf(at) + 1];
@@ -69,7 +73,7 @@ function Loaded({ one, query, who, refresh }) {
       <${Spectrogram} digest=${one.digest} start=${view.start} end=${view.end} duration=${one.duration_s} label=${label} height=${280} ...${picture}
         onPart=${({ start, end }) => set({ part: `${round(start)}-${round(end)}` })} onPlace=${(second) => player.play(...view.heard(one), { at: within(second, ...view.heard(one).slice(1)) })} />
       <${Controls} one=${one} view=${view} actions=${actions} />
-      ${isLabelling && !who.read_only && html`<${LabelForm} one=${one} part=${view.part} onDone=${() => (setLabelling(false), refresh())} />`}
+      ${isLabelling && !who.read_only && html`<${LabelForm} one=${one} part=${view.part} wasHeard=${heard} onDone=${() => (setLabelling(false), refresh())} />`}
     </section>`}
     <div class="columns">
       <${Scores} scores=${one.scores} /><${Parts} one=${one} /><${History} history=${one.history} /><${Facts} one=${one} />
@@ -184,23 +188,23 @@ function Controls({ one, view, actions }) {
     </div><${Fault} error=${error} />`;
 }
 
-// A name for the part, or for all of it: those of the checkpoint are offered, and any other may be typed.
-function LabelForm({ one, part, onDone }) {
+// A name for the part, or for all of it: known ones are offered, and any other may be typed.
+function LabelForm({ one, part, wasHeard, onDone }) {
   const [text, setText] = useState("");
-  const known = Object.keys(one.scores ?? {});
+  const input = useRef(null);
+  useEffect(() => input.current.focus(), []);
+  const { data: known } = useData((signal) => get("labels/known", {}, { signal }), []);
   const submit = async (event) => {
     event.preventDefault();
     if (!text.trim()) return;
-    const { label } = await import("../core/labels.js");
     const { start: start_s, end: end_s } = part ?? { start: 0, end: 0 };
-    const seen = part ? one.parts.find((each) => each.start_s === start_s && each.end_s === end_s)?.label ?? null : one.human_label;
-    await label([{ digest: one.digest, start_s, end_s, seen }], text.trim(), "listened");
+    await say([{ digest: one.digest, start_s, end_s, seen: one.seen }], text.trim(), wasHeard ? "listened" : "looked");
     tell(`Labelled ${text.trim()}`);
     onDone();
   };
   return html`<form class="row" onSubmit=${submit}><label>${part ? `${length(part.start)} to ${length(part.end)} is` : "All of it is"} <input
-      list="labels-known" value=${text} autocomplete="off" ref=${(input) => input?.focus()} onInput=${(event) => setText(event.target.value)} /></label>
-    <datalist id="labels-known">${known.map((label) => html`<option value=${label} />`)}</datalist>
+      list="labels-known" value=${text} autocomplete="off" ref=${input} onInput=${(event) => setText(event.target.value)} /></label>
+    <datalist id="labels-known">${known?.map(({ label }) => html`<option value=${label} />`)}</datalist>
     <button class="strong">Label</button><button type="button" onClick=${onDone}>Cancel</button></form>`;
 }
 

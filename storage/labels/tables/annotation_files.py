@@ -12,7 +12,7 @@ from pathlib import Path
 
 from storage.errors import StorageError
 from storage.labels.label_names import read_labels
-from storage.labels.label_tables import MAX_CELL_CHARACTERS, LabelRow, open_label_table
+from storage.labels.tables.label_tables import MAX_CELL_CHARACTERS, LabelRow, open_label_table
 from storage.values.decision import labels_in, written
 from storage.values.timestamps import seconds_text
 

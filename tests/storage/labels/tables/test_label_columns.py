@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage.labels.label_columns import LabelColumns, find_columns
+from storage.labels.tables.label_columns import LabelColumns, find_columns
 
 
 def columns_of(header: str) -> LabelColumns:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.labels.table_text import MAX_LINE_CHARACTERS, open_table
+from storage.labels.tables.table_text import MAX_LINE_CHARACTERS, open_table
 
 ENDLESS = r"more than \d+ characters in line 1"
 
@@ -58,7 +58,7 @@ def test_a_longest_line_is_read_and_one_character_more_is_not(tmp_path: Path) ->
 
 
 def test_lines_without_end_have_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.labels.table_text.MAX_LINES", 3)
+    monkeypatch.setattr("storage.labels.tables.table_text.MAX_LINES", 3)
     file = tmp_path / "labels.csv"
     file.write_text("x\n" * 4)
     with pytest.raises(OSError, match="more than 3 lines"):

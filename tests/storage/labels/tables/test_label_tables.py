@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.labels.label_tables import LabelRow, LabelTableError, open_label_table
+from storage.labels.tables.label_tables import LabelRow, LabelTableError, open_label_table
 
 RAVEN = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n"
 

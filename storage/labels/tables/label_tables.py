@@ -17,10 +17,16 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from storage.errors import StorageError
-from storage.labels.label_cells import number, read_fold, read_group, read_seconds, read_split
-from storage.labels.label_columns import LabelColumns, find_columns
 from storage.labels.label_names import read_label
-from storage.labels.table_text import TableText, open_table
+from storage.labels.tables.label_cells import (
+    number,
+    read_fold,
+    read_group,
+    read_seconds,
+    read_split,
+)
+from storage.labels.tables.label_columns import LabelColumns, find_columns
+from storage.labels.tables.table_text import TableText, open_table
 from storage.values.text import visible, without_guard
 
 _DELIMITERS = ",;\t|"
