@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
+from math import isfinite
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -192,8 +193,12 @@ def answer_columns(filters: Filters) -> AnswerColumns:
 
 
 def label_clause(filters: Filters) -> ColumnElement[bool]:
-    """Any of the labels is told of it; NONE and UNKNOWN are told alone."""
+    """Any of the labels is told of it; NONE and UNKNOWN are told alone, of what is unsure."""
     rules, answer = filters.rules, answer_columns(filters)
+    if filters.labels and {*filters.labels} <= {NONE, UNKNOWN}:
+        is_told_alone = told_label(rules, answer).in_(filters.labels)
+        is_unsure = answer.confidence < rules.nothing_below
+        return and_(is_unsure, is_told_alone) if isfinite(rules.nothing_below) else is_told_alone
     if filters.labels and rules.one_label:
         return told_label(rules, answer).in_(filters.labels)
     labels = [label for label in filters.labels if label not in (NONE, UNKNOWN)]

@@ -53,8 +53,8 @@ def asked_filters(query: AskedQuery, context: Context) -> Filters:
         labels=tuple(query.label),
         min_confidence=query.min_confidence,
         max_confidence=query.max_confidence,
-        since=_moment("since", query.since),
-        until=_moment("until", query.until),
+        since=moment_of("since", query.since),
+        until=moment_of("until", query.until),
         path=printable_path(os.fsencode(query.path)) if query.path else None,
         checkpoint=checkpoint or None,
         wrong=query.wrong,
@@ -86,7 +86,7 @@ def _words(name: str, value: Any) -> Iterator[str]:
         yield f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
 
 
-def _moment(name: str, text: str | None) -> str | None:
+def moment_of(name: str, text: str | None) -> str | None:
     if not text:
         return None
     try:

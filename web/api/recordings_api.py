@@ -32,6 +32,7 @@ HISTORY_COLUMNS = ("checkpoint", "label", "confidence", "labels", "novelty", "cl
 class Recordings(BaseModel):
     items: list[dict[str, Any]] = Field(description="The columns of `clfd results`, and `id`.")
     next: str | None = Field(description="What to ask `after` for the rows behind; null: no more.")
+    seen: int = Field(description="The newest event there is; for `seen` of a label.")
 
 
 class Total(BaseModel):
@@ -82,9 +83,11 @@ def recordings(
     """A page of the recordings that fit."""
     with context.reading() as connection:
         found = page(connection, filters, sort, limit, _key(after))
+        seen = newest_number(connection)
     return Recordings(
         items=[item_of(one) for one in found.rows],
         next=None if found.after is None else _cursor(found.after),
+        seen=seen,
     )
 
 

@@ -12,7 +12,6 @@ from web.api import (
     export_api,
     labels_api,
     live_api,
-    media_api,
     queue_api,
     recordings_api,
     report_api,
@@ -20,6 +19,8 @@ from web.api import (
     status_api,
     verify_api,
 )
+from web.api.control import checkpoints_api, classify_api, daemon_api, trainings_api
+from web.media import media_api
 from web.server.guard import SAFE_METHODS
 
 MODULES = (
@@ -32,8 +33,12 @@ MODULES = (
     labels_api,
     queue_api,
     verify_api,
-    report_api,
     media_api,
+    report_api,
+    checkpoints_api,
+    trainings_api,
+    daemon_api,
+    classify_api,
 )
 
 

@@ -26,7 +26,7 @@ export function Activity({ query, who }) {
   const { data, error, isLoading } = useData((signal) => get("report", asked, { signal }), [JSON.stringify(asked)]);
   const at = PERIODS.indexOf(since);
   const to = (place) => change({ since: PERIODS[Math.max(0, Math.min(PERIODS.length - 1, place))] });
-  const actions = { "[": () => to(at - 1), "]": () => to(at + 1), o: () => window.open(addressOf("report.html", { ...asked, no_audio: "false" }), "_blank", "noopener") };
+  const actions = { "[": () => to(at - 1), "]": () => to(at + 1), o: () => window.open(addressOf("report.html", { ...asked }), "_blank", "noopener") };
   useKeys(KEYS, actions);
   return html`<h1>Activity</h1>
     <div class="filters" data-filters role="search" aria-label="Period">
@@ -64,7 +64,7 @@ function Figures({ data, since, who }) {
     ${!labels.length && !failures.length && html`<p>Nothing was answered in this period; a longer one may have more.</p>`}`;
 }
 
-const retry = (data) => post("retry", { filters: { status: "failed", since: data.since, until: data.until } }).then((answer) => tell(answer?.text ?? "queued again"), tellFault);
+const retry = (data) => post("retry", { filters: { status: "failed", since: data.since, until: data.until } }).then((answer) => tell(answer.lines.at(-1)), tellFault);
 
 // A row for each label: its bar, and 24 cells that are the darker the more often.
 function Hours({ labels, since }) {
