@@ -47,9 +47,9 @@ export function Recording({ part: id, query, who }) {
 
 function Loaded({ one, query, who, refresh }) {
   const view = useMemo(() => windowOf(one, query), [one, query]);
-  const [isLabelling, setLabelling] = useState(false);
+  const input = useRef(null);
   const clips = clipList(one.clips);
-  const actions = actionsOf(one, view, clips, () => setLabelling(true));
+  const actions = actionsOf(one, view, clips, () => input.current?.focus());
   useKeys(KEYS, actions);
   useEffect(() => player.set({ gain: view.gain, highPass: view.highPass, slow: view.slow, loop: view.loop }), [view]);
   const { digest: playing } = usePlayer();
@@ -73,7 +73,7 @@ function Loaded({ one, query, who, refresh }) {
       <${Spectrogram} digest=${one.digest} start=${view.start} end=${view.end} duration=${one.duration_s} label=${label} height=${280} ...${picture}
         onPart=${({ start, end }) => set({ part: `${round(start)}-${round(end)}` })} onPlace=${(second) => player.play(...view.heard(one), { at: within(second, ...view.heard(one).slice(1)) })} />
       <${Controls} one=${one} view=${view} actions=${actions} />
-      ${isLabelling && !who.read_only && html`<${LabelForm} one=${one} part=${view.part} wasHeard=${heard} onDone=${() => (setLabelling(false), refresh())} />`}
+      ${!who.read_only && html`<${LabelForm} input=${input} one=${one} part=${view.part} wasHeard=${heard} onDone=${refresh} />`}
     </section>`}
     <div class="columns">
       <${Scores} scores=${one.scores} /><${Parts} one=${one} /><${History} history=${one.history} /><${Facts} one=${one} />
@@ -182,17 +182,14 @@ function Controls({ one, view, actions }) {
       <span class="pair">${button("[", "Hz in")}${button("]", "out")}${button("ArrowUp", "up")}${button("ArrowDown", "down")}</span>
       <label>FFT <select value=${view.fft} onChange=${(event) => set({ fft: event.target.value === "0" ? "" : event.target.value })}>
         <option value="0">auto</option>${FFT_SIZES.map((size) => html`<option value=${size}>${size}</option>`)}</select></label>
-      ${button("l", view.part ? "Label the part" : "Label")}
       ${view.part && html`<button type="button" onClick=${() => set({ part: "" })}>Drop the part ${length(view.part.start)} to ${length(view.part.end)}</button>`}
       <${Blocked} />
     </div><${Fault} error=${error} />`;
 }
 
 // A name for the part, or for all of it: known ones are offered, and any other may be typed.
-function LabelForm({ one, part, wasHeard, onDone }) {
+function LabelForm({ input, one, part, wasHeard, onDone }) {
   const [text, setText] = useState("");
-  const input = useRef(null);
-  useEffect(() => input.current.focus(), []);
   const { data: known } = useData((signal) => get("labels/known", {}, { signal }), []);
   const submit = async (event) => {
     event.preventDefault();
@@ -200,12 +197,14 @@ function LabelForm({ one, part, wasHeard, onDone }) {
     const { start: start_s, end: end_s } = part ?? { start: 0, end: 0 };
     await say([{ digest: one.digest, start_s, end_s, seen: one.seen }], text.trim(), wasHeard ? "listened" : "looked");
     tell(`Labelled ${text.trim()}`);
+    setText("");
+    input.current.blur();
     onDone();
   };
-  return html`<form class="row" onSubmit=${submit}><label>${part ? `${length(part.start)} to ${length(part.end)} is` : "All of it is"} <input
+  return html`<form class="row" onSubmit=${submit}><label>${part ? `${length(part.start)} to ${length(part.end)} is` : "All of it is"} <kbd>l</kbd> <input
       list="labels-known" value=${text} autocomplete="off" ref=${input} onInput=${(event) => setText(event.target.value)} /></label>
     <datalist id="labels-known">${known?.map(({ label }) => html`<option value=${label} />`)}</datalist>
-    <button class="strong">Label</button><button type="button" onClick=${onDone}>Cancel</button></form>`;
+    <button class="strong">Label</button></form>`;
 }
 
 // --- what is known of it
@@ -224,7 +223,7 @@ function Parts({ one }) {
 function History({ history }) {
   return history.length > 0 && html`<section><h2>Answers</h2><table><thead><tr><th>checkpoint</th><th>label</th><th class="n">confidence</th><th>when</th></tr></thead>
     <tbody>${history.map((each) => html`<tr><td><${Link} view="checkpoints" part=${each.checkpoint}>${each.checkpoint}<//></td><td><${Name}>${each.label}<//></td>
-      <td class="n">${sure(each.confidence)}</td><td>${moment(each.classified_at)}</td></tr>`)}</tbody></table></section>`;
+      <td class="n">${sure(each.confidence)}</td><td><time>${moment(each.classified_at)}</time></td></tr>`)}</tbody></table></section>`;
 }
 
 function Facts({ one }) {
