@@ -1,10 +1,11 @@
 // One recording: all of it, a window of it to look at and to listen to, and what is known and said of it.
 
-import { html, useEffect, useMemo, useState } from "../lib/preact-htm.js";
+import { html, useEffect, useMemo, useRef, useState } from "../lib/preact-htm.js";
 import { change } from "../core/address.js";
 import { addressOf, get } from "../core/api.js";
 import { count, hertz, length, moment, sure } from "../core/format.js";
 import { useKeys } from "../core/keys.js";
+import { label as say } from "../core/labels.js";
 import { useData } from "../core/poll.js";
 import { Fault, KeyButton, Link, Name, tell } from "../core/widgets.js";
 import { GAINS, HIGH_PASSES, SLOWNESSES } from "../sound/player.js";
@@ -46,11 +47,14 @@ export function Recording({ part: id, query, who }) {
 
 function Loaded({ one, query, who, refresh }) {
   const view = useMemo(() => windowOf(one, query), [one, query]);
-  const [isLabelling, setLabelling] = useState(false);
+  const input = useRef(null);
   const clips = clipList(one.clips);
-  const actions = actionsOf(one, view, clips, () => setLabelling(true));
+  const actions = actionsOf(one, view, clips, () => input.current?.focus());
   useKeys(KEYS, actions);
   useEffect(() => player.set({ gain: view.gain, highPass: view.highPass, slow: view.slow, loop: view.loop }), [view]);
+  const { digest: playing } = usePlayer();
+  const [heard, setHeard] = useState(false);
+  useEffect(() => playing === one.digest && setHeard(true), [playing]);
   useEffect(() => () => player.stop(), []);
   const at = clipAt(clips, view.middle);
   const following = clips[clips.indexOf(at) + 1];
@@ -69,7 +73,7 @@ function Loaded({ one, query, who, refresh }) {
       <${Spectrogram} digest=${one.digest} start=${view.start} end=${view.end} duration=${one.duration_s} label=${label} height=${280} ...${picture}
         onPart=${({ start, end }) => set({ part: `${round(start)}-${round(end)}` })} onPlace=${(second) => player.play(...view.heard(one), { at: within(second, ...view.heard(one).slice(1)) })} />
       <${Controls} one=${one} view=${view} actions=${actions} />
-      ${isLabelling && !who.read_only && html`<${LabelForm} one=${one} part=${view.part} onDone=${() => (setLabelling(false), refresh())} />`}
+      ${!who.read_only && html`<${LabelForm} input=${input} one=${one} part=${view.part} wasHeard=${heard} onDone=${refresh} />`}
     </section>`}
     <div class="columns">
       <${Scores} scores=${one.scores} /><${Parts} one=${one} /><${History} history=${one.history} /><${Facts} one=${one} />
@@ -178,30 +182,29 @@ function Controls({ one, view, actions }) {
       <span class="pair">${button("[", "Hz in")}${button("]", "out")}${button("ArrowUp", "up")}${button("ArrowDown", "down")}</span>
       <label>FFT <select value=${view.fft} onChange=${(event) => set({ fft: event.target.value === "0" ? "" : event.target.value })}>
         <option value="0">auto</option>${FFT_SIZES.map((size) => html`<option value=${size}>${size}</option>`)}</select></label>
-      ${button("l", view.part ? "Label the part" : "Label")}
       ${view.part && html`<button type="button" onClick=${() => set({ part: "" })}>Drop the part ${length(view.part.start)} to ${length(view.part.end)}</button>`}
       <${Blocked} />
     </div><${Fault} error=${error} />`;
 }
 
-// A name for the part, or for all of it: those of the checkpoint are offered, and any other may be typed.
-function LabelForm({ one, part, onDone }) {
+// A name for the part, or for all of it: known ones are offered, and any other may be typed.
+function LabelForm({ input, one, part, wasHeard, onDone }) {
   const [text, setText] = useState("");
-  const known = Object.keys(one.scores ?? {});
+  const { data: known } = useData((signal) => get("labels/known", {}, { signal }), []);
   const submit = async (event) => {
     event.preventDefault();
     if (!text.trim()) return;
-    const { label } = await import("../core/labels.js");
     const { start: start_s, end: end_s } = part ?? { start: 0, end: 0 };
-    const seen = part ? one.parts.find((each) => each.start_s === start_s && each.end_s === end_s)?.label ?? null : one.human_label;
-    await label([{ digest: one.digest, start_s, end_s, seen }], text.trim(), "listened");
+    await say([{ digest: one.digest, start_s, end_s, seen: one.seen }], text.trim(), wasHeard ? "listened" : "looked");
     tell(`Labelled ${text.trim()}`);
+    setText("");
+    input.current.blur();
     onDone();
   };
-  return html`<form class="row" onSubmit=${submit}><label>${part ? `${length(part.start)} to ${length(part.end)} is` : "All of it is"} <input
-      list="labels-known" value=${text} autocomplete="off" ref=${(input) => input?.focus()} onInput=${(event) => setText(event.target.value)} /></label>
-    <datalist id="labels-known">${known.map((label) => html`<option value=${label} />`)}</datalist>
-    <button class="strong">Label</button><button type="button" onClick=${onDone}>Cancel</button></form>`;
+  return html`<form class="row" onSubmit=${submit}><label>${part ? `${length(part.start)} to ${length(part.end)} is` : "All of it is"} <kbd>l</kbd> <input
+      list="labels-known" value=${text} autocomplete="off" ref=${input} onInput=${(event) => setText(event.target.value)} /></label>
+    <datalist id="labels-known">${known?.map(({ label }) => html`<option value=${label} />`)}</datalist>
+    <button class="strong">Label</button></form>`;
 }
 
 // --- what is known of it
@@ -220,7 +223,7 @@ function Parts({ one }) {
 function History({ history }) {
   return history.length > 0 && html`<section><h2>Answers</h2><table><thead><tr><th>checkpoint</th><th>label</th><th class="n">confidence</th><th>when</th></tr></thead>
     <tbody>${history.map((each) => html`<tr><td><${Link} view="checkpoints" part=${each.checkpoint}>${each.checkpoint}<//></td><td><${Name}>${each.label}<//></td>
-      <td class="n">${sure(each.confidence)}</td><td>${moment(each.classified_at)}</td></tr>`)}</tbody></table></section>`;
+      <td class="n">${sure(each.confidence)}</td><td><time>${moment(each.classified_at)}</time></td></tr>`)}</tbody></table></section>`;
 }
 
 function Facts({ one }) {
