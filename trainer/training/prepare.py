@@ -155,7 +155,7 @@ def prepare(context: RunContext) -> PreparedData:
             )
         data = _without_parent_trained(data, parent, console)
     splits = [*data.folds.values(), data.split]
-    remarks = find_warnings(dataset.examples, data.groups, splits)
+    remarks = find_warnings(dataset.examples, data.groups, splits, negative)
     for line in remarks:
         console.print_line(f"note: {line}")
     return replace(data, remarks=tuple(remarks))

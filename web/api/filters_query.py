@@ -35,6 +35,9 @@ class FilterQuery(BaseModel):
     time: Literal["classified", "recorded"] = "classified"
     path: str | None = None
     wrong: bool = False
+    labelled: bool = False
+    unlabelled: bool = False
+    author: str | None = None
     min_level: Level = None
     max_level: Level = None
     clipped: bool = False
@@ -50,11 +53,14 @@ def asked_filters(query: AskedQuery, context: Context) -> Filters:
         labels=tuple(query.label),
         min_confidence=query.min_confidence,
         max_confidence=query.max_confidence,
-        since=_moment("since", query.since),
-        until=_moment("until", query.until),
+        since=moment_of("since", query.since),
+        until=moment_of("until", query.until),
         path=printable_path(os.fsencode(query.path)) if query.path else None,
         checkpoint=checkpoint or None,
         wrong=query.wrong,
+        labelled=query.labelled,
+        unlabelled=query.unlabelled,
+        author=query.author or None,
         by_recorded=query.time == "recorded",
         min_level=query.min_level,
         max_level=query.max_level,
@@ -80,7 +86,7 @@ def _words(name: str, value: Any) -> Iterator[str]:
         yield f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
 
 
-def _moment(name: str, text: str | None) -> str | None:
+def moment_of(name: str, text: str | None) -> str | None:
     if not text:
         return None
     try:

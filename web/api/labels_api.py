@@ -27,7 +27,9 @@ from storage.labels.label_events import (
 )
 from storage.labels.label_names import read_labels
 from storage.labels.training_table import EXPORT_COLUMNS, label_rows
+from storage.review.bulk_labels import label_matching
 from storage.values.decision import labels_in
+from web.api.filters_query import AskedFilters
 from web.server.context import Author, Context
 
 router = APIRouter(tags=["labels"])
@@ -72,6 +74,14 @@ class Ids(BaseModel):
     ids: list[Id] = Field(max_length=10_000)
 
 
+class Matching(BaseModel):
+    """A label for all that fit the filters of the address."""
+
+    id: Id = Field(description="Of the act, which one undo takes back.")
+    label: str = Field(min_length=1, max_length=1000)
+    expected: int = Field(ge=1, description="How many recordings the person saw to fit.")
+
+
 class Known(BaseModel):
     label: str
     n: int = Field(description="How many answers have it.")
@@ -96,6 +106,16 @@ def undo(body: Ids, context: Context, author: Author) -> Outcome:
     return _outcome(undo_events(context.database("editor"), body.ids, author))
 
 
+@router.post("/labels/matching")
+def write_matching(
+    body: Matching, filters: AskedFilters, context: Context, author: Author
+) -> Outcome:
+    """Labels all that fit, at most 10,000; 409 where not as many fit as were expected."""
+    label = read_labels(body.label)
+    database = context.database("editor")
+    return _outcome(label_matching(database, filters, label, body.expected, author, body.id))
+
+
 @router.get("/labels/known")
 def known(context: Context) -> list[Known]:
     """Labels of the active checkpoint, of answers and of people: the commonest first."""
@@ -117,9 +137,8 @@ def export(context: Context) -> PlainTextResponse:
     """The table that `clfd train` takes, as `clfd labels export` writes it."""
     table = StringIO()
     with context.reading() as connection:
-        write_csv(
-            table, EXPORT_COLUMNS, (row for row, refusal in label_rows(connection) if not refusal)
-        )
+        rows = (row for row, refusal in label_rows(connection, context.rules) if not refusal)
+        write_csv(table, EXPORT_COLUMNS, rows)
     named = {"Content-Disposition": 'attachment; filename="labels.csv"'}
     return PlainTextResponse(table.getvalue(), headers=named, media_type="text/csv")
 

@@ -16,7 +16,7 @@ from storage.queries.active_learning import suggestions
 from storage.queries.filters import Filters, Sort
 from storage.queries.result import Result
 from storage.queries.results import page, results_of
-from storage.values.decision import UNKNOWN
+from storage.review.clip_to_judge import clip_to_judge
 from web.api.filters_query import AskedFilters
 from web.server.context import Context
 
@@ -24,7 +24,6 @@ router = APIRouter(tags=["labels"])
 
 Kind = Literal["suggested", "unsure", "disputed", "rare", "wrong", "filter", "guess"]
 _REASONS = {"unsure": "unsure", "disputed": "checkpoints disagree", "rare": "few are"}
-_WHOLE_CLIPS = 1.5  # of the network's length; a longer recording is labelled by its surest clip
 _PAGE, _MOST_PAGES = 200, 10  # that are looked through for what nobody labelled
 _MOST = 200
 
@@ -64,40 +63,19 @@ def queue(
         seen = newest_number(connection)
         if kind in ("filter", "guess", "wrong"):
             sort: Sort = "confidence" if kind == "guess" else "newest"
-            wanted = replace(filters, wrong=filters.wrong or kind == "wrong")
-            found = list(_unlabelled(connection, wanted, sort, n, skip))
+            is_wrong = filters.wrong or kind == "wrong"
+            is_new = not (is_wrong or filters.of_people)
+            wanted = replace(filters, wrong=is_wrong, unlabelled=filters.unlabelled or is_new)
+            found = list(_fitting(connection, wanted, sort, n, skip))
         else:
             found = _suggested(connection, filters, kind, n, skip)
         rows = results_of(connection, [id for id, _ in found], filters, with_clips=True)
     reasons = dict(found)
-    return Queue(items=[queued_clip(row, reasons[row.id], seen) for row in rows])
+    return Queue(items=[queued(row, reasons[row.id], seen) for row in rows])
 
 
-def queued_clip(row: Result, reason: str, seen: int) -> QueuedClip:
-    """The whole of a short recording, of a long one the clip that says its label most surely."""
-    guess = row.label
-    if guess == UNKNOWN:
-        scores = row.scores() or {}
-        guess = max(scores, key=lambda label: scores[label], default=None)
-    duration_s, clip_s = row.duration_s or 0.0, row.clip_seconds or 0.0
-    is_whole = not clip_s or duration_s <= _WHOLE_CLIPS * clip_s
-    start_s = 0.0 if is_whole else row.clip_scores.surest_start_s(guess or "")
-    end_s = duration_s if is_whole else min(duration_s, start_s + clip_s)
-    return QueuedClip(
-        id=row.id,
-        path=row.path,
-        digest=row.digest or "",
-        start_s=start_s,
-        end_s=end_s,
-        part_start_s=0.0 if is_whole else round(start_s, 6),
-        part_end_s=0.0 if is_whole else round(end_s, 6),
-        duration_s=row.duration_s,
-        label=guess,
-        confidence=row.confidence,
-        human_label=row.human_label,
-        reason=reason,
-        seen=seen,
-    )
+def queued(row: Result, reason: str, seen: int, label: str | None = None) -> QueuedClip:
+    return QueuedClip(**vars(clip_to_judge(row, label)), reason=reason, seen=seen)
 
 
 def _suggested(
@@ -107,7 +85,7 @@ def _suggested(
     asked = (n + len(skip)) * (3 if of_reason else 1)
     reasons = {
         one.digest: one.reason
-        for one in suggestions(connection, asked)
+        for one in suggestions(connection, asked, filters.rules)
         if one.reason.startswith(of_reason) and one.digest not in skip
     }
     row = recording.c
@@ -117,10 +95,10 @@ def _suggested(
     return [(ids[digest], reason) for digest, reason in reasons.items() if digest in ids]
 
 
-def _unlabelled(
+def _fitting(
     connection: Connection, filters: Filters, sort: Sort, n: int, skip: Sequence[str]
 ) -> Iterator[tuple[int, str]]:
-    """What fits, and nobody has said anything of, as far as it is found soon."""
+    """What fits and nobody is unsure of, as far as it is found soon."""
     passed, left, after = {*skip}, n, None
     for _ in range(_MOST_PAGES):
         found = page(connection, filters, sort, _PAGE, after)
@@ -128,8 +106,7 @@ def _unlabelled(
         marks = select(label_mark.c.digest).where(label_mark.c.digest.in_(digests))
         passed |= {*connection.scalars(marks)}
         for one in found.rows:
-            is_labelled = one.human_label or one.human_parts
-            if one.digest in passed or (is_labelled and not filters.wrong):
+            if one.digest in passed:
                 continue
             passed.add(one.digest or "")
             yield one.id, "you said otherwise" if filters.wrong else ""

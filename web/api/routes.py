@@ -12,11 +12,13 @@ from web.api import (
     export_api,
     labels_api,
     live_api,
+    media_api,
     queue_api,
     recordings_api,
     report_api,
     session_api,
     status_api,
+    verify_api,
 )
 from web.api.control import checkpoints_api, classify_api, daemon_api, trainings_api
 from web.server.guard import SAFE_METHODS
@@ -25,11 +27,13 @@ MODULES = (
     session_api,
     status_api,
     live_api,
-    export_api,  # before the recordings, of which it is none
+    export_api,  # before a recording by its number
     recordings_api,
     counts_api,
     labels_api,
     queue_api,
+    verify_api,
+    media_api,
     report_api,
     checkpoints_api,
     trainings_api,

@@ -85,7 +85,8 @@ def pieces_of(home: Home, words: Sequence[str]) -> Iterator[bytes]:
 
 def _pieces(home: Home, words: Sequence[str]) -> Iterator[bytes]:
     pipe = subprocess.PIPE
-    with subprocess.Popen(command(home, words), stdout=pipe, stderr=pipe) as process:
+    # Without a buffer, a read gives what there is.
+    with subprocess.Popen(command(home, words), bufsize=0, stdout=pipe, stderr=pipe) as process:
         out, err = _stream(process.stdout), _stream(process.stderr)
         try:
             has_begun = False

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, event
 from benchmarks.big_ledger import fill_ledger
 from storage.database.indexes import metadata
 from storage.home.paths import Home
+from storage.labels.label_events import history_of
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, Failed
 from storage.queries.clips import ClipOptions
@@ -29,10 +30,12 @@ from storage.queries.results import (
 )
 from storage.queries.results import page as page_of
 from storage.settings.loading import load_settings
+from storage.values.decision import DisplayRules
 
 INBOX = Path("/inbox")
 DIGEST = "0" * 64
 SIREN = Filters(labels=("siren",))
+UNSURE = {"labels": ("unknown",), "rules": DisplayRules(unknown_below=0.5)}
 BEHIND_ALL = Position(10**9, 10**9)
 LABEL = "recording_label USING PRIMARY KEY"  # a table that is an index
 CONSTRAINTS = {"uq_recording_provisional", "uq_recording_current"}
@@ -64,6 +67,8 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_confidence", page("confidence")),
     ("ix_recording_recorded", page(by_recorded=True, since="2026-03-01T00:00:00.000Z")),
     ("ix_recording_digest", page(wrong=True)),
+    ("ix_recording_digest", page(author="ada")),
+    ("ix_label_event_digest", asked(lambda c: history_of(c, DIGEST))),
     ("ix_recording_answer_number", asked(lambda c: answers_after(c, Filters(), 1, 100))),
     ("ix_recording_answer_number", asked(lambda c: results_after(c, Filters("all"), BEHIND_ALL))),
     ("ix_recording_answer", asked(lambda c: unnumbered_after(c, Filters(), "2026-03", 1, 100))),
@@ -116,6 +121,7 @@ def plans(ledger: Ledger) -> Iterator[list[str]]:
 
 RARE: list[tuple[str, Ask]] = [
     ("ix_recording_confidence", page(min_confidence=0.9999)),
+    (r"ix_recording_confidence \(confidence", page("confidence", **UNSURE)),
     (LABEL, page("confidence", labels=("bear", "woodpecker"), checkpoint="2026")),
     ("ix_recording_answer", page("path", status="failed")),
     ("sqlite_autoindex_recording_1", page("confidence", path="site003/0000*")),

@@ -26,7 +26,7 @@ export function Activity({ query, who }) {
   const { data, error, isLoading } = useData((signal) => get("report", asked, { signal }), [JSON.stringify(asked)]);
   const at = PERIODS.indexOf(since);
   const to = (place) => change({ since: PERIODS[Math.max(0, Math.min(PERIODS.length - 1, place))] });
-  const actions = { "[": () => to(at - 1), "]": () => to(at + 1), o: () => window.open(addressOf("report.html", { ...asked, no_audio: "false" }), "_blank", "noopener") };
+  const actions = { "[": () => to(at - 1), "]": () => to(at + 1), o: () => window.open(addressOf("report.html", { ...asked }), "_blank", "noopener") };
   useKeys(KEYS, actions);
   return html`<h1>Activity</h1>
     <div class="filters" data-filters role="search" aria-label="Period">

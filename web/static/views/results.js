@@ -49,7 +49,7 @@ export function Results({ query, who }) {
   const items = (list.data?.items ?? []).map((one) => (one.id in given ? { ...one, human_label: given[one.id] } : one));
   const current = useCurrent(items, Number(query.row) || null);
   const selection = useSelection(items, current, parts[0]);
-  const labelling = useLabelling({ items, current, selection, filters, total: total.data, given, setGiven, who });
+  const labelling = useLabelling({ items, seen: list.data?.seen, current, selection, filters, total: total.data, given, setGiven, who });
   const pages = usePages(query, list.data?.next, parts[0]);
   const down = () => (current.at === items.length - 1 && list.data?.next ? pages.next() : current.move(1));
   const up = () => (current.at === 0 && pages.before ? pages.before() : current.move(-1));
@@ -139,7 +139,7 @@ function useSelection(items, current, about) {
   return { ids: new Set(chosen.keys()), all: [...chosen.values()], n: chosen.size, isAll, turn, range, star, clear };
 }
 
-function useLabelling({ items, current, selection, filters, total, given, setGiven, who }) {
+function useLabelling({ items, seen, current, selection, filters, total, given, setGiven, who }) {
   const [dialog, setDialog] = useState(null); // {isWriting} or {name, examples}
   const acts = useRef([]).current;
   const write = () => !who.read_only && (current.one || selection.n) && setDialog({ isWriting: true });
@@ -155,8 +155,8 @@ function useLabelling({ items, current, selection, filters, total, given, setGiv
     keep(fit, different.size, nameOf);
     for (const name of different) {
       const parts = fit.filter((one) => nameOf(one) === name);
-      const way = parts.length === 1 && wasPlayed(parts[0]) ? "listened" : "bulk";
-      say(parts.map(({ digest, seen }) => ({ digest, start_s: 0, end_s: 0, seen })), name, way).catch(tellFault);
+      const way = fit.length > 1 ? "bulk" : wasPlayed(parts[0]) ? "listened" : "looked";
+      say(parts.map(({ digest }) => ({ digest, start_s: 0, end_s: 0, seen })), name, way).catch(tellFault);
     }
     tell(fit.length === 1 ? `labelled: ${nameOf(fit[0])}` : `labelled ${counted(fit.length, "recording")}`);
     if (selection.n) selection.clear();
