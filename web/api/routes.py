@@ -11,7 +11,6 @@ from web.api import (
     counts_api,
     export_api,
     live_api,
-    media_api,
     recordings_api,
     report_api,
     session_api,
@@ -19,6 +18,7 @@ from web.api import (
 )
 from web.api.control import checkpoints_api, classify_api, daemon_api, trainings_api
 from web.api.labelling import labels_api, queue_api, verify_api
+from web.media import media_api
 from web.server.guard import SAFE_METHODS
 
 MODULES = (
