@@ -175,8 +175,8 @@ function useLabelling({ items, seen, current, selection, filters, total, given, 
   };
   const giveToAll = async (name) => {
     try {
-      const answer = await post("labels/matching", { filters, label: name, expected: total.n });
-      remember([answer.undo].flat());
+      const answer = await post("labels/matching", { id: crypto.randomUUID(), label: name, expected: total.n }, { query: filters });
+      remember(answer.written.map((one) => one.id));
       tell(`labelled ${counted(total.n, "recording")}; u takes it back`);
       keep(items, 1, () => name);
       selection.clear();
