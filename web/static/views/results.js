@@ -41,8 +41,9 @@ export function Results({ query, who }) {
   const asked = { ...filters, sort: query.sort };
   const parts = [JSON.stringify(asked)];
   const list = useData((signal) => get("recordings", { ...asked, limit: PAGE, after: query.after }, { signal }), [...parts, query.after]);
-  const total = useData((signal) => get("recordings/total", filters, { signal }), parts);
-  const histograms = useData((signal) => get("histograms", filters, { signal }), parts);
+  const hasRows = !!list.data; // the first ones wait for nothing else
+  const total = useData(async (signal) => hasRows && get("recordings/total", filters, { signal }), [...parts, hasRows]);
+  const histograms = useData(async (signal) => hasRows && get("histograms", filters, { signal }), [...parts, hasRows]);
   const known = useData((signal) => get("labels/known", {}, { signal }), []);
   const names = (known.data ?? []).map((one) => one.label);
   const [given, setGiven] = useState({}); // what was said here, by the id of the recording
