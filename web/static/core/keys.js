@@ -4,7 +4,7 @@
 // ArrowUp and the like; digits are meant by their place on the keyboard, letters by what they write.
 // `Shift+x` is written so. Nothing fires while somebody types, or with Ctrl, Alt or Meta.
 
-import { useEffect, useRef } from "../lib/preact-htm.js";
+import { useLayoutEffect, useRef } from "../lib/preact-htm.js";
 
 const SWITCH = "clfd:keys-off";
 const layers = []; // {table, actions}; the last one is asked first
@@ -37,8 +37,10 @@ export function useKeys(table, actions) {
   const layer = useRef({ table, actions }).current;
   layer.table = table;
   layer.actions = actions;
-  useEffect(() => {
-    layers.push(layer);
+  // Before the next key can come. A parent's come after its children's, and global keys are last asked.
+  useLayoutEffect(() => {
+    if (table === GLOBAL_KEYS) layers.unshift(layer);
+    else layers.push(layer);
     return () => layers.splice(layers.indexOf(layer), 1);
   }, []);
 }
