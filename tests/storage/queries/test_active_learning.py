@@ -15,6 +15,7 @@ from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
 from storage.queries.active_learning import suggestions
 from storage.queries.embeddings import FarthestFirst
+from storage.values.decision import DisplayRules
 
 LABELS = ("dog", "siren")
 KINDS = np.eye(4, 8)  # of sound, by their features
@@ -59,7 +60,7 @@ class Night:
 
     def suggested(self, number: int) -> list[str]:
         with self.ledger.database.transaction() as connection:
-            return [one.path for one in suggestions(connection, number)]
+            return [one.path for one in suggestions(connection, number, DisplayRules())]
 
     def kinds(self, number: int) -> list[str]:
         return [Path(path).name[0] for path in self.suggested(number)]
