@@ -40,7 +40,7 @@ from storage.queries.filters import (
     moment,
     path_prefix,
 )
-from storage.queries.page_index import best_index, day_clauses, tallied, tally_clauses
+from storage.queries.page_index import Tallied, best_index, day_clauses, tallied, tally_clauses
 from storage.queries.result import Result
 from storage.queries.results import OnRead, clip_spans, ignore
 from storage.values.timestamps import to_local_time
@@ -103,14 +103,13 @@ def count_in_time(
     if filters.is_tallied or _is_of_folders(filters):
         return Number(count(connection, filters))
     known = tallied(connection, filters)
-    if not known.fitting:
+    if not (known.fitting or filters.history):
         return Number(0)
-    filters = known.within(filters)
-    index, found = best_index(connection, filters, "newest", _LIMITS[-1] // 10, known), 0
+    query, found = _ids(connection, filters, known), 0
     deadline = clock() + seconds  # what came before takes milliseconds at any size
     with suppress(CountTakesLong), interrupted_at(connection, deadline, clock):
         for limit in _LIMITS:
-            some = _ids(filters, index).limit(limit + 1).subquery()
+            some = query.limit(limit + 1).subquery()
             n = connection.scalar(select(func.count()).select_from(some)) or 0
             if n <= limit:
                 return Number(n)
@@ -118,7 +117,11 @@ def count_in_time(
     return Number(found, is_exact=False)
 
 
-def _ids(filters: Filters, index: str) -> Select[Any]:
+def _ids(connection: Connection, filters: Filters, known: Tallied) -> Select[Any]:
+    if filters.history:  # of which the tallies know the current answers only
+        return select(_row.id).select_from(joined(filters)).where(*clauses(filters))
+    filters = known.within(filters)
+    index = best_index(connection, filters, "newest", _LIMITS[-1] // 10, known)
     if index == LABEL:
         labels = filters.indexed_labels
         query = labelled(filters, recording_label.c.recording_id)

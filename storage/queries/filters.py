@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
+from math import isfinite
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -192,8 +193,12 @@ def answer_columns(filters: Filters) -> AnswerColumns:
 
 
 def label_clause(filters: Filters) -> ColumnElement[bool]:
-    """Any of the labels is told of it; NONE and UNKNOWN are told alone."""
+    """Any of the labels is told of it; NONE and UNKNOWN are told alone, of what is unsure."""
     rules, answer = filters.rules, answer_columns(filters)
+    if filters.labels and {*filters.labels} <= {NONE, UNKNOWN}:
+        is_told_alone = told_label(rules, answer).in_(filters.labels)
+        is_unsure = answer.confidence < rules.nothing_below
+        return and_(is_unsure, is_told_alone) if isfinite(rules.nothing_below) else is_told_alone
     if filters.labels and rules.one_label:
         return told_label(rules, answer).in_(filters.labels)
     labels = [label for label in filters.labels if label not in (NONE, UNKNOWN)]
@@ -211,13 +216,22 @@ def label_clause(filters: Filters) -> ColumnElement[bool]:
 
 
 def confidence_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    """The first is for an index: what is told is no surer than the most probable label."""
-    answer, bounds = answer_columns(filters), (filters.min_confidence, filters.max_confidence)
-    if filters.rules.one_label:
-        yield from range_clauses(answer.confidence, *bounds)
-    elif filters.bounds_confidence:
-        yield from range_clauses(answer.confidence, bounds[0], None)
+    answer = answer_columns(filters)
+    yield from range_clauses(answer.confidence, *stored_bounds(filters))
+    if filters.bounds_confidence and not filters.rules.one_label:
+        bounds = filters.min_confidence, filters.max_confidence
         yield from range_clauses(told_confidence(filters.rules, answer), *bounds)
+
+
+def stored_bounds(filters: Filters) -> tuple[float | None, float | None]:
+    """Of the most probable label, for an index: what is told is no surer.
+
+    It is less sure only where another label is told, and this one is below its threshold.
+    """
+    least, most, rules = filters.min_confidence, filters.max_confidence, filters.rules
+    if most is None or rules.one_label or most < rules.told_from:
+        return least, most
+    return least, max(most, rules.nothing_below) if isfinite(rules.nothing_below) else None
 
 
 def joined(filters: Filters) -> FromClause:

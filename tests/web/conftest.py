@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from in_process import Commands, commands_in_process
 from ledger_rows import week_of_answers
 from page_client import page_of
 from starlette.testclient import TestClient
@@ -33,3 +34,10 @@ def page(home: Home, ledger: Ledger) -> Iterator[TestClient]:
     """Asked by ada, who is signed in."""
     with page_of(home) as client:
         yield client
+
+
+@pytest.fixture
+def commands() -> Iterator[Commands]:
+    """What the page would start as processes, in this one."""
+    with commands_in_process() as commands:
+        yield commands

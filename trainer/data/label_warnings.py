@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from storage.values.decision import NEGATIVE_LABELS, SEPARATOR, says_nothing, written
 from storage.values.text import listed, visible
 from trainer.data.examples import Example
 from trainer.data.source_guess import shared_sources
@@ -15,19 +16,25 @@ from trainer.data.splits import Split
 FEW_EXAMPLES = 10
 MUCH_RARER = 10  # than the commonest label
 
+_JOINED = re.compile(r"[,|/+&]")  # what people write between labels besides SEPARATOR
 _EMPTY = {"nan", "NaN", "<NA>", "NA", "N/A", "None", "NULL"}  # of pandas, R, Python and SQL
 
 
 def find_warnings(
-    examples: Sequence[Example], groups: Sequence[str], splits: Sequence[Split]
+    examples: Sequence[Example],
+    groups: Sequence[str],
+    splits: Sequence[Split],
+    negative_labels: tuple[str, ...] = (),
 ) -> list[str]:
     """Lines about similar labels, duplicate audio, and related files on both sides of a split.
 
     `groups` (R,) are the merged ones of `overlaps.merged_groups`.
     """
+    labels = {label for example in examples for label in example.labels}
     return [
-        *similar_labels(label for example in examples for label in example.labels),
-        *labels_like_empty_cells(label for example in examples for label in example.labels),
+        *similar_labels(labels),
+        *labels_like_empty_cells(labels),
+        *labels_of_nothing(labels, negative_labels),
         *rare_labels(examples),
         *duplicate_audio(examples, groups),
         *related_files_across_split(examples, splits),
@@ -53,11 +60,35 @@ def similar_labels(labels: Iterable[str]) -> list[str]:
     ]
 
 
+def joined_labels(labels: Iterable[str]) -> list[str]:
+    """A line for labels that seem to be several in one cell, and are learned as one."""
+    known = set(labels)
+    lines = []
+    for label in sorted(known):
+        parts = [part.strip() for part in _JOINED.split(label)]
+        if SEPARATOR in label:
+            lines.append(f"label {label!r} is learned as one; --task multi learns several")
+        elif len(parts) > 1 and known.issuperset(parts):
+            several = written(parts)
+            lines.append(f"label {label!r} is learned as one; write {several!r} for both")
+    return lines
+
+
 def labels_like_empty_cells(labels: Iterable[str]) -> list[str]:
     """A line for labels that programs write where there is none."""
     return [
         f"label {label!r} is learned as any other; leave the cell empty if there is none"
         for label in sorted(_EMPTY.intersection(labels))
+    ]
+
+
+def labels_of_nothing(labels: Iterable[str], negative_labels: tuple[str, ...]) -> list[str]:
+    """A line for labels of a single task that the settings call nothing, and results do not."""
+    return [
+        f"label {label!r} is of training.negative_labels, but where a sound has one label results "
+        f"tell only {', '.join(NEGATIVE_LABELS)} as nothing; call it none"
+        for label in sorted(labels)
+        if says_nothing(label, negative_labels) and not says_nothing(label)
     ]
 
 

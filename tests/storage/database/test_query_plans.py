@@ -30,10 +30,12 @@ from storage.queries.results import (
 )
 from storage.queries.results import page as page_of
 from storage.settings.loading import load_settings
+from storage.values.decision import DisplayRules
 
 INBOX = Path("/inbox")
 DIGEST = "0" * 64
 SIREN = Filters(labels=("siren",))
+UNSURE = {"labels": ("unknown",), "rules": DisplayRules(unknown_below=0.5)}
 BEHIND_ALL = Position(10**9, 10**9)
 LABEL = "recording_label USING PRIMARY KEY"  # a table that is an index
 CONSTRAINTS = {"uq_recording_provisional", "uq_recording_current"}
@@ -119,6 +121,7 @@ def plans(ledger: Ledger) -> Iterator[list[str]]:
 
 RARE: list[tuple[str, Ask]] = [
     ("ix_recording_confidence", page(min_confidence=0.9999)),
+    (r"ix_recording_confidence \(confidence", page("confidence", **UNSURE)),
     (LABEL, page("confidence", labels=("bear", "woodpecker"), checkpoint="2026")),
     ("ix_recording_answer", page("path", status="failed")),
     ("sqlite_autoindex_recording_1", page("confidence", path="site003/0000*")),

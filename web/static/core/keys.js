@@ -47,28 +47,39 @@ export function useKeys(table, actions) {
 
 export const activeTables = () => layers.map((layer) => layer.table);
 
+let awaited = null;
+// The key after this one goes to `take` first, however soon it comes; that says whether it was meant.
+export const awaitKey = (take) => {
+  awaited = take;
+};
+
 const isTyping = (target) =>
   target instanceof HTMLElement &&
   (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)) &&
   !/^(checkbox|radio|button|range)$/.test(target.type ?? "");
 
 function press(event) {
-  if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+  if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return undefined;
   const key = keyOf(event);
   if (isTyping(event.target)) {
     if (key === "Escape") event.target.blur();
-    return;
+    return undefined;
   }
-  if (areKeysOff() && key.length === 1) return;
+  if (document.querySelector("dialog[open]")) return undefined; // it has keys of its own
+  if (areKeysOff() && key.length === 1) return undefined;
   const onButton = event.target instanceof HTMLElement && event.target.closest("a[href],button,input,summary");
-  if (onButton && (key === "Enter" || key === " ")) return; // the button's own
+  if (onButton && (key === "Enter" || key === " ")) return undefined; // the button's own
+  const second = awaited;
+  awaited = null;
+  if (second?.(key)) return event.preventDefault();
   for (const { table, actions } of [...layers].reverse()) {
     const one = table.find((each) => each.key === key);
     if (!one || !actions[key]) continue;
     event.preventDefault();
     if (!event.repeat || one.repeats) actions[key](event);
-    return;
+    return undefined;
   }
+  return undefined;
 }
 
 addEventListener("keydown", press);

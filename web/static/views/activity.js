@@ -64,7 +64,7 @@ function Figures({ data, since, who }) {
     ${!labels.length && !failures.length && html`<p>Nothing was answered in this period; a longer one may have more.</p>`}`;
 }
 
-const retry = (data) => post("retry", { filters: { status: "failed", since: data.since, until: data.until } }).then((answer) => tell(answer?.text ?? "queued again"), tellFault);
+const retry = (data) => post("retry", { filters: { status: "failed", since: data.since, until: data.until } }).then((answer) => tell(answer.lines.at(-1)), tellFault);
 
 // A row for each label: its bar, and 24 cells that are the darker the more often.
 function Hours({ labels, since }) {

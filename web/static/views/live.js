@@ -63,7 +63,7 @@ function useStream() {
 function Headline({ status, who }) {
   const [isAsked, setAsked] = useState(false);
   const ignored = Object.entries(status.ignored_suffixes ?? {});
-  const say = (path, body, done) => post(path, body).then((answer) => tell(answer?.text ?? done), tellFault);
+  const say = (path, body, done) => post(path, body).then((answer) => tell(answer.lines.at(-1) ?? done), tellFault);
   const retry = (yes) => {
     setAsked(false);
     if (yes) say("retry", { filters: { status: "failed" } }, "queued again");

@@ -85,7 +85,7 @@ def _suggested(
     asked = (n + len(skip)) * (3 if of_reason else 1)
     reasons = {
         one.digest: one.reason
-        for one in suggestions(connection, asked)
+        for one in suggestions(connection, asked, filters.rules)
         if one.reason.startswith(of_reason) and one.digest not in skip
     }
     row = recording.c

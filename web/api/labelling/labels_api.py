@@ -137,9 +137,8 @@ def export(context: Context) -> PlainTextResponse:
     """The table that `clfd train` takes, as `clfd labels export` writes it."""
     table = StringIO()
     with context.reading() as connection:
-        write_csv(
-            table, EXPORT_COLUMNS, (row for row, refusal in label_rows(connection) if not refusal)
-        )
+        rows = (row for row, refusal in label_rows(connection, context.rules) if not refusal)
+        write_csv(table, EXPORT_COLUMNS, rows)
     named = {"Content-Disposition": 'attachment; filename="labels.csv"'}
     return PlainTextResponse(table.getvalue(), headers=named, media_type="text/csv")
 
