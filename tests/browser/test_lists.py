@@ -120,7 +120,8 @@ def test_all_that_fit_are_labelled_after_a_question(page: Any, ledger: Ledger) -
     page.keyboard.press("1")
     page.get_by_role("heading", name="Label 3 recordings “dog”?").wait_for()
     page.get_by_role("button", name="Label all").click()
-    wait_until(lambda: len(labels_in(ledger)) == 3)
+    page.get_by_text("u takes it back").wait_for()
+    assert len(labels_in(ledger)) == 3
     page.keyboard.press("u")
     wait_until(lambda: not labels_in(ledger))
 
@@ -135,6 +136,22 @@ def test_a_brush_narrows_the_days(page: Any) -> None:
     assert "since=2026-01-11" in page.url
     page.go_back()
     page.get_by_text("4 of 4 recordings").wait_for()
+
+
+def test_filters_survive_an_edit_and_a_look_at_a_recording(page: Any, ledger: Ledger) -> None:
+    page.goto(f"{page.url.rpartition('/')[0]}/results?unlabelled=true&label=dog")
+    page.get_by_text("3 of 3 recordings").wait_for()
+    for key in "jjc":
+        page.keyboard.press(key)
+    wait_until(lambda: len(labels_in(ledger)) == 1)
+    assert page.locator("tr[data-id]").count() == 3  # what was labelled stays in sight
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/recording/"))
+    page.go_back()
+    page.get_by_text("2 of 2 recordings").wait_for()
+    labelled = page.locator("label", has_text="otherwise than answered").locator("select")
+    assert labelled.input_value() == "by nobody"
+    assert page.locator("tr[aria-selected=true]").count() == 1
 
 
 def test_an_export_is_a_file_with_what_fits(page: Any) -> None:
@@ -169,3 +186,9 @@ def test_keys_of_views_do_not_clash(page: Any) -> None:
     for keys in tables["views"].values():
         assert len(keys) == len({*keys})
         assert {*keys} & {*tables["global"]} <= MAY_SHADOW
+
+
+def test_a_scan_says_what_a_run_would_leave_out(page: Any, home: Home) -> None:
+    (home.inbox / "notes.txt").write_text("none")
+    page.get_by_role("button", name="Scan").click()
+    page.locator("pre", has_text=".txt").wait_for()

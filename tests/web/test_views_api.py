@@ -25,6 +25,7 @@ from web.api import live_api
 from web.api.export_api import ExportFormat
 from web.api.filters_query import FilterQuery, options_of
 from web.server.clfd_process import pieces_of
+from web.server.problems import Problem
 
 WEEK = "since=2026-01-08T00:00:00Z&until=2026-01-15T00:00:00Z"
 
@@ -145,7 +146,10 @@ def test_an_export_ends_with_whoever_reads_it(home: Home, ledger: Ledger) -> Non
     pieces = pieces_of(home, ["results", "--follow", "--format=jsonl", "--since=2026-01-01"])
     next(pieces)
     (process,) = [one for one in psutil.Process().children() if "--follow" in one.cmdline()]
-    del pieces
+    other = pieces_of(home, ["results", "--follow", "--format=csv"])
+    with pytest.raises(Problem, match="busy with other exports"):
+        pieces_of(home, ["results", "--format=csv"])
+    del pieces, other
     gc.collect()
     psutil.wait_procs([process], timeout=10)
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE

@@ -17,6 +17,7 @@ PIECE_BYTES = 2**18
 WAIT_SECONDS = 5.0
 USAGE = 2  # the exit code of words that make no sense
 _places = BoundedSemaphore(2)  # each may load torch: 250 MB and two seconds
+_streams = BoundedSemaphore(2)  # that somebody reads, for as long as that takes
 _running: set[subprocess.Popen[bytes]] = set()
 
 
@@ -92,7 +93,7 @@ def pieces_of(home: Home, words: Sequence[str]) -> Iterator[bytes]:
 
 
 def _pieces(home: Home, words: Sequence[str]) -> Iterator[bytes]:
-    with _started(command(home, words)) as process:
+    with _place(), _started(command(home, words)) as process:
         out, err = _stream(process.stdout), _stream(process.stderr)
         has_begun = False
         while piece := out.read(PIECE_BYTES):
@@ -100,6 +101,16 @@ def _pieces(home: Home, words: Sequence[str]) -> Iterator[bytes]:
             yield piece
         if process.wait() and not has_begun:
             raise Problem(409, _sentence(err.read()))
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    if not _streams.acquire(blocking=False):
+        raise Problem(503, "the page is busy with other exports", {"Retry-After": "10"})
+    try:
+        yield
+    finally:
+        _streams.release()
 
 
 def _stream(pipe: IO[bytes] | None) -> IO[bytes]:

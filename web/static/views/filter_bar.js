@@ -14,9 +14,7 @@ export const FILTERS = [
   { name: "since", text: "since", placeholder: "2h, 3d, 2026-01-31" },
   { name: "until", text: "until", placeholder: "yesterday" },
   { name: "status", text: "status", options: ["done", "failed", "pending", "superseded", "all"] },
-  { name: "unlabelled", text: "nobody labelled", flag: true },
-  { name: "labelled", text: "somebody did", flag: true },
-  { name: "wrong", text: "and says otherwise", flag: true },
+  { name: "labelled", text: "labelled", options: ["or not", "by somebody", "by nobody", "otherwise than answered"], flags: ["", "labelled", "unlabelled", "wrong"] },
   { name: "min_confidence", text: "confidence from", ...number },
   { name: "max_confidence", text: "to", ...number },
   { name: "author", text: "labelled by", minor: true },
@@ -32,23 +30,22 @@ export const SORTS = ["newest", "oldest", "confidence", "path"];
 export const set = (values) => change({ ...values, ...FIRST });
 
 // Those that the address has, without the page and the row.
-export function filtersOf(query) {
-  return Object.fromEntries(FILTERS.map(({ name }) => [name, query[name]]).filter(([, value]) => value?.length));
-}
+const NAMES = FILTERS.flatMap(({ name, flags }) => flags?.slice(1) ?? name);
+export const filtersOf = (query) => Object.fromEntries(NAMES.map((name) => [name, query[name]]).filter(([, value]) => value?.length));
 
 const isNarrow = () => matchMedia("(max-width: 40rem)").matches;
 
 // `children` are further ways to choose. On a phone all of it is folded.
 export function FilterBar({ query, labels, children }) {
   const minor = FILTERS.filter((one) => one.minor);
-  const controls = (some) => some.map((one) => html`<${Control} key=${one.name} filter=${one} value=${query[one.name]} />`);
+  const controls = (some) => some.map((one) => html`<${Control} key=${one.name} filter=${one} query=${query} />`);
   const n = Object.keys(filtersOf(query)).length;
   return html`<details class="folding" open=${!isNarrow()}><summary>Filters${n ? ` (${n})` : ""}</summary>
     <div class="filters" data-filters role="search" aria-label="Filters">
     ${controls(FILTERS.filter((one) => !one.minor))}
     <${Choice} text="sort" options=${SORTS} value=${query.sort} onChoose=${(sort) => set({ sort })} />
     <details open=${minor.some((one) => query[one.name])}><summary>More</summary><div class="filters">${controls(minor)}</div></details>
-    ${n > 0 && html`<button onClick=${() => set(Object.fromEntries(FILTERS.map(({ name }) => [name, ""])))}>Clear</button>`}
+    ${n > 0 && html`<button onClick=${() => set(Object.fromEntries(NAMES.map((name) => [name, ""])))}>Clear</button>`}
     <datalist id="labels">${labels.map((name) => html`<option value=${name} />`)}</datalist></div>${children}</details>`;
 }
 
@@ -58,11 +55,17 @@ export function Choice({ text, options, value, onChoose }) {
     ${options.map((one) => html`<option value=${one} selected=${one === (value ?? options[0])}>${one}</option>`)}</select></label>`;
 }
 
-function Control({ filter, value }) {
-  const { name, text, flag, options, several, minor, ...rest } = filter;
+function Control({ filter, query }) {
+  const { name, text, flag, flags, options, several, minor, ...rest } = filter;
+  const value = query[name];
   const input = useRef(null);
   const take = (event) => set({ [name]: event.target.value.trim() });
   if (flag) return html`<label><input type="checkbox" checked=${!!value} onChange=${(event) => set({ [name]: event.target.checked })} /> ${text}</label>`;
+  if (flags) {
+    const at = flags.findIndex((one) => query[one]);
+    const choose = (one) => set({ ...Object.fromEntries(flags.slice(1).map((each) => [each, ""])), ...(one && { [flags[options.indexOf(one)]]: true }) });
+    return html`<${Choice} text=${text} options=${options} value=${options[Math.max(0, at)]} onChoose=${choose} />`;
+  }
   if (options) return html`<${Choice} text=${text} options=${options} value=${value} onChoose=${(one) => set({ [name]: one })} />`;
   if (!several) return html`<label>${text} <input ...${rest} autocomplete="off" value=${value ?? ""} onChange=${take} /></label>`;
   const chosen = [value ?? []].flat();

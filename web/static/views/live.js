@@ -63,10 +63,15 @@ function useStream() {
 function Headline({ status, who }) {
   const [isAsked, setAsked] = useState(false);
   const ignored = Object.entries(status.ignored_suffixes ?? {});
-  const say = (path, body, done) => post(path, body).then((answer) => tell(answer.lines.at(-1) ?? done), tellFault);
+  const [scanned, setScanned] = useState(null); // the lines of `clfd scan`
+  const say = (path, body) => post(path, body).then((answer) => tell(answer.lines.at(-1)), tellFault);
+  const scan = () => {
+    tell("looking through the inbox");
+    post("daemon/scan").then((answer) => setScanned(answer.lines), tellFault);
+  };
   const retry = (yes) => {
     setAsked(false);
-    if (yes) say("retry", { filters: { status: "failed" } }, "queued again");
+    if (yes) say("retry", { filters: {} });
   };
   const reasons = [
     status.silent_since && `The daemon does not respond since ${status.silent_since}`,
@@ -89,9 +94,10 @@ function Headline({ status, who }) {
       ${ignored.length > 0 && html` Left out by suffix: ${ignored.map(([suffix, n]) => `${n} ${suffix}`).join(", ")}.`}
       ${status.last_error && html` Failed last: <${Name}>${status.last_error}<//>`}</p>
     <p class="row">
-      <button disabled=${who.read_only} onClick=${() => (status.paused ? say("daemon/resume", {}, "goes on") : say("daemon/pause", {}, "takes nothing in"))}>${status.paused ? "Resume" : "Pause"}</button>
-      <button disabled=${who.read_only || !status.running} onClick=${() => say("daemon/scan", {}, "looks through the inbox")}>Scan</button>
+      <button disabled=${who.read_only} onClick=${() => say(status.paused ? "daemon/resume" : "daemon/pause", {})}>${status.paused ? "Resume" : "Pause"}</button>
+      <button disabled=${who.read_only} onClick=${scan}>Scan</button>
       <button disabled=${who.read_only || !status.failed} onClick=${() => setAsked(true)}>Retry failed</button></p>
+    ${scanned && html`<details open><summary>What a run would take, wait for and leave out</summary><pre>${scanned.join("\n") || "nothing"}</pre></details>`}
     ${isAsked && html`<${Ask} title=${`Try ${counted(status.failed, "failed recording")} again?`} yes="Retry" onAnswer=${retry}><p>They are read and scored anew.</p><//>`}</section>`;
 }
 

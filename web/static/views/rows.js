@@ -26,20 +26,14 @@ export function useCurrent(items, initial = null) {
 
 let sound; // loaded when it is needed first
 const load = () => (sound ??= import("../sound/sound.js"));
-let playing = null;
 const played = new Set();
 
 // Plays a recording from its beginning, or stops it.
 export async function play(one) {
-  if (!one?.digest) return;
+  if (!one?.digest) return undefined;
   const { player } = await load();
-  if (playing === one.id) {
-    player.toggle();
-  } else {
-    playing = one.id;
-    played.add(one.id);
-    await player.play(one.digest, 0, end(one));
-  }
+  played.add(one.id);
+  return player.toggle(one.digest, 0, end(one));
 }
 
 export const wasPlayed = (one) => played.has(one.id);
