@@ -36,7 +36,7 @@ from storage.queries.results import (
     results,
     results_after,
 )
-from storage.values.decision import FLOOR, NONE, UNKNOWN
+from storage.values.decision import FLOOR, NONE, SEPARATOR, UNKNOWN, says_nothing
 from storage.values.progress import ProgressTicker, status_line
 from storage.values.text import counted, listed, visible
 from storage.values.timestamps import from_stamp
@@ -357,10 +357,14 @@ def _strange_labels(connection: Connection, filters: Filters, is_of_clips: bool)
         return None
     if is_of_clips:
         return f"no checkpoint knows {', '.join(strange)}; labels: {listed(given, 50)}"
-    of_clips = "; --clips asks their clips" if {*strange} & {*known} else ""
+    hint = "; --clips asks their clips" if {*strange} & {*known} else ""
+    if any(SEPARATOR in label for label in strange):
+        hint = "; --label takes one of them, and may be repeated for recordings with any"
+    elif any(map(says_nothing, strange)):
+        hint = f"; what holds nothing is told as {NONE}"
     return (
         f"no recording is labelled {', '.join(strange)}; labels given so far:"
-        f" {listed(given, 50)}{of_clips}"
+        f" {listed(given, 50)}{hint}"
     )
 
 

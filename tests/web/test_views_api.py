@@ -144,7 +144,7 @@ def test_what_the_command_refuses_the_export_refuses_in_its_words(page: TestClie
 def test_an_export_ends_with_whoever_reads_it(home: Home, ledger: Ledger) -> None:
     pieces = pieces_of(home, ["results", "--follow", "--format=jsonl", "--since=2026-01-01"])
     next(pieces)
-    (process,) = psutil.Process().children()
+    (process,) = [one for one in psutil.Process().children() if "--follow" in one.cmdline()]
     del pieces
     gc.collect()
     psutil.wait_procs([process], timeout=10)

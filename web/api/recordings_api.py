@@ -66,6 +66,7 @@ class Recording(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     scores: dict[str, float] | None = Field(description="Label to probability.")
+    seen: int = Field(description="The newest event there is; for `seen` of an answer.")
     clips: Clips
     parts: list[Part] = Field(description="What people say of parts of it.")
     history: list[dict[str, Any]] = Field(description="The answer of each checkpoint, in time.")
@@ -105,7 +106,7 @@ def counts(filters: AskedFilters, context: Context, by: Axis = "label") -> list[
         return [Count(value=value, n=n) for value, n in count_by(connection, filters, by)]
 
 
-@router.get("/recordings/{id:int}")
+@router.get("/recordings/{id}")
 def recording(id: Annotated[int, Path(ge=1, le=2**63 - 1)], context: Context) -> Recording:
     """All there is about one."""
     rules = context.rules
@@ -113,11 +114,12 @@ def recording(id: Annotated[int, Path(ge=1, le=2**63 - 1)], context: Context) ->
         one = recording_with_clips(connection, id, rules)
         if one is None:
             raise Problem(404, f"there is no recording {id}")
-        history = history_of(connection, id, rules)
+        history, seen = history_of(connection, id, rules), newest_number(connection)
     spans = list(spans_of(one, ClipOptions(), Filters(rules=rules)))
     return Recording(
         **item_of(one),
         scores=one.scores(),
+        seen=seen,
         clips=Clips(
             start_s=[span.start_s for span in spans],
             end_s=[span.end_s for span in spans],

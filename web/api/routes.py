@@ -10,17 +10,15 @@ from fastapi.routing import APIRoute
 from web.api import (
     counts_api,
     export_api,
-    labels_api,
     live_api,
-    media_api,
-    queue_api,
     recordings_api,
     report_api,
     session_api,
     status_api,
-    verify_api,
 )
 from web.api.control import checkpoints_api, classify_api, daemon_api, trainings_api
+from web.api.labelling import labels_api, queue_api, verify_api
+from web.media import media_api
 from web.server.guard import SAFE_METHODS
 
 MODULES = (

@@ -16,17 +16,21 @@ const listeners = new Set();
 const followers = new Set();
 let graph = null;
 let run = null; // what plays: {digest, start, end, pieces, sources}
+let last = null; // what `play` was asked for last
 let error = null;
 let isBlocked = false;
 
-export const player = { play, stop, toggle, set, position, state, isPlaying };
-
-// From `at`, or the start, to the end. Before the first key or click browsers let nothing be heard.
-async function play(digest, start, end, { at = start } = {}) {
+// From `at`, or the start, to the end. `onPlay` is called once it is heard. Before the first key or click browsers let
+// nothing be heard: it begins with that.
+async function play(digest, start, end, { at = start, onPlay } = {}) {
   stop();
   error = null;
+  last = [digest, start, end, { at, onPlay }];
   isBlocked = navigator.userActivation?.hasBeenActive === false;
-  if (isBlocked) return changed();
+  if (isBlocked) {
+    for (const kind of ["keydown", "pointerup"]) addEventListener(kind, unblock);
+    return changed();
+  }
   const { audio, input } = opened();
   const own = { digest, start, end, pieces: [], sources: new Set(), wake: () => {} };
   run = own;
@@ -40,7 +44,9 @@ async function play(digest, start, end, { at = start } = {}) {
       const piece = await samplesOf(digest, from, to);
       if (run !== own) return undefined;
       if (!piece.samples.length) break;
+      const isFirst = !own.pieces.length;
       due = sound(own, audio, input, piece, Math.max(due, audio.currentTime + BEGIN_S));
+      if (isFirst) onPlay?.();
       from = piece.end;
       if (from >= end - 1 / piece.rate || piece.end < to - 0.01) {
         if (!settings.loop) break;
@@ -64,9 +70,19 @@ function stop() {
   changed();
 }
 
+// Plays it or, where just that plays, stops; without arguments what was played last.
 function toggle(digest, start, end, options) {
   if (isPlaying(digest, start, end)) stop();
+  else if (digest === undefined) replay();
   else play(digest, start, end, options);
+}
+
+const replay = () => last && play(...last);
+
+function unblock() {
+  if (!navigator.userActivation.hasBeenActive) return;
+  for (const kind of ["keydown", "pointerup"]) removeEventListener(kind, unblock);
+  if (isBlocked) replay();
 }
 
 // Any of gain, highPass, slow, loop; what plays goes on with them.
@@ -95,6 +111,8 @@ function isPlaying(digest, start, end) {
 function state() {
   return { ...settings, error, isBlocked, digest: run?.digest ?? null, start: run?.start, end: run?.end };
 }
+
+export const player = { play, stop, toggle, replay, set, position, state, isPlaying };
 
 // The state, again whenever it changes.
 export function usePlayer() {

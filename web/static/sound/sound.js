@@ -1,9 +1,8 @@
 // What other views use: a sound with its picture and a button, and what prepares or plays one.
 //
-//   <${Sound} digest=… start=0 end=5 duration=8.2 label="dog" height=160 k=" " />
+//   <${Sound} digest=… start=0 end=5 duration=8.2 label="dog" height=160 autoplay onPlay=${…} />
 //
-// `k` is the key that is written on the button: the view that has it in its table calls
-// `player.toggle(digest, start, end)`.
+// The view that has Space in its table calls `player.toggle()`. `onPlay` is called once it is heard.
 
 import { html, useEffect } from "../lib/preact-htm.js";
 import { Fault, KeyButton } from "../core/widgets.js";
@@ -12,15 +11,18 @@ import { Spectrogram } from "./spectrogram.js";
 
 export { player, usePlayer } from "./player.js";
 export { Spectrogram } from "./spectrogram.js";
-export { prefetch } from "./windows.js";
+export { prepare as prefetch } from "./spectrum.js";
 
-export function Sound({ digest, start, end, k, ...rest }) {
+export function Sound({ digest, start, end, autoplay, onPlay, ...rest }) {
   const { error } = usePlayer();
   const isPlaying = player.isPlaying(digest, start, end);
-  useEffect(() => () => player.isPlaying(digest) && player.stop(), [digest]);
+  useEffect(() => {
+    if (autoplay) player.play(digest, start, end, { onPlay });
+    return () => player.isPlaying(digest, start, end) && player.stop();
+  }, [digest, start, end]);
   return html`<div class="sound">
-    <${Spectrogram} digest=${digest} start=${start} end=${end} ...${rest} onPlace=${(at) => player.play(digest, start, end, { at })} />
-    <p class="row"><${KeyButton} k=${k} pressed=${isPlaying} onPress=${() => player.toggle(digest, start, end)}>${isPlaying ? "Stop" : "Play"}<//><${Blocked} /></p>
+    <${Spectrogram} digest=${digest} start=${start} end=${end} ...${rest} onPlace=${(at) => player.play(digest, start, end, { at, onPlay })} />
+    <p class="row"><${KeyButton} k=" " pressed=${isPlaying} onPress=${() => player.toggle(digest, start, end, { onPlay })}>${isPlaying ? "Stop" : "Play"}<//><${Blocked} /></p>
     <${Fault} error=${error} />
   </div>`;
 }

@@ -1,10 +1,11 @@
 // One recording: all of it, a window of it to look at and to listen to, and what is known and said of it.
 
-import { html, useEffect, useMemo, useState } from "../lib/preact-htm.js";
+import { html, useEffect, useMemo, useRef, useState } from "../lib/preact-htm.js";
 import { change } from "../core/address.js";
 import { addressOf, get } from "../core/api.js";
 import { count, hertz, length, moment, sure } from "../core/format.js";
 import { useKeys } from "../core/keys.js";
+import { label as say } from "../core/labels.js";
 import { useData } from "../core/poll.js";
 import { Fault, KeyButton, Link, Name, tell } from "../core/widgets.js";
 import { GAINS, HIGH_PASSES, SLOWNESSES } from "../sound/player.js";
@@ -46,12 +47,15 @@ export function Recording({ part: id, query, who }) {
 
 function Loaded({ one, query, who, refresh }) {
   const view = useMemo(() => windowOf(one, query), [one, query]);
-  const [isLabelling, setLabelling] = useState(false);
+  const input = useRef(null);
   const clips = clipList(one.clips);
-  const actions = actionsOf(one, view, clips, () => setLabelling(true));
+  const actions = actionsOf(one, view, clips, () => input.current?.focus());
   useKeys(KEYS, actions);
   useEffect(() => player.set({ gain: view.gain, highPass: view.highPass, slow: view.slow, loop: view.loop }), [view]);
-  useEffect(() => () => player.stop(), []);
+  const { digest: playing } = usePlayer();
+  const [heard, setHeard] = useState(false);
+  useEffect(() => playing === one.digest && setHeard(true), [playing]);
+  useEffect(() => leave, []);
   const at = clipAt(clips, view.middle);
   const following = clips[clips.indexOf(at) + 1];
   useEffect(() => following && prefetch(one.digest, following.start, following.end), [following]);
@@ -69,11 +73,16 @@ function Loaded({ one, query, who, refresh }) {
       <${Spectrogram} digest=${one.digest} start=${view.start} end=${view.end} duration=${one.duration_s} label=${label} height=${280} ...${picture}
         onPart=${({ start, end }) => set({ part: `${round(start)}-${round(end)}` })} onPlace=${(second) => player.play(...view.heard(one), { at: within(second, ...view.heard(one).slice(1)) })} />
       <${Controls} one=${one} view=${view} actions=${actions} />
-      ${isLabelling && !who.read_only && html`<${LabelForm} one=${one} part=${view.part} onDone=${() => (setLabelling(false), refresh())} />`}
+      ${!who.read_only && html`<${LabelForm} input=${input} one=${one} part=${view.part} wasHeard=${heard} onDone=${refresh} />`}
     </section>`}
     <div class="columns">
       <${Scores} scores=${one.scores} /><${Parts} one=${one} /><${History} history=${one.history} /><${Facts} one=${one} />
     </div>`;
+}
+
+function leave() {
+  player.stop();
+  player.set({ gain: 0, highPass: 0, slow: 1, loop: false });
 }
 
 // --- the window, which is in the address
@@ -178,30 +187,29 @@ function Controls({ one, view, actions }) {
       <span class="pair">${button("[", "Hz in")}${button("]", "out")}${button("ArrowUp", "up")}${button("ArrowDown", "down")}</span>
       <label>FFT <select value=${view.fft} onChange=${(event) => set({ fft: event.target.value === "0" ? "" : event.target.value })}>
         <option value="0">auto</option>${FFT_SIZES.map((size) => html`<option value=${size}>${size}</option>`)}</select></label>
-      ${button("l", view.part ? "Label the part" : "Label")}
       ${view.part && html`<button type="button" onClick=${() => set({ part: "" })}>Drop the part ${length(view.part.start)} to ${length(view.part.end)}</button>`}
       <${Blocked} />
     </div><${Fault} error=${error} />`;
 }
 
-// A name for the part, or for all of it: those of the checkpoint are offered, and any other may be typed.
-function LabelForm({ one, part, onDone }) {
+// A name for the part, or for all of it: known ones are offered, and any other may be typed.
+function LabelForm({ input, one, part, wasHeard, onDone }) {
   const [text, setText] = useState("");
-  const known = Object.keys(one.scores ?? {});
+  const { data: known } = useData((signal) => get("labels/known", {}, { signal }), []);
   const submit = async (event) => {
     event.preventDefault();
     if (!text.trim()) return;
-    const { label } = await import("../core/labels.js");
     const { start: start_s, end: end_s } = part ?? { start: 0, end: 0 };
-    const seen = part ? one.parts.find((each) => each.start_s === start_s && each.end_s === end_s)?.label ?? null : one.human_label;
-    await label([{ digest: one.digest, start_s, end_s, seen }], text.trim(), "listened");
+    await say([{ digest: one.digest, start_s, end_s, seen: one.seen }], text.trim(), wasHeard ? "listened" : "looked");
     tell(`Labelled ${text.trim()}`);
+    setText("");
+    input.current.blur();
     onDone();
   };
-  return html`<form class="row" onSubmit=${submit}><label>${part ? `${length(part.start)} to ${length(part.end)} is` : "All of it is"} <input
-      list="labels-known" value=${text} autocomplete="off" ref=${(input) => input?.focus()} onInput=${(event) => setText(event.target.value)} /></label>
-    <datalist id="labels-known">${known.map((label) => html`<option value=${label} />`)}</datalist>
-    <button class="strong">Label</button><button type="button" onClick=${onDone}>Cancel</button></form>`;
+  return html`<form class="row" onSubmit=${submit}><label>${part ? `${length(part.start)} to ${length(part.end)} is` : "All of it is"} <kbd>l</kbd> <input
+      list="labels-known" value=${text} autocomplete="off" ref=${input} onInput=${(event) => setText(event.target.value)} /></label>
+    <datalist id="labels-known">${known?.map(({ label }) => html`<option value=${label} />`)}</datalist>
+    <button class="strong">Label</button></form>`;
 }
 
 // --- what is known of it
@@ -213,14 +221,13 @@ function Scores({ scores }) {
 }
 
 function Parts({ one }) {
-  return one.parts.length > 0 && html`<section><h2>Labelled by people</h2><ul class="parts">${one.parts.map(({ start_s, end_s, label }) => html`<li>
+  return one.parts.length > 0 && html`<section><h2>Labelled by people</h2><ul class="parts people">${one.parts.map(({ start_s, end_s, label }) => html`<li>
     <button type="button" onClick=${() => set({ part: `${start_s}-${end_s ?? one.duration_s}`, from: start_s })}>${length(start_s)} to ${length(end_s ?? one.duration_s)}</button> <${Name}>${label}<//></li>`)}</ul></section>`;
 }
 
 function History({ history }) {
-  return history.length > 0 && html`<section><h2>Answers</h2><table><thead><tr><th>checkpoint</th><th>label</th><th class="n">confidence</th><th>when</th></tr></thead>
-    <tbody>${history.map((each) => html`<tr><td><${Link} view="checkpoints" part=${each.checkpoint}>${each.checkpoint}<//></td><td><${Name}>${each.label}<//></td>
-      <td class="n">${sure(each.confidence)}</td><td>${moment(each.classified_at)}</td></tr>`)}</tbody></table></section>`;
+  return history.length > 0 && html`<section><h2>Answers</h2><ul class="parts">${history.map((each) => html`<li><${Name}>${each.label}<//> ${sure(each.confidence)}
+    <div class="dim">${moment(each.classified_at)} by <${Link} view="checkpoints" part=${each.checkpoint}>${each.checkpoint}<//></div></li>`)}</ul></section>`;
 }
 
 function Facts({ one }) {
@@ -229,7 +236,7 @@ function Facts({ one }) {
   const facts = [["site", one.site], ["inbox", one.inbox], ["archived", one.archived_path], ["channels", one.channels && count(one.channels)],
     ["level", level(one.rms_dbfs)], ["peak", level(one.peak_dbfs)], ["clipped", one.clipped ? `${(100 * one.clipped).toFixed(2)} %` : null],
     ["novelty", one.novelty === null ? null : sure(one.novelty)], ["SHA-256", one.digest], ...recorder];
-  return html`<section><h2>Facts</h2><dl class="facts">${facts.filter(([, value]) => value !== null && value !== "").map(([name, value]) => html`
+  return html`<section><h2>Facts</h2><dl class="known">${facts.filter(([, value]) => value !== null && value !== "").map(([name, value]) => html`
     <dt>${name}</dt><dd><${Name}>${String(value)}<//></dd>`)}</dl>
     ${one.digest && html`<a href=${addressOf(`media/${one.digest}/original`)} download>The file itself</a>`}</section>`;
 }

@@ -12,7 +12,7 @@ from storage.queries.filters import Filters
 from storage.queries.results import results_of
 from storage.review.verification import verification_queue, verified
 from storage.settings.writing import write_threshold
-from web.api.queue_api import Queue, queued
+from web.api.labelling.queue_api import Queue, queued
 from web.server.context import Context
 
 router = APIRouter(tags=["verify"])
