@@ -1,10 +1,11 @@
 """How the views look: on a desktop and a phone, light and dark, for people and for axe.
 
-With PICTURES=FOLDER the pictures are kept there; `label-desktop-light.png` is that of the README.
+With PICTURES=FOLDER the pictures are kept there, of few colours, as that of the README is one.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -67,6 +68,13 @@ def show(page: Any, link: str, view: str) -> None:
         page.locator("canvas[data-painted]").first.wait_for()
 
 
+def keep(picture: bytes, file: Path) -> None:
+    from PIL import Image
+
+    few = Image.open(io.BytesIO(picture)).convert("RGB").quantize(96, dither=Image.Dither.NONE)
+    few.save(file, optimize=True)
+
+
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 def test_every_view_fits_its_window(
@@ -79,7 +87,7 @@ def test_every_view_fits_its_window(
         show(page, address, view)
         if folder := os.environ.get("PICTURES"):
             name = view.replace("?as=", "-").replace("/5", "")
-            page.screenshot(path=Path(folder) / f"{name}-{size}-{colours}.png")
+            keep(page.screenshot(), Path(folder) / f"{name}-{size}-{colours}.png")
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{view} is {wide} pixels wider than a {size}"
     assert not page.faults
