@@ -19,10 +19,15 @@ from daemon.errors import DaemonError
 USUAL_EXECUTABLE = Path("/opt/clfd/bin/clfd")
 USUAL_HOME = Path("/var/lib/clfd")
 DAEMONS = ("clfd.service", "clfd@.service")
-JOBS = ("clfd-train.service", "clfd-prune.service", "clfd-report.service")  # end by themselves
-TRIGGERS = ("clfd-train.path", "clfd-train.timer", "clfd-prune.timer", "clfd-report.timer")
-SERVICES = (*DAEMONS, JOBS[0])  # that use a GPU where there is one
-OTHERS = (*JOBS[1:], *TRIGGERS, "clfd-failed@.service")
+PAGE = ("clfd-web.service", "clfd-web.socket")
+# They end by themselves.
+JOBS = ("clfd-train.service", PAGE[0], "clfd-prune.service", "clfd-report.service")
+TRIGGERS = (
+    *("clfd-train.path", "clfd-train.timer", "clfd-prune.timer", "clfd-report.timer"),
+    PAGE[1],
+)
+SERVICES = (*DAEMONS, *JOBS[:2])  # that use a GPU where there is one
+OTHERS = (*JOBS[2:], *TRIGGERS, "clfd-failed@.service")
 FIRST_WITH_STEPS = 254  # knows RestartSteps=
 
 # The fences hide what lies there, or show a folder of the service's own in its place.
@@ -118,7 +123,8 @@ def _all_files(installation: Installation) -> list[UnitFile]:
 
 def _for_user(installation: Installation) -> Iterator[UnitFile]:
     folder = unit_folder(True, installation.root)
-    yield UnitFile(folder / DAEMONS[0], _adapt(f"user/{DAEMONS[0]}", installation))
+    for name in (DAEMONS[0], *PAGE):
+        yield UnitFile(folder / name, _adapt(f"user/{name}", installation))
     if installation.systemd_version >= FIRST_WITH_STEPS:
         yield _drop_in(folder, DAEMONS[0], "backoff.conf")
     yield UnitFile(environment_file(True, installation.root), _template("clfd.env"), is_yours=True)
@@ -128,8 +134,9 @@ def _for_system(installation: Installation) -> Iterator[UnitFile]:
     folder, etc = unit_folder(False, installation.root), installation.root / "etc"
     for name in (*SERVICES, *OTHERS):
         yield UnitFile(folder / name, _adapt(name, installation))
-    if text := _folders(installation):
-        yield UnitFile(folder / f"{DAEMONS[0]}.d" / "folders.conf", text, is_derived=True)
+    for unit, places in ((DAEMONS[0], installation), (PAGE[0], _to_read(installation))):
+        if text := _folders(places):
+            yield UnitFile(folder / f"{unit}.d" / "folders.conf", text, is_derived=True)
     for unit in SERVICES if installation.nvidia else ():
         yield _drop_in(folder, unit, "nvidia.conf")
     for unit in DAEMONS if installation.network else ():
@@ -181,6 +188,12 @@ def _folders(installation: Installation) -> str:
         "# What inboxes and archive in clfd.toml need, as `clfd service install` found them there."
     )
     return "\n".join([head, "[Service]", *lines, ""]) if lines else ""
+
+
+def _to_read(installation: Installation) -> Installation:
+    """The page plays what lies in the archive, and moves nothing there."""
+    archive = (installation.archive,) if installation.archive else ()
+    return replace(installation, inboxes=(*installation.inboxes, *archive), archive=None)
 
 
 def _writable(places: tuple[Path, ...], home: Path) -> list[Path]:

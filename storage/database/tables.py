@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0010"
+SCHEMA_VERSION = "0011"
 
 metadata = MetaData(
     naming_convention={
@@ -155,6 +155,16 @@ prediction = Table(
     Column("scoring", Text),
     Column("novelty", Real),  # 0 to 1; NULL: its checkpoint does not know
     UniqueConstraint("recording_id", "checkpoint_id"),
+    sqlite_strict=True,
+)
+
+# What the last layer reads of each clip, where `engine.embeddings` has it kept. In a table of its
+# own, so that predictions stay as close together as without.
+embedding = Table(
+    "embedding",
+    metadata,
+    Column("prediction_id", ForeignKey("prediction.id", ondelete="CASCADE"), primary_key=True),
+    Column("features", LargeBinary, nullable=False),  # float16 little-endian, (C, D)
     sqlite_strict=True,
 )
 

@@ -53,6 +53,7 @@ class ResultsRequest:
     """One question and the format of its answer; a limit of None is the format's own.
 
     `chosen` columns are all that is written, in their order; without any it is what the format has.
+    Parquet may have the embeddings behind them.
     """
 
     filters: Filters
@@ -62,6 +63,7 @@ class ResultsRequest:
     format: Format = TABLE
     file: Path | None = None
     chosen: tuple[str, ...] = ()
+    has_embeddings: bool = False
     shows_progress: bool = False
 
     @property
@@ -190,8 +192,12 @@ def _write_rows(
     connection: Connection, request: ResultsRequest, rows: Iterable[Result], reading: _Reading
 ) -> None:
     if not request.format.is_text:
-        is_whole = not request.chosen
-        request.format.write(request.file, request.columns, rows, is_whole=is_whole)
+        if request.has_embeddings:
+            from storage.queries.embeddings import with_embeddings
+
+            rows = with_embeddings(connection, rows)
+        about = not request.chosen, request.has_embeddings
+        request.format.write(request.file, request.columns, rows, *about)
         return
     with output(request.file) as stream:
         if request.format is not TABLE:

@@ -150,6 +150,12 @@ def test_silent_connections_keep_nobody_out(server: Server) -> None:
         assert all(map(is_ended, silent))
 
 
+def test_no_answer_is_held_back_by_nagle_s_algorithm() -> None:
+    """asyncio switches it off only where the socket names its protocol; else 40 ms an answer."""
+    with listening("127.0.0.1:0") as opened:
+        assert opened.proto == socket.IPPROTO_TCP
+
+
 def test_what_is_no_http_gets_the_headers_too(server: Server) -> None:
     with server.connect() as opened:
         opened.sendall(b"\x16\x03\x01\x00\r\n\r\n")

@@ -13,9 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, NoReturn
 
 import click
@@ -69,17 +70,15 @@ class DemoError(TrainerError):
     """A step of the demo failed."""
 
 
-def run_demo(*, quiet: bool = False) -> None:
+def run_demo(*, quiet: bool = False, keep: bool = False) -> None:
     """Make a home, train, serve, train on one label more while serving, stop; leave nothing behind.
 
-    `quiet` leaves the explanations out. Raises DemoError naming the step that failed.
+    `quiet` leaves the explanations out, `keep` the home there. Raises DemoError naming the step
+    that failed.
     """
     began = time.monotonic()
     console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
-    with (
-        temporary_home(temporary_folder("clfd-demo")) as folder,
-        closing(Demo(folder, console)) as demo,
-    ):
+    with _folder(keep) as folder, closing(Demo(folder, console)) as demo:
         demo.make_home()
         demo.make_sounds(FIRST)
         first = demo.train("learn: clfd train labels.csv publishes a checkpoint and judges it")
@@ -90,6 +89,17 @@ def run_demo(*, quiet: bool = False) -> None:
         demo.stop_daemon()
     seconds = time.monotonic() - began
     click.echo(f"The whole loop worked, in {seconds:.0f} s. Your turn: clfd init, then clfd run.")
+    if keep:
+        click.echo(f"Look, listen and correct: clfd --home {folder / 'home'} web --open")
+    else:
+        click.echo("To look and to listen in a browser: clfd demo --keep, then clfd web.")
+
+
+def _folder(keep: bool) -> AbstractContextManager[Path]:
+    """A temporary one, or one that stays: the ledger names the files by where they lie."""
+    if keep:
+        return nullcontext(Path(mkdtemp(prefix="clfd-kept-demo-")))
+    return temporary_home(temporary_folder("clfd-demo"))
 
 
 class Demo:

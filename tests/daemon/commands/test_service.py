@@ -242,6 +242,8 @@ def test_a_user_gets_a_unit_without_root(
     assert set(written) - {"systemd/user/clfd.service.d/backoff.conf"} == {
         "clfd/clfd.env",
         "systemd/user/clfd.service",
+        "systemd/user/clfd-web.service",
+        "systemd/user/clfd-web.socket",
     }
     assert "CLFD_HOME=/home/alice/.local/share/clfd\n" in written["systemd/user/clfd.service"]
 
@@ -293,9 +295,17 @@ def test_an_archive_in_the_home_only_frees_the_inbox() -> None:
     assert asked == ["[Service]", "ReadOnlyPaths="]
 
 
+def test_the_page_reads_an_archive_and_moves_nothing_there() -> None:
+    files = planned(inboxes=(Path("/home/ada/in"),), archive=Path("/home/ada/done"))
+    assert "ProtectHome=no" in files["/etc/systemd/system/clfd.service.d/folders.conf"]
+    of_page = files["/etc/systemd/system/clfd-web.service.d/folders.conf"]
+    assert "ProtectHome=read-only" in of_page
+    assert "ReadWritePaths" not in of_page
+
+
 def test_a_gpu_is_let_in_everywhere() -> None:
     drop_ins = [path for path in planned(nvidia=True) if path.endswith("/nvidia.conf")]
-    assert len(drop_ins) == 3
+    assert len(drop_ins) == 4
     assert "/etc/modules-load.d/clfd.conf" in planned(nvidia=True)
 
 
