@@ -19,8 +19,8 @@ from storage.export.text_formats import FORMATS, TABLE
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger
 from storage.queries import counts
+from storage.queries.figures.histograms import histograms_in_time
 from storage.queries.filters import Filters
-from storage.queries.histograms import histograms_in_time
 from web.api import live_api
 from web.api.export_api import ExportFormat
 from web.api.filters_query import FilterQuery, options_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from storage.queries.histograms import histograms_in_time
+from storage.queries.figures.histograms import histograms_in_time
 from web.api.filters_query import AskedFilters
 from web.api.recordings_api import COUNT_SECONDS, Count
 from web.server.context import Context

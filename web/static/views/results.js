@@ -1,6 +1,6 @@
 // Results: the list of recordings by filters; several can be labelled at once.
 
-import { html, useEffect, useRef, useState } from "../lib/preact-htm.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/preact-htm.js";
 import { addressOf, get, post } from "../core/api.js";
 import { change } from "../core/address.js";
 import { count, counted } from "../core/format.js";
@@ -197,7 +197,7 @@ function useLabelling({ items, seen, current, selection, filters, total, given, 
   };
   const close = (act) => {
     setDialog(null);
-    act?.();
+    if (act) act();
   };
   return {
     write, give, undo: takeBack,
@@ -214,7 +214,7 @@ function useLabelling({ items, seen, current, selection, filters, total, given, 
 function WhichLabel({ onAnswer }) {
   const dialog = useRef(null);
   const input = useRef(null);
-  useEffect(() => dialog.current.showModal(), []);
+  useLayoutEffect(() => dialog.current.showModal(), []); // before the next key can come
   return html`<dialog ref=${dialog} onClose=${() => onAnswer(dialog.current.returnValue === "yes" && input.current.value.trim())}>
     <form method="dialog"><h2>Label</h2><p><input ref=${input} list="labels" autofocus autocomplete="off" maxlength="200" aria-label="Label, or several: rain;wind" /></p>
       <p class="row"><button type="button" onClick=${() => dialog.current.close("no")}>Cancel</button><button value="yes" class="strong">Label</button></p></form></dialog>`;
