@@ -14,9 +14,15 @@ _row, _labelled = recording.c, human_label.c
 _IS_WHOLE = and_(_labelled.start_s == 0, _labelled.end_s == 0)
 
 
-def has_human_label() -> ColumnElement[bool]:
-    """For an index: few recordings have one."""
-    return _row.digest.in_(select(_labelled.digest))
+def has_human_label(author: str | None = None) -> ColumnElement[bool]:
+    """One of this author, or any; for an index: few recordings have one."""
+    given = select(_labelled.digest)
+    return _row.digest.in_(given if author is None else given.where(_labelled.author == author))
+
+
+def has_no_human_label() -> ColumnElement[bool]:
+    """Asked row by row; what nobody has read has no digest, and no label."""
+    return ~select(_labelled.digest).where(_labelled.digest == _row.digest).exists()
 
 
 def human_labels() -> ScalarSelect[Any]:

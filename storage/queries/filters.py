@@ -40,7 +40,11 @@ from storage.database.tables import (
     recording,
     recording_label,
 )
-from storage.labels.human_labels import differs_from_human, has_human_label
+from storage.labels.human_labels import (
+    differs_from_human,
+    has_human_label,
+    has_no_human_label,
+)
 from storage.values.decision import NONE, UNKNOWN, DisplayRules
 from storage.values.timestamps import to_local_time
 
@@ -68,8 +72,8 @@ class Filters:
     recording instead of its current answer. `by_recorded`: times are those at which recordings
     began. `rules` say how answers are shown, and labels are meant as they are shown: any of them
     fits. `clip_labels`: a clip of it may have one of them. Levels are in dBFS. `labelled` are those
-    of which, or of a part of which, a person says what it is; `wrong` those of which a person says
-    something else.
+    of which, or of a part of which, a person says what it is, of `author` where there is one;
+    `wrong` those of which a person says something else.
     """
 
     status: Status = "done"
@@ -87,6 +91,8 @@ class Filters:
     max_level: float | None = None
     clipped: bool = False
     labelled: bool = False
+    unlabelled: bool = False
+    author: str | None = None
     clip_labels: tuple[str, ...] = ()
     min_novelty: float | None = None
     rules: DisplayRules = field(default=DisplayRules(), compare=False)
@@ -99,7 +105,7 @@ class Filters:
     def is_tallied(self) -> bool:
         """Whether the tally by day, label and checkpoint knows all that is asked."""
         unsure = bool(self.labels) and not self.rules.tells_stored_label
-        of_people = self.wrong or self.labelled
+        of_people = self.needs_human_label or self.unlabelled
         of_rows = self.bounds_confidence or self.needs_levels or of_people or self.by_recorded
         of_rows = of_rows or self.min_novelty is not None
         return self.path is None and not (of_rows or unsure or self.clip_labels)
@@ -109,6 +115,10 @@ class Filters:
         """Of which all that fits has one, as the index of findings knows them; none: any."""
         labels = self.labels or self.clip_labels
         return () if {NONE, UNKNOWN} & {*labels} else tuple(dict.fromkeys(labels))
+
+    @property
+    def needs_human_label(self) -> bool:
+        return self.wrong or self.labelled or self.author is not None
 
     @property
     def needs_levels(self) -> bool:
@@ -172,8 +182,10 @@ def _further_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     yield from range_clauses(_row.rms_dbfs, filters.min_level, filters.max_level)
     if filters.clipped:
         yield _row.clipped > 0
-    if filters.wrong or filters.labelled:
-        yield has_human_label()
+    if filters.needs_human_label:
+        yield has_human_label(filters.author)
+    if filters.unlabelled:
+        yield has_no_human_label()
     if filters.wrong:
         yield differs_from_human(filters.rules, answer)
 

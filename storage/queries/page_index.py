@@ -129,9 +129,8 @@ def best_index(
 
 def _has_others(filters: Filters) -> bool:
     """Whether other filters than labels and times have an index."""
-    of_people = filters.wrong or filters.labelled
     of_rows = filters.bounds_confidence or filters.by_recorded or filters.path is not None
-    return of_people or of_rows
+    return filters.needs_human_label or of_rows
 
 
 def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[tuple[str, int]]:
@@ -146,8 +145,8 @@ def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[
         yield CONFIDENCE, _look(connection, CONFIDENCE, [*range_clauses(_row.confidence, *bounds)])
     if filters.by_recorded:
         yield RECORDED, _look(connection, RECORDED, [*recorded_clauses(filters)])
-    if filters.wrong or filters.labelled:
-        yield DIGEST, _look(connection, DIGEST, [has_human_label()])
+    if filters.needs_human_label:
+        yield DIGEST, _look(connection, DIGEST, [has_human_label(filters.author)])
     if filters.path is not None and (prefix := [*path_prefix_clauses(filters.path)]):
         yield PATH_INDEX, _look(connection, PATH_INDEX, prefix)
 

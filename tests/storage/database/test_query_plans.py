@@ -14,8 +14,10 @@ from sqlalchemy import Connection, event
 from benchmarks.big_ledger import fill_ledger
 from storage.database.indexes import metadata
 from storage.home.paths import Home
+from storage.labels.label_events import history_of
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, Failed
+from storage.maintenance.bulk_labels import write_matching
 from storage.queries.clips import ClipOptions
 from storage.queries.counts import count_by
 from storage.queries.disagreements import answering, pairs
@@ -33,6 +35,7 @@ from storage.settings.loading import load_settings
 INBOX = Path("/inbox")
 DIGEST = "0" * 64
 SIREN = Filters(labels=("siren",))
+NOTHING = Filters(labels=("nothing",))
 BEHIND_ALL = Position(10**9, 10**9)
 LABEL = "recording_label USING PRIMARY KEY"  # a table that is an index
 CONSTRAINTS = {"uq_recording_provisional", "uq_recording_current"}
@@ -64,6 +67,10 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_confidence", page("confidence")),
     ("ix_recording_recorded", page(by_recorded=True, since="2026-03-01T00:00:00.000Z")),
     ("ix_recording_digest", page(wrong=True)),
+    ("ix_human_label_author", page(author="ann")),
+    ("ix_recording_digest", page("path", author="ann")),
+    ("ix_label_event_digest", asked(lambda c: history_of(c, DIGEST))),
+    ("ix_label_event_act", lambda here: write_matching(here.database, NOTHING, "dog", 0, "ann")),
     ("ix_recording_answer_number", asked(lambda c: answers_after(c, Filters(), 1, 100))),
     ("ix_recording_answer_number", asked(lambda c: results_after(c, Filters("all"), BEHIND_ALL))),
     ("ix_recording_answer", asked(lambda c: unnumbered_after(c, Filters(), "2026-03", 1, 100))),

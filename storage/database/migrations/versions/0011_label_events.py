@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
+revision = "0011"
 down_revision = "0009"
 
 
 def upgrade() -> None:
     for name in ("author", "way"):
         op.add_column("human_label", sa.Column(name, sa.Text))
+    op.create_index("ix_human_label_author", "human_label", ["author"])
     op.create_table(
         "label_mark",
         *_part(),
