@@ -134,6 +134,9 @@ class _State:
         return {**self.label, "label": left} if self.label and left else None
 
 
+_NOTHING = _State().as_json()
+
+
 def write_events(
     database: Database, events: Sequence[LabelEvent], author: str, act: str = ""
 ) -> Written:
@@ -154,7 +157,8 @@ def apply_events(
     now, outcome = utc_now(), Written()
     parts = list(dict.fromkeys(event.part for event in events))
     known = {one.id: one for one in _events_with(connection, "id", [one.id for one in events])}
-    newest, states = _newest_of(connection, parts), _states_of(connection, parts)
+    checked = list(dict.fromkeys(event.part for event in events if event.seen is not None))
+    newest, states = _newest_of(connection, checked), _states_of(connection, parts)
     rows: list[RecordedEvent] = []
     number = newest_number(connection)
     for event in events:
@@ -333,7 +337,7 @@ def _store(
     parts = list(dict.fromkeys(row.part for row in rows))
     labels: list[dict[str, object]] = []
     marks: list[dict[str, object]] = []
-    for some in chunks(parts):
+    for some in chunks(list({row.part for row in rows if row.before != _NOTHING})):
         connection.execute(delete(human_label).where(_at(_human).in_(some)))
         connection.execute(delete(label_mark).where(_at(_mark).in_(some)))
     for part in parts:
