@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,9 +24,10 @@ from storage.home.paths import Home, resolve_home
 from storage.ledger.checkpoints import refused_checkpoints
 from storage.settings.loading import load_settings
 from storage.settings.schema import Settings, TrainingSettings
+from storage.trainings.training_progress import EpochProgress, TrainingOutcome
 from storage.values.text import listed
 from trainer.checkpoints.remove import prune_after_training
-from trainer.console import ProgressConsole
+from trainer.console import ProgressConsole, open_progress
 from trainer.data.splits import Split
 from trainer.errors import TrainerError
 from trainer.evaluation.assessment import (
@@ -57,7 +58,7 @@ from trainer.training.feature_centres import Distances, fit_novelty, held_out_di
 from trainer.training.loop import EpochFacts, Trained, train_network
 from trainer.training.prepare import PreparedData, RunContext, TrainRequest, prepare
 from trainer.training.request import train_request
-from trainer.training.resume import RunStage, RunState, open_run_state
+from trainer.training.resume import RunState, open_run_state
 
 
 @dataclass(frozen=True)
@@ -113,28 +114,31 @@ def train_checkpoint(
     settings: Settings,
     console: ProgressConsole,
     process_group: ProcessGroup = SINGLE_PROCESS,
+    folder: Path | None = None,
 ) -> TrainOutcome | None:
     """Trains a network as requested and publishes it as a checkpoint.
 
-    Returns None in all processes of a group but the main one. Raises TrainerError,
-    ClassifierError or StorageError.
+    How far it is stands in a TrainingFolder, which may be made before. Returns None in all
+    processes of a group but the main one. Raises TrainerError, ClassifierError or StorageError.
     """
     began = time.perf_counter()
     check_home(home)
     lower_priority(home, settings.training)
     keep_freed_memory()
     device = process_group.device(choose_device(settings.engine.device))
-    context = RunContext(request, home, settings, device, console, process_group)
     no_memory = TrainerError(
         f"{device} has too little memory for this; "
         "take a smaller --batch-size, fewer files, or a smaller network"
     )
-    with refusing_when_memory_ends(no_memory):
+    is_main = process_group.is_main_process
+    told = open_progress(home, folder, request.labels, console.print_line)
+    with told if is_main else nullcontext() as progress, refusing_when_memory_ends(no_memory):
+        context = RunContext(request, home, settings, device, console, process_group, progress)
         data = prepare(context)
         announce(data, console)
         with open_run(context, data) as run_state:
             trained, by_fold, distances = train_all(context, data, run_state)
-            if not process_group.is_main_process:
+            if not is_main:
                 return None
             report_data = assess_and_publish(context, data, trained, by_fold, distances, began)
         return finish(context, report_data)
@@ -213,20 +217,26 @@ def train_all(
         context.console.print_line(
             f"fold {fold}: training on {len(split.train)}, validating on {len(split.validation)}"
         )
-        trained = train(context, data, split, run_state.stage(f"fold-{fold}"))
+        trained = train(context, data, split, run_state, f"fold-{fold}")
         by_fold[fold] = predict_validation(data, trained, split)
         distances.append(held_out_distances(trained.model, data.dataset, split))
-    published = train(context, data, data.split, run_state.stage("published"))
+    published = train(context, data, data.split, run_state, "published")
     return published, by_fold, distances
 
 
-def train(context: RunContext, data: PreparedData, split: Split, stage: RunStage) -> Trained:
-    recipe, console = data.recipe, context.console
+def train(
+    context: RunContext, data: PreparedData, split: Split, run_state: RunState, stage: str
+) -> Trained:
+    recipe, console, progress = data.recipe, context.console, context.progress
+    if progress:
+        progress.update(stage=stage, epochs=recipe.epochs, curve=[])
     with console.bar("training", recipe.epochs) as advance:
 
         def on_epoch(facts: EpochFacts) -> None:
             console.print_line(facts.line(recipe.epochs))
             advance()
+            if progress:
+                progress.add_epoch(EpochProgress(**asdict(facts)))
 
         return train_network(
             data.dataset,
@@ -235,7 +245,7 @@ def train(context: RunContext, data: PreparedData, split: Split, stage: RunStage
             context.request.split.seed,
             on_epoch,
             parent=data.parent,
-            stage=stage,
+            stage=run_state.stage(stage),
             process_group=context.process_group,
         )
 
@@ -275,6 +285,8 @@ def assess_and_publish(
     Returns what was measured of it; its `metrics` are the object of `--json`.
     """
     labels, now = data.dataset.labels, datetime.now(UTC)
+    if context.progress:
+        context.progress.update(stage="assessing")
     assessment = assess(data, trained, by_fold, context.request.precision)
     temperature = served_temperature(data, assessment)
     trained.model.calibrate(temperature)
@@ -362,5 +374,7 @@ def finish(context: RunContext, report_data: ReportData) -> TrainOutcome:
     except (OSError, StorageError, TrainerError, ValueError, RuntimeError) as error:
         print_line(f"the report {report} was not written ({error}); the checkpoint was")
         report = None
+    if context.progress:
+        context.progress.update(outcome=TrainingOutcome(**report_data.metrics))
     prune_after_training(home, context.settings.checkpoints.keep, name, print_line)
     return TrainOutcome(dict(report_data.metrics), report)

@@ -16,7 +16,7 @@ from storage.values.distribution import installed_version
 from web.api.routes import routers
 from web.server.context import PageContext
 from web.server.guard import Guard
-from web.server.problems import add_problem_handlers
+from web.server.problems import Problem, add_problem_handlers
 from web.server.sessions import Sessions
 
 STATIC = Path(__file__).parent / "static"
@@ -49,6 +49,8 @@ def page_app(context: PageContext, hosts: Collection[str], trusts_proxy: bool = 
     @app.get("/{view:path}", include_in_schema=False)
     def shell(view: str) -> FileResponse:
         """Every view is the same file: it reads in its address which one it is."""
+        if view.startswith("api/"):
+            raise Problem(404, "the API has no such path; openapi.json has them all")
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     return Guard(app, app.state.sessions, hosts, trusts_proxy)

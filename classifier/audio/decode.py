@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,16 +17,9 @@ import numpy as np
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from classifier.audio.containers.formats import container_of
 from classifier.audio.containers.integrity import Integrity
-from classifier.audio.containers.wav import PlainWave, plain_wave
 from classifier.audio.metadata import recorded_at, recorder
-from classifier.audio.readers import (
-    KnownFile,
-    ffmpeg_reader,
-    known_file,
-    libsndfile_reader,
-)
+from classifier.audio.readers import KnownFile, known_file, note_scale, reader_of
 from classifier.audio.regular_file import (
     FileBytes,
     Opener,
@@ -36,17 +28,8 @@ from classifier.audio.regular_file import (
     regular_file,
     stored_bytes,
 )
-from classifier.audio.samples import (
-    Block,
-    Channel,
-    Levels,
-    Mix,
-    Samples,
-    better_mix,
-    first_mix,
-    integer_bits,
-)
-from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, SoundfileReader
+from classifier.audio.samples import Channel, Levels, Mix, Samples
+from classifier.audio.soundfile_reader import UNKNOWN_FRAMES
 from classifier.errors import DecodingError, FileChanged
 
 if TYPE_CHECKING:
@@ -58,7 +41,6 @@ MIN_TAIL = 0.1  # of a clip: an encoder's padding behind the last whole clip is 
 BIG_BYTES = 2**28
 # Reading a hole takes a second for each GB or two. Recorders that make room beforehand leave less.
 MAX_HOLE_BYTES = 2**36
-N_PROBES, PROBE_FRAMES = 64, 4096
 
 
 @dataclass(frozen=True)
@@ -201,15 +183,13 @@ def count_clips(n_samples: int, clip_samples: int, hop_samples: int) -> int:
 
 
 def _decode(content: FileBytes, segment: Segment, token: str, file: KnownFile) -> DecodedAudio:
-    """Once, or again where the sound asks for another mix of its channels than it did before."""
-    mix = file.mixes.get(segment.channel, first_mix(segment.channel))
+    """Raises DecodingError."""
     try:
-        decoded = _decode_mixed(content, segment, token, file, mix)
-        better = better_mix(segment.channel, decoded.level)
-        file.mixes[segment.channel] = replace(better, bits=0)
-        if better == mix:
-            return decoded
-        return _decode_mixed(content, segment, token, file, better)
+        return file.in_best_mix(
+            segment.channel,
+            lambda mix: _decode_mixed(content, segment, token, file, mix),
+            lambda decoded: decoded.level,
+        )
     except MemoryError as error:
         raise DecodingError(
             "too_large", "decoding asks for more memory than a worker may have; split the file"
@@ -226,29 +206,17 @@ def _decode_mixed(
     return replace(decoded, warning=shortage.reason if shortage else integrity.oddity)
 
 
-@contextmanager
 def _reader(
     content: FileBytes, segment: Segment, file: KnownFile, examines_whole: bool = True
-) -> Iterator[tuple[Reader, Integrity]]:
-    """Raises DecodingError, also for what the body meets."""
-    if (wave := plain_wave(content)) is not None:
-        yield wave, Integrity()
-        return
-    container = container_of(content.fd, segment.path)
-    if examines_whole or not container.is_checked_whole:
-        integrity = file.integrity_of(content.fd, container)
-    else:
-        integrity = Integrity()
-    if integrity.damage and not segment.accepts_damaged and segment.first_clip == 0:
-        raise integrity.damage
-    demuxer = container.demuxer or integrity.demuxer
-    if demuxer:
-        opened = ffmpeg_reader(content.fd, file, integrity, demuxer)
-    else:
-        opened = libsndfile_reader(content.fd, file, integrity)
-    with opened as sound:
-        sound.accepts_damaged = segment.accepts_damaged
-        yield sound, integrity
+) -> AbstractContextManager[tuple[Reader, Integrity]]:
+    return reader_of(
+        content,
+        segment.path,
+        file,
+        accepts_damaged=segment.accepts_damaged,
+        refuses_damaged=segment.first_clip == 0 and not segment.accepts_damaged,
+        examines_whole=examines_whole,
+    )
 
 
 def _decode_clips(sound: Reader, segment: Segment, token: str) -> DecodedAudio:
@@ -259,8 +227,7 @@ def _decode_clips(sound: Reader, segment: Segment, token: str) -> DecodedAudio:
     begin, end = segment.first_clip * hop, (stop_clip - 1) * hop + size
     origin = round(segment.start_seconds * rate_hz)
     audio = _resampled(sound, origin + begin, origin + min(end, total), rate_hz)
-    if sound.level.is_unscaled:
-        sound.level.bits = integer_bits(_probes(sound))
+    note_scale(sound)
     if sound.ends_at is not None:
         readable = math.ceil(round(sound.ends_at / sound.samplerate * rate_hz, 6)) - origin
         total = max(0, min(total, readable))
@@ -286,14 +253,6 @@ def _decode_clips(sound: Reader, segment: Segment, token: str) -> DecodedAudio:
         channels=sound.channels,
         level=sound.level,
     )
-
-
-def _probes(sound: Reader) -> list[Block]:
-    """Here and there in the file, so that every segment of it finds the same."""
-    if sound.frames >= UNKNOWN_FRAMES or not isinstance(sound, SoundfileReader | PlainWave):
-        return []
-    places = np.linspace(0, max(0, sound.frames - PROBE_FRAMES), N_PROBES).astype(int)
-    return [sound.block(at, min(PROBE_FRAMES, sound.frames)) for at in np.unique(places).tolist()]
 
 
 def _fit_length(audio: Samples, n_samples: int) -> Samples:

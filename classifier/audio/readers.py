@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import soundfile
 
-from classifier.audio.containers.formats import Container, check_header
+from classifier.audio.containers.formats import Container, check_header, container_of
 from classifier.audio.containers.integrity import Integrity, Patched
-from classifier.audio.containers.wav import PlainWave
+from classifier.audio.containers.wav import PlainWave, plain_wave
 from classifier.audio.metadata import Notes, read_notes, time_expansion
 from classifier.audio.regular_file import FileBytes
-from classifier.audio.samples import Channel, Mix
-from classifier.audio.soundfile_reader import SoundfileReader, undecodable
+from classifier.audio.samples import (
+    Block,
+    Channel,
+    Levels,
+    Mix,
+    better_mix,
+    first_mix,
+    integer_bits,
+)
+from classifier.audio.soundfile_reader import UNKNOWN_FRAMES, SoundfileReader, undecodable
 from classifier.errors import DecodingError
 
 if TYPE_CHECKING:
@@ -26,6 +35,9 @@ if TYPE_CHECKING:
 
 MAX_FILES = 64  # remembered: more long recordings than are in the window together
 MAX_FFMPEG_READERS = 4  # kept open: an index of a long recording takes some MB
+N_PROBES, PROBE_FRAMES = 64, 4096
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -58,6 +70,19 @@ class KnownFile:
             self.integrity = container.examine(fd)
         return self.integrity
 
+    def in_best_mix(
+        self, channel: Channel, read: Callable[[Mix], T], level_of: Callable[[T], Levels]
+    ) -> T:
+        """Once, or again where the sound asks for another mix of its channels than it did before.
+
+        `read` decodes under a mix, and `level_of` has the level of what it gave.
+        """
+        mix = self.mixes.get(channel, first_mix(channel))
+        decoded = read(mix)
+        better = better_mix(channel, level_of(decoded))
+        self.mixes[channel] = replace(better, bits=0)
+        return decoded if better == mix else read(better)
+
     def close(self) -> None:
         if self.ffmpeg is not None:
             self.ffmpeg.close()
@@ -76,6 +101,51 @@ def known_file(fingerprint: str) -> KnownFile:
     for each in with_reader[:-MAX_FFMPEG_READERS]:
         each.close()
     return file
+
+
+@contextmanager
+def reader_of(
+    content: FileBytes,
+    path: bytes,
+    file: KnownFile,
+    *,
+    accepts_damaged: bool,
+    refuses_damaged: bool = False,
+    examines_whole: bool = True,
+) -> Iterator[tuple[Reader, Integrity]]:
+    """Raises DecodingError, also for what the body meets."""
+    if (wave := plain_wave(content)) is not None:
+        yield wave, Integrity()
+        return
+    container = container_of(content.fd, path)
+    if examines_whole or not container.is_checked_whole:
+        integrity = file.integrity_of(content.fd, container)
+    else:
+        integrity = Integrity()
+    if integrity.damage and refuses_damaged:
+        raise integrity.damage
+    demuxer = container.demuxer or integrity.demuxer
+    if demuxer:
+        opened = ffmpeg_reader(content.fd, file, integrity, demuxer)
+    else:
+        opened = libsndfile_reader(content.fd, file, integrity)
+    with opened as sound:
+        sound.accepts_damaged = accepts_damaged
+        yield sound, integrity
+
+
+def note_scale(sound: Reader) -> None:
+    """After reading: of which integers float samples were made that look like such."""
+    if sound.level.is_unscaled:
+        sound.level.bits = integer_bits(_probes(sound))
+
+
+def _probes(sound: Reader) -> list[Block]:
+    """Here and there in the file, so that every segment of it finds the same."""
+    if sound.frames >= UNKNOWN_FRAMES or not isinstance(sound, SoundfileReader | PlainWave):
+        return []
+    places = np.linspace(0, max(0, sound.frames - PROBE_FRAMES), N_PROBES).astype(int)
+    return [sound.block(at, min(PROBE_FRAMES, sound.frames)) for at in np.unique(places).tolist()]
 
 
 @contextmanager

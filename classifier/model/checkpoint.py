@@ -72,6 +72,13 @@ class Canary(BaseModel):
         noise = np.random.RandomState(seed).randn(CANARY_CLIPS, clip_samples)
         return torch.from_numpy((0.1 * noise).astype(np.float32))
 
+    @classmethod
+    def of(cls, model: ClipClassifier, seed: int = 0) -> Canary:
+        clips = cls.clips(seed, model.logmel.audio_format.clip_samples)
+        with torch.inference_mode():
+            scores = model.scores(clips)
+        return cls(seed=seed, scores=tuple(tuple(row) for row in scores.tolist()))
+
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -216,7 +223,7 @@ def encode_checkpoint(
         temperatures=tuple(model.label_temperatures.tolist()) if model.task == "multi" else (),
         thresholds=dict(thresholds or {}),
         novelty=None if novelty is None else novelty.facts,
-        canary=_canary(model, seed=0),
+        canary=Canary.of(model),
         training=dict(training),
     )
     fields = description.model_dump(mode="json")
@@ -370,33 +377,21 @@ def _expected_shapes(about: Description) -> dict[str, tuple[int, ...]]:
 def _rounded(model: ClipClassifier, weights_dtype: torch.dtype) -> ClipClassifier:
     """A copy with the weights that a reader of the file will find, so that its canary is theirs."""
     model = copy.deepcopy(model)
-    for tensor in model.network.state_dict().values():
-        if _is_rounded(tensor):
-            tensor.copy_(tensor.to(weights_dtype))
+    model.network.load_state_dict(_weights(model, weights_dtype))
     return model
 
 
-def _is_rounded(tensor: Tensor) -> bool:
-    return tensor.ndim > 1  # batch statistics, scales and biases have one axis
+def _weights(model: ClipClassifier, dtype: torch.dtype) -> dict[str, Tensor]:
+    weights = model.network.state_dict()
+    # Batch statistics, scales and biases have one axis.
+    return {key: value.to(dtype) if value.ndim > 1 else value for key, value in weights.items()}
 
 
-def _tensors(
-    model: ClipClassifier, weights_dtype: torch.dtype = torch.float32
-) -> dict[str, Tensor]:
-    weights = {
-        f"{WEIGHTS}{key}": value.to(weights_dtype) if _is_rounded(value) else value
-        for key, value in model.network.state_dict().items()
-    }
+def _tensors(model: ClipClassifier, weights_dtype: torch.dtype) -> dict[str, Tensor]:
+    weights = {WEIGHTS + key: value for key, value in _weights(model, weights_dtype).items()}
     features = {
         "mel_bank": model.logmel.bank,
         "band_mean": model.band_mean,
         "band_std": model.band_std,
     }
     return {key: value.contiguous() for key, value in (weights | features).items()}
-
-
-def _canary(model: ClipClassifier, seed: int) -> Canary:
-    clips = Canary.clips(seed, model.logmel.audio_format.clip_samples)
-    with torch.inference_mode():
-        scores = model.scores(clips)
-    return Canary(seed=seed, scores=tuple(tuple(row) for row in scores.tolist()))

@@ -165,11 +165,11 @@ class DecodePool(Generic[Key]):
         seconds: float,
         work: Callable[..., Any],
         *arguments: object,
-    ) -> None:
+    ) -> bool:
         """Does other work in a worker, with its limits; `done` gets what came of it, if anything.
 
-        It is called from another thread, and before `on_answer`. A pool that was given up does
-        nothing: the next file to be decoded renews it.
+        It is called from another thread, and before `on_answer`. False: a pool that was given up
+        does nothing, the next file to be decoded renews it.
         """
         with contextlib.suppress(RuntimeError):
             task = (seconds, work, *arguments)
@@ -177,6 +177,8 @@ class DecodePool(Generic[Key]):
             future.add_done_callback(self._note_heartbeat)  # what waits behind is not stuck
             future.add_done_callback(done)
             future.add_done_callback(lambda _: self.on_answer())
+            return True
+        return False
 
     @property
     def max_silence_seconds(self) -> float:

@@ -191,9 +191,11 @@ _OPTIONS = (
     ),
     path_option,
     click.option("--wrong", is_flag=True, help="Where a person says something else, or of a part."),
-    click.option("--labelled", is_flag=True, help="Which people labelled, or a part of them."),
-    click.option("--unlabelled", is_flag=True, help="Of which nobody labelled anything."),
-    click.option("--author", help="Which this person labelled, or a part of them."),
+    click.option(
+        "--labelled", is_flag=True, help="Of which, or of a part, a person says what it is."
+    ),
+    click.option("--unlabelled", is_flag=True, help="Of which nobody says what it is."),
+    click.option("--author", metavar="NAME", help="Labelled by this person."),
     click.option("--min-level", type=Finite(), help="RMS of the recording, at least so many dBFS."),
     click.option("--max-level", type=Finite(), help="RMS at most; -90 finds silence."),
     click.option("--clipped", is_flag=True, help="With samples at full scale."),
@@ -245,8 +247,8 @@ def filters_of(
     """The options as filters. Raises StorageError for a checkpoint that does not exist."""
     from storage.queries.filters import Filters
 
-    if options["unlabelled"] and (options["labelled"] or options["author"] or options["wrong"]):
-        raise click.UsageError("what is --unlabelled has no label; leave out one of both")
+    if options["unlabelled"] and (options["labelled"] or options["wrong"] or options["author"]):
+        raise click.UsageError("--unlabelled does not go with --labelled, --wrong and --author")
     options["by_recorded"] = options.pop("clock") == "recorded"
     if options["checkpoint"] is not None:
         from storage.home.checkpoint_folder import resolve_reference

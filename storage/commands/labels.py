@@ -19,6 +19,7 @@ from storage.commands.context import (
     path_option,
     table_or_json,
 )
+from storage.commands.labels_verify import verify
 
 if TYPE_CHECKING:
     from storage.labels.tables.annotation_files import Annotation, AnnotationFile
@@ -337,7 +338,7 @@ def suggest(invocation: Invocation, number: int, file_format: str) -> None:
 
     database = open_database(invocation.database(), "reader")
     with database, database.transaction() as connection:
-        found = suggestions(connection, number)
+        found = suggestions(connection, number, invocation.display_rules())
     columns = ("path", "label", "confidence", "reason")
     with output(None) as stream:
         if file_format == "json":
@@ -372,9 +373,10 @@ def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
     from storage.labels.training_table import EXPORT_COLUMNS, label_rows
 
     numbers: Counter[str] = Counter()  # by refusal
+    rules = invocation.display_rules()
 
     def taken() -> Iterator[dict[str, object]]:
-        for row, refusal in label_rows(connection):
+        for row, refusal in label_rows(connection, rules):
             numbers["" if is_all else refusal] += 1
             if is_all or not refusal:
                 yield {name: row[name] for name in columns}
@@ -387,3 +389,6 @@ def export(invocation: Invocation, file: Path | None, is_all: bool) -> None:
     invocation.print_note(f"{numbers.pop('', 0)} labels" + (f" in {file}" if file else ""))
     for refusal, number in numbers.items():
         invocation.print_note(f"left out {number} {refusal} (--all has them too)")
+
+
+labels.add_command(verify)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from sqlalchemy import (
 )
 
 from storage.database.tables import checkpoint, finding, prediction, recording, recording_label
+from storage.values.clip_scores import labels_of
 from storage.values.decision import (
     FLOOR,
     MULTI_THRESHOLD,
@@ -30,6 +32,7 @@ from storage.values.decision import (
     SEPARATOR,
     UNKNOWN,
     DisplayRules,
+    is_negative,
     own_thresholds,
 )
 
@@ -72,9 +75,18 @@ STORED = AnswerColumns(_answer.label, _answer.confidence, _answer.id, _answer.ch
 
 def rules_within(connection: Connection, rules: DisplayRules) -> DisplayRules:
     """The rules, with what they need not ask of this ledger."""
-    several = select(checkpoint.c.id).where(checkpoint.c.one_label == 0).limit(1)
-    one_label = rules.novel_above >= 1 and connection.scalar(several) is None
-    return replace(rules, one_label=one_label)
+    if rules.novel_above < 1:
+        return replace(rules, one_label=False, nothing_below=math.inf)
+    facts = checkpoint.c.one_label, checkpoint.c.task, checkpoint.c.thresholds, checkpoint.c.labels
+    known = connection.execute(select(*facts)).all()
+    below = [least for _, least in rules.thresholds]
+    for _, task, thresholds, labels in known:
+        below += own_thresholds(thresholds).values()
+        below.append(MULTI_THRESHOLD if task == "multi" else rules.unknown_below)
+        if any(label in (NONE, UNKNOWN) or is_negative(label, task) for label in labels_of(labels)):
+            below.append(math.inf)
+    one_label = all(has_one for has_one, *_ in known)
+    return replace(rules, one_label=one_label, nothing_below=max(below, default=math.inf))
 
 
 def hides_labels(connection: Connection, rules: DisplayRules) -> bool:

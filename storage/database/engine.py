@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _TRIES, _TRY_SECONDS = 200, 0.05  # while another one makes the ledger
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_BEFORE_PIECES = "0007"  # the migration after it commits pieces
 
 
 def open_database(url: str, role: Role) -> Database:
@@ -106,17 +107,28 @@ def _prepare(
     if version >= SCHEMA_VERSION:
         return None
     tell(f"upgrading the ledger from schema {version} to {SCHEMA_VERSION}, after a backup")
-    unfinished = _back_up(path, version)
+    unfinished = _kept_backup(path) or _back_up(path, version)
     backup = unfinished.with_suffix("")
     try:
         _migrate(path, tell)
     except LedgerUnavailable:  # a full disk: another try must not fill it with backups
-        unfinished.unlink()
+        if not _kept_backup(path):
+            unfinished.unlink()
         raise
-    finally:  # after a kill the next try finds it under its first name, and makes another one
-        if unfinished.exists():
+    finally:  # after a kill it has its first name, and the next try keeps it or makes another one
+        if unfinished.exists() and not _kept_backup(path):
             unfinished.rename(backup)
     return backup
+
+
+def _kept_backup(path: Path) -> Path | None:
+    """That of an upgrade which ended when some of its pieces were committed, but not the last."""
+    with Database(path, ACCESS["reader"]) as database, database.transaction() as connection:
+        begun = connection.scalar(text("SELECT 1 FROM sqlite_master WHERE name = 'finding'"))
+        ended = "SELECT 1 FROM pragma_table_info('checkpoint') WHERE name = 'one_label'"
+        if not begun or connection.scalar(text(ended)):
+            return None
+    return next(path.parent.glob(f"{escape(path.name)}.schema-*.backup.new"), None)
 
 
 def _create_alone(path: Path) -> None:
@@ -165,15 +177,23 @@ def _back_up(path: Path, version: str) -> Path:
 
 
 def _migrate(path: Path, tell: Callable[[str], None]) -> None:
-    """Run the missing migrations in one transaction: all of them, or none."""
+    """Run the missing migrations, up to `_BEFORE_PIECES` and then all, in a transaction each.
+
+    Either runs as a whole or not at all; but that which commits pieces begins with what no older
+    version reads, and one that was killed begins again.
+    """
     from alembic import command
     from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["tell"] = tell
-    with Database(path, MIGRATING) as database, database.transaction() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        if connection.execute(text("PRAGMA foreign_key_check")).first():
-            raise LedgerDamaged(f"upgrading {path} would lose rows, so nothing was changed")
+    for revision in (_BEFORE_PIECES, "head"):
+        with Database(path, MIGRATING) as database, database.transaction() as connection:
+            if (MigrationContext.configure(connection).get_current_revision() or "") >= revision:
+                continue
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+            if connection.execute(text("PRAGMA foreign_key_check")).first():
+                raise LedgerDamaged(f"upgrading {path} would lose rows, so nothing was changed")

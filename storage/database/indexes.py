@@ -49,4 +49,3 @@ _partial("ix_recording_answer_number", _row.answer_number, where="answer_number 
 _partial("ix_recording_recorded", _row.recorded_at, where="recorded_at IS NOT NULL")
 Index("ix_human_label_author", human_label.c.author)
 Index("ix_label_event_digest", label_event.c.digest, label_event.c.start_s, label_event.c.end_s)
-Index("ix_label_event_act", label_event.c.act)

@@ -31,7 +31,7 @@ from storage.errors import (
 from storage.home.paths import FILE_MODE
 from storage.home.safe_open import create_plain
 from storage.values.clip_scores import is_part_wrong
-from storage.values.decision import threshold_in
+from storage.values.decision import human_text, threshold_in
 
 Role = Literal["daemon", "writer", "editor", "pruner", "reader"]
 
@@ -275,6 +275,7 @@ def _configure(raw: Any, access: Access, files: LedgerFiles) -> None:
     cursor.close()
     raw.create_function("is_part_wrong", 8, is_part_wrong, deterministic=True)
     raw.create_function("threshold_in", 2, threshold_in, deterministic=True)
+    raw.create_function("human_text", 1, lambda said: said and human_text(said), deterministic=True)
     if access.writes:  # so it has opened the log
         files.note_log()
 

@@ -27,6 +27,7 @@ class Home:
         self.checkpoints = root / "checkpoints"
         self.reports = root / "reports"
         self.runs = root / "runs"  # how far training got, and clips that memory cannot hold
+        self.trainings = root / "trainings"  # how far each is, and what came of it
         self.compiled = root / "compiled"  # networks as machine code, by the daemon for itself
         self.ledger_file = root / "clfd.db"
         self.status_file = root / "status.json"

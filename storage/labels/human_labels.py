@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, func, or_, select
 
 from storage.database.decision_sql import AnswerColumns, told_labels
 from storage.database.tables import checkpoint, human_label, prediction, recording
-from storage.values.decision import NEGATIVE_LABELS, NONE, DisplayRules
+from storage.values.decision import DisplayRules
 
 _row, _labelled = recording.c, human_label.c
 _IS_WHOLE = and_(_labelled.start_s == 0, _labelled.end_s == 0)
 
 
 def has_human_label(author: str | None = None) -> ColumnElement[bool]:
-    """One of this author, or any; for an index: few recordings have one."""
+    """For an index: few recordings have one. With an author: one of theirs."""
     given = select(_labelled.digest)
     return _row.digest.in_(given if author is None else given.where(_labelled.author == author))
 
@@ -53,6 +53,4 @@ def differs_from_human(rules: DisplayRules, answer: AnswerColumns) -> ColumnElem
         parts.is_not(None),
     )
     part = is_wrong.correlate(recording, prediction).scalar_subquery()
-    is_nothing = func.lower(human_labels()).in_(NEGATIVE_LABELS)
-    said = case((is_nothing, NONE), else_=human_labels())
-    return or_(said != told_labels(rules, answer), part == 1)
+    return or_(func.human_text(human_labels()) != told_labels(rules, answer), part == 1)

@@ -275,6 +275,12 @@ def history_of(connection: Connection, digest: str) -> list[RecordedEvent]:
     return sorted(_events_with(connection, "digest", [digest]), key=lambda one: one.number)
 
 
+def numbered_events(connection: Connection, act: str) -> list[RecordedEvent]:
+    """Those whose ids are the act's with a number behind; an index knows ids, but no acts."""
+    query = select(label_event).where(_event.id > f"{act}-", _event.id < f"{act}.")
+    return [RecordedEvent(*row) for row in connection.execute(query.order_by(_event.number))]
+
+
 def newest_number(connection: Connection) -> int:
     """Of the newest event: what somebody who looks now has seen."""
     return connection.scalar(select(func.max(_event.number))) or 0

@@ -35,7 +35,9 @@ _row, _human = recording.c, human_label.c
 _CHUNK = 1000
 
 
-def label_rows(connection: Connection) -> Iterator[tuple[dict[str, object], str]]:
+def label_rows(
+    connection: Connection, rules: DisplayRules
+) -> Iterator[tuple[dict[str, object], str]]:
     """A row for each label, by content and start; of copies, one that training can take.
 
     With it why training would refuse the label, or an empty text.
@@ -46,7 +48,7 @@ def label_rows(connection: Connection) -> Iterator[tuple[dict[str, object], str]
     )
     while some := list(islice(contents, _CHUNK)):
         asked = [_asked(one) for chosen in some for one, _ in chosen]
-        answers = iter(answers_to(connection, asked, DisplayRules()))
+        answers = iter(answers_to(connection, asked, rules))
         for chosen in some:
             for one, refusal in chosen:
                 if not refusal and any(_overrules(other, one) for other, _ in chosen):

@@ -22,13 +22,20 @@ def refused_checkpoints(url: str) -> frozenset[str]:
 
     None where that cannot be read: whoever activates a checkpoint must not need it.
     """
-    newest = select(checkpoint.c.name, checkpoint.c.verdict).order_by(checkpoint.c.id)
     try:
         with open_database(url, "reader") as database, database.transaction() as connection:
-            verdicts = {row.name: row.verdict for row in connection.execute(newest)}
+            return frozenset(refusals(connection))
     except StorageError:
         return frozenset()
-    return frozenset(name for name, verdict in verdicts.items() if verdict == "refused")
+
+
+def refusals(connection: Connection) -> dict[str, str]:
+    """Why a daemon refused a checkpoint when it met it last, by name."""
+    columns = checkpoint.c.name, checkpoint.c.verdict, checkpoint.c.reason
+    newest = {
+        row.name: row for row in connection.execute(select(*columns).order_by(checkpoint.c.id))
+    }
+    return {name: row.reason for name, row in newest.items() if row.verdict == "refused"}
 
 
 def accepted_checkpoint(

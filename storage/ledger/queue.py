@@ -151,8 +151,13 @@ def requeue_failed(connection: Connection, patterns: Sequence[bytes] | None, now
         for row_id, folder, path in connection.execute(query)
         if patterns is None or any(_names(pattern, folder, path) for pattern in patterns)
     ]
-    _update(connection, ids, again("retry", now))
+    retry_rows(connection, ids, now)
     return len(ids)
+
+
+def retry_rows(connection: Connection, recording_ids: Sequence[int], now: str) -> None:
+    """Queue these, which failed, again."""
+    _update(connection, recording_ids, again("retry", now), _row.state == "failed")
 
 
 def again(purpose: Literal["retry", "rescore"], now: str) -> dict[str, object]:

@@ -15,6 +15,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, case, func, select
 
+from storage.database.decision_sql import (
+    CURRENT,
+    ENTRY,
+    STORED,
+    is_told,
+    rules_within,
+    told_confidence,
+    told_label,
+    told_labels,
+)
 from storage.database.tables import (
     human_label,
     inbox,
@@ -26,22 +36,21 @@ from storage.database.tables import (
 )
 from storage.ledger.tallies import folder_of
 from storage.queries.filters import CONFIDENCE, by_index
+from storage.values.decision import DisplayRules
 
 _PER_REASON = 20  # candidates for each that is asked for
 _NEWEST = 200_000  # recordings that are looked through for disagreement, a second of work
 _LABELLED_SHARE = 0.5
 _row = recording.c
-_COLUMNS = (_row.digest, inbox.c.path_text, _row.path, _row.path_text, _row.label, _row.confidence)
 _human, _mark = human_label.c, label_mark.c
+_COLUMNS = (_row.digest, inbox.c.path_text, _row.path, _row.path_text)
 # Of which a person labelled neither the whole nor half of it: a part tells little of a long one.
 _seconds = case((_human.end_s > 0, _human.end_s), else_=_row.duration_s) - _human.start_s
 _labelled_s = select(func.coalesce(func.sum(_seconds), 0)).where(_human.digest == _row.digest)
 _marked_s = case((_mark.end_s > 0, _mark.end_s), else_=_row.duration_s) - _mark.start_s
-# Of which nobody is unsure, nor said that it is not this, of as much.
+# Of as much of which somebody is unsure, or said what it is not.
 _marked = select(_mark.digest).where(
-    _mark.digest == _row.digest,
-    _mark.label.in_(("", _row.label)),
-    _marked_s >= _LABELLED_SHARE * _row.duration_s,
+    _mark.digest == _row.digest, _marked_s >= _LABELLED_SHARE * _row.duration_s
 )
 _IS_OPEN = and_(
     _row.state == "done",
@@ -61,14 +70,15 @@ class Suggestion:
     folder: str
 
 
-def suggestions(connection: Connection, number: int) -> list[Suggestion]:
+def suggestions(connection: Connection, number: int, rules: DisplayRules) -> list[Suggestion]:
     """Up to so many, the most worthwhile first; nothing twice, nor what was labelled."""
+    rules = rules_within(connection, rules)
     most = number * _PER_REASON
-    unsure = by_index(_open(), CONFIDENCE).where(_row.confidence.is_not(None))
+    unsure = by_index(_open(rules), CONFIDENCE).where(_row.confidence.is_not(None))
     reasons = (
         _spread(_found(connection, unsure.order_by(_row.confidence).limit(most), "unsure")),
-        _spread(_found(connection, _disagreeing().limit(most), "checkpoints disagree")),
-        _spread(_rare(connection, most)),
+        _spread(_found(connection, _disagreeing(rules).limit(most), "checkpoints disagree")),
+        _spread(_rare(connection, most, rules)),
     )
     chosen: dict[str, Suggestion] = {}
     for taken in zip_longest(*reasons):
@@ -88,20 +98,24 @@ def _spread(found: Iterable[Suggestion]) -> list[Suggestion]:
     return [one for _, one in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _open() -> Select[Any]:
-    return select(*_COLUMNS).join(inbox, inbox.c.id == _row.inbox_id).where(_IS_OPEN)
+def _open(rules: DisplayRules) -> Select[Any]:
+    told = told_label(rules, CURRENT), told_confidence(rules, CURRENT)
+    query = select(*_COLUMNS, *told).select_from(recording)
+    return query.join(inbox, inbox.c.id == _row.inbox_id).where(_IS_OPEN)
 
 
-def _disagreeing() -> Select[Any]:
+def _disagreeing(rules: DisplayRules) -> Select[Any]:
     """Among the newest, since no index knows them."""
-    other = and_(prediction.c.recording_id == _row.id, prediction.c.label != _row.label)
+    differs = told_labels(rules, STORED) != told_labels(rules, CURRENT)
+    other = and_(prediction.c.recording_id == _row.id, differs)
     newest = select(func.max(_row.id)).scalar_subquery()
-    query = _open().join(prediction, other).where(_row.id > newest - _NEWEST)
+    query = _open(rules).join(prediction, other).where(_row.id > newest - _NEWEST)
     return query.order_by(_row.id.desc())
 
 
-def _rare(connection: Connection, most: int) -> Iterator[Suggestion]:
-    """Labels that are given less often than the even share, the rarest first."""
+def _rare(connection: Connection, most: int, rules: DisplayRules) -> Iterator[Suggestion]:
+    """Labels that are the surest less often than the even share, the rarest first."""
+    entry = recording_label.c
     given = select(tally.c.label, func.sum(tally.c.n)).where(
         tally.c.state == "done", tally.c.label != ""
     )
@@ -109,9 +123,9 @@ def _rare(connection: Connection, most: int) -> Iterator[Suggestion]:
     even = sum(numbers.values()) / max(1, len(numbers))
     for label in sorted(numbers, key=lambda label: numbers[label]):
         if numbers[label] < even:
-            of_label = recording_label.c.label == label, _row.label == label
-            query = _open().join(recording_label, recording_label.c.recording_id == _row.id)
-            query = query.where(*of_label).order_by(recording_label.c.answered_at.desc())
+            is_label = entry.label == label, is_told(rules, entry.label, entry.probability, ENTRY)
+            query = _open(rules).join(recording_label, entry.recording_id == _row.id)
+            query = query.where(*is_label).order_by(entry.answered_at.desc())
             query = query.with_hint(recording, "NOT INDEXED", "sqlite").limit(most)
             yield from _found(connection, query, f"few are {label}")
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +40,7 @@ from storage.queries.filters import (
     moment,
     path_prefix,
 )
-from storage.queries.page_index import best_index, day_clauses, tallied, tally_clauses
+from storage.queries.page_index import Tallied, best_index, day_clauses, tallied, tally_clauses
 from storage.queries.result import Result
 from storage.queries.results import OnRead, clip_spans, ignore
 from storage.values.timestamps import to_local_time
@@ -102,23 +103,25 @@ def count_in_time(
     if filters.is_tallied or _is_of_folders(filters):
         return Number(count(connection, filters))
     known = tallied(connection, filters)
-    if not known.fitting:
+    if not (known.fitting or filters.history):
         return Number(0)
-    filters = known.within(filters)
-    index, found = best_index(connection, filters, "newest", _LIMITS[-1] // 10, known), 0
+    query, found = _ids(connection, filters, known), 0
     deadline = clock() + seconds  # what came before takes milliseconds at any size
-    for limit in _LIMITS:
-        some = _ids(filters, index).limit(limit + 1).subquery()
-        n = _scalar(connection, select(func.count()).select_from(some), deadline, clock)
-        if n is None:
-            break
-        if n <= limit:
-            return Number(n)
-        found = limit
+    with suppress(CountTakesLong), interrupted_at(connection, deadline, clock):
+        for limit in _LIMITS:
+            some = query.limit(limit + 1).subquery()
+            n = connection.scalar(select(func.count()).select_from(some)) or 0
+            if n <= limit:
+                return Number(n)
+            found = limit
     return Number(found, is_exact=False)
 
 
-def _ids(filters: Filters, index: str) -> Select[Any]:
+def _ids(connection: Connection, filters: Filters, known: Tallied) -> Select[Any]:
+    if filters.history:  # of which the tallies know the current answers only
+        return select(_row.id).select_from(joined(filters)).where(*clauses(filters))
+    filters = known.within(filters)
+    index = best_index(connection, filters, "newest", _LIMITS[-1] // 10, known)
     if index == LABEL:
         labels = filters.indexed_labels
         query = labelled(filters, recording_label.c.recording_id)
@@ -152,18 +155,21 @@ def has_unmeasured_levels(connection: Connection) -> bool:
     return connection.scalar(answered) is not None
 
 
-def _scalar(
-    connection: Connection, query: Select[int], deadline: float, clock: Clock
-) -> int | None:
-    """The number that a statement finds; None where it still runs at the deadline."""
+class CountTakesLong(Exception):
+    """A statement that still ran at its deadline."""
+
+
+@contextmanager
+def interrupted_at(connection: Connection, deadline: float, clock: Clock) -> Iterator[None]:
+    """Raises CountTakesLong from a statement that runs at the deadline."""
     raw: Any = connection.connection.driver_connection
     raw.set_progress_handler(lambda: clock() >= deadline, _TICK_STEPS)
     try:
-        return connection.scalar(query) or 0
+        yield
     except DBAPIError as error:
         if "interrupted" not in str(error.orig):
             raise
-        return None
+        raise CountTakesLong from error
     finally:
         raw.set_progress_handler(None, 0)
 

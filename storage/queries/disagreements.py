@@ -8,11 +8,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from storage.database.decision_sql import AnswerColumns, rules_within, told_labels
+from storage.database.decision_sql import AnswerColumns, told_labels
 from storage.database.tables import checkpoint, prediction, recording
 from storage.errors import StorageError
 from storage.queries.filters import Filters, checkpoint_clause, clauses
-from storage.values.decision import DisplayRules
 
 # SQLite sorts what it groups, in memory: 75 bytes for each recording.
 _AT_A_TIME = 250_000
@@ -109,7 +108,7 @@ def disputes(
     limit: int,
 ) -> Iterator[Disagreement]:
     """Those first in which both are surest."""
-    of_a, of_b = _told(connection)
+    of_a, of_b = _told(connection, filters)
     columns = recording.c.path_text, of_a, _a.c.confidence, of_b, _b.c.confidence
     query = _with_recording(_shared(columns, a, b))
     query = query.where(of_a != of_b, *clauses(filters))
@@ -123,7 +122,7 @@ def _counted(
 ) -> Iterator[Sequence[Any]]:
     """Labels, count and sums of confidence, piece by piece: a pair may come several times."""
     confidences = func.sum(_a.c.confidence), func.sum(_b.c.confidence)
-    told = _told(connection)
+    told = _told(connection, filters)
     query = _shared((*told, func.count(), *confidences), a, b).group_by(*told)
     which = [*clauses(filters)]
     number = prediction.c.recording_id
@@ -137,9 +136,9 @@ def _counted(
         yield from connection.execute(piece)
 
 
-def _told(connection: Connection) -> tuple[ColumnElement[Any], ...]:
-    """All labels of each answer, by the thresholds of the checkpoints alone."""
-    rules = rules_within(connection, DisplayRules())
+def _told(connection: Connection, filters: Filters) -> tuple[ColumnElement[Any], ...]:
+    """All labels of each answer."""
+    rules = filters.within(connection).rules
     return tuple(told_labels(rules, answer) for answer in _ANSWERS)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
+from math import isfinite
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -40,11 +41,7 @@ from storage.database.tables import (
     recording,
     recording_label,
 )
-from storage.labels.human_labels import (
-    differs_from_human,
-    has_human_label,
-    has_no_human_label,
-)
+from storage.labels.human_labels import differs_from_human, has_human_label, has_no_human_label
 from storage.values.decision import NONE, UNKNOWN, DisplayRules
 from storage.values.timestamps import to_local_time
 
@@ -72,8 +69,8 @@ class Filters:
     recording instead of its current answer. `by_recorded`: times are those at which recordings
     began. `rules` say how answers are shown, and labels are meant as they are shown: any of them
     fits. `clip_labels`: a clip of it may have one of them. Levels are in dBFS. `labelled` are those
-    of which, or of a part of which, a person says what it is, of `author` where there is one;
-    `wrong` those of which a person says something else.
+    of which, or of a part of which, a person says what it is, `author` those of which this person
+    does, and `unlabelled` all others; `wrong` those of which a person says something else.
     """
 
     status: Status = "done"
@@ -105,7 +102,7 @@ class Filters:
     def is_tallied(self) -> bool:
         """Whether the tally by day, label and checkpoint knows all that is asked."""
         unsure = bool(self.labels) and not self.rules.tells_stored_label
-        of_people = self.needs_human_label or self.unlabelled
+        of_people = self.of_people or self.unlabelled
         of_rows = self.bounds_confidence or self.needs_levels or of_people or self.by_recorded
         of_rows = of_rows or self.min_novelty is not None
         return self.path is None and not (of_rows or unsure or self.clip_labels)
@@ -117,7 +114,8 @@ class Filters:
         return () if {NONE, UNKNOWN} & {*labels} else tuple(dict.fromkeys(labels))
 
     @property
-    def needs_human_label(self) -> bool:
+    def of_people(self) -> bool:
+        """Whether all that fits has a label of a person."""
         return self.wrong or self.labelled or self.author is not None
 
     @property
@@ -182,7 +180,7 @@ def _further_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
     yield from range_clauses(_row.rms_dbfs, filters.min_level, filters.max_level)
     if filters.clipped:
         yield _row.clipped > 0
-    if filters.needs_human_label:
+    if filters.of_people:
         yield has_human_label(filters.author)
     if filters.unlabelled:
         yield has_no_human_label()
@@ -195,8 +193,12 @@ def answer_columns(filters: Filters) -> AnswerColumns:
 
 
 def label_clause(filters: Filters) -> ColumnElement[bool]:
-    """Any of the labels is told of it; NONE and UNKNOWN are told alone."""
+    """Any of the labels is told of it; NONE and UNKNOWN are told alone, of what is unsure."""
     rules, answer = filters.rules, answer_columns(filters)
+    if filters.labels and {*filters.labels} <= {NONE, UNKNOWN}:
+        is_told_alone = told_label(rules, answer).in_(filters.labels)
+        is_unsure = answer.confidence < rules.nothing_below
+        return and_(is_unsure, is_told_alone) if isfinite(rules.nothing_below) else is_told_alone
     if filters.labels and rules.one_label:
         return told_label(rules, answer).in_(filters.labels)
     labels = [label for label in filters.labels if label not in (NONE, UNKNOWN)]

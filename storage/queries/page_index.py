@@ -32,8 +32,10 @@ from storage.queries.filters import (
     range_clauses,
     recorded_clauses,
 )
+from storage.values.decision import DisplayRules
 
 _LOOK = 60_000  # entries that are counted to learn whether a filter leaves few
+_SAMPLE = 2_000  # answers that tell which share a filter leaves where it leaves many
 # Cost of fetching the table row for an index entry, relative to an entry that tells enough
 # (2 us against 0.1 us). Of rows that were answered one after the other several lie on a page, and
 # those in the order of confidence lie anywhere (3.8 us against 1.4 us in the order of paths).
@@ -45,11 +47,15 @@ _row, _tally = recording.c, tally.c
 
 @dataclass(frozen=True)
 class Tallied:
-    """How many recordings there are, how many have the status, how many fit, and on which days."""
+    """How many recordings there are, how many have the status, how many fit, and on which days.
+
+    `surest` are those whose most probable label fits, by all but thresholds.
+    """
 
     total: int
     of_status: int
     fitting: int
+    surest: int
     first_day: str | None
     last_day: str | None
 
@@ -70,16 +76,20 @@ def tallied(connection: Connection, filters: Filters) -> Tallied:
     within = [] if filters.by_recorded else [*day_clauses(filters)]
     fits = and_(_tally.n > 0, *tally_clauses(filters), *within)
     has_status = and_(_tally.n > 0, *tally_clauses(Filters(status=filters.status)), *within)
+    stored = replace(filters, rules=DisplayRules(one_label=True))
+    is_surest = and_(_tally.n > 0, *tally_clauses(stored), *within)
     found = connection.execute(
         select(
             func.sum(_tally.n),
             func.sum(case((has_status, _tally.n), else_=0)),
             func.sum(case((fits, _tally.n), else_=0)),
+            func.sum(case((is_surest, _tally.n), else_=0)),
             func.min(case((fits, _tally.day))),
             func.max(case((fits, _tally.day))),
         )
     ).one()
-    return Tallied(found[0] or 0, found[1] or 0, found[2] or 0, found[3], found[4])
+    total, of_status, fitting, surest = (number or 0 for number in found[:4])
+    return Tallied(total, of_status, fitting, surest, found[4], found[5])
 
 
 def tally_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
@@ -130,22 +140,25 @@ def best_index(
 def _has_others(filters: Filters) -> bool:
     """Whether other filters than labels and times have an index."""
     of_rows = filters.bounds_confidence or filters.by_recorded or filters.path is not None
-    return filters.needs_human_label or of_rows
+    return filters.of_people or of_rows
 
 
 def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[tuple[str, int]]:
     """How many recordings each filter leaves, by the index that finds them; _LOOK is many."""
     if filters.indexed_labels:
-        of_tally = known.fitting if filters.rules.tells_stored_label else 0
-        yield LABEL, max(of_tally, _entries(connection, filters.indexed_labels))
+        yield LABEL, max(known.surest, _entries(connection, filters.indexed_labels))
     if filters.status != "all":
         yield ANSWER, known.of_status
     if filters.bounds_confidence:
         bounds = filters.min_confidence, filters.max_confidence
-        yield CONFIDENCE, _look(connection, CONFIDENCE, [*range_clauses(_row.confidence, *bounds)])
+        within = [*range_clauses(_row.confidence, *bounds)]
+        n = _look(connection, CONFIDENCE, within)
+        if n == _LOOK:
+            n = max(n, int(known.total * _share_of_newest(connection, within)))
+        yield CONFIDENCE, n
     if filters.by_recorded:
         yield RECORDED, _look(connection, RECORDED, [*recorded_clauses(filters)])
-    if filters.needs_human_label:
+    if filters.of_people:
         yield DIGEST, _look(connection, DIGEST, [has_human_label(filters.author)])
     if filters.path is not None and (prefix := [*path_prefix_clauses(filters.path)]):
         yield PATH_INDEX, _look(connection, PATH_INDEX, prefix)
@@ -154,6 +167,13 @@ def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[
 def _look(connection: Connection, index: str, where: Sequence[ColumnElement[bool]]) -> int:
     seen = by_index(select(_row.id), index).where(*where).limit(_LOOK).subquery()
     return connection.scalar(select(func.count()).select_from(seen)) or 0
+
+
+def _share_of_newest(connection: Connection, where: Sequence[ColumnElement[bool]]) -> float:
+    """How many of the newest answers fit, as the index knows them: an estimate of all."""
+    newest = by_index(select(and_(*where).label("fits")), ANSWER).where(_row.state == "done")
+    newest = newest.order_by(_row.answered_at.desc()).limit(_SAMPLE)
+    return connection.scalar(select(func.avg(newest.subquery().c.fits))) or 0.0
 
 
 def _entries(connection: Connection, labels: Sequence[str]) -> int:

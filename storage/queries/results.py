@@ -87,6 +87,11 @@ def page(
     return Page(rows, keys[limit - 1] if len(keys) > limit else None)
 
 
+def newest_keys(connection: Connection, filters: Filters, limit: int) -> list[PageKey]:
+    """Of the newest recordings that fit: id and moment."""
+    return _page_keys(connection, filters.within(connection), "newest", limit)
+
+
 def results(
     connection: Connection,
     filters: Filters,
@@ -142,6 +147,16 @@ def clip_spans(
     wide = recordings_to_read(connection, filters, clips)
     for one in _with_clips(connection, wide, "newest", on_read):
         yield from ((one, span) for span in spans_of(one, clips, filters))
+
+
+def results_of(
+    connection: Connection, ids: Sequence[int], filters: Filters, with_clips: bool = False
+) -> list[Result]:
+    """These recordings, in this order, whatever else the filters say than how answers are shown."""
+    known = select(_row.id).where(_row.id.in_(ids))
+    there = {*connection.scalars(known)}
+    filters = filters.within(connection)
+    return list(_rows_of(connection, [id for id in ids if id in there], filters, with_clips))
 
 
 def newest_position(connection: Connection) -> Position:

@@ -212,8 +212,8 @@ class TrainingSettings(Section):
     """most memory for decoded clips, in GiB, before they go into a file on disk; 0 is half of what
     is free"""
     negative_labels: Texts = NEGATIVE_LABELS
-    """what a row of nothing is called: where a network learns several labels at once, these are not
-    among them; capitals or not"""
+    """what a row of nothing is called besides `none`: where a network learns several labels at
+    once, these are not among them; capitals or not; results have words of their own"""
 
 
 class ResultsSettings(Section):
@@ -229,7 +229,7 @@ class ResultsSettings(Section):
     """in a single task, answers less confident are shown as `unknown`, where the label has no
     threshold of its own"""
     novel_above: Share = 1.0
-    """answers with a higher novelty are shown as `unknown`; 1: none is"""
+    """recordings with a higher novelty are shown as `unknown`, but not their clips; 1: none is"""
     site_pattern: Annotated[str, _checked_by(check_site_pattern)] = ""
     """regular expression with a group `site`, looked for in the path; empty: the site is the first
     folder"""

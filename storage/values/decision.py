@@ -7,6 +7,7 @@ alike; `storage.values.findings` says by which probabilities a recording is deci
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,9 +34,15 @@ def most_probable(scores: Sequence[float], n: int = 1) -> list[int]:
     return nlargest(n, range(len(scores)), key=scores.__getitem__)
 
 
+@lru_cache(maxsize=4096)  # asked of the labels of every answer
+def says_nothing(label: str, words: tuple[str, ...] = NEGATIVE_LABELS) -> bool:
+    """Whether a label is NONE or another of the words for nothing, capitals or not."""
+    return label.casefold() in [NONE, *(word.casefold() for word in words)]
+
+
 def is_negative(label: str, task: str = "single") -> bool:
     """Whether a network of this task says by the label that nothing was found."""
-    return task == "single" and label.lower() in NEGATIVE_LABELS
+    return task == "single" and says_nothing(label)
 
 
 class Decision(NamedTuple):
@@ -63,7 +70,8 @@ class DisplayRules:
     which do not tell it (see `timestamps`). `site_pattern` is a regular expression with a group
     `site`, looked for in the path; without one a site is the first folder. `one_label`: every
     answer of the ledger is one label without a threshold of the checkpoint, so that tables need
-    not be joined to decide. What is more novel than `novel_above` is UNKNOWN.
+    not be joined to decide. What is more novel than `novel_above` is UNKNOWN. Every answer of the
+    ledger that is NONE or UNKNOWN is less sure than `nothing_below`.
     """
 
     zone: str = "local"
@@ -72,6 +80,7 @@ class DisplayRules:
     site_pattern: str = ""
     novel_above: float = 1.0
     one_label: bool = False
+    nothing_below: float = math.inf
 
     @property
     def has_thresholds(self) -> bool:

@@ -87,7 +87,8 @@ def compare(
         from trainer.reports.figures import picture_format_of, write_picture
 
         picture_format_of(plot)  # what is no picture is refused before anything is counted
-    filters = Filters("all", since=since, until=until, path=path)
+    rules = invocation.display_rules()
+    filters = Filters("all", since=since, until=until, path=path, rules=rules)
     home, database = invocation.home(), open_database(invocation.database(), "reader")
     with database, database.transaction() as connection:
         one, other = (

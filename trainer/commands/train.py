@@ -118,8 +118,11 @@ from storage.commands.option_headings import CommandWithHeadings
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: engine.device]")
 @click.option("--skip-bad", is_flag=True, help="Leave out rows and files that cannot be used.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
+@click.option("--folder", type=click.Path(path_type=Path), hidden=True, help="Made by the page.")
 @click.pass_obj
-def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any) -> None:
+def train(
+    invocation: Invocation, /, labels: Path, as_json: bool, folder: Path | None, **options: Any
+) -> None:
     """Learn from labelled files, and publish a checkpoint.
 
     LABELS.csv has the columns path (or file, filename, file_name) and label (or category, class;
@@ -146,7 +149,9 @@ def train(invocation: Invocation, /, labels: Path, as_json: bool, **options: Any
         raise click.UsageError(str(error)) from error
     with staying_without_terminal(), listed_problems(), open_process_group() as process_group:
         console = ProgressConsole(invocation.verbosity if process_group.is_main_process else -1)
-        trained = train_checkpoint(request, invocation.home(), settings, console, process_group)
+        trained = train_checkpoint(
+            request, invocation.home(), settings, console, process_group, folder
+        )
     if trained is None:
         return
     for line in _summary(trained.outcome):

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from storage.values.decision import NEGATIVE_LABELS, says_nothing
 from storage.values.text import listed, visible
 from trainer.data.examples import Example
 from trainer.data.source_guess import shared_sources
@@ -19,15 +20,20 @@ _EMPTY = {"nan", "NaN", "<NA>", "NA", "N/A", "None", "NULL"}  # of pandas, R, Py
 
 
 def find_warnings(
-    examples: Sequence[Example], groups: Sequence[str], splits: Sequence[Split]
+    examples: Sequence[Example],
+    groups: Sequence[str],
+    splits: Sequence[Split],
+    negative_labels: tuple[str, ...] = (),
 ) -> list[str]:
     """Lines about similar labels, duplicate audio, and related files on both sides of a split.
 
     `groups` (R,) are the merged ones of `overlaps.merged_groups`.
     """
+    labels = {label for example in examples for label in example.labels}
     return [
-        *similar_labels(label for example in examples for label in example.labels),
-        *labels_like_empty_cells(label for example in examples for label in example.labels),
+        *similar_labels(labels),
+        *labels_like_empty_cells(labels),
+        *labels_of_nothing(labels, negative_labels),
         *rare_labels(examples),
         *duplicate_audio(examples, groups),
         *related_files_across_split(examples, splits),
@@ -58,6 +64,16 @@ def labels_like_empty_cells(labels: Iterable[str]) -> list[str]:
     return [
         f"label {label!r} is learned as any other; leave the cell empty if there is none"
         for label in sorted(_EMPTY.intersection(labels))
+    ]
+
+
+def labels_of_nothing(labels: Iterable[str], negative_labels: tuple[str, ...]) -> list[str]:
+    """A line for labels of a single task that the settings call nothing, and results do not."""
+    return [
+        f"label {label!r} is of training.negative_labels, but where a sound has one label results "
+        f"tell only {', '.join(NEGATIVE_LABELS)} as nothing; call it none"
+        for label in sorted(labels)
+        if says_nothing(label, negative_labels) and not says_nothing(label)
     ]
 
 

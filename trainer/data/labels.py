@@ -19,7 +19,7 @@ from storage.labels.tables.label_tables import (
     open_label_table,
     sound_of,
 )
-from storage.values.decision import labels_in
+from storage.values.decision import labels_in, says_nothing
 from storage.values.text import text_digest, visible
 from trainer.data.examples import Example, LabelSet
 from trainer.data.folder_reader import list_folder
@@ -36,7 +36,7 @@ class TaskChoice:
     """What a person asked for: auto, single or multi; and the names of nothing in a multi task."""
 
     asked: str = "single"
-    negative_labels: Collection[str] = ()
+    negative_labels: tuple[str, ...] = ()
 
 
 SINGLE = TaskChoice()
@@ -210,18 +210,17 @@ def choose_task(examples: Sequence[Example], asked: str) -> tuple[Task, str]:
 
 
 def as_multi(
-    examples: Sequence[Example], negative_labels: Collection[str]
+    examples: Sequence[Example], negative_labels: tuple[str, ...]
 ) -> tuple[tuple[Example, ...], dict[int, str]]:
     """An example for all rows of one part, in the order of the first; a line for a row at fault.
 
     Rows that differ in group, fold or split stay apart, for the checks of these to find.
     """
-    negative = {name.casefold() for name in negative_labels}
     of_part: dict[Hashable, list[Example]] = defaultdict(list)
     problems: dict[int, str] = {}
     for at, example in enumerate(examples):
         labels = tuple(dict.fromkeys(labels_in(example.label)))
-        positive = tuple(label for label in labels if label.casefold() not in negative)
+        positive = tuple(label for label in labels if not says_nothing(label, negative_labels))
         if not labels or 0 < len(positive) < len(labels):
             reason = "is a label and none; keep one" if labels else "names no label"
             problems[example.row or at] = f"{example.spot('label')}: {example.label!r} {reason}"

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from classifier.inference.pooling import Scores
 from classifier.model.checkpoint import Threshold
+from storage.review.wilson import BOUND, wilson_interval
 from storage.values.decision import FLOOR
 from trainer.evaluation.metrics import Confidence, Truth
 from trainer.evaluation.recording_answers import NOT_TOLD, Marks
 
 MIN_EXAMPLES = 5  # of a label; what fewer say of it is chance
-Z = 1.0  # standard deviations of Wilson's interval: the bound holds in five cases of six
 
 
 @dataclass(frozen=True)
@@ -49,18 +48,6 @@ def fit_thresholds(
     return {label: threshold for label, threshold in found.items() if threshold}
 
 
-def wilson_low(hits: npt.ArrayLike, n: npt.ArrayLike, z: float = Z) -> npt.NDArray[np.float64]:
-    """The lower end of the interval of a share, hits of n.
-
-    Wilson, "Probable inference, the law of succession, and statistical inference" (1927).
-    """
-    hits, n = np.asarray(hits, np.float64), np.asarray(n, np.float64)
-    share = hits / n
-    spread = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    low = (share + z**2 / (2 * n) - spread) / (1 + z**2 / n)
-    return np.maximum(low, 0.0)  # type: ignore[no-any-return]
-
-
 def _fit(told_scores: Confidence, bears: Marks, goal: Goal, floor: float) -> Threshold | None:
     """The lowest threshold of the wanted precision, or that of the best F1; None of too few.
 
@@ -76,7 +63,7 @@ def _fit(told_scores: Confidence, bears: Marks, goal: Goal, floor: float) -> Thr
     is_cut = (np.diff(ranked, append=NOT_TOLD) < 0) & (ranked >= floor)
     if not is_cut.any():
         return None
-    low = wilson_low(hits, n_found)
+    low, _ = wilson_interval(hits, n_found, BOUND)
     if goal.precision is None:
         merit = np.where(is_cut, 2 * hits / (n_found + n_examples), -1.0)
         at = int(merit.argmax())

@@ -9,6 +9,7 @@ import torch
 from classifier.inference.pooling import Scores
 from classifier.workers.pool import DecodePool
 from storage.home.checkpoint_folder import CheckpointFolder
+from storage.values.decision import says_nothing
 from trainer.evaluation.assessment import Assessment
 from trainer.evaluation.metrics import Truth, answer_recordings
 from trainer.promotion.compare_active import HeldOut, compare, read_active
@@ -37,8 +38,8 @@ def decide_promotion(
     )
     # A network of several labels has none for what holds nothing, and knows it all the same.
     is_multi = dataset.task == "multi"
-    negative = {name.casefold() for name in context.settings.training.negative_labels}
-    nothing = [each for each in active.labels if each.casefold() in negative] if active else []
+    words = context.settings.training.negative_labels
+    nothing = [each for each in active.labels if says_nothing(each, words)] if active else []
     return decide(
         request.promote,
         find_flaw(told_scores, truth, dataset.labels),

@@ -17,6 +17,7 @@ from classifier.workers.pool import DecodePool
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.settings.schema import Settings
+from storage.trainings.training_progress import ProgressFile
 from storage.values.text import listed, visible
 from trainer.console import ProgressConsole
 from trainer.data.audio_survey import choose_audio_format, survey
@@ -69,6 +70,7 @@ class RunContext:
     device: torch.device
     console: ProgressConsole
     process_group: ProcessGroup = SINGLE_PROCESS
+    progress: ProgressFile | None = None  # of the main process
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def prepare(context: RunContext) -> PreparedData:
             )
         data = _without_parent_trained(data, parent, console)
     splits = [*data.folds.values(), data.split]
-    remarks = find_warnings(dataset.examples, data.groups, splits)
+    remarks = find_warnings(dataset.examples, data.groups, splits, negative)
     for line in remarks:
         console.print_line(f"note: {line}")
     return replace(data, remarks=tuple(remarks))

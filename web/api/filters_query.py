@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,6 +35,9 @@ class FilterQuery(BaseModel):
     time: Literal["classified", "recorded"] = "classified"
     path: str | None = None
     wrong: bool = False
+    labelled: bool = False
+    unlabelled: bool = False
+    author: str | None = None
     min_level: Level = None
     max_level: Level = None
     clipped: bool = False
@@ -41,7 +45,7 @@ class FilterQuery(BaseModel):
     checkpoint: str | None = None
 
 
-def asked_filters(query: Annotated[FilterQuery, Query()], context: Context) -> Filters:
+def asked_filters(query: AskedQuery, context: Context) -> Filters:
     """Raises Problem for a time that is none, StorageError for an unknown checkpoint."""
     checkpoint = query.checkpoint and resolve_reference(context.home, query.checkpoint)
     return Filters(
@@ -49,11 +53,14 @@ def asked_filters(query: Annotated[FilterQuery, Query()], context: Context) -> F
         labels=tuple(query.label),
         min_confidence=query.min_confidence,
         max_confidence=query.max_confidence,
-        since=_moment("since", query.since),
-        until=_moment("until", query.until),
+        since=moment_of("since", query.since),
+        until=moment_of("until", query.until),
         path=printable_path(os.fsencode(query.path)) if query.path else None,
         checkpoint=checkpoint or None,
         wrong=query.wrong,
+        labelled=query.labelled,
+        unlabelled=query.unlabelled,
+        author=query.author or None,
         by_recorded=query.time == "recorded",
         min_level=query.min_level,
         max_level=query.max_level,
@@ -63,7 +70,23 @@ def asked_filters(query: Annotated[FilterQuery, Query()], context: Context) -> F
     )
 
 
-def _moment(name: str, text: str | None) -> str | None:
+def options_of(query: FilterQuery) -> list[str]:
+    """The same as words of the command line; what is not asked for is left out."""
+    asked = query.model_dump(exclude_defaults=True, exclude_none=True)
+    return [word for name, value in asked.items() for word in _words(name, value)]
+
+
+def _words(name: str, value: Any) -> Iterator[str]:
+    option = f"--{name.replace('_', '-')}"
+    if value is True:
+        yield option
+    elif isinstance(value, list):
+        yield from (f"{option}={one}" for one in value)
+    elif value != "":
+        yield f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
+
+
+def moment_of(name: str, text: str | None) -> str | None:
     if not text:
         return None
     try:
@@ -72,4 +95,5 @@ def _moment(name: str, text: str | None) -> str | None:
         raise Problem(422, f"{name}: {error}") from error
 
 
+AskedQuery = Annotated[FilterQuery, Query()]
 AskedFilters = Annotated[Filters, Depends(asked_filters)]

@@ -7,10 +7,37 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from web.api import recordings_api, session_api, status_api
+from web.api import (
+    counts_api,
+    export_api,
+    live_api,
+    recordings_api,
+    report_api,
+    session_api,
+    status_api,
+)
+from web.api.control import checkpoints_api, classify_api, daemon_api, trainings_api
+from web.api.labelling import labels_api, queue_api, verify_api
+from web.media import media_api
 from web.server.guard import SAFE_METHODS
 
-MODULES = (session_api, status_api, recordings_api)
+MODULES = (
+    session_api,
+    status_api,
+    live_api,
+    export_api,  # before a recording by its number
+    recordings_api,
+    counts_api,
+    labels_api,
+    queue_api,
+    verify_api,
+    media_api,
+    report_api,
+    checkpoints_api,
+    trainings_api,
+    daemon_api,
+    classify_api,
+)
 
 
 def routers(read_only: bool) -> Iterator[APIRouter]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 
 from storage.commands.context import Invocation
@@ -55,9 +58,10 @@ def web(
     passed = passed_socket()
     with listening(settings.listen, passed) as opened:
         port = port_of(opened)
-        app = page_app(
-            PageContext(home, settings.read_only), allowed_hosts(settings, port), port is None
-        )
+        # The unit says where another one waits for labels.
+        labels = os.environ.get("LABELS") if passed else None
+        context = PageContext(home, settings.read_only, Path(labels) if labels else None)
+        app = page_app(context, allowed_hosts(settings, port), port is None)
         if passed is None:
             address = link(settings, sessions.new_link(), port)
             click.echo(address)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
@@ -18,6 +19,7 @@ from storage.home.paths import Home
 from storage.settings.loading import load_settings
 from storage.settings.schema import Settings
 from storage.values.decision import DisplayRules
+from web.server.clfd_process import end_all
 from web.server.sessions import Session
 
 T = TypeVar("T")
@@ -29,6 +31,7 @@ class PageContext:
 
     home: Home
     read_only: bool = False
+    labels_file: Path | None = None  # that a service learns from, and the page writes
     _databases: dict[Role, Database] = field(default_factory=dict)
     _shared: dict[Callable[[PageContext], Any], Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -71,6 +74,7 @@ class PageContext:
             return found
 
     def close(self) -> None:
+        end_all()
         for one in self._shared.values():
             if hasattr(one, "close"):
                 one.close()

@@ -29,7 +29,7 @@ _POLICY = (
     "frame-ancestors 'none'; form-action 'self'; require-trusted-types-for 'script'; "
     "trusted-types clfd"
 )
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -112,8 +112,8 @@ def _with_headers(send: Send) -> Send:
     async def secured(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
-                headers[name] = value
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)  # a file of a report has a stricter policy
             headers.setdefault("Cache-Control", "no-store")
         await send(message)
 

@@ -11,19 +11,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from storage.errors import ConfigurationError
 from storage.values.listen_address import UNIX, host_and_port, is_unix_place
+from web.server.connection_limits import MAX_CONNECTIONS, LimitedConnection
 
 SOCKET_MODE = 0o660
-MAX_CONNECTIONS = 64
 KEEP_ALIVE_SECONDS = 15
-REQUEST_SECONDS = 30.0  # from the first byte of a request to its last one, or of silence before
 STOP_SECONDS = 3
 IDLE_SECONDS = 900.0  # without a request; then a page that systemd started leaves
 FIRST_PASSED = 3  # the file descriptor that systemd passes on
@@ -97,28 +94,6 @@ def _is_answered(path: Path) -> bool:
         return probe.connect_ex(os.fspath(path)) == 0
 
 
-class _TimedProtocol(H11Protocol):
-    """Ends connections that say nothing, or a request too slowly; uvicorn waits for ever."""
-
-    _timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._timer = self.loop.call_later(REQUEST_SECONDS, self._end_if_waiting)
-
-    def _end_if_waiting(self) -> None:
-        is_served = self.cycle is not None and not self.cycle.more_body
-        if is_served and not self.cycle.response_complete:  # a long answer
-            self._timer = self.loop.call_later(REQUEST_SECONDS, self._end_if_waiting)
-        elif not (is_served and self.conn.their_state.__name__ in ("IDLE", "DONE")):
-            self.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer:
-            self._timer.cancel()
-        super().connection_lost(exc)
-
-
 class Activity:
     """The application, and when it was asked last."""
 
@@ -143,14 +118,13 @@ def serve(app: ASGIApp, opened: socket.socket, leaves_when_idle: bool) -> None:
     activity = Activity(app)
     config = uvicorn.Config(
         activity,
-        http=_TimedProtocol,
+        http=LimitedConnection,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
         backlog=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,

@@ -4,6 +4,7 @@ import { html, render, useEffect, useState } from "./lib/preact-htm.js";
 import { get, post } from "./core/api.js";
 import { current, go, useAddress } from "./core/address.js";
 import { activeTables, GLOBAL_KEYS, shown, useKeys, VIEW_LETTERS } from "./core/keys.js";
+import { Unwritten } from "./core/labels.js";
 import { useData } from "./core/poll.js";
 import { apply } from "./core/theme.js";
 import { Fault, KeyButton, Link, Told } from "./core/widgets.js";
@@ -54,6 +55,7 @@ function Views({ who }) {
       <${Daemon} status=${status} />
       <${KeyButton} k="?" onPress=${() => setHelpOpen(!isHelpOpen)}>Keys<//>
     </header>
+    <${Unwritten} />
     <main id="view" tabindex="-1">${View
       ? html`<${View} key=${address.view} ...${address} who=${who} status=${status.data} />`
       : html`<h1>There is no view “${address.view}”</h1><p><${Link} view="live">To what comes in<//></p>`}</main>

@@ -128,7 +128,7 @@ def test_what_is_unlabelled_has_no_author(home: Home) -> None:
         results, ["--unlabelled", "--author", "ann"], obj=Invocation(home.root)
     )
     assert printed.exit_code == 2
-    assert "has no label" in printed.stderr
+    assert "does not go with" in printed.stderr
 
 
 def test_what_is_not_a_label_and_what_nobody_can_tell_is_not_suggested_again(home: Home) -> None:
@@ -138,11 +138,6 @@ def test_what_is_not_a_label_and_what_nobody_can_tell_is_not_suggested_again(hom
     ask(home, "set", "yard/b.wav", "--unsure")
     assert suggested(home, 9) == ["roof/b.wav"]
     assert exported(home) == []
-
-
-def test_what_is_not_another_label_than_was_answered_is_suggested_still(home: Home) -> None:
-    ask(home, "set", "a.wav", "dog", "--not")
-    assert "a.wav" in suggested(home, 9)
 
 
 def test_an_import_is_undone_as_one_act_and_then_what_was_said_before(

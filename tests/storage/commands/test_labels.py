@@ -453,6 +453,16 @@ def test_what_checkpoints_disagree_over_is_suggested_with_that_reason(home: Home
     assert reasons["roof/b.wav"] == "checkpoints disagree"
 
 
+def test_what_is_suggested_and_exported_is_told_as_results_tell_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLFD_RESULTS__UNKNOWN_BELOW", "0.95")
+    found = json.loads(ask(home, "suggest", "--json").stdout)
+    assert {one["label"] for one in found} == {"unknown"}
+    ask(home, "set", "a.wav", "dog")
+    assert [row["predicted"] for row in exported(home)] == ["unknown"]
+
+
 def test_several_labels_of_one_part_are_kept_in_alphabetical_order(
     home: Home, tmp_path: Path
 ) -> None:

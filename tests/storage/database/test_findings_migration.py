@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from old_ledger import first_ledger
+from sqlalchemy import Engine, event
 
 from storage.database.engine import open_database, upgrade
 from storage.database.sqlite import driver
+from storage.errors import LedgerUnavailable
 from storage.ledger.tallies import tally_errors
 from storage.queries.clips import ClipOptions
 from storage.queries.counts import count_by
@@ -103,3 +108,78 @@ def test_upgrades_that_are_killed_leave_one_backup(
     monkeypatch.undo()
     assert upgrade(url) in [*folder.glob("*.backup*")]
     assert len(list(folder.glob("*.backup*"))) == 1
+
+
+def test_an_upgrade_that_is_killed_between_its_pieces_is_finished_by_the_next(
+    url: str, tmp_path: Path
+) -> None:
+    file, beginning = tmp_path / "clfd.db", tmp_path / "first.db"
+    shutil.copyfile(file, beginning)
+    old, wanted, exit_codes = rows(file), None, []
+    for step in (None, *range(1, 6)):
+        for leftover in tmp_path.glob("clfd.db*"):
+            leftover.unlink()
+        shutil.copyfile(beginning, file)
+        if step is not None:
+            exit_codes.append(upgrade_until_killed(url, step))
+        backup = upgrade(url)
+        wanted = wanted or rows(file)
+        assert rows(file) == wanted
+        with open_database(url, "reader") as database:
+            assert list(tally_errors(database)) == []
+        if backup is not None:
+            assert [*tmp_path.glob("clfd.db.*")] == [backup]
+            assert rows(backup) == old
+    assert exit_codes == [9] * 4 + [0]
+
+
+def test_a_disk_that_is_full_between_two_pieces_leaves_the_backup_of_the_old_ledger(
+    url: str, tmp_path: Path
+) -> None:
+    old = rows(tmp_path / "clfd.db")
+    begun = iter(range(3))
+
+    def fill(*arguments: Any) -> None:
+        if arguments[2] == "BEGIN IMMEDIATE" and next(begun, None) is None:
+            raise LedgerUnavailable("database or disk is full")
+
+    event.listen(Engine, "before_cursor_execute", fill)
+    try:
+        with pytest.raises(LedgerUnavailable):
+            upgrade(url)
+    finally:
+        event.remove(Engine, "before_cursor_execute", fill)
+    (kept,) = tmp_path.glob("*.backup.new")
+    backup = upgrade(url)
+    assert backup is not None
+    assert [*tmp_path.glob("*.backup*")] == [backup] == [kept.with_suffix("")]
+    assert rows(backup) == old
+
+
+def rows(file: Path) -> list[Any]:
+    """Of a ledger of any age: the answers, and the findings where there are any."""
+    found = []
+    with closing(driver().connect(file)) as ledger:
+        tables = {row[0] for row in ledger.execute("SELECT name FROM sqlite_master")}
+        for table in ("prediction", "finding", "recording_label"):
+            if table in tables:
+                columns = "id, label, confidence" if table == "prediction" else "*"
+                ordered = f"SELECT {columns} FROM {table} ORDER BY 1, 2, 3"
+                found.append(ledger.execute(ordered).fetchall())
+    return found
+
+
+def upgrade_until_killed(url: str, n_begun: int) -> int:
+    """The exit code: 9 where so many transactions that write were begun."""
+    child = os.fork()
+    if child == 0:
+        left = iter(range(n_begun, -1, -1))
+
+        def kill(*arguments: Any) -> None:
+            if arguments[2] == "BEGIN IMMEDIATE" and next(left) == 0:
+                os._exit(9)
+
+        event.listen(Engine, "before_cursor_execute", kill)
+        upgrade(url)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

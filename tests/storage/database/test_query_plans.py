@@ -17,7 +17,6 @@ from storage.home.paths import Home
 from storage.labels.label_events import history_of
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, Failed
-from storage.maintenance.bulk_labels import write_matching
 from storage.queries.clips import ClipOptions
 from storage.queries.counts import count_by
 from storage.queries.disagreements import answering, pairs
@@ -31,11 +30,12 @@ from storage.queries.results import (
 )
 from storage.queries.results import page as page_of
 from storage.settings.loading import load_settings
+from storage.values.decision import DisplayRules
 
 INBOX = Path("/inbox")
 DIGEST = "0" * 64
 SIREN = Filters(labels=("siren",))
-NOTHING = Filters(labels=("nothing",))
+UNSURE = {"labels": ("unknown",), "rules": DisplayRules(unknown_below=0.5)}
 BEHIND_ALL = Position(10**9, 10**9)
 LABEL = "recording_label USING PRIMARY KEY"  # a table that is an index
 CONSTRAINTS = {"uq_recording_provisional", "uq_recording_current"}
@@ -68,9 +68,8 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_recorded", page(by_recorded=True, since="2026-03-01T00:00:00.000Z")),
     ("ix_recording_digest", page(wrong=True)),
     ("ix_human_label_author", page(author="ann")),
-    ("ix_recording_digest", page("path", author="ann")),
+    ("ix_recording_digest", page(author="ada")),
     ("ix_label_event_digest", asked(lambda c: history_of(c, DIGEST))),
-    ("ix_label_event_act", lambda here: write_matching(here.database, NOTHING, "dog", 0, "ann")),
     ("ix_recording_answer_number", asked(lambda c: answers_after(c, Filters(), 1, 100))),
     ("ix_recording_answer_number", asked(lambda c: results_after(c, Filters("all"), BEHIND_ALL))),
     ("ix_recording_answer", asked(lambda c: unnumbered_after(c, Filters(), "2026-03", 1, 100))),
@@ -123,6 +122,7 @@ def plans(ledger: Ledger) -> Iterator[list[str]]:
 
 RARE: list[tuple[str, Ask]] = [
     ("ix_recording_confidence", page(min_confidence=0.9999)),
+    (r"ix_recording_confidence \(confidence", page("confidence", **UNSURE)),
     (LABEL, page("confidence", labels=("bear", "woodpecker"), checkpoint="2026")),
     ("ix_recording_answer", page("path", status="failed")),
     ("sqlite_autoindex_recording_1", page("confidence", path="site003/0000*")),

@@ -170,6 +170,11 @@ def test_who_has_seen_it_may_say_otherwise(database: Database) -> None:
     assert not write_events(database, [label("e2", "rain", seen=seen)], "bob").conflicts
 
 
+def test_who_says_something_twice_meets_no_conflict_with_themselves(database: Database) -> None:
+    write_events(database, [label("e1", "dog")], "ann")
+    assert not write_events(database, [label("e2", "rain")], "ann").conflicts
+
+
 def test_two_who_say_the_same_do_not_conflict(database: Database) -> None:
     write_events(database, [label("e1", "dog")], "ann")
     assert not write_events(database, [label("e2", "dog")], "bob").conflicts

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ledger_rows import add
@@ -18,7 +19,7 @@ from storage.export.text_formats import FORMATS
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
 from storage.queries.clips import ClipOptions
-from storage.queries.counts import count, count_by, count_others
+from storage.queries.counts import Number, count, count_by, count_in_time, count_others
 from storage.queries.filters import Filters
 from storage.queries.results import Position, newest_position, results, results_after
 from storage.values.timestamps import parse_when, stamp
@@ -248,3 +249,19 @@ def rescore(ledger: Ledger, label: str) -> None:
     scores = struct.pack("<2f", 0.25, 0.75), struct.pack("<2e", 0.25, 0.75)
     scored = Scored(claim.recording_id, facts, checkpoint_id, label, 0.75, *scores, 5.0, 5.0)
     ledger.record([scored])
+
+
+@pytest.mark.parametrize(
+    "asked", [{"labels": ("dog",)}, {"min_confidence": 0.5}, {"checkpoint": "20260101"}]
+)
+def test_the_foot_of_a_history_counts_its_predictions(
+    tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    with Ledger(open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "daemon")) as ledger:
+        for name in ("a.wav", "b.wav", "c.wav"):
+            add(ledger, name, "dog")
+        rescore(ledger, "siren")
+        with ledger.database.transaction() as connection:
+            filters = Filters(history=True, **asked)
+            n = len(list(results(connection, filters)))
+            assert count_in_time(connection, filters, 60) == Number(n)

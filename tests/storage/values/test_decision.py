@@ -67,6 +67,18 @@ def test_what_is_told_as_unknown_is_wrong_where_a_person_names_it(
             }
 
 
+def test_a_word_for_nothing_beside_a_label_says_no_more_than_the_label(
+    tmp_path: Path, reading: Connection
+) -> None:
+    said = {"sure.wav": "dog;noise", "siren.wav": "Silence", "faint.wav": "background;noise"}
+    digests = {row.path: str(row.digest) for row in results(reading, Filters())}
+    with open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "editor") as database:
+        found = ((Annotation(label, "row 2"), digests[path]) for path, label in said.items())
+        write_labels(database, [(*one, "set") for one in found])
+        with database.transaction() as connection:
+            assert printed(connection, wrong=True).keys() == {"siren.wav", "faint.wav"}
+
+
 @pytest.mark.parametrize("limit", [0, 10])
 @pytest.mark.parametrize("history", [False, True])
 @pytest.mark.parametrize(
@@ -81,6 +93,14 @@ def test_labels_are_asked_for_as_they_are_told(
     reading: Connection, labels: tuple[str, ...], expected: set[str], history: bool, limit: int
 ) -> None:
     assert printed(reading, limit, labels=labels, history=history).keys() == expected
+
+
+def test_a_network_may_have_learned_a_label_that_is_called_unknown(tmp_path: Path) -> None:
+    with open_ledger(f"sqlite:///{tmp_path / 'clfd.db'}", "daemon") as ledger:
+        add(ledger, "strange.wav", "unknown", 0.9)
+        ledger.register_checkpoint("c" * 64, "c", ("dog", "unknown"), 5.0, {})
+        with ledger.database.transaction() as connection:
+            assert printed(connection, labels=("unknown",)) == {"strange.wav": "unknown"}
 
 
 def test_labels_are_counted_as_they_are_told(reading: Connection) -> None:

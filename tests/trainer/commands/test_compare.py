@@ -153,6 +153,17 @@ def test_filters_say_which_recordings(home: Home) -> None:
     assert printed(home, "--path", "yard/*")["recordings"] == 1
 
 
+def test_answers_below_the_threshold_of_the_settings_are_compared_as_unknown(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLFD_RESULTS__THRESHOLDS", "siren=0.6")
+    listed = printed(home, "--list", 5)["listed"]
+    assert [(each["path"], each["a"], each["b"]) for each in listed] == [
+        ("b.wav", "dog", "unknown"),
+        ("yard/c.wav", "siren", "unknown"),
+    ]
+
+
 def test_the_table_tells_people_the_share_and_the_pairs(home: Home) -> None:
     text = ask(home, OLD, NEW).stdout
     assert "agree in 2 of 3 recordings (66.7%)" in text

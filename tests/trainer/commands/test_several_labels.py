@@ -218,3 +218,22 @@ def test_a_row_of_nothing_may_be_called_otherwise(
     labels = table(sounds, "wind", none="Wind")
     result = run(Home(tmp_path / "home"), labels, "--epochs", "1", "--json")
     assert json.loads(result.stdout)["labels"] == ["high", "low"]
+
+
+def test_none_is_nothing_whatever_else_the_settings_call_so(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLFD_TRAINING__NEGATIVE_LABELS", "wind")
+    result = run(Home(tmp_path / "home"), table(sounds, "labels"), "--epochs", "1", "--json")
+    assert json.loads(result.stdout)["labels"] == ["high", "low"]
+
+
+def test_in_a_single_task_a_word_of_the_settings_is_said_to_be_a_label(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLFD_TRAINING__NEGATIVE_LABELS", "wind")
+    rows = [f"{n}.wav,{'Wind' if n % 4 else 'low'}" for n in range(32) if n % 4 in (0, 3)]
+    path = sounds / "single-wind.csv"
+    path.write_text("\n".join(["path,label", *rows]))
+    result = run(Home(tmp_path / "home"), path, "--epochs", "1")
+    assert "note: label 'Wind' is of training.negative_labels, but" in result.stderr

@@ -25,6 +25,7 @@ from storage.errors import StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.paths import Home
 from storage.queries.figures.period import read_profile
+from storage.trainings.training_folder import all_trainings
 from trainer.commands.train import train
 from trainer.errors import LabelsError, RecipeError, SplitError, TrainerError
 from trainer.train import train_labels
@@ -137,6 +138,25 @@ def first(first_fold: Trained, home: Home) -> dict[str, Any]:
     """The outcome of `--fold 1`, whose checkpoint is the active one."""
     shutil.copytree(first_fold.home.root, home.root, symlinks=True)
     return first_fold.outcome
+
+
+def test_how_far_it_was_stands_in_a_folder_of_its_own(trained: Trained) -> None:
+    (training,) = all_trainings(trained.home)
+    progress = training.progress()
+    assert (progress.state, progress.epochs, progress.error) == ("done", 12, None)
+    losses = [one.train_loss for one in progress.curve]
+    assert losses == [one["train_loss"] for one in trained.outcome["history"]]
+    assert progress.outcome is not None
+    assert progress.outcome.checkpoint == trained.outcome["checkpoint"]
+
+
+def test_one_that_cannot_begin_says_why(home: Home, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,label\nmissing.wav,dog\n")
+    assert invoke(home, labels).exit_code
+    (training,) = all_trainings(home)
+    assert training.progress().state == "failed"
+    assert "missing.wav" in str(training.progress().error)
 
 
 def test_json_prints_the_one_object_of_the_contract(trained: Trained) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from storage.values.decision import FLOOR
 from trainer.evaluation.recording_answers import NOT_TOLD
-from trainer.evaluation.thresholds import MIN_EXAMPLES, Goal, fit_thresholds, wilson_low
+from trainer.evaluation.thresholds import MIN_EXAMPLES, Goal, fit_thresholds
 
 LABELS = ("rain", "wind")
 FOR_PRECISION = Goal(0.9)
@@ -78,12 +78,3 @@ def test_a_single_task_has_thresholds_only_for_a_precision_and_of_its_answers() 
     rain = fit_thresholds(scores, truth, LABELS, FOR_PRECISION)["rain"]
     assert (rain.n_found, rain.precision) == (50, 1.0)
     assert 0 < rain.threshold <= 0.9
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 1), (9, 10), (50, 50), (400, 1000)])
-def test_the_interval_is_wilsons(hits: int, n: int) -> None:
-    from scipy.stats import binomtest, norm
-
-    level = norm.cdf(1) - norm.cdf(-1)
-    expected = binomtest(hits, n).proportion_ci(level, "wilson").low
-    assert wilson_low(hits, n) == pytest.approx(expected, abs=1e-9)

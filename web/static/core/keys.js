@@ -57,6 +57,7 @@ function press(event) {
     if (key === "Escape") event.target.blur();
     return;
   }
+  if (document.querySelector("dialog[open]")) return; // it has keys of its own
   if (areKeysOff() && key.length === 1) return;
   const onButton = event.target instanceof HTMLElement && event.target.closest("a[href],button,input,summary");
   if (onButton && (key === "Enter" || key === " ")) return; // the button's own

@@ -59,8 +59,8 @@ export function Grid({ query, names, who }) {
   };
   useKeys(GRID_KEYS, actions);
   return html`<${Fault} error=${error} />
-    <p class="row"><label>All of these are <select value=${name} onChange=${(event) => change({ label: event.target.value })}>
-      ${names.map((one) => html`<option>${one}</option>`)}</select></label>
+    <p class="row"><label>All of these are <select onChange=${(event) => change({ label: event.target.value })}>
+      ${names.map((one) => html`<option selected=${one === name}>${one}</option>`)}</select></label>
       <${KeyButton} k="Enter" kind="strong" onPress=${commit} disabled=${!clips?.length || who.read_only}>Write ${clips ? clips.length - struck.size : ""} as right${struck.size ? `, ${struck.size} as wrong` : ""}<//>
       <${KeyButton} k="x" onPress=${actions.x}>Strike out<//><${KeyButton} k=" " onPress=${actions[" "]}>Play<//><${KeyButton} k="u" onPress=${actions.u}>Undo<//></p>
     ${clips && !clips.length && html`<section><p>No answer “<${Name}>${name}<//>” is left without a label.</p></section>`}

@@ -28,8 +28,8 @@ export function Verify({ query, who }) {
   return html`<h1>Verify</h1>
     <p class="dim">Clips of one label, spread over all confidences. Say yes or no; the share that is right gives the threshold.</p>
     <${Fault} error=${known.error} />
-    <p class="row"><label>Label <select value=${name} onChange=${(event) => change({ label: event.target.value })}>${names.map((one) => html`<option>${one}</option>`)}</select></label>
-      <label>Clips <select value=${n} onChange=${(event) => change({ n: event.target.value })}>${SIZES.map((size) => html`<option>${size}</option>`)}</select></label>
+    <p class="row"><label>Label <select onChange=${(event) => change({ label: event.target.value })}>${names.map((one) => html`<option selected=${one === name}>${one}</option>`)}</select></label>
+      <label>Clips <select onChange=${(event) => change({ n: event.target.value })}>${SIZES.map((size) => html`<option selected=${size === n}>${size}</option>`)}</select></label>
       <label>Wanted precision <input type="number" min="0.5" max="0.99" step="0.01" value=${query.precision ?? 0.9} onChange=${(event) => change({ precision: event.target.value })} /></label></p>
     ${known.data && !names.length && html`<section><p>There are no answers yet: drop recordings into the inbox first.</p></section>`}
     ${name && html`<${OneLabel} key=${`${name} ${n}`} name=${name} n=${n} precision=${Number(query.precision ?? 0.9)} who=${who} />`}`;

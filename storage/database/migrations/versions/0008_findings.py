@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -18,23 +18,25 @@ from alembic import context, op
 revision = "0008"
 down_revision = "0007"
 
-_AT_A_TIME = 20_000
+_PIECE_ROWS, _PIECE_BYTES = 20_000, 16 * 2**20  # the bytes are those of the scores
+_TOLD_EACH = 500_000
 _LONG_CLIPS = 3
 _NEGATIVE = ("none", "background", "noise", "silence")
 _READ = sa.text(
     "SELECT id, checkpoint_id, label, confidence, clip_scores FROM prediction"
-    " WHERE id > :after AND id <= :last ORDER BY checkpoint_id, length(clip_scores)"
+    " WHERE id > :after ORDER BY id"
 )
 _ADD = "INSERT INTO finding VALUES (?, ?, ?, ?, ?)"
+_RENEW = "UPDATE prediction SET label = ?, confidence = ? WHERE id = ?"
 _ENTER = sa.text(
     "INSERT INTO recording_label SELECT finding.label, answered_at, recording.id, probability,"
     " checkpoint_id FROM recording JOIN finding ON finding.prediction_id = recording.prediction_id"
     " WHERE recording.id > :after AND recording.id <= :last AND answered_at IS NOT NULL"
 )
+_ANSWER = "(SELECT label, confidence FROM prediction WHERE id = recording.prediction_id)"
 _COPY = sa.text(
-    "UPDATE recording SET (label, confidence) = (SELECT label, confidence FROM prediction"
-    " WHERE prediction.id = recording.prediction_id) WHERE id > :after AND id <= :last"
-    " AND prediction_id IN (SELECT id FROM renewed)"
+    f"UPDATE recording SET (label, confidence) = {_ANSWER} WHERE id > :after AND id <= :last"
+    f" AND prediction_id IS NOT NULL AND (label, confidence) IS NOT {_ANSWER}"
 )
 _RECOUNT = (
     "DELETE FROM tally",
@@ -46,7 +48,25 @@ Finding = tuple[int, str, float | None, int, int]
 
 
 def upgrade() -> None:
-    op.drop_index("ix_recording_label")  # its pages serve the new tables
+    """In pieces, each committed and moved out of the log: in one go the log of long recordings
+    would be as large as the ledger. One that was killed begins again, and finds what it changed
+    as it would change it; the columns and the version come with the last commit.
+    """
+    connection = op.get_bind()
+    op.drop_index("ix_recording_label", if_exists=True)  # its pages serve the new tables
+    for table in ("finding", "recording_label"):
+        op.drop_table(table, if_exists=True)
+    _create_tables()
+    _commit(connection)
+    several, has_long = _find(connection, _labels(connection))
+    newest = connection.scalar(sa.text("SELECT max(id) FROM recording")) or 0
+    for after in range(0, newest, _PIECE_ROWS):
+        values = {"after": after, "last": after + _PIECE_ROWS}
+        if has_long:
+            connection.execute(_COPY, values)
+        connection.execute(_ENTER, values)
+        _commit(connection)
+        _tell(after, min(after + _PIECE_ROWS, newest), newest, "recordings")
     single, yes = sa.text("'single'"), sa.text("1")
     for column in (
         sa.Column("task", sa.Text, nullable=False, server_default=single),
@@ -54,22 +74,22 @@ def upgrade() -> None:
         sa.Column("one_label", sa.Integer, nullable=False, server_default=yes),
     ):
         op.add_column("checkpoint", column)
-    _create_tables()
-    connection = op.get_bind()
-    connection.exec_driver_sql("CREATE TEMPORARY TABLE renewed (id INTEGER PRIMARY KEY)")
-    labels = _labels(connection)
-    for number in _find(connection, labels):
+    for number in several:
         one = {"number": number}
         connection.execute(sa.text("UPDATE checkpoint SET one_label = 0 WHERE id = :number"), one)
-    has_renewed = connection.scalar(sa.text("SELECT 1 FROM renewed LIMIT 1"))
-    for values in _pieces(connection, "recording", "recordings"):
-        if has_renewed:
-            connection.execute(_COPY, values)
-        connection.execute(_ENTER, values)
-    if has_renewed:
+    if has_long:
         for statement in _RECOUNT:
             connection.exec_driver_sql(statement)
-    connection.exec_driver_sql("DROP TABLE renewed")
+
+
+def _commit(connection: sa.Connection) -> None:
+    for statement in ("COMMIT", "PRAGMA wal_checkpoint(PASSIVE)", "BEGIN IMMEDIATE"):
+        connection.exec_driver_sql(statement)
+
+
+def _tell(before: int, done: int, total: int, what: str) -> None:
+    if done // _TOLD_EACH > before // _TOLD_EACH or done == total:
+        context.config.attributes["tell"](f"indexed {done:,} of {total:,} {what} by label")
 
 
 def _create_tables() -> None:
@@ -103,42 +123,55 @@ def _create_tables() -> None:
     )
 
 
-def _pieces(connection: sa.Connection, table: str, what: str) -> Iterator[dict[str, int]]:
-    newest = connection.scalar(sa.text(f"SELECT max(id) FROM {table}")) or 0
-    for after in range(0, newest, _AT_A_TIME):
-        yield {"after": after, "last": after + _AT_A_TIME}
-        if after // _AT_A_TIME % 25 == 24 or after + _AT_A_TIME >= newest:
-            done = min(after + _AT_A_TIME, newest)
-            context.config.attributes["tell"](f"indexed {done:,} of {newest:,} {what} by label")
-
-
 def _labels(connection: sa.Connection) -> dict[int, list[str]]:
     found = connection.execute(sa.text("SELECT id, labels FROM checkpoint"))
     return {number: json.loads(labels) for number, labels in found}
 
 
-def _find(connection: sa.Connection, labels: dict[int, list[str]]) -> set[int]:
-    """Returns the checkpoints whose answers may tell several labels, or a word for nothing."""
+def _pieces(connection: sa.Connection) -> Iterator[list[Any]]:
+    """All answers. An hour of clips has as many bytes as thousands of short recordings."""
+    piece: list[Any] = []
+    while True:
+        after, size = piece[-1][0] if piece else 0, 0
+        piece = []
+        with connection.execute(_READ, {"after": after}) as found:
+            for row in islice(found, _PIECE_ROWS):
+                piece.append(row)
+                size += len(row[4])
+                if size >= _PIECE_BYTES:
+                    break
+        if not piece:
+            return
+        yield piece
+
+
+def _find(connection: sa.Connection, labels: dict[int, list[str]]) -> tuple[set[int], bool]:
+    """The checkpoints whose answers may tell several labels, or a word for nothing; and whether
+    any answer is of a long recording.
+    """
     several = {number for number, own in labels.items() if {*map(str.lower, own)} & {*_NEGATIVE}}
-    for values in _pieces(connection, "prediction", "answers"):
-        rows = connection.execute(_READ, values).all()
+    total = connection.scalar(sa.text("SELECT count(*) FROM prediction")) or 0
+    has_long, n_done = False, 0
+    for piece in _pieces(connection):
         findings: list[Finding] = []
-        for (checkpoint, size), some in groupby(rows, key=lambda row: (row[1], len(row[4]))):
-            of = [tuple(row) for row in some]
-            before = len(findings)
-            renewed = list(_of_equal_length(of, labels[checkpoint], size, findings))
+        for (checkpoint, size), some in groupby(sorted(piece, key=_kind), key=_kind):
+            own = labels[checkpoint]
+            has_long |= size > 2 * len(own) * _LONG_CLIPS
+            of, before = [tuple(row) for row in some], len(findings)
+            if renewed := [*_of_equal_length(of, own, size, findings)]:
+                connection.exec_driver_sql(_RENEW, renewed)
             n_told = sum(one[2] is not None for one in findings[before:])
             if n_told > len(of):
                 several.add(checkpoint)
-            if renewed:
-                update = "UPDATE prediction SET label = ?, confidence = ? WHERE id = ?"
-                connection.exec_driver_sql(update, renewed)
-                ids = [(row[2],) for row in renewed]
-                connection.exec_driver_sql("INSERT INTO renewed VALUES (?)", ids)
-        if findings:
-            findings.sort(key=lambda one: one[:2])
-            connection.exec_driver_sql(_ADD, findings)
-    return several
+        findings.sort(key=lambda one: one[:2])
+        connection.exec_driver_sql(_ADD, findings)
+        _commit(connection)
+        _tell(n_done, n_done := n_done + len(piece), total, "answers")
+    return several, has_long
+
+
+def _kind(row: Any) -> tuple[int, int]:
+    return row[1], len(row[4])
 
 
 def _of_equal_length(

@@ -49,7 +49,6 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_label_event_digest", "label_event", ["digest", "start_s", "end_s"])
-    op.create_index("ix_label_event_act", "label_event", ["act"])
 
 
 def _part() -> tuple[sa.Column[str], sa.Column[float], sa.Column[float]]:

@@ -186,7 +186,7 @@ def test_corrections_are_counted(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
         for number, end_s, label in ((1, 0, "siren"), (2, 4, "dog"), (2, 8, "siren")):
             connection.exec_driver_sql(
-                "INSERT INTO human_label VALUES (?, ?, ?, ?, NULL, 'set', '2026', 'ada', 'bulk')",
+                "INSERT INTO human_label VALUES (?, ?, ?, ?, NULL, 'set', '2026', NULL, NULL)",
                 (f"{number:064d}", end_s and end_s - 4, end_s, label),
             )
         period = period_figures(connection, WEEK, [], None)

@@ -14,9 +14,9 @@ from storage.database.tables import human_label
 from storage.errors import StorageError
 from storage.labels.label_events import LabelEvent, undo_events, write_events
 from storage.ledger.ledger import open_ledger
-from storage.maintenance import bulk_labels
-from storage.maintenance.bulk_labels import write_matching
 from storage.queries.filters import Filters
+from storage.review import bulk_labels
+from storage.review.bulk_labels import CountMoved, label_matching
 
 YARD = Filters(path="yard/*")
 
@@ -36,40 +36,41 @@ def given(database: Database) -> dict[int, str]:
 
 
 def test_all_that_fit_are_labelled_and_one_undo_takes_it_back(database: Database) -> None:
-    outcome = write_matching(database, YARD, "owl", 3, "ann")
+    outcome = label_matching(database, YARD, "owl", 3, "ann", "act")
     assert given(database) == {1: "owl", 2: "owl", 3: "owl"}
-    undo_events(database, [one.id for one in outcome.written.events], "ann")
+    undo_events(database, [one.id for one in outcome.events], "ann")
     assert given(database) == {}
 
 
 def test_nothing_is_labelled_where_another_number_fits_now(database: Database) -> None:
-    with pytest.raises(StorageError, match="3 recordings fit now, not 2"):
-        write_matching(database, YARD, "owl", 2, "ann")
+    with pytest.raises(CountMoved, match="3 recordings fit now, not 2"):
+        label_matching(database, YARD, "owl", 2, "ann", "act")
     assert given(database) == {}
 
 
 def test_more_than_the_limit_is_refused(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_labels, "MAX_MATCHING", 2)
+    monkeypatch.setattr(bulk_labels, "MOST", 2)
     with pytest.raises(StorageError, match="more than 2 recordings fit; narrow"):
-        write_matching(database, YARD, "owl", 3, "ann")
+        label_matching(database, YARD, "owl", 3, "ann", "act")
 
 
-@pytest.mark.parametrize(("replaces", "first"), [(False, "dog"), (True, "owl")])
-def test_what_people_said_is_kept_unless_it_is_to_be_replaced(
-    database: Database, replaces: bool, first: str
+def test_what_another_person_said_is_kept_and_told_unless_it_is_to_be_replaced(
+    database: Database,
 ) -> None:
     write_events(database, [LabelEvent("e1", f"{1:064}", "label", "dog")], "bob")
-    write_events(database, [LabelEvent("e2", f"{2:064}", "unsure")], "bob")
-    outcome = write_matching(database, YARD, "owl", 3, "ann", replaces=replaces)
-    assert given(database).get(1) == first
-    assert outcome.n_kept == (0 if replaces else 2)
-    assert given(database).get(2) == ("owl" if replaces else None)
+    write_events(database, [LabelEvent("e2", f"{2:064}", "label", "dog")], "ann")
+    outcome = label_matching(database, YARD, "owl", 3, "ann", "act")
+    assert given(database) == {1: "dog", 2: "owl", 3: "owl"}
+    assert [one.standing.author for one in outcome.conflicts] == ["bob"]
+    label_matching(database, YARD, "owl", 3, "ann", "another", replaces=True)
+    assert given(database) == {1: "owl", 2: "owl", 3: "owl"}
 
 
-def test_an_act_that_comes_again_is_not_written_again(database: Database) -> None:
-    first = write_matching(database, YARD, "owl", 3, "ann", act="act")
-    again = write_matching(database, YARD, "owl", 3, "ann", act="act")
-    assert again.written.events == []
-    assert again.written.repeated == {one.id for one in first.written.events}
+def test_an_act_that_comes_again_is_not_written_again_whatever_fits_now(database: Database) -> None:
+    unlabelled = Filters(unlabelled=True)
+    first = label_matching(database, unlabelled, "owl", 4, "ann", "act")
+    again = label_matching(database, unlabelled, "owl", 4, "ann", "act")
+    assert again.events == first.events
+    assert again.repeated == {one.id for one in first.events}

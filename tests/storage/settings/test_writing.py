@@ -1,0 +1,62 @@
+"""A threshold is written into clfd.toml, and nothing else of it changes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from storage.errors import ConfigurationError
+from storage.home.paths import Home
+from storage.settings.loading import load_settings
+from storage.settings.writing import write_threshold
+
+BEFORE = """\
+# the yard
+inbox = "yard"  # a card a week
+
+[results]
+thresholds = ["dog=0.5"]
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path)
+    home.settings_file.write_text(BEFORE)
+    home.settings_file.chmod(0o640)
+    return home
+
+
+def test_comments_and_other_settings_stay(home: Home) -> None:
+    line = write_threshold(home, "siren", 0.815)
+    assert line == 'results.thresholds = ["dog=0.5", "siren=0.815"]'
+    assert home.settings_file.read_text().splitlines()[:3] == BEFORE.splitlines()[:3]
+    assert load_settings(home).results.thresholds == ("dog=0.5", "siren=0.815")
+    assert home.settings_file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_label_has_one_threshold(home: Home) -> None:
+    write_threshold(home, "dog", 0.9)
+    assert load_settings(home).results.thresholds == ("dog=0.9",)
+
+
+def test_a_home_without_settings_gets_some(tmp_path: Path) -> None:
+    write_threshold(Home(tmp_path), "dog", 0.9)
+    assert load_settings(Home(tmp_path)).results.thresholds == ("dog=0.9",)
+
+
+def test_a_file_that_is_no_toml_is_left_alone(home: Home) -> None:
+    home.settings_file.write_text("inbox = ")
+    with pytest.raises(ConfigurationError, match="yourself"):
+        write_threshold(home, "dog", 0.9)
+    assert home.settings_file.read_text() == "inbox = "
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file away")
+def test_a_file_of_another_user_is_left_alone(home: Home) -> None:
+    os.chown(home.settings_file, 12345, -1)
+    with pytest.raises(ConfigurationError, match="another user"):
+        write_threshold(home, "dog", 0.9)
+    assert home.settings_file.read_text() == BEFORE
