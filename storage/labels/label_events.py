@@ -29,13 +29,14 @@ PartKey = tuple[str, float, float]  # the digest of a content, start and end; al
 MAX_EVENTS = 500  # at once: a daemon that writes beside waits for no more
 
 _LABEL = ("label", "group_name", "origin", "labelled_at", "author", "way")
+_EVENT = tuple(column.name for column in label_event.c)
 _MARK = ("kind", "label", "author", "way", "marked_at")
 _event, _human, _mark = label_event.c, human_label.c, label_mark.c
 _INSERT_EVENT, _INSERT_LABEL = label_event.insert(), human_label.insert()
 _INSERT_MARK = label_mark.insert()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # an import has many
 class LabelEvent:
     """What somebody says of a part of a sound; from 0 to 0 it is all of it.
 
@@ -59,7 +60,7 @@ class LabelEvent:
         return self.digest, self.start_s, self.end_s
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RecordedEvent:
     """An event as it stands in the ledger."""
 
@@ -99,7 +100,7 @@ class Written:
     repeated: set[str] = field(default_factory=set)
 
 
-@dataclass
+@dataclass(slots=True)
 class _State:
     """What stands at a part: its label, if it has one, and its marks."""
 
@@ -352,7 +353,11 @@ def _store(
         marks += ({**key, **mark} for mark in state.marks)
     execute_many(connection, _INSERT_LABEL, labels)
     execute_many(connection, _INSERT_MARK, marks)
-    execute_many(connection, _INSERT_EVENT, [vars(row) for row in rows])
+    execute_many(connection, _INSERT_EVENT, [_values(row) for row in rows])
+
+
+def _values(row: RecordedEvent) -> dict[str, object]:
+    return {name: getattr(row, name) for name in _EVENT}
 
 
 def _at(columns: Any) -> Any:

@@ -170,7 +170,7 @@ def _judged(connection: Connection, label: str) -> dict[str, tuple[bool, bool]]:
     """
     given = select(_human.digest, _human.label, _human.way, _human.start_s + _human.end_s)
     given = given.where(or_(_human.way.is_(None), _human.way != "bulk"))
-    judged = {}
+    judged: dict[str, tuple[bool, bool]] = {}
     for digest, text, way, place in connection.execute(given):
         is_right, is_drawn = label in labels_in(text), way == "verified"
         if is_right or is_drawn or not place:
