@@ -41,7 +41,7 @@ def compile_network(checkpoint_file: Path, precision: str, n_clips: int, package
     torch.set_num_threads(1)
     checkpoint = read_checkpoint(checkpoint_file)
     audio, dtype = checkpoint.audio_format, DTYPES[precision]
-    network = for_serving(checkpoint.build().network, dtype, checkpoint.novelty is not None)
+    network = for_serving(checkpoint.build().network, dtype)
     example = torch.zeros(n_clips, 1, audio.n_mels, audio.n_frames, dtype=dtype)
     # Frozen, the weights are laid out for the convolutions once, and not at every pass.
     with torch.no_grad(), config.patch(freezing=True):

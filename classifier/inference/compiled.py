@@ -48,7 +48,7 @@ class CompileKey:
     def file_name(self) -> str:
         isa, version = torch.backends.cpu.get_cpu_capability(), torch.__version__
         made_for = f"{isa}-{_abilities()}-{version}"
-        return f"{self.digest}-{self.precision}-{self.n_clips}-{made_for}.pt2"
+        return f"{self.digest}-{self.precision}-{self.n_clips}-features-{made_for}.pt2"
 
 
 class CompiledNetworks:

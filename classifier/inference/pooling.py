@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 Scores = npt.NDArray[np.float32]
 Novelties = npt.NDArray[np.float32]
+Embeddings = npt.NDArray[np.float16]
 
 
 def pool_scores(clip_scores: Scores, pooling: str, task: str = "single") -> Scores:

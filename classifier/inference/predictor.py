@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,16 +15,27 @@ from classifier.inference.batching import BatchSizer, Clips, clips_at_once, stac
 from classifier.inference.compiled import CompileKey, Network, is_worthwhile
 from classifier.inference.device import has_fast_bfloat16, threads
 from classifier.inference.fused_network import for_serving
-from classifier.inference.pooling import Novelties, Scores
+from classifier.inference.pooling import Embeddings, Novelties, Scores
 from classifier.model.checkpoint import CANARY_TOLERANCE, Canary, Checkpoint
 
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+MAX_HALF = np.finfo(np.float16).max
 
 # Of a portion. Fewer clips are too little to share on a CPU: each layer of a small network waits
 # for the other thread, which waits for a core (60 ms for one clip on a busy machine, 11 alone).
 FEW_CLIPS = 1 / 4
+
+
+class ClipAnswers(NamedTuple):
+    """Of B clips: probabilities (B, L), novelty (B,) where the checkpoint knows it, and the pooled
+    features that the last layer reads (B, C), where they are asked for.
+    """
+
+    scores: Scores
+    novelty: Novelties | None
+    embeddings: Embeddings | None
 
 
 class Predictor:
@@ -62,7 +75,7 @@ class Predictor:
         if precision == "auto":
             precisions = ["bfloat16", "float32"] if has_fast_bfloat16(device) else ["float32"]
         for self.precision in precisions:
-            self._network = for_serving(whole, DTYPES[self.precision], novelty is not None)
+            self._network = for_serving(whole, DTYPES[self.precision])
             self._clips_at_once = clips_at_once(checkpoint, device, DTYPES[self.precision].itemsize)
             self._portions = BatchSizer(self._clips_at_once)
             self.canary_error = self._canary_error()
@@ -87,17 +100,22 @@ class Predictor:
 
         Several threads of Python may score at once, each with `n_threads` then; 0 is all of them.
         """
-        return self.score_with_novelty(clips, n_threads)[0]
+        return self.answer(clips, n_threads).scores
 
-    def score_with_novelty(
-        self, clips: Clips, n_threads: int = 0
-    ) -> tuple[Scores, Novelties | None]:
-        """`score`, and the novelty (B,) of each clip; None where the checkpoint does not know."""
+    def answer(
+        self, clips: Clips, n_threads: int = 0, with_embeddings: bool = False
+    ) -> ClipAnswers:
+        """`score`, and what else there is to say of each clip."""
+        work = partial(self._answers, with_embeddings=with_embeddings)
         is_few = len(clips) <= FEW_CLIPS * self._portions.at_once
         with torch.inference_mode(), threads(1 if is_few else n_threads or self._n_threads):
-            found = self._portions.run(self._answers, clips).numpy()
-        n_labels = self._n_labels
-        return found[:, :n_labels], found[:, n_labels] if self._novelty else None
+            found = self._portions.run(work, clips).numpy()
+        scores, others = np.split(found, [self._n_labels], axis=1)
+        novelty, features = None, others
+        if self._novelty is not None:
+            novelty, features = others[:, 0], others[:, 1:]
+        embeddings = np.minimum(features, MAX_HALF).astype(np.float16) if with_embeddings else None
+        return ClipAnswers(scores, novelty, embeddings)
 
     @property
     def path(self) -> str:
@@ -137,10 +155,7 @@ class Predictor:
         return self._model.spectrograms(clips)
 
     def outputs(self, spectrograms: Tensor) -> Tensor:
-        """The network's input (B, 1, M, F) to logits (B, L) in float32.
-
-        Where novelty is measured, features stand behind them (B, L + C).
-        """
+        """The network's input (B, 1, M, F) to logits and features (B, L + C) in float32."""
         narrow, compiled = self._narrow(spectrograms), self._compiled
         if compiled is not None and len(narrow) == self._clips_at_once:
             return compiled(narrow).float()
@@ -149,18 +164,19 @@ class Predictor:
     def _narrow(self, spectrograms: Tensor) -> Tensor:
         return spectrograms.to(DTYPES[self.precision], memory_format=torch.channels_last)
 
-    def _answers(self, clips: Clips) -> Tensor:
-        """Probabilities and, where it is measured, novelty behind them (B, L + 1)."""
+    def _answers(self, clips: Clips, with_embeddings: bool) -> Tensor:
+        """Probabilities and, behind them, novelty where it is known, and features if asked for."""
         at_once = self._model.logmel.clips_at_once(self.device)
         parts = [clips[first : first + at_once] for first in range(0, len(clips), at_once)]
         # Part by part: on a CPU what is put together stays in the caches.
         spectrograms = torch.cat([self.spectrograms(stack_clips(p, self.device)) for p in parts])
         outputs = self.outputs(spectrograms)
-        found = self._probabilities(outputs)
+        found, features = [self._probabilities(outputs)], outputs[:, self._n_labels :]
         if self._novelty is not None:
-            novelty = self._novelty.of(outputs[:, self._n_labels :])
-            found = torch.cat([found, novelty[:, None]], dim=1)
-        return found.cpu()
+            found.append(self._novelty.of(features)[:, None])
+        if with_embeddings:
+            found.append(features)
+        return torch.cat(found, dim=1).cpu()
 
     def _probabilities(self, outputs: Tensor) -> Tensor:
         return self._model.probabilities(outputs[:, : self._n_labels])

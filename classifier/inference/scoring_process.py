@@ -28,7 +28,7 @@ import numpy as np
 
 from classifier.audio.samples import Samples
 from classifier.errors import ClassifierError, NoWorkersError
-from classifier.inference.pooling import Novelties, Scores
+from classifier.inference.pooling import Embeddings, Novelties, Scores
 from classifier.model.checkpoint_facts import CheckpointFacts
 from classifier.workers.process import PACKAGES
 from classifier.workers.shared_memory import SlotBuffer
@@ -86,13 +86,14 @@ class LoadedFacts(NamedTuple):
 class ScoredBatch(NamedTuple):
     """Scores (B, L), what scoring them took, and what is allocated on a GPU since.
 
-    Novelty (B,) where the checkpoint knows it.
+    Novelty (B,) where the checkpoint knows it, embeddings (B, C) where they were asked for.
     """
 
     scores: Scores
     seconds: float
     device_memory_bytes: int | None
     novelty: Novelties | None = None
+    embeddings: Embeddings | None = None
 
 
 class RemotePredictor:
@@ -111,13 +112,15 @@ class RemotePredictor:
     def is_alive(self) -> bool:
         return self._process.is_alive
 
-    def submit(self, clips: Sequence[Samples]) -> Future[ScoredBatch]:
+    def submit(
+        self, clips: Sequence[Samples], with_embeddings: bool = False
+    ) -> Future[ScoredBatch]:
         """B clips (S,) to probabilities (B, L); those in shared memory stay as they are till then.
 
         The future raises ScoringProcessDied where the process ends before.
         """
         places = [self._process.place_of(clip) for clip in clips]
-        return self._process.ask("score", self._number, places)
+        return self._process.ask("score", self._number, places, with_embeddings)
 
     def compile_if_worthwhile(self, file: Path, clips_scored: int) -> None:
         """In the background; `clips_scored` by this checkpoint's daemon in all."""

@@ -145,15 +145,18 @@ class ScoringWorker:
         about = predictor.precision, predictor.canary_error, predictor.path
         return LoadedFacts(number, predictor.checkpoint.facts, *about)
 
-    def _score(self, model: int, places: Sequence[SharedClip | Samples]) -> ScoredBatch:
+    def _score(
+        self, model: int, places: Sequence[SharedClip | Samples], with_embeddings: bool
+    ) -> ScoredBatch:
         from classifier.inference.device import memory_in_use
 
         began = time.perf_counter()
         clips = [self._clip(place) for place in places]
         with self._share_of_threads() as n_threads:
-            scores, novelty = self._models[model].score_with_novelty(clips, n_threads)
+            found = self._models[model].answer(clips, n_threads, with_embeddings)
         seconds = time.perf_counter() - began
-        return ScoredBatch(scores, seconds, memory_in_use(self._device), novelty)
+        memory = memory_in_use(self._device)
+        return ScoredBatch(found.scores, seconds, memory, found.novelty, found.embeddings)
 
     @contextlib.contextmanager
     def _share_of_threads(self) -> Iterator[int]:

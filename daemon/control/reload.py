@@ -32,6 +32,7 @@ APPLIED = (
     "engine.batch_clips",
     "engine.channel",
     "engine.clip_pooling",
+    "engine.embeddings",
     "engine.long_clips",
     "engine.max_hours",
     "results.time_zone",

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from classifier.audio.samples import Samples
-from classifier.inference.pooling import Scores
 from classifier.inference.scoring_process import ScoredBatch, ScoringProcessDied
 from daemon.pipeline.recording import RecordingInProgress
 
@@ -100,25 +99,27 @@ class ClipBatches:
             clips = [clip for clip in clips if not clip.recording.is_closed]
             if clips:
                 predictor = clips[0].recording.served.predictor
-                scored = predictor.submit([clip.samples for clip in clips])
+                with_embeddings = any(clip.recording.engine.embeddings for clip in clips)
+                scored = predictor.submit([clip.samples for clip in clips], with_embeddings)
                 self._under_way.append(_Batch(clips, scored))
 
-    def take_scored(self) -> Iterator[tuple[RecordingInProgress, int, Scores, float | None]]:
-        """What has been scored, clip by clip: scores (L,), novelty. Raises what scoring raised."""
+    def take_scored(self) -> Iterator[RecordingInProgress]:
+        """Hands the recordings what was scored, clip by clip. Raises what scoring raised."""
         while self._under_way and self._under_way[0].scored.done():
             clips, scored = self._under_way[0]
             if isinstance(scored.exception(), ScoringProcessDied):
                 return  # whoever looks after the process gives them back
-            scores, seconds, self.device_memory_bytes, known = scored.result()
+            scores, seconds, self.device_memory_bytes, *others = scored.result()
             self._under_way.popleft()
             self._pace.note(clips[0].recording.served.checkpoint_id, len(clips), seconds)
             self.seconds += seconds
             self.clips_scored += len(clips)
             self.n_batches += 1
             self.last_batch_clips = len(clips)
-            novelty = [None] * len(clips) if known is None else known.tolist()
-            for clip, row, its_novelty in zip(clips, scores, novelty, strict=True):
-                yield clip.recording, clip.number, row, its_novelty
+            novelty, embeddings = ([None] * len(clips) if them is None else them for them in others)
+            for clip, *answer in zip(clips, scores, novelty, embeddings, strict=True):
+                clip.recording.add_clip(clip.number, *answer)
+                yield clip.recording
 
     def clear(self) -> None:
         self._ready.clear()

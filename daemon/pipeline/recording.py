@@ -8,7 +8,7 @@ import numpy as np
 
 from classifier.audio.decode import DecodedAudio
 from classifier.audio.samples import Levels
-from classifier.inference.pooling import Scores
+from classifier.inference.pooling import Embeddings, Scores
 from daemon.pipeline.model_manager import Served
 from storage.ledger.outcomes import AudioFacts, Claim
 from storage.settings.schema import EngineSettings
@@ -42,6 +42,7 @@ class RecordingInProgress:
     segments_out: int = 0
     scores: dict[int, Scores] = field(default_factory=dict)
     novelty: dict[int, float] = field(default_factory=dict)  # where the checkpoint knows it
+    embeddings: dict[int, Embeddings] = field(default_factory=dict)  # where they are kept
     warnings: dict[int, str] = field(default_factory=dict)  # by first clip of the segment
     followers: list[RecordingInProgress] = field(default_factory=list)
     is_closed: bool = False
@@ -97,6 +98,25 @@ class RecordingInProgress:
         if len(clip_scores) > self.engine.long_clips:
             return self.novelty[int(clip_scores[:, label].argmax())]
         return sum(self.novelty[at] for at in range(len(clip_scores))) / len(clip_scores)
+
+    @property
+    def packed_embeddings(self) -> bytes | None:
+        """As the ledger keeps them (C, D), if it does."""
+        if not self.engine.embeddings:
+            return None
+        assert self.total_clips is not None
+        kept = [self.embeddings[index] for index in range(self.total_clips)]
+        return np.stack(kept).astype("<f2").tobytes()
+
+    def add_clip(
+        self, number: int, scores: Scores, novelty: float | None, embedding: Embeddings | None
+    ) -> None:
+        """What was scored of one clip: (L,), and (D,)."""
+        self.scores[number] = scores
+        if novelty is not None:
+            self.novelty[number] = float(novelty)
+        if embedding is not None:
+            self.embeddings[number] = embedding
 
     def add_segment(self, first_clip: int, answer: DecodedAudio) -> None:
         """Takes in what a segment shows of the whole; of several lengths the shortest is right."""

@@ -177,10 +177,7 @@ class Window:
             self._take_answer(recording, first_clip, answer)
             self._answers.popleft()  # only now: an answer that raises is not lost
         self.batches.hand_in()
-        for recording, number, scores, novelty in self.batches.take_scored():
-            recording.scores[number] = scores
-            if novelty is not None:
-                recording.novelty[number] = novelty
+        for recording in self.batches.take_scored():
             self._finish_if_scored(recording)
         self.batches.hand_in()
         self._queue_next_segments()
@@ -343,6 +340,7 @@ class Window:
             scoring=recording.engine.scoring,
             findings=answer.findings,
             novelty=recording.novelty_of(checkpoint.labels.index(answer.label)),
+            embeddings=recording.packed_embeddings,
         )
 
     def _end(self, recording: RecordingInProgress, outcome: Outcome) -> None:

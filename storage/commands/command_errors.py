@@ -51,7 +51,8 @@ def usage_line(error: click.UsageError) -> str:
         suggestions = nearest(error.option_name, error.possibilities or [], 3, cutoff=0.7)
     elif isinstance(error, click.BadParameter) and isinstance(error.param, click.Argument):
         reason = error.message or reason  # which names the value, and that is the argument
-    reason = reason[:1].lower() + reason[1:].rstrip(".")
+    is_name = reason[:2].isupper()  # LABEL, of an argument
+    reason = (reason[:1] if is_name else reason[:1].lower()) + reason[1:].rstrip(".")
     for name, number in _NUMBERS.items():
         reason = reason.replace(f"is not a valid {name}", f"is no {number}")
     if suggestions:

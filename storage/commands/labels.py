@@ -326,7 +326,8 @@ def suggest(invocation: Invocation, number: int, file_format: str) -> None:
     """Which recordings are most worth a person's ear.
 
     In turns those that the checkpoint is unsure of, over which checkpoints disagree, and whose
-    label is rare; spread over folders. None of which a person labelled the whole, or half of it.
+    label is rare; spread over folders and, where the ledger keeps embeddings (engine.embeddings),
+    over what is unlike each other. None of which a person labelled the whole, or half of it.
 
     \b
     Example:

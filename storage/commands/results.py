@@ -73,6 +73,12 @@ def named_file(ctx: click.Context, option: click.Parameter, name: str | None) ->
     help="Only these, in this order: path,label,confidence.",
 )
 @click.option(
+    "--embeddings",
+    "has_embeddings",
+    is_flag=True,
+    help="Parquet: also the features of each clip, where `engine.embeddings` has them kept.",
+)
+@click.option(
     "--count-by",
     type=_AXES,
     help="How many rows share it: days are UTC; hours, with --clips, are those of the clock.",
@@ -100,6 +106,7 @@ def results(
     sort: str,
     limit: int | None,
     column_names: str | None,
+    has_embeddings: bool,
     count_by: str | None,
     follow: bool,
     format_name: str | None,
@@ -127,7 +134,7 @@ def results(
     has_clips = clips or format.is_of_clips
     options = ClipOptions(top or 1, merge_gap) if has_clips else None
     request = results_writer.ResultsRequest(
-        *(filters, sort, limit, options, format, file, columns),  # type: ignore[arg-type]
+        *(filters, sort, limit, options, format, file, columns, has_embeddings),  # type: ignore[arg-type]
         shows_progress=invocation.verbosity >= 0,
     )
     _refuse_what_does_not_go_together(request, clips, count_by, follow)
@@ -188,6 +195,11 @@ def _refuse_what_does_not_go_together(
         )
     if follow:
         _refuse_of_following(request)
+    if request.has_embeddings and (clips or count_by or format.name != "parquet"):
+        raise click.UsageError(
+            "--embeddings is a column of Parquet, a list for each clip of a recording; add"
+            " --format parquet, and leave out --clips and --count-by"
+        )
     if format.is_of_clips:
         _refuse_of_clips(request, count_by)
     elif file is not None and file.is_dir():

@@ -76,17 +76,21 @@ STORED = AnswerColumns(_answer.label, _answer.confidence, _answer.id, _answer.ch
 def rules_within(connection: Connection, rules: DisplayRules) -> DisplayRules:
     """The rules, with what they need not ask of this ledger."""
     if rules.novel_above < 1:
-        return replace(rules, one_label=False, nothing_below=math.inf)
+        return replace(rules, one_label=False, nothing_below=math.inf, told_from=0.0)
     facts = checkpoint.c.one_label, checkpoint.c.task, checkpoint.c.thresholds, checkpoint.c.labels
     known = connection.execute(select(*facts)).all()
-    below = [least for _, least in rules.thresholds]
-    for _, task, thresholds, labels in known:
-        below += own_thresholds(thresholds).values()
-        below.append(MULTI_THRESHOLD if task == "multi" else rules.unknown_below)
-        if any(label in (NONE, UNKNOWN) or is_negative(label, task) for label in labels_of(labels)):
-            below.append(math.inf)
-    one_label = all(has_one for has_one, *_ in known)
-    return replace(rules, one_label=one_label, nothing_below=max(below, default=math.inf))
+    thresholds, says_nothing = [least for _, least in rules.thresholds], not known
+    for _, task, own, labels in known:
+        thresholds += own_thresholds(own).values()
+        thresholds.append(MULTI_THRESHOLD if task == "multi" else rules.unknown_below)
+        names = labels_of(labels)
+        says_nothing |= any(name in (NONE, UNKNOWN) or is_negative(name, task) for name in names)
+    return replace(
+        rules,
+        one_label=all(has_one for has_one, *_ in known),
+        nothing_below=math.inf if says_nothing else max(thresholds),
+        told_from=min(thresholds, default=0.0),
+    )
 
 
 def hides_labels(connection: Connection, rules: DisplayRules) -> bool:

@@ -158,6 +158,16 @@ prediction = Table(
     sqlite_strict=True,
 )
 
+# What the last layer reads of each clip, where `engine.embeddings` has it kept. In a table of its
+# own, so that predictions stay as close together as without.
+embedding = Table(
+    "embedding",
+    metadata,
+    Column("prediction_id", ForeignKey("prediction.id", ondelete="CASCADE"), primary_key=True),
+    Column("features", LargeBinary, nullable=False),  # float16 little-endian, (C, D)
+    sqlite_strict=True,
+)
+
 # The labels that a prediction may tell (see `storage.values.findings`).
 finding = Table(
     "finding",

@@ -36,7 +36,7 @@ from storage.queries.results import (
     results,
     results_after,
 )
-from storage.values.decision import FLOOR, NONE, UNKNOWN
+from storage.values.decision import FLOOR, NONE, SEPARATOR, UNKNOWN, says_nothing
 from storage.values.progress import ProgressTicker, status_line
 from storage.values.text import counted, listed, visible
 from storage.values.timestamps import from_stamp
@@ -53,6 +53,7 @@ class ResultsRequest:
     """One question and the format of its answer; a limit of None is the format's own.
 
     `chosen` columns are all that is written, in their order; without any it is what the format has.
+    Parquet may have the embeddings behind them.
     """
 
     filters: Filters
@@ -62,6 +63,7 @@ class ResultsRequest:
     format: Format = TABLE
     file: Path | None = None
     chosen: tuple[str, ...] = ()
+    has_embeddings: bool = False
     shows_progress: bool = False
 
     @property
@@ -190,8 +192,12 @@ def _write_rows(
     connection: Connection, request: ResultsRequest, rows: Iterable[Result], reading: _Reading
 ) -> None:
     if not request.format.is_text:
-        is_whole = not request.chosen
-        request.format.write(request.file, request.columns, rows, is_whole=is_whole)
+        if request.has_embeddings:
+            from storage.queries.embeddings import with_embeddings
+
+            rows = with_embeddings(connection, rows)
+        about = not request.chosen, request.has_embeddings
+        request.format.write(request.file, request.columns, rows, *about)
         return
     with output(request.file) as stream:
         if request.format is not TABLE:
@@ -357,10 +363,14 @@ def _strange_labels(connection: Connection, filters: Filters, is_of_clips: bool)
         return None
     if is_of_clips:
         return f"no checkpoint knows {', '.join(strange)}; labels: {listed(given, 50)}"
-    of_clips = "; --clips asks their clips" if {*strange} & {*known} else ""
+    hint = "; --clips asks their clips" if {*strange} & {*known} else ""
+    if any(SEPARATOR in label for label in strange):
+        hint = "; --label takes one of them, and may be repeated for recordings with any"
+    elif any(map(says_nothing, strange)):
+        hint = f"; what holds nothing is told as {NONE}"
     return (
         f"no recording is labelled {', '.join(strange)}; labels given so far:"
-        f" {listed(given, 50)}{of_clips}"
+        f" {listed(given, 50)}{hint}"
     )
 
 

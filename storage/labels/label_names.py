@@ -32,7 +32,7 @@ def read_labels(text: str) -> str:
     """
     names = [read_label(label) for label in labels_in(text)] or [read_label(text)]
     if NONE in names and len({*names}) > 1:
-        raise ValueError(f"{text!r} says that there is something, and `none`")
+        raise ValueError(f"{text!r} says that there is something, and `none`; keep one")
     return written(names)
 
 

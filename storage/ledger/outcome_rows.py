@@ -30,7 +30,7 @@ from storage.database.bulk import (
     contents_of,
     execute_many,
 )
-from storage.database.tables import answer_counter, inbox, prediction, recording
+from storage.database.tables import answer_counter, embedding, inbox, prediction, recording
 from storage.ledger.finding_rows import forget_findings, write_findings
 from storage.ledger.outcomes import AudioFacts, Outcome, Scored
 from storage.ledger.tallies import TallyKey
@@ -189,6 +189,7 @@ def insert_predictions(
     ]
     execute_many(connection, _ADD_PREDICTIONS, values)
     write_findings(connection, enumerate(new.values(), first))
+    _write_embeddings(connection, enumerate(new.values(), first))
     return {key: _stored(number, scored) for number, (key, scored) in enumerate(new.items(), first)}
 
 
@@ -202,8 +203,10 @@ def replace_predictions(
     values = [{"old_id": old.id} | _prediction_values(scored, now) for old, scored in new.values()]
     for old, scored in new.values():
         forget_findings(connection, scored.digest, old.id)
+        connection.execute(delete(embedding).where(embedding.c.prediction_id == old.id))
     execute_many(connection, _REPLACE_PREDICTION, values)
     write_findings(connection, ((old.id, scored) for old, scored in new.values()))
+    _write_embeddings(connection, ((old.id, scored) for old, scored in new.values()))
     return {key: _stored(old.id, scored) for key, (old, scored) in new.items()}
 
 
@@ -220,6 +223,19 @@ def _prediction_values(scored: Scored, now: str) -> dict[str, object]:
         "scoring": scored.scoring,
         "novelty": scored.novelty,
     }
+
+
+_ADD_EMBEDDINGS = insert(embedding)
+
+
+def _write_embeddings(connection: Connection, written: Iterable[tuple[int, Scored]]) -> None:
+    """Those that are to be kept, of predictions by their ids."""
+    values: list[dict[str, object]] = [
+        {"prediction_id": prediction_id, "features": scored.embeddings}
+        for prediction_id, scored in written
+        if scored.embeddings is not None
+    ]
+    execute_many(connection, _ADD_EMBEDDINGS, values)
 
 
 def _stored(number: int, scored: Scored) -> StoredAnswer:

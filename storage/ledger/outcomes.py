@@ -82,7 +82,8 @@ class Scored(Answer):
     `findings` are the labels that it may tell, with probability, first and last clip (see
     `storage.values.findings`); None: its label alone, of all clips.
     `scoring` names the settings that it was made under; under others it is another answer.
-    `novelty` is None where the checkpoint does not know it.
+    `novelty` is None where the checkpoint does not know it. `embeddings` are float16 (C, D),
+    little-endian, where they are to be kept: what the last layer reads of each clip.
     """
 
     label: str
@@ -95,6 +96,7 @@ class Scored(Answer):
     scoring: str | None = None
     findings: Findings | None = None
     novelty: float | None = None
+    embeddings: bytes | None = None
 
     @property
     def own_findings(self) -> Findings:
@@ -178,6 +180,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "float | None": lambda value: value is None or (type(value) is float and isfinite(value)),
     "bool": lambda value: type(value) is bool,
     "bytes": lambda value: type(value) is bytes,
+    "bytes | None": lambda value: value is None or type(value) is bytes,
     "str": lambda value: type(value) is str,
     "str | None": lambda value: value is None or type(value) is str,
     "Findings | None": lambda value: value is None or all(map(_is_finding, value)),

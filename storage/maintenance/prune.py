@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from storage.database.bulk import chunks
 from storage.database.sqlite import Database, driver
-from storage.database.tables import finding, metadata, prediction, recording
+from storage.database.tables import metadata, prediction, recording
 from storage.errors import StorageError
 from storage.ledger.finding_rows import leave_index
 from storage.ledger.tallies import TallyChanges, TallyKey
@@ -37,13 +37,16 @@ _AT_ONCE = 1000  # rows in a transaction
 _SAFE_CHECKPOINTS = (3, 51, 3)  # from this SQLite on two processes may empty the log at once
 _row = recording.c
 _LARGEST_ID = 2**63 - 1
-# What goes with a recording; keys of another kind would have it stay.
-_CHILD_KEYS = [
-    key.parent
-    for table in metadata.sorted_tables
-    for key in table.foreign_keys
-    if key.column is _row.id and key.ondelete == "CASCADE"
-]
+# What goes with a recording, and with an answer; keys of another kind would have it stay.
+_CHILD_KEYS, _ANSWER_KEYS = (
+    [
+        key.parent
+        for table in metadata.sorted_tables
+        for key in table.foreign_keys
+        if key.column is parent and key.ondelete == "CASCADE"
+    ]
+    for parent in (_row.id, prediction.c.id)
+)
 _STILL_SO = (
     select(_row.id)
     .join(marked, marked.c.id == _row.id)
@@ -84,7 +87,8 @@ def carry_out(database: Database, plan: PrunePlan, progress: ProgressTicker) -> 
             deletion = delete(prediction).where(prediction.c.id.in_(unused))
             deleted = connection.scalars(deletion.returning(prediction.c.id)).all()
             for some in chunks(deleted):
-                connection.execute(delete(finding).where(finding.c.prediction_id.in_(some)))
+                for key in _ANSWER_KEYS:
+                    connection.execute(delete(key.table).where(key.in_(some)))
         plan.deleted["history"] += len(deleted)
         progress.tick(f"predictions deleted: {plan.deleted['history']}")
         _keep_log_short(database)
@@ -151,7 +155,8 @@ def _delete_recordings(database: Database, ids: Sequence[int]) -> list[int]:
         leave_index(connection, [row[:3] for row in rows if row.answered_at and row.prediction_id])
         for some in chunks(gone):
             own = select(prediction.c.id).where(prediction.c.recording_id.in_(some))
-            connection.execute(delete(finding).where(finding.c.prediction_id.in_(own)))
+            for key in _ANSWER_KEYS:
+                connection.execute(delete(key.table).where(key.in_(own)))
             for key in (*_CHILD_KEYS, marked.c.id):
                 connection.execute(delete(key.table).where(key.in_(some)))
         changes = TallyChanges()

@@ -2,15 +2,16 @@
 
 Three reasons, taken in turns: the answer is unsure (least confident first, Lewis and Gale 1994),
 checkpoints disagree (query by committee, Seung et al. 1992), or its label is rare. Within each,
-folders take turns as well, so that no site has them all.
+folders take turns as well, so that no site has them all. Where the ledger keeps embeddings, what is
+unlike all that was chosen before comes first (see `storage.queries.embeddings`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, case, func, select
@@ -35,15 +36,17 @@ from storage.database.tables import (
     tally,
 )
 from storage.ledger.tallies import folder_of
+from storage.queries.embeddings import FarthestFirst, farthest_first
 from storage.queries.filters import CONFIDENCE, by_index
 from storage.values.decision import DisplayRules
 
 _PER_REASON = 20  # candidates for each that is asked for
 _NEWEST = 200_000  # recordings that are looked through for disagreement, a second of work
+_COMPARED = 2_000  # candidates of each reason whose features are compared
 _LABELLED_SHARE = 0.5
 _row = recording.c
+_COLUMNS = (_row.digest, inbox.c.path_text, _row.path, _row.path_text, _row.prediction_id)
 _human, _mark = human_label.c, label_mark.c
-_COLUMNS = (_row.digest, inbox.c.path_text, _row.path, _row.path_text)
 # Of which a person labelled neither the whole nor half of it: a part tells little of a long one.
 _seconds = case((_human.end_s > 0, _human.end_s), else_=_row.duration_s) - _human.start_s
 _labelled_s = select(func.coalesce(func.sum(_seconds), 0)).where(_human.digest == _row.digest)
@@ -68,6 +71,7 @@ class Suggestion:
     reason: str
     digest: str
     folder: str
+    prediction_id: int
 
 
 def suggestions(connection: Connection, number: int, rules: DisplayRules) -> list[Suggestion]:
@@ -75,17 +79,36 @@ def suggestions(connection: Connection, number: int, rules: DisplayRules) -> lis
     rules = rules_within(connection, rules)
     most = number * _PER_REASON
     unsure = by_index(_open(rules), CONFIDENCE).where(_row.confidence.is_not(None))
-    reasons = (
-        _spread(_found(connection, unsure.order_by(_row.confidence).limit(most), "unsure")),
-        _spread(_found(connection, _disagreeing(rules).limit(most), "checkpoints disagree")),
-        _spread(_rare(connection, most, rules)),
-    )
+    reasons = [
+        [*_found(connection, unsure.order_by(_row.confidence).limit(most), "unsure")],
+        [*_found(connection, _disagreeing(rules).limit(most), "checkpoints disagree")],
+        [*_rare(connection, most, rules)],
+    ]
+    compared = zip_longest(*(found[:_COMPARED] for found in reasons))
+    ids = dict.fromkeys(one.prediction_id for taken in compared for one in taken if one)
+    farthest = farthest_first(connection, [*ids])
+    orders = [_unlike(found, farthest) if farthest else _spread(found) for found in reasons]
     chosen: dict[str, Suggestion] = {}
-    for taken in zip_longest(*reasons):
-        for one in filter(None, taken):
-            if len(chosen) < number:
-                chosen.setdefault(one.digest, one)
+    for one in filter(None, chain.from_iterable(zip_longest(*orders))):
+        chosen.setdefault(one.digest, one)
+        if len(chosen) == number:
+            break
     return list(chosen.values())
+
+
+def _unlike(found: Sequence[Suggestion], farthest: FarthestFirst) -> Iterator[Suggestion]:
+    """What is least like all that was suggested before, also for another reason; what cannot be
+    compared comes last. Folders that had fewer go before others.
+    """
+    seen: Counter[str] = Counter()
+    left = {one.prediction_id: one for one in found if one.prediction_id in farthest}
+    while left:
+        fewest = min(seen[one.folder] for one in left.values())
+        some = [id for id, one in left.items() if seen[one.folder] == fewest]
+        one = left.pop(farthest.choose(some))
+        seen[one.folder] += 1
+        yield one
+    yield from _spread(one for one in found if one.prediction_id not in farthest)
 
 
 def _spread(found: Iterable[Suggestion]) -> list[Suggestion]:
@@ -131,6 +154,6 @@ def _rare(connection: Connection, most: int, rules: DisplayRules) -> Iterator[Su
 
 
 def _found(connection: Connection, query: Select[Any], reason: str) -> Iterator[Suggestion]:
-    for digest, folder, path, path_text, label, confidence in connection.execute(query):
+    for digest, folder, path, path_text, answer, label, confidence in connection.execute(query):
         site = f"{folder}/{folder_of(path)}"
-        yield Suggestion(path_text, folder, label, confidence, reason, digest, site)
+        yield Suggestion(path_text, folder, label, confidence, reason, digest, site, answer)

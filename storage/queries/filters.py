@@ -216,13 +216,22 @@ def label_clause(filters: Filters) -> ColumnElement[bool]:
 
 
 def confidence_clauses(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    """The first is for an index: what is told is no surer than the most probable label."""
-    answer, bounds = answer_columns(filters), (filters.min_confidence, filters.max_confidence)
-    if filters.rules.one_label:
-        yield from range_clauses(answer.confidence, *bounds)
-    elif filters.bounds_confidence:
-        yield from range_clauses(answer.confidence, bounds[0], None)
+    answer = answer_columns(filters)
+    yield from range_clauses(answer.confidence, *stored_bounds(filters))
+    if filters.bounds_confidence and not filters.rules.one_label:
+        bounds = filters.min_confidence, filters.max_confidence
         yield from range_clauses(told_confidence(filters.rules, answer), *bounds)
+
+
+def stored_bounds(filters: Filters) -> tuple[float | None, float | None]:
+    """Of the most probable label, for an index: what is told is no surer.
+
+    It is less sure only where another label is told, and this one is below its threshold.
+    """
+    least, most, rules = filters.min_confidence, filters.max_confidence, filters.rules
+    if most is None or rules.one_label or most < rules.told_from:
+        return least, most
+    return least, max(most, rules.nothing_below) if isfinite(rules.nothing_below) else None
 
 
 def joined(filters: Filters) -> FromClause:

@@ -31,6 +31,7 @@ from storage.queries.filters import (
     path_prefix_clauses,
     range_clauses,
     recorded_clauses,
+    stored_bounds,
 )
 from storage.values.decision import DisplayRules
 
@@ -149,9 +150,7 @@ def _left(connection: Connection, filters: Filters, known: Tallied) -> Iterator[
         yield LABEL, max(known.surest, _entries(connection, filters.indexed_labels))
     if filters.status != "all":
         yield ANSWER, known.of_status
-    if filters.bounds_confidence:
-        bounds = filters.min_confidence, filters.max_confidence
-        within = [*range_clauses(_row.confidence, *bounds)]
+    if within := [*range_clauses(_row.confidence, *stored_bounds(filters))]:
         n = _look(connection, CONFIDENCE, within)
         if n == _LOOK:
             n = max(n, int(known.total * _share_of_newest(connection, within)))

@@ -160,9 +160,11 @@ class Result:
     clip_seconds: float | None = _column(_answer.clip_seconds)
     clip_hop_seconds: float | None = _column(_answer.clip_hop_seconds)
     answer_number: int | None = _column(_row.answer_number)
+    prediction_id: int | None = _column(_answer.id)
     task: str | None = _column(_checkpoint.task)
     thresholds_json: str | None = _column(_checkpoint.thresholds)
     findings_json: str | None = _column(told_findings())  # those that may be told
+    packed_embeddings: bytes | None = _column(None)  # see `storage.queries.embeddings`
 
     def displayed(self, rules: DisplayRules) -> Result:
         """As stored values are shown under these rules."""

@@ -185,6 +185,8 @@ class EngineSettings(Section):
     this number"""
     overlap_seconds: NotNegative = 0.0
     """how much of a clip the next one repeats"""
+    embeddings: bool = False
+    """whether the ledger keeps the pooled features of each clip"""
     decode_workers: Count = 0
     """processes that decode audio; 0 is one for each core that clfd may use"""
     decode_timeout_seconds: Positive = 60.0
@@ -196,9 +198,11 @@ class EngineSettings(Section):
 
     @property
     def scoring(self) -> str:
-        """Those of these that decide scores; each prediction is stored with them."""
+        """Those of these that decide what is stored of a prediction, which is stored with them."""
         usual = f"{self.clip_pooling}/{self.channel}/{self.overlap_seconds:g}"
-        return usual if self.long_clips == LONG_CLIPS else f"{usual}/{self.long_clips}"
+        if self.long_clips != LONG_CLIPS:
+            usual += f"/{self.long_clips}"
+        return f"{usual}/embeddings" if self.embeddings else usual
 
 
 class TrainingSettings(Section):

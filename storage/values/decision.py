@@ -71,7 +71,8 @@ class DisplayRules:
     `site`, looked for in the path; without one a site is the first folder. `one_label`: every
     answer of the ledger is one label without a threshold of the checkpoint, so that tables need
     not be joined to decide. What is more novel than `novel_above` is UNKNOWN. Every answer of the
-    ledger that is NONE or UNKNOWN is less sure than `nothing_below`.
+    ledger that is NONE or UNKNOWN is less sure than `nothing_below`, and every label that is told
+    at least as sure as `told_from`.
     """
 
     zone: str = "local"
@@ -81,6 +82,7 @@ class DisplayRules:
     novel_above: float = 1.0
     one_label: bool = False
     nothing_below: float = math.inf
+    told_from: float = 0.0
 
     @property
     def has_thresholds(self) -> bool:

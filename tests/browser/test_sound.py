@@ -118,4 +118,4 @@ def test_a_dragged_part_is_labelled(page: Any) -> None:
     page.keyboard.press("Enter")
 
     page.get_by_role("heading", name="Labelled by people").wait_for()
-    assert "owl" in page.locator(".parts").inner_text()
+    assert "owl" in page.locator(".people").inner_text()

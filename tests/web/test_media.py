@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import shutil
@@ -15,6 +16,7 @@ import soundfile
 from encoded_sound import KINDS, encoded
 from page_client import page_of
 from page_recordings import answer, made_home, record
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from storage.home.paths import Home
@@ -259,6 +261,19 @@ def test_more_than_may_wait_are_sent_away_and_who_left_makes_room(home: Home) ->
 
     waiting[3].cancel()
     decoder.submit(len, "")
+    holds.set()
+
+
+def test_what_a_client_asked_for_is_dropped_when_it_leaves(home: Home) -> None:
+    decoder, holds = Decoder(PageContext(home)), threading.Event()
+    decoder._serve = holds.wait  # type: ignore[method-assign]
+
+    async def leaves() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(Problem):
+        asyncio.run(decoder.result(Request({"type": "http"}, leaves), len, ""))
+    assert decoder._waiting[0].future.cancelled()
     holds.set()
 
 

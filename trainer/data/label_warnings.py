@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from storage.values.decision import NEGATIVE_LABELS, says_nothing
+from storage.values.decision import NEGATIVE_LABELS, SEPARATOR, says_nothing, written
 from storage.values.text import listed, visible
 from trainer.data.examples import Example
 from trainer.data.source_guess import shared_sources
@@ -16,6 +16,7 @@ from trainer.data.splits import Split
 FEW_EXAMPLES = 10
 MUCH_RARER = 10  # than the commonest label
 
+_JOINED = re.compile(r"[,|/+&]")  # what people write between labels besides SEPARATOR
 _EMPTY = {"nan", "NaN", "<NA>", "NA", "N/A", "None", "NULL"}  # of pandas, R, Python and SQL
 
 
@@ -57,6 +58,20 @@ def similar_labels(labels: Iterable[str]) -> list[str]:
         for alike in found.values()
         if len(alike) > 1
     ]
+
+
+def joined_labels(labels: Iterable[str]) -> list[str]:
+    """A line for labels that seem to be several in one cell, and are learned as one."""
+    known = set(labels)
+    lines = []
+    for label in sorted(known):
+        parts = [part.strip() for part in _JOINED.split(label)]
+        if SEPARATOR in label:
+            lines.append(f"label {label!r} is learned as one; --task multi learns several")
+        elif len(parts) > 1 and known.issuperset(parts):
+            several = written(parts)
+            lines.append(f"label {label!r} is learned as one; write {several!r} for both")
+    return lines
 
 
 def labels_like_empty_cells(labels: Iterable[str]) -> list[str]:

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from storage.values.decision import NONE, SEPARATOR, labels_in
+
 Samples = npt.NDArray[np.float64]
 Voice = Callable[[np.random.Generator, Samples, int], Samples]
 Row = tuple[str, str, str]
@@ -28,6 +30,7 @@ CLIP_SECONDS = (0.6, 2.5)
 CLIPS_PER_SOURCE = 2
 SIGNAL_TO_NOISE_DB = (6.0, 30.0)
 PEAK_DB = (-20.0, -1.0)
+BESIDE_THE_FIRST_DB = (-6.0, 6.0)  # the level of a further sound
 MAJOR_TRIAD = (1.0, 2 ** (4 / 12), 2 ** (7 / 12))
 # The roots of I, IV, V and vi, in semitones above the key.
 CHORD_ROOTS_SEMITONES = (0, 5, 7, 9)
@@ -38,10 +41,13 @@ def synthesise(
 ) -> npt.NDArray[np.float32]:
     """One take, of 0.6 seconds or more, with its background: float32 mono [S], peak below 1.
 
-    The label is one of VOICES.
+    The label is one of VOICES, or several at once as `a;b`, or `none`: the background alone.
     """
     time_s = np.arange(round(seconds * sample_rate_hz)) / sample_rate_hz
-    voice = _at_unit_power(VOICES[label](rng, time_s, sample_rate_hz))
+    voice = np.zeros_like(time_s)
+    for number, each in enumerate(labels_in(label) if label != NONE else ()):
+        level_db = rng.uniform(*BESIDE_THE_FIRST_DB) if number else 0.0
+        voice += _gain(level_db) * _at_unit_power(VOICES[each](rng, time_s, sample_rate_hz))
     backdrop = _noise(rng, len(time_s), sample_rate_hz, slope=rng.uniform(0, 1))
     mixed = voice + _gain(-rng.uniform(*SIGNAL_TO_NOISE_DB)) * backdrop
     levelled: Samples = _gain(rng.uniform(*PEAK_DB)) * mixed / np.abs(mixed).max()
@@ -71,7 +77,7 @@ def _write_sources(folder: Path, label: str, seed: int) -> Iterator[Row]:
     source = 0
     while True:
         rng = np.random.default_rng([seed, zlib.crc32(label.encode()), source])
-        group = f"{label}-{source:03d}"
+        group = f"{label.replace(SEPARATOR, '+')}-{source:03d}"
         sample_rate_hz = int(rng.choice(SAMPLE_RATES_HZ))
         lengths_s = rng.uniform(*CLIP_SECONDS, CLIPS_PER_SOURCE)
         sound = synthesise(label, rng, sample_rate_hz, float(lengths_s.sum()))

@@ -24,7 +24,7 @@ from trainer.data.audio_survey import choose_audio_format, survey
 from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
 from trainer.data.label_checks import validate_examples, validate_labels
-from trainer.data.label_warnings import find_warnings
+from trainer.data.label_warnings import find_warnings, joined_labels
 from trainer.data.labels import AUTO, TaskChoice, check_labels, read_labels, refuse_problems
 from trainer.data.overlaps import with_shared_labels
 from trainer.data.splits import Split, SplitChoice, cross_validation, everything, split_examples
@@ -124,6 +124,9 @@ def prepare(context: RunContext) -> PreparedData:
     if request.task == AUTO:
         why = f"{parent.name} is" if parent is not None and goes_on else labels.task_reason
         console.print_line(f"task {labels.task}, since {why}")
+    joined = joined_labels(label for example in labels.examples for label in example.labels)
+    for line in joined:  # before such a label is refused for being rare
+        console.print_line(f"note: {line}")
     labels = validate_labels(labels, request.split, request.cross_validate)
     if labels.skipped and not request.skip_bad:
         console.print_line(
@@ -158,7 +161,7 @@ def prepare(context: RunContext) -> PreparedData:
     remarks = find_warnings(dataset.examples, data.groups, splits, negative)
     for line in remarks:
         console.print_line(f"note: {line}")
-    return replace(data, remarks=tuple(remarks))
+    return replace(data, remarks=(*joined, *remarks))
 
 
 def labels_line(labels: LabelSet) -> str:

@@ -106,7 +106,7 @@ def counts(filters: AskedFilters, context: Context, by: Axis = "label") -> list[
         return [Count(value=value, n=n) for value, n in count_by(connection, filters, by)]
 
 
-@router.get("/recordings/{id:int}")
+@router.get("/recordings/{id}")
 def recording(id: Annotated[int, Path(ge=1, le=2**63 - 1)], context: Context) -> Recording:
     """All there is about one."""
     rules = context.rules

@@ -26,6 +26,7 @@ MAX_WAITING = 16
 DEADLINE_SECONDS = 20.0
 SPARE_SECONDS = 10.0  # until a worker has started, or one that passed the deadline was killed
 REST_SECONDS = 60.0
+STOP_SECONDS = 2.0
 
 T = TypeVar("T")
 _STATUS = {"vanished": 404, "internal": 500, "machine": 503, "timeout": 504}
@@ -44,7 +45,8 @@ class Decoder:
     def __init__(self, _: PageContext) -> None:
         self._waiting: deque[_Job] = deque()
         self._change = threading.Condition()
-        self._n_threads = self._n_free = 0
+        self._threads: set[threading.Thread] = set()
+        self._n_free = 0
         self._is_closed = False
 
     async def result(self, request: Request, work: Callable[..., T], *arguments: object) -> T:
@@ -72,9 +74,10 @@ class Decoder:
             if len(self._waiting) >= MAX_WAITING:
                 raise Problem(503, "too much sound is asked for at once", {"Retry-After": "1"})
             self._waiting.append(job)
-            if self._n_threads < WORKERS and self._n_free < len(self._waiting):
-                self._n_threads += 1
-                threading.Thread(target=self._serve, name="decoder", daemon=True).start()
+            if len(self._threads) < WORKERS and self._n_free < len(self._waiting):
+                thread = threading.Thread(target=self._serve, name="decoder", daemon=True)
+                self._threads.add(thread)
+                thread.start()
             self._change.notify()
         return job.future
 
@@ -82,6 +85,9 @@ class Decoder:
         with self._change:
             self._is_closed = True
             self._change.notify_all()
+            threads = [*self._threads]
+        for thread in threads:
+            thread.join(STOP_SECONDS)
 
     def _next(self) -> _Job | None:
         """None: this thread ends."""
@@ -91,7 +97,7 @@ class Decoder:
             self._n_free -= 1
             if self._waiting and not self._is_closed:
                 return self._waiting.popleft()
-            self._n_threads -= 1
+            self._threads.discard(threading.current_thread())
             return None
 
     def _serve(self) -> None:

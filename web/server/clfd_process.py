@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from threading import BoundedSemaphore
 from typing import IO
@@ -16,7 +17,7 @@ PIECE_BYTES = 2**18
 WAIT_SECONDS = 5.0
 USAGE = 2  # the exit code of words that make no sense
 _places = BoundedSemaphore(2)  # each may load torch: 250 MB and two seconds
-_running: set[subprocess.Popen[str]] = set()
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 def command(home: Home, words: Sequence[str]) -> list[str]:
@@ -28,12 +29,12 @@ def output_of(home: Home, words: Sequence[str], seconds: float, may_fail: bool =
 
     Raises Problem with its own sentence where it fails, unless it printed what `may_fail`.
     """
-    return _done(home, words, seconds, may_fail).stdout
+    return _done(home, words, seconds, may_fail).stdout.decode(errors="replace")
 
 
 def notes_of(home: Home, words: Sequence[str], seconds: float) -> list[str]:
     """The lines that it tells a person beside. Raises Problem as `output_of`."""
-    return _done(home, words, seconds, False).stderr.splitlines()
+    return _done(home, words, seconds, False).stderr.decode(errors="replace").splitlines()
 
 
 def end_all() -> None:
@@ -44,15 +45,13 @@ def end_all() -> None:
 
 def _done(
     home: Home, words: Sequence[str], seconds: float, may_fail: bool
-) -> subprocess.CompletedProcess[str]:
+) -> subprocess.CompletedProcess[bytes]:
     if not _places.acquire(timeout=WAIT_SECONDS):
         raise Problem(503, "the page is busy with other commands", {"Retry-After": "5"})
     try:
         done = _run(command(home, words), seconds)
     except subprocess.TimeoutExpired as error:
         raise Problem(503, f"clfd {words[0]} takes longer than {seconds:g} s; ask less") from error
-    except (ValueError, OSError) as error:  # a NUL among them, no Unicode, too much
-        raise Problem(422, f"no words for a command: {error}") from error
     finally:
         _places.release()
     if done.returncode and not (may_fail and done.stdout):
@@ -60,18 +59,27 @@ def _done(
     return done
 
 
-def _run(words: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace"
-    ) as process:
+def _run(words: Sequence[str], seconds: float) -> subprocess.CompletedProcess[bytes]:
+    with _started(words) as process:
+        out, err = process.communicate(timeout=seconds)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+@contextmanager
+def _started(words: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Without a buffer, so that a read gives what there is. It ends with the body."""
+    no, pipe = subprocess.DEVNULL, subprocess.PIPE
+    try:
+        process = subprocess.Popen(words, bufsize=0, stdin=no, stdout=pipe, stderr=pipe)
+    except (ValueError, OSError) as error:  # a NUL among them, no Unicode, too much
+        raise Problem(422, f"no words for a command: {error}") from error
+    with process:
         _running.add(process)
         try:
-            out, err = process.communicate(timeout=seconds)
+            yield process
         finally:
             _running.discard(process)
             process.kill()
-    return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 def pieces_of(home: Home, words: Sequence[str]) -> Iterator[bytes]:
@@ -84,19 +92,14 @@ def pieces_of(home: Home, words: Sequence[str]) -> Iterator[bytes]:
 
 
 def _pieces(home: Home, words: Sequence[str]) -> Iterator[bytes]:
-    pipe = subprocess.PIPE
-    # Without a buffer, a read gives what there is.
-    with subprocess.Popen(command(home, words), bufsize=0, stdout=pipe, stderr=pipe) as process:
+    with _started(command(home, words)) as process:
         out, err = _stream(process.stdout), _stream(process.stderr)
-        try:
-            has_begun = False
-            while piece := out.read(PIECE_BYTES):
-                has_begun = True
-                yield piece
-            if process.wait() and not has_begun:
-                raise Problem(409, _sentence(err.read().decode(errors="replace")))
-        finally:
-            process.kill()
+        has_begun = False
+        while piece := out.read(PIECE_BYTES):
+            has_begun = True
+            yield piece
+        if process.wait() and not has_begun:
+            raise Problem(409, _sentence(err.read()))
 
 
 def _stream(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -104,7 +107,9 @@ def _stream(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _sentence(stderr: str) -> str:
+def _sentence(stderr: bytes) -> str:
     """The last line, which names what is wrong."""
-    lines = stderr.strip().splitlines() or ["the command failed and did not say why"]
+    lines = stderr.decode(errors="replace").strip().splitlines() or [
+        "the command failed and did not say why"
+    ]
     return lines[-1].removeprefix("Error: ").removeprefix("clfd: ")

@@ -6,6 +6,7 @@ Metadata (or Origin) for what changes anything, and a session for all data.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -23,6 +24,7 @@ OPEN_ROUTES = frozenset(("/api/v1/session",))  # where a session begins
 MAX_BODY_BYTES = 2**20
 MAX_UPLOAD_BYTES = 100 * 10**6
 UPLOADS = frozenset(("/api/v1/classify",))
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "worker-src 'self'; img-src 'self' blob:; media-src 'self' blob:; base-uri 'none'; "
@@ -125,7 +127,7 @@ def _bounded(receive: Receive, scope: Scope) -> Receive:
     most = MAX_UPLOAD_BYTES if scope["path"] in UPLOADS else MAX_BODY_BYTES
     too_large = Problem(413, f"more than {most / 1e6:g} MB; send less at once")
     length = Headers(scope=scope).get("content-length", "0")
-    if not length.isascii() or not length.isdigit() or int(length) > most:
+    if not _LENGTH.fullmatch(length) or int(length) > most:
         raise too_large
     received = 0
 

@@ -46,6 +46,8 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def _problem_of(error: Exception) -> Problem:
+    if isinstance(error.__cause__, Problem):  # the body went over its limit while it was read
+        error = error.__cause__
     match error:
         case Problem():
             return error

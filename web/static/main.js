@@ -3,7 +3,7 @@
 import { html, render, useEffect, useState } from "./lib/preact-htm.js";
 import { get, post } from "./core/api.js";
 import { current, go, useAddress } from "./core/address.js";
-import { activeTables, GLOBAL_KEYS, shown, useKeys, VIEW_LETTERS } from "./core/keys.js";
+import { activeTables, awaitKey, GLOBAL_KEYS, shown, useKeys, VIEW_LETTERS } from "./core/keys.js";
 import { Unwritten } from "./core/labels.js";
 import { useData } from "./core/poll.js";
 import { apply } from "./core/theme.js";
@@ -41,7 +41,7 @@ function Views({ who }) {
     "?": () => setHelpOpen(!isHelpOpen),
     "/": () => document.querySelector("[data-filters] input, [data-filters] select")?.focus(),
     Escape: () => (isHelpOpen ? setHelpOpen(false) : history.back()),
-    g: () => setGoesTo(true),
+    g: () => goNext(setGoesTo),
   });
   useEffect(() => {
     document.title = `${VIEWS[address.view]?.name ?? "clfd"} · clfd`;
@@ -59,23 +59,25 @@ function Views({ who }) {
     <main id="view" tabindex="-1">${View
       ? html`<${View} key=${address.view} ...${address} who=${who} status=${status.data} />`
       : html`<h1>There is no view “${address.view}”</h1><p><${Link} view="live">To what comes in<//></p>`}</main>
-    ${goesTo && html`<${GoTo} onDone=${() => setGoesTo(false)} />`}
+    ${goesTo && html`<${GoTo} />`}
     ${isHelpOpen && html`<${KeyHelp} />`}
     <${Told} />`;
 }
 
-const GO_KEYS = Object.entries(VIEW_LETTERS).map(([view, key]) => ({ key, name: `to ${view}` }));
-
-// After g: the letter of a view. Any other key, and two seconds, end it.
-function GoTo({ onDone }) {
-  const actions = Object.fromEntries(Object.entries(VIEW_LETTERS).map(([view, key]) => [key, () => (onDone(), go(view))]));
-  useKeys([...GO_KEYS, { key: "Escape", name: "stay" }], { ...actions, Escape: onDone });
-  useEffect(() => {
-    const timer = setTimeout(onDone, 2000);
-    return () => clearTimeout(timer);
-  }, []);
-  return html`<div class="goto" role="status">g … ${GO_KEYS.map(({ key, name }) => html`<span><kbd>${key}</kbd> ${name.slice(3)}</span>`)}</div>`;
+// After g: the letter of a view.
+function goNext(setGoesTo) {
+  setGoesTo(true);
+  const timer = setTimeout(setGoesTo, 2000, false);
+  awaitKey((key) => {
+    clearTimeout(timer);
+    setGoesTo(false);
+    const [view] = Object.entries(VIEW_LETTERS).find(([, letter]) => letter === key) ?? [];
+    if (view) go(view);
+    return view || key === "Escape";
+  });
 }
+
+const GoTo = () => html`<div class="goto" role="status">g … ${Object.entries(VIEW_LETTERS).map(([view, letter]) => html`<span><kbd>${letter}</kbd> ${view}</span>`)}</div>`;
 
 function KeyHelp() {
   const rows = activeTables().flat().filter((one) => !one.hidden);

@@ -33,10 +33,11 @@ def test_pooled_maps_stay_channels_last_for_the_next_convolution() -> None:
 
 
 @pytest.mark.parametrize("early_pooling", [True, False])
-def test_a_served_network_says_what_the_trained_one_says(early_pooling: bool) -> None:
+def test_a_served_network_gives_logits_and_features_of_the_trained_one(early_pooling: bool) -> None:
     torch.manual_seed(0)
     trained = ResNet9(4, widths_from(8), early_pooling).eval()
     spectrograms = torch.randn(3, 1, 65, 43)
     with torch.inference_mode():
         served = for_serving(trained, torch.float32)(spectrograms)
-        assert torch.allclose(served, trained(spectrograms), atol=1e-5)
+        wanted = torch.cat([trained(spectrograms), trained.features(spectrograms)], dim=1)
+        assert torch.allclose(served, wanted, atol=1e-5)

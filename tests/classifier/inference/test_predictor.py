@@ -45,6 +45,35 @@ def test_a_batch_of_one_equals_that_row_of_a_batch_of_eight(
     np.testing.assert_allclose(one_by_one, predictor.score(clips), atol=1e-5)
 
 
+def test_embeddings_are_what_the_last_layer_reads(predictor: Predictor, clips: Samples) -> None:
+    """Also of a checkpoint from before novelty."""
+    model = predictor.checkpoint.build()
+    with torch.inference_mode():
+        features = model.network.features(model.spectrograms(torch.from_numpy(clips)))
+        again = model.network.head[-1](features).softmax(dim=1).numpy()
+    found = predictor.answer(clips, with_embeddings=True)
+    assert found.embeddings is not None and found.embeddings.dtype == np.float16
+    np.testing.assert_allclose(found.embeddings, features.numpy(), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found.scores, again, atol=1e-2)
+
+
+def test_embeddings_change_no_score_and_are_left_out_if_nobody_asks(
+    predictor: Predictor, clips: Samples
+) -> None:
+    without, beside = predictor.answer(clips), predictor.answer(clips, with_embeddings=True)
+    assert without.embeddings is None
+    np.testing.assert_array_equal(without.scores, beside.scores)
+
+
+def test_features_beyond_the_range_of_half_a_float_are_its_largest(
+    predictor: Predictor, clips: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = torch.full((8, 3 + 32), 1e6)
+    monkeypatch.setattr(predictor, "outputs", lambda _: outputs)
+    found = predictor.answer(clips, with_embeddings=True).embeddings
+    assert found is not None and (found == np.finfo(np.float16).max).all()
+
+
 def test_different_sounds_get_different_scores(predictor: Predictor, clips: Samples) -> None:
     assert np.ptp(predictor.score(clips), axis=0).max() > 0.01
 

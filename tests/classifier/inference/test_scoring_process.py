@@ -72,6 +72,19 @@ def test_scores_are_those_of_a_predictor_in_this_process(
     assert (0 < batch.seconds < SECONDS, batch.device_memory_bytes) == (True, None)
 
 
+def test_embeddings_come_back_where_they_are_asked_for(
+    scoring: ScoringProcesses, checkpoint_file: Path, clips: list[np.ndarray]
+) -> None:
+    local, remote = (
+        load_predictor(checkpoint_file, torch.device("cpu")),
+        scoring.load(checkpoint_file),
+    )
+    wanted = local.answer(clips, with_embeddings=True).embeddings
+    batch = remote.submit(clips, with_embeddings=True).result(SECONDS)
+    np.testing.assert_array_equal(batch.embeddings, wanted)
+    assert remote.submit(clips).result(SECONDS).embeddings is None
+
+
 def test_a_predictor_says_what_its_checkpoint_is(
     scoring: ScoringProcesses, checkpoint_file: Path
 ) -> None:
@@ -148,12 +161,12 @@ def test_a_model_that_nobody_refers_to_is_let_go(
 ) -> None:
     kept, dropped = scoring.load(checkpoint_file), scoring.load(checkpoint_file)
     process, number = dropped._process, dropped._number
-    assert process.ask("score", number, clips).result(SECONDS).scores.shape == (5, 3)
+    assert process.ask("score", number, clips, False).result(SECONDS).scores.shape == (5, 3)
     del dropped
     gc.collect()
     kept.submit(clips).result(SECONDS)
     with pytest.raises(RuntimeError, match=f"KeyError: {number}"):
-        process.ask("score", number, clips).result(SECONDS)
+        process.ask("score", number, clips, False).result(SECONDS)
 
 
 def test_a_fault_in_scoring_is_told_and_the_process_goes_on(

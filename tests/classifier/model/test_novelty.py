@@ -77,7 +77,7 @@ def test_a_checkpoint_keeps_it(checkpoint: Checkpoint) -> None:
 
 def test_an_older_checkpoint_has_none(checkpoint_file: Path) -> None:
     older = Predictor(read_checkpoint(checkpoint_file), torch.device("cpu"), "float32")
-    scores, found = older.score_with_novelty(np.zeros((2, 4000), np.float32))
+    scores, found, _ = older.answer(np.zeros((2, 4000), np.float32))
     assert scores.shape == (2, 3) and found is None
 
 
@@ -87,7 +87,7 @@ def test_a_predictor_gives_it_beside_the_same_scores(
     clips = np.random.RandomState(0).randn(9, 4000).astype(np.float32)
     predictor = Predictor(checkpoint, torch.device("cpu"), "float32")
     without = Predictor(read_checkpoint(checkpoint_file), torch.device("cpu"), "float32")
-    scores, found = predictor.score_with_novelty(clips)
+    scores, found, embeddings = predictor.answer(clips, with_embeddings=True)
     np.testing.assert_allclose(scores, without.score(clips), atol=1e-6)
     assert found is not None and found.shape == (9,)
     model, kept = checkpoint.build(), checkpoint.novelty
@@ -95,6 +95,8 @@ def test_a_predictor_gives_it_beside_the_same_scores(
     with torch.inference_mode():
         features = model.network.features(model.spectrograms(torch.from_numpy(clips)))
     np.testing.assert_allclose(found, kept.of(features).numpy(), atol=1e-4)
+    assert embeddings is not None
+    np.testing.assert_allclose(embeddings, features.numpy(), rtol=1e-3, atol=1e-3)
 
 
 def test_distances_that_no_sound_has_are_refused(checkpoint_file: Path) -> None:

@@ -90,7 +90,7 @@ def test_batches_have_the_new_size(
     predictor = house.model.served.predictor
     submit = predictor.submit
     monkeypatch.setattr(
-        predictor, "submit", lambda clips: sizes.append(len(clips)) or submit(clips)
+        predictor, "submit", lambda clips, _: sizes.append(len(clips)) or submit(clips)
     )
     reload(house, **{"engine.batch_clips": 3})
     house.drop(audio_file("long.wav", noise(seconds=10)), "long.wav")

@@ -10,8 +10,7 @@ import pytest
 from house import House, HouseMaker
 
 from classifier.inference.batching import Clips
-from classifier.inference.pooling import Novelties, Scores
-from classifier.inference.predictor import Predictor
+from classifier.inference.predictor import ClipAnswers, Predictor
 from daemon.pipeline.clip_batches import BATCH_SECONDS, UNTRIED_CLIPS, Pace
 
 CLIP_SECONDS = 1.0  # that the network takes for one
@@ -27,14 +26,14 @@ def sizes() -> list[int]:
 def slow_house(make_house: HouseMaker, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> House:
     """Its clock goes on while the network works."""
     house = make_house(**{"engine.batch_clips": "64"})
-    score = Predictor.score_with_novelty
+    answer = Predictor.answer
 
-    def slow(predictor: Predictor, clips: Clips) -> tuple[Scores, Novelties | None]:
+    def slow(predictor: Predictor, clips: Clips, with_embeddings: bool = False) -> ClipAnswers:
         sizes.append(len(clips))
         house.now += CLIP_SECONDS * len(clips)
-        return score(predictor, clips)
+        return answer(predictor, clips, with_embeddings=with_embeddings)
 
-    monkeypatch.setattr(Predictor, "score_with_novelty", slow)
+    monkeypatch.setattr(Predictor, "answer", slow)
     return house
 
 

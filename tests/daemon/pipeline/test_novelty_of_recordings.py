@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from house import House
 
-from classifier.inference.predictor import Predictor
+from classifier.inference.predictor import ClipAnswers, Predictor
 from storage.queries.filters import Filters
 from storage.queries.result import Result
 from storage.queries.results import results
@@ -21,16 +22,17 @@ PER_CLIP = (0.9, 0.1, 0.5, 0.3, 0.7)  # by the number of the clip
 @pytest.fixture
 def house(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     """Its network finds clip 3 surest of a bell."""
-    scored = Predictor.score_with_novelty
+    answered = Predictor.answer
 
-    def found(self: Predictor, clips: list[np.ndarray], n_threads: int = 0) -> tuple:
-        scores = np.array(scored(self, clips, n_threads)[0])
+    def found(self: Predictor, clips: list[np.ndarray], *more: Any, **named: Any) -> ClipAnswers:
+        scores = np.array(answered(self, clips, *more, **named).scores)
         numbers = [round(float(clip.max()) * 10) - 1 for clip in clips]
         scores[:] = [[0.5 + 0.1 * (number == 3), 0.3, 0.2] for number in numbers]
-        return scores, np.array([PER_CLIP[number] for number in numbers], np.float32)
+        novelty = np.array([PER_CLIP[number] for number in numbers], np.float32)
+        return ClipAnswers(scores, novelty, None)
 
     house.service.start()
-    monkeypatch.setattr(Predictor, "score_with_novelty", found)
+    monkeypatch.setattr(Predictor, "answer", found)
     return house
 
 

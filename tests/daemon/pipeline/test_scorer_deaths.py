@@ -39,10 +39,12 @@ def deadly_tones(monkeypatch: pytest.MonkeyPatch) -> None:
     """A predictor that is given a tone dies of it."""
     submit = InlinePredictor.submit
 
-    def submit_or_die(predictor: InlinePredictor, clips: Sequence[Samples]) -> Future[ScoredBatch]:
+    def submit_or_die(
+        predictor: InlinePredictor, clips: Sequence[Samples], with_embeddings: bool = False
+    ) -> Future[ScoredBatch]:
         if max(np.abs(clip).mean() for clip in clips) > LOUD:
             return died(predictor)
-        return submit(predictor, clips)
+        return submit(predictor, clips, with_embeddings)
 
     monkeypatch.setattr(InlinePredictor, "submit", submit_or_die)
 
@@ -135,7 +137,7 @@ def test_a_death_is_noticed_before_another_checkpoint_takes_over(
 def test_a_stop_begins_no_other_process(
     house: House, audio_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(InlinePredictor, "submit", lambda predictor, _: died(predictor))
+    monkeypatch.setattr(InlinePredictor, "submit", lambda predictor, *_: died(predictor))
     house.begin_to_decode(audio_file())
     house.service.request_stop()
     monkeypatch.setattr(house.model, "begin_again", lambda: pytest.fail("another was begun"))
@@ -218,7 +220,7 @@ def test_where_nothing_can_be_served_any_more_a_restart_may_help(
 
 def die_of_the_next_batch(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as dying:
-        dying.setattr(InlinePredictor, "submit", lambda predictor, _: died(predictor))
+        dying.setattr(InlinePredictor, "submit", lambda predictor, *_: died(predictor))
         while house.model.is_alive:
             house.service.tick(house.now)
             house.now += 1
@@ -272,7 +274,7 @@ def test_where_no_process_lives_long_enough_to_score_the_daemon_ends(
     house: House, drop: Drop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(house, 30)
-    monkeypatch.setattr(InlinePredictor, "submit", lambda predictor, _: died(predictor))
+    monkeypatch.setattr(InlinePredictor, "submit", lambda predictor, *_: died(predictor))
     with pytest.raises(DaemonError, match="died 6 times without scoring anything"):
         house.live()
     assert [state for _, state in house.rows()].count("pending") >= 29

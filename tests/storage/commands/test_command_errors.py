@@ -42,6 +42,10 @@ def run(*arguments: str) -> Result:
             "invalid value for '--limit': 'x' is no whole number",
         ),
         ("results --limit -1", "invalid value for '--limit': -1 is less than 0"),
+        (
+            "labels set a.wav dog;none",
+            "LABEL: 'dog;none' says that there is something, and `none`; keep one",
+        ),
         ("labels suggest --n 0", "invalid value for '--n': 0 is less than 1"),
         (
             f"labels list --limit {2**63}",

@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ from clfd import cli
 from daemon.intake.scanner import inboxes_of
 from storage.commands.context import Invocation
 from storage.database.engine import open_database
-from storage.database.tables import finding, metadata, prediction, recording
+from storage.database.tables import embedding, finding, metadata, prediction, recording
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Failed, Linked, Scored
 from storage.ledger.tallies import recount, tally_errors
 from storage.maintenance.files_without_row import audio_files
-from storage.maintenance.prune import carry_out
+from storage.maintenance.prune import _ANSWER_KEYS, carry_out
 from storage.maintenance.prune_plan import PruneRequest, make_plan
 from storage.settings.loading import load_settings
 from storage.values.progress import ProgressTicker
@@ -100,6 +101,10 @@ class LedgerTester:
         with self.ledger.database.transaction() as connection:
             return len(connection.execute(select(prediction.c.id)).all())
 
+    def n_embeddings(self) -> int:
+        with self.ledger.database.transaction() as connection:
+            return len(connection.execute(select(embedding)).all())
+
     def clfd(self, *words: str) -> Result:
         return CliRunner().invoke(cli, ["--home", str(self.home.root), *words], obj=Invocation())
 
@@ -116,14 +121,16 @@ def facts(content: str) -> AudioFacts:
 
 def scored(id: int, content: str, checkpoint: int) -> Scored:
     scores = struct.pack("<2f", 0.75, 0.25)
-    return Scored(id, facts(content), checkpoint, "dog", 0.75, scores, scores[:4], 5.0, 5.0)
+    answer = Scored(id, facts(content), checkpoint, "dog", 0.75, scores, scores[:4], 5.0, 5.0)
+    return replace(answer, embeddings=b"\0\x3c" * 4)
 
 
 @pytest.fixture
 def tester(tmp_path: Path) -> Iterator[LedgerTester]:
-    """Whatever a test does to the ledger, it is sound afterwards."""
+    """Whatever a test does to the ledger, it is sound, and embeddings went with their answers."""
     tester = LedgerTester(Home(tmp_path / "home"))
     yield tester
+    assert tester.n_embeddings() == tester.n_predictions()
     assert tester.ledger.database.problems() == []
     assert list(tally_errors(tester.ledger.database)) == []
     tester.ledger.close()
@@ -475,4 +482,5 @@ def test_every_key_that_leads_to_a_recording_or_an_answer_is_looked_after() -> N
     to_recordings = [key for key in keys if key.column.table is recording]
     to_predictions = [key.parent for key in keys if key.column.table is prediction]
     assert {key.ondelete for key in to_recordings} == {"CASCADE"}
-    assert to_predictions == [recording.c.prediction_id, finding.c.prediction_id]
+    own = {embedding.c.prediction_id, finding.c.prediction_id}
+    assert {*to_predictions} == {recording.c.prediction_id, *own} and {*_ANSWER_KEYS} == own

@@ -251,6 +251,8 @@ def test_a_time_may_be_called_as_tables_call_it(home: Home) -> None:
         (["--path", "yard/b*"], "no path fits yard/b*, and --path is a glob over the whole path"),
         (["--checkpoint", "2031"], "no checkpoint 2031 has answered; those that have: "),
         (["--since", "today", "--until", "yesterday"], "the period ends before it begins"),
+        (["--label", "dog;siren"], "--label takes one of them, and may be repeated"),
+        (["--label", "Background"], "what holds nothing is told as none"),
         (["--clips", "--label", "cat"], "no checkpoint knows cat; labels: dog, siren"),
         (["--clips", "--min-confidence", "1"], "no clip fits, in 2 recordings"),
     ],

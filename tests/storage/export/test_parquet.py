@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import click
+import numpy as np
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
@@ -67,6 +68,64 @@ def test_its_schema_is_the_same_with_rows_and_without(call: Call, tmp_path: Path
 def test_chosen_columns_are_all_it_holds(call: Call, tmp_path: Path) -> None:
     call("--columns", "label,path", "-o", str(tmp_path / "a.parquet"))
     assert pyarrow.parquet.read_schema(tmp_path / "a.parquet").names == ["label", "path"]
+
+
+KEPT = {"yard/a.wav": [[0.5, -2.0, 3.0], [1.0, 0.0, 65504.0]], "b.wav": None, "broken.wav": None}
+
+
+@pytest.fixture
+def keeping(call: Call, tmp_path: Path) -> Call:
+    """The same, with embeddings of one of them."""
+    url = load_settings(Home(tmp_path / "home"), environ={}).database
+    packed = np.array(KEPT["yard/a.wav"], "<f2").tobytes()
+    with open_ledger(url, "daemon") as ledger, ledger.database.transaction() as connection:
+        connection.exec_driver_sql("INSERT INTO embedding VALUES (1, ?)", (packed,))
+    return call
+
+
+@pytest.mark.parametrize("more", [["--limit", "3"], ["--sort", "path"], ["--history"]])
+def test_embeddings_are_the_last_column_where_they_are_asked_for(
+    keeping: Call, tmp_path: Path, more: list[str]
+) -> None:
+    file = tmp_path / "a.parquet"
+    status = [] if "--history" in more else ["--status", "all"]
+    assert keeping("--embeddings", "-o", str(file), *status, *more).exit_code == 0
+    table = pyarrow.parquet.read_table(file)
+    assert table.schema.names[-2:] == ["scores", "embeddings"]
+    assert str(table.schema.field("embeddings").type).count("list<") == 2
+    found = {row["path"]: row["embeddings"] for row in table.to_pylist()}
+    assert found == {path: KEPT[path] for path in found} and "yard/a.wav" in found
+
+
+def test_embeddings_stand_behind_chosen_columns(keeping: Call, tmp_path: Path) -> None:
+    keeping("--columns", "path", "--embeddings", "-o", str(tmp_path / "a.parquet"))
+    assert pyarrow.parquet.read_schema(tmp_path / "a.parquet").names == ["path", "embeddings"]
+
+
+def test_nothing_grows_where_nobody_asks_for_embeddings(keeping: Call, tmp_path: Path) -> None:
+    keeping("-o", str(tmp_path / "a.parquet"))
+    assert "embeddings" not in pyarrow.parquet.read_schema(tmp_path / "a.parquet").names
+    assert "embeddings" not in keeping("--format", "json").stdout
+
+
+def test_a_group_holds_no_more_embeddings_than_fit(
+    keeping: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.export.parquet.GROUP_BYTES", 12)
+    keeping("--sort", "path", "--embeddings", "-o", str(tmp_path / "a.parquet"))
+    groups = pyarrow.parquet.ParquetFile(tmp_path / "a.parquet").num_row_groups
+    assert groups == 1  # it is the last one by path
+    keeping("--sort", "oldest", "--embeddings", "-o", str(tmp_path / "b.parquet"))
+    assert pyarrow.parquet.ParquetFile(tmp_path / "b.parquet").num_row_groups == 2
+
+
+@pytest.mark.parametrize(
+    "words", [["--format", "csv"], [], ["--format", "raven"], ["--format", "parquet", "--clips"]]
+)
+def test_only_parquet_has_embeddings_and_not_of_clips(call: Call, words: list[str]) -> None:
+    refused = call("--embeddings", *words)
+    assert refused.exit_code == click.UsageError.exit_code
+    assert "--embeddings is a column of Parquet" in refused.output
 
 
 def test_groups_follow_each_other(

@@ -101,3 +101,15 @@ def test_a_word_for_nothing_is_told_as_none_and_found_by_nobody() -> None:
     assert (told.label, told.labels) == (NONE, ())
     unsure = DisplayRules(unknown_below=0.95)
     assert decide_scores("single", LABELS, scores, scores[None], rules=unsure).label == UNKNOWN
+
+
+def test_one_clip_is_answered_as_two_that_are_equal() -> None:
+    chance = np.random.default_rng(0)
+    floor = np.float32(0.05)
+    for _ in range(200):
+        clip = (chance.random(6) ** 6).astype(np.float32)
+        clip[chance.integers(6)] = np.nextafter(floor, np.float32(chance.integers(2)))
+        one = answer_of("multi", "abcdef", clip, clip[None])
+        two = answer_of("multi", "abcdef", clip, np.stack([clip, clip]))
+        assert one[:2] == two[:2]
+        assert [found[:3] for found in one.findings] == [found[:3] for found in two.findings]

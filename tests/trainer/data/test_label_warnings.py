@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from trainer.data.examples import Example
 from trainer.data.label_warnings import (
     duplicate_audio,
     find_warnings,
+    joined_labels,
     labels_like_empty_cells,
     rare_labels,
     related_files_across_split,
@@ -36,6 +39,21 @@ def test_labels_that_differ_in_case_or_hyphens_are_named() -> None:
     assert line == (
         "labels 'Dog bark' and 'dog_bark' are learned as 2; write them alike if they mean the same"
     )
+
+
+@pytest.mark.parametrize(
+    ("label", "line"),
+    [
+        ("dog|cat", "label 'dog|cat' is learned as one; write 'cat;dog' for both"),
+        ("dog;cat", "label 'dog;cat' is learned as one; --task multi learns several"),
+    ],
+)
+def test_labels_joined_in_one_cell_are_named(label: str, line: str) -> None:
+    assert joined_labels(["dog", "cat", label]) == [line]
+
+
+def test_a_name_with_a_sign_in_it_is_one_label() -> None:
+    assert joined_labels(["dog", "cat", "rock & roll", "dog, far"]) == []
 
 
 def test_a_label_that_stands_for_an_empty_cell_is_named() -> None:

@@ -14,7 +14,7 @@ SMALLER = """
 from trainer.demo import demo
 
 demo.FIRST = demo.TrainingRound("first-round", ("dog_bark", "siren"), 1)
-demo.SECOND = demo.TrainingRound("second-round", (*demo.FIRST.labels, "car_horn"), 2)
+demo.SECOND = demo.TrainingRound("second-round", ("dog_bark", "siren", "dog_bark;siren", "none"), 2)
 demo.TRAIN_PER_LABEL, demo.TEST_PER_LABEL = 12, 2
 demo.POLL_SECONDS = 1.5
 demo.SMALL += ("--mels", "32", "--batch-size", "8", "--epochs", "6")
@@ -50,4 +50,6 @@ def test_the_demo_shows_the_loop_and_leaves_nothing_behind(
     demo = shown(*words)
     assert demo.returncode == 0, demo.stderr
     assert "without a restart" in demo.stdout
+    answers = demo.stdout.partition("without a restart")[2]
+    assert "dog_bark+siren-000-0" in answers and "none-000-0" in answers
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import soundfile
 
 from trainer.demo.synthesis import FORMATS, SAMPLE_RATES_HZ, VOICES, make_set, synthesise
 
-LABELS = tuple(VOICES)
+LABELS = (*VOICES, "dog_bark;siren", "none")
 every_label = pytest.mark.parametrize("label", LABELS)
 
 

@@ -26,10 +26,10 @@ export const get = (path, query, options) => ask(addressOf(path, query), options
 export const post = (path, body = {}, options) => send("POST", path, body, options);
 export const remove = (path, options) => send("DELETE", path, undefined, options);
 
-function send(method, path, body, options) {
+function send(method, path, body, { query, ...options } = {}) {
   const headers = { "Content-Type": "application/json" };
   const content = body === undefined ? undefined : JSON.stringify(body);
-  return ask(addressOf(path), { ...options, method, headers, body: content });
+  return ask(addressOf(path, query), { ...options, method, headers, body: content });
 }
 
 // The answer as JSON. Throws Problem; its status is 0 where nobody answered.

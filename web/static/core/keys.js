@@ -4,7 +4,7 @@
 // ArrowUp and the like; digits are meant by their place on the keyboard, letters by what they write.
 // `Shift+x` is written so. Nothing fires while somebody types, or with Ctrl, Alt or Meta.
 
-import { useEffect, useRef } from "../lib/preact-htm.js";
+import { useLayoutEffect, useRef } from "../lib/preact-htm.js";
 
 const SWITCH = "clfd:keys-off";
 const layers = []; // {table, actions}; the last one is asked first
@@ -37,13 +37,21 @@ export function useKeys(table, actions) {
   const layer = useRef({ table, actions }).current;
   layer.table = table;
   layer.actions = actions;
-  useEffect(() => {
-    layers.push(layer);
+  // Before the next key can come. A parent's come after its children's, and global keys are last asked.
+  useLayoutEffect(() => {
+    if (table === GLOBAL_KEYS) layers.unshift(layer);
+    else layers.push(layer);
     return () => layers.splice(layers.indexOf(layer), 1);
   }, []);
 }
 
 export const activeTables = () => layers.map((layer) => layer.table);
+
+let awaited = null;
+// The key after this one goes to `take` first, however soon it comes; that says whether it was meant.
+export const awaitKey = (take) => {
+  awaited = take;
+};
 
 const isTyping = (target) =>
   target instanceof HTMLElement &&
@@ -51,23 +59,27 @@ const isTyping = (target) =>
   !/^(checkbox|radio|button|range)$/.test(target.type ?? "");
 
 function press(event) {
-  if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+  if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return undefined;
   const key = keyOf(event);
   if (isTyping(event.target)) {
     if (key === "Escape") event.target.blur();
-    return;
+    return undefined;
   }
-  if (document.querySelector("dialog[open]")) return; // it has keys of its own
-  if (areKeysOff() && key.length === 1) return;
+  if (document.querySelector("dialog[open]")) return undefined; // it has keys of its own
+  if (areKeysOff() && key.length === 1) return undefined;
   const onButton = event.target instanceof HTMLElement && event.target.closest("a[href],button,input,summary");
-  if (onButton && (key === "Enter" || key === " ")) return; // the button's own
+  if (onButton && (key === "Enter" || key === " ")) return undefined; // the button's own
+  const second = awaited;
+  awaited = null;
+  if (second?.(key)) return event.preventDefault();
   for (const { table, actions } of [...layers].reverse()) {
     const one = table.find((each) => each.key === key);
     if (!one || !actions[key]) continue;
     event.preventDefault();
     if (!event.repeat || one.repeats) actions[key](event);
-    return;
+    return undefined;
   }
+  return undefined;
 }
 
 addEventListener("keydown", press);

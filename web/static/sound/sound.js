@@ -11,7 +11,7 @@ import { Spectrogram } from "./spectrogram.js";
 
 export { player, usePlayer } from "./player.js";
 export { Spectrogram } from "./spectrogram.js";
-export { prefetch } from "./windows.js";
+export { prepare as prefetch } from "./spectrum.js";
 
 export function Sound({ digest, start, end, autoplay, onPlay, ...rest }) {
   const { error } = usePlayer();

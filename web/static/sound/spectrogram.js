@@ -27,7 +27,7 @@ export function Spectrogram({ digest, start, end, duration, label, fft, low = 0,
       setSpectrum(one);
       prefetch(digest, start - (end - start), start);
       if (!duration || end < duration) prefetch(digest, end, Math.min(end + end - start, duration || Infinity));
-    }, (problem) => isWanted && setError(problem));
+    }, (problem) => isWanted && (setSpectrum(null), setError(problem)));
     return () => { isWanted = false; };
   }, [digest, start, until, fft]);
   const view = spectrum && { ...spectrum, low, high: Math.min(high || Infinity, spectrum.rate / 2) };

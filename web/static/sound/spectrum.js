@@ -1,15 +1,16 @@
 // Spectra by the worker, and how they are painted.
 
 import { COLOURS } from "./colours.js";
-import { samplesOf } from "./windows.js";
+import { prefetch, samplesOf } from "./windows.js";
 
 const WORKER = "/static/sound/spectrogram-worker.js";
-const KEPT = 24;
+const KEPT = 12;
 const FRAME_S = 0.023; // 1,024 samples at 44.1 kHz
 const spectra = new Map();
 const waiting = new Map();
 let worker = null;
 let newest = 0;
+let usual = null; // as the last picture was made
 
 export const FFT_SIZES = [256, 512, 1024, 2048, 4096];
 
@@ -18,12 +19,19 @@ export const fftOf = (rate) => FFT_SIZES.findLast((size) => size <= Math.max(256
 // A promise of {decibels, bins, columns, loudest, band, rate, start, end}: what was received, not what was asked for.
 export function spectrumOf(digest, start, end, columns, fft = 0) {
   const key = [digest, start, end, columns, fft].join();
+  usual = [columns, fft];
   const promise = spectra.get(key) ?? computed(digest, start, end, columns, fft);
   spectra.delete(key);
   spectra.set(key, promise);
   promise.catch(() => spectra.delete(key));
   if (spectra.size > KEPT) spectra.delete(spectra.keys().next().value);
   return promise;
+}
+
+// Samples and spectrum of what is probably looked at next.
+export async function prepare(digest, start, end) {
+  await prefetch(digest, start, end);
+  if (usual) await spectrumOf(digest, start, end, ...usual).catch(() => {});
 }
 
 async function computed(digest, start, end, columns, fft) {

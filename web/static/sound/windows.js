@@ -9,7 +9,7 @@ const WAITING = 12;
 const HIGHEST = 32767;
 const windows = new Map(); // promises by digest and number, what was used longest ago first
 const sizes = new Map();
-const later = []; // [digest, number], the newest last
+const later = []; // the newest last
 let running = 0;
 
 // {samples, rate, start, end} of what there is between two seconds; `end` is where the samples end.
@@ -25,19 +25,22 @@ export async function samplesOf(digest, start, end) {
   return { samples, rate, start: from, end: from + samples.length / rate };
 }
 
-// Has what lies between two seconds fetched while nothing else is.
+// Has what lies between two seconds fetched while nothing else is. Resolves when it is there; what waits too long never is.
 export function prefetch(digest, start, end) {
+  const wanted = [];
   for (let number = Math.max(0, Math.floor(start / WINDOW_S)); number * WINDOW_S < end; number += 1) {
-    if (!windows.has(`${digest}/${number}`)) later.push([digest, number]);
+    wanted.push(windows.get(`${digest}/${number}`) ?? new Promise((resolve) => later.push({ digest, number, resolve })));
   }
   later.splice(0, later.length - WAITING);
   fetchLater();
+  return Promise.all(wanted);
 }
 
-async function fetchLater() {
+function fetchLater() {
   while (running < AT_ONCE && later.length) {
     running += 1;
-    windowOf(...later.pop(), "low").catch(() => {}).finally(() => {
+    const { digest, number, resolve } = later.pop();
+    windowOf(digest, number, "low").then(resolve, () => {}).finally(() => {
       running -= 1;
       fetchLater();
     });

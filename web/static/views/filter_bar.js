@@ -14,9 +14,12 @@ export const FILTERS = [
   { name: "since", text: "since", placeholder: "2h, 3d, 2026-01-31" },
   { name: "until", text: "until", placeholder: "yesterday" },
   { name: "status", text: "status", options: ["done", "failed", "pending", "superseded", "all"] },
-  { name: "wrong", text: "a person says otherwise", flag: true },
+  { name: "unlabelled", text: "nobody labelled", flag: true },
+  { name: "labelled", text: "somebody did", flag: true },
+  { name: "wrong", text: "and says otherwise", flag: true },
   { name: "min_confidence", text: "confidence from", ...number },
   { name: "max_confidence", text: "to", ...number },
+  { name: "author", text: "labelled by", minor: true },
   { name: "min_level", text: "dBFS from", ...level, minor: true },
   { name: "max_level", text: "to", ...level, minor: true },
   { name: "min_novelty", text: "novelty from", ...number, minor: true },
@@ -52,7 +55,7 @@ export function FilterBar({ query, labels, children }) {
 // The first option is what goes without saying, and is not in the address.
 export function Choice({ text, options, value, onChoose }) {
   return html`<label>${text} <select onChange=${(event) => onChoose(event.target.value === options[0] ? "" : event.target.value)}>
-    ${options.map((one) => html`<option selected=${one === (value ?? options[0])}>${one}</option>`)}</select></label>`;
+    ${options.map((one) => html`<option value=${one} selected=${one === (value ?? options[0])}>${one}</option>`)}</select></label>`;
 }
 
 function Control({ filter, value }) {

@@ -55,7 +55,7 @@ function Loaded({ one, query, who, refresh }) {
   const { digest: playing } = usePlayer();
   const [heard, setHeard] = useState(false);
   useEffect(() => playing === one.digest && setHeard(true), [playing]);
-  useEffect(() => () => player.stop(), []);
+  useEffect(() => leave, []);
   const at = clipAt(clips, view.middle);
   const following = clips[clips.indexOf(at) + 1];
   useEffect(() => following && prefetch(one.digest, following.start, following.end), [following]);
@@ -78,6 +78,11 @@ function Loaded({ one, query, who, refresh }) {
     <div class="columns">
       <${Scores} scores=${one.scores} /><${Parts} one=${one} /><${History} history=${one.history} /><${Facts} one=${one} />
     </div>`;
+}
+
+function leave() {
+  player.stop();
+  player.set({ gain: 0, highPass: 0, slow: 1, loop: false });
 }
 
 // --- the window, which is in the address
@@ -216,14 +221,13 @@ function Scores({ scores }) {
 }
 
 function Parts({ one }) {
-  return one.parts.length > 0 && html`<section><h2>Labelled by people</h2><ul class="parts">${one.parts.map(({ start_s, end_s, label }) => html`<li>
+  return one.parts.length > 0 && html`<section><h2>Labelled by people</h2><ul class="parts people">${one.parts.map(({ start_s, end_s, label }) => html`<li>
     <button type="button" onClick=${() => set({ part: `${start_s}-${end_s ?? one.duration_s}`, from: start_s })}>${length(start_s)} to ${length(end_s ?? one.duration_s)}</button> <${Name}>${label}<//></li>`)}</ul></section>`;
 }
 
 function History({ history }) {
-  return history.length > 0 && html`<section><h2>Answers</h2><table><thead><tr><th>checkpoint</th><th>label</th><th class="n">confidence</th><th>when</th></tr></thead>
-    <tbody>${history.map((each) => html`<tr><td><${Link} view="checkpoints" part=${each.checkpoint}>${each.checkpoint}<//></td><td><${Name}>${each.label}<//></td>
-      <td class="n">${sure(each.confidence)}</td><td><time>${moment(each.classified_at)}</time></td></tr>`)}</tbody></table></section>`;
+  return history.length > 0 && html`<section><h2>Answers</h2><ul class="parts">${history.map((each) => html`<li><${Name}>${each.label}<//> ${sure(each.confidence)}
+    <div class="dim">${moment(each.classified_at)} by <${Link} view="checkpoints" part=${each.checkpoint}>${each.checkpoint}<//></div></li>`)}</ul></section>`;
 }
 
 function Facts({ one }) {
@@ -232,7 +236,7 @@ function Facts({ one }) {
   const facts = [["site", one.site], ["inbox", one.inbox], ["archived", one.archived_path], ["channels", one.channels && count(one.channels)],
     ["level", level(one.rms_dbfs)], ["peak", level(one.peak_dbfs)], ["clipped", one.clipped ? `${(100 * one.clipped).toFixed(2)} %` : null],
     ["novelty", one.novelty === null ? null : sure(one.novelty)], ["SHA-256", one.digest], ...recorder];
-  return html`<section><h2>Facts</h2><dl class="facts">${facts.filter(([, value]) => value !== null && value !== "").map(([name, value]) => html`
+  return html`<section><h2>Facts</h2><dl class="known">${facts.filter(([, value]) => value !== null && value !== "").map(([name, value]) => html`
     <dt>${name}</dt><dd><${Name}>${String(value)}<//></dd>`)}</dl>
     ${one.digest && html`<a href=${addressOf(`media/${one.digest}/original`)} download>The file itself</a>`}</section>`;
 }

@@ -41,8 +41,9 @@ export function Results({ query, who }) {
   const asked = { ...filters, sort: query.sort };
   const parts = [JSON.stringify(asked)];
   const list = useData((signal) => get("recordings", { ...asked, limit: PAGE, after: query.after }, { signal }), [...parts, query.after]);
-  const total = useData((signal) => get("recordings/total", filters, { signal }), parts);
-  const histograms = useData((signal) => get("histograms", filters, { signal }), parts);
+  const hasRows = !!list.data; // the first ones wait for nothing else
+  const total = useData(async (signal) => hasRows && get("recordings/total", filters, { signal }), [...parts, hasRows]);
+  const histograms = useData(async (signal) => hasRows && get("histograms", filters, { signal }), [...parts, hasRows]);
   const known = useData((signal) => get("labels/known", {}, { signal }), []);
   const names = (known.data ?? []).map((one) => one.label);
   const [given, setGiven] = useState({}); // what was said here, by the id of the recording
@@ -175,8 +176,8 @@ function useLabelling({ items, seen, current, selection, filters, total, given, 
   };
   const giveToAll = async (name) => {
     try {
-      const answer = await post("labels/matching", { filters, label: name, expected: total.n });
-      remember([answer.undo].flat());
+      const answer = await post("labels/matching", { id: crypto.randomUUID(), label: name, expected: total.n }, { query: filters });
+      remember(answer.written.map((one) => one.id));
       tell(`labelled ${counted(total.n, "recording")}; u takes it back`);
       keep(items, 1, () => name);
       selection.clear();
