@@ -341,19 +341,20 @@ def _store(
     connection: Connection, rows: Sequence[RecordedEvent], states: dict[PartKey, _State]
 ) -> None:
     """The events, and what stands at their parts after them."""
-    parts = list(dict.fromkeys(row.part for row in rows))
-    labels: list[dict[str, object]] = []
-    marks: list[dict[str, object]] = []
     for some in chunks(list({row.part for row in rows if row.before != _NOTHING})):
         connection.execute(delete(human_label).where(_at(_human).in_(some)))
         connection.execute(delete(label_mark).where(_at(_mark).in_(some)))
-    for part in parts:
-        key, state = dict(zip(("digest", "start_s", "end_s"), part, strict=True)), states[part]
-        labels += [{**key, **state.label}] if state.label else []
-        marks += ({**key, **mark} for mark in state.marks)
-    execute_many(connection, _INSERT_LABEL, labels)
-    execute_many(connection, _INSERT_MARK, marks)
-    execute_many(connection, _INSERT_EVENT, [_values(row) for row in rows])
+    for some in chunks(list(dict.fromkeys(row.part for row in rows))):
+        labels: list[dict[str, object]] = []
+        marks: list[dict[str, object]] = []
+        for part in some:
+            key, state = dict(zip(("digest", "start_s", "end_s"), part, strict=True)), states[part]
+            labels += [{**key, **state.label}] if state.label else []
+            marks += ({**key, **mark} for mark in state.marks)
+        execute_many(connection, _INSERT_LABEL, labels)
+        execute_many(connection, _INSERT_MARK, marks)
+    for events in chunks(rows):
+        execute_many(connection, _INSERT_EVENT, [_values(row) for row in events])
 
 
 def _values(row: RecordedEvent) -> dict[str, object]:

@@ -225,6 +225,16 @@ def test_a_history_tells_who_said_what_and_what_was_taken_back(database: Databas
     ]
 
 
+def test_a_label_from_before_authors_were_kept_comes_back_as_it_was(database: Database) -> None:
+    old = {"digest": A, "start_s": 0, "end_s": 0, "label": "dog", "group_name": "g", "origin": "o"}
+    with database.transaction() as connection:
+        connection.execute(human_label.insert(), {**old, "labelled_at": "2026"})
+    before = rows(database)
+    write_events(database, [label("e1", "rain", seen=0)], "ann")
+    undo_events(database, ["e1"], "ann")
+    assert rows(database) == before
+
+
 def test_what_is_not_a_label_leaves_the_others_that_were_given(database: Database) -> None:
     write_events(database, [label("e1", "dog;rain"), say("e2", "not", "dog")], "ann")
     assert stands(database)[A, 0, 0] == ({"rain"}, {"dog"})
