@@ -104,7 +104,7 @@ def set_label(
             say: Say = "unsure" if unsure else "not"
             event = LabelEvent(new_act(), digest, say, label or None, start_s, end_s)
             write_events(database, [event], current_user())
-            message = f"{one.sound}: " + ("unsure" if unsure else f"not {label}")
+            message = f"{one.sound}: {_said(say, label)}"
         else:
             labels = [one if is_new else _confirmed(one, known) for one in labels_in(label)]
             label = written(labels)
@@ -161,20 +161,23 @@ def undo(invocation: Invocation, number: int) -> None:
     from storage.values.users import current_user
 
     with open_database(invocation.database(), "editor") as database:
-        for _ in range(number):
+        for at in range(number):
             with database.transaction() as connection:
                 act = last_act(connection, current_user())
             if not act:
-                invocation.print_note("there is nothing to undo")
+                invocation.print_note(f"there is nothing {'more ' * bool(at)}to undo")
                 return
-            written = undo_events(database, [one.id for one in act], current_user())
-            said = f"{act[0].say} {act[0].label or ''}".strip()
-            message = f"took back {said} of {counted(len(written.events), 'sound')}"
-            if written.conflicts:
-                message += f"; {len(written.conflicts)} stay: somebody has said something since"
+            undone = undo_events(database, [one.id for one in act], current_user())
+            message = f"took back what you said of {counted(len(undone.events), 'sound')}"
+            if len(act) == 1:
+                message += f": {_said(act[0].say, act[0].label)}"
+            if undone.conflicts:
+                message += f"; {len(undone.conflicts)} stay: somebody has said something since"
             invocation.print_note(message)
-            if not written.events:
-                return
+
+
+def _said(say: str, label: str | None) -> str:
+    return {"label": f"{label}", "not": f"not {label}"}.get(say, say)
 
 
 @labels.command("list")
@@ -183,6 +186,7 @@ def undo(invocation: Invocation, number: int) -> None:
 @click.option(
     "--origin", "origins", multiple=True, help="`set`, or a file that labels were imported from."
 )
+@click.option("--marks", is_flag=True, help="What is no label instead: `not LABEL` and `unsure`.")
 @click.option(
     "--limit",
     type=Count(0),
@@ -196,6 +200,7 @@ def list_labels(
     names: tuple[str, ...],
     path: str | None,
     origins: tuple[str, ...],
+    marks: bool,
     limit: int | None,
     format_name: str | None,
 ) -> None:
@@ -220,7 +225,7 @@ def list_labels(
     from storage.values.text import counted
 
     format = FORMATS[format_name or TABLE.name]
-    filters = LabelFilters(names, path, origins)
+    filters = LabelFilters(names, path, origins, marks)
     limit = TABLE_LIMIT if limit is None and format is TABLE else limit or 0
     database = open_database(invocation.database(), "reader")
     with database, database.transaction() as connection, output(None) as stream:
@@ -231,8 +236,11 @@ def list_labels(
         columns, rows = table_of(found)
         total = count_labels(connection, filters)
         if rows:
-            write_table(stream, columns, rows, f"{len(rows)} of {counted(total, 'label')}")
-    if not rows:
+            kind = "mark" if marks else "label"
+            write_table(stream, columns, rows, f"{len(rows)} of {counted(total, kind)}")
+    if not rows and marks:
+        invocation.print_note("no mark that fits; `clfd labels set --not` and `--unsure` give one")
+    elif not rows:
         invocation.print_note("no label that fits; `clfd labels set` gives one")
 
 

@@ -31,8 +31,8 @@ def verify(
     """How often a label is right, and from where on.
 
     Asks of clips that were answered so, spread over all confidences: y, n, s (unsure), u (undo) or
-    q. It plays nothing: listen by the path. What was said is kept, and asking again goes on from
-    there.
+    q. It plays nothing: listen by the path. What was said is kept, and asking again goes on until N
+    are judged.
 
     \b
     Example:
@@ -43,7 +43,10 @@ def verify(
     from storage.settings.writing import write_threshold
 
     with open_database(invocation.database(), "editor") as database:
-        _ask_all(invocation, database, label, number, seed)
+        with database.transaction() as connection:
+            left = number - verified(connection, label, precision).n_judged
+        if left > 0:
+            _ask_all(invocation, database, label, left, seed)
         with database.transaction() as connection:
             found = verified(connection, label, precision)
     _print(label, found, precision)

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, func, text
 
-from storage.database.tables import is_archiving, is_queued, label_event, metadata, recording
+from storage.database.tables import (
+    human_label,
+    is_archiving,
+    is_queued,
+    label_event,
+    metadata,
+    recording,
+)
 
 __all__ = ["metadata"]
 
@@ -40,4 +47,5 @@ Index("ix_recording_confidence", _row.confidence)
 Index("ix_recording_digest", _row.digest)
 _partial("ix_recording_answer_number", _row.answer_number, where="answer_number IS NOT NULL")
 _partial("ix_recording_recorded", _row.recorded_at, where="recorded_at IS NOT NULL")
+Index("ix_human_label_author", human_label.c.author)
 Index("ix_label_event_digest", label_event.c.digest, label_event.c.start_s, label_event.c.end_s)

@@ -56,6 +56,9 @@ def results_frame(
     sort: Sort = "newest",
     limit: int = 0,
     min_novelty: float | None = None,
+    labelled: bool = False,
+    unlabelled: bool = False,
+    author: str | None = None,
 ) -> pd.DataFrame:
     """Every argument but `scores` means what the option of `clfd results` of that name does.
 
@@ -101,6 +104,9 @@ def results_frame(
         clipped=clipped,
         min_novelty=min_novelty,
         by_recorded=time == "recorded",
+        labelled=labelled,
+        unlabelled=unlabelled,
+        author=author,
         rules=effective_display_rules(folder),
     )
     columns = CLIP_COLUMNS if clips else COLUMNS

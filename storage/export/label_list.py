@@ -1,4 +1,4 @@
-"""`clfd labels list`: what people labelled, newest first, with what was answered there."""
+"""`clfd labels list`: what people say of sounds, newest first, with what was answered there."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, case, func, null, or_, select
 
-from storage.database.tables import human_label, inbox, recording
+from storage.database.tables import human_label, inbox, label_mark, recording
 from storage.labels.answers import answers_to
 from storage.queries.filters import path_clauses
 from storage.values.decision import SEPARATOR, Decision, DisplayRules
@@ -17,19 +17,30 @@ from storage.values.text import printable_path
 from storage.values.timestamps import from_stamp, seconds_text
 
 _SHOWN = ("labelled_at", "path", "start", "end", "label", "predicted")
+_OF_TABLES = (*_SHOWN, "author", "way")
 COLUMNS = (*_SHOWN, "confidence", "origin", "group", "inbox", "digest", "author", "way")
 TABLE_LIMIT = 50
 _CHUNK = 500
-_row, _human = recording.c, human_label.c
+_row, _mark = recording.c, label_mark.c
+_MARKS = select(
+    *(_mark.digest, _mark.start_s, _mark.end_s),
+    case((_mark.kind == "not", "not " + _mark.label), else_=_mark.kind).label("label"),
+    *(null().label("group_name"), null().label("origin"), _mark.marked_at.label("labelled_at")),
+    *(_mark.author, _mark.way),
+).subquery()
 
 
 @dataclass(frozen=True)
 class LabelFilters:
-    """`origins`: `set`, or the names of files that labels were imported from."""
+    """`origins`: `set`, or the names of files that labels were imported from.
+
+    `marks` are listed in place of labels: as `not LABEL` and `unsure`.
+    """
 
     labels: tuple[str, ...] = ()
     path: str | None = None
     origins: tuple[str, ...] = ()
+    marks: bool = False
 
 
 def listed_labels(
@@ -58,33 +69,35 @@ def table_of(records: Iterable[dict[str, Any]]) -> tuple[Sequence[str], list[lis
         moment = from_stamp(one["labelled_at"]).astimezone()
         shown = {**one, "labelled_at": f"{moment:%Y-%m-%d %H:%M}"}
         shown |= {name: _seconds(one[name]) for name in ("start", "end")}
-        rows.append([str(shown[name] or "") for name in _SHOWN])
-    return _SHOWN, rows
+        rows.append([str(shown[name] or "") for name in _OF_TABLES])
+    return _OF_TABLES, rows
 
 
 def _query(filters: LabelFilters, limit: int) -> Any:
     """Of copies the first that is current."""
-    fits = [_row.digest == _human.digest]
+    given = _MARKS if filters.marks else human_label
+    fits = [_row.digest == given.c.digest]
     if filters.path is not None:
         fits += path_clauses(filters.path)
     ranked = select(_row.id).where(*fits).order_by(_row.state == "superseded", _row.id).limit(1)
-    chosen = ranked.correlate(human_label).scalar_subquery()
+    chosen = ranked.correlate(given).scalar_subquery()
     wanted: list[ColumnElement[bool]] = [] if filters.path is None else [_row.id.is_not(None)]
     if filters.labels:
-        in_cell = SEPARATOR + _human.label + SEPARATOR
-        sought = (f"{SEPARATOR}{label}{SEPARATOR}" for label in filters.labels)
+        in_cell = SEPARATOR + given.c.label + SEPARATOR
+        begin = f"{SEPARATOR}{'not ' * filters.marks}"
+        sought = (f"{begin}{label}{SEPARATOR}" for label in filters.labels)
         wanted.append(or_(*(func.instr(in_cell, each) > 0 for each in sought)))
     if filters.origins:
-        wanted.append(_human.origin.in_(filters.origins))
+        wanted.append(given.c.origin.in_(filters.origins))
     query = (
-        select(human_label, _row.path, inbox.c.path.label("folder"))
+        select(given, _row.path, inbox.c.path.label("folder"))
         .select_from(
-            human_label.outerjoin(recording, _row.id == chosen).outerjoin(
+            given.outerjoin(recording, _row.id == chosen).outerjoin(
                 inbox, inbox.c.id == _row.inbox_id
             )
         )
         .where(*wanted)
-        .order_by(_human.labelled_at.desc(), _human.digest, _human.start_s, _human.end_s)
+        .order_by(given.c.labelled_at.desc(), given.c.digest, given.c.start_s, given.c.end_s)
     )
     return query.limit(limit) if limit else query
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from uuid import uuid4
 
-from sqlalchemy import Connection, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, tuple_
 
 from storage.database.bulk import chunks, execute_many
 from storage.database.sqlite import Database
 from storage.database.tables import human_label, label_event, label_mark
+from storage.errors import StorageError
+from storage.values.decision import labels_in, written
 from storage.values.timestamps import utc_now
 
 Say = Literal["label", "not", "unsure", "clear"]
@@ -24,15 +26,17 @@ Say = Literal["label", "not", "unsure", "clear"]
 # once, by a command or from a file.
 Way = Literal["listened", "looked", "verified", "bulk", "command", "imported"]
 PartKey = tuple[str, float, float]  # the digest of a content, start and end; all of it: 0, 0
+MAX_EVENTS = 500  # at once: a daemon that writes beside waits for no more
 
 _LABEL = ("label", "group_name", "origin", "labelled_at", "author", "way")
+_EVENT = tuple(column.name for column in label_event.c)
 _MARK = ("kind", "label", "author", "way", "marked_at")
 _event, _human, _mark = label_event.c, human_label.c, label_mark.c
 _INSERT_EVENT, _INSERT_LABEL = label_event.insert(), human_label.insert()
 _INSERT_MARK = label_mark.insert()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # an import has many
 class LabelEvent:
     """What somebody says of a part of a sound; from 0 to 0 it is all of it.
 
@@ -56,7 +60,7 @@ class LabelEvent:
         return self.digest, self.start_s, self.end_s
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RecordedEvent:
     """An event as it stands in the ledger."""
 
@@ -89,13 +93,14 @@ class Conflict:
 
 @dataclass
 class Written:
-    """What became of events; one that was there already counts as written."""
+    """What became of events; `repeated` are the ids of those among them that were there already."""
 
     events: list[RecordedEvent] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
+    repeated: set[str] = field(default_factory=set)
 
 
-@dataclass
+@dataclass(slots=True)
 class _State:
     """What stands at a part: its label, if it has one, and its marks."""
 
@@ -116,23 +121,32 @@ class _State:
                 given = {"label": event.label, "group_name": event.group, "origin": event.origin}
                 return _State({**given, "labelled_at": now, **by})
             case "not":
-                mark = {"kind": "not", "label": event.label, **by, "marked_at": now}
-                kept = None if self.label and self.label["label"] == event.label else self.label
-                others = [one for one in self.marks if _is_other(one, event.label)]
-                return _State(kept, [*others, mark])
+                names, mark = labels_in(event.label or ""), {"kind": "not", **by, "marked_at": now}
+                others = [m for m in self.marks if m["kind"] == "not" and m["label"] not in names]
+                own = [{**mark, "label": name} for name in names]
+                return _State(self._label_without(names), [*others, *own])
             case "unsure":
                 return _State(None, [{"kind": "unsure", "label": "", **by, "marked_at": now}])
         return _State()
 
+    def _label_without(self, names: Sequence[str]) -> dict[str, Any] | None:
+        given = labels_in(self.label["label"]) if self.label else []
+        left = written(name for name in given if name not in names)
+        return {**self.label, "label": left} if self.label and left else None
 
-def _is_other(mark: dict[str, Any], label: str | None) -> bool:
-    return bool(mark["kind"] == "not" and mark["label"] != label)
+
+_NOTHING = _State().as_json()
 
 
 def write_events(
     database: Database, events: Sequence[LabelEvent], author: str, act: str = ""
 ) -> Written:
-    """All in one transaction and in their order; with an `act`, one undo takes all of them back."""
+    """All in one transaction and in their order; with an `act`, one undo takes all of them back.
+
+    Raises StorageError for too many, and for an id that was written with something else.
+    """
+    if len(events) > MAX_EVENTS:
+        raise StorageError(f"{len(events)} events at once; write {MAX_EVENTS} at most")
     with database.transaction() as connection:
         return apply_events(connection, events, author, act)
 
@@ -140,20 +154,23 @@ def write_events(
 def apply_events(
     connection: Connection, events: Sequence[LabelEvent], author: str, act: str = ""
 ) -> Written:
-    """The same, in a transaction that writes."""
-    now, written = utc_now(), Written()
+    """The same, in a transaction that writes, and of any number."""
+    now, outcome = utc_now(), Written()
     parts = list(dict.fromkeys(event.part for event in events))
     known = {one.id: one for one in _events_with(connection, "id", [one.id for one in events])}
-    newest, states = _newest_of(connection, parts), _states_of(connection, parts)
+    checked = list(dict.fromkeys(event.part for event in events if event.seen is not None))
+    newest, states = _newest_of(connection, checked), _states_of(connection, parts)
     rows: list[RecordedEvent] = []
     number = newest_number(connection)
     for event in events:
-        if event.id in known:
-            written.events.append(known[event.id])
+        if earlier := known.get(event.id):
+            _require_same(event, earlier)
+            outcome.events.append(earlier)
+            outcome.repeated.add(event.id)
             continue
         standing = newest.get(event.part)
         if standing is not None and _is_news(event, standing, author):
-            written.conflicts.append(Conflict(event, standing))
+            outcome.conflicts.append(Conflict(event, standing))
             continue
         before, number = states[event.part], number + 1
         states[event.part] = before.after(event, author, now)
@@ -173,13 +190,21 @@ def apply_events(
         known[event.id] = newest[event.part] = row
         rows.append(row)
     _store(connection, rows, states)
-    written.events += rows
-    return written
+    outcome.events += rows
+    return outcome
+
+
+def _require_same(event: LabelEvent, earlier: RecordedEvent) -> None:
+    said = earlier.part, earlier.say, earlier.label
+    if (event.part, event.say, event.label) != said:
+        raise StorageError(f"event {event.id} says something else than before; give it a new id")
 
 
 def _is_news(event: LabelEvent, standing: RecordedEvent, author: str) -> bool:
-    """Whether somebody else has said what the event's author did not see."""
-    return event.seen is not None and standing.number > event.seen and standing.author != author
+    """Whether somebody else has said something else, which the event's author did not see."""
+    is_unseen = event.seen is not None and standing.number > event.seen
+    says_other = (standing.say, standing.label) != (event.say, event.label)
+    return is_unseen and says_other and standing.author != author
 
 
 def undo_events(database: Database, ids: Sequence[str], author: str) -> Written:
@@ -187,17 +212,21 @@ def undo_events(database: Database, ids: Sequence[str], author: str) -> Written:
 
     One is not undone where another one, which was not undone itself, has come since: a conflict.
     """
-    now, written = utc_now(), Written()
+    now, outcome = utc_now(), Written()
     rows: list[RecordedEvent] = []
     with database.transaction() as connection:
         events = sorted(_events_with(connection, "id", ids), key=lambda one: -one.number)
-        standing = _standing_of(connection, [one.part for one in events])
+        standing, undoings = _standing_of(connection, [one.part for one in events])
         states = _states_of(connection, list(standing))
         number = newest_number(connection)
         for event in events:
             stack = standing[event.part]
-            if not stack or stack[-1].id != event.id:
-                written.conflicts += [Conflict(event, stack[-1])] if stack else []
+            if earlier := undoings.get(event.number):
+                outcome.events.append(earlier)
+                outcome.repeated.add(earlier.id)
+                continue
+            if event.undoes is not None or stack[-1].number != event.number:
+                outcome.conflicts += [Conflict(event, one) for one in stack[-1:]]
                 continue
             stack.pop()
             before, number = states[event.part], number + 1
@@ -214,19 +243,27 @@ def undo_events(database: Database, ids: Sequence[str], author: str) -> Written:
             )
             rows.append(undone)
         _store(connection, rows, states)
-    written.events += rows
-    return written
+    outcome.events += rows
+    return outcome
 
 
 def last_act(connection: Connection, author: str) -> list[RecordedEvent]:
-    """The events of the author's newest act that was not undone; none: there is nothing left."""
-    undone = select(_event.undoes).where(_event.undoes.is_not(None))
-    own = select(_event.act).where(_event.author == author, _event.say != "undo")
-    newest = own.where(_event.number.not_in(undone)).order_by(_event.number.desc()).limit(1)
-    act = connection.scalar(newest)
+    """The events of the author's newest act that can be undone; none: there is nothing left."""
+    own = select(_event.act).where(_event.author == author, _in_effect(_event))
+    later = label_event.alias()
+    is_same_part = (later.c[name] == _event[name] for name in ("digest", "start_s", "end_s"))
+    is_later = later.c.number > _event.number, _in_effect(later.c)
+    own = own.where(~select(later.c.number).where(*is_same_part, *is_later).exists())
+    act = connection.scalar(own.order_by(_event.number.desc()).limit(1))
     found = _events_with(connection, "act", [act]) if act else []
     taken_back = {one.undoes for one in found}
     return [one for one in found if one.say != "undo" and one.number not in taken_back]
+
+
+def _in_effect(columns: Any) -> ColumnElement[bool]:
+    undone = label_event.alias()
+    numbers = select(undone.c.undoes).where(undone.c.undoes.is_not(None))
+    return and_(columns.say != "undo", columns.number.not_in(numbers))
 
 
 def new_act() -> str:
@@ -237,6 +274,12 @@ def new_act() -> str:
 def history_of(connection: Connection, digest: str) -> list[RecordedEvent]:
     """All that was said of a sound and its parts, the oldest first."""
     return sorted(_events_with(connection, "digest", [digest]), key=lambda one: one.number)
+
+
+def numbered_events(connection: Connection, act: str) -> list[RecordedEvent]:
+    """Those whose ids are the act's with a number behind; an index knows ids, but no acts."""
+    query = select(label_event).where(_event.id > f"{act}-", _event.id < f"{act}.")
+    return [RecordedEvent(*row) for row in connection.execute(query.order_by(_event.number))]
 
 
 def newest_number(connection: Connection) -> int:
@@ -267,18 +310,18 @@ def _newest_of(connection: Connection, parts: Sequence[PartKey]) -> dict[PartKey
 
 def _standing_of(
     connection: Connection, parts: Sequence[PartKey]
-) -> dict[PartKey, list[RecordedEvent]]:
-    """The events of each part that were not undone, in their order."""
+) -> tuple[dict[PartKey, list[RecordedEvent]], dict[int | None, RecordedEvent]]:
+    """The events of each part that were not undone, in their order, and the undoings of others."""
     found: dict[PartKey, list[RecordedEvent]] = {part: [] for part in parts}
+    undoings: dict[int | None, RecordedEvent] = {}
     for event in _events_with(connection, "digest", {digest for digest, *_ in parts}):
-        if event.part not in found:
-            continue
-        stack = found[event.part]
+        stack = found.get(event.part, [])
         if event.undoes is None:
             stack.append(event)
-        elif stack and stack[-1].number == event.undoes:
-            stack.pop()
-    return found
+        else:
+            undoings[event.undoes] = event
+            del stack[-1:]
+    return found, undoings
 
 
 def _states_of(connection: Connection, parts: Sequence[PartKey]) -> dict[PartKey, _State]:
@@ -298,19 +341,24 @@ def _store(
     connection: Connection, rows: Sequence[RecordedEvent], states: dict[PartKey, _State]
 ) -> None:
     """The events, and what stands at their parts after them."""
-    parts = list(dict.fromkeys(row.part for row in rows))
-    labels: list[dict[str, object]] = []
-    marks: list[dict[str, object]] = []
-    for some in chunks(parts):
+    for some in chunks(list({row.part for row in rows if row.before != _NOTHING})):
         connection.execute(delete(human_label).where(_at(_human).in_(some)))
         connection.execute(delete(label_mark).where(_at(_mark).in_(some)))
-    for part in parts:
-        key, state = dict(zip(("digest", "start_s", "end_s"), part, strict=True)), states[part]
-        labels += [{**key, **state.label}] if state.label else []
-        marks += ({**key, **mark} for mark in state.marks)
-    execute_many(connection, _INSERT_LABEL, labels)
-    execute_many(connection, _INSERT_MARK, marks)
-    execute_many(connection, _INSERT_EVENT, [vars(row) for row in rows])
+    for some in chunks(list(dict.fromkeys(row.part for row in rows))):
+        labels: list[dict[str, object]] = []
+        marks: list[dict[str, object]] = []
+        for part in some:
+            key, state = dict(zip(("digest", "start_s", "end_s"), part, strict=True)), states[part]
+            labels += [{**key, **state.label}] if state.label else []
+            marks += ({**key, **mark} for mark in state.marks)
+        execute_many(connection, _INSERT_LABEL, labels)
+        execute_many(connection, _INSERT_MARK, marks)
+    for events in chunks(rows):
+        execute_many(connection, _INSERT_EVENT, [_values(row) for row in events])
+
+
+def _values(row: RecordedEvent) -> dict[str, object]:
+    return {name: getattr(row, name) for name in _EVENT}
 
 
 def _at(columns: Any) -> Any:

@@ -46,14 +46,19 @@ _COMPARED = 2_000  # candidates of each reason whose features are compared
 _LABELLED_SHARE = 0.5
 _row = recording.c
 _COLUMNS = (_row.digest, inbox.c.path_text, _row.path, _row.path_text, _row.prediction_id)
-_human = human_label.c
+_human, _mark = human_label.c, label_mark.c
 # Of which a person labelled neither the whole nor half of it: a part tells little of a long one.
 _seconds = case((_human.end_s > 0, _human.end_s), else_=_row.duration_s) - _human.start_s
 _labelled_s = select(func.coalesce(func.sum(_seconds), 0)).where(_human.digest == _row.digest)
+_marked_s = case((_mark.end_s > 0, _mark.end_s), else_=_row.duration_s) - _mark.start_s
+# Of as much of which somebody is unsure, or said what it is not.
+_marked = select(_mark.digest).where(
+    _mark.digest == _row.digest, _marked_s >= _LABELLED_SHARE * _row.duration_s
+)
 _IS_OPEN = and_(
     _row.state == "done",
     _labelled_s.correlate(recording).scalar_subquery() < _LABELLED_SHARE * _row.duration_s,
-    _row.digest.not_in(select(label_mark.c.digest)),
+    ~_marked.correlate(recording).exists(),
 )
 
 

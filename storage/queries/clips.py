@@ -73,7 +73,7 @@ def recordings_to_read(
     wide = replace(filters, labels=(), min_confidence=None, max_confidence=None)
     if options is not None:
         wide = replace(wide, clip_labels=_indexed_labels(filters, options))
-    wide = replace(wide, wrong=False, labelled=filters.wrong)
+    wide = replace(wide, wrong=False, labelled=filters.wrong or filters.labelled)
     if not filters.by_recorded:
         return wide
     since = filters.since

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from storage.database.sqlite import Database
 from storage.errors import StorageError
-from storage.labels.label_events import LabelEvent, Written, apply_events
+from storage.labels.label_events import LabelEvent, Written, apply_events, numbered_events
 from storage.queries.filters import Filters
 from storage.queries.results import page
 
@@ -29,15 +29,28 @@ class Matching:
 
 
 def label_matching(
-    database: Database, filters: Filters, label: str, expected: int, author: str, act: str
+    database: Database,
+    filters: Filters,
+    label: str,
+    expected: int,
+    author: str,
+    act: str,
+    replaces: bool = False,
 ) -> Written:
-    """Labels the whole of each. Raises CountMoved where not `expected` recordings fit."""
+    """Labels the whole of each; what another person said otherwise is a conflict and stays.
+
+    With `replaces` it does not. An act that was written before is not written again. Raises
+    CountMoved where not `expected` recordings fit.
+    """
     with database.transaction() as connection:
+        if repeated := numbered_events(connection, act):
+            return Written(repeated, repeated={one.id for one in repeated})
         found = matching(connection, filters)
         if found.n != expected:
             raise CountMoved(f"{found.n} recordings fit now, not {expected}; look again")
+        seen = None if replaces else 0
         events = [
-            LabelEvent(f"{act}-{at}", digest, "label", label, way="bulk")
+            LabelEvent(f"{act}-{at}", digest, "label", label, way="bulk", seen=seen)
             for at, digest in enumerate(found.digests)
         ]
         return apply_events(connection, events, author, act)

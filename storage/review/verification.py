@@ -1,8 +1,9 @@
 """How often a label is right, by confidence, as people judge it; and the threshold that follows.
 
 Clips are drawn evenly over bins of confidence, so that few sure and many unsure answers are judged
-alike; the shares are weighted by how many answers each bin has. The interval of a weighted share is
-Wilson's with Kish's effective number ("Survey Sampling", 1965).
+alike; the shares are weighted by how many answers each bin has. Answers that people had labelled
+before are not drawn: they stand for themselves, or corrections would leave the right ones only. The
+interval of a weighted share is Wilson's with Kish's effective number ("Survey Sampling", 1965).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import NamedTuple
 
-from sqlalchemy import Connection, select, union
+from sqlalchemy import Connection, or_, select, union
 
 from storage.database.tables import human_label, label_mark, recording, recording_label
 from storage.review.wilson import BOUND, INTERVAL, wilson_interval
@@ -24,11 +26,12 @@ N_BINS = 10
 NEWEST = 20_000  # answers of the label that are looked through, and stand for all
 _DIGITS = 4  # of a threshold
 _row, _entry = recording.c, recording_label.c
+_human, _mark = human_label.c, label_mark.c
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Answers with a confidence from `low` to `high`, and what people judged of some of them."""
+    """Answers with a confidence from `low` to `high`, and what was judged of those drawn."""
 
     low: float
     high: float
@@ -63,15 +66,22 @@ class Verified:
         return sum(one.n_judged for one in self.bins)
 
 
-Judgement = tuple[float, bool]  # the confidence, and whether the label is right
+class Judgement(NamedTuple):
+    """Whether the label is right; what was not drawn was labelled before."""
+
+    confidence: float
+    is_right: bool
+    is_drawn: bool = True
 
 
 def verification_queue(connection: Connection, label: str, n: int, seed: int = 0) -> list[int]:
-    """Up to `n` recordings with this label that nobody has labelled, evenly over confidences."""
+    """Up to `n` recordings with this label of which nobody has said anything, but in bulk.
+
+    They take turns between the bins of confidence.
+    """
     rng = random.Random(seed)
     bins: dict[int, list[int]] = defaultdict(list)
-    known = _labelled_digests(connection)
-    digests = set(known)
+    digests = _labelled_digests(connection)
     for number, confidence, digest in _answers(connection, label):
         if digest not in digests:  # of copies one is judged
             digests.add(digest)
@@ -87,7 +97,7 @@ def verified(connection: Connection, label: str, precision: float) -> Verified:
     answers = _answers(connection, label)
     judged = _judged(connection, label)
     confidences = {digest: confidence for _, confidence, digest in answers if digest in judged}
-    judgements = [(confidence, judged[digest]) for digest, confidence in confidences.items()]
+    judgements = [Judgement(confidence, *judged[one]) for one, confidence in confidences.items()]
     n_answers = Counter(_bin_of(confidence) for _, confidence, _ in answers)
     return threshold_for(judgements, n_answers, precision)
 
@@ -95,32 +105,34 @@ def verified(connection: Connection, label: str, precision: float) -> Verified:
 def threshold_for(
     judgements: Sequence[Judgement], n_answers: Counter[int], precision: float
 ) -> Verified:
-    """The lowest threshold above which the wanted share is right; `n_answers` by bin."""
-    n_judged, n_right = Counter[int](), Counter[int]()
-    for confidence, is_right in judgements:
-        n_judged[_bin_of(confidence)] += 1
-        n_right[_bin_of(confidence)] += is_right
+    """The lowest threshold above which the wanted share is right; `n_answers` by bin.
+
+    No threshold lies below a bin of whose answers nobody has judged any.
+    """
+    drawn = [one for one in judgements if one.is_drawn]
+    n_known = Counter(_bin_of(one.confidence) for one in judgements if not one.is_drawn)
+    n_judged = Counter(_bin_of(one.confidence) for one in drawn)
+    n_right = Counter(_bin_of(one.confidence) for one in drawn if one.is_right)
     bins = tuple(
         Bin(at / N_BINS, (at + 1) / N_BINS, n_answers[at], n_judged[at], n_right[at])
         for at in range(N_BINS)
     )
-    if not judgements:
+    if not drawn:
         return Verified(bins)
-    weighted = [
-        (confidence, is_right, max(1, n_answers[at]) / n_judged[at])
-        for confidence, is_right in sorted(judgements, reverse=True)
-        for at in [_bin_of(confidence)]
-    ]
+    unknown = [at for at in range(N_BINS) if n_answers[at] > n_known[at] and not n_judged[at]]
     best: tuple[float, float, float] | None = None
     right, low, high = 0.0, 0.0, 1.0
     total = hits = squares = 0.0
-    for at, (confidence, is_right, weight) in enumerate(weighted):
-        total, hits, squares = total + weight, hits + weight * is_right, squares + weight**2
+    ranked = sorted(judgements, reverse=True)
+    for place, one in enumerate(ranked, 1):
+        at = _bin_of(one.confidence)
+        weight = max(1, n_answers[at] - n_known[at]) / n_judged[at] if one.is_drawn else 1.0
+        total, hits, squares = total + weight, hits + weight * one.is_right, squares + weight**2
         right, effective = hits / total, total**2 / squares
-        is_cut = at + 1 == len(weighted) or weighted[at + 1][0] < confidence
+        is_cut = place == len(ranked) or ranked[place].confidence < one.confidence
         bound, _ = wilson_interval(right * effective, effective, BOUND)
-        if is_cut and bound >= precision:
-            best = confidence, right, bound
+        if is_cut and bound >= precision and not any(other >= at for other in unknown):
+            best = one.confidence, right, bound
         low, high = wilson_interval(right * effective, effective, INTERVAL)
     if best is None:
         return Verified(bins, right, low, high)
@@ -145,15 +157,26 @@ def _answers(connection: Connection, label: str) -> list[tuple[int, float, str]]
 
 
 def _labelled_digests(connection: Connection) -> set[str]:
-    return {*connection.scalars(union(select(human_label.c.digest), select(label_mark.c.digest)))}
+    """In bulk nobody looked at what was labelled."""
+    given = select(_human.digest).where(or_(_human.way.is_(None), _human.way != "bulk"))
+    return {*connection.scalars(union(given, select(_mark.digest)))}
 
 
-def _judged(connection: Connection, label: str) -> dict[str, bool]:
-    """By digest, whether the label is right; what somebody was unsure of is not among them."""
-    labelled, mark = human_label.c, label_mark.c
-    given = select(labelled.digest, labelled.label).where(labelled.way == "verified")
-    judged = {digest: label in labels_in(text) for digest, text in connection.execute(given)}
-    denied = select(mark.digest).where(
-        mark.kind == "not", mark.label == label, mark.way == "verified"
-    )
-    return judged | dict.fromkeys(connection.scalars(denied), False)
+def _judged(connection: Connection, label: str) -> dict[str, tuple[bool, bool]]:
+    """By digest, whether the label is right, and whether it was drawn.
+
+    What somebody was unsure of is not among them, nor a part that bears another label, unless it
+    was drawn.
+    """
+    given = select(_human.digest, _human.label, _human.way, _human.start_s + _human.end_s)
+    given = given.where(or_(_human.way.is_(None), _human.way != "bulk"))
+    judged: dict[str, tuple[bool, bool]] = {}
+    for digest, text, way, place in connection.execute(given):
+        is_right, is_drawn = label in labels_in(text), way == "verified"
+        if is_right or is_drawn or not place:
+            earlier = judged.get(digest, (False, False))
+            judged[digest] = is_right or earlier[0], is_drawn or earlier[1]
+    denied = select(_mark.digest, _mark.way).where(_mark.kind == "not", _mark.label == label)
+    for digest, way in connection.execute(denied):
+        judged.setdefault(digest, (False, way == "verified"))
+    return judged

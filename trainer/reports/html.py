@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from scipy.stats import binomtest
 
+from storage.review.wilson import wilson_interval
 from storage.values.distribution import installed_version
 from trainer.evaluation.label_curves import LabelCurves
 from trainer.evaluation.metrics import Evaluation
@@ -102,8 +102,8 @@ def render_page(report_data: ReportData, pictures: Mapping[str, bytes]) -> str:
 def accuracy_interval(evaluation: Evaluation) -> tuple[float, float]:
     """Where the accuracy on more recordings like these lies, in 95 cases of 100 (Wilson, 1927)."""
     right = round(evaluation.accuracy * evaluation.n_recordings)
-    low, high = binomtest(right, evaluation.n_recordings).proportion_ci(0.95, "wilson")
-    return float(low), float(high)
+    low, high = wilson_interval(right, evaluation.n_recordings)
+    return max(low, 0.0), min(high, 1.0)
 
 
 def commonest_confusions(evaluation: Evaluation) -> list[tuple[str, str, int, int]]:

@@ -28,7 +28,7 @@ def run(*arguments: str) -> Result:
         ("backup", "no such command 'backup'; did you mean 'db backup'?"),
         ("check", "no such command 'check'; did you mean 'checkpoints' or 'db check'?"),
         ("zzz", "no such command 'zzz'; `clfd --help` shows what there is"),
-        ("results --labl x", "no such option '--labl'; did you mean '--label'?"),
+        ("results --labl x", "no such option '--labl'; did you mean '--label' or '--labelled'?"),
         ("--hom x results", "no such option '--hom'; did you mean '--home'?"),
         ("--json status", "no such option '--json'; `clfd --help` shows what there is"),
         ("classify", "missing argument 'PATHS...'; `clfd classify --help` shows what there is"),

@@ -104,6 +104,63 @@ def test_at_a_terminal_the_known_label_is_taken_where_it_was_meant(
     assert [row["label"] for row in exported(home)] == ["rain"]
 
 
+def shown(home: Home, *words: object) -> list[str]:
+    words = (*words, "--columns", "path", "--format", "csv", "--sort", "path")
+    return call(home, results, *words).stdout.splitlines()[1:]
+
+
+def test_results_can_be_of_what_is_labelled_by_anybody_by_somebody_or_not(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(home, "set", "a.wav", "dog", "--start", 5, "--end", 10)
+    monkeypatch.setattr("storage.values.users.user_name", lambda uid: "ann")
+    ask(home, "set", "yard/b.wav", "rain")
+    assert shown(home, "--labelled") == ["a.wav", "yard/b.wav"]
+    assert shown(home, "--author", "ann") == ["yard/b.wav"]
+    assert shown(home, "--unlabelled") == ["roof/b.wav"]
+    assert set(shown(home, "--labelled", "--clips")) == {"a.wav", "yard/b.wav"}
+    counted = call(home, results, "--unlabelled", "--count-by", "label", "--format", "csv").stdout
+    assert counted.splitlines()[1:] == ["rain,1"]
+
+
+def test_what_is_unlabelled_has_no_author(home: Home) -> None:
+    printed = CliRunner().invoke(
+        results, ["--unlabelled", "--author", "ann"], obj=Invocation(home.root)
+    )
+    assert printed.exit_code == 2
+    assert "does not go with" in printed.stderr
+
+
+def test_what_is_not_a_label_and_what_nobody_can_tell_is_not_suggested_again(home: Home) -> None:
+    ask(home, "set", "a.wav", "rain", "--not")
+    ask(home, "set", "yard/b.wav", "--unsure", "--start", 0, "--end", 2)
+    assert sorted(suggested(home, 9)) == ["roof/b.wav", "yard/b.wav"]
+    ask(home, "set", "yard/b.wav", "--unsure")
+    assert suggested(home, 9) == ["roof/b.wav"]
+    assert exported(home) == []
+
+
+def test_an_import_is_undone_as_one_act_and_then_what_was_said_before(
+    home: Home, tmp_path: Path
+) -> None:
+    ask(home, "set", "a.wav", "dog")
+    ask(home, "import", write(tmp_path, "l.csv", "path,label\na.wav,rain\nyard/b.wav,rain\n"))
+    assert ask(home, "undo").stderr == "took back what you said of 2 sounds\n"
+    assert [(one["path"], one["label"], one["way"]) for one in listed(home)] == [
+        ("a.wav", "dog", "command")
+    ]
+    ask(home, "undo", "--n", 5)
+    assert listed(home) == []
+
+
+def test_marks_are_listed_on_demand(home: Home) -> None:
+    ask(home, "set", "a.wav", "dog", "--not")
+    ask(home, "set", "yard/b.wav", "--unsure", "--start", 5, "--end", 10)
+    assert listed(home) == []
+    marks = {one["path"]: (one["label"], one["start"]) for one in listed(home, "--marks")}
+    assert marks == {"a.wav": ("not dog", None), "yard/b.wav": ("unsure", 5.0)}
+
+
 def listed(home: Home, *words: object) -> list[dict[str, object]]:
     return list(json.loads(ask(home, "list", "--json", *words).stdout))
 

@@ -67,6 +67,7 @@ QUESTIONS: list[tuple[str, Ask]] = [
     ("ix_recording_confidence", page("confidence")),
     ("ix_recording_recorded", page(by_recorded=True, since="2026-03-01T00:00:00.000Z")),
     ("ix_recording_digest", page(wrong=True)),
+    ("ix_human_label_author", page(author="ann")),
     ("ix_recording_digest", page(author="ada")),
     ("ix_label_event_digest", asked(lambda c: history_of(c, DIGEST))),
     ("ix_recording_answer_number", asked(lambda c: answers_after(c, Filters(), 1, 100))),

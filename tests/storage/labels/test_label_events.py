@@ -1,23 +1,32 @@
-"""Whatever people say and take back, what stands is what a list of events says that it is."""
+"""What people say is written once, kept with who said it, and undone exactly."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from storage.database.engine import open_database
 from storage.database.sqlite import Database
 from storage.database.tables import human_label, label_event, label_mark
+from storage.errors import StorageError
 from storage.labels.label_events import (
+    MAX_EVENTS,
     LabelEvent,
+    RecordedEvent,
     Say,
+    Written,
+    apply_events,
     history_of,
     last_act,
     newest_number,
@@ -25,140 +34,259 @@ from storage.labels.label_events import (
     write_events,
 )
 
-PEOPLE = st.sampled_from(["ada", "bob"])
-PARTS = st.sampled_from([("a" * 64, 0.0, 0.0), ("a" * 64, 1.0, 2.5), ("b" * 64, 0.0, 0.0)])
-SAYS: Any = st.sampled_from(["label", "not", "unsure", "clear"])
-LABELS = st.sampled_from(["dog", "rain"])
-DATABASE: Database
+A, B = "a" * 64, "b" * 64
+State = tuple[frozenset[str], frozenset[str]]  # labels, and what it is not; "" is unsure
+NOTHING: State = (frozenset(), frozenset())
+PARTS = [(A, 0.0, 0.0), (A, 0.0, 5.0), (B, 0.0, 0.0)]
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "daemon") as database:
-        yield database
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'clfd.db'}"
 
 
-def event(number: int, say: Say, label: str | None, part: Any, seen: int | None) -> LabelEvent:
-    named = label if say in ("label", "not") else None
-    digest, start_s, end_s = part
-    return LabelEvent(f"event-{number}", digest, say, named, start_s, end_s, "listened", seen)
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    with open_database(url, "writer") as opened:
+        yield opened
 
 
-def standing(database: Database) -> dict[Any, tuple[str | None, frozenset[str]]]:
-    """By part: the label, and the marks."""
-    found: dict[Any, tuple[str | None, set[str]]] = {}
+def label(id: str, text: str, digest: str = A, seen: int | None = 0) -> LabelEvent:
+    return LabelEvent(id, digest, "label", text, seen=seen)
+
+
+def say(id: str, what: Say, text: str | None = None) -> LabelEvent:
+    return LabelEvent(id, A, what, text)
+
+
+def stands(database: Database) -> dict[tuple[str, float, float], State]:
+    found: dict[tuple[str, float, float], State] = {}
     with database.transaction() as connection:
         for row in connection.execute(select(human_label)):
-            found[row.digest, row.start_s, row.end_s] = (row.label, set())
+            found[row.digest, row.start_s, row.end_s] = (
+                frozenset(row.label.split(";")),
+                NOTHING[1],
+            )
         for row in connection.execute(select(label_mark)):
             part = row.digest, row.start_s, row.end_s
-            found.setdefault(part, (None, set()))[1].add(f"{row.kind} {row.label}".strip())
-    return {part: (label, frozenset(marks)) for part, (label, marks) in found.items()}
+            labels, marks = found.get(part, NOTHING)
+            found[part] = labels, marks | {row.label}
+    return found
 
 
-class Model:
-    """The same in ten lines: of each part the events that count, the newest last."""
-
-    def __init__(self) -> None:
-        self.events: dict[Any, list[tuple[str, Say, str | None, str]]] = {}
-
-    def stands(self) -> dict[Any, tuple[str | None, frozenset[str]]]:
-        found = {part: self._state(events) for part, events in self.events.items()}
-        return {part: state for part, state in found.items() if state != (None, frozenset())}
-
-    @staticmethod
-    def _state(events: list[tuple[str, Say, str | None, str]]) -> tuple[Any, frozenset[str]]:
-        label: str | None = None
-        marks: frozenset[str] = frozenset()
-        for _, say, named, _ in events:
-            if say == "not":
-                label = None if label == named else label
-                marks = (marks - {"unsure"}) | {f"not {named}"}
-            else:
-                label = named if say == "label" else None
-                marks = frozenset({"unsure"} if say == "unsure" else ())
-        return label, marks
+def rows(database: Database) -> list[tuple[object, ...]]:
+    with database.transaction() as connection:
+        tables = (human_label, label_mark)
+        return [tuple(row) for table in tables for row in connection.execute(select(table))]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For all sequences, which each begin with none of it."""
-    global DATABASE
-    file = tmp_path_factory.mktemp("ledger") / "clfd.db"
-    with open_database(f"sqlite:///{file}", "daemon") as DATABASE:
-        yield
+def said(state: State, what: str, names: frozenset[str]) -> State:
+    labels, marks = state
+    if what == "label":
+        return names, frozenset()
+    if what == "not":
+        return labels - names, marks - {""} | names
+    return frozenset(), frozenset({""} if what == "unsure" else ())
 
 
-class Labelling(RuleBasedStateMachine):
-    """Two people who label three parts and take back what they said."""
-
-    @initialize()
-    def begin(self) -> None:
-        with DATABASE.transaction() as connection:
-            for table in (human_label, label_mark, label_event):
-                connection.execute(delete(table))
-        self.model, self.number = Model(), 0
-        self.ids: list[tuple[str, Any]] = []
-
-    @rule(say=SAYS, label=LABELS, part=PARTS, author=PEOPLE)
-    def say(self, say: Say, label: str, part: Any, author: str) -> None:
-        self.number += 1
-        one = event(self.number, say, label, part, None)
-        assert len(write_events(DATABASE, [one], author).events) == 1
-        self.model.events.setdefault(part, []).append((one.id, say, one.label, author))
-        self.ids.append((one.id, part))
-
-    @rule(data=st.data(), author=PEOPLE)
-    def undo(self, data: st.DataObject, author: str) -> None:
-        if not self.ids:
-            return
-        id, part = data.draw(st.sampled_from(self.ids))
-        events = self.model.events[part]
-        is_newest = bool(events) and events[-1][0] == id
-        written = undo_events(DATABASE, [id], author)
-        assert bool(written.events) == is_newest
-        if is_newest:
-            events.pop()
-
-    @invariant()
-    def what_stands_is_what_was_said(self) -> None:
-        assert standing(DATABASE) == self.model.stands()
+saying = st.tuples(
+    st.sampled_from(["label", "not", "unsure", "clear"]),
+    st.sampled_from(PARTS),
+    st.frozensets(st.sampled_from(["dog", "rain", "siren"]), min_size=1, max_size=2),
+)
+undoing = st.tuples(st.just("undo"), st.integers(0, 30))
 
 
-TestLabelling = Labelling.TestCase
-TestLabelling.settings = settings(max_examples=25, stateful_step_count=20)
+@given(st.lists(st.lists(saying | undoing, max_size=4), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_any_sayings_and_undoings_end_where_a_simple_model_does(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[object, ...]]]
+) -> None:
+    file = tmp_path_factory.mktemp("events") / "clfd.db"
+    stacks: dict[tuple[str, float, float], list[tuple[str, State]]] = {part: [] for part in PARTS}
+    numbers = count()
+    with open_database(f"sqlite:///{file}", "writer") as database:
+        for batch in batches:
+            events = []
+            for what, *rest in batch:
+                if what == "undo":
+                    write_events(database, events, "ann")
+                    events = []
+                    id = f"e{rest[0]}"
+                    undo_events(database, [id], "ann")
+                    for stack in stacks.values():
+                        if stack and stack[-1][0] == id:
+                            stack.pop()
+                    continue
+                part, names = rest
+                id = f"e{next(numbers)}"
+                text = ";".join(sorted(names)) if what in ("label", "not") else None
+                events.append(LabelEvent(id, part[0], what, text, *part[1:]))
+                before = stacks[part][-1][1] if stacks[part] else NOTHING
+                stacks[part].append((id, said(before, str(what), names)))
+            write_events(database, events, "ann")
+        expected = {part: stack[-1][1] for part, stack in stacks.items() if stack}
+        expected = {part: state for part, state in expected.items() if state != NOTHING}
+        assert stands(database) == expected
 
 
-def test_who_did_not_see_what_somebody_else_said_meets_a_conflict(database: Database) -> None:
-    part = ("a" * 64, 0.0, 0.0)
-    write_events(database, [event(1, "label", "dog", part, 0)], "ada")
-    met = write_events(database, [event(2, "label", "rain", part, 0)], "bob")
-    assert [one.standing.label for one in met.conflicts] == ["dog"]
-    assert not met.events
+def test_undoing_all_brings_back_every_row_as_it_was(database: Database) -> None:
+    write_events(database, [label("e1", "dog"), label("e2", "rain", B)], "ann")
+    before = rows(database)
+    said = [say("e3", "not", "dog"), say("e4", "unsure"), label("e5", "siren"), say("e6", "clear")]
+    write_events(database, said, "bob")
+    undo_events(database, [one.id for one in said], "cat")
+    assert rows(database) == before
+
+
+def test_an_event_that_comes_again_is_harmless_and_says_the_same(database: Database) -> None:
+    first = write_events(database, [label("e1", "dog")], "ann")
+    write_events(database, [label("e2", "rain")], "ann")
+    again = write_events(database, [label("e1", "dog")], "ann")
+    assert (again.events, again.repeated) == (first.events, {"e1"})
+    assert stands(database)[A, 0, 0][0] == {"rain"}
+
+
+def test_an_id_that_comes_again_with_another_label_is_refused(database: Database) -> None:
+    write_events(database, [label("e1", "dog")], "ann")
+    with pytest.raises(StorageError, match="e1 says something else than before"):
+        write_events(database, [label("e2", "siren", B), label("e1", "rain")], "ann")
+    assert stands(database) == {(A, 0, 0): (frozenset({"dog"}), frozenset())}
+
+
+def test_what_somebody_else_said_unseen_is_a_conflict_and_stays(database: Database) -> None:
+    write_events(database, [label("e1", "dog")], "ann")
+    outcome = write_events(database, [label("e2", "rain"), label("e3", "rain", B)], "bob")
+    (conflict,) = outcome.conflicts
+    assert (conflict.standing.author, conflict.standing.label) == ("ann", "dog")
+    assert [one.id for one in outcome.events] == ["e3"]
+    assert stands(database)[A, 0, 0][0] == {"dog"}
+
+
+def test_who_has_seen_it_may_say_otherwise(database: Database) -> None:
+    write_events(database, [label("e1", "dog")], "ann")
     with database.transaction() as connection:
         seen = newest_number(connection)
-    assert write_events(database, [event(3, "label", "rain", part, seen)], "bob").events
+    assert not write_events(database, [label("e2", "rain", seen=seen)], "bob").conflicts
 
 
 def test_who_says_something_twice_meets_no_conflict_with_themselves(database: Database) -> None:
-    part = ("a" * 64, 0.0, 0.0)
-    write_events(database, [event(1, "label", "dog", part, 0)], "ada")
-    assert write_events(database, [event(2, "label", "rain", part, 0)], "ada").events
+    write_events(database, [label("e1", "dog")], "ann")
+    assert not write_events(database, [label("e2", "rain")], "ann").conflicts
 
 
-def test_the_last_act_of_an_author_is_found_until_all_are_undone(database: Database) -> None:
-    parts = [("a" * 64, 0.0, 0.0), ("b" * 64, 0.0, 0.0)]
-    one_by_one = [event(at, "label", "dog", part, None) for at, part in enumerate(parts)]
-    write_events(database, one_by_one, "ada", act="import")
-    write_events(database, [event(9, "label", "rain", parts[0], None)], "bob")
-    write_events(database, [event(10, "label", "owl", parts[1], None)], "ada")
-    sizes = []
-    for _ in range(3):
-        with database.transaction() as connection:
-            act = last_act(connection, "ada")
-        sizes.append(len(act))
-        undo_events(database, [one.id for one in act], "ada")
-    assert sizes == [1, 2, 1]  # of the import one stays, for bob labelled that sound since
+def test_two_who_say_the_same_do_not_conflict(database: Database) -> None:
+    write_events(database, [label("e1", "dog")], "ann")
+    assert not write_events(database, [label("e2", "dog")], "bob").conflicts
+
+
+def test_what_somebody_changed_since_is_not_undone(database: Database) -> None:
+    write_events(database, [label("e1", "dog")], "ann")
+    write_events(database, [label("e2", "rain", seen=1)], "bob")
+    outcome = undo_events(database, ["e1"], "ann")
+    assert [one.standing.author for one in outcome.conflicts] == ["bob"]
+    assert stands(database)[A, 0, 0][0] == {"rain"}
+    undo_events(database, ["e2"], "bob")
+    undo_events(database, ["e1"], "ann")
+    assert stands(database) == {}
+
+
+def test_undoing_twice_undoes_once(database: Database) -> None:
+    write_events(database, [label("e1", "dog"), label("e2", "rain")], "ann")
+    first = undo_events(database, ["e2"], "ann")
+    again = undo_events(database, ["e2"], "ann")
+    assert (again.events, again.conflicts) == (first.events, [])
+    assert stands(database)[A, 0, 0][0] == {"dog"}
+
+
+def test_the_last_act_is_the_newest_that_can_be_undone(database: Database) -> None:
+    write_events(database, [label("e1", "dog", B)], "ann")
+    write_events(database, [label("e2", "rain"), label("e3", "dog", "c" * 64)], "ann", "act")
+    assert [one.id for one in last(database)] == ["e2", "e3"]
+    undo_events(database, ["e3"], "ann")
+    write_events(database, [label("e4", "siren", seen=9)], "bob")
+    assert [one.id for one in last(database)] == ["e1"]
+
+
+def last(database: Database) -> list[RecordedEvent]:
     with database.transaction() as connection:
-        said = [(one.say, one.author) for one in history_of(connection, "b" * 64)]
-    assert said == [("label", "ada"), ("label", "ada"), ("undo", "ada"), ("undo", "ada")]
+        return last_act(connection, "ann")
+
+
+def test_a_history_tells_who_said_what_and_what_was_taken_back(database: Database) -> None:
+    write_events(database, [label("e1", "dog"), say("e2", "not", "rain")], "ann")
+    undo_events(database, ["e2"], "bob")
+    with database.transaction() as connection:
+        told = [(one.author, one.say, one.label, one.undoes) for one in history_of(connection, A)]
+    assert told == [
+        ("ann", "label", "dog", None),
+        ("ann", "not", "rain", None),
+        ("bob", "undo", "rain", 2),
+    ]
+
+
+def test_a_label_from_before_authors_were_kept_comes_back_as_it_was(database: Database) -> None:
+    old = {"digest": A, "start_s": 0, "end_s": 0, "label": "dog", "group_name": "g", "origin": "o"}
+    with database.transaction() as connection:
+        connection.execute(human_label.insert(), {**old, "labelled_at": "2026"})
+    before = rows(database)
+    write_events(database, [label("e1", "rain", seen=0)], "ann")
+    undo_events(database, ["e1"], "ann")
+    assert rows(database) == before
+
+
+def test_what_is_not_a_label_leaves_the_others_that_were_given(database: Database) -> None:
+    write_events(database, [label("e1", "dog;rain"), say("e2", "not", "dog")], "ann")
+    assert stands(database)[A, 0, 0] == ({"rain"}, {"dog"})
+
+
+def test_more_than_the_limit_at_once_is_refused(database: Database) -> None:
+    with pytest.raises(StorageError, match="write 500 at most"):
+        write_events(database, [label(f"e{at}", "dog") for at in range(MAX_EVENTS + 1)], "ann")
+
+
+def test_two_writers_at_once_lose_nothing_and_number_every_event(
+    database: Database, url: str
+) -> None:
+    outcomes: list[Written] = []
+
+    def write(author: str) -> None:
+        with open_database(url, "editor") as own:
+            for at in range(20):
+                one = LabelEvent(f"{author}{at}", f"{at:064}", "label", author, seen=0)
+                outcomes.append(write_events(own, [one], author))
+
+    writers = [threading.Thread(target=write, args=(name,)) for name in ("ann", "bob")]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join()
+    written = [event for one in outcomes for event in one.events]
+    conflicts = [conflict for one in outcomes for conflict in one.conflicts]
+    assert len(written) == len(conflicts) == 20
+    assert sorted(one.number for one in written) == list(range(1, 21))
+    standing = {part[0]: state[0] for part, state in stands(database).items()}
+    assert standing == {one.digest: {one.author} for one in written}
+
+
+KILLED = """
+import os, signal, sys
+from storage.database.engine import open_database
+from storage.labels.label_events import LabelEvent, apply_events
+with open_database(sys.argv[1], "editor") as database, database.transaction() as connection:
+    events = [LabelEvent(f"e{at}", f"{at:064}", "label", "dog") for at in range(1000)]
+    apply_events(connection, events, "ann")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_writer_that_is_killed_leaves_nothing_half_written(database: Database, url: str) -> None:
+    write_events(database, [label("e", "rain")], "ann")
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", KILLED, url], cwd=root, env={**os.environ})
+    assert done.returncode == -signal.SIGKILL
+    assert stands(database) == {(A, 0, 0): (frozenset({"rain"}), frozenset())}
+    with database.transaction() as connection:
+        assert connection.scalars(select(label_event.c.id)).all() == ["e"]
+        apply_events(connection, [label("f", "dog", B)], "ann")
+    assert len(stands(database)) == 2

@@ -16,12 +16,13 @@ from storage.database.engine import open_database
 from storage.database.tables import recording
 from storage.export.results_writer import ResultsRequest, write_counts
 from storage.export.text_formats import FORMATS
+from storage.labels.label_events import LabelEvent, write_events
 from storage.ledger.ledger import Ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
 from storage.queries.clips import ClipOptions
 from storage.queries.counts import Number, count, count_by, count_in_time, count_others
-from storage.queries.filters import Filters
-from storage.queries.results import Position, newest_position, results, results_after
+from storage.queries.filters import SORTS, Filters, Sort
+from storage.queries.results import Position, newest_position, page, results, results_after
 from storage.values.timestamps import parse_when, stamp
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -92,6 +93,44 @@ def test_rows_come_in_the_order_asked_for(reading: Connection) -> None:
 def test_a_limit_counts_rows(reading: Connection) -> None:
     assert len(list(results(reading, Filters(), limit=2))) == 2
     assert len(list(results(reading, Filters(), limit=3, clips=ClipOptions()))) == 3
+
+
+@pytest.fixture
+def labelled(reading: Connection, tmp_path: Path) -> Iterator[Connection]:
+    """The first two answers are labelled, by two people."""
+    with open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "editor") as database:
+        for number, author in ((1, "ann"), (2, "bob")):
+            event = LabelEvent(f"e{number}", f"{number:064d}", "label", "owl")
+            write_events(database, [event], author)
+        with database.transaction() as connection:
+            yield connection
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (Filters("all", labelled=True), {"yard/a.wav", "roof/b.wav"}),
+        (Filters("all", unlabelled=True), {"yard/c.wav", "d.wav", "e.wav"}),
+        (Filters(unlabelled=True), {"d.wav"}),
+        (Filters("pending", unlabelled=True), {"e.wav"}),
+        (Filters(author="bob"), {"roof/b.wav"}),
+        (Filters(author="bob", labels=("dog",)), set()),
+        (Filters(unlabelled=True, labels=("dog",), min_confidence=0.5), {"d.wav"}),
+    ],
+)
+def test_pages_of_what_people_labelled_or_not_have_all_of_it(
+    labelled: Connection, sort: Sort, filters: Filters, found: set[str]
+) -> None:
+    seen, after = [], None
+    while True:
+        part = page(labelled, filters, sort, 1, after)
+        seen += [one.path for one in part.rows]
+        after = part.after
+        if after is None:
+            break
+    assert sorted(seen) == sorted(found)
+    assert count_in_time(labelled, filters, 1.0) == Number(len(found))
 
 
 def test_scores_stand_beside_their_labels(reading: Connection) -> None:

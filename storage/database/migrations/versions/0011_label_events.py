@@ -12,6 +12,7 @@ down_revision = "0010"
 def upgrade() -> None:
     for name in ("author", "way"):
         op.add_column("human_label", sa.Column(name, sa.Text))
+    op.create_index("ix_human_label_author", "human_label", ["author"])
     op.create_table(
         "label_mark",
         *_part(),
