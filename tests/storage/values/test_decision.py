@@ -74,7 +74,7 @@ def test_a_word_for_nothing_beside_a_label_says_no_more_than_the_label(
     digests = {row.path: str(row.digest) for row in results(reading, Filters())}
     with open_database(f"sqlite:///{tmp_path / 'clfd.db'}", "editor") as database:
         found = ((Annotation(label, "row 2"), digests[path]) for path, label in said.items())
-        write_labels(database, [(*one, "set") for one in found])
+        write_labels(database, [(*one, "set") for one in found], "ada")
         with database.transaction() as connection:
             assert printed(connection, wrong=True).keys() == {"siren.wav", "faint.wav"}
 
