@@ -1,6 +1,6 @@
 // What several views are made of.
 
-import { html, useEffect, useRef, useState } from "../lib/preact-htm.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/preact-htm.js";
 import { follow, pathOf } from "./address.js";
 import { shown } from "./keys.js";
 
@@ -23,7 +23,7 @@ export const Fault = ({ error }) => error && html`<p class="fault" role="alert">
 // A question about something that is not undone by a key. Escape and the first button say no.
 export function Ask({ title, yes, no = "Cancel", onAnswer, children }) {
   const dialog = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     dialog.current.showModal();
   }, []);
   return html`<dialog ref=${dialog} onClose=${() => onAnswer(dialog.current.returnValue === "yes")}>

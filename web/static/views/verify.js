@@ -57,9 +57,9 @@ function OneLabel({ name, n, precision, who }) {
     setTurn((before) => before + 1);
   };
   const actions = {
-    y: say(true, (part) => label([part], name, "listened")),
-    n: say(false, (part) => not(part, name, "listened")),
-    s: say(null, (part) => unsure(part, "listened")),
+    y: say(true, (part) => label([part], name, "verified")),
+    n: say(false, (part) => not(part, name, "verified")),
+    s: say(null, (part) => unsure(part, "verified")),
     u: async () => {
       if (!at || !(await undo())) return;
       setGiven(given.slice(0, -1));
