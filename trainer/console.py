@@ -56,7 +56,7 @@ def open_progress(
     Whoever made the folder may have passed its lock on to this process.
     """
     training = TrainingFolder(folder) if folder else new_training(home)
-    lock = training.lock()
+    lock = training.lock(wait=folder is None)
     first = TrainingProgress(
         pid=os.getpid(),
         host=socket.gethostname(),

@@ -131,15 +131,16 @@ def leads_elsewhere(path: Path, opened: Identity) -> bool:
     return found != opened and not mount_of(path).is_network
 
 
-def lock_folder(folder: Path, wait: bool = True) -> int:
+def lock_folder(folder: Path, wait: bool = True, shared: bool = False) -> int:
     """A descriptor of the folder; closing it gives the lock back.
 
     Raises OSError where the folder cannot be opened, and BlockingIOError where another process
-    holds the lock and it does not `wait`.
+    holds the lock and it does not `wait`. A `shared` lock goes with others of its kind.
     """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
         raise

@@ -50,22 +50,26 @@ class TrainingFolder:
         """What it printed, where it was started by the page."""
         return self.folder / "log.txt"
 
-    def lock(self) -> int | None:
-        """A descriptor that holds the lock; None where another process does. Raises StorageError"""
+    def lock(self, wait: bool = False) -> int | None:
+        """A descriptor that holds the lock; None where another process does. Raises StorageError.
+
+        Whoever made the folder has to `wait`: others may just be looking whether it runs.
+        """
         with os_errors_as(StorageError, f"cannot lock {self.folder}", "ask who owns the home"):
             try:
-                return lock_folder(self.folder, wait=False)
+                return lock_folder(self.folder, wait)
             except BlockingIOError:
                 return None
 
     def is_running(self) -> bool:
+        """The lock is shared by all who look, so that none takes another one for the training."""
         try:
-            handle = self.lock()
-        except StorageError:  # gone meanwhile
+            os.close(lock_folder(self.folder, wait=False, shared=True))
+        except BlockingIOError:
+            return True
+        except OSError:  # gone meanwhile
             return False
-        if handle is not None:
-            os.close(handle)
-        return handle is None
+        return False
 
     def progress(self) -> TrainingProgress:
         """What it wrote last; one that was killed is `stopped`."""

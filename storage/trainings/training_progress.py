@@ -51,7 +51,7 @@ class TrainingProgress(BaseModel):
     )
     began_at: str
     updated_at: str | None = None
-    pid: int | None = None
+    pid: int | None = Field(default=None, gt=0)  # others mean many processes to `kill`
     host: str | None = None
     labels: str | None = Field(default=None, description="The labels file.")
     epochs: int | None = Field(default=None, description="Of this stage, in all.")

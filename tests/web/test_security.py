@@ -246,3 +246,11 @@ def test_no_script_of_the_page_writes_html() -> None:
     words = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(")
     texts = {file.name: file.read_text(encoding="utf-8") for file in scripts}
     assert [name for name, text in texts.items() if any(word in text for word in words)] == []
+
+
+def test_a_cookie_is_found_behind_one_of_another_program(home: Home, ledger: Ledger) -> None:
+    secret = Sessions(home).new_session("ada")[0]
+    cookies = f'theirs={{"a": 1}}; {COOKIE}={secret}'
+    with page_of(home, author=None) as client:
+        answer = client.get("/api/v1/session/me", headers={"Cookie": cookies})
+    assert answer.status_code == 200

@@ -8,7 +8,7 @@ import pytest
 
 from storage.home.paths import Home
 from storage.values.users import current_user
-from web.server.sessions import LINK_SECONDS, SESSION_SECONDS, Sessions
+from web.server.sessions import LINK_SECONDS, SESSION_SECONDS, Session, Sessions
 
 
 class Clock:
@@ -87,3 +87,9 @@ def test_old_files_go(home: Home, sessions: Sessions, clock: Clock) -> None:
     clock.ahead = LINK_SECONDS + 5
     sessions.new_link()
     assert len(list(home.web.joinpath("links").iterdir())) == 1
+
+
+def test_a_session_of_a_proxy_has_nothing_to_end(sessions: Sessions) -> None:
+    secret, session = sessions.new_session("ada")
+    sessions.end(Session("", "bob"))
+    assert sessions.of(secret) == session

@@ -83,7 +83,7 @@ def _words(name: str, value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         yield from (f"{option}={one}" for one in value)
     elif value != "":
-        yield f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
+        yield f"{option}={value:.15g}" if isinstance(value, float) else f"{option}={value}"
 
 
 def moment_of(name: str, text: str | None) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,8 @@ from web.server.problems import Problem
 
 if TYPE_CHECKING:
     from classifier.workers.pool import DecodePool
+
+logger = logging.getLogger(__name__)
 
 WORKERS = 2
 MAX_WAITING = 16
@@ -110,7 +113,10 @@ class Decoder:
                     while job and _do(job, pool):
                         job = self._next()
             except NoWorkersError as error:
-                _fail(job, Problem(503, str(error)))
+                _fail(job, str(error))
+            except Exception:  # else this thread ends, and its job and its place are waited for
+                logger.exception("a pool of decode workers failed")
+                _fail(job, "the decoder has failed")
             job = job and self._next()  # that one broke the pool
 
 
@@ -131,9 +137,10 @@ def _do(job: _Job, pool: DecodePool[None]) -> bool:
     return False
 
 
-def _fail(job: _Job | None, problem: Problem) -> None:
-    if job and job.future.set_running_or_notify_cancel():
-        job.future.set_exception(problem)
+def _fail(job: _Job | None, sentence: str) -> None:
+    if job:
+        with contextlib.suppress(InvalidStateError):  # it has its answer, or nobody waits
+            job.future.set_exception(Problem(503, sentence, {"Retry-After": "1"}))
 
 
 def _problem(error: BaseException) -> Problem:

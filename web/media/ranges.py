@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable, Iterator
 
 from starlette.requests import Request
@@ -20,7 +21,10 @@ def ranged(
     headers: dict[str, str],
     close: Callable[[], None] = lambda: None,
 ) -> Response:
-    """`read(n, offset)` gives bytes; `close` is called when no more are wanted."""
+    """`read(n, offset)` gives bytes; `close` is called when no more are wanted.
+
+    Also where the client left before the first part: a generator that never began has no end.
+    """
     headers = headers | {"Accept-Ranges": "bytes"}
     asked = _RANGE.fullmatch(request.headers.get("range", ""))
     begin, end = _bounds(asked[1], asked[2], size) if asked else (0, size)
@@ -31,16 +35,15 @@ def ranged(
         headers["Content-Range"] = f"bytes {begin}-{end - 1}/{size}"
 
     def parts() -> Iterator[bytes]:
-        try:
-            at = begin
-            while at < end and (part := read(min(AT_ONCE, end - at), at)):
-                yield part
-                at += len(part)
-        finally:
-            close()
+        at = begin
+        while at < end and (part := read(min(AT_ONCE, end - at), at)):
+            yield part
+            at += len(part)
 
     headers["Content-Length"] = str(end - begin)
-    return StreamingResponse(parts(), 206 if asked else 200, headers, media_type)
+    response = StreamingResponse(parts(), 206 if asked else 200, headers, media_type)
+    weakref.finalize(response, close)
+    return response
 
 
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:

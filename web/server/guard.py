@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.server.problems import Problem
@@ -87,7 +87,9 @@ class Guard:
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return self.sessions.of(token.strip()), False
-        secret = _cookie(headers.get("cookie", ""))
+        # Other programs of this machine leave cookies that are none by the standard; Python's own
+        # parser finds nothing behind such a one.
+        secret = cookie_parser(headers.get("cookie", "")).get(COOKIE)
         return (self.sessions.of(secret) if secret else None), True
 
 
@@ -100,14 +102,6 @@ def _refuse_other_sites(headers: Headers) -> None:
         is_own = site == "same-origin"
     if not is_own:
         raise Problem(403, "only the page itself may ask for that")
-
-
-def _cookie(header: str) -> str | None:
-    try:
-        found = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return None
-    return found.value if found else None
 
 
 def _with_headers(send: Send) -> Send:

@@ -38,6 +38,7 @@ def listening(place: str, passed: socket.socket | None = None) -> Iterator[socke
     path = Path(place.removeprefix(UNIX)) if is_unix_place(place) else None
     try:
         opened = _unix_socket(path) if path else _loopback_socket(place)
+        opened.listen(MAX_CONNECTIONS)  # a browser that is opened at once waits for the start
     except OSError as error:
         what = f"web.listen = {place!r}: {error.strerror or error}"
         raise ConfigurationError(f"{what}; choose another place with --listen") from error

@@ -31,7 +31,7 @@ MAX_LINKS = 1000  # beyond them something makes links in a loop
 
 @dataclass(frozen=True)
 class Session:
-    """A person, or a program, that may use the page."""
+    """A person, or a program, that may use the page; the `key` is "" for a proxy's."""
 
     key: str
     author: str
@@ -82,7 +82,9 @@ class Sessions:
         return None
 
     def end(self, session: Session) -> None:
-        (self._sessions / session.key).unlink(missing_ok=True)
+        """Of one that a proxy vouches for there is nothing here to end."""
+        if session.key:
+            (self._sessions / session.key).unlink(missing_ok=True)
 
     def _make_folders(self) -> None:
         self._home.require_made()

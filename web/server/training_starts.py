@@ -43,22 +43,25 @@ def start_training(home: Home, options: Sequence[str]) -> tuple[TrainingFolder, 
             if other.is_running():
                 raise Problem(409, f"training {other.id} runs; wait for it, or stop it first")
         training = new_training(home)
+        lock = training.lock(wait=True)
+        assert lock is not None
         try:
             notes = write_labels(home, training.labels_file)
-            _start(home, training, options)
+            _start(home, training, options, lock)
         except BaseException:
             shutil.rmtree(training.folder, ignore_errors=True)
             raise
+        finally:
+            os.close(lock)
         return training, notes
     finally:
         os.close(only_one)
 
 
-def _start(home: Home, training: TrainingFolder, options: Sequence[str]) -> None:
+def _start(home: Home, training: TrainingFolder, options: Sequence[str], lock: int) -> None:
     """Its lock is passed on: nobody may take it for ended before it has begun."""
     words = ["train", str(training.labels_file), f"--folder={training.folder}", *options]
-    lock, log = training.lock(), create_plain(training.log_file)
-    assert lock is not None  # nobody knows of the folder
+    log = create_plain(training.log_file)
     try:
         process = subprocess.Popen(
             command(home, words),
@@ -69,7 +72,6 @@ def _start(home: Home, training: TrainingFolder, options: Sequence[str]) -> None
             pass_fds=(lock,),
         )
     finally:
-        os.close(lock)
         os.close(log)
     threading.Thread(target=process.wait, daemon=True).start()  # it leaves no zombie
 

@@ -60,3 +60,31 @@ def test_a_file_of_another_user_is_left_alone(home: Home) -> None:
     with pytest.raises(ConfigurationError, match="another user"):
         write_threshold(home, "dog", 0.9)
     assert home.settings_file.read_text() == BEFORE
+
+
+@pytest.mark.parametrize("label", [" ", "\n"])
+def test_a_threshold_that_settings_would_refuse_is_not_written(home: Home, label: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no threshold"):
+        write_threshold(home, label, 0.9)
+    assert home.settings_file.read_text() == BEFORE
+
+
+def test_settings_that_are_wrong_are_told_and_left_alone(home: Home) -> None:
+    home.settings_file.write_text("nonsense = 1\n")
+    with pytest.raises(ConfigurationError, match="unknown setting nonsense"):
+        write_threshold(home, "dog", 0.9)
+    assert home.settings_file.read_text() == "nonsense = 1\n"
+
+
+def test_a_link_is_left_alone(home: Home, tmp_path: Path) -> None:
+    elsewhere = home.settings_file.rename(tmp_path / "elsewhere.toml")
+    home.settings_file.symlink_to(elsewhere)
+    with pytest.raises(ConfigurationError, match="link"):
+        write_threshold(home, "dog", 0.9)
+    assert home.settings_file.is_symlink()
+
+
+def test_one_text_with_commas_keeps_its_thresholds(home: Home) -> None:
+    home.settings_file.write_text('[results]\nthresholds = "dog=0.5,cat=0.25"\n')
+    write_threshold(home, "dog", 0.9)
+    assert load_settings(home).results.thresholds == ("cat=0.25", "dog=0.9")
