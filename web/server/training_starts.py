@@ -24,13 +24,18 @@ EXPORT_SECONDS = 300.0
 def write_labels(home: Home, file: Path) -> list[str]:
     """The human labels as a table to train from, and what is told of them.
 
-    Raises Problem where there is none.
+    Raises Problem where there is none; the table that was there stays.
     """
     make_folder(file.parent)
-    notes = notes_of(home, ["labels", "export", f"--output={file}"], EXPORT_SECONDS)
-    if notes[0].startswith("0 labels"):
-        raise Problem(409, f"there is no label to train from: {'; '.join(notes)}")
-    return notes
+    aside = file.with_name(f".{file.name}.new")
+    try:
+        notes = notes_of(home, ["labels", "export", f"--output={aside}"], EXPORT_SECONDS)
+        if notes[0].startswith("0 labels"):
+            raise Problem(409, f"there is no label to train from: {'; '.join(notes)}")
+        aside.rename(file)
+    finally:
+        aside.unlink(missing_ok=True)
+    return [note.replace(str(aside), str(file)) for note in notes]
 
 
 def start_training(home: Home, options: Sequence[str]) -> tuple[TrainingFolder, list[str]]:
