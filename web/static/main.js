@@ -28,7 +28,8 @@ async function enter() {
   const code = location.hash.slice(1);
   if (view !== "in" || !code) return get("session/me");
   history.replaceState(null, "", "/live");
-  return post("session", { code });
+  // A link that was used before is no fault for whoever is signed in.
+  return post("session", { code }).catch((error) => get("session/me").catch(() => Promise.reject(error)));
 }
 
 function Views({ who }) {
@@ -67,7 +68,10 @@ function Views({ who }) {
 // After g: the letter of a view.
 function goNext(setGoesTo) {
   setGoesTo(true);
-  const timer = setTimeout(setGoesTo, 2000, false);
+  const timer = setTimeout(() => {
+    setGoesTo(false);
+    awaitKey(null);
+  }, 2000);
   awaitKey((key) => {
     clearTimeout(timer);
     setGoesTo(false);

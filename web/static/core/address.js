@@ -4,9 +4,17 @@ import { useEffect, useState } from "../lib/preact-htm.js";
 
 const EVENT = "clfd:address";
 
+const decoded = (text) => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // somebody wrote a % by hand
+  }
+};
+
 // {view, part, query}; a query value is a text, or a list where the name stands several times.
 export function current() {
-  const [view = "", ...rest] = decodeURI(location.pathname).split("/").filter(Boolean);
+  const [view = "", ...rest] = location.pathname.split("/").filter(Boolean).map(decoded);
   const query = {};
   for (const [name, value] of new URLSearchParams(location.search)) {
     query[name] = name in query ? [query[name], value].flat() : value;
@@ -14,7 +22,8 @@ export function current() {
   return { view: view || "live", part: rest.join("/"), query };
 }
 
-export function pathOf(view, part = "", query = {}) {
+// A query as text, with its ?; lists become repeated parameters, and what is empty is left out.
+export function queryText(query) {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     for (const one of [value].flat()) {
@@ -22,8 +31,10 @@ export function pathOf(view, part = "", query = {}) {
     }
   }
   const text = parameters.toString();
-  return `/${view}${part !== "" ? `/${encodeURIComponent(part)}` : ""}${text ? `?${text}` : ""}`;
+  return text && `?${text}`;
 }
+
+export const pathOf = (view, part = "", query = {}) => `/${view}${part !== "" ? `/${encodeURIComponent(part)}` : ""}${queryText(query)}`;
 
 export function go(view, part = "", query = {}) {
   history.pushState(null, "", pathOf(view, part, query));

@@ -1,5 +1,7 @@
 // Requests to /api/v1. An error is a Problem with the server's own sentence.
 
+import { queryText } from "./address.js";
+
 const ROOT = "/api/v1/";
 
 export class Problem extends Error {
@@ -10,17 +12,7 @@ export class Problem extends Error {
   }
 }
 
-// The address of a request; lists become repeated parameters, and what is empty is left out.
-export function addressOf(path, query = {}) {
-  const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) {
-    for (const one of [value].flat()) {
-      if (one !== undefined && one !== null && one !== "" && one !== false) parameters.append(name, one);
-    }
-  }
-  const text = parameters.toString();
-  return ROOT + path + (text ? `?${text}` : "");
-}
+export const addressOf = (path, query = {}) => ROOT + path + queryText(query);
 
 export const get = (path, query, options) => ask(addressOf(path, query), options);
 export const post = (path, body = {}, options) => send("POST", path, body, options);

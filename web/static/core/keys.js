@@ -26,7 +26,7 @@ export function keyOf(event) {
   const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code);
   const key = digit && !event.shiftKey ? digit[1] : event.key;
   const isLetter = key.length === 1 && key.toLowerCase() !== key.toUpperCase();
-  return isLetter && event.shiftKey ? `Shift+${key.toLowerCase()}` : key;
+  return isLetter ? `${event.shiftKey ? "Shift+" : ""}${key.toLowerCase()}` : key; // Caps Lock changes nothing
 }
 
 export const shown = (key) =>
@@ -48,7 +48,7 @@ export function useKeys(table, actions) {
 export const activeTables = () => layers.map((layer) => layer.table);
 
 let awaited = null;
-// The key after this one goes to `take` first, however soon it comes; that says whether it was meant.
+// The key after this one goes to `take` first, however soon it comes; that says whether it was meant. With null nothing is awaited.
 export const awaitKey = (take) => {
   awaited = take;
 };
@@ -83,3 +83,5 @@ function press(event) {
 }
 
 addEventListener("keydown", press);
+// A button that the mouse pressed does not keep Enter and Space for itself.
+addEventListener("click", (event) => event.detail && event.target instanceof Element && event.target.closest("button")?.blur());

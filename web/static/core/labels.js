@@ -6,62 +6,81 @@
 
 import { html, useEffect, useState } from "../lib/preact-htm.js";
 import { post } from "./api.js";
+import { counted } from "./format.js";
 import { tell } from "./widgets.js";
 
-const KEPT = "clfd:unwritten";
+const KEPT = "clfd:unwritten:"; // and the id: another tab has events of its own
 const UNDOABLE = "clfd:undoable";
 const RETRY_MS = 3000;
+const REFUSALS = new Set([400, 404, 405, 409, 413, 422]);
 const listeners = new Set();
 const numbers = new Map(); // of the newest event of a part, by its key
-let unwritten = JSON.parse(localStorage.getItem(KEPT) ?? "[]");
+let unwritten = Object.keys(localStorage).filter((name) => name.startsWith(KEPT)).map((name) => JSON.parse(localStorage.getItem(name)));
 let conflicts = [];
 let sending = Promise.resolve();
+let undoing = Promise.resolve();
+let failure = ""; // why the newest try failed
+let retry = 0; // the timer, while the server does not answer
 
 const keyOf = ({ digest, start_s, end_s }) => `${digest}:${start_s}:${end_s}`;
-const changed = () => {
-  localStorage.setItem(KEPT, JSON.stringify(unwritten));
-  listeners.forEach((listen) => listen());
-};
+const changed = () => listeners.forEach((listen) => listen());
 
 export const label = (parts, text, way) => say(parts, { say: "label", label: text }, way);
+// One act for both: what is so, and what is not.
+export const sort = (right, wrong, text, way) =>
+  sayEach([...right.map((part) => [part, { say: "label", label: text }]), ...wrong.map((part) => [part, { say: "not", label: text }])], way);
 export const none = (parts, way) => label(parts, "none", way);
 export const not = (part, text, way) => say([part], { say: "not", label: text }, way);
 export const unsure = (part, way) => say([part], { say: "unsure" }, way);
-export const clear = (parts, way) => say(parts, { say: "clear" }, way);
 
-// Says it of each part as one act, which one undo takes back. Resolves when it is written.
-function say(parts, what, way) {
-  const events = parts.map(({ digest, start_s = 0, end_s = 0, seen = 0 }) => ({
+const say = (parts, what, way) => sayEach(parts.map((part) => [part, what]), way);
+
+// Says of each part what stands beside it, as one act, which one undo takes back. Resolves when it was sent:
+// to whether none of it was refused.
+async function sayEach(pairs, way) {
+  const events = pairs.map(([{ digest, start_s = 0, end_s = 0, seen = 0 }, what]) => ({
     id: crypto.randomUUID(), digest, start_s, end_s, seen, way, ...what,
   }));
   remember(events.map((one) => one.id));
+  events.forEach((one) => localStorage.setItem(KEPT + one.id, JSON.stringify(one)));
   unwritten = [...unwritten, ...events];
   changed();
-  return send();
+  await send();
+  return !events.some((one) => refused.has(one.id));
 }
 
-// Takes back the newest act that was not taken back yet; gives the events, or null where none is.
-export async function undo() {
-  const acts = JSON.parse(sessionStorage.getItem(UNDOABLE) ?? "[]");
-  const ids = acts.pop();
+// Takes back the newest act that was not taken back yet, one after the other however fast they are asked for;
+// gives the events, or null where none is or the server does not answer.
+export function undo() {
+  undoing = undoing.then(takeBack);
+  return undoing;
+}
+
+async function takeBack() {
+  const ids = undoable().pop();
   if (!ids) {
     tell("there is nothing to undo");
     return null;
   }
-  await send();
-  const answer = await post("labels/undo", { ids });
-  sessionStorage.setItem(UNDOABLE, JSON.stringify(acts));
-  note(answer.written);
-  addConflicts(answer.conflicts);
-  tell(answer.conflicts.length ? "somebody has said something else since" : "taken back");
-  changed();
-  return answer.written;
+  try {
+    await send();
+    const answer = await post("labels/undo", { ids });
+    keepUndoable(undoable().filter((act) => act[0] !== ids[0])); // others may have come meanwhile
+    note(answer.written);
+    tell(answer.conflicts.length ? "somebody has said something else since" : "taken back");
+    return answer.written;
+  } catch (error) {
+    tell(`not taken back: ${error.message}`, "fault");
+    return null;
+  }
 }
+
+const undoable = () => JSON.parse(sessionStorage.getItem(UNDOABLE) ?? "[]");
+const keepUndoable = (acts) => sessionStorage.setItem(UNDOABLE, JSON.stringify(acts.slice(-2000)));
 
 // An act that was written otherwise, such as one by a filter, can be undone too.
 export function remember(ids) {
-  const acts = JSON.parse(sessionStorage.getItem(UNDOABLE) ?? "[]");
-  sessionStorage.setItem(UNDOABLE, JSON.stringify([...acts, ids].slice(-2000)));
+  keepUndoable([...undoable(), ids]);
 }
 
 function send() {
@@ -69,26 +88,37 @@ function send() {
   return sending;
 }
 
+const refused = new Set(); // ids of what would be refused again
+
 async function sendAll() {
+  clearTimeout(retry);
+  let most = 500;
   while (unwritten.length) {
-    const some = unwritten.slice(0, 500);
-    const events = some.map((one) => ({ ...one, seen: numbers.get(keyOf(one)) ?? one.seen }));
+    const some = unwritten.slice(0, most);
+    const events = some.map((one) => ({ ...one, seen: Math.max(numbers.get(keyOf(one)) ?? 0, one.seen ?? 0) }));
     try {
       const answer = await post("labels", { events });
       note(answer.written);
       addConflicts(answer.conflicts);
     } catch (error) {
-      if (error.status && error.status < 500 && error.status !== 429) {
-        tell(error.message, "fault"); // it would be refused again
-      } else {
-        changed();
-        setTimeout(send, RETRY_MS);
-        return;
+      if (!REFUSALS.has(error.status)) { // nobody answers, or nobody is signed in
+        retry = setTimeout(send, RETRY_MS);
+        failure = error.message;
+        return changed();
       }
+      if (some.length > 1) {
+        most = 1; // which of them it is
+        continue;
+      }
+      refused.add(some[0].id);
+      tell(`not written: ${error.message}`, "fault");
     }
+    failure = "";
+    some.forEach((one) => localStorage.removeItem(KEPT + one.id));
     unwritten = unwritten.slice(some.length);
     changed();
   }
+  return undefined;
 }
 
 const note = (written) => written.forEach((one) => numbers.set(keyOf(one), one.number));
@@ -106,7 +136,7 @@ export function Unwritten() {
     return () => listeners.delete(listen);
   }, []);
   return html`<div class="unwritten" role="alert">
-    ${unwritten.length > 1 && html`<p>${unwritten.length} answers are not written yet; they are kept here and tried again</p>`}
+    ${unwritten.length > (failure ? 0 : 1) && html`<p>${counted(unwritten.length, "answer")} not written yet; kept here, and tried again${failure && `: ${failure}`}</p>`}
     ${conflicts.map((one) => html`<p key=${one.id}>${one.author ?? "Somebody"} said “<bdi>${one.label ?? one.say}</bdi>” of <bdi>${one.path ?? "this sound"}</bdi> before you;
       <button onClick=${() => settle(one, true)}>Keep that</button> <button onClick=${() => settle(one, false)}>Say “<bdi>${one.mine?.label ?? one.mine?.say}</bdi>” all the same</button></p>`)}
   </div>`;

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "../lib/preact-htm.js";
 
 // {data, error, refresh}: `ask(signal)` gives a promise. With `seconds` it is asked again after
 // each answer, less often while it fails; a hidden page asks nothing. `parts` are what it is about:
-// when they change, what was asked before is forgotten.
+// when they change it is asked anew, and the data stay until the answer is there.
 export function useData(ask, parts, seconds = 0) {
   const [state, setState] = useState({ data: null, error: null, isLoading: true });
   const again = useRef(() => {});
@@ -24,6 +24,7 @@ export function useData(ask, parts, seconds = 0) {
         failures += 1;
         setState((before) => ({ ...before, error, isLoading: false }));
       }
+      clearTimeout(timer); // of a round that began meanwhile
       if (seconds) timer = setTimeout(wait, 1000 * Math.min(seconds * 2 ** failures, 30));
     };
     const wait = () => (document.hidden ? undefined : round());

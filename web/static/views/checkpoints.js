@@ -1,7 +1,7 @@
 // Checkpoints: which there are, which one serves, and the trainings that make them.
 
 import { html, useEffect, useState } from "../lib/preact-htm.js";
-import { get, post } from "../core/api.js";
+import { get, post, remove } from "../core/api.js";
 import { change } from "../core/address.js";
 import { count, counted, moment, share } from "../core/format.js";
 import { useKeys } from "../core/keys.js";
@@ -123,7 +123,7 @@ function Question({ question, ask, chosen, active, runs, trainings, refresh }) {
     ask(null);
     if (!yes) return;
     try {
-      const told = await (options?.method === "DELETE" ? get(path, {}, options) : post(path, body));
+      const told = await (options?.method === "DELETE" ? remove(path) : post(path, body));
       tell(told.lines.at(-1));
       trainings.refresh();
       refresh();

@@ -16,6 +16,7 @@ export const KINDS = {
   wrong: "you said otherwise", filter: "by the filters of Results",
 };
 const QUEUE = 50;
+const MOST_SKIPPED = 150; // of those that were shown, so that an address is not too long
 const AHEAD = 2;
 
 export const LABEL_KEYS = [
@@ -43,7 +44,7 @@ export function Label({ query, who }) {
   const names = (known.data ?? []).map((one) => one.label);
   return html`<h1>Label</h1>
     <p class="row">${Object.entries(KINDS).map(([name, text]) => html`
-      <button aria-pressed=${name === kind} onClick=${() => change({ kind: name, at: "" })}>${text}</button>`)}
+      <button aria-pressed=${name === kind} onClick=${() => change({ kind: name })}>${text}</button>`)}
       <button aria-pressed=${query.as === "grid"} onClick=${() => change({ as: query.as === "grid" ? "" : "grid" })}>Grid</button></p>
     <${Fault} error=${known.error} />
     ${known.data && (query.as === "grid"
@@ -60,12 +61,13 @@ function useQueue(kind, query) {
     if (isAsking.current || isDone) return;
     isAsking.current = true;
     try {
-      const { as, at, kind: _, ...filters } = query;
-      const answer = await get("queue", { ...(kind === "filter" ? filters : {}), kind, n: QUEUE, skip: clips.map((one) => one.digest).slice(-QUEUE) });
+      const { as, kind: _, ...filters } = query;
+      const answer = await get("queue", { ...(kind === "filter" ? filters : {}), kind, n: QUEUE, skip: clips.map((one) => one.digest).slice(-MOST_SKIPPED) });
       const seen = new Set(clips.map((one) => `${one.digest}${one.start_s}`));
       const fresh = answer.items.filter((one) => !seen.has(`${one.digest}${one.start_s}`));
       setClips((before) => [...before, ...fresh]);
       setDone(!fresh.length);
+      setError(null);
     } catch (problem) {
       setError(problem);
     }
@@ -77,7 +79,8 @@ function useQueue(kind, query) {
 function OneByOne({ kind, query, names, who }) {
   const { clips, error, isDone, more } = useQueue(kind, query);
   const [at, setAt] = useState(0);
-  const [given, setGiven] = useState({}); // place in the queue to what was said
+  const [acts, setActs] = useState([]); // {at, text}: what was said of which place in the queue, in its order
+  const given = Object.fromEntries(acts.map((one) => [one.at, one.text]));
   const [begun] = useState(() => Date.now());
   const [hasPlayed, setPlayed] = useState(false);
   const input = useRef(null);
@@ -92,18 +95,18 @@ function OneByOne({ kind, query, names, who }) {
   const say = (what, text) => {
     if (!clip || who.read_only) return;
     what();
-    setGiven({ ...given, [at]: text });
+    setActs((before) => [...before, { at, text }]);
     setAt(at + 1);
   };
   const give = (name) => say(() => label([part], name, way), name);
   const back = async () => {
-    const places = Object.keys(given).map(Number);
-    await undo();
-    if (!places.length) return;
-    const last = Math.max(...places);
-    const { [last]: _, ...rest } = given;
-    setGiven(rest);
-    setAt(last);
+    if (who.read_only) return;
+    const last = acts.at(-1);
+    if (last) {
+      setActs((before) => before.filter((one) => one !== last));
+      setAt(last.at);
+    }
+    if (!(await undo()) && last) setActs((before) => [...before, last]);
   };
   const shortcuts = useMemo(() => keysOf(names), [names.join("\n")]);
   const table = [...LABEL_KEYS, ...shortcuts];
@@ -133,7 +136,7 @@ function OneByOne({ kind, query, names, who }) {
           <span class="dim">${clip.reason}</span>
           ${clip.human_label && html`<span>you said <b><${Name}>${clip.human_label}<//></b></span>`}
           ${given[at] && html`<span>given: <b><${Name}>${given[at]}<//></b></span>`}</p>
-        <${Sound} key=${at} digest=${clip.digest} start=${clip.start_s} end=${clip.end_s} autoplay onPlay=${() => setPlayed(true)} />
+        <${Sound} key=${at} digest=${clip.digest} start=${clip.start_s} end=${clip.end_s} duration=${clip.duration_s} autoplay onPlay=${() => setPlayed(true)} />
         <p class="guess">The guess: <b><${Name}>${clip.label ?? "none"}<//></b> <span class="n">${sure(clip.confidence)}</span></p>
         <p class="row">
           <${KeyButton} k="Enter" kind="strong" onPress=${press("Enter")} disabled=${!clip.label || who.read_only}>Right<//>

@@ -200,10 +200,10 @@ function LabelForm({ input, one, part, wasHeard, onDone }) {
     event.preventDefault();
     if (!text.trim()) return;
     const { start: start_s, end: end_s } = part ?? { start: 0, end: 0 };
-    await say([{ digest: one.digest, start_s, end_s, seen: one.seen }], text.trim(), wasHeard ? "listened" : "looked");
+    input.current.blur();
+    if (!(await say([{ digest: one.digest, start_s, end_s, seen: one.seen }], text.trim(), wasHeard ? "listened" : "looked"))) return;
     tell(`Labelled ${text.trim()}`);
     setText("");
-    input.current.blur();
     onDone();
   };
   return html`<form class="row" onSubmit=${submit}><label>${part ? `${length(part.start)} to ${length(part.end)} is` : "All of it is"} <kbd>l</kbd> <input

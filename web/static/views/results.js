@@ -165,7 +165,7 @@ function useLabelling({ items, seen, current, selection, filters, total, given, 
   };
   const keep = (some, n, nameOf) => {
     acts.push({ n, before: some.map((one) => [one.id, one.human_label]) });
-    setGiven({ ...given, ...Object.fromEntries(some.map((one) => [one.id, nameOf(one)])) });
+    setGiven((before) => ({ ...before, ...Object.fromEntries(some.map((one) => [one.id, nameOf(one)])) }));
   };
   const askForAll = (name) => {
     if (!total?.is_exact || total.n > MOST_AT_ONCE) {
@@ -188,12 +188,12 @@ function useLabelling({ items, seen, current, selection, filters, total, given, 
   const takeBack = async () => {
     if (who.read_only) return;
     const act = acts.pop() ?? { n: 1, before: [] };
-    try {
-      for (let turn = 0; turn < act.n; turn += 1) await undo();
-      setGiven({ ...given, ...Object.fromEntries(act.before) });
-    } catch (error) {
-      tellFault(error);
+    for (let turn = 0; turn < act.n; turn += 1) {
+      if (await undo()) continue;
+      if (act.before.length) acts.push({ ...act, n: act.n - turn });
+      return;
     }
+    setGiven((before) => ({ ...before, ...Object.fromEntries(act.before) }));
   };
   const close = (act) => {
     setDialog(null);

@@ -52,7 +52,7 @@ function OneLabel({ name, n, precision, who }) {
   const say = (answer, write) => async () => {
     if (!clip || who.read_only) return;
     const part = { digest: clip.digest, start_s: clip.part_start_s, end_s: clip.part_end_s, seen: clip.seen };
-    setGiven([...given, answer]);
+    setGiven((before) => [...before, answer]);
     await write(part);
     setTurn((before) => before + 1);
   };
@@ -61,8 +61,9 @@ function OneLabel({ name, n, precision, who }) {
     n: say(false, (part) => not(part, name, "verified")),
     s: say(null, (part) => unsure(part, "verified")),
     u: async () => {
-      if (!at || !(await undo())) return;
-      setGiven(given.slice(0, -1));
+      if (!at || who.read_only) return;
+      setGiven((before) => before.slice(0, -1));
+      if (!(await undo())) setGiven((before) => [...before, given[at - 1]]);
       setTurn((before) => before + 1);
     },
     r: () => player.replay(),
@@ -71,7 +72,7 @@ function OneLabel({ name, n, precision, who }) {
   useKeys(VERIFY_KEYS, actions);
   return html`<${Fault} error=${error} />
     ${clip ? html`<section><p>${at + 1} of ${clips.length}: is this <b><${Name}>${name}<//></b>? <span class="n dim">${sure(clip.confidence)}</span> <${Name}>${clip.path}<//></p>
-      <${Sound} key=${at} digest=${clip.digest} start=${clip.start_s} end=${clip.end_s} autoplay />
+      <${Sound} key=${at} digest=${clip.digest} start=${clip.start_s} end=${clip.end_s} duration=${clip.duration_s} autoplay />
       <p class="row"><${KeyButton} k="y" kind="strong" onPress=${actions.y} disabled=${who.read_only}>Yes<//><${KeyButton} k="n" onPress=${actions.n} disabled=${who.read_only}>No<//>
         <${KeyButton} k="s" onPress=${actions.s} disabled=${who.read_only}>Unsure<//><${KeyButton} k="u" onPress=${actions.u} disabled=${who.read_only}>Undo<//><${KeyButton} k="r" onPress=${actions.r}>Again<//></p></section>`
       : clips && html`<section><p>${clips.length ? "All of these are judged." : "Every clip of this label was judged, or none has it."}</p></section>`}
