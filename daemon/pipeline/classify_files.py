@@ -40,6 +40,7 @@ from storage.ledger.outcomes import Arrival, Claim, Failed, Outcome, Scored
 from storage.queries.result import COLUMNS, Result
 from storage.settings.loading import load_settings
 from storage.settings.schema import Settings
+from storage.values.decision import is_negative
 from storage.values.progress import progress_bar
 from storage.values.text import counted, listed, printable_path
 from storage.values.timestamps import choose_recorded_at, moment_in_name, utc_now
@@ -145,9 +146,10 @@ def _pipeline(
         settings = with_batches(settings, device.kind)
         predictor = scoring.load(file)
         if starter is not None:
+            known = [label for label in predictor.checkpoint.labels if not is_negative(label)]
             note(
                 f"no home at {home.root}: the starter that comes with clfd answers; it knows only"
-                f" {listed(predictor.checkpoint.labels)}; `clfd init` makes a home"
+                f" {listed(known)}; `clfd init` makes a home"
             )
         yield _Pipeline(predictor, settings, device.n_batches, pool, wake)
 

@@ -18,6 +18,7 @@ from storage.home.paths import FILE_MODE, Home
 from storage.ledger.ledger import open_ledger
 from storage.settings.loading import described_settings
 from storage.settings.schema import Settings
+from storage.values.decision import NONE, is_negative
 
 if TYPE_CHECKING:
     from classifier.model.checkpoint import Checkpoint
@@ -69,10 +70,14 @@ def _checkpoint(
 
 
 def _introduction(checkpoint: Checkpoint) -> Iterator[str]:
-    """What the starter knows, and that it knows nothing else."""
-    labels, facts = checkpoint.labels, checkpoint.description.training
+    """What the starter knows, and what it says of anything else."""
+    facts = checkpoint.description.training
+    labels = [label for label in checkpoint.labels if not is_negative(label)]
     yield f"recognises  {', '.join(labels)} ({len(labels)} labels)"
-    yield "            and nothing else: any other sound is given one of these labels too;"
+    if len(labels) < len(checkpoint.labels):
+        yield f"            and mostly says {NONE!r} of any other sound;"
+    else:
+        yield "            and nothing else: any other sound is given one of these labels too;"
     yield "            teach it your own with `clfd train LABELS.csv`"
     if (accuracy := facts.get("mean_accuracy")) is not None:
         yield f"accuracy    {accuracy:.1%}, cross-validated on recordings of these sounds"

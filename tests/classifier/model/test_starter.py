@@ -116,6 +116,24 @@ def test_a_first_user_is_told_what_the_starter_knows_and_whom_to_thank(
     assert FACTS["attribution"] in output
 
 
+def test_a_first_user_is_told_what_the_starter_says_of_other_sounds(
+    checkpoint_file: Path, tmp_path: Path, home: Home
+) -> None:
+    checkpoint = read_checkpoint(checkpoint_file)
+    saved = save_checkpoint(
+        tmp_path,
+        checkpoint.build(),
+        ("bell", "none", "rain"),
+        checkpoint.description.network,
+        FACTS,
+        NOW,
+    )
+    of_none = Starter(saved.stem, saved.read_bytes())
+    output = "\n".join(initialise(home, house_settings(home), lambda: of_none))
+    assert "bell, rain (2 labels)" in output
+    assert "mostly says 'none' of any other sound" in output
+
+
 def test_a_second_init_changes_nothing(
     init: Callable[[], str], home: Home, starter: Starter
 ) -> None:
@@ -190,6 +208,6 @@ def test_the_packaged_starter_says_how_good_it_is_and_whom_to_thank(
 ) -> None:
     facts: dict[str, Any] = packaged[0].description.training
     assert is_starter(packaged[0])
-    assert 0.92 < facts["mean_accuracy"] <= 1  # 0.1 would be chance
+    assert 0.85 < facts["mean_accuracy"] <= 1  # 0.1 would be chance
     assert "CC BY" in facts["attribution"]
     assert "Piczak" in facts["attribution"]
