@@ -37,7 +37,7 @@ def test_help_loads_click_and_the_standard_library_only() -> None:
         check=True,
         env={"PYTHONPATH": os.pathsep.join((HERE, PACKAGES))},
     )
-    ours = {"clfd", "classifier", "daemon", "storage", "trainer"}
+    ours = {"clfd", "classifier", "daemon", "storage", "trainer", "web"}
     assert set(done.stderr.split()) - ours - {"__main__"} == {"click"}
 
 

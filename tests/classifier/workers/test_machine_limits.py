@@ -120,7 +120,7 @@ def test_little_memory_is_the_files_fault_only_where_a_worker_has_its_share(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("classifier.audio.decode.plain_wave", fail)
+    monkeypatch.setattr("classifier.audio.readers.plain_wave", fail)
     monkeypatch.setattr(worker, "within", lambda _, work, *arguments: work(*arguments))
     monkeypatch.setattr(os, "ftruncate", lambda *_: None)
     task = DecodeTask(half_seconds(audio_file()), 1.0)

@@ -17,7 +17,7 @@ def test_every_option_of_the_command_may_be_asked_for_with_the_same_default(
     tmp_path: Path,
 ) -> None:
     options = train.make_context("train", [str(tmp_path)]).params
-    of_command = {name: options.pop(name) for name in ("labels", "device", "as_json")}
+    of_command = {name: options.pop(name) for name in ("labels", "device", "as_json", "folder")}
     assert of_command["labels"] == tmp_path
     assert options == dict(DEFAULTS)
 

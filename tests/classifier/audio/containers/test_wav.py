@@ -16,7 +16,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifier.audio import decode as decode_module
+from classifier.audio import readers
 from classifier.audio.containers import wav
 from classifier.audio.decode import DecodedAudio, Segment, decode
 from classifier.audio.regular_file import SHORT_BYTES, FileBytes
@@ -35,7 +35,7 @@ def by_decoder(monkeypatch: pytest.MonkeyPatch) -> Callable[[Segment], DecodedAu
 
     def decoded(segment: Segment) -> DecodedAudio:
         with monkeypatch.context() as patch:
-            patch.setattr(decode_module, "plain_wave", lambda _: None)
+            patch.setattr(readers, "plain_wave", lambda _: None)
             return decode(segment)
 
     return decoded
@@ -256,7 +256,7 @@ def test_no_change_to_a_header_makes_another_verdict_than_the_decoders(
     segment = replace(QUARTERS, path=os.fsencode(path), sample_rate_hz=8000)
     found = outcome(segment, decode)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decode_module, "plain_wave", lambda _: None)
+        patch.setattr(readers, "plain_wave", lambda _: None)
         assert outcome(segment, decode) == found
 
 
