@@ -40,7 +40,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Show
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(("-c", SMALLER), id="smaller"),
+        pytest.param(("-c", SMALLER), id="smaller", marks=pytest.mark.torture),
         pytest.param(("-m", "clfd", "demo"), id="whole", marks=pytest.mark.torture),
     ],
 )
