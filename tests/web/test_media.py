@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import soundfile
@@ -44,11 +44,11 @@ def known(home: Home, noise: Callable[..., Samples]) -> str:
     return record(home, "known.wav", noise(seconds=2))
 
 
-def ask(page: TestClient, digest: str, what: str = "pcm", **query: object) -> httpx.Response:
+def ask(page: TestClient, digest: str, what: str = "pcm", **query: object) -> httpx2.Response:
     return page.get(f"/api/v1/media/{digest}/{what}", params=query)
 
 
-def samples_of(response: httpx.Response) -> Samples:
+def samples_of(response: httpx2.Response) -> Samples:
     assert response.status_code == 200, response.text
     samples = np.frombuffer(response.content, "<i2") * float(response.headers["X-Peak"]) / 32_767
     assert len(samples) == int(response.headers["X-Samples"])
