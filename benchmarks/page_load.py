@@ -101,7 +101,7 @@ class _Asker:
         self._labels = kind == "labelling"
         self._ends = threading.Event()
         self._seconds: list[float] = []
-        self._elapsed = 0.0
+        self._began = time.monotonic()
         self._threads = [threading.Thread(target=self._poll)]
         if self._labels:
             self._threads.append(threading.Thread(target=self._label))
@@ -120,7 +120,7 @@ class _Asker:
         if not self._seconds:
             return "polled"
         middle, high = 1000 * np.percentile(self._seconds, (50, 95))
-        rate = len(self._seconds) / self._elapsed
+        rate = len(self._seconds) / (time.monotonic() - self._began)
         return f"{rate:.0f} labels a second, each {middle:.1f} ms, 95th {high:.1f}"
 
     def _ask(self, method: str, path: str, body: object = None) -> dict[str, object]:
@@ -141,7 +141,7 @@ class _Asker:
             after = f"?after={self._ask('GET', f'live{after}')['next']}"
 
     def _label(self) -> None:
-        began = time.monotonic()
+        self._began = time.monotonic()
         while not self._ends.is_set():
             event = {
                 "id": uuid4().hex,
@@ -152,7 +152,6 @@ class _Asker:
             at = time.perf_counter()
             self._ask("POST", "labels", {"events": [event]})
             self._seconds.append(time.perf_counter() - at)
-        self._elapsed = time.monotonic() - began
 
 
 @contextmanager
