@@ -98,7 +98,7 @@ undoing = st.tuples(st.just("undo"), st.integers(0, 30))
 
 
 @given(st.lists(st.lists(saying | undoing, max_size=4), max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_sayings_and_undoings_end_where_a_simple_model_does(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[object, ...]]]
 ) -> None:
