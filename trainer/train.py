@@ -131,8 +131,8 @@ def train_checkpoint(
         "take a smaller --batch-size, fewer files, or a smaller network"
     )
     is_main = process_group.is_main_process
-    told = open_progress(home, folder, request.labels, console.print_line)
-    with told if is_main else nullcontext() as progress, refusing_when_memory_ends(no_memory):
+    opened = open_progress(home, folder, request.labels, console.print_line)
+    with opened if is_main else nullcontext() as progress, refusing_when_memory_ends(no_memory):
         context = RunContext(request, home, settings, device, console, process_group, progress)
         data = prepare(context)
         announce(data, console)

@@ -71,21 +71,13 @@ def set_label(
     from storage.database.engine import open_database
     from storage.labels.known_labels import answered_labels, known_labels
     from storage.labels.label_events import LabelEvent, Say, new_act, write_events
-    from storage.labels.label_names import read_labels
     from storage.labels.matching import clear_labels, require_recording, write_labels
     from storage.labels.tables.annotation_files import Annotation, rounded
     from storage.values.decision import is_negative, labels_in, written
     from storage.values.text import listed
     from storage.values.users import current_user
 
-    if clear + unsure + is_not > 1:
-        raise click.UsageError("--clear, --unsure and --not do not go together")
-    if (clear or unsure) == bool(label and label.strip()):
-        raise click.UsageError("say either a LABEL, --clear or --unsure")
-    try:
-        label = "" if clear or unsure else read_labels(label or "")
-    except ValueError as error:
-        raise click.UsageError(f"LABEL: {error}") from error
+    label = _asked_label(label, clear, unsure, is_not)
     if end is not None and rounded(end) <= rounded(start or 0.0):
         raise click.UsageError(f"--end {end:g} is not after the start, {start or 0:g} s")
     name = "" if "/" in path else path
@@ -115,6 +107,20 @@ def set_label(
             if strange := [one for one in labels if one not in given and not is_negative(one)]:
                 message += f"; no answer is {listed(strange)} so far, but {listed(given)}"
     invocation.print_note(message)
+
+
+def _asked_label(label: str | None, clear: bool, unsure: bool, is_not: bool) -> str:
+    """Empty where the options name none. Raises UsageError."""
+    from storage.labels.label_names import read_labels
+
+    if clear + unsure + is_not > 1:
+        raise click.UsageError("--clear, --unsure and --not do not go together")
+    if (clear or unsure) == bool(label and label.strip()):
+        raise click.UsageError("say either a LABEL, --clear or --unsure")
+    try:
+        return "" if clear or unsure else read_labels(label or "")
+    except ValueError as error:
+        raise click.UsageError(f"LABEL: {error}") from error
 
 
 def _active(invocation: Invocation) -> str | None:

@@ -82,11 +82,11 @@ def _ask_all(
             continue
         say: Say = _SAYS[answer]
         part = clip.part_start_s, clip.part_end_s
-        said = LabelEvent(new_act(), clip.digest, say, label, *part, way="verified")
+        event = LabelEvent(new_act(), clip.digest, say, label, *part, way="verified")
         if say == "unsure":
-            said = replace(said, label=None)
-        write_events(database, [said], author)
-        events.append(said.id)
+            event = replace(event, label=None)
+        write_events(database, [event], author)
+        events.append(event.id)
 
 
 def _ask(question: str) -> str:

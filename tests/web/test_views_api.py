@@ -5,14 +5,11 @@ from __future__ import annotations
 import csv
 import gc
 import io
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_args
 
 import psutil
 import pytest
-from ledger_rows import EVIL, add, week_of_answers
-from page_client import page_of
+from ledger_rows import EVIL, add
 from starlette.testclient import TestClient
 
 from storage.export.text_formats import FORMATS, TABLE
@@ -28,26 +25,6 @@ from web.server.clfd_process import pieces_of
 from web.server.problems import Problem
 
 WEEK = "since=2026-01-08T00:00:00Z&until=2026-01-15T00:00:00Z"
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home")
-    home.create()
-    return home
-
-
-@pytest.fixture
-def ledger(home: Home) -> Iterator[Ledger]:
-    """A week: three dogs, a siren, two failures."""
-    with week_of_answers(home.root) as ledger:
-        yield ledger
-
-
-@pytest.fixture
-def page(home: Home, ledger: Ledger) -> Iterator[TestClient]:
-    with page_of(home) as client:
-        yield client
 
 
 def ask(page: TestClient, path: str) -> Any:

@@ -114,6 +114,6 @@ def _page(context: PageContext, asked: Asked) -> str:
     with TemporaryDirectory(prefix="clfd-report-") as folder:
         page = Path(folder) / "report.html"
         options = [f"--since={asked.since}", f"--until={asked.until}", f"--time={asked.time}"]
-        words = ["report", *options, *["--clips"] * asked.clips, f"--output={page}"]
-        output_of(context.home, words, MAKE_SECONDS)
+        arguments = ["report", *options, *["--clips"] * asked.clips, f"--output={page}"]
+        output_of(context.home, arguments, MAKE_SECONDS)
         return page.read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ class Code(BaseModel):
 
 
 class WhoAsks(BaseModel):
-    author: str = Field(description="Whose name the labels of this session bear.")
+    author: str = Field(description="Whose name labels bear that are given here.")
     read_only: bool = Field(description="Whether the page only shows.")
 
 

@@ -65,11 +65,11 @@ def start_training(home: Home, options: Sequence[str]) -> tuple[TrainingFolder, 
 
 def _start(home: Home, training: TrainingFolder, options: Sequence[str], lock: int) -> None:
     """Its lock is passed on: nobody may take it for ended before it has begun."""
-    words = ["train", str(training.labels_file), f"--folder={training.folder}", *options]
+    arguments = ["train", str(training.labels_file), f"--folder={training.folder}", *options]
     log = create_plain(training.log_file)
     try:
         process = subprocess.Popen(
-            command(home, words),
+            command(home, arguments),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -41,13 +41,13 @@ class _Facts:
         self._state: object = None
         self._known: dict[tuple[str, ...], Any] = {}
 
-    def of(self, words: Sequence[str]) -> Any:
+    def of(self, arguments: Sequence[str]) -> Any:
         with self._lock:
             if (state := self._state_now()) != self._state or len(self._known) > KEPT:
                 self._state, self._known = state, {}
-            key = tuple(words)
+            key = tuple(arguments)
             if key not in self._known:
-                self._known[key] = _object(output_of(self._home, words, SECONDS))
+                self._known[key] = _object(output_of(self._home, arguments, SECONDS))
             return self._known[key]
 
     def _state_now(self) -> object:
@@ -79,8 +79,8 @@ def checkpoints(context: Context) -> list[dict[str, Any]]:
 @router.get("/checkpoints/{name}")
 def checkpoint(name: Name, context: Context) -> dict[str, Any]:
     """What `clfd checkpoints show --json` says."""
-    words = ["checkpoints", "show", _checked(name), "--json"]
-    facts: dict[str, Any] = context.shared(_Facts).of(words)
+    arguments = ["checkpoints", "show", _checked(name), "--json"]
+    facts: dict[str, Any] = context.shared(_Facts).of(arguments)
     return facts
 
 
@@ -105,20 +105,20 @@ def compare(
     n: Annotated[int, Query(ge=0, le=100, description="So many recordings, too.")] = 10,
 ) -> dict[str, Any]:
     """Where two checkpoints disagree, or how they came about: `clfd compare --json`."""
-    words = ["compare", _checked(a), _checked(b), "--json"]
+    arguments = ["compare", _checked(a), _checked(b), "--json"]
     found: dict[str, Any]
     if training:
-        found = context.shared(_Facts).of([*words, "--training"])
+        found = context.shared(_Facts).of([*arguments, "--training"])
     else:
-        found = _object(output_of(context.home, [*words, f"--list={n}"], SECONDS))
+        found = _object(output_of(context.home, [*arguments, f"--list={n}"], SECONDS))
     return found
 
 
 @router.post("/checkpoints/{name}/activate")
 def activate(name: Name, context: Context) -> Told:
     """Makes it the one to be served; a daemon that runs takes it over."""
-    words = ["checkpoints", "activate", _checked(name)]
-    return Told(lines=notes_of(context.home, words, SECONDS))
+    arguments = ["checkpoints", "activate", _checked(name)]
+    return Told(lines=notes_of(context.home, arguments, SECONDS))
 
 
 @router.post("/checkpoints/rollback")

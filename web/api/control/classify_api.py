@@ -53,8 +53,8 @@ async def classify(
             with file.open("wb") as stream:
                 async for piece in request.stream():
                     stream.write(piece)
-            words = ["classify", str(file), "--json", "-q"]
-            printed = await to_thread.run_sync(output_of, context.home, words, SECONDS, True)
+            arguments = ["classify", str(file), "--json", "-q"]
+            printed = await to_thread.run_sync(output_of, context.home, arguments, SECONDS, True)
     except ClientDisconnect as error:
         raise Problem(400, "the file broke off") from error
     finally:

@@ -85,5 +85,5 @@ def rescore(what: RescoreWhat, context: Context) -> Told:
     return _told(context, ["rescore", *options_of(what)], LONG_SECONDS)
 
 
-def _told(context: PageContext, words: list[str], seconds: float) -> Told:
-    return Told(lines=notes_of(context.home, words, seconds))
+def _told(context: PageContext, arguments: list[str], seconds: float) -> Told:
+    return Told(lines=notes_of(context.home, arguments, seconds))

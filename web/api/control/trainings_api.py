@@ -45,8 +45,8 @@ class TrainingOptions(BaseModel):
     def words(self) -> list[str]:
         given = self.model_dump(exclude_defaults=True, exclude={"skip_bad"})
         options = {"start": "from"}
-        words = [f"--{options.get(name, name)}={value}" for name, value in given.items()]
-        return [*words, *["--skip-bad"] * self.skip_bad]
+        arguments = [f"--{options.get(name, name)}={value}" for name, value in given.items()]
+        return [*arguments, *["--skip-bad"] * self.skip_bad]
 
 
 class Started(BaseModel):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from sqlalchemy import Connection, func, select
 
 from storage.database.tables import label_mark, recording
@@ -16,7 +16,7 @@ from storage.queries.active_learning import suggestions
 from storage.queries.filters import Filters, Sort
 from storage.queries.result import Result
 from storage.queries.results import page, results_of
-from storage.review.clip_to_judge import clip_to_judge
+from storage.review.clip_to_judge import ClipToJudge, clip_to_judge
 from web.api.filters_query import AskedFilters
 from web.server.context import Context
 
@@ -28,22 +28,12 @@ _PAGE, _MOST_PAGES = 200, 10  # that are looked through for what nobody labelled
 _MOST = 200
 
 
-class QueuedClip(BaseModel):
-    """A clip to listen to, and the part that an answer is about: from 0 to 0 it is the whole."""
+@dataclass(frozen=True)
+class QueuedClip(ClipToJudge):
+    """With why it is asked about, and the newest event there is: the `seen` of an answer."""
 
-    id: int
-    path: str
-    digest: str
-    start_s: float
-    end_s: float
-    part_start_s: float
-    part_end_s: float
-    duration_s: float | None
-    label: str | None = Field(description="The guess.")
-    confidence: float | None
-    human_label: str | None
     reason: str
-    seen: int = Field(description="The newest event there is; for `seen` of an answer.")
+    seen: int
 
 
 class Queue(BaseModel):
