@@ -24,7 +24,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from pebble import CONSTS, ProcessPool
+from pebble import CONSTS
 
 from classifier.audio.decode import BigFile, DecodedAudio, Segment, is_big
 from classifier.errors import (
@@ -46,6 +46,7 @@ from classifier.workers.worker import (
     stderr_folder,
     within,
 )
+from classifier.workers.worker_pool import WorkerPool
 
 Key = TypeVar("Key", bound=Hashable)
 Answer = DecodedAudio | DecodingError | FileChanged
@@ -225,11 +226,11 @@ class DecodePool(Generic[Key]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _new_pool(self) -> ProcessPool:
+    def _new_pool(self) -> WorkerPool:
         # Each has memory of its own: what workers of the one before may still write to is let go.
         self._slots = Slots(self.slots or SLOTS_OF_A_WORKER * self.workers, self.share)
         # Spawn: a fork of a process that runs threads or CUDA is not safe.
-        pool = ProcessPool(
+        pool = WorkerPool(
             self.workers,
             initializer=prepare_worker,
             initargs=(os.getpid(), self._stderr_path, self._slots.buffers),

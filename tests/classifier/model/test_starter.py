@@ -209,6 +209,6 @@ def test_the_packaged_starter_says_how_good_it_is_and_whom_to_thank(
     facts: dict[str, Any] = packaged[0].description.training
     assert is_starter(packaged[0])
     assert 0.92 < facts["mean_accuracy_without_none"] <= 1  # 0.1 would be chance
-    assert 0.89 < facts["mean_accuracy"]  # of which `none` may cost 5 %
+    assert facts["mean_accuracy"] > 0.89  # of which `none` may cost 5 %
     assert "CC BY" in facts["attribution"]
     assert "Piczak" in facts["attribution"]
