@@ -74,7 +74,7 @@ def test_where_no_workers_can_be_started_no_file_fails_and_the_next_one_tries_ag
 
     with DecodePool[str](1, 30.0) as pool:
         with monkeypatch.context() as short:
-            short.setattr(pool_module, "ProcessPool", refuse)
+            short.setattr(pool_module, "WorkerPool", refuse)
             pool._renew()
             for name in ("1.wav", "2.wav"):
                 pool.submit(name, half_seconds(audio_file(name)))
