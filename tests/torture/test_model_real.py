@@ -121,6 +121,7 @@ class RealSequence(FileSequence):
 
     def end_well(self, house: RunningHouse) -> None:
         house.wait_until(lambda: not judge(house.home).complaints, DEADLINE_SECONDS)
+        house.wait_until(house.is_running)  # else it is ended before it knows the signal
         assert house.stop() == 0, house.last_words()
         self.nothing_is_answered_wrongly()
         verdict = judge(house.home, untouched=self.promise.there)
