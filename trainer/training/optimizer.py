@@ -13,8 +13,8 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from classifier.model.classifier import ClipClassifier
+from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trainer.errors import TrainingDiverged
-from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.recipe import Recipe
 from trainer.training.resume import SavedState
 

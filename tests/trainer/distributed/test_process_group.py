@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from clfd import cli
 from trainer.demo.synthesis import make_set
-from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup, open_process_group
+from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup, open_process_group
 
 OPTIONS = (
     *("--epochs", "8", "--width", "4", "--mels", "32", "--clip-seconds", "1"),
