@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from threading import Event, Thread
 
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import Store
 
 from storage.values.text import text_digest
 from trainer.distributed.process_group import ProcessGroup, sentence_of
-from trainer.distributed.rendezvous import POLL_SECONDS, LostTouch, Session, ended
+from trainer.distributed.rendezvous import POLL_SECONDS, LostTouch, ended
 from trainer.errors import ProcessLost, ToldElsewhere
 
 ROLL_CALL_SECONDS = 5.0  # torchrun kills 30 s after its SIGTERM
-LOST_TOUCH = "lost touch"
+ANSWER_SECONDS = 0.5
+ALARM, VERDICT = "roll call", "verdict"
 STOPPED = "stopped"
 RESUME = (
     "repeat the command with --resume, with as many processes, to go on from the last epoch saved"
@@ -29,47 +31,84 @@ class Terminated(BaseException):
     """SIGTERM: torchrun stops this process, since another one ended or a person stopped it."""
 
 
-@dataclass
 class RollCall:
-    """Why each process ended, as far as they tell; those that tell nothing are lost."""
+    """Which processes are there, and why others ended: a verdict that all of them share.
 
-    session: Session
-    size: int
-    reasons: dict[int, str] = field(default_factory=dict)
+    A thread answers it, since a process that waits for one which is there notices nothing.
+    """
 
-    def ask(self, seconds: float = ROLL_CALL_SECONDS) -> None:
+    def __init__(self, process_group: ProcessGroup, keys: Store) -> None:
+        self._process_group = process_group
+        self._keys = keys
+        self._over = Event()
+        self._verdict: str | None = None
+        self._thread = Thread(target=self._answer, daemon=True)
+
+    def __enter__(self) -> RollCall:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def report(self, reason: str) -> None:
+        """Tells the others why this process ends."""
+        with suppress(dist.DistError):
+            self._keys.set(ended(self._process_group.rank), reason)
+
+    def verdict(self, seconds: float = ROLL_CALL_SECONDS) -> str:
+        """A sentence on which processes ended, and why."""
+        reasons: dict[int, str] = {}
+        missing = set(range(self._process_group.size)) - {self._process_group.rank}
         deadline = time.monotonic() + seconds
         with suppress(dist.DistError):  # the store ends with the first node
-            while self.lost and time.monotonic() < deadline:
-                for rank in self.lost:
-                    if self.session.keys.check([ended(rank)]):
-                        self.reasons[rank] = self.session.keys.get(ended(rank)).decode()
+            self._keys.set(ALARM, "")
+            while missing and not self._verdict and time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
+                missing = {rank for rank in missing if not self._keys.check([_here(rank)])}
+                for rank in range(self._process_group.size):
+                    if self._keys.check([ended(rank)]):
+                        reasons[rank] = self._keys.get(ended(rank)).decode()
+                        missing.discard(rank)
+            own = sentence(missing, reasons, self._process_group.places)
+            self._verdict = self._verdict or self._keys.compare_set(VERDICT, "", own).decode()
+        return self._verdict or sentence(missing, reasons, self._process_group.places)
 
-    @property
-    def lost(self) -> list[int]:
-        return [rank for rank in range(self.size) if rank not in self.reasons]
+    def _answer(self) -> None:
+        with suppress(dist.DistError):
+            while not self._over.wait(ANSWER_SECONDS):
+                if self._keys.check([ALARM]):
+                    self._keys.set(_here(self._process_group.rank), "")
+                if self._keys.check([VERDICT]):
+                    self._verdict = self._keys.get(VERDICT).decode()
+                    return
 
-    def sentence(self, places: Mapping[int, str], remedy: str) -> str:
-        """Which processes ended, and why; `places` says where each of them is."""
 
-        def named(ranks: list[int]) -> str:
-            return ", ".join(f"rank {rank} of {self.size} ({places[rank]})" for rank in ranks)
+def _here(rank: int) -> str:
+    return f"here/{rank}"
 
-        stopped = [rank for rank, reason in self.reasons.items() if reason == STOPPED]
-        failed = {
-            rank: reason
-            for rank, reason in self.reasons.items()
-            if reason not in (STOPPED, LOST_TOUCH)
-        }
-        if failed:
-            rank, reason = min(failed.items())
-            return f"{named([rank])} failed: {reason}"
-        if self.lost:
-            return f"{named(self.lost)} is gone: killed, or its machine is away; {remedy}"
-        if stopped:
-            return f"{named(stopped)} was stopped; {remedy}"
-        return f"the {self.size} processes lost touch with each other; {remedy}"
+
+def sentence(
+    missing: Collection[int], reasons: Mapping[int, str], places: Mapping[int, str]
+) -> str:
+    """Which processes ended, and why; `places` says where each of all is."""
+
+    def named(ranks: Collection[int]) -> str:
+        several = "s" if len(ranks) > 1 else ""
+        each = [f"{rank} ({places[rank]})" for rank in sorted(ranks)]
+        return f"rank{several} {', '.join(each)} of {len(places)}"
+
+    remedy = RESTARTS if _restarts() else RESUME
+    failed = {rank: reason for rank, reason in reasons.items() if reason != STOPPED}
+    if failed:
+        rank, reason = min(failed.items())
+        return f"{named([rank])} failed: {reason}"
+    if missing:
+        return f"lost {named(missing)}, which was killed or cut off; {remedy}"
+    if reasons:
+        return f"{named(reasons)} had to stop; {remedy}"
+    return f"the {len(places)} processes lost touch with each other; {remedy}"
 
 
 @contextmanager
@@ -84,19 +123,13 @@ def explaining_losses(process_group: ProcessGroup) -> Iterator[None]:
         return
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        yield
-    except ToldElsewhere:
-        raise
-    except (Exception, KeyboardInterrupt, Terminated) as error:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what follows takes seconds
-        explained = _explained(error, process_group)
-        if not _is_first_to_tell(str(explained), process_group):
-            told = ToldElsewhere(str(explained))
-            told.exit_code = getattr(explained, "exit_code", 1)
-            raise told from error
-        if explained is error:
-            raise
-        raise explained from error
+        with RollCall(process_group, process_group.session.keys) as roll_call:
+            try:
+                yield
+            except (Exception, KeyboardInterrupt, Terminated) as error:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what follows takes seconds
+                _explain(error, process_group, roll_call)
+                raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -106,21 +139,23 @@ def _terminate(*_: object) -> None:
     raise Terminated
 
 
-def _explained(error: BaseException, process_group: ProcessGroup) -> BaseException:
-    """The error itself where this process is the first to end, else what the others say."""
-    session = process_group.session
-    assert session is not None
-    lost_touch = _is_of_connection(error)
-    reason = LOST_TOUCH if lost_touch else STOPPED
-    if isinstance(error, Exception) and not lost_touch:
-        reason = sentence_of(error)
-    with suppress(dist.DistError):
-        session.keys.set(ended(process_group.rank), reason)
-    if not lost_touch and not isinstance(error, Terminated):
-        return error
-    call = RollCall(session, process_group.size, {process_group.rank: reason})
-    call.ask()
-    return ProcessLost(call.sentence(process_group.places, RESTARTS if _restarts() else RESUME))
+def _explain(error: BaseException, process_group: ProcessGroup, roll_call: RollCall) -> None:
+    """Raises another error where another process ended first, or tells of this one."""
+    if isinstance(error, ToldElsewhere):
+        return
+    explained = error
+    if isinstance(error, Terminated | KeyboardInterrupt):
+        roll_call.report(STOPPED)
+    if isinstance(error, Terminated) or _is_of_connection(error):
+        explained = ProcessLost(roll_call.verdict())
+    elif isinstance(error, Exception):
+        roll_call.report(sentence_of(error))
+    if not _is_first_to_tell(str(explained), process_group):
+        told = ToldElsewhere(str(explained))
+        told.exit_code = getattr(explained, "exit_code", 1)
+        raise told from error
+    if explained is not error:
+        raise explained from error
 
 
 def _is_of_connection(error: BaseException) -> bool:
