@@ -1,82 +1,55 @@
-"""Several processes that train together, as torchrun starts them: two on the CPU, over gloo."""
+"""Several processes that train together, as torchrun starts them: two nodes, over gloo."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from torch import Tensor
+from training_nodes import OPTIONS, SMALL, TrainingNodes, outcome_of
 
 from clfd import cli
 from trainer.demo.synthesis import make_set
 from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup, open_process_group
 
-OPTIONS = (
-    *("--epochs", "8", "--width", "4", "--mels", "32", "--clip-seconds", "1"),
-    *("--lr", "0.01", "--batch-size", "16", "--device", "cpu", "--json"),
-)
-SMALL = {"CLFD_ENGINE__DECODE_WORKERS": "1"}
+
+class Alone(ProcessGroup):
+    """Whose sums are its own summand."""
+
+    def sum(self, value: Tensor) -> Tensor:
+        return value
 
 
-@pytest.fixture(scope="module")
-def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sounds")
-    make_set(folder, ("dog_bark", "siren"), 16, seed=0)
-    return folder / "labels.csv"
-
-
-def train_as_pair(
-    labels: Path, home: Path, environ: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    words = ["clfd", "--home", str(home), "train", str(labels), *OPTIONS]
-    return subprocess.run(
-        [*torchrun, "--nproc-per-node", "2", "-m", *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **SMALL, **(environ or {})},
-    )
-
-
-def train_alone(labels: Path, home: Path) -> Result:
-    words = ["--home", str(home), "train", str(labels), *OPTIONS]
-    return CliRunner().invoke(cli, words, env=SMALL)
-
-
-def outcome_of(printed: str) -> dict[str, Any]:
-    [line] = [line for line in printed.splitlines() if line.startswith("{")]
-    outcome: dict[str, Any] = json.loads(line)
-    return outcome
-
-
-def test_two_processes_train_the_network_that_one_does(sounds: Path, tmp_path: Path) -> None:
-    pair = train_as_pair(sounds, tmp_path / "pair")
-    assert pair.returncode == 0, pair.stderr
-    alone = train_alone(sounds, tmp_path / "alone")
+def test_two_nodes_train_the_network_that_one_process_does(tmp_path: Path) -> None:
+    make_set(tmp_path, ("dog_bark", "siren"), 16, seed=0)
+    nodes = TrainingNodes(tmp_path / "nodes", [tmp_path / "labels.csv", tmp_path / "nowhere.csv"])
+    assert nodes.train() == [0, 0], nodes.printed()
+    words = ["--home", str(tmp_path / "alone"), "train", str(tmp_path / "labels.csv"), *OPTIONS]
+    alone = CliRunner().invoke(cli, words, env=SMALL)
     assert alone.exit_code == 0, alone.stderr
-    both, one = outcome_of(pair.stdout), outcome_of(alone.stdout)
+    both, one = nodes.outcome(), outcome_of(alone.stdout)
     assert both["val_accuracy"] >= one["val_accuracy"] - 0.1
     assert both["history"][0]["train_loss"] == pytest.approx(
         one["history"][0]["train_loss"], abs=0.3
     )
     assert both["promoted"]
-    assert len(list((tmp_path / "pair" / "checkpoints").glob("*.safetensors"))) == 1
-    assert not any((tmp_path / "pair" / "runs").iterdir())
+    assert len(list((nodes.home() / "checkpoints").glob("*.safetensors"))) == 1
+    assert not any((nodes.home() / "runs").iterdir())
+    assert not nodes.home(1).exists()
 
 
-@pytest.mark.torture
-def test_clips_that_not_all_processes_can_hold_are_refused(sounds: Path, tmp_path: Path) -> None:
-    little = {"CLFD_TRAINING__MEMORY_GIB": "0.00001"}
-    pair = train_as_pair(sounds, tmp_path / "pair", little)
-    assert pair.returncode != 0
-    assert "the clips do not fit into memory 2 times; raise training.memory_gib" in pair.stderr
+@pytest.mark.parametrize("n_batches", [1, 2, 5])
+def test_batches_are_parted_among_processes_and_come_out_as_of_one(n_batches: int) -> None:
+    batches = torch.split(torch.arange(1.0, 1 + 3 * n_batches), 3)
+
+    def compute(batch: Tensor) -> Tensor:
+        return torch.stack([batch, batch.square()], dim=1)
+
+    parts = [Alone(rank, 3).over_batches(compute, batches) for rank in range(3)]
+    assert torch.equal(torch.stack(parts).sum(0), SINGLE_PROCESS.over_batches(compute, batches))
+    assert all(int((part[:, 0] > 0).sum()) <= 3 * -(-n_batches // 3) for part in parts)
 
 
 def test_shares_of_a_batch_are_disjoint_and_complete() -> None:
