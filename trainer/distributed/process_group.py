@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
@@ -69,9 +70,19 @@ class ProcessGroup:
         """This process's part of a batch (B,): every `size`-th clip."""
         return batch[self.rank :: self.size]
 
-    def wrap(self, network: nn.Module) -> nn.Module:
-        """The network, its gradients averaged over the group."""
-        return network if self.size == 1 else DistributedDataParallel(network)
+    def wrap(self, network: nn.Module, example: Callable[[], Tensor]) -> nn.Module:
+        """The network, its gradients averaged over the group; `example` gives any input of it.
+
+        torch lays gradients out anew after the first step, and sums of three and more depend on
+        that. So a first one goes nowhere: a training that is resumed then sums as one that is not.
+        """
+        if self.size == 1:
+            return network
+        parallel, before = DistributedDataParallel(network), deepcopy(network.state_dict())
+        parallel(example()).sum().backward()
+        network.zero_grad()
+        network.load_state_dict(before)
+        return parallel
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum over all processes."""

@@ -38,7 +38,10 @@ class Optimization:
     ) -> None:
         self.model = model
         self._learning_rate = recipe.learning_rate
-        self.network = process_group.wrap(model.network)
+        silence = torch.zeros(
+            2, model.logmel.audio_format.clip_samples, device=model.band_mean.device
+        )
+        self.network = process_group.wrap(model.network, lambda: model.spectrograms(silence))
         self.optimizer = _optimizer(model.network, recipe)
         self._schedule = _schedule(self.optimizer, recipe, recipe.epochs * steps_in_epoch)
         self._average = _average(model, recipe.averaging) if recipe.averaging else None
