@@ -11,7 +11,7 @@ from training_nodes import TrainingNodes
 
 from trainer.demo.synthesis import make_set
 
-LONG = ("--epochs", "60")
+LONG = ("--epochs", "100")
 
 Make = Callable[..., TrainingNodes]
 
@@ -40,28 +40,28 @@ def make_nodes(labels: Path, tmp_path: Path) -> Iterator[Make]:
             torchrun.wait()
 
 
-def kill_after(nodes: TrainingNodes, rank: int, epoch: int) -> None:
-    while f"epoch {epoch:2}/60" not in nodes.printed():
+def kill_once_saved(nodes: TrainingNodes, rank: int) -> None:
+    while not any((nodes.home() / "runs").glob("*/*.safetensors")):
         assert nodes.torchruns[0].poll() is None, nodes.printed()
         time.sleep(0.05)
     nodes.kill(rank)
 
 
-@pytest.mark.parametrize("rank", range(4))
+@pytest.mark.parametrize("rank", [0, 1, 2])
 def test_a_killed_rank_is_named_and_resume_ends_with_the_same_weights(
     make_nodes: Make, rank: int
 ) -> None:
     whole, broken = make_nodes("whole", per_node=2), make_nodes("broken", per_node=2)
     assert whole.train(*LONG) == [0, 0], whole.printed()
     broken.start(*LONG)
-    kill_after(broken, rank, epoch=30)
+    kill_once_saved(broken, rank)
     assert broken.wait() == [1, 1]
     for node in (0, 1):
         [sentence] = broken.told(node)
         assert sentence.startswith(f"clfd: lost rank {rank} (process ")
         assert "repeat the command with --resume" in sentence
     assert broken.train(*LONG, "--resume") == [0, 0], broken.printed()
-    assert "epoch  1/60" not in broken.printed()
+    assert "epoch   1/100" not in broken.printed()
     assert broken.weights() == whole.weights()
 
 
@@ -70,9 +70,9 @@ def test_torchrun_restarts_a_training_where_it_was(make_nodes: Make, rank: int) 
     whole, broken = make_nodes("whole"), make_nodes("broken", max_restarts=2)
     assert whole.train(*LONG) == [0, 0], whole.printed()
     broken.start(*LONG)
-    kill_after(broken, rank, epoch=30)
+    kill_once_saved(broken, rank)
     assert broken.wait() == [0, 0], broken.printed()
-    assert broken.printed().count("epoch  1/60") == 1
+    assert broken.printed().count("epoch   1/100") == 1
     assert broken.weights() == whole.weights()
 
 

@@ -20,7 +20,7 @@ from trainer.errors import ProcessLost, ToldElsewhere
 ROLL_CALL_SECONDS = 5.0  # torchrun kills 30 s after its SIGTERM
 ANSWER_SECONDS = 0.5
 ALARM, VERDICT = "roll call", "verdict"
-STOPPED = "stopped"
+DONE, STOPPED = "done", "stopped"
 RESUME = (
     "repeat the command with --resume, with as many processes, to go on from the last epoch saved"
 )
@@ -50,7 +50,7 @@ class RollCall:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join()
+        self._thread.join(2 * ANSWER_SECONDS)  # the store's machine may be away
 
     def report(self, reason: str) -> None:
         """Tells the others why this process ends."""
@@ -100,14 +100,15 @@ def sentence(
         return f"rank{several} {', '.join(each)} of {len(places)}"
 
     remedy = RESTARTS if _restarts() else RESUME
-    failed = {rank: reason for rank, reason in reasons.items() if reason != STOPPED}
+    failed = {rank: why for rank, why in reasons.items() if why not in (DONE, STOPPED)}
+    stopped = [rank for rank, why in reasons.items() if why == STOPPED]
     if failed:
-        rank, reason = min(failed.items())
-        return f"{named([rank])} failed: {reason}"
+        rank, why = min(failed.items())
+        return f"{named([rank])} failed: {why}"
     if missing:
         return f"lost {named(missing)}, which was killed or cut off; {remedy}"
-    if reasons:
-        return f"{named(reasons)} had to stop; {remedy}"
+    if stopped:
+        return f"{named(stopped)} had to stop; {remedy}"
     return f"the {len(places)} processes lost touch with each other; {remedy}"
 
 
@@ -122,16 +123,16 @@ def explaining_losses(process_group: ProcessGroup) -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        with RollCall(process_group, process_group.session.keys) as roll_call:
-            try:
-                yield
-            except (Exception, KeyboardInterrupt, Terminated) as error:
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what follows takes seconds
-                _explain(error, process_group, roll_call)
-                raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with RollCall(process_group, process_group.session.keys) as roll_call:
+        try:
+            yield
+        except (Exception, KeyboardInterrupt, Terminated) as error:
+            # For good: torchrun stops this process before the sentence is out.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            _explain(error, process_group, roll_call)
+            raise
+        roll_call.report(DONE)
+    signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(*_: object) -> None:
@@ -141,14 +142,15 @@ def _terminate(*_: object) -> None:
 
 def _explain(error: BaseException, process_group: ProcessGroup, roll_call: RollCall) -> None:
     """Raises another error where another process ended first, or tells of this one."""
-    if isinstance(error, ToldElsewhere):
-        return
-    explained = error
     if isinstance(error, Terminated | KeyboardInterrupt):
         roll_call.report(STOPPED)
+    if isinstance(error, ToldElsewhere | KeyboardInterrupt):
+        return
+    explained = error
     if isinstance(error, Terminated) or _is_of_connection(error):
         explained = ProcessLost(roll_call.verdict())
-    elif isinstance(error, Exception):
+    else:
+        assert isinstance(error, Exception)
         roll_call.report(sentence_of(error))
     if not _is_first_to_tell(str(explained), process_group):
         told = ToldElsewhere(str(explained))

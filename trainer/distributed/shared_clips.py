@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from storage.home.paths import make_folder
 from trainer.data.clip_cache import ClipCache, map_clips
 from trainer.data.dataset import Dataset
 from trainer.distributed.process_group import ProcessGroup
@@ -64,6 +65,9 @@ def _send(process_group: ProcessGroup, samples: Tensor) -> None:
 
 
 def _receive(process_group: ProcessGroup, samples: Tensor, cache: ClipCache) -> None:
+    n_bytes = samples.numel() * samples.element_size()
+    if cache.folder and n_bytes > cache.limit_bytes:
+        make_folder(cache.folder)  # a node may have no home yet
     for shape in _chunks(samples):
         chunk = torch.empty(shape.shape, dtype=shape.dtype)
         # gloo knows no int16.

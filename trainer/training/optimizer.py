@@ -38,9 +38,8 @@ class Optimization:
     ) -> None:
         self.model = model
         self._learning_rate = recipe.learning_rate
-        silence = torch.zeros(
-            2, model.logmel.audio_format.clip_samples, device=model.band_mean.device
-        )
+        n_samples = model.logmel.audio_format.clip_samples
+        silence = torch.zeros(2, n_samples, device=model.band_mean.device)
         self.network = process_group.wrap(model.network, lambda: model.spectrograms(silence))
         self.optimizer = _optimizer(model.network, recipe)
         self._schedule = _schedule(self.optimizer, recipe, recipe.epochs * steps_in_epoch)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+
 import pytest
 from torch.distributed import HashStore
 
 from trainer.distributed.lost_processes import (
+    DONE,
     STOPPED,
     RollCall,
     Terminated,
@@ -26,11 +30,23 @@ def group(store: HashStore, rank: int = 0) -> ProcessGroup:
     )
 
 
+@pytest.fixture(autouse=True)
+def usual_signals() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 def test_a_lost_rank_is_named_with_what_to_do() -> None:
     assert sentence({1}, {0: STOPPED}, PLACES) == (
         "lost rank 1 (process 101 on host-0) of 4, which was killed or cut off; repeat the command "
         "with --resume, with as many processes, to go on from the last epoch saved"
     )
+
+
+def test_who_was_done_is_not_lost() -> None:
+    found = sentence(set(), {0: STOPPED, 1: DONE, 2: DONE, 3: DONE}, PLACES)
+    assert found.startswith("rank 0 (process 100 on host-0) of 4 had to stop; repeat the command")
 
 
 def test_where_torchrun_starts_them_again_nobody_has_to(monkeypatch: pytest.MonkeyPatch) -> None:
