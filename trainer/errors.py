@@ -70,3 +70,11 @@ class TrainingDiverged(TrainerError):
 
 class ExportError(TrainerError):
     """A checkpoint cannot be written in the format or to the path that was asked for."""
+
+
+class ProcessLost(TrainerError):
+    """Another process of the same training ended, so that this one cannot go on."""
+
+
+class ToldElsewhere(TrainerError):
+    """An error that another process of this node tells."""

@@ -29,6 +29,8 @@ from storage.values.text import listed
 from trainer.checkpoints.remove import prune_after_training
 from trainer.console import ProgressConsole, open_progress
 from trainer.data.splits import Split
+from trainer.distributed.lost_processes import explaining_losses
+from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trainer.errors import TrainerError
 from trainer.evaluation.assessment import (
     Assessment,
@@ -53,7 +55,6 @@ from trainer.promotion.training_facts import (
 )
 from trainer.reports.html import ReportData
 from trainer.reports.training_report import write_report
-from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.feature_centres import Distances, fit_novelty, held_out_distances
 from trainer.training.loop import EpochFacts, Trained, train_network
 from trainer.training.prepare import PreparedData, RunContext, TrainRequest, prepare
@@ -122,17 +123,26 @@ def train_checkpoint(
     processes of a group but the main one. Raises TrainerError, ClassifierError or StorageError.
     """
     began = time.perf_counter()
-    check_home(home)
-    lower_priority(home, settings.training)
+    is_main = process_group.is_main_process
+
+    def start() -> torch.device:
+        if is_main:
+            check_home(home)
+        lower_priority(home, settings.training)
+        return process_group.device(choose_device(settings.engine.device))
+
     keep_freed_memory()
-    device = process_group.device(choose_device(settings.engine.device))
+    device = process_group.in_each(start)
     no_memory = TrainerError(
         f"{device} has too little memory for this; "
         "take a smaller --batch-size, fewer files, or a smaller network"
     )
-    is_main = process_group.is_main_process
     opened = open_progress(home, folder, request.labels, console.print_line)
-    with opened if is_main else nullcontext() as progress, refusing_when_memory_ends(no_memory):
+    with (
+        opened if is_main else nullcontext() as progress,
+        explaining_losses(process_group),
+        refusing_when_memory_ends(no_memory),
+    ):
         context = RunContext(request, home, settings, device, console, process_group, progress)
         data = prepare(context)
         announce(data, console)
@@ -188,7 +198,8 @@ def announce(data: PreparedData, console: ProgressConsole) -> None:
 @contextmanager
 def open_run(context: RunContext, data: PreparedData) -> Iterator[RunState]:
     """The saved state of this very run; where it is stopped, a line says how it is resumed."""
-    resume, print_line = context.request.resume, context.console.print_line
+    print_line = context.console.print_line
+    resume = context.request.resume or context.process_group.is_restart
     facts = run_facts(data, context.request.split.seed, context.process_group.size)
     with open_run_state(
         context.home.runs, facts, resume, print_line, context.process_group
@@ -218,8 +229,10 @@ def train_all(
             f"fold {fold}: training on {len(split.train)}, validating on {len(split.validation)}"
         )
         trained = train(context, data, split, run_state, f"fold-{fold}")
-        by_fold[fold] = predict_validation(data, trained, split)
-        distances.append(held_out_distances(trained.model, data.dataset, split))
+        by_fold[fold] = predict_validation(data, trained, split, context.process_group)
+        distances.append(
+            held_out_distances(trained.model, data.dataset, split, context.process_group)
+        )
     published = train(context, data, data.split, run_state, "published")
     return published, by_fold, distances
 
@@ -250,9 +263,14 @@ def train(
         )
 
 
-def predict_validation(data: PreparedData, trained: Trained, split: Split) -> ClipPredictions:
-    dataset, batch_size = data.dataset, data.recipe.batch_size
-    return predict(trained.model, dataset.labels, dataset, split.validation, batch_size)
+def predict_validation(
+    data: PreparedData,
+    trained: Trained,
+    split: Split,
+    process_group: ProcessGroup = SINGLE_PROCESS,
+) -> ClipPredictions:
+    model, dataset, batch_size = trained.model, data.dataset, data.recipe.batch_size
+    return predict(model, dataset.labels, dataset, split.validation, batch_size, process_group)
 
 
 def assess(

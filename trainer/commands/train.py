@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,15 @@ from storage.commands.context import ExistingPath, Invocation, Seconds
 from storage.commands.option_headings import CommandWithHeadings
 
 
+class LabelsPath(ExistingPath):
+    """Of several processes the main one looks, which alone reads labels, and tells the others."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            return Path(value)
+        return super().convert(value, param, ctx)
+
+
 @click.command(
     cls=CommandWithHeadings,
     headings={
@@ -25,7 +35,7 @@ from storage.commands.option_headings import CommandWithHeadings
         "--device": "How it runs",
     },
 )
-@click.argument("labels", type=ExistingPath(), metavar="LABELS.csv")
+@click.argument("labels", type=LabelsPath(), metavar="LABELS.csv")
 @click.option(
     "--recipe",
     type=click.Choice(["default", "reference"]),
@@ -137,9 +147,9 @@ def train(
       clfd train sounds/labels.csv --epochs 30
     """
     from trainer.console import ProgressConsole
-    from trainer.errors import OptionError
+    from trainer.distributed.process_group import open_process_group
+    from trainer.errors import OptionError, ToldElsewhere
     from trainer.train import train_checkpoint
-    from trainer.training.distributed import open_process_group
     from trainer.training.request import train_request
 
     settings = invocation.settings(**{"engine.device": options.pop("device")})
@@ -149,9 +159,12 @@ def train(
         raise click.UsageError(str(error)) from error
     with staying_without_terminal(), listed_problems(), open_process_group() as process_group:
         console = ProgressConsole(invocation.verbosity if process_group.is_main_process else -1)
-        trained = train_checkpoint(
-            request, invocation.home(), settings, console, process_group, folder
-        )
+        try:
+            trained = train_checkpoint(
+                request, invocation.home(), settings, console, process_group, folder
+            )
+        except ToldElsewhere as error:
+            raise click.exceptions.Exit(error.exit_code) from error
     if trained is None:
         return
     for line in _summary(trained.outcome):

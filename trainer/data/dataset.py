@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from classifier.model.audio_format import AudioFormat
 from classifier.model.classifier import Task
 from classifier.workers.pool import Answer, DecodePool
 from trainer.console import ProgressConsole
-from trainer.data.clip_cache import GIB, ClipCache, available_bytes
+from trainer.data.clip_cache import ClipCache, available_bytes, new_cache
 from trainer.data.examples import Example, task_of, true_labels
 
 SEGMENT_SECONDS = 60.0  # decoded in one piece; longer examples stream
@@ -52,6 +53,7 @@ class Dataset:
     problems: tuple[str, ...] = ()
     is_mapped: bool = False
     channel: Channel = "mean"  # what was decoded of several
+    file: IO[bytes] | None = None  # of samples that other processes are to map
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -148,17 +150,16 @@ def decode_dataset(
     *,
     device: torch.device = CPU,
     known_labels: Sequence[str] = (),
-    processes: int = 1,
+    is_shared: bool = False,
     channel: Channel = "mean",
 ) -> Dataset:
     """`load_dataset` with a progress bar, and clips beyond `memory_gib` in a file in `folder`.
 
-    It is for all `processes` together; 0 is half of the free memory.
+    0 is half of the free memory. What `is_shared` can be mapped by other processes.
 
     Raises TrainerError where the clips have no room.
     """
-    n_bytes = int(memory_gib * GIB) or available_bytes(CPU) // 2
-    cache = ClipCache(audio_format.clip_samples, n_bytes // processes, folder, processes)
+    cache = new_cache(audio_format.clip_samples, memory_gib, folder, is_shared)
     with console.bar("decoding", len(examples)) as advance:
         dataset = load_dataset(
             examples, audio_format, pool, device, advance, cache, known_labels, channel
@@ -208,6 +209,7 @@ def load_dataset(
         problems=tuple(problems[at] for at in sorted(problems)),
         is_mapped=cache.is_mapped,
         channel=channel,
+        file=cache.file if cache.is_shared else None,
     ).to_device(device)
 
 

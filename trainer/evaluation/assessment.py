@@ -15,6 +15,7 @@ from classifier.model.checkpoint import Threshold
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
 from trainer.data.examples import true_labels
+from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trainer.evaluation.calibration import (
     ClipLogits,
     Temperature,
@@ -100,12 +101,13 @@ def predict(
     dataset: Dataset,
     positions: Sequence[int],
     batch_size: int,
+    process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> ClipPredictions:
     """What a network with these labels predicts for the recordings at ascending positions (R,).
 
     Labels are matched by name: the dataset may have fewer, in another order; none that is unknown.
     """
-    logits = clip_logits(model, dataset, positions, batch_size)
+    logits = clip_logits(model, dataset, positions, batch_size, process_group)
     truth = true_labels([dataset.examples[at] for at in positions], labels)
     return ClipPredictions(tuple(positions), logits, truth)
 

@@ -26,6 +26,7 @@ from classifier.model.checkpoint import Checkpoint, Threshold
 from classifier.model.classifier import ClipClassifier, Task
 from storage.values.decision import DisplayRules
 from trainer.data.dataset import Dataset
+from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trainer.evaluation.calibration import ClipLogits, Temperature
 from trainer.evaluation.recording_answers import Answers, Marks, answers
 
@@ -111,14 +112,20 @@ def on_device(model: ClipClassifier, device: torch.device) -> ClipClassifier:
 
 @torch.inference_mode()
 def clip_logits(
-    model: ClipClassifier, dataset: Dataset, positions: Sequence[int], batch_size: int
+    model: ClipClassifier,
+    dataset: Dataset,
+    positions: Sequence[int],
+    batch_size: int,
+    process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> ClipLogits:
     """The logits of every clip of the recordings at these ascending positions (R,)."""
     model.eval()
     clips = dataset.clips_of(positions)
-    batches = [model(dataset.audio(part)).float() for part in torch.split(clips, batch_size)]
+    logits = process_group.over_batches(
+        lambda part: model(dataset.audio(part)).float(), torch.split(clips, batch_size)
+    )
     _, numbers = torch.unique_consecutive(dataset.recording[clips], return_inverse=True)
-    return ClipLogits(torch.cat(batches).cpu().numpy(), numbers.cpu().numpy(), model.task)
+    return ClipLogits(logits.cpu().numpy(), numbers.cpu().numpy(), model.task)
 
 
 def temperature_of(model: ClipClassifier) -> Temperature:
@@ -133,9 +140,10 @@ def answer_recordings(
     dataset: Dataset,
     positions: Sequence[int],
     batch_size: int,
+    process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> Answers:
     """What a network with these labels answers to the recordings at ascending positions (R,)."""
-    logits = clip_logits(model, dataset, positions, batch_size)
+    logits = clip_logits(model, dataset, positions, batch_size, process_group)
     return answers(logits, temperature_of(model), labels)
 
 

@@ -11,8 +11,8 @@ from torch.nn import BatchNorm2d
 
 from classifier.model.classifier import ClipClassifier
 from trainer.data.dataset import Dataset
+from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trainer.errors import TrainerError
-from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 
 # How often an epoch takes a clip, by the number of its label's: as it is there; by one over the
 # root of the number; each label equally often.

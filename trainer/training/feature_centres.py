@@ -17,6 +17,7 @@ from classifier.model.classifier import ClipClassifier
 from classifier.model.novelty import MAX_DISTANCES, Centres, Novelty, NoveltyFacts
 from trainer.data.dataset import Dataset
 from trainer.data.splits import Split
+from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 
 Distances = npt.NDArray[np.float32]
 
@@ -51,18 +52,29 @@ def fit_novelty(
     return Novelty(facts, centres, torch.from_numpy(kept).clamp_min(1e-6))
 
 
-def held_out_distances(model: ClipClassifier, dataset: Dataset, split: Split) -> Distances:
+def held_out_distances(
+    model: ClipClassifier,
+    dataset: Dataset,
+    split: Split,
+    process_group: ProcessGroup = SINGLE_PROCESS,
+) -> Distances:
     """Of the clips that validate (K,), from the centres of those that train."""
     if not split.validation:
         return np.empty(0, np.float32)
-    features = clip_features(model, dataset, dataset.clips_of(split.validation))
-    return fit_centres(model, dataset, split.train).distances(features).numpy()
+    features = clip_features(model, dataset, dataset.clips_of(split.validation), process_group)
+    centres = fit_centres(model, dataset, split.train, process_group)
+    return centres.distances(features).numpy()
 
 
-def fit_centres(model: ClipClassifier, dataset: Dataset, positions: Sequence[int]) -> Centres:
+def fit_centres(
+    model: ClipClassifier,
+    dataset: Dataset,
+    positions: Sequence[int],
+    process_group: ProcessGroup = SINGLE_PROCESS,
+) -> Centres:
     """Of the recordings at these positions: the mean of each label, and of those without any."""
     clips = dataset.clips_of(positions)
-    features = normalize(clip_features(model, dataset, clips))
+    features = normalize(clip_features(model, dataset, clips, process_group))
     targets = dataset.clip_targets(clips).cpu()
     return centres_of(features, torch.cat([targets, targets.sum(1, keepdim=True) == 0], dim=1))
 
@@ -89,11 +101,16 @@ def centres_of(features: Tensor, targets: Tensor) -> Centres:
 
 
 @torch.inference_mode()
-def clip_features(model: ClipClassifier, dataset: Dataset, clips: Tensor) -> Tensor:
+def clip_features(
+    model: ClipClassifier,
+    dataset: Dataset,
+    clips: Tensor,
+    process_group: ProcessGroup = SINGLE_PROCESS,
+) -> Tensor:
     """The pooled features (N, C) of the clips with these indices (N,), on the CPU."""
     model.eval()
-    parts = [
-        model.network.features(model.spectrograms(dataset.audio(part))).float().cpu()
-        for part in torch.split(clips, BATCH_SIZE)
-    ]
-    return torch.cat(parts).nan_to_num()  # promotion refuses such a network
+    features = process_group.over_batches(
+        lambda part: model.network.features(model.spectrograms(dataset.audio(part))).float(),
+        torch.split(clips, BATCH_SIZE),
+    )
+    return features.cpu().nan_to_num()  # promotion refuses such a network

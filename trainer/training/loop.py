@@ -18,6 +18,7 @@ from classifier.model.checkpoint import Checkpoint
 from classifier.model.classifier import ClipClassifier, Task
 from trainer.data.dataset import Dataset
 from trainer.data.splits import Split
+from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trainer.evaluation.metrics import accuracy, answer_recordings, cross_entropy, on_device
 from trainer.evaluation.multi_label import validate_sets
 from trainer.training.augmentation import equalise, mask_spectrograms, mix_clips, vary_clips
@@ -29,7 +30,6 @@ from trainer.training.batches import (
     n_batches,
     refresh_batch_norm,
 )
-from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.fine_tune import fine_tune_model
 from trainer.training.optimizer import Optimization
 from trainer.training.recipe import Recipe
@@ -106,7 +106,7 @@ def train_network(
             averaged = optimization.averaged
             optimization.require_finite(train_loss, epoch)
             val_loss, val_accuracy, macro_ap = validate(
-                averaged, dataset, split.validation, recipe.batch_size
+                averaged, dataset, split.validation, recipe.batch_size, process_group
             )
             seconds = time.perf_counter() - started
             facts = EpochFacts(epoch, train_loss, val_loss, val_accuracy, seconds, macro_ap)
@@ -201,12 +201,18 @@ def clip_loss(logits: Tensor, targets: Tensor, task: Task, label_smoothing: floa
 
 
 def validate(
-    model: ClipClassifier, dataset: Dataset, positions: Sequence[int], batch_size: int
+    model: ClipClassifier,
+    dataset: Dataset,
+    positions: Sequence[int],
+    batch_size: int,
+    process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[float | None, float | None, float | None]:
     """Loss, accuracy and, in a multi task, macro average precision; None without recordings."""
     if not positions:
         return None, None, None
-    answers = answer_recordings(model, dataset.labels, dataset, positions, batch_size)
+    answers = answer_recordings(
+        model, dataset.labels, dataset, positions, batch_size, process_group
+    )
     truth = dataset.truth[list(positions)].cpu().numpy()
     if dataset.task == "multi":
         return validate_sets(answers.told_scores, truth)

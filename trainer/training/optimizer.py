@@ -13,8 +13,8 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from classifier.model.classifier import ClipClassifier
+from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trainer.errors import TrainingDiverged
-from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.recipe import Recipe
 from trainer.training.resume import SavedState
 
@@ -38,7 +38,9 @@ class Optimization:
     ) -> None:
         self.model = model
         self._learning_rate = recipe.learning_rate
-        self.network = process_group.wrap(model.network)
+        n_samples = model.logmel.audio_format.clip_samples
+        silence = torch.zeros(2, n_samples, device=model.band_mean.device)
+        self.network = process_group.wrap(model.network, lambda: model.spectrograms(silence))
         self.optimizer = _optimizer(model.network, recipe)
         self._schedule = _schedule(self.optimizer, recipe, recipe.epochs * steps_in_epoch)
         self._average = _average(model, recipe.averaging) if recipe.averaging else None

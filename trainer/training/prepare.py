@@ -21,6 +21,7 @@ from storage.trainings.training_progress import ProgressFile
 from storage.values.text import listed, visible
 from trainer.console import ProgressConsole
 from trainer.data.audio_survey import choose_audio_format, survey
+from trainer.data.clip_cache import new_cache
 from trainer.data.dataset import Dataset, decode_dataset
 from trainer.data.examples import Example, LabelSet
 from trainer.data.label_checks import validate_examples, validate_labels
@@ -28,9 +29,10 @@ from trainer.data.label_warnings import find_warnings, joined_labels
 from trainer.data.labels import AUTO, TaskChoice, check_labels, read_labels, refuse_problems
 from trainer.data.overlaps import with_shared_labels
 from trainer.data.splits import Split, SplitChoice, cross_validation, everything, split_examples
+from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup
+from trainer.distributed.shared_clips import share_clips, without_clips
 from trainer.errors import SplitError, first_lines
 from trainer.evaluation.train_overlap import find_train_overlap
-from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 from trainer.training.fine_tune import fine_tune_recipe
 from trainer.training.recipe import Recipe
 
@@ -108,10 +110,29 @@ class PreparedData:
 
 
 def prepare(context: RunContext) -> PreparedData:
-    """Reads labels, decodes, validates and splits.
+    """Reads labels, decodes, validates and splits, in the main process for all of a group.
 
     Raises LabelsError with all problems together, SplitError, RecipeError or StorageError.
     """
+    process_group, datasets = context.process_group, []
+
+    def prepare_for_others() -> PreparedData:
+        data = _prepare(context)
+        datasets.append(data.dataset)
+        return replace(data, dataset=without_clips(data.dataset))
+
+    if process_group.size == 1:
+        data = _prepare(context)
+        dataset = data.dataset
+    else:
+        data = process_group.broadcast(prepare_for_others, slow="data")
+        memory_gib = context.settings.training.memory_gib
+        cache = partial(new_cache, memory_gib=memory_gib, folder=context.home.runs, is_shared=True)
+        dataset = share_clips(process_group, (*datasets, data.dataset)[0], cache)
+    return replace(data, dataset=dataset.to_device(context.device))
+
+
+def _prepare(context: RunContext) -> PreparedData:
     request, console = context.request, context.console
     parent = _parent(request, CheckpointFolder(context.home.checkpoints))
     suffixes, negative = context.settings.intake.suffixes, context.settings.training.negative_labels
@@ -240,16 +261,13 @@ def _decode(
     context: RunContext, labels: LabelSet, parent: Checkpoint | None
 ) -> tuple[Recipe, Dataset]:
     """The whole recipe, and the clips in its audio format."""
-    engine, process_group = context.settings.engine, context.process_group
+    engine = context.settings.engine
     is_same_task = parent is not None and parent.description.task == labels.task
     with DecodePool[int](engine.decode_workers, engine.decode_timeout_seconds) as pool:
-        recipe = process_group.broadcast(
-            partial(_recipe, context.request, parent, labels.examples, pool, context.console)
-        )
+        recipe = _recipe(context.request, parent, labels.examples, pool, context.console)
         if parent is None:
             recipe.mel_bank()  # an impossible recipe is refused before anything is decoded
-        decode = partial(
-            decode_dataset,
+        dataset = decode_dataset(
             labels.examples,
             _audio_format(recipe, parent),
             pool,
@@ -257,10 +275,10 @@ def _decode(
             context.home.runs,
             context.console,
             known_labels=parent.labels if parent and is_same_task else (),
-            processes=process_group.size,
+            is_shared=context.process_group.size > 1,
             channel=engine.channel,
         )
-        return recipe, process_group.broadcast_dataset(decode).to_device(context.device)
+        return recipe, dataset
 
 
 def _audio_format(recipe: Recipe, parent: Checkpoint | None) -> AudioFormat:

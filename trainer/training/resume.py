@@ -27,8 +27,8 @@ from storage.errors import StorageError
 from storage.home.atomic_write import write_whole
 from storage.home.paths import FILE_MODE, make_folder
 from storage.home.safe_open import lock_folder, read_plain
+from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trainer.errors import TrainerError
-from trainer.training.distributed import SINGLE_PROCESS, ProcessGroup
 
 SAVE_SECONDS = 5.0  # an epoch may take 50 ms, and writing as long
 STALE_SECONDS = 30 * 86_400.0

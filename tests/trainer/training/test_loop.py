@@ -11,6 +11,7 @@ from tones import TONE_RECIPE, dataset_of, tone, two_tones
 
 from trainer.data.dataset import Dataset
 from trainer.data.splits import Split, everything
+from trainer.distributed.process_group import ProcessGroup
 from trainer.errors import TrainerError, TrainingDiverged
 from trainer.evaluation.metrics import (
     answer_recordings,
@@ -26,7 +27,6 @@ from trainer.training.batches import (
     n_batches,
     refresh_batch_norm,
 )
-from trainer.training.distributed import ProcessGroup
 from trainer.training.loop import (
     EpochFacts,
     clip_loss,
