@@ -19,14 +19,13 @@ from daemon.errors import DaemonError
 from daemon.intake.scanner import Inbox, Scan, inbox_at
 from daemon.pipeline.model_manager import hop_samples
 from storage.bulk.parquet_parts import MANIFEST, ListedFile, Row, file_id, part_writer, read_rows
-from storage.bulk.work_folder import Job, WorkFolder
+from storage.bulk.work_folder import LOCK_NAME, Job, WorkFolder, locked
 from storage.errors import StorageError, os_errors_as
 from storage.home.atomic_write import write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.folder_walk import overlap
 from storage.home.inbox_rules import ignored_text
 from storage.home.paths import Home
-from storage.home.safe_open import lock_folder
 from storage.ledger.outcomes import Arrival
 from storage.settings.schema import Settings
 from storage.values.distribution import installed_version
@@ -102,21 +101,15 @@ def _folders(roots: Sequence[str]) -> list[Path]:
 @contextmanager
 def _alone_in(work: WorkFolder) -> Iterator[None]:
     """In a new work folder, or in one whose list was never finished."""
-    with os_errors_as(StorageError, f"cannot make {work.manifest}", "name another folder with -o"):
-        work.manifest.mkdir(parents=True, exist_ok=True)
-        work.output.mkdir(exist_ok=True)
-        try:
-            lock = lock_folder(work.root, wait=False)
-        except BlockingIOError:
-            raise DaemonError(f"another process lists files into {work.root}") from None
-    try:
-        if work.job_file.exists():
-            raise DaemonError(f"{work.root} is a work folder already; name another one with -o")
-        for part in work.manifest_parts():
-            part.unlink()
-        yield
-    finally:
-        os.close(lock)
+    with os_errors_as(StorageError, f"cannot make {work.root}", "name another folder with -o"):
+        for folder in (work.manifest, work.output):
+            folder.mkdir(parents=True, exist_ok=True)
+        with locked(work.root / LOCK_NAME, f"another process lists files into {work.root}"):
+            if work.job_file.exists():
+                raise DaemonError(f"{work.root} has its list already; name another folder with -o")
+            for part in work.manifest_parts():
+                part.unlink()
+            yield
 
 
 def _checkpoint(home: Home, reference: str) -> tuple[Checkpoint, bytes]:

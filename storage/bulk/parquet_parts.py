@@ -145,5 +145,12 @@ def read_ids(parts: Sequence[Path]) -> Ids:
     return np.concatenate([np.empty(0, np.int64), *found])
 
 
+def is_in(those: Ids, ids: Ids) -> NDArray[np.bool_]:
+    """Of each id whether it is among those, which are sorted."""
+    places = np.searchsorted(those, ids)
+    found: NDArray[np.bool_] = np.append(those, -1)[places] == ids  # no id is negative
+    return found
+
+
 def count_rows(parts: Sequence[Path]) -> int:
     return sum(pq.read_metadata(part).num_rows for part in parts)

@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from storage.errors import StorageError, os_errors_as
-from storage.home.atomic_write import write_whole
+from storage.errors import AlreadyRunning, StorageError, os_errors_as
+from storage.home.atomic_write import ASIDE, write_whole
 from storage.home.safe_open import file_digest, read_bounded
 
 FORMAT_VERSION = 1
+LOCK_NAME = ".lock"
+NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}  # a share that is mounted without them
 MAX_JOB_BYTES = 2**24
 MANIFEST_PATTERN = "part-*.parquet"
 
@@ -73,6 +79,27 @@ class WorkFolder:
         found = self.output.rglob("*.parquet")
         return sorted(part for part in found if not part.name.startswith("."))
 
+    @contextmanager
+    def output_folder(self, name: str, beside: str) -> Iterator[Path]:
+        """A folder of the output for this process alone, as long as it lives.
+
+        Others may be in those folders only that fit the glob `beside`: what they do was parted
+        from this. Raises AlreadyRunning, and StorageError.
+        """
+        folder = self.output / name
+        with os_errors_as(StorageError, f"cannot make {folder}", "check the folder's permissions"):
+            folder.mkdir(parents=True, exist_ok=True)
+            with locked(folder / LOCK_NAME, f"{name} of {self.root} is being scored already"):
+                for other in self.output.glob(f"*/{LOCK_NAME}"):
+                    if not other.parent.match(beside) and other.parent != folder:
+                        busy = f"{other.parent.name} of {self.root} is being scored"
+                        with locked(other, f"{busy}; let it end, since both would score the same"):
+                            pass
+                for left in folder.iterdir():  # by a process that was killed
+                    if ASIDE.fullmatch(left.name):
+                        left.unlink()
+                yield folder
+
     def write_job(self, job: Job) -> None:
         """Raises StorageError."""
         text = json.dumps({"format": FORMAT_VERSION, **asdict(job)}, ensure_ascii=False, indent=1)
@@ -110,6 +137,28 @@ class WorkFolder:
                 f"{self.checkpoint} is not the checkpoint that this job began with; copy"
                 f" {job.checkpoint}.safetensors there, or list the archive again"
             )
+
+
+@contextmanager
+def locked(file: Path, otherwise: str) -> Iterator[None]:
+    """Raises AlreadyRunning with this sentence where another process, of any machine, has it.
+
+    A file, since a share locks no folders; where it locks nothing, nobody is kept away.
+    """
+    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise AlreadyRunning(otherwise) from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            os.close(handle)
+            raise
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def _not_a_job(file: Path) -> StorageError:
