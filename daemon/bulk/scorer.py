@@ -31,6 +31,7 @@ from storage.bulk.work_folder import Job, WorkFolder
 from storage.home.mounts import is_away, mount_of
 from storage.home.paths import Home
 from storage.ledger.outcomes import (
+    Changed,
     Claim,
     Failed,
     Outcome,
