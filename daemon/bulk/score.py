@@ -122,7 +122,7 @@ class Parts:
         self._clock = clock
         self._rows: list[Row] = []
         numbers = (int(part.stem.rpartition("-")[2]) for part in folder.glob("part-*.parquet"))
-        self._n_parts = 1 + max(numbers, default=-1)
+        self.n_parts = 1 + max(numbers, default=-1)
         self._began_at = self._part_began_at = clock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="parts")
         self._writing: Future[None] | None = None
@@ -139,8 +139,8 @@ class Parts:
 
     def _write(self) -> None:
         self._wait()
-        file, rows = self._folder / f"part-{self._n_parts:05}.parquet", self._rows
-        self._rows, self._n_parts = [], self._n_parts + 1
+        file, rows = self._folder / f"part-{self.n_parts:05}.parquet", self._rows
+        self._rows, self.n_parts = [], self.n_parts + 1
         self._writing = self._thread.submit(write_part, file, OUTPUT, rows)
 
     def _wait(self) -> None:

@@ -47,7 +47,7 @@ from storage.values.timestamps import choose_recorded_at, moment_in_name, utc_no
 REST_SECONDS = 1.0
 DRAIN_SECONDS = 30.0  # of what is in flight when a stop is asked for
 COMPILE_CLIPS = 10_000  # between two looks whether the network is worth compiling
-KILLER = "the process that scores died of it, among others and alone; look at the file"
+KILLER = "the process that scores died of it, among others and again when it was alone; look at it"
 CHANGED = "it is not as it was listed any more; list it again, into another work folder"
 _EMPTY = dict.fromkeys(OUTPUT.names)
 _AS_SCORED = [field.name for field in fields(Scored) if field.name in _EMPTY]
@@ -55,11 +55,11 @@ _AS_SCORED = [field.name for field in fields(Scored) if field.name in _EMPTY]
 
 @dataclass(frozen=True)
 class _Trial:
-    """A file that is tried for the so manieth time; `is_alone` where it may kill who scores it."""
+    """`attempts` counts this one, `n_deaths` those of the process that scored it then."""
 
     file: ListedFile
     attempts: int = 1
-    is_alone: bool = False
+    n_deaths: int = 0
 
     @property
     def claim(self) -> Claim:
@@ -190,7 +190,7 @@ class BulkScorer:
     def _begin_again(self) -> None:
         """The process that scores has died, maybe of what it was scoring: each of that goes alone.
 
-        What kills it alone has failed, if the next process then scores anything.
+        What kills it `intake.max_attempts` times has failed, if a later one then scores anything.
         """
         suspects = {recording.claim.recording_id for recording in self.window.batches.lost}
         self._n_vain_deaths += bool(suspects)  # who is killed at rest has not tried
@@ -200,14 +200,15 @@ class BulkScorer:
                 " see the system's log"
             )
         for trial in self._abandon():
-            number = trial.file.id
-            if number not in suspects:
+            if trial.file.id not in suspects:
                 heapq.heappush(self._later, (0.0, next(self._numbers), trial))
-            elif trial.is_alone:
-                failed = Failed(number, "given_up", KILLER)
-                self._doubtful.append(row_of(trial.file, failed, self.job))
+                continue
+            trial = replace(trial, n_deaths=trial.n_deaths + 1)
+            if trial.n_deaths < self.window.max_attempts:
+                self._suspects.append(trial)
             else:
-                self._suspects.append(replace(trial, is_alone=True))
+                failed = Failed(trial.file.id, "given_up", KILLER)
+                self._doubtful.append(row_of(trial.file, failed, self.job))
         self._served = self._load()
 
     def _abandon(self) -> list[_Trial]:
