@@ -106,12 +106,12 @@ def count_unanswered(work: WorkFolder, shard: Shard, answered: Ids) -> int:
 def _unanswered(
     work: WorkFolder, shard: Shard, answered: Ids, columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    n_before = 0
+    first = shard.number - 1  # of this shard in the next batch
     for batch in read_rows(work.manifest_parts(), columns):
-        ids = batch.column("id").to_numpy()
-        is_ours = (n_before + np.arange(len(ids))) % shard.of == shard.number - 1
-        yield batch.filter(pa.array(is_ours & ~is_in(answered, ids)))
-        n_before += len(ids)
+        ours = np.arange(first, len(batch), shard.of)
+        first = (first - len(batch)) % shard.of
+        ids = batch.column("id").to_numpy()[ours]
+        yield batch.take(pa.array(ours[~is_in(answered, ids)]))
 
 
 class Parts:

@@ -147,8 +147,10 @@ def read_ids(parts: Sequence[Path]) -> Ids:
 
 def is_in(those: Ids, ids: Ids) -> NDArray[np.bool_]:
     """Of each id whether it is among those, which are sorted."""
-    places = np.searchsorted(those, ids)
-    found: NDArray[np.bool_] = np.append(those, -1)[places] == ids  # no id is negative
+    if not len(those):
+        return np.zeros(len(ids), bool)
+    places = np.minimum(np.searchsorted(those, ids), len(those) - 1)
+    found: NDArray[np.bool_] = those[places] == ids
     return found
 
 
