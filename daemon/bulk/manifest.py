@@ -84,8 +84,11 @@ def _job(folders: Sequence[Path], n_files: int, checkpoint: Checkpoint, settings
 
 
 def _folders(roots: Sequence[str]) -> list[Path]:
-    """As absolute folders. Raises DaemonError for what is none, and where two overlap."""
-    folders = [Path(root).resolve() for root in roots]
+    """As absolute folders, whose links are kept: other machines may know them by these names.
+
+    Raises DaemonError for what is none, and where two overlap.
+    """
+    folders = [Path(os.path.abspath(root)) for root in roots]
     for folder in folders:
         if not folder.is_dir():
             raise DaemonError(f"there is no folder {folder}; name one that holds recordings")

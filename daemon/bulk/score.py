@@ -5,6 +5,7 @@ Shards know nothing of each other. What has a row is not scored again, in whatev
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +39,8 @@ PART_ROWS = 20_000
 # What is not in a part is lost with the process: at most a tenth of its work so far. Yet a day of
 # hour-long recordings makes no more than 720 files.
 PART_SHARE, MIN_PART_SECONDS, MAX_PART_SECONDS = 0.1, 5.0, 120.0
-NOTE_SECONDS = 60.0  # between two lines of progress, where there is no terminal
+SHOW_SECONDS = 1.0  # between two lines of progress, of which one is written over the other
+NOTE_SECONDS = 60.0  # between two that stay
 RATE_SECONDS = 60.0  # that a rate is told of
 
 
@@ -85,11 +87,15 @@ def score_shard(
             status_line(show_progress) as show,
             Parts(folder) as parts,
         ):
-            progress = Progress(n_left, note, show)
+            is_written_over = show_progress and sys.stderr.isatty()
+            told = (show, SHOW_SECONDS) if is_written_over else (note, NOTE_SECONDS)
+            progress = Progress(n_left, *told)
             for row in scorer.rows(files):
                 parts.add(row)
                 progress.add(row)
-    progress.finish(stops.is_requested())
+    note(progress.summary())
+    if progress.n_left:
+        note(f"stopped; {progress.n_left:,} files are left, and the same command goes on")
     return not progress.n_left
 
 
@@ -166,15 +172,15 @@ class Progress:
     def __init__(
         self,
         n_files: int,
-        note: Callable[[str], None],
         show: Callable[[str], None],
+        show_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._n_files = n_files
-        self._note, self._show, self._clock = note, show, clock
+        self._show, self._show_seconds, self._clock = show, show_seconds, clock
         self._began_at = clock()
         self._past = deque([(self._began_at, 0)])  # of the last minute: when there were how many
-        self._note_due = self._began_at + NOTE_SECONDS
+        self._due = self._began_at + show_seconds
         self.n_done = self.n_failed = 0
 
     @property
@@ -190,11 +196,9 @@ class Progress:
         self._past.append((now, self.n_done))
         while now - self._past[0][0] > RATE_SECONDS:
             self._past.popleft()
-        line = self.line(now)
-        self._show(line)
-        if now >= self._note_due:
-            self._note_due = now + NOTE_SECONDS
-            self._note(line)
+        if now >= self._due:
+            self._due = now + self._show_seconds
+            self._show(self.line(now))
 
     def line(self, now: float) -> str:
         then, n_then = self._past[0]
@@ -206,13 +210,10 @@ class Progress:
             f" {self.n_failed:,} failed"
         )
 
-    def finish(self, was_stopped: bool) -> None:
+    def summary(self) -> str:
         seconds = self._clock() - self._began_at
-        scored = f"{counted(self.n_done, 'file')} in {duration_text(seconds)}"
-        rate = f"{self.n_done / max(seconds, 1e-9):.1f} files/s, {self.n_failed} failed"
-        self._note(f"{scored}, {rate}")
-        if was_stopped and self.n_left:
-            self._note(f"stopped; {self.n_left:,} files are left, and the same command goes on")
+        scored = f"{counted(f'{self.n_done:,}', 'file')} in {duration_text(seconds)}"
+        return f"{scored}, {self.n_done / max(seconds, 1e-9):.1f} files/s, {self.n_failed:,} failed"
 
 
 def duration_text(seconds: float) -> str:

@@ -38,7 +38,7 @@ def bulk() -> None:
 
     \b
     Example:
-      clfd bulk list /mnt/archive -o work
+      clfd bulk list sounds -o archive-2026
     """
 
 
@@ -62,7 +62,7 @@ def list_(invocation: Invocation, roots: tuple[str, ...], work: Path, checkpoint
 
     \b
     Example:
-      clfd bulk list /mnt/archive -o work
+      clfd bulk list sounds -o archive-2026
     """
     with loading_modules():
         from daemon.bulk.manifest import list_files

@@ -117,15 +117,17 @@ def test_what_is_no_shard_is_refused(listed: BulkWork, words: str) -> None:
 
 
 def test_progress_tells_rate_and_time_left() -> None:
-    now, notes, shown = 0.0, list[str](), list[str]()
-    progress = Progress(1000, notes.append, shown.append, lambda: now)
+    now, shown = 0.0, list[str]()
+    progress = Progress(1000, shown.append, 10.0, lambda: now)
     for n_done in range(1, 301):
         now = n_done / 10
         progress.add({"state": "done"})
-    assert shown[-1] == "300 of 1,000 files (30.0 %), 10.0 files/s, 70 s left; 0 failed"
-    assert notes == []
-    progress.finish(was_stopped=True)
-    assert notes[-1] == "stopped; 700 files are left, and the same command goes on"
+    assert shown == [
+        "100 of 1,000 files (10.0 %), 10.0 files/s, 90 s left; 0 failed",
+        "200 of 1,000 files (20.0 %), 10.0 files/s, 80 s left; 0 failed",
+        "300 of 1,000 files (30.0 %), 10.0 files/s, 70 s left; 0 failed",
+    ]
+    assert progress.summary() == "300 files in 30 s, 10.0 files/s, 0 failed"
 
 
 def test_a_long_time_is_told_in_days() -> None:
