@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from storage.errors import AlreadyRunning, StorageError, os_errors_as
@@ -91,9 +92,10 @@ class WorkFolder:
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / LOCK_NAME, f"{name} of {self.root} is being scored already"):
                 for other in self.output.glob(f"*/{LOCK_NAME}"):
-                    if not other.parent.match(beside) and other.parent != folder:
+                    if other.parent != folder and not fnmatchcase(other.parent.name, beside):
                         busy = f"{other.parent.name} of {self.root} is being scored"
-                        with locked(other, f"{busy}; let it end, since both would score the same"):
+                        busy += "; let it end, since both would score the same"
+                        with locked(other, busy, fcntl.LOCK_SH):  # others may look just now
                             pass
                 for left in folder.iterdir():  # by a process that was killed
                     if ASIDE.fullmatch(left.name):
@@ -140,14 +142,14 @@ class WorkFolder:
 
 
 @contextmanager
-def locked(file: Path, otherwise: str) -> Iterator[None]:
+def locked(file: Path, otherwise: str, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Raises AlreadyRunning with this sentence where another process, of any machine, has it.
 
     A file, since a share locks no folders; where it locks nothing, nobody is kept away.
     """
     handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         raise AlreadyRunning(otherwise) from None

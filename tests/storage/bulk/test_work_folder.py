@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 
 import pytest
 
-from storage.bulk.work_folder import Job, WorkFolder
-from storage.errors import StorageError
+from storage.bulk.work_folder import LOCK_NAME, Job, WorkFolder, locked
+from storage.errors import AlreadyRunning, StorageError
 
 JOB = Job(
     roots=("/mnt/archive", "s3://bucket/birds"),
@@ -58,3 +59,22 @@ def test_a_folder_of_the_output_is_free_again_when_it_is_left(tmp_path: Path) ->
     for _ in range(2):
         with WorkFolder(tmp_path).output_folder("shard-00001-of-00001", "shard-*-of-00001"):
             pass
+
+
+def test_shards_that_begin_at_once_do_not_take_each_other_for_older_ones(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path)
+    with work.output_folder("shard-00001-of-00008", "shard-*-of-00008") as folder:
+        pass  # it ended long ago
+    another_one_looks = locked(folder / LOCK_NAME, "is being scored", fcntl.LOCK_SH)
+    with another_one_looks, work.output_folder("shard-00001-of-00016", "shard-*-of-00016"):
+        pass
+
+
+def test_nothing_goes_beside_what_names_nobody(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path)
+    with (
+        work.output_folder("ray", beside=""),
+        pytest.raises(AlreadyRunning, match="ray of"),
+        work.output_folder("shard-00001-of-00001", "shard-*-of-00001"),
+    ):
+        pass
