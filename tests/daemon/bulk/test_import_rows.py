@@ -11,14 +11,16 @@ from house import House, HouseMaker
 from daemon.bulk.import_rows import import_rows
 from storage.ledger.tallies import tally_errors
 
-COLUMNS = (
-    "path_text, state, digest, size_bytes, label, confidence, duration_s, sample_rate_hz, channels,"
-    " recorded_at, rms_dbfs, peak_dbfs, clipped, error_class, error, warning"
-)
-PREDICTIONS = (
+QUERIES = (
+    "SELECT path_text, state, digest, size_bytes, label, confidence, duration_s, sample_rate_hz,"
+    " channels, recorded_at, rms_dbfs, peak_dbfs, clipped, error_class, error, warning"
+    " FROM recording r WHERE 1 ORDER BY path_text",
     "SELECT path_text, p.label, p.confidence, scores, clip_scores, p.clip_seconds,"
     " clip_hop_seconds, scoring, novelty FROM prediction p JOIN recording r ON r.id = recording_id"
-    " ORDER BY path_text"
+    " WHERE 1 ORDER BY path_text",
+    "SELECT path_text, f.label, f.probability, first_clip, last_clip FROM finding f JOIN prediction"
+    " p ON p.id = f.prediction_id JOIN recording r ON r.id = recording_id WHERE 1"
+    " ORDER BY path_text",
 )
 
 
@@ -41,17 +43,16 @@ def imported(bulk: BulkWork, house: House) -> str:
 def test_rows_are_those_that_a_daemon_writes_of_the_same_files(
     scored: BulkWork, make_house: HouseMaker
 ) -> None:
-    house = make_house()
+    house = make_house(**{"intake.duplicates": "score"})
     imported(scored, house)
-    by_import = house.ask(f"SELECT {COLUMNS} FROM recording ORDER BY path_text")
-    predictions = house.ask(PREDICTIONS)
+    by_import = [house.ask(query) for query in QUERIES]
     for file in scored.archive.iterdir():
         house.drop(file, file.name)
     house.live()
-    where = "WHERE inbox_id = (SELECT max(id) FROM inbox)"
-    by_daemon = house.ask(f"SELECT {COLUMNS} FROM recording {where} ORDER BY path_text")
+    of_inbox = " AND r.inbox_id = (SELECT max(id) FROM inbox) ORDER BY path_text"
+    by_daemon = [house.ask(query.replace(" ORDER BY path_text", of_inbox)) for query in QUERIES]
     assert by_import == by_daemon
-    assert len(predictions) == 3
+    assert [len(rows) for rows in by_import] == [4, 3, 3]
 
 
 def test_what_was_imported_is_not_imported_again(scored: BulkWork, make_house: HouseMaker) -> None:
