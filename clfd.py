@@ -40,7 +40,7 @@ COMMANDS = {
     "Start": ("daemon.init", "trainer.demo", "daemon.doctor"),
     "Listen": (
         *("daemon.run", "daemon.classify", "daemon.scan"),
-        *("storage.status", "daemon.service", "daemon.reload"),
+        *("storage.status", "daemon.service", "daemon.reload", "daemon.bulk"),
     ),
     "Look": ("web.web", "storage.results", "trainer.report", "trainer.clips"),
     "Teach": (

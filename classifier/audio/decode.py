@@ -24,6 +24,7 @@ from classifier.audio.regular_file import (
     FileBytes,
     Opener,
     fingerprint,
+    is_version,
     read_error,
     regular_file,
     stored_bytes,
@@ -132,7 +133,7 @@ def look(segment: Segment) -> BigFile:
     """
     with regular_file(segment.path, segment.opener) as (fd, status):
         content = FileBytes(fd, status.st_size)
-        if segment.fingerprint not in (None, fingerprint(status)):
+        if not is_version(segment.fingerprint, fingerprint(status)):
             raise FileChanged
         try:
             file = KnownFile()
@@ -156,7 +157,7 @@ def decode(segment: Segment) -> DecodedAudio:
     """Decodes one segment. Raises DecodingError, or FileChanged where the file is another one."""
     with regular_file(segment.path, segment.opener) as (fd, status):
         before, content = fingerprint(status), FileBytes(fd, status.st_size)
-        if segment.fingerprint not in (None, before):
+        if not is_version(segment.fingerprint, before):
             raise FileChanged
         is_first = segment.first_clip == 0
         file = known_file(before)

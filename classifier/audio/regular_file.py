@@ -43,6 +43,20 @@ def file_version(fingerprint: str) -> FileVersion:
     return FileVersion(*map(int, fingerprint.split(":")))
 
 
+def shared_fingerprint(fingerprint: str) -> str:
+    """Size and mtime_ns alone, which every machine that mounts a share says of a file."""
+    version = file_version(fingerprint)
+    return f"{version.size_bytes}:{version.written_ns}"
+
+
+def is_version(expected: str | None, found: str) -> bool:
+    """Whether a file with the fingerprint `found` is the expected one; None: any is.
+
+    What is expected may be a shared fingerprint.
+    """
+    return expected in (None, found) or expected == shared_fingerprint(found)
+
+
 def has_coarse_times(stat: os.stat_result) -> bool:
     """Whether its file system may count in steps so long that two writes look like one.
 

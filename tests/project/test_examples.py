@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from bulk_work import BulkWork
 from command_tree import every_command, example_of
 from house import House, house_settings
 from typed_commands import typed
@@ -47,7 +48,7 @@ def filled_folder(
     checkpoint_file: Path,
     noise: Callable[..., np.ndarray],
 ) -> Path:
-    """A recording, labels, corrections, a checkpoint file, an inbox and a home in use."""
+    """A recording, labels, a checkpoint file, an inbox, a home in use, and what bulk scored."""
     folder = tmp_path_factory.mktemp("folder")
     (folder / "sounds").mkdir()
     names = [f"{label}-{take}.wav" for label in LABELS for take in range(3)]
@@ -59,6 +60,9 @@ def filled_folder(
     soundfile.write(folder / "recording.wav", noise(seed=9), 8000)
     shutil.copyfile(checkpoint_file, folder / f"{BROUGHT}.safetensors")
     fill_home(folder, checkpoint_file)
+    bulk = BulkWork(folder, checkpoint_file, archive="sounds")
+    bulk.list()
+    bulk.write(bulk.rows().values())
     return folder
 
 

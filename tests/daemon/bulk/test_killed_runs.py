@@ -1,0 +1,111 @@
+"""The real processes: killed half way they go on, and a file that kills them costs only itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from bulk_work import BulkWork, rows_in
+from sounds import wav
+
+POISON = Path(__file__).parents[2] / "torture" / "poison"
+N_FILES = 300
+ENDING_SECONDS = 120
+# As `python -m clfd` with parts that are written at once, not after seconds.
+QUICK_PARTS = "import daemon.bulk.score as s; s.MIN_PART_SECONDS = 0.2; import clfd; clfd.main()"
+
+Begin = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def begin(bulk: BulkWork) -> Iterator[Begin]:
+    """`begin("--shard", "1/2")`: `clfd bulk score` as a process; poison... kills its decoder."""
+    begun: list[subprocess.Popen[str]] = []
+    environ = os.environ | {"CLFD_ENGINE__THREADS": "1", "PYTHONPATH": str(POISON)}
+
+    def begin(*words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", QUICK_PARTS, "--home", str(bulk.home.root), "bulk"]
+        process = subprocess.Popen(
+            [*command, "score", str(bulk.work.root), *words],
+            env=environ,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[3],
+        )
+        begun.append(process)
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def test_a_run_that_is_killed_twice_leaves_nothing_out_and_scores_nothing_twice(
+    bulk: BulkWork, begin: Begin
+) -> None:
+    names = [f"{number % 7}/{number}.wav" for number in range(N_FILES)]
+    bulk.put(*names, "poison.wav")
+    bulk.put("text.wav", content=b"this is no sound")
+    bulk.put("half.wav", content=wav(1, 0.5)[:3000])
+    bulk.list()
+    for n_parts in (1, 2):
+        run = begin()
+        wait_for(lambda n_parts=n_parts: len(bulk.work.output_parts()) >= n_parts)
+        children = psutil.Process(run.pid).children(recursive=True)
+        run.kill()
+        assert psutil.wait_procs(children, 20)[1] == []
+    n_before = len(rows_in(bulk.work.output_parts()))
+    run = begin()
+    said = run.communicate(timeout=ENDING_SECONDS)[1]
+    assert run.returncode == 0
+    assert f"{N_FILES + 3 - n_before} files in" in said
+    assert bulk.typed("check").exit_code == 0
+    rows = rows_in(bulk.work.output_parts())
+    failed = {row["path_text"]: row["error_class"] for row in rows if row["state"] == "failed"}
+    assert failed == {
+        "poison.wav": "worker_died",
+        "text.wav": "not_audio",
+        "half.wav": "truncated",
+    }
+
+
+def test_shards_in_two_processes_are_the_whole_list(bulk: BulkWork, begin: Begin) -> None:
+    bulk.put(*(f"{number}.wav" for number in range(31)))
+    bulk.list()
+    runs = [begin("--shard", f"{number}/2") for number in (1, 2)]
+    assert [run.wait(ENDING_SECONDS) for run in runs] == [0, 0]
+    assert bulk.typed("check").exit_code == 0
+    counts = Counter(part.parent.name for part in bulk.work.output_parts())
+    assert set(counts) == {"shard-00001-of-00002", "shard-00002-of-00002"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_writes_what_is_finished_and_the_same_command_goes_on(
+    bulk: BulkWork, begin: Begin, number: int
+) -> None:
+    bulk.put(*(f"{number}.wav" for number in range(2000)))
+    bulk.list()
+    run = begin()
+    wait_for(lambda: bool(bulk.work.output_parts()))
+    run.send_signal(number)
+    said = run.communicate(timeout=ENDING_SECONDS)[1]
+    n_rows = len(rows_in(bulk.work.output_parts()))
+    assert run.returncode == 130
+    assert f"stopped; {2000 - n_rows:,} files are left, and the same command goes on" in said
+    assert "Traceback" not in said
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + ENDING_SECONDS
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
