@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     REAL,
+    BigInteger,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -39,34 +40,38 @@ metadata = MetaData(
 )
 
 Real: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
+# SQLite's integers have 64 bits, and its words are compared by their bytes.
+Whole: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+Words: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
 
 inbox = Table(
     "inbox",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("path", LargeBinary, nullable=False, unique=True),
-    Column("path_text", Text, nullable=False),
+    Column("id", Whole, primary_key=True),
+    Column("path", LargeBinary, nullable=False),
+    Column("path_text", Words, nullable=False),
     Column("mount_point", LargeBinary),  # of the file system it was last found on
+    UniqueConstraint("path").ddl_if(dialect="sqlite"),
     sqlite_strict=True,
 )
 
 checkpoint = Table(
     "checkpoint",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("digest", Text, nullable=False, unique=True),
-    Column("name", Text, nullable=False),
-    Column("labels", Text, nullable=False),  # JSON list, in the order of the scores
+    Column("id", Whole, primary_key=True),
+    Column("digest", Words, nullable=False, unique=True),
+    Column("name", Words, nullable=False),
+    Column("labels", Words, nullable=False),  # JSON list, in the order of the scores
     Column("clip_seconds", Real),
-    Column("facts", Text, nullable=False),  # JSON object
-    Column("verdict", Text, nullable=False),
-    Column("reason", Text),
-    Column("seen_at", Text, nullable=False),
-    Column("task", Text, nullable=False, server_default=text("'single'")),
-    Column("thresholds", Text),  # JSON object, label to probability; NULL: it has none
+    Column("facts", Words, nullable=False),  # JSON object
+    Column("verdict", Words, nullable=False),
+    Column("reason", Words),
+    Column("seen_at", Words, nullable=False),
+    Column("task", Words, nullable=False, server_default=text("'single'")),
+    Column("thresholds", Words),  # JSON object, label to probability; NULL: it has none
     # Whether each of its answers may tell the label it is stored with and no other, so that the
     # tallies know what is told.
-    Column("one_label", Integer, nullable=False, server_default=text("1")),
+    Column("one_label", Whole, nullable=False, server_default=text("1")),
     CheckConstraint("verdict IN ('accepted', 'refused')", name="verdict"),
     sqlite_strict=True,
 )
@@ -74,66 +79,69 @@ checkpoint = Table(
 recording = Table(
     "recording",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     Column("inbox_id", ForeignKey("inbox.id"), nullable=False),
     Column("path", LargeBinary, nullable=False),  # relative to the inbox
-    Column("path_text", Text, nullable=False),
+    Column("path_text", Words, nullable=False),
     # What `stat` said of the content; empty: at rest until a scan admits what lies there now.
-    Column("fingerprint", Text, nullable=False),
-    Column("size_bytes", Integer, nullable=False),
-    Column("digest", Text),  # NULL: provisional, nobody has read the content yet
-    Column("state", Text, nullable=False),
-    Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column("claimed_by", Text),
-    Column("claimed_at", Text),
-    Column("requeued", Text),
-    Column("requeued_at", Text),
-    Column("error_class", Text),
-    Column("error", Text),
-    Column("warning", Text),
+    Column("fingerprint", Words, nullable=False),
+    Column("size_bytes", Whole, nullable=False),
+    Column("digest", Words),  # NULL: provisional, nobody has read the content yet
+    Column("state", Words, nullable=False),
+    Column("attempts", Whole, nullable=False, server_default=text("0")),
+    Column("claimed_by", Words),
+    Column("claimed_at", Words),
+    Column("requeued", Words),
+    Column("requeued_at", Words),
+    Column("error_class", Words),
+    Column("error", Words),
+    Column("warning", Words),
     Column("duration_s", Real),
-    Column("sample_rate_hz", Integer),
-    Column("channels", Integer),
+    Column("sample_rate_hz", Whole),
+    Column("channels", Whole),
     # The current answer; a duplicate shares that of another recording.
     Column("prediction_id", ForeignKey("prediction.id", use_alter=True)),
-    Column("first_seen_at", Text, nullable=False),
-    Column("answered_at", Text),
-    Column("retry_after", Text),  # of a postponed recording
+    Column("first_seen_at", Words, nullable=False),
+    Column("answered_at", Words),
+    Column("retry_after", Words),  # of a postponed recording
     # Where the file goes, or went once `archived_at` says so; absolute.
     Column("archive_path", LargeBinary),
-    Column("archive_path_text", Text),
-    Column("archived_at", Text),
+    Column("archive_path_text", Words),
+    Column("archived_at", Words),
     # Copied from the current answer, so that indexes know state, time and answer together.
-    Column("label", Text),
+    Column("label", Words),
     Column("confidence", Real),
-    Column("checkpoint_id", Integer),
+    Column("checkpoint_id", Whole),
     # As the recorder's clock showed it, or with Z (see `recorder_time`).
-    Column("recorded_at", Text),
+    Column("recorded_at", Words),
     Column("rms_dbfs", Real),
     Column("peak_dbfs", Real),
     Column("clipped", Real),  # share of the samples
     # Of the current answer: rises with each, whatever the clock does. NULL: answered by a version
     # that gave none.
-    Column("answer_number", Integer),
-    Column("recorder", Text),  # what the file says of it, as JSON
+    Column("answer_number", Whole),
+    Column("recorder", Words),  # what the file says of it, as JSON
     CheckConstraint("state IN ('pending', 'done', 'failed', 'superseded')", name="state"),
     CheckConstraint("requeued IN ('retry', 'rescore')", name="requeued"),
     CheckConstraint(
         "state <> 'done' OR (prediction_id IS NOT NULL AND digest IS NOT NULL)", name="done"
     ),
     CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed"),
-    UniqueConstraint("inbox_id", "path", "digest"),
+    UniqueConstraint("inbox_id", "path", "digest").ddl_if(dialect="sqlite"),
     sqlite_strict=True,
     sqlite_autoincrement=True,  # a late outcome never meets another recording under its id
 )
+
+# Of recordings by inbox and path; SQLite names it after the table's first constraint.
+PATH_INDEX = "sqlite_autoindex_recording_1"
 
 # The newest number that was given. It never falls, as the largest one there is does when its row
 # is pruned. Whoever answers holds its row until the commit, so numbers come to light in order.
 answer_counter = Table(
     "answer_counter",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("newest", Integer, nullable=False),
+    Column("id", Whole, primary_key=True),
+    Column("newest", Whole, nullable=False),
     CheckConstraint("id = 1", name="single"),
     sqlite_strict=True,
 )
@@ -141,18 +149,18 @@ answer_counter = Table(
 prediction = Table(
     "prediction",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     Column("recording_id", ForeignKey("recording.id", ondelete="CASCADE"), nullable=False),
     Column("checkpoint_id", ForeignKey("checkpoint.id"), nullable=False),
-    Column("label", Text, nullable=False),
+    Column("label", Words, nullable=False),
     Column("confidence", Real, nullable=False),
     Column("scores", LargeBinary, nullable=False),  # float32 little-endian, (L,)
     Column("clip_scores", LargeBinary, nullable=False),  # float16 little-endian, (C, L)
     Column("clip_seconds", Real, nullable=False),
     Column("clip_hop_seconds", Real, nullable=False),
-    Column("classified_at", Text, nullable=False),
+    Column("classified_at", Words, nullable=False),
     # The settings that decide scores (see `EngineSettings.scoring`). NULL: not noted then.
-    Column("scoring", Text),
+    Column("scoring", Words),
     Column("novelty", Real),  # 0 to 1; NULL: its checkpoint does not know
     UniqueConstraint("recording_id", "checkpoint_id"),
     sqlite_strict=True,
@@ -173,10 +181,10 @@ finding = Table(
     "finding",
     metadata,
     Column("prediction_id", ForeignKey("prediction.id", ondelete="CASCADE"), nullable=False),
-    Column("label", Text, nullable=False),
+    Column("label", Words, nullable=False),
     Column("probability", Real),  # by which it is told; NULL: a label of clips only
-    Column("first_clip", Integer, nullable=False),
-    Column("last_clip", Integer, nullable=False),
+    Column("first_clip", Whole, nullable=False),
+    Column("last_clip", Whole, nullable=False),
     PrimaryKeyConstraint("prediction_id", "label"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -187,11 +195,11 @@ finding = Table(
 recording_label = Table(
     "recording_label",
     metadata,
-    Column("label", Text, nullable=False),
-    Column("answered_at", Text, nullable=False),
-    Column("recording_id", Integer, nullable=False),
+    Column("label", Words, nullable=False),
+    Column("answered_at", Words, nullable=False),
+    Column("recording_id", Whole, nullable=False),
     Column("probability", Real),
-    Column("checkpoint_id", Integer, nullable=False),
+    Column("checkpoint_id", Whole, nullable=False),
     PrimaryKeyConstraint("label", "answered_at", "recording_id"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -202,15 +210,15 @@ recording_label = Table(
 human_label = Table(
     "human_label",
     metadata,
-    Column("digest", Text, nullable=False),
+    Column("digest", Words, nullable=False),
     Column("start_s", Real, nullable=False),
     Column("end_s", Real, nullable=False),
-    Column("label", Text, nullable=False),  # or several, as `a;b`, in alphabetical order
-    Column("group_name", Text),  # relatives that no split may part, as the person named them
-    Column("origin", Text, nullable=False),  # the file it was imported from, or `set`
-    Column("labelled_at", Text, nullable=False),
-    Column("author", Text),  # NULL: labelled by a version that did not ask
-    Column("way", Text),  # how the author came to it, see `label_event`
+    Column("label", Words, nullable=False),  # or several, as `a;b`, in alphabetical order
+    Column("group_name", Words),  # relatives that no split may part, as the person named them
+    Column("origin", Words, nullable=False),  # the file it was imported from, or `set`
+    Column("labelled_at", Words, nullable=False),
+    Column("author", Words),  # NULL: labelled by a version that did not ask
+    Column("way", Words),  # how the author came to it, see `label_event`
     PrimaryKeyConstraint("digest", "start_s", "end_s"),
     CheckConstraint("label <> ''", name="label"),
     CheckConstraint("start_s >= 0 AND (end_s > start_s OR end_s = 0)", name="part"),
@@ -222,14 +230,14 @@ human_label = Table(
 label_mark = Table(
     "label_mark",
     metadata,
-    Column("digest", Text, nullable=False),
+    Column("digest", Words, nullable=False),
     Column("start_s", Real, nullable=False),
     Column("end_s", Real, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("label", Text, nullable=False),
-    Column("author", Text, nullable=False),
-    Column("way", Text, nullable=False),
-    Column("marked_at", Text, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("label", Words, nullable=False),
+    Column("author", Words, nullable=False),
+    Column("way", Words, nullable=False),
+    Column("marked_at", Words, nullable=False),
     PrimaryKeyConstraint("digest", "start_s", "end_s", "kind", "label"),
     CheckConstraint("kind IN ('not', 'unsure')", name="kind"),
     sqlite_strict=True,
@@ -240,19 +248,19 @@ label_mark = Table(
 label_event = Table(
     "label_event",
     metadata,
-    Column("number", Integer, primary_key=True),
-    Column("id", Text, nullable=False),  # by who made it: said twice, it is the same event
-    Column("act", Text, nullable=False),  # events that were one act, and are undone together
-    Column("digest", Text, nullable=False),
+    Column("number", Whole, primary_key=True),
+    Column("id", Words, nullable=False),  # by who made it: said twice, it is the same event
+    Column("act", Words, nullable=False),  # events that were one act, and are undone together
+    Column("digest", Words, nullable=False),
     Column("start_s", Real, nullable=False),
     Column("end_s", Real, nullable=False),
-    Column("say", Text, nullable=False),
-    Column("label", Text),
-    Column("author", Text, nullable=False),
-    Column("way", Text, nullable=False),  # listened, looked, verified, bulk, command or imported
-    Column("made_at", Text, nullable=False),
-    Column("before", Text, nullable=False),  # the label and the marks that stood there, as JSON
-    Column("undoes", Integer),  # the number of another event
+    Column("say", Words, nullable=False),
+    Column("label", Words),
+    Column("author", Words, nullable=False),
+    Column("way", Words, nullable=False),  # listened, looked, verified, bulk, command or imported
+    Column("made_at", Words, nullable=False),
+    Column("before", Words, nullable=False),  # the label and the marks that stood there, as JSON
+    Column("undoes", Whole),  # the number of another event
     CheckConstraint("say IN ('label', 'not', 'unsure', 'clear', 'undo')", name="say"),
     UniqueConstraint("id"),
     sqlite_strict=True,
@@ -264,11 +272,11 @@ label_event = Table(
 tally = Table(
     "tally",
     metadata,
-    Column("state", Text, nullable=False),
-    Column("day", Text, nullable=False),  # of the answer, else of the first sight; UTC
-    Column("label", Text, nullable=False),  # empty: no answer
-    Column("checkpoint_id", Integer, nullable=False),  # 0: no answer
-    Column("n", Integer, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("day", Words, nullable=False),  # of the answer, else of the first sight; UTC
+    Column("label", Words, nullable=False),  # empty: no answer
+    Column("checkpoint_id", Whole, nullable=False),  # 0: no answer
+    Column("n", Whole, nullable=False),
     PrimaryKeyConstraint("state", "day", "label", "checkpoint_id"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -276,14 +284,17 @@ tally = Table(
 
 DAY_LENGTH = len("2026-01-31")
 
+# On PostgreSQL an entry of an index is shorter than a path may be: its beginning and a hash.
+FOLDER_KEY = ("inbox_id", '"left"(folder, 600)', "hashtextextended(folder, 0)", "state")
+
 folder_tally = Table(
     "folder_tally",
     metadata,
-    Column("inbox_id", Integer, nullable=False),
-    Column("folder", Text, nullable=False),  # of `path_text`; "." for the inbox itself
-    Column("state", Text, nullable=False),
-    Column("n", Integer, nullable=False),
-    PrimaryKeyConstraint("inbox_id", "folder", "state"),
+    Column("inbox_id", Whole, nullable=False),
+    Column("folder", Words, nullable=False),  # of `path_text`; "." for the inbox itself
+    Column("state", Words, nullable=False),
+    Column("n", Whole, nullable=False),
+    PrimaryKeyConstraint("inbox_id", "folder", "state").ddl_if(dialect="sqlite"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

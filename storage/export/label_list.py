@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, case, func, null, or_, select
 
+from storage.database.functions import instr
 from storage.database.tables import human_label, inbox, label_mark, recording
 from storage.labels.answers import answers_to
 from storage.queries.filters import path_clauses
@@ -86,7 +87,7 @@ def _query(filters: LabelFilters, limit: int) -> Any:
         in_cell = SEPARATOR + given.c.label + SEPARATOR
         begin = f"{SEPARATOR}{'not ' * filters.marks}"
         sought = (f"{begin}{label}{SEPARATOR}" for label in filters.labels)
-        wanted.append(or_(*(func.instr(in_cell, each) > 0 for each in sought)))
+        wanted.append(or_(*(instr(in_cell, each) > 0 for each in sought)))
     if filters.origins:
         wanted.append(given.c.origin.in_(filters.origins))
     query = (

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select, tuple_
 
 from storage.database.bulk import chunks
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.database.tables import human_label, inbox, recording
 from storage.errors import StorageError, os_errors_as
 from storage.home.safe_open import file_digest

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from storage.database.bulk import chunks
-from storage.database.sqlite import Database, driver
+from storage.database.database import Database
 from storage.database.tables import metadata, prediction, recording
 from storage.errors import StorageError
 from storage.ledger.finding_rows import leave_index
@@ -34,7 +34,6 @@ from storage.values.progress import ProgressTicker
 from storage.values.text import counted
 
 _AT_ONCE = 1000  # rows in a transaction
-_SAFE_CHECKPOINTS = (3, 51, 3)  # from this SQLite on two processes may empty the log at once
 _row = recording.c
 _LARGEST_ID = 2**63 - 1
 # What goes with a recording, and with an answer; keys of another kind would have it stay.
@@ -168,5 +167,4 @@ def _delete_recordings(database: Database, ids: Sequence[int]) -> list[int]:
 
 def _keep_log_short(database: Database) -> None:
     """No daemon may be there to do so."""
-    if driver().sqlite_version_info >= _SAFE_CHECKPOINTS:
-        database.truncate_wal()
+    database.shorten_log(alone=False)

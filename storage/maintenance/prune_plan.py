@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from storage.database.bulk import execute_many
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.database.tables import inbox, prediction, recording
 from storage.maintenance.file_presence import PLACE_COLUMNS, FilePresence
 from storage.maintenance.id_ranges import id_ranges, rows_by_range

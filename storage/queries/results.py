@@ -13,8 +13,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, select, tuple_
 
 from storage.database.bulk import chunks
-from storage.database.sqlite import PATH_INDEX
-from storage.database.tables import answer_counter, inbox, prediction, recording, recording_label
+from storage.database.tables import (
+    PATH_INDEX,
+    answer_counter,
+    inbox,
+    prediction,
+    recording,
+    recording_label,
+)
 from storage.queries.clips import (
     ClipOptions,
     Span,

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from storage.database.database import Database
 from storage.database.engine import open_database
-from storage.database.sqlite import Database
 from storage.database.tables import human_label, label_event, label_mark
 from storage.errors import StorageError
 from storage.labels.label_events import (
