@@ -45,6 +45,11 @@ LONGEST = ("test_demo.py", "test_distributed.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests come first: at the end, one worker would wait for the other's."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+    if items and items[0].config.getoption("postgresql"):
+        skip = pytest.mark.skip(reason="about SQLite's file")
+        for item in items:
+            if item.get_closest_marker("sqlite"):
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -76,7 +81,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _ledgers_on_a_server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
 ) -> Iterator[None]:
     """With --postgresql: each file that a test names stands for a schema of its own."""
     if not request.config.getoption("postgresql"):
@@ -88,13 +93,13 @@ def _ledgers_on_a_server(
 
     if programs() is None:
         pytest.skip("no PostgreSQL server is installed (Debian: postgresql)")
-    server = PostgresqlServer(tmp_path_factory.mktemp("server"))
+    server = PostgresqlServer()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "is_on_server", lambda url: True)
         patch.setattr(postgresql_schema, "_parsed", lru_cache(maxsize=None)(server.schema_for))
         yield
-    server.stop()
+    server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import re
 from fnmatch import translate
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, String, literal
+from sqlalchemy import Boolean, ColumnElement, Integer, String, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -47,6 +47,23 @@ class group_concat(GenericFunction[str]):
 
 class instr(GenericFunction[int]):
     inherit_cache = True
+
+
+class whole_part(GenericFunction[int]):
+    """Of a number that is not negative."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(whole_part)
+def _whole_part(element: whole_part, compiler: Any, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AS INTEGER)"
+
+
+@compiles(whole_part, _POSTGRESQL)
+def _truncated(element: whole_part, compiler: Any, **kw: Any) -> str:
+    return f"CAST(trunc({compiler.process(element.clauses, **kw)}) AS INTEGER)"
 
 
 class fits_glob(GenericFunction[bool]):

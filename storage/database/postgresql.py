@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg import ServerCursor
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 
@@ -124,13 +128,26 @@ def _engine(url: URL, access: Access) -> Engine:
             "options": " ".join(options),
         },
     )
-    event.listen(engine, "connect", _forget_notices)
+    event.listen(engine, "connect", _configure)
     return engine
 
 
-def _forget_notices(raw: Any, _: object) -> None:
-    """What the server remarks beside its answers is not for people."""
-    raw.add_notice_handler(lambda _: None)
+class _Sum(Loader):
+    """Sums of whole numbers come as `numeric`."""
+
+    def load(self, data: Buffer) -> int | float:
+        number = bytes(data).decode()
+        return int(number) if number.lstrip("-").isdecimal() else float(number)
+
+
+class _Cursor(ServerCursor[Any]):
+    def __del__(self, *_: object) -> None:
+        """It warns of what the end of the transaction has closed."""
+
+
+def _configure(raw: psycopg.Connection[Any], _: object) -> None:
+    raw.adapters.register_loader("numeric", _Sum)
+    raw.server_cursor_factory = _Cursor
 
 
 def _libpq_url(url: URL) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, insert, make_url, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateColumn
 
 from storage.database.database import ACCESS, Role
 from storage.database.indexes import metadata
@@ -31,6 +34,13 @@ _INDEXES = (
 )
 # What SQLite asks Python for: see `threshold_in`, `human_text` and `is_part_wrong`.
 _FUNCTIONS = Path(__file__).with_name("postgresql_functions.sql")
+
+
+@compiles(CreateColumn, "postgresql")
+def _by_bytes(element: CreateColumn, compiler: Any, **kw: Any) -> str:
+    """Texts are compared by their bytes, as in SQLite, whatever the server's language."""
+    column: str = compiler.visit_create_column(element, **kw)
+    return column.replace(" TEXT", ' TEXT COLLATE "C"')
 
 
 def open_ledger_on(url: str, role: Role) -> PostgresqlDatabase:

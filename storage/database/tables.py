@@ -40,16 +40,14 @@ metadata = MetaData(
 )
 
 Real: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
-# SQLite's integers have 64 bits, and its words are compared by their bytes.
 Whole: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
-Words: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
 
 inbox = Table(
     "inbox",
     metadata,
     Column("id", Whole, primary_key=True),
     Column("path", LargeBinary, nullable=False),
-    Column("path_text", Words, nullable=False),
+    Column("path_text", Text, nullable=False),
     Column("mount_point", LargeBinary),  # of the file system it was last found on
     UniqueConstraint("path").ddl_if(dialect="sqlite"),
     sqlite_strict=True,
@@ -59,16 +57,16 @@ checkpoint = Table(
     "checkpoint",
     metadata,
     Column("id", Whole, primary_key=True),
-    Column("digest", Words, nullable=False, unique=True),
-    Column("name", Words, nullable=False),
-    Column("labels", Words, nullable=False),  # JSON list, in the order of the scores
+    Column("digest", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("labels", Text, nullable=False),  # JSON list, in the order of the scores
     Column("clip_seconds", Real),
-    Column("facts", Words, nullable=False),  # JSON object
-    Column("verdict", Words, nullable=False),
-    Column("reason", Words),
-    Column("seen_at", Words, nullable=False),
-    Column("task", Words, nullable=False, server_default=text("'single'")),
-    Column("thresholds", Words),  # JSON object, label to probability; NULL: it has none
+    Column("facts", Text, nullable=False),  # JSON object
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text),
+    Column("seen_at", Text, nullable=False),
+    Column("task", Text, nullable=False, server_default=text("'single'")),
+    Column("thresholds", Text),  # JSON object, label to probability; NULL: it has none
     # Whether each of its answers may tell the label it is stored with and no other, so that the
     # tallies know what is told.
     Column("one_label", Whole, nullable=False, server_default=text("1")),
@@ -82,45 +80,45 @@ recording = Table(
     Column("id", Whole, primary_key=True),
     Column("inbox_id", ForeignKey("inbox.id"), nullable=False),
     Column("path", LargeBinary, nullable=False),  # relative to the inbox
-    Column("path_text", Words, nullable=False),
+    Column("path_text", Text, nullable=False),
     # What `stat` said of the content; empty: at rest until a scan admits what lies there now.
-    Column("fingerprint", Words, nullable=False),
+    Column("fingerprint", Text, nullable=False),
     Column("size_bytes", Whole, nullable=False),
-    Column("digest", Words),  # NULL: provisional, nobody has read the content yet
-    Column("state", Words, nullable=False),
+    Column("digest", Text),  # NULL: provisional, nobody has read the content yet
+    Column("state", Text, nullable=False),
     Column("attempts", Whole, nullable=False, server_default=text("0")),
-    Column("claimed_by", Words),
-    Column("claimed_at", Words),
-    Column("requeued", Words),
-    Column("requeued_at", Words),
-    Column("error_class", Words),
-    Column("error", Words),
-    Column("warning", Words),
+    Column("claimed_by", Text),
+    Column("claimed_at", Text),
+    Column("requeued", Text),
+    Column("requeued_at", Text),
+    Column("error_class", Text),
+    Column("error", Text),
+    Column("warning", Text),
     Column("duration_s", Real),
     Column("sample_rate_hz", Whole),
     Column("channels", Whole),
     # The current answer; a duplicate shares that of another recording.
     Column("prediction_id", ForeignKey("prediction.id", use_alter=True)),
-    Column("first_seen_at", Words, nullable=False),
-    Column("answered_at", Words),
-    Column("retry_after", Words),  # of a postponed recording
+    Column("first_seen_at", Text, nullable=False),
+    Column("answered_at", Text),
+    Column("retry_after", Text),  # of a postponed recording
     # Where the file goes, or went once `archived_at` says so; absolute.
     Column("archive_path", LargeBinary),
-    Column("archive_path_text", Words),
-    Column("archived_at", Words),
+    Column("archive_path_text", Text),
+    Column("archived_at", Text),
     # Copied from the current answer, so that indexes know state, time and answer together.
-    Column("label", Words),
+    Column("label", Text),
     Column("confidence", Real),
     Column("checkpoint_id", Whole),
     # As the recorder's clock showed it, or with Z (see `recorder_time`).
-    Column("recorded_at", Words),
+    Column("recorded_at", Text),
     Column("rms_dbfs", Real),
     Column("peak_dbfs", Real),
     Column("clipped", Real),  # share of the samples
     # Of the current answer: rises with each, whatever the clock does. NULL: answered by a version
     # that gave none.
     Column("answer_number", Whole),
-    Column("recorder", Words),  # what the file says of it, as JSON
+    Column("recorder", Text),  # what the file says of it, as JSON
     CheckConstraint("state IN ('pending', 'done', 'failed', 'superseded')", name="state"),
     CheckConstraint("requeued IN ('retry', 'rescore')", name="requeued"),
     CheckConstraint(
@@ -152,15 +150,15 @@ prediction = Table(
     Column("id", Whole, primary_key=True),
     Column("recording_id", ForeignKey("recording.id", ondelete="CASCADE"), nullable=False),
     Column("checkpoint_id", ForeignKey("checkpoint.id"), nullable=False),
-    Column("label", Words, nullable=False),
+    Column("label", Text, nullable=False),
     Column("confidence", Real, nullable=False),
     Column("scores", LargeBinary, nullable=False),  # float32 little-endian, (L,)
     Column("clip_scores", LargeBinary, nullable=False),  # float16 little-endian, (C, L)
     Column("clip_seconds", Real, nullable=False),
     Column("clip_hop_seconds", Real, nullable=False),
-    Column("classified_at", Words, nullable=False),
+    Column("classified_at", Text, nullable=False),
     # The settings that decide scores (see `EngineSettings.scoring`). NULL: not noted then.
-    Column("scoring", Words),
+    Column("scoring", Text),
     Column("novelty", Real),  # 0 to 1; NULL: its checkpoint does not know
     UniqueConstraint("recording_id", "checkpoint_id"),
     sqlite_strict=True,
@@ -181,7 +179,7 @@ finding = Table(
     "finding",
     metadata,
     Column("prediction_id", ForeignKey("prediction.id", ondelete="CASCADE"), nullable=False),
-    Column("label", Words, nullable=False),
+    Column("label", Text, nullable=False),
     Column("probability", Real),  # by which it is told; NULL: a label of clips only
     Column("first_clip", Whole, nullable=False),
     Column("last_clip", Whole, nullable=False),
@@ -195,8 +193,8 @@ finding = Table(
 recording_label = Table(
     "recording_label",
     metadata,
-    Column("label", Words, nullable=False),
-    Column("answered_at", Words, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("answered_at", Text, nullable=False),
     Column("recording_id", Whole, nullable=False),
     Column("probability", Real),
     Column("checkpoint_id", Whole, nullable=False),
@@ -210,15 +208,15 @@ recording_label = Table(
 human_label = Table(
     "human_label",
     metadata,
-    Column("digest", Words, nullable=False),
+    Column("digest", Text, nullable=False),
     Column("start_s", Real, nullable=False),
     Column("end_s", Real, nullable=False),
-    Column("label", Words, nullable=False),  # or several, as `a;b`, in alphabetical order
-    Column("group_name", Words),  # relatives that no split may part, as the person named them
-    Column("origin", Words, nullable=False),  # the file it was imported from, or `set`
-    Column("labelled_at", Words, nullable=False),
-    Column("author", Words),  # NULL: labelled by a version that did not ask
-    Column("way", Words),  # how the author came to it, see `label_event`
+    Column("label", Text, nullable=False),  # or several, as `a;b`, in alphabetical order
+    Column("group_name", Text),  # relatives that no split may part, as the person named them
+    Column("origin", Text, nullable=False),  # the file it was imported from, or `set`
+    Column("labelled_at", Text, nullable=False),
+    Column("author", Text),  # NULL: labelled by a version that did not ask
+    Column("way", Text),  # how the author came to it, see `label_event`
     PrimaryKeyConstraint("digest", "start_s", "end_s"),
     CheckConstraint("label <> ''", name="label"),
     CheckConstraint("start_s >= 0 AND (end_s > start_s OR end_s = 0)", name="part"),
@@ -230,14 +228,14 @@ human_label = Table(
 label_mark = Table(
     "label_mark",
     metadata,
-    Column("digest", Words, nullable=False),
+    Column("digest", Text, nullable=False),
     Column("start_s", Real, nullable=False),
     Column("end_s", Real, nullable=False),
-    Column("kind", Words, nullable=False),
-    Column("label", Words, nullable=False),
-    Column("author", Words, nullable=False),
-    Column("way", Words, nullable=False),
-    Column("marked_at", Words, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("way", Text, nullable=False),
+    Column("marked_at", Text, nullable=False),
     PrimaryKeyConstraint("digest", "start_s", "end_s", "kind", "label"),
     CheckConstraint("kind IN ('not', 'unsure')", name="kind"),
     sqlite_strict=True,
@@ -249,17 +247,17 @@ label_event = Table(
     "label_event",
     metadata,
     Column("number", Whole, primary_key=True),
-    Column("id", Words, nullable=False),  # by who made it: said twice, it is the same event
-    Column("act", Words, nullable=False),  # events that were one act, and are undone together
-    Column("digest", Words, nullable=False),
+    Column("id", Text, nullable=False),  # by who made it: said twice, it is the same event
+    Column("act", Text, nullable=False),  # events that were one act, and are undone together
+    Column("digest", Text, nullable=False),
     Column("start_s", Real, nullable=False),
     Column("end_s", Real, nullable=False),
-    Column("say", Words, nullable=False),
-    Column("label", Words),
-    Column("author", Words, nullable=False),
-    Column("way", Words, nullable=False),  # listened, looked, verified, bulk, command or imported
-    Column("made_at", Words, nullable=False),
-    Column("before", Words, nullable=False),  # the label and the marks that stood there, as JSON
+    Column("say", Text, nullable=False),
+    Column("label", Text),
+    Column("author", Text, nullable=False),
+    Column("way", Text, nullable=False),  # listened, looked, verified, bulk, command or imported
+    Column("made_at", Text, nullable=False),
+    Column("before", Text, nullable=False),  # the label and the marks that stood there, as JSON
     Column("undoes", Whole),  # the number of another event
     CheckConstraint("say IN ('label', 'not', 'unsure', 'clear', 'undo')", name="say"),
     UniqueConstraint("id"),
@@ -272,9 +270,9 @@ label_event = Table(
 tally = Table(
     "tally",
     metadata,
-    Column("state", Words, nullable=False),
-    Column("day", Words, nullable=False),  # of the answer, else of the first sight; UTC
-    Column("label", Words, nullable=False),  # empty: no answer
+    Column("state", Text, nullable=False),
+    Column("day", Text, nullable=False),  # of the answer, else of the first sight; UTC
+    Column("label", Text, nullable=False),  # empty: no answer
     Column("checkpoint_id", Whole, nullable=False),  # 0: no answer
     Column("n", Whole, nullable=False),
     PrimaryKeyConstraint("state", "day", "label", "checkpoint_id"),
@@ -291,8 +289,8 @@ folder_tally = Table(
     "folder_tally",
     metadata,
     Column("inbox_id", Whole, nullable=False),
-    Column("folder", Words, nullable=False),  # of `path_text`; "." for the inbox itself
-    Column("state", Words, nullable=False),
+    Column("folder", Text, nullable=False),  # of `path_text`; "." for the inbox itself
+    Column("state", Text, nullable=False),
     Column("n", Whole, nullable=False),
     PrimaryKeyConstraint("inbox_id", "folder", "state").ddl_if(dialect="sqlite"),
     sqlite_strict=True,

@@ -51,7 +51,7 @@ def listed_labels(
 
     Start and end are None where the whole recording is meant, and an end where its end is.
     """
-    labels = connection.execution_options(yield_per=_CHUNK).execute(_query(filters, limit))
+    labels = connection.execute(_query(filters, limit), execution_options={"yield_per": _CHUNK})
     while some := list(islice(labels, _CHUNK)):
         parts = [(one.digest, one.start_s, one.end_s) for one in some]
         for one, answer in zip(some, answers_to(connection, parts, rules), strict=True):

@@ -267,7 +267,7 @@ class _RecordingIndex:
         query = select(_row.inbox_id, _row.path, _row.digest).where(
             _row.digest.is_not(None), _row.state != "superseded"
         )
-        rows = self._connection.execution_options(yield_per=1000).execute(query)
+        rows = self._connection.execute(query, execution_options={"yield_per": 1000})
         for inbox_id, path, digest in rows:
             below = os.fsdecode(path)
             folder, name = os.path.split(os.path.join(os.fsdecode(self._inboxes[inbox_id]), below))

@@ -405,5 +405,5 @@ def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:
 def _read(
     connection: Connection, query: Select[Any], rules: DisplayRules, chunk_rows: int = _CHUNK_ROWS
 ) -> Iterator[Result]:
-    for row in connection.execution_options(yield_per=chunk_rows).execute(query):
+    for row in connection.execute(query, execution_options={"yield_per": chunk_rows}):
         yield from_row(row, rules)
