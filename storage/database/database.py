@@ -61,9 +61,10 @@ class Database(ABC):
 
     @abstractmethod
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, alone: bool = False) -> Iterator[Connection]:
         """One transaction, of a writer alone in the ledger; rolled back if the body raises.
 
+        `alone`: at once, also where the role takes the lock late.
         Raises LedgerUnavailable (locked, full, away), LedgerDamaged, or RowRefused (a bad value).
         """
 

@@ -34,6 +34,8 @@ from storage.home.safe_open import create_plain
 LOCK_NAME = int.from_bytes(b"clfd", "big")
 _LOCK = text("SELECT pg_advisory_xact_lock(:name, hashtext(current_schema()))")
 _CONNECT_SECONDS = 5
+# Connection lost, no room, ended by the server, and idle for too long.
+_AWAY = ("08", "53", "57P", "25P03")
 # A writer that is frozen would keep all others out: its session ends after this long.
 _IDLE_SECONDS = {"daemon": 10, "other": 60}
 
@@ -54,10 +56,10 @@ class PostgresqlDatabase(Database):
         self._engine = _engine(url, access)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, alone: bool = False) -> Iterator[Connection]:
         try:
             with self._engine.begin() as connection:
-                if self._access.writes:
+                if alone or (self._access.writes and self._access.locks_at_once):
                     connection.execute(_LOCK, {"name": LOCK_NAME})
                 yield connection
         except (StatementError, UnicodeError, OverflowError) as error:
@@ -183,7 +185,8 @@ def _explained(error: Exception, place: str) -> StorageError:
         return LedgerUnavailable(
             f"the ledger {place} cannot be used now: another program is writing for long; try again"
         )
-    if not isinstance(error, OperationalError):
+    is_away = isinstance(error, OperationalError) or state.startswith(_AWAY)
+    if not is_away:
         return RowRefused(f"the ledger {place} refused a value: {reason}")
     told = str(cause)
     if "does not exist" in told and "database" in told:

@@ -63,10 +63,10 @@ class SqliteDatabase(Database):
         self._engine = _engine(path, access, self._files)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, alone: bool = False) -> Iterator[Connection]:
         self.require_in_place()
         try:
-            with self._engine.begin() as connection:
+            with self._engine.execution_options(alone=alone).begin() as connection:
                 yield connection
                 self._files.note_log()
                 self.require_in_place()  # else this commit goes where nobody finds it
@@ -192,9 +192,8 @@ def _engine(path: Path, access: Access, files: LedgerFiles) -> Engine:
     engine.dialect.statement_compiler = _HintingCompiler
     # The driver would begin late and let a reader turn writer, which fails at once when another
     # process has written; so `begin` names the kind of transaction.
-    begin = "BEGIN IMMEDIATE" if access.writes and access.locks_at_once else "BEGIN"
     event.listen(engine, "connect", lambda raw, _: _configure(raw, access, files))
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    event.listen(engine, "begin", partial(_begin, access))
     return engine
 
 
@@ -203,6 +202,11 @@ class _HintingCompiler(SQLiteCompiler):
 
     def get_from_hint_text(self, table: object, text: str | None) -> str | None:
         return text
+
+
+def _begin(access: Access, connection: Connection) -> None:
+    locks = connection.get_execution_options().get("alone") or access.locks_at_once
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if access.writes and locks else "BEGIN")
 
 
 def _configure(raw: Any, access: Access, files: LedgerFiles) -> None:
