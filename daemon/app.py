@@ -39,8 +39,7 @@ from daemon.pipeline.scoring import Claimer, Scorer
 from daemon.pipeline.scoring_setup import RecordingPool, decode_pool, with_batches
 from daemon.pipeline.window import Window
 from daemon.service import Components, Service
-from storage.database.engine import is_outdated
-from storage.database.ledger_files import file_of
+from storage.database.engine import is_outdated, local_file
 from storage.home.atomic_write import remove_leftovers
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock, write_status
@@ -82,7 +81,7 @@ def run_daemon(
     refuse_overlapping_folders(settings)
     with (
         ExitStack() as until_the_end,
-        DaemonLock.acquire(home, file_of(settings.database)) as lock,
+        DaemonLock.acquire(home, local_file(settings.database)) as lock,
         decode_pool(settings.engine, scoring, wake) as pool,
         _metrics(settings.metrics) as publish,
         ledger_of(settings) as ledger,
@@ -239,8 +238,8 @@ def _intake_and_archive(
 
 def ledger_remark(settings: Settings) -> str | None:
     """What speaks against the place of the ledger's file, if anything does."""
-    kind = mount_of(file_of(settings.database)).kind
-    if kind not in NETWORK_FILE_SYSTEMS:
+    file = local_file(settings.database)
+    if file is None or (kind := mount_of(file).kind) not in NETWORK_FILE_SYSTEMS:
         return None
     return (
         f"the ledger lies on {kind}, where SQLite's locks hold on one machine at best; set"

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ import soundfile
 from hypothesis import HealthCheck, settings
 from surroundings import leave_surroundings
 
-from storage.database import engine
+from storage.database import sqlite_schema
 
 if TYPE_CHECKING:
     from house import House
@@ -44,12 +45,17 @@ LONGEST = ("test_demo.py", "test_distributed.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests come first: at the end, one worker would wait for the other's."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+    if items and items[0].config.getoption("postgresql"):
+        skip = pytest.mark.skip(reason="about SQLite's file")
+        for item in items:
+            if item.get_closest_marker("sqlite"):
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _new_ledgers_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Eleven migrations take 30 ms: the first ledger is made by them, later ones are its copies."""
-    template, migrate = tmp_path_factory.mktemp("ledger") / "clfd.db", engine._migrate
+    template, migrate = tmp_path_factory.mktemp("ledger") / "clfd.db", sqlite_schema._migrate
 
     def copy_or_migrate(path: Path, tell: Callable[[str], None]) -> None:
         if path.stat().st_size or not template.exists():
@@ -61,8 +67,39 @@ def _new_ledgers_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterato
             path.write_bytes(template.read_bytes())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_migrate", copy_or_migrate)
+        patch.setattr(sqlite_schema, "_migrate", copy_or_migrate)
         yield
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--postgresql",
+        action="store_true",
+        help="ledgers lie on a PostgreSQL server, whatever file a test names",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ledgers_on_a_server(
+    request: pytest.FixtureRequest,
+) -> Iterator[None]:
+    """With --postgresql: each file that a test names stands for a schema of its own."""
+    if not request.config.getoption("postgresql"):
+        yield
+        return
+    from postgresql_server import PostgresqlServer, programs
+
+    from storage.database import engine, postgresql_schema
+
+    if programs() is None:
+        pytest.skip("no PostgreSQL server is installed (Debian: postgresql)")
+    server = PostgresqlServer()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "is_on_server", lambda url: True)
+        patch.setattr(postgresql_schema, "_parsed", lru_cache(maxsize=None)(server.schema_for))
+        yield
+    server.remove()
 
 
 @pytest.fixture(scope="session")
@@ -150,27 +187,6 @@ def _checkpoint(folder: Path, seed: int, labels: tuple[str, ...], clip_seconds: 
         model.network.head[-1].weight.data *= 20  # untrained scores are too alike to tell apart
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     return save_checkpoint(folder, model, labels, shape, {"epochs": 0}, now)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_ledgers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """New ledgers of this process are copies of one that migrations made: 30 ms less for each."""
-    from storage.database import engine
-
-    migrate = engine._migrate
-    made = tmp_path_factory.mktemp("ledger") / "clfd.db"
-    engine.open_database(f"sqlite:///{made}", "daemon").close()
-    content = made.read_bytes()
-
-    def migrate_or_copy(path: Path, tell: Callable[[str], None]) -> None:
-        if path.stat().st_size:
-            migrate(path, tell)
-        else:
-            path.write_bytes(content)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_migrate", migrate_or_copy)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -29,5 +29,5 @@ class Upkeep(Component):
             return
         self._due = now + UPKEEP_SECONDS
         give_freed_memory_back()
-        self.fault = self.ledger.database.truncate_wal()
+        self.fault = self.ledger.database.shorten_log()
         self.compile_network()

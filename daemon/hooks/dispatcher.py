@@ -20,8 +20,8 @@ from daemon.component import Component
 from daemon.hooks.alerts import AlertRules
 from daemon.hooks.cursor import HookCursor, Place, Unnumbered
 from daemon.hooks.targets import RefusedByTarget, Target, TargetUnreachable, targets_of
+from storage.database.database import Database
 from storage.database.engine import open_database
-from storage.database.sqlite import Database
 from storage.errors import StorageError
 from storage.home.paths import Home
 from storage.queries.filters import Filters

@@ -239,7 +239,8 @@ class MountMemory:
 
     def __init__(self, ledger: Ledger, find_mount: FindMount = mount_of) -> None:
         self._ledger = ledger
-        self._ledger_file = ledger.database.path.absolute()
+        file = ledger.database.file
+        self._ledger_file = file and file.absolute()
         self._find_mount = find_mount
         self._known: dict[Path, Path] | None = None
 

@@ -9,8 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from classifier.model.starter import Starter, packaged_starter
-from storage.database.engine import is_outdated
-from storage.database.ledger_files import file_of
+from storage.database.engine import is_outdated, local_file
 from storage.home.atomic_write import write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock
@@ -38,7 +37,7 @@ def initialise(
     yield f"settings    {home.settings_file}{' (kept)' if is_kept else ''}"
     # A daemon of the older version would go on writing into the tables of this one.
     url = settings.database
-    lock = DaemonLock.acquire(home, file_of(url)) if is_outdated(url) else nullcontext()
+    lock = DaemonLock.acquire(home, local_file(url)) if is_outdated(url) else nullcontext()
     with lock, open_ledger(url, "writer") as ledger:
         n_done = ledger.counts().get("done", 0)
     yield f"ledger      {url} ({n_done} recordings done)"

@@ -50,7 +50,7 @@ def check(invocation: Invocation, file_format: str) -> None:
         problems = [f"damaged: {problem}" for problem in database.problems()]
         problems = problems or [f"counts wrongly: {wrong}" for wrong in tally_errors(database)]
         report: dict[str, object] = {
-            "ledger": str(database.path),
+            "ledger": database.place,
             "valid": not problems,
             "sound": not problems,  # deprecated: the name before `valid`
             "problems": problems,
@@ -59,7 +59,7 @@ def check(invocation: Invocation, file_format: str) -> None:
         if problems:
             if file_format == "json":
                 click.echo(json.dumps(report, ensure_ascii=False))
-            raise LedgerInvalid(_invalid(database.path, problems))
+            raise LedgerInvalid(_invalid(database.place, problems))
         findings = check_findings(database, settings, ProgressTicker(invocation.print_note))
     if file_format == "json":
         click.echo(json.dumps(report | asdict(findings), ensure_ascii=False))
@@ -69,7 +69,7 @@ def check(invocation: Invocation, file_format: str) -> None:
             click.echo(visible(line))
 
 
-def _invalid(ledger: Path, problems: list[str]) -> str:
+def _invalid(ledger: str, problems: list[str]) -> str:
     kind = problems[0].partition(": ")[0]
     first = "; ".join(problem.partition(": ")[2] for problem in problems[:5])
     if kind == "damaged":
@@ -102,14 +102,10 @@ def backup(invocation: Invocation, file: Path | None, force: bool) -> None:
 
     with open_database(invocation.database(), "editor") as database:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        target = (
-            file.resolve()
-            if file
-            else database.path.with_name(f"{database.path.name}.{now}.backup")
-        )
-        if target.exists() and target.samefile(database.path):
+        ledger = (database.file or invocation.home().ledger_file).absolute()
+        target = file.resolve() if file else ledger.with_name(f"{ledger.name}.{now}.backup")
+        if database.file and target.exists() and target.samefile(ledger):
             raise StorageError(f"{target} is the ledger itself; name another file")
-        ledger = database.path.absolute()
         # What SQLite keeps beside a ledger, and would take a backup for.
         if target.absolute() in {ledger.with_name(f"{ledger.name}{end}") for end in _ENDS}:
             raise StorageError(f"{target} belongs to the ledger; name another file")
@@ -193,15 +189,15 @@ def upgrade(invocation: Invocation) -> None:
     Example:
       clfd db upgrade
     """
-    from storage.database.engine import open_database
+    from storage.database.engine import local_file, open_database
     from storage.database.engine import upgrade as upgrade_database
-    from storage.database.ledger_files import file_of, missing
+    from storage.database.ledger_files import missing
     from storage.home.daemon_lock import DaemonLock
     from storage.ledger.tallies import repair_tallies
 
     url = invocation.database()
-    ledger = file_of(url)
-    if not ledger.exists():  # the lock would leave its file in a folder that is no home
+    ledger = local_file(url)
+    if ledger and not ledger.exists():  # the lock would leave its file in a folder that is no home
         raise missing(ledger)
     with DaemonLock.acquire(invocation.home(), ledger):
         backup = upgrade_database(url, tell=invocation.print_note)

@@ -10,7 +10,7 @@ import click
 from storage.commands.context import Count, Finite, Invocation
 
 if TYPE_CHECKING:
-    from storage.database.sqlite import Database
+    from storage.database.database import Database
     from storage.labels.label_events import Say
     from storage.review.clip_to_judge import ClipToJudge
     from storage.review.verification import Verified

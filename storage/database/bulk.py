@@ -1,24 +1,38 @@
 """Bulk work: lists of recordings as one JSON parameter, IN lists in pieces, many rows a statement.
 
-SQLite goes through the JSON table and finds each version by an index.
+The engine goes through the JSON table and finds each version by an index.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, Integer, String, Table, UpdateBase, bindparam, func
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Dialect,
+    String,
+    Table,
+    UpdateBase,
+    bindparam,
+    literal_column,
+    text,
+)
 from sqlalchemy.sql.compiler import SQLCompiler
+
+from storage.database.functions import json_each, json_extract
+from storage.database.tables import FOLDER_KEY, folder_tally
 
 PARAMETER = "contents"
 
-ASKED = func.json_each(bindparam(PARAMETER, type_=String)).table_valued("value", name="asked")
-ASKED_ID = func.json_extract(ASKED.c.value, "$[0]", type_=Integer)
-ASKED_DIGEST = func.json_extract(ASKED.c.value, "$[1]", type_=String)
+ASKED = json_each(bindparam(PARAMETER, type_=String)).table_valued("value", name="asked")
+ASKED_ID = json_extract(ASKED.c.value, literal_column("'$[0]'"), type_=BigInteger)
+ASKED_DIGEST = json_extract(ASKED.c.value, literal_column("'$[1]'"), type_=String)
 
 
 def contents_of(asked: Iterable[tuple[int, str | None]]) -> str:
@@ -42,15 +56,26 @@ def add_up(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
     """Add each row's last value to the row of the same key, which is made where it is missing."""
     if not rows:
         return
-    from sqlalchemy.dialects.sqlite import insert
-
+    insert = _upserting_insert(connection.dialect.name)
     names = [column.name for column in table.c]
     amount = table.c[names[-1]]
     added = insert(table)
     added = added.on_conflict_do_update(
-        index_elements=list(table.primary_key), set_={amount: amount + added.excluded[amount.name]}
+        index_elements=_key(table, connection.dialect.name),
+        set_={amount: amount + added.excluded[amount.name]},
     )
     connection.execute(added, [dict(zip(names, row, strict=True)) for row in rows])
+
+
+def _upserting_insert(engine: str) -> Callable[[Table], Any]:
+    return importlib.import_module(f"sqlalchemy.dialects.{engine}").insert  # type: ignore[no-any-return]
+
+
+def _key(table: Table, engine: str) -> list[Any]:
+    """What is unique: where a folder's name may be longer than an index can hold, more words."""
+    if engine != "sqlite" and table is folder_tally:
+        return [text(each) for each in FOLDER_KEY]
+    return list(table.primary_key)
 
 
 def execute_many(
@@ -58,11 +83,13 @@ def execute_many(
 ) -> None:
     """What `connection.execute` does with many rows, without its work for each value.
 
-    That takes longer than what SQLite has to do. All rows have the same keys; values are what the
-    driver takes as it is. A statement that is used again should be the same object, and has two
-    parameters or more.
+    That takes longer than what SQLite has to do; other drivers do it themselves. All rows have
+    the same keys; values are what the driver takes as it is. A statement that is used again
+    should be the same object, and has two parameters or more.
     """
-    if rows:
+    if rows and not connection.dialect.positional:
+        connection.execute(statement, rows)
+    elif rows:
         command, names, constants = _compiled(statement, connection.dialect, tuple(rows[0]))
         assert len(names) > 1
         values = itemgetter(*names)

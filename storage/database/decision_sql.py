@@ -22,6 +22,7 @@ from sqlalchemy import (
     select,
 )
 
+from storage.database.functions import group_concat, json_array, json_group_array
 from storage.database.tables import checkpoint, finding, prediction, recording, recording_label
 from storage.values.clip_scores import labels_of
 from storage.values.decision import (
@@ -117,9 +118,9 @@ def threshold(
 def told_findings() -> ScalarSelect[Any]:
     """Those of a `prediction` that is joined, for `candidates_in`."""
     own = finding.alias()
-    one = func.json_array(own.c.label, own.c.probability)
+    one = json_array(own.c.label, own.c.probability)
     is_own = own.c.prediction_id == _answer.id, own.c.probability.is_not(None)
-    query = select(func.json_group_array(func.json(one))).where(*is_own)
+    query = select(json_group_array(one)).where(*is_own)
     return query.correlate(prediction).scalar_subquery()
 
 
@@ -155,7 +156,7 @@ def told_labels(rules: DisplayRules, answer: AnswerColumns) -> ColumnElement[Any
     ordered = select(own.c.label).where(is_found(rules, own, answer)).order_by(own.c.label)
     ordered = ordered.correlate_except(own, checkpoint)
     names = ordered.subquery()
-    found = select(func.group_concat(names.c.label, SEPARATOR)).scalar_subquery()
+    found = select(group_concat(names.c.label, SEPARATOR)).scalar_subquery()
     return case(
         (answer.label.is_(None), null()), else_=func.coalesce(found, nothing(rules, answer))
     )

@@ -27,17 +27,23 @@ def _partial(name: str, *columns: Column[object], where: str, unique: bool = Fal
 
 
 _row = recording.c
-_partial("uq_recording_provisional", _row.inbox_id, _row.path, where="digest IS NULL", unique=True)
-_partial(
-    "uq_recording_current",  # of all content versions of a file, one answer is the current one
-    _row.inbox_id,
-    _row.path,
-    where="state IN ('done', 'failed')",
-    unique=True,
-)
+# Those that hold a whole path: a server has others, see `postgresql_schema`.
+for _index in (
+    _partial(
+        "uq_recording_provisional", _row.inbox_id, _row.path, where="digest IS NULL", unique=True
+    ),
+    _partial(
+        "uq_recording_current",  # of all content versions of a file, one answer is the current one
+        _row.inbox_id,
+        _row.path,
+        where="state IN ('done', 'failed')",
+        unique=True,
+    ),
+    _partial("ix_recording_archive_path", _row.archive_path, where="archived_at IS NOT NULL"),
+):
+    _index.ddl_if(dialect="sqlite")
 _partial("ix_recording_queue", _row.requeued, _row.id, where=is_queued)
 _partial("ix_recording_archiving", _row.id, where=is_archiving)
-_partial("ix_recording_archive_path", _row.archive_path, where="archived_at IS NOT NULL")
 # For lists in order of time and for counts: the filters are decided without the row.
 _answer = (_row.confidence, _row.checkpoint_id)
 Index("ix_recording_answer", _row.state, _row.answered_at, _row.label, *_answer)

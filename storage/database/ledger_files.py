@@ -30,10 +30,15 @@ def file_of(url: str) -> Path:
         raise ConfigurationError(f"database = {url!r} is no SQLAlchemy URL") from error
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
         raise ConfigurationError(
-            f"database = {parsed.render_as_string()!r}: this version keeps its ledger in an SQLite"
-            " file only; write sqlite:////folder/clfd.db"
+            f"database = {parsed.render_as_string()!r}: a ledger is an SQLite file or lies on a"
+            " PostgreSQL server; write sqlite:////folder/clfd.db or"
+            " postgresql+psycopg://USER@HOST/NAME"
         )
     return Path(str(parsed.database))
+
+
+def is_on_server(url: str) -> bool:
+    return url.startswith("postgresql+psycopg:")
 
 
 def log_of(ledger: Path) -> Path:

@@ -7,17 +7,17 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Self
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError, StatementError
 
+from storage.database.database import ACCESS, Access, Database
 from storage.database.ledger_files import LedgerFiles, log_of
 from storage.errors import (
     WRITABLE_PLACE,
@@ -33,11 +33,7 @@ from storage.home.safe_open import create_plain
 from storage.values.clip_scores import is_part_wrong
 from storage.values.decision import human_text, threshold_in
 
-Role = Literal["daemon", "writer", "editor", "pruner", "reader"]
-
-# Of recordings by inbox and path; SQLite names it after the table's first constraint.
-PATH_INDEX = "sqlite_autoindex_recording_1"
-
+SAFE_CHECKPOINTS = (3, 51, 3)  # from this SQLite on two processes may empty the log at once
 _WAL_LIMIT_BYTES = 64 * 2**20
 _WAL_PAGES = 4000  # of 4 KiB, before a commit moves them; rows of a large ledger lie far apart
 _WAL_WORTH_BYTES = 32 * 2**20  # twice what commits leave behind by themselves
@@ -45,40 +41,6 @@ _LEAST_FREE_BYTES = 64 * 1024  # less does not even hold SQLite's side files
 _PROGRESS_STEPS = 100_000  # of SQLite's machine, some milliseconds, between two looks at the clock
 
 
-@dataclass(frozen=True)
-class Access:
-    """What a process may do with the file, and how it goes about it."""
-
-    writes: bool
-    prepares: bool  # makes a missing ledger, upgrades an old one
-    checkpoints: bool = False
-    foreign_keys: bool = True
-    locks_at_once: bool = True  # a writer's transaction; else its first statement that writes does
-    cache_mib: int = 2
-    timeout_seconds: int = 60  # with another process that holds the lock
-    inspects_seconds: float = 0.0  # how long it may look for damage at the start
-
-
-ACCESS: dict[Role, Access] = {
-    # Only one process moves the WAL into the database: SQLite below 3.51.3 may corrupt it when a
-    # second one does so at the same moment.
-    # It comes back by itself, and shows a sign of life in between.
-    "daemon": Access(
-        writes=True,
-        prepares=True,
-        checkpoints=True,
-        timeout_seconds=5,
-        inspects_seconds=5.0,
-        cache_mib=64,  # the inner pages of the indexes of ten million recordings
-    ),
-    "writer": Access(writes=True, prepares=True),
-    "editor": Access(writes=True, prepares=False),
-    # Deletes answers, for each of which the keys would look through all recordings: no index leads
-    # to those that share it, since every new answer would have to keep it. So it looks itself.
-    # Its plan lies in temporary tables, which are written while others write to the ledger.
-    "pruner": Access(writes=True, prepares=False, foreign_keys=False, locks_at_once=False),
-    "reader": Access(writes=False, prepares=False, timeout_seconds=10),
-}
 # Moving a table would delete its children by cascade; the keys are checked before the commit.
 MIGRATING = Access(writes=True, prepares=False, foreign_keys=False, cache_mib=256)
 
@@ -91,24 +53,20 @@ def driver() -> ModuleType:
         return importlib.import_module("sqlite3")
 
 
-class Database:
-    """An open ledger file. Threads may share it; each transaction has a connection of its own."""
+class SqliteDatabase(Database):
+    """An open ledger file."""
 
     def __init__(self, path: Path, access: Access) -> None:
-        self.path = path
+        self.place, self.file, self.path = str(path), path, path
         self._access = access
         self._files = LedgerFiles(path)
         self._engine = _engine(path, access, self._files)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """One transaction, begun at once for writers; rolled back if the body raises.
-
-        Raises LedgerUnavailable (locked, full), LedgerDamaged, or RowRefused (a bad value).
-        """
+    def transaction(self, alone: bool = False) -> Iterator[Connection]:
         self.require_in_place()
         try:
-            with self._engine.begin() as connection:
+            with self._engine.execution_options(alone=alone).begin() as connection:
                 yield connection
                 self._files.note_log()
                 self.require_in_place()  # else this commit goes where nobody finds it
@@ -127,7 +85,6 @@ class Database:
         return str(found)
 
     def problems(self) -> list[str]:
-        """What SQLite's own check and the foreign keys have to complain about; empty: valid."""
         with self.transaction() as connection:
             check = connection.execute(text("PRAGMA quick_check")).scalars().all()
             orphans = connection.execute(text("PRAGMA foreign_key_check")).all()
@@ -135,7 +92,6 @@ class Database:
         return broken + [f"{row[0]} row {row[1]} has no {row[2]}" for row in orphans]
 
     def require_valid(self, seconds: float) -> None:
-        """Look for damage, for so long: of a large ledger in a part. Raises LedgerDamaged."""
         deadline = time.monotonic() + seconds
         with self._raw() as raw:
             raw.set_progress_handler(lambda: time.monotonic() > deadline, _PROGRESS_STEPS)
@@ -150,11 +106,13 @@ class Database:
         if found != "ok":
             raise damaged(self.path, _one_line(found))
 
-    def truncate_wal(self) -> str | None:
+    def shorten_log(self, alone: bool = True) -> str | None:
         """Move a grown log into the database; returns what is wrong when it cannot be emptied.
 
         A program that keeps an old view open holds the log; it grows until that ends.
         """
+        if not alone and driver().sqlite_version_info < SAFE_CHECKPOINTS:
+            return None
         log = log_of(self.path)
         if _size(log) < _WAL_WORTH_BYTES:
             return None
@@ -183,10 +141,6 @@ class Database:
             pooled.close()
 
     def back_up(self, target: Path, check: bool = False) -> None:
-        """Write a whole copy, aside and renamed; readers and writers go on meanwhile.
-
-        With `check` it gets its name only if it is sound; raises LedgerUnavailable otherwise.
-        """
         aside = target.with_name(f"{target.name}.new")
         with os_errors_as(LedgerUnavailable, f"cannot write {target}", WRITABLE_PLACE):
             os.close(create_plain(aside))  # says why where SQLite only says that it cannot
@@ -204,22 +158,15 @@ class Database:
             aside.rename(target)
 
     def require_in_place(self) -> None:
-        """Whether its files still are those that were opened; see `LedgerFiles`."""
         self._files.require_in_place()
 
     def close(self) -> None:
         self._engine.dispose()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 def _require_valid_copy(aside: Path, target: Path) -> None:
     try:
-        with Database(aside, ACCESS["reader"]) as copy:
+        with SqliteDatabase(aside, ACCESS["reader"]) as copy:
             copy.require_valid(float("inf"))
     except StorageError as error:
         aside.unlink(missing_ok=True)
@@ -245,9 +192,8 @@ def _engine(path: Path, access: Access, files: LedgerFiles) -> Engine:
     engine.dialect.statement_compiler = _HintingCompiler
     # The driver would begin late and let a reader turn writer, which fails at once when another
     # process has written; so `begin` names the kind of transaction.
-    begin = "BEGIN IMMEDIATE" if access.writes and access.locks_at_once else "BEGIN"
     event.listen(engine, "connect", lambda raw, _: _configure(raw, access, files))
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    event.listen(engine, "begin", partial(_begin, access))
     return engine
 
 
@@ -256,6 +202,11 @@ class _HintingCompiler(SQLiteCompiler):
 
     def get_from_hint_text(self, table: object, text: str | None) -> str | None:
         return text
+
+
+def _begin(access: Access, connection: Connection) -> None:
+    locks = connection.get_execution_options().get("alone") or access.locks_at_once
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if access.writes and locks else "BEGIN")
 
 
 def _configure(raw: Any, access: Access, files: LedgerFiles) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     REAL,
+    BigInteger,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -39,21 +40,23 @@ metadata = MetaData(
 )
 
 Real: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
+Whole: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 
 inbox = Table(
     "inbox",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("path", LargeBinary, nullable=False, unique=True),
+    Column("id", Whole, primary_key=True),
+    Column("path", LargeBinary, nullable=False),
     Column("path_text", Text, nullable=False),
     Column("mount_point", LargeBinary),  # of the file system it was last found on
+    UniqueConstraint("path").ddl_if(dialect="sqlite"),
     sqlite_strict=True,
 )
 
 checkpoint = Table(
     "checkpoint",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     Column("digest", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("labels", Text, nullable=False),  # JSON list, in the order of the scores
@@ -66,7 +69,7 @@ checkpoint = Table(
     Column("thresholds", Text),  # JSON object, label to probability; NULL: it has none
     # Whether each of its answers may tell the label it is stored with and no other, so that the
     # tallies know what is told.
-    Column("one_label", Integer, nullable=False, server_default=text("1")),
+    Column("one_label", Whole, nullable=False, server_default=text("1")),
     CheckConstraint("verdict IN ('accepted', 'refused')", name="verdict"),
     sqlite_strict=True,
 )
@@ -74,16 +77,16 @@ checkpoint = Table(
 recording = Table(
     "recording",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     Column("inbox_id", ForeignKey("inbox.id"), nullable=False),
     Column("path", LargeBinary, nullable=False),  # relative to the inbox
     Column("path_text", Text, nullable=False),
     # What `stat` said of the content; empty: at rest until a scan admits what lies there now.
     Column("fingerprint", Text, nullable=False),
-    Column("size_bytes", Integer, nullable=False),
+    Column("size_bytes", Whole, nullable=False),
     Column("digest", Text),  # NULL: provisional, nobody has read the content yet
     Column("state", Text, nullable=False),
-    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("attempts", Whole, nullable=False, server_default=text("0")),
     Column("claimed_by", Text),
     Column("claimed_at", Text),
     Column("requeued", Text),
@@ -92,8 +95,8 @@ recording = Table(
     Column("error", Text),
     Column("warning", Text),
     Column("duration_s", Real),
-    Column("sample_rate_hz", Integer),
-    Column("channels", Integer),
+    Column("sample_rate_hz", Whole),
+    Column("channels", Whole),
     # The current answer; a duplicate shares that of another recording.
     Column("prediction_id", ForeignKey("prediction.id", use_alter=True)),
     Column("first_seen_at", Text, nullable=False),
@@ -106,7 +109,7 @@ recording = Table(
     # Copied from the current answer, so that indexes know state, time and answer together.
     Column("label", Text),
     Column("confidence", Real),
-    Column("checkpoint_id", Integer),
+    Column("checkpoint_id", Whole),
     # As the recorder's clock showed it, or with Z (see `recorder_time`).
     Column("recorded_at", Text),
     Column("rms_dbfs", Real),
@@ -114,7 +117,7 @@ recording = Table(
     Column("clipped", Real),  # share of the samples
     # Of the current answer: rises with each, whatever the clock does. NULL: answered by a version
     # that gave none.
-    Column("answer_number", Integer),
+    Column("answer_number", Whole),
     Column("recorder", Text),  # what the file says of it, as JSON
     CheckConstraint("state IN ('pending', 'done', 'failed', 'superseded')", name="state"),
     CheckConstraint("requeued IN ('retry', 'rescore')", name="requeued"),
@@ -122,18 +125,21 @@ recording = Table(
         "state <> 'done' OR (prediction_id IS NOT NULL AND digest IS NOT NULL)", name="done"
     ),
     CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed"),
-    UniqueConstraint("inbox_id", "path", "digest"),
+    UniqueConstraint("inbox_id", "path", "digest").ddl_if(dialect="sqlite"),
     sqlite_strict=True,
     sqlite_autoincrement=True,  # a late outcome never meets another recording under its id
 )
+
+# Of recordings by inbox and path; SQLite names it after the table's first constraint.
+PATH_INDEX = "sqlite_autoindex_recording_1"
 
 # The newest number that was given. It never falls, as the largest one there is does when its row
 # is pruned. Whoever answers holds its row until the commit, so numbers come to light in order.
 answer_counter = Table(
     "answer_counter",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("newest", Integer, nullable=False),
+    Column("id", Whole, primary_key=True),
+    Column("newest", Whole, nullable=False),
     CheckConstraint("id = 1", name="single"),
     sqlite_strict=True,
 )
@@ -141,7 +147,7 @@ answer_counter = Table(
 prediction = Table(
     "prediction",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     Column("recording_id", ForeignKey("recording.id", ondelete="CASCADE"), nullable=False),
     Column("checkpoint_id", ForeignKey("checkpoint.id"), nullable=False),
     Column("label", Text, nullable=False),
@@ -175,8 +181,8 @@ finding = Table(
     Column("prediction_id", ForeignKey("prediction.id", ondelete="CASCADE"), nullable=False),
     Column("label", Text, nullable=False),
     Column("probability", Real),  # by which it is told; NULL: a label of clips only
-    Column("first_clip", Integer, nullable=False),
-    Column("last_clip", Integer, nullable=False),
+    Column("first_clip", Whole, nullable=False),
+    Column("last_clip", Whole, nullable=False),
     PrimaryKeyConstraint("prediction_id", "label"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -189,9 +195,9 @@ recording_label = Table(
     metadata,
     Column("label", Text, nullable=False),
     Column("answered_at", Text, nullable=False),
-    Column("recording_id", Integer, nullable=False),
+    Column("recording_id", Whole, nullable=False),
     Column("probability", Real),
-    Column("checkpoint_id", Integer, nullable=False),
+    Column("checkpoint_id", Whole, nullable=False),
     PrimaryKeyConstraint("label", "answered_at", "recording_id"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -240,7 +246,7 @@ label_mark = Table(
 label_event = Table(
     "label_event",
     metadata,
-    Column("number", Integer, primary_key=True),
+    Column("number", Whole, primary_key=True),
     Column("id", Text, nullable=False),  # by who made it: said twice, it is the same event
     Column("act", Text, nullable=False),  # events that were one act, and are undone together
     Column("digest", Text, nullable=False),
@@ -252,7 +258,7 @@ label_event = Table(
     Column("way", Text, nullable=False),  # listened, looked, verified, bulk, command or imported
     Column("made_at", Text, nullable=False),
     Column("before", Text, nullable=False),  # the label and the marks that stood there, as JSON
-    Column("undoes", Integer),  # the number of another event
+    Column("undoes", Whole),  # the number of another event
     CheckConstraint("say IN ('label', 'not', 'unsure', 'clear', 'undo')", name="say"),
     UniqueConstraint("id"),
     sqlite_strict=True,
@@ -267,8 +273,8 @@ tally = Table(
     Column("state", Text, nullable=False),
     Column("day", Text, nullable=False),  # of the answer, else of the first sight; UTC
     Column("label", Text, nullable=False),  # empty: no answer
-    Column("checkpoint_id", Integer, nullable=False),  # 0: no answer
-    Column("n", Integer, nullable=False),
+    Column("checkpoint_id", Whole, nullable=False),  # 0: no answer
+    Column("n", Whole, nullable=False),
     PrimaryKeyConstraint("state", "day", "label", "checkpoint_id"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -276,14 +282,17 @@ tally = Table(
 
 DAY_LENGTH = len("2026-01-31")
 
+# On PostgreSQL an entry of an index is shorter than a path may be: its beginning and a hash.
+FOLDER_KEY = ("inbox_id", '"left"(folder, 600)', "hashtextextended(folder, 0)", "state")
+
 folder_tally = Table(
     "folder_tally",
     metadata,
-    Column("inbox_id", Integer, nullable=False),
+    Column("inbox_id", Whole, nullable=False),
     Column("folder", Text, nullable=False),  # of `path_text`; "." for the inbox itself
     Column("state", Text, nullable=False),
-    Column("n", Integer, nullable=False),
-    PrimaryKeyConstraint("inbox_id", "folder", "state"),
+    Column("n", Whole, nullable=False),
+    PrimaryKeyConstraint("inbox_id", "folder", "state").ddl_if(dialect="sqlite"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, case, func, null, or_, select
 
+from storage.database.functions import instr
 from storage.database.tables import human_label, inbox, label_mark, recording
 from storage.labels.answers import answers_to
 from storage.queries.filters import path_clauses
@@ -50,7 +51,7 @@ def listed_labels(
 
     Start and end are None where the whole recording is meant, and an end where its end is.
     """
-    labels = connection.execution_options(yield_per=_CHUNK).execute(_query(filters, limit))
+    labels = connection.execute(_query(filters, limit), execution_options={"yield_per": _CHUNK})
     while some := list(islice(labels, _CHUNK)):
         parts = [(one.digest, one.start_s, one.end_s) for one in some]
         for one, answer in zip(some, answers_to(connection, parts, rules), strict=True):
@@ -86,7 +87,7 @@ def _query(filters: LabelFilters, limit: int) -> Any:
         in_cell = SEPARATOR + given.c.label + SEPARATOR
         begin = f"{SEPARATOR}{'not ' * filters.marks}"
         sought = (f"{begin}{label}{SEPARATOR}" for label in filters.labels)
-        wanted.append(or_(*(func.instr(in_cell, each) > 0 for each in sought)))
+        wanted.append(or_(*(instr(in_cell, each) > 0 for each in sought)))
     if filters.origins:
         wanted.append(given.c.origin.in_(filters.origins))
     query = (

@@ -13,8 +13,8 @@ from typing import TextIO
 
 from sqlalchemy import Connection
 
+from storage.database.database import Database
 from storage.database.decision_sql import hides_labels, rules_within
-from storage.database.sqlite import Database
 from storage.export.text_formats import TABLE, Format, output, write_records, write_table
 from storage.labels.known_labels import answered_labels, checkpoint_labels
 from storage.queries.clips import SEVERAL_CLIPS, ClipOptions, recordings_to_read

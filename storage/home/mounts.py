@@ -57,7 +57,10 @@ def _parsed(line: str) -> Mount:
 
 
 def is_away(
-    folder: Path, known_point: Path | None, ledger_file: Path, find_mount: FindMount = mount_of
+    folder: Path,
+    known_point: Path | None,
+    ledger_file: Path | None,
+    find_mount: FindMount = mount_of,
 ) -> bool:
     """Whether the files of a folder may be back with its mount: the folder or the mount is gone.
 
@@ -68,21 +71,24 @@ def is_away(
 
 
 def is_unmounted(
-    folder: Path, known_point: Path | None, ledger_file: Path, find_mount: FindMount = mount_of
+    folder: Path,
+    known_point: Path | None,
+    ledger_file: Path | None,
+    find_mount: FindMount = mount_of,
 ) -> bool:
     """Whether a folder is empty, and its mount is gone. One with files is taken as it is."""
     return _is_mount_gone(folder, known_point, ledger_file, find_mount) and _is_empty(folder)
 
 
 def _is_mount_gone(
-    folder: Path, known_point: Path | None, ledger_file: Path, find_mount: FindMount
+    folder: Path, known_point: Path | None, ledger_file: Path | None, find_mount: FindMount
 ) -> bool:
     """Whether what used to be mounted at or above a folder is not.
 
     A mount that holds the ledger is there: in the namespace of a service systemd mounts the home
     on itself, which other processes do not see.
     """
-    if known_point is None or ledger_file.is_relative_to(known_point):
+    if known_point is None or (ledger_file and ledger_file.is_relative_to(known_point)):
         return False
     point = find_mount(folder).point
     return known_point != point and known_point.is_relative_to(point)

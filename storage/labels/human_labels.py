@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, ScalarSelect, and_, func, or_, select
 
 from storage.database.decision_sql import AnswerColumns, told_labels
+from storage.database.functions import json_group_array, json_object
 from storage.database.tables import checkpoint, human_label, prediction, recording
 from storage.values.decision import DisplayRules
 
@@ -34,8 +35,8 @@ def human_labels() -> ScalarSelect[Any]:
 def human_parts() -> ScalarSelect[Any]:
     """What people say of its parts, as JSON: SQLite lists them in the order of the key."""
     end_s = func.nullif(_labelled.end_s, 0)
-    one = func.json_object("start_s", _labelled.start_s, "end_s", end_s, "label", _labelled.label)
-    parts = select(func.nullif(func.json_group_array(one), "[]")).where(
+    one = json_object("start_s", _labelled.start_s, "end_s", end_s, "label", _labelled.label)
+    parts = select(func.nullif(json_group_array(one), "[]")).where(
         _labelled.digest == _row.digest, ~_IS_WHOLE
     )
     return parts.correlate(recording).scalar_subquery()

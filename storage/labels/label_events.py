@@ -15,7 +15,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, tuple_
 
 from storage.database.bulk import chunks, execute_many
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.database.tables import human_label, label_event, label_mark
 from storage.errors import StorageError
 from storage.values.decision import labels_in, written

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select, tuple_
 
 from storage.database.bulk import chunks
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.database.tables import human_label, inbox, recording
 from storage.errors import StorageError, os_errors_as
 from storage.home.safe_open import file_digest
@@ -267,7 +267,7 @@ class _RecordingIndex:
         query = select(_row.inbox_id, _row.path, _row.digest).where(
             _row.digest.is_not(None), _row.state != "superseded"
         )
-        rows = self._connection.execution_options(yield_per=1000).execute(query)
+        rows = self._connection.execute(query, execution_options={"yield_per": 1000})
         for inbox_id, path, digest in rows:
             below = os.fsdecode(path)
             folder, name = os.path.split(os.path.join(os.fsdecode(self._inboxes[inbox_id]), below))

@@ -66,7 +66,7 @@ def _labels(connection: Connection) -> Iterable[Row[Any]]:
         .where(_row.state != "superseded")
         .order_by(_human.digest, _human.start_s, _human.end_s, _row.id)
     )
-    return connection.execution_options(yield_per=1000).execute(query)
+    return connection.execute(query, execution_options={"yield_per": 1000})
 
 
 def _file_of(one: Row[Any]) -> bytes:

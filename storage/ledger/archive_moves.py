@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, text, update
 
 from storage.database.bulk import chunks, execute_many
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.database.tables import inbox, is_archiving, recording
 from storage.ledger.outcomes import Arrival
 from storage.values.text import printable_path

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from storage.database.database import Database, Role
 from storage.database.engine import open_database
-from storage.database.sqlite import Database, Role
 from storage.errors import RowRefused
 from storage.ledger import queue, tallies
 from storage.ledger.admission import admit, mount_points, newest_of, note_mount_point

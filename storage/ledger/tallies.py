@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Table, and_, delete, func, insert, or_, select, update
 
 from storage.database.bulk import add_up
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.database.tables import (
     DAY_LENGTH,
     folder_expression,

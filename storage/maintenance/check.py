@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.database.tables import prediction, recording
 from storage.maintenance.file_presence import PLACE_COLUMNS, FilePresence
 from storage.maintenance.files_without_row import without_row

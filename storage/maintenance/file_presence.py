@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.database.tables import inbox, recording
 from storage.home.mounts import is_away
 from storage.home.safe_open import stat_below
@@ -28,7 +28,7 @@ class FilePresence:
     """Looks at the places of files; `away` are the folders that were found to be away."""
 
     def __init__(self, database: Database) -> None:
-        self._ledger_file = database.path.absolute()
+        self._ledger_file = database.file and database.file.absolute()
         self.away: set[bytes] = set()
         query = select(inbox.c.id, inbox.c.path, inbox.c.mount_point)
         with database.transaction() as connection:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.home.inbox_rules import FileKind, file_kind
 from storage.ledger.admission import newest_of
 from storage.queries.ignored_files import files_in

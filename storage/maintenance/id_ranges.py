@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Row, Select, func, select
 
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.values.progress import ProgressTicker
 
 _RANGE = 5000

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from storage.database.bulk import chunks
-from storage.database.sqlite import Database, driver
+from storage.database.database import Database
 from storage.database.tables import metadata, prediction, recording
 from storage.errors import StorageError
 from storage.ledger.finding_rows import leave_index
@@ -34,7 +34,6 @@ from storage.values.progress import ProgressTicker
 from storage.values.text import counted
 
 _AT_ONCE = 1000  # rows in a transaction
-_SAFE_CHECKPOINTS = (3, 51, 3)  # from this SQLite on two processes may empty the log at once
 _row = recording.c
 _LARGEST_ID = 2**63 - 1
 # What goes with a recording, and with an answer; keys of another kind would have it stay.
@@ -83,7 +82,7 @@ def carry_out(database: Database, plan: PrunePlan, progress: ProgressTicker) -> 
             select(marked_prediction.c.id).where(_between(marked_prediction, ids))
         )
         unused = unused_predictions().where(is_meant)
-        with database.transaction() as connection:
+        with database.transaction(alone=True) as connection:
             deletion = delete(prediction).where(prediction.c.id.in_(unused))
             deleted = connection.scalars(deletion.returning(prediction.c.id)).all()
             for some in chunks(deleted):
@@ -146,14 +145,14 @@ def _mark_again(
 def _delete_recordings(database: Database, ids: Sequence[int]) -> list[int]:
     """The ids of those that went: neither changed since they were marked, nor shared."""
     going = _STILL_SO.where(_between(marked, ids))
-    # The first statement writes: a view from before another's commit could not take the lock.
     answer = _row.id, _row.answered_at, _row.prediction_id
-    deletion = delete(recording).where(_row.id.in_(going)).returning(*answer, *_COUNTED)
-    with database.transaction() as connection:
-        rows = connection.execute(deletion).all()
+    query = select(*answer, *_COUNTED).where(_row.id.in_(going))
+    with database.transaction(alone=True) as connection:
+        rows = connection.execute(query).all()
         gone = [row.id for row in rows]
         leave_index(connection, [row[:3] for row in rows if row.answered_at and row.prediction_id])
         for some in chunks(gone):
+            connection.execute(delete(recording).where(_row.id.in_(some)))
             own = select(prediction.c.id).where(prediction.c.recording_id.in_(some))
             for key in _ANSWER_KEYS:
                 connection.execute(delete(key.table).where(key.in_(own)))
@@ -168,5 +167,4 @@ def _delete_recordings(database: Database, ids: Sequence[int]) -> list[int]:
 
 def _keep_log_short(database: Database) -> None:
     """No daemon may be there to do so."""
-    if driver().sqlite_version_info >= _SAFE_CHECKPOINTS:
-        database.truncate_wal()
+    database.shorten_log(alone=False)

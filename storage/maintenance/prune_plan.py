@@ -14,7 +14,6 @@ from typing import Any, Literal
 from sqlalchemy import (
     Column,
     Connection,
-    Integer,
     LargeBinary,
     MetaData,
     Row,
@@ -30,8 +29,8 @@ from sqlalchemy import (
 )
 
 from storage.database.bulk import execute_many
-from storage.database.sqlite import Database
-from storage.database.tables import inbox, prediction, recording
+from storage.database.database import Database
+from storage.database.tables import Whole, inbox, prediction, recording
 from storage.maintenance.file_presence import PLACE_COLUMNS, FilePresence
 from storage.maintenance.id_ranges import id_ranges, rows_by_range
 from storage.values.progress import ProgressTicker
@@ -51,7 +50,7 @@ _temporary = MetaData()
 marked = Table(
     "marked_recording",
     _temporary,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     Column("reason", Text),
     Column("state", Text),
     Column("moment", Text),
@@ -62,7 +61,7 @@ marked = Table(
 marked_prediction = Table(
     "marked_prediction",
     _temporary,
-    Column("id", Integer, primary_key=True),
+    Column("id", Whole, primary_key=True),
     prefixes=["TEMPORARY"],
 )
 _IS_MARKED = select(marked.c.id).correlate(None)
@@ -274,5 +273,7 @@ def _mark_unused_predictions(
     for is_in_range in id_ranges(database, _row.id, progress, "predictions"):
         unused = insert(marked_prediction).from_select(["id"], query.where(is_in_range))
         with database.transaction() as connection:
-            n_marked += connection.execute(unused).rowcount
+            n_marked += connection.execute(
+                unused, execution_options={"preserve_rowcount": True}
+            ).rowcount
     return n_marked

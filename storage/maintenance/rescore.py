@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, exists, false, func, not_, select, update
 
 from storage.database.bulk import chunks
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.database.tables import checkpoint, prediction, recording
 from storage.ledger.queue import again
 from storage.queries.filters import Filters, checkpoint_clause, clauses

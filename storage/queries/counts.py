@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
-from sqlalchemy.exc import DBAPIError
 
+from storage.database.deadline import Clock, TakesLong, interrupted_at
 from storage.database.decision_sql import each_label, told_label
 from storage.database.tables import (
     DAY_LENGTH,
@@ -48,8 +48,6 @@ from storage.values.timestamps import to_local_time
 _row, _tally = recording.c, tally.c
 _LIMITS = (100, 1_000, 10_000, 100_000)  # of a count for a foot
 _CHUNK_ROWS = 1000
-_TICK_STEPS = 5_000  # of SQLite's machine, some 0.3 ms, between two looks at the clock
-Clock = Callable[[], float]
 Counts = list[tuple[str | None, int]]
 _HOUR = slice(len("2026-01-31T"), len("2026-01-31T12"))
 
@@ -107,7 +105,7 @@ def count_in_time(
         return Number(0)
     query, found = _ids(connection, filters, known), 0
     deadline = clock() + seconds  # what came before takes milliseconds at any size
-    with suppress(CountTakesLong), interrupted_at(connection, deadline, clock):
+    with suppress(TakesLong), interrupted_at(connection, deadline, clock):
         for limit in _LIMITS:
             some = query.limit(limit + 1).subquery()
             n = connection.scalar(select(func.count()).select_from(some)) or 0
@@ -153,25 +151,6 @@ def has_unmeasured_levels(connection: Connection) -> bool:
     """Whether there are answers from before levels were measured."""
     answered = select(_row.id).where(_row.state == "done", _row.rms_dbfs.is_(None)).limit(1)
     return connection.scalar(answered) is not None
-
-
-class CountTakesLong(Exception):
-    """A statement that still ran at its deadline."""
-
-
-@contextmanager
-def interrupted_at(connection: Connection, deadline: float, clock: Clock) -> Iterator[None]:
-    """Raises CountTakesLong from a statement that runs at the deadline."""
-    raw: Any = connection.connection.driver_connection
-    raw.set_progress_handler(lambda: clock() >= deadline, _TICK_STEPS)
-    try:
-        yield
-    except DBAPIError as error:
-        if "interrupted" not in str(error.orig):
-            raise
-        raise CountTakesLong from error
-    finally:
-        raw.set_progress_handler(None, 0)
 
 
 def _value_of(one: Result, span: Span, axis: Axis, zone: str) -> str | None:
@@ -231,7 +210,7 @@ def _of_sites(connection: Connection, filters: Filters) -> Counter[str | None]:
         return found
     of_history = select(_row.path_text).select_from(joined(filters))
     query = (of_history if filters.history else select(_row.path_text)).where(*clauses(filters))
-    for path in connection.execution_options(yield_per=_CHUNK_ROWS).scalars(query):
+    for path in connection.scalars(query, execution_options={"yield_per": _CHUNK_ROWS}):
         found[filters.rules.site_of(path) or None] += 1
     return found
 

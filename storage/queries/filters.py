@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from fnmatch import translate
 from math import isfinite
 from typing import Any, Literal
 
@@ -33,6 +32,7 @@ from storage.database.decision_sql import (
     told_confidence,
     told_label,
 )
+from storage.database.functions import has_glob
 from storage.database.tables import (
     checkpoint,
     finding,
@@ -300,11 +300,11 @@ def path_clauses(glob: str) -> Iterator[ColumnElement[bool]]:
     if glob.startswith("/"):
         folder = inbox.alias()
         whole = select(folder.c.path_text).where(folder.c.id == _row.inbox_id).scalar_subquery()
-        yield (whole + "/" + _row.path_text).regexp_match(rf"\A{translate(glob)}")
+        yield has_glob(whole + "/" + _row.path_text, glob)
         return
     yield from path_prefix_clauses(glob)
     if glob != f"{path_prefix(glob)}*":  # which the prefix says already, in a tenth of the time
-        yield _row.path_text.regexp_match(rf"\A{translate(glob)}")
+        yield has_glob(_row.path_text, glob)
 
 
 def path_prefix(glob: str) -> str:

@@ -13,8 +13,14 @@ from math import prod
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
-from storage.database.sqlite import PATH_INDEX
-from storage.database.tables import DAY_LENGTH, checkpoint, recording, recording_label, tally
+from storage.database.tables import (
+    DAY_LENGTH,
+    PATH_INDEX,
+    checkpoint,
+    recording,
+    recording_label,
+    tally,
+)
 from storage.labels.human_labels import has_human_label
 from storage.queries.filters import (
     AFTER_ALL,

@@ -13,8 +13,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, select, tuple_
 
 from storage.database.bulk import chunks
-from storage.database.sqlite import PATH_INDEX
-from storage.database.tables import answer_counter, inbox, prediction, recording, recording_label
+from storage.database.tables import (
+    PATH_INDEX,
+    answer_counter,
+    inbox,
+    prediction,
+    recording,
+    recording_label,
+)
 from storage.queries.clips import (
     ClipOptions,
     Span,
@@ -399,5 +405,5 @@ def _chosen(filters: Filters, with_clips: bool) -> Select[Any]:
 def _read(
     connection: Connection, query: Select[Any], rules: DisplayRules, chunk_rows: int = _CHUNK_ROWS
 ) -> Iterator[Result]:
-    for row in connection.execution_options(yield_per=chunk_rows).execute(query):
+    for row in connection.execute(query, execution_options={"yield_per": chunk_rows}):
         yield from_row(row, rules)

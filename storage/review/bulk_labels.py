@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.errors import StorageError
 from storage.labels.label_events import LabelEvent, Written, apply_events, numbered_events
 from storage.queries.filters import Filters

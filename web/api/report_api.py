@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict
 
+from storage.database.deadline import TakesLong, interrupted_at
 from storage.home.checkpoint_folder import CheckpointFolder
-from storage.queries.counts import CountTakesLong, interrupted_at
 from storage.queries.figures.period import period_figures
 from storage.queries.filters import Filters
 from storage.values.text import printable
@@ -102,7 +102,7 @@ def _figures(context: PageContext, asked: Asked) -> dict[str, Any]:
     try:
         with context.reading() as reading, interrupted_at(reading, deadline, time.monotonic):
             period = period_figures(reading, filters, inboxes, active, asked.clips)
-    except CountTakesLong as error:
+    except TakesLong as error:
         sentence = f"this takes longer than {COUNT_SECONDS:g} s; ask for a shorter period"
         raise Problem(503, f"{sentence}, or `clfd report`") from error
     figures = period.as_json()

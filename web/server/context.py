@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 from sqlalchemy import Connection
 
+from storage.database.database import Database, Role
 from storage.database.engine import open_database
-from storage.database.sqlite import Database, Role
 from storage.errors import StorageError
 from storage.home.paths import Home
 from storage.settings.loading import load_settings

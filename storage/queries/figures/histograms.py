@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, select
 
 from storage.database.bulk import chunks
+from storage.database.deadline import Clock, TakesLong, interrupted_at
 from storage.database.decision_sql import told_confidence
 from storage.database.tables import DAY_LENGTH, recording
-from storage.queries.counts import Clock, Counts, CountTakesLong, count_by, interrupted_at
+from storage.queries.counts import Counts, count_by
 from storage.queries.filters import Filters, answer_columns
 from storage.queries.results import newest_keys
 
@@ -64,7 +65,7 @@ def _days(
                     days = Counter(moment[:DAY_LENGTH] for _, moment in keys if moment)
                     return sorted(days.items()), True
             return count_by(connection, filters, "day"), True
-    except CountTakesLong:
+    except TakesLong:
         wide = Filters(filters.status, rules=filters.rules)
         if filters.rules.tells_stored_label:
             wide = replace(wide, labels=filters.labels, checkpoint=filters.checkpoint)
@@ -84,5 +85,5 @@ def _confidences(
                     if confidence is not None:
                         found[min(int(confidence * BINS), BINS - 1)] += 1
             return found, len(ids) <= NEWEST
-    except CountTakesLong:
+    except TakesLong:
         return found, False

@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Select, cast, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from storage.database.decision_sql import CURRENT, each_label, told_confidence, told_label
+from storage.database.functions import whole_part
 from storage.database.tables import checkpoint, folder_expression, prediction, recording
 from storage.queries.clips import SEVERAL_CLIPS
 from storage.queries.filters import ANSWER, RECORDED, Filters, by_index, clauses
@@ -96,7 +97,7 @@ def answers_in_time(
 def confidence_bins(connection: Connection, filters: Filters) -> Iterator[ConfidenceBin]:
     """Answers by label, checkpoint and bin of confidence; once for each label that is told."""
     told, shown, confidence = each_label(filters.rules, CURRENT, recording)
-    keys = shown, _row.checkpoint_id, cast(confidence * BINS, Integer)
+    keys = shown, _row.checkpoint_id, whole_part(confidence * BINS)
     counted = select(*keys, func.count(), func.sum(confidence)).select_from(told).group_by(*keys)
     for label, checkpoint_id, at, number, total in _read(connection, _of_answers(counted, filters)):
         yield ConfidenceBin(label, checkpoint_id, min(at, BINS - 1), number, total)
@@ -167,7 +168,7 @@ def _of_answers(query: Select[Any], filters: Filters) -> Select[Any]:
 
 
 def _read(connection: Connection, query: Select[Any]) -> Iterator[Any]:
-    yield from connection.execution_options(yield_per=_CHUNK_ROWS).execute(query)
+    yield from connection.execute(query, execution_options={"yield_per": _CHUNK_ROWS})
 
 
 def _first(connection: Connection, filters: Filters, limit: int, descending: bool) -> list[int]:

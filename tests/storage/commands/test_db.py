@@ -176,6 +176,7 @@ def test_nothing_is_missing_in_an_inbox_that_is_away(tester: LedgerTester) -> No
     assert (printed["missing"], printed["away"]) == (0, [str(tester.home.inbox)])
 
 
+@pytest.mark.sqlite
 def test_an_empty_folder_where_a_card_was_mounted_is_away(
     tester: LedgerTester, tmp_path: Path
 ) -> None:
@@ -222,6 +223,7 @@ def test_the_object_for_an_invalid_ledger_says_what_is_wrong(tester: LedgerTeste
 # --- backup
 
 
+@pytest.mark.sqlite
 def test_a_backup_is_a_whole_ledger_beside_it(tester: LedgerTester) -> None:
     tester.answer()
     done = tester.clfd("db", "backup")
@@ -233,6 +235,7 @@ def test_a_backup_is_a_whole_ledger_beside_it(tester: LedgerTester) -> None:
             assert connection.scalars(select(recording.c.path)).all() == [b"a.wav"]
 
 
+@pytest.mark.sqlite
 def test_a_backup_replaces_a_file_only_by_force(tester: LedgerTester, tmp_path: Path) -> None:
     file = tmp_path / "copy.db"
     file.write_text("precious")
@@ -252,11 +255,13 @@ def test_a_backup_takes_no_name_that_the_database_gives_files_of_its_own(
     assert "belongs to the ledger" in done.output
 
 
+@pytest.mark.sqlite
 def test_a_backup_never_replaces_the_ledger(tester: LedgerTester) -> None:
     done = tester.clfd("db", "backup", "-o", str(tester.home.ledger_file), "--force")
     assert done.exit_code == 1 and "the ledger itself" in done.stderr
 
 
+@pytest.mark.sqlite
 def test_a_backup_that_cannot_be_written_says_why_and_what_to_do(tester: LedgerTester) -> None:
     for place, reason in (
         (tester.home.root / "none" / "x.db", "No such file or directory"),
@@ -288,6 +293,7 @@ def test_a_dry_run_tells_and_changes_nothing(tester: LedgerTester) -> None:
     assert tester.ids() == [1]
 
 
+@pytest.mark.sqlite
 def test_a_dry_run_does_not_wait_for_a_daemon_that_writes(tester: LedgerTester) -> None:
     tester.rescore(tester.answer())
     tester.answer("b.wav", "meow")

@@ -12,7 +12,7 @@ from house import HouseMaker
 from sqlalchemy import text
 
 from storage.database.engine import open_database
-from storage.database.sqlite import Database, driver
+from storage.database.sqlite import SqliteDatabase, driver
 from storage.errors import LedgerDamaged, LedgerFailed, LedgerUnavailable
 
 ADD_INBOX = text("INSERT INTO inbox (path, path_text) VALUES (randomblob(3000), '')")
@@ -42,7 +42,7 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-def add_rows_until_refused(database: Database) -> int:
+def add_rows_until_refused(database: SqliteDatabase) -> int:
     for count in range(10_000):
         try:
             with database.transaction() as connection:
@@ -52,7 +52,7 @@ def add_rows_until_refused(database: Database) -> int:
     raise AssertionError("a full disk took everything")
 
 
-def n_rows(database: Database) -> int:
+def n_rows(database: SqliteDatabase) -> int:
     with database.transaction() as connection:
         return int(connection.scalar(text("SELECT count(*) FROM inbox")) or 0)
 
@@ -71,7 +71,7 @@ def test_a_full_disk_loses_nothing_that_was_committed_and_goes_on_once_there_is_
         assert daemon.problems() == []
 
 
-def n_rows_after_another(database: Database) -> int:
+def n_rows_after_another(database: SqliteDatabase) -> int:
     with database.transaction() as connection:
         connection.execute(ADD_INBOX)
     return n_rows(database)
@@ -192,9 +192,9 @@ def test_a_log_that_a_reader_holds_is_told_and_emptied_when_the_reader_is_gone(
             with daemon.transaction() as connection:
                 for _ in range(100):
                     connection.execute(ADD_INBOX)
-        fault = daemon.truncate_wal()
+        fault = daemon.shorten_log()
         assert fault is not None
         assert "keeps an old view of it open" in fault
         reader.close()
-        assert daemon.truncate_wal() is None
+        assert daemon.shorten_log() is None
         assert log.stat().st_size == 0

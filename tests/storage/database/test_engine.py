@@ -15,10 +15,10 @@ from ledger_rows import add
 from old_ledger import first_ledger
 from sqlalchemy import Connection, create_engine, text
 
-from storage.database import engine as module
+from storage.database import sqlite_schema as module
 from storage.database.engine import open_database, upgrade
 from storage.database.indexes import metadata
-from storage.database.sqlite import Database, driver
+from storage.database.sqlite import SqliteDatabase, driver
 from storage.database.tables import SCHEMA_VERSION
 from storage.errors import (
     ConfigurationError,
@@ -48,7 +48,7 @@ def file(url: str) -> Path:
 
 
 @pytest.fixture
-def daemon(url: str) -> Iterator[Database]:
+def daemon(url: str) -> Iterator[SqliteDatabase]:
     with open_database(url, "daemon") as opened:
         yield opened
 
@@ -63,7 +63,7 @@ def set_version(file: Path, version: str) -> None:
     connection.close()
 
 
-def test_a_new_ledger_has_the_newest_schema_and_is_sound(daemon: Database) -> None:
+def test_a_new_ledger_has_the_newest_schema_and_is_sound(daemon: SqliteDatabase) -> None:
     assert daemon.version() == SCHEMA_VERSION
     assert daemon.problems() == []
 
@@ -148,14 +148,14 @@ def test_only_answers_after_an_upgrade_have_numbers(url: str) -> None:
         assert ledger.database.problems() + list(tally_errors(ledger.database)) == []
 
 
-def test_a_commit_is_on_the_disk_and_keys_are_enforced(daemon: Database) -> None:
+def test_a_commit_is_on_the_disk_and_keys_are_enforced(daemon: SqliteDatabase) -> None:
     with daemon.transaction() as connection:
         assert pragma(connection, "journal_mode") == "wal"
         assert pragma(connection, "synchronous") == 2
         assert pragma(connection, "foreign_keys") == 1
 
 
-def test_only_the_daemon_moves_the_log_into_the_database(daemon: Database, url: str) -> None:
+def test_only_the_daemon_moves_the_log_into_the_database(daemon: SqliteDatabase, url: str) -> None:
     with daemon.transaction() as connection:
         assert pragma(connection, "wal_autocheckpoint") > 0
     with open_database(url, "editor") as editor, editor.transaction() as connection:
@@ -171,7 +171,7 @@ def test_a_reader_cannot_write(file: Path, url: str) -> None:
         connection.execute(ADD_INBOX)
 
 
-def test_a_reader_sees_one_moment(daemon: Database, url: str) -> None:
+def test_a_reader_sees_one_moment(daemon: SqliteDatabase, url: str) -> None:
     count = text("SELECT count(*) FROM inbox")
     with open_database(url, "reader") as reader, reader.transaction() as reading:
         assert reading.scalar(count) == 0
@@ -180,7 +180,7 @@ def test_a_reader_sees_one_moment(daemon: Database, url: str) -> None:
         assert reading.scalar(count) == 0
 
 
-def test_a_failed_transaction_leaves_nothing(daemon: Database) -> None:
+def test_a_failed_transaction_leaves_nothing(daemon: SqliteDatabase) -> None:
     with pytest.raises(RowRefused), daemon.transaction() as connection:
         connection.execute(ADD_INBOX)
         connection.execute(ADD_INBOX)
@@ -188,8 +188,8 @@ def test_a_failed_transaction_leaves_nothing(daemon: Database) -> None:
         assert connection.scalar(text("SELECT count(*) FROM inbox")) == 0
 
 
-def test_two_writers_lose_no_update(daemon: Database, url: str) -> None:
-    def add_hundred(writer: Database) -> None:
+def test_two_writers_lose_no_update(daemon: SqliteDatabase, url: str) -> None:
+    def add_hundred(writer: SqliteDatabase) -> None:
         for _ in range(100):
             with writer.transaction() as connection:
                 size = connection.scalar(text("SELECT count(*) FROM inbox"))
@@ -283,7 +283,7 @@ def test_a_current_ledger_needs_no_upgrade(file: Path, url: str) -> None:
 
 
 def test_a_ledger_that_was_taken_away_is_not_written_into_the_void(
-    daemon: Database, file: Path
+    daemon: SqliteDatabase, file: Path
 ) -> None:
     file.rename(file.with_name("elsewhere.db"))
     with pytest.raises(StorageError, match="put it back"), daemon.transaction() as connection:

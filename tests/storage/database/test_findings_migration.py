@@ -98,7 +98,7 @@ def test_upgrades_that_are_killed_leave_one_backup(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Path(url.removeprefix("sqlite:///")).parent
-    monkeypatch.setattr("storage.database.engine._migrate", lambda *_: os._exit(9))
+    monkeypatch.setattr("storage.database.sqlite_schema._migrate", lambda *_: os._exit(9))
     for _ in range(3):
         child = os.fork()
         if child == 0:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from storage.database.engine import open_database
-from storage.database.sqlite import Database
+from storage.database.sqlite import SqliteDatabase
 from storage.errors import StorageError
 
 ADD_INBOX = text("INSERT INTO inbox (path, path_text) VALUES (x'2f', '/')")
@@ -22,16 +22,16 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def daemon(url: str) -> Iterator[Database]:
+def daemon(url: str) -> Iterator[SqliteDatabase]:
     with open_database(url, "daemon") as opened:
         yield opened
 
 
-def beside(database: Database, end: str) -> Path:
+def beside(database: SqliteDatabase, end: str) -> Path:
     return database.path.with_name(f"{database.path.name}{end}")
 
 
-def add(database: Database) -> None:
+def add(database: SqliteDatabase) -> None:
     with database.transaction() as connection:
         connection.execute(ADD_INBOX)
 
@@ -39,7 +39,7 @@ def add(database: Database) -> None:
 @pytest.mark.parametrize("end", ["", "-wal", "-shm"])
 @pytest.mark.parametrize("fate", ["deleted", "replaced", "renamed"])
 def test_nothing_is_committed_into_a_file_that_nobody_finds(
-    daemon: Database, end: str, fate: str
+    daemon: SqliteDatabase, end: str, fate: str
 ) -> None:
     file = beside(daemon, end)
     if fate == "renamed":
@@ -55,7 +55,7 @@ def test_nothing_is_committed_into_a_file_that_nobody_finds(
 
 @pytest.mark.parametrize("end", ["", "-wal", "-shm"])
 def test_a_transaction_is_not_committed_when_a_file_goes_during_it(
-    daemon: Database, end: str
+    daemon: SqliteDatabase, end: str
 ) -> None:
     with (
         pytest.raises(StorageError, match="start clfd again"),
@@ -66,7 +66,7 @@ def test_a_transaction_is_not_committed_when_a_file_goes_during_it(
 
 
 def test_a_reader_says_that_its_ledger_was_replaced(
-    daemon: Database, url: str, tmp_path: Path
+    daemon: SqliteDatabase, url: str, tmp_path: Path
 ) -> None:
     daemon.back_up(tmp_path / "copy.db")
     with open_database(url, "reader") as reader:
@@ -77,12 +77,12 @@ def test_a_reader_says_that_its_ledger_was_replaced(
             connection.scalar(COUNT)
 
 
-def test_others_that_come_and_go_leave_the_files_in_place(daemon: Database, url: str) -> None:
+def test_others_that_come_and_go_leave_the_files_in_place(daemon: SqliteDatabase, url: str) -> None:
     add(daemon)
     for role in ("reader", "editor", "pruner"):
         with open_database(url, role) as other, other.transaction() as connection:  # type: ignore[arg-type]
             assert connection.scalar(COUNT) == 1
-    daemon.truncate_wal()
+    daemon.shorten_log()
     daemon.require_in_place()
 
 
@@ -108,7 +108,7 @@ def test_rows_of_a_deleted_log_reach_the_ledger_when_the_daemon_ends(url: str) -
 
 
 def test_a_share_may_give_a_file_another_number(
-    daemon: Database, monkeypatch: pytest.MonkeyPatch
+    daemon: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = daemon.path.read_bytes()
     daemon.path.unlink()

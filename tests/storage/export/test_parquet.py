@@ -16,9 +16,11 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
 from ledger_rows import add
+from sqlalchemy import insert
 
 from storage.commands.context import Invocation
 from storage.commands.results import results
+from storage.database.tables import embedding
 from storage.errors import StorageError, UnknownFormat
 from storage.home.paths import Home
 from storage.ledger.ledger import open_ledger
@@ -79,7 +81,7 @@ def keeping(call: Call, tmp_path: Path) -> Call:
     url = load_settings(Home(tmp_path / "home"), environ={}).database
     packed = np.array(KEPT["yard/a.wav"], "<f2").tobytes()
     with open_ledger(url, "daemon") as ledger, ledger.database.transaction() as connection:
-        connection.exec_driver_sql("INSERT INTO embedding VALUES (1, ?)", (packed,))
+        connection.execute(insert(embedding).values(prediction_id=1, features=packed))
     return call
 
 
@@ -163,6 +165,7 @@ def test_what_is_no_table_of_rows_is_written_otherwise(call: Call, words: list[s
     assert refused.exit_code == click.UsageError.exit_code
 
 
+@pytest.mark.sqlite
 def test_a_reader_that_leaves_is_no_error(call: Call, tmp_path: Path) -> None:
     call()
     clfd = [sys.executable, "-m", "clfd", "--home", str(tmp_path / "home")]

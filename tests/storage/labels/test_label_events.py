@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from storage.database.database import Database
 from storage.database.engine import open_database
-from storage.database.sqlite import Database
 from storage.database.tables import human_label, label_event, label_mark
 from storage.errors import StorageError
 from storage.labels.label_events import (
@@ -77,7 +77,11 @@ def stands(database: Database) -> dict[tuple[str, float, float], State]:
 def rows(database: Database) -> list[tuple[object, ...]]:
     with database.transaction() as connection:
         tables = (human_label, label_mark)
-        return [tuple(row) for table in tables for row in connection.execute(select(table))]
+        return [
+            tuple(row)
+            for table in tables
+            for row in connection.execute(select(table).order_by(*table.primary_key))
+        ]
 
 
 def said(state: State, what: str, names: frozenset[str]) -> State:
@@ -280,6 +284,7 @@ with open_database(sys.argv[1], "editor") as database, database.transaction() as
 """
 
 
+@pytest.mark.sqlite
 def test_a_writer_that_is_killed_leaves_nothing_half_written(database: Database, url: str) -> None:
     write_events(database, [label("e", "rain")], "ann")
     root = Path(__file__).parents[3]

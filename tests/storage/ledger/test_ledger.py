@@ -501,6 +501,7 @@ def test_counts_are_per_state_and_of_what_is_left(user: LedgerUser) -> None:
     }
 
 
+@pytest.mark.sqlite
 def test_whether_anything_was_archived_is_no_question_to_the_whole_ledger(user: LedgerUser) -> None:
     asked: list[tuple[str, Any]] = []
 

@@ -48,7 +48,11 @@ ASKED = some.builds(
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def ledger(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    if request.config.getoption("postgresql"):
+        pytest.skip("it is filled as a file")
     home = Home(tmp_path_factory.mktemp("home"))
     wanted = load_settings(home, environ={})
     fill_ledger(wanted, ROWS)

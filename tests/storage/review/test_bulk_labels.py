@@ -9,7 +9,7 @@ import pytest
 from ledger_rows import DOG, RAIN, add_clips
 from sqlalchemy import select
 
-from storage.database.sqlite import Database
+from storage.database.database import Database
 from storage.database.tables import human_label
 from storage.errors import StorageError
 from storage.labels.label_events import LabelEvent, undo_events, write_events

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from ledger_rows import NOON, WEEK, add, week_of_answers
+from sqlalchemy import insert
 
+from storage.database.tables import human_label
 from storage.ledger.ledger import Ledger
 from storage.queries.figures.period import LabelDrift, drift_of, period_figures
 from storage.queries.figures.statistics import (
@@ -185,10 +187,9 @@ def test_answers_and_failures_are_counted_by_site(ledger: Ledger) -> None:
 def test_corrections_are_counted(ledger: Ledger) -> None:
     with ledger.database.transaction() as connection:
         for number, end_s, label in ((1, 0, "siren"), (2, 4, "dog"), (2, 8, "siren")):
-            connection.exec_driver_sql(
-                "INSERT INTO human_label VALUES (?, ?, ?, ?, NULL, 'set', '2026', NULL, NULL)",
-                (f"{number:064d}", end_s and end_s - 4, end_s, label),
-            )
+            said = {"digest": f"{number:064d}", "start_s": end_s and end_s - 4, "end_s": end_s}
+            given = {"label": label, "origin": "set", "labelled_at": "2026"}
+            connection.execute(insert(human_label).values(**said, **given))
         period = period_figures(connection, WEEK, [], None)
     assert (period.corrected, period.labelled) == (1, 2)  # the second clip is a siren
 

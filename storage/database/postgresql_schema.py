@@ -1,0 +1,104 @@
+"""A ledger on a PostgreSQL server: made where it is missing, upgraded where it is old."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, insert, make_url, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateColumn
+
+from storage.database.database import ACCESS, Role
+from storage.database.indexes import metadata
+from storage.database.postgresql import PostgresqlDatabase
+from storage.database.tables import FOLDER_KEY, SCHEMA_VERSION, answer_counter
+from storage.errors import ConfigurationError, LedgerMissing, SchemaMismatch
+
+# A path may be longer than an entry of an index: these hold its beginning, and a hash of it.
+_PATH = "substr(path, 1, 1000)"
+_INDEXES = (
+    "CREATE UNIQUE INDEX uq_recording_version"
+    f" ON recording (inbox_id, {_PATH}, sha256(path), digest)",
+    "CREATE UNIQUE INDEX uq_recording_provisional ON recording (inbox_id, sha256(path))"
+    " WHERE digest IS NULL",
+    "CREATE UNIQUE INDEX uq_recording_current ON recording (inbox_id, sha256(path))"
+    " WHERE state IN ('done', 'failed')",
+    "CREATE INDEX ix_recording_path ON recording USING hash (path)",
+    "CREATE INDEX ix_recording_archive_path ON recording USING hash (archive_path)",
+    "CREATE UNIQUE INDEX uq_inbox_path ON inbox (sha256(path))",
+    f"CREATE UNIQUE INDEX uq_folder_tally ON folder_tally ({', '.join(FOLDER_KEY)})",
+    "ALTER TABLE recording SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01)",
+)
+# What SQLite asks Python for: see `threshold_in`, `human_text` and `is_part_wrong`.
+_FUNCTIONS = Path(__file__).with_name("postgresql_functions.sql")
+
+
+@compiles(CreateColumn, "postgresql")
+def _by_bytes(element: CreateColumn, compiler: Any, **kw: Any) -> str:
+    """Texts are compared by their bytes, as in SQLite, whatever the server's language."""
+    column: str = compiler.visit_create_column(element, **kw)
+    return column.replace(" TEXT", ' TEXT COLLATE "C"')
+
+
+def open_ledger_on(url: str, role: Role) -> PostgresqlDatabase:
+    """See `engine.open_database`."""
+    database = PostgresqlDatabase(_parsed(url), ACCESS[role])
+    try:
+        if not (version := database.version()):
+            if not ACCESS[role].prepares:
+                raise LedgerMissing(f"there is no ledger in {database.place}; `clfd init` makes it")
+            version = _make(database)
+        _require_current(version, database.place)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def upgrade(url: str, tell: Callable[[str], None]) -> Path | None:
+    """None, as there is no older schema on a server yet. Raises as `open_ledger_on`."""
+    open_ledger_on(url, "editor").close()
+    return None
+
+
+def _parsed(url: str) -> URL:
+    if importlib.util.find_spec("psycopg") is None:
+        raise ConfigurationError(
+            "a ledger on PostgreSQL needs its driver: pip install 'clfd-daemon[postgresql]'"
+        )
+    return make_url(url)
+
+
+def _require_current(version: str, place: str) -> None:
+    if version > SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"the ledger {place} was written by a newer clfd (schema {version}, this one knows"
+            f" {SCHEMA_VERSION}); update clfd"
+        )
+    if version < SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"the ledger {place} has the older schema {version}, not {SCHEMA_VERSION};"
+            " stop the daemons and run `clfd db upgrade`"
+        )
+
+
+def _make(database: PostgresqlDatabase) -> str:
+    """All or nothing; of two that make it at once the second finds it made."""
+    with database.transaction() as connection:
+        found = text("SELECT to_regclass('alembic_version')")
+        if connection.scalar(found) is None:
+            _make_schema(connection)
+    return database.version()
+
+
+def _make_schema(connection: Connection) -> None:
+    metadata.create_all(connection)
+    for command in (*_INDEXES, *_FUNCTIONS.read_text(encoding="utf-8").split("\n\n\n")):
+        connection.exec_driver_sql(command)
+    connection.execute(insert(answer_counter).values(id=1, newest=0))
+    connection.exec_driver_sql("CREATE TABLE alembic_version (version_num text PRIMARY KEY)")
+    stamp = text("INSERT INTO alembic_version VALUES (:version)")
+    connection.execute(stamp, {"version": SCHEMA_VERSION})
