@@ -89,7 +89,8 @@ def _ledgers_on_a_server(
         return
     from postgresql_server import PostgresqlServer, programs
 
-    from storage.database import engine, postgresql_schema
+    from storage.database import engine
+    from storage.database.server import postgresql_schema
 
     if programs() is None:
         pytest.skip("no PostgreSQL server is installed (Debian: postgresql)")

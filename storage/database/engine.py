@@ -52,4 +52,4 @@ def local_file(url: str) -> Path | None:
 
 def _server() -> ModuleType:
     """Loaded where it is asked for: few need it, and its driver is an extra."""
-    return importlib.import_module("storage.database.postgresql_schema")
+    return importlib.import_module("storage.database.server.postgresql_schema")

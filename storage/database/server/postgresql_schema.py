@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateColumn
 
 from storage.database.database import ACCESS, Role
 from storage.database.indexes import metadata
-from storage.database.postgresql import PostgresqlDatabase
+from storage.database.server.postgresql import PostgresqlDatabase
 from storage.database.tables import FOLDER_KEY, SCHEMA_VERSION, answer_counter
 from storage.errors import ConfigurationError, LedgerMissing, SchemaMismatch
 
