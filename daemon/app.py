@@ -17,6 +17,7 @@ from classifier.inference.scoring_process import ScoringProcesses
 from daemon.archive.archiver import Archiver
 from daemon.archive.mover import archive_plan, make_mover
 from daemon.component import StageTimers
+from daemon.control.fleet_member import FleetMember
 from daemon.control.ledger_retry import LedgerRetry
 from daemon.control.one_run import OneRun
 from daemon.control.pause import Pause
@@ -40,6 +41,7 @@ from daemon.pipeline.scoring_setup import RecordingPool, decode_pool, with_batch
 from daemon.pipeline.window import Window
 from daemon.service import Components, Service
 from storage.database.engine import is_outdated, local_file
+from storage.fleet.inboxes import inboxes_of_ledger
 from storage.home.atomic_write import remove_leftovers
 from storage.home.checkpoint_folder import CheckpointFolder
 from storage.home.daemon_lock import DaemonLock, write_status
@@ -110,7 +112,9 @@ def ledger_of(settings: Settings) -> Ledger:
     """Open for the daemon; one of an older schema is upgraded first, which takes its time."""
     if is_outdated(settings.database):
         extend_timeout(UPGRADE_SECONDS)
-    return open_ledger(settings.database, "daemon", archive_plan(settings))
+    inboxes = inboxes_of_ledger(settings.database, settings.fleet.inboxes)
+    seconds = settings.fleet.lease_seconds if inboxes.machine else None
+    return open_ledger(settings.database, "daemon", archive_plan(settings), inboxes, seconds)
 
 
 def assemble(
@@ -151,10 +155,12 @@ def assemble(
         hooks.change_settings(settings)
         log(settings.log)
 
+    scorer = Scorer(ledger, intake, window, model, archive, timers, stops.is_requested)
     components = Components(
         Reload(settings, read, change_settings, model, home),
         pause,
         model,
+        FleetMember(ledger, home.root, settings.inboxes, scorer, model),
         Claimer(
             claimant=f"{socket.gethostname()}:{home.root}",
             max_attempts=settings.intake.max_attempts,
@@ -166,7 +172,7 @@ def assemble(
             archive=archive,
             is_paused=pause.is_paused,
         ),
-        Scorer(ledger, intake, window, model, archive, timers, stops.is_requested),
+        scorer,
         Upkeep(
             ledger,
             lambda: model.compile_if_worthwhile(window.batches.clips_scored),
@@ -232,6 +238,7 @@ def _intake_and_archive(
         open_files,
         archive.restore,
         new_suffixes,
+        may_scan=ledger.may_scan,
     )
     return intake, archive
 

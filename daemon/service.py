@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from daemon.archive.archiver import Archiver
 from daemon.component import StageTimers, merged_status
+from daemon.control.fleet_member import FleetMember
 from daemon.control.ledger_retry import LedgerRetry
 from daemon.control.one_run import OneRun
 from daemon.control.pause import Pause
@@ -25,7 +27,7 @@ from daemon.monitoring.status import StatusReport
 from daemon.monitoring.watchdog import ServiceWatchdog
 from daemon.pipeline.model_manager import ModelManager
 from daemon.pipeline.scoring import Claimer, Scorer
-from storage.errors import LedgerUnavailable
+from storage.errors import LeaseLost, LedgerUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Components(NamedTuple):
     reload: Reload
     pause: Pause
     model: ModelManager
+    fleet_member: FleetMember
     claimer: Claimer
     scorer: Scorer
     upkeep: Upkeep
@@ -71,6 +74,7 @@ class Service:
         claimer, archive = self.components.claimer, self.components.archive
         if once:
             claimer.intake.patience_seconds = once.patience_seconds
+            claimer.intake.may_scan = lambda root: True  # it looks for itself whether all is done
         try:
             self.start()
             while not self._stops.n and not (once and self.is_done):
@@ -88,6 +92,7 @@ class Service:
     def start(self) -> None:
         retry = self.components.ledger_retry
         extend_timeout(START_SECONDS)
+        retry.run(self.components.fleet_member.start)
         retry.run(self.components.model.start)  # first: without it there is nothing to promise
         retry.run(self.components.claimer.start)
         notify("READY=1")
@@ -97,6 +102,9 @@ class Service:
         retry = self.components.ledger_retry
         try:
             more = self.tick(self._clock())
+        except LeaseLost as error:
+            retry.run(partial(self.components.fleet_member.begin_again, error))
+            return True
         except LedgerUnavailable as error:
             retry.failed(error)
             self._write_status(self._clock())
@@ -127,7 +135,8 @@ class Service:
         logger.info("stopping: finishing %d recordings in flight", len(scorer.window))
         archive, model = self.components.archive, self.components.model
         deadline = self._clock() + DRAIN_SECONDS
-        steps = (claimer.stop, self._finish, scorer.stop, archive.stop, model.stop)
+        leave = self.components.fleet_member.stop
+        steps = (claimer.stop, self._finish, scorer.stop, archive.stop, model.stop, leave)
         failures = [self._close(step, deadline) for step in steps]
         self._write_status(self._clock(), recount=True)
         logger.info("stopped: %s", self._report.summary())

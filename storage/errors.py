@@ -46,6 +46,10 @@ class LedgerUnavailable(StorageError):
     """Locked, full or unreadable for now: nothing was written, and a later try may succeed."""
 
 
+class LeaseLost(StorageError):
+    """This daemon was silent for too long: others have what it had claimed, nothing was written."""
+
+
 class LedgerFailed(StorageError):
     """The disk under the ledger gave an error: nobody knows what reached it, so clfd stops."""
 

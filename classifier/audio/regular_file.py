@@ -40,7 +40,10 @@ class FileVersion(NamedTuple):
 
 
 def file_version(fingerprint: str) -> FileVersion:
-    return FileVersion(*map(int, fingerprint.split(":")))
+    numbers = [*map(int, fingerprint.split(":"))]
+    if len(numbers) == 2:  # a shared one
+        return FileVersion(0, 0, *numbers, numbers[1])
+    return FileVersion(*numbers)
 
 
 def shared_fingerprint(fingerprint: str) -> str:

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from classifier.audio.decode import BIG_BYTES
 from classifier.audio.readers import known_file, note_scale, reader_of
-from classifier.audio.regular_file import FileBytes, Opener, fingerprint, read_error, regular_file
+from classifier.audio.regular_file import (
+    FileBytes,
+    Opener,
+    fingerprint,
+    is_version,
+    read_error,
+    regular_file,
+)
 from classifier.audio.samples import Channel, Levels, Mix, Samples
 from classifier.errors import DecodingError, FileChanged
 
@@ -61,8 +68,8 @@ def present_copy(content: Content) -> FileCopy:
         try:
             with regular_file(copy.path, copy.opener) as (fd, status):
                 now = fingerprint(status)
-                if now == copy.fingerprint:
-                    return copy
+                if is_version(copy.fingerprint, now):
+                    return copy._replace(fingerprint=now)
                 if known_file(now).digest_of(FileBytes(fd, status.st_size)) == content.digest:
                     return copy._replace(fingerprint=now)
                 problem = FileChanged("another content lies under its name by now")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain, count
 
-from classifier.audio.regular_file import fingerprint
+from classifier.audio.regular_file import fingerprint, shared_fingerprint
 from daemon.archive.folder_entry import FolderEntry, flush_folder
 from daemon.archive.rename import rename_no_replace
 from daemon.intake.open_files import lease_tells
@@ -24,7 +24,9 @@ MAX_NAME_BYTES = 255
 
 def is_renamed(found: os.stat_result, recorded: str) -> bool:
     """The same inode with the same content times; a rename changes the change time alone."""
-    return fingerprint(found).rpartition(":")[0] == recorded.rpartition(":")[0]
+    known = fingerprint(found)
+    same_inode = known.rpartition(":")[0] == recorded.rpartition(":")[0]
+    return same_inode or recorded == shared_fingerprint(known)
 
 
 def leaving_entry(source: FolderEntry) -> FolderEntry:

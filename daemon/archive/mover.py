@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from classifier.audio.regular_file import fingerprint
+from classifier.audio.regular_file import fingerprint, is_version
 from daemon.archive.folder_entry import FolderEntry, flush_folder, made_folder
 from daemon.archive.leaving import finish, is_renamed, numbered, take_away
 from daemon.archive.rename import rename_no_replace
@@ -251,7 +251,7 @@ class _Batch:
     ) -> Moved:
         try:
             if found.st_dev == os.fstat(target.folder).st_dev:
-                is_as_read = fingerprint(found) == move.fingerprint
+                is_as_read = is_version(move.fingerprint, fingerprint(found))
                 return self._rename(move, source, target) if is_as_read else MoveDropped(move)
         except OSError as error:
             if error.errno != errno.EXDEV:  # one file system, mounted twice

@@ -8,6 +8,7 @@ queue, and a few answers of it are in memory at a time.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections import deque
@@ -22,7 +23,10 @@ from daemon.hooks.cursor import HookCursor, Place, Unnumbered
 from daemon.hooks.targets import RefusedByTarget, Target, TargetUnreachable, targets_of
 from storage.database.database import Database
 from storage.database.engine import open_database
+from storage.database.ledger_files import is_on_server
 from storage.errors import StorageError
+from storage.fleet.inboxes import machine_place
+from storage.fleet.lease import leases_of
 from storage.home.paths import Home
 from storage.queries.filters import Filters
 from storage.queries.result import Result
@@ -225,13 +229,16 @@ def _hook(home: Home, settings: Settings, name: str, target: Target, database: D
         with database.transaction() as connection:
             return newest_position(connection).answer
 
+    machine, is_shared = machine_place(socket.gethostname()), is_on_server(settings.database)
+    own = leases_of(machine, str(home.root)) if is_shared else None
+
     def read(place: Place, rules: AlertRules) -> list[Result]:
         filters, with_clips = Filters(rules=rules.display), rules.is_of_clips
         limit = QUEUE_WITH_CLIPS if with_clips else QUEUE
         with database.transaction() as connection:
             if isinstance(place, Unnumbered):
                 return unnumbered_after(connection, filters, *place, limit, with_clips)
-            return answers_after(connection, filters, place, limit, with_clips)
+            return answers_after(connection, filters, place, limit, with_clips, own)
 
     cursor = HookCursor(home.hook_file(name), newest)
     return Hook(name, target, cursor, read, AlertRules(settings))

@@ -46,7 +46,8 @@ UNSETTLED_SECONDS = 600.0  # a file that has been changing for longer is named
 class Intake:
     """`is_busy` says whether a path is being decoded right now: its row must be left alone.
 
-    `restore` is given the files that a kill left on their way to the archive.
+    `restore` is given the files that a kill left on their way to the archive. `may_scan` says
+    whether an inbox that other daemons see, too, is this one's to list.
     """
 
     inboxes: InitVar[Sequence[Inbox]]
@@ -60,6 +61,7 @@ class Intake:
     restore: Callable[[Path, Sequence[bytes]], None]
     new_suffixes: NewSuffixes
     change_times: ChangeTimes = field(default_factory=ChangeTimes)
+    may_scan: Callable[[Path], bool] = lambda root: True
 
     def __post_init__(self, inboxes: Sequence[Inbox], settings: IntakeSettings) -> None:
         self._inboxes = {inbox.root: inbox for inbox in inboxes}
@@ -260,7 +262,8 @@ class Intake:
 
     def _scan(self, now: float) -> None:
         if not self._scans and now >= self._scan_due:
-            self._scans = [inbox.scan() for inbox in self._inboxes.values()]
+            mine = (one for one in self._inboxes.values() if self.may_scan(one.root))
+            self._scans = [inbox.scan() for inbox in mine]
             self.change_times.look_at(self._inboxes)
             self._scan_news = 0
             self._scan_due = now + self._scan_seconds

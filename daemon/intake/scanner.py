@@ -12,7 +12,7 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from classifier.audio.regular_file import fingerprint
+from classifier.audio.regular_file import fingerprint, shared_fingerprint
 from storage.home.folder_walk import FolderWalk, folder_identity, folders_apart
 from storage.home.inbox_rules import (
     LEAVING,
@@ -45,6 +45,7 @@ class Inbox:
     ignored: IgnoreList = field(default_factory=IgnoreList)
     inboxes: tuple[Path, ...] = ()
     archive: Callable[[], Identity | None] = lambda: None
+    is_shared: bool = False  # with other machines, which see another device and inode
     apart: set[Identity] = field(default_factory=set, init=False)  # since the last scan
 
     def look_at(self, path: bytes) -> Arrival | None:
@@ -77,7 +78,9 @@ class Inbox:
     def arrival(self, path: bytes, found: os.stat_result) -> Arrival | None:
         if not stat.S_ISREG(found.st_mode):
             return None
-        return Arrival(self.root, path, fingerprint(found), found.st_size)
+        known = fingerprint(found)
+        known = shared_fingerprint(known) if self.is_shared else known
+        return Arrival(self.root, path, known, found.st_size)
 
 
 def inboxes_of(
@@ -86,7 +89,12 @@ def inboxes_of(
     """The watched folders, with what the settings say about names, and which one the archive is."""
     archive = archive or partial(folder_identity, settings.archive)
     return [
-        replace(inbox_at(root, settings), inboxes=settings.inboxes, archive=archive)
+        replace(
+            inbox_at(root, settings),
+            inboxes=settings.inboxes,
+            archive=archive,
+            is_shared=str(root) in settings.fleet.inboxes,
+        )
         for root in settings.inboxes
     ]
 

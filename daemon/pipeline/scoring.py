@@ -48,8 +48,6 @@ class Claimer(Component):
     _claim_due: float = 0.0
 
     def start(self) -> None:
-        """Gives back what an earlier daemon claimed, and watches. May raise LedgerUnavailable."""
-        self.ledger.reclaim()
         self.watcher.start()  # before the first scan, so that nothing falls between
 
     def step(self, now: float) -> None:
@@ -212,6 +210,13 @@ class Scorer(Component):
             "last_batch_clips": batches.last_batch_clips,
             "clips_scored": batches.clips_scored,
         }
+
+    def forget(self) -> list[int]:
+        """All that is in flight or not written yet: others have it. Returns the recordings."""
+        lost = [*(one.recording_id for one in self._unwritten), *self._released]
+        lost += self.window.abandon()
+        self._unwritten, self._released = [], []
+        return lost
 
     def stop(self, seconds: float = 0.0) -> None:
         """Writes what is scored, and gives back what is in flight, so that no attempt counts."""

@@ -46,11 +46,12 @@ def import_outcomes(ledger: Ledger, found: Mapping[Arrival, Scored | Failed]) ->
     """
     now = utc_now()
     with ledger.database.transaction() as connection:
-        admit(connection, list(found), now)
+        admit(connection, list(found), now, ledger.inboxes)
         outcomes: list[Outcome] = []
         for folder, some in groupby(sorted(found, key=_inbox), key=_inbox):
             arrivals = {arrival.path: arrival for arrival in some}
-            for row in newest_of(connection, folder, list(arrivals)):
+            inbox_id = ledger.inboxes.find(connection, folder)
+            for row in newest_of(connection, inbox_id, list(arrivals)):
                 if row.digest is None and row.state == "pending" and row.claimed_by is None:
                     outcome = replace(found[arrivals[row.path]], recording_id=row.id)
                     outcomes.append(check_outcome(outcome))

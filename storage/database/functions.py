@@ -6,7 +6,7 @@ import re
 from fnmatch import translate
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Integer, String, literal
+from sqlalchemy import Boolean, ColumnElement, Double, Integer, String, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -64,6 +64,23 @@ def _whole_part(element: whole_part, compiler: Any, **kw: Any) -> str:
 @compiles(whole_part, _POSTGRESQL)
 def _truncated(element: whole_part, compiler: Any, **kw: Any) -> str:
     return f"CAST(trunc({compiler.process(element.clauses, **kw)}) AS INTEGER)"
+
+
+class server_seconds(GenericFunction[float]):
+    """Seconds since 1970 by the engine's clock, now and not when the transaction began."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(server_seconds)
+def _clock_of_file(element: server_seconds, compiler: Any, **kw: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(server_seconds, _POSTGRESQL)
+def _clock_of_server(element: server_seconds, compiler: Any, **kw: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 
 
 class fits_glob(GenericFunction[bool]):

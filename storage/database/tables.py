@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 # The newest migration; revisions are zero-padded numbers, so that they compare as text.
-SCHEMA_VERSION = "0011"
+SCHEMA_VERSION = "0012"
 
 metadata = MetaData(
     naming_convention={
@@ -46,11 +46,36 @@ inbox = Table(
     "inbox",
     metadata,
     Column("id", Whole, primary_key=True),
-    Column("path", LargeBinary, nullable=False),
+    Column("path", LargeBinary, nullable=False),  # of a shared one: where it was seen first
     Column("path_text", Text, nullable=False),
     Column("mount_point", LargeBinary),  # of the file system it was last found on
-    UniqueConstraint("path").ddl_if(dialect="sqlite"),
+    # Whose path that is: `host:` and a machine, or `shared:` and a name; empty: the only machine's.
+    Column("place", Text, nullable=False, server_default=""),
+    Column("scanned_by", Whole),  # a lease
+    UniqueConstraint("place", "path").ddl_if(dialect="sqlite"),
     sqlite_strict=True,
+)
+
+# A start of a daemon. What it claims is its own until the lease is over: its id is the fencing
+# token. Rows stay, since answers name them.
+lease = Table(
+    "lease",
+    metadata,
+    Column("id", Whole, primary_key=True),
+    Column("machine", Text, nullable=False),  # with the home: who the daemon is, over its starts
+    Column("host", Text, nullable=False),
+    Column("home", Text, nullable=False),
+    Column("pid", Whole, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("seconds", Real),  # NULL: of the only daemon of a ledger, and never over
+    Column("lease_until", Real),  # seconds since 1970 by the server's clock
+    Column("lost_at", Text),  # others have its work
+    Column("ended_at", Text),
+    Column("checkpoint_digest", Text),
+    Column("status", Text, nullable=False, server_default="{}"),  # JSON, as of the last beat
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
 )
 
 checkpoint = Table(
@@ -119,6 +144,7 @@ recording = Table(
     # that gave none.
     Column("answer_number", Whole),
     Column("recorder", Text),  # what the file says of it, as JSON
+    Column("answered_by", Whole),  # a lease; NULL: by a version that had none, or by an import
     CheckConstraint("state IN ('pending', 'done', 'failed', 'superseded')", name="state"),
     CheckConstraint("requeued IN ('retry', 'rescore')", name="requeued"),
     CheckConstraint(

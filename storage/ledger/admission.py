@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, u
 
 from storage.database.bulk import chunks, execute_many
 from storage.database.tables import inbox, recording
+from storage.fleet.inboxes import ALONE, Inboxes
 from storage.ledger.outcomes import Arrival
 from storage.ledger.tallies import TallyChanges, TallyKey
 from storage.values.text import printable_path
@@ -33,8 +34,7 @@ _VERSIONS = (
         _row.label,
         _row.checkpoint_id,
     )
-    .join(inbox)
-    .where(inbox.c.path == bindparam("folder"))
+    .where(_row.inbox_id == bindparam("inbox_id"))
     .where(_row.path.in_(bindparam("paths", expanding=True)))
 )
 # Each by an index of its own: a file may have half a million versions that were superseded.
@@ -44,35 +44,42 @@ _NEWEST = union_all(
 )
 
 
-def newest_of(connection: Connection, folder: Path, paths: Sequence[bytes]) -> list[Row[Any]]:
+def newest_of(
+    connection: Connection, inbox_id: int | None, paths: Sequence[bytes]
+) -> list[Row[Any]]:
     """The current and the provisional version of each path, the provisional one last."""
     found: list[Row[Any]] = []
     for some in chunks(list(paths)):
-        values = {"folder": os.fsencode(folder), "paths": some}
+        values = {"inbox_id": inbox_id, "paths": some}
         found += connection.execute(_NEWEST, values)
     return sorted(found, key=lambda row: (row.digest is None, row.id))
 
 
-def admit(connection: Connection, arrivals: Sequence[Arrival], now: str) -> int:
+def admit(
+    connection: Connection, arrivals: Sequence[Arrival], now: str, inboxes: Inboxes = ALONE
+) -> int:
     """Queue them; returns how many rows were added or refreshed. See `Ledger.admit`."""
     latest = {(arrival.inbox, arrival.path): arrival for arrival in arrivals}
     admitted = 0
     for folder in {arrival.inbox for arrival in latest.values()}:
         here = [arrival for arrival in latest.values() if arrival.inbox == folder]
-        admitted += _admit_to(connection, folder, here, now)
+        admitted += _admit_to(connection, inboxes, folder, here, now)
     return admitted
 
 
-def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival], now: str) -> int:
-    inbox_id = inbox_id_of(connection, folder)
-    newest = {row.path: row for row in newest_of(connection, folder, [a.path for a in arrivals])}
+def _admit_to(
+    connection: Connection, inboxes: Inboxes, folder: Path, arrivals: Sequence[Arrival], now: str
+) -> int:
+    inbox_id = inboxes.find_or_add(connection, folder)
+    newest = {row.path: row for row in newest_of(connection, inbox_id, [a.path for a in arrivals])}
     added, refreshed, changes = [], [], TallyChanges()
     for arrival in arrivals:
         row = newest.get(arrival.path)
-        if row is None or _is_another(row, arrival):
+        known = row and inboxes.fingerprint(folder, row.fingerprint)
+        if row is None or _is_another(row, arrival, known):
             added.append(_new_row(inbox_id, arrival, now))
             changes.count(TallyKey("pending", now, None, None, inbox_id, arrival.path))
-        elif row.fingerprint != arrival.fingerprint and row.claimed_by is None:
+        elif known != arrival.fingerprint and row.claimed_by is None:
             new = {"new_fingerprint": arrival.fingerprint, "new_size_bytes": arrival.size_bytes}
             refreshed.append({"row_id": row.id, **new})
             rest = (row.label, row.checkpoint_id, inbox_id, row.path)
@@ -84,19 +91,10 @@ def _admit_to(connection: Connection, folder: Path, arrivals: Sequence[Arrival],
     return len(added) + len(refreshed)
 
 
-def _is_another(row: Row[Any], arrival: Arrival) -> bool:
-    """Whether a version that was read is not what lies in the inbox now."""
+def _is_another(row: Row[Any], arrival: Arrival, known: str | None) -> bool:
+    """Whether a version that was read, with the `known` fingerprint, is not what lies there now."""
     left = row.archived_at is not None
-    return row.digest is not None and (left or row.fingerprint != arrival.fingerprint)
-
-
-def inbox_id_of(connection: Connection, folder: Path) -> int:
-    path = os.fsencode(folder)
-    found = connection.scalar(select(inbox.c.id).where(inbox.c.path == path))
-    if found is not None:
-        return int(found)
-    added = insert(inbox).values(path=path, path_text=printable_path(path))
-    return int(connection.execute(added.returning(inbox.c.id)).scalar_one())
+    return row.digest is not None and (left or known != arrival.fingerprint)
 
 
 def _new_row(inbox_id: int, arrival: Arrival, now: str) -> dict[str, object]:
@@ -133,13 +131,16 @@ _REFRESH = (
 )
 
 
-def mount_points(connection: Connection) -> dict[Path, Path]:
-    """Under which mount each inbox was last found, where that was noted."""
+def mount_points(connection: Connection, inboxes: Inboxes) -> dict[Path, Path]:
+    """Under which mount each inbox of this machine was last found, where that was noted."""
     query = select(inbox.c.path, inbox.c.mount_point).where(inbox.c.mount_point.is_not(None))
-    rows = connection.execute(query)
+    rows = connection.execute(query.where(inbox.c.place == inboxes.machine))
     return {Path(os.fsdecode(folder)): Path(os.fsdecode(point)) for folder, point in rows}
 
 
-def note_mount_point(connection: Connection, folder: Path, point: Path) -> None:
-    noted = update(inbox).where(inbox.c.id == inbox_id_of(connection, folder))
+def note_mount_point(connection: Connection, folder: Path, point: Path, inboxes: Inboxes) -> None:
+    """Not of a shared inbox, which each machine has elsewhere."""
+    if inboxes.is_shared(folder):
+        return
+    noted = update(inbox).where(inbox.c.id == inboxes.find_or_add(connection, folder))
     connection.execute(noted.values(mount_point=os.fsencode(point)))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection
 
+from storage.fleet.inboxes import ALONE, Inboxes
 from storage.ledger.archive_moves import ArchivePlan
 from storage.ledger.finding_rows import Entry, enter_index, leave_index
 from storage.ledger.outcome_rows import (
@@ -44,19 +45,22 @@ def apply_outcomes(
     outcomes: Sequence[Outcome],
     now: str,
     archive: ArchivePlan | None = None,
+    inboxes: Inboxes = ALONE,
+    lease_id: int | None = None,
 ) -> None:
     """Write what came of the work, inside the caller's transaction. Outcomes must be checked.
 
     With an archive, the place of a recording that is done now is written with its answer.
 
-    An outcome whose recording is gone or superseded changes no answer. A link whose leader has no
-    prediction (any more) goes back to the queue.
+    An outcome whose recording is gone or superseded changes no answer. Nor does one of a recording
+    that the lease does not hold: it was written before, by a commit of which nobody heard. A link
+    whose leader has no prediction (any more) goes back to the queue.
     """
     leaders = [outcome.leader_id for outcome in outcomes if isinstance(outcome, Linked)]
     rows = rows_concerned(connection, outcomes, leaders)
-    batch = _OutcomeBatch(rows, predictions_of(connection, [*rows, *leaders]), now)
+    batch = _OutcomeBatch(rows, predictions_of(connection, [*rows, *leaders]), now, lease_id)
     if archive is not None:
-        batch.archive, batch.folders = archive, inbox_folders(connection)
+        batch.archive, batch.folders = archive, inbox_folders(connection, inboxes)
     for outcome in outcomes:
         batch.apply(outcome)
     batch.write(connection)
@@ -70,8 +74,10 @@ class _OutcomeBatch:
         rows: dict[int, RecordingRow],
         predictions: dict[PredictionKey, StoredAnswer],
         now: str,
+        lease_id: int | None,
     ) -> None:
         self._rows = rows
+        self._lease_id = lease_id
         self._marks = {row.id: row.mark for row in rows.values()}
         self._before = {row.id: vars(row).copy() for row in rows.values()}
         self._predictions = predictions
@@ -92,7 +98,7 @@ class _OutcomeBatch:
 
     def apply(self, outcome: Outcome) -> None:
         row = self._rows.get(outcome.recording_id)
-        if row is None:
+        if row is None or (self._lease_id and row.claimed_by != str(self._lease_id)):
             return
         self._changed[row.id] = row
         if row.state == "superseded":
@@ -190,7 +196,7 @@ class _OutcomeBatch:
             self._replacements[key] = stored, outcome
 
     def _set_state(self, target: RecordingRow, state: str) -> None:
-        target.state, target.answered_at = state, self._now
+        target.state, target.answered_at, target.answered_by = state, self._now, self._lease_id
         self._answered.pop(target.id, None)
         self._answered[target.id] = target
 

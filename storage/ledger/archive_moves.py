@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, text, update
 
 from storage.database.bulk import chunks, execute_many
-from storage.database.database import Database
-from storage.database.tables import inbox, is_archiving, recording
+from storage.database.tables import inbox, is_archiving, lease, recording
+from storage.fleet.inboxes import Inboxes
+from storage.fleet.lease import Lease, is_live
 from storage.ledger.outcomes import Arrival
 from storage.values.text import printable_path
 
@@ -121,11 +122,12 @@ Moved = Archived | Redirected | MoveDropped | MoveWaits | MoveFailed
 _OUTSTANDING = (
     select(
         _row.id,
-        inbox.c.path,
+        inbox.c.path.label("folder"),
         _row.path,
         _row.fingerprint,
         _row.size_bytes,
         _row.digest,
+        inbox.c.place,
         _row.archive_path,
     )
     .join(inbox)
@@ -152,9 +154,10 @@ class ArchiveMoves:
     """The moves that the ledger knows of; every method is one transaction, as in `Ledger`."""
 
     def __init__(
-        self, database: Database, clock: Callable[[], str], plan: ArchivePlan | None
+        self, lease: Lease, inboxes: Inboxes, clock: Callable[[], str], plan: ArchivePlan | None
     ) -> None:
-        self._database = database
+        self._lease = lease
+        self._inboxes = inboxes
         self._clock = clock
         self._plan = plan
 
@@ -167,26 +170,25 @@ class ArchiveMoves:
         if plan is None or not arrivals:
             return 0
         found = {arrival.path: arrival.fingerprint for arrival in arrivals}
-        folder = os.fsencode(arrivals[0].inbox)
-        query = (
-            select(_row.id, _row.path, _row.fingerprint)
-            .join(inbox)
-            .where(inbox.c.path == folder, _row.state == "done", _row.archive_path.is_(None))
-        )
-        with self._database.transaction() as connection:
+        root = arrivals[0].inbox
+        folder, query = os.fsencode(root), select(_row.id, _row.path, _row.fingerprint)
+        with self._lease.transaction() as connection:
+            in_inbox = _row.inbox_id == self._inboxes.find(connection, root)
+            query = query.where(in_inbox, _row.state == "done", _row.archive_path.is_(None))
             for some in chunks(list(found)):
                 rows = connection.execute(query.where(_row.path.in_(some)))
                 for row_id, path, fingerprint in rows:
                     place = plan.place(folder, path)
-                    if place is not None and found[path] == fingerprint:
+                    known = self._inboxes.fingerprint(root, fingerprint)
+                    if place is not None and found[path] == known:
                         planned.append({"row_id": row_id, **_place_values(place)})
             execute_many(connection, _PLAN, planned)
         return len(planned)
 
     def outstanding(self, after_id: int, limit: int) -> list[Move]:
         """Moves of recordings with a greater id, in their order; not of what is being read."""
-        query = _OUTSTANDING.where(_row.id > after_id).limit(limit)
-        with self._database.transaction() as connection:
+        query = _OUTSTANDING.where(_row.id > after_id, *self._own()).limit(limit)
+        with self._lease.transaction() as connection:
             rows = connection.execute(query).all()
             there = (
                 select(_row.digest, _row.archive_path)
@@ -196,14 +198,34 @@ class ArchiveMoves:
             )
             taken = {(digest, place) for digest, place in connection.execute(there)}
         return [
-            Move(row[0], Path(os.fsdecode(row[1])), *row[2:], (row[-2], row[-1]) in taken)
+            Move(
+                row.id,
+                self._inboxes.local(row.place, row.folder),
+                row.path,
+                row.fingerprint,
+                row.size_bytes,
+                row.digest,
+                row.archive_path,
+                (row.digest, row.archive_path) in taken,
+            )
             for row in rows
         ]
 
     def count(self) -> int:
-        query = select(func.count()).select_from(recording).where(text(is_archiving))
-        with self._database.transaction() as connection:
-            return connection.scalar(query) or 0
+        query = select(func.count()).select_from(recording).join(inbox)
+        with self._lease.transaction() as connection:
+            return connection.scalar(query.where(text(is_archiving), *self._own())) or 0
+
+    def _own(self) -> list[ColumnElement[bool]]:
+        """In a fleet who answered moves, and for one that is gone whoever scans the inbox."""
+        if self._lease.seconds is None:
+            return []
+        me, by = self._lease.id, _row.answered_by
+        lives = select(lease.c.id).where(lease.c.id == by, is_live()).exists()
+        return [
+            inbox.c.place.in_(self._inboxes.places),
+            or_(by == me, and_(inbox.c.scanned_by == me, ~lives)),
+        ]
 
     def has_archived(self, root: Path) -> bool:
         """Whether a file was ever moved to somewhere below `root`."""
@@ -211,7 +233,7 @@ class ArchiveMoves:
         after = first[:-1] + b"0"  # which comes after "/"
         lies_there = (_row.archive_path > first) & (_row.archive_path < after)
         query = select(_row.id).where(_row.archived_at.is_not(None), lies_there).limit(1)
-        with self._database.transaction() as connection:
+        with self._lease.transaction() as connection:
             return connection.scalar(query) is not None
 
     def record(self, results: Sequence[Moved]) -> None:
@@ -231,7 +253,7 @@ class ArchiveMoves:
                 elsewhere.append(row | _place_values(result.place))
             elif isinstance(result, MoveDropped):
                 stays.append(row)
-        with self._database.transaction() as connection:
+        with self._lease.transaction() as connection:
             execute_many(connection, _ARRIVED, arrived)
             execute_many(connection, _GOES_ELSEWHERE, elsewhere)
             execute_many(connection, _STAYS, stays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
@@ -31,6 +32,7 @@ from storage.database.bulk import (
     execute_many,
 )
 from storage.database.tables import answer_counter, embedding, inbox, prediction, recording
+from storage.fleet.inboxes import Inboxes
 from storage.ledger.finding_rows import forget_findings, write_findings
 from storage.ledger.outcomes import AudioFacts, Outcome, Scored
 from storage.ledger.tallies import TallyKey
@@ -89,6 +91,7 @@ class RecordingRow:
     checkpoint_id: int | None
     first_seen_at: str
     answer_number: int | None
+    answered_by: int | None
 
     @property
     def mark(self) -> TallyKey:
@@ -127,8 +130,10 @@ class RecordingRow:
 _COLUMNS = [recording.c[field.name] for field in fields(RecordingRow)]
 
 
-def inbox_folders(connection: Connection) -> dict[int, bytes]:
-    return {row.id: row.path for row in connection.execute(select(inbox.c.id, inbox.c.path))}
+def inbox_folders(connection: Connection, inboxes: Inboxes) -> dict[int, bytes]:
+    """Of this machine."""
+    rows = connection.execute(select(inbox.c.id, inbox.c.place, inbox.c.path))
+    return {id: os.fsencode(inboxes.local(place, path)) for id, place, path in rows}
 
 
 _wanted = recording.alias("wanted")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -23,13 +21,18 @@ from sqlalchemy import (
 
 from storage.database.bulk import chunks
 from storage.database.tables import inbox, is_queued, recording
+from storage.fleet.inboxes import Inboxes
 from storage.ledger.outcomes import Claim
 from storage.values.timestamps import later
 
 # A stamp further ahead than any wait was made by a clock that has been set back since.
 MAX_WAIT_SECONDS = 3600.0
 _row = recording.c
-_FREE: dict[str, Any] = {"claimed_by": None, "claimed_at": None}
+_RELEASED: dict[str, Any] = {
+    "claimed_by": None,
+    "claimed_at": None,
+    "attempts": case((_row.attempts > 0, _row.attempts - 1), else_=0),
+}
 _newer = recording.alias("newer")
 # What was queued again has been replaced meanwhile: the newer version is scored in its place.
 _IS_NEWEST = ~exists().where(
@@ -63,13 +66,16 @@ _UNCLAIMED_OF = {
         _row.size_bytes,
         _row.attempts,
         case((_row.archived_at.is_not(None), _row.archive_path)),
+        inbox.c.place,
     )
     .join(inbox)
+    .where(inbox.c.place.in_(bindparam("places", expanding=True)))
     .where(is_queued_so, IS_WORK, _row.claimed_by.is_(None), _IS_DUE)
     .where(_row.attempts.between(bindparam("fewest"), bindparam("most")))
     .where(_row.id.not_in(bindparam("moving", expanding=True)))
     .order_by(_row.id)
     .limit(bindparam("room"))
+    .with_for_update(of=recording, skip_locked=True)
     for purpose, is_queued_so in _QUEUE.items()
 }
 
@@ -81,37 +87,51 @@ def claim(
     attempts: tuple[int, int],
     moving: Collection[int],
     now: str,
+    inboxes: Inboxes,
 ) -> list[Claim]:
     """Take up to `limit` recordings with so many attempts, from the fewest to the most."""
     claims: list[Claim] = []
     fewest, most = attempts
     values: dict[str, object] = {"fewest": fewest, "most": most, "moving": list(moving)}
-    values |= {"now": now, "latest": later(now, MAX_WAIT_SECONDS)}
+    values |= {"now": now, "latest": later(now, MAX_WAIT_SECONDS), "places": inboxes.places}
     for purpose, query in _UNCLAIMED_OF.items():
         if len(claims) < limit:
             found = connection.execute(query, values | {"room": limit - len(claims)}).all()
-            folders = {folder: Path(os.fsdecode(folder)) for folder in {row[1] for row in found}}
+            folders = {(row[-1], row[1]) for row in found}
+            local = {folder: inboxes.local(*folder) for folder in folders}
             claims += [
-                Claim(id, folders[folder], path, fingerprint, size, n_before + 1, purpose, place)
-                for id, folder, path, fingerprint, size, n_before, place in found
+                Claim(
+                    id,
+                    local[place, folder],
+                    path,
+                    inboxes.fingerprint(local[place, folder], fingerprint),
+                    size,
+                    n_before + 1,
+                    purpose,
+                    archive_path,
+                )
+                for id, folder, path, fingerprint, size, n_before, archive_path, place in found
             ]
     claimed = {"claimed_by": claimant, "claimed_at": now, "attempts": _row.attempts + 1}
     _update(connection, [claim.recording_id for claim in claims], claimed)
     return claims
 
 
-def queued(connection: Connection, folder: Path, paths: Sequence[bytes]) -> set[bytes]:
+def queued(connection: Connection, inbox_id: int | None, paths: Sequence[bytes]) -> set[bytes]:
     """Those of the paths in an inbox that wait in the queue already."""
     found: set[bytes] = set()
-    in_inbox = inbox.c.path == os.fsencode(folder)
     for some in chunks(list(paths)):
-        query = select(_row.path).join(inbox).where(in_inbox, _row.path.in_(some), IS_WORK)
+        query = select(_row.path).where(_row.inbox_id == inbox_id, _row.path.in_(some), IS_WORK)
         found.update(connection.scalars(query))
     return found
 
 
-def has_work(connection: Connection) -> bool:
-    return bool(connection.scalar(select(select(_row.id).where(IS_WORK).exists())))
+def has_work(connection: Connection, inboxes: Inboxes) -> bool:
+    """Whether files that this machine sees are queued, whoever has claimed them."""
+    seen = select(inbox.c.id).where(inbox.c.place.in_(inboxes.places))
+    return bool(
+        connection.scalar(select(select(_row.id).where(IS_WORK, _row.inbox_id.in_(seen)).exists()))
+    )
 
 
 def oldest_pending(connection: Connection) -> str | None:
@@ -130,17 +150,28 @@ def last_failure(connection: Connection, now: str) -> tuple[str, str, str] | Non
     return None if row is None else (row.path_text, row.error, row.answered_at)
 
 
-def release(connection: Connection, recording_ids: Sequence[int]) -> None:
+def release(connection: Connection, recording_ids: Sequence[int], claimant: str | None) -> None:
     """Give claimed work back unread; the attempt does not count."""
-    attempts = case((_row.attempts > 0, _row.attempts - 1), else_=0)
-    released = _FREE | {"attempts": attempts}
-    _update(connection, recording_ids, released, _row.claimed_by.is_not(None))
+    _update(connection, recording_ids, _RELEASED, _is_claimed_by(claimant))
 
 
-def reclaim(connection: Connection) -> int:
-    """Free all that is claimed; attempts stay."""
-    claimed = and_(text(f"({is_queued})"), _row.claimed_by.is_not(None))  # none but queued are
-    return connection.execute(update(recording).where(claimed).values(_FREE)).rowcount
+def release_of(connection: Connection, claimant: str, claimed_at: str) -> None:
+    """As `release`, what was claimed at one moment."""
+    claimed = and_(text(f"({is_queued})"), _row.claimed_by == claimant)
+    released = update(recording).where(claimed, _row.claimed_at == claimed_at)
+    connection.execute(released.values(_RELEASED))
+
+
+def give_attempts_back(connection: Connection, recording_ids: Sequence[int]) -> None:
+    """Of what others have by now; their own attempt stays."""
+    least = case((_row.claimed_by.is_(None), 0), else_=1)
+    values = {"attempts": _row.attempts - 1}
+    is_counted = and_(text(f"({is_queued})"), _row.attempts > least)
+    _update(connection, recording_ids, values, is_counted)
+
+
+def _is_claimed_by(claimant: str | None) -> ColumnElement[bool]:
+    return _row.claimed_by.is_not(None) if claimant is None else _row.claimed_by == claimant
 
 
 def requeue_failed(connection: Connection, patterns: Sequence[bytes] | None, now: str) -> int:

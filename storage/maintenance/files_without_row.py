@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from storage.database.database import Database
+from storage.fleet.inboxes import inboxes_of_ledger
 from storage.home.inbox_rules import FileKind, file_kind
 from storage.ledger.admission import newest_of
 from storage.queries.ignored_files import files_in
@@ -21,14 +22,14 @@ _AT_ONCE = 500
 
 def without_row(database: Database, settings: Settings, progress: ProgressTicker) -> Iterator[str]:
     """The paths of those files, with their inbox."""
-    n_seen = 0
+    n_seen, inboxes = 0, inboxes_of_ledger(settings.database, settings.fleet.inboxes)
     for root in settings.inboxes:
         files = audio_files(root, settings)
         while paths := list(islice(files, _AT_ONCE)):
             n_seen += len(paths)
             progress.tick(f"files in the inboxes: {n_seen}")
             with database.transaction() as connection:
-                rows = newest_of(connection, root, paths)
+                rows = newest_of(connection, inboxes.find(connection, root), paths)
             # What left for the archive is not what lies there now.
             with_row = {row.path for row in rows if row.archived_at is None}
             missed = (path for path in paths if path not in with_row)

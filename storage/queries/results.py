@@ -17,6 +17,7 @@ from storage.database.tables import (
     PATH_INDEX,
     answer_counter,
     inbox,
+    lease,
     prediction,
     recording,
     recording_label,
@@ -193,11 +194,17 @@ def answers_after(
     number: int,
     limit: int = 0,
     with_clips: bool = False,
+    by: ColumnElement[bool] | None = None,
 ) -> list[Result]:
-    """Answers with a greater number, in their order; a limit of 0 is none."""
+    """Answers with a greater number, in their order; a limit of 0 is none.
+
+    `by`: of the daemons whose leases fit.
+    """
     filters = filters.within(connection)
     query = by_index(_chosen(filters, with_clips), NUMBER)
     query = query.where(_row.answer_number > number).order_by(_row.answer_number)
+    if by is not None:
+        query = query.where(_row.answered_by.in_(select(lease.c.id).where(by)))
     return list(_read(connection, query.limit(limit) if limit else query, filters.rules))
 
 

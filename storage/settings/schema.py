@@ -46,6 +46,13 @@ def _split_at_line_ends(value: object) -> object:
     return value.splitlines() if isinstance(value, str) else value
 
 
+def _shared_names(names: dict[str, str]) -> dict[str, str]:
+    """The folders made absolute; two folders are not one inbox."""
+    if not all(names.values()) or len({*names.values()}) < len(names):
+        raise ValueError("each shared folder needs a name of its own")
+    return {os.path.normpath(_expanded(Path(folder))): name for folder, name in names.items()}
+
+
 def _split_like_shell(value: object) -> object:
     """One text is split into words as a shell splits it."""
     return shlex.split(value) if isinstance(value, str) else value
@@ -309,6 +316,16 @@ class WebSettings(Section):
     """whether the page only shows, and changes nothing"""
 
 
+class FleetSettings(Section):
+    """Several daemons with one ledger, on a server."""
+
+    lease_seconds: Annotated[float, Field(ge=3)] = 30.0
+    """after how much silence of a daemon the others take over what it had claimed"""
+    inboxes: Annotated[dict[str, str], AfterValidator(_shared_names)] = {}
+    """watched folders that other machines see as well, each with the name it has in the ledger,
+    like {"/mnt/audio" = "north-array"}"""
+
+
 class Settings(Section):
     """Every setting, checked; paths are absolute when loaded by `load_settings`."""
 
@@ -325,6 +342,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     hooks: HooksSettings = HooksSettings()
     web: WebSettings = WebSettings()
+    fleet: FleetSettings = FleetSettings()
 
     @property
     def inboxes(self) -> tuple[Path, ...]:

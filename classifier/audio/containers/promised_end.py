@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from classifier.audio.containers.formats import container_of
-from classifier.audio.regular_file import Opener, fingerprint, has_coarse_times, regular_file
+from classifier.audio.regular_file import (
+    Opener,
+    fingerprint,
+    has_coarse_times,
+    is_version,
+    regular_file,
+)
 
 
 def are_complete(files: Sequence[tuple[Opener, bytes, str]]) -> list[bool]:
@@ -22,7 +28,7 @@ def _is_complete(opener: Opener, path: bytes, expected: str) -> bool:
     try:
         with regular_file(path, opener) as (fd, status):
             # Where a second write would not show, nothing is to be answered before it.
-            if fingerprint(status) != expected or has_coarse_times(status):
+            if not is_version(expected, fingerprint(status)) or has_coarse_times(status):
                 return False
             return container_of(fd).ends_as_promised(fd)
     except Exception:  # also of a file made to surprise us: it settles as any other

@@ -28,7 +28,7 @@ _INDEXES = (
     " WHERE state IN ('done', 'failed')",
     "CREATE INDEX ix_recording_path ON recording USING hash (path)",
     "CREATE INDEX ix_recording_archive_path ON recording USING hash (archive_path)",
-    "CREATE UNIQUE INDEX uq_inbox_path ON inbox (sha256(path))",
+    "CREATE UNIQUE INDEX uq_inbox_place_path ON inbox (place, sha256(path))",
     f"CREATE UNIQUE INDEX uq_folder_tally ON folder_tally ({', '.join(FOLDER_KEY)})",
     "ALTER TABLE recording SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01)",
 )
