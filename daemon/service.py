@@ -135,9 +135,10 @@ class Service:
         logger.info("stopping: finishing %d recordings in flight", len(scorer.window))
         archive, model = self.components.archive, self.components.model
         deadline = self._clock() + DRAIN_SECONDS
-        leave = self.components.fleet_member.stop
-        steps = (claimer.stop, self._finish, scorer.stop, archive.stop, model.stop, leave)
+        steps = (claimer.stop, self._finish, scorer.stop, archive.stop, model.stop)
         failures = [self._close(step, deadline) for step in steps]
+        if not any(failures):  # else what is claimed would be free with its attempt counted
+            failures.append(self._close(self.components.fleet_member.stop, deadline))
         self._write_status(self._clock(), recount=True)
         logger.info("stopped: %s", self._report.summary())
         for failure in filter(None, failures):

@@ -42,7 +42,8 @@ class FileVersion(NamedTuple):
 def file_version(fingerprint: str) -> FileVersion:
     numbers = [*map(int, fingerprint.split(":"))]
     if len(numbers) == 2:  # a shared one
-        return FileVersion(0, 0, *numbers, numbers[1])
+        size_bytes, written_ns = numbers
+        return FileVersion(0, 0, size_bytes, written_ns, written_ns)
     return FileVersion(*numbers)
 
 

@@ -70,7 +70,5 @@ class FleetMember(Component):
 
     @property
     def _holder(self) -> Holder:
-        host = socket.gethostname()
-        return Holder(
-            machine_place(host), host, str(self.home), os.getpid(), installed_version() or ""
-        )
+        host, version = socket.gethostname(), installed_version() or ""
+        return Holder(machine_place(host), host, str(self.home), os.getpid(), version)

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from storage.database.bulk import chunks
 from storage.database.tables import inbox, is_queued, recording
-from storage.fleet.inboxes import Inboxes
+from storage.fleet.inboxes import ALONE, Inboxes
 from storage.ledger.outcomes import Claim
 from storage.values.timestamps import later
 
@@ -69,7 +69,6 @@ _UNCLAIMED_OF = {
         inbox.c.place,
     )
     .join(inbox)
-    .where(inbox.c.place.in_(bindparam("places", expanding=True)))
     .where(is_queued_so, IS_WORK, _row.claimed_by.is_(None), _IS_DUE)
     .where(_row.attempts.between(bindparam("fewest"), bindparam("most")))
     .where(_row.id.not_in(bindparam("moving", expanding=True)))
@@ -78,6 +77,8 @@ _UNCLAIMED_OF = {
     .with_for_update(of=recording, skip_locked=True)
     for purpose, is_queued_so in _QUEUE.items()
 }
+_IS_HERE = inbox.c.place.in_(bindparam("places", expanding=True))
+_UNCLAIMED_HERE = {purpose: query.where(_IS_HERE) for purpose, query in _UNCLAIMED_OF.items()}
 
 
 def claim(
@@ -93,8 +94,11 @@ def claim(
     claims: list[Claim] = []
     fewest, most = attempts
     values: dict[str, object] = {"fewest": fewest, "most": most, "moving": list(moving)}
-    values |= {"now": now, "latest": later(now, MAX_WAIT_SECONDS), "places": inboxes.places}
-    for purpose, query in _UNCLAIMED_OF.items():
+    values |= {"now": now, "latest": later(now, MAX_WAIT_SECONDS)}
+    queries = _UNCLAIMED_OF
+    if inboxes != ALONE:
+        queries, values = _UNCLAIMED_HERE, values | {"places": inboxes.places}
+    for purpose, query in queries.items():
         if len(claims) < limit:
             found = connection.execute(query, values | {"room": limit - len(claims)}).all()
             folders = {(row[-1], row[1]) for row in found}
@@ -128,10 +132,10 @@ def queued(connection: Connection, inbox_id: int | None, paths: Sequence[bytes])
 
 def has_work(connection: Connection, inboxes: Inboxes) -> bool:
     """Whether files that this machine sees are queued, whoever has claimed them."""
-    seen = select(inbox.c.id).where(inbox.c.place.in_(inboxes.places))
-    return bool(
-        connection.scalar(select(select(_row.id).where(IS_WORK, _row.inbox_id.in_(seen)).exists()))
-    )
+    work = select(_row.id).where(IS_WORK)
+    if inboxes != ALONE:
+        work = work.join(inbox).where(inbox.c.place.in_(inboxes.places))
+    return bool(connection.scalar(select(work.exists())))
 
 
 def oldest_pending(connection: Connection) -> str | None:

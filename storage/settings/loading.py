@@ -32,7 +32,7 @@ PREFIX = "CLFD_"
 EXEMPT_VARIABLES = frozenset({"CLFD_HOME"})
 SECTIONS = (
     *("intake", "engine", "training", "checkpoints", "results", "log", "metrics", "hooks"),
-    "web",
+    *("web", "fleet"),
 )
 
 

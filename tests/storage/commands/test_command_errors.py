@@ -26,7 +26,10 @@ def run(*arguments: str) -> Result:
         ("checkpoint list", "no such command 'checkpoint'; did you mean 'checkpoints'?"),
         ("checkpoints lst", "no such command 'lst'; did you mean 'list'?"),
         ("backup", "no such command 'backup'; did you mean 'db backup'?"),
-        ("check", "no such command 'check'; did you mean 'checkpoints' or 'db check'?"),
+        (
+            "check",
+            "no such command 'check'; did you mean 'checkpoints' or 'bulk check' or 'db check'?",
+        ),
         ("zzz", "no such command 'zzz'; `clfd --help` shows what there is"),
         ("results --labl x", "no such option '--labl'; did you mean '--label' or '--labelled'?"),
         ("--hom x results", "no such option '--hom'; did you mean '--home'?"),

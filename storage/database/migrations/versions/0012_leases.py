@@ -29,21 +29,23 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.add_column("recording", sa.Column("answered_by", sa.Integer))
-    # SQLite drops no constraint, so the inboxes, few as they are, move to a table of another form.
+    # SQLite drops no constraint, so the inboxes, few as they are, are put into a new table.
+    op.execute("CREATE TEMPORARY TABLE kept AS SELECT id, path, path_text, mount_point FROM inbox")
+    op.drop_table("inbox")
     op.create_table(
-        "new_inbox",
-        sa.Column("id", sa.Integer, primary_key=True),
+        "inbox",
+        sa.Column("id", sa.Integer),
         sa.Column("path", sa.LargeBinary, nullable=False),
         sa.Column("path_text", sa.Text, nullable=False),
         sa.Column("mount_point", sa.LargeBinary),
         sa.Column("place", sa.Text, nullable=False, server_default=""),
         sa.Column("scanned_by", sa.Integer),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
         sa.UniqueConstraint("place", "path", name=op.f("uq_inbox_place_path")),
         sqlite_strict=True,
     )
     op.execute(
-        "INSERT INTO new_inbox (id, path, path_text, mount_point)"
-        " SELECT id, path, path_text, mount_point FROM inbox"
+        "INSERT INTO inbox (id, path, path_text, mount_point)"
+        " SELECT id, path, path_text, mount_point FROM kept"
     )
-    op.drop_table("inbox")
-    op.rename_table("new_inbox", "inbox")
+    op.drop_table("kept")
