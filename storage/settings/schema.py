@@ -46,6 +46,13 @@ def _split_at_line_ends(value: object) -> object:
     return value.splitlines() if isinstance(value, str) else value
 
 
+def _split_at_signs(value: object) -> object:
+    """In the environment FOLDER=NAME stands for an entry."""
+    if not isinstance(value, str):
+        return value
+    return dict(part.strip().rsplit("=", 1) for part in value.split(",") if "=" in part)
+
+
 def _shared_names(names: dict[str, str]) -> dict[str, str]:
     """The folders made absolute; two folders are not one inbox."""
     if not all(names.values()) or len({*names.values()}) < len(names):
@@ -321,7 +328,9 @@ class FleetSettings(Section):
 
     lease_seconds: Annotated[float, Field(ge=3)] = 30.0
     """after how much silence of a daemon the others take over what it had claimed"""
-    inboxes: Annotated[dict[str, str], AfterValidator(_shared_names)] = {}
+    inboxes: Annotated[
+        dict[str, str], BeforeValidator(_split_at_signs), AfterValidator(_shared_names)
+    ] = {}
     """watched folders that other machines see as well, each with the name it has in the ledger,
     like {"/mnt/audio" = "north-array"}"""
 
