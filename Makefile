@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 
-.PHONY: demo test browser-test torture systemd-test check run bench peers clean
+.PHONY: demo test browser-test pg-test torture systemd-test check run bench peers clean
 
 demo: $(PRODUCT)
 	$(BIN)/clfd demo
@@ -18,6 +18,15 @@ test: $(READY)
 browser-test: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,browser]"
 	$(BIN)/pytest -n 0 -m browser -rs
+
+# The ledger's tests, and those of a fleet, on a PostgreSQL server of their own; without one they
+# are skipped.
+pg-test: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,postgresql]"
+	$(BIN)/pytest --postgresql tests/storage/ledger tests/storage/queries tests/storage/fleet \
+	  tests/storage/labels tests/storage/review tests/storage/export \
+	  tests/storage/database/test_decision_sql.py tests/storage/commands/test_db.py
+	$(BIN)/pytest -n 0 -m postgresql -rs -s
 
 # Sizes by TORTURE_ variables, see tests/torture/README.md.
 torture: $(READY)

@@ -21,8 +21,7 @@ def status(invocation: Invocation, fleet: bool, file_format: str) -> None:
     Exit 3 when none runs.
 
     \b
-    Examples:
-      clfd status --json
+    Example:
       clfd status --fleet
     """
     if fleet:

@@ -34,7 +34,7 @@ class Member:
 
 def members(connection: Connection, n_gone: int = 5) -> list[Member]:
     """All that live, and the last ones that do not, the newest first."""
-    names = dict(connection.execute(_CHECKPOINTS).tuples().all())
+    names = {row.digest: row.name for row in connection.execute(_CHECKPOINTS)}
     scans = defaultdict(list)
     for by, place, path in connection.execute(_SCANS):
         scans[by].append(place if place.startswith("shared:") else path)

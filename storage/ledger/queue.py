@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from storage.database.bulk import chunks
-from storage.database.tables import inbox, is_queued, recording
+from storage.database.tables import PATH_INDEX, inbox, is_queued, recording
 from storage.fleet.inboxes import ALONE, Inboxes
 from storage.ledger.outcomes import Claim
 from storage.values.timestamps import later
@@ -126,6 +126,7 @@ def queued(connection: Connection, inbox_id: int | None, paths: Sequence[bytes])
     found: set[bytes] = set()
     for some in chunks(list(paths)):
         query = select(_row.path).where(_row.inbox_id == inbox_id, _row.path.in_(some), IS_WORK)
+        query = query.with_hint(recording, f"INDEXED BY {PATH_INDEX}", "sqlite")
         found.update(connection.scalars(query))
     return found
 

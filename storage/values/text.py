@@ -11,8 +11,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def printable(text: str) -> str:
-    """Text that can be stored: what is no Unicode (bytes of odd file names) is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Text that every engine can store: what is no Unicode, and NUL, is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def printable_path(path: bytes) -> str:

@@ -12,10 +12,10 @@ import pytest
 from ledger_rows import EVIL, add
 from starlette.testclient import TestClient
 
+from storage.database import deadline
 from storage.export.text_formats import FORMATS, TABLE
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger
-from storage.queries import counts
 from storage.queries.figures.histograms import histograms_in_time
 from storage.queries.filters import Filters
 from web.api import live_api
@@ -80,7 +80,7 @@ def test_a_histogram_is_not_cut_by_the_bounds_that_it_sets(page: TestClient) -> 
 def test_histograms_that_would_take_long_are_not_exact(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counts, "_TICK_STEPS", 1)  # looks at the clock at once
+    monkeypatch.setattr(deadline, "_TICK_STEPS", 1)  # looks at the clock at once
     clock = iter(range(10**6))
     with ledger.database.transaction() as connection:
         found = histograms_in_time(connection, Filters(min_level=-90.0), 0.0, lambda: next(clock))

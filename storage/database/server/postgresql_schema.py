@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def upgrade(url: str, tell: Callable[[str], None]) -> Path | None:
 
 
 def _parsed(url: str) -> URL:
-    if importlib.util.find_spec("psycopg") is None:
+    if find_spec("psycopg") is None:
         raise ConfigurationError(
             "a ledger on PostgreSQL needs its driver: pip install 'clfd-daemon[postgresql]'"
         )

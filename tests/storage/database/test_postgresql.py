@@ -1,0 +1,202 @@
+"""A ledger on a PostgreSQL server: what differs from a file, and must not be seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from postgresql_server import PostgresqlServer, programs
+from sqlalchemy import URL, Double, create_engine, func, literal, select, text
+
+from storage.database.engine import open_database
+from storage.database.server import postgresql
+from storage.errors import (
+    ConfigurationError,
+    LedgerMissing,
+    LedgerUnavailable,
+)
+from storage.ledger.ledger import Ledger, open_ledger
+from storage.ledger.outcomes import Arrival, AudioFacts, Failed, Scored
+from storage.queries.counts import count_by
+from storage.queries.filters import Filters
+from storage.queries.results import results
+from storage.values.clip_scores import is_part_wrong
+
+pytestmark = pytest.mark.postgresql
+INBOX = Path("/inbox")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresqlServer]:
+    if programs() is None:
+        pytest.skip("no PostgreSQL server is installed (Debian: postgresql)")
+    own = PostgresqlServer()
+    yield own
+    own.remove()
+
+
+@pytest.fixture
+def url(server: PostgresqlServer, tmp_path: Path) -> URL:
+    return server.schema_for(str(tmp_path))
+
+
+@pytest.fixture
+def ledger(url: URL) -> Iterator[Ledger]:
+    with open_ledger(url.render_as_string(), "daemon") as opened:
+        yield opened
+
+
+def answer(ledger: Ledger, *paths: bytes, size_bytes: int = 10) -> None:
+    ledger.admit([Arrival(INBOX, path, "f", size_bytes) for path in paths])
+    number = ledger.register_checkpoint("c" * 64, "c", ["dog"], 5.0, {})
+    scores = struct.pack("<f", 0.5), struct.pack("<e", 0.5)
+    ledger.record(
+        Scored(
+            *(claim.recording_id, AudioFacts(f"{claim.recording_id:064d}", 5.0, 8000, 1), number),
+            *("dog", 0.5, *scores, 5.0, 5.0),
+        )
+        for claim in ledger.claim("me", 100, 3)
+    )
+
+
+def test_paths_longer_than_an_entry_of_an_index_are_paths_like_others(ledger: Ledger) -> None:
+    folder = b"/".join([os.urandom(60).hex().encode()] * 33)
+    long = [folder + b"/" + name for name in (b"b.wav", b"a.wav", b"\xff.wav")]
+    assert len(long[0]) > 3900
+    answer(ledger, *long, b"short.wav")
+    with ledger.database.transaction() as connection:
+        found = [one.path for one in results(connection, Filters(), sort="path")]
+        assert found == [
+            *sorted(path.decode("utf-8", "backslashreplace") for path in long[:2]),
+            long[2].decode("utf-8", "backslashreplace"),
+            "short.wav",
+        ]
+        folders = count_by(connection, Filters(), "folder")
+    assert sorted(row[-1] for row in folders) == [1, 3]
+    assert set(ledger.known(INBOX, long)) == {*long}
+
+
+def test_a_nul_in_a_reason_and_a_size_of_gigabytes_can_be_stored(ledger: Ledger) -> None:
+    ledger.admit([Arrival(INBOX, b"a.wav", "f", 3 * 2**30)])
+    (claim,) = ledger.claim("me", 1, 3)
+    assert claim.size_bytes == 3 * 2**30
+    ledger.record([Failed(claim.recording_id, "decode", "bad \0 header", None)])
+    with ledger.database.transaction() as connection:
+        (row,) = results(connection, Filters(status="failed"))
+    assert row.error == "bad \\x00 header"
+
+
+def test_a_server_that_goes_away_and_comes_back_is_waited_for(
+    server: PostgresqlServer, ledger: Ledger
+) -> None:
+    answer(ledger, b"a.wav")
+    server.stop("fast")  # it does not flush, so that a crash would lose commits
+    with pytest.raises(LedgerUnavailable, match="cannot be used now"):
+        ledger.counts()
+    server.start()
+    for _ in range(2):  # a connection that is lost shows once more
+        try:
+            assert ledger.counts()["done"] == 1
+        except LedgerUnavailable:
+            continue
+    answer(ledger, b"b.wav")
+    assert ledger.counts()["done"] == 2
+
+
+def test_a_writer_that_is_frozen_does_not_keep_the_others_out(
+    url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_IDLE_SECONDS", {"daemon": 1, "other": 1})
+    with open_ledger(url.render_as_string(), "daemon") as frozen:
+        with pytest.raises(LedgerUnavailable), frozen.database.transaction() as connection:
+            with open_ledger(url.render_as_string(), "daemon") as other:
+                answer(other, b"a.wav")  # waits until the server has ended the first one
+            connection.execute(text("SELECT 1"))
+        assert frozen.counts()["done"] == 1
+
+
+def test_of_two_programs_that_make_it_at_once_the_second_finds_it(url: URL) -> None:
+    script = (
+        "import sys; from storage.database.engine import open_database;"
+        " open_database(sys.argv[1], 'daemon').close()"
+    )
+    command = [sys.executable, "-c", script, url.render_as_string()]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [(one.communicate()[1], one.returncode) for one in both] == [(b"", 0)] * 2
+
+
+def test_a_reader_makes_nothing_and_is_told_where_nothing_is(url: URL) -> None:
+    with pytest.raises(LedgerMissing, match="clfd init"):
+        open_database(url.render_as_string(), "reader")
+
+
+def test_a_database_that_is_not_there_is_named(server: PostgresqlServer) -> None:
+    missing = server.url.set(database="nowhere", password="secret")
+    with pytest.raises(LedgerMissing, match="createdb") as told:
+        open_database(missing.render_as_string(hide_password=False), "daemon")
+    assert "secret" not in str(told.value)
+
+
+def test_without_the_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from storage.database.server import postgresql_schema
+
+    monkeypatch.setattr(postgresql_schema, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"clfd-daemon\[postgresql\]"):
+        open_database("postgresql+psycopg://clfd@127.0.0.1:1/clfd", "daemon")
+
+
+_scores = some.floats(0, 1, width=16)
+_label = some.sampled_from(["dog", "noise", "siren", "none"])
+_threshold = some.tuples(_label, some.floats(0, 1))
+_part = some.tuples(some.integers(0, 30), some.integers(0, 30), _label)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    task=some.sampled_from(["single", "multi"]),
+    clips=some.lists(some.tuples(_scores, _scores, _scores), max_size=6),
+    parts=some.lists(_part, min_size=1, max_size=3),
+    own=some.dictionaries(_label, some.floats(0, 1), max_size=2),
+    rules=some.tuples(
+        some.lists(some.tuples(_label, some.floats(0, 1)), max_size=1), some.floats(0, 1)
+    ),
+)
+def test_sql_finds_the_same_parts_wrong_as_python(
+    server: PostgresqlServer,
+    task: str,
+    clips: list[tuple[float, ...]],
+    parts: list[tuple[int, int, str]],
+    own: dict[str, float],
+    rules: tuple[list[tuple[str, float]], float],
+) -> None:
+    packed = b"".join(struct.pack("<3e", *clip) for clip in clips)
+    said = [
+        {"start_s": start, "end_s": end or None, "label": label}
+        for start, end, label in parts
+        if not end or end > start
+    ] or [{"start_s": 0, "end_s": 5, "label": "dog"}]
+    labels = json.dumps(["dog", "noise", "siren"])
+    asked = (labels, packed, 5.0, 2.5, task, json.dumps(own), json.dumps(said), json.dumps(rules))
+    cast = [literal(value, Double()) if isinstance(value, float) else value for value in asked]
+    with _twin(server).begin() as connection:
+        found = connection.scalar(select(func.is_part_wrong(*cast)))
+    assert bool(found) == is_part_wrong(*asked)
+
+
+_engines: dict[int, object] = {}
+
+
+def _twin(server: PostgresqlServer) -> object:
+    if server.port not in _engines:
+        url = server.schema_for("twin")
+        open_database(url.render_as_string(), "daemon").close()
+        _engines[server.port] = create_engine(url)
+    return _engines[server.port]
