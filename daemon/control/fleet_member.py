@@ -46,7 +46,9 @@ class FleetMember(Component):
         self._due = now + lease.seconds / BEATS
         lease.beat(self._doing(now), self.model.served.predictor.checkpoint.digest)
         if n_lost := lease.reap():
-            logger.warning("%s fell silent: what was claimed is free", counted(n_lost, "other daemon"))
+            logger.warning(
+                "%s fell silent: what was claimed is free", counted(n_lost, "other daemon")
+            )
 
     def _doing(self, now: float) -> Mapping[str, object]:
         """Since the last beat, for others to see."""
