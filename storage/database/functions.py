@@ -66,6 +66,19 @@ def _truncated(element: whole_part, compiler: Any, **kw: Any) -> str:
     return f"CAST(trunc({compiler.process(element.clauses, **kw)}) AS INTEGER)"
 
 
+class found_first(GenericFunction[bool]):
+    """Whether a value is one of a subquery's, which a server asks before anything else."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(found_first, _POSTGRESQL)
+def _found_first(element: found_first, compiler: Any, **kw: Any) -> str:
+    value, subquery = (compiler.process(each, **kw) for each in element.clauses)
+    return f"{value} = ANY (ARRAY{subquery})"
+
+
 class server_seconds(GenericFunction[float]):
     """Seconds since 1970 by the engine's clock, now and not when the transaction began."""
 

@@ -20,11 +20,11 @@ from storage.errors import ConfigurationError, LedgerMissing, SchemaMismatch
 # A path may be longer than an entry of an index: these hold its beginning, and a hash of it.
 _PATH = "substr(path, 1, 1000)"
 _INDEXES = (
-    "CREATE UNIQUE INDEX uq_recording_version"
-    f" ON recording (inbox_id, {_PATH}, sha256(path), digest)",
-    "CREATE UNIQUE INDEX uq_recording_provisional ON recording (inbox_id, sha256(path))"
+    "CREATE UNIQUE INDEX uq_recording_version ON recording (sha256(path), inbox_id, digest)",
+    "CREATE UNIQUE INDEX uq_recording_provisional ON recording (sha256(path), inbox_id)"
     " WHERE digest IS NULL",
-    "CREATE UNIQUE INDEX uq_recording_current ON recording (inbox_id, sha256(path))"
+    f"CREATE INDEX ix_recording_path_order ON recording (inbox_id, {_PATH})",
+    "CREATE UNIQUE INDEX uq_recording_current ON recording (sha256(path), inbox_id)"
     " WHERE state IN ('done', 'failed')",
     "CREATE INDEX ix_recording_path ON recording USING hash (path)",
     "CREATE INDEX ix_recording_archive_path ON recording USING hash (archive_path)",
