@@ -36,7 +36,10 @@ _LOCK = text("SELECT pg_advisory_xact_lock(:name, hashtext(current_schema()))")
 _CONNECT_SECONDS = 5
 # A daemon looks rows up by their keys, in the order in which its statements join tables. A server
 # would guess from figures that are a minute old, when a new ledger has grown a hundredfold.
-_BY_KEYS = ("join_collapse_limit=1", "enable_hashjoin=off", "enable_mergejoin=off")
+_BY_KEYS = (
+    *("join_collapse_limit=1", "enable_hashjoin=off"),
+    *("enable_mergejoin=off", "enable_seqscan=off", "jit=off"),
+)
 # Connection lost, no room, ended by the server, and idle for too long.
 _AWAY = ("08", "53", "57P", "25P03")
 # A writer that is frozen would keep all others out: its session ends after this long.
