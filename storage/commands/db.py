@@ -205,3 +205,36 @@ def upgrade(invocation: Invocation) -> None:
             was_wrong = backup is None and repair_tallies(database)
     result = f"upgraded; the backup is {backup}" if backup else "already at this version"
     click.echo(f"{result}; counted anew" if was_wrong else result, err=True)
+
+
+@db.command(name="copy")
+@click.argument("url")
+@click.pass_obj
+def copy_to_server(invocation: Invocation, url: str) -> None:
+    """Bring the ledger to a PostgreSQL server, with proof.
+
+    URL is that of an empty database there. Stop the daemon first. The server is read again, and a
+    digest of every table compared, before the copy counts; the file stays as it is. Name the URL
+    in `database` afterwards.
+
+    \b
+    Example:
+      clfd db copy postgresql+psycopg://clfd@db.example.org/clfd
+    """
+    from storage.database.engine import local_file, open_database
+    from storage.errors import ConfigurationError
+    from storage.home.daemon_lock import DaemonLock
+    from storage.maintenance.copy_ledger import copy_ledger
+    from storage.values.progress import ProgressTicker
+
+    source = invocation.database()
+    if (ledger := local_file(source)) is None or local_file(url) is not None:
+        raise ConfigurationError("a ledger is copied from a file to a server: postgresql+psycopg:")
+    with (
+        DaemonLock.acquire(invocation.home(), ledger),
+        open_database(source, "reader") as here,
+        open_database(url, "writer") as there,
+    ):
+        copied = copy_ledger(here, there, ProgressTicker(invocation.print_note))
+    for table, n_rows, digest in copied:
+        click.echo(f"{table:16} {n_rows:>10} rows  {digest[:16]} on both sides")

@@ -39,7 +39,12 @@ EXIT_CODES = {"clfd status --json": 3, "clfd service status": 3, "clfd reload": 
 # the last word on epochs counts.
 NARROW = " --epochs 2 --width 2 --mels 16 --clip-seconds 0.5 --sample-rate 8000"
 THEN = " --since 2026-03-01 --until 2026-04-01"  # when the daemon of this home ran
-ELSEWHERE = ("clfd demo", "clfd web --open")  # have test files of their own
+# Have tests of their own.
+ELSEWHERE = (
+    "clfd demo",
+    "clfd web --open",
+    "clfd db copy postgresql+psycopg://clfd@db.example.org/clfd",
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from postgresql_server import PostgresqlServer, programs
 from sqlalchemy import URL, Double, create_engine, func, literal, select, text
 
+from clfd import cli
+from storage.commands.context import Invocation
 from storage.database.engine import open_database
 from storage.database.server import postgresql
 from storage.errors import (
@@ -23,11 +26,14 @@ from storage.errors import (
     LedgerMissing,
     LedgerUnavailable,
 )
+from storage.home.paths import Home
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Failed, Scored
+from storage.ledger.tallies import tally_errors
 from storage.queries.counts import count_by
 from storage.queries.filters import Filters
 from storage.queries.results import results
+from storage.settings.loading import load_settings
 from storage.values.clip_scores import is_part_wrong
 
 pytestmark = pytest.mark.postgresql
@@ -151,6 +157,35 @@ def test_without_the_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(postgresql_schema, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"clfd-daemon\[postgresql\]"):
         open_database("postgresql+psycopg://clfd@127.0.0.1:1/clfd", "daemon")
+
+
+def test_a_ledger_that_is_copied_from_its_file_is_the_same_row_by_row(
+    url: URL, tmp_path: Path
+) -> None:
+    home = Home(tmp_path / "home")
+    home.create()
+    file = load_settings(home, environ={}).database
+    with open_ledger(file, "daemon") as before:
+        answer(before, b"a.wav", b"\xff.wav")
+        before.admit([Arrival(INBOX, b"waits.wav", "f", 1)])
+        before.claim("me", 1, 3)
+    words = ["db", "copy", url.render_as_string()]
+    done = CliRunner().invoke(cli, words, obj=Invocation(home.root), catch_exceptions=False)
+    assert "prediction                2 rows" in done.stdout
+    with open_ledger(url.render_as_string(), "daemon") as after:
+        assert [*tally_errors(after.database)] == []
+        assert after.counts() == {
+            "done": 2,
+            "failed": 0,
+            "pending": 1,
+            "queued": 1,
+            "superseded": 0,
+        }
+        (claim,) = after.claim("me", 5, 3)  # which was claimed in the file
+        assert claim.path == b"waits.wav"
+        answer(after, b"new.wav")
+    again = CliRunner().invoke(cli, words, obj=Invocation(home.root))
+    assert (again.exit_code, "has rows already" in again.stderr) == (1, True)
 
 
 _scores = some.floats(0, 1, width=16)
