@@ -22,7 +22,6 @@ browser-test: $(READY)
 # The ledger's tests, and those of a fleet, on a PostgreSQL server of their own; without one they
 # are skipped.
 pg-test: $(READY)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,postgresql]"
 	$(BIN)/pytest --postgresql tests/storage/ledger tests/storage/queries tests/storage/fleet \
 	  tests/storage/labels tests/storage/review tests/storage/export \
 	  tests/storage/database/test_decision_sql.py tests/storage/commands/test_db.py
