@@ -94,7 +94,7 @@ def _run(home: Path, inbox: Path, on_server: bool, n_daemons: int) -> Run:
 
 
 def _processor_s(server: PostgresqlServer | None) -> float:
-    """Of daemons and workers that have ended, and of the server with its sessions."""
+    """Of daemons and workers that have ended, and of the server with its processes."""
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     total = own.ru_utime + own.ru_stime
     if server is not None:

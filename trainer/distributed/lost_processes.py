@@ -119,11 +119,11 @@ def explaining_losses(process_group: ProcessGroup) -> Iterator[None]:
     And tells the others why this one ends, where it is the first. Raises ProcessLost, and
     ToldElsewhere for a sentence that another process of the node says.
     """
-    if process_group.session is None:
+    if process_group.attempt is None:
         yield
         return
     before = signal.signal(signal.SIGTERM, _terminate)
-    with RollCall(process_group, process_group.session.keys) as roll_call:
+    with RollCall(process_group, process_group.attempt.keys) as roll_call:
         try:
             yield
         except (Exception, KeyboardInterrupt, Terminated) as error:
@@ -168,11 +168,11 @@ def _is_of_connection(error: BaseException) -> bool:
 
 
 def _is_first_to_tell(sentence: str, process_group: ProcessGroup) -> bool:
-    session = process_group.session
-    assert session is not None
+    attempt = process_group.attempt
+    assert attempt is not None
     key = f"told/{process_group.node}/{text_digest(sentence)}"
     try:
-        return session.keys.add(key, 1) == 1
+        return attempt.keys.add(key, 1) == 1
     except dist.DistError:
         return True
 

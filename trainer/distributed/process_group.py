@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from classifier.errors import ClassifierError
 from storage.errors import StorageError
-from trainer.distributed.rendezvous import WAIT_LIMIT, Session, join_session, open_session
+from trainer.distributed.rendezvous import WAIT_LIMIT, Attempt, join_attempt, open_attempt
 from trainer.errors import ToldElsewhere, TrainerError
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class ProcessGroup:
     size: int = 1
     local_rank: int = 0
     node: int = 0
-    session: Session | None = None
+    attempt: Attempt | None = None
     leaders: dist.ProcessGroup | None = None
     nodes: tuple[int, ...] = (0,)  # of each rank
     places: Mapping[int, str] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class ProcessGroup:
     @property
     def is_restart(self) -> bool:
         """In the main process, whether torchrun started this training before."""
-        return self.session is not None and self.session.is_restart
+        return self.attempt is not None and self.attempt.is_restart
 
     @property
     def followers(self) -> list[int]:
@@ -126,7 +126,7 @@ class ProcessGroup:
 
         Where that may take longer than WAIT_LIMIT, `slow` names what the others wait for.
         """
-        if self.session is None:
+        if self.attempt is None:
             return choose()
         chosen: list[Any] = [None, None]
         error: Exception | None = None
@@ -134,9 +134,9 @@ class ProcessGroup:
             value, error = _attempt(choose)
             chosen = [value, _failure(error)]
             if slow:
-                self.session.keys.set(slow, "there")
+                self.attempt.keys.set(slow, "there")
         elif slow:
-            self.session.wait_for(slow)
+            self.attempt.wait_for(slow)
         # Pickled, but between processes of one program.
         dist.broadcast_object_list(chosen, src=0)
         if error is not None:
@@ -197,9 +197,9 @@ def open_process_group(environ: Mapping[str, str] = os.environ) -> Iterator[Proc
     # Who was started by something else shares no memory.
     node = int(environ.get("GROUP_RANK", rank))
     store, _, _ = next(rendezvous("env://", rank, size, timeout=WAIT_LIMIT))
-    session = join_session(store, rank) if rank else open_session(store, size)
+    attempt = join_attempt(store, rank) if rank else open_attempt(store, size)
     backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    inner = PrefixStore("collectives", session.keys)
+    inner = PrefixStore("collectives", attempt.keys)
     dist.init_process_group(backends, store=inner, rank=rank, world_size=size, timeout=WAIT_LIMIT)
     try:
         found: list[Any] = [None] * size
@@ -208,7 +208,7 @@ def open_process_group(environ: Mapping[str, str] = os.environ) -> Iterator[Proc
         nodes = tuple(each for each, _ in found)
         leaders = [nodes.index(each) for each in sorted(set(nodes))]
         yield ProcessGroup(
-            *(rank, size, local_rank, node, session),
+            *(rank, size, local_rank, node, attempt),
             leaders=dist.new_group(leaders, timeout=WAIT_LIMIT, backend="gloo"),
             nodes=nodes,
             places={each: place for each, (_, place) in enumerate(found)},

@@ -2,7 +2,7 @@
 
 torchrun keeps the store when it starts them again, with the keys of those before. Its count of
 restarts does not part them: it may differ between nodes, since only that of a node whose own
-process failed goes up. So the main process opens a session, and each of the others waits until it
+process failed goes up. So the main process opens an attempt, and each of the others waits until it
 is named in one.
 """
 
@@ -20,15 +20,15 @@ from trainer.errors import TrainerError
 
 WAIT_LIMIT = timedelta(minutes=10)
 POLL_SECONDS = 0.1
-SESSION = "clfd/session"
+CURRENT = "clfd/attempt"
 
 
 class LostTouch(RuntimeError):
-    """The other processes are in another session, or the main one has ended."""
+    """The other processes are in another attempt, or the main one has ended."""
 
 
 @dataclass(frozen=True)
-class Session:
+class Attempt:
     """What the processes of one start tell each other; `is_restart`: others came before them."""
 
     store: Store
@@ -47,7 +47,7 @@ class Session:
         """
         keys = self.keys
         while not keys.check([key]):
-            if keys.check([ended(0)]) or self.store.get(SESSION).decode() != self.name:
+            if keys.check([ended(0)]) or self.store.get(CURRENT).decode() != self.name:
                 raise LostTouch(f"no {key}: the main process has ended")
             time.sleep(POLL_SECONDS)
         return keys.get(key).decode()
@@ -58,12 +58,12 @@ def ended(rank: int) -> str:
     return f"ended/{rank}"
 
 
-def open_session(store: Store, size: int, limit: timedelta = WAIT_LIMIT) -> Session:
+def open_attempt(store: Store, size: int, limit: timedelta = WAIT_LIMIT) -> Attempt:
     """By the main process. Raises TrainerError naming the ranks that do not come."""
-    is_restart = store.check([SESSION])
-    session = Session(store, uuid.uuid4().hex, is_restart)
-    store.set(SESSION, session.name)
-    keys, others = session.keys, range(1, size)
+    is_restart = store.check([CURRENT])
+    attempt = Attempt(store, uuid.uuid4().hex, is_restart)
+    store.set(CURRENT, attempt.name)
+    keys, others = attempt.keys, range(1, size)
     deadline = time.monotonic() + limit.total_seconds()
     while missing := [rank for rank in others if not keys.check([f"joins/{rank}"])]:
         if time.monotonic() > deadline:
@@ -74,20 +74,20 @@ def open_session(store: Store, size: int, limit: timedelta = WAIT_LIMIT) -> Sess
         time.sleep(POLL_SECONDS)
     joined = {rank: keys.get(f"joins/{rank}").decode() for rank in others}
     keys.set("joined", json.dumps(joined))
-    return session
+    return attempt
 
 
-def join_session(store: Store, rank: int, limit: timedelta = WAIT_LIMIT) -> Session:
+def join_attempt(store: Store, rank: int, limit: timedelta = WAIT_LIMIT) -> Attempt:
     """By each of the others. Raises TrainerError where the main process opens none for it."""
     own, deadline = uuid.uuid4().hex, time.monotonic() + limit.total_seconds()
     while time.monotonic() < deadline:
-        if store.check([SESSION]):
-            session = Session(store, store.get(SESSION).decode())
-            session.keys.set(f"joins/{rank}", own)
-            if session.keys.check(["joined"]):
-                joined = json.loads(session.keys.get("joined"))
+        if store.check([CURRENT]):
+            attempt = Attempt(store, store.get(CURRENT).decode())
+            attempt.keys.set(f"joins/{rank}", own)
+            if attempt.keys.check(["joined"]):
+                joined = json.loads(attempt.keys.get("joined"))
                 if joined[str(rank)] == own:
-                    return session
+                    return attempt
         time.sleep(POLL_SECONDS)
     raise TrainerError(
         f"rank {rank} found no main process (rank 0); start the same command on every node"

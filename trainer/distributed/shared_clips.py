@@ -34,15 +34,15 @@ def share_clips(
     They are sent to the first process of each node, which puts them into a cache for clips of S
     samples, and the others of the node map that. Raises TrainerError where there is no room.
     """
-    session = process_group.session
-    assert session is not None
+    attempt = process_group.attempt
+    assert attempt is not None
     key = f"clips/{process_group.node}"
     if process_group.local_rank > 0:
-        place = session.wait_for(key)
+        place = attempt.wait_for(key)
         n_clips, clip_samples = dataset.samples.shape
         with open(f"/proc/{place}", "r+b") as file:
             samples = map_clips(file, (n_clips, clip_samples))
-        session.keys.set(f"maps/{process_group.rank}", "")
+        attempt.keys.set(f"maps/{process_group.rank}", "")
         return replace(dataset, samples=samples)
     if process_group.is_main_process:
         _send(process_group, dataset.samples)
@@ -51,9 +51,9 @@ def share_clips(
         _receive(process_group, dataset.samples, cache)
         dataset = replace(dataset, samples=cache.tensor(), file=cache.file)
     assert dataset.file is not None
-    session.keys.set(key, f"{os.getpid()}/fd/{dataset.file.fileno()}")
+    attempt.keys.set(key, f"{os.getpid()}/fd/{dataset.file.fileno()}")
     for rank in process_group.followers:
-        session.wait_for(f"maps/{rank}")
+        attempt.wait_for(f"maps/{rank}")
     dataset.file.close()
     return replace(dataset, file=None)
 

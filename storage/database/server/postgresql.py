@@ -42,7 +42,7 @@ _BY_KEYS = (
 )
 # Connection lost, no room, ended by the server, and idle for too long.
 _AWAY = ("08", "53", "57P", "25P03")
-# A writer that is frozen would keep all others out: its session ends after this long.
+# A writer that is frozen would keep all others out: its connection ends after this long.
 _IDLE_SECONDS = {"daemon": 10, "other": 60}
 
 

@@ -17,7 +17,7 @@ from trainer.distributed.lost_processes import (
     sentence,
 )
 from trainer.distributed.process_group import ProcessGroup
-from trainer.distributed.rendezvous import Session
+from trainer.distributed.rendezvous import Attempt
 from trainer.errors import ProcessLost, ToldElsewhere, TrainerError
 
 PLACES = {rank: f"process {100 + rank} on host-{rank // 2}" for rank in range(4)}
@@ -26,7 +26,7 @@ PLACES = {rank: f"process {100 + rank} on host-{rank // 2}" for rank in range(4)
 def group(store: HashStore, rank: int = 0) -> ProcessGroup:
     """A rank of four on two nodes."""
     return ProcessGroup(
-        *(rank, 4, rank % 2, rank // 2), Session(store, "one"), nodes=(0, 0, 1, 1), places=PLACES
+        *(rank, 4, rank % 2, rank // 2), Attempt(store, "one"), nodes=(0, 0, 1, 1), places=PLACES
     )
 
 
@@ -63,8 +63,8 @@ def test_the_error_of_another_rank_goes_before_what_it_brought_about() -> None:
 
 def test_who_waits_for_a_rank_that_is_there_answers_the_roll_call() -> None:
     store = HashStore()
-    with RollCall(group(store, 1), group(store, 1).session.keys):  # type: ignore[union-attr]
-        call = RollCall(group(store, 0), group(store).session.keys)  # type: ignore[union-attr]
+    with RollCall(group(store, 1), group(store, 1).attempt.keys):  # type: ignore[union-attr]
+        call = RollCall(group(store, 0), group(store).attempt.keys)  # type: ignore[union-attr]
         call.report(STOPPED)
         verdict = call.verdict(seconds=2)
     assert verdict.startswith("lost ranks 2 (process 102 on host-1), 3 (process 103 on host-1) of")
@@ -72,9 +72,9 @@ def test_who_waits_for_a_rank_that_is_there_answers_the_roll_call() -> None:
 
 def test_a_broken_connection_becomes_the_verdict_and_is_told_once_a_node() -> None:
     store = HashStore()
-    session = group(store).session
-    assert session is not None
-    session.keys.set("verdict", "lost rank 3")
+    attempt = group(store).attempt
+    assert attempt is not None
+    attempt.keys.set("verdict", "lost rank 3")
     told = []
     for rank, error in enumerate([RuntimeError("[gloo/pair.cc] closed"), Terminated()]):
         explaining = explaining_losses(group(store, rank))
@@ -88,6 +88,6 @@ def test_an_error_of_its_own_stays_and_is_reported() -> None:
     store = HashStore()
     with pytest.raises(TrainerError, match="diverged"), explaining_losses(group(store, 2)):
         raise TrainerError("diverged")
-    session = group(store).session
-    assert session is not None
-    assert session.keys.get("ended/2") == b"diverged"
+    attempt = group(store).attempt
+    assert attempt is not None
+    assert attempt.keys.get("ended/2") == b"diverged"

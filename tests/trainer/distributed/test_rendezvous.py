@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from torch.distributed import HashStore
 
-from trainer.distributed.rendezvous import LostTouch, Session, ended, join_session, open_session
+from trainer.distributed.rendezvous import Attempt, LostTouch, ended, join_attempt, open_attempt
 from trainer.errors import TrainerError
 
 T = TypeVar("T")
@@ -22,33 +22,33 @@ def side_by_side(*works: Callable[[], T]) -> list[T]:
         return [each.result(60) for each in [pool.submit(work) for work in works]]
 
 
-def start(store: HashStore) -> list[Session]:
+def start(store: HashStore) -> list[Attempt]:
     """Three processes."""
     return side_by_side(
-        lambda: open_session(store, 3),
-        lambda: join_session(store, 1),
-        lambda: join_session(store, 2),
+        lambda: open_attempt(store, 3),
+        lambda: join_attempt(store, 1),
+        lambda: join_attempt(store, 2),
     )
 
 
 def test_processes_of_one_start_are_in_one_session() -> None:
-    sessions = start(HashStore())
-    assert len({session.name for session in sessions}) == 1
-    assert not sessions[0].is_restart
+    attempts = start(HashStore())
+    assert len({attempt.name for attempt in attempts}) == 1
+    assert not attempts[0].is_restart
 
 
 def test_those_of_the_next_start_are_in_another() -> None:
     store = HashStore()
     before, after = start(store), start(store)
-    assert {session.name for session in before}.isdisjoint({session.name for session in after})
+    assert {attempt.name for attempt in before}.isdisjoint({attempt.name for attempt in after})
     assert after[0].is_restart
 
 
 def test_ranks_that_do_not_start_are_named() -> None:
     with pytest.raises(TrainerError, match="of 3 processes these did not start: rank 1, 2; start"):
-        open_session(HashStore(), 3, AT_ONCE)
+        open_attempt(HashStore(), 3, AT_ONCE)
     with pytest.raises(TrainerError, match=r"rank 2 found no main process \(rank 0\)"):
-        join_session(HashStore(), 2, AT_ONCE)
+        join_attempt(HashStore(), 2, AT_ONCE)
 
 
 def test_who_waits_for_the_main_process_gets_what_it_tells() -> None:
@@ -64,6 +64,6 @@ def test_nobody_waits_for_a_main_process_that_ended_or_was_started_again() -> No
     with pytest.raises(LostTouch):
         first.wait_for("data")
     main, _, third = start(store)
-    store.set("clfd/session", "the next one")
+    store.set("clfd/attempt", "the next one")
     with pytest.raises(LostTouch):
         third.wait_for("data")
