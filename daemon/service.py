@@ -167,6 +167,8 @@ class Service:
             self.components.ledger_retry.run(
                 lambda: stop(max(0.0, deadline - self._clock())), deadline
             )
+        except LeaseLost:
+            self.components.scorer.forget()  # others have it
         except LedgerUnavailable as error:
             return error
         return None

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from house import House
+from sqlalchemy import update
 
+from storage.database.tables import lease
 from storage.errors import LedgerUnavailable
 
 
@@ -112,3 +114,24 @@ def test_a_stop_writes_what_was_scored_while_the_ledger_was_locked(
                 scorer.step(house.now)
     scorer.stop()
     assert house.rows() == [("a.wav", "done")]
+
+
+def test_a_stop_without_a_lease_any_more_closes_all_and_writes_nothing(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    house.begin_to_decode(audio_file())
+    with house.ledger.database.transaction() as connection:
+        connection.execute(update(lease).values(lost_at="2026"))  # by another daemon
+    house.service.drain()
+    assert house.statuses[-1]["in_flight"] == 0
+    assert [state for (state,) in house.ask("SELECT state FROM recording")] == ["pending"]
+
+
+def test_a_daemon_that_lost_its_lease_takes_another_and_goes_on(
+    house: House, audio_file: Callable[..., Path]
+) -> None:
+    house.begin_to_decode(audio_file())
+    with house.ledger.database.transaction() as connection:
+        connection.execute(update(lease).values(lost_at="2026"))
+    house.live()
+    assert house.ask("SELECT state, attempts FROM recording") == [("done", 1)]
