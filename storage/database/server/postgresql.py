@@ -74,7 +74,7 @@ class PostgresqlDatabase(Database):
     def version(self) -> str:
         """Empty where there is no ledger in the database yet."""
         with self.transaction() as connection:
-            if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+            if not is_made(connection):
                 return ""
             return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
 
@@ -112,6 +112,15 @@ class PostgresqlDatabase(Database):
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def is_made(connection: Connection) -> bool:
+    """Whether the schema holds a ledger; not by `to_regclass`, which remembers what was not."""
+    found = text(
+        "SELECT 1 FROM pg_class WHERE relname = 'alembic_version'"
+        " AND relnamespace = to_regnamespace(current_schema())"
+    )
+    return connection.scalar(found) is not None
 
 
 def _engine(url: URL, access: Access) -> Engine:

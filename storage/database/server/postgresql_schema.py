@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateColumn
 
 from storage.database.database import ACCESS, Role
 from storage.database.indexes import metadata
-from storage.database.server.postgresql import PostgresqlDatabase
+from storage.database.server.postgresql import PostgresqlDatabase, is_made
 from storage.database.tables import FOLDER_KEY, SCHEMA_VERSION, answer_counter
 from storage.errors import ConfigurationError, LedgerMissing, SchemaMismatch
 
@@ -88,8 +88,7 @@ def _require_current(version: str, place: str) -> None:
 def _make(database: PostgresqlDatabase) -> str:
     """All or nothing; of two that make it at once the second finds it made."""
     with database.transaction() as connection:
-        found = text("SELECT to_regclass('alembic_version')")
-        if connection.scalar(found) is None:
+        if not is_made(connection):
             _make_schema(connection)
     return database.version()
 

@@ -129,14 +129,14 @@ def test_a_writer_that_is_frozen_does_not_keep_the_others_out(
         assert frozen.counts()["done"] == 1
 
 
-def test_of_two_programs_that_make_it_at_once_the_second_finds_it(url: URL) -> None:
+def test_of_programs_that_make_it_at_once_one_does_and_the_others_find_it(url: URL) -> None:
     script = (
         "import sys; from storage.database.engine import open_database;"
         " open_database(sys.argv[1], 'daemon').close()"
     )
     command = [sys.executable, "-c", script, url.render_as_string()]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
-    assert [(one.communicate()[1], one.returncode) for one in both] == [(b"", 0)] * 2
+    all_of_them = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
+    assert [(one.communicate()[1], one.returncode) for one in all_of_them] == [(b"", 0)] * 4
 
 
 def test_a_reader_makes_nothing_and_is_told_where_nothing_is(url: URL) -> None:
