@@ -157,7 +157,7 @@ class Lease:
         self.id = None
 
     def _require(self, connection: Connection, is_beat: bool) -> None:
-        if self.id is None:
+        if self.id is None or self.seconds is None:  # nobody else ends it
             return
         own = and_(lease.c.id == self.id, is_live())
         if is_beat:

@@ -119,6 +119,7 @@ def test_a_stop_writes_what_was_scored_while_the_ledger_was_locked(
 def test_a_stop_without_a_lease_any_more_closes_all_and_writes_nothing(
     house: House, audio_file: Callable[..., Path]
 ) -> None:
+    house.ledger.lease.seconds = 30.0  # as on a server
     house.begin_to_decode(audio_file())
     with house.ledger.database.transaction() as connection:
         connection.execute(update(lease).values(lost_at="2026"))  # by another daemon
@@ -130,6 +131,7 @@ def test_a_stop_without_a_lease_any_more_closes_all_and_writes_nothing(
 def test_a_daemon_that_lost_its_lease_takes_another_and_goes_on(
     house: House, audio_file: Callable[..., Path]
 ) -> None:
+    house.ledger.lease.seconds = 30.0  # as on a server
     house.begin_to_decode(audio_file())
     with house.ledger.database.transaction() as connection:
         connection.execute(update(lease).values(lost_at="2026"))
