@@ -98,14 +98,29 @@ class PostgresqlDatabase(Database):
         with os_errors_as(LedgerUnavailable, f"cannot write {target}", WRITABLE_PLACE):
             os.close(create_plain(aside))
         try:
-            _run("pg_dump", "--format=custom", f"--file={aside}", _libpq_url(self._url))
+            self._run(
+                "pg_dump", "--format=custom", f"--schema={self._pattern()}", f"--file={aside}"
+            )
             if check:
-                _run("pg_restore", "--list", str(aside))
+                self._run("pg_restore", "--list", str(aside), connect=False)
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
         aside.chmod(FILE_MODE)
         aside.rename(target)
+
+    def _pattern(self) -> str:
+        """Of the ledger's own schema alone: other ledgers of the database are not in its copy."""
+        with self.transaction() as connection:
+            schema = str(connection.scalar(text("SELECT current_schema()")))
+        return '"' + schema.replace('"', '""') + '"'
+
+    def _run(self, program: str, *arguments: str, connect: bool = True) -> None:
+        """Run a program of the server's own; a password is not seen among its arguments."""
+        url = self._url.set(drivername="postgresql")._replace(password=None)
+        place = [url.render_as_string()] if connect else []
+        password = {"PGPASSWORD": str(self._url.password)} if self._url.password else {}
+        _run([program, *arguments, *place], os.environ | password)
 
     def require_in_place(self) -> None:
         """A server's ledger does not move."""
@@ -118,7 +133,7 @@ def is_made(connection: Connection) -> bool:
     """Whether the schema holds a ledger; not by `to_regclass`, which remembers what was not."""
     found = text(
         "SELECT 1 FROM pg_class WHERE relname = 'alembic_version'"
-        " AND relnamespace = to_regnamespace(current_schema())"
+        " AND relnamespace = to_regnamespace(quote_ident(current_schema()))"
     )
     return connection.scalar(found) is not None
 
@@ -169,24 +184,19 @@ def _configure(raw: psycopg.Connection[Any], _: object) -> None:
     raw.server_cursor_factory = _Cursor
 
 
-def _libpq_url(url: URL) -> str:
-    """For the server's own programs, which take the password from where clfd has it."""
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
-def _run(program: str, *arguments: str) -> None:
+def _run(command: list[str], environment: dict[str, str]) -> None:
     try:
         done = subprocess.run(
-            [program, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL
+            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment
         )
     except FileNotFoundError as error:
         raise LedgerUnavailable(
-            f"there is no {program}, which copies a ledger on a server; install PostgreSQL's"
+            f"there is no {command[0]}, which copies a ledger on a server; install PostgreSQL's"
             " client programs (Debian: postgresql-client)"
         ) from error
     if done.returncode:
         reason = done.stderr.strip().splitlines()
-        raise LedgerUnavailable(f"{program} failed: {reason[-1] if reason else done.returncode}")
+        raise LedgerUnavailable(f"{command[0]} failed: {reason[-1] if reason else done.returncode}")
 
 
 # --- what went wrong

@@ -151,6 +151,40 @@ def test_a_database_that_is_not_there_is_named(server: PostgresqlServer) -> None
     assert "secret" not in str(told.value)
 
 
+def execute(url: URL, *statements: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("schema", ["public", "a_quoted.Name"])
+def test_a_backup_put_back_is_that_ledger_and_leaves_its_neighbour_alone(
+    server: PostgresqlServer, tmp_path: Path, schema: str
+) -> None:
+    name = f"restored_{schema[0]}"
+    place = server.url.set(database=name)
+    execute(server.url, f"CREATE DATABASE {name}")
+    execute(place, f'CREATE SCHEMA IF NOT EXISTS "{schema}"', "CREATE SCHEMA neighbour")
+    own = place.update_query_dict({"options": f'-csearch_path="{schema}"'}).render_as_string()
+    other = place.update_query_dict({"options": "-csearch_path=neighbour"}).render_as_string()
+    paths = [b"kept.wav", b"later.wav"]
+    with open_ledger(own, "daemon") as ledger, open_ledger(other, "daemon") as neighbour:
+        answer(ledger, b"kept.wav")
+        ledger.database.back_up(tmp_path / "copy", check=True)
+        answer(ledger, b"later.wav")
+        answer(neighbour, *paths)
+    target = place.set(drivername="postgresql").render_as_string()
+    restore = ["pg_restore", "--clean", "--if-exists", "--exit-on-error", f"--dbname={target}"]
+    subprocess.run([*restore, str(tmp_path / "copy")], check=True)
+    with open_ledger(own, "daemon") as ledger, open_ledger(other, "daemon") as neighbour:
+        assert {*ledger.known(INBOX, paths)} == {b"kept.wav"}
+        assert not [*tally_errors(ledger.database)]
+        answer(ledger, b"new.wav")
+        assert {*neighbour.known(INBOX, paths)} == {*paths}
+
+
 def test_without_the_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     from storage.database.server import postgresql_schema
 
