@@ -27,7 +27,9 @@ from sqlalchemy import Connection
 
 from benchmarks.big_ledger import CHECKPOINTS, LABELS, fill_ledger
 from storage.database.engine import open_database
-from storage.export.results_writer import ResultsRequest, foot_of
+from storage.export.results_remarks import foot_of
+from storage.export.results_request import ResultsRequest
+from storage.export.results_source import LedgerSource
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Scored
@@ -117,7 +119,8 @@ def _pages(wanted: Settings) -> Iterator[tuple[str, str]]:
             )
             times.append(f"{sort} {1000 * seconds:.1f}")
         foots = _seconds(
-            wanted, lambda c, f=filters: foot_of(c, ResultsRequest(Filters(**f)), PAGE)
+            wanted,
+            lambda c, f=filters: foot_of(LedgerSource(c), ResultsRequest(Filters(**f)), PAGE),
         )
         yield f"page of {PAGE}, {what}", f"{', '.join(times)} ms; its foot {1000 * foots:.1f} ms"
 

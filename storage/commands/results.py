@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ from storage.commands.context import (
 from storage.commands.option_headings import CommandWithHeadings
 
 if TYPE_CHECKING:
-    from storage.export.results_writer import ResultsRequest
+    from storage.export.results_request import ResultsRequest
+    from storage.export.results_source import ResultsSource
 
 
 _STATUSES = click.Choice(["done", "failed", "pending", "superseded", "all"])
@@ -41,11 +43,18 @@ def named_file(ctx: click.Context, option: click.Parameter, name: str | None) ->
 
 @click.command(
     cls=CommandWithHeadings,
-    headings={"--label": "Filters", "--clips": "What to show", "--follow": "Output"},
+    headings={"--label": "Filters", "--from": "What to show", "--follow": "Output"},
 )
 @filter_options
 @click.option("--status", type=_STATUSES, help="Which recordings; done if not said.")
 @click.option("--history", is_flag=True, help="Every prediction, not only the current answer.")
+@click.option(
+    "--from",
+    "work",
+    metavar="WORK",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The work folder of `clfd bulk`, in place of the ledger.",
+)
 @click.option("--clips", is_flag=True, help="A row for each clip that fits: filters ask of clips.")
 @click.option(
     "--top", type=click.IntRange(1), help="So many labels of each clip, the likeliest first."
@@ -98,6 +107,7 @@ def named_file(ctx: click.Context, option: click.Parameter, name: str | None) ->
 def results(
     invocation: Invocation,
     /,
+    work: Path | None,
     status: str | None,
     history: bool,
     clips: bool,
@@ -121,8 +131,8 @@ def results(
     Example:
       clfd results --label siren --since 2h
     """
-    from storage.database.engine import open_database
     from storage.export import results_writer
+    from storage.export.results_request import ResultsRequest
     from storage.export.text_formats import FORMATS, format_of
     from storage.queries.clips import ClipOptions
 
@@ -133,7 +143,7 @@ def results(
     columns = tuple(dict.fromkeys(_SHOWN_AS.get(name, name) for name in names))
     has_clips = clips or format.is_of_clips
     options = ClipOptions(top or 1, merge_gap) if has_clips else None
-    request = results_writer.ResultsRequest(
+    request = ResultsRequest(
         *(filters, sort, limit, options, format, file, columns, has_embeddings),  # type: ignore[arg-type]
         shows_progress=invocation.verbosity >= 0,
     )
@@ -143,21 +153,45 @@ def results(
     if column_names is not None and not columns:
         raise click.UsageError("--columns names none; leave it out to have all")
     _refuse_unknown(columns, request.known_columns, bool(count_by))
-    with open_database(invocation.database(), "reader") as database:
-        hint = None
-        if follow:
+    if work is not None:
+        _refuse_of_work_folder(request, follow)
+    if follow:
+        from storage.database.engine import open_database
+
+        with open_database(invocation.database(), "reader") as database:
             results_writer.follow(database, request)
-        elif count_by:
-            hint = results_writer.write_counts(database, request, count_by)  # type: ignore[arg-type]
+        return
+    with _source(invocation, work) as source:
+        if count_by:
+            hint = results_writer.write_counts(source, request, count_by)  # type: ignore[arg-type]
         else:
-            hint = results_writer.write_results(database, request)
+            hint = results_writer.write_results(source, request)
     if hint:
         invocation.print_note(_with_ignored(hint, invocation))
 
 
+@contextmanager
+def _source(invocation: Invocation, work: Path | None) -> Iterator[ResultsSource]:
+    if work is not None:
+        from storage.bulk.work_folder import WorkFolder
+        from storage.bulk.work_folder_source import WorkFolderSource
+
+        with WorkFolderSource(WorkFolder(work)) as source:
+            yield source
+        return
+    from storage.database.engine import open_database
+    from storage.export.results_source import LedgerSource
+
+    with (
+        open_database(invocation.database(), "reader") as database,
+        database.transaction() as connection,
+    ):
+        yield LedgerSource(connection)
+
+
 def _with_ignored(hint: str, invocation: Invocation) -> str:
     """Of an empty ledger: files that lie in the inbox, and are left out for their suffix."""
-    from storage.export.results_writer import EMPTY
+    from storage.export.results_source import EMPTY
     from storage.home.inbox_rules import ignored_text
     from storage.queries.ignored_files import ignored_at_home
 
@@ -204,6 +238,20 @@ def _refuse_what_does_not_go_together(
         _refuse_of_clips(request, count_by)
     elif file is not None and file.is_dir():
         raise click.UsageError(f"{file} is a folder; name a file with -o")
+
+
+def _refuse_of_work_folder(request: ResultsRequest, follow: bool) -> None:
+    filters = request.filters
+    if filters.of_people or filters.unlabelled:
+        raise click.UsageError(
+            "what people say lies in the ledger; `clfd bulk import` takes the rows there, or leave"
+            " out --wrong, --labelled, --unlabelled and --author"
+        )
+    if follow or filters.history or request.has_embeddings:
+        raise click.UsageError(
+            "a work folder has one answer for each file, and no embeddings; leave out --follow,"
+            " --history and --embeddings"
+        )
 
 
 def _any_of(names: Sequence[str]) -> str:

@@ -148,7 +148,7 @@ def _strpos(element: instr, compiler: Any, **kw: Any) -> str:
 
 def has_glob(column: ColumnElement[Any], glob: str) -> ColumnElement[bool]:
     """Whether a text fits a glob of `fnmatch`, from its beginning to its end."""
-    return fits_glob(column, literal(rf"\A{translate(glob)}"), literal(_advanced(glob)))
+    return fits_glob(column, literal(rf"\A{translate(glob)}"), literal(glob_expression(glob)))
 
 
 @compiles(fits_glob)
@@ -163,8 +163,8 @@ def _fits_glob_there(element: fits_glob, compiler: Any, **kw: Any) -> str:
     return compiler.process(column.regexp_match(expression), **kw)  # type: ignore[no-any-return]
 
 
-def _advanced(glob: str) -> str:
-    """A glob as an advanced regular expression of PostgreSQL, where `.` means any sign."""
+def glob_expression(glob: str) -> str:
+    """A glob as a regular expression of PostgreSQL and RE2, where `.` has to mean any sign."""
     out, at = "", 0
     while at < len(glob):
         sign, at = glob[at], at + 1
@@ -178,7 +178,7 @@ def _advanced(glob: str) -> str:
             out += f"[^{inside[1:]}]" if inside.startswith("!") else f"[{_escaped(inside)}]"
             at = end + 1
         else:
-            out += re.sub(r"([^\w\s/-])", r"\\\1", sign)
+            out += re.escape(sign)
     return f"^(?:{out})$"
 
 

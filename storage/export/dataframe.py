@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from storage.database.engine import open_database
 from storage.errors import StorageError
-from storage.export.results_writer import strange_name
+from storage.export.results_remarks import strange_name
+from storage.export.results_source import LedgerSource
 from storage.home.checkpoint_folder import resolve_reference
 from storage.home.paths import resolve_home
 from storage.queries.clips import ClipOptions
@@ -114,7 +115,7 @@ def results_frame(
     with database, database.transaction() as it:
         found = results_of(it, filters, sort, limit, ClipOptions() if clips else None)
         frame = frame_of(found, columns, scores)
-        hint = strange_name(it, filters, clips) if frame.empty else None
+        hint = strange_name(LedgerSource(it), filters, clips) if frame.empty else None
     if hint:
         warnings.warn(hint, stacklevel=2)
     return frame

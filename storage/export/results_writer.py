@@ -4,115 +4,60 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
-from pathlib import Path
 from typing import TextIO
 
-from sqlalchemy import Connection
-
 from storage.database.database import Database
-from storage.database.decision_sql import hides_labels, rules_within
-from storage.export.text_formats import TABLE, Format, output, write_records, write_table
-from storage.labels.known_labels import answered_labels, checkpoint_labels
-from storage.queries.clips import SEVERAL_CLIPS, ClipOptions, recordings_to_read
-from storage.queries.counts import (
-    Number,
-    count,
-    count_by,
-    count_clips_by,
-    count_in_time,
-    count_others,
-    has_unmeasured_levels,
-)
-from storage.queries.disagreements import names_that_answered
-from storage.queries.filters import Axis, Filters, Sort, path_prefix
-from storage.queries.result import CLIP_COLUMNS, COLUMNS, Result
-from storage.queries.results import (
-    newest_position,
-    recordings_with_clips,
-    results,
-    results_after,
-)
-from storage.values.decision import FLOOR, NONE, SEPARATOR, UNKNOWN, says_nothing
+from storage.export.results_remarks import FOOT_SECONDS, foot_of, hint_of, remark_on_length
+from storage.export.results_request import ResultsRequest
+from storage.export.results_source import ResultsSource
+from storage.export.text_formats import TABLE, output, write_records, write_table
+from storage.queries.clips import ClipOptions
+from storage.queries.counts import Number
+from storage.queries.filters import Axis
+from storage.queries.result import Result
+from storage.queries.results import newest_position, results, results_after
+from storage.values.decision import FLOOR
 from storage.values.progress import ProgressTicker, status_line
 from storage.values.text import counted, listed, visible
 from storage.values.timestamps import from_stamp
 
-TABLE_LIMIT = 50
-EMPTY = "nothing found: the ledger is empty"
 _POLL_SECONDS = 1.0
 _SHOWN_PARTS = 2  # of a recording, in a table
-_FOOT_SECONDS, _OTHERS_SECONDS = 0.1, 0.03
 
 
-@dataclass(frozen=True)
-class ResultsRequest:
-    """One question and the format of its answer; a limit of None is the format's own.
-
-    `chosen` columns are all that is written, in their order; without any it is what the format has.
-    Parquet may have the embeddings behind them.
-    """
-
-    filters: Filters
-    sort: Sort = "newest"
-    limit: int | None = None
-    clips: ClipOptions | None = None
-    format: Format = TABLE
-    file: Path | None = None
-    chosen: tuple[str, ...] = ()
-    has_embeddings: bool = False
-    shows_progress: bool = False
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.chosen or self.known_columns
-
-    @property
-    def known_columns(self) -> tuple[str, ...]:
-        """Those that may be chosen."""
-        return CLIP_COLUMNS if self.clips else COLUMNS
-
-    @property
-    def rows_limit(self) -> int:
-        if self.limit is not None:
-            return self.limit
-        return TABLE_LIMIT if self.format is TABLE else 0
-
-
-def write_results(database: Database, request: ResultsRequest) -> str | None:
+def write_results(source: ResultsSource, request: ResultsRequest) -> str | None:
     """Write what was found; returns a hint when that is nothing."""
     filters, options = request.filters, request.clips
-    with database.transaction() as connection, _reading(connection, request) as reading:
+    with _reading(source, request) as reading:
         if request.format.is_of_clips:
             from storage.export.annotation_formats import write_annotations
 
-            clips = recordings_with_clips(
-                connection, filters, options or ClipOptions(), reading.advance
-            )
+            clips = source.recordings_with_clips(filters, options or ClipOptions(), reading.advance)
             has_rows = write_annotations(request.format, request.file, clips) > 0
         else:
             limit = request.rows_limit
-            found = results(connection, filters, request.sort, limit, options, reading.advance)
+            found = source.results(filters, request.sort, limit, options, reading.advance)
             first = list(islice(found, 1))
             has_rows = bool(first)
-            _write_rows(connection, request, chain(first, found), reading)
-        return None if has_rows else _hint(connection, request, reading.n_recordings)
+            _write_rows(source, request, chain(first, found), reading)
+        return None if has_rows else hint_of(source, request, reading.n_recordings)
 
 
-def write_counts(database: Database, request: ResultsRequest, axis: Axis) -> str | None:
+def write_counts(source: ResultsSource, request: ResultsRequest, axis: Axis) -> str | None:
     """Write how many rows share a value; returns a hint when there are none."""
     filters, options = request.filters, request.clips
-    with database.transaction() as connection, _reading(connection, request) as reading:
+    with _reading(source, request) as reading:
         counts = (
-            count_by(connection, filters, axis)
+            source.count_by(filters, axis)
             if options is None
-            else count_clips_by(connection, filters, options, axis, reading.advance)
+            else source.count_clips_by(filters, options, axis, reading.advance)
         )
-        hint = None if counts else _hint(connection, request, reading.n_recordings)
-        is_exact = axis != "label" or not hides_labels(connection, filters.rules)
+        hint = None if counts else hint_of(source, request, reading.n_recordings)
+        is_exact = axis != "label" or not source.hides_labels(filters.rules)
     if counts and not is_exact:
         hint = f"at least so many: no label below {FLOOR} is kept, and a threshold is lower"
     objects = [{axis: value, "count": number} for value, number in counts]
@@ -174,7 +119,7 @@ class _Reading:
 
 
 @contextmanager
-def _reading(connection: Connection, request: ResultsRequest) -> Iterator[_Reading]:
+def _reading(source: ResultsSource, request: ResultsRequest) -> Iterator[_Reading]:
     """On a terminal, unless rows pass by there as they are read."""
     is_table, is_screen = request.format is TABLE, request.file is None and sys.stdout.isatty()
     is_shown = request.shows_progress and request.clips is not None and sys.stderr.isatty()
@@ -182,20 +127,18 @@ def _reading(connection: Connection, request: ResultsRequest) -> Iterator[_Readi
     total = None
     if is_shown:
         options = None if request.format.is_of_clips else request.clips
-        wide = recordings_to_read(connection, request.filters, options)
-        total = count_in_time(connection, wide, _FOOT_SECONDS)
+        wide = source.recordings_to_read(request.filters, options)
+        total = source.count_in_time(wide, FOOT_SECONDS)
     with status_line(is_shown) as show:
         yield _Reading(show, total)
 
 
 def _write_rows(
-    connection: Connection, request: ResultsRequest, rows: Iterable[Result], reading: _Reading
+    source: ResultsSource, request: ResultsRequest, rows: Iterable[Result], reading: _Reading
 ) -> None:
     if not request.format.is_text:
         if request.has_embeddings:
-            from storage.queries.embeddings import with_embeddings
-
-            rows = with_embeddings(connection, rows)
+            rows = source.with_embeddings(rows)
         about = not request.chosen, request.has_embeddings
         request.format.write(request.file, request.columns, rows, *about)
         return
@@ -204,9 +147,9 @@ def _write_rows(
             write_records(stream, request.format, request.columns, _records(request, rows))
         elif shown := list(rows):
             reading.end()
-            foot = foot_of(connection, request, len(shown), reading.n_recordings)
+            foot = foot_of(source, request, len(shown), reading.n_recordings)
             if request.clips is None:
-                foot += _remark_on_length(shown)
+                foot += remark_on_length(shown)
             _write_table(stream, request, shown, foot)
 
 
@@ -286,111 +229,3 @@ def _local(moment: str | None) -> str:
     if moment is None:
         return ""
     return from_stamp(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def foot_of(connection: Connection, request: ResultsRequest, shown: int, n_read: int = 0) -> str:
-    """`50 of 400 done (3 failed, 2 pending)`; of clips, how many recordings were read for them."""
-    filters = request.filters
-    if request.clips:
-        total = f"{counted(shown, 'clip')}, {counted(n_read, 'recording')} read"
-    elif filters.history:
-        total = f"{shown} of {counted(count(connection, filters), 'prediction')}"
-    else:
-        is_any, number = filters.status == "all", _number(connection, request, shown)
-        total = f"{shown} of "
-        total += counted(number, "recording") if is_any else f"{number} {filters.status}"
-    others = count_others(connection, filters, _OTHERS_SECONDS)
-    states = ", ".join(f"{number} {state}" for state, number in others.items())
-    return f"{total} ({states})" if states else total
-
-
-def _remark_on_length(rows: Sequence[Result]) -> str:
-    """What one answer over many clips does not tell."""
-    n_clips = max(row.n_clips for row in rows)
-    if n_clips < SEVERAL_CLIPS:
-        return ""
-    return f"\nanswers are of up to {n_clips} clips; --clips shows when"
-
-
-def _number(connection: Connection, request: ResultsRequest, shown: int) -> Number:
-    """Less than a page is all there is; and no fewer than those that are shown."""
-    if shown < request.rows_limit or not request.rows_limit:
-        return Number(shown)
-    found = count_in_time(connection, request.filters, _FOOT_SECONDS)
-    return replace(found, n=max(found.n, shown))
-
-
-def _hint(connection: Connection, request: ResultsRequest, n_read: int) -> str:
-    """What a person who finds nothing probably wants to know."""
-    filters = request.filters
-    if strange := strange_name(connection, filters, request.clips is not None):
-        return strange
-    if filters.since and filters.until and filters.since >= filters.until:
-        return "nothing found: the period ends before it begins; give an earlier --since"
-    if strange := _strange_path(connection, filters):
-        return f"nothing found: {strange}"
-    if n_read:
-        return f"nothing found: no clip fits, in {counted(n_read, 'recording')}"
-    if filters.by_recorded:
-        return "nothing found: no recording that tells when it began is of that time"
-    if filters.needs_levels and has_unmeasured_levels(connection):
-        return "nothing found; of what an older version heard no level is known: `clfd rescore`"
-    if filters.wrong:
-        return "nothing found: no answer that fits differs from what a person says"
-    others = ", ".join(f"{n} {state}" for state, n in count_others(connection, filters).items())
-    if others:
-        return f"nothing found; other recordings: {others} (see --status)"
-    if filters == Filters(status=filters.status):
-        return f"{EMPTY}; drop audio files into the inbox, then `clfd run`"
-    return "nothing found; widen the filters"
-
-
-def strange_name(connection: Connection, filters: Filters, is_of_clips: bool) -> str | None:
-    """A hint where nothing was found since nothing has the label, or the checkpoint, asked for."""
-    labels = _strange_labels(connection, filters, is_of_clips)
-    strange = labels or _strange_checkpoint(connection, filters)
-    return strange and f"nothing found: {strange}"
-
-
-def _strange_labels(connection: Connection, filters: Filters, is_of_clips: bool) -> str | None:
-    """Of the labels that are asked for, those that nothing has: why, and which there are."""
-    rules = rules_within(connection, filters.rules)
-    known = checkpoint_labels(connection)
-    given = known if is_of_clips else answered_labels(connection)
-    shown = {*given, *([UNKNOWN] * rules.has_thresholds), *([NONE] * (not rules.one_label))}
-    strange = [label for label in filters.labels if label not in shown]
-    if not strange or not given:
-        return None
-    if is_of_clips:
-        return f"no checkpoint knows {', '.join(strange)}; labels: {listed(given, 50)}"
-    hint = "; --clips asks their clips" if {*strange} & {*known} else ""
-    if any(SEPARATOR in label for label in strange):
-        hint = "; --label takes one of them, and may be repeated for recordings with any"
-    elif any(map(says_nothing, strange)):
-        hint = f"; what holds nothing is told as {NONE}"
-    return (
-        f"no recording is labelled {', '.join(strange)}; labels given so far:"
-        f" {listed(given, 50)}{hint}"
-    )
-
-
-def _strange_checkpoint(connection: Connection, filters: Filters) -> str | None:
-    """Of one that has answered nothing: which ones have."""
-    asked = filters.checkpoint
-    if asked is None or count(connection, Filters("all", checkpoint=asked, history=True)):
-        return None
-    return f"no checkpoint {asked} has answered; those that have: {names_that_answered(connection)}"
-
-
-def _strange_path(connection: Connection, filters: Filters) -> str | None:
-    """Of a glob that fits no path; without a * it was probably meant as a folder."""
-    path = filters.path
-    if path is None or count(connection, Filters("all", path=path)):
-        return None
-    shown = visible(path)
-    if path_prefix(path) != path:
-        return f"no path fits {shown}, and --path is a glob over the whole path in the inbox"
-    return (
-        f"no path is {shown}, and --path is a glob over the whole path;"
-        f" '{shown.rstrip('/')}/*' is all that lies in the folder"
-    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -63,12 +63,18 @@ class Span(NamedTuple):
     labels: tuple[tuple[str, float], ...]  # all that are told of the surest clip
 
 
+def longest_recording(connection: Connection) -> float:
+    """In seconds."""
+    return connection.scalar(select(func.max(recording.c.duration_s))) or 0.0
+
+
 def recordings_to_read(
-    connection: Connection, filters: Filters, options: ClipOptions | None = None
+    filters: Filters, options: ClipOptions | None, longest: Callable[[], float]
 ) -> Filters:
     """The filters that recordings must fit, for any clip of theirs to fit the given ones.
 
     Without options of all those that are asked about, also such as have no clip that fits.
+    `longest` tells how many seconds the longest recording has.
     """
     wide = replace(filters, labels=(), min_confidence=None, max_confidence=None)
     if options is not None:
@@ -78,8 +84,7 @@ def recordings_to_read(
         return wide
     since = filters.since
     if since is not None:
-        longest_s = connection.scalar(select(func.max(recording.c.duration_s))) or 0.0
-        since = _moved(since, -longest_s - _ZONE_CHANGE_SECONDS)
+        since = _moved(since, -longest() - _ZONE_CHANGE_SECONDS)
     until = filters.until and _moved(filters.until, _ZONE_CHANGE_SECONDS)
     return replace(wide, since=since, until=until)
 

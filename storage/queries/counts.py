@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -62,7 +62,7 @@ def count_by(connection: Connection, filters: Filters, axis: Axis) -> Counts:
 
     A recording counts once for each of its labels.
     """
-    return _in_order(_counted(connection, filters.within(connection), axis), axis)
+    return in_order(_counted(connection, filters.within(connection), axis), axis)
 
 
 def count_clips_by(
@@ -73,10 +73,13 @@ def count_clips_by(
     on_read: OnRead = ignore,
 ) -> Counts:
     """How many clips that fit share it; days (UTC) and hours (of the zone) are those of clips."""
+    return count_spans(clip_spans(connection, filters, clips, on_read), axis, filters.rules.zone)
 
-    spans = clip_spans(connection, filters, clips, on_read)
-    found = Counter(_value_of(one, span, axis, filters.rules.zone) for one, span in spans)
-    return _in_order(found.items(), axis)
+
+def count_spans(spans: Iterable[tuple[Result, Span]], axis: Axis, zone: str) -> Counts:
+    """The same of clips that are read."""
+    found = Counter(_value_of(one, span, axis, zone) for one, span in spans)
+    return in_order(found.items(), axis)
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,11 @@ def count_others(
     connection: Connection, filters: Filters, seconds: float = float("inf")
 ) -> dict[Status, Number]:
     """What the status leaves out, per state, of the same paths and times; each in so long."""
+    return others_of(filters, lambda wide: count_in_time(connection, wide, seconds))
+
+
+def others_of(filters: Filters, count_them: Callable[[Filters], Number]) -> dict[Status, Number]:
+    """What the status leaves out, per state, of the same paths and times."""
     wide = Filters(
         since=filters.since,
         until=filters.until,
@@ -139,11 +147,8 @@ def count_others(
         by_recorded=filters.by_recorded,
         rules=filters.rules,
     )
-    found = {
-        state: count_in_time(connection, wide.with_status(state), seconds)
-        for state in STATES
-        if state not in filters.states
-    }
+    left_out = [state for state in STATES if state not in filters.states]
+    found = {state: count_them(wide.with_status(state)) for state in left_out}
     return {state: number for state, number in found.items() if number.n}
 
 
@@ -166,7 +171,8 @@ def _value_of(one: Result, span: Span, axis: Axis, zone: str) -> str | None:
     return getattr(one, axis) or None
 
 
-def _in_order(counts: Iterable[tuple[str | None, int]], axis: Axis) -> Counts:
+def in_order(counts: Iterable[tuple[str | None, int]], axis: Axis) -> Counts:
+    """Days and hours by their time, all else with the most first."""
     if axis in ("day", "hour"):
         return sorted(counts, key=lambda pair: pair[0] or "")
     return sorted(counts, key=lambda pair: (-pair[1], pair[0] or ""))

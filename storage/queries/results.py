@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from heapq import nlargest
 from itertools import islice
 from pathlib import Path
@@ -26,6 +27,7 @@ from storage.queries.clips import (
     ClipOptions,
     Span,
     has_time_asked,
+    longest_recording,
     recordings_to_read,
     rows_of,
     rows_with_parts,
@@ -116,10 +118,8 @@ def results(
     found: Iterator[Result]
     filters = filters.within(connection)
     if clips is not None:
-        wide = recordings_to_read(connection, filters, clips)
-        read = _with_clips(connection, wide, sort, on_read)
-        found = (row for one in read for row in rows_of(one, clips, filters))
-        found = _surest_first(found, limit) if sort == "confidence" else found
+        wide = recordings_to_read(filters, clips, partial(longest_recording, connection))
+        found = clip_rows(_with_clips(connection, wide, sort, on_read), clips, filters, sort, limit)
     elif limit and not filters.history:
         ids = [id for id, _ in _page_keys(connection, filters, sort, limit)]
         found = _rows_of(connection, ids, filters, with_clips=False)
@@ -137,13 +137,11 @@ def recordings_with_clips(
     Label, confidence and time are asked of the rows: see `storage.queries.clips`.
     """
     filters = filters.within(connection)
-    wide = recordings_to_read(connection, filters)
+    wide = recordings_to_read(filters, None, partial(longest_recording, connection))
     query = by_index(_chosen(wide, with_clips=True), PATH_INDEX)  # in its order
     query = query.order_by(_row.inbox_id, _row.path, _row.id)
-    for one in _read(connection, query, filters.rules, _CHUNK_ROWS_WITH_CLIPS):
-        on_read()
-        if has_time_asked(one, filters):
-            yield one, list(rows_with_parts(one, clips, filters))
+    read = _read(connection, query, filters.rules, _CHUNK_ROWS_WITH_CLIPS)
+    return each_with_clips(read, clips, filters, on_read)
 
 
 def clip_spans(
@@ -151,7 +149,7 @@ def clip_spans(
 ) -> Iterator[tuple[Result, Span]]:
     """Every clip that fits, with its recording."""
     filters = filters.within(connection)
-    wide = recordings_to_read(connection, filters, clips)
+    wide = recordings_to_read(filters, clips, partial(longest_recording, connection))
     for one in _with_clips(connection, wide, "newest", on_read):
         yield from ((one, span) for span in spans_of(one, clips, filters))
 
@@ -261,6 +259,24 @@ def _pages(connection: Connection, filters: Filters, sort: Sort) -> Iterator[lis
         if len(keys) < limit:
             break
         limit, after = min(limit * 4, _LARGEST_PAGE), keys[-1]
+
+
+def clip_rows(
+    recordings: Iterable[Result], clips: ClipOptions, filters: Filters, sort: Sort, limit: int
+) -> Iterator[Result]:
+    """The clips that fit, of recordings in this order; by confidence in an order of their own."""
+    found = (row for one in recordings for row in rows_of(one, clips, filters))
+    return _surest_first(found, limit) if sort == "confidence" else found
+
+
+def each_with_clips(
+    recordings: Iterable[Result], clips: ClipOptions, filters: Filters, on_read: OnRead
+) -> Iterator[tuple[Result, list[Result]]]:
+    """Of those that lie in the time that is asked for; see `recordings_with_clips`."""
+    for one in recordings:
+        on_read()
+        if has_time_asked(one, filters):
+            yield one, list(rows_with_parts(one, clips, filters))
 
 
 def _surest_first(rows: Iterator[Result], limit: int) -> Iterator[Result]:

@@ -32,7 +32,9 @@ from storage.commands.status import status
 from storage.database.engine import open_database
 from storage.database.sqlite import driver
 from storage.errors import AlreadyRunning, LedgerInvalid, LedgerMissing, SettingsError, StorageError
-from storage.export.results_writer import ResultsRequest, follow, write_results
+from storage.export.results_request import ResultsRequest
+from storage.export.results_source import LedgerSource
+from storage.export.results_writer import follow, write_results
 from storage.export.text_formats import FORMATS
 from storage.home.daemon_lock import DaemonLock, write_status
 from storage.home.paths import Home
@@ -225,10 +227,11 @@ def test_clips_that_are_looked_for_are_told_on_a_terminal(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     filters, options = Filters(labels=("siren",)), ClipOptions()
     request = ResultsRequest(filters, clips=options, shows_progress=True)
-    with open_database(url_of(home), "reader") as database:
-        write_results(database, request)
+    database = open_database(url_of(home), "reader")
+    with database, database.transaction() as connection:
+        write_results(LedgerSource(connection), request)
         assert "reading clips: 2 of 2 recordings" in capsys.readouterr().err
-        write_results(database, replace(request, shows_progress=False))
+        write_results(LedgerSource(connection), replace(request, shows_progress=False))
     assert capsys.readouterr().err == ""
 
 

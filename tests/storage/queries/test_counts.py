@@ -14,8 +14,10 @@ from sqlalchemy import Connection, func, update
 from benchmarks.big_ledger import FOLDERS, LABELS, fill_ledger
 from storage.database.engine import open_database
 from storage.database.tables import recording
-from storage.export import results_writer
-from storage.export.results_writer import ResultsRequest, foot_of
+from storage.export import results_remarks
+from storage.export.results_remarks import foot_of
+from storage.export.results_request import ResultsRequest
+from storage.export.results_source import LedgerSource
 from storage.home.paths import Home
 from storage.ledger.tallies import tally_errors
 from storage.queries import counts, page_index
@@ -165,8 +167,8 @@ def test_a_foot_that_would_take_long_says_at_least(reading: Connection) -> None:
 def test_a_foot_counts_no_fewer_than_stand_above_it(
     reading: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results_writer, "_FOOT_SECONDS", -1)
+    monkeypatch.setattr(results_remarks, "FOOT_SECONDS", -1)
     monkeypatch.setattr(counts, "_LIMITS", (100_000,))
     request = ResultsRequest(Filters(min_confidence=0.5), limit=10)
-    assert foot_of(reading, request, shown=10).startswith("10 of at least 10 done")
-    assert foot_of(reading, request, shown=9).startswith("9 of 9 done")
+    assert foot_of(LedgerSource(reading), request, shown=10).startswith("10 of at least 10 done")
+    assert foot_of(LedgerSource(reading), request, shown=9).startswith("9 of 9 done")

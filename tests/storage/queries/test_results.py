@@ -14,7 +14,9 @@ from sqlalchemy import Connection, delete, update
 
 from storage.database.engine import open_database
 from storage.database.tables import recording
-from storage.export.results_writer import ResultsRequest, write_counts
+from storage.export.results_request import ResultsRequest
+from storage.export.results_source import LedgerSource
+from storage.export.results_writer import write_counts
 from storage.export.text_formats import FORMATS
 from storage.labels.label_events import LabelEvent, write_events
 from storage.ledger.ledger import Ledger
@@ -266,9 +268,9 @@ def test_a_history_is_counted_by_its_predictions(
         add(ledger, "a.wav", "dog")
         rescore(ledger, "siren")
         for axis in ("label", "checkpoint", "folder"):
-            write_counts(
-                ledger.database, ResultsRequest(Filters(history=True), format=FORMATS["csv"]), axis
-            )  # type: ignore[arg-type]
+            request = ResultsRequest(Filters(history=True), format=FORMATS["csv"])
+            with ledger.database.transaction() as connection:
+                write_counts(LedgerSource(connection), request, axis)  # type: ignore[arg-type]
     printed = capsys.readouterr().out.split()
     assert printed == [
         *("label,count", "dog,1", "siren,1"),
