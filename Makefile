@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 
-.PHONY: demo test browser-test pg-test torture systemd-test check run bench peers clean
+.PHONY: demo test browser-test pg-test cluster-test torture systemd-test check run bench peers clean
 
 demo: $(PRODUCT)
 	$(BIN)/clfd demo
@@ -26,6 +26,10 @@ pg-test: $(READY)
 	  tests/storage/labels tests/storage/review tests/storage/export \
 	  tests/storage/database/test_decision_sql.py tests/storage/commands/test_db.py
 	$(BIN)/pytest -n 0 -m postgresql -rs -s
+
+# `clfd bulk score` on Ray clusters of this machine's own, whose parts are killed.
+cluster-test: $(READY)
+	$(BIN)/pytest -n 0 -m cluster -rs
 
 # Sizes by TORTURE_ variables, see tests/torture/README.md.
 torture: $(READY)

@@ -45,7 +45,8 @@ class Turn(NamedTuple):
 @click.option("--files", default=2000, show_default=True, help="How many, no two alike.")
 @click.option("--turns", default=3, show_default=True, help="Of each of the two.")
 @click.option("--format", "suffix", type=click.Choice(["wav", "ogg"]), default="wav")
-def main(files: int, turns: int, suffix: str) -> None:
+@click.option("--ray", is_flag=True, help="By Ray, whose processor time is not counted.")
+def main(files: int, turns: int, suffix: str, ray: bool) -> None:
     """Measures this checkout on this machine, with the starter checkpoint."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -56,7 +57,10 @@ def main(files: int, turns: int, suffix: str) -> None:
             file.rename(archive / f"{number:06}.{suffix}")
         click.echo(f"{files} {suffix} files, variants of {what}; load {os.getloadavg()[0]:.1f}")
         found: dict[str, list[Turn]] = {"daemon": [], "bulk": []}
-        measures: dict[str, Callable[[Path, Path], Turn]] = {"daemon": of_daemon, "bulk": of_bulk}
+        measures: dict[str, Callable[[Path, Path], Turn]] = {
+            "daemon": of_daemon,
+            "bulk": lambda *folders: of_bulk(*folders, *(["--ray", "auto"] if ray else [])),
+        }
         for number in range(turns):
             for what, measure in measures.items():
                 turn = measure(folder / f"{what}-{number}", archive)
@@ -81,11 +85,11 @@ def of_daemon(folder: Path, archive: Path) -> Turn:
     return _turn(moments, seconds, core_seconds)
 
 
-def of_bulk(folder: Path, archive: Path) -> Turn:
+def of_bulk(folder: Path, archive: Path, *words: str) -> Turn:
     home, work = Home(folder), WorkFolder(folder / "work")
     _clfd(home, "-q", "init")
     _clfd(home, "-q", "bulk", "list", str(archive), "-o", str(work.root))
-    seconds, core_seconds = _clfd(home, "-q", "bulk", "score", str(work.root))
+    seconds, core_seconds = _clfd(home, "-q", "bulk", "score", str(work.root), *words)
     batches = read_rows(work.output_parts(), ["state", "answered_at"])
     rows = [row for batch in batches for row in batch.to_pylist()]
     moments = [row["answered_at"] for row in rows if row["state"] == "done"]

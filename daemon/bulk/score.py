@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,15 +85,12 @@ def score_shard(
         with (
             handled_signals(stops.add, lambda: None),
             begun_scorer(home, settings, work, job, stops) as scorer,
-            status_line(show_progress) as show,
+            shown_progress(n_left, note, show_progress) as progress,
             Parts(folder) as parts,
         ):
-            is_written_over = show_progress and sys.stderr.isatty()
-            told = (show, SHOW_SECONDS) if is_written_over else (note, NOTE_SECONDS)
-            progress = Progress(n_left, *told)
             for row in scorer.rows(files):
                 parts.add(row)
-                progress.add(row)
+                progress.advance(1, row["state"] == "failed")
     note(progress.summary())
     if progress.n_left:
         note(f"stopped; {progress.n_left:,} files are left, and the same command goes on")
@@ -166,6 +164,17 @@ class Parts:
             self._thread.shutdown()
 
 
+@contextmanager
+def shown_progress(
+    n_files: int, note: Callable[[str], None], show_progress: bool
+) -> Iterator[Progress]:
+    """On a terminal a line that is written over, elsewhere one a minute."""
+    with status_line(show_progress) as show:
+        is_written_over = show_progress and sys.stderr.isatty()
+        told = (show, SHOW_SECONDS) if is_written_over else (note, NOTE_SECONDS)
+        yield Progress(n_files, *told)
+
+
 class Progress:
     """How far a shard is, at which rate, and how long it will take."""
 
@@ -187,9 +196,9 @@ class Progress:
     def n_left(self) -> int:
         return self._n_files - self.n_done
 
-    def add(self, row: Row) -> None:
-        self.n_done += 1
-        self.n_failed += row["state"] == "failed"
+    def advance(self, n_done: int, n_failed: int) -> None:
+        self.n_done += n_done
+        self.n_failed += n_failed
         now = self._clock()
         if now - self._past[-1][0] < 1.0:
             return

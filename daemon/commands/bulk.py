@@ -75,28 +75,48 @@ def list_(invocation: Invocation, roots: tuple[str, ...], work: Path, checkpoint
 @bulk.command()
 @work_argument
 @click.option(
-    "--shard", metavar="I/N", type=ShardOf(), default="1/1", help="The I-th of N equal parts."
+    "--shard", metavar="I/N", type=ShardOf(), help="The I-th of N equal parts; all if not said."
+)
+@click.option(
+    "--ray",
+    "address",
+    metavar="ADDRESS",
+    help="All nodes of a Ray cluster; auto: that of this machine, or this machine alone.",
 )
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps; instead of engine.device.")
 @click.pass_obj
-def score(invocation: Invocation, work: Path, shard: tuple[int, int], device: str | None) -> None:
+def score(
+    invocation: Invocation,
+    work: Path,
+    shard: tuple[int, int] | None,
+    address: str | None,
+    device: str | None,
+) -> None:
     """Score what has no row yet.
 
     It may be stopped or killed at any time: the same command goes on behind the last part that was
-    written. Shards know nothing of each other, and run on any machine that has the same folders.
+    written. Shards know nothing of each other, and run on any machine that has the same folders. A
+    Ray cluster deals the files out by itself.
 
     \b
     Example:
       clfd bulk score work --shard 1/8
     """
-    with loading_modules():
-        from daemon.bulk.score import Shard, score_shard
     from storage.bulk.work_folder import WorkFolder
 
-    home, settings = invocation.home(), invocation.settings(**{"engine.device": device})
-    shows = invocation.verbosity >= 0
-    folder, note = WorkFolder(work), invocation.print_note
-    if not score_shard(home, settings, folder, Shard(*shard), note, shows):
+    folder, note, shows = WorkFolder(work), invocation.print_note, invocation.verbosity >= 0
+    if address is not None:
+        if shard is not None:
+            raise click.UsageError("a cluster deals all files out by itself; leave out --shard")
+        with loading_modules():
+            from daemon.bulk.ray_cluster import score_on_cluster
+        is_done = score_on_cluster(folder, address, device, note, shows)
+    else:
+        with loading_modules():
+            from daemon.bulk.score import Shard, score_shard
+        home, settings = invocation.home(), invocation.settings(**{"engine.device": device})
+        is_done = score_shard(home, settings, folder, Shard(*(shard or (1, 1))), note, shows)
+    if not is_done:
         raise KeyboardInterrupt  # ends as Ctrl-C does
 
 

@@ -121,7 +121,7 @@ def test_progress_tells_rate_and_time_left() -> None:
     progress = Progress(1000, shown.append, 10.0, lambda: now)
     for n_done in range(1, 301):
         now = n_done / 10
-        progress.add({"state": "done"})
+        progress.advance(1, 0)
     assert shown == [
         "100 of 1,000 files (10.0 %), 10.0 files/s, 90 s left; 0 failed",
         "200 of 1,000 files (20.0 %), 10.0 files/s, 80 s left; 0 failed",
