@@ -5,6 +5,7 @@ The engine goes through the JSON table and finds each version by an index.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,17 +17,19 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Dialect,
+    LargeBinary,
     String,
     Table,
     UpdateBase,
+    and_,
     bindparam,
     literal_column,
     text,
 )
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from storage.database.functions import json_each, json_extract
-from storage.database.tables import FOLDER_KEY, folder_tally
+from storage.database.functions import has_path, json_each, json_extract
+from storage.database.tables import FOLDER_KEY, folder_tally, recording
 
 PARAMETER = "contents"
 
@@ -38,6 +41,22 @@ ASKED_DIGEST = json_extract(ASKED.c.value, literal_column("'$[1]'"), type_=Strin
 def contents_of(asked: Iterable[tuple[int, str | None]]) -> str:
     """The parameter: ids of recordings with digests."""
     return json.dumps([(id, digest) for id, digest in asked if digest is not None])
+
+
+AT_PATHS = and_(
+    recording.c.inbox_id == bindparam("inbox_id"),
+    has_path(recording.c.path, bindparam("path_keys", type_=LargeBinary, expanding=True)),
+)
+
+
+def at_paths(
+    connection: Connection, inbox_id: int | None, paths: Sequence[bytes]
+) -> Iterator[dict[str, object]]:
+    """The parameters of AT_PATHS, in pieces."""
+    on_server = connection.dialect.name != "sqlite"
+    for some in chunks(paths):
+        keys = [hashlib.sha256(path).digest() for path in some] if on_server else some
+        yield {"inbox_id": inbox_id, "path_keys": keys}
 
 
 # SQLite takes 32,766 variables in a statement; shorter lists are compiled and planned faster.

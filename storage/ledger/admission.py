@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, text, union_all, update
 
-from storage.database.bulk import chunks, execute_many
+from storage.database.bulk import AT_PATHS, at_paths, execute_many
 from storage.database.tables import inbox, recording
 from storage.fleet.inboxes import ALONE, Inboxes
 from storage.ledger.outcomes import Arrival
@@ -20,23 +20,19 @@ from storage.values.timestamps import moment_in_name
 _row = recording.c
 
 
-_VERSIONS = (
-    select(
-        _row.id,
-        _row.path,
-        _row.fingerprint,
-        _row.digest,
-        _row.claimed_by,
-        _row.archived_at,
-        _row.state,
-        func.coalesce(_row.answered_at, _row.first_seen_at).label("moment"),
-        _row.first_seen_at,
-        _row.label,
-        _row.checkpoint_id,
-    )
-    .where(_row.inbox_id == bindparam("inbox_id"))
-    .where(_row.path.in_(bindparam("paths", expanding=True)))
-)
+_VERSIONS = select(
+    _row.id,
+    _row.path,
+    _row.fingerprint,
+    _row.digest,
+    _row.claimed_by,
+    _row.archived_at,
+    _row.state,
+    func.coalesce(_row.answered_at, _row.first_seen_at).label("moment"),
+    _row.first_seen_at,
+    _row.label,
+    _row.checkpoint_id,
+).where(AT_PATHS)
 # Each by an index of its own: a file may have half a million versions that were superseded.
 _NEWEST = union_all(
     _VERSIONS.where(text("recording.state IN ('done', 'failed')")),
@@ -49,9 +45,8 @@ def newest_of(
 ) -> list[Row[Any]]:
     """The current and the provisional version of each path, the provisional one last."""
     found: list[Row[Any]] = []
-    for some in chunks(list(paths)):
-        values = {"inbox_id": inbox_id, "paths": some}
-        found += connection.execute(_NEWEST, values)
+    for asked in at_paths(connection, inbox_id, paths):
+        found += connection.execute(_NEWEST, asked)
     return sorted(found, key=lambda row: (row.digest is None, row.id))
 
 

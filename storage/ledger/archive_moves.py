@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, text, update
 
-from storage.database.bulk import chunks, execute_many
+from storage.database.bulk import AT_PATHS, at_paths, execute_many
 from storage.database.tables import inbox, is_archiving, lease, recording
 from storage.fleet.inboxes import Inboxes
 from storage.fleet.lease import Lease, is_live
@@ -173,11 +173,10 @@ class ArchiveMoves:
         root = arrivals[0].inbox
         folder, query = os.fsencode(root), select(_row.id, _row.path, _row.fingerprint)
         with self._lease.transaction() as connection:
-            in_inbox = _row.inbox_id == self._inboxes.find(connection, root)
-            query = query.where(in_inbox, _row.state == "done", _row.archive_path.is_(None))
-            for some in chunks(list(found)):
-                rows = connection.execute(query.where(_row.path.in_(some)))
-                for row_id, path, fingerprint in rows:
+            inbox_id = self._inboxes.find(connection, root)
+            query = query.where(AT_PATHS, _row.state == "done", _row.archive_path.is_(None))
+            for asked in at_paths(connection, inbox_id, list(found)):
+                for row_id, path, fingerprint in connection.execute(query, asked):
                     place = plan.place(folder, path)
                     known = self._inboxes.fingerprint(root, fingerprint)
                     if place is not None and found[path] == known:

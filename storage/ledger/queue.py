@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from storage.database.bulk import chunks
+from storage.database.bulk import AT_PATHS, at_paths, chunks
 from storage.database.tables import PATH_INDEX, inbox, is_queued, recording
 from storage.fleet.inboxes import ALONE, Inboxes
 from storage.ledger.outcomes import Claim
@@ -72,7 +72,7 @@ _UNCLAIMED_OF = {
     .where(is_queued_so, IS_WORK, _row.claimed_by.is_(None), _IS_DUE)
     .where(_row.attempts.between(bindparam("fewest"), bindparam("most")))
     .where(_row.id.not_in(bindparam("moving", expanding=True)))
-    .order_by(_row.id)
+    .order_by(_row.requeued, _row.id)  # as the index of the queue has them
     .limit(bindparam("room"))
     .with_for_update(of=recording, skip_locked=True)
     for purpose, is_queued_so in _QUEUE.items()
@@ -124,10 +124,10 @@ def claim(
 def queued(connection: Connection, inbox_id: int | None, paths: Sequence[bytes]) -> set[bytes]:
     """Those of the paths in an inbox that wait in the queue already."""
     found: set[bytes] = set()
-    for some in chunks(list(paths)):
-        query = select(_row.path).where(_row.inbox_id == inbox_id, _row.path.in_(some), IS_WORK)
-        query = query.with_hint(recording, f"INDEXED BY {PATH_INDEX}", "sqlite")
-        found.update(connection.scalars(query))
+    query = select(_row.path).where(AT_PATHS, IS_WORK)
+    query = query.with_hint(recording, f"INDEXED BY {PATH_INDEX}", "sqlite")
+    for asked in at_paths(connection, inbox_id, paths):
+        found.update(connection.scalars(query, asked))
     return found
 
 
