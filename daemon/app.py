@@ -18,7 +18,7 @@ from daemon.archive.archiver import Archiver
 from daemon.archive.mover import archive_plan, make_mover
 from daemon.component import StageTimers
 from daemon.control.fleet_member import FleetMember
-from daemon.control.ledger_retry import LedgerRetry
+from daemon.control.ledger_retry import LedgerRetry, opened_in_time
 from daemon.control.one_run import OneRun
 from daemon.control.pause import Pause
 from daemon.control.reload import Reload
@@ -86,7 +86,7 @@ def run_daemon(
         DaemonLock.acquire(home, local_file(settings.database)) as lock,
         decode_pool(settings.engine, scoring, wake) as pool,
         _metrics(settings.metrics) as publish,
-        ledger_of(settings) as ledger,
+        ledger_of(settings, waits=not once) as ledger,
         run_hooks(home, settings) as hooks,
     ):
         for folder in (home.root, home.checkpoints, home.reports):
@@ -108,13 +108,18 @@ def _metrics(settings: MetricsSettings) -> AbstractContextManager[Publish]:
     return served_metrics(settings)
 
 
-def ledger_of(settings: Settings) -> Ledger:
-    """Open for the daemon; one of an older schema is upgraded first, which takes its time."""
+def ledger_of(settings: Settings, waits: bool = False) -> Ledger:
+    """Open for the daemon; one of an older schema is upgraded first, which takes its time.
+
+    One on a server is waited for, if it may be away for hours.
+    """
     if is_outdated(settings.database):
         extend_timeout(UPGRADE_SECONDS)
     inboxes = inboxes_of_ledger(settings.database, settings.fleet.inboxes)
     seconds = settings.fleet.lease_seconds if inboxes.machine else None
-    return open_ledger(settings.database, "daemon", archive_plan(settings), inboxes, seconds)
+    about = archive_plan(settings), inboxes, seconds
+    open_it = partial(open_ledger, settings.database, "daemon", *about)
+    return opened_in_time(open_it) if waits and inboxes.machine else open_it()
 
 
 def assemble(

@@ -6,13 +6,13 @@ import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon.component import Component
 from daemon.pipeline.model_manager import ModelManager
 from daemon.pipeline.scoring import Scorer
-from storage.errors import LeaseLost
+from storage.errors import LeaseLost, LedgerUnavailable, SchemaMismatch
 from storage.fleet.inboxes import machine_place
 from storage.fleet.lease import BEATS, Holder
 from storage.ledger.ledger import Ledger
@@ -33,6 +33,7 @@ class FleetMember(Component):
     model: ModelManager
     _due: float = 0.0
     _before: tuple[float, int] = (0.0, 0)
+    _lost: list[int] = field(default_factory=list)  # recordings that others have by now
 
     def start(self) -> None:
         """May raise LedgerUnavailable, and is called again then."""
@@ -58,11 +59,20 @@ class FleetMember(Component):
         return {"in flight": progress.in_flight, "files/s": round(rate, 1)}
 
     def begin_again(self, error: LeaseLost) -> None:
-        """Forgets what others have by now, which costs no attempt, and takes a new lease."""
-        logger.warning("%s; it goes on with other work", error)
-        lost = self.scorer.forget()
+        """Forgets what others have by now, which costs no attempt, and takes a new lease.
+
+        May raise LedgerUnavailable, and is called again then.
+        """
+        if not self._lost:
+            logger.warning("%s; it goes on with other work", error)
+        self._lost += self.scorer.forget()
+        try:
+            self.ledger.database.require_schema()
+        except SchemaMismatch as other:  # it was upgraded while nobody heard of this daemon
+            raise LedgerUnavailable(str(other)) from other
         self.ledger.lease.take(self._holder, is_start=False)
-        self.ledger.give_attempts_back(lost)
+        self.ledger.give_attempts_back(self._lost)
+        self._lost.clear()
 
     def stop(self, seconds: float = 0.0) -> None:
         self.ledger.lease.end()

@@ -5,18 +5,36 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from daemon.component import Component
 from daemon.control.signals import StopRequests
 from daemon.monitoring.sd_notify import extend_timeout
-from storage.errors import LedgerUnavailable
+from storage.errors import LedgerUnavailable, SchemaMismatch
+from storage.ledger.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0  # between two tries
 TRY_SECONDS = 600.0  # asked of the service manager for one more try
+
+
+def opened_in_time(
+    open_it: Callable[[], Ledger], sleep: Callable[[float], None] = time.sleep
+) -> Ledger:
+    """Waits for a server that is away, and where clfd of another version is at work, for that."""
+    told = ""
+    while True:
+        try:
+            return open_it()
+        except (LedgerUnavailable, SchemaMismatch) as error:
+            if str(error) != told:
+                logger.error("%s; clfd waits for it", error)
+            told = str(error)
+            extend_timeout(TRY_SECONDS)
+            sleep(RETRY_SECONDS)
 
 
 @dataclass(eq=False)

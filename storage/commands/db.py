@@ -182,8 +182,9 @@ def prune(
 def upgrade(invocation: Invocation) -> None:
     """Bring the ledger to this version, after a backup.
 
-    The backup lies beside it. Stop the daemon first. Of a ledger of this version what it counts is
-    checked, and counted anew where it is wrong.
+    The backup lies beside it, or in the home where it is on a server. Stop the daemon first, on a
+    server all of them. Of a ledger of this version what it counts is checked, and counted anew
+    where it is wrong.
 
     \b
     Example:
@@ -200,7 +201,7 @@ def upgrade(invocation: Invocation) -> None:
     if ledger and not ledger.exists():  # the lock would leave its file in a folder that is no home
         raise missing(ledger)
     with DaemonLock.acquire(invocation.home(), ledger):
-        backup = upgrade_database(url, tell=invocation.print_note)
+        backup = upgrade_database(url, invocation.print_note, invocation.home().ledger_file)
         with open_database(url, "editor") as database:
             was_wrong = backup is None and repair_tallies(database)
     result = f"upgraded; the backup is {backup}" if backup else "already at this version"

@@ -99,6 +99,10 @@ class Database(ABC):
         """Whether it still is what was opened. Raises StorageError."""
 
     @abstractmethod
+    def require_schema(self) -> None:
+        """Whether nobody has upgraded it since it was opened. Raises SchemaMismatch."""
+
+    @abstractmethod
     def close(self) -> None: ...
 
     def __enter__(self) -> Self:

@@ -27,13 +27,16 @@ def open_database(url: str, role: Role) -> Database:
     return sqlite_schema.open_file(url, role)
 
 
-def upgrade(url: str, tell: Callable[[str], None] = logger.info) -> Path | None:
+def upgrade(
+    url: str, tell: Callable[[str], None] = logger.info, beside: Path | None = None
+) -> Path | None:
     """Bring a ledger to this version; returns the backup, None if it was current.
 
-    Raises as `open_database`.
+    The backup of one on a server lies `beside` this file. Raises as `open_database`, and
+    AlreadyRunning where daemons live on a server.
     """
     if is_on_server(url):
-        return _server().upgrade(url, tell)  # type: ignore[no-any-return]
+        return _server().upgrade(url, tell, beside or Path("clfd.db"))  # type: ignore[no-any-return]
     return sqlite_schema.upgrade(url, tell)
 
 

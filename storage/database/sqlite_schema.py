@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from storage.database.database import ACCESS, Role
 from storage.database.ledger_files import file_of, missing
+from storage.database.migrate import migrate
 from storage.database.sqlite import MIGRATING, SqliteDatabase
 from storage.database.tables import SCHEMA_VERSION
 from storage.errors import (
@@ -31,7 +32,6 @@ from storage.home.safe_open import lock_folder
 logger = logging.getLogger(__name__)
 
 _TRIES, _TRY_SECONDS = 200, 0.05  # while another one makes the ledger
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _BEFORE_PIECES = "0007"  # the migration after it commits pieces
 
 
@@ -175,18 +175,8 @@ def _migrate(path: Path, tell: Callable[[str], None]) -> None:
     Either runs as a whole or not at all; but that which commits pieces begins with what no older
     version reads, and one that was killed begins again.
     """
-    from alembic import command
-    from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.attributes["tell"] = tell
     for revision in (_BEFORE_PIECES, "head"):
         with SqliteDatabase(path, MIGRATING) as database, database.transaction() as connection:
-            if (MigrationContext.configure(connection).get_current_revision() or "") >= revision:
-                continue
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
-            if connection.execute(text("PRAGMA foreign_key_check")).first():
+            is_migrated = migrate(connection, revision, tell)
+            if is_migrated and connection.execute(text("PRAGMA foreign_key_check")).first():
                 raise LedgerDamaged(f"upgrading {path} would lose rows, so nothing was changed")

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 
 from storage.database.database import Access, Database
+from storage.database.tables import SCHEMA_VERSION
 from storage.errors import (
     WRITABLE_PLACE,
     ConfigurationError,
@@ -24,6 +25,7 @@ from storage.errors import (
     LedgerMissing,
     LedgerUnavailable,
     RowRefused,
+    SchemaMismatch,
     StorageError,
     os_errors_as,
 )
@@ -136,8 +138,24 @@ class PostgresqlDatabase(Database):
     def require_in_place(self) -> None:
         """A server's ledger does not move."""
 
+    def require_schema(self) -> None:
+        require_current(self.version(), self.place)
+
     def close(self) -> None:
         self._engine.dispose()
+
+
+def require_current(version: str, place: str) -> None:
+    if version > SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"the ledger {place} was written by a newer clfd (schema {version}, this one knows"
+            f" {SCHEMA_VERSION}); update clfd"
+        )
+    if version < SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"the ledger {place} has the older schema {version}, not {SCHEMA_VERSION};"
+            " stop the daemons and run `clfd db upgrade`"
+        )
 
 
 def is_made(connection: Connection) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from sqlalchemy.schema import CreateColumn
 
 from storage.database.database import ACCESS, Role
 from storage.database.indexes import metadata
-from storage.database.server.postgresql import PostgresqlDatabase, is_made
+from storage.database.migrate import migrate
+from storage.database.server.postgresql import PostgresqlDatabase, is_made, require_current
 from storage.database.tables import FOLDER_KEY, SCHEMA_VERSION, answer_counter
-from storage.errors import ConfigurationError, LedgerMissing, SchemaMismatch
+from storage.errors import AlreadyRunning, ConfigurationError, LedgerMissing
+from storage.values.text import listed
 
 # A path may be longer than an entry of an index: these hold its beginning, and a hash of it.
 _PATH = "substr(path, 1, 1000)"
@@ -51,17 +54,44 @@ def open_ledger_on(url: str, role: Role) -> PostgresqlDatabase:
             if not ACCESS[role].prepares:
                 raise LedgerMissing(f"there is no ledger in {database.place}; `clfd init` makes it")
             version = _make(database)
-        _require_current(version, database.place)
+        require_current(version, database.place)
     except BaseException:
         database.close()
         raise
     return database
 
 
-def upgrade(url: str, tell: Callable[[str], None]) -> Path | None:
-    """None, as there is no older schema on a server yet. Raises as `open_ledger_on`."""
-    open_ledger_on(url, "editor").close()
-    return None
+def upgrade(url: str, tell: Callable[[str], None], beside: Path) -> Path | None:
+    """See `engine.upgrade`. As a whole or not at all, and while no daemon lives."""
+    with PostgresqlDatabase(_parsed(url), ACCESS["editor"]) as database:
+        version = database.version()
+        if not version or version >= SCHEMA_VERSION:
+            open_ledger_on(url, "editor").close()
+            return None
+        _require_alone(database)
+        taken = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        backup = beside.absolute().with_name(f"{beside.name}.schema-{version}-{taken}.backup")
+        tell(f"upgrading the ledger from schema {version} to {SCHEMA_VERSION}, after a backup")
+        database.back_up(backup)
+        with database.transaction(alone=True) as connection:
+            migrate(connection, "head", tell)
+        return backup
+
+
+def _require_alone(database: PostgresqlDatabase) -> None:
+    """Raises AlreadyRunning; who joins later is refused for the schema."""
+    live = text(
+        "SELECT host, home FROM lease WHERE lost_at IS NULL AND ended_at IS NULL"
+        " AND lease_until > extract(epoch FROM clock_timestamp()) ORDER BY id"
+    )
+    with database.transaction() as connection:
+        found = [f"{host}:{home}" for host, home in connection.execute(live)]
+    if found:
+        raise AlreadyRunning(
+            f"{listed(found, 3)} {'works' if len(found) == 1 else 'work'} with the ledger"
+            f" {database.place}; stop all daemons, wait for the leases of those that were killed"
+            " (`clfd status --fleet`), and try again"
+        )
 
 
 def _parsed(url: str) -> URL:
@@ -70,19 +100,6 @@ def _parsed(url: str) -> URL:
             "a ledger on PostgreSQL needs its driver: pip install 'clfd-daemon[postgresql]'"
         )
     return make_url(url)
-
-
-def _require_current(version: str, place: str) -> None:
-    if version > SCHEMA_VERSION:
-        raise SchemaMismatch(
-            f"the ledger {place} was written by a newer clfd (schema {version}, this one knows"
-            f" {SCHEMA_VERSION}); update clfd"
-        )
-    if version < SCHEMA_VERSION:
-        raise SchemaMismatch(
-            f"the ledger {place} has the older schema {version}, not {SCHEMA_VERSION};"
-            " stop the daemons and run `clfd db upgrade`"
-        )
 
 
 def _make(database: PostgresqlDatabase) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -18,14 +19,19 @@ from postgresql_server import PostgresqlServer, programs
 from sqlalchemy import URL, Double, create_engine, func, literal, select, text
 
 from clfd import cli
+from daemon.control.ledger_retry import opened_in_time
 from storage.commands.context import Invocation
-from storage.database.engine import open_database
-from storage.database.server import postgresql
+from storage.database import migrate
+from storage.database.engine import open_database, upgrade
+from storage.database.server import postgresql, postgresql_schema
 from storage.errors import (
+    AlreadyRunning,
     ConfigurationError,
     LedgerMissing,
     LedgerUnavailable,
+    SchemaMismatch,
 )
+from storage.fleet.lease import Holder
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Failed, Scored
@@ -115,6 +121,74 @@ def test_a_server_that_goes_away_and_comes_back_is_waited_for(
             continue
     answer(ledger, b"b.wav")
     assert ledger.counts()["done"] == 2
+
+
+def test_a_daemon_that_starts_while_the_server_is_away_waits_for_it(
+    server: PostgresqlServer, url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.stop("fast")
+    waits = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            server.start()
+
+    place = url.render_as_string()
+    with opened_in_time(lambda: open_ledger(place, "daemon"), sleep) as ledger:
+        answer(ledger, b"1.wav")
+    assert len(waits) >= 2
+    assert [one.message.partition(" cannot be used now: ")[2] for one in caplog.records] == [
+        f'connection failed: connection to server at "127.0.0.1", port {server.port} failed:'
+        " Connection refused; clfd waits for it"
+    ]
+
+
+@pytest.fixture
+def next_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A version of clfd with one more migration."""
+    migrations = Path(str(migrate._MIGRATIONS))
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    shutil.copy(migrations / "env.py", versions.parent)
+    head = "from alembic import op\nrevision = {!r}\ndown_revision = {!r}\ndef upgrade(): {}\n"
+    (versions / "0012.py").write_text(head.format("0012", None, "pass"))
+    add = 'op.execute("ALTER TABLE recording ADD COLUMN tide text")'
+    (versions / "0013.py").write_text(head.format("0013", "0012", add))
+    monkeypatch.setattr(migrate, "_MIGRATIONS", versions.parent)
+    for module in (postgresql, postgresql_schema):
+        monkeypatch.setattr(module, "SCHEMA_VERSION", "0013")
+    return "0013"
+
+
+def test_an_upgrade_waits_until_no_daemon_lives_and_is_done_once(
+    ledger: Ledger, url: URL, next_schema: str, tmp_path: Path
+) -> None:
+    place, said = url.render_as_string(), list[str]()
+    answer(ledger, b"1.wav")
+    member = Ledger(ledger.database, lease_seconds=30.0)
+    member.join(Holder("host:a", "a", "/home/a", 1, "1"), [])
+    with pytest.raises(AlreadyRunning, match=r"a:/home/a works with the ledger .*; stop all"):
+        upgrade(place, said.append, tmp_path / "clfd.db")
+    with pytest.raises(SchemaMismatch, match="older schema 0012, not 0013"):
+        open_database(place, "daemon")
+    member.lease.end()
+    backup = upgrade(place, said.append, tmp_path / "clfd.db")
+    assert backup is not None and backup.name.startswith("clfd.db.schema-0012-")
+    assert backup.stat().st_size > 1000
+    with open_ledger(place, "daemon") as upgraded, upgraded.database.transaction() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM recording WHERE tide IS NULL")) == 1
+    assert upgrade(place, said.append, tmp_path / "clfd.db") is None
+    assert said == ["upgrading the ledger from schema 0012 to 0013, after a backup"]
+
+
+def test_a_daemon_that_was_cut_off_during_an_upgrade_writes_nothing_more(
+    ledger: Ledger, url: URL, next_schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(url.render_as_string(), print, tmp_path / "clfd.db")
+    monkeypatch.setattr(postgresql, "SCHEMA_VERSION", "0012")  # what it began with
+    with pytest.raises(SchemaMismatch, match=r"written by a newer clfd .schema 0013"):
+        ledger.database.require_schema()
 
 
 def test_a_writer_that_is_frozen_does_not_keep_the_others_out(
