@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import gethostname
 
 import click
 
@@ -212,30 +213,43 @@ def upgrade(invocation: Invocation) -> None:
 @click.argument("url")
 @click.pass_obj
 def copy_to_server(invocation: Invocation, url: str) -> None:
-    """Bring the ledger to a PostgreSQL server, with proof.
+    """Copy the ledger to a PostgreSQL server, or back.
 
-    URL is that of an empty database there. Stop the daemon first. The server is read again, and a
-    digest of every table compared, before the copy counts; the file stays as it is. Name the URL
-    in `database` afterwards.
+    URL is that of an empty database there, or of a new file. Stop all daemons first. What was
+    written is read again, and a digest of every table compared, before the copy counts; the ledger
+    stays where it is as well. Name the URL in `database` afterwards.
 
     \b
     Example:
       clfd db copy postgresql+psycopg://clfd@db.example.org/clfd
     """
     from storage.database.engine import local_file, open_database
-    from storage.errors import ConfigurationError
+    from storage.errors import ConfigurationError, StorageError
+    from storage.fleet.inboxes import machine_place
     from storage.home.daemon_lock import DaemonLock
     from storage.maintenance.copy_ledger import copy_ledger
     from storage.values.progress import ProgressTicker
 
     source = invocation.database()
-    if (ledger := local_file(source)) is None or local_file(url) is not None:
-        raise ConfigurationError("a ledger is copied from a file to a server: postgresql+psycopg:")
-    with (
-        DaemonLock.acquire(invocation.home(), ledger),
-        open_database(source, "reader") as here,
-        open_database(url, "writer") as there,
-    ):
-        copied = copy_ledger(here, there, ProgressTicker(invocation.print_note))
+    here, there = local_file(source), local_file(url)
+    if (here is None) == (there is None):
+        raise ConfigurationError(
+            "a ledger is copied from a file to a server (postgresql+psycopg:) or back (sqlite:)"
+        )
+    if there is not None and there.exists():
+        raise StorageError(f"{there} is there already; name another file")
+    try:
+        with (
+            DaemonLock.acquire(invocation.home(), here or there),
+            open_database(source, "reader") as reading,
+            open_database(url, "daemon" if there else "writer") as writing,  # by whose lock it is
+        ):
+            progress = ProgressTicker(invocation.print_note)
+            copied = copy_ledger(reading, writing, machine_place(gethostname()), progress)
+    except BaseException:
+        if there is not None:
+            for end in ("", *_ENDS):  # it was made for the copy
+                there.with_name(f"{there.name}{end}").unlink(missing_ok=True)
+        raise
     for table, n_rows, digest in copied:
         click.echo(f"{table:16} {n_rows:>10} rows  {digest[:16]} on both sides")

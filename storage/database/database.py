@@ -99,6 +99,10 @@ class Database(ABC):
         """Whether it still is what was opened. Raises StorageError."""
 
     @abstractmethod
+    def require_alone(self) -> None:
+        """Whether no daemon lives that no lock of a home would tell of. Raises AlreadyRunning."""
+
+    @abstractmethod
     def require_schema(self) -> None:
         """Whether nobody has upgraded it since it was opened. Raises SchemaMismatch."""
 

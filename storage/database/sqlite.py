@@ -160,6 +160,9 @@ class SqliteDatabase(Database):
     def require_in_place(self) -> None:
         self._files.require_in_place()
 
+    def require_alone(self) -> None:
+        """The daemon of a file holds its lock."""
+
     def require_schema(self) -> None:
         """Who upgrades a file holds the lock of its daemon."""
 

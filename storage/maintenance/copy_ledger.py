@@ -1,4 +1,4 @@
-"""A ledger brought from a file to a server, table by table, and proof that nothing changed."""
+"""A ledger brought from a file to a server, or back, and proof that nothing changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, text, up
 
 from storage.database.database import Database
 from storage.database.indexes import metadata
-from storage.database.tables import answer_counter, checkpoint, human_label, lease, recording
+from storage.database.tables import answer_counter, checkpoint, human_label, inbox, lease, recording
 from storage.errors import StorageError
 from storage.values.progress import ProgressTicker
 from storage.values.timestamps import utc_now
@@ -30,17 +30,23 @@ class Copied(NamedTuple):
     digest: str
 
 
-def copy_ledger(source: Database, target: Database, progress: ProgressTicker) -> list[Copied]:
+def copy_ledger(
+    source: Database, target: Database, machine: str, progress: ProgressTicker
+) -> list[Copied]:
     """All rows, in one transaction of the target, which is read again before it is committed.
 
-    What daemons of the source had claimed is free then. Raises StorageError, and leaves the target
-    as it was, where it has rows already or does not give back what it was given.
+    What daemons of the source had claimed is free then; of a file the inboxes are those of this
+    `machine`. Raises StorageError, and leaves the target as it was, where it has rows already or
+    does not give back what it was given; and AlreadyRunning where daemons live on a server.
     """
     copied = []
+    source.require_alone()
     with source.transaction() as reading, target.transaction() as writing:
         _require_empty(writing, target.place)
         writing.execute(delete(answer_counter))
-        writing.execute(text(f"ALTER TABLE recording DROP CONSTRAINT {_KEY}"))
+        on_server = target.file is None
+        suspend = f"ALTER TABLE recording DROP CONSTRAINT {_KEY}"
+        writing.execute(text(suspend if on_server else "PRAGMA defer_foreign_keys = ON"))
         for table in metadata.sorted_tables:
             copied.append(_copy(table, reading, writing, progress))
             found = _proof(table, writing)
@@ -49,8 +55,12 @@ def copy_ledger(source: Database, target: Database, progress: ProgressTicker) ->
                     f"{target.place} gives back other rows of {table.name} than it was given"
                     f" ({found.rows} of {copied[-1].rows}), so nothing was copied"
                 )
-            _go_on_counting(table, writing)
-        writing.execute(text(f"ALTER TABLE recording {_ADD_KEY}"))
+            if on_server:
+                _go_on_counting(table, writing)
+        if on_server:
+            writing.execute(text(f"ALTER TABLE recording {_ADD_KEY}"))
+        else:
+            writing.execute(update(inbox).where(inbox.c.place == machine).values(place=""))
         writing.execute(update(lease).where(lease.c.ended_at.is_(None)).values(ended_at=utc_now()))
         claimed = update(recording).where(recording.c.claimed_by.is_not(None))
         writing.execute(claimed.values(claimed_by=None, claimed_at=None))

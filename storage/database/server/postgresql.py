@@ -20,6 +20,7 @@ from storage.database.database import Access, Database
 from storage.database.tables import SCHEMA_VERSION
 from storage.errors import (
     WRITABLE_PLACE,
+    AlreadyRunning,
     ConfigurationError,
     LedgerDamaged,
     LedgerMissing,
@@ -31,6 +32,7 @@ from storage.errors import (
 )
 from storage.home.paths import FILE_MODE
 from storage.home.safe_open import create_plain
+from storage.values.text import listed
 
 # The place of a ledger in a server's list of advisory locks: these bytes, and its schema.
 LOCK_NAME = int.from_bytes(b"clfd", "big")
@@ -137,6 +139,21 @@ class PostgresqlDatabase(Database):
 
     def require_in_place(self) -> None:
         """A server's ledger does not move."""
+
+    def require_alone(self) -> None:
+        """By their leases: who joins an upgrade later is refused for the schema."""
+        live = text(
+            "SELECT host, home FROM lease WHERE lost_at IS NULL AND ended_at IS NULL"
+            " AND lease_until > extract(epoch FROM clock_timestamp()) ORDER BY id"
+        )
+        with self.transaction() as connection:
+            found = [f"{host}:{home}" for host, home in connection.execute(live)]
+        if found:
+            raise AlreadyRunning(
+                f"{listed(found, 3)} {'works' if len(found) == 1 else 'work'} with the ledger"
+                f" {self.place}; stop all daemons, wait for the leases of those that were killed"
+                " (`clfd status --fleet`), and try again"
+            )
 
     def require_schema(self) -> None:
         require_current(self.version(), self.place)

@@ -17,8 +17,7 @@ from storage.database.indexes import metadata
 from storage.database.migrate import migrate
 from storage.database.server.postgresql import PostgresqlDatabase, is_made, require_current
 from storage.database.tables import FOLDER_KEY, SCHEMA_VERSION, answer_counter
-from storage.errors import AlreadyRunning, ConfigurationError, LedgerMissing
-from storage.values.text import listed
+from storage.errors import ConfigurationError, LedgerMissing
 
 # A path may be longer than an entry of an index: these hold its beginning, and a hash of it.
 _PATH = "substr(path, 1, 1000)"
@@ -68,7 +67,7 @@ def upgrade(url: str, tell: Callable[[str], None], beside: Path) -> Path | None:
         if not version or version >= SCHEMA_VERSION:
             open_ledger_on(url, "editor").close()
             return None
-        _require_alone(database)
+        database.require_alone()
         taken = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         backup = beside.absolute().with_name(f"{beside.name}.schema-{version}-{taken}.backup")
         tell(f"upgrading the ledger from schema {version} to {SCHEMA_VERSION}, after a backup")
@@ -76,22 +75,6 @@ def upgrade(url: str, tell: Callable[[str], None], beside: Path) -> Path | None:
         with database.transaction(alone=True) as connection:
             migrate(connection, "head", tell)
         return backup
-
-
-def _require_alone(database: PostgresqlDatabase) -> None:
-    """Raises AlreadyRunning; who joins later is refused for the schema."""
-    live = text(
-        "SELECT host, home FROM lease WHERE lost_at IS NULL AND ended_at IS NULL"
-        " AND lease_until > extract(epoch FROM clock_timestamp()) ORDER BY id"
-    )
-    with database.transaction() as connection:
-        found = [f"{host}:{home}" for host, home in connection.execute(live)]
-    if found:
-        raise AlreadyRunning(
-            f"{listed(found, 3)} {'works' if len(found) == 1 else 'work'} with the ledger"
-            f" {database.place}; stop all daemons, wait for the leases of those that were killed"
-            " (`clfd status --fleet`), and try again"
-        )
 
 
 def _parsed(url: str) -> URL:

@@ -31,6 +31,7 @@ from storage.errors import (
     LedgerUnavailable,
     SchemaMismatch,
 )
+from storage.fleet.inboxes import inboxes_of_ledger
 from storage.fleet.lease import Holder
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger, open_ledger
@@ -294,6 +295,31 @@ def test_a_ledger_that_is_copied_from_its_file_is_the_same_row_by_row(
         answer(after, b"new.wav")
     again = CliRunner().invoke(cli, words, obj=Invocation(home.root))
     assert (again.exit_code, "has rows already" in again.stderr) == (1, True)
+
+
+def test_a_ledger_that_is_copied_back_is_that_of_its_machine_again(
+    url: URL, tmp_path: Path
+) -> None:
+    home = Home(tmp_path / "home")
+    home.create()
+    home.settings_file.write_text(f"database = '{url.render_as_string()}'\n")
+    file, place = tmp_path / "back.db", url.render_as_string()
+    words = ["db", "copy", f"sqlite:///{file}"]
+    shared = inboxes_of_ledger(place, {})
+    with open_ledger(place, "daemon", inboxes=shared, lease_seconds=30.0) as before:
+        before.join(Holder(shared.machine, "a", "/home/a", 1, "1"), [INBOX])
+        answer(before, b"a.wav", b"\xff.wav")
+        busy = CliRunner().invoke(cli, words, obj=Invocation(home.root))
+        assert (busy.exit_code, "stop all daemons" in busy.stderr) == (78, True), busy.stderr
+        assert not file.exists()
+        before.lease.end()
+    done = CliRunner().invoke(cli, words, obj=Invocation(home.root), catch_exceptions=False)
+    assert "prediction                2 rows" in done.stdout
+    with open_ledger(f"sqlite:///{file}", "daemon") as after:
+        assert [*tally_errors(after.database)] == [] and after.database.problems() == []
+        assert {*after.known(INBOX, [b"a.wav", b"new.wav"])} == {b"a.wav"}
+        answer(after, b"new.wav")
+        assert after.counts()["done"] == 3
 
 
 _scores = some.floats(0, 1, width=16)
