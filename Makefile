@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 
-.PHONY: demo test browser-test pg-test cluster-test torture systemd-test check run bench peers clean
+.PHONY: demo test browser-test pg-test cluster-test s3-test torture systemd-test check run bench peers clean
 
 demo: $(PRODUCT)
 	$(BIN)/clfd demo
@@ -30,6 +30,11 @@ pg-test: $(READY)
 # `clfd bulk score` on Ray clusters of this machine's own, whose parts are killed.
 cluster-test: $(READY)
 	$(BIN)/pytest -n 0 -m cluster -rs
+
+# Archives in S3, from a server in an environment of its own, which is made in a folder for temporary
+# files; where it cannot be installed they are skipped.
+s3-test: $(READY)
+	$(BIN)/pytest -n 0 -m s3 -rs
 
 # Sizes by TORTURE_ variables, see tests/torture/README.md.
 torture: $(READY)

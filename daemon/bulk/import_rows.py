@@ -8,9 +8,11 @@ from itertools import islice
 from pathlib import Path
 
 from classifier.audio.regular_file import fingerprint, shared_fingerprint
+from storage.bulk.bucket import is_bucket
 from storage.bulk.ledger_import import import_outcomes, outcome_of
 from storage.bulk.parquet_parts import OUTPUT, Row, count_rows, read_rows
 from storage.bulk.work_folder import WorkFolder
+from storage.errors import StorageError
 from storage.home.safe_open import stat_below
 from storage.ledger.ledger import open_ledger
 from storage.ledger.outcomes import Arrival
@@ -26,6 +28,12 @@ def import_rows(settings: Settings, work: WorkFolder, note: Callable[[str], None
     A file in one of the inboxes belongs to that, any other to the root that it was listed in.
     """
     job, parts = work.read_job(), work.output_parts()
+    buckets = [root for root in job.roots if is_bucket(root)]
+    if buckets:
+        raise StorageError(
+            f"{buckets[0]} is no folder: the ledger has files that a daemon, or the page, can open;"
+            f" read the answers where they are, in {work.output}"
+        )
     inboxes = sorted(map(os.fsencode, settings.inboxes), key=len, reverse=True)
     ticker, n_rows, n_read, n_imported = ProgressTicker(note), count_rows(parts), 0, 0
     with open_ledger(settings.database, "editor") as ledger:

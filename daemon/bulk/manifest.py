@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 
 from classifier.audio.regular_file import shared_fingerprint
 from classifier.model.checkpoint import Checkpoint, read_with_bytes
 from classifier.model.starter import starter_file
+from daemon.bulk.archive_roots import roots_apart
 from daemon.errors import DaemonError
-from daemon.intake.scanner import Inbox, Scan, inbox_at
+from daemon.intake.scanner import Scan
 from daemon.pipeline.model_manager import hop_samples
 from storage.bulk.parquet_parts import MANIFEST, ListedFile, Row, file_id, part_writer, read_rows
 from storage.bulk.work_folder import LOCK_NAME, Job, WorkFolder, locked
 from storage.errors import StorageError, os_errors_as
 from storage.home.atomic_write import write_whole
 from storage.home.checkpoint_folder import CheckpointFolder
-from storage.home.folder_walk import overlap
 from storage.home.inbox_rules import ignored_text
 from storage.home.paths import Home
 from storage.ledger.outcomes import Arrival
@@ -54,22 +51,23 @@ def list_files(
 
     A folder that cannot be listed is refused, since nobody would miss its files in the end.
     """
-    folders = _folders(roots)
+    inboxes = [(root, root.inbox(settings)) for root in roots_apart(roots)]
     with _alone_in(work):
         checkpoint, data = _checkpoint(home, reference)
         hop_samples(checkpoint.facts, settings.engine.overlap_seconds)  # refuses short clips
         listing = _Listing(work, note)
-        for folder in folders:
-            listing.add(inbox_at(folder, settings))
+        for root, inbox in inboxes:
+            listing.add(root.name, inbox.scan())
         listing.finish()
         write_whole(work.checkpoint, data)
-        work.write_job(_job(folders, len(listing.ids), checkpoint, settings))
+        urls = tuple(root.url for root, _ in inboxes)
+        work.write_job(_job(urls, len(listing.ids), checkpoint, settings))
     note(f"{counted(len(listing.ids), 'file')} listed: `clfd bulk score {work.root}` scores them")
 
 
-def _job(folders: Sequence[Path], n_files: int, checkpoint: Checkpoint, settings: Settings) -> Job:
+def _job(roots: tuple[str, ...], n_files: int, checkpoint: Checkpoint, settings: Settings) -> Job:
     return Job(
-        roots=tuple(map(str, folders)),
+        roots=roots,
         n_files=n_files,
         checkpoint=checkpoint.name,
         checkpoint_digest=checkpoint.digest,
@@ -81,24 +79,6 @@ def _job(folders: Sequence[Path], n_files: int, checkpoint: Checkpoint, settings
         listed_at=utc_now(),
         clfd_version=installed_version(),
     )
-
-
-def _folders(roots: Sequence[str]) -> list[Path]:
-    """As absolute folders, whose links are kept: other machines may know them by these names.
-
-    Raises DaemonError for what is none, and where two overlap.
-    """
-    folders = [Path(os.path.abspath(root)) for root in roots]
-    for folder in folders:
-        if not folder.is_dir():
-            raise DaemonError(f"there is no folder {folder}; name one that holds recordings")
-        if printable_path(os.fsencode(folder)) != str(folder):
-            name = visible(printable_path(os.fsencode(folder)))
-            raise DaemonError(f"the name {name} is no UTF-8; name the folder above, or a link")
-    for one, other in combinations(folders, 2):
-        if overlap(one, other):
-            raise DaemonError(f"{one} and {other} hold the same files; name one of them")
-    return folders
 
 
 @contextmanager
@@ -133,11 +113,10 @@ class _Listing:
         self.ids = array("q")
         self._ignored: Counter[str] = Counter()
 
-    def add(self, inbox: Inbox) -> None:
-        """All audio files of a folder, in parts of their own."""
-        scan = inbox.scan()
+    def add(self, root: str, scan: Scan) -> None:
+        """All audio files of a root, in parts of their own."""
         while not scan.is_over:
-            self._write_part(scan, str(inbox.root))
+            self._write_part(scan, root)
         _refuse_unseen(scan)
         self._ignored.update(scan.by_suffix)
 

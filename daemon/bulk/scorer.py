@@ -7,19 +7,22 @@ reads the list next.
 from __future__ import annotations
 
 import heapq
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
+from classifier.errors import DecodingError, FileChanged
 from classifier.inference.scoring_process import ScoringProcesses
+from daemon.backoff import wait_seconds
+from daemon.bulk.archive_roots import root_at
+from daemon.bulk.fetches import Fetches, Trial
 from daemon.control.signals import StopRequests
 from daemon.errors import DaemonError
 from daemon.pipeline.model_manager import Served, hop_samples
@@ -28,11 +31,9 @@ from daemon.pipeline.scoring_setup import RecordingPool, begun_scoring, decode_p
 from daemon.pipeline.window import Window
 from storage.bulk.parquet_parts import OUTPUT, ListedFile, Row
 from storage.bulk.work_folder import Job, WorkFolder
-from storage.home.mounts import is_away, mount_of
 from storage.home.paths import Home
 from storage.ledger.outcomes import (
     Changed,
-    Claim,
     Failed,
     Outcome,
     Postponed,
@@ -53,20 +54,6 @@ _EMPTY = dict.fromkeys(OUTPUT.names)
 _AS_SCORED = [field.name for field in fields(Scored) if field.name in _EMPTY]
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """`attempts` counts this one, `n_deaths` those of the process that scored it then."""
-
-    file: ListedFile
-    attempts: int = 1
-    n_deaths: int = 0
-
-    @property
-    def claim(self) -> Claim:
-        number, root, path, size_bytes, fingerprint = self.file
-        return Claim(number, Path(root), path, fingerprint, size_bytes, self.attempts, "new")
-
-
 @contextmanager
 def begun_scorer(
     home: Home, settings: Settings, work: WorkFolder, job: Job, stops: StopRequests
@@ -75,14 +62,15 @@ def begun_scorer(
 
     Settings that decide the answers are the job's, the others those of this machine.
     """
-    for root in job.roots:
-        require_root(root)
+    roots = {root.name: root for root in map(root_at, job.roots)}
+    for root in roots.values():
+        root.require()
     engine = settings.engine.model_copy(update={**job.engine, "embeddings": False})
     compiled = home.compiled if home.is_made else None
     with begun_scoring(engine, compiled) as (scoring, wake):
         settings = with_batches(settings.model_copy(update={"engine": engine}), scoring.device.kind)
-        with decode_pool(engine, scoring, wake) as pool:
-            yield BulkScorer(settings, work, job, scoring, pool, wake, stops)
+        with decode_pool(engine, scoring, wake) as pool, Fetches(roots, wake) as fetches:
+            yield BulkScorer(settings, work, job, scoring, pool, fetches, wake, stops)
 
 
 @dataclass(eq=False)
@@ -94,11 +82,12 @@ class BulkScorer:
     job: Job
     scoring: ScoringProcesses
     pool: RecordingPool
+    fetches: Fetches
     wake: threading.Event
     stops: StopRequests
-    _in_flight: dict[int, _Trial] = field(default_factory=dict)
-    _later: list[tuple[float, int, _Trial]] = field(default_factory=list)  # a heap, by due time
-    _suspects: deque[_Trial] = field(default_factory=deque)  # what died with who scored it
+    _in_flight: dict[int, Trial] = field(default_factory=dict)
+    _later: list[tuple[float, int, Trial]] = field(default_factory=list)  # a heap, by due time
+    _suspects: deque[Trial] = field(default_factory=deque)  # what died with who scored it
     _doubtful: list[Row] = field(default_factory=list)  # not the file's fault if all die
     _n_vain_deaths: int = 0
     _n_batches_before: int = 0
@@ -106,7 +95,6 @@ class BulkScorer:
 
     def __post_init__(self) -> None:
         self._numbers = count()
-        self._mounts = {root: mount_of(Path(root)).point for root in self.job.roots}
         self._served = self._load()
         self.window = Window(
             self.pool,
@@ -124,10 +112,11 @@ class BulkScorer:
 
         Raises DaemonError where this machine cannot score, or a root is away.
         """
-        waiting = iter(files)
+        waiting = map(Trial, files)
         while not self.stops.is_requested():
-            self._take(waiting)
-            if not (self._in_flight or self._later or self._suspects):
+            self.wake.clear()
+            yield from self._take(waiting)
+            if not (self._in_flight or self._later or self._suspects or self.fetches):
                 break
             yield from self._step()
             if not self._is_alive:
@@ -136,6 +125,7 @@ class BulkScorer:
         while self._in_flight and self._is_alive and self.stops.n < 2:
             if time.monotonic() > deadline:
                 break
+            self.wake.clear()
             yield from self._step()
         self._abandon()
         yield from self._believed()
@@ -146,9 +136,8 @@ class BulkScorer:
 
     def _step(self) -> Iterator[Row]:
         """What is finished, and a rest where nothing is."""
-        self.wake.clear()
         for outcome in self.window.step(self.stops.is_requested()):
-            yield from self._rows_of(outcome)
+            yield from self._rows_of(self._in_flight.pop(outcome.recording_id), outcome)
         if self.window.batches.n_batches > self._n_batches_before:
             self._n_batches_before, self._n_vain_deaths = self.window.batches.n_batches, 0
             yield from self._believed()
@@ -156,35 +145,44 @@ class BulkScorer:
         if not self.window.batches.can_get_on:
             self.wake.wait(REST_SECONDS)
 
-    def _take(self, waiting: Iterator[ListedFile]) -> None:
-        """Suspects first, each when nothing else is there; then what is due again, then others."""
+    def _take(self, waiting: Iterator[Trial]) -> Iterator[Row]:
+        """Suspects first, each when nothing else is there; then what is due again, then others.
+
+        Gives the rows of those that could not be fetched.
+        """
         if self._suspects:
             if not self._in_flight:
                 self._begin([self._suspects.popleft()])
             return
-        if not self.window.wants_more:
-            return
-        trials: list[_Trial] = []
-        while len(trials) < self.window.free and self._later:
-            if self._later[0][0] > time.monotonic():
-                break
-            trials.append(heapq.heappop(self._later)[2])
-        trials += map(_Trial, islice(waiting, self.window.free - len(trials)))
-        self._begin(trials)
+        while self._later and self._later[0][0] <= time.monotonic():
+            self.fetches.ask(heapq.heappop(self._later)[2])
+        self.fetches.fill(waiting)
+        self._begin(self.fetches.take(self.window.free if self.window.wants_more else 0))
+        for trial, error in self.fetches.refused():
+            yield from self._rows_of(trial, self._unread(trial, error))
 
-    def _begin(self, trials: Sequence[_Trial]) -> None:
+    def _begin(self, trials: Sequence[Trial]) -> None:
         self._in_flight.update((trial.file.id, trial) for trial in trials)
         self.window.take((trial.claim for trial in trials), self._served)
 
-    def _rows_of(self, outcome: Outcome) -> Iterator[Row]:
+    def _unread(self, trial: Trial, error: DecodingError | FileChanged) -> Outcome:
+        """As the window has it of files that cannot be read."""
+        number = trial.file.id
+        if isinstance(error, FileChanged):
+            return Changed(number)
+        if error.transient and trial.attempts < self.settings.intake.max_attempts:
+            return Postponed(number, error.kind, error.reason, wait_seconds(trial.attempts))
+        return Failed(number, error.kind, error.reason)
+
+    def _rows_of(self, trial: Trial, outcome: Outcome) -> Iterator[Row]:
         """None where it is tried again."""
-        trial = self._in_flight.pop(outcome.recording_id)
         if isinstance(outcome, Postponed):
             # A disk may be back in a while; a decoder is back at once.
             wait = 0.0 if outcome.error_class == "worker_died" else outcome.wait_seconds
             again = replace(trial, attempts=trial.attempts + outcome.counts)
             heapq.heappush(self._later, (time.monotonic() + wait, next(self._numbers), again))
         else:
+            self.fetches.drop(trial)
             yield row_of(trial.file, outcome, self.job)
 
     def _begin_again(self) -> None:
@@ -207,11 +205,12 @@ class BulkScorer:
             if trial.n_deaths < self.window.max_attempts:
                 self._suspects.append(trial)
             else:
+                self.fetches.drop(trial)
                 failed = Failed(trial.file.id, "given_up", KILLER)
                 self._doubtful.append(row_of(trial.file, failed, self.job))
         self._served = self._load()
 
-    def _abandon(self) -> list[_Trial]:
+    def _abandon(self) -> list[Trial]:
         """What is in flight, and will not be finished."""
         return [self._in_flight.pop(number) for number in self.window.abandon()]
 
@@ -231,22 +230,9 @@ class BulkScorer:
             self._compile_due = clips_scored + COMPILE_CLIPS
             self._served.predictor.compile_if_worthwhile(self.work.checkpoint, clips_scored)
 
-    def _refuse_away(self, root: Path) -> bool:
+    def _refuse_away(self, folder: Path) -> bool:
         """Raises DaemonError where files are gone because their mount is."""
-        if is_away(root, self._mounts[str(root)], self.work.root.absolute()):
-            raise DaemonError(f"{root} is not there any more; mount it, then go on")
-        return False
-
-
-def require_root(root: str) -> None:
-    """Raises DaemonError where a folder that held recordings is not there, or empty."""
-    try:
-        with os.scandir(root) as entries:
-            if next(entries, None) is not None:
-                return
-    except OSError as error:
-        raise DaemonError(f"{root} cannot be listed here: {error.strerror}; mount it") from error
-    raise DaemonError(f"{root} is empty here; mount what was listed there")
+        return self.fetches.refuse_away(folder, self.work.root.absolute())
 
 
 def row_of(file: ListedFile, outcome: Outcome, job: Job) -> Row:

@@ -57,6 +57,8 @@ def bulk() -> None:
 def list_(invocation: Invocation, roots: tuple[str, ...], work: Path, checkpoint: str) -> None:
     """Write down which files there are.
 
+    A ROOT is a folder, or s3://BUCKET/PREFIX.
+
     The work folder holds the list, the checkpoint and the settings that all answers are made by.
     Files are left out by the same rules as in an inbox.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import accumulate, islice
@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classifier.audio.regular_file import fingerprint, shared_fingerprint
-from storage.home.folder_walk import FolderWalk, folder_identity, folders_apart
+from storage.home.folder_walk import (
+    Entry,
+    Failed,
+    FolderWalk,
+    Walk,
+    folder_identity,
+    folders_apart,
+)
 from storage.home.inbox_rules import (
     LEAVING,
     FileKind,
@@ -46,6 +53,7 @@ class Inbox:
     inboxes: tuple[Path, ...] = ()
     archive: Callable[[], Identity | None] = lambda: None
     is_shared: bool = False  # with other machines, which see another device and inode
+    walk: Callable[[Path, Failed, Collection[Identity]], Walk] = FolderWalk
     apart: set[Identity] = field(default_factory=set, init=False)  # since the last scan
 
     def look_at(self, path: bytes) -> Arrival | None:
@@ -137,7 +145,7 @@ class Scan:
     leaving: list[bytes] = field(default_factory=list)  # by names of an archive that was killed
 
     def __post_init__(self) -> None:
-        self._walk = FolderWalk(self.inbox.root, self._note_failure, self.inbox.apart)
+        self._walk = self.inbox.walk(self.inbox.root, self._note_failure, self.inbox.apart)
         self._found = self._counted()
         self.is_over = False
 
@@ -213,7 +221,7 @@ class Scan:
                 self.first_unseen = self.first_unseen or f"{_shown(path)} {why}"
                 yield IgnoredFiles(path, False, why, is_unseen=True)
 
-    def _file(self, entry: os.DirEntry[str], path: bytes) -> Arrival | IgnoredFiles:
+    def _file(self, entry: Entry, path: bytes) -> Arrival | IgnoredFiles:
         name = os.fsencode(entry.name)
         if name.startswith(LEAVING):
             self.leaving.append(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from storage.home.safe_open import (
     PATH_MAX,
@@ -17,6 +18,27 @@ from storage.home.safe_open import (
     refuse_apart,
 )
 
+Failed = Callable[[bytes, OSError], None]
+
+
+class Entry(Protocol):
+    """Of `os.DirEntry` what a scan asks."""
+
+    @property
+    def name(self) -> str: ...
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool: ...
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result: ...
+
+
+class Walk(Protocol):
+    """Of `FolderWalk` what a scan asks."""
+
+    n_folders: int
+    n_nameable: int
+
+    def enter(self, folder: bytes) -> None: ...
+    def entries(self) -> Iterator[tuple[bytes, Entry]]: ...
+
 
 class FolderWalk:
     """Folder by folder, since a tree may be deeper than Python's stack; one is open at a time.
@@ -28,7 +50,7 @@ class FolderWalk:
     def __init__(
         self,
         root: Path,
-        failed: Callable[[bytes, OSError], None],
+        failed: Failed,
         apart: Collection[Identity] = (),
     ) -> None:
         self._root = os.fsencode(root)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from bulk_work import BulkWork
 from house import House, HouseMaker
 
 from daemon.bulk.import_rows import import_rows
+from storage.errors import StorageError
 from storage.ledger.tallies import tally_errors
 
 QUERIES = (
@@ -118,6 +120,13 @@ def test_a_file_that_had_changed_is_left_to_a_daemon(
     house = make_house()
     imported(bulk, house)
     assert house.rows() == [("b.wav", "done")]
+
+
+def test_rows_of_a_bucket_are_refused(scored: BulkWork, make_house: HouseMaker) -> None:
+    job = replace(scored.work.read_job(), roots=("s3://sounds/yard",))
+    scored.work.write_job(job)
+    with pytest.raises(StorageError, match="s3://sounds/yard is no folder"):
+        imported(scored, make_house())
 
 
 def test_counts_are_those_of_the_rows(scored: BulkWork, make_house: HouseMaker) -> None:

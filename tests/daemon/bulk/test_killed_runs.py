@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import pytest
-from bulk_work import BulkWork, rows_in
+from bulk_work import ENDING_SECONDS, Begin, BulkWork, rows_in, wait_for
 from sounds import wav
 
-POISON = Path(__file__).parents[2] / "torture" / "poison"
 N_FILES = 300
-ENDING_SECONDS = 120
-# As `python -m clfd` with parts that are written at once, not after seconds.
-QUICK_PARTS = "import daemon.bulk.score as s; s.MIN_PART_SECONDS = 0.2; import clfd; clfd.main()"
-
-Begin = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def begin(bulk: BulkWork) -> Iterator[Begin]:
-    """`begin("--shard", "1/2")`: `clfd bulk score` as a process; poison... kills its decoder."""
-    begun: list[subprocess.Popen[str]] = []
-    environ = os.environ | {"CLFD_ENGINE__THREADS": "1", "PYTHONPATH": str(POISON)}
-
-    def begin(*words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", QUICK_PARTS, "--home", str(bulk.home.root), "bulk"]
-        process = subprocess.Popen(
-            [*command, "score", str(bulk.work.root), *words],
-            env=environ,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[3],
-        )
-        begun.append(process)
-        return process
-
-    yield begin
-    for process in begun:
-        process.kill()
-        process.communicate()
 
 
 def test_a_run_that_is_killed_twice_leaves_nothing_out_and_scores_nothing_twice(
@@ -102,10 +66,3 @@ def test_a_stop_writes_what_is_finished_and_the_same_command_goes_on(
     assert run.returncode == 130
     assert f"stopped; {2000 - n_rows:,} files are left, and the same command goes on" in said
     assert "Traceback" not in said
-
-
-def wait_for(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + ENDING_SECONDS
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.02)
