@@ -14,6 +14,7 @@ from page_browser import opened, served, wait_until
 from running_house import RunningHouse
 
 from storage.database.tables import human_label
+from storage.fleet.lease import Holder, Lease
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger
 
@@ -50,6 +51,22 @@ def page(chromium: Any, home: Home, ledger: Ledger) -> Iterator[Any]:
         yield page
         page.context.close()
         assert not page.faults
+
+
+def test_live_shows_who_works_in_a_shared_ledger(page: Any, ledger: Ledger) -> None:
+    wait_until(lambda: page.locator("dl.figures").count())
+    assert page.locator("table.fleet").count() == 0
+    member, silent = Lease(ledger.database, 30.0), Lease(ledger.database, 30.0)
+    member.take(Holder("host:a", "reef", "/srv/clfd", 7, "1"))
+    silent.take(Holder("host:b", EVIL, "/srv/<b>clfd", 8, "1"))
+    member.beat({"in flight": 12, "files/s": 80.5}, None)
+    silent.end()
+    page.reload()
+    wait_until(lambda: page.locator("table.fleet tbody tr").count() == 2)
+    gone, works = page.locator("table.fleet tbody tr").all_inner_texts()
+    assert works.split("\t")[:4] == ["reef:/srv/clfd", "live heard 0 s ago", "80.5", "12"]
+    assert "ended" in gone and page.locator("table.fleet b").count() == 0
+    assert page.get_by_role("heading", name="1 daemon at work in this ledger").count() == 1
 
 
 def labels_in(ledger: Ledger) -> dict[str, tuple[str, str]]:

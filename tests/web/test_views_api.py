@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from storage.database import deadline
 from storage.export.text_formats import FORMATS, TABLE
+from storage.fleet.lease import Holder, Lease
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger
 from storage.queries.figures.histograms import histograms_in_time
@@ -36,6 +37,16 @@ def ask(page: TestClient, path: str) -> Any:
 def test_live_begins_with_what_came_last(page: TestClient) -> None:
     paths = [one["path"] for one in ask(page, "live")["items"]]
     assert paths == ["a.wav", "yard/b.wav", EVIL, "c.wav", "bad.wav", "yard/bad.wav"]
+
+
+def test_the_daemons_of_a_server_are_told_and_of_a_file_none(
+    page: TestClient, ledger: Ledger
+) -> None:
+    Lease(ledger.database).take(Holder("host:a", "reef", "/srv/alone", 7, "1"))
+    assert ask(page, "fleet") == []
+    Lease(ledger.database, 30.0).take(Holder("host:b", "pond", "/srv/clfd", 8, "1"))
+    (found,) = ask(page, "fleet")
+    assert (found["host"], found["home"], found["state"]) == ("pond", "/srv/clfd", "live")
 
 
 def test_each_answer_comes_once(page: TestClient, ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""`/status`: what `clfd status` says."""
+"""`/status` and `/fleet`: what `clfd status` says, of this daemon and of all of the ledger."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter
 
+from storage.fleet.overview import Member, members
 from storage.queries.daemon_status import Status, status_of
 from web.server.context import Context, PageContext
 
@@ -36,3 +37,10 @@ class _Newest:
 def status(context: Context) -> Status:
     """Whether a daemon runs and how much it has to do: the keys of `clfd status --json`."""
     return context.shared(_Newest).status()
+
+
+@router.get("/fleet")
+def fleet(context: Context) -> list[Member]:
+    """The daemons of a ledger on a server, as `clfd status --fleet --json`; of a file none."""
+    with context.reading() as connection:
+        return [one for one in members(connection) if one.lease_seconds is not None]

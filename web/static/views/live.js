@@ -6,6 +6,7 @@ import { count, counted, length } from "../core/format.js";
 import { useKeys } from "../core/keys.js";
 import { useData } from "../core/poll.js";
 import { Ask, Fault, KeyButton, Link, Name, tell } from "../core/widgets.js";
+import { Fleet } from "./fleet.js";
 import { open, play, Rows, tellFault, useCurrent } from "./rows.js";
 
 const KEPT = 200;
@@ -32,6 +33,7 @@ export function Live({ status, who }) {
   useKeys(KEYS, { p: hold, j: down, k: up, ArrowDown: down, ArrowUp: up, Enter: () => open(current.one), " ": () => play(current.one).catch(tellFault) });
   return html`<h1 class="hidden">Live</h1>
     ${status && html`<${Headline} status=${status} who=${who} />`}
+    <${Fleet} />
     <section><h2>What comes in</h2>
       <p class="row"><${KeyButton} k="p" onPress=${hold} pressed=${!!held}>${held ? `Go on${fresh ? ` (${fresh} new)` : ""}` : "Hold"}<//>
         <${KeyButton} k="j" onPress=${down}>Down<//><${KeyButton} k="k" onPress=${up}>Up<//>
