@@ -11,6 +11,7 @@ import pytest
 
 from storage.errors import StorageError
 from storage.home.checkpoint_folder import CheckpointFolder
+from storage.home.paths import Home
 
 OLD, MIDDLE, NEW = (f"2026010{day}T000000Z-{day}{'a' * 7}" for day in (1, 2, 3))
 
@@ -270,3 +271,19 @@ def test_pruning_spares_what_is_active_previous_or_named(
     assert checkpoint_folder.prune(1, spared=[MIDDLE]) == []
     checkpoint_folder.activate(MIDDLE)
     assert checkpoint_folder.prune(1) == []
+
+
+def test_homes_whose_checkpoints_are_one_folder_serve_the_same(tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    homes = [Home(tmp_path / name) for name in ("one", "two")]
+    for home in homes:
+        home.root.mkdir()
+        home.checkpoints.symlink_to(share)
+        home.create()
+    here, there = (CheckpointFolder(home.checkpoints) for home in homes)
+    for name in (OLD, NEW):
+        here.put(name, name.encode())
+        here.activate(name)
+        assert there.active() == name
+    assert there.locate("previous").read_bytes() == OLD.encode()
