@@ -29,7 +29,10 @@ from storage.bulk.work_folder import WorkFolder
 from storage.home.paths import resolve_home
 from storage.settings.loading import load_settings
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when it is imported
+# Read when it is imported. Else what scores here would give way to whatever else runs, and of two
+# busy cores get half.
+os.environ.setdefault("RAY_worker_niceness", "0")
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 try:
     import ray
     from ray.exceptions import RayError, RayTaskError
