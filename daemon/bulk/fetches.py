@@ -59,7 +59,7 @@ class Fetches:
         self._stack = ExitStack()
         self._folder: Path | None = None
         self._threads = ThreadPoolExecutor(THREADS, "fetch")
-        self._is_over = False
+        self._end: StorageError | None = None
         self._fetching: dict[Future[Place], Trial] = {}
         self._done: SimpleQueue[Future[Place]] = SimpleQueue()
         self._found: deque[Trial] = deque()
@@ -70,7 +70,7 @@ class Fetches:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_over = True
+        self._end = self._end or StorageError("files are not wanted any more")
         self._threads.shutdown(cancel_futures=True)
         self._stack.close()
 
@@ -143,11 +143,19 @@ class Fetches:
         # Decoders go by the suffix, too.
         name = f"{file.id:016x}{Path(os.fsdecode(file.path)).suffix}"
         remedy = "check the space on its disk, or set TMPDIR to another folder"
-        with os_errors_as(StorageError, f"cannot write a copy into {folder}", remedy):
-            with (folder / name).open("wb") as copy:
-                for piece in content:
-                    if self._is_over:
-                        break
-                    copy.write(piece)
-            version = fingerprint((folder / name).stat())
+        try:
+            with os_errors_as(StorageError, f"cannot write a copy into {folder}", remedy):
+                with (folder / name).open("wb") as copy:
+                    self._go_on()
+                    for piece in content:
+                        self._go_on()
+                        copy.write(piece)
+                version = fingerprint((folder / name).stat())
+        except StorageError as error:
+            self._end = error  # others would only wait for the same
+            raise
         return Place(folder, os.fsencode(name), version)
+
+    def _go_on(self) -> None:
+        if self._end is not None:
+            raise self._end

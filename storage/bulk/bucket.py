@@ -15,13 +15,21 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import pyarrow as pa
-from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
+from pyarrow.fs import (
+    AwsStandardS3RetryStrategy,
+    FileInfo,
+    FileSelector,
+    FileType,
+    S3FileSystem,
+    resolve_s3_region,
+)
 
 from storage.errors import StorageError
 
 SCHEME = "s3://"
 OPTIONS = ("endpoint_override", "region", "scheme", "tls_ca_file_path")
 CHUNK_BYTES = 8 * 2**20
+TRIES = 5  # of a request: 10 s where it is refused, 25 s where nobody answers
 SECOND_NS = 10**9
 NO_FOLDER = ".clfd-is-it-there"
 MAX_LETTERS = 200
@@ -83,7 +91,7 @@ class Bucket:
         self.name = SCHEME + self._folder
         self.url = f"{self.name}?{options}" if options else self.name
         try:
-            self._files = FileSystem.from_uri(f"{SCHEME}{bucket}?{options}")[0]
+            self._files = _store(bucket, dict(parse_qsl(options)))
         except OSError as error:
             raise self._away(error) from error
         except pa.ArrowInvalid as error:
@@ -194,6 +202,24 @@ def _refuse_secrets(bucket: str, options: str) -> None:
     unknown = [name for name, _ in parse_qsl(options, True) if name not in OPTIONS]
     if unknown:
         raise StorageError(f"{unknown[0]} is no option of a bucket; known are {', '.join(OPTIONS)}")
+
+
+def _store(bucket: str, options: dict[str, str]) -> S3FileSystem:
+    """Raises OSError and ArrowInvalid.
+
+    Made of its parts, since `FileSystem.from_uri` tries a request that is held up 30 times.
+    """
+    endpoint = _variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    if endpoint:
+        options.setdefault("endpoint_override", endpoint)
+    is_placed = "endpoint_override" in options or _variable("AWS_REGION", "AWS_DEFAULT_REGION")
+    if not is_placed and "region" not in options:
+        options["region"] = resolve_s3_region(bucket)
+    return S3FileSystem(retry_strategy=AwsStandardS3RetryStrategy(max_attempts=TRIES), **options)
+
+
+def _variable(*names: str) -> str | None:
+    return next(filter(None, map(os.environ.get, names)), None)
 
 
 def _version_of(source: Any) -> ObjectVersion:
