@@ -24,7 +24,8 @@ browser-test: $(READY)
 pg-test: $(READY)
 	$(BIN)/pytest --postgresql tests/storage/ledger tests/storage/queries tests/storage/fleet \
 	  tests/storage/labels tests/storage/review tests/storage/export \
-	  tests/storage/database/test_decision_sql.py tests/storage/commands/test_db.py
+	  tests/storage/database/test_decision_sql.py tests/storage/commands/test_db.py \
+	  tests/daemon/bulk/test_import_rows.py
 	$(BIN)/pytest -n 0 -m postgresql -rs -s
 
 # `clfd bulk score` on Ray clusters of this machine's own, whose parts are killed.

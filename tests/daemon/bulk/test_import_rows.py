@@ -16,12 +16,12 @@ from storage.ledger.tallies import tally_errors
 QUERIES = (
     "SELECT path_text, state, digest, size_bytes, label, confidence, duration_s, sample_rate_hz,"
     " channels, recorded_at, rms_dbfs, peak_dbfs, clipped, error_class, error, warning"
-    " FROM recording r WHERE 1 ORDER BY path_text",
+    " FROM recording r WHERE true ORDER BY path_text",
     "SELECT path_text, p.label, p.confidence, scores, clip_scores, p.clip_seconds,"
     " clip_hop_seconds, scoring, novelty FROM prediction p JOIN recording r ON r.id = recording_id"
-    " WHERE 1 ORDER BY path_text",
+    " WHERE true ORDER BY path_text",
     "SELECT path_text, f.label, f.probability, first_clip, last_clip FROM finding f JOIN prediction"
-    " p ON p.id = f.prediction_id JOIN recording r ON r.id = recording_id WHERE 1"
+    " p ON p.id = f.prediction_id JOIN recording r ON r.id = recording_id WHERE true"
     " ORDER BY path_text",
 )
 
