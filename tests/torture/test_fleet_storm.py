@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from cut_cable import Cable
-from postgresql_server import PostgresqlServer, programs
+from postgresql_server import LIBFAKETIME, PostgresqlServer, programs
 from sqlalchemy import Engine, create_engine, text
 
 from storage.database.engine import open_database
@@ -174,6 +174,12 @@ def _crash_server(fleet: Fleet, _: str) -> None:
     fleet.server.start()
 
 
+def _jump_clock(fleet: Fleet, _: str) -> None:
+    for seconds in (3600, -3600, 0):
+        fleet.server.set_clock(seconds)
+        time.sleep(1)
+
+
 BLOWS: dict[str, Callable[[Fleet, str], None]] = {
     "kill -9": _kill,
     "freeze": _freeze,
@@ -181,3 +187,5 @@ BLOWS: dict[str, Callable[[Fleet, str], None]] = {
     "all cut": _cut_all,
     "server crash": _crash_server,
 }
+if LIBFAKETIME:
+    BLOWS["clock jumps"] = _jump_clock
