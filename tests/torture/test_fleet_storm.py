@@ -24,6 +24,7 @@ from storage.ledger.tallies import tally_errors
 pytestmark = [pytest.mark.torture, pytest.mark.postgresql]
 LEASE_SECONDS = 3
 DAEMONS = "abc"
+N_DROPPED = 240  # files at once, which keep the daemons at work for a second
 
 
 @pytest.fixture
@@ -112,8 +113,9 @@ def test_a_storm_over_a_fleet_loses_and_doubles_no_row(
     engine, n_files, blows = create_engine(server.url), 0, dict.fromkeys(BLOWS, 0)
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        drop(fleet.inbox, 60, n_files, chance)
-        n_files += 60
+        drop(fleet.inbox, N_DROPPED, n_files, chance)
+        n_files += N_DROPPED
+        time.sleep(chance.uniform(0.2, 1.2))  # until some are claimed
         blow = chance.choice(list(BLOWS))
         blows[blow] += 1
         BLOWS[blow](fleet, chance.choice(DAEMONS))
