@@ -62,8 +62,8 @@ class LabelsPath(ExistingPath):
 @click.option(
     "--vary",
     type=click.Choice(["full", "shift", "none"]),
-    help="How clips are varied: as the default recipe does, turned round in time only, or not; "
-    "less is quicker where held-out sounds resemble those learned.  [default: the recipe's]",
+    help="How clips are varied: in full, turned round in time only, or not.  [default: as the "
+    "recipe does, in full from 40 epochs on and less before]",
 )
 @click.option(
     "--balance",

@@ -7,7 +7,7 @@ CPU, so that every device makes the same ones.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,7 +26,8 @@ class Augmentation:
 
     mixing: share of clips that are mixed with another clip of the batch, and learned as both.
         Tokozume et al., "Learning from between-class examples for deep sound recognition" (2018).
-    shift: turn each clip round by a random time; what leaves at the end comes in at the start.
+    shift: turn each clip round by a random time, up to this share of half its length either way;
+        what leaves at the end comes in at the start.
     speed: greatest factor of faster or slower playing, which moves pitch and tempo together.
     gain_decibels: greatest change of level, up or down; seen by absolute decibels only.
     equalise_decibels: greatest change of level at any frequency, by a curve of straight pieces:
@@ -37,13 +38,26 @@ class Augmentation:
     """
 
     mixing: float = 0.0
-    shift: bool = False
+    shift: float = 0.0
     speed: float = 1.0
     gain_decibels: float = 0.0
     equalise_decibels: float = 0.0
     band_masks: int = 0
     time_masks: int = 0
     mask_share: float = 0.125
+
+    def scaled(self, strength: float) -> Augmentation:
+        """The same in every way, but weaker: `strength` is from 0, nothing, to 1, all of it."""
+        return replace(
+            self,
+            mixing=self.mixing * strength,
+            shift=self.shift * strength,
+            speed=self.speed**strength,
+            gain_decibels=self.gain_decibels * strength,
+            equalise_decibels=self.equalise_decibels * strength,
+            band_masks=round(self.band_masks * strength),
+            time_masks=round(self.time_masks * strength),
+        )
 
 
 NO_AUGMENTATION = Augmentation()
@@ -52,13 +66,13 @@ NO_AUGMENTATION = Augmentation()
 def vary_clips(clips: Tensor, augmentation: Augmentation, rng: torch.Generator) -> Tensor:
     """Shifts, speeds up or slows down, and amplifies clips (B, S), each its own way."""
     n_clips, n_samples = clips.shape
-    starts = torch.randint(n_samples, (n_clips,), generator=rng).tolist()
+    starts = torch.randint(n_samples, (n_clips,), generator=rng)
+    turns = torch.where(2 * starts > n_samples, starts - n_samples, starts)  # the shorter way
+    turns = (augmentation.shift * turns.double()).round().int()
     factors = augmentation.speed ** _between(-1, 1, n_clips, rng)
     gains = 10 ** (augmentation.gain_decibels / 20 * _between(-1, 1, n_clips, rng))
     if augmentation.shift or augmentation.speed != 1:
-        rows = zip(
-            clips, starts if augmentation.shift else [0] * n_clips, factors.tolist(), strict=True
-        )
+        rows = zip(clips, turns.tolist(), factors.tolist(), strict=True)
         clips = torch.stack([_played(clip, start, factor) for clip, start, factor in rows])
     return clips * gains[:, None].to(clips) if augmentation.gain_decibels else clips
 

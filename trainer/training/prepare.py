@@ -33,7 +33,7 @@ from trainer.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trainer.distributed.shared_clips import share_clips, without_clips
 from trainer.errors import SplitError, first_lines
 from trainer.evaluation.train_overlap import find_train_overlap
-from trainer.training.fine_tune import fine_tune_recipe
+from trainer.training.fine_tune import EPOCHS_SHARE, fine_tune_recipe
 from trainer.training.recipe import Recipe
 
 SCRATCH = "scratch"
@@ -170,6 +170,7 @@ def _prepare(context: RunContext) -> PreparedData:
     for line in first_lines(left_out):
         console.print_line(f"left out: {line}")
     split, folds = choose_split(request, dataset.examples, validated.groups)
+    recipe = _varied(request, recipe, len(dataset.clips_of(split.train)), console)
     data = PreparedData(labels, dataset, validated.groups, recipe, split, folds, parent, left_out)
     if parent is not None:
         if parent.description.task != labels.task:
@@ -306,3 +307,17 @@ def _recipe(
     for line in chosen.lines:
         console.print_line(line)
     return replace(recipe, sample_rate_hz=chosen.sample_rate_hz, clip_seconds=chosen.clip_seconds)
+
+
+def _varied(
+    request: TrainRequest, recipe: Recipe, n_clips: int, console: ProgressConsole
+) -> Recipe:
+    """With less variation for a short training, unless a person chose it."""
+    if "augmentation" in request.given:
+        return recipe
+    varied = recipe.for_length(n_clips, 1.0 if request.start == SCRATCH else EPOCHS_SHARE)
+    if varied != recipe:
+        console.print_line(
+            f"clips are varied less, since {recipe.epochs} epochs are few; --vary full does it all"
+        )
+    return varied

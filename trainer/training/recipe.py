@@ -26,6 +26,8 @@ ROOMY_FRAMES = 60  # fewer than that and the poolings leave little to average ov
 MIN_HOP_LENGTH = 16
 MIN_WINDOW_SECONDS = 0.025  # as is usual for speech
 MAX_WINDOWS = 4  # how much longer than usual a window may be, so that no band goes empty
+FULLY_VARIED_EPOCHS = 40
+STEPS_LIKE_AN_EPOCH = 110  # more than that count as several epochs
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,15 @@ class Recipe:
     def network_shape(self) -> NetworkShape:
         return NetworkShape(self.widths, self.early_pooling, self.max_pooling)
 
+    def for_length(self, n_clips: int, epochs_share: float = 1.0) -> Recipe:
+        """With as much variation as a training on so many clips bears.
+
+        `epochs_share`: what part of the usual epochs does here, as in fine-tuning.
+        """
+        epochs = self.epochs / epochs_share
+        strength = variation_strength(epochs, epochs * n_clips / self.batch_size)
+        return replace(self, augmentation=self.augmentation.scaled(strength))
+
     def mel_bank(self) -> Tensor:
         """(M, n_fft // 2 + 1). Raises RecipeError where a band is narrower than the STFT's bins."""
         bank = _quiet_bank(self.audio_format)
@@ -169,6 +180,16 @@ class Recipe:
             )
 
 
+def variation_strength(epochs: float, n_steps: float) -> float:
+    """How much of its variation a training of this length bears, up to 1.
+
+    What sounds different each time is learned slowly. Measured on recordings that were learned in
+    part and on others (benchmarks/history/accuracy.md); for epochs of many steps, by analogy.
+    """
+    length = max(epochs, n_steps / STEPS_LIKE_AN_EPOCH) / FULLY_VARIED_EPOCHS
+    return float(min(1.0, length**2))
+
+
 @cache
 def _quiet_bank(audio_format: AudioFormat) -> Tensor:
     with warnings.catch_warnings():
@@ -205,7 +226,7 @@ DEFAULT = Recipe(
     fits_the_files=True,
     augmentation=Augmentation(
         mixing=0.5,
-        shift=True,
+        shift=1.0,
         gain_decibels=6.0,
         equalise_decibels=12.0,
         band_masks=2,
@@ -216,7 +237,7 @@ DEFAULT = Recipe(
 # The choices of --vary.
 VARIATIONS = {
     "full": DEFAULT.augmentation,
-    "shift": Augmentation(shift=True),
+    "shift": Augmentation(shift=1.0),
     "none": NO_AUGMENTATION,
 }
 

@@ -334,10 +334,25 @@ def test_the_help_says_what_the_recipes_are(recipe: Recipe) -> None:
 
 def test_how_clips_are_varied_can_be_chosen(run: Train, home: Home, sounds: Path) -> None:
     name = run(sounds, "--vary", "shift", "--epochs", "1").stdout.strip()
-    recipe = read_checkpoint(CheckpointFolder(home.checkpoints).path(name)).description.training[
-        "recipe"
+    assert augmentation_of(home, name) == asdict(Augmentation(shift=1.0))
+
+
+def test_a_short_training_varies_less_unless_it_is_asked_to(
+    trained: Trained, run: Train, home: Home, sounds: Path
+) -> None:
+    assert "clips are varied less, since 12 epochs are few" in trained.result.stderr
+    assert augmentation_of(trained.home, trained.outcome["checkpoint"])["mixing"] < 0.05
+    asked = run(sounds, "--vary", "full", "--epochs", "1")
+    assert "varied less" not in asked.stderr
+    assert augmentation_of(home, asked.stdout.strip()) == asdict(DEFAULT.augmentation)
+
+
+def augmentation_of(home: Home, name: str) -> dict[str, Any]:
+    path = CheckpointFolder(home.checkpoints).path(name)
+    augmentation: dict[str, Any] = read_checkpoint(path).description.training["recipe"][
+        "augmentation"
     ]
-    assert recipe["augmentation"] == asdict(Augmentation(shift=True))
+    return augmentation
 
 
 def test_python_gets_the_object_that_the_command_prints(

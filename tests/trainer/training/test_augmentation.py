@@ -46,9 +46,24 @@ def test_the_reference_leaves_everything_as_it_is() -> None:
 
 def test_a_shift_turns_a_clip_round_and_loses_nothing() -> None:
     clips = noise()
-    shifted = vary_clips(clips, Augmentation(shift=True), chance())
+    shifted = vary_clips(clips, Augmentation(shift=1.0), chance())
     assert not torch.equal(shifted, clips)
     assert torch.equal(shifted.sort(1).values, clips.sort(1).values)
+
+
+def test_a_weaker_shift_turns_less_far_either_way() -> None:
+    click = torch.zeros(40, RATE_HZ)
+    click[:, RATE_HZ // 2] = 1
+    turns = vary_clips(click, Augmentation(shift=0.25), chance()).argmax(1) - RATE_HZ // 2
+    assert turns.abs().max() <= RATE_HZ / 8
+    assert turns.min() < -RATE_HZ / 16
+    assert turns.max() > RATE_HZ / 16
+
+
+def test_variation_of_full_strength_is_all_of_it_and_of_none_is_nothing() -> None:
+    how = Augmentation(0.5, 1.0, 1.25, 6.0, 12.0, 2, 2)
+    assert how.scaled(1) == how
+    assert how.scaled(0) == NOTHING
 
 
 def test_speed_moves_pitch_by_no_more_than_its_factor() -> None:
@@ -80,7 +95,7 @@ def test_gain_changes_the_level_and_nothing_else() -> None:
 
 
 def test_the_same_chance_makes_the_same_clips() -> None:
-    how = Augmentation(shift=True, speed=1.25, gain_decibels=6)
+    how = Augmentation(shift=1.0, speed=1.25, gain_decibels=6)
     assert torch.equal(vary_clips(noise(), how, chance(3)), vary_clips(noise(), how, chance(3)))
     assert not torch.equal(vary_clips(noise(), how, chance(3)), vary_clips(noise(), how, chance(4)))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from trainer.errors import RecipeError
-from trainer.training.recipe import REFERENCE, recipe_with
+from trainer.training.fine_tune import EPOCHS_SHARE
+from trainer.training.recipe import DEFAULT, REFERENCE, recipe_with, variation_strength
 
 
 def test_the_reference_has_the_audio_format_of_its_notebook() -> None:
@@ -60,3 +61,21 @@ def test_a_recipe_for_no_network_says_what_to_change(
 ) -> None:
     with pytest.raises(RecipeError, match=message):
         recipe_with("reference", **changes).mel_bank()
+
+
+@pytest.mark.parametrize("n_clips", [2, 400, 1_000_000])
+def test_a_long_training_has_all_of_its_variation(n_clips: int) -> None:
+    assert DEFAULT.for_length(n_clips) == DEFAULT
+    fine_tuning = recipe_with("default", epochs=round(DEFAULT.epochs * EPOCHS_SHARE))
+    assert fine_tuning.for_length(n_clips, EPOCHS_SHARE) == fine_tuning
+
+
+def test_variation_grows_with_the_epochs() -> None:
+    strengths = [variation_strength(epochs, epochs * 20) for epochs in range(1, 151)]
+    assert strengths == sorted(strengths)
+    assert 0 < strengths[0] < strengths[9] < 0.1 < strengths[19] < 0.5
+    assert strengths[-1] == 1
+
+
+def test_a_few_epochs_of_many_steps_are_a_long_training() -> None:
+    assert recipe_with("default", epochs=10).for_length(20_000).augmentation == DEFAULT.augmentation
