@@ -28,7 +28,8 @@ pg-test: $(READY)
 	  tests/daemon/bulk/test_import_rows.py
 	$(BIN)/pytest -n 0 -m postgresql -rs -s
 
-# `clfd bulk score` on Ray clusters of this machine's own, whose parts are killed.
+# `clfd bulk score` on Ray clusters of this machine's own, whose parts are killed, and what else
+# takes as many processes as several machines.
 cluster-test: $(READY)
 	$(BIN)/pytest -n 0 -m cluster -rs
 

@@ -26,7 +26,7 @@ from daemon.control.signals import StopRequests, handled_signals
 from daemon.errors import DaemonError
 from storage.bulk.parquet_parts import ListedFile, read_ids
 from storage.bulk.work_folder import WorkFolder
-from storage.home.paths import resolve_home
+from storage.home.paths import Home, resolve_home
 from storage.settings.loading import load_settings
 
 # Read when it is imported. Else what scores here would give way to whatever else runs, and of two
@@ -136,6 +136,7 @@ def _dealt(dealer: Any, n_workers: int) -> Iterator[ListedFile]:
 
 
 def score_on_cluster(
+    home: Home,
     work: WorkFolder,
     address: str,
     device: str | None,
@@ -151,7 +152,7 @@ def score_on_cluster(
     stops = StopRequests()
     with (
         work.output_folder("ray", beside=""),
-        _connected(address, note),
+        _connected(address, home, note),
         handled_signals(stops.add, lambda: None),
     ):
         run = _Run(work, device, note, show_progress, stops)
@@ -269,7 +270,7 @@ def _require_reachable(address: str) -> None:
 
 
 @contextmanager
-def _connected(address: str, note: Callable[[str], None]) -> Iterator[None]:
+def _connected(address: str, home: Home, note: Callable[[str], None]) -> Iterator[None]:
     """To a cluster; `auto` is the one of this machine, or else this machine alone."""
     if ":" in address:
         _require_reachable(address)
@@ -281,6 +282,7 @@ def _connected(address: str, note: Callable[[str], None]) -> Iterator[None]:
             if address != "auto":
                 raise
             note("no Ray cluster runs here: this machine alone scores")
+            os.environ["CLFD_HOME"] = str(home.root)  # for the workers
             ray.init(
                 address="local",
                 num_cpus=usable_cores(),

@@ -112,7 +112,7 @@ def score(
             raise click.UsageError("a cluster deals all files out by itself; leave out --shard")
         with loading_modules():
             from daemon.bulk.ray_cluster import score_on_cluster
-        is_done = score_on_cluster(folder, address, device, note, shows)
+        is_done = score_on_cluster(invocation.home(), folder, address, device, note, shows)
     else:
         with loading_modules():
             from daemon.bulk.score import Shard, score_shard

@@ -11,6 +11,9 @@ from typing import Literal, Self
 
 from sqlalchemy import Connection
 
+from storage.database.tables import SCHEMA_VERSION
+from storage.errors import SchemaMismatch
+
 Role = Literal["daemon", "writer", "editor", "pruner", "reader"]
 
 
@@ -114,3 +117,17 @@ class Database(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def require_current(version: str, place: str) -> None:
+    """Raises SchemaMismatch for a ledger of another version than this."""
+    if version > SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"the ledger {place} was written by a newer clfd (schema {version}, this one knows"
+            f" {SCHEMA_VERSION}); update clfd"
+        )
+    if version < SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"the ledger {place} has the older schema {version}, not {SCHEMA_VERSION};"
+            " stop the daemon and run `clfd db upgrade`"
+        )

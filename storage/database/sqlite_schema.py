@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from storage.database.database import ACCESS, Role
+from storage.database.database import ACCESS, Role, require_current
 from storage.database.ledger_files import file_of, missing
 from storage.database.migrate import migrate
 from storage.database.sqlite import MIGRATING, SqliteDatabase
@@ -21,7 +21,6 @@ from storage.errors import (
     LedgerDamaged,
     LedgerMissing,
     LedgerUnavailable,
-    SchemaMismatch,
     StorageError,
     os_errors_as,
 )
@@ -40,7 +39,7 @@ def open_file(url: str, role: Role) -> SqliteDatabase:
     path, access = file_of(url), ACCESS[role]
     if access.prepares:
         _prepare(path, role)
-    _require_current(_version_of(path), path)
+    require_current(_version_of(path), str(path))
     database = SqliteDatabase(path, access)
     if access.inspects_seconds:
         database.require_valid(access.inspects_seconds)
@@ -68,19 +67,6 @@ def _version_of(path: Path) -> str:
     """Asked as a reader: opening for writing already changes a file, and it may not be ours."""
     with SqliteDatabase(path, ACCESS["reader"]) as database:
         return database.version()
-
-
-def _require_current(version: str, path: Path) -> None:
-    if version > SCHEMA_VERSION:
-        raise SchemaMismatch(
-            f"the ledger {path} was written by a newer clfd (schema {version}, this one knows"
-            f" {SCHEMA_VERSION}); update clfd"
-        )
-    if version < SCHEMA_VERSION:
-        raise SchemaMismatch(
-            f"the ledger {path} has the older schema {version}, not {SCHEMA_VERSION};"
-            " stop the daemon and run `clfd db upgrade`"
-        )
 
 
 def _prepare(

@@ -16,8 +16,7 @@ from psycopg.adapt import Loader
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 
-from storage.database.database import Access, Database
-from storage.database.tables import SCHEMA_VERSION
+from storage.database.database import Access, Database, require_current
 from storage.errors import (
     WRITABLE_PLACE,
     AlreadyRunning,
@@ -26,7 +25,6 @@ from storage.errors import (
     LedgerMissing,
     LedgerUnavailable,
     RowRefused,
-    SchemaMismatch,
     StorageError,
     os_errors_as,
 )
@@ -160,19 +158,6 @@ class PostgresqlDatabase(Database):
 
     def close(self) -> None:
         self._engine.dispose()
-
-
-def require_current(version: str, place: str) -> None:
-    if version > SCHEMA_VERSION:
-        raise SchemaMismatch(
-            f"the ledger {place} was written by a newer clfd (schema {version}, this one knows"
-            f" {SCHEMA_VERSION}); update clfd"
-        )
-    if version < SCHEMA_VERSION:
-        raise SchemaMismatch(
-            f"the ledger {place} has the older schema {version}, not {SCHEMA_VERSION};"
-            " stop the daemons and run `clfd db upgrade`"
-        )
 
 
 def is_made(connection: Connection) -> bool:

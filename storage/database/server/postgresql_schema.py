@@ -12,10 +12,10 @@ from sqlalchemy import URL, Connection, insert, make_url, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateColumn
 
-from storage.database.database import ACCESS, Role
+from storage.database.database import ACCESS, Role, require_current
 from storage.database.indexes import metadata
 from storage.database.migrate import migrate
-from storage.database.server.postgresql import PostgresqlDatabase, is_made, require_current
+from storage.database.server.postgresql import PostgresqlDatabase, is_made
 from storage.database.tables import FOLDER_KEY, SCHEMA_VERSION, answer_counter
 from storage.errors import ConfigurationError, LedgerMissing
 

@@ -13,6 +13,7 @@ from sounds import wav
 N_FILES = 300
 
 
+@pytest.mark.cluster
 def test_a_run_that_is_killed_leaves_nothing_out_and_scores_nothing_twice(
     bulk: BulkWork, begin: Begin
 ) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from bulk_work import BulkWork, rows_in
+from bulk_work import Begin, BulkWork, rows_in
 from sounds import not_audio, wav
 
 pytestmark = pytest.mark.cluster
@@ -26,11 +26,8 @@ ENDING_SECONDS = 240
 
 
 @pytest.fixture
-def listed(bulk: BulkWork, monkeypatch: pytest.MonkeyPatch) -> BulkWork:
+def listed(bulk: BulkWork) -> BulkWork:
     """Many files, five that are no audio, and one that kills its decoder."""
-    monkeypatch.setenv("CLFD_HOME", str(bulk.home.root))
-    monkeypatch.setenv("CLFD_ENGINE__THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", str(POISON))
     for number in range(N_FILES - N_BAD - 1):
         bulk.put(f"{number % 7}/{number}.wav", content=wav(number, SECONDS))
     for number in range(N_BAD):
@@ -40,34 +37,11 @@ def listed(bulk: BulkWork, monkeypatch: pytest.MonkeyPatch) -> BulkWork:
     return bulk
 
 
-Begin = Callable[..., "subprocess.Popen[str]"]
-
-
 @pytest.fixture
-def begin(listed: BulkWork) -> Iterator[Begin]:
-    """`clfd bulk score WORK --ray ADDRESS` as a process."""
-    begun: list[subprocess.Popen[str]] = []
-
-    def begin(address: str = "auto") -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "clfd", "bulk", "score", str(listed.work.root)]
-        process = subprocess.Popen(
-            [*command, "--ray", address],
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[3],
-        )
-        begun.append(process)
-        return process
-
-    yield begin
-    for process in begun:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def nodes(listed: BulkWork) -> Iterator[Any]:
+def nodes(listed: BulkWork, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head that scores nothing, and two nodes with a processor each."""
+    for name, value in (("CLFD_HOME", listed.home.root), ("PYTHONPATH", POISON)):
+        monkeypatch.setenv(name, str(value))
     with warnings.catch_warnings(action="ignore"):
         from ray.cluster_utils import Cluster
 
@@ -84,8 +58,12 @@ def wait_for(is_true: Callable[[], object]) -> None:
 
 
 def workers_below(run: subprocess.Popen[str]) -> list[psutil.Process]:
-    below = psutil.Process(run.pid).children(recursive=True)
-    return [process for process in below if "ray::Worker" in " ".join(process.cmdline())]
+    found = []
+    for process in psutil.Process(run.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # or a zombie
+            if "ray::Worker" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def require_complete(bulk: BulkWork, run: subprocess.Popen[str]) -> str:
@@ -100,22 +78,22 @@ def require_complete(bulk: BulkWork, run: subprocess.Popen[str]) -> str:
 
 
 def test_a_driver_that_is_killed_goes_on_behind_its_parts(listed: BulkWork, begin: Begin) -> None:
-    run = begin()
+    run = begin("--ray", "auto")
     wait_for(lambda: len(listed.work.output_parts()) >= 1)
     for process in [*psutil.Process(run.pid).children(recursive=True), run]:
         process.kill()  # as when the machine stops
     n_before = len(rows_in(listed.work.output_parts()))
     assert 0 < n_before < N_FILES
-    run = begin()
+    run = begin("--ray", "auto")
     wait_for(lambda: len(listed.work.output_parts()) >= 2)
     workers = workers_below(run)
     run.kill()
     assert psutil.wait_procs(workers, 60)[1] == []  # they may finish what was dealt out to them
-    require_complete(listed, begin())
+    require_complete(listed, begin("--ray", "auto"))
 
 
 def test_a_worker_that_is_killed_is_replaced(listed: BulkWork, begin: Begin) -> None:
-    run = begin()
+    run = begin("--ray", "auto")
     wait_for(lambda: len(listed.work.output_parts()) >= 1)
     for worker in workers_below(run):
         worker.kill()
@@ -127,7 +105,7 @@ def test_a_node_that_is_lost_leaves_its_files_to_the_others(
     listed: BulkWork, begin: Begin, nodes: Any
 ) -> None:
     cluster, (first, _) = nodes
-    run = begin(cluster.address)
+    run = begin("--ray", cluster.address)
     wait_for(lambda: len(listed.work.output_parts()) >= 2)
     cluster.remove_node(first, allow_graceful=False)
     said = require_complete(listed, run)
@@ -135,19 +113,19 @@ def test_a_node_that_is_lost_leaves_its_files_to_the_others(
 
 
 def test_a_stop_finishes_what_is_in_flight(listed: BulkWork, begin: Begin) -> None:
-    run = begin()
+    run = begin("--ray", "auto")
     wait_for(lambda: len(listed.work.output_parts()) >= 1)
     run.send_signal(signal.SIGTERM)
     run.communicate(timeout=60)
     assert run.returncode == 130
     assert 0 < len(rows_in(listed.work.output_parts())) < N_FILES
-    require_complete(listed, begin())
+    require_complete(listed, begin("--ray", "auto"))
 
 
 def test_a_second_one_is_refused_while_the_first_one_scores(listed: BulkWork, begin: Begin) -> None:
-    first = begin()
+    first = begin("--ray", "auto")
     wait_for(lambda: (listed.work.output / "ray").exists())
-    second = begin()
+    second = begin("--ray", "auto")
     assert "is being scored already" in second.communicate(timeout=60)[1]
     assert second.returncode == 78
     first.kill()
@@ -155,13 +133,13 @@ def test_a_second_one_is_refused_while_the_first_one_scores(listed: BulkWork, be
 
 def test_where_the_archive_is_not_mounted_the_node_is_named(listed: BulkWork, begin: Begin) -> None:
     listed.archive.rename(listed.archive.with_name("elsewhere"))
-    said = begin().communicate(timeout=120)[1]
+    said = begin("--ray", "auto").communicate(timeout=120)[1]
     assert "cannot be listed here: No such file or directory; mount it" in said
     assert said.count("Traceback") == 0
 
 
 def test_a_cluster_that_is_not_there_is_named(listed: BulkWork, begin: Begin) -> None:
-    run = begin("127.0.0.1:1")
+    run = begin("--ray", "127.0.0.1:1")
     said = run.communicate(timeout=120)[1]
     assert run.returncode == 1
     assert "cannot join the Ray cluster 127.0.0.1:1" in said

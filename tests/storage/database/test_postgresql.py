@@ -21,7 +21,7 @@ from sqlalchemy import URL, Double, create_engine, func, literal, select, text
 from clfd import cli
 from daemon.control.ledger_retry import opened_in_time
 from storage.commands.context import Invocation
-from storage.database import migrate
+from storage.database import database, migrate
 from storage.database.engine import open_database, upgrade
 from storage.database.server import postgresql, postgresql_schema
 from storage.errors import (
@@ -157,7 +157,7 @@ def next_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     add = 'op.execute("ALTER TABLE recording ADD COLUMN tide text")'
     (versions / "0013.py").write_text(head.format("0013", "0012", add))
     monkeypatch.setattr(migrate, "_MIGRATIONS", versions.parent)
-    for module in (postgresql, postgresql_schema):
+    for module in (database, postgresql_schema):
         monkeypatch.setattr(module, "SCHEMA_VERSION", "0013")
     return "0013"
 
@@ -187,7 +187,7 @@ def test_a_daemon_that_was_cut_off_during_an_upgrade_writes_nothing_more(
     ledger: Ledger, url: URL, next_schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upgrade(url.render_as_string(), print, tmp_path / "clfd.db")
-    monkeypatch.setattr(postgresql, "SCHEMA_VERSION", "0012")  # what it began with
+    monkeypatch.setattr(database, "SCHEMA_VERSION", "0012")  # what it began with
     with pytest.raises(SchemaMismatch, match=r"written by a newer clfd .schema 0013"):
         ledger.database.require_schema()
 

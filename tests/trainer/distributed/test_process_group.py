@@ -22,6 +22,7 @@ class Alone(ProcessGroup):
         return value
 
 
+@pytest.mark.cluster
 def test_two_nodes_train_the_network_that_one_process_does(tmp_path: Path) -> None:
     make_set(tmp_path, ("dog_bark", "siren"), 16, seed=0)
     nodes = TrainingNodes(tmp_path / "nodes", [tmp_path / "labels.csv", tmp_path / "nowhere.csv"])
