@@ -59,14 +59,38 @@ def test_live_shows_who_works_in_a_shared_ledger(page: Any, ledger: Ledger) -> N
     member, silent = Lease(ledger.database, 30.0), Lease(ledger.database, 30.0)
     member.take(Holder("host:a", "reef", "/srv/clfd", 7, "1"))
     silent.take(Holder("host:b", EVIL, "/srv/<b>clfd", 8, "1"))
-    member.beat({"in flight": 12, "files/s": 80.5}, None)
+    member.beat({"in flight": 12, "files/s": 80.5}, "ab" * 32)
     silent.end()
     page.reload()
     wait_until(lambda: page.locator("table.fleet tbody tr").count() == 2)
     gone, works = page.locator("table.fleet tbody tr").all_inner_texts()
-    assert works.split("\t")[:4] == ["reef:/srv/clfd", "live heard 0 s ago", "80.5", "12"]
+    assert works.split("\t") == [
+        "reef:/srv/clfd",
+        "live heard 0 s ago",
+        "80.5",
+        "12",
+        "–",
+        "abababab",
+    ]
     assert "ended" in gone and page.locator("table.fleet b").count() == 0
     assert page.get_by_role("heading", name="1 daemon at work in this ledger").count() == 1
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_a_fleet_on_a_phone(
+    chromium: Any, home: Home, ledger: Ledger, colours: str
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    Lease(ledger.database, 30.0).take(Holder("host:a", "reef", "/srv/clfd", 7, "1"))
+    with served(home) as link:
+        window = {"width": 390, "height": 844}
+        page = opened(chromium, link, viewport=window, color_scheme=colours)
+        page.locator("table.fleet").wait_for()
+        found = Axe().run(page).response["violations"]
+        assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        page.context.close()
 
 
 def labels_in(ledger: Ledger) -> dict[str, tuple[str, str]]:
