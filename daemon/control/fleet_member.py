@@ -37,7 +37,9 @@ class FleetMember(Component):
 
     def start(self) -> None:
         """May raise LedgerUnavailable, and is called again then."""
+        self._require_schema()
         self.ledger.join(self._holder, self.inboxes)
+        self._require_schema()
 
     def step(self, now: float) -> None:
         """Raises LeaseLost where others have what this daemon had claimed."""
@@ -66,13 +68,21 @@ class FleetMember(Component):
         if not self._lost:
             logger.warning("%s; it goes on with other work", error)
         self._lost += self.scorer.forget()
-        try:
-            self.ledger.database.require_schema()
-        except SchemaMismatch as other:  # it was upgraded while nobody heard of this daemon
-            raise LedgerUnavailable(str(other)) from other
+        self._require_schema()
         self.ledger.lease.take(self._holder, is_start=False)
+        self._require_schema()
         self.ledger.give_attempts_back(self._lost)
         self._lost.clear()
+
+    def _require_schema(self) -> None:
+        """Before the lease, and with it: from then on an upgrade is refused.
+
+        Raises LedgerUnavailable where the ledger was upgraded; nothing was claimed then.
+        """
+        try:
+            self.ledger.database.require_schema()
+        except SchemaMismatch as other:
+            raise LedgerUnavailable(str(other)) from other
 
     def stop(self, seconds: float = 0.0) -> None:
         self.ledger.lease.end()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -224,7 +226,7 @@ def copy_to_server(invocation: Invocation, url: str) -> None:
       clfd db copy postgresql+psycopg://clfd@db.example.org/clfd
     """
     from storage.database.engine import local_file, open_database
-    from storage.errors import ConfigurationError, StorageError
+    from storage.errors import ConfigurationError
     from storage.fleet.inboxes import machine_place
     from storage.home.daemon_lock import DaemonLock
     from storage.maintenance.copy_ledger import copy_ledger
@@ -236,20 +238,29 @@ def copy_to_server(invocation: Invocation, url: str) -> None:
         raise ConfigurationError(
             "a ledger is copied from a file to a server (postgresql+psycopg:) or back (sqlite:)"
         )
-    if there is not None and there.exists():
-        raise StorageError(f"{there} is there already; name another file")
-    try:
-        with (
-            DaemonLock.acquire(invocation.home(), here or there),
-            open_database(source, "reader") as reading,
-            open_database(url, "daemon" if there else "writer") as writing,  # by whose lock it is
-        ):
-            progress = ProgressTicker(invocation.print_note)
-            copied = copy_ledger(reading, writing, machine_place(gethostname()), progress)
-    except BaseException:
-        if there is not None:
-            for end in ("", *_ENDS):  # it was made for the copy
-                there.with_name(f"{there.name}{end}").unlink(missing_ok=True)
-        raise
+    with (
+        DaemonLock.acquire(invocation.home(), here or there),
+        _made_whole(there),
+        open_database(source, "reader") as reading,
+        open_database(url, "daemon" if there else "writer") as writing,  # by whose lock it is
+    ):
+        progress = ProgressTicker(invocation.print_note)
+        copied = copy_ledger(reading, writing, machine_place(gethostname()), progress)
     for table, n_rows, digest in copied:
         click.echo(f"{table:16} {n_rows:>10} rows  {digest[:16]} on both sides")
+
+
+@contextmanager
+def _made_whole(file: Path | None) -> Iterator[None]:
+    """A ledger that is made here, under the lock of its daemon, goes where that fails."""
+    from storage.errors import StorageError
+
+    if file is not None and file.exists():
+        raise StorageError(f"{file} is there already; name another file")
+    try:
+        yield
+    except BaseException:
+        if file is not None:
+            for end in ("", *_ENDS):
+                file.with_name(f"{file.name}{end}").unlink(missing_ok=True)
+        raise

@@ -67,13 +67,9 @@ class Fleet:
             )
 
     def look_after(self) -> None:
-        """As a service manager: a daemon that starts while the server is away ends, and is started
-        again.
-        """
-        for name, process in self.running.items():
-            if process.poll() is not None:
-                assert process.returncode == 1, self.words()
-                self.start(name)
+        """Nobody ends by itself, whatever is away."""
+        for process in self.running.values():
+            assert process.poll() is None, self.words()
 
     def signal(self, name: str, number: int) -> None:
         os.killpg(self.running[name].pid, number)

@@ -139,25 +139,29 @@ class PostgresqlDatabase(Database):
         """A server's ledger does not move."""
 
     def require_alone(self) -> None:
-        """By their leases: who joins an upgrade later is refused for the schema."""
-        live = text(
-            "SELECT host, home FROM lease WHERE lost_at IS NULL AND ended_at IS NULL"
-            " AND lease_until > extract(epoch FROM clock_timestamp()) ORDER BY id"
-        )
         with self.transaction() as connection:
-            found = [f"{host}:{home}" for host, home in connection.execute(live)]
-        if found:
-            raise AlreadyRunning(
-                f"{listed(found, 3)} {'works' if len(found) == 1 else 'work'} with the ledger"
-                f" {self.place}; stop all daemons, wait for the leases of those that were killed"
-                " (`clfd status --fleet`), and try again"
-            )
+            refuse_live_daemons(connection, self.place)
 
     def require_schema(self) -> None:
         require_current(self.version(), self.place)
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def refuse_live_daemons(connection: Connection, place: str) -> None:
+    """By their leases; who takes one waits for a writer's transaction. Raises AlreadyRunning."""
+    live = text(
+        "SELECT host, home FROM lease WHERE lost_at IS NULL AND ended_at IS NULL"
+        " AND lease_until > extract(epoch FROM clock_timestamp()) ORDER BY id"
+    )
+    found = [f"{host}:{home}" for host, home in connection.execute(live)]
+    if found:
+        raise AlreadyRunning(
+            f"{listed(found, 3)} {'works' if len(found) == 1 else 'work'} with the ledger"
+            f" {place}; stop all daemons, wait for the leases of those that were killed"
+            " (`clfd status --fleet`), and try again"
+        )
 
 
 def is_made(connection: Connection) -> bool:

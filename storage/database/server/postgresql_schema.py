@@ -15,7 +15,11 @@ from sqlalchemy.schema import CreateColumn
 from storage.database.database import ACCESS, Role, require_current
 from storage.database.indexes import metadata
 from storage.database.migrate import migrate
-from storage.database.server.postgresql import PostgresqlDatabase, is_made
+from storage.database.server.postgresql import (
+    PostgresqlDatabase,
+    is_made,
+    refuse_live_daemons,
+)
 from storage.database.tables import FOLDER_KEY, SCHEMA_VERSION, answer_counter
 from storage.errors import ConfigurationError, LedgerMissing
 
@@ -73,6 +77,7 @@ def upgrade(url: str, tell: Callable[[str], None], beside: Path) -> Path | None:
         tell(f"upgrading the ledger from schema {version} to {SCHEMA_VERSION}, after a backup")
         database.back_up(backup)
         with database.transaction(alone=True) as connection:
+            refuse_live_daemons(connection, database.place)  # that came during the backup
             migrate(connection, "head", tell)
         return backup
 

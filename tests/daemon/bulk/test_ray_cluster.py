@@ -67,14 +67,14 @@ def workers_below(run: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def require_complete(bulk: BulkWork, run: subprocess.Popen[str]) -> str:
-    said = run.communicate(timeout=ENDING_SECONDS)[1]
-    assert run.returncode == 0, said
+    stderr = run.communicate(timeout=ENDING_SECONDS)[1]
+    assert run.returncode == 0, stderr
     checked = bulk.typed("check")
     assert checked.exit_code == 0, checked.output
     rows = rows_in(bulk.work.output_parts())
     kinds = Counter(row["error_class"] for row in rows)
     assert kinds == {None: N_FILES - N_BAD - 1, "not_audio": N_BAD, "worker_died": 1}
-    return said
+    return stderr
 
 
 def test_a_driver_that_is_killed_goes_on_behind_its_parts(listed: BulkWork, begin: Begin) -> None:
@@ -97,8 +97,8 @@ def test_a_worker_that_is_killed_is_replaced(listed: BulkWork, begin: Begin) -> 
     wait_for(lambda: len(listed.work.output_parts()) >= 1)
     for worker in workers_below(run):
         worker.kill()
-    said = require_complete(listed, run)
-    assert "the worker there was lost" in said
+    stderr = require_complete(listed, run)
+    assert "the worker there was lost" in stderr
 
 
 def test_a_node_that_is_lost_leaves_its_files_to_the_others(
@@ -108,8 +108,8 @@ def test_a_node_that_is_lost_leaves_its_files_to_the_others(
     run = begin("--ray", cluster.address)
     wait_for(lambda: len(listed.work.output_parts()) >= 2)
     cluster.remove_node(first, allow_graceful=False)
-    said = require_complete(listed, run)
-    assert "the worker there was lost" in said
+    stderr = require_complete(listed, run)
+    assert "the worker there was lost" in stderr
 
 
 def test_a_stop_finishes_what_is_in_flight(listed: BulkWork, begin: Begin) -> None:
@@ -133,13 +133,13 @@ def test_a_second_one_is_refused_while_the_first_one_scores(listed: BulkWork, be
 
 def test_where_the_archive_is_not_mounted_the_node_is_named(listed: BulkWork, begin: Begin) -> None:
     listed.archive.rename(listed.archive.with_name("elsewhere"))
-    said = begin("--ray", "auto").communicate(timeout=120)[1]
-    assert "cannot be listed here: No such file or directory; mount it" in said
-    assert said.count("Traceback") == 0
+    stderr = begin("--ray", "auto").communicate(timeout=120)[1]
+    assert "cannot be listed here: No such file or directory; mount it" in stderr
+    assert stderr.count("Traceback") == 0
 
 
 def test_a_cluster_that_is_not_there_is_named(listed: BulkWork, begin: Begin) -> None:
     run = begin("--ray", "127.0.0.1:1")
-    said = run.communicate(timeout=120)[1]
+    stderr = run.communicate(timeout=120)[1]
     assert run.returncode == 1
-    assert "cannot join the Ray cluster 127.0.0.1:1" in said
+    assert "cannot join the Ray cluster 127.0.0.1:1" in stderr

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -24,6 +25,7 @@ from storage.commands.context import Invocation
 from storage.database import database, migrate
 from storage.database.engine import open_database, upgrade
 from storage.database.server import postgresql, postgresql_schema
+from storage.database.server.postgresql import PostgresqlDatabase
 from storage.errors import (
     AlreadyRunning,
     ConfigurationError,
@@ -33,6 +35,7 @@ from storage.errors import (
 )
 from storage.fleet.inboxes import inboxes_of_ledger
 from storage.fleet.lease import Holder
+from storage.home.daemon_lock import DaemonLock
 from storage.home.paths import Home
 from storage.ledger.ledger import Ledger, open_ledger
 from storage.ledger.outcomes import Arrival, AudioFacts, Failed, Scored
@@ -165,22 +168,37 @@ def next_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_an_upgrade_waits_until_no_daemon_lives_and_is_done_once(
     ledger: Ledger, url: URL, next_schema: str, tmp_path: Path
 ) -> None:
-    place, said = url.render_as_string(), list[str]()
+    place, notes = url.render_as_string(), list[str]()
     answer(ledger, b"1.wav")
     member = Ledger(ledger.database, lease_seconds=30.0)
     member.join(Holder("host:a", "a", "/home/a", 1, "1"), [])
     with pytest.raises(AlreadyRunning, match=r"a:/home/a works with the ledger .*; stop all"):
-        upgrade(place, said.append, tmp_path / "clfd.db")
+        upgrade(place, notes.append, tmp_path / "clfd.db")
     with pytest.raises(SchemaMismatch, match="older schema 0012, not 0013"):
         open_database(place, "daemon")
     member.lease.end()
-    backup = upgrade(place, said.append, tmp_path / "clfd.db")
+    backup = upgrade(place, notes.append, tmp_path / "clfd.db")
     assert backup is not None and backup.name.startswith("clfd.db.schema-0012-")
     assert backup.stat().st_size > 1000
     with open_ledger(place, "daemon") as upgraded, upgraded.database.transaction() as connection:
         assert connection.scalar(text("SELECT count(*) FROM recording WHERE tide IS NULL")) == 1
-    assert upgrade(place, said.append, tmp_path / "clfd.db") is None
-    assert said == ["upgrading the ledger from schema 0012 to 0013, after a backup"]
+    assert upgrade(place, notes.append, tmp_path / "clfd.db") is None
+    assert notes == ["upgrading the ledger from schema 0012 to 0013, after a backup"]
+
+
+def test_an_upgrade_is_refused_for_a_daemon_that_came_during_its_backup(
+    ledger: Ledger, url: URL, next_schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member, back_up = Ledger(ledger.database, lease_seconds=30.0), PostgresqlDatabase.back_up
+
+    def joined_meanwhile(database: PostgresqlDatabase, *target: Any) -> None:
+        back_up(database, *target)
+        member.join(Holder("host:a", "a", "/home/a", 1, "1"), [])
+
+    monkeypatch.setattr(PostgresqlDatabase, "back_up", joined_meanwhile)
+    with pytest.raises(AlreadyRunning, match="a:/home/a works with the ledger"):
+        upgrade(url.render_as_string(), print, tmp_path / "clfd.db")
+    assert ledger.database.version() == "0012"
 
 
 def test_a_daemon_that_was_cut_off_during_an_upgrade_writes_nothing_more(
@@ -312,6 +330,11 @@ def test_a_ledger_that_is_copied_back_is_that_of_its_machine_again(
         busy = CliRunner().invoke(cli, words, obj=Invocation(home.root))
         assert (busy.exit_code, "stop all daemons" in busy.stderr) == (78, True), busy.stderr
         assert not file.exists()
+        with open_ledger(f"sqlite:///{file}", "daemon") as own, DaemonLock.acquire(home, file):
+            taken = CliRunner().invoke(cli, words, obj=Invocation(home.root))
+            assert taken.exit_code == 78 and own.counts()["done"] == 0
+        assert file.exists()  # of a daemon that runs there
+        file.unlink()
         before.lease.end()
     done = CliRunner().invoke(cli, words, obj=Invocation(home.root), catch_exceptions=False)
     assert "prediction                2 rows" in done.stdout
@@ -347,13 +370,13 @@ def test_sql_finds_the_same_parts_wrong_as_python(
     rules: tuple[list[tuple[str, float]], float],
 ) -> None:
     packed = b"".join(struct.pack("<3e", *clip) for clip in clips)
-    said = [
+    notes = [
         {"start_s": start, "end_s": end or None, "label": label}
         for start, end, label in parts
         if not end or end > start
     ] or [{"start_s": 0, "end_s": 5, "label": "dog"}]
     labels = json.dumps(["dog", "noise", "siren"])
-    asked = (labels, packed, 5.0, 2.5, task, json.dumps(own), json.dumps(said), json.dumps(rules))
+    asked = (labels, packed, 5.0, 2.5, task, json.dumps(own), json.dumps(notes), json.dumps(rules))
     cast = [literal(value, Double()) if isinstance(value, float) else value for value in asked]
     with _twin(server).begin() as connection:
         found = connection.scalar(select(func.is_part_wrong(*cast)))
